@@ -1,0 +1,131 @@
+//! Ids of events and requests: a prefix and 26 characters of Crockford's base32, 128 bits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Tenant;
+use crate::time::{Millis, Stamp};
+
+/// Crockford's alphabet: no I, L, O, U. Its order is the order of the bits, so ids sort as their numbers do.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const PREFIX: &str = "evt_";
+const DIGITS: usize = 26;
+/// Below this bit an id of [`EventId::sequence`] is entropy; above it, milliseconds.
+const ENTROPY_BITS: u32 = 80;
+
+/// The id of an event: `evt_` and 26 characters, 128 bits.
+///
+/// Within a tenant it is the key of the event in every store, and it alone names the shard that keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(u128);
+
+impl EventId {
+    /// The id of the event that a client calls `message_id`: the first 128 bits of SHA-256 over tenant and messageId,
+    /// so that a retry has the same id on every platform.
+    pub fn of_message(tenant: &Tenant, message_id: &str) -> Self {
+        let hash = Sha256::new()
+            .chain_update((tenant.as_str().len() as u64).to_be_bytes()) // else ("ab", "c") and ("a", "bc") were one
+            .chain_update(tenant.as_str())
+            .chain_update(message_id)
+            .finalize();
+        Self(first_128_bits(&hash))
+    }
+
+    /// The ids of the events of one stamp that have no messageId: 48 bits of milliseconds and 80 of entropy, counting up.
+    pub(crate) fn sequence(stamp: Stamp) -> impl Iterator<Item = Self> {
+        let time = u128::from(stamp.received_at.0 & ((1 << 48) - 1)) << ENTROPY_BITS;
+        // The top bit of the entropy stays clear, so that counting up never carries into the time.
+        let first = stamp.entropy & ((1 << (ENTROPY_BITS - 1)) - 1);
+        (first..).map(move |entropy| Self(time | entropy))
+    }
+
+    /// Which of `shards` keeps this event: 0 up to, not including, `shards`.
+    pub fn shard(self, shards: u32) -> u32 {
+        // The low bits are even for both kinds of ids; the high ones of a sequence are its time.
+        (self.0 as u64 % u64::from(shards.max(1))) as u32
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        write_base32(self.0, f)
+    }
+}
+
+/// The text is not an event id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnEventId;
+
+impl fmt::Display for NotAnEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event id is `evt_` and 26 characters of Crockford's base32")
+    }
+}
+
+impl std::error::Error for NotAnEventId {}
+
+impl FromStr for EventId {
+    type Err = NotAnEventId;
+
+    /// Reads the one form that [`fmt::Display`] writes: upper case, no look-alikes.
+    fn from_str(text: &str) -> Result<Self, NotAnEventId> {
+        let digits = text.strip_prefix(PREFIX).ok_or(NotAnEventId)?.as_bytes();
+        // 26 digits are 130 bits: the first one carries only three of the 128.
+        if digits.len() != DIGITS || !matches!(digits.first(), Some(b'0'..=b'7')) {
+            return Err(NotAnEventId);
+        }
+        digits
+            .iter()
+            .try_fold(0u128, |bits, digit| {
+                let value = ALPHABET.iter().position(|known| known == digit)?;
+                Some(bits << 5 | value as u128)
+            })
+            .map(Self)
+            .ok_or(NotAnEventId)
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The id of a request, for people who compare an error with a log: `req_` and 26 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(u128);
+
+impl RequestId {
+    pub(crate) fn of(stamp: Stamp) -> Self {
+        // Time first, so that ids sort; then the bits of entropy that no event id uses.
+        let Millis(ms) = stamp.received_at;
+        Self(u128::from(ms & ((1 << 48) - 1)) << ENTROPY_BITS | stamp.entropy >> (128 - 48))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("req_")?;
+        write_base32(self.0, f)
+    }
+}
+
+fn write_base32(bits: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let digits: [u8; DIGITS] = std::array::from_fn(|at| ALPHABET[(bits >> (5 * (DIGITS - 1 - at)) & 31) as usize]);
+    digits.iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+}
+
+pub(crate) fn first_128_bits(hash: &[u8]) -> u128 {
+    hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+}

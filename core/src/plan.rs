@@ -1,0 +1,67 @@
+//! What a host has to do, in the language of the domain, and what it says of having done it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{FindPlan, StorePlan};
+use crate::content::Digest;
+use crate::id::EventId;
+use crate::reply::Reply;
+use crate::time::{Millis, Seconds};
+
+/// What [`crate::Service::admit`] makes of a request.
+#[must_use = "an admission that is dropped leaves its client without an answer"]
+#[derive(Debug)]
+pub enum Admission {
+    /// Answered without touching the store.
+    Reply(Reply),
+    /// The host applies the plan, then calls its `settle`.
+    Plan(Plan),
+}
+
+/// Work on the store. Applying a plan twice is the same as applying it once.
+#[derive(Debug)]
+pub enum Plan {
+    /// Keep new events.
+    Store(StorePlan),
+    /// Look one event up.
+    Find(FindPlan),
+}
+
+/// One event to keep under (tenant, id), durably, unless that key is taken already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// The key, together with the tenant.
+    pub id: EventId,
+    /// Tells a repetition from a conflict: kept beside the event and given back when the key is taken.
+    pub digest: Digest,
+    /// When it happened, as the client says, or when it was received.
+    pub occurred_at: Millis,
+    /// When it was received.
+    pub received_at: Millis,
+    /// When the store may forget it.
+    pub expires_at: Seconds,
+    /// The event as JSON, as `GET /events/{eventId}` answers it; opaque to the host.
+    pub record: String,
+}
+
+/// What became of one [`NewEvent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreOutcome {
+    /// The key was free; the event is durable now.
+    Stored,
+    /// The key was taken by an event with this digest, which stays as it is.
+    Existing(Digest),
+    /// Not known to be durable: the client is told to send it again.
+    Later,
+}
+
+/// What [`FindPlan`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindOutcome {
+    /// The record of that event.
+    Found(String),
+    /// No such event.
+    Absent,
+    /// The store did not answer.
+    Later,
+}

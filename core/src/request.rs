@@ -1,0 +1,34 @@
+//! An HTTP request as core sees it, whatever the platform calls it.
+
+/// The headers that core reads. A host passes these, by these names, where the request has them.
+#[cfg(not(feature = "test-stamp"))]
+pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding"];
+/// The headers that core reads. A host passes these, by these names, where the request has them.
+#[cfg(feature = "test-stamp")]
+pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", TEST_STAMP];
+
+/// `<milliseconds>.<32 hexadecimal digits>`: replaces the host's stamp. Only with the feature `test-stamp`.
+#[cfg(feature = "test-stamp")]
+pub const TEST_STAMP: &str = "x-isotherm-test-stamp";
+
+/// One HTTP request.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// The path as it was sent, percent-encoded, without the query and without what the platform puts before it (stages).
+    pub path: &'a str,
+    /// The query as it was sent, without `?`; empty when there is none.
+    pub query: &'a str,
+    /// The values of [`HEADERS`], by these names in lower case. A value that is not UTF-8 is left out.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body as it was sent. A host reads at most [`crate::Limits::body_bytes`] + 1 bytes and may drop the rest:
+    /// that one byte more is how core knows that there was more.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}

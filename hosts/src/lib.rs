@@ -1,0 +1,81 @@
+//! Starts each adapter on this machine, on the runtime it really runs on, and forces cold starts there.
+//!
+//! A host knows nothing of events: it gets an artifact, gives a URL, and says what the runtime's processes used.
+
+mod process;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A platform that Isotherm runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// AWS Lambda: this crate's Runtime API, with DynamoDB emulated over HTTP.
+    Lambda,
+    /// Cloudflare Workers: workerd.
+    Workers,
+    /// Spin: its component in wasmtime.
+    Spin,
+    /// The plain server.
+    Native,
+}
+
+/// How to start a host.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder of this platform's artifact, such as `target/artifacts/release/spin`.
+    pub artifact: PathBuf,
+    /// The port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// Where the platform's store keeps its data. `None`: a temporary folder, removed when the host stops.
+    pub data: Option<PathBuf>,
+    /// The configuration as JSON, handed to the adapter as it is; empty for the default.
+    pub config: String,
+    /// Whether to print one line for each request to standard output.
+    pub log_requests: bool,
+}
+
+/// Name and version of the runtime that a platform's artifact runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// Such as `workerd`.
+    pub name: String,
+    /// Such as `1.20261117`.
+    pub version: String,
+}
+
+/// What the runtime's processes used: not the host around them, nor the emulated stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time since start, user and system, of processes that ended included.
+    pub cpu: Duration,
+    /// The most memory that was resident at once, bytes.
+    pub peak_rss_bytes: u64,
+}
+
+/// One request for [`Host::cold`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ColdRequest {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// One forced cold start: from "the artifact is there and no instance" to an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdSample {
+    /// Until the instance was ready for a request.
+    pub init: Duration,
+    /// Until the first byte of the first answer; `init` and the request itself included.
+    pub first_response: Duration,
+    /// The answer's status code.
+    pub status: u16,
+}
