@@ -1,61 +1,107 @@
-//! What an operator decides
+//! What an operator decides: keys and shards. One JSON text, the same on every platform.
+
 use std::fmt;
-use crate::plan::*; use crate::reply::Reply; use crate::request::Request; use crate::time::Stamp;
-/// Tenant
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+
+use serde::Deserialize;
+
+use crate::access::{Keys, Scope};
+
+/// Whose events they are. 1–64 of `A–Z a–z 0–9 _ -`, so that every store can take it into a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(String);
-impl Tenant { 
-    /// as text
-    pub fn as_str(&self) -> &str { &self.0 } }
-/// Limits
+
+impl Tenant {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tenant of a service without keys.
+    pub(crate) fn default_tenant() -> Self {
+        Self("default".to_owned())
+    }
+
+    fn parse(name: String) -> Result<Self, ConfigError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
+            Ok(Self(name))
+        } else {
+            Err(ConfigError(format!("tenant {name:?} must be 1 to 64 of A-Z a-z 0-9 _ -")))
+        }
+    }
+}
+
+/// The configuration of a service.
 #[derive(Clone, Debug)]
-pub struct Limits { 
-    /// bytes of a body
-    pub body_bytes: usize }
-/// The configuration
-#[derive(Clone, Debug)]
-pub struct Config {}
-/// bad
+pub struct Config {
+    pub(crate) keys: Keys,
+    pub(crate) shards: u32,
+}
+
+/// The configuration is no good: where, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
-impl fmt::Display for ConfigError { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) } }
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration: {}", self.0)
+    }
+}
+
 impl std::error::Error for ConfigError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigText {
+    #[serde(default)]
+    keys: Vec<KeyText>,
+    #[serde(default = "default_shards")]
+    shards: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyText {
+    sha256: String,
+    tenant: String,
+    scope: Scope,
+}
+
+fn default_shards() -> u32 {
+    4
+}
+
 impl Config {
-    /// Reads the JSON that an operator wrote; an empty text is the default configuration.
-    pub fn parse(_json: &str) -> Result<Self, ConfigError> { Ok(Self {}) }
+    /// Reads `{"keys": [{"sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write|read|both"}], "shards": 4}`.
+    /// Both members may be left out; an empty text is the default configuration: no keys, 4 shards.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which member is wrong and what was expected.
+    pub fn parse(json: &str) -> Result<Self, ConfigError> {
+        let text = if json.trim().is_empty() { "{}" } else { json };
+        let ConfigText { keys, shards } = serde_json::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+        if !(1..=256).contains(&shards) {
+            return Err(ConfigError(format!("shards is {shards}, 1 to 256 are possible")));
+        }
+        let mut known = Keys::default();
+        for (index, KeyText { sha256, tenant, scope }) in keys.into_iter().enumerate() {
+            let hash = parse_sha256(&sha256)
+                .ok_or_else(|| ConfigError(format!("keys[{index}].sha256 must be 64 hexadecimal digits")))?;
+            known.add(hash, Tenant::parse(tenant)?, scope).map_err(|_taken| {
+                ConfigError(format!("keys[{index}].sha256 is there twice; one key has one tenant and one scope"))
+            })?;
+        }
+        Ok(Self { keys: known, shards })
+    }
 }
-/// The function
-#[derive(Clone, Debug)]
-pub struct Service { limits: Limits }
-impl Service {
-    /// new
-    pub fn new(_config: Config) -> Self { Self { limits: Limits { body_bytes: 1<<20 } } }
-    /// The limits in force.
-    pub fn limits(&self) -> &Limits { &self.limits }
-    /// One line for the operator at start where something needs attention: `no keys are configured: …`.
-    pub fn notice(&self) -> Option<String> { None }
-    /// admit
-    pub fn admit(&self, _request: Request<'_>, _stamp: Stamp) -> Admission { todo!() }
-}
-impl StorePlan {
-    /// Whose events they are.
-    pub fn tenant(&self) -> &Tenant { todo!() }
-    /// The events to keep, at most 500, no key twice.
-    pub fn events(&self) -> &[NewEvent] { todo!() }
-    /// The reply, from one outcome for each of [`StorePlan::events`], in their order; a missing one counts as [`StoreOutcome::Later`].
-    pub fn settle(self, _outcomes: Vec<StoreOutcome>) -> Reply { todo!() }
-}
-/// s
-#[derive(Debug)]
-pub struct StorePlan {}
-/// f
-#[derive(Debug)]
-pub struct FindPlan {}
-impl FindPlan {
-    /// Whose event it is.
-    pub fn tenant(&self) -> &Tenant { todo!() }
-    /// Its id.
-    pub fn id(&self) -> crate::EventId { todo!() }
-    /// The reply.
-    pub fn settle(self, _found: FindOutcome) -> Reply { todo!() }
+
+fn parse_sha256(digits: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
 }

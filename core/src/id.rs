@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Tenant;
-use crate::time::{Millis, Stamp};
+use crate::time::Stamp;
 
 /// Crockford's alphabet: no I, L, O, U. Its order is the order of the bits, so ids sort as their numbers do.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const PREFIX: &str = "evt_";
 const DIGITS: usize = 26;
-/// Below this bit an id of [`EventId::sequence`] is entropy; above it, milliseconds.
+/// Below this bit a sequential id is entropy; above it, milliseconds.
 const ENTROPY_BITS: u32 = 80;
 
 /// The id of an event: `evt_` and 26 characters, 128 bits.
@@ -34,12 +34,12 @@ impl EventId {
         Self(first_128_bits(&hash))
     }
 
-    /// The ids of the events of one stamp that have no messageId: 48 bits of milliseconds and 80 of entropy, counting up.
-    pub(crate) fn sequence(stamp: Stamp) -> impl Iterator<Item = Self> {
-        let time = u128::from(stamp.received_at.0 & ((1 << 48) - 1)) << ENTROPY_BITS;
+    /// The id of the event without a messageId at `index` in a request: 48 bits of milliseconds and 80 of entropy,
+    /// counting up, so that the ids of one stamp are distinct and sorted.
+    pub(crate) fn sequential(stamp: Stamp, index: usize) -> Self {
         // The top bit of the entropy stays clear, so that counting up never carries into the time.
         let first = stamp.entropy & ((1 << (ENTROPY_BITS - 1)) - 1);
-        (first..).map(move |entropy| Self(time | entropy))
+        Self(stamp.time_bits() | (first + index as u128))
     }
 
     /// Which of `shards` keeps this event: 0 up to, not including, `shards`.
@@ -102,15 +102,20 @@ impl<'de> Deserialize<'de> for EventId {
     }
 }
 
+impl Stamp {
+    /// The milliseconds, as the upper 48 bits of an id: ids sort by time.
+    fn time_bits(self) -> u128 {
+        u128::from(self.received_at.0) << ENTROPY_BITS
+    }
+}
+
 /// The id of a request, for people who compare an error with a log: `req_` and 26 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(u128);
 
 impl RequestId {
     pub(crate) fn of(stamp: Stamp) -> Self {
-        // Time first, so that ids sort; then the bits of entropy that no event id uses.
-        let Millis(ms) = stamp.received_at;
-        Self(u128::from(ms & ((1 << 48) - 1)) << ENTROPY_BITS | stamp.entropy >> (128 - 48))
+        Self(stamp.time_bits() | stamp.entropy >> (128 - ENTROPY_BITS))
     }
 }
 

@@ -5,21 +5,42 @@
 //! hands back what became of it:
 //!
 //! ```text
-//! Request, Stamp ──▶ Service::admit ──▶ Reply                               (errors, health, the contract itself)
-//!                                  └──▶ Plan ──▶ the host's store ──▶ settle ──▶ Reply
+//! Request, Stamp ──▶ Service::admit ─┬─▶ Reply                            (refusals, health, the contract itself)
+//!                                    └─▶ Plan ──▶ the host's store ──▶ settle ──▶ Reply
 //! ```
-mod config;
-mod content;
-mod id;
-mod plan;
-mod reply;
-mod request;
-mod time;
+//!
+//! Read on in the order in which data passes: [`Request`], the routes, the body, the event, [`Plan`], [`Reply`].
 
-pub use config::*;
-pub use content::Digest;
-pub use id::*;
-pub use plan::*;
-pub use reply::*;
-pub use request::*;
-pub use time::*;
+mod request;
+
+mod access;
+mod route;
+mod service;
+
+mod body;
+mod event;
+mod json;
+mod limits;
+
+mod plan;
+mod refusal;
+mod reply;
+mod settle;
+
+mod config;
+mod id;
+mod time;
+pub mod warming;
+
+pub use config::{Config, ConfigError, Tenant};
+pub use event::Digest;
+pub use id::{EventId, NotAnEventId};
+pub use limits::Limits;
+pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan};
+pub use refusal::{Field, NameFlaw, Refusal};
+pub use reply::Reply;
+#[cfg(feature = "test-stamp")]
+pub use request::TEST_STAMP;
+pub use request::{HEADERS, Request};
+pub use service::Service;
+pub use time::{Millis, RETENTION, Seconds, Stamp};

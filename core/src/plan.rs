@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{FindPlan, StorePlan};
-use crate::content::Digest;
-use crate::id::EventId;
+use crate::config::Tenant;
+use crate::event::Digest;
+use crate::id::{EventId, RequestId};
 use crate::reply::Reply;
+use crate::settle::Answer;
 use crate::time::{Millis, Seconds};
 
 /// What [`crate::Service::admit`] makes of a request.
@@ -64,4 +65,46 @@ pub enum FindOutcome {
     Absent,
     /// The store did not answer.
     Later,
+}
+
+/// Keep new events of one tenant, each under its own key, and say what became of each.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct StorePlan {
+    pub(crate) tenant: Tenant,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) answer: Answer,
+}
+
+impl StorePlan {
+    /// Whose events they are.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The events to keep: 1 to 500, no id twice.
+    pub fn events(&self) -> &[NewEvent] {
+        &self.events
+    }
+}
+
+/// Look up one event of a tenant, as it is after every write that was answered before.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct FindPlan {
+    pub(crate) tenant: Tenant,
+    pub(crate) id: EventId,
+    pub(crate) request_id: RequestId,
+}
+
+impl FindPlan {
+    /// Whose event it is.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Its id.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
 }

@@ -1,5 +1,7 @@
 //! An HTTP response, whole: a host sends it as it is.
 
+use serde::Serialize;
+
 /// Status, headers and body.
 #[must_use = "a reply that is dropped leaves its client without an answer"]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,4 +12,15 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
+        // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
+        Self::of_json(status, serde_json::to_vec(body).unwrap_or_default())
+    }
+
+    pub(crate) fn of_json(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+    }
 }

@@ -31,4 +31,14 @@ impl Request<'_> {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
+
+    /// The stamp that a test fixes.
+    #[cfg(feature = "test-stamp")]
+    pub(crate) fn test_stamp(&self) -> Option<crate::time::Stamp> {
+        let (received_at, entropy) = self.header(TEST_STAMP)?.split_once('.')?;
+        Some(crate::time::Stamp {
+            received_at: crate::time::Millis(received_at.parse().ok()?),
+            entropy: u128::from_str_radix(entropy, 16).ok()?,
+        })
+    }
 }

@@ -1,0 +1,117 @@
+//! A request's body: what it is, inflated within bounds, and split into events.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::limits::Limits;
+use crate::refusal::{Refusal, shown};
+use crate::request::Request;
+
+const LIMITS: Limits = Limits::CONTRACT;
+
+/// What a body holds, by its content type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    Json,
+    /// One JSON text a line.
+    Ndjson,
+}
+
+impl Media {
+    /// The media type of the request; a request that names none sends JSON.
+    fn of(request: &Request<'_>, taken: &'static str) -> Result<Self, Refusal> {
+        let Some(header) = request.header("content-type") else {
+            return Ok(Self::Json);
+        };
+        let mut parts = header.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let utf8 = parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        });
+        match essence.as_str() {
+            "application/json" if utf8 => Ok(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" if utf8 => Ok(Self::Ndjson),
+            _ => Err(Refusal::UnsupportedMediaType(shown(header), taken)),
+        }
+    }
+}
+
+/// The body of a request for one event.
+pub(crate) fn single<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
+    const TAKEN: &str = "application/json";
+    match Media::of(request, TAKEN)? {
+        Media::Json => inflated(request),
+        Media::Ndjson => Err(Refusal::UnsupportedMediaType("NDJSON".to_owned(), TAKEN)),
+    }
+}
+
+/// The body of a batch, and what it holds.
+pub(crate) fn batch<'a>(request: &Request<'a>) -> Result<(Media, Cow<'a, [u8]>), Refusal> {
+    let media = Media::of(request, "application/json or application/x-ndjson")?;
+    Ok((media, inflated(request)?))
+}
+
+fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
+    let encoding = request.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
+    // Before anything else: a body that a host cut short must not be read as if it were whole.
+    if request.body.len() > LIMITS.body_bytes {
+        return Err(Refusal::BodyTooLarge);
+    }
+    match encoding.as_str() {
+        "" | "identity" => Ok(Cow::Borrowed(request.body)),
+        "gzip" | "x-gzip" => {
+            let mut inflated = Vec::new();
+            // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
+            MultiGzDecoder::new(request.body)
+                .take(LIMITS.body_bytes as u64 + 1)
+                .read_to_end(&mut inflated)
+                .map_err(|_not_gzip| Refusal::InvalidGzip)?;
+            if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
+        }
+        other => Err(Refusal::UnsupportedEncoding(shown(other))),
+    }
+}
+
+/// The text of a JSON body.
+pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|error| Refusal::InvalidUtf8(error.valid_up_to()))
+}
+
+/// The texts of a batch's events, in order; a line of NDJSON that is not UTF-8 is the only kind that fails by itself.
+pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Refusal>>, Refusal> {
+    let events: Vec<_> = match media {
+        Media::Json => envelope(text(body)?)?.into_iter().map(|event| Ok(event.get())).collect(),
+        // One more than is allowed is enough to know.
+        Media::Ndjson => body
+            .split(|byte| *byte == b'\n')
+            .map(<[u8]>::trim_ascii)
+            .filter(|line| !line.is_empty())
+            .take(LIMITS.batch_events + 1)
+            .map(text)
+            .collect(),
+    };
+    match events.len() {
+        0 => Err(Refusal::NoEvents),
+        count if count > LIMITS.batch_events => Err(Refusal::TooManyEvents),
+        _ => Ok(events),
+    }
+}
+
+fn envelope(text: &str) -> Result<Vec<&RawValue>, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        events: Vec<&'a RawValue>,
+    }
+    serde_json::from_str::<Envelope<'_>>(text).map(|envelope| envelope.events).map_err(|error| {
+        if error.is_data() { Refusal::InvalidBatch(error.to_string()) } else { Refusal::InvalidJson(error.to_string()) }
+    })
+}

@@ -1,0 +1,198 @@
+//! One event: read, checked once, and from then on right by its type.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Tenant;
+use crate::id::{EventId, first_128_bits};
+use crate::json::{self, Value, name_flaw};
+use crate::limits::Limits;
+use crate::plan::NewEvent;
+use crate::refusal::{Field, Refusal, shown};
+use crate::time::{Millis, Stamp};
+
+/// What a client sent, within every limit of the contract.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    user_id: Cow<'a, str>,
+    event_type: Cow<'a, str>,
+    pub(crate) message_id: Option<Cow<'a, str>>,
+    timestamp: Option<Millis>,
+    properties: Value<'a>,
+}
+
+/// 128 bits of SHA-256 over what a client said an event is. Equal digests under one messageId are a repetition, others a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(u128);
+
+impl<'a> Event<'a> {
+    /// Reads one event. `received_at` bounds its timestamp.
+    pub(crate) fn read(text: &'a str, received_at: Millis) -> Result<Self, Refusal> {
+        if text.len() > Limits::CONTRACT.event_bytes {
+            return Err(Refusal::EventTooLarge(text.len()));
+        }
+        let Value::Object(members) = json::read(text)? else {
+            return Err(Refusal::NotAnObject);
+        };
+        let mut fields: [Option<Value<'a>>; Field::ALL.len()] = Default::default();
+        let mut unknown = None;
+        for (name, value) in members {
+            match Field::ALL.iter().position(|field| field.name() == name) {
+                Some(at) => fields[at] = Some(value),
+                None => unknown = unknown.or(Some(name)),
+            }
+        }
+        let [user_id, event_type, properties, message_id, timestamp] = fields;
+        let event = Self {
+            user_id: required_name(Field::UserId, user_id)?,
+            event_type: required_name(Field::EventType, event_type)?,
+            properties: properties_object(properties)?,
+            message_id: message_id.map(|value| name(Field::MessageId, value)).transpose()?,
+            timestamp: timestamp.map(|value| time(value, received_at)).transpose()?,
+        };
+        match unknown {
+            Some(name) => Err(Refusal::UnknownField(shown(&name))),
+            None => Ok(event),
+        }
+    }
+
+    /// The id that the client's messageId gives the event.
+    pub(crate) fn named_id(&self, tenant: &Tenant) -> Option<EventId> {
+        self.message_id.as_deref().map(|message_id| EventId::of_message(tenant, message_id))
+    }
+
+    /// The event as a store keeps it.
+    pub(crate) fn keep(&self, id: EventId, stamp: Stamp) -> NewEvent {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head<'h> {
+            event_id: EventId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message_id: Option<&'h str>,
+            user_id: &'h str,
+            event_type: &'h str,
+            timestamp: &'h str,
+            received_at: &'h str,
+        }
+        let occurred_at = self.timestamp.unwrap_or(stamp.received_at);
+        let properties = json_text(&self.properties);
+        let head = Head {
+            event_id: id,
+            message_id: self.message_id.as_deref(),
+            user_id: &self.user_id,
+            event_type: &self.event_type,
+            timestamp: &occurred_at.to_rfc3339(),
+            received_at: &stamp.received_at.to_rfc3339(),
+        };
+        // The properties are put in as text, because the digest has use for that text too.
+        let mut record = json_text(&head);
+        record.pop();
+        record.reserve(properties.len() + 16);
+        record.push_str(r#","properties":"#);
+        record.push_str(&properties);
+        record.push('}');
+        NewEvent {
+            id,
+            digest: self.digest(&properties),
+            occurred_at,
+            received_at: stamp.received_at,
+            expires_at: stamp.received_at.expiry(),
+            record,
+        }
+    }
+
+    /// Only what the client said: a retry without a timestamp is the same event, though it is received later.
+    fn digest(&self, properties: &str) -> Digest {
+        let timestamp = self.timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
+        let hash = Sha256::new()
+            .chain_update((self.user_id.len() as u64).to_be_bytes())
+            .chain_update(self.user_id.as_bytes())
+            .chain_update((self.event_type.len() as u64).to_be_bytes())
+            .chain_update(self.event_type.as_bytes())
+            .chain_update(timestamp)
+            .chain_update(properties)
+            .finalize();
+        Digest(first_128_bits(&hash))
+    }
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// null counts as missing, as it does in JavaScript's `if (!userId)`; so does an empty text.
+fn required_name(field: Field, value: Option<Value<'_>>) -> Result<Cow<'_, str>, Refusal> {
+    match value {
+        None | Some(Value::Null) => Err(Refusal::Required(field)),
+        Some(Value::String(text)) if text.is_empty() => Err(Refusal::Required(field)),
+        Some(value) => name(field, value),
+    }
+}
+
+fn name(field: Field, value: Value<'_>) -> Result<Cow<'_, str>, Refusal> {
+    let Value::String(text) = value else {
+        return Err(Refusal::WrongType(field));
+    };
+    match name_flaw(&text) {
+        Some(flaw) => Err(Refusal::Name(field.name().to_owned(), flaw)),
+        None => Ok(text),
+    }
+}
+
+fn properties_object(value: Option<Value<'_>>) -> Result<Value<'_>, Refusal> {
+    match value {
+        Some(Value::Object(members)) if members.len() > Limits::CONTRACT.properties => {
+            Err(Refusal::TooManyProperties(members.len()))
+        }
+        Some(object @ Value::Object(_)) => Ok(object),
+        _ => Err(Refusal::WrongType(Field::Properties)),
+    }
+}
+
+fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Refusal> {
+    let time = match value {
+        Value::Unsigned(ms) => Millis(ms),
+        Value::Signed(_) => return Err(Refusal::TimestampOutOfRange),
+        Value::Float(_) => return Err(Refusal::InvalidTimestamp),
+        Value::String(text) => Millis::from_rfc3339(&text)?,
+        _ => return Err(Refusal::WrongType(Field::Timestamp)),
+    };
+    let latest = Millis(received_at.0.saturating_add(Limits::CONTRACT.ahead.0));
+    if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Refusal::TimestampOutOfRange) }
+}
+
+impl Digest {
+    /// The digest as a store keeps it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The digest that [`Digest::to_bytes`] gave.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    /// 32 hexadecimal digits: JSON has no numbers of 128 bits.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        u128::from_str_radix(&digits, 16).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}

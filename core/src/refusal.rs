@@ -1,0 +1,250 @@
+//! Why a request or an event is refused: a stable code, a status, and a message that says what, where and what was expected.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::id::{EventId, RequestId};
+use crate::limits::Limits;
+use crate::reply::Reply;
+
+const LIMITS: Limits = Limits::CONTRACT;
+
+/// A field of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Who did it.
+    UserId,
+    /// What was done.
+    EventType,
+    /// What else there is to say.
+    Properties,
+    /// The client's own id of the event.
+    MessageId,
+    /// When it happened.
+    Timestamp,
+}
+
+impl Field {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::UserId, Self::EventType, Self::Properties, Self::MessageId, Self::Timestamp];
+
+    /// The field's name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserId => "userId",
+            Self::EventType => "eventType",
+            Self::Properties => "properties",
+            Self::MessageId => "messageId",
+            Self::Timestamp => "timestamp",
+        }
+    }
+}
+
+/// What is wrong with a name or an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameFlaw {
+    /// No characters at all.
+    Empty,
+    /// More than [`Limits::name_bytes`].
+    TooLong,
+    /// A control character.
+    Control,
+}
+
+/// As much of a client's text as a message repeats.
+pub(crate) fn shown(text: &str) -> String {
+    const CHARACTERS: usize = 40;
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A reason to refuse a request or one event of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The text is not JSON; the parser's words and place.
+    InvalidJson(String),
+    /// The bytes are not UTF-8; the first bad one, counted from 0.
+    InvalidUtf8(usize),
+    /// The body says it is gzip and is not, or ends too early.
+    InvalidGzip,
+    /// A batch that is not `{"events":[…]}`; the parser's words.
+    InvalidBatch(String),
+    /// A batch without events.
+    NoEvents,
+    /// The event is JSON, but not an object.
+    NotAnObject,
+    /// A required field is missing, null or empty.
+    Required(Field),
+    /// A field has another type than it must have.
+    WrongType(Field),
+    /// A field that the contract does not know.
+    UnknownField(String),
+    /// The same key twice in one object, at this path.
+    DuplicateKey(String),
+    /// A name or an id that is no good, at this path.
+    Name(String, NameFlaw),
+    /// Nested more deeply than [`Limits::depth`], at this path.
+    TooDeep(String),
+    /// More members of `properties` than [`Limits::properties`].
+    TooManyProperties(usize),
+    /// An integer that no 64 bits hold, or a number that is not finite.
+    NumberOutOfRange(String),
+    /// Neither RFC 3339 nor whole milliseconds.
+    InvalidTimestamp,
+    /// Before [`Limits::earliest`] or more than [`Limits::ahead`] in the future.
+    TimestampOutOfRange,
+    /// An event of more than [`Limits::event_bytes`].
+    EventTooLarge(usize),
+    /// A body of more than [`Limits::body_bytes`].
+    BodyTooLarge,
+    /// A batch of more than [`Limits::batch_events`].
+    TooManyEvents,
+    /// Another content type than the route takes: what was sent, and what it takes.
+    UnsupportedMediaType(String, &'static str),
+    /// Another content encoding than gzip.
+    UnsupportedEncoding(String),
+    /// No key, or one that is not configured.
+    Unauthorized,
+    /// A key that may not do this: the scope it lacks.
+    Forbidden(&'static str),
+    /// No such route.
+    NoRoute,
+    /// No such event.
+    NoEvent,
+    /// The route takes other methods: these.
+    MethodNotAllowed(&'static str),
+    /// The messageId names an event with other content: this one.
+    Conflict(EventId),
+    /// The store did not take it in time.
+    Unavailable,
+}
+
+impl Refusal {
+    /// The status of a response, and the code that stays the same when messages change.
+    pub fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::InvalidJson(_) | Self::InvalidUtf8(_) => (400, "invalid_json"),
+            Self::InvalidGzip => (400, "invalid_gzip"),
+            Self::InvalidBatch(_) | Self::NoEvents => (400, "invalid_batch"),
+            Self::NotAnObject | Self::Required(_) | Self::WrongType(_) | Self::UnknownField(_) => {
+                (400, "invalid_event")
+            }
+            Self::DuplicateKey(_) => (400, "duplicate_key"),
+            Self::InvalidTimestamp => (400, "invalid_timestamp"),
+            Self::Unauthorized => (401, "unauthorized"),
+            Self::Forbidden(_) => (403, "forbidden"),
+            Self::NoRoute | Self::NoEvent => (404, "not_found"),
+            Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
+            Self::Conflict(_) => (409, "conflict"),
+            Self::BodyTooLarge => (413, "body_too_large"),
+            Self::EventTooLarge(_) => (413, "event_too_large"),
+            Self::TooManyEvents => (413, "too_many_events"),
+            Self::UnsupportedMediaType(..) => (415, "unsupported_media_type"),
+            Self::UnsupportedEncoding(_) => (415, "unsupported_encoding"),
+            Self::Name(..) => (422, "invalid_name"),
+            Self::TooDeep(_) => (422, "too_deep"),
+            Self::TooManyProperties(_) => (422, "too_many_properties"),
+            Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
+            Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
+            Self::Unavailable => (503, "unavailable"),
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    /// The response, with the headers that its status asks for.
+    pub(crate) fn reply(&self, request: RequestId) -> Reply {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            error: &'a str,
+            code: &'a str,
+            message: String,
+            request_id: String,
+        }
+        let (status, code) = self.status_and_code();
+        let body = Body { error: code, code, message: self.to_string(), request_id: request.to_string() };
+        let header = match self {
+            Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
+            Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
+            Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity")),
+            Self::Unavailable => Some(("retry-after", "1")),
+            _ => None,
+        };
+        let mut reply = Reply::json(status, &body);
+        reply.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+        reply
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
+            Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
+            Self::InvalidGzip => f.write_str("content-encoding is gzip, but the body is not a whole gzip stream"),
+            Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
+            Self::NoEvents => write!(f, "a batch has 1 to {} events, this one has none", LIMITS.batch_events),
+            Self::NotAnObject => f.write_str("an event must be a JSON object"),
+            Self::Required(Field::Properties) | Self::WrongType(Field::Properties) => {
+                f.write_str("properties must be an object")
+            }
+            Self::Required(field) => write!(f, "{} is required", field.name()),
+            Self::WrongType(Field::Timestamp) => {
+                f.write_str("timestamp must be an RFC 3339 string or a number of milliseconds")
+            }
+            Self::WrongType(field) => write!(f, "{} must be a string", field.name()),
+            Self::UnknownField(name) => {
+                write!(f, "unknown field {name:?}: an event has ")?;
+                let names = Field::ALL.map(Field::name);
+                write!(f, "{}; anything else goes into properties", names.join(", "))
+            }
+            Self::DuplicateKey(path) => write!(f, "{path} appears twice in the same object"),
+            Self::Name(path, flaw) => {
+                write!(f, "{path} ")?;
+                match flaw {
+                    NameFlaw::Empty => f.write_str("is empty")?,
+                    NameFlaw::TooLong => f.write_str("is too long")?,
+                    NameFlaw::Control => f.write_str("has a control character")?,
+                }
+                write!(f, ": names and ids have 1 to {} bytes and no control characters", LIMITS.name_bytes)
+            }
+            Self::TooDeep(path) => write!(f, "{path} is nested more than {} levels deep", LIMITS.depth),
+            Self::TooManyProperties(count) => {
+                write!(f, "properties has {count} members, at most {} are taken", LIMITS.properties)
+            }
+            Self::NumberOutOfRange(number) => {
+                write!(f, "{number}: numbers are finite and integers fit 64 bits; send others as strings")
+            }
+            Self::InvalidTimestamp => f.write_str(
+                "timestamp must be RFC 3339, such as 2013-01-01T10:15:00.000Z, or whole milliseconds since 1970",
+            ),
+            Self::TimestampOutOfRange => f.write_str("timestamp must be between 2000-01-01 and 24 hours from now"),
+            Self::EventTooLarge(bytes) => {
+                write!(f, "the event has {bytes} bytes, at most {} are taken", LIMITS.event_bytes)
+            }
+            Self::BodyTooLarge => write!(f, "the body has more than {} bytes, inflated", LIMITS.body_bytes),
+            Self::TooManyEvents => write!(f, "the batch has more than {} events", LIMITS.batch_events),
+            Self::UnsupportedMediaType(sent, taken) => write!(f, "content-type {sent:?} is not taken: send {taken}"),
+            Self::UnsupportedEncoding(sent) => {
+                write!(f, "content-encoding {sent:?} is not taken: send gzip or identity")
+            }
+            Self::Unauthorized => f.write_str("a configured key is required, as Bearer token or Basic credentials"),
+            Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
+            Self::NoRoute => f.write_str("no such route; GET /openapi.json lists them"),
+            Self::NoEvent => f.write_str("no such event"),
+            Self::MethodNotAllowed(methods) => write!(f, "this route takes {methods}"),
+            Self::Conflict(first) => {
+                write!(f, "this messageId already names {first} with other content, which stays as it is")
+            }
+            Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

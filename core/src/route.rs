@@ -1,0 +1,30 @@
+//! Which request asks for what.
+
+use crate::refusal::Refusal;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    PostEvent,
+    PostBatch,
+    /// The id as the path has it, unchecked.
+    OneEvent(&'a str),
+    Health,
+    OpenApi,
+}
+
+impl<'a> Route<'a> {
+    pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Refusal> {
+        let (route, taken) = match path {
+            "/events" => (Self::PostEvent, "POST"),
+            "/events/batch" => (Self::PostBatch, "POST"),
+            "/healthz" => (Self::Health, "GET"),
+            "/openapi.json" => (Self::OpenApi, "GET"),
+            _ => match path.strip_prefix("/events/") {
+                Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), "GET"),
+                _ => return Err(Refusal::NoRoute),
+            },
+        };
+        if method == taken { Ok(route) } else { Err(Refusal::MethodNotAllowed(taken)) }
+    }
+}

@@ -1,0 +1,142 @@
+//! The function itself: a request and a stamp in, a reply or a plan out.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::access::Scope;
+use crate::body;
+use crate::config::{Config, Tenant};
+use crate::event::Event;
+use crate::id::{EventId, RequestId};
+use crate::limits::Limits;
+use crate::plan::{Admission, FindPlan, NewEvent, Plan, StorePlan};
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::route::Route;
+use crate::settle::{Answer, Slot};
+use crate::time::Stamp;
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// The analytics function, configured.
+#[derive(Clone, Debug)]
+pub struct Service {
+    config: Config,
+}
+
+impl Service {
+    /// A service with this configuration.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// The limits of the contract. A host needs [`Limits::body_bytes`].
+    pub fn limits(&self) -> Limits {
+        Limits::CONTRACT
+    }
+
+    /// Over how many shards a tenant's events are spread, where a platform's store has shards.
+    pub fn shards(&self) -> u32 {
+        self.config.shards
+    }
+
+    /// What the operator should read when the service starts.
+    pub fn notice(&self) -> Option<&'static str> {
+        self.config
+            .keys
+            .is_open()
+            .then_some("no keys are configured: the service is open, and everything belongs to the tenant `default`")
+    }
+
+    /// Decides what a request comes to: a reply, or a plan for the host's store.
+    pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
+        #[cfg(feature = "test-stamp")]
+        let stamp = request.test_stamp().unwrap_or(stamp);
+        let request_id = RequestId::of(stamp);
+        self.decide(request, stamp, request_id).unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id)))
+    }
+
+    fn decide(&self, request: &Request<'_>, stamp: Stamp, request_id: RequestId) -> Result<Admission, Refusal> {
+        let route = Route::of(request.method, request.path)?;
+        let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
+        match route {
+            Route::Health => Ok(Admission::Reply(Reply::of_json(200, br#"{"status":"ok"}"#.to_vec()))),
+            Route::OpenApi => Ok(Admission::Reply(Reply::of_json(200, OPENAPI.as_bytes().to_vec()))),
+            Route::PostEvent => {
+                let tenant = tenant_for(Scope::Write)?;
+                let body = body::single(request)?;
+                admit_one(tenant, body::text(&body)?, stamp, request_id)
+            }
+            Route::PostBatch => {
+                let tenant = tenant_for(Scope::Write)?;
+                let (media, body) = body::batch(request)?;
+                Ok(admit_batch(tenant, body::events(media, &body)?, stamp))
+            }
+            Route::OneEvent(id) => {
+                let tenant = tenant_for(Scope::Read)?;
+                // What is no id names no event.
+                let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
+                Ok(Admission::Plan(Plan::Find(FindPlan { tenant, id, request_id })))
+            }
+        }
+    }
+}
+
+fn admit_one(tenant: Tenant, text: &str, stamp: Stamp, request_id: RequestId) -> Result<Admission, Refusal> {
+    let mut intake = Intake::new(tenant, stamp);
+    let slot = intake.take(text)?;
+    Ok(intake.plan(Answer::One(slot, request_id)))
+}
+
+fn admit_batch(tenant: Tenant, texts: Vec<Result<&str, Refusal>>, stamp: Stamp) -> Admission {
+    let mut intake = Intake::new(tenant, stamp);
+    let slots =
+        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Refused)).collect();
+    intake.plan(Answer::Batch(slots))
+}
+
+/// Collects the events of one request, each key once.
+struct Intake {
+    tenant: Tenant,
+    stamp: Stamp,
+    events: Vec<NewEvent>,
+    /// Where in `events` each messageId of this request stands.
+    named: BTreeMap<EventId, usize>,
+}
+
+impl Intake {
+    fn new(tenant: Tenant, stamp: Stamp) -> Self {
+        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
+    }
+
+    fn take(&mut self, text: &str) -> Result<Slot, Refusal> {
+        let event = Event::read(text, self.stamp.received_at)?;
+        let next = self.events.len();
+        let Some(id) = event.named_id(&self.tenant) else {
+            let unnamed = next - self.named.len();
+            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
+            return Ok(Slot::New { at: next, named: false });
+        };
+        let event = event.keep(id, self.stamp);
+        match self.named.entry(id) {
+            Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
+            Entry::Vacant(place) => {
+                place.insert(next);
+                self.events.push(event);
+                Ok(Slot::New { at: next, named: true })
+            }
+        }
+    }
+
+    fn plan(self, answer: Answer) -> Admission {
+        let Self { tenant, events, .. } = self;
+        let plan = StorePlan { tenant, events, answer };
+        // Nothing to keep is nothing to ask a store for.
+        if plan.events.is_empty() {
+            Admission::Reply(plan.settle(Vec::new()))
+        } else {
+            Admission::Plan(Plan::Store(plan))
+        }
+    }
+}

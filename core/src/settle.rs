@@ -1,0 +1,141 @@
+//! What a client is told, once the host has said what became of its plan.
+
+use serde::Serialize;
+
+use crate::event::Digest;
+use crate::id::{EventId, RequestId};
+use crate::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+
+/// The shape of the answer to a [`StorePlan`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    One(Slot, RequestId),
+    Batch(Vec<Slot>),
+}
+
+/// The place of one sent event in the answer.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// Refused before any store was asked.
+    Refused(Refusal),
+    /// Stands in the plan, at `at`. `named` by a messageId, so that others may have brought it before.
+    New { at: usize, named: bool },
+    /// Has the id of an event that stands in the plan already.
+    Repeated { at: usize, digest: Digest },
+}
+
+/// What became of one sent event.
+enum Verdict {
+    Accepted(EventId),
+    Duplicate(EventId),
+    Invalid(Refusal),
+    Retry(EventId),
+}
+
+impl StorePlan {
+    /// The reply, from one outcome for each of [`StorePlan::events`], in their order. One that is missing counts as
+    /// [`StoreOutcome::Later`].
+    pub fn settle(self, outcomes: Vec<StoreOutcome>) -> Reply {
+        let Self { events, answer, .. } = self;
+        let verdict = |slot| Verdict::of(slot, &events, &outcomes);
+        match answer {
+            Answer::One(slot, request_id) => verdict(slot).reply(request_id),
+            Answer::Batch(slots) => batch_reply(slots.into_iter().map(verdict)),
+        }
+    }
+}
+
+impl FindPlan {
+    /// The reply, from what the host found.
+    pub fn settle(self, found: FindOutcome) -> Reply {
+        match found {
+            FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
+            FindOutcome::Absent => Refusal::NoEvent.reply(self.request_id),
+            FindOutcome::Later => Refusal::Unavailable.reply(self.request_id),
+        }
+    }
+}
+
+impl Verdict {
+    fn of(slot: Slot, events: &[NewEvent], outcomes: &[StoreOutcome]) -> Self {
+        let (at, digest, first) = match slot {
+            Slot::Refused(refusal) => return Self::Invalid(refusal),
+            Slot::New { at, .. } => (at, events[at].digest, true),
+            Slot::Repeated { at, digest } => (at, digest, false),
+        };
+        let NewEvent { id, digest: planned, .. } = events[at];
+        match outcomes.get(at) {
+            None | Some(StoreOutcome::Later) => Self::Retry(id),
+            Some(StoreOutcome::Stored) if first => Self::Accepted(id),
+            Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
+            // Only this request knows an id that it made itself: what is there is its own first try.
+            Some(StoreOutcome::Existing(kept)) if *kept == digest && matches!(slot, Slot::New { named: false, .. }) => {
+                Self::Accepted(id)
+            }
+            Some(StoreOutcome::Existing(kept)) if *kept == digest => Self::Duplicate(id),
+            Some(StoreOutcome::Stored | StoreOutcome::Existing(_)) => Self::Invalid(Refusal::Conflict(id)),
+        }
+    }
+
+    /// The answer to a request for this event alone.
+    fn reply(self, request_id: RequestId) -> Reply {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body {
+            event_id: EventId,
+            message: &'static str,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            duplicate: bool,
+        }
+        let (event_id, message, duplicate) = match self {
+            Self::Accepted(id) => (id, "event accepted", false),
+            Self::Duplicate(id) => (id, "event was accepted before", true),
+            Self::Invalid(refusal) => return refusal.reply(request_id),
+            Self::Retry(_) => return Refusal::Unavailable.reply(request_id),
+        };
+        Reply::json(202, &Body { event_id, message, duplicate })
+    }
+}
+
+fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
+    #[derive(Serialize)]
+    struct Body {
+        accepted: usize,
+        duplicate: usize,
+        invalid: usize,
+        retry: usize,
+        results: Vec<EventResult>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct EventResult {
+        index: usize,
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event_id: Option<EventId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    }
+    let mut body = Body { accepted: 0, duplicate: 0, invalid: 0, retry: 0, results: Vec::new() };
+    for (index, verdict) in verdicts.enumerate() {
+        let (status, count, event_id, refusal) = match verdict {
+            Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
+            Verdict::Duplicate(id) => ("duplicate", &mut body.duplicate, Some(id), None),
+            Verdict::Invalid(refusal) => ("invalid", &mut body.invalid, None, Some(refusal)),
+            Verdict::Retry(id) => ("retry", &mut body.retry, Some(id), None),
+        };
+        *count += 1;
+        body.results.push(EventResult {
+            index,
+            status,
+            event_id,
+            code: refusal.as_ref().map(Refusal::code),
+            message: refusal.as_ref().map(Refusal::to_string),
+        });
+    }
+    Reply::json(200, &body)
+}
