@@ -1,13 +1,31 @@
 //! Starts each adapter on this machine, on the runtime it really runs on, and forces cold starts there.
 //!
 //! A host knows nothing of events: it gets an artifact, gives a URL, and says what the runtime's processes used.
+//! Without any of its features only the client side is left: [`control`].
+#![cfg_attr(
+    not(all(feature = "lambda", feature = "workers", feature = "spin", feature = "native")),
+    allow(dead_code, reason = "what hosts share is used by some of them only")
+)]
 
+pub mod control;
+#[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
+mod host;
+#[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
+mod http;
+#[cfg(feature = "native")]
+mod native;
+#[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use control::{Remote, Up};
+#[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
+pub use host::Host;
 
 /// A platform that Isotherm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,6 +39,27 @@ pub enum Platform {
     Spin,
     /// The plain server.
     Native,
+}
+
+impl Platform {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Lambda, Self::Workers, Self::Spin, Self::Native];
+
+    /// As it is written on the command line, and the name of its artifact's folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lambda => "lambda",
+            Self::Workers => "workers",
+            Self::Spin => "spin",
+            Self::Native => "native",
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// How to start a host.

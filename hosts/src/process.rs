@@ -42,6 +42,11 @@ impl Process {
         &mut self.child
     }
 
+    /// The program's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// CPU time so far and peak memory; `None` once the process has ended.
     pub(crate) fn usage(&self) -> Option<Usage> {
         Usage::of(self.child.id()?)

@@ -1,0 +1,136 @@
+//! One running platform, whichever it is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::{ColdRequest, ColdSample, Options, Platform, Runtime, Usage};
+
+/// Every platform has a module with the same six functions: this writes the dispatch over those that are compiled in.
+macro_rules! platforms {
+    ($($platform:ident, $feature:tt, $host:path;)*) => {
+        enum Running {
+            $(#[cfg(feature = $feature)] $platform(Box<$host>),)*
+        }
+
+        impl Running {
+            async fn start(platform: Platform, options: &Options, data: &Path) -> Result<Self> {
+                match platform {
+                    $(#[cfg(feature = $feature)]
+                    Platform::$platform => Ok(Self::$platform(Box::new(<$host>::start(options, data).await?))),)*
+                    #[allow(unreachable_patterns, reason = "reached when a platform's feature is off")]
+                    _ => anyhow::bail!("this program was built without its host for {platform}: build isotherm-hosts with the feature `{platform}`"),
+                }
+            }
+
+            fn url(&self) -> String {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.url(),)* }
+            }
+
+            fn runtime(&self) -> Runtime {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.runtime(),)* }
+            }
+
+            async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.cold(request).await,)* }
+            }
+
+            fn usage(&self) -> Usage {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.usage(),)* }
+            }
+
+            async fn stop(self) -> Result<()> {
+                match self { $(#[cfg(feature = $feature)] Self::$platform(host) => host.stop().await,)* }
+            }
+        }
+    };
+}
+
+// Adding a platform: its module in lib.rs, its feature in Cargo.toml, its line here.
+platforms! {
+    Native, "native", crate::native::NativeHost;
+}
+
+/// A platform that is running on this machine and answers HTTP.
+pub struct Host {
+    running: Running,
+    data: Data,
+}
+
+impl Host {
+    /// Starts a platform and returns when it answers. Nothing is left behind on failure.
+    pub async fn start(platform: Platform, options: &Options) -> Result<Self> {
+        anyhow::ensure!(
+            options.artifact.is_dir(),
+            "no artifact of {platform} in {}: run `cargo xtask build`",
+            options.artifact.display()
+        );
+        let data = Data::open(options.data.as_deref())?;
+        let running = Running::start(platform, options, data.path()).await.with_context(|| format!("cannot start {platform}"))?;
+        Ok(Self { running, data })
+    }
+
+    /// Where it answers, such as `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        self.running.url()
+    }
+
+    /// What the artifact runs on.
+    pub fn runtime(&self) -> Runtime {
+        self.running.runtime()
+    }
+
+    /// Forces one cold start, without disturbing what else is running, and sends `request` to the new instance.
+    pub async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        self.running.cold(request).await
+    }
+
+    /// What the runtime's processes used so far.
+    pub fn usage(&self) -> Usage {
+        self.running.usage()
+    }
+
+    /// Stops it: requests in flight are answered, processes end, temporary data goes.
+    pub async fn stop(self) -> Result<()> {
+        let stopped = self.running.stop().await;
+        self.data.close()?;
+        stopped
+    }
+}
+
+/// Where a host keeps its data.
+enum Data {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Data {
+    fn open(kept: Option<&Path>) -> Result<Self> {
+        match kept {
+            Some(path) => {
+                std::fs::create_dir_all(path).with_context(|| format!("cannot make the data folder {}", path.display()))?;
+                // Absolute, since some runtimes are started in a folder of their own.
+                let path = path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))?;
+                Ok(Self::Kept(path))
+            }
+            None => {
+                let folder = tempfile::Builder::new().prefix("isotherm-").tempdir();
+                Ok(Self::Temporary(folder.context("cannot make a temporary folder for data")?))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+
+    fn close(self) -> Result<()> {
+        match self {
+            Self::Kept(_) => Ok(()),
+            Self::Temporary(folder) => folder.close().context("cannot remove the temporary data"),
+        }
+    }
+}

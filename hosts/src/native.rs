@@ -1,0 +1,127 @@
+//! The plain server: the binary itself, a process per instance.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use crate::http;
+use crate::process::Process;
+use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+
+/// A server that does not listen after this time won't.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Time for the requests in flight when it is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The server's process.
+pub(crate) struct NativeHost {
+    launch: Launch,
+    server: Server,
+    /// The data of the instances of [`NativeHost::cold`]: a platform's store exists before an instance of it starts,
+    /// so it is made once, by an instance that is not measured.
+    cold_data: OnceCell<tempfile::TempDir>,
+}
+
+/// What every instance is started with.
+struct Launch {
+    binary: PathBuf,
+    config: String,
+}
+
+/// One instance.
+struct Server {
+    process: Process,
+    port: u16,
+}
+
+impl NativeHost {
+    pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
+        let binary = options.artifact.join("isotherm-native");
+        anyhow::ensure!(binary.is_file(), "{} is missing: run `cargo xtask build`", binary.display());
+        let launch = Launch { binary, config: options.config.clone() };
+        let server = launch.start(data, options.port, options.log_requests).await?;
+        Ok(Self { launch, server, cold_data: OnceCell::new() })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.server.port)
+    }
+
+    /// The runtime of a native binary is the operating system.
+    pub(crate) fn runtime(&self) -> Runtime {
+        let system = rustix::system::uname();
+        Runtime {
+            name: system.sysname().to_string_lossy().to_lowercase(),
+            version: system.release().to_string_lossy().into_owned(),
+        }
+    }
+
+    pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let data = self.cold_data.get_or_try_init(|| self.launch.prepare(request)).await?;
+        self.launch.cold(data.path(), request).await
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.server.process.usage().unwrap_or_default()
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.server.process.stop(GRACE).await
+    }
+}
+
+impl Launch {
+    /// A new process, until it listens.
+    async fn start(&self, data: &Path, port: u16, log_requests: bool) -> Result<Server> {
+        let mut command = Command::new(&self.binary);
+        command.arg("--port").arg(port.to_string()).arg("--data").arg(data);
+        if log_requests {
+            command.arg("--log-requests");
+        }
+        command.env("ISOTHERM_CONFIG", &self.config);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::spawn(command)?;
+        let output = process.child().stdout.take().context("its standard output is not ours")?;
+        let mut lines = BufReader::new(output).lines();
+        let first = tokio::time::timeout(READY_WITHIN, lines.next_line())
+            .await
+            .with_context(|| format!("{} did not listen within {READY_WITHIN:?}", self.binary.display()))??;
+        let port = first.as_deref().and_then(|line| line.strip_prefix("ready http://127.0.0.1:")).and_then(|port| port.parse().ok());
+        let Some(port) = port else {
+            // It said why on standard error, which is ours too.
+            let status = process.child().wait().await?;
+            anyhow::bail!("{} ended before it listened: {status}", self.binary.display());
+        };
+        // The lines of its requests, as they come; the pipe must be read in any case, or the server would block on it.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // Nobody reads our standard output any more: the server must not notice.
+                let _closed = writeln!(std::io::stdout().lock(), "{line}");
+            }
+        });
+        Ok(Server { process, port })
+    }
+
+    /// A data folder as a stopped instance leaves it.
+    async fn prepare(&self, request: &ColdRequest) -> Result<tempfile::TempDir> {
+        let data = tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder for data")?;
+        self.cold(data.path(), request).await?;
+        Ok(data)
+    }
+
+    async fn cold(&self, data: &Path, request: &ColdRequest) -> Result<ColdSample> {
+        let spawned = Instant::now();
+        let server = self.start(data, 0, false).await?;
+        let init = spawned.elapsed();
+        let answer = http::send(server.port, request).await?;
+        let sample = ColdSample { init, first_response: answer.first_byte.duration_since(spawned), status: answer.status };
+        server.process.stop(GRACE).await?;
+        Ok(sample)
+    }
+}
