@@ -1,0 +1,144 @@
+//! Runs shared vectors through core.
+//!
+//! A vector file is a JSON array of [`Vector`]s. [`run`] gives the JSON array of what core made of each, the same bytes on
+//! every target; the file beside it named `*.expected.json` holds these bytes. As a wasm module it exports [`wasm::alloc`]
+//! and [`wasm::run`] and imports nothing, which is how core is shown to need nothing.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use isotherm_core::{
+    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, Request, Service, Stamp,
+    StoreOutcome,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::Value;
+
+/// A request, its stamp, and what the store says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Vector {
+    /// What it shows.
+    pub name: String,
+    /// The configuration; the default one when it is left out.
+    #[serde(default)]
+    pub config: Option<Value>,
+    /// `method path`, or `method path?query`.
+    pub request: String,
+    /// Header names in lower case, with their values.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The body as text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// The body as base64, where it is not text.
+    #[serde(default)]
+    pub body_base64: Option<String>,
+    /// Milliseconds since 1970.
+    pub received_at: u64,
+    /// 32 hexadecimal digits.
+    pub entropy: String,
+    /// What became of each planned event.
+    #[serde(default)]
+    pub outcomes: Vec<StoreOutcome>,
+    /// The record that a look-up finds; without it, none.
+    #[serde(default)]
+    pub found: Option<String>,
+}
+
+/// What core made of a [`Vector`].
+#[derive(Debug, Serialize)]
+struct Ran<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    find: Option<FindText>,
+    reply: ReplyText,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreText {
+    tenant: String,
+    events: Vec<NewEvent>,
+}
+
+#[derive(Debug, Serialize)]
+struct FindText {
+    tenant: String,
+    id: EventId,
+}
+
+#[derive(Debug, Serialize)]
+struct ReplyText {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+/// Runs a file of vectors: JSON in, JSON out, one vector a line.
+///
+/// # Errors
+/// A file that holds no vectors, or a vector that can't be run, with its name.
+pub fn run(file: &[u8]) -> Result<String, String> {
+    let vectors: Vec<Vector> = serde_json::from_slice(file).map_err(|error| error.to_string())?;
+    let mut lines = Vec::with_capacity(vectors.len());
+    for vector in &vectors {
+        let ran = run_one(vector).map_err(|problem| format!("{}: {problem}", vector.name))?;
+        lines.push(serde_json::to_string(&ran).map_err(|error| error.to_string())?);
+    }
+    Ok(format!("[\n{}\n]\n", lines.join(",\n")))
+}
+
+fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
+    let config = vector.config.as_ref().map(Value::to_string).unwrap_or_default();
+    let service = Service::new(Config::parse(&config).map_err(|error| error.to_string())?);
+    let (method, target) = vector.request.split_once(' ').ok_or("request must be `METHOD PATH`")?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let body = match (&vector.body, &vector.body_base64) {
+        (_, Some(base64)) => STANDARD.decode(base64).map_err(|error| error.to_string())?,
+        (body, None) => body.clone().unwrap_or_default().into_bytes(),
+    };
+    let header = |name: &str| vector.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let headers = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+    let entropy = u128::from_str_radix(&vector.entropy, 16).map_err(|error| error.to_string())?;
+    let stamp = Stamp { received_at: Millis(vector.received_at), entropy };
+    let (store, find, reply) = match service.admit(&Request { method, path, query, headers, body: &body }, stamp) {
+        Admission::Reply(reply) => (None, None, reply),
+        Admission::Plan(Plan::Store(plan)) => {
+            let text = StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() };
+            (Some(text), None, plan.settle(vector.outcomes.clone()))
+        }
+        Admission::Plan(Plan::Find(plan)) => {
+            let text = FindText { tenant: plan.tenant().as_str().to_owned(), id: plan.id() };
+            let found = vector.found.clone().map_or(FindOutcome::Absent, FindOutcome::Found);
+            (None, Some(text), plan.settle(found))
+        }
+    };
+    let Reply { status, headers, body } = reply;
+    let body = String::from_utf8(body).map_err(|error| error.to_string())?;
+    Ok(Ran { name: &vector.name, store, find, reply: ReplyText { status, headers, body } })
+}
+
+/// What the wasm module exports.
+pub mod wasm {
+    /// Makes room for `len` bytes and says where.
+    #[expect(unsafe_code, reason = "an export needs a name that is not mangled")]
+    #[unsafe(no_mangle)]
+    pub extern "C" fn alloc(len: usize) -> *mut u8 {
+        Box::leak(vec![0; len].into_boxed_slice()).as_mut_ptr()
+    }
+
+    /// Runs the vectors in the `len` bytes at `file`, which [`alloc`] gave. Returns where the answer is: the address in
+    /// the upper 32 bits, the length in the lower. An answer that does not start with `[` is an error's text.
+    ///
+    /// # Safety
+    /// `file` and `len` are those of one call of [`alloc`], used once.
+    #[expect(unsafe_code, reason = "bytes come in through linear memory")]
+    #[unsafe(no_mangle)]
+    pub unsafe extern "C" fn run(file: *mut u8, len: usize) -> u64 {
+        // SAFETY: by the contract above this is the slice that `alloc` leaked.
+        let file = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(file, len)) };
+        let answer = crate::run(&file).unwrap_or_else(|problem| problem).leak();
+        (answer.as_ptr() as usize as u64) << 32 | answer.len() as u64
+    }
+}
