@@ -22,11 +22,9 @@ pub(crate) enum Media {
 }
 
 impl Media {
-    /// The media type of the request; a request that names none sends JSON.
-    fn of(request: &Request<'_>, taken: &'static str) -> Result<Self, Refusal> {
-        let Some(header) = request.header("content-type") else {
-            return Ok(Self::Json);
-        };
+    /// The media type of the request; a request that names none sends JSON. `None`: one that no route takes.
+    fn of(request: &Request<'_>) -> Option<Self> {
+        let Some(header) = request.header("content-type") else { return Some(Self::Json) };
         let mut parts = header.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         let utf8 = parts.all(|parameter| match parameter.split_once('=') {
@@ -36,26 +34,29 @@ impl Media {
             _ => true,
         });
         match essence.as_str() {
-            "application/json" if utf8 => Ok(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" if utf8 => Ok(Self::Ndjson),
-            _ => Err(Refusal::UnsupportedMediaType(shown(header), taken)),
+            "application/json" if utf8 => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" if utf8 => Some(Self::Ndjson),
+            _ => None,
         }
     }
 }
 
 /// The body of a request for one event.
 pub(crate) fn single<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
-    const TAKEN: &str = "application/json";
-    match Media::of(request, TAKEN)? {
-        Media::Json => inflated(request),
-        Media::Ndjson => Err(Refusal::UnsupportedMediaType("NDJSON".to_owned(), TAKEN)),
+    match Media::of(request) {
+        Some(Media::Json) => inflated(request),
+        _ => Err(unsupported(request, "application/json")),
     }
 }
 
 /// The body of a batch, and what it holds.
 pub(crate) fn batch<'a>(request: &Request<'a>) -> Result<(Media, Cow<'a, [u8]>), Refusal> {
-    let media = Media::of(request, "application/json or application/x-ndjson")?;
+    let media = Media::of(request).ok_or_else(|| unsupported(request, "application/json or application/x-ndjson"))?;
     Ok((media, inflated(request)?))
+}
+
+fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
+    Refusal::UnsupportedMediaType(shown(request.header("content-type").unwrap_or_default()), taken)
 }
 
 fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
@@ -110,6 +111,10 @@ fn envelope(text: &str) -> Result<Vec<&RawValue>, Refusal> {
     struct Envelope<'a> {
         #[serde(borrow)]
         events: Vec<&'a RawValue>,
+    }
+    // serde would take an array for a struct: its elements for the fields, in order.
+    if text.trim_start().starts_with('[') {
+        return Err(Refusal::InvalidBatch("this is an array".to_owned()));
     }
     serde_json::from_str::<Envelope<'_>>(text).map(|envelope| envelope.events).map_err(|error| {
         if error.is_data() { Refusal::InvalidBatch(error.to_string()) } else { Refusal::InvalidJson(error.to_string()) }
