@@ -1,0 +1,5 @@
+//! The function that takes events in: needs `dynamodb:PutItem` on the table.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    isotherm_lambda::run()
+}

@@ -1,0 +1,5 @@
+//! The function that gives events back: needs `dynamodb:GetItem` on the table.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    isotherm_lambda::run()
+}
