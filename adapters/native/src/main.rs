@@ -1,0 +1,81 @@
+//! `isotherm-native`: the server.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use isotherm_core::{Config, Service};
+use isotherm_native::{Server, Store, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Takes events over HTTP and keeps them in SQLite.
+#[derive(Parser)]
+#[command(name = "isotherm-native", version)]
+struct Flags {
+    /// The address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    address: IpAddr,
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The folder of the database; made when it is missing
+    #[arg(long, value_name = "DIR", default_value = "isotherm-data")]
+    data: PathBuf,
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one line for each request
+    #[arg(long)]
+    log_requests: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("isotherm-native: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    let service = Service::new(config(flags)?);
+    if let Some(notice) = service.notice() {
+        eprintln!("isotherm-native: {notice}");
+    }
+    let store = Store::open(&flags.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
+    runtime.block_on(async {
+        // Before `ready`: whoever reads that line may end us at once.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let listener = TcpListener::bind((flags.address, flags.port))
+            .await
+            .with_context(|| format!("cannot listen on {}:{}", flags.address, flags.port))?;
+        writeln!(std::io::stdout(), "ready http://{}", listener.local_addr()?)?;
+        let stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        serve(listener, Server { service, store, log_requests: flags.log_requests }, stop).await;
+        anyhow::Ok(())
+    })
+}
+
+fn config(flags: &Flags) -> Result<Config> {
+    let (text, origin) = match &flags.config {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            (text, file.display().to_string())
+        }
+        None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
+    };
+    Config::parse(&text).with_context(|| format!("{origin} is no configuration"))
+}

@@ -1,0 +1,74 @@
+//! HTTP's request as core's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::Request;
+use axum::http::request::Parts;
+use http_body_util::BodyExt as _;
+use isotherm_core::{HEADERS, Millis, Stamp};
+
+use crate::response::Abandoned;
+
+/// A client gets this long to send a body.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// What is read and dropped of a body that is too long: a client that is still sending may not read why it is refused.
+const DROPPED_BYTES: usize = 16 << 20;
+
+/// A request whose body has been read, as far as it may be.
+pub(crate) struct Received {
+    head: Parts,
+    body: Vec<u8>,
+}
+
+impl Received {
+    /// Reads the body and keeps at most `limit` + 1 bytes of it.
+    pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, Abandoned> {
+        let (head, body) = request.into_parts();
+        let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit));
+        let body = reading.await.map_err(|_elapsed| Abandoned::new("its body came too slowly"))??;
+        Ok(Self { head, body })
+    }
+
+    pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
+        isotherm_core::Request {
+            method: self.head.method.as_str(),
+            path: self.head.uri.path(),
+            query: self.head.uri.query().unwrap_or_default(),
+            headers: HEADERS.iter().filter_map(|name| self.header(name)).collect(),
+            body: &self.body,
+        }
+    }
+
+    fn header(&self, name: &'static str) -> Option<(&'static str, String)> {
+        // Not `HeaderValue::to_str`, which refuses what is UTF-8 and not ASCII.
+        let value = std::str::from_utf8(self.head.headers.get(name)?.as_bytes()).ok()?;
+        Some((name, value.to_owned()))
+    }
+}
+
+async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Abandoned> {
+    let mut kept = Vec::new();
+    let mut seen = 0;
+    while seen <= limit + DROPPED_BYTES
+        && let Some(frame) = body.frame().await
+    {
+        // A body that broke off is no body: nothing is kept of it.
+        let frame = frame.map_err(|_broken| Abandoned::new("its body broke off"))?;
+        let Some(data) = frame.data_ref() else { continue };
+        seen += data.len();
+        let room = (limit + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(data.get(..room).unwrap_or(data));
+    }
+    Ok(kept)
+}
+
+/// The system's clock and random source.
+pub(crate) fn stamp() -> Result<Stamp, Abandoned> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy).map_err(|_none| Abandoned::new("the system has no entropy"))?;
+    Ok(Stamp {
+        received_at: Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)),
+        entropy: u128::from_ne_bytes(entropy),
+    })
+}

@@ -1,0 +1,213 @@
+//! Events in SQLite, with group commit.
+//!
+//! ```text
+//! request ─▶ plan ─┐                ┌─▶ outcomes ─▶ reply
+//! request ─▶ plan ─┼─▶ queue ─▶ writer: one transaction, one fsync
+//! request ─▶ plan ─┘                └─▶ outcomes ─▶ reply
+//! ```
+//!
+//! A disk makes a few hundred to a few thousand commits durable a second, however large each is. So one thread writes:
+//! it takes every plan that waits, writes them in one transaction, and answers each only after the commit is on disk.
+//! While it waits for the disk, the next plans gather.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use isotherm_core::{Digest, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::response::Abandoned;
+
+/// Plans that wait for the writer. Whoever finds the queue full is told to come again: waiting longer would only make the
+/// queue's memory grow.
+const QUEUE: usize = 512;
+/// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
+const EVENTS_PER_COMMIT: usize = 8192;
+/// Lookups at once.
+const READERS: usize = 4;
+/// For another process that has the database, such as a backup or `sqlite3`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `seq` is the order in which events became durable.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (tenant, id)
+)";
+
+/// The events of all tenants, in one database.
+pub struct Store {
+    /// Taken by [`Store::close`], which is how the writer learns that no plan follows.
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    readers: Arc<Readers>,
+}
+
+/// A plan on its way to the writer and back.
+struct Job {
+    plan: StorePlan,
+    done: oneshot::Sender<(StorePlan, Vec<StoreOutcome>)>,
+}
+
+impl Store {
+    /// Opens the database in `folder`; both are made when they are missing.
+    pub fn open(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+        let path = folder.join("events.sqlite");
+        let mut connection = open(&path)
+            .and_then(|connection| connection.execute_batch(TABLE).map(|()| connection))
+            .with_context(|| format!("cannot open the database {}", path.display()))?;
+        let (queue, mut jobs) = mpsc::channel(QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || {
+                while let Some(job) = jobs.blocking_recv() {
+                    write_group(&mut connection, job, &mut jobs);
+                }
+            })
+            .context("cannot start the writer")?;
+        let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
+        Ok(Self { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), readers: Arc::new(readers) })
+    }
+
+    /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
+    pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
+        let (done, outcomes) = oneshot::channel();
+        let job = Job { plan, done };
+        let refused = match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(queue) => queue.try_send(job).map_err(mpsc::error::TrySendError::into_inner).err(),
+            None => Some(job),
+        };
+        match refused {
+            Some(Job { plan, .. }) => {
+                let later = all_later(&plan);
+                Ok((plan, later))
+            }
+            None => outcomes.await.map_err(|_gone| Abandoned::new("the writer has ended")),
+        }
+    }
+
+    /// Looks one event up.
+    pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
+        let readers = Arc::clone(&self.readers);
+        let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
+        let Ok(_permit) = self.readers.permits.acquire().await else { return FindOutcome::Later };
+        let found = tokio::task::spawn_blocking(move || readers.find(&tenant, &id)).await;
+        match found.map_err(anyhow::Error::from).and_then(|found| found.map_err(anyhow::Error::from)) {
+            Ok(Some(record)) => FindOutcome::Found(record),
+            Ok(None) => FindOutcome::Absent,
+            Err(error) => {
+                eprintln!("isotherm-native: an event cannot be looked up: {error}");
+                FindOutcome::Later
+            }
+        }
+    }
+
+    /// Writes what waits and closes the database. What comes after it is told to come again.
+    pub async fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // Its panic is reported already, and what it did not commit it did not answer.
+            let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // With WAL, `NORMAL` would leave the last commits to the system's cache: they are answered as durable.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Writes `first` and what waits behind it, and answers them all.
+fn write_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    let mut events = first.plan.events().len();
+    let mut group = vec![first];
+    while events < EVENTS_PER_COMMIT
+        && let Ok(job) = jobs.try_recv()
+    {
+        events += job.plan.events().len();
+        group.push(job);
+    }
+    let outcomes = write(connection, &group).unwrap_or_else(|error| {
+        // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
+        eprintln!("isotherm-native: {events} events cannot be stored: {error}");
+        group.iter().map(|job| all_later(&job.plan)).collect()
+    });
+    for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
+        // The client has gone: its events are kept, and it finds that out when it sends them again.
+        let _gone = done.send((plan, outcomes));
+    }
+}
+
+fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec<StoreOutcome>>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let outcomes = {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tenant, id) DO NOTHING",
+        )?;
+        let mut existing = transaction.prepare_cached("SELECT digest FROM events WHERE tenant = ?1 AND id = ?2")?;
+        let mut keep = |tenant: &str, event: &NewEvent| {
+            let id = event.id.to_string();
+            let (occurred_at, received_at) = (integer(event.occurred_at.0), integer(event.received_at.0));
+            let (digest, expires_at) = (event.digest.to_bytes(), integer(event.expires_at.0));
+            match insert.execute(params![tenant, id, digest, occurred_at, received_at, expires_at, event.record])? {
+                0 => Ok(StoreOutcome::Existing(Digest::from_bytes(existing.query_row([tenant, &id], |row| row.get(0))?))),
+                _ => Ok(StoreOutcome::Stored),
+            }
+        };
+        let outcomes = group.iter().map(|Job { plan, .. }| {
+            plan.events().iter().map(|event| keep(plan.tenant().as_str(), event)).collect()
+        });
+        outcomes.collect::<rusqlite::Result<_>>()?
+    };
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+/// Connections that only read: with WAL they neither wait for the writer nor make it wait.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl Readers {
+    fn find(&self, tenant: &str, id: &str) -> rusqlite::Result<Option<String>> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open(&self.path)?,
+        };
+        let record = connection
+            .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
+            .query_row([tenant, id], |row| row.get(0))
+            .optional()?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(record)
+    }
+}
+
+fn all_later(plan: &StorePlan) -> Vec<StoreOutcome> {
+    vec![StoreOutcome::Later; plan.events().len()]
+}
+
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
