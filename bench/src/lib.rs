@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The parts of the program `isotherm`.
+
+pub mod up;
