@@ -22,7 +22,7 @@ fn main() {
 }
 
 fn service() -> Service {
-    Service::new(Config::parse("").unwrap_or_else(|error| unreachable!("the default configuration: {error}")))
+    Service::new(Config::default())
 }
 
 fn flights() -> String {

@@ -67,8 +67,17 @@ struct KeyText {
     scope: Scope,
 }
 
+const SHARDS: u32 = 4;
+
 fn default_shards() -> u32 {
-    4
+    SHARDS
+}
+
+impl Default for Config {
+    /// No keys, so that the service is open, and 4 shards.
+    fn default() -> Self {
+        Self { keys: Keys::default(), shards: SHARDS }
+    }
 }
 
 impl Config {
@@ -78,8 +87,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] says which member is wrong and what was expected.
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
-        let text = if json.trim().is_empty() { "{}" } else { json };
-        let ConfigText { keys, shards } = serde_json::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+        if json.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let ConfigText { keys, shards } = serde_json::from_str(json).map_err(|error| ConfigError(error.to_string()))?;
         if !(1..=256).contains(&shards) {
             return Err(ConfigError(format!("shards is {shards}, 1 to 256 are possible")));
         }

@@ -51,8 +51,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PREFIX)?;
-        write_base32(self.0, f)
+        write!(f, "{PREFIX}{}", Base32::of(self.0))
     }
 }
 
@@ -121,14 +120,24 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("req_")?;
-        write_base32(self.0, f)
+        write!(f, "req_{}", Base32::of(self.0))
     }
 }
 
-fn write_base32(bits: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digits: [u8; DIGITS] = std::array::from_fn(|at| ALPHABET[(bits >> (5 * (DIGITS - 1 - at)) & 31) as usize]);
-    digits.iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+/// The 26 characters of 128 bits.
+struct Base32([u8; DIGITS]);
+
+impl Base32 {
+    fn of(bits: u128) -> Self {
+        Self(std::array::from_fn(|at| ALPHABET[(bits >> (5 * (DIGITS - 1 - at)) & 31) as usize]))
+    }
+}
+
+impl fmt::Display for Base32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One write, not 26: ids are a good part of every answer.
+        f.write_str(std::str::from_utf8(&self.0).map_err(|_not_ascii| fmt::Error)?)
+    }
 }
 
 pub(crate) fn first_128_bits(hash: &[u8]) -> u128 {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 fn service() -> Service {
-    Service::new(Config::parse("").unwrap())
+    Service::new(Config::default())
 }
 
 fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEvent>, Reply) {
