@@ -176,7 +176,11 @@ struct Ends {
 
 impl Ends {
     fn new() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, input: None })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            input: None,
+        })
     }
 
     /// Waits for one of them.

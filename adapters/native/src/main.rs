@@ -49,7 +49,8 @@ fn run(flags: &Flags) -> Result<()> {
         eprintln!("isotherm-native: {notice}");
     }
     let store = Store::open(&flags.data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
         // Before `ready`: whoever reads that line may end us at once.
         let mut interrupt = signal(SignalKind::interrupt())?;

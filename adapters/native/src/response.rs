@@ -46,7 +46,8 @@ pub(crate) fn from_reply(reply: Reply) -> Result<Response, Abandoned> {
     *response.status_mut() =
         StatusCode::from_u16(reply.status).map_err(|_invalid| Abandoned::new("its status is no status"))?;
     for (name, value) in reply.headers {
-        let value = HeaderValue::try_from(value).map_err(|_invalid| Abandoned::new("a header of its answer is invalid"))?;
+        let value =
+            HeaderValue::try_from(value).map_err(|_invalid| Abandoned::new("a header of its answer is invalid"))?;
         response.headers_mut().append(HeaderName::from_static(name), value);
     }
     Ok(response)

@@ -168,13 +168,15 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
             let (occurred_at, received_at) = (integer(event.occurred_at.0), integer(event.received_at.0));
             let (digest, expires_at) = (event.digest.to_bytes(), integer(event.expires_at.0));
             match insert.execute(params![tenant, id, digest, occurred_at, received_at, expires_at, event.record])? {
-                0 => Ok(StoreOutcome::Existing(Digest::from_bytes(existing.query_row([tenant, &id], |row| row.get(0))?))),
+                0 => {
+                    Ok(StoreOutcome::Existing(Digest::from_bytes(existing.query_row([tenant, &id], |row| row.get(0))?)))
+                }
                 _ => Ok(StoreOutcome::Stored),
             }
         };
-        let outcomes = group.iter().map(|Job { plan, .. }| {
-            plan.events().iter().map(|event| keep(plan.tenant().as_str(), event)).collect()
-        });
+        let outcomes = group
+            .iter()
+            .map(|Job { plan, .. }| plan.events().iter().map(|event| keep(plan.tenant().as_str(), event)).collect());
         outcomes.collect::<rusqlite::Result<_>>()?
     };
     transaction.commit()?;
