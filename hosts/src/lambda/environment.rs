@@ -1,0 +1,230 @@
+//! One execution environment: a process, its Runtime API, and one invocation at a time.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use hyper::body::Bytes;
+use rustix::process::{Pid, Signal as Posix, kill_process};
+use tokio::process::Command;
+use tokio::sync::oneshot;
+
+use super::runtime_api::{Answer, Invocation, RuntimeApi, Signal};
+use super::{Limits, log_stream};
+use crate::Usage;
+use crate::process::Process;
+
+/// A request id of Lambda: a random UUID.
+fn request_id() -> String {
+    let bits = random();
+    let (high, low) = ((bits >> 64) as u64, bits as u64);
+    let (first, second, third) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
+    format!("{first:08x}-{second:04x}-4{third:03x}-8{:03x}-{:012x}", low >> 48 & 0xfff, low & 0xffff_ffff_ffff)
+}
+
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    // Ids only have to differ; without the system's randomness nothing else here would work either.
+    let _unavailable = getrandom::fill(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}
+
+/// How the environments of one function are started.
+pub(crate) struct Launch {
+    name: &'static str,
+    binary: PathBuf,
+    variables: Vec<(String, String)>,
+    pub(crate) limits: Limits,
+}
+
+impl Launch {
+    /// The function `name`, whose bootstrap is the file of that name in `artifact`.
+    pub(crate) fn new(name: &'static str, artifact: &Path, variables: Vec<(String, String)>, limits: Limits) -> Result<Self> {
+        let binary = artifact.join(name);
+        let binary = binary.canonicalize().with_context(|| format!("{} is missing: run `cargo xtask build`", binary.display()))?;
+        Ok(Self { name, binary, variables, limits })
+    }
+
+    fn command(&self, api: &RuntimeApi) -> Result<Command> {
+        let mut command = Command::new(&self.binary);
+        let root = self.binary.parent().unwrap_or(Path::new("/"));
+        command
+            .current_dir(root)
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", self.name)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", self.name))
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", "isotherm")
+            .env("AWS_REGION", REGION)
+            .env("AWS_DEFAULT_REGION", REGION)
+            // The emulated DynamoDB takes any; the SDK signs with them as it would with real ones.
+            .env("AWS_ACCESS_KEY_ID", "isotherm")
+            .env("AWS_SECRET_ACCESS_KEY", "isotherm")
+            .env("AWS_SESSION_TOKEN", "isotherm")
+            .env("LAMBDA_TASK_ROOT", root)
+            .env("LAMBDA_RUNTIME_DIR", "/var/runtime")
+            .env("_HANDLER", "bootstrap")
+            .env("LANG", "en_US.UTF-8")
+            .env("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin")
+            .env("TZ", ":UTC")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log_stream()?)
+            .stderr(log_stream()?);
+        Ok(command)
+    }
+}
+
+const REGION: &str = "us-east-1";
+
+/// Why an invocation has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Every environment was busy for too long.
+    Throttled,
+    /// No environment could be started.
+    Init(anyhow::Error),
+    /// The process ended.
+    Exited(ExitStatus),
+    /// The deadline passed.
+    TimedOut(Duration),
+    /// The function returned an error.
+    Error(String),
+    /// The event is over Lambda's limit.
+    EventTooLarge,
+    /// The response is over Lambda's limit.
+    ResponseTooLarge,
+    /// This host failed.
+    Host(anyhow::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Throttled => f.write_str("Rate Exceeded: every environment is busy"),
+            Self::Init(error) => write!(f, "Runtime.InitError: {error:#}"),
+            Self::Exited(status) => write!(f, "Runtime.ExitError: {status}"),
+            Self::TimedOut(limit) => write!(f, "Sandbox.Timedout: the invocation took longer than {limit:?}"),
+            Self::Error(error) => write!(f, "function error: {error}"),
+            Self::EventTooLarge => f.write_str("RequestEntityTooLarge: the event is over 6 MB"),
+            Self::ResponseTooLarge => f.write_str("Function.ResponseSizeTooLarge: the response is over 6 MB"),
+            Self::Host(error) => write!(f, "the host failed: {error:#}"),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether the environment is of no use any more.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Exited(_) | Self::TimedOut(_) | Self::Host(_))
+    }
+}
+
+/// A process that is ready for an invocation, or works on one.
+pub(crate) struct Environment {
+    process: Process,
+    pid: Option<u32>,
+    api: RuntimeApi,
+    arn: String,
+    timeout: Duration,
+    frozen: bool,
+}
+
+impl Environment {
+    /// Starts a process, and says how long it took until it asked for its first invocation.
+    pub(crate) async fn start(launch: &Launch) -> Result<(Self, Duration)> {
+        let api = RuntimeApi::start().await?;
+        let command = launch.command(&api)?;
+        let spawned = Instant::now();
+        let mut process = Process::spawn(command)?;
+        let pid = process.child().id();
+        let arn = format!("arn:aws:lambda:{REGION}:123456789012:function:{}", launch.name);
+        let mut environment = Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false };
+        let ready = tokio::time::timeout(launch.limits.init, environment.ready())
+            .await
+            .with_context(|| format!("{} did not ask for an invocation within {:?}", launch.name, launch.limits.init))?
+            .with_context(|| format!("cannot start {}", launch.binary.display()))?;
+        Ok((environment, ready.duration_since(spawned)))
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// Waits until the process asks for an invocation, and says when it did.
+    pub(crate) async fn ready(&mut self) -> Result<Instant> {
+        tokio::select! {
+            signal = self.api.signal() => match signal {
+                Some(Signal::Next(at)) => Ok(at),
+                Some(Signal::InitError(error)) => bail!("it said: {error}"),
+                None => bail!("its Runtime API has ended"),
+            },
+            status = self.process.child().wait() => bail!("its process ended: {}", status?),
+        }
+    }
+
+    /// One invocation, from a process that has asked for it to its answer.
+    pub(crate) async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
+        self.thaw();
+        let (answer, answered) = oneshot::channel();
+        let deadline = SystemTime::now() + self.timeout;
+        let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let invocation = Invocation {
+            deadline_ms,
+            arn: self.arn.clone(),
+            trace: format!("Root=1-{:08x}-{:024x};Sampled=0", deadline_ms / 1000, random() >> 32),
+            request_id: request_id(),
+            event,
+            answer,
+        };
+        self.api.hand_over(invocation).await.map_err(Failure::Host)?;
+        tokio::select! {
+            biased;
+            answer = answered => match answer {
+                Ok(Answer::Response(body)) => Ok(body),
+                Ok(Answer::Error(error)) => Err(Failure::Error(error)),
+                Ok(Answer::TooLarge) => Err(Failure::ResponseTooLarge),
+                Err(_dropped) => Err(Failure::Host(anyhow::anyhow!("the invocation was lost"))),
+            },
+            status = self.process.child().wait() => Err(match status {
+                Ok(status) => Failure::Exited(status),
+                Err(error) => Failure::Host(error.into()),
+            }),
+            () = tokio::time::sleep(self.timeout) => Err(Failure::TimedOut(self.timeout)),
+        }
+    }
+
+    /// Stops the process where it is: no time passes for it until the next invocation.
+    pub(crate) fn freeze(&mut self) {
+        self.signal(Posix::STOP);
+        self.frozen = true;
+    }
+
+    fn thaw(&mut self) {
+        if self.frozen {
+            self.signal(Posix::CONT);
+            self.frozen = false;
+        }
+    }
+
+    fn signal(&self, signal: Posix) {
+        if let Some(pid) = self.pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            // A process that has ended is found out by the next invocation.
+            let _ended = kill_process(pid, signal);
+        }
+    }
+
+    /// Kills the process, as Lambda does with an environment that has no extensions, and says what it used.
+    pub(crate) async fn end(mut self) -> Usage {
+        let usage = self.process.usage().unwrap_or_default();
+        // Only a process that has ended already can't be killed.
+        let _ended = self.process.child().kill().await;
+        usage
+    }
+}

@@ -1,0 +1,149 @@
+//! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::environment::Failure;
+use super::{Functions, payload};
+use crate::http::log_request;
+
+/// The largest body of an HTTP API: 10 MB.
+const BODY_BYTES: usize = 10 * 1024 * 1024;
+/// The longest that an HTTP API waits for a request, and for a function.
+const INTEGRATION: Duration = Duration::from_secs(30);
+/// Time for the requests under way when it is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The running gateway. Dropped, it stops at once.
+pub(crate) struct Gateway {
+    port: u16,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl Gateway {
+    pub(crate) async fn start(port: u16, functions: Functions, log_requests: bool) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .with_context(|| format!("cannot listen on 127.0.0.1:{port}: choose another port, or 0 for a free one"))?;
+        let port = listener.local_addr()?.port();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, Arc::new(functions), log_requests, stopped));
+        Ok(Self { port, stop, server })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers what is under way, and ends.
+    pub(crate) async fn stop(self) {
+        // Both only fail when it has ended by itself.
+        let _ended = self.stop.send(());
+        let _ended = self.server.await;
+    }
+}
+
+async fn serve(listener: TcpListener, functions: Arc<Functions>, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            _ = &mut stopped => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // Out of file descriptors, mostly: those that are open will be closed.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            },
+        };
+        // Without it the call only gets slower.
+        let _unsupported = stream.set_nodelay(true);
+        let functions = Arc::clone(&functions);
+        let service = service_fn(move |request| {
+            let functions = Arc::clone(&functions);
+            async move { Ok::<_, Infallible>(answer(&functions, request, log_requests).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(INTEGRATION)
+            .serve_connection(TokioIo::new(stream), service);
+        // What a client did to its connection is the client's affair.
+        tokio::spawn(graceful.watch(connection));
+    }
+    drop(listener);
+    // Requests that take longer are cut off.
+    let _late = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+}
+
+async fn answer(functions: &Functions, request: Request<Incoming>, log_requests: bool) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let (head, body) = request.into_parts();
+    let mut response = match tokio::time::timeout(INTEGRATION, Limited::new(body, BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            match tokio::time::timeout(INTEGRATION, integrate(functions, &head, &body)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(failure)) => {
+                    eprintln!("{} {}: {failure}", head.method, head.uri.path());
+                    of_gateway(status(&failure))
+                }
+                Err(_elapsed) => of_gateway(StatusCode::SERVICE_UNAVAILABLE),
+            }
+        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => of_gateway(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_broken)) => of_gateway(StatusCode::BAD_REQUEST),
+        Err(_elapsed) => of_gateway(StatusCode::REQUEST_TIMEOUT),
+    };
+    if let Ok(id) = payload::request_id().parse() {
+        response.headers_mut().insert("apigw-requestid", id);
+    }
+    if log_requests {
+        log_request(head.method.as_str(), head.uri.path(), response.status().as_u16(), started.elapsed());
+    }
+    response
+}
+
+async fn integrate(functions: &Functions, head: &hyper::http::request::Parts, body: &[u8]) -> Result<Response<Full<Bytes>>, Failure> {
+    let event = payload::event(&head.method, &head.uri, &head.headers, body).map_err(Failure::Host)?;
+    let answer = functions.serving(&head.method).invoke(event).await?;
+    payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
+}
+
+/// How an HTTP API answers when its function does not.
+fn status(failure: &Failure) -> StatusCode {
+    match failure {
+        Failure::Throttled => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::EventTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Failure::Init(_) | Failure::Exited(_) | Failure::TimedOut(_) | Failure::Error(_) | Failure::ResponseTooLarge | Failure::Host(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// An answer of API Gateway itself.
+fn of_gateway(status: StatusCode) -> Response<Full<Bytes>> {
+    let message = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        status => status.canonical_reason().unwrap_or_default(),
+    };
+    let body = format!(r#"{{"message":"{message}"}}"#);
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,150 @@
+//! AWS Lambda on this machine: the real Runtime API between the functions and an emulated API Gateway and DynamoDB.
+//!
+//! ```text
+//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap of ingest or read)
+//!                (payload)            (which of its environments)                 │
+//!                                                                     dynamodb ◀──┘ HTTP
+//! ```
+//!
+//! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
+//! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
+
+mod dynamodb;
+mod environment;
+mod function;
+mod gateway;
+mod payload;
+mod runtime_api;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hyper::{HeaderMap, Method, Uri};
+
+use self::dynamodb::DynamoDb;
+use self::environment::{Environment, Launch};
+use self::function::Function;
+use self::gateway::Gateway;
+use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+
+/// What the service allows a function, in Lambda's terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Environments at once, Lambda's reserved concurrency. The default is low, since each gets as much of this machine as it wants.
+    pub(crate) concurrency: usize,
+    /// How long a request may wait for one of them before it is throttled. Lambda throttles at once; a client
+    /// would meet a thousand environments there before it does.
+    pub(crate) queue: Duration,
+    /// Time for an environment to ask for its first invocation, as on Lambda.
+    pub(crate) init: Duration,
+    /// Time for one invocation.
+    pub(crate) timeout: Duration,
+    /// How long an environment stays frozen without work before it is reclaimed.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 10,
+            queue: Duration::from_secs(10),
+            init: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            idle: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// The two functions, what stands before them, and what stands behind.
+pub(crate) struct LambdaHost {
+    gateway: Gateway,
+    functions: Functions,
+    dynamodb: DynamoDb,
+}
+
+/// The functions of the adapter, and which requests reach which.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    ingest: Arc<Function>,
+    read: Arc<Function>,
+}
+
+impl Functions {
+    /// The routes of the HTTP API: POST goes to `ingest`, the rest to `read`.
+    pub(crate) fn serving(&self, method: &Method) -> &Arc<Function> {
+        if method == Method::POST { &self.ingest } else { &self.read }
+    }
+}
+
+impl LambdaHost {
+    pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
+        let dynamodb = DynamoDb::start(data)?;
+        let limits = Limits::default();
+        let function = |name| {
+            let launch = Launch::new(name, &options.artifact, environment(&options.config, dynamodb.url()), limits)?;
+            anyhow::Ok(Function::new(launch))
+        };
+        let functions = Functions { ingest: function("ingest")?, read: function("read")? };
+        let gateway = Gateway::start(options.port, functions.clone(), options.log_requests).await?;
+        Ok(Self { gateway, functions, dynamodb })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime { name: "Lambda Runtime API (isotherm-hosts)".to_owned(), version: "2018-06-01".to_owned() }
+    }
+
+    /// A new environment for this request alone. `first_response` ends when the answer has left the function whole,
+    /// ready for the client: API Gateway does not pass it on before.
+    pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let method: Method = request.method.parse().with_context(|| format!("{} is no HTTP method", request.method))?;
+        let uri: Uri = request.path.parse().with_context(|| format!("{} is no path", request.path))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            headers.append(name.parse::<hyper::header::HeaderName>()?, value.parse()?);
+        }
+        let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
+        let spawned = Instant::now();
+        let (mut environment, init) = Environment::start(self.functions.serving(&method).launch()).await?;
+        let answer = environment.invoke(event).await;
+        let answered = match answer {
+            Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
+            Err(failure) => Err(anyhow::anyhow!("{failure}")),
+        };
+        environment.end().await;
+        let (status, first_response) = answered.with_context(|| format!("{} {}", request.method, request.path))?;
+        Ok(ColdSample { init, first_response, status: status.as_u16() })
+    }
+
+    /// The environments that requests came to, those that ended included; not those of [`LambdaHost::cold`].
+    pub(crate) fn usage(&self) -> Usage {
+        let (ingest, read) = (self.functions.ingest.usage(), self.functions.read.usage());
+        Usage { cpu: ingest.cpu + read.cpu, peak_rss_bytes: ingest.peak_rss_bytes + read.peak_rss_bytes }
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.gateway.stop().await;
+        self.functions.ingest.stop().await;
+        self.functions.read.stop().await;
+        self.dynamodb.stop().await
+    }
+}
+
+/// The environment variables that an operator sets for the functions, and this machine's DynamoDB.
+fn environment(config: &str, dynamodb: &str) -> Vec<(String, String)> {
+    [("ISOTHERM_CONFIG", config), ("ISOTHERM_TABLE", dynamodb::TABLE), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+/// What a function prints goes where this program's errors go, as it would go to CloudWatch: standard output is the host's.
+fn log_stream() -> Result<Stdio> {
+    use std::os::fd::AsFd as _;
+    Ok(std::io::stderr().as_fd().try_clone_to_owned().context("cannot share standard error")?.into())
+}

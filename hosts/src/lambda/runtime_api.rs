@@ -1,0 +1,211 @@
+//! The Runtime API (2018-06-01) of one environment: how a process in it gets invocations and answers them.
+//!
+//! On Lambda every environment finds it at the same address of its own network; here each has a port of its own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+/// The largest response to a synchronous invocation: 6 MB, and Lambda allows a little over.
+const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
+const PREFIX: &str = "/2018-06-01/runtime/";
+
+/// One invocation on its way to the process.
+pub(crate) struct Invocation {
+    pub(crate) request_id: String,
+    pub(crate) event: Bytes,
+    pub(crate) deadline_ms: u128,
+    pub(crate) arn: String,
+    pub(crate) trace: String,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// What the process says of an invocation.
+pub(crate) enum Answer {
+    /// Its result.
+    Response(Bytes),
+    /// The function returned an error.
+    Error(String),
+    /// Its result is over Lambda's limit.
+    TooLarge,
+}
+
+/// What the process says of itself.
+pub(crate) enum Signal {
+    /// It asked for the next invocation, then.
+    Next(Instant),
+    /// It can't start.
+    InitError(String),
+}
+
+/// A running Runtime API, until it is dropped.
+pub(crate) struct RuntimeApi {
+    address: SocketAddr,
+    invocations: mpsc::Sender<Invocation>,
+    signals: mpsc::UnboundedReceiver<Signal>,
+    server: AbortHandle,
+}
+
+impl RuntimeApi {
+    pub(crate) async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?;
+        let address = listener.local_addr()?;
+        let (invocations, next) = mpsc::channel(1);
+        let (signal, signals) = mpsc::unbounded_channel();
+        let exchange = Arc::new(Exchange { next: tokio::sync::Mutex::new(next), signal, current: Mutex::new(None) });
+        let server = tokio::spawn(serve(listener, exchange)).abort_handle();
+        Ok(Self { address, invocations, signals, server })
+    }
+
+    /// What `AWS_LAMBDA_RUNTIME_API` has to say.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the process says next.
+    pub(crate) async fn signal(&mut self) -> Option<Signal> {
+        self.signals.recv().await
+    }
+
+    /// Hands an invocation to the process, which gets it when it asks.
+    pub(crate) async fn hand_over(&self, invocation: Invocation) -> Result<()> {
+        self.invocations.send(invocation).await.ok().context("the Runtime API of this environment has ended")
+    }
+}
+
+impl Drop for RuntimeApi {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// What the connections of one environment share.
+struct Exchange {
+    next: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
+    signal: mpsc::UnboundedSender<Signal>,
+    /// The invocation that the process works on: its request id, and who waits.
+    current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
+}
+
+async fn serve(listener: TcpListener, exchange: Arc<Exchange>) {
+    // Connections end with the environment, not before: dropped with this task.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        // Without it the call only gets slower.
+        let _unsupported = stream.set_nodelay(true);
+        let exchange = Arc::clone(&exchange);
+        let service = service_fn(move |request| {
+            let exchange = Arc::clone(&exchange);
+            async move { Ok::<_, Infallible>(exchange.call(request).await) }
+        });
+        // A connection that breaks is the process's affair: it asks again, or it has ended.
+        connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+impl Exchange {
+    async fn call(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
+            return refusal(StatusCode::NOT_FOUND, "NotFound", "no such path in the Runtime API 2018-06-01");
+        };
+        let mut parts = path.split('/');
+        let (first, second, third, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
+        match (&head.method, first, second, third, rest) {
+            (&Method::GET, Some("invocation"), Some("next"), None, None) => self.next().await,
+            (&Method::POST, Some("invocation"), Some(id), Some("response"), None) => self.response(id, body).await,
+            (&Method::POST, Some("invocation"), Some(id), Some("error"), None) => {
+                let message = error_message(body).await;
+                self.answer(id, Answer::Error(message), StatusCode::ACCEPTED)
+            }
+            (&Method::POST, Some("init"), Some("error"), None, None) => {
+                let message = error_message(body).await;
+                // The receiver goes with the environment, and this server with both.
+                let _gone = self.signal.send(Signal::InitError(message));
+                accepted()
+            }
+            _ => refusal(StatusCode::NOT_FOUND, "NotFound", "no such path in the Runtime API 2018-06-01"),
+        }
+    }
+
+    async fn next(&self) -> Response<Full<Bytes>> {
+        let _gone = self.signal.send(Signal::Next(Instant::now()));
+        let Some(invocation) = self.next.lock().await.recv().await else {
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the environment is being ended");
+        };
+        let Invocation { request_id, event, deadline_ms, arn, trace, answer } = invocation;
+        let response = Response::builder()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", &request_id)
+            .header("lambda-runtime-deadline-ms", deadline_ms.to_string())
+            .header("lambda-runtime-invoked-function-arn", arn)
+            .header("lambda-runtime-trace-id", trace)
+            .body(Full::new(event));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((request_id, answer));
+        response.unwrap_or_else(|error| {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &format!("bad invocation: {error}"))
+        })
+    }
+
+    /// Buffered and streamed responses alike are taken whole: API Gateway passes nothing on before the end.
+    async fn response(&self, id: &str, body: Incoming) -> Response<Full<Bytes>> {
+        match Limited::new(body, RESPONSE_BYTES).collect().await {
+            Ok(body) => self.answer(id, Answer::Response(body.to_bytes()), StatusCode::ACCEPTED),
+            Err(error) if error.is::<LengthLimitError>() => {
+                self.answer(id, Answer::TooLarge, StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            Err(error) => refusal(StatusCode::BAD_REQUEST, "InvalidRequest", &error.to_string()),
+        }
+    }
+
+    fn answer(&self, id: &str, answer: Answer, status: StatusCode) -> Response<Full<Bytes>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(current, _)| current == id);
+        let Some((_, waiting)) = current else {
+            return refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "not the invocation that is under way");
+        };
+        // Who waited may have given up at the deadline.
+        let _gave_up = waiting.send(answer);
+        match status {
+            StatusCode::ACCEPTED => accepted(),
+            status => refusal(status, "RequestEntityTooLarge", "the response is over 6 MB"),
+        }
+    }
+}
+
+/// `errorType: errorMessage` of what a process posts when it fails.
+async fn error_message(body: Incoming) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Posted {
+        error_type: String,
+        error_message: String,
+    }
+    let body = Limited::new(body, RESPONSE_BYTES).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let Posted { error_type, error_message } = serde_json::from_slice(&body).unwrap_or_default();
+    format!("{error_type}: {error_message}")
+}
+
+fn accepted() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"{\"status\":\"OK\"}\n")));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+fn refusal(status: StatusCode, error_type: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}
