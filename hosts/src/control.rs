@@ -67,6 +67,8 @@ pub struct Up {
     pub data: Option<PathBuf>,
     /// The configuration as JSON; empty for the default.
     pub config: String,
+    /// More variables for its environment, and for that of what it starts.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Up {
@@ -80,6 +82,7 @@ impl Up {
             port: 0,
             data: None,
             config: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -91,7 +94,7 @@ impl Up {
         if let Some(data) = &self.data {
             command.arg("--data").arg(data);
         }
-        command.env("ISOTHERM_CONFIG", &self.config);
+        command.env("ISOTHERM_CONFIG", &self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         // A process group of its own: Ctrl-C reaches us alone, and closing its standard input stops it in order.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;

@@ -1,1 +1,49 @@
-//! Placeholder.
+//! One body of tests over HTTP, run against every host.
+//!
+//! Every answer of a host is compared, byte for byte, with what core says beside a store that is a map ([`reference`]):
+//! the same request with the same stamp. What a case expects of the answer besides is written in the case, so that core
+//! is tested as well. A host is `isotherm up … --control` with the artifacts of the set `test`, which take the stamp
+//! from a header.
+//!
+//! `conformance!(Native);` in a test file makes a `#[test]` of every case, for that platform.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test panics to fail")]
+
+pub mod cases;
+pub mod client;
+pub mod fixture;
+pub mod reference;
+
+/// Makes a `#[test]` of every case for one platform.
+#[macro_export]
+macro_rules! conformance {
+    ($platform:ident) => {
+        $crate::conformance! { $platform:
+            routes { every_route_answers, other_methods_are_refused, unknown_routes_are_refused, the_contract_is_served }
+            events {
+                every_vector_is_answered_to_the_byte, an_event_is_found_again, the_three_basic_checks,
+                the_same_event_again_is_a_duplicate, other_content_is_a_conflict, unicode_and_big_integers_survive,
+            }
+            batches { each_kind_of_result, repetitions_within_a_batch, all_shards_take_part, ndjson_and_gzip }
+            limits { a_body_has_1_mib, an_event_has_32_kib, a_batch_has_500_events, names_depth_and_properties }
+            access { keys_open_what_their_scope_says, tenants_do_not_see_each_other }
+            bodies {
+                wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
+                slow_bodies_hold_up_nobody,
+            }
+            concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
+            store { a_store_that_does_not_answer_loses_nothing }
+            lifetime {
+                what_was_accepted_survives_a_kill, nothing_is_left_behind, a_release_takes_no_stamp_from_a_header,
+            }
+        }
+    };
+    ($platform:ident: $($module:ident { $($case:ident),* $(,)? })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                $crate::cases::$module::$case(isotherm_hosts::Platform::$platform);
+            })*
+        })*
+    };
+}

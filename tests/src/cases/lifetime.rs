@@ -1,0 +1,156 @@
+//! Hosts that die, hosts that stop, and the stamp that a release does not take.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use isotherm_hosts::{Platform, Up};
+use serde_json::Value;
+
+use super::{counts, named};
+use crate::client::{Ask, send};
+use crate::fixture::{block_on, start, up};
+
+/// SIGKILL in the middle of a load; after a restart on the same data every event that was accepted is there, once.
+pub fn what_was_accepted_survives_a_kill(platform: Platform) {
+    let data = tempfile::tempdir().unwrap();
+    let up = Up { data: Some(data.path().to_owned()), ..up(platform, "test") };
+    block_on(async {
+        let mut accepted: Vec<(String, String)> = Vec::new();
+        for round in 0..3 {
+            let (port, remote) = start(&up).await;
+            let load = Load::start(port, round);
+            load.until_accepted(200).await;
+            remote.kill().await.unwrap();
+            accepted.extend(load.end().await);
+        }
+        let (port, remote) = start(&up).await;
+        for (name, id) in &accepted {
+            let found = send(port, &Ask::get(&format!("/events/{id}"))).await.unwrap();
+            assert_eq!((found.status, found.text("messageId").as_str()), (200, name.as_str()), "{name} is lost");
+        }
+        for names in accepted.chunks(500) {
+            let again: Vec<Value> = names.iter().map(|(name, _)| named(name)).collect();
+            let answer = send(port, &Ask::batch(&again)).await.unwrap();
+            assert_eq!(counts(&answer), [0, names.len() as u64, 0, 0]);
+            for (result, (_, id)) in answer.json()["results"].as_array().unwrap().iter().zip(names) {
+                assert_eq!(result["eventId"], id.as_str(), "kept a second time");
+            }
+        }
+        remote.stop().await.unwrap();
+    });
+}
+
+/// Four writers, of single events and of batches, that go on until the host is gone.
+struct Load {
+    writers: Vec<tokio::task::JoinHandle<()>>,
+    accepted: Arc<Mutex<Vec<(String, String)>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn start(port: u16, round: usize) -> Self {
+        let accepted: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let ended: Arc<AtomicBool> = Arc::default();
+        let count = Arc::new(AtomicUsize::new(0));
+        let write = |writer: usize| {
+            let (accepted, ended, count) = (accepted.clone(), ended.clone(), count.clone());
+            async move {
+                let size = [1, 1, 10, 50][writer];
+                while !ended.load(Ordering::Relaxed) {
+                    let first = count.fetch_add(size, Ordering::Relaxed);
+                    let names: Vec<String> =
+                        (first..first + size).map(|index| format!("kill-{round}-{index}")).collect();
+                    let events: Vec<Value> = names.iter().map(|name| named(name)).collect();
+                    // Whoever gets no answer knows nothing, and claims nothing.
+                    let Ok(answer) = send(port, &Ask::batch(&events)).await else { continue };
+                    if answer.status != 200 {
+                        continue;
+                    }
+                    let body = answer.json();
+                    let kept = body["results"].as_array().unwrap().iter().zip(names);
+                    let kept = kept.filter(|(result, _)| result["status"] == "accepted");
+                    let kept = kept.map(|(result, name)| (name, result["eventId"].as_str().unwrap().to_owned()));
+                    accepted.lock().unwrap().extend(kept);
+                }
+            }
+        };
+        let writers = (0..4).map(|writer| tokio::spawn(write(writer))).collect();
+        Self { writers, accepted, ended }
+    }
+
+    async fn until_accepted(&self, events: usize) {
+        for _ in 0..600 {
+            if self.accepted.lock().unwrap().len() >= events {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not {events} events in 30 seconds");
+    }
+
+    async fn end(self) -> Vec<(String, String)> {
+        self.ended.store(true, Ordering::Relaxed);
+        for writer in self.writers {
+            writer.await.unwrap();
+        }
+        std::mem::take(&mut *self.accepted.lock().unwrap())
+    }
+}
+
+/// A host that stops, and one that is killed, take their processes with them; one that stops takes its files too.
+pub fn nothing_is_left_behind(platform: Platform) {
+    let temporary = tempfile::tempdir().unwrap();
+    // Every process that a host starts has this in its environment, and every file of its own is below it.
+    let marker = temporary.path().to_str().unwrap().to_owned();
+    block_on(async {
+        for kill in [false, true] {
+            let mut up = up(platform, "test");
+            up.environment.push(("TMPDIR".to_owned(), marker.clone()));
+            let (port, remote) = start(&up).await;
+            assert_eq!(send(port, &Ask::event(&named("left"))).await.unwrap().status, 202);
+            assert!(!processes(&marker).is_empty(), "the marker marks nothing");
+            if kill {
+                remote.kill().await.unwrap();
+            } else {
+                remote.stop().await.unwrap();
+                let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+                assert!(left.is_empty(), "files left: {left:?}");
+            }
+            for _ in 0..50 {
+                if processes(&marker).is_empty() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(processes(&marker), Vec::<String>::new(), "processes left");
+        }
+    });
+}
+
+fn processes(marker: &str) -> Vec<String> {
+    let read = |pid: &Path, file: &str| std::fs::read(pid.join(file)).unwrap_or_default();
+    let all = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|pid| {
+        let environment = read(pid, "environ");
+        environment.windows(marker.len()).any(|window| window == marker.as_bytes())
+    })
+    .map(|pid| String::from_utf8_lossy(&read(&pid, "cmdline")).replace('\0', " "))
+    // A zombie has no command line any more: it has ended.
+    .filter(|command| !command.is_empty())
+    .collect()
+}
+
+/// The header that fixes the stamp in these tests does nothing to what is deployed.
+pub fn a_release_takes_no_stamp_from_a_header(platform: Platform) {
+    block_on(async {
+        let (port, remote) = start(&up(platform, "release")).await;
+        let ask = Ask::event(&serde_json::json!({"userId": "u", "eventType": "t", "properties": {}}));
+        let first = send(port, &ask).await.unwrap();
+        let second = send(port, &ask).await.unwrap();
+        assert_eq!((first.status, second.status), (202, 202));
+        assert_ne!(first.text("eventId"), second.text("eventId"), "the stamp of the header was taken");
+        remote.stop().await.unwrap();
+    });
+}

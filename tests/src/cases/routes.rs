@@ -1,0 +1,58 @@
+//! Routes and methods.
+
+use isotherm_hosts::Platform;
+use serde_json::json;
+
+use super::{check, unnamed};
+use crate::client::Ask;
+use crate::fixture::Fixture;
+
+const ABSENT: &str = "/events/evt_7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+
+/// Each route, at its simplest.
+pub fn every_route_answers(platform: Platform) {
+    let host = Fixture::open(platform);
+    assert_eq!(host.ask(&Ask::get("/healthz")).json(), json!({"status": "ok"}));
+    assert_eq!(host.ask(&Ask::get("/healthz?of=interest")).status, 200);
+    assert_eq!(host.ask(&Ask::event(&unnamed())).status, 202);
+    assert_eq!(host.ask(&Ask::batch(&[unnamed()])).status, 200);
+    check(&host.ask(&Ask::get(ABSENT)), 404, "not_found");
+}
+
+/// 405, with the method that the route takes.
+pub fn other_methods_are_refused(platform: Platform) {
+    let host = Fixture::open(platform);
+    let routes = [
+        ("/events", "GET"),
+        ("/events/batch", "GET"),
+        ("/healthz", "POST"),
+        ("/openapi.json", "PUT"),
+        (ABSENT, "POST"),
+    ];
+    for (target, method) in routes {
+        check(&host.ask(&Ask::new(method, target)), 405, "method_not_allowed");
+        check(&host.ask(&Ask::new("DELETE", target)), 405, "method_not_allowed");
+        check(&host.ask(&Ask::new("PATCH", target).body("{}")), 405, "method_not_allowed");
+    }
+}
+
+/// 404, whatever is asked for.
+pub fn unknown_routes_are_refused(platform: Platform) {
+    let host = Fixture::open(platform);
+    for target in ["/", "/event", "/events/", "/events/batch/", "/Events", "/events/evt_x/y", "/healthz/", "/%65vents"]
+    {
+        check(&host.ask(&Ask::get(target)), 404, "not_found");
+    }
+    for id in ["evt_", "evt_7zzzzzzzzzzzzzzzzzzzzzzzzz", "evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "a%20b", "%F0%9F%98%80"] {
+        check(&host.ask(&Ask::get(&format!("/events/{id}"))), 404, "not_found");
+    }
+}
+
+/// The OpenAPI document, and every route in it.
+pub fn the_contract_is_served(platform: Platform) {
+    let contract = Fixture::open(platform).ask(&Ask::get("/openapi.json")).json();
+    assert_eq!(contract["openapi"], "3.1.0");
+    for path in ["/events", "/events/batch", "/events/{eventId}", "/healthz", "/openapi.json"] {
+        assert!(contract["paths"][path].is_object(), "{path}");
+    }
+}

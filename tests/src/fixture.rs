@@ -1,0 +1,108 @@
+//! A started host, and the reference that knows what it must answer.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{LazyLock, OnceLock};
+
+use isotherm_hosts::{Platform, Remote, Up};
+use tokio::runtime::Runtime;
+
+use crate::client::{Answer, Ask, send};
+use crate::reference::Reference;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
+
+/// The keys of [`Fixture::keyed`], with their SHA-256, tenants and scopes.
+const KEYS: [(&str, &str, &str, &str); 4] = [
+    ("acme writes", "242d98f9686770f93ac8fd7c5c1973cd5cead445c18963b3d351e965e838e21e", "acme", "write"),
+    ("acme reads", "bba662d7d260029cdb49eadd347d1a568a2220775ad7bf51852af29cd0a064d1", "acme", "read"),
+    ("acme does both", "46b3d83390a5167a341772707dc040ba81123c910ed51a5aeed5930111d20322", "acme", "both"),
+    ("globex does both", "da163b025bde382448ef2827682f57add1ea42770e66a816d03fdddbb40dc123", "globex", "both"),
+];
+
+/// A host of the artifact set `test`.
+pub struct Fixture {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    reference: Reference,
+    /// Held, because it stops when this is dropped: with the process that runs the tests.
+    _remote: Option<Remote>,
+}
+
+/// How `isotherm up` starts a platform here. The environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name
+/// the program and its artifacts where they are not in the workspace's target folder.
+pub fn up(platform: Platform, set: &str) -> Up {
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+    let place = |variable: &str, usual: &str| {
+        std::env::var_os(variable).map_or_else(|| PathBuf::from(format!("{target}/{usual}")), PathBuf::from)
+    };
+    let mut up =
+        Up::new(place("ISOTHERM_PROGRAM", "release/isotherm"), platform, place("ISOTHERM_ARTIFACTS", "artifacts"));
+    up.set = set.to_owned();
+    up
+}
+
+/// Runs what a case awaits.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(work)
+}
+
+/// Starts a host and says on which port it answers.
+pub async fn start(up: &Up) -> (u16, Remote) {
+    let remote = up.start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    (port_of(remote.url()), remote)
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{url} has no port"))
+}
+
+impl Fixture {
+    /// The open host that all cases of one test program share.
+    pub fn open(platform: Platform) -> &'static Self {
+        static OPEN: OnceLock<Fixture> = OnceLock::new();
+        OPEN.get_or_init(|| match std::env::var("ISOTHERM_TARGET") {
+            // Something else that answers at this URL with the artifacts of this platform.
+            Ok(url) => Self { port: port_of(&url), reference: Reference::new(""), _remote: None },
+            Err(_) => Self::new(&up(platform, "test")),
+        })
+    }
+
+    /// The host with [`KEYS`] that all cases of one test program share.
+    pub fn keyed(platform: Platform) -> &'static Self {
+        static KEYED: OnceLock<Fixture> = OnceLock::new();
+        KEYED.get_or_init(|| {
+            let keys = KEYS.map(
+                |(_, sha256, tenant, scope)| serde_json::json!({"sha256": sha256, "tenant": tenant, "scope": scope}),
+            );
+            Self::new(&Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") })
+        })
+    }
+
+    fn new(up: &Up) -> Self {
+        let (port, remote) = block_on(start(up));
+        Self { port, reference: Reference::new(&up.config), _remote: Some(remote) }
+    }
+
+    /// Sends `ask` and checks that the answer is the reference's, to the byte.
+    #[track_caller]
+    pub fn ask(&self, ask: &Ask) -> Answer {
+        let answer = self.send(ask);
+        let expected = self.reference.answer(ask);
+        let body = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
+        let said = format!("{} {}", ask.method, ask.target);
+        assert_eq!((answer.status, body(&answer.body)), (expected.status, body(&expected.body)), "{said}");
+        assert!(answer.body == expected.body, "{said}: bodies differ after the first 2000 bytes");
+        for (name, value) in &expected.headers {
+            let answered = answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+            assert_eq!(answered, Some(value), "{said}: header {name}");
+        }
+        answer
+    }
+
+    /// Sends `ask`, whatever the answer.
+    #[track_caller]
+    pub fn send(&self, ask: &Ask) -> Answer {
+        block_on(send(self.port, ask)).unwrap_or_else(|error| panic!("{} {}: {error:#}", ask.method, ask.target))
+    }
+}

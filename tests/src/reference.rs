@@ -1,0 +1,58 @@
+//! What every host must answer: core beside a store that is a map.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use isotherm_core::{
+    Admission, Config, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, Request, Service, Stamp,
+    StoreOutcome,
+};
+
+use crate::client::Ask;
+
+type Kept = BTreeMap<(String, EventId), (Digest, String)>;
+
+/// Core and a map.
+pub struct Reference {
+    service: Service,
+    kept: Mutex<Kept>,
+}
+
+impl Reference {
+    /// A reference with this configuration and no events.
+    pub fn new(config: &str) -> Self {
+        let service = Service::new(Config::parse(config).expect("the tests' configuration is good"));
+        Self { service, kept: Mutex::default() }
+    }
+
+    /// The answer to `ask`, whose stamp is in its header.
+    pub fn answer(&self, ask: &Ask) -> Reply {
+        let (path, query) = ask.target.split_once('?').unwrap_or((&ask.target, ""));
+        let header = |name: &str| ask.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let headers = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+        let request = Request { method: &ask.method, path, query, headers, body: &ask.body };
+        // Replaced by the header's stamp.
+        let stamp = Stamp { received_at: Millis(0), entropy: 0 };
+        let mut kept = self.kept.lock().expect("no test panics while it holds the lock");
+        match self.service.admit(&request, stamp) {
+            Admission::Reply(reply) => reply,
+            Admission::Plan(Plan::Store(plan)) => {
+                let tenant = plan.tenant().as_str().to_owned();
+                let mut keep = |event: &isotherm_core::NewEvent| match kept.get(&(tenant.clone(), event.id)) {
+                    Some((digest, _)) => StoreOutcome::Existing(*digest),
+                    None => {
+                        kept.insert((tenant.clone(), event.id), (event.digest, event.record.clone()));
+                        StoreOutcome::Stored
+                    }
+                };
+                let outcomes = plan.events().iter().map(&mut keep).collect();
+                plan.settle(outcomes)
+            }
+            Admission::Plan(Plan::Find(plan)) => {
+                let key = (plan.tenant().as_str().to_owned(), plan.id());
+                let found = kept.get(&key).map(|(_, record)| FindOutcome::Found(record.clone()));
+                plan.settle(found.unwrap_or(FindOutcome::Absent))
+            }
+        }
+    }
+}

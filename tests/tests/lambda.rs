@@ -1,0 +1,3 @@
+//! Conformance of the platform `lambda`.
+
+isotherm_conformance::conformance!(Lambda);

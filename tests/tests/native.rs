@@ -1,0 +1,3 @@
+//! Conformance of the platform `native`.
+
+isotherm_conformance::conformance!(Native);

@@ -1,0 +1,3 @@
+//! Conformance of the platform `spin`.
+
+isotherm_conformance::conformance!(Spin);

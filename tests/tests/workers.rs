@@ -1,0 +1,3 @@
+//! Conformance of the platform `workers`.
+
+isotherm_conformance::conformance!(Workers);
