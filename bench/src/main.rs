@@ -23,14 +23,32 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // clap's own exit on bad flags: one clear message and exit code 2.
-    match run(Flags::parse()) {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return refuse(&error),
+    };
+    match run(flags) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("isotherm: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What clap has to say of the flags: help as it is, an error on one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody reads standard output any more: there was nothing else to do.
+        let _closed = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let lines =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    eprintln!("isotherm: {}", line.trim_start_matches("error: "));
+    ExitCode::from(2)
 }
 
 fn run(flags: Flags) -> Result<ExitCode> {

@@ -99,7 +99,7 @@ fn config(file: Option<&Path>) -> Result<String> {
         }
         None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
     };
-    Config::parse(&text).with_context(|| format!("{origin} is no configuration"))?;
+    Config::parse(&text).context(origin)?;
     Ok(text)
 }
 

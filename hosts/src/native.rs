@@ -1,12 +1,12 @@
 //! The plain server: the binary itself, a process per instance.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -34,6 +34,15 @@ struct Launch {
     config: String,
 }
 
+/// What of an instance's lines is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// Cold starts are many, and alike.
+    Nothing,
+    Notices,
+    Requests,
+}
+
 /// One instance.
 struct Server {
     process: Process,
@@ -45,7 +54,8 @@ impl NativeHost {
         let binary = options.artifact.join("isotherm-native");
         anyhow::ensure!(binary.is_file(), "{} is missing: run `cargo xtask build`", binary.display());
         let launch = Launch { binary, config: options.config.clone() };
-        let server = launch.start(data, options.port, options.log_requests).await?;
+        let server =
+            launch.start(data, options.port, if options.log_requests { Log::Requests } else { Log::Notices }).await?;
         Ok(Self { launch, server, cold_data: OnceCell::new() })
     }
 
@@ -78,50 +88,64 @@ impl NativeHost {
 
 impl Launch {
     /// A new process, until it listens.
-    async fn start(&self, data: &Path, port: u16, log_requests: bool) -> Result<Server> {
+    async fn start(&self, data: &Path, port: u16, log: Log) -> Result<Server> {
         let mut command = Command::new(&self.binary);
         command.arg("--port").arg(port.to_string()).arg("--data").arg(data);
-        if log_requests {
+        if let Log::Requests = log {
             command.arg("--log-requests");
         }
         command.env("ISOTHERM_CONFIG", &self.config);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::spawn(command)?;
         let output = process.child().stdout.take().context("its standard output is not ours")?;
+        let mut errors = process.child().stderr.take().context("its standard error is not ours")?;
         let mut lines = BufReader::new(output).lines();
         let first = tokio::time::timeout(READY_WITHIN, lines.next_line())
             .await
             .with_context(|| format!("{} did not listen within {READY_WITHIN:?}", self.binary.display()))??;
-        let port = first.as_deref().and_then(|line| line.strip_prefix("ready http://127.0.0.1:")).and_then(|port| port.parse().ok());
-        let Some(port) = port else {
-            // It said why on standard error, which is ours too.
+        let address = first.as_deref().and_then(|line| line.strip_prefix("ready http://127.0.0.1:"));
+        let Some(port) = address.and_then(|port| port.parse().ok()) else {
+            drop(lines);
+            let mut said = String::new();
+            errors.read_to_string(&mut said).await?;
             let status = process.child().wait().await?;
-            anyhow::bail!("{} ended before it listened: {status}", self.binary.display());
+            let reason = said.lines().last().unwrap_or_default();
+            anyhow::bail!("{} ended before it listened, with {status}: {reason}", self.binary.display());
         };
-        // The lines of its requests, as they come; the pipe must be read in any case, or the server would block on it.
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                // Nobody reads our standard output any more: the server must not notice.
-                let _closed = writeln!(std::io::stdout().lock(), "{line}");
-            }
-        });
+        // Both pipes are read in any case, or the server would block on them.
+        tokio::spawn(forward(lines, std::io::stdout(), log));
+        tokio::spawn(forward(BufReader::new(errors).lines(), std::io::stderr(), log));
         Ok(Server { process, port })
     }
 
     /// A data folder as a stopped instance leaves it.
     async fn prepare(&self, request: &ColdRequest) -> Result<tempfile::TempDir> {
-        let data = tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder for data")?;
+        let data = tempfile::Builder::new()
+            .prefix("isotherm-")
+            .tempdir()
+            .context("cannot make a temporary folder for data")?;
         self.cold(data.path(), request).await?;
         Ok(data)
     }
 
     async fn cold(&self, data: &Path, request: &ColdRequest) -> Result<ColdSample> {
         let spawned = Instant::now();
-        let server = self.start(data, 0, false).await?;
+        let server = self.start(data, 0, Log::Nothing).await?;
         let init = spawned.elapsed();
         let answer = http::send(server.port, request).await?;
-        let sample = ColdSample { init, first_response: answer.first_byte.duration_since(spawned), status: answer.status };
+        let sample =
+            ColdSample { init, first_response: answer.first_byte.duration_since(spawned), status: answer.status };
         server.process.stop(GRACE).await?;
         Ok(sample)
+    }
+}
+
+/// Passes lines on as they come, until the server ends.
+async fn forward<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, mut to: impl Write, log: Log) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if log != Log::Nothing {
+            // Nobody reads what we say any more: the server must not notice.
+            let _closed = writeln!(to, "{line}");
+        }
     }
 }

@@ -78,5 +78,5 @@ fn config(flags: &Flags) -> Result<Config> {
         }
         None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
     };
-    Config::parse(&text).with_context(|| format!("{origin} is no configuration"))
+    Config::parse(&text).context(origin)
 }
