@@ -48,7 +48,10 @@ macro_rules! platforms {
 
 // Adding a platform: its module in lib.rs, its feature in Cargo.toml, its line here.
 platforms! {
+    Lambda, "lambda", crate::lambda::LambdaHost;
     Native, "native", crate::native::NativeHost;
+    Spin, "spin", crate::spin::SpinHost;
+    Workers, "workers", crate::workers::WorkersHost;
 }
 
 /// A platform that is running on this machine and answers HTTP.

@@ -12,10 +12,16 @@ pub mod control;
 mod host;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod http;
+#[cfg(feature = "lambda")]
+mod lambda;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
+#[cfg(feature = "spin")]
+mod spin;
+#[cfg(feature = "workers")]
+mod workers;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite.
+//!
+//! ```text
+//! fetch ──▶ core admits ──▶ one request to each shard that is concerned, at once ──▶ core settles ──▶ response
+//! ```
+//!
+//! A tenant's events are spread over Durable Objects by their ids; one object is one SQLite database with one writer.
+//! Nothing is kept in the isolate but the configuration: it may be gone before the next request.
+
+mod entry;
+mod request;
+mod response;
+mod shard;
+mod store;

@@ -1,0 +1,49 @@
+//! What the Workers runtime calls.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use isotherm_core::{Admission, Config, Plan, Service};
+use worker::{Context, Env, Error, Result, console_warn, event, web_sys};
+
+use crate::{request, response, store};
+
+/// The binding that holds the configuration.
+const CONFIG: &str = "ISOTHERM_CONFIG";
+
+thread_local! {
+    /// Made by an isolate's first request, since only requests see the bindings.
+    static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
+}
+
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+    let service = service(&env)?;
+    let received = request::Received::read(&request, service.limits().body_bytes).await?;
+    let reply = match service.admit(&received.request(), request::stamp()?) {
+        Admission::Reply(reply) => reply,
+        Admission::Plan(Plan::Store(plan)) => {
+            let outcomes = store::store(&env, service.shards(), &plan).await;
+            plan.settle(outcomes)
+        }
+        Admission::Plan(Plan::Find(plan)) => {
+            let found = store::find(&env, service.shards(), &plan).await;
+            plan.settle(found)
+        }
+    };
+    response::from_reply(&reply)
+}
+
+fn service(env: &Env) -> Result<Rc<Service>> {
+    if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
+        return Ok(service);
+    }
+    // A deployment without this binding has the default configuration.
+    let config = env.var(CONFIG).map(|config| config.to_string()).unwrap_or_default();
+    let config = Config::parse(&config).map_err(|error| Error::RustError(format!("{CONFIG}: {error}")))?;
+    let service = Service::new(config);
+    if let Some(notice) = service.notice() {
+        console_warn!("isotherm: {notice}");
+    }
+    Ok(SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone()))
+}

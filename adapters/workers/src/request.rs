@@ -1,0 +1,68 @@
+//! The runtime's request as core's.
+
+use isotherm_core::{HEADERS, Millis, Stamp};
+use worker::js_sys::{Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, ReadableStreamDefaultReader};
+use worker::{Date, Error, Result};
+
+/// A request whose body has been read, as far as it may be.
+pub(crate) struct Received {
+    method: String,
+    url: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Received {
+    /// Reads at most `limit` + 1 bytes of the body.
+    pub(crate) async fn read(request: &web_sys::Request, limit: usize) -> Result<Self> {
+        let headers = request.headers();
+        let header = |name: &'static str| Some((name, headers.get(name).ok()??));
+        Ok(Self {
+            method: request.method(),
+            url: request.url(),
+            headers: HEADERS.iter().filter_map(|name| header(name)).collect(),
+            body: body(request, limit).await?,
+        })
+    }
+
+    pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
+        let (path, query) = path_and_query(&self.url);
+        isotherm_core::Request { method: &self.method, path, query, headers: self.headers.clone(), body: &self.body }
+    }
+}
+
+/// The parts of a URL as the runtime gives it: absolute, percent-encoded, without a fragment.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+async fn body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let Some(stream) = request.body() else { return Ok(body) };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    while body.len() <= limit {
+        // A body that broke off is no body: nothing is kept of it.
+        let part = JsFuture::from(reader.read()).await?;
+        if Reflect::get(&part, &"done".into())?.is_truthy() {
+            return Ok(body);
+        }
+        let bytes: Uint8Array = Reflect::get(&part, &"value".into())?.dyn_into()?;
+        let wanted = bytes.length().min(u32::try_from(limit + 1 - body.len()).unwrap_or(u32::MAX));
+        body.extend_from_slice(&bytes.subarray(0, wanted).to_vec());
+    }
+    // The rest is not wanted; whether the client learns that before it has sent it does not matter.
+    let _cancelled = reader.cancel_with_reason(&JsValue::from_str("the body is longer than it may be"));
+    Ok(body)
+}
+
+/// The runtime's clock, which stands still between I/O when deployed, and its source of randomness.
+pub(crate) fn stamp() -> Result<Stamp> {
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy).map_err(|error| Error::RustError(format!("no entropy: {error}")))?;
+    Ok(Stamp { received_at: Millis(Date::now().as_millis()), entropy: u128::from_ne_bytes(entropy) })
+}

@@ -1,0 +1,96 @@
+//! Events in Durable Objects: each tenant has a number of them, and an event's id names the one that keeps it.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan, Tenant};
+use worker::wasm_bindgen::JsValue;
+use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
+
+/// The binding that leads to the objects.
+const SHARDS: &str = "SHARDS";
+/// A statement's text may have 2 MB, and events grow by at most half of that when they become JSON in JSON.
+const PART_BYTES: usize = 512 * 1024;
+
+/// Keeps what is new of a plan's events and tells what became of each.
+pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<StoreOutcome> {
+    let parts = parts(shards, plan.events());
+    let answers = join_all(parts.iter().map(|part| part.store(env, plan.tenant()))).await;
+    let mut outcomes = BTreeMap::new();
+    for (part, answer) in parts.iter().zip(answers) {
+        match answer {
+            Ok(taken) => outcomes.extend(part.events.iter().map(|event| {
+                let outcome =
+                    taken.get(&event.id).map_or(StoreOutcome::Stored, |digest| StoreOutcome::Existing(*digest));
+                (event.id, outcome)
+            })),
+            Err(error) => console_error!("isotherm: shard {} did not store: {error}", part.shard),
+        }
+    }
+    plan.events().iter().map(|event| outcomes.remove(&event.id).unwrap_or(StoreOutcome::Later)).collect()
+}
+
+/// Looks one event up.
+pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome {
+    let shard = plan.id().shard(shards);
+    match try_find(env, plan.tenant(), shard, plan.id()).await {
+        Ok(record) if record.is_empty() => FindOutcome::Absent,
+        Ok(record) => FindOutcome::Found(record),
+        Err(error) => {
+            console_error!("isotherm: shard {shard} did not look an event up: {error}");
+            FindOutcome::Later
+        }
+    }
+}
+
+async fn try_find(env: &Env, tenant: &Tenant, shard: u32, id: EventId) -> Result<String> {
+    let request = Request::new(&format!("https://shard/{id}"), Method::Get)?;
+    answer(stub(env, tenant, shard)?.fetch_with_request(request).await?).await
+}
+
+/// Events that go to one shard in one request.
+struct Part<'a> {
+    shard: u32,
+    bytes: usize,
+    events: Vec<&'a NewEvent>,
+}
+
+fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for event in events {
+        let shard = event.id.shard(shards);
+        let bytes = event.record.len();
+        match parts.iter_mut().rev().find(|part| part.shard == shard) {
+            Some(part) if part.bytes + bytes <= PART_BYTES => {
+                part.bytes += bytes;
+                part.events.push(event);
+            }
+            _ => parts.push(Part { shard, bytes, events: vec![event] }),
+        }
+    }
+    parts
+}
+
+impl Part<'_> {
+    /// Those of the events that were there already.
+    async fn store(&self, env: &Env, tenant: &Tenant) -> Result<BTreeMap<EventId, Digest>> {
+        let events = serde_json::to_string(&self.events)?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(JsValue::from_str(&events)));
+        let request = Request::new_with_init("https://shard/", &init)?;
+        let taken = answer(stub(env, tenant, self.shard)?.fetch_with_request(request).await?).await?;
+        Ok(serde_json::from_str(&taken)?)
+    }
+}
+
+fn stub(env: &Env, tenant: &Tenant, shard: u32) -> Result<Stub> {
+    env.durable_object(SHARDS)?.get_by_name(&format!("{}/{shard}", tenant.as_str()))
+}
+
+async fn answer(mut response: Response) -> Result<String> {
+    let text = response.text().await?;
+    match response.status_code() {
+        200 => Ok(text),
+        status => Err(Error::RustError(format!("{status}: {text}"))),
+    }
+}

@@ -1,0 +1,91 @@
+//! Cold starts: a new isolate for each request, in a workerd that is running.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Artifact;
+use super::config::Role;
+use super::workerd::{Program, Workerd};
+use crate::{ColdRequest, ColdSample};
+
+/// A cold start that needs longer has failed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The workerd that makes the isolates, see cold.js.
+pub(super) struct ColdStarts {
+    workerd: Workerd,
+    data: tempfile::TempDir,
+}
+
+impl ColdStarts {
+    pub(super) async fn start(
+        program: &Program,
+        artifact: &Artifact,
+        config: &str,
+        request: &ColdRequest,
+    ) -> Result<Self> {
+        let data = tempfile::Builder::new()
+            .prefix("isotherm-")
+            .tempdir()
+            .context("cannot make a temporary folder for data")?;
+        let workerd = Workerd::start(program, artifact, config, Role::ColdStarts, data.path()).await?;
+        let starts = Self { workerd, data };
+        // Not measured: the platform's processes have made isolates before, and the store is there before an instance is.
+        starts.sample(request).await?;
+        Ok(starts)
+    }
+
+    pub(super) async fn sample(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let sample = tokio::time::timeout(ANSWER_WITHIN, self.measure(request)).await;
+        sample.with_context(|| format!("a new isolate did not answer within {ANSWER_WITHIN:?}"))?
+    }
+
+    async fn measure(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let stream = TcpStream::connect(("127.0.0.1", self.workerd.port)).await.context("cannot connect to workerd")?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the sender, below; what went wrong on the way is the answer's error.
+        let connection = tokio::spawn(connection);
+        let mut head =
+            hyper::Request::builder().method(request.method.as_str()).uri(&request.path).header("host", "127.0.0.1");
+        for (name, value) in &request.headers {
+            head = head.header(name, value);
+        }
+        let message = head.body(Full::new(Bytes::from(request.body.clone())))?;
+        let begun = Instant::now();
+        let mut body = sender.send_request(message).await?.into_body();
+        let mut lines = String::new();
+        read_lines(&mut body, &mut lines, 1).await?;
+        let init = begun.elapsed();
+        anyhow::ensure!(lines.starts_with("ready\n"), "a new isolate did not start: {}", lines.trim_end());
+        read_lines(&mut body, &mut lines, 2).await?;
+        let first_response = begun.elapsed();
+        let status = lines.trim_start_matches("ready").trim();
+        let status = status.parse().with_context(|| format!("a new isolate did not answer: {status}"))?;
+        // The end is sent when all is done that the sample began.
+        body.collect().await.context("the answer broke off")?;
+        drop(sender);
+        // The answer is whole: how its connection closed does not matter.
+        let _closed = connection.await;
+        Ok(ColdSample { init, first_response, status })
+    }
+
+    pub(super) async fn stop(self) -> Result<()> {
+        self.workerd.stop().await?;
+        self.data.close().context("cannot remove the temporary data of cold starts")
+    }
+}
+
+/// Reads on until there are as many lines of the answer. Each arrives when what it tells has happened.
+async fn read_lines(body: &mut Incoming, lines: &mut String, count: usize) -> Result<()> {
+    while lines.matches('\n').count() < count {
+        let frame = body.frame().await.context("the answer broke off")??;
+        lines.push_str(&String::from_utf8_lossy(frame.data_ref().context("the answer is not text")?));
+    }
+    Ok(())
+}

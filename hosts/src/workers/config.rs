@@ -1,0 +1,124 @@
+//! workerd's configuration, as the folder that it is started in.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Artifact;
+
+/// The date whose behaviour workerd keeps; the one in deploy/workers/wrangler.toml.
+const COMPATIBILITY_DATE: &str = "2026-11-01";
+
+/// The name of the configuration in the folder.
+pub(super) const FILE: &str = "workerd.capnp";
+/// The service that stands for the folder of data.
+pub(super) const DATA: &str = "data";
+
+/// What a workerd process is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    /// Answering with the artifact.
+    Server {
+        /// 0: a free one.
+        port: u16,
+        log_requests: bool,
+    },
+    /// Answering each request with a new isolate of the artifact.
+    ColdStarts,
+}
+
+/// Fills `folder` with all that workerd reads.
+pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role) -> Result<()> {
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).with_context(|| format!("cannot write {name} in {}", folder.display()))
+    };
+    file(FILE, &text(artifact, role))?;
+    file("config.json", config)?;
+    file("front.js", include_str!("front.js"))?;
+    file("cold.js", include_str!("cold.js"))?;
+    file("instance.js", include_str!("instance.js"))?;
+    for name in ["index.js", "index_bg.wasm"] {
+        let target = artifact.folder.join(name);
+        symlink(&target, folder.join(name)).with_context(|| format!("cannot link to {}", target.display()))?;
+    }
+    Ok(())
+}
+
+fn text(artifact: &Artifact, role: Role) -> String {
+    let (port, entry) = match role {
+        Role::Server { port, log_requests: false } => (port, "artifact"),
+        Role::Server { port, log_requests: true } => (port, "front"),
+        Role::ColdStarts => (0, "cold"),
+    };
+    let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    ( name = "artifact",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        modules = [
+          (name = "index.js", esModule = embed "index.js"),
+          (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
+        ],
+        bindings = [{shards} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        globalOutbound = "nowhere",
+        {objects}
+      )
+    ),
+    (name = "{DATA}", disk = (writable = true)),
+    (name = "nowhere", network = (allow = [])),
+    {more}
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
+);
+"#,
+        more = match role {
+            Role::Server { log_requests: false, .. } => String::new(),
+            Role::Server { log_requests: true, .. } => front(),
+            Role::ColdStarts => cold(shards),
+        },
+    )
+}
+
+const OBJECTS: &str = r#"durableObjectNamespaces = [(className = "Shard", uniqueKey = "isotherm-shard", enableSql = true)],
+        durableObjectStorage = (localDisk = "data")"#;
+
+const SHARDS: &str = r#"(name = "SHARDS", durableObjectNamespace = (className = "Shard", serviceName = "artifact")),"#;
+
+fn front() -> String {
+    format!(
+        r#"( name = "front",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        modules = [(name = "front.js", esModule = embed "front.js")],
+        bindings = [(name = "ARTIFACT", service = "artifact")]
+      )
+    )"#
+    )
+}
+
+fn cold(shards: &str) -> String {
+    format!(
+        r#"( name = "cold",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        modules = [
+          (name = "cold.js", esModule = embed "cold.js"),
+          (name = "instance.js", text = embed "instance.js"),
+          (name = "artifact/index.js", text = embed "index.js"),
+          (name = "artifact/index_bg.wasm", data = embed "index_bg.wasm"),
+        ],
+        bindings = [
+          {shards}
+          (name = "ISOTHERM_CONFIG", text = embed "config.json"),
+          (name = "COMPATIBILITY_DATE", text = "{COMPATIBILITY_DATE}"),
+          (name = "LOADER", workerLoader = ()),
+        ]
+      )
+    )"#
+    )
+}

@@ -1,0 +1,153 @@
+//! The program workerd, and one process of it.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{ChildStderr, ChildStdout, Command};
+
+use super::Artifact;
+use super::config::{self, Role};
+use crate::Usage;
+use crate::process::Process;
+
+/// Names the program when it is not where `cargo xtask` installs it.
+const VARIABLE: &str = "ISOTHERM_WORKERD";
+/// Where `cargo xtask` installs it, below the folder `target`.
+const INSTALLED: &str = "tools/npm/node_modules/@cloudflare";
+/// A workerd that does not listen after this time won't.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Time for the requests in flight when it is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The program.
+pub(super) struct Program {
+    path: PathBuf,
+    /// As npm writes it: `1.20261117`.
+    pub(super) version: String,
+}
+
+impl Program {
+    pub(super) async fn find(artifact: &Path) -> Result<Self> {
+        let path = match env::var_os(VARIABLE) {
+            Some(path) => PathBuf::from(path),
+            None => installed(artifact).with_context(|| {
+                format!("workerd is not installed: run `cargo xtask build`, or set {VARIABLE} to the program")
+            })?,
+        };
+        let output = Command::new(&path).arg("--version").output().await;
+        let output = output.with_context(|| format!("cannot run {} (set {VARIABLE} to workerd)", path.display()))?;
+        // It writes the date in it, `workerd 2026-11-17`, and is released as that number.
+        let text = String::from_utf8_lossy(&output.stdout);
+        let date = text.split_whitespace().nth(1).with_context(|| format!("{} is not workerd", path.display()))?;
+        Ok(Self { version: format!("1.{}", date.replace('-', "")), path })
+    }
+}
+
+/// The program that belongs to the same `target` as the artifact, or to the one of the current folder.
+fn installed(artifact: &Path) -> Option<PathBuf> {
+    let package = if cfg!(target_arch = "aarch64") { "workerd-linux-arm64" } else { "workerd-linux-64" };
+    let current = env::current_dir().ok().map(|current| current.join("target"));
+    let targets = artifact.ancestors().map(Path::to_path_buf).chain(current);
+    targets.map(|target| target.join(INSTALLED).join(package).join("bin/workerd")).find(|path| path.is_file())
+}
+
+/// A running workerd.
+pub(super) struct Workerd {
+    process: Process,
+    pub(super) port: u16,
+    pub(super) started_within: Duration,
+    /// What it was started with.
+    folder: tempfile::TempDir,
+}
+
+/// What workerd tells on its control descriptor.
+#[derive(Deserialize)]
+struct Listening {
+    port: u16,
+}
+
+impl Workerd {
+    pub(super) async fn start(
+        program: &Program,
+        artifact: &Artifact,
+        config: &str,
+        role: Role,
+        data: &Path,
+    ) -> Result<Self> {
+        let folder =
+            tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
+        config::write(folder.path(), artifact, config, role)?;
+        let mut command = Command::new(&program.path);
+        command.arg("serve").arg(config::FILE).current_dir(folder.path());
+        command.arg("--directory-path").arg(format!("{}={}", config::DATA, data.display()));
+        // The port is told on standard output, before anything else.
+        command.arg("--control-fd=1");
+        if matches!(role, Role::ColdStarts) {
+            // The Worker Loader, which makes isolates on demand.
+            command.arg("--experimental");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        if matches!(role, Role::ColdStarts) {
+            command.stderr(Stdio::piped());
+        }
+        let spawned = Instant::now();
+        let mut process = Process::spawn(command)?;
+        let output = process.child().stdout.take().context("workerd's standard output is not ours")?;
+        if let Some(errors) = process.child().stderr.take() {
+            tokio::spawn(pass_on_once(BufReader::new(errors).lines()));
+        }
+        let mut lines = BufReader::new(output).lines();
+        let first = tokio::time::timeout(READY_WITHIN, lines.next_line())
+            .await
+            .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
+        let started_within = spawned.elapsed();
+        let Some(first) = first else {
+            // It said why on standard error, which is passed on to ours.
+            anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
+        };
+        let Listening { port } =
+            serde_json::from_str(&first).with_context(|| format!("workerd said {first:?} instead of its port"))?;
+        let log_requests = matches!(role, Role::Server { log_requests: true, .. });
+        tokio::spawn(pass_on(lines, log_requests));
+        Ok(Self { process, port, started_within, folder })
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.process.usage().unwrap_or_default()
+    }
+
+    pub(super) async fn stop(self) -> Result<()> {
+        self.process.stop(GRACE).await?;
+        self.folder.close().context("cannot remove the folder that workerd was started in")
+    }
+}
+
+/// What is logged, as it comes; the pipe must be read in any case, or workerd would block on it.
+async fn pass_on(mut lines: Lines<BufReader<ChildStdout>>, log_requests: bool) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        // Nobody reads our output any more: workerd must not notice.
+        let _closed = if log_requests {
+            writeln!(std::io::stdout().lock(), "{line}")
+        } else {
+            writeln!(std::io::stderr().lock(), "{line}")
+        };
+    }
+}
+
+/// Errors, each once: a thousand new isolates would say a thousand times what each has to say at its start.
+async fn pass_on_once(mut lines: Lines<BufReader<ChildStderr>>) {
+    let mut said = BTreeSet::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if said.insert(line.clone()) {
+            // Nobody reads our errors any more: workerd must not notice.
+            let _closed = writeln!(std::io::stderr().lock(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The Workers host with the floor and with the adapter, on workerd.
+#![cfg(feature = "workers")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use isotherm_hosts::{ColdRequest, Host, Options, Platform};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Each test counts the processes of this one: they take turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+async fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().await;
+    assert_eq!(workerds(), [0; 0]);
+    turn
+}
+
+/// One of the sets that `cargo xtask build` makes; `None`, said aloud, when it is not there.
+fn built(set: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
+    let artifact = root.join(set).join("workers");
+    if artifact.join("index.js").exists() {
+        return Some(artifact);
+    }
+    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", artifact.display());
+    None
+}
+
+async fn start(artifact: &Path, data: Option<&Path>) -> Host {
+    let artifact = artifact.to_owned();
+    let data = data.map(Path::to_owned);
+    let options = Options { artifact, port: 0, data, config: String::new(), log_requests: false };
+    Host::start(Platform::Workers, &options).await.unwrap()
+}
+
+struct Answer {
+    status: u16,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+}
+
+async fn send(url: &str, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let head = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
+    let request = head.header("content-type", content_type).body(Full::new(body.into())).unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    Answer { status: head.status.as_u16(), body: body.collect().await.unwrap().to_bytes() }
+}
+
+async fn post(host: &Host, event: &Value) -> Answer {
+    send(&host.url(), "POST", "/events", "application/json", event.to_string()).await
+}
+
+fn event(name: &str) -> Value {
+    json!({ "userId": "u1", "eventType": "flight", "properties": { "name": name }, "messageId": name })
+}
+
+fn cold_request(name: &str) -> ColdRequest {
+    ColdRequest {
+        method: "POST".to_owned(),
+        path: "/events".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: event(name).to_string(),
+    }
+}
+
+/// The workerd processes that this process started and that still run: what a failed test left is killed, and may wait
+/// for somebody to ask how it ended.
+fn workerds() -> Vec<u32> {
+    let of_process = |entry: std::fs::DirEntry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+        let (state, parent) = (fields.next()?, fields.next()?.parse::<u32>().ok()?);
+        (parent == std::process::id() && stat.contains("(workerd)") && state != "Z").then_some(pid)
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
+}
+
+async fn takes_cold_samples(host: &Host, status: u16) {
+    let warm = host.usage();
+    for name in ["one", "two", "three"] {
+        let sample = host.cold(&cold_request(name)).await.unwrap();
+        assert_eq!(sample.status, status);
+        assert!(sample.init > Duration::ZERO && sample.init <= sample.first_response, "{sample:?}");
+    }
+    let cpu = host.usage().cpu - warm.cpu;
+    assert!(cpu < Duration::from_millis(50), "cold starts cost the server {cpu:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_floor_answers_warm_and_cold() {
+    let Some(artifact) = built("floor") else { return };
+    let _turn = turn().await;
+    let host = start(&artifact, None).await;
+    assert_eq!(host.runtime().name, "workerd");
+    assert!(host.runtime().version.starts_with("1.20"), "{}", host.runtime().version);
+    let answer = send(&host.url(), "GET", "/", "text/plain", "").await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]));
+    takes_cold_samples(&host, 200).await;
+    assert!(host.usage().peak_rss_bytes > 1_000_000);
+    host.stop().await.unwrap();
+    assert_eq!(workerds(), [0; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_adapter_answers_warm_and_cold() {
+    let Some(artifact) = built("release") else { return };
+    let _turn = turn().await;
+    let host = start(&artifact, None).await;
+    let first = post(&host, &event("a")).await;
+    assert_eq!(first.status, 202);
+    let repeated = post(&host, &event("a")).await;
+    assert_eq!((repeated.status, &repeated.json()["duplicate"]), (202, &json!(true)));
+    assert_eq!(repeated.json()["eventId"], first.json()["eventId"]);
+    let mut other = event("a");
+    other["properties"]["name"] = json!("b");
+    assert_eq!(post(&host, &other).await.status, 409);
+
+    // A batch over all shards, with what is new, repeated and in conflict in its order.
+    let lines: Vec<String> = (0..100)
+        .map(|n| event(&format!("n{n}")).to_string())
+        .chain([event("a").to_string(), other.to_string()])
+        .collect();
+    let batch = send(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines.join("\n")).await;
+    assert_eq!(batch.status, 200, "{:?}", batch.body);
+    let counts = batch.json();
+    assert_eq!([&counts["accepted"], &counts["duplicate"], &counts["invalid"], &counts["retry"]], [100, 1, 1, 0]);
+    assert_eq!(counts["results"][99]["status"], "accepted");
+    assert_eq!(counts["results"][100]["status"], "duplicate");
+    assert_eq!(counts["results"][101]["code"], "conflict");
+    let again = send(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines[..100].join("\n")).await;
+    assert_eq!(again.json()["duplicate"], 100);
+
+    let path = format!("/events/{}", first.json()["eventId"].as_str().unwrap());
+    let found = send(&host.url(), "GET", &path, "", "").await;
+    assert_eq!((found.status, &found.json()["properties"]["name"]), (200, &json!("a")));
+    takes_cold_samples(&host, 202).await;
+    host.stop().await.unwrap();
+    assert_eq!(workerds(), [0; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_survives_kill_9() {
+    let Some(artifact) = built("release") else { return };
+    let _turn = turn().await;
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&artifact, Some(data.path())).await;
+    let mut accepted = Vec::new();
+    for n in 0..50 {
+        let answer = post(&host, &event(&format!("k{n}"))).await;
+        assert_eq!(answer.status, 202);
+        accepted.push(answer.json()["eventId"].as_str().unwrap().to_owned());
+    }
+    for pid in workerds() {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    drop(host);
+    let host = start(&artifact, Some(data.path())).await;
+    for (n, id) in accepted.iter().enumerate() {
+        let found = send(&host.url(), "GET", &format!("/events/{id}"), "", "").await;
+        assert_eq!((found.status, &found.json()["properties"]["name"]), (200, &json!(format!("k{n}"))));
+        assert_eq!(post(&host, &event(&format!("k{n}"))).await.json()["duplicate"], json!(true));
+    }
+    host.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_can_t_start_leaves_nothing_and_says_why() {
+    let Some(artifact) = built("floor") else { return };
+    let _turn = turn().await;
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let options = Options { artifact, port, data: None, config: String::new(), log_requests: false };
+    let error = Host::start(Platform::Workers, &options).await.err().unwrap();
+    assert!(format!("{error:#}").contains("workerd ended before it listened"), "{error:#}");
+    assert_eq!(workerds(), [0; 0]);
+}
