@@ -1,0 +1,84 @@
+//! Spin's request as core's.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use isotherm_core::{HEADERS, Millis, Stamp};
+use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request};
+use spin_sdk::wasip3::wit_bindgen::StreamResult;
+use spin_sdk::wasip3::wit_future;
+
+use crate::failure;
+
+/// How much of a body is asked for at first, and at least.
+const CHUNK: usize = 16 * 1024;
+
+/// A request whose body has been read, as far as it may be.
+pub(crate) struct Received {
+    method: Method,
+    target: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Received {
+    /// Reads at most `limit` + 1 bytes of the body.
+    pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, ErrorCode> {
+        let method = request.get_method();
+        let target = request.get_path_with_query().unwrap_or_default();
+        let fields = request.get_headers();
+        let header = |name: &&'static str| Some((*name, String::from_utf8(fields.get(name).into_iter().next()?).ok()?));
+        let headers = HEADERS.iter().filter_map(header).collect();
+        let body = body(request, limit + 1).await?;
+        Ok(Self { method, target, headers, body })
+    }
+
+    pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        isotherm_core::Request { method: name(&self.method), path, query, headers: self.headers.clone(), body: &self.body }
+    }
+}
+
+async fn body(request: Request, most: usize) -> Result<Vec<u8>, ErrorCode> {
+    let (_received, received) = wit_future::new(|| Ok(()));
+    let (mut stream, trailers) = Request::consume_body(request, received);
+    let mut body = Vec::new();
+    while body.len() < most {
+        // Each read fills what room there is: twice as much every time.
+        body.reserve_exact(body.len().clamp(CHUNK, most.max(CHUNK)));
+        let (result, read) = stream.read(body).await;
+        body = read;
+        if let StreamResult::Dropped | StreamResult::Cancelled = result {
+            // A body that broke off is no body: the runtime tells its client so, and nothing is kept of it.
+            trailers.await?;
+            break;
+        }
+    }
+    body.truncate(most);
+    Ok(body)
+}
+
+fn name(method: &Method) -> &str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(name) => name,
+    }
+}
+
+/// The node's clock and WASI's random source.
+pub(crate) fn stamp() -> Result<Stamp, ErrorCode> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy).map_err(|_unavailable| failure("the node has no source of randomness"))?;
+    Ok(Stamp {
+        received_at: Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)),
+        entropy: u128::from_ne_bytes(entropy),
+    })
+}

@@ -1,0 +1,145 @@
+//! Events in spin:sqlite.
+//!
+//! A batch is one INSERT, which SQLite applies as a whole or not at all: there is no transaction to leave open when the
+//! instance ends early, and none that another request on a connection shared by the runtime could slip into.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+
+use isotherm_core::{Digest, FindOutcome, FindPlan, NewEvent, Service, StoreOutcome, StorePlan};
+use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
+
+/// `seq` is the order in which events became durable, which is what folds them into reports one after another.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (tenant, id)
+)";
+
+/// Keeps what is new of a plan's events and tells what became of each.
+pub(crate) async fn store(service: &Service, plan: &StorePlan) -> Vec<StoreOutcome> {
+    match try_store(service, plan).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            eprintln!("isotherm: events cannot be stored: {error}");
+            vec![StoreOutcome::Later; plan.events().len()]
+        }
+    }
+}
+
+/// Looks one event up.
+pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
+    match try_find(service, plan).await {
+        Ok(Some(record)) => FindOutcome::Found(record),
+        Ok(None) => FindOutcome::Absent,
+        Err(error) => {
+            eprintln!("isotherm: events cannot be looked up: {error}");
+            FindOutcome::Later
+        }
+    }
+}
+
+async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
+    let database = Database::open(service).await?;
+    let tenant = plan.tenant().as_str();
+    let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
+    let stored = insert(&database, tenant, &ids, plan.events()).await?;
+    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains(*id)).collect();
+    let mut outcomes = vec![StoreOutcome::Stored; ids.len()];
+    if !taken.is_empty() {
+        let digests = digests(&database, tenant, &taken).await?;
+        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains(*id)) {
+            *outcome = digests.get(id).map_or(StoreOutcome::Later, |digest| StoreOutcome::Existing(*digest));
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The ids of the events that were new.
+async fn insert(database: &Database<'_>, tenant: &str, ids: &[String], events: &[NewEvent]) -> Result<BTreeSet<String>, Error> {
+    let rows = list(events.len(), "(?1, ?, ?, ?, ?, ?, ?)");
+    let statement = format!(
+        "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) VALUES {rows} \
+         ON CONFLICT (tenant, id) DO NOTHING RETURNING id"
+    );
+    let parameters = || {
+        let events = ids.iter().zip(events).flat_map(|(id, event)| {
+            [
+                Value::text(id),
+                Value::blob(event.digest.to_bytes()),
+                integer(event.occurred_at.0),
+                integer(event.received_at.0),
+                integer(event.expires_at.0),
+                Value::text(&event.record),
+            ]
+        });
+        iter::once(Value::text(tenant)).chain(events).collect()
+    };
+    let rows = database.query(&statement, parameters).await?;
+    Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
+}
+
+/// The digests of events that were there before.
+async fn digests(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<BTreeMap<String, Digest>, Error> {
+    let statement = format!("SELECT id, digest FROM events WHERE tenant = ?1 AND id IN ({})", list(ids.len(), "?"));
+    let parameters = || iter::once(tenant).chain(ids.iter().map(|id| id.as_str())).map(Value::text).collect();
+    let rows = database.query(&statement, parameters).await?;
+    let digest = |row: &RowResult| {
+        let bytes = row.get::<&[u8]>(1)?.try_into().ok()?;
+        Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(bytes)))
+    };
+    Ok(rows.iter().filter_map(digest).collect())
+}
+
+async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, Error> {
+    let database = Database::open(service).await?;
+    let parameters = || vec![Value::text(plan.tenant().as_str()), Value::text(plan.id().to_string())];
+    let rows = database.query("SELECT record FROM events WHERE tenant = ?1 AND id = ?2", parameters).await?;
+    Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
+}
+
+/// The default database, whose table may still be missing.
+struct Database<'a> {
+    connection: Connection,
+    service: &'a Service,
+}
+
+impl<'a> Database<'a> {
+    async fn open(service: &'a Service) -> Result<Self, Error> {
+        Ok(Self { connection: Connection::open_default().await?, service })
+    }
+
+    /// All rows of one statement. Only the first statement ever finds no table: the others don't pay for looking.
+    async fn query(&self, statement: &str, parameters: impl Fn() -> Vec<Value>) -> Result<Vec<RowResult>, Error> {
+        match self.execute(statement, parameters()).await {
+            Err(Error::Io(reason)) if reason.contains("no such table") => {
+                self.execute(TABLE, Vec::new()).await?;
+                // As near to a start as Spin has: once in the life of a database, not once a request.
+                if let Some(notice) = self.service.notice() {
+                    eprintln!("isotherm: {notice}");
+                }
+                self.execute(statement, parameters()).await
+            }
+            result => result,
+        }
+    }
+
+    async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<RowResult>, Error> {
+        self.connection.execute(statement, parameters).await?.collect().await
+    }
+}
+
+/// `item` as often as there are values, with commas between.
+fn list(count: usize, item: &str) -> String {
+    iter::repeat_n(item, count).collect::<Vec<_>>().join(", ")
+}
+
+fn integer(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}

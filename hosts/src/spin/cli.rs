@@ -1,0 +1,172 @@
+//! `spin up`, where Spin is installed.
+
+use std::env;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use super::CONFIG_VARIABLE;
+use crate::process::Process;
+use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
+
+/// wasi:http 0.3.0 came during version 4: an earlier one of those says so itself when it starts.
+const OLDEST: u64 = 4;
+/// Compiling included.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Time for the requests in flight when it is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The installed program.
+pub(super) struct Spin {
+    program: PathBuf,
+    version: String,
+}
+
+impl Spin {
+    /// `None` when there is none, or one that can't run the component; there is a model checker of that name, too.
+    pub(super) async fn on_path() -> Option<Self> {
+        let program = find(env::var_os("PATH")?.as_os_str())?;
+        let mut command = Command::new(&program);
+        command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(10), command.output()).await.ok()?.ok()?;
+        let version = version(&String::from_utf8_lossy(&output.stdout))?;
+        if major(&version)? < OLDEST {
+            eprintln!("spin: {} is {version}, too old for this component: running it in an embedded wasmtime", program.display());
+            return None;
+        }
+        Some(Self { program, version })
+    }
+
+    pub(super) async fn up(self, component: &Path, options: &Options, data: &Path) -> Result<SpinUp> {
+        let port = match options.port {
+            0 => http::free_port().await?,
+            port => port,
+        };
+        // Spin reads the manifest while it starts, and makes what else it needs beside its state.
+        let state = data.join(".spin");
+        std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+        let manifest_file = state.join("spin.toml");
+        std::fs::write(&manifest_file, manifest(component)?).with_context(|| format!("cannot write {}", manifest_file.display()))?;
+        let mut command = Command::new(&self.program);
+        command.arg("up").arg("--from").arg(&manifest_file);
+        command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        command.arg("--state-dir").arg(data);
+        // By itself it gives an instance 128 requests before it makes a new one: then no request could be called cold.
+        command.arg("--max-instance-reuse-count").arg("1");
+        // One writer at a time is SQLite's rule; with its log, readers and the writer don't wait for each other.
+        command.arg("--sqlite").arg("PRAGMA journal_mode = wal");
+        command.env(format!("SPIN_VARIABLE_{}", CONFIG_VARIABLE.to_uppercase()), &options.config);
+        // Its own messages would stand between the lines of requests.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut process = Process::spawn(command)?;
+        http::wait_for_port(port, &mut process, READY_WITHIN).await?;
+        if options.log_requests {
+            eprintln!("spin: `spin up` does not log its requests");
+        }
+        Ok(SpinUp { process, port, version: self.version })
+    }
+}
+
+/// A running `spin up`.
+pub(crate) struct SpinUp {
+    process: Process,
+    port: u16,
+    version: String,
+}
+
+impl SpinUp {
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn runtime(&self) -> Runtime {
+        Runtime { name: "spin".to_owned(), version: self.version.clone() }
+    }
+
+    /// Spin does not tell how long it took to instantiate: `init` is zero, and the whole in `first_response`.
+    pub(super) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let started = Instant::now();
+        let answer = http::send(self.port, request).await?;
+        let first_response = answer.first_byte.duration_since(started);
+        Ok(ColdSample { init: Duration::ZERO, first_response, status: answer.status })
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.process.usage().unwrap_or_default()
+    }
+
+    pub(super) async fn stop(self) -> Result<()> {
+        self.process.stop(GRACE).await
+    }
+}
+
+fn find(path: &OsStr) -> Option<PathBuf> {
+    env::split_paths(path).map(|folder| folder.join("spin")).find(|program| {
+        // Executable by somebody: whether by us, starting it tells.
+        program.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// `4.1.0` of `spin 4.1.0 (8f2c1ab 2026-10-01)`.
+fn version(output: &str) -> Option<String> {
+    let version = output.strip_prefix("spin ")?.split_whitespace().next()?;
+    major(version).map(|_| version.to_owned())
+}
+
+fn major(version: &str) -> Option<u64> {
+    let (major, _) = version.split_once('.')?;
+    major.parse().ok()
+}
+
+/// What `deploy/spin/spin.toml` says, for this component.
+fn manifest(component: &Path) -> Result<String> {
+    let component = component.to_str().context("the artifact's path is not UTF-8, which a manifest has to be")?;
+    // A JSON string is a TOML string as well.
+    let component = serde_json::to_string(component)?;
+    Ok(format!(
+        r#"spin_manifest_version = 2
+
+[application]
+name = "isotherm"
+version = "0.1.0"
+
+[variables]
+{CONFIG_VARIABLE} = {{ default = "" }}
+
+[[trigger.http]]
+route = "/..."
+component = "isotherm"
+
+[component.isotherm]
+source = {component}
+sqlite_databases = ["default"]
+
+[component.isotherm.variables]
+{CONFIG_VARIABLE} = "{{{{ {CONFIG_VARIABLE} }}}}"
+"#
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn versions_are_those_of_spin_and_not_of_the_model_checker() {
+        assert_eq!(super::version("spin 4.1.0 (8f2c1ab 2026-10-01)\n").as_deref(), Some("4.1.0"));
+        assert_eq!(super::version("Spin Version 6.5.2 -- 6 December 2019\n"), None);
+        assert_eq!(super::version(""), None);
+    }
+
+    #[test]
+    fn the_manifest_quotes_the_path_and_leaves_the_template_to_spin() {
+        let manifest = super::manifest(Path::new("/tmp/a \"b\"/isotherm.wasm")).expect("a manifest");
+        assert!(manifest.contains(r#"source = "/tmp/a \"b\"/isotherm.wasm""#), "{manifest}");
+        assert!(manifest.contains(r#"isotherm_config = "{{ isotherm_config }}""#), "{manifest}");
+    }
+}

@@ -1,0 +1,169 @@
+//! The component in wasmtime: compiled once, instantiated for each request.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use wasmtime::component::{Component, HasData, Linker, ResourceTable};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use super::sqlite::Database;
+
+/// wasmtime's version, as Cargo.lock has it; wasmtime does not tell.
+pub(super) const WASMTIME: &str = "48.0.8";
+
+/// Requests that run at once; more wait for their turn.
+pub(super) const INSTANCES: u32 = 256;
+/// A component consists of a few core modules, each instantiated on its own: Rust's have four.
+const CORE_INSTANCES: u32 = 8;
+/// What hosted Spin allows an instance.
+const MEMORY_BYTES: usize = 128 << 20;
+
+pub(super) mod interfaces {
+    wasmtime::component::bindgen!({
+        path: "src/spin/wit",
+        world: "host",
+        imports: {
+            "spin:sqlite/sqlite.[method]connection.last-insert-rowid": async | trappable,
+            "spin:sqlite/sqlite.[method]connection.last-insert-rowid-async": trappable,
+            "spin:sqlite/sqlite.[method]connection.changes": async | trappable,
+            "spin:sqlite/sqlite.[method]connection.changes-async": trappable,
+            default: async | trappable,
+        },
+        with: { "spin:sqlite/sqlite.connection": crate::spin::sqlite::Connection },
+    });
+}
+
+/// A compiled component whose imports are all linked.
+pub(super) struct LinkedComponent {
+    engine: Engine,
+    service: ServicePre<State>,
+    node: Arc<Node>,
+    /// How long loading and compiling took: once per node, and no part of a cold start.
+    pub(super) compile: Duration,
+}
+
+/// What every instance sees of the node it runs on.
+pub(super) struct Node {
+    pub(super) database: Arc<Database>,
+    pub(super) config: String,
+}
+
+/// What belongs to one instance.
+pub(super) struct State {
+    pub(super) table: ResourceTable,
+    pub(super) node: Arc<Node>,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: NoOutgoingRequests,
+}
+
+/// A fresh instance and what it lives in.
+pub(super) struct Instance {
+    pub(super) store: Store<State>,
+    pub(super) service: Service,
+}
+
+impl LinkedComponent {
+    /// Compiles on all cores: not for a thread that answers requests.
+    pub(super) fn load(path: &Path, node: Node) -> Result<Self> {
+        let started = Instant::now();
+        let engine = engine().context("wasmtime cannot run here")?;
+        let component =
+            Component::from_file(&engine, path).map_err(anyhow::Error::from).with_context(|| format!("{} is no component", path.display()))?;
+        let mut linker = Linker::new(&engine);
+        link(&mut linker).context("the runtime's own interfaces clash")?;
+        let service = linker
+            .instantiate_pre(&component)
+            .and_then(ServicePre::new)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("{} is no service for wasi:http 0.3 that needs only what Spin offers", path.display()))?;
+        Ok(Self { engine, service, node: Arc::new(node), compile: started.elapsed() })
+    }
+
+    pub(super) async fn instantiate(&self) -> Result<Instance> {
+        let state = State {
+            table: ResourceTable::new(),
+            node: Arc::clone(&self.node),
+            wasi: WasiCtxBuilder::new().inherit_stderr().build(),
+            http: WasiHttpCtx::new(),
+            hooks: NoOutgoingRequests,
+        };
+        let mut store = Store::new(&self.engine, state);
+        let service = self.service.instantiate_async(&mut store).await?;
+        Ok(Instance { store, service })
+    }
+}
+
+fn engine() -> Result<Engine> {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(INSTANCES * CORE_INSTANCES)
+        .total_memories(INSTANCES * 2)
+        .total_tables(INSTANCES * CORE_INSTANCES)
+        .total_stacks(INSTANCES * 4)
+        .max_memory_size(MEMORY_BYTES);
+    let mut config = Config::new();
+    config.wasm_component_model_async(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(Engine::new(&config)?)
+}
+
+fn link(linker: &mut Linker<State>) -> Result<()> {
+    // Rust's standard library for wasm32-wasip2 still imports WASI 0.2; wasi:http 0.3 brings the rest of 0.3 with it.
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    interfaces::spin::sqlite::sqlite::add_to_linker::<_, Spin>(linker, |state| state)?;
+    interfaces::spin::variables::variables::add_to_linker::<_, Spin>(linker, |state| state)?;
+    Ok(())
+}
+
+/// Spin's interfaces work on the whole [`State`].
+pub(super) struct Spin;
+
+impl HasData for Spin {
+    type Data<'a> = &'a mut State;
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+/// The manifest allows no outbound hosts, and Spin then refuses every request.
+struct NoOutgoingRequests;
+
+/// What becomes of an outgoing request once it has been sent.
+type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoOutgoingRequests {
+    fn send_request(
+        &mut self,
+        _request: hyper::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _transmission: Transmission,
+    ) -> Box<dyn Future<Output = Result<(hyper::Response<WasiBody>, Transmission), Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_that_is_shown_is_the_version_that_runs() {
+        let lock = std::fs::read_to_string("../Cargo.lock").expect("Cargo.lock");
+        let wasmtime = lock.split("[[package]]").find(|package| package.starts_with("\nname = \"wasmtime\"\n")).expect("wasmtime");
+        assert!(wasmtime.contains(&format!("version = \"{}\"", super::WASMTIME)), "{wasmtime}");
+    }
+}

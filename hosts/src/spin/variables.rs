@@ -1,0 +1,18 @@
+//! spin:variables: the one variable that the manifest declares.
+
+use wasmtime::component::Accessor;
+
+use super::CONFIG_VARIABLE;
+use super::component::interfaces::spin::variables::variables::{Error, Host, HostWithStore};
+use super::component::{Spin, State};
+
+impl Host for &mut State {}
+
+impl<T> HostWithStore<T> for Spin {
+    async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, Error>> {
+        if name != CONFIG_VARIABLE {
+            return Ok(Err(Error::Undefined(format!("no variable {name:?} in the component's manifest"))));
+        }
+        Ok(Ok(accessor.with(|mut access| access.get().node.config.clone())))
+    }
+}

@@ -1,0 +1,119 @@
+//! The Spin host with the artifacts that `cargo xtask build` made: the floor and the adapter.
+#![cfg(feature = "spin")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use isotherm_hosts::{ColdRequest, Host, Options, Platform};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+fn options(set: &str, data: Option<&Path>) -> Options {
+    let artifact = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts").join(set).join("spin");
+    assert!(artifact.join("isotherm.wasm").is_file(), "{} has no isotherm.wasm: run `cargo xtask build`", artifact.display());
+    Options { artifact, port: 0, data: data.map(PathBuf::from), config: String::new(), log_requests: false }
+}
+
+async fn start(set: &str, data: Option<&Path>) -> Host {
+    Host::start(Platform::Spin, &options(set, data)).await.expect("the host starts")
+}
+
+/// One request on a connection of its own.
+async fn send(host: &Host, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, String) {
+    let address = host.url().strip_prefix("http://").expect("an http address").to_owned();
+    let stream = TcpStream::connect(&address).await.expect("a connection");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address)
+        .header("content-type", "application/json")
+        .body(Full::new(body.into()))
+        .expect("a request");
+    let response = sender.send_request(request).await.expect("a response");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+    drop(sender);
+    connection.await.expect("no panic").expect("a clean end");
+    (status, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+async fn send_json(host: &Host, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+    let (status, body) = send(host, method, path, body.to_string()).await;
+    (status, serde_json::from_str(&body).expect("JSON"))
+}
+
+fn event(message_id: &str, value: u64) -> Value {
+    json!({"userId": "u1", "eventType": "flight", "messageId": message_id, "properties": {"value": value}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_floor_answers_and_starts_cold() {
+    let host = start("floor", None).await;
+    assert_eq!(send(&host, "GET", "/", "").await, (StatusCode::OK, "hello".to_owned()));
+    let request = ColdRequest { method: "GET".to_owned(), path: "/".to_owned(), headers: Vec::new(), body: String::new() };
+    for _ in 0..5 {
+        let sample = host.cold(&request).await.expect("a sample");
+        assert_eq!(sample.status, 200);
+        assert!(sample.init > Duration::ZERO && sample.init < sample.first_response, "{sample:?}");
+    }
+    assert!(host.usage().cpu > Duration::ZERO && host.usage().peak_rss_bytes > 0);
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_kept_across_a_restart_and_told_from_repetitions_and_conflicts() {
+    let data = tempfile::tempdir().expect("a folder");
+    let host = start("release", Some(data.path())).await;
+    assert_eq!(send(&host, "GET", "/healthz", "").await.0, StatusCode::OK);
+    let (status, first) = send_json(&host, "POST", "/events", &event("m1", 1)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{first}");
+    let id = first["eventId"].as_str().expect("an id").to_owned();
+    let batch = json!({"events": [event("m1", 1), event("m2", 2), event("m1", 3), {"eventType": "flight"}]});
+    let (status, answer) = send_json(&host, "POST", "/events/batch", &batch).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    host.stop().await.expect("it stops");
+
+    let host = start("release", Some(data.path())).await;
+    let (status, found) = send_json(&host, "GET", &format!("/events/{id}"), &Value::Null).await;
+    assert_eq!((status, &found["properties"]["value"]), (StatusCode::OK, &json!(1)), "{found}");
+    let (status, again) = send_json(&host, "POST", "/events", &event("m1", 1)).await;
+    assert_eq!((status, &again["eventId"], &again["duplicate"]), (StatusCode::ACCEPTED, &json!(id), &json!(true)), "{again}");
+    let (status, conflict) = send_json(&host, "POST", "/events", &event("m2", 4)).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{conflict}");
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_writers_of_one_message_one_is_first() {
+    let host = start("release", None).await;
+    let answers = futures_of(100, |_| send_json(&host, "POST", "/events", &ONE)).await;
+    assert!(answers.iter().all(|(status, _)| *status == StatusCode::ACCEPTED), "{answers:?}");
+    let first = answers.iter().filter(|(_, answer)| answer.get("duplicate").is_none_or(|duplicate| duplicate == false)).count();
+    assert_eq!(first, 1, "{answers:?}");
+    host.stop().await.expect("it stops");
+}
+
+static ONE: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| event("the one", 1));
+
+/// All at once, on this task.
+async fn futures_of<F: Future>(count: usize, make: impl Fn(usize) -> F) -> Vec<F::Output> {
+    let mut futures: Vec<_> = (0..count).map(|at| (Box::pin(make(at)), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in &mut futures {
+            if output.is_none()
+                && let std::task::Poll::Ready(ready) = future.as_mut().poll(context)
+            {
+                *output = Some(ready);
+            }
+        }
+        if futures.iter().all(|(_, output)| output.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, output)| output).collect()
+}
