@@ -1,3 +1,7 @@
 //! The parts of the program `isotherm`.
 
+pub mod compare;
+pub mod load;
+pub mod stats;
 pub mod up;
+pub mod workload;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::up;
+use isotherm_bench::{compare, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Up(up::Up),
     /// Start the plain server: `up native`, on port 8080, with data that stays
     Serve(up::Serve),
+    /// Measure one workload on every platform, and on the smallest function there
+    Compare(compare::Compare),
 }
 
 fn main() -> ExitCode {
@@ -52,12 +54,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 fn run(flags: Flags) -> Result<ExitCode> {
-    // This thread starts the hosts' processes, which end when it ends: it lives as long as the program.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(async {
-        match flags.command {
-            Command::Up(up) => up::up(up).await,
-            Command::Serve(serve) => up::serve(serve).await,
-        }
-    })
+    match flags.command {
+        Command::Up(up) => threads()?.block_on(up::up(up)),
+        Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
+        Command::Compare(flags) => Ok(compare::compare(&flags)),
+    }
+}
+
+/// This thread starts the hosts' processes, which end when it ends: it lives as long as the program.
+fn threads() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }

@@ -1,0 +1,92 @@
+//! How large what is deployed is.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use isotherm_hosts::Platform;
+
+use crate::compare::result::{Artifact, ArtifactFile};
+
+/// The files of `folder` that are deployed to the platform, as they are and packed one by one.
+pub(super) fn measure(platform: Platform, folder: &Path) -> Result<Artifact> {
+    let mut paths = Vec::new();
+    match platform {
+        // What is deployed is a zip of each; the binaries are counted, so that packing is the same for all.
+        Platform::Lambda => paths.extend(["ingest", "read"].map(|name| folder.join(name))),
+        Platform::Workers => modules(folder, &mut paths)?,
+        Platform::Spin => paths.push(folder.join("isotherm.wasm")),
+        Platform::Native => paths.push(folder.join("isotherm-native")),
+    }
+    paths.sort();
+    ensure!(!paths.is_empty(), "{} holds no modules", folder.display());
+    let files: Vec<ArtifactFile> = paths.iter().map(|path| file(folder, path)).collect::<Result<_>>()?;
+    let sum = |size: fn(&ArtifactFile) -> u64| files.iter().map(size).sum();
+    Ok(Artifact { raw_bytes: sum(|file| file.raw_bytes), gzip_bytes: sum(|file| file.gzip_bytes), files })
+}
+
+/// JavaScript and wasm, as deep as they lie.
+fn modules(folder: &Path, paths: &mut Vec<std::path::PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            modules(&path, paths)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["js", "mjs", "wasm"].iter().any(|known| extension == *known))
+        {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn file(folder: &Path, path: &Path) -> Result<ArtifactFile> {
+    let reading = || format!("cannot read {}", path.display());
+    let mut input = std::fs::File::open(path).with_context(reading)?;
+    let mut packed = GzEncoder::new(Counter(0), Compression::best());
+    let raw_bytes = std::io::copy(&mut input, &mut packed).with_context(reading)?;
+    let gzip_bytes = packed.finish().with_context(reading)?.0;
+    let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    Ok(ArtifactFile { name, raw_bytes, gzip_bytes })
+}
+
+/// Counts what is written to it.
+struct Counter(u64);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_deployed_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("snippets")).unwrap();
+        for (name, size) in [("index.js", 1000), ("index.d.ts", 9), ("snippets/a.wasm", 500), ("package.json", 9)] {
+            std::fs::write(folder.path().join(name), vec![b'a'; size]).unwrap();
+        }
+        let artifact = measure(Platform::Workers, folder.path()).unwrap();
+        let names: Vec<&str> = artifact.files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["index.js", "snippets/a.wasm"]);
+        assert_eq!(artifact.raw_bytes, 1500);
+        assert!((20..200).contains(&artifact.gzip_bytes), "{}", artifact.gzip_bytes);
+    }
+
+    #[test]
+    fn a_missing_artifact_is_named() {
+        let error = measure(Platform::Spin, Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/isotherm.wasm"), "{error}");
+    }
+}

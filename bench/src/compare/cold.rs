@@ -1,0 +1,44 @@
+//! Cold starts: from "the artifact is there and no instance" to the first byte of the first answer.
+//!
+//! The host forces each of them as measuring.md says for its platform. One sample of each target, then the next of each.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use isotherm_hosts::ColdRequest;
+
+use crate::compare::progress::Phase;
+use crate::compare::target::Target;
+use crate::load::Events;
+
+/// Samples that are thrown away: the first ones read the artifact from the disk.
+const DISCARDED: usize = 2;
+
+/// Takes `samples` of each target.
+pub(super) async fn measure(targets: &mut [Target], events: &Events, samples: usize, phase: &Phase) -> Result<()> {
+    let start = Instant::now();
+    let rounds = samples + DISCARDED;
+    for nth in 0..rounds {
+        let request = ColdRequest {
+            method: "POST".to_owned(),
+            path: "/events".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: events.cold(nth % events.len(), nth),
+        };
+        for target in &mut *targets {
+            let expected = if target.is_floor { 200 } else { 202 };
+            let sample =
+                target.remote.cold(&request).await.with_context(|| format!("{}: cold start", target.name()))?;
+            if sample.status != expected {
+                target.client.error(format!("cold start {nth}: answered {}, not {expected}", sample.status));
+                target.bearable()?;
+            }
+            if nth >= DISCARDED {
+                target.cold.push((1000.0 * sample.init.as_secs_f64(), 1000.0 * sample.first_response.as_secs_f64()));
+            }
+        }
+        let done = (nth + 1) as f64 / rounds as f64;
+        phase.progress(done, start.elapsed().as_secs_f64() * (1.0 - done) / done);
+    }
+    Ok(())
+}

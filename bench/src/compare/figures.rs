@@ -1,0 +1,188 @@
+//! From samples to figures: quantiles, intervals, ratios to the floor, ranks.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use isotherm_hosts::Platform;
+
+use crate::compare::result::{Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Slice, Throughput, Warm};
+use crate::compare::target::Target;
+use crate::load::Sample;
+use crate::stats::{Bootstrap, Estimate, Figure};
+use crate::workload::Workload;
+
+/// The figures that are compared, and whether more is better.
+const COMPARED: &[(&str, bool)] = &[
+    ("artifact_raw", false),
+    ("artifact_gzip", false),
+    ("cold_init_p50", false),
+    ("cold_init_p90", false),
+    ("cold_init_p99", false),
+    ("cold_first_response_p50", false),
+    ("cold_first_response_p90", false),
+    ("cold_first_response_p99", false),
+    ("warm_p50", false),
+    ("warm_p90", false),
+    ("warm_p99", false),
+    ("requests_per_second", true),
+    ("events_per_second", true),
+    ("cpu_ms_per_request", false),
+    ("memory_peak_rss", false),
+];
+
+/// The figures of one target that are compared, by name: with what their intervals come from.
+type Compared = BTreeMap<&'static str, Figure>;
+
+/// Makes the platform's part of the result from it and its floor.
+pub(super) fn measured(
+    own: &Target,
+    floor: &Target,
+    workload: &Workload,
+    bootstrap: &mut Bootstrap,
+) -> Result<Measured> {
+    let (figures, compared) = figures(own, workload, bootstrap).with_context(|| own.name())?;
+    let (floor_figures, floor_compared) = self::figures(floor, workload, bootstrap).with_context(|| floor.name())?;
+    let tally = own.client.tally();
+    let ratio = compared
+        .iter()
+        // A floor takes no events: for it that figure says nothing.
+        .filter(|(name, _)| **name != "events_per_second")
+        .filter_map(|(name, figure)| Some(((*name).to_owned(), figure.ratio(floor_compared.get(name)?)?)))
+        .collect();
+    Ok(Measured {
+        platform: own.platform,
+        errors: tally.errors + floor.client.tally().errors,
+        figures,
+        replay: Replay {
+            requests: tally.requests,
+            sent: tally.sent,
+            accepted: tally.accepted,
+            duplicates: tally.duplicates,
+            found: tally.found,
+            verified: own.verified,
+            looked_up: own.looked_up,
+        },
+        floor: floor_figures,
+        ratio,
+    })
+}
+
+/// Sorts the platforms for each figure. A platform is tied with the best of a group where their intervals overlap.
+pub(super) fn ranking(platforms: &[Measured]) -> BTreeMap<String, Vec<Vec<Platform>>> {
+    let rank = |name: &str, more_is_better: bool| {
+        let mut sorted: Vec<(Platform, Estimate)> = platforms
+            .iter()
+            .filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?)))
+            .collect();
+        sorted.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
+        if more_is_better {
+            sorted.reverse();
+        }
+        let mut groups: Vec<(Estimate, Vec<Platform>)> = Vec::new();
+        for (platform, estimate) in sorted {
+            match groups.last_mut() {
+                Some((best, group)) if best.ties(&estimate) => group.push(platform),
+                _ => groups.push((estimate, vec![platform])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    };
+    COMPARED.iter().map(|(name, more_is_better)| ((*name).to_owned(), rank(name, *more_is_better))).collect()
+}
+
+/// A figure that is compared, by its name.
+pub(super) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
+    let certain = |bytes: u64| Estimate { value: bytes as f64, low: bytes as f64, high: bytes as f64 };
+    let Figures { artifact, cold, warm, throughput, cpu, memory, .. } = figures;
+    Some(match name {
+        "artifact_raw" => certain(artifact.raw_bytes),
+        "artifact_gzip" => certain(artifact.gzip_bytes),
+        "cold_init_p50" => cold.init.p50,
+        "cold_init_p90" => cold.init.p90,
+        "cold_init_p99" => cold.init.p99,
+        "cold_first_response_p50" => cold.first_response.p50,
+        "cold_first_response_p90" => cold.first_response.p90,
+        "cold_first_response_p99" => cold.first_response.p99,
+        "warm_p50" => warm.latency.p50,
+        "warm_p90" => warm.latency.p90,
+        "warm_p99" => warm.latency.p99,
+        "requests_per_second" => throughput.requests_per_second,
+        "events_per_second" => throughput.events_per_second,
+        "cpu_ms_per_request" => cpu.ms_per_request,
+        "memory_peak_rss" => certain(memory.peak_rss_bytes),
+        _ => return None,
+    })
+}
+
+fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> Result<(Figures, Compared)> {
+    let mut compared = Compared::new();
+    let (init, first): (Vec<f64>, Vec<f64>) = target.cold.iter().copied().unzip();
+    let init = distribution(&init, bootstrap).context("no cold start was measured")?;
+    let first = distribution(&first, bootstrap).context("no cold start was measured")?;
+    let latency = |of: &dyn Fn(&Sample) -> bool| -> Vec<f64> {
+        target.warm.iter().filter(|sample| of(sample)).map(|sample| 1000.0 * sample.latency).collect()
+    };
+    let warm = distribution(&latency(&|_| true), bootstrap).context("no warm request was answered")?;
+    let lag: Vec<f64> = target.warm.iter().map(|sample| 1000.0 * sample.lag).collect();
+    let (lag, _) = distribution(&lag, bootstrap).context("no warm request was answered")?;
+    let mut routes = BTreeMap::new();
+    for sample in &target.warm {
+        if !routes.contains_key(&sample.route) {
+            let samples = latency(&|other| other.route == sample.route);
+            routes.extend(distribution(&samples, bootstrap).map(|(distribution, _)| (sample.route, distribution)));
+        }
+    }
+    let mut rate = |of: &dyn Fn(&Slice) -> (f64, f64)| {
+        let slices: Vec<(f64, f64)> = slices(target).map(|slice| of(&slice)).collect();
+        bootstrap.rate(&slices).context("no request of the closed loop was answered")
+    };
+    let requests = rate(&|slice| (slice.requests as f64, slice.seconds))?;
+    let events = rate(&|slice| (slice.events as f64, slice.seconds))?;
+    let cpu = rate(&|slice| (1e3 * slice.cpu_seconds, slice.requests as f64))?;
+    let cpu_event = rate(&|slice| (1e6 * slice.cpu_seconds, slice.events as f64))?;
+
+    let figures = Figures {
+        runtime: target.runtime.clone(),
+        first_errors: target.client.tally().first_errors,
+        artifact: target.artifact.clone(),
+        cold: Cold { init: init.0, first_response: first.0 },
+        warm: Warm { rate: workload.warm.rate, latency: warm.0, routes, client_lag: lag },
+        throughput: Throughput {
+            connections: workload.throughput.connections,
+            requests_per_second: requests.estimate(),
+            events_per_second: events.estimate(),
+            slices: slices(target).collect(),
+        },
+        cpu: Cpu { ms_per_request: cpu.estimate(), us_per_event: cpu_event.estimate() },
+        memory: Memory { peak_rss_bytes: target.usage.peak_rss_bytes },
+    };
+    for (names, quantiles) in [
+        (["cold_init_p50", "cold_init_p90", "cold_init_p99"], init.1),
+        (["cold_first_response_p50", "cold_first_response_p90", "cold_first_response_p99"], first.1),
+        (["warm_p50", "warm_p90", "warm_p99"], warm.1),
+    ] {
+        compared.extend(names.into_iter().zip(quantiles));
+    }
+    compared.extend([("requests_per_second", requests), ("events_per_second", events), ("cpu_ms_per_request", cpu)]);
+    for name in ["artifact_raw", "artifact_gzip", "memory_peak_rss"] {
+        compared.extend(estimate(&figures, name).map(|estimate| (name, Figure::certain(estimate.value))));
+    }
+    Ok((figures, compared))
+}
+
+fn slices(target: &Target) -> impl Iterator<Item = Slice> {
+    target.slices.iter().map(|(slice, cpu_seconds)| Slice {
+        seconds: slice.seconds,
+        requests: slice.requests,
+        events: slice.events,
+        cpu_seconds: *cpu_seconds,
+    })
+}
+
+fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
+    let figures = bootstrap.quantiles(samples, [0.5, 0.9, 0.99])?;
+    let [p50, p90, p99] = figures.each_ref().map(Figure::estimate);
+    // Microseconds are as fine as a sample means anything.
+    let samples: Vec<f64> = samples.iter().map(|ms| (ms * 1000.0).round() / 1000.0).collect();
+    Some((Distribution { n: samples.len(), p50, p90, p99, samples }, figures))
+}

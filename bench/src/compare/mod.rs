@@ -1,0 +1,77 @@
+//! `isotherm compare`: one workload on every platform and on its floor, in the same run.
+//!
+//! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike:
+//! cold starts ([`cold`]), warm latency in open loop ([`warm`]), throughput in closed loop ([`throughput`]), and the check that nothing that
+//! was accepted is lost ([`verify`]). What was measured becomes a [`result::Result`], and that the table.
+
+mod artifact;
+mod cold;
+mod data;
+mod figures;
+mod machine;
+mod output;
+mod progress;
+pub mod result;
+mod session;
+mod table;
+mod target;
+mod throughput;
+mod verify;
+mod warm;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use isotherm_hosts::Platform;
+
+/// The flags of `isotherm compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// What is sent: the name of a built-in workload, or a TOML file as in bench/workloads
+    #[arg(long, value_name = "NAME|FILE", default_value = "flights")]
+    pub workload: String,
+    /// Your own events instead of the workload's: NDJSON, plain or gzip
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Fewer cold starts and shorter measurements: about a minute
+    #[arg(long)]
+    pub quick: bool,
+    /// Print the result as JSON to standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+    /// Only this platform; may be given more than once
+    #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
+    pub platform: Vec<Platform>,
+    /// Where result.json is written [default: target/compare/<time>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Instead of the workload's seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where `cargo xtask build` put the artifacts
+    #[arg(long, value_name = "DIR", env = "ISOTHERM_ARTIFACTS", default_value = "target/artifacts")]
+    pub artifacts: PathBuf,
+}
+
+/// How a comparison ended, as an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything was measured, and every answer was right.
+    Measured = 0,
+    /// A platform erred, or something on this machine failed.
+    Failed = 1,
+    /// A flag, a workload or events that can't be used.
+    BadInput = 2,
+    /// A platform could not be started; the others were measured.
+    NotStarted = 3,
+    /// Ctrl-C or SIGTERM.
+    Interrupted = 130,
+}
+
+/// Runs `isotherm compare`.
+///
+/// Builds a runtime of its own, with one thread: the load is to take no more than one core.
+pub fn compare(flags: &Compare) -> ExitCode {
+    ExitCode::from(session::run(flags) as u8)
+}

@@ -1,0 +1,51 @@
+//! Where the result goes: there whole, or not at all.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
+
+use crate::compare::result::Comparison;
+
+/// A folder that the result will be written to.
+pub(super) struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// Makes sure now that there can be a result at the end. Without `out` it is `target/compare/<time>`.
+    pub(super) fn prepare(out: Option<&Path>, time: &str) -> Result<Self> {
+        let folder = match out {
+            Some(out) => out.to_owned(),
+            // Colons are no part of a file name everywhere.
+            None => Path::new("target/compare").join(time.replace(':', "-")),
+        };
+        let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+        NamedTempFile::new_in(existing).with_context(|| format!("cannot write to {}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// Writes `result.json` and returns its path.
+    pub(super) fn write(&self, result: &Comparison) -> Result<PathBuf> {
+        let path = self.folder.join("result.json");
+        let writing = || format!("cannot write {}", path.display());
+        std::fs::create_dir_all(&self.folder).with_context(writing)?;
+        let mut file = NamedTempFile::new_in(&self.folder).with_context(writing)?;
+        file.write_all(json(result)?.as_bytes()).with_context(writing)?;
+        file.as_file().sync_all().with_context(writing)?;
+        // A temporary file is its owner's alone; a result is like any other file.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(mode).with_context(writing)?;
+        file.persist(&path).with_context(writing)?;
+        Ok(path)
+    }
+}
+
+/// The result as text, on one line: most of it are samples, which nobody reads by eye.
+pub(super) fn json(result: &Comparison) -> Result<String> {
+    let mut text = serde_json::to_string(result)?;
+    text.push('\n');
+    Ok(text)
+}

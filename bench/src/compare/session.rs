@@ -1,0 +1,224 @@
+//! One run from flags to exit code.
+
+use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use futures_util::future::join_all;
+use isotherm_hosts::Platform;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::compare::output::{self, Output};
+use crate::compare::progress::{self, Phase};
+use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
+use crate::compare::target::Target;
+use crate::compare::{Compare, End, cold, data, figures, machine, table, throughput, verify, warm};
+use crate::load::Events;
+use crate::stats::Bootstrap;
+use crate::workload::Workload;
+
+/// Rough times for what can't be known beforehand, seconds: one cold start, and the check of one platform.
+const COLD_START: f64 = 0.03;
+const CHECK: f64 = 4.0;
+
+const PHASES: usize = 5;
+
+/// What is to be measured, all of it checked.
+struct Plan {
+    workload: Workload,
+    events: Rc<Events>,
+    sent: Sent,
+    platforms: Vec<Platform>,
+    machine: Machine,
+    output: Output,
+}
+
+/// Runs the comparison and says on standard error what went wrong.
+pub(super) fn run(flags: &Compare) -> End {
+    let started = Instant::now();
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return failed(&anyhow::Error::new(error).context("cannot find this program's own file")),
+    };
+    let plan = match Plan::make(flags, &program) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("isotherm: {error:#}");
+            return End::BadInput;
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(interruptible(flags, &program, plan, started)),
+        Err(error) => failed(&error.into()),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> End {
+    eprintln!("isotherm: {error:#}");
+    End::Failed
+}
+
+impl Plan {
+    fn make(flags: &Compare, program: &Path) -> Result<Self> {
+        let loaded = Workload::load(&flags.workload, flags.events.as_deref())?;
+        let mut workload = loaded.workload;
+        if flags.quick {
+            workload = workload.quick();
+        }
+        workload.seed = flags.seed.unwrap_or(workload.seed);
+        let event_bytes = loaded.events.len();
+        let events = data::parse(loaded.events, &loaded.source)?;
+        let machine = machine::describe(program);
+        let mut platforms = Platform::ALL.to_vec();
+        platforms.retain(|platform| flags.platform.is_empty() || flags.platform.contains(platform));
+        Ok(Self {
+            output: Output::prepare(flags.out.as_deref(), &machine.time)?,
+            sent: Sent {
+                workload: workload.clone(),
+                source: loaded.source,
+                events: events.len(),
+                event_bytes,
+                is_quick: flags.quick,
+            },
+            workload,
+            events: Rc::new(events),
+            platforms,
+            machine,
+        })
+    }
+}
+
+/// Runs until the end or a signal; either way every process that was started is stopped before this returns.
+async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Instant) -> End {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return failed(&anyhow::anyhow!("cannot watch for Ctrl-C"));
+    };
+    let mut targets = Vec::new();
+    let ended = tokio::select! {
+        ended = whole(flags, program, plan, started, &mut targets) => Some(ended),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    let stopped = join_all(targets.into_iter().map(|target: Target| async {
+        let name = target.name();
+        target.remote.stop().await.with_context(|| format!("{name}: cannot be stopped"))
+    }));
+    let stopped = stopped.await;
+    match ended {
+        None => {
+            eprintln!("isotherm: interrupted; no result is written");
+            End::Interrupted
+        }
+        Some(Err(error)) => failed(&error),
+        Some(Ok(end)) => stopped.into_iter().filter_map(Result::err).map(|error| failed(&error)).next().unwrap_or(end),
+    }
+}
+
+async fn whole(
+    flags: &Compare,
+    program: &Path,
+    plan: Plan,
+    started: Instant,
+    targets: &mut Vec<Target>,
+) -> Result<End> {
+    let Plan { workload, events, sent, platforms, mut machine, output } = plan;
+    let not_started = start(flags, program, &platforms, &events, workload.seed, targets).await;
+    for NotStarted { platform, reason } in &not_started {
+        eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
+    }
+    if targets.is_empty() {
+        return Ok(End::NotStarted);
+    }
+    measure(targets, &workload, &events).await?;
+
+    let mut bootstrap = Bootstrap::new(workload.seed);
+    let (own, floors) = targets.split_at(targets.len() / 2);
+    let measured: Result<Vec<_>> =
+        own.iter().zip(floors).map(|(own, floor)| figures::measured(own, floor, &workload, &mut bootstrap)).collect();
+    let platforms = measured?;
+    machine.seconds = started.elapsed().as_secs_f64().round();
+    let ranking = figures::ranking(&platforms);
+    let result = Comparison { schema: SCHEMA.to_owned(), machine, workload: sent, platforms, not_started, ranking };
+    let path = output.write(&result)?;
+    let path = path.display();
+    let text = if flags.json { output::json(&result)? } else { format!("{}\n{path}\n", table::render(&result)) };
+    // Not `print!`, which panics where the reader has gone.
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    if flags.json {
+        eprintln!("{path}");
+    }
+    Ok(end(&result))
+}
+
+/// Starts each platform and its floor; a platform whose floor can't be started is left out too. Afterwards the platforms stand first in
+/// `targets`, then their floors in the same order.
+async fn start(
+    flags: &Compare,
+    program: &Path,
+    platforms: &[Platform],
+    events: &Rc<Events>,
+    seed: u64,
+    targets: &mut Vec<Target>,
+) -> Vec<NotStarted> {
+    let phase = Phase::start(1, PHASES, "starting platforms and their floors", f64::NAN);
+    let mut not_started = Vec::new();
+    for (place, platform) in platforms.iter().enumerate() {
+        let before = targets.len();
+        for is_floor in [false, true] {
+            let events = Rc::clone(events);
+            match Target::start(program, &flags.artifacts, *platform, is_floor, events, seed).await {
+                Ok(target) => targets.push(target),
+                Err(error) => {
+                    let of = if is_floor { "its floor: " } else { "" };
+                    not_started.push(NotStarted { platform: *platform, reason: format!("{of}{error:#}") });
+                    for target in targets.drain(before..) {
+                        // It is left out anyway; how it stops makes no difference.
+                        let _stopped = target.remote.stop().await;
+                    }
+                    break;
+                }
+            }
+        }
+        phase.progress((place + 1) as f64 / platforms.len() as f64, f64::NAN);
+    }
+    targets.sort_by_key(|target| target.is_floor);
+    not_started
+}
+
+async fn measure(targets: &mut [Target], workload: &Workload, events: &Events) -> Result<()> {
+    let count = targets.len();
+    let checking = CHECK * count as f64 / 2.0;
+    let loading = throughput::seconds(&workload.throughput, count) + checking;
+    let warming = warm::seconds(&workload.warm, count) + loading;
+    let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
+    eprintln!("measuring takes about {}", progress::time(whole));
+
+    let phase = Phase::start(2, PHASES, "cold starts", warming);
+    cold::measure(targets, events, workload.cold.samples, &phase).await?;
+    drop(phase);
+    let phase = Phase::start(3, PHASES, "warm latency, open loop", loading);
+    warm::measure(targets, &workload.warm, workload.seed, &phase).await?;
+    drop(phase);
+    let phase = Phase::start(4, PHASES, "throughput, closed loop", checking);
+    throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
+    drop(phase);
+    let phase = Phase::start(5, PHASES, "checking that nothing was lost", 0.0);
+    verify::check(targets, events, workload.seed, &phase).await
+}
+
+fn end(result: &Comparison) -> End {
+    let mut end = if result.not_started.is_empty() { End::Measured } else { End::NotStarted };
+    for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
+        end = End::Failed;
+        eprintln!("isotherm: {}: {} missing or wrong answers; the first:", measured.platform, measured.errors);
+        for (of, figures) in [("", &measured.figures), ("its floor: ", &measured.floor)] {
+            for error in &figures.first_errors {
+                eprintln!("  {of}{error}");
+            }
+        }
+    }
+    end
+}

@@ -1,0 +1,65 @@
+//! Throughput: closed loop, in turns, until each target had its time and every event once; and the CPU time it took.
+
+use anyhow::{Context, Result};
+
+use crate::compare::progress::Phase;
+use crate::compare::target::Target;
+use crate::load::closed;
+use crate::workload::Throughput;
+
+/// How long it takes at least, seconds.
+pub(super) fn seconds(throughput: &Throughput, targets: usize) -> f64 {
+    throughput.seconds * targets as f64
+}
+
+/// Gives every target its turns.
+pub(super) async fn measure(
+    targets: &mut [Target],
+    throughput: &Throughput,
+    events: usize,
+    phase: &Phase,
+) -> Result<()> {
+    // What is sent before the clock runs: connections, and pages and caches that a turn of another target took.
+    let mut rounds = 0;
+    loop {
+        let mut left = 0.0;
+        for target in targets.iter_mut() {
+            if seconds_left(target, throughput, events) > 0.0 {
+                turn(target, throughput).await.with_context(|| target.name())?;
+                target.bearable()?;
+            }
+            left += seconds_left(target, throughput, events);
+        }
+        rounds += 1;
+        let passed = f64::from(rounds) * throughput.slice_seconds * targets.len() as f64;
+        phase.progress(passed / (passed + left), left);
+        if left == 0.0 {
+            return Ok(());
+        }
+    }
+}
+
+async fn turn(target: &mut Target, throughput: &Throughput) -> Result<()> {
+    let Throughput { connections, mix, batch_sizes, slice_seconds, .. } = throughput;
+    target.client.connect(*connections).await?;
+    let before = target.remote.usage().await?;
+    let slice = closed(&target.client, *connections, mix, batch_sizes, *slice_seconds).await;
+    target.usage = target.remote.usage().await?;
+    target.client.disconnect();
+    target.slices.push((slice, target.usage.cpu.saturating_sub(before.cpu).as_secs_f64()));
+    Ok(())
+}
+
+/// Until the target had its time and all events; 0 when it is done.
+fn seconds_left(target: &Target, throughput: &Throughput, events: usize) -> f64 {
+    let passed: f64 = target.slices.iter().map(|(slice, _)| slice.seconds).sum();
+    let time = (throughput.seconds - passed).max(0.0);
+    if target.is_floor || target.client.is_through() {
+        return time;
+    }
+    let taken: u64 = target.slices.iter().map(|(slice, _)| slice.events).sum();
+    let missing = (events as u64).saturating_sub(target.client.sent()) as f64;
+    // Unknown before the first turn: then the time that is planned.
+    let needed = if taken > 0 { missing * passed / taken as f64 } else { throughput.seconds };
+    time.max(needed).max(f64::MIN_POSITIVE)
+}

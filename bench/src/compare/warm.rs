@@ -1,0 +1,47 @@
+//! Warm latency: open loop, the same schedule for every target, in short turns.
+
+use anyhow::{Context, Result};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+
+use crate::compare::progress::Phase;
+use crate::compare::target::Target;
+use crate::load::{Step, Timer, open};
+use crate::workload::Warm;
+
+/// Connections that are open before a turn begins; more are opened where answers are late.
+const CONNECTIONS: usize = 8;
+
+/// How many turns each target has, the first of which only warms it up.
+fn turns(warm: &Warm) -> usize {
+    1 + (warm.seconds / warm.slice_seconds).ceil() as usize
+}
+
+/// How long it takes, seconds.
+pub(super) fn seconds(warm: &Warm, targets: usize) -> f64 {
+    turns(warm) as f64 * warm.slice_seconds * targets as f64
+}
+
+/// Gives every target its turns.
+pub(super) async fn measure(targets: &mut [Target], warm: &Warm, seed: u64, phase: &Phase) -> Result<()> {
+    let timer = Timer::new()?;
+    let (turns, count) = (turns(warm), targets.len());
+    for turn in 0..turns {
+        // A generator of the turn's own: all targets get the same arrivals.
+        let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_add(turn as u64));
+        let schedule = warm.arrival.schedule(warm.rate, warm.slice_seconds, &mut rng);
+        for (place, target) in targets.iter_mut().enumerate() {
+            let steps: Vec<Step> = schedule.iter().map(|_| target.client.step(&warm.mix, &warm.batch_sizes)).collect();
+            target.client.connect(CONNECTIONS).await.with_context(|| target.name())?;
+            let samples = open(&target.client, &timer, &schedule, &steps).await.with_context(|| target.name())?;
+            target.client.disconnect();
+            target.bearable()?;
+            if turn > 0 {
+                target.warm.extend(samples);
+            }
+            let done = (turn * count + place + 1) as f64 / (turns * count) as f64;
+            phase.progress(done, seconds(warm, count) * (1.0 - done));
+        }
+    }
+    Ok(())
+}

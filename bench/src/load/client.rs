@@ -1,0 +1,324 @@
+//! One target's client: what it has sent, what it was answered, and whether that was right.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::load::{Answer, Connection, Sequence, Step};
+use crate::workload::{Mix, Route};
+
+/// A target that errs more often than this is not measured further.
+const ERRORS_BEARABLE: u64 = 20;
+
+/// How many errors are kept as text.
+const ERRORS_SHOWN: usize = 5;
+
+/// An id of the right shape that no event has.
+const NO_EVENT: &str = "evt_00000000000000000000000000";
+
+/// What a target must answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// What the contract says.
+    Contract,
+    /// `hello`, to everything: a floor.
+    Hello,
+}
+
+/// What was sent and answered so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Requests, those that failed included.
+    pub requests: u64,
+    /// Events in them.
+    pub sent: u64,
+    /// Events that the target accepted.
+    pub accepted: u64,
+    /// Events that it had already.
+    pub duplicates: u64,
+    /// Events looked up and found.
+    pub found: u64,
+    /// Answers that were missing or wrong.
+    pub errors: u64,
+    /// The first of them.
+    pub first_errors: Vec<String>,
+}
+
+impl Tally {
+    /// Counts an error and keeps its text when it is one of the first.
+    pub fn error(&mut self, text: String) {
+        self.errors += 1;
+        if self.first_errors.len() < ERRORS_SHOWN {
+            self.first_errors.push(text);
+        }
+    }
+}
+
+/// One request's times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Where to.
+    pub route: Route,
+    /// From when it was due to the last byte of its answer, seconds. What the client itself was late with is in it.
+    pub latency: f64,
+    /// From when it was due until the client sent it, seconds.
+    pub lag: f64,
+}
+
+/// Sends one target its sequence of requests.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    expect: Expect,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Vec<Connection>,
+    sequence: Sequence,
+    /// For each event of the data the number and id under which it was last taken.
+    known: Vec<Option<(u64, Box<str>)>>,
+    tally: Tally,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct One {
+    event_id: Box<str>,
+    #[serde(default)]
+    duplicate: bool,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    results: Vec<EventResult>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventResult {
+    index: usize,
+    status: Box<str>,
+    #[serde(default)]
+    event_id: Option<Box<str>>,
+    #[serde(default)]
+    message: Option<Box<str>>,
+}
+
+impl Client {
+    /// A client of the target at `address`.
+    pub fn new(address: SocketAddr, expect: Expect, sequence: Sequence) -> Self {
+        let known = vec![None; sequence.events().len()];
+        let state = RefCell::new(State { idle: Vec::new(), sequence, known, tally: Tally::default() });
+        Self { address, expect, state }
+    }
+
+    /// What was sent and answered so far.
+    pub fn tally(&self) -> Tally {
+        self.state.borrow().tally.clone()
+    }
+
+    /// Whether every event was sent once.
+    pub fn is_through(&self) -> bool {
+        self.state.borrow().sequence.is_through()
+    }
+
+    /// How many events were given out to be sent.
+    pub fn sent(&self) -> u64 {
+        self.state.borrow().sequence.sent()
+    }
+
+    /// Fails once there were more errors than it is worth to go on with.
+    pub fn bearable(&self) -> Result<()> {
+        let state = self.state.borrow();
+        ensure!(
+            state.tally.errors <= ERRORS_BEARABLE,
+            "{} wrong answers, the first: {}",
+            state.tally.errors,
+            state.tally.first_errors.first().map_or("", String::as_str)
+        );
+        Ok(())
+    }
+
+    /// Counts an error that happened outside of [`Client::perform`].
+    pub fn error(&self, text: String) {
+        self.state.borrow_mut().tally.error(text);
+    }
+
+    /// The next request of the sequence.
+    pub fn step(&self, mix: &Mix, batch_sizes: &[usize]) -> Step {
+        self.state.borrow_mut().sequence.step(mix, batch_sizes)
+    }
+
+    /// Opens connections ahead, so that no measured request waits for one.
+    pub async fn connect(&self, count: usize) -> Result<()> {
+        let mut fresh = Vec::new();
+        for _ in 0..count {
+            fresh.push(Connection::open(self.address).await?);
+        }
+        self.state.borrow_mut().idle = fresh;
+        Ok(())
+    }
+
+    /// Closes the idle connections: a server may close them too, at a moment that suits no measurement.
+    pub fn disconnect(&self) {
+        self.state.borrow_mut().idle.clear();
+    }
+
+    /// Sends one request, checks the answer, and counts it.
+    pub async fn perform(&self, step: &Step, due: Instant) -> Option<Sample> {
+        let (path, id) = self.path(step);
+        let sent = Instant::now();
+        let answer = self.exchange(&path, step.body.clone()).await;
+        let mut state = self.state.borrow_mut();
+        state.tally.requests += 1;
+        state.tally.sent += step.count as u64;
+        let checked = answer.and_then(|answer| {
+            let at = answer.at;
+            state.check(self.expect, step, id.as_deref(), &answer).map(|()| at)
+        });
+        match checked {
+            Ok(at) => Some(Sample {
+                route: step.route,
+                latency: at.duration_since(due).as_secs_f64(),
+                lag: sent.duration_since(due).as_secs_f64(),
+            }),
+            Err(error) => {
+                let text = format!("{} ({}): {error:#}", step.route, state.place(step));
+                state.tally.error(text);
+                None
+            }
+        }
+    }
+
+    /// Sends one request that is not part of the sequence.
+    pub async fn exchange(&self, path: &str, body: bytes::Bytes) -> Result<Answer> {
+        let idle = self.state.borrow_mut().idle.pop();
+        let mut connection = match idle {
+            Some(connection) if !connection.is_closed() => connection,
+            _ => Connection::open(self.address).await?,
+        };
+        let answer = connection.exchange(path, body).await?;
+        self.state.borrow_mut().idle.push(connection);
+        Ok(answer)
+    }
+
+    /// The id under which the target took the event with number `nth`.
+    pub fn id_of(&self, nth: u64) -> Option<Box<str>> {
+        let state = self.state.borrow();
+        let (_, index) = state.sequence.events().place(nth);
+        state.known[index].as_ref().map(|(_, id)| id.clone())
+    }
+
+    fn path(&self, step: &Step) -> (String, Option<Box<str>>) {
+        match step.route {
+            Route::Single => ("/events".to_owned(), None),
+            Route::Batch => ("/events/batch".to_owned(), None),
+            Route::Get => {
+                let id = self.state.borrow().known_at_or_before(step.event);
+                (format!("/events/{}", id.as_deref().unwrap_or(NO_EVENT)), id)
+            }
+        }
+    }
+}
+
+impl State {
+    /// The id of that event, or, while its answer is still on its way, of the nearest one before it.
+    fn known_at_or_before(&self, nth: u64) -> Option<Box<str>> {
+        let events = self.sequence.events();
+        let nearest = (0..=nth.min(self.known.len() as u64 - 1)).find_map(|back| {
+            let (_, index) = events.place(nth - back);
+            self.known[index].as_ref()
+        });
+        nearest.map(|(_, id)| id.clone())
+    }
+
+    fn learn(&mut self, nth: u64, id: Box<str>) {
+        let (_, index) = self.sequence.events().place(nth);
+        if self.known[index].as_ref().is_none_or(|(known, _)| *known < nth) {
+            self.known[index] = Some((nth, id));
+        }
+    }
+
+    fn check(&mut self, expect: Expect, step: &Step, id: Option<&str>, answer: &Answer) -> Result<()> {
+        match (expect, step.route) {
+            (Expect::Hello, _) => {
+                let said = answer.body.trim_ascii();
+                ensure!(answer.status == 200 && said == b"hello", "{}, not 200 hello", shown(answer));
+            }
+            (Expect::Contract, Route::Single) => {
+                let one: One = json(answer, 202)?;
+                if one.duplicate {
+                    self.tally.duplicates += 1;
+                } else {
+                    self.tally.accepted += 1;
+                }
+                self.learn(step.event, one.event_id);
+            }
+            (Expect::Contract, Route::Batch) => {
+                let batch: Batch = json(answer, 200)?;
+                ensure!(batch.results.len() == step.count, "{} results for {} events", batch.results.len(), step.count);
+                let mut refused = None;
+                for (place, result) in batch.results.into_iter().enumerate() {
+                    ensure!(result.index == place, "result {place} has index {}", result.index);
+                    match (&*result.status, result.event_id) {
+                        ("accepted", Some(id)) => {
+                            self.tally.accepted += 1;
+                            self.learn(step.event + place as u64, id);
+                        }
+                        ("duplicate", Some(id)) => {
+                            self.tally.duplicates += 1;
+                            self.learn(step.event + place as u64, id);
+                        }
+                        (status, _) => {
+                            let message = result.message.unwrap_or_default();
+                            refused = refused.or(Some(anyhow!("event {place} of the batch: {status} {message}")));
+                        }
+                    }
+                }
+                if let Some(refused) = refused {
+                    return Err(refused);
+                }
+            }
+            (Expect::Contract, Route::Get) => match id {
+                Some(id) => {
+                    let one: One = json(answer, 200)?;
+                    ensure!(*one.event_id == *id, "asked for {id}, got {}", one.event_id);
+                    self.tally.found += 1;
+                }
+                None => ensure!(answer.status == 404, "{}, not 404", shown(answer)),
+            },
+        }
+        Ok(())
+    }
+
+    /// Where the step's events stand in the data, for messages.
+    fn place(&self, step: &Step) -> String {
+        let events = self.sequence.events();
+        let (pass, index) = events.place(step.event);
+        let line = events.line_number(index);
+        match (step.count, pass) {
+            (0 | 1, 0) => format!("line {line}"),
+            (0 | 1, _) => format!("line {line}, pass {}", pass + 1),
+            (count, 0) => format!("{count} events from line {line} on"),
+            (count, _) => format!("{count} events from line {line} on, pass {}", pass + 1),
+        }
+    }
+}
+
+fn json<'a, T: Deserialize<'a>>(answer: &'a Answer, status: u16) -> Result<T> {
+    if answer.status != status {
+        bail!("{}, not {status}", shown(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| anyhow!("{}: {error}", shown(answer)))
+}
+
+fn shown(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body);
+    let short: String = text.trim().chars().take(200).collect();
+    format!("answered {} {short}", answer.status)
+}

@@ -1,0 +1,86 @@
+//! A timer that is finer than tokio's, which rounds up to whole milliseconds: more than a warm answer takes.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A kernel timer, exact to some microseconds.
+#[derive(Debug)]
+pub struct Timer {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Timer {
+    /// A timer of its own. Must be called within a tokio runtime.
+    pub fn new() -> Result<Self> {
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
+            .context("cannot create a timer")?;
+        #[expect(unsafe_code, reason = "the safe constructor is deprecated for all types, OwnedFd included")]
+        // SAFETY: an `OwnedFd` is the same open descriptor from here until it is dropped, with this.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.context("cannot watch a timer")?;
+        Ok(Self { fd })
+    }
+
+    /// Waits until `due`; returns at once when that is past. May be dropped and called again.
+    pub async fn until(&self, due: Instant) -> Result<()> {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() },
+        };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once).context("cannot set a timer")?;
+        loop {
+            let mut ready = self.fd.readable().await.context("cannot wait for a timer")?;
+            // Reading tells an expiry from a readiness left over from an earlier setting.
+            match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut [0; 8])?)) {
+                Ok(read) => {
+                    read.context("cannot read a timer")?;
+                    return Ok(());
+                }
+                Err(_not_yet) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_less_than_a_millisecond_where_asked_to() {
+        let timer = Timer::new().unwrap();
+        let mut late: Vec<Duration> = Vec::new();
+        for _ in 0..100 {
+            let due = Instant::now() + Duration::from_micros(300);
+            timer.until(due).await.unwrap();
+            late.push(Instant::now().duration_since(due));
+        }
+        late.sort();
+        assert!(late[50] < Duration::from_micros(500), "median {:?} late", late[50]);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_wait_does_not_end_the_next_one_early() {
+        let timer = Timer::new().unwrap();
+        for _ in 0..20 {
+            let dropped = timer.until(Instant::now() + Duration::from_millis(20));
+            assert!(tokio::time::timeout(Duration::ZERO, dropped).await.is_err());
+            std::thread::sleep(Duration::from_millis(25));
+            let due = Instant::now() + Duration::from_millis(3);
+            timer.until(due).await.unwrap();
+            assert!(Instant::now() >= due);
+        }
+    }
+}

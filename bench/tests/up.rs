@@ -1,0 +1,145 @@
+//! `isotherm up` as its users run it: people in a terminal, and programs over `--control`.
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use isotherm_hosts::{ColdRequest, Platform, Up};
+
+const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
+
+/// The artifacts that `cargo xtask build` makes; `None`, said aloud, when they are not there.
+fn built() -> Option<PathBuf> {
+    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
+    if root.join("release/native/isotherm-native").exists() {
+        return Some(root);
+    }
+    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", root.display());
+    None
+}
+
+fn event(message: &str) -> ColdRequest {
+    ColdRequest {
+        method: "POST".to_owned(),
+        path: "/events".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{}}}}"#),
+    }
+}
+
+fn send(url: &str, request: &ColdRequest) -> String {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    let ColdRequest { method, path, body, .. } = request;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close");
+    write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Waits until nothing listens there any more.
+fn gone(url: &str) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while TcpStream::connect(url.strip_prefix("http://").unwrap()).is_ok() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+#[test]
+fn up_says_ready_logs_requests_and_stops_on_either_signal() {
+    let Some(artifacts) = built() else { return };
+    for signal in ["-INT", "-TERM"] {
+        let mut command = Command::new(ISOTHERM);
+        command.args(["up", "native", "--artifacts"]).arg(&artifacts);
+        let temporary = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", temporary.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let ready = lines.next().unwrap();
+        let url = ready.strip_prefix("ready ").unwrap();
+        assert!(send(url, &event("m")).starts_with("HTTP/1.1 202"));
+        let line = lines.next().unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[1..4], ["POST", "/events", "202"], "{line}");
+        assert!(words[0].ends_with('Z') && words[4].parse::<f64>().is_ok(), "{line}");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(child.wait().unwrap().success());
+        assert!(gone(url));
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "something stayed in the temporary folder");
+    }
+}
+
+#[test]
+fn bad_input_gets_one_line_and_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.json");
+    std::fs::write(&bad, r#"{"shards": 0}"#).unwrap();
+    let bad = bad.to_str().unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&["up", "lambada"], "invalid value 'lambada'"),
+        (&["up"], "required arguments were not provided: <PLATFORM>"),
+        (&["up", "native", "--port", "70000"], "'70000'"),
+        (&["up", "native", "--config", "/no/such/file"], "cannot read /no/such/file"),
+        (&["up", "native", "--config", bad], bad),
+        (&["up", "native", "--artifacts", "/no/such/folder"], "run `cargo xtask build`"),
+        (&["up", "native", "--set", "other"], "possible values: release, test, floor"),
+    ];
+    for (flags, expected) in cases {
+        let Output { status, stdout, stderr } = Command::new(ISOTHERM).args(flags).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(!status.success(), "{flags:?}");
+        assert!(stdout.is_empty(), "{flags:?}");
+        assert!(said.starts_with("isotherm: ") && said.contains(expected), "{flags:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{flags:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn control_answers_and_the_end_of_input_stops_it() {
+    let Some(artifacts) = built() else { return };
+    let mut remote = Up::new(ISOTHERM, Platform::Native, &artifacts).start().await.unwrap();
+    let url = remote.url().to_owned();
+    assert!(send(&url, &event("m")).starts_with("HTTP/1.1 202"));
+    assert_eq!(remote.runtime().name, "linux");
+    let sample = remote.cold(&event("cold")).await.unwrap();
+    assert!(sample.status == 202 && sample.init < sample.first_response, "{sample:?}");
+    assert!(remote.usage().await.unwrap().peak_rss_bytes > 1 << 20);
+    let nobody = ColdRequest { method: "NO METHOD".to_owned(), ..event("m") };
+    assert!(remote.cold(&nobody).await.is_err());
+    assert!(remote.usage().await.is_ok(), "an error ends the command, not the host");
+    remote.stop().await.unwrap();
+    assert!(gone(&url));
+}
+
+#[tokio::test]
+async fn a_killed_host_takes_its_processes_along_and_keeps_what_it_accepted() {
+    let Some(artifacts) = built() else { return };
+    let data = tempfile::tempdir().unwrap();
+    let up = Up { data: Some(data.path().to_owned()), ..Up::new(ISOTHERM, Platform::Native, &artifacts) };
+    let remote = up.start().await.unwrap();
+    let url = remote.url().to_owned();
+    assert!(send(&url, &event("m")).starts_with("HTTP/1.1 202"));
+    remote.kill().await.unwrap();
+    assert!(gone(&url));
+    let remote = up.start().await.unwrap();
+    assert!(send(remote.url(), &event("m")).contains(r#""duplicate":true"#));
+    remote.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn control_says_why_it_could_not_start() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let failed = Up::new(ISOTHERM, Platform::Native, nowhere.path()).start().await;
+    let reason = format!("{:#}", failed.err().unwrap());
+    assert!(reason.contains("run `cargo xtask build`"), "{reason}");
+}
