@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -161,11 +161,9 @@ impl Exchange {
 
     /// Buffered and streamed responses alike are taken whole: API Gateway passes nothing on before the end.
     async fn response(&self, id: &str, body: Incoming) -> Response<Full<Bytes>> {
-        match Limited::new(body, RESPONSE_BYTES).collect().await {
-            Ok(body) => self.answer(id, Answer::Response(body.to_bytes()), StatusCode::ACCEPTED),
-            Err(error) if error.is::<LengthLimitError>() => {
-                self.answer(id, Answer::TooLarge, StatusCode::PAYLOAD_TOO_LARGE)
-            }
+        match whole(body).await {
+            Ok(Some(body)) => self.answer(id, Answer::Response(body), StatusCode::ACCEPTED),
+            Ok(None) => self.answer(id, Answer::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
             Err(error) => refusal(StatusCode::BAD_REQUEST, "InvalidRequest", &error.to_string()),
         }
     }
@@ -184,6 +182,20 @@ impl Exchange {
     }
 }
 
+/// A body, or `None` for one over [`RESPONSE_BYTES`]. That is read to its end all the same, so that its connection stays of use.
+async fn whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length += data.len();
+        if length <= RESPONSE_BYTES {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((length <= RESPONSE_BYTES).then(|| bytes.into()))
+}
+
 /// `errorType: errorMessage` of what a process posts when it fails.
 async fn error_message(body: Incoming) -> String {
     #[derive(Default, Deserialize)]
@@ -192,7 +204,7 @@ async fn error_message(body: Incoming) -> String {
         error_type: String,
         error_message: String,
     }
-    let body = Limited::new(body, RESPONSE_BYTES).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = whole(body).await.ok().flatten().unwrap_or_default();
     let Posted { error_type, error_message } = serde_json::from_slice(&body).unwrap_or_default();
     format!("{error_type}: {error_message}")
 }
