@@ -1,2 +1,107 @@
-//! Placeholder.
-fn main() {}
+//! Sets up, builds and tests Isotherm: `cargo xtask help`.
+//!
+//! Data passes through it in this order: [`setup`] installs the tools that are missing, [`build`] makes the artifacts
+//! that are stale, [`test`] runs all that tests, [`gates`] among it. [`shell`] starts programs, [`paths`] knows where
+//! things are.
+
+mod build;
+mod gates;
+mod paths;
+mod setup;
+mod shell;
+mod test;
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::Set;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help)
+  test [--only PART]…    run everything that tests; PART is one of:
+                         fmt clippy doc unit build conformance wasm gates deny
+  build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor (default: all)
+  setup                  install the tools that are missing into target/tools
+  help                   show this
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments),
+    };
+    match command {
+        "setup" => {
+            options(command, rest, "")?;
+            setup::all()?;
+        }
+        "build" => {
+            let mut sets = options(command, rest, "--set")?.into_iter().map(Set::parse).collect::<Result<Vec<_>>>()?;
+            if sets.is_empty() {
+                sets.extend(Set::ALL);
+            }
+            let tools = setup::all()?;
+            build::all(&tools, &sets)?;
+        }
+        "compare" => {
+            let tools = setup::all()?;
+            build::all(&tools, &[Set::Release, Set::Floor])?;
+            let program = paths::isotherm();
+            let error = Command::new(&program).arg("compare").args(rest).exec();
+            return Err(error).with_context(|| format!("cannot start {}", program.display()));
+        }
+        "test" => return test::run(&options(command, rest, "--only")?),
+        "help" | "--help" | "-h" => print!("{HELP}"),
+        other => bail!("there is no command {other:?}; see `cargo xtask help`"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The values of the one option that a command has: `--set a --set b`, `--set=a`.
+fn options<'a>(command: &str, arguments: &'a [String], option: &str) -> Result<Vec<&'a str>> {
+    let mut values = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let value = match argument.split_once('=') {
+            Some((name, value)) if name == option => Some(value),
+            None if argument == option => rest.next().map(String::as_str),
+            _ => bail!("`cargo xtask {command}` does not take {argument:?}; see `cargo xtask help`"),
+        };
+        values.push(value.with_context(|| format!("{option} needs a value; see `cargo xtask help`"))?);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_in_both_forms() {
+        let arguments = ["--only".to_owned(), "fmt".to_owned(), "--only=doc".to_owned()];
+        assert_eq!(options("test", &arguments, "--only").unwrap(), ["fmt", "doc"]);
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        for wrong in [vec!["--set".to_owned()], vec!["release".to_owned()], vec!["--only=x".to_owned()]] {
+            assert!(options("build", &wrong, "--set").is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Makes the artifacts that are stale: `target/artifacts/<set>/<platform>`.
+//!
+//! Cargo decides what is stale; what is made from cargo's outputs (bundles, zips) is made again when these changed.
+//! Each adapter is built by itself, so that no feature that another crate asks for gets into it.
+
+mod files;
+mod workers;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::paths;
+use crate::setup::Tools;
+use crate::shell::{cargo, phase, run};
+
+/// Which artifacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// What is deployed and measured.
+    Release,
+    /// The same with the feature `test-stamp`.
+    Test,
+    /// The smallest hello function on each runtime.
+    Floor,
+}
+
+impl Set {
+    pub(crate) const ALL: [Self; 3] = [Self::Release, Self::Test, Self::Floor];
+
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|set| set.name() == name) {
+            Some(set) => Ok(set),
+            None => bail!("there is no set {name:?}; the sets are release, test and floor"),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Test => "test",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// The crate that is this set's artifact on `platform`.
+    fn package(self, platform: &str) -> String {
+        match self {
+            Self::Release | Self::Test => format!("isotherm-{platform}"),
+            Self::Floor => format!("isotherm-floor-{platform}"),
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        if self == Self::Test { &["--features", "test-stamp"] } else { &[] }
+    }
+
+    pub(crate) fn folder(self, platform: &str) -> PathBuf {
+        paths::artifacts().join(self.name()).join(platform)
+    }
+}
+
+/// The artifacts of `sets`, and the program `isotherm`.
+pub(crate) fn all(tools: &Tools, sets: &[Set]) -> Result<()> {
+    if registry_folders().is_empty() {
+        // Else the first build would not know what to replace, and the second would begin anew.
+        phase("build: fetching crates");
+        run(cargo().args(["fetch", "--locked"]))?;
+    }
+    // Two at a time: linking with LTO keeps one core busy for long. They have target folders of their own, so neither
+    // waits for the other's lock.
+    thread::scope(|scope| {
+        let wasm = scope.spawn(|| wasm(tools, sets));
+        let native = native(sets);
+        wasm.join().map_err(|_| anyhow!("the thread of the wasm builds panicked"))??;
+        native
+    })?;
+    phase("build: done");
+    Ok(())
+}
+
+/// The program `isotherm`, as compare and the conformance tests start it.
+pub(crate) fn isotherm() -> Result<()> {
+    phase("build: the program isotherm");
+    run(cargo().args(["build", "--release", "--package", "isotherm-bench"]))
+}
+
+fn native(sets: &[Set]) -> Result<()> {
+    isotherm()?;
+    let built = paths::target().join("artifact");
+    for set in sets {
+        phase(&format!("build: native ({})", set.name()));
+        let package = set.package("native");
+        run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
+        files::copy_if_changed(&built.join(&package), &set.folder("native").join("isotherm-native"))?;
+
+        phase(&format!("build: lambda ({})", set.name()));
+        run(artifact_cargo(&["--profile", "artifact", "--package", &set.package("lambda"), "--bins"])
+            .args(set.features()))?;
+        for function in ["ingest", "read"] {
+            let program = if *set == Set::Floor { "hello" } else { function };
+            let to = set.folder("lambda").join(function);
+            files::copy_if_changed(&built.join(program), &to)?;
+            files::zip_if_changed(&to, &to.with_extension("zip"))?;
+        }
+    }
+    Ok(())
+}
+
+fn wasm(tools: &Tools, sets: &[Set]) -> Result<()> {
+    let builder = workers::Builder::new(tools)?;
+    for set in sets {
+        phase(&format!("build: spin ({})", set.name()));
+        let package = set.package("spin");
+        let module = wasm_module(tools, *set, &package, "wasm32-wasip2", set.features())?;
+        files::copy_if_changed(&module, &set.folder("spin").join("isotherm.wasm"))?;
+        phase(&format!("build: workers ({})", set.name()));
+        builder.build(*set)?;
+    }
+    Ok(())
+}
+
+/// Builds the library `package` for a wasm target; where its module is.
+pub(crate) fn wasm_module(tools: &Tools, set: Set, package: &str, target: &str, options: &[&str]) -> Result<PathBuf> {
+    let dir = wasm_target_dir(set);
+    let mut build = artifact_cargo(&["--profile", "wasm", "--package", package, "--lib", "--target", target]);
+    run(build.args(options).env("CARGO_TARGET_DIR", &dir).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain))?;
+    Ok(dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_"))))
+}
+
+/// Cargo names a wasm module after its crate alone, so two sets in one folder would overwrite each other's.
+fn wasm_target_dir(set: Set) -> PathBuf {
+    paths::target().join(if set == Set::Test { "wasm-test" } else { "wasm-release" })
+}
+
+/// `cargo build` of something that is deployed: without the paths of this machine in it.
+fn artifact_cargo(arguments: &[&str]) -> Command {
+    let mut command = cargo();
+    command.arg("build").args(arguments).env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"));
+    command
+}
+
+/// rustc options that replace where this machine keeps the sources, in messages of panics, by what they are.
+fn remapped_paths() -> Vec<String> {
+    let folders =
+        registry_folders().into_iter().map(|folder| format!("--remap-path-prefix={}=/crates", folder.display()));
+    [format!("--remap-path-prefix={}=/isotherm", paths::root().display())].into_iter().chain(folders).collect()
+}
+
+/// Where cargo unpacks crates: a folder for each registry.
+fn registry_folders() -> Vec<PathBuf> {
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let Some(cargo_home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home) else { return Vec::new() };
+    let folders = fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
+}

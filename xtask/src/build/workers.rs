@@ -1,0 +1,84 @@
+//! The Workers bundle: worker-build over the wasm module that cargo made.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Set, remapped_paths, wasm_target_dir};
+use crate::paths;
+use crate::setup::{Tools, worker_build_program};
+use crate::shell::{cargo, program, run, run_logged};
+
+/// Makes bundles.
+pub(super) struct Builder<'a> {
+    tools: &'a Tools,
+    bindgen: PathBuf,
+    esbuild: PathBuf,
+    wasm_opt: PathBuf,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(tools: &'a Tools) -> Result<Self> {
+        // In a folder of its own: the native builds hold the lock of the main one.
+        let dir = paths::target().join("wasm-bindgen");
+        run(cargo()
+            .args(["build", "--quiet", "--release", "--package", "isotherm-wasm-bindgen"])
+            .env("CARGO_TARGET_DIR", &dir))?;
+        let modules = paths::tools().join("npm/node_modules");
+        let builder = Self {
+            tools,
+            bindgen: dir.join("release/isotherm-wasm-bindgen"),
+            esbuild: modules.join("@esbuild/linux-x64/bin/esbuild"),
+            wasm_opt: modules.join("binaryen/bin/wasm-opt"),
+        };
+        // worker-build would go and download what it does not find.
+        for tool in [&builder.bindgen, &builder.esbuild, &builder.wasm_opt] {
+            if !tool.is_file() {
+                bail!("{} is missing: remove target/tools/stamps and run `cargo xtask setup`", tool.display());
+            }
+        }
+        Ok(builder)
+    }
+
+    pub(super) fn build(&self, set: Set) -> Result<()> {
+        let package = set.package("workers");
+        let dir = wasm_target_dir(set);
+        let environment = [
+            ("CARGO_TARGET_DIR", dir.clone().into_os_string()),
+            ("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f").into()),
+            // `strip = true` would remove the section `target_features`, which wasm-bindgen reads; it strips names itself.
+            ("CARGO_PROFILE_WASM_STRIP", "debuginfo".into()),
+            ("RUSTUP_TOOLCHAIN", self.tools.wasm_toolchain.clone().into()),
+            ("WASM_BINDGEN_USE_JS_SYS", "1".into()), // as worker-build sets it, so that it finds this build fresh
+            ("WASM_BINDGEN_BIN", self.bindgen.clone().into_os_string()),
+            ("ESBUILD_BIN", self.esbuild.clone().into_os_string()),
+            ("WASM_OPT_BIN", self.wasm_opt.clone().into_os_string()),
+        ];
+        let target = "wasm32-unknown-unknown";
+        run(cargo()
+            .args(["build", "--profile", "wasm", "--package", &package, "--lib", "--target", target])
+            .args(set.features())
+            .envs(environment.clone()))?;
+
+        let module = dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
+        let mut inputs = DefaultHasher::new();
+        fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?.hash(&mut inputs);
+        fs::read(paths::root().join("xtask/npm/package-lock.json"))?.hash(&mut inputs);
+        fs::read(&self.bindgen)?.hash(&mut inputs);
+        let inputs = format!("{:016x}", inputs.finish());
+        let out = set.folder("workers");
+        let stamp = out.with_extension("made-from");
+        if out.join("index.js").is_file() && fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == inputs) {
+            return Ok(());
+        }
+        let crate_dir = if set == Set::Floor { "bench/floors/workers" } else { "adapters/workers" };
+        let mut build = program(worker_build_program());
+        build.current_dir(paths::root().join(crate_dir)).envs(environment);
+        build.args(["--profile", "wasm", "--out-dir"]).arg(&out).args(set.features());
+        run_logged(&format!("build-workers-{}", set.name()), &mut build)?;
+        fs::write(stamp, inputs)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Adapters are thin: they turn requests and replies, apply plans, and hold no rule.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::source::{lines, names};
+use super::{files, is_rust};
+
+const MOST_LINES: usize = 400;
+
+/// The files that every adapter has, so that two can be read side by side.
+const SAME_FILES: [&str; 4] = ["entry.rs", "request.rs", "response.rs", "store.rs"];
+
+/// What an adapter's code must not name, and why.
+const FORBIDDEN: [(&str, &str); 3] = [
+    ("Value", "an event is opaque to an adapter: its record is text"),
+    ("json!", "the shape of an answer is core's"),
+    ("StatusCode::", "a status is core's: take the reply's number"),
+];
+
+/// Fields of events and answers: an adapter that spells one looks into them.
+const FIELDS: [&str; 12] = [
+    "userId",
+    "eventType",
+    "properties",
+    "messageId",
+    "timestamp",
+    "eventId",
+    "duplicate",
+    "conflict",
+    "accepted",
+    "invalid",
+    "requestId",
+    "results",
+];
+
+/// What makes an adapter more than thin.
+pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut adapters: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for path in files(dir)?.into_iter().filter(|path| is_rust(path)) {
+        let inside = path.strip_prefix(dir)?;
+        let mut parts = inside.iter().map(|part| part.to_string_lossy().into_owned());
+        // Only what is deployed counts: not an adapter's own tests.
+        if let (Some(adapter), Some(folder)) = (parts.next(), parts.next())
+            && folder == "src"
+        {
+            adapters.entry(adapter).or_default().push(path);
+        }
+    }
+    if adapters.is_empty() {
+        problems.push(format!("{} holds no adapter", dir.display()));
+    }
+    for (adapter, sources) in adapters {
+        let src = dir.join(&adapter).join("src");
+        for file in SAME_FILES.iter().filter(|file| !src.join(file).is_file()) {
+            problems.push(format!("adapters/{adapter}/src/{file} is missing: adapters have the same files"));
+        }
+        let mut count = 0;
+        for path in sources {
+            let text = fs::read_to_string(&path)?;
+            // Unit tests and comments are not what makes an adapter thick.
+            let lines = lines(&text);
+            count += lines.iter().filter(|line| !line.code.trim().is_empty()).count();
+            for (number, line) in lines.iter().enumerate() {
+                let at = || format!("{}:{}", path.strip_prefix(dir).unwrap_or(&path).display(), number + 1);
+                for (name, why) in FORBIDDEN.iter().filter(|(name, _)| names(&line.code, name)) {
+                    problems.push(format!("adapters/{}: `{name}`: {why}", at()));
+                }
+                for field in FIELDS.iter().filter(|field| line.texts.iter().any(|text| text.contains(*field))) {
+                    problems
+                        .push(format!("adapters/{}: {field:?}: an adapter does not look into events or answers", at()));
+                }
+            }
+        }
+        println!("  adapters/{adapter}: {count} of {MOST_LINES} lines of code");
+        if count > MOST_LINES {
+            problems.push(format!("adapters/{adapter} has {count} lines of code; {MOST_LINES} are a thin adapter's"));
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gates::tree_of;
+
+    fn with(request: &str) -> Vec<String> {
+        let tree = tree_of(&[
+            ("spin/src/entry.rs", ""),
+            ("spin/src/request.rs", request),
+            ("spin/src/response.rs", ""),
+            ("spin/src/store.rs", ""),
+        ]);
+        problems(tree.path()).unwrap()
+    }
+
+    #[test]
+    fn a_thin_adapter_passes() {
+        assert_eq!(
+            with("// looks at no \"userId\"\nfn a(v: MyValue) {}\n#[cfg(test)]\nmod tests { \"userId\" }"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn looking_into_an_event_is_found() {
+        assert!(
+            with("\nif event[\"userId\"].is_null() {}")[0].starts_with("adapters/spin/src/request.rs:2: \"userId\"")
+        );
+        assert!(with("use serde_json::Value;")[0].contains("`Value`"));
+        assert!(with("let s = StatusCode::CONFLICT;")[0].contains("`StatusCode::`"));
+    }
+
+    #[test]
+    fn a_thick_adapter_is_found() {
+        assert!(with(&"a();\n".repeat(401))[0].contains("401 lines"));
+    }
+
+    #[test]
+    fn a_missing_file_is_found() {
+        let tree = tree_of(&[("spin/src/lib.rs", "")]);
+        assert_eq!(problems(tree.path()).unwrap().len(), 4);
+        assert_eq!(problems(tree_of(&[]).path()).unwrap().len(), 1);
+    }
+}

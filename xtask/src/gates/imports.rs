@@ -1,0 +1,84 @@
+//! Core as a wasm module imports nothing: so it can ask for nothing, whatever its dependencies might do.
+
+/// The imports of a module, or why it is none.
+pub(super) fn problems(module: &[u8]) -> Vec<String> {
+    match imports(module) {
+        Some(imports) => imports.iter().map(|import| format!("core's module imports {import}")).collect(),
+        None => vec!["core's module is not a wasm module that can be read".to_owned()],
+    }
+}
+
+/// The `module.name` of each import. `None` when the bytes are not a core wasm module.
+fn imports(module: &[u8]) -> Option<Vec<String>> {
+    const IMPORT_SECTION: u8 = 2;
+    let mut rest = module.strip_prefix(b"\0asm\x01\0\0\0")?;
+    while let Some((&id, after)) = rest.split_first() {
+        rest = after;
+        let len = number(&mut rest)?;
+        let mut section = take(&mut rest, len)?;
+        if id != IMPORT_SECTION {
+            continue;
+        }
+        // What an import's kind says has many forms, and one import is one too many: the first one is named, the rest counted.
+        let count = number(&mut section)?;
+        let name = |section: &mut &[u8]| {
+            let len = number(section)?;
+            take(section, len).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        return match count {
+            0 => Some(Vec::new()),
+            _ => {
+                let (module, field) = (name(&mut section)?, name(&mut section)?);
+                Some(vec![format!("{module}.{field} (one of {count})")])
+            }
+        };
+    }
+    Some(Vec::new())
+}
+
+fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    Some(taken)
+}
+
+/// An unsigned LEB128 number.
+fn number(rest: &mut &[u8]) -> Option<usize> {
+    let mut value = 0usize;
+    for shift in (0..35).step_by(7) {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+
+    #[test]
+    fn a_module_with_an_import_is_found() {
+        // A custom section of 3 bytes, then `(import "env" "now" (func (type 0)))`.
+        let module = [HEADER, b"\x00\x03\x02hi", b"\x02\x0b\x01\x03env\x03now\x00\x00"].concat();
+        assert_eq!(problems(&module), ["core's module imports env.now (one of 1)"]);
+    }
+
+    #[test]
+    fn a_module_without_imports_passes() {
+        assert!(problems(&[HEADER, b"\x00\x03\x02hi"].concat()).is_empty());
+        assert!(problems(&[HEADER, b"\x02\x01\x00"].concat()).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_module_does_not_pass() {
+        assert!(!problems(b"").is_empty());
+        assert!(!problems(b"\0asm\x0d\0\x01\0").is_empty()); // a component
+        assert!(!problems(&[HEADER, b"\x02\x7f\x01"].concat()).is_empty()); // cut off
+    }
+}

