@@ -16,13 +16,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region, SharedHttpClient};
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TrustStore};
 use isotherm_core::{Digest, EventId, FindOutcome, NewEvent, StoreOutcome, Tenant};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -156,13 +157,12 @@ fn connect() -> Client {
         None, // the environment ends before its credentials do
         "environment",
     );
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    let endpoint = variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(https)
-        .region(variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).map(Region::new))
+        .http_client(https(endpoint.as_deref(), region.as_deref()))
+        .region(region.map(Region::new))
         .credentials_provider(credentials)
         .retry_config(
             // Exponential, with full jitter.
@@ -174,11 +174,25 @@ fn connect() -> Client {
         // The usual bucket would end the retries of a throttled batch after a hundred of them.
         .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build())
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build());
-    let config = match variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL")) {
+    let config = match endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
         None => config,
     };
     Client::from_conf(config.build())
+}
+
+/// HTTPS that trusts Amazon's own authorities, which sign for DynamoDB: reading all those of the system costs a cold start
+/// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
+fn https(endpoint: Option<&str>, region: Option<&str>) -> SharedHttpClient {
+    let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
+        || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))
+        || variable("SSL_CERT_FILE").is_some();
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
+    let amazon = TrustStore::empty().with_pem_certificate(include_bytes!("amazon-roots.pem"));
+    match tls::TlsContext::builder().with_trust_store(amazon).build() {
+        Ok(amazon) if !elsewhere => builder.tls_context(amazon).build_https(),
+        _ => builder.build_https(),
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
