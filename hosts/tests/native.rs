@@ -1,0 +1,117 @@
+//! The native host with the artifacts that `cargo xtask build` made: the server and the floor.
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
+
+use std::path::{Path, PathBuf};
+
+use isotherm_hosts::{ColdRequest, Host, Options, Platform};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One of the sets that `cargo xtask build` makes; `None`, said aloud, when it is not there.
+fn built(set: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
+    let artifact = root.join(set).join("native");
+    if artifact.join("isotherm-native").exists() {
+        return Some(artifact);
+    }
+    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", artifact.display());
+    None
+}
+
+fn options(artifact: &Path, data: &Path) -> Options {
+    let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
+    Options { artifact, port: 0, data, config: String::new(), log_requests: false }
+}
+
+fn event(message: &str) -> ColdRequest {
+    ColdRequest {
+        method: "POST".to_owned(),
+        path: "/events".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{}}}}"#),
+    }
+}
+
+/// The whole answer to one request.
+async fn send(host: &Host, request: &ColdRequest) -> String {
+    let ColdRequest { method, path, body, .. } = request;
+    let mut stream = TcpStream::connect(host.url().strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close");
+    let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Processes, ended ones included, whose command line names this folder.
+fn processes_of(data: &Path) -> usize {
+    let data = data.canonicalize().unwrap();
+    let names_it = |entry: &std::fs::DirEntry| {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(data.to_str().unwrap())
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter(names_it).count()
+}
+
+#[tokio::test]
+async fn a_later_start_finds_the_data() {
+    let Some(artifact) = built("release") else { return };
+    let data = tempfile::tempdir().unwrap();
+    let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
+    assert_eq!(host.runtime().name, "linux");
+    let answer = send(&host, &event("m")).await;
+    assert!(answer.starts_with("HTTP/1.1 202") && !answer.contains("duplicate"), "{answer}");
+    assert!(host.usage().peak_rss_bytes > 1 << 20);
+    assert_eq!(processes_of(data.path()), 1);
+    host.stop().await.unwrap();
+    assert_eq!(processes_of(data.path()), 0);
+
+    let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
+    let answer = send(&host, &event("m")).await;
+    assert!(answer.contains(r#""duplicate":true"#), "{answer}");
+    drop(host); // as after an error: nothing may stay then either
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(processes_of(data.path()), 0);
+}
+
+#[tokio::test]
+async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
+    for set in ["release", "floor"] {
+        let Some(artifact) = built(set) else { return };
+        let data = tempfile::tempdir().unwrap();
+        let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
+        for number in 0..5 {
+            let sample = host.cold(&event(&format!("cold {number}"))).await.unwrap();
+            assert!(sample.init < sample.first_response, "{sample:?}");
+            assert!(matches!(sample.status, 200 | 202), "{sample:?}");
+        }
+        // A cold instance has a store of its own.
+        assert!(!send(&host, &event("cold 0")).await.contains("duplicate"));
+        host.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why_and_leaves_nothing() {
+    let Some(artifact) = built("release") else { return };
+    let data = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let failed = Host::start(Platform::Native, &Options { port, ..options(&artifact, data.path()) }).await;
+    let reason = format!("{:#}", failed.err().unwrap());
+    assert!(reason.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{reason}");
+
+    let config = r#"{"shards": 0}"#.to_owned();
+    let failed = Host::start(Platform::Native, &Options { config, ..options(&artifact, data.path()) }).await;
+    let reason = format!("{:#}", failed.err().unwrap());
+    assert!(reason.contains("shards is 0"), "{reason}");
+    assert_eq!(processes_of(data.path()), 0);
+
+    let empty = tempfile::tempdir().unwrap();
+    let failed = Host::start(Platform::Native, &options(empty.path(), data.path())).await;
+    let reason = format!("{:#}", failed.err().unwrap());
+    assert!(reason.contains("isotherm-native is missing: run `cargo xtask build`"), "{reason}");
+}
