@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The shared vectors (`tests/vectors`) inside wasm. All there is lies in `tests/`: `cargo xtask test --only wasm`.
+//!
+//! The module is `runner/`, core and what reads vectors, compiled to wasm32-unknown-unknown. It runs in wasmtime and in
+//! Node.js, and is compared byte by byte with the same code compiled for this machine and with the pinned answers.

@@ -63,7 +63,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let tools = setup::all()?;
             build::all(&tools, &[Set::Release, Set::Floor])?;
             let program = paths::isotherm();
-            let error = Command::new(&program).arg("compare").args(rest).exec();
+            let mut compare = Command::new(&program);
+            compare.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
+            let error = compare.arg("compare").args(rest).exec();
             return Err(error).with_context(|| format!("cannot start {}", program.display()));
         }
         "test" => return test::run(&options(command, rest, "--only")?),

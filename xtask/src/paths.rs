@@ -33,3 +33,9 @@ pub(crate) fn artifacts() -> PathBuf {
 pub(crate) fn isotherm() -> PathBuf {
     target().join("release/isotherm")
 }
+
+/// The Workers runtime, unless the user names another.
+pub(crate) fn workerd() -> PathBuf {
+    let ours = || tools().join("npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd");
+    env::var_os("ISOTHERM_WORKERD").map_or_else(ours, PathBuf::from)
+}

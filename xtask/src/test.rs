@@ -132,7 +132,8 @@ fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
     build::all(tools, &[Set::Release, Set::Test])?;
     let mut test = cargo();
     test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
-    tally.cargo_test(&mut test)
+    test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
+    tally.cargo_test(test.env("ISOTHERM_WORKERD", paths::workerd()))
 }
 
 fn exclude_wasm(command: &mut Command) {

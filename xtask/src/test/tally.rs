@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::shell::{show, since_start};
 
-/// The hosts that a test's name can tell of: `spin::a_batch_…`, `a_batch_…::spin`, `a_batch_…_on_spin`.
+/// The hosts, each tested by a test program of its name.
 const HOSTS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
 /// Passed, failed, ignored.
@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     part: &'static str,
     counts: Counts,
     hosts: BTreeMap<&'static str, Counts>,
+    /// Whose test program is running.
+    host: Option<&'static str>,
     failures: Vec<String>,
     skips: Vec<String>,
     started: f64,
@@ -64,11 +66,16 @@ impl Tally {
     }
 
     fn cargo_test_into(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
-        let mut child =
-            command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", show(command)))?;
+        // One pipe for both, since cargo says on standard error which program the lines on standard output are from.
+        let (reader, writer) = std::io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer).env("CARGO_TERM_PROGRESS_WHEN", "never");
+        let child = command.spawn();
+        command.stdout(Stdio::null()).stderr(Stdio::null()); // closes our ends of the pipe, so that it can come to its end
+        let mut child = child.with_context(|| format!("cannot start {}", show(command)))?;
         let before = self.counts;
-        for line in BufReader::new(child.stdout.take().context("cargo test has no output")?).lines() {
-            let line = line.unwrap_or_else(|error| format!("(a line that is not UTF-8: {error})"));
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
             // A reader that went away ends the run by its signal, not here.
             _ = writeln!(shown, "{line}");
             self.read(&line);
@@ -84,14 +91,16 @@ impl Tally {
         Ok(())
     }
 
-    /// Reads one line of libtest's.
+    /// Reads one line of cargo's or libtest's.
     fn read(&mut self, line: &str) {
+        if let Some(program) = line.trim_start().strip_prefix("Running ") {
+            self.host = HOSTS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
+        }
         let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
             return;
         };
-        let host = HOSTS.into_iter().find(|host| name.split([':', '_', ' ']).any(|word| word == *host));
         let mut unnamed = Counts::default();
-        let of_host = host.map_or(&mut unnamed, |host| self.hosts.entry(host).or_default());
+        let of_host = self.host.map_or(&mut unnamed, |host| self.hosts.entry(host).or_default());
         for counts in [&mut self.counts, of_host] {
             match outcome {
                 "ok" => counts.passed += 1,
@@ -100,9 +109,9 @@ impl Tally {
             }
         }
         if outcome == "FAILED" {
-            self.failures.push(name.to_owned());
+            self.failures.push(on_host(self.host, name));
         } else if outcome != "ok" {
-            self.skips.push(format!("{name}: {outcome}"));
+            self.skips.push(format!("{}: {outcome}", on_host(self.host, name)));
         }
     }
 }
@@ -148,6 +157,10 @@ impl Summary {
     }
 }
 
+fn on_host(host: Option<&str>, test: &str) -> String {
+    host.map_or_else(|| test.to_owned(), |host| format!("{host}: {test}"))
+}
+
 fn row(name: &str, counts: Counts) -> String {
     format!("{name:<14}{:>8}{:>8}{:>8}", counts.passed, counts.failed, counts.skipped)
 }
@@ -160,21 +173,23 @@ mod tests {
     fn the_lines_of_libtest_are_counted_by_host() {
         let mut tally = Tally::new("conformance");
         for line in [
-            "running 5 tests",
-            "test batch::gzip_bomb::spin ... ok",
-            "test lambda::one_of_100_writers_wins ... FAILED",
-            "test duplicate_on_workers ... ok",
-            "test inspiring ... ok",
-            "test native::slow_body ... ignored, needs an hour",
+            "     Running tests/spin.rs (target/release/deps/spin-1)",
+            "running 1 test",
+            "test limits::gzip_bomb ... ok",
+            "     Running tests/lambda.rs (target/release/deps/lambda-1)",
+            "test writers::one_of_100_wins ... FAILED",
+            "test bodies::slow ... ignored, needs an hour",
             "test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
+            "     Running unittests src/lib.rs (target/release/deps/isotherm-1)",
+            "test inspiring ... ok",
         ] {
             tally.read(line);
         }
-        assert_eq!(tally.counts, Counts { passed: 3, failed: 1, skipped: 1 });
+        assert_eq!(tally.counts, Counts { passed: 2, failed: 1, skipped: 1 });
         assert_eq!(tally.hosts["spin"], Counts { passed: 1, failed: 0, skipped: 0 });
-        assert_eq!(tally.hosts["lambda"], Counts { passed: 0, failed: 1, skipped: 0 });
-        assert_eq!(tally.hosts["native"], Counts { passed: 0, failed: 0, skipped: 1 });
-        assert_eq!(tally.failures, ["lambda::one_of_100_writers_wins"]);
+        assert_eq!(tally.hosts["lambda"], Counts { passed: 0, failed: 1, skipped: 1 });
+        assert_eq!(tally.failures, ["lambda: writers::one_of_100_wins"]);
+        assert_eq!(tally.skips, ["lambda: bodies::slow: ignored, needs an hour"]);
     }
 
     #[test]
