@@ -1,8 +1,10 @@
-//! The smallest hello server on axum. It ignores every flag but `--port`, and so starts as `isotherm-native` does.
+//! The smallest hello server on axum. It reads the body, or hyper would close the connection, and ignores every flag but
+//! `--port`, so that it starts as `isotherm-native` does.
 
 use std::error::Error;
 
 use axum::Router;
+use axum::body::Bytes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     println!("ready http://{}", listener.local_addr()?);
-    let hello = Router::new().fallback(async || "hello");
+    let hello = Router::new().fallback(async |_body: Bytes| "hello");
     axum::serve(listener, hello).with_graceful_shutdown(async move { _ = terminate.recv().await }).await?;
     Ok(())
 }
