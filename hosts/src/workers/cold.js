@@ -12,48 +12,49 @@ export class Shards extends WorkerEntrypoint {
   }
 }
 
-// V8 compiles equal modules of one process once. A custom section with a number in it makes each module another one.
-let made = 0;
-function unseen() {
-  const number = ++made;
-  const section = [0, 9, 4, 0x63, 0x6f, 0x6c, 0x64, number >> 24, number >> 16, number >> 8, number];
-  const bytes = new Uint8Array(wasm.byteLength + section.length);
-  bytes.set(new Uint8Array(wasm));
-  bytes.set(section, wasm.byteLength);
-  return bytes;
+// V8 compiles equal modules of one process once. A custom section `cold` with the isolate's number makes each another.
+const section = [0, 9, 4, 0x63, 0x6f, 0x6c, 0x64];
+const module = new Uint8Array(wasm.byteLength + section.length + 4);
+module.set(new Uint8Array(wasm));
+module.set(section, wasm.byteLength);
+const number = new DataView(module.buffer, module.length - 4);
+
+let isolates = 0;
+
+function code(env, ctx) {
+  number.setUint32(0, ++isolates);
+  const bindings = { ISOTHERM_CONFIG: env.ISOTHERM_CONFIG };
+  if (env.SHARDS) bindings.SHARDS = ctx.exports.Shards({});
+  return {
+    compatibilityDate: env.COMPATIBILITY_DATE,
+    mainModule: "instance.js",
+    modules: { "instance.js": instance, "index.js": index, "index_bg.wasm": { wasm: module } },
+    env: bindings,
+    globalOutbound: null,
+  };
 }
 
-// Made before it is asked for, so that the copy is no part of a start.
-let next;
-
-async function measure(request, env, ctx, writer) {
+async function answer(request, isolate, writer) {
   const line = (text) => writer.write(new TextEncoder().encode(`${text}\n`));
-  try {
-    const bindings = { ISOTHERM_CONFIG: env.ISOTHERM_CONFIG };
-    if (env.SHARDS) bindings.SHARDS = ctx.exports.Shards({});
-    const isolate = env.LOADER.load({
-      compatibilityDate: env.COMPATIBILITY_DATE,
-      mainModule: "instance.js",
-      modules: { "instance.js": instance, "index.js": index, "index_bg.wasm": { wasm: next ?? unseen() } },
-      env: bindings,
-      globalOutbound: null,
-    });
-    await isolate.getEntrypoint("Instance").ready();
-    await line("ready");
-    const response = await isolate.getEntrypoint().fetch(request);
-    await line(response.status);
-    await response.arrayBuffer();
-  } catch (error) {
-    await line(`failed: ${error.stack ?? error}`);
-  }
-  next = unseen();
-  await writer.close();
+  await isolate.getEntrypoint("Instance").ready();
+  await line("ready");
+  // Until the event loop has sent that: else it would go out with the next line.
+  await scheduler.wait(0);
+  const response = await isolate.getEntrypoint().fetch(request);
+  await line(response.status);
+  await response.arrayBuffer();
 }
 
 export default {
   fetch(request, env, ctx) {
     const { readable, writable } = new IdentityTransformStream();
-    ctx.waitUntil(measure(request, env, ctx, writable.getWriter()));
+    const writer = writable.getWriter();
+    const isolate = env.LOADER.load(code(env, ctx));
+    const failed = (error) => {
+      console.error(error.stack ?? error);
+      return writer.abort(error);
+    };
+    ctx.waitUntil(answer(request, isolate, writer).then(() => writer.close(), failed));
     return new Response(readable);
   },
 };

@@ -35,7 +35,7 @@ impl ColdStarts {
             .context("cannot make a temporary folder for data")?;
         let workerd = Workerd::start(program, artifact, config, Role::ColdStarts, data.path()).await?;
         let starts = Self { workerd, data };
-        // Not measured: the platform's processes have made isolates before, and the store is there before an instance is.
+        // Not measured: the platform's processes made isolates before, and the store is there before an instance is.
         starts.sample(request).await?;
         Ok(starts)
     }
@@ -51,22 +51,19 @@ impl ColdStarts {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the sender, below; what went wrong on the way is the answer's error.
         let connection = tokio::spawn(connection);
-        let mut head =
+        let head =
             hyper::Request::builder().method(request.method.as_str()).uri(&request.path).header("host", "127.0.0.1");
-        for (name, value) in &request.headers {
-            head = head.header(name, value);
-        }
+        let head = request.headers.iter().fold(head, |head, (name, value)| head.header(name, value));
         let message = head.body(Full::new(Bytes::from(request.body.clone())))?;
         let begun = Instant::now();
-        let mut body = sender.send_request(message).await?.into_body();
+        let mut body = sender.send_request(message).await.context("workerd did not answer")?.into_body();
         let mut lines = String::new();
         read_lines(&mut body, &mut lines, 1).await?;
         let init = begun.elapsed();
-        anyhow::ensure!(lines.starts_with("ready\n"), "a new isolate did not start: {}", lines.trim_end());
         read_lines(&mut body, &mut lines, 2).await?;
         let first_response = begun.elapsed();
-        let status = lines.trim_start_matches("ready").trim();
-        let status = status.parse().with_context(|| format!("a new isolate did not answer: {status}"))?;
+        let status = lines.strip_prefix("ready\n").and_then(|line| line.trim_end().parse().ok());
+        let status = status.with_context(|| format!("workerd told {lines:?} of a new isolate"))?;
         // The end is sent when all is done that the sample began.
         body.collect().await.context("the answer broke off")?;
         drop(sender);
@@ -84,7 +81,7 @@ impl ColdStarts {
 /// Reads on until there are as many lines of the answer. Each arrives when what it tells has happened.
 async fn read_lines(body: &mut Incoming, lines: &mut String, count: usize) -> Result<()> {
     while lines.matches('\n').count() < count {
-        let frame = body.frame().await.context("the answer broke off")??;
+        let frame = body.frame().await.context("a new isolate failed; workerd said why on standard error")??;
         lines.push_str(&String::from_utf8_lossy(frame.data_ref().context("the answer is not text")?));
     }
     Ok(())
