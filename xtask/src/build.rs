@@ -3,6 +3,7 @@
 //! Cargo decides what is stale; what is made from cargo's outputs (bundles, zips) is made again when these changed.
 //! Each adapter is built by itself, so that no feature that another crate asks for gets into it.
 
+mod component;
 mod files;
 mod workers;
 
@@ -117,7 +118,8 @@ fn wasm(tools: &Tools, sets: &[Set]) -> Result<()> {
         phase(&format!("build: spin ({})", set.name()));
         let package = set.package("spin");
         let module = wasm_module(tools, *set, &package, "wasm32-wasip2", set.features())?;
-        files::copy_if_changed(&module, &set.folder("spin").join("isotherm.wasm"))?;
+        let to = set.folder("spin").join("isotherm.wasm");
+        component::shrink_if_changed(builder.wasm_opt(), &module, &to)?;
         phase(&format!("build: workers ({})", set.name()));
         builder.build(*set)?;
     }

@@ -1,10 +1,11 @@
 //! Files that are written only when they change, and then whole.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use zip::write::SimpleFileOptions;
 
 /// Copies a file unless the copy is there already. A program that runs from the old copy is not disturbed.
@@ -22,19 +23,48 @@ pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-/// A zip as Lambda takes it, holding `program` as `bootstrap`; made when the program is newer than the zip.
-pub(crate) fn zip_if_changed(program: &Path, zip: &Path) -> Result<()> {
-    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
-    if modified(zip).is_ok_and(|made| modified(program).is_ok_and(|changed| changed <= made)) {
+/// Runs `make` when `output` was not made from this content of `inputs` by this `recipe`, the source that makes it.
+///
+/// What it was made from is remembered beside the platforms' folders, for these are handed out whole.
+pub(crate) fn when_changed(
+    recipe: &str,
+    inputs: &[&Path],
+    output: &Path,
+    make: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let mut hasher = DefaultHasher::new();
+    recipe.hash(&mut hasher);
+    for path in inputs {
+        fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.hash(&mut hasher);
+    }
+    let made_from = format!("{:016x}", hasher.finish());
+    let (Some(file), Some(folder)) = (output.file_name(), output.parent()) else {
+        bail!("{} is no path of an artifact", output.display());
+    };
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push("-");
+    name.push(file);
+    let memories = folder.parent().unwrap_or(folder).join(".made-from");
+    let memory = memories.join(name);
+    if output.is_file() && fs::read_to_string(&memory).is_ok_and(|text| text == made_from) {
         return Ok(());
     }
-    let part = zip.with_extension("part");
-    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    File::create(&part)
-        .map_err(anyhow::Error::from)
-        .and_then(|file| write_zip(file, &bytes))
-        .and_then(|()| Ok(fs::rename(&part, zip)?))
-        .with_context(|| format!("cannot write {}", zip.display()))
+    make()?;
+    fs::create_dir_all(memories)?;
+    fs::write(&memory, made_from).with_context(|| format!("cannot write {}", memory.display()))
+}
+
+/// A zip as Lambda takes it, holding `program` as `bootstrap`.
+pub(crate) fn zip_if_changed(program: &Path, zip: &Path) -> Result<()> {
+    when_changed(include_str!("files.rs"), &[program], zip, || {
+        let part = zip.with_extension("part");
+        let bytes = fs::read(program)?;
+        File::create(&part)
+            .map_err(anyhow::Error::from)
+            .and_then(|file| write_zip(file, &bytes))
+            .and_then(|()| Ok(fs::rename(&part, zip)?))
+            .with_context(|| format!("cannot write {}", zip.display()))
+    })
 }
 
 /// Equal programs give equal zips: no time of day, no owner.
@@ -58,9 +88,11 @@ mod tests {
     #[test]
     fn equal_programs_give_equal_zips_whose_bootstrap_can_be_started() {
         let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("ingest");
+        let dir = dir.path().join("lambda");
+        fs::create_dir(&dir).unwrap();
+        let program = dir.join("ingest");
         fs::write(&program, "\x7fELF and so on").unwrap();
-        let [one, two] = ["one.zip", "two.zip"].map(|name| dir.path().join(name));
+        let [one, two] = ["one.zip", "two.zip"].map(|name| dir.join(name));
         zip_if_changed(&program, &one).unwrap();
         zip_if_changed(&program, &two).unwrap();
         assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
@@ -68,6 +100,27 @@ mod tests {
         assert_eq!(archive.len(), 1);
         let bootstrap = archive.by_name("bootstrap").unwrap();
         assert_eq!(bootstrap.unix_mode().map(|mode| mode & 0o777), Some(0o755));
+    }
+
+    #[test]
+    fn what_is_made_is_made_again_when_an_input_or_the_recipe_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let [input, output] = ["input", "spin/output"].map(|name| dir.path().join(name));
+        fs::create_dir(dir.path().join("spin")).unwrap();
+        let made = |recipe: &str, text: &str| {
+            let mut made = false;
+            fs::write(&input, text).unwrap();
+            let make = || {
+                made = true;
+                Ok(fs::write(&output, text)?)
+            };
+            when_changed(recipe, &[&input], &output, make).unwrap();
+            made
+        };
+        let runs = [("-Os", "a"), ("-Os", "a"), ("-Os", "b"), ("-Oz", "b"), ("-Oz", "b")];
+        assert_eq!(runs.map(|(recipe, text)| made(recipe, text)), [true, false, true, true, false]);
+        fs::remove_file(&output).unwrap();
+        assert!(made("-Oz", "b"));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The Workers bundle: worker-build over the wasm module that cargo made.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::{Set, remapped_paths, wasm_target_dir};
+use super::{Set, files, remapped_paths, wasm_target_dir};
 use crate::paths;
 use crate::setup::{Tools, worker_build_program};
 use crate::shell::{cargo, program, run, run_logged};
@@ -42,6 +41,10 @@ impl<'a> Builder<'a> {
         Ok(builder)
     }
 
+    pub(super) fn wasm_opt(&self) -> &Path {
+        &self.wasm_opt
+    }
+
     pub(super) fn build(&self, set: Set) -> Result<()> {
         let package = set.package("workers");
         let dir = wasm_target_dir(set);
@@ -63,22 +66,19 @@ impl<'a> Builder<'a> {
             .envs(environment.clone()))?;
 
         let module = dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
-        let mut inputs = DefaultHasher::new();
-        fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?.hash(&mut inputs);
-        fs::read(paths::root().join("xtask/npm/package-lock.json"))?.hash(&mut inputs);
-        fs::read(&self.bindgen)?.hash(&mut inputs);
-        let inputs = format!("{:016x}", inputs.finish());
         let out = set.folder("workers");
-        let stamp = out.with_extension("made-from");
-        if out.join("index.js").is_file() && fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == inputs) {
-            return Ok(());
-        }
+        let bundle = out.join("index.js");
+        let lock = paths::root().join("xtask/npm/package-lock.json");
+        files::when_changed(include_str!("workers.rs"), &[&module, &lock, &self.bindgen], &bundle, || {
+            self.bundle(set, &out, environment)
+        })
+    }
+
+    fn bundle(&self, set: Set, out: &Path, environment: [(&str, OsString); 8]) -> Result<()> {
         let crate_dir = if set == Set::Floor { "bench/floors/workers" } else { "adapters/workers" };
         let mut build = program(worker_build_program());
         build.current_dir(paths::root().join(crate_dir)).envs(environment);
-        build.args(["--profile", "wasm", "--out-dir"]).arg(&out).args(set.features());
-        run_logged(&format!("build-workers-{}", set.name()), &mut build)?;
-        fs::write(stamp, inputs)?;
-        Ok(())
+        build.args(["--profile", "wasm", "--out-dir"]).arg(out).args(set.features());
+        run_logged(&format!("build-workers-{}", set.name()), &mut build)
     }
 }
