@@ -14,6 +14,8 @@ use crate::store::Store;
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
+/// What a deadline in the past is taken for: cargo-lambda's emulator sends none that means anything. Lambda's own default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the function until its environment ends.
 ///
@@ -37,7 +39,7 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
     }
     let incoming = Incoming::read(payload, service.limits().body_bytes)?;
     let stamp = stamp()?;
-    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
     let deadline = Instant::now() + left.saturating_sub(MARGIN);
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,

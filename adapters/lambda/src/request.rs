@@ -157,3 +157,114 @@ fn percent_encode(text: &str, into: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Payload 2.0 as AWS documents it, with what a test changes.
+    fn v2(changes: Value) -> Value {
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/events", "rawQueryString": "",
+            "cookies": ["a=b"], "headers": { "content-type": "application/json", "x-other": "1" },
+            "requestContext": { "accountId": "1", "authorizer": null, "stage": "$default", "http": {
+                "method": "POST", "path": "/events", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "agent" } },
+            "body": "{\"userId\":\"u\"}", "isBase64Encoded": false, "pathParameters": null,
+        });
+        changed(event, changes)
+    }
+
+    /// Payload 1.0 as a REST API sends it.
+    fn v1(changes: Value) -> Value {
+        let event = json!({
+            "resource": "/{proxy+}", "path": "/events", "httpMethod": "GET",
+            "headers": { "Content-Type": "text/plain" }, "multiValueHeaders": { "Content-Type": ["text/plain"] },
+            "queryStringParameters": null, "multiValueQueryStringParameters": null,
+            "requestContext": { "path": "/prod/events", "stage": "prod", "httpMethod": "GET", "identity": {} },
+            "body": null, "isBase64Encoded": false,
+        });
+        changed(event, changes)
+    }
+
+    fn changed(mut event: Value, changes: Value) -> Value {
+        let Value::Object(changes) = changes else { panic!("changes are an object") };
+        for (path, value) in changes {
+            *event.pointer_mut(&path).unwrap() = value;
+        }
+        event
+    }
+
+    #[track_caller]
+    fn check(event: &Value, payload: Payload, request: (&str, &str, &str), body: &[u8]) {
+        let event = event.to_string();
+        let incoming = Incoming::read(&event, 100).unwrap();
+        assert_eq!(incoming.payload, payload);
+        let sent = incoming.request();
+        assert_eq!((sent.method, sent.path, sent.query), request);
+        assert_eq!(sent.body, body);
+    }
+
+    #[test]
+    fn http_apis_and_function_urls() {
+        check(&v2(json!({})), Payload::V2, ("POST", "/events", ""), br#"{"userId":"u"}"#);
+        check(
+            &v2(json!({ "/rawQueryString": "from=2013-01-01T00%3A00%3A00Z&x=a+b", "/body": null })),
+            Payload::V2,
+            ("POST", "/events", "from=2013-01-01T00%3A00%3A00Z&x=a+b"),
+            b"",
+        );
+        check(
+            &v2(json!({ "/body": "H4v/", "/isBase64Encoded": true })),
+            Payload::V2,
+            ("POST", "/events", ""),
+            b"\x1f\x8b\xff",
+        );
+    }
+
+    #[test]
+    fn rest_apis() {
+        check(&v1(json!({})), Payload::V1, ("GET", "/events", ""), b"");
+        check(
+            &v1(json!({ "/multiValueQueryStringParameters": { "tz": ["Europe/Berlin"], "filter": ["a:é", "b:c d"] } })),
+            Payload::V1,
+            ("GET", "/events", "filter=a%3A%C3%A9&filter=b%3Ac%20d&tz=Europe%2FBerlin"),
+            b"",
+        );
+    }
+
+    #[test]
+    fn a_stage_is_taken_off_where_it_stands() {
+        let staged = |path: &str, stage: &str| v2(json!({ "/rawPath": path, "/requestContext/stage": stage, "/body": null }));
+        check(&staged("/prod/events", "prod"), Payload::V2, ("POST", "/events", ""), b"");
+        check(&staged("/prod", "prod"), Payload::V2, ("POST", "/", ""), b"");
+        check(&staged("/production/events", "prod"), Payload::V2, ("POST", "/production/events", ""), b"");
+        // A stage called as a route: a REST API has taken it off already, an HTTP API has not.
+        let rest = json!({ "/path": "/events/batch", "/requestContext/path": "/events/events/batch", "/requestContext/stage": "events" });
+        check(&v1(rest), Payload::V1, ("GET", "/events/batch", ""), b"");
+        let http = json!({ "/path": "/prod/events", "/requestContext/path": "/prod/events" });
+        check(&v1(http), Payload::V1, ("GET", "/events", ""), b"");
+    }
+
+    #[test]
+    fn known_headers_are_found_in_any_case_and_others_left() {
+        let event = v1(json!({})).to_string();
+        assert_eq!(Incoming::read(&event, 1).unwrap().request().headers, [("content-type", "text/plain".to_owned())]);
+    }
+
+    #[test]
+    fn a_body_is_cut_one_byte_after_the_limit() {
+        for encoded in [json!({ "/body": "x".repeat(200) }), json!({ "/body": STANDARD.encode("x".repeat(200)), "/isBase64Encoded": true })] {
+            check(&v2(encoded), Payload::V2, ("POST", "/events", ""), "x".repeat(101).as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_request_is_an_error() {
+        for event in ["{}", "[]", r#"{"requestContext":{}}"#, r#"{"Records":[]}"#] {
+            let error = Incoming::read(event, 1).unwrap_err().to_string();
+            assert!(error.starts_with("the event is no HTTP request"), "{event}: {error}");
+        }
+    }
+}
