@@ -4,15 +4,20 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use isotherm_core::Config;
 use isotherm_hosts::control::{Answer, Command};
 use isotherm_hosts::{Host, Options, Platform};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+
+/// How often it is looked whether the platform is still there.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The flags of `isotherm up`.
 #[derive(Debug, Args)]
@@ -110,10 +115,23 @@ async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
         host = Host::start(platform, options) => host?,
         () = ends.one() => return Ok(ExitCode::SUCCESS),
     };
-    print(&format!("ready {}", host.url()));
-    ends.one().await;
+    let url = host.url();
+    print(&format!("ready {url}"));
+    let lost = tokio::select! {
+        () = ends.one() => false,
+        () = unreachable(&url) => true,
+    };
     host.stop().await?;
+    ensure!(!lost, "{platform} does not listen any more: its runtime has ended by itself");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until nothing accepts connections there.
+async fn unreachable(url: &str) {
+    let address = url.trim_start_matches("http://");
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
 }
 
 async fn controlled(platform: Platform, options: Result<Options>) -> Result<ExitCode> {

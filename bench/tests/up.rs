@@ -80,6 +80,26 @@ fn up_says_ready_logs_requests_and_stops_on_either_signal() {
 }
 
 #[test]
+fn up_ends_with_an_error_when_its_runtime_does() {
+    let Some(artifacts) = built() else { return };
+    let data = tempfile::tempdir().unwrap();
+    let mut command = Command::new(ISOTHERM);
+    command.args(["up", "native", "--artifacts"]).arg(&artifacts).arg("--data").arg(data.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+    let server = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
+        let command = String::from_utf8(std::fs::read(entry.path().join("cmdline")).unwrap_or_default()).unwrap();
+        command.contains(data.path().to_str().unwrap()) && !command.contains("--artifacts")
+    });
+    let server = server.unwrap().file_name();
+    assert!(Command::new("kill").arg("-KILL").arg(server).status().unwrap().success());
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!status.success() && said.contains("native does not listen any more"), "{status} {said}");
+}
+
+#[test]
 fn bad_input_gets_one_line_and_an_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let bad = folder.path().join("bad.json");

@@ -1,7 +1,7 @@
 //! Isotherm as a plain server: axum in front, SQLite behind, one process.
 //!
-//! [`serve`] accepts connections; each request becomes core's ([`request`]), what core plans is applied to the
-//! [`Store`], and core's reply is sent as it is ([`response`]). There is no rule about events in this crate.
+//! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
+//! [`Store`], and core's reply is sent as it is (`response`). There is no rule about events in this crate.
 
 mod entry;
 mod request;

@@ -71,6 +71,7 @@ impl Store {
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
+                let _abort = AbortOnPanic;
                 while let Some(job) = jobs.blocking_recv() {
                     write_group(&mut connection, job, &mut jobs);
                 }
@@ -118,7 +119,6 @@ impl Store {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            // Its panic is reported already, and what it did not commit it did not answer.
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -132,6 +132,17 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     // With WAL, `NORMAL` would leave the last commits to the system's cache: they are answered as durable.
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
+}
+
+/// Without its writer a server would only refuse: it ends instead, for the service manager to start it again.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 /// Writes `first` and what waits behind it, and answers them all.
