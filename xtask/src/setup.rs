@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::paths;
-use crate::shell::{cargo, output, phase, program, run, run_logged, works};
+use crate::shell::{cargo, output_logged, phase, program, run, run_logged, works};
 
 /// What builds and tests need to know about the tools.
 #[derive(Clone, Debug)]
@@ -121,7 +121,8 @@ fn wasm_toolchain() -> Result<String> {
     phase("set-up: Rust for wasm (about a minute where rustup reaches no server)");
     let mut script = program("bash");
     script.arg(paths::root().join("xtask/wasm-toolchain.sh")).arg(paths::tools().join("wasm-toolchain"));
-    let printed = output(&mut script).context("no Rust toolchain with the wasm targets can be had")?;
+    let printed =
+        output_logged("setup-wasm", &mut script).context("no Rust toolchain with the wasm targets can be had")?;
     let name = printed.trim().to_owned();
     if let Some(target) = WASM_TARGETS.iter().find(|target| !has_target(&name, target)) {
         bail!("the toolchain {name} has no {target}, although xtask/wasm-toolchain.sh says so");

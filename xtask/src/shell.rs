@@ -3,7 +3,8 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -53,20 +54,38 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a program whose output matters only when it fails: then its end is shown.
 pub(crate) fn run_logged(log: &str, command: &mut Command) -> Result<()> {
-    fs::create_dir_all(paths::logs())?;
-    let path = paths::logs().join(format!("{log}.log"));
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let (file, path) = log_file(log)?;
     command.stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
     let status = command.status().with_context(|| format!("cannot start {}", show(command)))?;
-    if !status.success() {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        for line in &lines[lines.len().saturating_sub(30)..] {
-            eprintln!("    {line}");
-        }
-        bail!("`{}` failed ({status}); its whole output is in {}", show(command), path.display());
+    check_logged(command, status, &path)
+}
+
+/// What a program prints on standard output, the rest of its output as in [`run_logged`].
+pub(crate) fn output_logged(log: &str, command: &mut Command) -> Result<String> {
+    let (file, path) = log_file(log)?;
+    let out = command.stdin(Stdio::null()).stderr(file).output();
+    let out = out.with_context(|| format!("cannot start {}", show(command)))?;
+    check_logged(command, out.status, &path)?;
+    String::from_utf8(out.stdout).with_context(|| format!("`{}` printed no UTF-8", show(command)))
+}
+
+fn log_file(name: &str) -> Result<(File, PathBuf)> {
+    fs::create_dir_all(paths::logs())?;
+    let path = paths::logs().join(format!("{name}.log"));
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((file, path))
+}
+
+fn check_logged(command: &Command, status: ExitStatus, log: &Path) -> Result<()> {
+    if status.success() {
+        return Ok(());
     }
-    Ok(())
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(30)..] {
+        eprintln!("    {line}");
+    }
+    bail!("`{}` failed ({status}); its whole output is in {}", show(command), log.display());
 }
 
 /// What a program prints on standard output.

@@ -14,8 +14,10 @@ use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase};
 use crate::test::tally::{Summary, Tally};
 
+type Part = fn(&Tools, &mut Tally) -> Result<()>;
+
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, fn(&Tools, &mut Tally) -> Result<()>); 9] = [
+const PARTS: [(&str, Part); 9] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),

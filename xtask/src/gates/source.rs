@@ -100,8 +100,8 @@ pub(super) fn names(code: &str, name: &str) -> bool {
         let before = code[..at].chars().next_back();
         let after = code[at + name.len()..].chars().next();
         // Where the name itself begins or ends with a sign, anything may stand beside it.
-        !(before.is_some_and(is_word) && name.starts_with(is_word))
-            && !(after.is_some_and(is_word) && name.ends_with(is_word))
+        let runs_on = |beside: Option<char>, edge: bool| edge && beside.is_some_and(is_word);
+        !runs_on(before, name.starts_with(is_word)) && !runs_on(after, name.ends_with(is_word))
     })
 }
 
