@@ -91,10 +91,9 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<R
     };
     if server.log_requests {
         let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let request = received.request();
+        let (isotherm_core::Request { method, path, .. }, status) = (received.request(), reply.status);
         // Nobody reads standard output any more: no reason to stop answering.
-        let _closed =
-            writeln!(std::io::stdout().lock(), "{now:.3} {} {} {} {ms:.1}", request.method, request.path, reply.status);
+        let _closed = writeln!(std::io::stdout().lock(), "{now:.3} {method} {path} {status} {ms:.1}");
     }
     response::from_reply(reply)
 }

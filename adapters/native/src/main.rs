@@ -34,13 +34,11 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("isotherm-native: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = run(&Flags::parse()) {
+        eprintln!("isotherm-native: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
 fn run(flags: &Flags) -> Result<()> {
@@ -60,10 +58,7 @@ fn run(flags: &Flags) -> Result<()> {
             .with_context(|| format!("cannot listen on {}:{}", flags.address, flags.port))?;
         writeln!(std::io::stdout(), "ready http://{}", listener.local_addr()?)?;
         let stop = async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         };
         serve(listener, Server { service, store, log_requests: flags.log_requests }, stop).await;
         anyhow::Ok(())
@@ -72,11 +67,9 @@ fn run(flags: &Flags) -> Result<()> {
 
 fn config(flags: &Flags) -> Result<Config> {
     let (text, origin) = match &flags.config {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            (text, file.display().to_string())
-        }
-        None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
+        Some(file) => (std::fs::read_to_string(file), file.display().to_string()),
+        None => (Ok(std::env::var("ISOTHERM_CONFIG").unwrap_or_default()), "ISOTHERM_CONFIG".to_owned()),
     };
+    let text = text.with_context(|| format!("cannot read {origin}"))?;
     Config::parse(&text).context(origin)
 }

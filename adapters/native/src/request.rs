@@ -25,7 +25,7 @@ impl Received {
     pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, Abandoned> {
         let (head, body) = request.into_parts();
         let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit));
-        let body = reading.await.map_err(|_elapsed| Abandoned::new("its body came too slowly"))??;
+        let body = reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))??;
         Ok(Self { head, body })
     }
 
@@ -53,7 +53,7 @@ async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Aband
         && let Some(frame) = body.frame().await
     {
         // A body that broke off is no body: nothing is kept of it.
-        let frame = frame.map_err(|_broken| Abandoned::new("its body broke off"))?;
+        let frame = frame.map_err(|_broken| Abandoned("its body broke off"))?;
         let Some(data) = frame.data_ref() else { continue };
         seen += data.len();
         let room = (limit + 1).saturating_sub(kept.len());
@@ -66,7 +66,7 @@ async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Aband
 pub(crate) fn stamp() -> Result<Stamp, Abandoned> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut entropy = [0; 16];
-    getrandom::fill(&mut entropy).map_err(|_none| Abandoned::new("the system has no entropy"))?;
+    getrandom::fill(&mut entropy).map_err(|_none| Abandoned("the system has no entropy"))?;
     Ok(Stamp {
         received_at: Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)),
         entropy: u128::from_ne_bytes(entropy),

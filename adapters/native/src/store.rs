@@ -47,9 +47,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
 
 /// The events of all tenants, in one database.
 pub struct Store {
-    /// Taken by [`Store::close`], which is how the writer learns that no plan follows.
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Taken by [`Store::close`]: without its queue the writer knows that no plan follows.
+    writer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
     readers: Arc<Readers>,
 }
 
@@ -78,24 +77,22 @@ impl Store {
             })
             .context("cannot start the writer")?;
         let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
-        Ok(Self { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), readers: Arc::new(readers) })
+        Ok(Self { writer: Mutex::new(Some((queue, writer))), readers: Arc::new(readers) })
     }
 
     /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
     pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
         let (done, outcomes) = oneshot::channel();
         let job = Job { plan, done };
-        let refused = match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(queue) => queue.try_send(job).map_err(mpsc::error::TrySendError::into_inner).err(),
+        let refused = match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((queue, _)) => queue.try_send(job).map_err(mpsc::error::TrySendError::into_inner).err(),
             None => Some(job),
         };
-        match refused {
-            Some(Job { plan, .. }) => {
-                let later = all_later(&plan);
-                Ok((plan, later))
-            }
-            None => outcomes.await.map_err(|_gone| Abandoned::new("the writer has ended")),
-        }
+        let Some(Job { plan, .. }) = refused else {
+            return outcomes.await.map_err(|_gone| Abandoned("the writer has ended"));
+        };
+        let later = all_later(&plan);
+        Ok((plan, later))
     }
 
     /// Looks one event up.
@@ -116,9 +113,9 @@ impl Store {
 
     /// Writes what waits and closes the database. What comes after it is told to come again.
     pub async fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+        if let Some((queue, writer)) = writer {
+            drop(queue);
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -204,10 +201,7 @@ struct Readers {
 impl Readers {
     fn find(&self, tenant: &str, id: &str) -> rusqlite::Result<Option<String>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => open(&self.path)?,
-        };
+        let connection = idle.map_or_else(|| open(&self.path), Ok)?;
         let record = connection
             .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
             .query_row([tenant, id], |row| row.get(0))
