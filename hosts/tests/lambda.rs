@@ -224,23 +224,35 @@ async fn what_cannot_start_says_why() {
     host.stop().await.unwrap();
 }
 
+/// How much longer than the floor's the adapter's init may take.
+const INIT_RATIO: f64 = 1.5;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_floor_and_the_adapter_start_cold() {
+async fn the_adapter_starts_almost_as_fast_as_the_floor() {
+    let (Some(floor), Some(adapter)) = (built("floor"), built("release")) else { return };
     let request = ColdRequest {
         method: "POST".into(),
         path: "/events".into(),
         headers: vec![("content-type".into(), "application/json".into())],
         body: r#"{"userId":"u","eventType":"t","properties":{}}"#.into(),
     };
-    for (set, status) in [("floor", 200), ("release", 202)] {
-        let Some(artifact) = built(set) else { continue };
-        let host = start(&artifact, None).await;
-        for _ in 0..5 {
+    let hosts = [(start(&floor, None).await, 200), (start(&adapter, None).await, 202)];
+    let mut inits = [vec![], vec![]];
+    for _ in 0..40 {
+        for ((host, status), inits) in hosts.iter().zip(&mut inits) {
             let sample = host.cold(&request).await.unwrap();
-            assert_eq!(sample.status, status);
+            assert_eq!(sample.status, *status);
             assert!(sample.init > Duration::ZERO && sample.first_response > sample.init, "{sample:?}");
-            eprintln!("{set}: {sample:?}");
+            inits.push(sample.init);
         }
+    }
+    // The lower quartile: other tests run at the same time, and only ever slow a start down.
+    let [floor, adapter] = inits.map(|mut inits| {
+        inits.sort_unstable();
+        inits[inits.len() / 4].as_secs_f64()
+    });
+    assert!(adapter < floor * INIT_RATIO, "init takes {adapter} s, the floor's {floor} s");
+    for (host, _) in hosts {
         assert_eq!(host.usage().cpu, Duration::ZERO, "cold samples are not counted");
         host.stop().await.unwrap();
     }

@@ -47,7 +47,7 @@ pub(crate) struct Store {
 impl Store {
     /// The table that the environment names.
     pub(crate) fn of_environment() -> Self {
-        let table = variable("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
+        let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
         Self { table, client: OnceLock::new() }
     }
 
@@ -116,7 +116,7 @@ impl Store {
     }
 
     fn client(&self) -> &Client {
-        self.client.get_or_init(connect)
+        self.client.get_or_init(|| connect(environment))
     }
 }
 
@@ -148,8 +148,8 @@ fn key(tenant: &Tenant, id: EventId) -> AttributeValue {
     AttributeValue::S(format!("{}#{id}", tenant.as_str()))
 }
 
-/// A client as Lambda's environment describes it. aws-config would look in places that a function does not have.
-fn connect() -> Client {
+/// A client as Lambda's environment variables describe it. aws-config would look in places that a function does not have.
+fn connect(variable: impl Fn(&str) -> Option<String>) -> Client {
     let credentials = Credentials::new(
         variable("AWS_ACCESS_KEY_ID").unwrap_or_default(),
         variable("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
@@ -161,7 +161,7 @@ fn connect() -> Client {
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(https(endpoint.as_deref(), region.as_deref()))
+        .http_client(https(endpoint.as_deref(), region.as_deref(), variable("SSL_CERT_FILE").is_some()))
         .region(region.map(Region::new))
         .credentials_provider(credentials)
         .retry_config(
@@ -183,10 +183,10 @@ fn connect() -> Client {
 
 /// HTTPS that trusts Amazon's own authorities, which sign for DynamoDB: reading all those of the system costs a cold start
 /// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
-fn https(endpoint: Option<&str>, region: Option<&str>) -> SharedHttpClient {
+fn https(endpoint: Option<&str>, region: Option<&str>, on_request: bool) -> SharedHttpClient {
     let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
         || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))
-        || variable("SSL_CERT_FILE").is_some();
+        || on_request;
     let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
     let amazon = TrustStore::empty().with_pem_certificate(include_bytes!("amazon-roots.pem"));
     match tls::TlsContext::builder().with_trust_store(amazon).build() {
@@ -195,6 +195,9 @@ fn https(endpoint: Option<&str>, region: Option<&str>) -> SharedHttpClient {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+fn environment(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ fn random() -> u128 {
 
 /// How the environments of one function are started.
 pub(crate) struct Launch {
-    name: &'static str,
+    pub(crate) name: &'static str,
     binary: PathBuf,
     variables: Vec<(String, String)>,
     pub(crate) limits: Limits,
@@ -47,13 +47,14 @@ impl Launch {
         Ok(Self { name, binary, variables, limits })
     }
 
-    fn command(&self, api: &RuntimeApi) -> Result<Command> {
+    /// A process whose Runtime API is at `api`.
+    pub(crate) fn command(&self, api: &str) -> Result<Command> {
         let mut command = Command::new(&self.binary);
         let root = self.binary.parent().unwrap_or(Path::new("/"));
         command
             .current_dir(root)
             .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", api)
             .env("AWS_LAMBDA_FUNCTION_NAME", self.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -139,7 +140,7 @@ impl Environment {
     /// Starts a process, and says how long it took until it asked for its first invocation.
     pub(crate) async fn start(launch: &Launch) -> Result<(Self, Duration)> {
         let api = RuntimeApi::start().await?;
-        let command = launch.command(&api)?;
+        let command = launch.command(&api.address().to_string())?;
         let spawned = Instant::now();
         let mut process = Process::spawn(command)?;
         let pid = process.child().id();

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::environment::Failure;
-use super::{Functions, payload};
+use super::{Backend, payload};
 use crate::http::log_request;
 
 /// The largest body of an HTTP API: 10 MB.
@@ -35,13 +36,13 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) async fn start(port: u16, functions: Functions, log_requests: bool) -> Result<Self> {
+    pub(crate) async fn start(port: u16, backend: Arc<Backend>, log_requests: bool) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{port}: choose another port, or 0 for a free one"))?;
         let port = listener.local_addr()?.port();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, Arc::new(functions), log_requests, stopped));
+        let server = tokio::spawn(serve(listener, backend, log_requests, stopped));
         Ok(Self { port, stop, server })
     }
 
@@ -57,7 +58,7 @@ impl Gateway {
     }
 }
 
-async fn serve(listener: TcpListener, functions: Arc<Functions>, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
+async fn serve(listener: TcpListener, backend: Arc<Backend>, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
@@ -73,10 +74,10 @@ async fn serve(listener: TcpListener, functions: Arc<Functions>, log_requests: b
         };
         // Without it the call only gets slower.
         let _unsupported = stream.set_nodelay(true);
-        let functions = Arc::clone(&functions);
+        let backend = Arc::clone(&backend);
         let service = service_fn(move |request| {
-            let functions = Arc::clone(&functions);
-            async move { Ok::<_, Infallible>(answer(&functions, request, log_requests).await) }
+            let backend = Arc::clone(&backend);
+            async move { Ok::<_, Infallible>(answer(&backend, request, log_requests).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -90,13 +91,12 @@ async fn serve(listener: TcpListener, functions: Arc<Functions>, log_requests: b
     let _late = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
-async fn answer(functions: &Functions, request: Request<Incoming>, log_requests: bool) -> Response<Full<Bytes>> {
+async fn answer(backend: &Backend, request: Request<Incoming>, log_requests: bool) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let mut response = match tokio::time::timeout(INTEGRATION, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => {
-            let body = body.to_bytes();
-            match tokio::time::timeout(INTEGRATION, integrate(functions, &head, &body)).await {
+            match tokio::time::timeout(INTEGRATION, integrate(backend, &head, body.to_bytes())).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(failure)) => {
                     eprintln!("{} {}: {failure}", head.method, head.uri.path());
@@ -118,9 +118,18 @@ async fn answer(functions: &Functions, request: Request<Incoming>, log_requests:
     response
 }
 
-async fn integrate(functions: &Functions, head: &hyper::http::request::Parts, body: &[u8]) -> Result<Response<Full<Bytes>>, Failure> {
-    let event = payload::event(&head.method, &head.uri, &head.headers, body).map_err(Failure::Host)?;
-    let answer = functions.serving(&head.method).invoke(event).await?;
+async fn integrate(backend: &Backend, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
+    // The routes of the HTTP API.
+    let write = head.method == Method::POST;
+    let (ingest, read) = match backend {
+        Backend::Functions { ingest, read } => (ingest, read),
+        Backend::Peer(peer) => {
+            let function = if write { "ingest" } else { "read" };
+            return peer.forward(function, head, body).await.map_err(Failure::Host);
+        }
+    };
+    let event = payload::event(&head.method, &head.uri, &head.headers, &body).map_err(Failure::Host)?;
+    let answer = if write { ingest } else { read }.invoke(event).await?;
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
 }
 

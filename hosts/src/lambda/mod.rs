@@ -14,6 +14,7 @@ mod environment;
 mod function;
 mod gateway;
 mod payload;
+mod peer;
 mod runtime_api;
 
 use std::path::Path;
@@ -21,13 +22,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
+use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, Uri};
 
 use self::dynamodb::DynamoDb;
 use self::environment::{Environment, Launch};
 use self::function::Function;
 use self::gateway::Gateway;
+use self::peer::Peer;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 
 /// What the service allows a function, in Lambda's terms.
@@ -58,38 +61,37 @@ impl Default for Limits {
     }
 }
 
+/// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
+const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
+
 /// The two functions, what stands before them, and what stands behind.
 pub(crate) struct LambdaHost {
     gateway: Gateway,
-    functions: Functions,
+    backend: Arc<Backend>,
     dynamodb: DynamoDb,
 }
 
-/// The functions of the adapter, and which requests reach which.
-#[derive(Clone)]
-pub(crate) struct Functions {
-    ingest: Arc<Function>,
-    read: Arc<Function>,
-}
-
-impl Functions {
-    /// The routes of the HTTP API: POST goes to `ingest`, the rest to `read`.
-    pub(crate) fn serving(&self, method: &Method) -> &Arc<Function> {
-        if method == Method::POST { &self.ingest } else { &self.read }
-    }
+/// What the gateway's routes lead to.
+pub(crate) enum Backend {
+    /// The functions of the adapter.
+    Functions { ingest: Arc<Function>, read: Arc<Function> },
+    /// The same functions under another implementation of Lambda.
+    Peer(Peer),
 }
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let dynamodb = DynamoDb::start(data)?;
-        let limits = Limits::default();
-        let function = |name| {
-            let launch = Launch::new(name, &options.artifact, environment(&options.config, dynamodb.url()), limits)?;
-            anyhow::Ok(Function::new(launch))
+        let variables = variables(&options.config, dynamodb.url());
+        let launch = |name| Launch::new(name, &options.artifact, variables.clone(), Limits::default());
+        let (ingest, read) = (launch("ingest")?, launch("read")?);
+        let backend = match std::env::var_os(PEER) {
+            Some(program) => Backend::Peer(Peer::start(Path::new(&program), [&ingest, &read]).await?),
+            None => Backend::Functions { ingest: Function::new(ingest), read: Function::new(read) },
         };
-        let functions = Functions { ingest: function("ingest")?, read: function("read")? };
-        let gateway = Gateway::start(options.port, functions.clone(), options.log_requests).await?;
-        Ok(Self { gateway, functions, dynamodb })
+        let backend = Arc::new(backend);
+        let gateway = Gateway::start(options.port, Arc::clone(&backend), options.log_requests).await?;
+        Ok(Self { gateway, backend, dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -97,25 +99,32 @@ impl LambdaHost {
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
-        Runtime { name: "Lambda Runtime API (isotherm-hosts)".to_owned(), version: "2018-06-01".to_owned() }
+        let name = match *self.backend {
+            Backend::Functions { .. } => "Lambda Runtime API (isotherm-hosts)",
+            Backend::Peer(_) => "Lambda Runtime API (cargo-lambda)",
+        };
+        Runtime { name: name.to_owned(), version: "2018-06-01".to_owned() }
     }
 
     /// A new environment for this request alone. `first_response` ends when the answer has left the function whole,
     /// ready for the client: API Gateway does not pass it on before.
     pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        let Backend::Functions { ingest, read } = &*self.backend else {
+            bail!("cold starts are measured on this host's own Runtime API: unset {PEER}");
+        };
         let method: Method = request.method.parse().with_context(|| format!("{} is no HTTP method", request.method))?;
         let uri: Uri = request.path.parse().with_context(|| format!("{} is no path", request.path))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
-            headers.append(name.parse::<hyper::header::HeaderName>()?, value.parse()?);
+            headers.append(name.parse::<HeaderName>()?, value.parse()?);
         }
         let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
+        let function = if method == Method::POST { ingest } else { read };
         let spawned = Instant::now();
-        let (mut environment, init) = Environment::start(self.functions.serving(&method).launch()).await?;
-        let answer = environment.invoke(event).await;
-        let answered = match answer {
+        let (mut environment, init) = Environment::start(function.launch()).await?;
+        let answered = match environment.invoke(event).await {
             Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
-            Err(failure) => Err(anyhow::anyhow!("{failure}")),
+            Err(failure) => Err(anyhow!("{failure}")),
         };
         environment.end().await;
         let (status, first_response) = answered.with_context(|| format!("{} {}", request.method, request.path))?;
@@ -124,20 +133,32 @@ impl LambdaHost {
 
     /// The environments that requests came to, those that ended included; not those of [`LambdaHost::cold`].
     pub(crate) fn usage(&self) -> Usage {
-        let (ingest, read) = (self.functions.ingest.usage(), self.functions.read.usage());
-        Usage { cpu: ingest.cpu + read.cpu, peak_rss_bytes: ingest.peak_rss_bytes + read.peak_rss_bytes }
+        match &*self.backend {
+            Backend::Functions { ingest, read } => {
+                let (ingest, read) = (ingest.usage(), read.usage());
+                Usage { cpu: ingest.cpu + read.cpu, peak_rss_bytes: ingest.peak_rss_bytes + read.peak_rss_bytes }
+            }
+            Backend::Peer(peer) => peer.usage(),
+        }
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
         self.gateway.stop().await;
-        self.functions.ingest.stop().await;
-        self.functions.read.stop().await;
+        match Arc::into_inner(self.backend) {
+            Some(Backend::Functions { ingest, read }) => {
+                ingest.stop().await;
+                read.stop().await;
+            }
+            Some(Backend::Peer(peer)) => peer.stop().await?,
+            // A request outlived the gateway's patience: its processes are killed when it is dropped.
+            None => {}
+        }
         self.dynamodb.stop().await
     }
 }
 
 /// The environment variables that an operator sets for the functions, and this machine's DynamoDB.
-fn environment(config: &str, dynamodb: &str) -> Vec<(String, String)> {
+fn variables(config: &str, dynamodb: &str) -> Vec<(String, String)> {
     [("ISOTHERM_CONFIG", config), ("ISOTHERM_TABLE", dynamodb::TABLE), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()

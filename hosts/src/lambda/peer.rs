@@ -1,0 +1,107 @@
+//! Another implementation of the Runtime API, to hold ours against: the emulator of `cargo lambda watch`.
+//!
+//! It takes the place of this host's Runtime API and of the events that API Gateway makes (its own are those of Function
+//! URLs); the artifact's processes, DynamoDB and the port stay the same. Tests run against it; nothing is measured on it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::environment::Launch;
+use super::log_stream;
+use crate::Usage;
+use crate::http::{free_port, wait_for_port};
+use crate::process::Process;
+
+/// The emulator starts in milliseconds.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(2);
+/// It finds out the names of functions from the package that it is started in.
+const MANIFEST: &str = r#"[package]
+name = "functions"
+version = "0.0.0"
+edition = "2024"
+[[bin]]
+name = "ingest"
+path = "main.rs"
+[[bin]]
+name = "read"
+path = "main.rs"
+"#;
+
+/// The running emulator, and one process of each function.
+pub(crate) struct Peer {
+    port: u16,
+    emulator: Process,
+    functions: Vec<Process>,
+    folder: tempfile::TempDir,
+}
+
+impl Peer {
+    /// Starts `program`, which is cargo-lambda, and the functions.
+    pub(crate) async fn start(program: &Path, launches: [&Launch; 2]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
+        std::fs::write(folder.path().join("Cargo.toml"), MANIFEST)?;
+        std::fs::write(folder.path().join("main.rs"), "fn main() {}\n")?;
+        let port = free_port().await?;
+        let mut command = Command::new(program);
+        command
+            .args(["lambda", "watch", "--only-lambda-apis", "--disable-cors", "--invoke-address", "127.0.0.1", "--invoke-port"])
+            .arg(port.to_string())
+            .current_dir(folder.path())
+            .env("CARGO_NET_OFFLINE", "true")
+            .stdin(Stdio::null())
+            .stdout(log_stream()?)
+            .stderr(log_stream()?);
+        let mut emulator = Process::spawn(command)?;
+        wait_for_port(port, &mut emulator, READY_WITHIN).await?;
+        let function = |launch: &Launch| Process::spawn(launch.command(&format!("http://127.0.0.1:{port}/.rt/{}", launch.name))?);
+        let functions = launches.into_iter().map(function).collect::<Result<_>>()?;
+        Ok(Self { port, emulator, functions, folder })
+    }
+
+    /// Passes a request on to the Function URL of `function`.
+    pub(crate) async fn forward(&self, function: &str, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.context("cargo-lambda's emulator does not listen")?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the sender; what goes wrong on the way is the answer's error.
+        tokio::spawn(connection);
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = Request::builder().method(&head.method).uri(format!("/lambda-url/{function}{path}"));
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION && *name != TRANSFER_ENCODING) {
+            request = request.header(name, value);
+        }
+        let (mut head, body) = sender.send_request(request.body(Full::new(body))?).await?.into_parts();
+        let body = body.collect().await.context("the emulator's answer broke off")?.to_bytes();
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(TRANSFER_ENCODING);
+        Ok(Response::from_parts(head, Full::new(body)))
+    }
+
+    /// What the functions' processes used.
+    pub(crate) fn usage(&self) -> Usage {
+        let usages = self.functions.iter().filter_map(Process::usage);
+        usages.fold(Usage::default(), |sum, usage| Usage {
+            cpu: sum.cpu + usage.cpu,
+            peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
+        })
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        for function in self.functions {
+            function.stop(GRACE).await?;
+        }
+        self.emulator.stop(GRACE).await?;
+        self.folder.close().context("cannot remove a temporary folder")
+    }
+}
