@@ -65,8 +65,8 @@ impl Set {
     }
 }
 
-/// The artifacts of `sets`, and the program `isotherm`.
-pub(crate) fn all(tools: &Tools, sets: &[Set]) -> Result<()> {
+/// The artifacts of `sets`, after what `first` builds natively.
+pub(crate) fn all(tools: &Tools, sets: &[Set], first: &mut Command) -> Result<()> {
     if registry_folders().is_empty() {
         // Else the first build would not know what to replace, and the second would begin anew.
         phase("build: fetching crates");
@@ -76,7 +76,7 @@ pub(crate) fn all(tools: &Tools, sets: &[Set]) -> Result<()> {
     // waits for the other's lock.
     thread::scope(|scope| {
         let wasm = scope.spawn(|| wasm(tools, sets));
-        let native = native(sets);
+        let native = run(first).and_then(|()| native(sets));
         wasm.join().map_err(|_| anyhow!("the thread of the wasm builds panicked"))??;
         native
     })?;
@@ -84,14 +84,14 @@ pub(crate) fn all(tools: &Tools, sets: &[Set]) -> Result<()> {
     Ok(())
 }
 
-/// The program `isotherm`, as compare and the conformance tests start it.
-pub(crate) fn isotherm() -> Result<()> {
-    phase("build: the program isotherm");
-    run(cargo().args(["build", "--release", "--package", "isotherm-bench"]))
+/// Builds the program `isotherm`.
+pub(crate) fn isotherm() -> Command {
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "isotherm-bench"]);
+    build
 }
 
 fn native(sets: &[Set]) -> Result<()> {
-    isotherm()?;
     let built = paths::target().join("artifact");
     for set in sets {
         phase(&format!("build: native ({})", set.name()));

@@ -57,11 +57,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
                 sets.extend(Set::ALL);
             }
             let tools = setup::all()?;
-            build::all(&tools, &sets)?;
+            build::all(&tools, &sets, &mut build::isotherm())?;
         }
         "compare" => {
-            let tools = setup::all()?;
-            build::all(&tools, &[Set::Release, Set::Floor])?;
+            let tools = setup::for_builds()?;
+            build::all(&tools, &[Set::Release, Set::Floor], &mut build::isotherm())?;
             let program = paths::isotherm();
             let mut compare = Command::new(&program);
             compare.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());

@@ -37,9 +37,6 @@ const WASM_CRATES: [(&str, &str); 4] = [
     ("isotherm-floor-spin", "wasm32-wasip2"),
 ];
 
-/// Test crates that need the artifacts; they are parts of their own.
-const AFTER_BUILD: [&str; 2] = ["isotherm-conformance", "isotherm-wasm-tests"];
-
 /// Runs the parts named, or all.
 pub(crate) fn run(only: &[&str]) -> Result<ExitCode> {
     if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == *name)) {
@@ -96,25 +93,31 @@ fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
+/// `cargo test` of every native crate but one, always of them all: cargo unites the features of what is built together, so
+/// another choice would build much of it once more. The conformance tests stay apart: they switch on core's `test-stamp`.
+fn cargo_test() -> Command {
     let mut test = cargo();
-    test.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    test.args(["test", "--release", "--no-fail-fast", "--workspace", "--exclude", "isotherm-conformance"]);
     exclude_wasm(&mut test);
-    for package in AFTER_BUILD {
-        test.args(["--exclude", package]);
-    }
-    // The hosts' own tests start artifacts, and skip what they do not find.
-    tally.cargo_test(test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd()))
+    test
 }
 
+/// Builds what all parts after it start: the artifacts, the test programs, and with them `isotherm`.
 fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build::all(tools, &Set::ALL)?;
+    build::all(tools, &Set::ALL, cargo_test().arg("--no-run"))?;
     tally.check("artifacts", true);
     Ok(())
 }
 
+fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
+    let mut test = cargo_test();
+    // The hosts' own tests start artifacts, and skip what they do not find.
+    test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
+    tally.cargo_test(test.args(["--", "--skip", "wasm::"]))
+}
+
 fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build::all(tools, &[Set::Release, Set::Test])?;
+    build_artifacts(tools, &mut Tally::default())?;
     for (name, problems) in gates::all(tools)? {
         for problem in &problems {
             println!("gate {name}: {problem}");
@@ -126,13 +129,11 @@ fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
     let module = gates::vector_module(tools)?;
-    let mut test = cargo();
-    test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-wasm-tests"]);
-    tally.cargo_test(test.env("ISOTHERM_VECTOR_MODULE", module))
+    tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
 }
 
 fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build::all(tools, &[Set::Release, Set::Test])?;
+    build_artifacts(tools, &mut Tally::default())?;
     let mut test = cargo();
     test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
     test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());

@@ -7,7 +7,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 use spin_sdk::wasip3::wit_future;
 
-use crate::failure;
+use crate::response::failure;
 
 /// How much of a body is asked for at first, and at least.
 const CHUNK: usize = 16 * 1024;
@@ -34,7 +34,13 @@ impl Received {
 
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        isotherm_core::Request { method: name(&self.method), path, query, headers: self.headers.clone(), body: &self.body }
+        isotherm_core::Request {
+            method: name(&self.method),
+            path,
+            query,
+            headers: self.headers.clone(),
+            body: &self.body,
+        }
     }
 }
 

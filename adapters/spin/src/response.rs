@@ -4,10 +4,9 @@ use isotherm_core::Reply;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
-use crate::failure;
-
 pub(crate) fn from_reply(reply: Reply) -> Result<Response, ErrorCode> {
-    let mut fields: Vec<_> = reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    let mut fields: Vec<_> =
+        reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
     // The runtime gets the body as a stream and would send it in chunks.
     fields.push(("content-length".to_owned(), reply.body.len().to_string().into_bytes()));
     let fields = Fields::from_list(&fields).map_err(|_malformed| failure("a header of the reply is no header"))?;
@@ -18,4 +17,9 @@ pub(crate) fn from_reply(reply: Reply) -> Result<Response, ErrorCode> {
     // Goes on after the response has been handed over. What is left when the client goes away is of no use to anyone.
     spawn(async move { drop(body.write_all(reply.body).await) });
     Ok(response)
+}
+
+/// Nothing that core could answer: the runtime does, and logs the reason.
+pub(crate) fn failure(reason: &str) -> ErrorCode {
+    ErrorCode::InternalError(Some(reason.to_owned()))
 }

@@ -62,7 +62,12 @@ async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutco
 }
 
 /// The ids of the events that were new.
-async fn insert(database: &Database<'_>, tenant: &str, ids: &[String], events: &[NewEvent]) -> Result<BTreeSet<String>, Error> {
+async fn insert(
+    database: &Database<'_>,
+    tenant: &str,
+    ids: &[String],
+    events: &[NewEvent],
+) -> Result<BTreeSet<String>, Error> {
     let rows = list(events.len(), "(?1, ?, ?, ?, ?, ?, ?)");
     let statement = format!(
         "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) VALUES {rows} \

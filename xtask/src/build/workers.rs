@@ -76,9 +76,15 @@ impl<'a> Builder<'a> {
 
     fn bundle(&self, set: Set, out: &Path, environment: [(&str, OsString); 8]) -> Result<()> {
         let crate_dir = if set == Set::Floor { "bench/floors/workers" } else { "adapters/workers" };
+        let made = wasm_target_dir(set).join("bundle").join(set.name());
         let mut build = program(worker_build_program());
         build.current_dir(paths::root().join(crate_dir)).envs(environment);
-        build.args(["--profile", "wasm", "--out-dir"]).arg(out).args(set.features());
-        run_logged(&format!("build-workers-{}", set.name()), &mut build)
+        build.args(["--profile", "wasm", "--out-dir"]).arg(&made).args(set.features());
+        run_logged(&format!("build-workers-{}", set.name()), &mut build)?;
+        // It leaves what npm and older projects want beside the two files that are deployed.
+        for file in ["index_bg.wasm", "index.js"] {
+            files::copy_if_changed(&made.join(file), &out.join(file))?;
+        }
+        Ok(())
     }
 }

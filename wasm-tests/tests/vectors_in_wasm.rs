@@ -1,0 +1,85 @@
+//! What core makes of the shared vectors is the same to the byte wherever it runs.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use wasmtime::{Engine, Instance, Module, Store};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The module that `cargo xtask test` built.
+fn module() -> PathBuf {
+    let path = env::var_os("ISOTHERM_VECTOR_MODULE").map_or_else(
+        || root().join("target/wasm-release/wasm32-unknown-unknown/wasm/isotherm_vector_runner.wasm"),
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "{} is missing: `cargo xtask test --only wasm` builds it", path.display());
+    path
+}
+
+/// Runs each vector file, and compares what comes out with what is pinned beside it.
+fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) {
+    let mut checked = 0;
+    for entry in fs::read_dir(root().join("tests/vectors")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if name.ends_with(".expected.json") || !name.ends_with(".json") {
+            continue;
+        }
+        let expected = fs::read_to_string(file.with_extension("expected.json")).unwrap();
+        let answer = String::from_utf8(run(&file).unwrap()).unwrap();
+        // Line by line: a vector is a line, and a difference is then one vector's.
+        for (answer, expected) in answer.lines().zip(expected.lines()) {
+            assert_eq!(answer, expected, "{name}");
+        }
+        assert_eq!(answer.len(), expected.len(), "{name}");
+        checked += 1;
+    }
+    assert!(checked > 0, "there are no vectors");
+}
+
+/// `cargo xtask test` runs them by this name, after it has built the module.
+mod wasm {
+    use super::*;
+
+    #[test]
+    fn natively() {
+        check(|file| isotherm_vector_runner::run(&fs::read(file)?).map(String::into_bytes).map_err(anyhow::Error::msg));
+    }
+
+    #[test]
+    fn under_wasmtime() {
+        let engine = Engine::default();
+        let module = Module::from_file(&engine, module()).unwrap();
+        check(|file| {
+            let bytes = fs::read(file)?;
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[])?; // no imports
+            let alloc = instance.get_typed_func::<u32, u32>(&mut store, "alloc")?;
+            let run = instance.get_typed_func::<(u32, u32), u64>(&mut store, "run")?;
+            let memory = instance.get_memory(&mut store, "memory").context("the module exports no memory")?;
+            let len = u32::try_from(bytes.len())?;
+            let at = alloc.call(&mut store, len)?;
+            memory.write(&mut store, usize::try_from(at)?, &bytes)?;
+            let answer = run.call(&mut store, (at, len))?;
+            let (at, len) = (usize::try_from(answer >> 32)?, usize::try_from(answer & u64::from(u32::MAX))?);
+            Ok(memory.data(&store).get(at..at + len).context("the answer is outside the memory")?.to_vec())
+        });
+    }
+
+    #[test]
+    fn under_node() {
+        let module = module();
+        check(|file| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node.mjs");
+            let out = Command::new("node").arg(script).arg(&module).arg(file).output().context("cannot start node")?;
+            ensure!(out.status.success(), "node: {}", String::from_utf8_lossy(&out.stderr));
+            Ok(out.stdout)
+        });
+    }
+}
