@@ -1,6 +1,7 @@
 //! The Lambda host with processes of three kinds: a function in Python that misbehaves on request (a peer's runtime,
 //! written from the documentation of the Runtime API), the floor, and the adapter.
 #![cfg(feature = "lambda")]
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -92,7 +93,8 @@ fn misbehaving() -> tempfile::TempDir {
 
 /// One of the sets that `cargo xtask build` makes; `None`, said aloud, when it is not there.
 fn built(set: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("ISOTHERM_ARTIFACTS").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
+    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
     let artifact = root.join(set).join("lambda");
     if artifact.join("ingest").exists() {
         return Some(artifact);
@@ -263,14 +265,19 @@ async fn events_are_there_after_a_restart() {
     let Some(artifact) = built("release") else { return };
     let data = tempfile::tempdir().unwrap();
     let host = start(&artifact, Some(data.path())).await;
-    let event = |n: usize| json!({ "userId": "u", "eventType": "t", "properties": { "n": n }, "messageId": format!("m{n}") });
+    let event =
+        |n: usize| json!({ "userId": "u", "eventType": "t", "properties": { "n": n }, "messageId": format!("m{n}") });
     let batch = json!({ "events": (0..500).map(event).collect::<Vec<_>>() }).to_string();
     let json_type = [("content-type", "application/json")];
     let answer = send(&host.url(), "POST", "/events/batch", &json_type, batch.clone()).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let results = answer.json()["results"].as_array().unwrap().clone();
     assert_eq!(results.len(), 500);
-    assert!(results.iter().all(|result| result["status"] == "accepted"), "{:?}", results.iter().find(|result| result["status"] != "accepted"));
+    assert!(
+        results.iter().all(|result| result["status"] == "accepted"),
+        "{:?}",
+        results.iter().find(|result| result["status"] != "accepted")
+    );
     host.stop().await.unwrap();
 
     let host = start(&artifact, Some(data.path())).await;

@@ -74,7 +74,8 @@ impl<'a> Incoming<'a> {
     }
 }
 
-const NOT_HTTP: &str = "the event is no HTTP request of API Gateway (payload 2.0 or 1.0) or of a Function URL, and no warming ping";
+const NOT_HTTP: &str =
+    "the event is no HTTP request of API Gateway (payload 2.0 or 1.0) or of a Function URL, and no warming ping";
 
 /// What is read of the two payloads; the names are AWS's.
 #[derive(Deserialize)]
@@ -132,30 +133,17 @@ fn without_stage<'a>(path: Cow<'a, str>, stage: Option<&Text<'_>>) -> Cow<'a, st
 
 /// The query as it was sent, up to its order: payload 1.0 has it decoded.
 fn query_of(parameters: &Parameters<'_>) -> String {
-    let mut query = String::new();
-    for (name, values) in parameters {
-        for value in values {
-            if !query.is_empty() {
-                query.push('&');
-            }
-            percent_encode(&name.0, &mut query);
-            query.push('=');
-            percent_encode(&value.0, &mut query);
-        }
-    }
-    query
+    let pairs = parameters.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let pairs = pairs.map(|(name, value)| format!("{}={}", percent_encoded(&name.0), percent_encoded(&value.0)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
-fn percent_encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => into.push(char::from(byte)),
-            _ => {
-                into.push('%');
-                into.extend([byte >> 4, byte & 15].into_iter().map(|half| char::from(b"0123456789ABCDEF"[usize::from(half)])));
-            }
-        }
-    }
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
 }
 
 #[cfg(test)]
@@ -236,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_stage_is_taken_off_where_it_stands() {
-        let staged = |path: &str, stage: &str| v2(json!({ "/rawPath": path, "/requestContext/stage": stage, "/body": null }));
+        let staged =
+            |path: &str, stage: &str| v2(json!({ "/rawPath": path, "/requestContext/stage": stage, "/body": null }));
         check(&staged("/prod/events", "prod"), Payload::V2, ("POST", "/events", ""), b"");
         check(&staged("/prod", "prod"), Payload::V2, ("POST", "/", ""), b"");
         check(&staged("/production/events", "prod"), Payload::V2, ("POST", "/production/events", ""), b"");
@@ -255,7 +244,10 @@ mod tests {
 
     #[test]
     fn a_body_is_cut_one_byte_after_the_limit() {
-        for encoded in [json!({ "/body": "x".repeat(200) }), json!({ "/body": STANDARD.encode("x".repeat(200)), "/isBase64Encoded": true })] {
+        for encoded in [
+            json!({ "/body": "x".repeat(200) }),
+            json!({ "/body": STANDARD.encode("x".repeat(200)), "/isBase64Encoded": true }),
+        ] {
             check(&v2(encoded), Payload::V2, ("POST", "/events", ""), "x".repeat(101).as_bytes());
         }
     }

@@ -54,9 +54,9 @@ impl Answer {
         };
         let headers = match payload {
             Payload::V2 => Headers::V2 { headers: headers.into_iter().collect(), cookies: [] },
-            Payload::V1 => Headers::V1 {
-                multi_value_headers: headers.into_iter().map(|(name, value)| (name, [value])).collect(),
-            },
+            Payload::V1 => {
+                Headers::V1 { multi_value_headers: headers.into_iter().map(|(name, value)| (name, [value])).collect() }
+            }
         };
         Self::Http(Http { status_code: status, headers, body, is_base64_encoded })
     }

@@ -54,7 +54,9 @@ impl DynamoDb {
         let _ended = self.stop.send(());
         let joined = tokio::task::spawn_blocking(|| self.thread.join());
         let joined = tokio::time::timeout(GRACE, joined).await.context("the emulated DynamoDB did not stop")??;
-        joined.map_err(|_panic| anyhow::anyhow!("the emulated DynamoDB panicked"))?.context("the emulated DynamoDB failed")
+        joined
+            .map_err(|_panic| anyhow::anyhow!("the emulated DynamoDB panicked"))?
+            .context("the emulated DynamoDB failed")
     }
 }
 

@@ -41,9 +41,16 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// The function `name`, whose bootstrap is the file of that name in `artifact`.
-    pub(crate) fn new(name: &'static str, artifact: &Path, variables: Vec<(String, String)>, limits: Limits) -> Result<Self> {
+    pub(crate) fn new(
+        name: &'static str,
+        artifact: &Path,
+        variables: Vec<(String, String)>,
+        limits: Limits,
+    ) -> Result<Self> {
         let binary = artifact.join(name);
-        let binary = binary.canonicalize().with_context(|| format!("{} is missing: run `cargo xtask build`", binary.display()))?;
+        let binary = binary
+            .canonicalize()
+            .with_context(|| format!("{} is missing: run `cargo xtask build`", binary.display()))?;
         Ok(Self { name, binary, variables, limits })
     }
 

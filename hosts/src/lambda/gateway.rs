@@ -95,16 +95,14 @@ async fn answer(backend: &Backend, request: Request<Incoming>, log_requests: boo
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let mut response = match tokio::time::timeout(INTEGRATION, Limited::new(body, BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => {
-            match tokio::time::timeout(INTEGRATION, integrate(backend, &head, body.to_bytes())).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(failure)) => {
-                    eprintln!("{} {}: {failure}", head.method, head.uri.path());
-                    of_gateway(status(&failure))
-                }
-                Err(_elapsed) => of_gateway(StatusCode::SERVICE_UNAVAILABLE),
+        Ok(Ok(body)) => match tokio::time::timeout(INTEGRATION, integrate(backend, &head, body.to_bytes())).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => {
+                eprintln!("{} {}: {failure}", head.method, head.uri.path());
+                of_gateway(status(&failure))
             }
-        }
+            Err(_elapsed) => of_gateway(StatusCode::SERVICE_UNAVAILABLE),
+        },
         Ok(Err(error)) if error.is::<LengthLimitError>() => of_gateway(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(_broken)) => of_gateway(StatusCode::BAD_REQUEST),
         Err(_elapsed) => of_gateway(StatusCode::REQUEST_TIMEOUT),
@@ -138,9 +136,12 @@ fn status(failure: &Failure) -> StatusCode {
     match failure {
         Failure::Throttled => StatusCode::SERVICE_UNAVAILABLE,
         Failure::EventTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Failure::Init(_) | Failure::Exited(_) | Failure::TimedOut(_) | Failure::Error(_) | Failure::ResponseTooLarge | Failure::Host(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        Failure::Init(_)
+        | Failure::Exited(_)
+        | Failure::TimedOut(_)
+        | Failure::Error(_)
+        | Failure::ResponseTooLarge
+        | Failure::Host(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

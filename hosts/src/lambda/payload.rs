@@ -218,7 +218,8 @@ pub(crate) fn response(answer: &Bytes) -> Result<Response<Full<Bytes>>> {
         false => Bytes::from(body),
     };
     let mut response = Response::new(Full::new(body));
-    *response.status_mut() = StatusCode::from_u16(answer.status_code).context("the function's answer has a bad statusCode")?;
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status_code).context("the function's answer has a bad statusCode")?;
     let headers = response.headers_mut();
     for (name, value) in answer.headers {
         let value = match value {

@@ -50,13 +50,22 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts `program`, which is cargo-lambda, and the functions.
     pub(crate) async fn start(program: &Path, launches: [&Launch; 2]) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
         std::fs::write(folder.path().join("Cargo.toml"), MANIFEST)?;
         std::fs::write(folder.path().join("main.rs"), "fn main() {}\n")?;
         let port = free_port().await?;
         let mut command = Command::new(program);
         command
-            .args(["lambda", "watch", "--only-lambda-apis", "--disable-cors", "--invoke-address", "127.0.0.1", "--invoke-port"])
+            .args([
+                "lambda",
+                "watch",
+                "--only-lambda-apis",
+                "--disable-cors",
+                "--invoke-address",
+                "127.0.0.1",
+                "--invoke-port",
+            ])
             .arg(port.to_string())
             .current_dir(folder.path())
             .env("CARGO_NET_OFFLINE", "true")
@@ -65,14 +74,16 @@ impl Peer {
             .stderr(log_stream()?);
         let mut emulator = Process::spawn(command)?;
         wait_for_port(port, &mut emulator, READY_WITHIN).await?;
-        let function = |launch: &Launch| Process::spawn(launch.command(&format!("http://127.0.0.1:{port}/.rt/{}", launch.name))?);
+        let function =
+            |launch: &Launch| Process::spawn(launch.command(&format!("http://127.0.0.1:{port}/.rt/{}", launch.name))?);
         let functions = launches.into_iter().map(function).collect::<Result<_>>()?;
         Ok(Self { port, emulator, functions, folder })
     }
 
     /// Passes a request on to the Function URL of `function`.
     pub(crate) async fn forward(&self, function: &str, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.context("cargo-lambda's emulator does not listen")?;
+        let stream =
+            TcpStream::connect(("127.0.0.1", self.port)).await.context("cargo-lambda's emulator does not listen")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the sender; what goes wrong on the way is the answer's error.
         tokio::spawn(connection);
