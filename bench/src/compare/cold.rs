@@ -9,7 +9,7 @@ use isotherm_hosts::ColdRequest;
 
 use crate::compare::progress::Phase;
 use crate::compare::target::Target;
-use crate::load::Events;
+use crate::load::{AUTHORIZED, Events};
 
 /// Samples that are thrown away: the first ones read the artifact from the disk.
 const DISCARDED: usize = 2;
@@ -22,7 +22,9 @@ pub(super) async fn measure(targets: &mut [Target], events: &Events, samples: us
         let request = ColdRequest {
             method: "POST".to_owned(),
             path: "/events".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: [("content-type", "application/json"), ("authorization", AUTHORIZED)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             body: events.cold(nth % events.len(), nth),
         };
         for target in &mut *targets {

@@ -23,7 +23,8 @@ impl Output {
         };
         let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-        NamedTempFile::new_in(existing).with_context(|| format!("cannot write to {}", folder.display()))?;
+        NamedTempFile::new_in(existing)
+            .map_err(|error| anyhow::anyhow!("cannot write to {}: {}", folder.display(), error.kind()))?;
         Ok(Self { folder })
     }
 

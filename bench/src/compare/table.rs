@@ -35,8 +35,14 @@ pub(super) fn render(result: &Comparison) -> String {
     let mut text = head(result);
     let platforms = &result.platforms;
     text.push_str(&words("", platforms.iter().map(|measured| measured.platform.to_string())));
-    text.push_str(&words("runtime", platforms.iter().map(|measured| measured.figures.runtime.name.clone())));
-    text.push_str(&words("", platforms.iter().map(|measured| measured.figures.runtime.version.clone())));
+    let runtimes: Vec<Vec<String>> = platforms
+        .iter()
+        .map(|measured| wrapped(&format!("{} {}", measured.figures.runtime.name, measured.figures.runtime.version)))
+        .collect();
+    for place in 0..runtimes.iter().map(Vec::len).max().unwrap_or(0) {
+        let label = if place == 0 { "runtime" } else { "" };
+        text.push_str(&words(label, runtimes.iter().map(|lines| lines.get(place).cloned().unwrap_or_default())));
+    }
     for (title, lines) in sections(result) {
         text.push_str(&format!("\n{title}\n"));
         for line in lines {
@@ -45,10 +51,11 @@ pub(super) fn render(result: &Comparison) -> String {
     }
     text.push('\n');
     text.push_str(&words("errors", platforms.iter().map(|measured| grouped(measured.errors))));
-    let checked = |measured: &Measured| {
-        format!("{} sent, {} known after", grouped(measured.replay.sent), grouped(measured.replay.verified))
+    text.push_str(&words("events sent", platforms.iter().map(|measured| grouped(measured.replay.sent))));
+    let known = |measured: &Measured| {
+        format!("{} of {}", grouped(measured.replay.verified), grouped(result.workload.events as u64))
     };
-    text.push_str(&words("events", platforms.iter().map(checked)));
+    text.push_str(&words("known at the end", platforms.iter().map(known)));
     text.push_str("\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or tied with it: their intervals overlap\n");
     text.push_str(&floors(result));
     for missing in &result.not_started {
@@ -129,6 +136,21 @@ fn sections(result: &Comparison) -> Vec<(String, Vec<Line>)> {
             ],
         ),
     ]
+}
+
+/// Words in lines that fit into a cell.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= CELL => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Text for each platform, below its column.

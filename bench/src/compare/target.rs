@@ -8,7 +8,7 @@ use isotherm_hosts::{Platform, Remote, Runtime, Up, Usage};
 
 use crate::compare::artifact;
 use crate::compare::result::Artifact;
-use crate::load::{Client, Events, Expect, Sample, Sequence, Slice};
+use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
 
 /// A started platform or floor, and what was measured of it so far.
 pub(super) struct Target {
@@ -43,6 +43,7 @@ impl Target {
         let set = if is_floor { "floor" } else { "release" };
         let mut up = Up::new(program, platform, artifacts);
         up.set = set.to_owned();
+        up.config = CONFIG.to_owned();
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
         let address = address.parse().with_context(|| format!("its address {address} is none"))?;

@@ -68,7 +68,8 @@ mod tests {
             late.push(Instant::now().duration_since(due));
         }
         late.sort();
-        assert!(late[50] < Duration::from_micros(500), "median {:?} late", late[50]);
+        // Other programs may make most of them late; rounding to milliseconds would make all of them.
+        assert!(late[5] < Duration::from_micros(500), "{:?} late", late[5]);
     }
 
     #[tokio::test]

@@ -1,0 +1,222 @@
+//! `isotherm compare` as its users run it, on the native platform: small, but every part of it real.
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const EVENTS: usize = 300;
+
+/// A folder with a small workload, and the artifacts that `cargo xtask build` makes; `None`, said aloud, when they are not there.
+struct Fixture {
+    folder: TempDir,
+    artifacts: PathBuf,
+}
+
+impl Fixture {
+    fn new() -> Option<Self> {
+        let artifacts = std::env::var_os("ISOTHERM_ARTIFACTS")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
+        let built = ["release", "floor"].iter().all(|set| artifacts.join(set).join("native/isotherm-native").exists());
+        if !built {
+            eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", artifacts.display());
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let event = |n| {
+            format!("{{\"messageId\":\"m{n}\",\"userId\":\"u\",\"eventType\":\"t\",\"properties\":{{\"n\":{n}}}}}\n")
+        };
+        std::fs::write(folder.path().join("events.ndjson"), (0..EVENTS).map(event).collect::<String>()).unwrap();
+        let workload = r#"
+            name = "small"
+            about = "a test"
+            data = "events.ndjson"
+            seed = 1
+            cold = { samples = 3 }
+            warm = { arrival = "constant", rate = 50, seconds = 1, slice_seconds = 0.5, mix = { single = 4, get = 1 } }
+            quick = { cold_samples = 2, warm_seconds = 1, throughput_seconds = 1 }
+            [throughput]
+            connections = 2
+            seconds = 1
+            slice_seconds = 0.5
+            mix = { single = 6, batch = 2, get = 2 }
+            batch_sizes = [5, 10]
+        "#;
+        std::fs::write(folder.path().join("small.toml"), workload).unwrap();
+        Some(Self { folder, artifacts: artifacts.canonicalize().unwrap() })
+    }
+
+    /// Artifacts in which the native platform is `release`, and nothing else is there.
+    fn native_as(&self, release: &str) -> PathBuf {
+        let artifacts = self.folder.path().join("artifacts");
+        for (set, source) in [("release", release), ("floor", "floor")] {
+            std::fs::create_dir_all(artifacts.join(set)).unwrap();
+            symlink(self.artifacts.join(source).join("native"), artifacts.join(set).join("native")).unwrap();
+        }
+        artifacts
+    }
+
+    fn compare(&self, artifacts: &Path, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
+        command.current_dir(self.folder.path()).args(["compare", "--workload", "small.toml", "--artifacts"]);
+        command.arg(artifacts).args(flags).stdin(Stdio::null());
+        command
+    }
+
+    /// The results that were written, and what else lies beside them.
+    fn written(&self) -> Vec<PathBuf> {
+        let Ok(runs) = std::fs::read_dir(self.folder.path().join("target/compare")) else { return Vec::new() };
+        let files = |run: PathBuf| std::fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
+        runs.flat_map(|run| files(run.unwrap().path())).collect()
+    }
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8(output.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn check_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[track_caller]
+fn check_schema(result: &Value) {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/compare-1.schema.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<_> =
+        validator.iter_errors(result).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn a_run_prints_a_table_and_keeps_its_result() {
+    let Some(fixture) = Fixture::new() else { return };
+    let output = fixture.compare(&fixture.artifacts, &["--platform", "native"]).output().unwrap();
+    check_code(&output, 0);
+    let table = text(&output.stdout);
+    let [path] = &*fixture.written() else { panic!("{:?}", fixture.written()) };
+    assert!(table.trim_end().ends_with("/result.json") && path.ends_with(table.lines().last().unwrap()), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
+    for phase in ["[2/5] cold starts", "[3/5] warm latency", "[4/5] throughput", "[5/5] checking"] {
+        assert!(text(&output.stderr).contains(phase), "{}", text(&output.stderr));
+    }
+
+    let result: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    check_schema(&result);
+    let native = &result["platforms"][0];
+    assert_eq!((&native["platform"], &native["errors"]), (&"native".into(), &0.into()));
+    let replay = &native["replay"];
+    assert!(replay["sent"].as_u64().unwrap() >= EVENTS as u64 && replay["accepted"] == replay["sent"], "{replay}");
+    assert_eq!((&replay["verified"], &replay["looked_up"]), (&EVENTS.into(), &100.into()));
+    assert_eq!(native["cold"]["init"]["samples"].as_array().unwrap().len(), 3);
+    assert_eq!(native["floor"]["cold"]["init"]["n"], 3);
+    assert_eq!(native["warm"]["latency"]["n"], 50);
+    assert!(native["ratio"]["requests_per_second"]["value"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn with_json_standard_output_is_the_result_and_nothing_else() {
+    let Some(fixture) = Fixture::new() else { return };
+    let flags = ["--platform", "native", "--json", "--quick", "--seed", "9", "--out", "here"];
+    let output = fixture.compare(&fixture.artifacts, &flags).output().unwrap();
+    check_code(&output, 0);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    check_schema(&result);
+    assert_eq!(std::fs::read(fixture.folder.path().join("here/result.json")).unwrap(), output.stdout);
+    assert!(text(&output.stderr).trim_end().ends_with("here/result.json"));
+    assert_eq!((&result["workload"]["seed"], &result["workload"]["cold"]["samples"]), (&9.into(), &2.into()));
+}
+
+#[test]
+fn a_platform_that_cannot_start_is_named_and_the_others_are_measured() {
+    let Some(fixture) = Fixture::new() else { return };
+    let artifacts = fixture.native_as("release");
+    let output = fixture.compare(&artifacts, &["--platform", "lambda", "--platform", "native"]).output().unwrap();
+    check_code(&output, 3);
+    assert!(text(&output.stderr).contains("lambda is left out, it can't be started: "), "{}", text(&output.stderr));
+    let result: Value = serde_json::from_slice(&std::fs::read(&fixture.written()[0]).unwrap()).unwrap();
+    check_schema(&result);
+    assert_eq!(
+        (&result["not_started"][0]["platform"], &result["platforms"][0]["platform"]),
+        (&"lambda".into(), &"native".into())
+    );
+}
+
+#[test]
+fn wrong_answers_fail_the_run() {
+    let Some(fixture) = Fixture::new() else { return };
+    // What should take events says hello to them.
+    let artifacts = fixture.native_as("floor");
+    let output = fixture.compare(&artifacts, &["--platform", "native"]).output().unwrap();
+    check_code(&output, 1);
+    assert!(text(&output.stderr).contains("native: "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("answered 200"), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty() && fixture.written().is_empty());
+}
+
+#[test]
+fn an_interrupted_run_leaves_neither_a_result_nor_a_process() {
+    let Some(fixture) = Fixture::new() else { return };
+    // Artifacts at a path of their own, so that their processes can be told from all others.
+    let artifacts = fixture.native_as("release");
+    let ours = || {
+        let commands = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
+        let path = fixture.folder.path().to_str().unwrap();
+        commands.filter(|command| String::from_utf8_lossy(command).contains(path)).count()
+    };
+    let mut child = fixture
+        .compare(&artifacts, &["--platform", "native"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while ours() < 5 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(ours() >= 5, "itself, two hosts and what they run: {}", ours());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!((ours(), fixture.written()), (0, Vec::new()));
+}
+
+#[test]
+fn bad_input_is_one_line_and_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("bad.ndjson"),
+        "{\"userId\":\"u\",\"eventType\":\"t\",\"properties\":{}}\n{\"userId\":\n",
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("bad.toml"), "name = \"x\"\ncolour = 1\n").unwrap();
+    for (flags, expect) in [
+        (
+            &["--workload", "nowhere"][..],
+            "workload nowhere: neither a built-in workload (there is: flights) nor a file",
+        ),
+        (&["--workload", "bad.toml"], "bad.toml:2: unknown field `colour`"),
+        (&["--events", "bad.ndjson"], "bad.ndjson:2: is not JSON"),
+        (&["--events", "nowhere.ndjson"], "cannot read the events nowhere.ndjson"),
+        (&["--platform", "vercel"], "invalid value 'vercel'"),
+        (&["--seed", "-1"], "'-1'"),
+        (&["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
+        let output = command.current_dir(folder.path()).arg("compare").args(flags).output().unwrap();
+        check_code(&output, 2);
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(expect) && stderr.lines().count() == 1, "{stderr}");
+        assert!(output.stdout.is_empty());
+        assert!(!folder.path().join("target").exists());
+    }
+}
