@@ -1,7 +1,7 @@
 //! The Lambda host with processes of three kinds: a function in Python that misbehaves on request (a peer's runtime,
 //! written from the documentation of the Runtime API), the floor, and the adapter.
 #![cfg(feature = "lambda")]
-#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -215,14 +215,15 @@ async fn what_cannot_start_says_why() {
     assert!(format!("{missing:#}").contains("cargo xtask build"), "{missing:#}");
     for name in ["ingest", "read"] {
         let file = artifact.path().join(name);
-        std::fs::write(&file, "#!/bin/sh\nexit 7\n").unwrap();
+        std::fs::write(&file, "#!/bin/sh\necho no such luck >&2\nexit 7\n").unwrap();
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
     }
     let host = start(artifact.path(), None).await;
     assert_eq!(send(&host.url(), "GET", "/", &[], "").await.status, 500);
     let request = ColdRequest { method: "GET".into(), path: "/".into(), headers: vec![], body: String::new() };
     let cold = host.cold(&request).await.err().unwrap();
-    assert!(format!("{cold:#}").contains("exit status: 7"), "{cold:#}");
+    let cold = format!("{cold:#}");
+    assert!(cold.contains("exit status: 7") && cold.contains("no such luck"), "{cold}");
     host.stop().await.unwrap();
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use hyper::body::Bytes;
 use rustix::process::{Pid, Signal as Posix, kill_process};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
@@ -133,6 +134,15 @@ impl Failure {
     }
 }
 
+/// What becomes of what a function prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// It goes to this program's standard error.
+    Shown,
+    /// It is told with a failure: the logs of a hundred cold starts are noise.
+    Kept,
+}
+
 /// A process that is ready for an invocation, or works on one.
 pub(crate) struct Environment {
     process: Process,
@@ -145,19 +155,39 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Starts a process, and says how long it took until it asked for its first invocation.
-    pub(crate) async fn start(launch: &Launch) -> Result<(Self, Duration)> {
+    pub(crate) async fn start(launch: &Launch, logs: Logs) -> Result<(Box<Self>, Duration)> {
         let api = RuntimeApi::start().await?;
-        let command = launch.command(&api.address().to_string())?;
+        let mut command = launch.command(&api.address().to_string())?;
+        if logs == Logs::Kept {
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+        }
         let spawned = Instant::now();
         let mut process = Process::spawn(command)?;
         let pid = process.child().id();
         let arn = format!("arn:aws:lambda:{REGION}:123456789012:function:{}", launch.name);
-        let mut environment = Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false };
-        let ready = tokio::time::timeout(launch.limits.init, environment.ready())
-            .await
-            .with_context(|| format!("{} did not ask for an invocation within {:?}", launch.name, launch.limits.init))?
-            .with_context(|| format!("cannot start {}", launch.binary.display()))?;
-        Ok((environment, ready.duration_since(spawned)))
+        let mut environment = Box::new(Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false });
+        match tokio::time::timeout(launch.limits.init, environment.ready()).await {
+            Ok(Ok(ready)) => Ok((environment, ready.duration_since(spawned))),
+            Ok(Err(error)) => {
+                let logs = environment.kept_logs().await;
+                Err(error.context(format!("cannot start {}{logs}", launch.binary.display())))
+            }
+            Err(_elapsed) => {
+                bail!("{} did not ask for an invocation within {:?}", launch.binary.display(), launch.limits.init)
+            }
+        }
+    }
+
+    /// What a process wrote to standard error, on a line of its own, once it can't write any more.
+    pub(crate) async fn kept_logs(&mut self) -> String {
+        let Some(mut stderr) = self.process.child().stderr.take() else { return String::new() };
+        // Only a process that has ended already can't be killed.
+        let _ended = self.process.child().start_kill();
+        let mut logs = Vec::new();
+        match stderr.read_to_end(&mut logs).await {
+            Ok(_) => format!("\n{}", String::from_utf8_lossy(&logs).trim_end()),
+            Err(_) => String::new(),
+        }
     }
 
     /// The process.
@@ -229,7 +259,7 @@ impl Environment {
     }
 
     /// Kills the process, as Lambda does with an environment that has no extensions, and says what it used.
-    pub(crate) async fn end(mut self) -> Usage {
+    pub(crate) async fn end(mut self: Box<Self>) -> Usage {
         let usage = self.process.usage().unwrap_or_default();
         // Only a process that has ended already can't be killed.
         let _ended = self.process.child().kill().await;

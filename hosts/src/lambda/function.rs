@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use tokio::sync::oneshot;
 
-use super::environment::{Environment, Failure, Launch};
+use super::environment::{Environment, Failure, Launch, Logs};
 use crate::Usage;
 
 /// The largest event of a synchronous invocation: 6 MB.
@@ -24,7 +24,7 @@ pub(crate) struct Function {
 #[derive(Default)]
 struct State {
     /// Frozen, the one used last at the end: it is taken first, so that the others are reclaimed.
-    idle: Vec<(Environment, Instant)>,
+    idle: Vec<(Box<Environment>, Instant)>,
     /// All there are: starting, busy, finishing, idle.
     environments: usize,
     /// Those that have answered, and have not yet asked for the next invocation.
@@ -41,7 +41,7 @@ struct State {
 /// What a waiting request gets.
 enum Grant {
     /// A ready environment.
-    Ready(Environment),
+    Ready(Box<Environment>),
     /// The right to start one.
     Start,
 }
@@ -72,7 +72,7 @@ impl Function {
         }
         let mut environment = match self.acquire().await? {
             Grant::Ready(environment) => environment,
-            Grant::Start => match Environment::start(&self.launch).await {
+            Grant::Start => match Environment::start(&self.launch, Logs::Shown).await {
                 Ok((environment, _init)) => {
                     self.state().processes.extend(environment.pid());
                     environment
@@ -122,7 +122,7 @@ impl Function {
     }
 
     /// After an answer: the environment is free when its process asks for the next invocation.
-    async fn finish(&self, mut environment: Environment) {
+    async fn finish(&self, mut environment: Box<Environment>) {
         let ready = tokio::time::timeout(self.launch.limits.timeout, environment.ready()).await;
         self.state().finishing -= 1;
         if !matches!(ready, Ok(Ok(_))) {
@@ -135,7 +135,7 @@ impl Function {
     }
 
     /// Gives a ready environment to the first request that waits, else freezes it; back when the host has stopped.
-    fn hand_on(&self, mut environment: Environment) -> Result<(), Environment> {
+    fn hand_on(&self, mut environment: Box<Environment>) -> Result<(), Box<Environment>> {
         let mut state = self.state();
         while let Some(waiting) = state.waiting.pop_front() {
             match waiting.send(Grant::Ready(environment)) {
@@ -151,7 +151,7 @@ impl Function {
         Ok(())
     }
 
-    async fn end(&self, environment: Environment) {
+    async fn end(&self, environment: Box<Environment>) {
         self.state().measure();
         let pid = environment.pid();
         let used = environment.end().await;

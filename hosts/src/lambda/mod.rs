@@ -27,7 +27,7 @@ use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, Uri};
 
 use self::dynamodb::DynamoDb;
-use self::environment::{Environment, Launch};
+use self::environment::{Environment, Launch, Logs};
 use self::function::Function;
 use self::gateway::Gateway;
 use self::peer::Peer;
@@ -76,7 +76,7 @@ pub(crate) enum Backend {
     /// The functions of the adapter.
     Functions { ingest: Arc<Function>, read: Arc<Function> },
     /// The same functions under another implementation of Lambda.
-    Peer(Peer),
+    Peer(Box<Peer>),
 }
 
 impl LambdaHost {
@@ -86,7 +86,7 @@ impl LambdaHost {
         let launch = |name| Launch::new(name, &options.artifact, variables.clone(), Limits::default());
         let (ingest, read) = (launch("ingest")?, launch("read")?);
         let backend = match std::env::var_os(PEER) {
-            Some(program) => Backend::Peer(Peer::start(Path::new(&program), [&ingest, &read]).await?),
+            Some(program) => Backend::Peer(Box::new(Peer::start(Path::new(&program), [&ingest, &read]).await?)),
             None => Backend::Functions { ingest: Function::new(ingest), read: Function::new(read) },
         };
         let backend = Arc::new(backend);
@@ -121,10 +121,10 @@ impl LambdaHost {
         let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
         let function = if method == Method::POST { ingest } else { read };
         let spawned = Instant::now();
-        let (mut environment, init) = Environment::start(function.launch()).await?;
+        let (mut environment, init) = Environment::start(function.launch(), Logs::Kept).await?;
         let answered = match environment.invoke(event).await {
             Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
-            Err(failure) => Err(anyhow!("{failure}")),
+            Err(failure) => Err(anyhow!("{failure}{}", environment.kept_logs().await)),
         };
         environment.end().await;
         let (status, first_response) = answered.with_context(|| format!("{} {}", request.method, request.path))?;
