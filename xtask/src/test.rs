@@ -134,10 +134,17 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
     build_artifacts(tools, &mut Tally::default())?;
-    let mut test = cargo();
-    test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
-    test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
-    tally.cargo_test(test.env("ISOTHERM_WORKERD", paths::workerd()))
+    let test = || {
+        let mut test = cargo();
+        test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
+        test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
+        test.env("ISOTHERM_WORKERD", paths::workerd());
+        test
+    };
+    tally.cargo_test(&mut test())?;
+    // The same functions against an implementation of the Runtime API that is not ours.
+    let peer = setup::python_tool("cargo-lambda");
+    tally.cargo_test_on("cargo-lambda", test().args(["--test", "lambda"]).env("ISOTHERM_CARGO_LAMBDA", peer))
 }
 
 fn exclude_wasm(command: &mut Command) {

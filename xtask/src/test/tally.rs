@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     hosts: BTreeMap<&'static str, Counts>,
     /// Whose test program is running.
     host: Option<&'static str>,
+    /// Whose all test programs are, when they are not told by their names.
+    only_host: Option<&'static str>,
     failures: Vec<String>,
     skips: Vec<String>,
     started: f64,
@@ -65,10 +67,21 @@ impl Tally {
         self.cargo_test_into(command, &mut std::io::stdout())
     }
 
+    /// The same, all of it on one host by the name of `host`.
+    pub(crate) fn cargo_test_on(&mut self, host: &'static str, command: &mut Command) -> Result<()> {
+        self.only_host = Some(host);
+        let ran = self.cargo_test(command);
+        self.only_host = None;
+        ran
+    }
+
     fn cargo_test_into(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
         // One pipe for both, since cargo says on standard error which program the lines on standard output are from.
         let (reader, writer) = std::io::pipe()?;
-        command.stdout(writer.try_clone()?).stderr(writer).env("CARGO_TERM_PROGRESS_WHEN", "never");
+        command
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .envs([("CARGO_TERM_PROGRESS_WHEN", "never"), ("CARGO_TERM_COLOR", "never")]);
         let child = command.spawn();
         command.stdout(Stdio::null()).stderr(Stdio::null()); // closes our ends of the pipe, so that it can come to its end
         let mut child = child.with_context(|| format!("cannot start {}", show(command)))?;
@@ -94,7 +107,8 @@ impl Tally {
     /// Reads one line of cargo's or libtest's.
     fn read(&mut self, line: &str) {
         if let Some(program) = line.trim_start().strip_prefix("Running ") {
-            self.host = HOSTS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
+            let named = || HOSTS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
+            self.host = self.only_host.or_else(named);
         }
         let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
             return;
@@ -135,7 +149,8 @@ impl Summary {
         for (part, seconds) in &self.parts {
             println!("{}{seconds:>8.0} s", row(part.part, part.counts));
             if part.part == "conformance" {
-                for host in HOSTS {
+                let others = part.hosts.keys().copied().filter(|host| !HOSTS.contains(host));
+                for host in HOSTS.into_iter().chain(others) {
                     println!("{}", row(&format!("  {host}"), part.hosts.get(host).copied().unwrap_or_default()));
                 }
             }
