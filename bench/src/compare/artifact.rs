@@ -1,6 +1,6 @@
 //! How large what is deployed is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -26,16 +26,11 @@ pub(super) fn measure(platform: Platform, folder: &Path) -> Result<Artifact> {
     Ok(Artifact { raw_bytes: sum(|file| file.raw_bytes), gzip_bytes: sum(|file| file.gzip_bytes), files })
 }
 
-/// JavaScript and wasm, as deep as they lie.
-fn modules(folder: &Path, paths: &mut Vec<std::path::PathBuf>) -> Result<()> {
+/// The bundle: the main module and its wasm. What worker-build leaves in folders below is not deployed.
+fn modules(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
-        if path.is_dir() {
-            modules(&path, paths)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| ["js", "mjs", "wasm"].iter().any(|known| extension == *known))
-        {
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "js" || extension == "wasm") {
             paths.push(path);
         }
     }
@@ -73,13 +68,15 @@ mod tests {
     #[test]
     fn only_what_is_deployed_counts() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("snippets")).unwrap();
-        for (name, size) in [("index.js", 1000), ("index.d.ts", 9), ("snippets/a.wasm", 500), ("package.json", 9)] {
+        std::fs::create_dir(folder.path().join("worker")).unwrap();
+        for (name, size) in
+            [("index.js", 1000), ("index.d.ts", 9), ("a.wasm", 500), ("worker/shim.js", 9), ("package.json", 9)]
+        {
             std::fs::write(folder.path().join(name), vec![b'a'; size]).unwrap();
         }
         let artifact = measure(Platform::Workers, folder.path()).unwrap();
         let names: Vec<&str> = artifact.files.iter().map(|file| file.name.as_str()).collect();
-        assert_eq!(names, ["index.js", "snippets/a.wasm"]);
+        assert_eq!(names, ["a.wasm", "index.js"]);
         assert_eq!(artifact.raw_bytes, 1500);
         assert!((20..200).contains(&artifact.gzip_bytes), "{}", artifact.gzip_bytes);
     }

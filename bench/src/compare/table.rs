@@ -5,7 +5,7 @@ use isotherm_hosts::Platform;
 use crate::compare::figures::estimate;
 use crate::compare::progress;
 use crate::compare::result::{Comparison, Figures, Measured};
-use crate::workload::Arrival;
+use crate::workload::{Arrival, Mix};
 
 const WIDTH: usize = 120;
 const LABEL: usize = 16;
@@ -116,7 +116,12 @@ fn sections(result: &Comparison) -> Vec<(String, Vec<Line>)> {
             ],
         ),
         (
-            format!("warm latency, ms · open loop, {} requests/s, {arrival}, {} s", warm.rate, warm.seconds),
+            format!(
+                "warm latency, ms · open loop, {} requests/s, {arrival}, {} s · {}",
+                warm.rate,
+                warm.seconds,
+                mixed(&warm.mix, &warm.batch_sizes)
+            ),
             vec![
                 Line("p50", "warm_p50", Unit::Plain),
                 Line("p90", "warm_p90", Unit::Plain),
@@ -125,8 +130,10 @@ fn sections(result: &Comparison) -> Vec<(String, Vec<Line>)> {
         ),
         (
             format!(
-                "throughput · closed loop, {} connections, at least {} s",
-                throughput.connections, throughput.seconds
+                "throughput · closed loop, {} connections, at least {} s · {}",
+                throughput.connections,
+                throughput.seconds,
+                mixed(&throughput.mix, &throughput.batch_sizes)
             ),
             vec![
                 Line("requests/s", "requests_per_second", Unit::Plain),
@@ -136,6 +143,22 @@ fn sections(result: &Comparison) -> Vec<(String, Vec<Line>)> {
             ],
         ),
     ]
+}
+
+/// Such as `70 % single, 10 % batches of 10–100, 20 % look-ups`.
+fn mixed(mix: &Mix, batch_sizes: &[usize]) -> String {
+    let all = f64::from(mix.single) + f64::from(mix.batch) + f64::from(mix.get);
+    let batches = match (batch_sizes.iter().min(), batch_sizes.iter().max()) {
+        (Some(low), Some(high)) if low < high => format!("batches of {low}–{high}"),
+        (Some(size), _) => format!("batches of {size}"),
+        _ => "batches".to_owned(),
+    };
+    [(mix.single, "single"), (mix.batch, &batches), (mix.get, "look-ups")]
+        .iter()
+        .filter(|(weight, _)| *weight > 0)
+        .map(|(weight, route)| format!("{:.0} % {route}", 100.0 * f64::from(*weight) / all))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Words in lines that fit into a cell.

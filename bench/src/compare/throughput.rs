@@ -19,7 +19,6 @@ pub(super) async fn measure(
     events: usize,
     phase: &Phase,
 ) -> Result<()> {
-    // What is sent before the clock runs: connections, and pages and caches that a turn of another target took.
     let mut rounds = 0;
     loop {
         let mut left = 0.0;
