@@ -14,7 +14,11 @@ use tokio::net::TcpStream;
 
 fn options(set: &str, data: Option<&Path>) -> Options {
     let artifact = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts").join(set).join("spin");
-    assert!(artifact.join("isotherm.wasm").is_file(), "{} has no isotherm.wasm: run `cargo xtask build`", artifact.display());
+    assert!(
+        artifact.join("isotherm.wasm").is_file(),
+        "{} has no isotherm.wasm: run `cargo xtask build`",
+        artifact.display()
+    );
     Options { artifact, port: 0, data: data.map(PathBuf::from), config: String::new(), log_requests: false }
 }
 
@@ -26,7 +30,8 @@ async fn start(set: &str, data: Option<&Path>) -> Host {
 async fn send(host: &Host, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, String) {
     let address = host.url().strip_prefix("http://").expect("an http address").to_owned();
     let stream = TcpStream::connect(&address).await.expect("a connection");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
     let connection = tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
@@ -56,7 +61,8 @@ fn event(message_id: &str, value: u64) -> Value {
 async fn the_floor_answers_and_starts_cold() {
     let host = start("floor", None).await;
     assert_eq!(send(&host, "GET", "/", "").await, (StatusCode::OK, "hello".to_owned()));
-    let request = ColdRequest { method: "GET".to_owned(), path: "/".to_owned(), headers: Vec::new(), body: String::new() };
+    let request =
+        ColdRequest { method: "GET".to_owned(), path: "/".to_owned(), headers: Vec::new(), body: String::new() };
     for _ in 0..5 {
         let sample = host.cold(&request).await.expect("a sample");
         assert_eq!(sample.status, 200);
@@ -83,10 +89,33 @@ async fn events_are_kept_across_a_restart_and_told_from_repetitions_and_conflict
     let (status, found) = send_json(&host, "GET", &format!("/events/{id}"), &Value::Null).await;
     assert_eq!((status, &found["properties"]["value"]), (StatusCode::OK, &json!(1)), "{found}");
     let (status, again) = send_json(&host, "POST", "/events", &event("m1", 1)).await;
-    assert_eq!((status, &again["eventId"], &again["duplicate"]), (StatusCode::ACCEPTED, &json!(id), &json!(true)), "{again}");
+    assert_eq!(
+        (status, &again["eventId"], &again["duplicate"]),
+        (StatusCode::ACCEPTED, &json!(id), &json!(true)),
+        "{again}"
+    );
     let (status, conflict) = send_json(&host, "POST", "/events", &event("m2", 4)).await;
     assert_eq!(status, StatusCode::CONFLICT, "{conflict}");
     host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_fails_answers_500_and_the_host_goes_on() {
+    let options = Options { config: "no configuration".to_owned(), ..options("release", None) };
+    let host = Host::start(Platform::Spin, &options).await.expect("the host starts");
+    for _ in 0..3 {
+        assert_eq!(send(&host, "GET", "/healthz", "").await, (StatusCode::INTERNAL_SERVER_ERROR, String::new()));
+    }
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_component_is_refused_in_words() {
+    let artifact = tempfile::tempdir().expect("a folder");
+    std::fs::write(artifact.path().join("isotherm.wasm"), b"no component").expect("a file");
+    let options = Options { artifact: artifact.path().to_owned(), ..options("floor", None) };
+    let Err(error) = Host::start(Platform::Spin, &options).await else { panic!("it started") };
+    assert!(format!("{error:#}").contains("isotherm.wasm is no component"), "{error:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +123,8 @@ async fn of_many_writers_of_one_message_one_is_first() {
     let host = start("release", None).await;
     let answers = futures_of(100, |_| send_json(&host, "POST", "/events", &ONE)).await;
     assert!(answers.iter().all(|(status, _)| *status == StatusCode::ACCEPTED), "{answers:?}");
-    let first = answers.iter().filter(|(_, answer)| answer.get("duplicate").is_none_or(|duplicate| duplicate == false)).count();
+    let first =
+        answers.iter().filter(|(_, answer)| answer.get("duplicate").is_none_or(|duplicate| duplicate == false)).count();
     assert_eq!(first, 1, "{answers:?}");
     host.stop().await.expect("it stops");
 }
@@ -112,7 +142,11 @@ async fn futures_of<F: Future>(count: usize, make: impl Fn(usize) -> F) -> Vec<F
                 *output = Some(ready);
             }
         }
-        if futures.iter().all(|(_, output)| output.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if futures.iter().all(|(_, output)| output.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     futures.into_iter().filter_map(|(_, output)| output).collect()

@@ -10,7 +10,7 @@ use isotherm_core::{Digest, FindOutcome, FindPlan, NewEvent, Service, StoreOutco
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 /// `seq` is the order in which events became durable, which is what folds them into reports one after another.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
+const TABLE: &str = "CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -87,7 +87,10 @@ async fn insert(
         iter::once(Value::text(tenant)).chain(events).collect()
     };
     let rows = database.query(&statement, parameters).await?;
-    Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
+    let mut stored = BTreeSet::new();
+    // Not `collect`, which brings a sort of 5 kB with it, like that of the digests.
+    stored.extend(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned));
+    Ok(stored)
 }
 
 /// The digests of events that were there before.
@@ -99,7 +102,9 @@ async fn digests(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Resu
         let bytes = row.get::<&[u8]>(1)?.try_into().ok()?;
         Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(bytes)))
     };
-    Ok(rows.iter().filter_map(digest).collect())
+    let mut digests = BTreeMap::new();
+    digests.extend(rows.iter().filter_map(digest));
+    Ok(digests)
 }
 
 async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, Error> {
@@ -124,15 +129,22 @@ impl<'a> Database<'a> {
     async fn query(&self, statement: &str, parameters: impl Fn() -> Vec<Value>) -> Result<Vec<RowResult>, Error> {
         match self.execute(statement, parameters()).await {
             Err(Error::Io(reason)) if reason.contains("no such table") => {
-                self.execute(TABLE, Vec::new()).await?;
-                // As near to a start as Spin has: once in the life of a database, not once a request.
-                if let Some(notice) = self.service.notice() {
-                    eprintln!("isotherm: {notice}");
-                }
+                self.create().await?;
                 self.execute(statement, parameters()).await
             }
             result => result,
         }
+    }
+
+    async fn create(&self) -> Result<(), Error> {
+        match self.execute(TABLE, Vec::new()).await {
+            // As near to a start as Spin has: once in the life of a database, not once a request.
+            Ok(_) => self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}")),
+            // Another instance was first.
+            Err(Error::Io(reason)) if reason.contains("already exists") => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<RowResult>, Error> {

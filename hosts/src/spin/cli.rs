@@ -14,6 +14,9 @@ use super::CONFIG_VARIABLE;
 use crate::process::Process;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
 
+const MANIFEST: &str = include_str!("../../../deploy/spin/spin.toml");
+/// The component in [`MANIFEST`].
+const DEPLOYED: &str = r#""../../target/artifacts/release/spin/isotherm.wasm""#;
 /// wasi:http 0.3.0 came during version 4: an earlier one of those says so itself when it starts.
 const OLDEST: u64 = 4;
 /// Compiling included.
@@ -36,7 +39,10 @@ impl Spin {
         let output = tokio::time::timeout(Duration::from_secs(10), command.output()).await.ok()?.ok()?;
         let version = version(&String::from_utf8_lossy(&output.stdout))?;
         if major(&version)? < OLDEST {
-            eprintln!("spin: {} is {version}, too old for this component: running it in an embedded wasmtime", program.display());
+            eprintln!(
+                "spin: {} is {version}, too old for this component: running it in an embedded wasmtime",
+                program.display()
+            );
             return None;
         }
         Some(Self { program, version })
@@ -51,7 +57,8 @@ impl Spin {
         let state = data.join(".spin");
         std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
         let manifest_file = state.join("spin.toml");
-        std::fs::write(&manifest_file, manifest(component)?).with_context(|| format!("cannot write {}", manifest_file.display()))?;
+        std::fs::write(&manifest_file, manifest(component)?)
+            .with_context(|| format!("cannot write {}", manifest_file.display()))?;
         let mut command = Command::new(&self.program);
         command.arg("up").arg("--from").arg(&manifest_file);
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
@@ -123,33 +130,11 @@ fn major(version: &str) -> Option<u64> {
     major.parse().ok()
 }
 
-/// What `deploy/spin/spin.toml` says, for this component.
+/// The manifest that operators deploy with, for this component.
 fn manifest(component: &Path) -> Result<String> {
     let component = component.to_str().context("the artifact's path is not UTF-8, which a manifest has to be")?;
     // A JSON string is a TOML string as well.
-    let component = serde_json::to_string(component)?;
-    Ok(format!(
-        r#"spin_manifest_version = 2
-
-[application]
-name = "isotherm"
-version = "0.1.0"
-
-[variables]
-{CONFIG_VARIABLE} = {{ default = "" }}
-
-[[trigger.http]]
-route = "/..."
-component = "isotherm"
-
-[component.isotherm]
-source = {component}
-sqlite_databases = ["default"]
-
-[component.isotherm.variables]
-{CONFIG_VARIABLE} = "{{{{ {CONFIG_VARIABLE} }}}}"
-"#
-    ))
+    Ok(MANIFEST.replace(DEPLOYED, &serde_json::to_string(component)?))
 }
 
 #[cfg(test)]
@@ -164,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_quotes_the_path_and_leaves_the_template_to_spin() {
+    fn the_manifest_names_the_artifact_that_is_run() {
         let manifest = super::manifest(Path::new("/tmp/a \"b\"/isotherm.wasm")).expect("a manifest");
         assert!(manifest.contains(r#"source = "/tmp/a \"b\"/isotherm.wasm""#), "{manifest}");
-        assert!(manifest.contains(r#"isotherm_config = "{{ isotherm_config }}""#), "{manifest}");
+        assert!(manifest.contains(super::CONFIG_VARIABLE), "{manifest}");
     }
 }

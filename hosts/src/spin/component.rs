@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::p2::bindings::{cli, random};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
@@ -73,15 +76,15 @@ impl LinkedComponent {
     pub(super) fn load(path: &Path, node: Node) -> Result<Self> {
         let started = Instant::now();
         let engine = engine().context("wasmtime cannot run here")?;
-        let component =
-            Component::from_file(&engine, path).map_err(anyhow::Error::from).with_context(|| format!("{} is no component", path.display()))?;
+        let component = Component::from_file(&engine, path)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("{} is no component", path.display()))?;
         let mut linker = Linker::new(&engine);
         link(&mut linker).context("the runtime's own interfaces clash")?;
-        let service = linker
-            .instantiate_pre(&component)
-            .and_then(ServicePre::new)
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("{} is no service for wasi:http 0.3 that needs only what Spin offers", path.display()))?;
+        let service =
+            linker.instantiate_pre(&component).and_then(ServicePre::new).map_err(anyhow::Error::from).with_context(
+                || format!("{} is no service for wasi:http 0.3 that needs only what Spin offers", path.display()),
+            )?;
         Ok(Self { engine, service, node: Arc::new(node), compile: started.elapsed() })
     }
 
@@ -113,9 +116,18 @@ fn engine() -> Result<Engine> {
 }
 
 fn link(linker: &mut Linker<State>) -> Result<()> {
-    // Rust's standard library for wasm32-wasip2 still imports WASI 0.2; wasi:http 0.3 brings the rest of 0.3 with it.
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
+    // Rust's standard library for wasm32-wasip2 still imports WASI 0.2. The manifest grants no files and no sockets, so
+    // those are left out: each interface is code that is made for this linker alone.
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, State::random)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, State::random)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     interfaces::spin::sqlite::sqlite::add_to_linker::<_, Spin>(linker, |state| state)?;
     interfaces::spin::variables::variables::add_to_linker::<_, Spin>(linker, |state| state)?;
@@ -163,7 +175,8 @@ mod tests {
     #[test]
     fn the_version_that_is_shown_is_the_version_that_runs() {
         let lock = std::fs::read_to_string("../Cargo.lock").expect("Cargo.lock");
-        let wasmtime = lock.split("[[package]]").find(|package| package.starts_with("\nname = \"wasmtime\"\n")).expect("wasmtime");
+        let wasmtime =
+            lock.split("[[package]]").find(|package| package.starts_with("\nname = \"wasmtime\"\n")).expect("wasmtime");
         assert!(wasmtime.contains(&format!("version = \"{}\"", super::WASMTIME)), "{wasmtime}");
     }
 }

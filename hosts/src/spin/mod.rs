@@ -49,7 +49,9 @@ impl SpinHost {
 
     pub(crate) fn runtime(&self) -> Runtime {
         match self {
-            Self::Embedded(_) => Runtime { name: "wasmtime (embedded)".to_owned(), version: component::WASMTIME.to_owned() },
+            Self::Embedded(_) => {
+                Runtime { name: "wasmtime (embedded)".to_owned(), version: component::WASMTIME.to_owned() }
+            }
             Self::Cli(host) => host.runtime(),
         }
     }

@@ -48,10 +48,15 @@ impl Embedded {
         let node = Node { database: Arc::new(Database::open(&data.join(DATABASE))?), config: options.config.clone() };
         let component = tokio::task::spawn_blocking(move || LinkedComponent::load(&path, node)).await??;
         let compile = component.compile;
-        eprintln!("spin: loaded and compiled the component in {:.0} ms, once for this node", compile.as_secs_f64() * 1000.0);
+        eprintln!(
+            "spin: loaded and compiled the component in {:.0} ms, once for this node",
+            compile.as_secs_f64() * 1000.0
+        );
         let runtime = Arc::new(Runtime { component, turns: Semaphore::new(INSTANCES as usize) });
         let (told, inits) = mpsc::unbounded_channel();
-        let server = Server::start(options.port, Arc::clone(&runtime), Observer { log: options.log_requests, inits: None }).await?;
+        let server =
+            Server::start(options.port, Arc::clone(&runtime), Observer { log: options.log_requests, inits: None })
+                .await?;
         let probe = Server::start(0, runtime, Observer { log: false, inits: Some(told) }).await?;
         Ok(Self { server, probe: Mutex::new(Probe { server: probe, inits }) })
     }
@@ -87,7 +92,8 @@ struct Server {
 impl Server {
     async fn start(port: u16, runtime: Arc<Runtime>, observer: Observer) -> Result<Self> {
         let address = (Ipv4Addr::LOCALHOST, port);
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
         let port = listener.local_addr()?.port();
         let (stop, stopped) = watch::channel(false);
         let listening = tokio::spawn(listen(listener, runtime, Arc::new(observer), stopped));
@@ -241,7 +247,7 @@ fn refusal(code: ErrorCode) -> anyhow::Error {
     }
 }
 
-/// Spin's guests see an absolute URI. hyper has seen to it that `Host` is there once, at most.
+/// Spin's guests see an absolute URI.
 fn with_authority(mut request: Request<Incoming>) -> Request<Incoming> {
     let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = request.uri().clone().into_parts();
@@ -266,7 +272,10 @@ impl Body for InFlight {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

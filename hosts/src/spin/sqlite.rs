@@ -1,5 +1,8 @@
 //! spin:sqlite over rusqlite, as Spin's own default store does it: a connection of SQLite for each connection that a
 //! component opens, made when its first statement runs, and statements on threads where they may block.
+//!
+//! One thing is not SQLite's own: writers of this process wait on a lock for their turn. SQLite lets them try again after
+//! ever longer pauses, and of many that write at once some come too late every time, until they give up.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +23,8 @@ const DEFAULT: &str = "default";
 /// A database file.
 pub(super) struct Database {
     path: PathBuf,
+    /// Whose turn it is to write.
+    writing: Mutex<()>,
     /// Held for as long as the host runs: when the last connection to a database closes, SQLite writes all of its log back.
     _keeper: Mutex<rusqlite::Connection>,
 }
@@ -31,7 +36,10 @@ impl Database {
         // Kept in the file for every later connection. `synchronous` stays at SQLite's default, FULL: a COMMIT that
         // returned is on the disk.
         keeper.pragma_update(None, "journal_mode", "wal").with_context(|| format!("cannot use {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), _keeper: Mutex::new(keeper) })
+        // The log is opened by the first read, and only who has it open keeps it from being written back.
+        let opens_the_log = keeper.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        opens_the_log.with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), writing: Mutex::new(()), _keeper: Mutex::new(keeper) })
     }
 }
 
@@ -56,13 +64,21 @@ impl Opened {
     }
 
     async fn execute(self: Arc<Self>, statement: String, parameters: Vec<Value>) -> Result<QueryResult, Error> {
-        let work = move || self.with(|connection| execute(connection, &statement, &parameters));
+        let work = move || self.with(|connection| execute(connection, &self.database.writing, &statement, &parameters));
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::Io(error.to_string())))
     }
 }
 
-fn execute(connection: &rusqlite::Connection, statement: &str, parameters: &[Value]) -> rusqlite::Result<QueryResult> {
+fn execute(
+    connection: &rusqlite::Connection,
+    writing: &Mutex<()>,
+    statement: &str,
+    parameters: &[Value],
+) -> rusqlite::Result<QueryResult> {
     let mut statement = connection.prepare_cached(statement)?;
+    // Who is within a transaction must not wait: perhaps it is what the others wait for.
+    let writes = connection.is_autocommit() && !statement.readonly();
+    let _turn = writes.then(|| writing.lock().unwrap_or_else(PoisonError::into_inner));
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let width = columns.len();
     let row = |row: &rusqlite::Row<'_>| {
@@ -148,7 +164,10 @@ impl HostConnection for &mut State {
 }
 
 impl<T: 'static> HostConnectionWithStore<T> for Spin {
-    async fn open_async(accessor: &Accessor<T, Self>, database: String) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
+    async fn open_async(
+        accessor: &Accessor<T, Self>,
+        database: String,
+    ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         accessor.with(|mut access| access.get().open(&database))
     }
 
@@ -170,7 +189,10 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
         }
     }
 
-    async fn last_insert_rowid_async(accessor: &Accessor<T, Self>, connection: Resource<Connection>) -> wasmtime::Result<i64> {
+    async fn last_insert_rowid_async(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<Connection>,
+    ) -> wasmtime::Result<i64> {
         last_insert_rowid(&*accessor.with(|mut access| access.get().opened(&connection))?)
     }
 
