@@ -3,6 +3,8 @@
 use worker::{Context, Env, Request, Response, Result, event};
 
 #[event(fetch)]
-async fn fetch(_request: Request, _env: Env, _context: Context) -> Result<Response> {
+async fn fetch(mut request: Request, _env: Env, _context: Context) -> Result<Response> {
+    // A body that is left unread may cost its client the connection.
+    request.bytes().await?;
     Response::ok("hello")
 }
