@@ -14,8 +14,8 @@ use crate::store::Store;
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
-/// What a deadline in the past is taken for: cargo-lambda's emulator sends none that means anything. Lambda's own default.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the function until its environment ends.
 ///

@@ -62,11 +62,7 @@ impl DynamoDb {
 
 fn open(file: &Path) -> Result<Database> {
     let path = file.to_str().context("the path is not UTF-8")?;
-    let database = Database::new(path)?;
-    // dynoxide's one way to SQLite's `synchronous = NORMAL`: a commit is in the log when it returns, and survives kill -9,
-    // but does not wait for the disk. What DynamoDB takes for a put is not this disk's business.
-    database.enable_bulk_loading()?;
-    database.disable_bulk_loading()?;
+    let database = sqlite::open(path)?;
     let tables = database.list_tables(serde_json::from_value(json!({}))?)?;
     if !tables.table_names.iter().any(|name| name == TABLE) {
         let table = json!({
@@ -83,4 +79,54 @@ fn open(file: &Path) -> Result<Database> {
         database.update_time_to_live(serde_json::from_value(ttl)?)?;
     }
     Ok(database)
+}
+
+/// What dynoxide keeps to itself: the settings of its SQLite connection.
+mod sqlite {
+    use std::cell::Cell;
+    use std::ffi::{c_char, c_int};
+    use std::ptr;
+
+    use anyhow::{Result, ensure};
+    use dynoxide::Database;
+    use rusqlite::ffi;
+
+    thread_local! {
+        /// The connection that this thread opened last.
+        static OPENED: Cell<*mut ffi::sqlite3> = const { Cell::new(ptr::null_mut()) };
+    }
+
+    #[expect(unsafe_code, reason = "the signature of an SQLite extension; nothing in it is unsafe")]
+    unsafe extern "C" fn note(
+        connection: *mut ffi::sqlite3,
+        _message: *mut *mut c_char,
+        _api: *const ffi::sqlite3_api_routines,
+    ) -> c_int {
+        OPENED.set(connection);
+        ffi::SQLITE_OK
+    }
+
+    /// Opens dynoxide's database with settings of our own.
+    ///
+    /// - `synchronous = NORMAL`: a commit is in the log when it returns, and survives kill -9, but does not wait for the
+    ///   disk. What DynamoDB takes for a put is not this disk's business.
+    /// - No busy timeout: dynoxide would wait five seconds for a lock, and a put whose client has long given up would
+    ///   still be made when it gets it. It fails at once, as DynamoDB does when it can't write.
+    pub(super) fn open(path: &str) -> Result<Database> {
+        #[expect(unsafe_code, reason = "dynoxide gives no access to its connection; SQLite itself tells of it")]
+        // SAFETY: `note` has the signature that SQLite calls it with. The connection it notes lives in `database`, which
+        // is not moved to another thread or used before the calls below are over.
+        unsafe {
+            // For good, since another host may be opening its own at this moment; a second time changes nothing.
+            ffi::sqlite3_auto_extension(Some(note));
+            let database = Database::new(path);
+            let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));
+            ensure!(!connection.is_null(), "dynoxide has opened no connection of this SQLite");
+            let normal = c"PRAGMA synchronous = NORMAL";
+            let set = ffi::sqlite3_exec(connection, normal.as_ptr(), None, ptr::null_mut(), ptr::null_mut());
+            ensure!(set == ffi::SQLITE_OK, "SQLite refuses `synchronous = NORMAL`: code {set}");
+            ffi::sqlite3_busy_timeout(connection, 0);
+            Ok(database)
+        }
+    }
 }

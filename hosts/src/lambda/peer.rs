@@ -7,18 +7,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::environment::Launch;
-use super::log_stream;
+use super::{log_stream, payload};
 use crate::Usage;
 use crate::http::{free_port, wait_for_port};
 use crate::process::Process;
@@ -81,22 +81,36 @@ impl Peer {
     }
 
     /// Passes a request on to the Function URL of `function`.
+    ///
+    /// The emulator's Function URLs refuse a body that is not UTF-8; such a request is made a direct invocation.
     pub(crate) async fn forward(&self, function: &str, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>> {
-        let stream =
-            TcpStream::connect(("127.0.0.1", self.port)).await.context("cargo-lambda's emulator does not listen")?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender; what goes wrong on the way is the answer's error.
-        tokio::spawn(connection);
+        if std::str::from_utf8(&body).is_err() {
+            let event = payload::event(&head.method, &head.uri, &head.headers, &body)?;
+            let invoke = Request::post(format!("/2015-03-31/functions/{function}/invocations"));
+            let answer = self.send(invoke.body(Full::new(event))?).await?;
+            ensure!(answer.status() == StatusCode::OK, "the emulator answers {}", answer.status());
+            return payload::response(answer.body());
+        }
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder().method(&head.method).uri(format!("/lambda-url/{function}{path}"));
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION && *name != TRANSFER_ENCODING) {
             request = request.header(name, value);
         }
-        let (mut head, body) = sender.send_request(request.body(Full::new(body))?).await?.into_parts();
+        let mut answer = self.send(request.body(Full::new(body))?).await?;
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        answer.headers_mut().remove(TRANSFER_ENCODING);
+        Ok(answer.map(Full::new))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
+        let emulator = TcpStream::connect(("127.0.0.1", self.port));
+        let stream = emulator.await.context("cargo-lambda's emulator does not listen")?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the sender; what goes wrong on the way is the answer's error.
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await.context("the emulator's answer broke off")?.to_bytes();
-        head.headers.remove(CONTENT_LENGTH);
-        head.headers.remove(TRANSFER_ENCODING);
-        Ok(Response::from_parts(head, Full::new(body)))
+        Ok(Response::from_parts(head, body))
     }
 
     /// What the functions' processes used.
