@@ -134,6 +134,13 @@ impl Failure {
     }
 }
 
+/// When an environment was started, and when it was ready for an invocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Init {
+    pub(crate) spawned: Instant,
+    pub(crate) ready: Instant,
+}
+
 /// What becomes of what a function prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
@@ -154,8 +161,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Starts a process, and says how long it took until it asked for its first invocation.
-    pub(crate) async fn start(launch: &Launch, logs: Logs) -> Result<(Box<Self>, Duration)> {
+    /// Starts a process, and waits until it asks for its first invocation.
+    pub(crate) async fn start(launch: &Launch, logs: Logs) -> Result<(Box<Self>, Init)> {
         let api = RuntimeApi::start().await?;
         let mut command = launch.command(&api.address().to_string())?;
         if logs == Logs::Kept {
@@ -167,7 +174,7 @@ impl Environment {
         let arn = format!("arn:aws:lambda:{REGION}:123456789012:function:{}", launch.name);
         let mut environment = Box::new(Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false });
         match tokio::time::timeout(launch.limits.init, environment.ready()).await {
-            Ok(Ok(ready)) => Ok((environment, ready.duration_since(spawned))),
+            Ok(Ok(ready)) => Ok((environment, Init { spawned, ready })),
             Ok(Err(error)) => {
                 let logs = environment.kept_logs().await;
                 Err(error.context(format!("cannot start {}{logs}", launch.binary.display())))

@@ -20,14 +20,14 @@ mod runtime_api;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, Uri};
 
 use self::dynamodb::DynamoDb;
-use self::environment::{Environment, Launch, Logs};
+use self::environment::{Environment, Init, Launch, Logs};
 use self::function::Function;
 use self::gateway::Gateway;
 use self::peer::Peer;
@@ -120,15 +120,14 @@ impl LambdaHost {
         }
         let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
         let function = if method == Method::POST { ingest } else { read };
-        let spawned = Instant::now();
-        let (mut environment, init) = Environment::start(function.launch(), Logs::Kept).await?;
+        let (mut environment, Init { spawned, ready }) = Environment::start(function.launch(), Logs::Kept).await?;
         let answered = match environment.invoke(event).await {
             Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
             Err(failure) => Err(anyhow!("{failure}{}", environment.kept_logs().await)),
         };
         environment.end().await;
         let (status, first_response) = answered.with_context(|| format!("{} {}", request.method, request.path))?;
-        Ok(ColdSample { init, first_response, status: status.as_u16() })
+        Ok(ColdSample { init: ready.duration_since(spawned), first_response, status: status.as_u16() })
     }
 
     /// The environments that requests came to, those that ended included; not those of [`LambdaHost::cold`].
