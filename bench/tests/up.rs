@@ -12,15 +12,12 @@ use isotherm_hosts::{ColdRequest, Platform, Up};
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
 
-/// The artifacts that `cargo xtask build` makes; `None`, said aloud, when they are not there.
-fn built() -> Option<PathBuf> {
+/// The artifacts that `cargo xtask build` makes. A test fails without them: what can't be tested has not passed.
+fn built() -> PathBuf {
     let root = std::env::var_os("ISOTHERM_ARTIFACTS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-    if root.join("release/native/isotherm-native").exists() {
-        return Some(root);
-    }
-    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", root.display());
-    None
+    assert!(root.is_dir(), "no artifacts in {}: run `cargo xtask build`", root.display());
+    root
 }
 
 fn event(message: &str) -> ColdRequest {
@@ -57,7 +54,7 @@ fn gone(url: &str) -> bool {
 
 #[test]
 fn up_says_ready_logs_requests_and_stops_on_either_signal() {
-    let Some(artifacts) = built() else { return };
+    let artifacts = built();
     for signal in ["-INT", "-TERM"] {
         let mut command = Command::new(ISOTHERM);
         command.args(["up", "native", "--artifacts"]).arg(&artifacts);
@@ -81,7 +78,7 @@ fn up_says_ready_logs_requests_and_stops_on_either_signal() {
 
 #[test]
 fn up_ends_with_an_error_when_its_runtime_does() {
-    let Some(artifacts) = built() else { return };
+    let artifacts = built();
     let data = tempfile::tempdir().unwrap();
     let mut command = Command::new(ISOTHERM);
     command.args(["up", "native", "--artifacts"]).arg(&artifacts).arg("--data").arg(data.path());
@@ -126,7 +123,7 @@ fn bad_input_gets_one_line_and_an_exit_code() {
 
 #[tokio::test]
 async fn control_answers_and_the_end_of_input_stops_it() {
-    let Some(artifacts) = built() else { return };
+    let artifacts = built();
     let mut remote = Up::new(ISOTHERM, Platform::Native, &artifacts).start().await.unwrap();
     let url = remote.url().to_owned();
     assert!(send(&url, &event("m")).starts_with("HTTP/1.1 202"));
@@ -143,7 +140,7 @@ async fn control_answers_and_the_end_of_input_stops_it() {
 
 #[tokio::test]
 async fn a_killed_host_takes_its_processes_along_and_keeps_what_it_accepted() {
-    let Some(artifacts) = built() else { return };
+    let artifacts = built();
     let data = tempfile::tempdir().unwrap();
     let up = Up { data: Some(data.path().to_owned()), ..Up::new(ISOTHERM, Platform::Native, &artifacts) };
     let remote = up.start().await.unwrap();

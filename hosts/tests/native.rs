@@ -2,23 +2,15 @@
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One of the sets that `cargo xtask build` makes; `None`, said aloud, when it is not there.
-fn built(set: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-    let artifact = root.join(set).join("native");
-    if artifact.join("isotherm-native").exists() {
-        return Some(artifact);
-    }
-    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", artifact.display());
-    None
-}
+use crate::common::built;
 
 fn options(artifact: &Path, data: &Path) -> Options {
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
@@ -58,7 +50,7 @@ fn processes_of(data: &Path) -> usize {
 
 #[tokio::test]
 async fn a_later_start_finds_the_data() {
-    let Some(artifact) = built("release") else { return };
+    let artifact = built("release", "native");
     let data = tempfile::tempdir().unwrap();
     let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
     assert_eq!(host.runtime().name, "linux");
@@ -80,7 +72,7 @@ async fn a_later_start_finds_the_data() {
 #[tokio::test]
 async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
     for set in ["release", "floor"] {
-        let Some(artifact) = built(set) else { return };
+        let artifact = built(set, "native");
         let data = tempfile::tempdir().unwrap();
         let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
         for number in 0..5 {
@@ -96,7 +88,7 @@ async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
 
 #[tokio::test]
 async fn a_start_that_fails_says_why_and_leaves_nothing() {
-    let Some(artifact) = built("release") else { return };
+    let artifact = built("release", "native");
     let data = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -2,6 +2,8 @@
 #![cfg(feature = "workers")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::common::built;
+
 /// Each test counts the processes of this one: they take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 
@@ -19,18 +23,6 @@ async fn turn() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().await;
     assert_eq!(workerds(), [0; 0]);
     turn
-}
-
-/// One of the sets that `cargo xtask build` makes; `None`, said aloud, when it is not there.
-fn built(set: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-    let artifact = root.join(set).join("workers");
-    if artifact.join("index.js").exists() {
-        return Some(artifact);
-    }
-    eprintln!("SKIPPED: no artifact in {}: run `cargo xtask build`", artifact.display());
-    None
 }
 
 async fn start(artifact: &Path, data: Option<&Path>) -> Host {
@@ -104,7 +96,7 @@ async fn takes_cold_samples(host: &Host, status: u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_floor_answers_warm_and_cold() {
-    let Some(artifact) = built("floor") else { return };
+    let artifact = built("floor", "workers");
     let _turn = turn().await;
     let host = start(&artifact, None).await;
     assert_eq!(host.runtime().name, "workerd");
@@ -119,7 +111,7 @@ async fn the_floor_answers_warm_and_cold() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_adapter_answers_warm_and_cold() {
-    let Some(artifact) = built("release") else { return };
+    let artifact = built("release", "workers");
     let _turn = turn().await;
     let host = start(&artifact, None).await;
     let first = post(&host, &event("a")).await;
@@ -156,7 +148,7 @@ async fn the_adapter_answers_warm_and_cold() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_survives_kill_9() {
-    let Some(artifact) = built("release") else { return };
+    let artifact = built("release", "workers");
     let _turn = turn().await;
     let data = tempfile::tempdir().unwrap();
     let host = start(&artifact, Some(data.path())).await;
@@ -182,7 +174,7 @@ async fn what_was_accepted_survives_kill_9() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_can_t_start_leaves_nothing_and_says_why() {
-    let Some(artifact) = built("floor") else { return };
+    let artifact = built("floor", "workers");
     let _turn = turn().await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
