@@ -63,8 +63,6 @@ pub(super) struct Workerd {
     process: Process,
     pub(super) port: u16,
     pub(super) started_within: Duration,
-    /// What it was started with.
-    folder: tempfile::TempDir,
 }
 
 /// What workerd tells on its control descriptor.
@@ -114,9 +112,11 @@ impl Workerd {
         };
         let Listening { port } =
             serde_json::from_str(&first).with_context(|| format!("workerd said {first:?} instead of its port"))?;
+        // It has read all there is in it: gone now, the folder can't be left behind later, however this ends.
+        folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
         tokio::spawn(pass_on(lines, log_requests));
-        Ok(Self { process, port, started_within, folder })
+        Ok(Self { process, port, started_within })
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -124,8 +124,7 @@ impl Workerd {
     }
 
     pub(super) async fn stop(self) -> Result<()> {
-        self.process.stop(GRACE).await?;
-        self.folder.close().context("cannot remove the folder that workerd was started in")
+        self.process.stop(GRACE).await
     }
 }
 
