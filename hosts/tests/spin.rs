@@ -1,5 +1,6 @@
 //! The Spin host with the artifacts that `cargo xtask build` made: the floor and the adapter.
 #![cfg(feature = "spin")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -8,7 +8,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::process::Command;
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
+use tokio::process::{Child, Command};
 
 use super::CONFIG_VARIABLE;
 use crate::process::Process;
@@ -71,17 +72,19 @@ impl Spin {
         // Its own messages would stand between the lines of requests.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = Process::spawn(command)?;
+        let group = Group::of(&mut process)?;
         http::wait_for_port(port, &mut process, READY_WITHIN).await?;
         if options.log_requests {
             eprintln!("spin: `spin up` does not log its requests");
         }
-        Ok(SpinUp { process, port, version: self.version })
+        Ok(SpinUp { process, group, port, version: self.version })
     }
 }
 
 /// A running `spin up`.
 pub(crate) struct SpinUp {
     process: Process,
+    group: Group,
     port: u16,
     version: String,
 }
@@ -104,11 +107,54 @@ impl SpinUp {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        self.process.usage().unwrap_or_default()
+        self.group.usage()
     }
 
     pub(super) async fn stop(self) -> Result<()> {
-        self.process.stop(GRACE).await
+        self.group.terminate();
+        let stopped = self.process.stop(GRACE).await;
+        self.group.end().await?;
+        stopped
+    }
+}
+
+/// `spin up` and the processes that it starts, of which one does the work.
+struct Group {
+    leader: Pid,
+    /// Kills the group when its standard input ends: when this is dropped, or when this process ends, however it ends.
+    guard: Child,
+}
+
+impl Group {
+    fn of(process: &mut Process) -> Result<Self> {
+        let leader = process.child().id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let leader = leader.context("spin has ended already")?;
+        let mut guard = Command::new("sh");
+        guard.arg("-c").arg("read -r _; kill -KILL \"-$0\"").arg(leader.as_raw_nonzero().to_string());
+        // In a group of its own, so that Ctrl-C does not end the guard first.
+        guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(Self { leader, guard: guard.spawn().context("cannot start sh")? })
+    }
+
+    fn terminate(&self) {
+        // Those that ended by themselves need no signal.
+        let _ended = kill_process_group(self.leader, Signal::TERM);
+    }
+
+    async fn end(mut self) -> Result<()> {
+        drop(self.guard.stdin.take());
+        self.guard.wait().await.context("cannot wait for what is left of spin")?;
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        let ours = pids.filter(|pid| getpgid(Pid::from_raw(*pid)).is_ok_and(|group| group == self.leader));
+        ours.filter_map(|pid| Usage::of(pid.cast_unsigned())).fold(Usage::default(), |sum, one| Usage {
+            cpu: sum.cpu + one.cpu,
+            peak_rss_bytes: sum.peak_rss_bytes + one.peak_rss_bytes,
+        })
     }
 }
 

@@ -63,7 +63,7 @@ impl SpinHost {
         }
     }
 
-    /// Of this process, which the embedded runtime is a part of; or of `spin`.
+    /// Of this process, which the embedded runtime is a part of; or of `spin` and what it started.
     pub(crate) fn usage(&self) -> Usage {
         match self {
             Self::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
