@@ -69,7 +69,8 @@ impl Host {
             options.artifact.display()
         );
         let data = Data::open(options.data.as_deref())?;
-        let running = Running::start(platform, options, data.path()).await.with_context(|| format!("cannot start {platform}"))?;
+        let running =
+            Running::start(platform, options, data.path()).await.with_context(|| format!("cannot start {platform}"))?;
         Ok(Self { running, data })
     }
 
@@ -111,9 +112,11 @@ impl Data {
     fn open(kept: Option<&Path>) -> Result<Self> {
         match kept {
             Some(path) => {
-                std::fs::create_dir_all(path).with_context(|| format!("cannot make the data folder {}", path.display()))?;
+                std::fs::create_dir_all(path)
+                    .with_context(|| format!("cannot make the data folder {}", path.display()))?;
                 // Absolute, since some runtimes are started in a folder of their own.
-                let path = path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))?;
+                let path =
+                    path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))?;
                 Ok(Self::Kept(path))
             }
             None => {
