@@ -25,7 +25,7 @@ pub(crate) enum SpinHost {
     /// In this process.
     Embedded(server::Embedded),
     /// In `spin up`.
-    Cli(cli::SpinUp),
+    Cli(Box<cli::SpinUp>),
 }
 
 impl SpinHost {
@@ -34,7 +34,7 @@ impl SpinHost {
         anyhow::ensure!(component.is_file(), "{} is missing: run `cargo xtask build`", component.display());
         let component = component.canonicalize().with_context(|| format!("cannot use {}", component.display()))?;
         match cli::Spin::on_path().await {
-            Some(spin) => Ok(Self::Cli(spin.up(&component, options, data).await?)),
+            Some(spin) => Ok(Self::Cli(Box::new(spin.up(&component, options, data).await?))),
             None => Ok(Self::Embedded(server::Embedded::start(&component, options, data).await?)),
         }
     }
