@@ -1,5 +1,7 @@
 //! What core makes of the shared vectors is the same to the byte wherever it runs.
 
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
