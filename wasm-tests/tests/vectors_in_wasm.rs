@@ -10,31 +10,31 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use wasmtime::{Engine, Instance, Module, Store};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The module that `cargo xtask test` built.
-fn module() -> PathBuf {
+fn module() -> Result<PathBuf> {
     let path = env::var_os("ISOTHERM_VECTOR_MODULE").map_or_else(
         || root().join("target/wasm-release/wasm32-unknown-unknown/wasm/isotherm_vector_runner.wasm"),
         PathBuf::from,
     );
-    assert!(path.is_file(), "{} is missing: `cargo xtask test --only wasm` builds it", path.display());
-    path
+    ensure!(path.is_file(), "{} is missing: `cargo xtask test --only wasm` builds it", path.display());
+    Ok(path)
 }
 
 /// Runs each vector file, and compares what comes out with what is pinned beside it.
-fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) {
+fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) -> Result<()> {
     let mut checked = 0;
-    for entry in fs::read_dir(root().join("tests/vectors")).unwrap() {
-        let file = entry.unwrap().path();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in fs::read_dir(root().join("tests/vectors"))? {
+        let file = entry?.path();
+        let name = file.to_string_lossy().into_owned();
         if name.ends_with(".expected.json") || !name.ends_with(".json") {
             continue;
         }
-        let expected = fs::read_to_string(file.with_extension("expected.json")).unwrap();
-        let answer = String::from_utf8(run(&file).unwrap()).unwrap();
+        let expected = fs::read_to_string(file.with_extension("expected.json"))?;
+        let answer = String::from_utf8(run(&file)?)?;
         // Line by line: a vector is a line, and a difference is then one vector's.
         for (answer, expected) in answer.lines().zip(expected.lines()) {
             assert_eq!(answer, expected, "{name}");
@@ -42,7 +42,8 @@ fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) {
         assert_eq!(answer.len(), expected.len(), "{name}");
         checked += 1;
     }
-    assert!(checked > 0, "there are no vectors");
+    ensure!(checked > 0, "there are no vectors");
+    Ok(())
 }
 
 /// `cargo xtask test` runs them by this name, after it has built the module.
@@ -50,14 +51,14 @@ mod wasm {
     use super::*;
 
     #[test]
-    fn natively() {
-        check(|file| isotherm_vector_runner::run(&fs::read(file)?).map(String::into_bytes).map_err(anyhow::Error::msg));
+    fn natively() -> Result<()> {
+        check(|file| isotherm_vector_runner::run(&fs::read(file)?).map(String::into_bytes).map_err(anyhow::Error::msg))
     }
 
     #[test]
-    fn under_wasmtime() {
+    fn under_wasmtime() -> Result<()> {
         let engine = Engine::default();
-        let module = Module::from_file(&engine, module()).unwrap();
+        let module = Module::from_file(&engine, module()?)?;
         check(|file| {
             let bytes = fs::read(file)?;
             let mut store = Store::new(&engine, ());
@@ -71,17 +72,17 @@ mod wasm {
             let answer = run.call(&mut store, (at, len))?;
             let (at, len) = (usize::try_from(answer >> 32)?, usize::try_from(answer & u64::from(u32::MAX))?);
             Ok(memory.data(&store).get(at..at + len).context("the answer is outside the memory")?.to_vec())
-        });
+        })
     }
 
     #[test]
-    fn under_node() {
-        let module = module();
+    fn under_node() -> Result<()> {
+        let module = module()?;
         check(|file| {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node.mjs");
             let out = Command::new("node").arg(script).arg(&module).arg(file).output().context("cannot start node")?;
             ensure!(out.status.success(), "node: {}", String::from_utf8_lossy(&out.stderr));
             Ok(out.stdout)
-        });
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Sets up, builds and tests Isotherm: `cargo xtask help`.
 //!
 //! Data passes through it in this order: [`setup`] installs the tools that are missing, [`build`] makes the artifacts
-//! that are stale, [`test`] runs all that tests, [`gates`] among it. [`shell`] starts programs, [`paths`] knows where
+//! that are stale, [`mod@test`] runs all that tests, [`gates`] among it. [`shell`] starts programs, [`paths`] knows where
 //! things are.
 
 mod build;

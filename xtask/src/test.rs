@@ -65,7 +65,7 @@ fn fmt(_: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
     let mut native = cargo();
-    native.args(["clippy", "--release", "--workspace", "--all-targets"]);
+    native.args(["clippy", "--release", "--workspace", "--all-targets", "--keep-going"]);
     exclude_wasm(&mut native);
     tally.command("clippy", native.args(["--", "--deny", "warnings"]))?;
     for (package, target) in WASM_CRATES {
@@ -88,7 +88,7 @@ fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut doc = cargo();
-    doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
     exclude_wasm(&mut doc);
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
