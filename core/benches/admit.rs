@@ -1,7 +1,8 @@
 //! What core costs: read, check, identify, digest, plan and settle the January flights.
 //!
-//! `cargo bench -p isotherm-core` prints events/s on one core; `cargo xtask instructions` counts instructions instead,
-//! which do not depend on what else the machine does.
+//! `cargo bench -p isotherm-core` prints events/s on one core. Instructions, which do not depend on what else the machine
+//! does, are counted by callgrind in one pass over the program that `cargo bench -p isotherm-core --no-run` names:
+//! `ISOTHERM_ONE_PASS=1 valgrind --tool=callgrind PROGRAM`. Callgrind has no SHA extensions, so there SHA-256 counts in full.
 
 use std::io::Read;
 
