@@ -6,6 +6,7 @@ mod adapters;
 mod artifacts;
 mod core;
 mod imports;
+mod openapi;
 mod source;
 mod tree;
 
@@ -34,6 +35,7 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("core is pure", core::purity(&root.join("core/src"))?),
         ("core's dependencies are known", core::dependencies(&tree)),
         ("core imports nothing in wasm", imports::problems(&module)),
+        ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
