@@ -86,6 +86,8 @@ pub struct Throughput {
 pub struct Quick {
     /// Replaces `cold.samples`.
     pub cold_samples: usize,
+    /// Only the first so many events are sent.
+    pub events: usize,
     /// Replaces `warm.seconds`.
     pub warm_seconds: f64,
     /// Replaces `throughput.seconds`.
@@ -242,6 +244,7 @@ impl Workload {
             "throughput.mix: single or batch must be above 0, or the events would never be sent"
         );
         check_count("quick.cold_samples", self.quick.cold_samples, 1, 10_000)?;
+        check_count("quick.events", self.quick.events, 1, 1_000_000_000)?;
         check_range("quick.warm_seconds", self.quick.warm_seconds, 1.0, 3600.0)?;
         check_range("quick.throughput_seconds", self.quick.throughput_seconds, 1.0, 3600.0)
     }

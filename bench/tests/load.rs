@@ -138,7 +138,7 @@ fn the_closed_loop_counts_what_was_answered_rightly() {
         assert_eq!((tally.requests, tally.sent), (slice.requests, slice.events));
         assert_eq!(tally.accepted, tally.sent);
         assert!(tally.found > 0 && client.is_through());
-        assert!(client.id_of(3).is_some());
+        assert!(client.first_id_of(3).is_some());
     });
 }
 

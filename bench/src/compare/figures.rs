@@ -60,7 +60,6 @@ pub(super) fn measured(
             duplicates: tally.duplicates,
             found: tally.found,
             verified: own.verified,
-            looked_up: own.looked_up,
         },
         floor: floor_figures,
         ratio,

@@ -70,9 +70,9 @@ pub struct Sent {
     pub workload: Workload,
     /// The name of the file that the events come from.
     pub source: String,
-    /// How many events it holds.
+    /// How many events of it were sent, each once before any again.
     pub events: usize,
-    /// Their size, unpacked.
+    /// The file's size, unpacked.
     pub event_bytes: usize,
     /// Whether it was shortened.
     pub is_quick: bool,
@@ -240,10 +240,8 @@ pub struct Replay {
     pub duplicates: u64,
     /// Events that were looked up meanwhile, and found.
     pub found: u64,
-    /// Events of the data that were sent once more at the end, and were there already.
+    /// Events of the data that were there at the end, and were what had been sent.
     pub verified: u64,
-    /// Events that were looked up at the end, and were what had been sent.
-    pub looked_up: u64,
 }
 
 #[cfg(test)]
@@ -305,7 +303,6 @@ pub(super) mod tests {
                 duplicates: 0,
                 found: 100,
                 verified: 27_004,
-                looked_up: 100,
             },
             floor: figures(1.0),
             ratio: BTreeMap::from([

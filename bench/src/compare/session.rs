@@ -19,9 +19,9 @@ use crate::load::Events;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
 
-/// Rough times for what can't be known beforehand, seconds: one cold start, and the check of one platform.
+/// Rough times for what can't be known beforehand, seconds: one cold start, one look-up.
 const COLD_START: f64 = 0.03;
-const CHECK: f64 = 4.0;
+const LOOK_UP: f64 = 0.0004;
 
 const PHASES: usize = 5;
 
@@ -69,7 +69,10 @@ impl Plan {
         }
         workload.seed = flags.seed.unwrap_or(workload.seed);
         let event_bytes = loaded.events.len();
-        let events = data::parse(loaded.events, &loaded.source)?;
+        let mut events = data::parse(loaded.events, &loaded.source)?;
+        if flags.quick {
+            events.truncate(workload.quick.events);
+        }
         let machine = machine::describe(program);
         let mut platforms = Platform::ALL.to_vec();
         platforms.retain(|platform| flags.platform.is_empty() || flags.platform.contains(platform));
@@ -190,7 +193,7 @@ async fn start(
 
 async fn measure(targets: &mut [Target], workload: &Workload, events: &Events) -> Result<()> {
     let count = targets.len();
-    let checking = CHECK * count as f64 / 2.0;
+    let checking = LOOK_UP * (events.len() * count) as f64 / 2.0;
     let loading = throughput::seconds(&workload.throughput, count) + checking;
     let warming = warm::seconds(&workload.warm, count) + loading;
     let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
@@ -206,7 +209,7 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events) -
     throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
     drop(phase);
     let phase = Phase::start(5, PHASES, "checking that nothing was lost", 0.0);
-    verify::check(targets, events, workload.seed, &phase).await
+    verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 
 fn end(result: &Comparison) -> End {

@@ -52,10 +52,10 @@ pub(super) fn render(result: &Comparison) -> String {
     text.push('\n');
     text.push_str(&words("errors", platforms.iter().map(|measured| grouped(measured.errors))));
     text.push_str(&words("events sent", platforms.iter().map(|measured| grouped(measured.replay.sent))));
-    let known = |measured: &Measured| {
+    let there = |measured: &Measured| {
         format!("{} of {}", grouped(measured.replay.verified), grouped(result.workload.events as u64))
     };
-    text.push_str(&words("known at the end", platforms.iter().map(known)));
+    text.push_str(&words("there at the end", platforms.iter().map(there)));
     text.push_str("\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or tied with it: their intervals overlap\n");
     text.push_str(&floors(result));
     for missing in &result.not_started {

@@ -24,10 +24,8 @@ pub(super) struct Target {
     /// Slices of the closed loop, each with the CPU seconds used meanwhile.
     pub slices: Vec<(Slice, f64)>,
     pub usage: Usage,
-    /// Events that were sent again, and known.
+    /// Events of the data that were there at the end, and were what had been sent.
     pub verified: u64,
-    /// Events that were looked up, and were what had been sent.
-    pub looked_up: u64,
 }
 
 impl Target {
@@ -60,7 +58,6 @@ impl Target {
             slices: Vec::new(),
             usage: Usage::default(),
             verified: 0,
-            looked_up: 0,
         })
     }
 

@@ -83,6 +83,8 @@ struct State {
     sequence: Sequence,
     /// For each event of the data the number and id under which it was last taken.
     known: Vec<Option<(u64, Box<str>)>>,
+    /// For each event of the data the id under which it was taken in the first pass.
+    first: Vec<Option<Box<str>>>,
     tally: Tally,
 }
 
@@ -114,7 +116,8 @@ impl Client {
     /// A client of the target at `address`.
     pub fn new(address: SocketAddr, expect: Expect, sequence: Sequence) -> Self {
         let known = vec![None; sequence.events().len()];
-        let state = RefCell::new(State { idle: Vec::new(), sequence, known, tally: Tally::default() });
+        let first = vec![None; known.len()];
+        let state = RefCell::new(State { idle: Vec::new(), sequence, known, first, tally: Tally::default() });
         Self { address, expect, state }
     }
 
@@ -216,11 +219,9 @@ impl Client {
         Ok(answer)
     }
 
-    /// The id under which the target took the event with number `nth`.
-    pub fn id_of(&self, nth: u64) -> Option<Box<str>> {
-        let state = self.state.borrow();
-        let (_, index) = state.sequence.events().place(nth);
-        state.known[index].as_ref().map(|(_, id)| id.clone())
+    /// The id under which the target first took the event at `index` of the data.
+    pub fn first_id_of(&self, index: usize) -> Option<Box<str>> {
+        self.state.borrow().first[index].clone()
     }
 
     fn path(&self, step: &Step) -> (String, Option<Box<str>>) {
@@ -248,6 +249,9 @@ impl State {
 
     fn learn(&mut self, nth: u64, id: Box<str>) {
         let (_, index) = self.sequence.events().place(nth);
+        if nth == index as u64 {
+            self.first[index] = Some(id.clone());
+        }
         if self.known[index].as_ref().is_none_or(|(known, _)| *known < nth) {
             self.known[index] = Some((nth, id));
         }

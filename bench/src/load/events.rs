@@ -65,6 +65,11 @@ impl Events {
         Ok(Self { text, lines })
     }
 
+    /// Keeps only the first `count`, at least one.
+    pub fn truncate(&mut self, count: usize) {
+        self.lines.truncate(count.max(1));
+    }
+
     /// How many there are; never 0.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one: parsing refuses none")]
     pub fn len(&self) -> usize {
@@ -79,11 +84,6 @@ impl Events {
     /// The number of that event's line in the file, from 1.
     pub fn line_number(&self, index: usize) -> usize {
         self.lines[index].number
-    }
-
-    /// Whether that event has a messageId that every pass can make its own: sending it again can then be recognized.
-    pub fn is_identified(&self, index: usize) -> bool {
-        self.lines[index].message_id_end.is_some()
     }
 
     /// Appends the event with number `nth`, counted over passes: after the last event comes the first again, under a messageId of its own.
@@ -164,7 +164,6 @@ mod tests {
         assert_eq!(written(&events, 7), r#"{"x": 1, "messageId" : "c~2"}"#);
         assert_eq!(written(&events, 5), r#"{"x":2}"#);
         assert_eq!(events.cold(1, 4), r#"{"x": 1, "messageId" : "c~c4"}"#);
-        assert_eq!([0, 1, 2].map(|index| events.is_identified(index)), [true, true, false]);
     }
 
     #[test]
