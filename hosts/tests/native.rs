@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

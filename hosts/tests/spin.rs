@@ -2,6 +2,8 @@
 #![cfg(feature = "spin")]
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,13 +15,10 @@ use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::common::built;
+
 fn options(set: &str, data: Option<&Path>) -> Options {
-    let artifact = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts").join(set).join("spin");
-    assert!(
-        artifact.join("isotherm.wasm").is_file(),
-        "{} has no isotherm.wasm: run `cargo xtask build`",
-        artifact.display()
-    );
+    let artifact = built(set, "spin");
     Options { artifact, port: 0, data: data.map(PathBuf::from), config: String::new(), log_requests: false }
 }
 
