@@ -1,8 +1,8 @@
 //! `isotherm compare`: one workload on every platform and on its floor, in the same run.
 //!
-//! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike:
-//! cold starts ([`cold`]), warm latency in open loop ([`warm`]), throughput in closed loop ([`throughput`]), and the check that nothing that
-//! was accepted is lost ([`verify`]). What was measured becomes a [`result::Result`], and that the table.
+//! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
+//! latency in open loop (`warm`), throughput in closed loop (`throughput`), and the check that nothing that was accepted is lost
+//! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`), and that the table (`table`).
 
 mod artifact;
 mod cold;
@@ -43,7 +43,7 @@ pub struct Compare {
     /// Only this platform; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
     pub platform: Vec<Platform>,
-    /// Where result.json is written [default: target/compare/<time>]
+    /// Where result.json is written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Instead of the workload's seed

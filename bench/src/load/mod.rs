@@ -1,6 +1,6 @@
 //! The load that a platform is put under, and what it answered.
 //!
-//! A [`Client`] sends one target the requests of a [`Sequence`], open loop ([`open`]) or closed loop ([`closed`]), and checks every answer.
+//! A [`Client`] sends one target the requests of a [`Sequence`], open loop ([`open()`]) or closed loop ([`closed()`]), and checks every answer.
 //! All of it runs on one thread, so that the client takes no more than one core and its wake-ups cost every target the same.
 
 mod client;
