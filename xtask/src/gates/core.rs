@@ -36,7 +36,7 @@ const FORBIDDEN: [(&str, &str); 22] = [
 ];
 
 /// Everything that core may depend on, and why. A crate that does I/O, or asks for time or randomness, has no place here.
-const DEPENDENCIES: [(&str, &str); 31] = [
+const DEPENDENCIES: [(&str, &str); 30] = [
     ("isotherm-core", "itself"),
     ("adler2", "checksums of flate2"),
     ("base64", "Basic credentials"),
@@ -51,7 +51,6 @@ const DEPENDENCIES: [(&str, &str); 31] = [
     ("itoa", "of serde_json"),
     ("jiff", "RFC 3339 and time zones, without its clock"),
     ("jiff-core", "of jiff"),
-    ("libc", "of cpufeatures on ARM"),
     ("memchr", "of serde_json"),
     ("miniz_oxide", "of flate2"),
     ("proc-macro2", "when serde's derive is compiled"),

@@ -26,7 +26,10 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let module = vector_module(tools)?;
     let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let mut tree = cargo();
-    tree.args(["tree", "--package", "isotherm-core", "--edges", "normal,build", "--target", "all"]);
+    tree.args(["tree", "--package", "isotherm-core", "--edges", "normal,build"]);
+    tree.args(
+        ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown", "wasm32-wasip2"].map(|it| format!("--target={it}")),
+    );
     let tree = output(tree.args(["--all-features", "--prefix", "none", "--format", "{p}"]))?;
     let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
