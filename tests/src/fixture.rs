@@ -68,7 +68,7 @@ impl Fixture {
         })
     }
 
-    /// The host with [`KEYS`] that all cases of one test program share.
+    /// The host with keys that all cases of one test program share.
     pub fn keyed(platform: Platform) -> &'static Self {
         static KEYED: OnceLock<Fixture> = OnceLock::new();
         KEYED.get_or_init(|| {
