@@ -1,6 +1,6 @@
 //! One body of tests over HTTP, run against every host.
 //!
-//! Every answer of a host is compared, byte for byte, with what core says beside a store that is a map ([`reference`]):
+//! Every answer of a host is compared, byte for byte, with what core says beside a store that is a map ([`mod@reference`]):
 //! the same request with the same stamp. What a case expects of the answer besides is written in the case, so that core
 //! is tested as well. A host is `isotherm up … --control` with the artifacts of the set `test`, which take the stamp
 //! from a header.
