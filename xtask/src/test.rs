@@ -112,7 +112,7 @@ fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut test = cargo_test();
-    // The hosts' own tests start artifacts, and skip what they do not find.
+    // The hosts' own tests start artifacts, and fail where there are none.
     test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
     tally.cargo_test(test.args(["--", "--skip", "wasm::"]))
 }
