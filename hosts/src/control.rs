@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{WaitOptions, wait};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -20,6 +21,7 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Time to stop in order, before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// One line to the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -160,6 +162,14 @@ impl Remote {
     /// Kills it with SIGKILL, as a machine dies; what it started goes with it. Temporary data stays behind.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill it")
+    }
+}
+
+/// Waits for every child that nobody holds any more, such as one whose start was given up: it stops in order by itself.
+pub async fn stragglers() {
+    let deadline = Instant::now() + STOP_WITHIN;
+    while wait(WaitOptions::NOHANG).is_ok() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
 }
 

@@ -19,6 +19,14 @@ use crate::paths;
 use crate::setup::Tools;
 use crate::shell::{cargo, phase, run};
 
+/// Crates that only make sense in wasm, with the target of each.
+pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
+    ("isotherm-workers", "wasm32-unknown-unknown"),
+    ("isotherm-floor-workers", "wasm32-unknown-unknown"),
+    ("isotherm-spin", "wasm32-wasip2"),
+    ("isotherm-floor-spin", "wasm32-wasip2"),
+];
+
 /// Which artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -84,11 +92,29 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], first: &mut Command) -> Result<()
     Ok(())
 }
 
-/// Builds the program `isotherm`.
+/// Builds the program `isotherm`, with what [`native_crates`] has it built of when tests are built.
 pub(crate) fn isotherm() -> Command {
-    let mut build = cargo();
-    build.args(["build", "--release", "--package", "isotherm-bench"]);
+    let mut build = native_crates("build");
+    // An example, for cargo unites the features of development dependencies too once something asked for needs them.
+    build.args(["--bin", "isotherm", "--example", "expect"]);
     build
+}
+
+/// `cargo build` or `cargo test` of every native crate but two, always of them all: cargo unites the features of what is
+/// built together, so another choice would build much of it once more. The conformance tests stay apart because they
+/// switch on core's `test-stamp`.
+pub(crate) fn native_crates(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
+    cargo.args(["--exclude", "isotherm-wasm-bindgen"]); // has no tests, and was built apart for the bundles
+    exclude_wasm(&mut cargo);
+    cargo
+}
+
+pub(crate) fn exclude_wasm(command: &mut Command) {
+    for (package, _) in WASM_CRATES {
+        command.args(["--exclude", package]);
+    }
 }
 
 fn native(sets: &[Set]) -> Result<()> {

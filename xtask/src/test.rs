@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::build::{self, Set};
+use crate::build::{self, Set, WASM_CRATES, exclude_wasm, native_crates};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
@@ -27,14 +27,6 @@ const PARTS: [(&str, Part); 9] = [
     ("gates", gate),
     ("wasm", wasm),
     ("conformance", conformance),
-];
-
-/// Crates that only make sense in wasm, with the target of each.
-const WASM_CRATES: [(&str, &str); 4] = [
-    ("isotherm-workers", "wasm32-unknown-unknown"),
-    ("isotherm-floor-workers", "wasm32-unknown-unknown"),
-    ("isotherm-spin", "wasm32-wasip2"),
-    ("isotherm-floor-spin", "wasm32-wasip2"),
 ];
 
 /// Runs the parts named, or all.
@@ -93,13 +85,9 @@ fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-/// `cargo test` of every native crate but one, always of them all: cargo unites the features of what is built together, so
-/// another choice would build much of it once more. The conformance tests stay apart: they switch on core's `test-stamp`.
 fn cargo_test() -> Command {
-    let mut test = cargo();
-    test.args(["test", "--release", "--no-fail-fast", "--workspace", "--exclude", "isotherm-conformance"]);
-    test.args(["--exclude", "isotherm-wasm-bindgen"]); // has no tests, and was built apart for the bundles
-    exclude_wasm(&mut test);
+    let mut test = native_crates("test");
+    test.arg("--no-fail-fast");
     test
 }
 
@@ -146,10 +134,4 @@ fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
     // The same functions against an implementation of the Runtime API that is not ours.
     let peer = setup::python_tool("cargo-lambda");
     tally.cargo_test_on("cargo-lambda", test().args(["--test", "lambda"]).env("ISOTHERM_CARGO_LAMBDA", peer))
-}
-
-fn exclude_wasm(command: &mut Command) {
-    for (package, _) in WASM_CRATES {
-        command.args(["--exclude", package]);
-    }
 }

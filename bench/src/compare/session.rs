@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
-use isotherm_hosts::Platform;
+use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::compare::output::{self, Output};
@@ -110,6 +110,7 @@ async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Ins
         target.remote.stop().await.with_context(|| format!("{name}: cannot be stopped"))
     }));
     let stopped = stopped.await;
+    control::stragglers().await;
     match ended {
         None => {
             eprintln!("isotherm: interrupted; no result is written");
