@@ -51,7 +51,7 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.settle(outcomes)
         }
-        Admission::Plan(Plan::Find(_)) | Admission::Reply(_) => unreachable!("flights are valid"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_)) | Admission::Reply(_) => unreachable!("flights are valid"),
     }
 }
 

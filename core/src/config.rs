@@ -1,10 +1,11 @@
-//! What an operator decides: keys and shards. One JSON text, the same on every platform.
+//! What an operator decides: keys, shards and dimensions. One JSON text, the same on every platform.
 
 use std::fmt;
 
 use serde::Deserialize;
 
 use crate::access::{Keys, Scope};
+use crate::rollup::observation::{DIMENSIONS, Dimensions};
 
 /// Whose events they are. 1–64 of `A–Z a–z 0–9 _ -`, so that every store can take it into a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,7 @@ impl Tenant {
 pub struct Config {
     pub(crate) keys: Keys,
     pub(crate) shards: u32,
+    pub(crate) dimensions: Dimensions,
 }
 
 /// The configuration is no good: where, and what was expected.
@@ -57,6 +59,8 @@ struct ConfigText {
     keys: Vec<KeyText>,
     #[serde(default = "default_shards")]
     shards: u32,
+    #[serde(default)]
+    dimensions: Dimensions,
 }
 
 #[derive(Deserialize)]
@@ -76,13 +80,14 @@ fn default_shards() -> u32 {
 impl Default for Config {
     /// No keys, so that the service is open, and 4 shards.
     fn default() -> Self {
-        Self { keys: Keys::default(), shards: SHARDS }
+        Self { keys: Keys::default(), shards: SHARDS, dimensions: Dimensions::new() }
     }
 }
 
 impl Config {
-    /// Reads `{"keys": [{"sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write|read|both"}], "shards": 4}`.
-    /// Both members may be left out; an empty text is the default configuration: no keys, 4 shards.
+    /// Reads `{"keys": [{"sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write|read|both"}], "shards": 4,
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`. All members may be left out; an empty text is the default
+    /// configuration: no keys, 4 shards, and every string property of an event is a dimension, up to 8.
     ///
     /// # Errors
     /// [`ConfigError`] says which member is wrong and what was expected.
@@ -90,9 +95,18 @@ impl Config {
         if json.trim().is_empty() {
             return Ok(Self::default());
         }
-        let ConfigText { keys, shards } = serde_json::from_str(json).map_err(|error| ConfigError(error.to_string()))?;
+        let ConfigText { keys, shards, dimensions } =
+            serde_json::from_str(json).map_err(|error| ConfigError(error.to_string()))?;
         if !(1..=256).contains(&shards) {
             return Err(ConfigError(format!("shards is {shards}, 1 to 256 are possible")));
+        }
+        for (event_type, names) in &dimensions {
+            if names.len() > DIMENSIONS {
+                let count = names.len();
+                return Err(ConfigError(format!(
+                    "dimensions.{event_type} has {count} names, at most {DIMENSIONS} are possible"
+                )));
+            }
         }
         let mut known = Keys::default();
         for (index, KeyText { sha256, tenant, scope }) in keys.into_iter().enumerate() {
@@ -102,7 +116,7 @@ impl Config {
                 ConfigError(format!("keys[{index}].sha256 is there twice; one key has one tenant and one scope"))
             })?;
         }
-        Ok(Self { keys: known, shards })
+        Ok(Self { keys: known, shards, dimensions })
     }
 }
 

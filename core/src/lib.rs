@@ -27,6 +27,9 @@ mod refusal;
 mod reply;
 mod settle;
 
+mod report;
+mod rollup;
+
 mod config;
 mod id;
 mod time;
@@ -39,8 +42,12 @@ pub use limits::Limits;
 pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan};
 pub use refusal::{Field, NameFlaw, Refusal};
 pub use reply::Reply;
+pub use report::{ReportData, ReportOutcome, ReportPlan};
 #[cfg(feature = "test-stamp")]
 pub use request::TEST_STAMP;
 pub use request::{HEADERS, Request};
+pub use rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
+pub use rollup::key::KeyRange;
+pub use rollup::observation::Observation;
 pub use service::Service;
 pub use time::{Millis, RETENTION, Seconds, Stamp};

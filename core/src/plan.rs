@@ -6,6 +6,7 @@ use crate::config::Tenant;
 use crate::event::Digest;
 use crate::id::{EventId, RequestId};
 use crate::reply::Reply;
+use crate::report::ReportPlan;
 use crate::settle::Answer;
 use crate::time::{Millis, Seconds};
 
@@ -26,6 +27,8 @@ pub enum Plan {
     Store(StorePlan),
     /// Look one event up.
     Find(FindPlan),
+    /// Read what a report needs.
+    Report(ReportPlan),
 }
 
 /// One event to keep under (tenant, id), durably, unless that key is taken already.

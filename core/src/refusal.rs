@@ -118,6 +118,12 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     /// The messageId names an event with other content: this one.
     Conflict(EventId),
+    /// The parameters of a report are wrong: which, and what was expected.
+    InvalidQuery(String),
+    /// No rollup can answer this report: why.
+    UnsupportedReport(String),
+    /// What the store has under this key can't be read.
+    UnreadableRollups(String),
     /// The store did not take it in time.
     Unavailable,
 }
@@ -132,6 +138,7 @@ impl Refusal {
             Self::NotAnObject | Self::Required(_) | Self::WrongType(_) | Self::UnknownField(_) => {
                 (400, "invalid_event")
             }
+            Self::InvalidQuery(_) => (400, "invalid_query"),
             Self::DuplicateKey(_) => (400, "duplicate_key"),
             Self::InvalidTimestamp => (400, "invalid_timestamp"),
             Self::Unauthorized => (401, "unauthorized"),
@@ -149,6 +156,8 @@ impl Refusal {
             Self::TooManyProperties(_) => (422, "too_many_properties"),
             Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
+            Self::UnsupportedReport(_) => (422, "unsupported_report"),
+            Self::UnreadableRollups(_) => (500, "unreadable_rollups"),
             Self::Unavailable => (503, "unavailable"),
         }
     }
@@ -242,6 +251,8 @@ impl fmt::Display for Refusal {
             Self::Conflict(first) => {
                 write!(f, "this messageId already names {first} with other content, which stays as it is")
             }
+            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) => f.write_str(problem),
+            Self::UnreadableRollups(key) => write!(f, "the stored rollups under {key:?} cannot be read"),
             Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
         }
     }

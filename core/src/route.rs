@@ -1,6 +1,7 @@
 //! Which request asks for what.
 
 use crate::refusal::Refusal;
+use crate::report::Kind;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,7 @@ pub(crate) enum Route<'a> {
     PostBatch,
     /// The id as the path has it, unchecked.
     OneEvent(&'a str),
+    Report(Kind),
     Health,
     OpenApi,
 }
@@ -18,6 +20,9 @@ impl<'a> Route<'a> {
         let (route, taken) = match path {
             "/events" => (Self::PostEvent, "POST"),
             "/events/batch" => (Self::PostBatch, "POST"),
+            "/reports/timeseries" => (Self::Report(Kind::Timeseries), "GET"),
+            "/reports/top" => (Self::Report(Kind::Top), "GET"),
+            "/reports/summary" => (Self::Report(Kind::Summary), "GET"),
             "/healthz" => (Self::Health, "GET"),
             "/openapi.json" => (Self::OpenApi, "GET"),
             _ => match path.strip_prefix("/events/") {

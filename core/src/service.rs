@@ -12,7 +12,10 @@ use crate::limits::Limits;
 use crate::plan::{Admission, FindPlan, NewEvent, Plan, StorePlan};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::report::ReportPlan;
 use crate::request::Request;
+use crate::rollup::fold::{Fold, UnreadableRecord};
+use crate::rollup::observation::Observation;
 use crate::route::Route;
 use crate::settle::{Answer, Slot};
 use crate::time::Stamp;
@@ -49,6 +52,19 @@ impl Service {
             .then_some("no keys are configured: the service is open, and everything belongs to the tenant `default`")
     }
 
+    /// Reads what rollups need of a stored event, given by its [`NewEvent::record`].
+    ///
+    /// # Errors
+    /// [`UnreadableRecord`] where the record is no event.
+    pub fn observe<'a>(&self, record: &'a str) -> Result<Observation<'a>, UnreadableRecord> {
+        Observation::read(record, &self.config.dimensions)
+    }
+
+    /// Folds stored events of one tenant, given by their [`NewEvent::record`]s, into rollups.
+    pub fn fold<'a>(&self, records: impl IntoIterator<Item = &'a str>) -> Fold {
+        Fold::of(records, &self.config.dimensions)
+    }
+
     /// Decides what a request comes to: a reply, or a plan for the host's store.
     pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
         #[cfg(feature = "test-stamp")]
@@ -78,6 +94,11 @@ impl Service {
                 // What is no id names no event.
                 let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
                 Ok(Admission::Plan(Plan::Find(FindPlan { tenant, id, request_id })))
+            }
+            Route::Report(kind) => {
+                let tenant = tenant_for(Scope::Read)?;
+                let plan = ReportPlan::new(tenant, kind, request.query, &self.config.dimensions, stamp)?;
+                Ok(Admission::Plan(Plan::Report(plan)))
             }
         }
     }

@@ -17,7 +17,7 @@ fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Valu
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.settle(outcomes)
         }
-        Admission::Plan(Plan::Find(_)) => unreachable!("a POST looks nothing up"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_)) => unreachable!("a POST looks nothing up"),
     };
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }

@@ -1,8 +1,8 @@
 //! What holds for any input.
 
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, Request, Service, Stamp,
-    StoreOutcome,
+    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service,
+    Stamp, StoreOutcome,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,7 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
             (events.clone(), plan.settle(vec![outcome; events.len()]))
         }
         Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.settle(FindOutcome::Absent)),
+        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new()))),
     }
 }
 

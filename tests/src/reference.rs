@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use isotherm_core::{
-    Admission, Config, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, Request, Service, Stamp,
-    StoreOutcome,
+    Admission, Config, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome, Request,
+    Service, Stamp, StoreOutcome,
 };
 
 use crate::client::Ask;
@@ -52,6 +52,11 @@ impl Reference {
                 let key = (plan.tenant().as_str().to_owned(), plan.id());
                 let found = kept.get(&key).map(|(_, record)| FindOutcome::Found(record.clone()));
                 plan.settle(found.unwrap_or(FindOutcome::Absent))
+            }
+            Admission::Plan(Plan::Report(plan)) => {
+                let of_tenant = kept.iter().filter(|((tenant, _), _)| tenant == plan.tenant().as_str());
+                let tail = of_tenant.map(|(_, (_, record))| record.clone()).collect();
+                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }]))
             }
         }
     }

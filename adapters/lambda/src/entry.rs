@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use isotherm_core::{Admission, Config, Millis, Plan, Service, Stamp, warming};
+use isotherm_core::{Admission, Config, Millis, Plan, ReportOutcome, Service, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
             let outcome = store.find(plan.tenant(), plan.id(), deadline).await;
             plan.settle(outcome)
         }
+        Admission::Plan(Plan::Report(plan)) => plan.settle(ReportOutcome::Later),
     };
     Ok(Answer::http(reply, incoming.payload))
 }

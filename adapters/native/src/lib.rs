@@ -1,11 +1,12 @@
 //! Isotherm as a plain server: axum in front, SQLite behind, one process.
 //!
 //! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
-//! [`Store`], and core's reply is sent as it is (`response`). There is no rule about events in this crate.
+//! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). There is no rule about events in this crate.
 
 mod entry;
 mod request;
 mod response;
+mod rollups;
 mod store;
 
 pub use entry::{Server, serve};

@@ -46,7 +46,7 @@ fn run(flags: &Flags) -> Result<()> {
     if let Some(notice) = service.notice() {
         eprintln!("isotherm-native: {notice}");
     }
-    let store = Store::open(&flags.data)?;
+    let store = Store::open(&flags.data, service.clone())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {

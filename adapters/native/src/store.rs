@@ -11,23 +11,29 @@
 //! While it waits for the disk, the next plans gather.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use isotherm_core::{Digest, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use isotherm_core::{
+    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::response::Abandoned;
+use crate::rollups::{self, EVENTS_PER_FOLD};
 
 /// Plans that wait for the writer. Whoever finds the queue full is told to come again: waiting longer would only make the
 /// queue's memory grow.
 const QUEUE: usize = 512;
 /// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
 const EVENTS_PER_COMMIT: usize = 8192;
-/// Lookups at once.
+/// Events that are not folded yet are folded when none has come for this long.
+const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
+/// Lookups and reports at once.
 const READERS: usize = 4;
 /// For another process that has the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +54,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
 /// The events of all tenants, in one database.
 pub struct Store {
     /// Taken by [`Store::close`]: without its queue the writer knows that no plan follows.
-    writer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
+    writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
     readers: Arc<Readers>,
 }
 
@@ -60,20 +66,19 @@ struct Job {
 
 impl Store {
     /// Opens the database in `folder`; both are made when they are missing.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// `service` folds its events into rollups.
+    pub fn open(folder: &Path, service: Service) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
         let mut connection = open(&path)
-            .and_then(|connection| connection.execute_batch(TABLE).map(|()| connection))
+            .and_then(|connection| connection.execute_batch(&[TABLE, rollups::TABLE].join(";")).map(|()| connection))
             .with_context(|| format!("cannot open the database {}", path.display()))?;
-        let (queue, mut jobs) = mpsc::channel(QUEUE);
+        let (queue, jobs) = sync_channel(QUEUE);
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                while let Some(job) = jobs.blocking_recv() {
-                    write_group(&mut connection, job, &mut jobs);
-                }
+                write_and_fold(&mut connection, &jobs, &service);
             })
             .context("cannot start the writer")?;
         let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
@@ -85,7 +90,10 @@ impl Store {
         let (done, outcomes) = oneshot::channel();
         let job = Job { plan, done };
         let refused = match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((queue, _)) => queue.try_send(job).map_err(mpsc::error::TrySendError::into_inner).err(),
+            Some((queue, _)) => match queue.try_send(job) {
+                Ok(()) => None,
+                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Some(job),
+            },
             None => Some(job),
         };
         let Some(Job { plan, .. }) = refused else {
@@ -97,11 +105,8 @@ impl Store {
 
     /// Looks one event up.
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
-        let readers = Arc::clone(&self.readers);
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
-        let Ok(_permit) = self.readers.permits.acquire().await else { return FindOutcome::Later };
-        let found = tokio::task::spawn_blocking(move || readers.find(&tenant, &id)).await;
-        match found.map_err(anyhow::Error::from).and_then(|found| found.map_err(anyhow::Error::from)) {
+        match self.read(move |connection| find(connection, &tenant, &id)).await {
             Ok(Some(record)) => FindOutcome::Found(record),
             Ok(None) => FindOutcome::Absent,
             Err(error) => {
@@ -109,6 +114,31 @@ impl Store {
                 FindOutcome::Later
             }
         }
+    }
+
+    /// Reads what a report needs. The plan comes back with that.
+    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(ReportPlan, ReportOutcome), Abandoned> {
+        let read = move |connection: &mut Connection| {
+            let outcome = rollups::read(connection, &plan).map_or_else(
+                |error| {
+                    eprintln!("isotherm-native: a report cannot be read: {error}");
+                    ReportOutcome::Later
+                },
+                |data| ReportOutcome::Read(vec![data]),
+            );
+            Ok((plan, outcome))
+        };
+        self.read(read).await.map_err(|_panicked| Abandoned("a reader has ended"))
+    }
+
+    /// Runs `query` on a connection of its own.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.readers);
+        let _permit = self.readers.permits.acquire().await?;
+        Ok(tokio::task::spawn_blocking(move || readers.with(query)).await??)
     }
 
     /// Writes what waits and closes the database. What comes after it is told to come again.
@@ -142,8 +172,38 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes `first` and what waits behind it, and answers them all.
-fn write_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+/// Writes what comes, and folds what was written, until no more can come.
+fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &Service) {
+    let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
+        eprintln!("isotherm-native: what is not folded yet cannot be counted: {error}");
+        0
+    });
+    loop {
+        let is_idle = match jobs.recv_timeout(FOLD_WHEN_IDLE) {
+            Ok(job) => {
+                unfolded += write_group(connection, job, jobs);
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        while unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0) {
+            match rollups::fold(connection, service) {
+                Ok(EVENTS_PER_FOLD) => unfolded = unfolded.saturating_sub(EVENTS_PER_FOLD),
+                // The rest, for duplicates were counted too.
+                Ok(_) => unfolded = 0,
+                Err(error) => {
+                    // Reports fold these events themselves until it succeeds.
+                    eprintln!("isotherm-native: events cannot be folded: {error:#}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Writes `first` and what waits behind it, and answers them all. How many events there were.
+fn write_group(connection: &mut Connection, first: Job, jobs: &Receiver<Job>) -> usize {
     let mut events = first.plan.events().len();
     let mut group = vec![first];
     while events < EVENTS_PER_COMMIT
@@ -161,6 +221,7 @@ fn write_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receive
         // The client has gone: its events are kept, and it finds that out when it sends them again.
         let _gone = done.send((plan, outcomes));
     }
+    events
 }
 
 fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec<StoreOutcome>>> {
@@ -199,16 +260,20 @@ struct Readers {
 }
 
 impl Readers {
-    fn find(&self, tenant: &str, id: &str) -> rusqlite::Result<Option<String>> {
+    fn with<T>(&self, query: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = idle.map_or_else(|| open(&self.path), Ok)?;
-        let record = connection
-            .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
-            .query_row([tenant, id], |row| row.get(0))
-            .optional()?;
+        let mut connection = idle.map_or_else(|| open(&self.path), Ok)?;
+        let result = query(&mut connection)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(record)
+        Ok(result)
     }
+}
+
+fn find(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
+        .query_row([tenant, id], |row| row.get(0))
+        .optional()
 }
 
 fn all_later(plan: &StorePlan) -> Vec<StoreOutcome> {

@@ -38,6 +38,10 @@ async fn apply(service: &Service, plan: Plan) -> Reply {
             let found = store::find(service, &plan).await;
             plan.settle(found)
         }
+        Plan::Report(plan) => {
+            let read = store::report(service, &plan).await;
+            plan.settle(read)
+        }
     }
 }
 

@@ -6,4 +6,5 @@
 mod entry;
 mod request;
 mod response;
+mod rollups;
 mod store;

@@ -3,11 +3,15 @@
 //! A batch is one INSERT, which SQLite applies as a whole or not at all: there is no transaction to leave open when the
 //! instance ends early, and none that another request on a connection shared by the runtime could slip into.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::iter;
 
-use isotherm_core::{Digest, FindOutcome, FindPlan, NewEvent, Service, StoreOutcome, StorePlan};
+use isotherm_core::{
+    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
+
+use crate::rollups;
 
 /// `seq` is the order in which events became durable, which is what folds them into reports one after another.
 const TABLE: &str = "CREATE TABLE events (
@@ -45,33 +49,48 @@ pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
     }
 }
 
+/// Reads what a report needs.
+pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcome {
+    let read = async { rollups::read(&Database::open(service).await?, plan).await };
+    match read.await {
+        Ok(data) => ReportOutcome::Read(vec![data]),
+        Err(error) => {
+            eprintln!("isotherm: a report cannot be read: {error}");
+            ReportOutcome::Later
+        }
+    }
+}
+
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
     let stored = insert(&database, tenant, &ids, plan.events()).await?;
-    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains(*id)).collect();
+    if rollups::is_due(stored.values().copied()) {
+        rollups::fold(&database, service).await;
+    }
+    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains_key(*id)).collect();
     let mut outcomes = vec![StoreOutcome::Stored; ids.len()];
     if !taken.is_empty() {
         let digests = digests(&database, tenant, &taken).await?;
-        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains(*id)) {
+        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains_key(*id)) {
             *outcome = digests.get(id).map_or(StoreOutcome::Later, |digest| StoreOutcome::Existing(*digest));
         }
     }
     Ok(outcomes)
 }
 
-/// The ids of the events that were new.
+/// The ids of the events that were new, each with its `seq`.
 async fn insert(
     database: &Database<'_>,
     tenant: &str,
     ids: &[String],
     events: &[NewEvent],
-) -> Result<BTreeSet<String>, Error> {
+) -> Result<BTreeMap<String, i64>, Error> {
     let rows = list(events.len(), "(?1, ?, ?, ?, ?, ?, ?)");
     let statement = format!(
         "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) VALUES {rows} \
-         ON CONFLICT (tenant, id) DO NOTHING RETURNING id"
+         ON CONFLICT (tenant, id) DO NOTHING RETURNING id, seq"
     );
     let parameters = || {
         let events = ids.iter().zip(events).flat_map(|(id, event)| {
@@ -87,9 +106,9 @@ async fn insert(
         iter::once(Value::text(tenant)).chain(events).collect()
     };
     let rows = database.query(&statement, parameters).await?;
-    let mut stored = BTreeSet::new();
+    let mut stored = BTreeMap::new();
     // Not `collect`, which brings a sort of 5 kB with it, like that of the digests.
-    stored.extend(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned));
+    stored.extend(rows.iter().filter_map(|row| Some((row.get::<&str>(0)?.to_owned(), row.get(1)?))));
     Ok(stored)
 }
 
@@ -114,8 +133,8 @@ async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, 
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
 }
 
-/// The default database, whose table may still be missing.
-struct Database<'a> {
+/// The default database, whose tables may still be missing.
+pub(crate) struct Database<'a> {
     connection: Connection,
     service: &'a Service,
 }
@@ -126,7 +145,11 @@ impl<'a> Database<'a> {
     }
 
     /// All rows of one statement. Only the first statement ever finds no table: the others don't pay for looking.
-    async fn query(&self, statement: &str, parameters: impl Fn() -> Vec<Value>) -> Result<Vec<RowResult>, Error> {
+    pub(crate) async fn query(
+        &self,
+        statement: &str,
+        parameters: impl Fn() -> Vec<Value>,
+    ) -> Result<Vec<RowResult>, Error> {
         match self.execute(statement, parameters()).await {
             Err(Error::Io(reason)) if reason.contains("no such table") => {
                 self.create().await?;
@@ -137,13 +160,16 @@ impl<'a> Database<'a> {
     }
 
     async fn create(&self) -> Result<(), Error> {
-        match self.execute(TABLE, Vec::new()).await {
-            // As near to a start as Spin has: once in the life of a database, not once a request.
-            Ok(_) => self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}")),
-            // Another instance was first.
-            Err(Error::Io(reason)) if reason.contains("already exists") => {}
-            Err(error) => return Err(error),
+        for table in [rollups::TABLE, TABLE] {
+            match self.execute(table, Vec::new()).await {
+                Ok(_) => {}
+                // Another instance was first, or an earlier version.
+                Err(Error::Io(reason)) if reason.contains("already exists") => {}
+                Err(error) => return Err(error),
+            }
         }
+        // As near to a start as Spin has: once in the life of a database, not once a request.
+        self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}"));
         Ok(())
     }
 
@@ -153,7 +179,7 @@ impl<'a> Database<'a> {
 }
 
 /// `item` as often as there are values, with commas between.
-fn list(count: usize, item: &str) -> String {
+pub(crate) fn list(count: usize, item: &str) -> String {
     iter::repeat_n(item, count).collect::<Vec<_>>().join(", ")
 }
 

@@ -30,11 +30,16 @@ async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result
             let found = store::find(&env, service.shards(), &plan).await;
             plan.settle(found)
         }
+        Admission::Plan(Plan::Report(plan)) => {
+            let read = store::report(&env, service.shards(), &plan).await;
+            plan.settle(read)
+        }
     };
     response::from_reply(&reply)
 }
 
-fn service(env: &Env) -> Result<Rc<Service>> {
+/// What this isolate answers with.
+pub(crate) fn service(env: &Env) -> Result<Rc<Service>> {
     if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
         return Ok(service);
     }

@@ -10,5 +10,6 @@
 mod entry;
 mod request;
 mod response;
+mod rollups;
 mod shard;
 mod store;

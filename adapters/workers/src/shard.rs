@@ -4,12 +4,23 @@
 //! apart here. Between two statements nothing is awaited: the runtime makes them one transaction, and holds the response
 //! back until it is on disk (the output gate).
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use isotherm_core::{KeyRange, Service};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
     DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
     wasm_bindgen,
 };
+
+use crate::entry;
+use crate::rollups::{self, EVENTS_PER_FOLD};
+
+/// How long new events wait until they are folded; reports fold them by themselves meanwhile.
+const FOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// `seq` is the order in which events became durable, which is what folds them into reports one after another.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
@@ -32,25 +43,52 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
 
 const FIND: &str = "SELECT record FROM events WHERE id = ?";
 
+/// The path that a report is asked for under; no event has it for its id.
+pub(crate) const REPORT: &str = "/report";
+
 /// The class that the binding `SHARDS` makes objects of.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Shard {
+    state: State,
     sql: SqlStorage,
+    service: Option<Rc<Service>>,
+    /// Whether this object has set an alarm that has not rung yet.
+    is_alarm_set: Cell<bool>,
 }
 
 impl DurableObject for Shard {
-    fn new(state: State, _env: Env) -> Self {
+    fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         // When this fails, so does every statement that finds no table, and says so.
-        let _made = sql.exec(TABLE, None);
-        Self { sql }
+        let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
+        // With a configuration that is no good no request gets here.
+        let service = entry::service(&env).ok();
+        Self { state, sql, service, is_alarm_set: Cell::new(false) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         match request.method() {
-            Method::Post => self.keep(JsFuture::from(request.inner().text()?).await?),
+            Method::Post if request.path() == REPORT => {
+                let ranges = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
+                self.report(&serde_json::from_str::<Vec<KeyRange>>(&ranges)?)
+            }
+            Method::Post => {
+                let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
+                self.wake_after(FOLD_AFTER).await?;
+                Ok(reply)
+            }
             _ => self.find(request.path().trim_start_matches('/')),
         }
+    }
+
+    /// Folds; the runtime calls again when this fails.
+    async fn alarm(&self) -> Result<Response> {
+        self.is_alarm_set.set(false);
+        let service = self.service.as_ref().ok_or_else(|| Error::RustError("no configuration".to_owned()))?;
+        if rollups::fold(&self.sql, service)? == EVENTS_PER_FOLD {
+            self.wake_after(Duration::ZERO).await?;
+        }
+        Response::empty()
     }
 }
 
@@ -60,6 +98,19 @@ impl Shard {
         let taken = text(self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next())?;
         self.sql.exec_raw(KEEP, vec![events])?;
         Response::ok(taken.unwrap_or_default())
+    }
+
+    /// Sets the alarm, unless it is set.
+    async fn wake_after(&self, time: Duration) -> Result<()> {
+        if !self.is_alarm_set.replace(true) {
+            self.state.storage().set_alarm(time).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers what a report needs of this shard.
+    fn report(&self, ranges: &[KeyRange]) -> Result<Response> {
+        Response::ok(serde_json::to_string(&rollups::read(&self.sql, ranges)?)?)
     }
 
     /// Answers the record of one event; nothing when it is not there.

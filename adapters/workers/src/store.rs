@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan, Tenant};
+use isotherm_core::{
+    Digest, EventId, FindOutcome, FindPlan, NewEvent, ReportData, ReportOutcome, ReportPlan, StoreOutcome, StorePlan,
+    Tenant,
+};
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
+
+use crate::shard::REPORT;
 
 /// The binding that leads to the objects.
 const SHARDS: &str = "SHARDS";
@@ -43,6 +48,24 @@ pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome
     }
 }
 
+/// Reads what a report needs from all shards at once.
+pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportOutcome {
+    let read = (0..shards).map(|shard| try_report(env, plan, shard));
+    match join_all(read).await.into_iter().collect::<Result<_>>() {
+        Ok(shards) => ReportOutcome::Read(shards),
+        Err(error) => {
+            console_error!("isotherm: a shard did not read what a report needs: {error}");
+            ReportOutcome::Later
+        }
+    }
+}
+
+async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
+    let request = post(REPORT, &serde_json::to_string(plan.ranges())?)?;
+    let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?;
+    Ok(serde_json::from_str(&data)?)
+}
+
 async fn try_find(env: &Env, tenant: &Tenant, shard: u32, id: EventId) -> Result<String> {
     let request = Request::new(&format!("https://shard/{id}"), Method::Get)?;
     answer(stub(env, tenant, shard)?.fetch_with_request(request).await?).await
@@ -74,13 +97,16 @@ fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
 impl Part<'_> {
     /// Those of the events that were there already.
     async fn store(&self, env: &Env, tenant: &Tenant) -> Result<BTreeMap<EventId, Digest>> {
-        let events = serde_json::to_string(&self.events)?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(JsValue::from_str(&events)));
-        let request = Request::new_with_init("https://shard/", &init)?;
+        let request = post("/", &serde_json::to_string(&self.events)?)?;
         let taken = answer(stub(env, tenant, self.shard)?.fetch_with_request(request).await?).await?;
         Ok(serde_json::from_str(&taken)?)
     }
+}
+
+fn post(path: &str, body: &str) -> Result<Request> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(JsValue::from_str(body)));
+    Request::new_with_init(&format!("https://shard{path}"), &init)
 }
 
 fn stub(env: &Env, tenant: &Tenant, shard: u32) -> Result<Stub> {

@@ -25,7 +25,7 @@ pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<Events> {
         let request = Request { method: "POST", path: "/events", query: "", headers, body: events.line(index) };
         let plan = match service.admit(&request, Stamp { received_at, entropy: index as u128 }) {
             Admission::Plan(Plan::Store(plan)) => plan,
-            Admission::Plan(Plan::Find(_)) => bail!("{source}:{number}: is not an event"),
+            Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("{source}:{number}: is not an event"),
             Admission::Reply(reply) => match serde_json::from_slice::<Refused>(&reply.body) {
                 Ok(refused) => bail!("{source}:{number}: {}", refused.message),
                 Err(_other) => bail!("{source}:{number}: is refused with status {}", reply.status),

@@ -4,11 +4,13 @@
 //! every target; the file beside it named `*.expected.json` holds these bytes. As a wasm module it exports [`wasm::alloc`]
 //! and [`wasm::run`] and imports nothing, which is how core is shown to need nothing.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, Request, Service, Stamp,
-    StoreOutcome,
+    Admission, Config, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Reply, ReportData,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::Value;
@@ -43,6 +45,12 @@ pub struct Vector {
     /// The record that a look-up finds; without it, none.
     #[serde(default)]
     pub found: Option<String>,
+    /// The records that a report's pages are folded from, fold by fold.
+    #[serde(default)]
+    pub folded: Vec<Vec<Value>>,
+    /// The records that a report finds behind the watermark.
+    #[serde(default)]
+    pub tail: Vec<Value>,
 }
 
 /// What core made of a [`Vector`].
@@ -53,6 +61,8 @@ struct Ran<'a> {
     store: Option<StoreText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     find: Option<FindText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<ReportText>,
     reply: ReplyText,
 }
 
@@ -66,6 +76,14 @@ struct StoreText {
 struct FindText {
     tenant: String,
     id: EventId,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportText {
+    tenant: String,
+    ranges: Vec<KeyRange>,
+    /// All pages that were folded, not only those in the ranges: their bytes are to be the same too.
+    pages: Vec<StoredPage>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,21 +120,48 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
     let headers = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
     let entropy = u128::from_str_radix(&vector.entropy, 16).map_err(|error| error.to_string())?;
     let stamp = Stamp { received_at: Millis(vector.received_at), entropy };
-    let (store, find, reply) = match service.admit(&Request { method, path, query, headers, body: &body }, stamp) {
-        Admission::Reply(reply) => (None, None, reply),
+    let (mut store, mut find, mut report) = (None, None, None);
+    let reply = match service.admit(&Request { method, path, query, headers, body: &body }, stamp) {
+        Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
-            let text = StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() };
-            (Some(text), None, plan.settle(vector.outcomes.clone()))
+            store = Some(StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() });
+            plan.settle(vector.outcomes.clone())
         }
         Admission::Plan(Plan::Find(plan)) => {
-            let text = FindText { tenant: plan.tenant().as_str().to_owned(), id: plan.id() };
+            find = Some(FindText { tenant: plan.tenant().as_str().to_owned(), id: plan.id() });
             let found = vector.found.clone().map_or(FindOutcome::Absent, FindOutcome::Found);
-            (None, Some(text), plan.settle(found))
+            plan.settle(found)
+        }
+        Admission::Plan(Plan::Report(plan)) => {
+            let ranges = plan.ranges().to_vec();
+            let all = fold(&service, &vector.folded)?;
+            let in_ranges = |page: &&StoredPage| ranges.iter().any(|range| range.contains(&page.key));
+            let pages = all.iter().filter(in_ranges).cloned().collect();
+            let tail = vector.tail.iter().map(Value::to_string).collect();
+            report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
+            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, as_of: None }]))
         }
     };
     let Reply { status, headers, body } = reply;
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
-    Ok(Ran { name: &vector.name, store, find, reply: ReplyText { status, headers, body } })
+    Ok(Ran { name: &vector.name, store, find, report, reply: ReplyText { status, headers, body } })
+}
+
+/// The pages that these folds leave, one after the other.
+fn fold(service: &Service, folds: &[Vec<Value>]) -> Result<Vec<StoredPage>, String> {
+    let mut pages: BTreeMap<String, StoredPage> = BTreeMap::new();
+    for records in folds {
+        let records: Vec<String> = records.iter().map(Value::to_string).collect();
+        let fold = service.fold(records.iter().map(String::as_str));
+        if let Some((index, problem)) = fold.unreadable().first() {
+            return Err(format!("record {index}: {problem}"));
+        }
+        let ranges = fold.ranges();
+        let stored = pages.values().filter(|page| ranges.iter().any(|range| range.contains(&page.key)));
+        let written = fold.settle(stored.cloned().collect()).map_err(|unreadable| unreadable.to_string())?;
+        pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
+    }
+    Ok(pages.into_values().collect())
 }
 
 /// What the wasm module exports.

@@ -1,0 +1,97 @@
+//! Rollups in SQLite: folded behind a watermark, and read for reports.
+//!
+//! The writer folds between its commits. So the events behind the watermark never are more than a report folds by itself in
+//! some milliseconds, however fast events come: what comes faster waits in the writer's queue.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+/// Events of one fold: one transaction.
+pub(crate) const EVENTS_PER_FOLD: usize = 2048;
+
+/// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
+/// in them.
+pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    page BLOB NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID";
+
+const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY seq LIMIT ?1";
+
+const COUNT: &str = "SELECT count(*) FROM events
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= ?2 AND key < ?3";
+
+const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
+    ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page";
+
+const TAIL: &str = "SELECT record FROM events
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND tenant = ?1";
+
+/// How many events are not folded yet.
+pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.query_row(COUNT, [], |row| row.get(0))
+}
+
+/// Folds the next events and moves the watermark, in one transaction. How many events there were.
+pub(crate) fn fold(connection: &mut Connection, service: &Service) -> Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut unfolded: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut events, mut watermark) = (0, 0_i64);
+    {
+        let mut statement = transaction.prepare_cached(UNFOLDED)?;
+        let mut rows = statement.query([EVENTS_PER_FOLD])?;
+        while let Some(row) = rows.next()? {
+            watermark = row.get(0)?;
+            unfolded.entry(row.get(1)?).or_default().push(row.get(2)?);
+            events += 1;
+        }
+    }
+    if events == 0 {
+        return Ok(0);
+    }
+    {
+        let mut write = transaction.prepare_cached(WRITE)?;
+        for (tenant, records) in &unfolded {
+            let fold = service.fold(records.iter().map(String::as_str));
+            for (_, problem) in fold.unreadable() {
+                eprintln!("isotherm-native: an event of {tenant} is in no report: {problem}");
+            }
+            let stored = pages(&transaction, tenant, &fold.ranges())?;
+            for page in fold.settle(stored)? {
+                write.execute(params![tenant, page.key, page.bytes])?;
+            }
+        }
+        write.execute(params!["", "", watermark])?;
+    }
+    transaction.commit()?;
+    Ok(events)
+}
+
+/// What a report needs, as of one moment.
+pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> rusqlite::Result<ReportData> {
+    let transaction = connection.transaction()?;
+    let tenant = plan.tenant().as_str();
+    let pages = pages(&transaction, tenant, plan.ranges())?;
+    let tail = transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(ReportData { pages, tail, as_of: None })
+}
+
+fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) -> rusqlite::Result<Vec<StoredPage>> {
+    let mut statement = connection.prepare_cached(PAGES)?;
+    let mut pages = Vec::new();
+    for KeyRange { from, until } in ranges {
+        let page = |row: &Row<'_>| Ok(StoredPage { key: row.get(0)?, bytes: row.get(1)? });
+        for page in statement.query_map([tenant, from, until], page)? {
+            pages.push(page?);
+        }
+    }
+    Ok(pages)
+}

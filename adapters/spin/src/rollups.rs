@@ -1,0 +1,105 @@
+//! Rollups in spin:sqlite: folded behind a watermark, and read for reports.
+//!
+//! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which does
+//! nothing when another instance has moved the watermark meanwhile; and a report reads with one statement, which sees one
+//! moment.
+
+use std::collections::BTreeMap;
+use std::iter;
+
+use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
+use spin_sdk::sqlite::{Error, RowResult, Value};
+
+use crate::store::{Database, list};
+
+/// The request that stores every so many-th event folds what there is: reports fold the rest by themselves.
+const FOLD_EVERY: i64 = 512;
+/// Events of one fold.
+const EVENTS_PER_FOLD: i64 = 4096;
+
+/// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
+/// in them.
+pub(crate) const TABLE: &str = "CREATE TABLE rollups (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    page BLOB NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID";
+
+const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+/// Whether one of these events, by their `seq`, is one after which to fold.
+pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
+    seqs.into_iter().any(|seq| seq % FOLD_EVERY == 0)
+}
+
+/// Folds what is not folded yet and moves the watermark. When it fails, the next one folds these events too.
+pub(crate) async fn fold(database: &Database<'_>, service: &Service) {
+    if let Err(error) = try_fold(database, service).await {
+        eprintln!("isotherm: events cannot be folded: {error}");
+    }
+}
+
+async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Error> {
+    let unfolded = format!(
+        "SELECT {WATERMARK}, seq, tenant, record FROM events WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}"
+    );
+    let rows = database.query(&unfolded, Vec::new).await?;
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+    let (Some(before), Some(watermark)) = (first.get::<i64>(0), last.get::<i64>(1)) else { return Ok(()) };
+    let mut records: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in &rows {
+        records.entry(row.get(2).unwrap_or_default()).or_default().push(row.get(3).unwrap_or_default());
+    }
+    let mut written = vec![Value::text(""), Value::text(""), Value::Integer(watermark)];
+    for (tenant, records) in records {
+        let fold = service.fold(records);
+        for (_, problem) in fold.unreadable() {
+            eprintln!("isotherm: an event of {tenant} is in no report: {problem}");
+        }
+        let (pages, _) = read_rows(database, tenant, &fold.ranges(), false).await?;
+        let pages = fold.settle(pages).map_err(|unreadable| Error::Io(unreadable.to_string()))?;
+        written.extend(
+            pages
+                .into_iter()
+                .flat_map(|StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)]),
+        );
+    }
+    let write = format!(
+        "INSERT INTO rollups (tenant, key, page) SELECT * FROM (VALUES {}) WHERE {WATERMARK} = {before} \
+         ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
+        list(written.len() / 3, "(?, ?, ?)")
+    );
+    database.query(&write, || written.clone()).await?;
+    Ok(())
+}
+
+/// What a report needs, as of one moment.
+pub(crate) async fn read(database: &Database<'_>, plan: &ReportPlan) -> Result<ReportData, Error> {
+    let (pages, tail) = read_rows(database, plan.tenant().as_str(), plan.ranges(), true).await?;
+    Ok(ReportData { pages, tail, as_of: None })
+}
+
+/// The pages in these ranges, and the records behind the watermark where they are wanted.
+async fn read_rows(
+    database: &Database<'_>,
+    tenant: &str,
+    ranges: &[KeyRange],
+    with_tail: bool,
+) -> Result<(Vec<StoredPage>, Vec<String>), Error> {
+    // Not one condition with OR, which SQLite would answer by reading all keys of the tenant.
+    let pages =
+        iter::repeat_n("SELECT key, page, NULL FROM rollups WHERE tenant = ?1 AND key >= ? AND key < ?", ranges.len());
+    let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND tenant = ?1");
+    let statement = pages.chain(with_tail.then_some(tail.as_str())).collect::<Vec<_>>().join(" UNION ALL ");
+    let parameters = || {
+        let edges = ranges.iter().flat_map(|KeyRange { from, until }| [from, until]);
+        iter::once(tenant).chain(edges.map(String::as_str)).map(Value::text).collect()
+    };
+    let rows = database.query(&statement, parameters).await?;
+    let page = |row: &RowResult| {
+        Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes: row.get::<&[u8]>(1)?.to_vec() })
+    };
+    let tail = rows.iter().filter_map(|row| row.get::<&str>(2)).map(str::to_owned).collect();
+    Ok((rows.iter().filter_map(page).collect(), tail))
+}

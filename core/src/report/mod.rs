@@ -1,0 +1,85 @@
+//! Reports: a query says what to read, and what was read is merged into rows.
+
+mod answer;
+mod calendar;
+mod query;
+mod table;
+mod zone;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Tenant;
+use crate::id::RequestId;
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::rollup::fold::StoredPage;
+use crate::rollup::key::KeyRange;
+use crate::rollup::observation::Dimensions;
+use crate::time::{Millis, Stamp};
+
+pub(crate) use query::{Kind, Query};
+
+/// Read the rollups that a report needs, and the events that are not folded yet, as of one moment.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct ReportPlan {
+    tenant: Tenant,
+    query: Query,
+    dimensions: Dimensions,
+    ranges: Vec<KeyRange>,
+    stamp: Stamp,
+}
+
+/// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportData {
+    /// All pages in [`ReportPlan::ranges`].
+    pub pages: Vec<StoredPage>,
+    /// The records of the tenant's events behind the watermark, which are in no page.
+    pub tail: Vec<String>,
+    /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: all that were accepted before the
+    /// request arrived are.
+    pub as_of: Option<Millis>,
+}
+
+/// What became of reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// All of it, from every shard.
+    Read(Vec<ReportData>),
+    /// The store did not answer.
+    Later,
+}
+
+impl ReportPlan {
+    pub(crate) fn new(
+        tenant: Tenant,
+        kind: Kind,
+        query: &str,
+        dimensions: &Dimensions,
+        stamp: Stamp,
+    ) -> Result<Self, Refusal> {
+        let query = Query::parse(kind, query, stamp.received_at)?;
+        let ranges = query.ranges();
+        Ok(Self { tenant, query, dimensions: dimensions.clone(), ranges, stamp })
+    }
+
+    /// Whose events it counts.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Which pages it needs: one or two ranges of keys.
+    pub fn ranges(&self) -> &[KeyRange] {
+        &self.ranges
+    }
+
+    /// The reply, from what the host read.
+    pub fn settle(self, outcome: ReportOutcome) -> Reply {
+        let answer = match outcome {
+            ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),
+            ReportOutcome::Later => Err(Refusal::Unavailable),
+        };
+        answer.unwrap_or_else(|refusal| refusal.reply(RequestId::of(self.stamp)))
+    }
+}

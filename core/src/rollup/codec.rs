@@ -1,0 +1,126 @@
+//! Bytes of stored rollups: variable-length integers and texts. What can't be read is `None`, never a panic.
+
+/// Appends values to bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(pub(crate) Vec<u8>);
+
+impl Writer {
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    /// 7 bits a byte, the lowest first; the top bit says that more follow.
+    pub(crate) fn unsigned(&mut self, mut value: u128) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    pub(crate) fn length(&mut self, length: usize) {
+        self.unsigned(length as u128);
+    }
+
+    /// Zigzag: small magnitudes take few bytes, whatever their sign.
+    pub(crate) fn signed(&mut self, value: i128) {
+        self.unsigned((value << 1 ^ value >> 127) as u128);
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Reads values from bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    pub(crate) fn unsigned(&mut self) -> Option<u128> {
+        let mut value = 0;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            value |= u128::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// One of the small integers that most are: counts, gaps, lengths.
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return T::try_from(value).ok();
+            }
+        }
+        None
+    }
+
+    pub(crate) fn signed(&mut self) -> Option<i128> {
+        let value = self.unsigned()?;
+        Some((value >> 1) as i128 ^ -((value & 1) as i128))
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.small()?;
+        self.take(length)
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_come_back_at_every_size() {
+        for value in [0, 1, -1, 63, 64, -64, -65, i128::from(u64::MAX), i128::MAX, i128::MIN] {
+            let mut writer = Writer::default();
+            writer.signed(value);
+            let mut reader = Reader(&writer.0);
+            assert_eq!(reader.signed(), Some(value));
+            assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_is_none() {
+        let mut writer = Writer::default();
+        writer.text("carrier");
+        for length in 0..writer.0.len() {
+            assert_eq!(Reader(&writer.0[..length]).text(), None);
+        }
+        assert_eq!(Reader(&[0xff; 32]).unsigned(), None);
+        assert_eq!(Reader(&[0xff; 32]).small::<u64>(), None);
+    }
+}

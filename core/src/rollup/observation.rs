@@ -1,0 +1,211 @@
+//! What rollups need of one stored event.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::limits::Limits;
+use crate::rollup::fold::UnreadableRecord;
+use crate::rollup::key::Hour;
+use crate::rollup::number::Number;
+use crate::rollup::users::UserHash;
+use crate::time::Millis;
+
+/// Dimensions of an event: of more string properties, those with the first names are taken.
+pub(crate) const DIMENSIONS: usize = 8;
+
+/// One event, as rollups see it. Names come in the order of the properties, which is that of their bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation<'a> {
+    pub(crate) hour: Hour,
+    pub(crate) event_type: Cow<'a, str>,
+    pub(crate) user: UserHash,
+    /// Names with values; a value that is too long for a key, or that is `(other)`, is empty and counts as `(other)`.
+    pub(crate) dimensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub(crate) numbers: Vec<(Cow<'a, str>, Number)>,
+}
+
+/// Which properties are dimensions, by event type; of types that are not named, every string property is.
+pub(crate) type Dimensions = BTreeMap<String, Vec<String>>;
+
+/// What values beyond the cap are called in answers.
+pub(crate) const OTHER: &str = "(other)";
+
+impl<'a> Observation<'a> {
+    pub(crate) fn read(record: &'a str, dimensions: &Dimensions) -> Result<Self, UnreadableRecord> {
+        Self::parse(record, dimensions).map_err(|problem| UnreadableRecord(problem.to_string()))
+    }
+
+    fn parse(record: &'a str, dimensions: &Dimensions) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Record<'r> {
+            #[serde(borrow)]
+            user_id: Cow<'r, str>,
+            #[serde(borrow)]
+            event_type: Cow<'r, str>,
+            timestamp: &'r str,
+            #[serde(borrow)]
+            properties: Properties<'r>,
+        }
+        let Record { user_id, event_type, timestamp, properties } = serde_json::from_str::<Record<'a>>(record)?;
+        let time = Millis::from_rfc3339(timestamp).map_err(serde_json::Error::custom)?;
+        let Properties { mut texts, numbers } = properties;
+        match dimensions.get(&*event_type) {
+            Some(names) => texts.retain(|(name, _)| names.iter().any(|known| known == name)),
+            None => texts.truncate(DIMENSIONS),
+        }
+        for (_, value) in &mut texts {
+            if value.len() > Limits::CONTRACT.name_bytes || value == OTHER {
+                *value = Cow::Borrowed("");
+            }
+        }
+        Ok(Self { hour: Hour::of(time), user: UserHash::of(&user_id), event_type, dimensions: texts, numbers })
+    }
+}
+
+/// The string and number properties, sorted by name, as records have them. An empty text is no value.
+struct Properties<'a> {
+    texts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    numbers: Vec<(Cow<'a, str>, Number)>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Properties<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PropertiesVisitor)
+    }
+}
+
+struct PropertiesVisitor;
+
+impl<'de> Visitor<'de> for PropertiesVisitor {
+    type Value = Properties<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut properties = Properties { texts: Vec::new(), numbers: Vec::new() };
+        while let Some((Text(name), property)) = entries.next_entry()? {
+            match property {
+                Property::Text(value) if !value.is_empty() => properties.texts.push((name, value)),
+                Property::Number(number) => properties.numbers.push((name, number)),
+                Property::Text(_) | Property::Other => {}
+            }
+        }
+        Ok(properties)
+    }
+}
+
+/// Borrowed where it has no escapes; serde's own `Cow` is always owned inside other types.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_str(PropertyVisitor)? {
+            Property::Text(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("a name is a string")),
+        }
+    }
+}
+
+enum Property<'a> {
+    Text(Cow<'a, str>),
+    Number(Number),
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Property<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PropertyVisitor)
+    }
+}
+
+struct PropertyVisitor;
+
+impl<'de> Visitor<'de> for PropertyVisitor {
+    type Value = Property<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a property")
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Property::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Property::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Property::Number(Number::Integer(value.into())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Property::Number(Number::Integer(value.into())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Number::from_f64(value).map_or(Property::Other, Property::Number))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Property::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Property::Other)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Property::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Property::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"eventId":"evt_0","userId":"é\n","eventType":"t","timestamp":"2013-01-01T10:15:00.000Z",
+        "receivedAt":"2013-01-01T10:15:00.000Z","properties":{"a":"x","b":2.5,"c":[1,{"d":"no"}],"d":{"a":1},"e":"","f":-3,
+        "g":true,"h":null,"i":"\u0001","j":2.0}}"#;
+
+    #[test]
+    fn texts_and_numbers_are_taken_and_nothing_else() {
+        let observation = Observation::read(RECORD, &Dimensions::new()).unwrap();
+        assert_eq!(observation.hour, Hour(376_954));
+        assert_eq!(observation.dimensions, [("a".into(), "x".into()), ("i".into(), "\u{1}".into())]);
+        let numbers = [("b", Number::Float(2.5)), ("f", Number::Integer(-3)), ("j", Number::Integer(2))];
+        assert_eq!(observation.numbers, numbers.map(|(name, number)| (name.into(), number)));
+    }
+
+    #[test]
+    fn configured_dimensions_are_taken_alone() {
+        let dimensions = Dimensions::from([("t".to_owned(), vec!["i".to_owned(), "z".to_owned()])]);
+        let observation = Observation::read(RECORD, &dimensions).unwrap();
+        assert_eq!(observation.dimensions, [("i".into(), "\u{1}".into())]);
+    }
+
+    #[test]
+    fn values_that_are_too_long_are_others() {
+        let record = RECORD.replace(r#""x""#, &format!("\"{}\"", "x".repeat(201)));
+        assert_eq!(Observation::read(&record, &Dimensions::new()).unwrap().dimensions[0].1, "");
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error() {
+        assert!(Observation::read("{}", &Dimensions::new()).is_err());
+        assert!(Observation::read(&RECORD.replace("2013", "20x3"), &Dimensions::new()).is_err());
+    }
+}

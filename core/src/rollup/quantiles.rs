@@ -1,0 +1,208 @@
+//! Quantiles of a number within a relative bound: counts of values that share their leading bits.
+//!
+//! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 = 0.78 %
+//! wide, and finding it takes a shift and no logarithm: it is the same on every machine. (The layout of HdrHistogram, over
+//! all doubles.) Integers up to 256 have a bucket each. Where values are so diverse that there would be more than
+//! [`BUCKETS`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
+
+use crate::rollup::codec::{Reader, Writer};
+use crate::rollup::number::Number;
+
+/// Bits of the mantissa that tell buckets apart, at first.
+const BITS: u8 = 7;
+/// At most this many buckets: some 6 kB of bytes.
+const BUCKETS: usize = 2048;
+
+/// A histogram of numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quantiles {
+    bits: u8,
+    /// Sorted by bucket, and so by value; no count is 0.
+    buckets: Vec<(i32, u64)>,
+}
+
+impl Default for Quantiles {
+    fn default() -> Self {
+        Self { bits: BITS, buckets: Vec::new() }
+    }
+}
+
+/// The bucket of a number at full width; 0 is a bucket of its own.
+pub(crate) fn bucket_of(number: Number) -> i32 {
+    let value = number.to_f64();
+    let leading = (value.abs().to_bits() >> (52 - BITS)) as i32;
+    match value {
+        0.0 => 0,
+        _ if value > 0.0 => leading + 1,
+        _ => -leading - 1,
+    }
+}
+
+/// The bucket `lost` bits wider that holds `bucket`.
+fn wider(bucket: i32, lost: u8) -> i32 {
+    match bucket {
+        0 => 0,
+        _ if bucket > 0 => ((bucket - 1) >> lost) + 1,
+        _ => -((-bucket - 1) >> lost) - 1,
+    }
+}
+
+impl Quantiles {
+    pub(crate) fn add(&mut self, bucket: i32) {
+        self.add_many(wider(bucket, BITS - self.bits), 1);
+        self.bound();
+    }
+
+    fn add_many(&mut self, bucket: i32, count: u64) {
+        match self.buckets.binary_search_by_key(&bucket, |(known, _)| *known) {
+            Ok(at) => self.buckets[at].1 += count,
+            Err(at) => self.buckets.insert(at, (bucket, count)),
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.bits < self.bits {
+            self.widen_to(other.bits);
+        }
+        let lost = other.bits - self.bits;
+        if self.buckets.is_empty() && lost == 0 {
+            self.buckets.clone_from(&other.buckets);
+        } else {
+            for (bucket, count) in &other.buckets {
+                self.add_many(wider(*bucket, lost), *count);
+            }
+        }
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.buckets.len() > BUCKETS && self.bits > 0 {
+            self.widen_to(self.bits - 1);
+        }
+    }
+
+    fn widen_to(&mut self, bits: u8) {
+        let lost = self.bits - bits;
+        let narrow = std::mem::take(&mut self.buckets);
+        for (bucket, count) in narrow {
+            let bucket = wider(bucket, lost);
+            match self.buckets.last_mut() {
+                Some((last, known)) if *last == bucket => *known += count,
+                _ => self.buckets.push((bucket, count)),
+            }
+        }
+        self.bits = bits;
+    }
+
+    /// The number with that rank, from 1, or one that is at most [`Quantiles::relative_error`] nearer to 0.
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
+        let mut seen = 0;
+        let (bucket, _) = self.buckets.iter().find(|(_, count)| {
+            seen += count;
+            seen >= rank
+        })?;
+        let edge = |leading: i32| f64::from_bits((leading as u64) << (52 - self.bits));
+        Some(match *bucket {
+            0 => 0.0,
+            bucket if bucket > 0 => edge(bucket - 1),
+            bucket => -edge(-bucket - 1),
+        })
+    }
+
+    /// 2^-7, or more where buckets had to become wider.
+    pub(crate) fn relative_error(&self) -> f64 {
+        1.0 / f64::from(1_u32 << self.bits)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.byte(self.bits);
+        writer.length(self.buckets.len());
+        let mut before = 0;
+        for (bucket, count) in &self.buckets {
+            writer.signed(i128::from(bucket - before));
+            writer.unsigned(u128::from(*count));
+            before = *bucket;
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let bits = reader.byte().filter(|bits| *bits <= BITS)?;
+        let length: usize = reader.small()?;
+        let mut buckets = Vec::with_capacity(length.min(BUCKETS));
+        let mut before = 0_i32;
+        for _ in 0..length {
+            let zigzag: u32 = reader.small()?;
+            let gap = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
+            before = before.checked_add(gap)?;
+            buckets.push((before, reader.small()?));
+        }
+        let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);
+        is_sorted.then_some(Self { bits, buckets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
+        let mut quantiles = Quantiles::default();
+        for number in numbers {
+            quantiles.add(bucket_of(Number::from_f64(number).unwrap()));
+        }
+        quantiles
+    }
+
+    #[test]
+    fn small_integers_are_exact() {
+        let quantiles = of((-256..=256).map(f64::from));
+        for rank in 1..=513 {
+            assert_eq!(quantiles.at_rank(rank), Some(rank as f64 - 257.0));
+        }
+        assert_eq!(quantiles.at_rank(514), None);
+    }
+
+    #[test]
+    fn too_many_buckets_become_wider_ones() {
+        let numbers = || (0..4000).map(|at| 1.02_f64.powi(at));
+        let quantiles = of(numbers());
+        assert!(quantiles.buckets.len() <= BUCKETS && quantiles.bits < BITS);
+        assert_eq!(quantiles, of(numbers().collect::<Vec<_>>().into_iter().rev()));
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_within_their_bound(bits in prop::collection::vec(any::<u64>(), 1..300), rank in 0_usize..300) {
+            let mut numbers: Vec<f64> = bits.into_iter().map(f64::from_bits).filter(|n| n.is_normal()).collect();
+            prop_assume!(!numbers.is_empty());
+            let quantiles = of(numbers.iter().copied());
+            numbers.sort_by(f64::total_cmp);
+            let rank = rank % numbers.len();
+            let (exact, found) = (numbers[rank], quantiles.at_rank(rank as u64 + 1).unwrap());
+            prop_assert!(found.abs() <= exact.abs());
+            prop_assert!((exact - found).abs() <= exact.abs() * quantiles.relative_error());
+        }
+
+        /// Steps of 1 % over many octaves reach the bound on buckets.
+        #[test]
+        fn order_and_grouping_change_nothing(
+            steps in prop::collection::vec(-9000_i32..9000, 0..5000), cut in 0_usize..5000,
+        ) {
+            let number = |step: &i32| f64::from(step.signum()) * 1.01_f64.powi(step.abs());
+            let whole = of(steps.iter().map(number));
+            prop_assert_eq!(&whole, &of(steps.iter().rev().map(number)));
+            let (one, two) = steps.split_at(cut.min(steps.len()));
+            let (mut left, mut right) = (of(one.iter().map(number)), of(two.iter().map(number)));
+            let first = left.clone();
+            left.merge(&right);
+            right.merge(&first);
+            prop_assert_eq!(&left, &whole);
+            prop_assert_eq!(&right, &whole);
+            let mut writer = Writer::default();
+            whole.write(&mut writer);
+            prop_assert_eq!(Quantiles::read(&mut Reader(&writer.0)), Some(whole));
+        }
+    }
+}

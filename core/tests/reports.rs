@@ -1,0 +1,178 @@
+//! Reports over the January flights, against answers computed from all values, however the events were folded.
+
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::LazyLock;
+
+use isotherm_core::{
+    Admission, Config, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StoreOutcome,
+    StoredPage,
+};
+use serde_json::{Value, json};
+
+const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
+const MONTH: &str = "from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z";
+
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+
+/// The records of the flights, as stores keep them.
+static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let file = include_bytes!("../../bench/data/flights-2013-01.ndjson.gz");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file.as_slice()).read_to_string(&mut text).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.chunks(500).flat_map(|batch| records(&batch.join("\n"))).collect()
+});
+
+static ANSWERS: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../bench/data/flights-2013-01.answers.json")).unwrap());
+
+fn records(ndjson: &str) -> Vec<String> {
+    let headers = vec![("content-type", "application/x-ndjson".to_owned())];
+    let request = Request { method: "POST", path: "/events/batch", query: "", headers, body: ndjson.as_bytes() };
+    let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, STAMP) else { panic!("refused") };
+    let records = plan.events().iter().map(|event| event.record.clone()).collect();
+    let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
+    assert_eq!(plan.settle(outcomes).status, 200);
+    records
+}
+
+/// Pages in a map.
+#[derive(Clone, Default)]
+struct Store(BTreeMap<String, Vec<u8>>);
+
+impl Store {
+    fn read(&self, ranges: &[KeyRange]) -> Vec<StoredPage> {
+        let pages = self.0.iter().filter(|(key, _)| ranges.iter().any(|range| range.contains(key)));
+        pages.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
+    }
+
+    fn fold<'a>(&mut self, records: impl IntoIterator<Item = &'a str>) {
+        let fold = SERVICE.fold(records);
+        assert_eq!(fold.unreadable(), []);
+        let pages = self.read(&fold.ranges());
+        self.0.extend(fold.settle(pages).unwrap().into_iter().map(|page| (page.key, page.bytes)));
+    }
+
+    fn of<'a>(batches: impl IntoIterator<Item = &'a [String]>) -> Self {
+        let mut store = Self::default();
+        batches.into_iter().for_each(|batch| store.fold(batch.iter().map(String::as_str)));
+        store
+    }
+}
+
+/// The answer to a report from these shards: pages, and a tail that is not folded yet.
+fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u16, Value) {
+    let request = Request { method: "GET", path, query, headers: Vec::new(), body: b"" };
+    let reply = match SERVICE.admit(&request, STAMP) {
+        Admission::Reply(reply) => reply,
+        Admission::Plan(Plan::Report(plan)) => {
+            let data = |(store, tail): &(&Store, &[String])| ReportData {
+                pages: store.read(plan.ranges()),
+                tail: tail.to_vec(),
+                as_of: None,
+            };
+            let data = shards.iter().map(data).collect();
+            plan.settle(ReportOutcome::Read(data))
+        }
+        Admission::Plan(other) => panic!("{other:?}"),
+    };
+    (reply.status, serde_json::from_slice(&reply.body).unwrap())
+}
+
+/// Everything that the answers say, asked for.
+#[track_caller]
+fn check(shards: &[(&Store, &[String])]) {
+    let rows = |path: &'static str, query: &str| {
+        let (status, body) = report(shards, path, &format!("{MONTH}&{query}"));
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    let metrics = ["depDelay", "distance"].map(|name| {
+        let figures = ["sum", "min", "max", "p50", "p90", "p95", "p99"].map(|figure| format!("{figure}:{name}"));
+        figures.join(",")
+    });
+    let summary = rows("/reports/summary", &format!("metrics=count,users,{}", metrics.join(",")));
+    let figures = &summary["rows"][0];
+    assert_eq!(figures["count"], ANSWERS["events"]);
+    near(&figures["users"], &ANSWERS["unique_users"], 0.02);
+    for name in ["depDelay", "distance"] {
+        for exact in ["sum", "min", "max"] {
+            assert_eq!(figures[format!("{exact}:{name}")], ANSWERS[name][exact], "{exact} {name}");
+        }
+        for percentile in ["p50", "p90", "p95", "p99"] {
+            near(&figures[format!("{percentile}:{name}")], &ANSWERS[name][percentile], 0.01);
+        }
+    }
+    let busiest: Vec<Value> = ANSWERS["busiest_hours"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hour| json!({"time": format!("{}:00:00Z", hour[0].as_str().unwrap()), "count": hour[1]}))
+        .collect();
+    assert_eq!(summary["busiestHours"], json!(busiest));
+
+    let days = rows("/reports/timeseries", "interval=day&metrics=count,users,sum:distance");
+    for row in days["rows"].as_array().unwrap() {
+        let day = &row["time"].as_str().unwrap()[..10];
+        assert_eq!(row["count"], ANSWERS["count_by_day"][day], "{day}");
+        assert_eq!(row["sum:distance"], ANSWERS["sum_distance_by_day"][day], "{day}");
+        near(&row["users"], &ANSWERS["unique_users_by_day"][day], 0.025);
+    }
+    assert_eq!(days["rows"].as_array().unwrap().len(), 32);
+
+    let by = |body: &Value, name: &str| -> Vec<(String, u64)> {
+        let rows = body["rows"].as_array().unwrap().iter();
+        rows.map(|row| (row[name].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap())).collect()
+    };
+    let expected = |counts: &Value| -> BTreeMap<String, u64> { serde_json::from_value(counts.clone()).unwrap() };
+    let types = rows("/reports/top", "dimension=eventType");
+    assert_eq!(by(&types, "value").into_iter().collect::<BTreeMap<_, _>>(), expected(&ANSWERS["count_by_type"]));
+    let carriers = rows("/reports/top", "dimension=carrier&limit=100");
+    assert_eq!(by(&carriers, "value").into_iter().collect::<BTreeMap<_, _>>(), expected(&ANSWERS["count_by_carrier"]));
+    let destinations = rows("/reports/top", "dimension=dest&limit=10");
+    let top: Vec<(String, u64)> = serde_json::from_value(ANSWERS["top_dest"].clone()).unwrap();
+    assert_eq!(by(&destinations, "value"), top);
+    assert_eq!(destinations["next"], "10");
+    assert_eq!(destinations["accuracy"], json!({"count": "exact", "dimension": "exact"}));
+}
+
+#[track_caller]
+fn near(found: &Value, exact: &Value, relative: f64) {
+    let (found, exact) = (found.as_f64().unwrap(), exact.as_f64().unwrap());
+    assert!((found - exact).abs() <= exact.abs() * relative, "{found} is not {exact}");
+}
+
+#[test]
+fn the_answers_are_right_from_the_tail_alone() {
+    check(&[(&Store::default(), &RECORDS)]);
+}
+
+#[test]
+fn the_answers_are_right_from_rollups_and_tail() {
+    let (folded, tail) = RECORDS.split_at(20_000);
+    check(&[(&Store::of(folded.chunks(700)), tail)]);
+}
+
+#[test]
+fn the_answers_are_right_from_shards() {
+    let mut shards = vec![Vec::new(); 4];
+    RECORDS.iter().enumerate().for_each(|(at, record)| shards[at % 4].push(record.clone()));
+    let stores: Vec<_> = shards.iter().map(|records| Store::of(records.chunks(900))).collect();
+    check(&stores.iter().map(|store| (store, &[][..])).collect::<Vec<_>>());
+}
+
+#[test]
+fn order_and_batches_change_no_byte_of_a_page() {
+    let whole = Store::of([RECORDS.as_slice()]);
+    let mut shuffled = RECORDS.clone();
+    // A permutation: 7 and the number of events have no common divisor.
+    for at in 0..shuffled.len() {
+        shuffled[at].clone_from(&RECORDS[at * 7 % RECORDS.len()]);
+    }
+    assert_eq!(Store::of(shuffled.chunks(333)).0, whole.0);
+    let bytes: usize = whole.0.values().map(Vec::len).sum();
+    println!("{} pages, {bytes} bytes", whole.0.len());
+}
