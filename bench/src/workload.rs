@@ -3,6 +3,7 @@
 //! Reading is strict: a key that is not known, a weight that makes no sense or a line of the data that is no JSON is refused, with the file
 //! and the line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub struct Workload {
     pub warm: Warm,
     /// Throughput: closed loop.
     pub throughput: Throughput,
+    /// Reports.
+    pub reports: Reports,
     /// What `--quick` makes of it.
     pub quick: Quick,
 }
@@ -80,6 +83,18 @@ pub struct Throughput {
     pub batch_sizes: Vec<usize>,
 }
 
+/// Reports over the events of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reports {
+    /// How many times each is asked for.
+    pub samples: usize,
+    /// How many times an event is sent and looked for in a report.
+    pub fresh: usize,
+    /// What follows `/reports/`, by a name for results; the range is that of the data.
+    pub queries: BTreeMap<String, String>,
+}
+
 /// What is shorter with `--quick`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +107,10 @@ pub struct Quick {
     pub warm_seconds: f64,
     /// Replaces `throughput.seconds`.
     pub throughput_seconds: f64,
+    /// Replaces `reports.samples`.
+    pub report_samples: usize,
+    /// Replaces `reports.fresh`.
+    pub fresh: usize,
 }
 
 /// How requests are spread over time.
@@ -225,6 +244,8 @@ impl Workload {
         self.cold.samples = self.quick.cold_samples;
         self.warm.seconds = self.quick.warm_seconds;
         self.throughput.seconds = self.quick.throughput_seconds;
+        self.reports.samples = self.quick.report_samples;
+        self.reports.fresh = self.quick.fresh;
         self
     }
 
@@ -243,6 +264,18 @@ impl Workload {
             self.throughput.mix.single + self.throughput.mix.batch > 0,
             "throughput.mix: single or batch must be above 0, or the events would never be sent"
         );
+        for (name, query) in &self.reports.queries {
+            let is_query = query.contains('?') && query.bytes().all(|byte| byte.is_ascii_graphic());
+            ensure!(
+                is_query,
+                "reports.queries.{name}: {query:?} is no report with a query, such as summary?metrics=count"
+            );
+        }
+        for (key, count) in [("reports", &self.reports.samples), ("quick.report", &self.quick.report_samples)] {
+            check_count(&format!("{key}_samples"), *count, 2, 10_000)?;
+        }
+        check_count("reports.fresh", self.reports.fresh, 2, 10_000)?;
+        check_count("quick.fresh", self.quick.fresh, 2, 10_000)?;
         check_count("quick.cold_samples", self.quick.cold_samples, 1, 10_000)?;
         check_count("quick.events", self.quick.events, 1, 1_000_000_000)?;
         check_range("quick.warm_seconds", self.quick.warm_seconds, 1.0, 3600.0)?;

@@ -44,9 +44,7 @@ fn observations<'a>(service: &Service, records: &'a [String]) -> Vec<Observation
 }
 
 fn fold(observations: &[Observation<'_>]) -> Vec<StoredPage> {
-    let mut fold = Fold::default();
-    observations.iter().for_each(|observation| fold.add(observation));
-    fold.settle(Vec::new()).unwrap_or_default()
+    Fold::of(observations).settle(Vec::new()).unwrap_or_default()
 }
 
 /// Records into observations.
@@ -68,17 +66,13 @@ fn whole(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(records.len())).bench_local(|| fold(divan::black_box(&observations)));
 }
 
-/// Observations into rollups, without writing them.
+/// Observations sorted by rollup.
 #[divan::bench(sample_count = 20)]
-fn rollups(bencher: Bencher<'_, '_>) {
+fn sort(bencher: Bencher<'_, '_>) {
     let service = service();
     let records = records(&service);
     let observations = observations(&service, &records);
-    bencher.counter(ItemsCount::new(records.len())).bench_local(|| {
-        let mut fold = Fold::default();
-        divan::black_box(&observations).iter().for_each(|observation| fold.add(observation));
-        fold
-    });
+    bencher.counter(ItemsCount::new(records.len())).bench_local(|| Fold::of(divan::black_box(&observations)));
 }
 
 /// Records into pages, 2,000 at a time, each merged with what is stored, as a server does it.

@@ -14,6 +14,7 @@
 mod request;
 
 mod access;
+mod document;
 mod route;
 mod service;
 

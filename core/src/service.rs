@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use crate::access::Scope;
 use crate::body;
 use crate::config::{Config, Tenant};
+use crate::document;
 use crate::event::Event;
 use crate::id::{EventId, RequestId};
 use crate::limits::Limits;
@@ -19,8 +20,6 @@ use crate::rollup::observation::Observation;
 use crate::route::Route;
 use crate::settle::{Answer, Slot};
 use crate::time::Stamp;
-
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// The analytics function, configured.
 #[derive(Clone, Debug)]
@@ -62,7 +61,7 @@ impl Service {
 
     /// Folds stored events of one tenant, given by their [`NewEvent::record`]s, into rollups.
     pub fn fold<'a>(&self, records: impl IntoIterator<Item = &'a str>) -> Fold {
-        Fold::of(records, &self.config.dimensions)
+        Fold::of_records(records, &self.config.dimensions)
     }
 
     /// Decides what a request comes to: a reply, or a plan for the host's store.
@@ -78,7 +77,7 @@ impl Service {
         let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
         match route {
             Route::Health => Ok(Admission::Reply(Reply::of_json(200, br#"{"status":"ok"}"#.to_vec()))),
-            Route::OpenApi => Ok(Admission::Reply(Reply::of_json(200, OPENAPI.as_bytes().to_vec()))),
+            Route::OpenApi => Ok(Admission::Reply(document::openapi())),
             Route::PostEvent => {
                 let tenant = tenant_for(Scope::Write)?;
                 let body = body::single(request)?;

@@ -79,7 +79,7 @@ impl Fixture {
         })
     }
 
-    fn new(up: &Up) -> Self {
+    pub(crate) fn new(up: &Up) -> Self {
         let (port, remote) = block_on(start(up));
         Self { port, reference: Reference::new(&up.config), _remote: Some(remote) }
     }
@@ -98,6 +98,11 @@ impl Fixture {
             assert_eq!(answered, Some(value), "{said}: header {name}");
         }
         answer
+    }
+
+    /// Lets the reference know what the host was sent otherwise.
+    pub(crate) fn tell_reference(&self, ask: &Ask) {
+        let _known = self.reference.answer(ask);
     }
 
     /// Sends `ask`, whatever the answer.

@@ -12,7 +12,7 @@ use crate::compare::target::Target;
 use crate::load::{AUTHORIZED, Events};
 
 /// Samples that are thrown away: the first ones read the artifact from the disk.
-const DISCARDED: usize = 2;
+pub(super) const DISCARDED: usize = 2;
 
 /// Takes `samples` of each target.
 pub(super) async fn measure(targets: &mut [Target], events: &Events, samples: usize, phase: &Phase) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use isotherm_core::{Admission, Config, Digest, EventId, Millis, Plan, Request, Service, Stamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Deserialize;
 
 use crate::load::Events;
@@ -13,12 +14,27 @@ struct Refused {
     message: String,
 }
 
+/// The longest range of a report, and how long a run may last whose events have the time when they were received.
+const LONGEST: SignedDuration = SignedDuration::from_hours(400 * 24);
+const AFTER: SignedDuration = SignedDuration::from_hours(24);
+
+/// When the events happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub from: Timestamp,
+    /// Some time after the last event.
+    pub to: Timestamp,
+    /// Whether it is all of their time, or the last part that one report can have.
+    pub is_whole: bool,
+}
+
 /// Reads events and has core admit each of them, so that a bad line is named at once and not as some platform's error.
-pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<Events> {
+pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
     let events = Events::parse(text, source)?;
     let service = Service::new(Config::parse("").unwrap_or_default());
     let received_at = Millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
     let mut known: BTreeMap<EventId, (Digest, usize)> = BTreeMap::new();
+    let (mut earliest, mut latest) = (received_at, Millis(0));
     for index in 0..events.len() {
         let number = events.line_number(index);
         let headers = vec![("content-type", "application/json".to_owned())];
@@ -32,13 +48,22 @@ pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<Events> {
             },
         };
         for event in plan.events() {
+            (earliest, latest) = (earliest.min(event.occurred_at), latest.max(event.occurred_at));
             let (digest, first) = *known.entry(event.id).or_insert((event.digest, number));
             if digest != event.digest {
                 bail!("{source}:{number}: has the messageId of line {first}, but other content");
             }
         }
     }
-    Ok(events)
+    Ok((events, span(earliest, latest)?))
+}
+
+fn span(earliest: Millis, latest: Millis) -> Result<Span> {
+    let time = |Millis(ms): Millis| Timestamp::from_millisecond(i64::try_from(ms)?).map_err(anyhow::Error::from);
+    let to = (time(latest)? + AFTER).round(Unit::Hour)?;
+    let first = (time(earliest)? - SignedDuration::from_mins(30)).round(Unit::Hour)?;
+    let from = first.max(to - LONGEST);
+    Ok(Span { from, to, is_whole: from == first })
 }
 
 #[cfg(test)]
@@ -64,12 +89,15 @@ mod tests {
             r#"{"messageId":"a","userId":"v","eventType":"t","properties":{}}"#,
             "mine.ndjson:2: has the messageId of line 1, but other content",
         );
-        assert_eq!(parse(format!("{GOOD}\n{GOOD}\n").into_bytes(), "e").unwrap().len(), 2);
+        assert_eq!(parse(format!("{GOOD}\n{GOOD}\n").into_bytes(), "e").unwrap().0.len(), 2);
     }
 
     #[test]
     fn the_flights_are_all_good() {
         let loaded = crate::workload::Workload::load("flights", None).unwrap();
-        assert_eq!(parse(loaded.events, &loaded.source).unwrap().len(), 27_004);
+        let (events, span) = parse(loaded.events, &loaded.source).unwrap();
+        assert_eq!(events.len(), 27_004);
+        let (from, to) = (span.from.to_string(), span.to.to_string());
+        assert_eq!((from.as_str(), to.as_str(), span.is_whole), ("2013-01-01T10:00:00Z", "2013-02-02T05:00:00Z", true));
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use isotherm_hosts::Platform;
 
-use crate::compare::result::{Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Slice, Throughput, Warm};
+use crate::compare::result::{
+    Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Slice, Throughput, Warm,
+};
 use crate::compare::target::Target;
 use crate::load::Sample;
 use crate::stats::{Bootstrap, Estimate, Figure};
@@ -53,6 +55,7 @@ pub(super) fn measured(
         platform: own.platform,
         errors: tally.errors + floor.client.tally().errors,
         figures,
+        reports: reports(own, bootstrap).with_context(|| own.name())?,
         replay: Replay {
             requests: tally.requests,
             sent: tally.sent,
@@ -167,6 +170,12 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
         compared.extend(estimate(&figures, name).map(|estimate| (name, Figure::certain(estimate.value))));
     }
     Ok((figures, compared))
+}
+
+fn reports(target: &Target, bootstrap: &mut Bootstrap) -> Result<Reports> {
+    let mut measure = |samples: &Vec<f64>| Some(distribution(samples, bootstrap)?.0);
+    let latency = target.reports.iter().filter_map(|(name, samples)| Some((name.clone(), measure(samples)?))).collect();
+    Ok(Reports { latency, freshness: measure(&target.fresh).context("no report ever counted a new event")? })
 }
 
 fn slices(target: &Target) -> impl Iterator<Item = Slice> {

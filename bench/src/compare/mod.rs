@@ -11,6 +11,7 @@ mod figures;
 mod machine;
 mod output;
 mod progress;
+mod reports;
 pub mod result;
 mod session;
 mod table;

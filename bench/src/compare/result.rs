@@ -97,6 +97,8 @@ pub struct Measured {
     /// The platform's figures.
     #[serde(flatten)]
     pub figures: Figures,
+    /// How long reports take, and how fresh they are.
+    pub reports: Reports,
     /// What became of the events.
     pub replay: Replay,
     /// The smallest function on the same runtime, in the same run.
@@ -211,6 +213,15 @@ pub struct Slice {
     pub cpu_seconds: f64,
 }
 
+/// Reports over the events of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reports {
+    /// From the request to the last byte of the answer, by the name that the workload gives the report.
+    pub latency: BTreeMap<String, Distribution>,
+    /// From when an event was accepted to the last byte of the first report that counts it.
+    pub freshness: Distribution,
+}
+
 /// CPU time of the runtime's processes: not of the host around them, nor of emulated stores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
@@ -296,6 +307,10 @@ pub(super) mod tests {
             platform: *platform,
             errors: 0,
             figures: figures(1.0 + 40.0 * place as f64),
+            reports: Reports {
+                latency: BTreeMap::from([("by day".to_owned(), distribution(3.0))]),
+                freshness: distribution(5.0),
+            },
             replay: Replay {
                 requests: 6000,
                 sent: 1_234_567,

@@ -10,11 +10,12 @@ use futures_util::future::join_all;
 use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::compare::data::Span;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
-use crate::compare::{Compare, End, cold, data, figures, machine, table, throughput, verify, warm};
+use crate::compare::{Compare, End, cold, data, figures, machine, reports, table, throughput, verify, warm};
 use crate::load::Events;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
@@ -23,12 +24,13 @@ use crate::workload::Workload;
 const COLD_START: f64 = 0.03;
 const LOOK_UP: f64 = 0.0004;
 
-const PHASES: usize = 5;
+const PHASES: usize = 6;
 
 /// What is to be measured, all of it checked.
 struct Plan {
     workload: Workload,
     events: Rc<Events>,
+    span: Span,
     sent: Sent,
     platforms: Vec<Platform>,
     machine: Machine,
@@ -69,7 +71,7 @@ impl Plan {
         }
         workload.seed = flags.seed.unwrap_or(workload.seed);
         let event_bytes = loaded.events.len();
-        let mut events = data::parse(loaded.events, &loaded.source)?;
+        let (mut events, span) = data::parse(loaded.events, &loaded.source)?;
         if flags.quick {
             events.truncate(workload.quick.events);
         }
@@ -87,6 +89,7 @@ impl Plan {
             },
             workload,
             events: Rc::new(events),
+            span,
             platforms,
             machine,
         })
@@ -128,7 +131,7 @@ async fn whole(
     started: Instant,
     targets: &mut Vec<Target>,
 ) -> Result<End> {
-    let Plan { workload, events, sent, platforms, mut machine, output } = plan;
+    let Plan { workload, events, span, sent, platforms, mut machine, output } = plan;
     let not_started = start(flags, program, &platforms, &events, workload.seed, targets).await;
     for NotStarted { platform, reason } in &not_started {
         eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
@@ -136,7 +139,7 @@ async fn whole(
     if targets.is_empty() {
         return Ok(End::NotStarted);
     }
-    measure(targets, &workload, &events).await?;
+    measure(targets, &workload, &events, &span).await?;
 
     let mut bootstrap = Bootstrap::new(workload.seed);
     let (own, floors) = targets.split_at(targets.len() / 2);
@@ -192,10 +195,11 @@ async fn start(
     not_started
 }
 
-async fn measure(targets: &mut [Target], workload: &Workload, events: &Events) -> Result<()> {
+async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span) -> Result<()> {
     let count = targets.len();
     let checking = LOOK_UP * (events.len() * count) as f64 / 2.0;
-    let loading = throughput::seconds(&workload.throughput, count) + checking;
+    let reporting = reports::seconds(&workload.reports, count / 2) + checking;
+    let loading = throughput::seconds(&workload.throughput, count) + reporting;
     let warming = warm::seconds(&workload.warm, count) + loading;
     let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
     eprintln!("measuring takes about {}", progress::time(whole));
@@ -206,10 +210,14 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events) -
     let phase = Phase::start(3, PHASES, "warm latency, open loop", loading);
     warm::measure(targets, &workload.warm, workload.seed, &phase).await?;
     drop(phase);
-    let phase = Phase::start(4, PHASES, "throughput, closed loop", checking);
+    let phase = Phase::start(4, PHASES, "throughput, closed loop", reporting);
     throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
     drop(phase);
-    let phase = Phase::start(5, PHASES, "checking that nothing was lost", 0.0);
+    let phase = Phase::start(5, PHASES, "reports", checking);
+    let cold_starts = workload.cold.samples + cold::DISCARDED;
+    reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
+    drop(phase);
+    let phase = Phase::start(6, PHASES, "checking that nothing was lost", 0.0);
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 

@@ -5,7 +5,8 @@ use isotherm_hosts::Platform;
 use crate::compare::figures::estimate;
 use crate::compare::progress;
 use crate::compare::result::{Comparison, Figures, Measured};
-use crate::workload::{Arrival, Mix};
+use crate::stats::Estimate;
+use crate::workload::{Arrival, Mix, Reports};
 
 const WIDTH: usize = 120;
 const LABEL: usize = 16;
@@ -49,6 +50,7 @@ pub(super) fn render(result: &Comparison) -> String {
             text.push_str(&figures(&line, result));
         }
     }
+    text.push_str(&reports(result));
     text.push('\n');
     text.push_str(&words("errors", platforms.iter().map(|measured| grouped(measured.errors))));
     text.push_str(&words("events sent", platforms.iter().map(|measured| grouped(measured.replay.sent))));
@@ -192,6 +194,23 @@ fn figures(Line(label, name, unit): &Line, result: &Comparison) -> String {
     line(&format!("  {label}"), cells)
 }
 
+/// Medians of each report and of freshness; floors have neither.
+fn reports(result: &Comparison) -> String {
+    let Reports { samples, fresh, queries } = &result.workload.workload.reports;
+    let mut text = format!(
+        "\nreports over all events, p50, ms · n = {samples}; fresh: from 202 until one counts it · n = {fresh}\n"
+    );
+    let mut add = |label: &str, of: &dyn Fn(&Measured) -> Option<Estimate>| {
+        let cells = result.platforms.iter().map(|measured| of(measured).map_or_else(String::new, |p50| shown(&p50)));
+        text.push_str(&line(&format!("  {label:.13}"), cells));
+    };
+    for name in queries.keys() {
+        add(name, &|measured| measured.reports.latency.get(name).map(|latency| latency.p50));
+    }
+    add("fresh", &|measured| Some(measured.reports.freshness.p50));
+    text
+}
+
 /// The floors' own figures, without intervals.
 fn floors(result: &Comparison) -> String {
     let mut text = "\nfloors: the smallest hello function on the same runtime, in the same run\n".to_owned();
@@ -217,6 +236,10 @@ fn value(figures: &Figures, name: &str, unit: Unit) -> String {
         let (size, unit) = if estimate.value < 1e6 { (1e3, "kB") } else { (1e6, "MB") };
         return format!("{:>VALUE$} {unit:<INTERVAL$}", short(estimate.value / size));
     }
+    shown(&estimate)
+}
+
+fn shown(estimate: &Estimate) -> String {
     let interval = format!("{}–{}", short(estimate.low), short(estimate.high));
     format!("{:>VALUE$} {interval:<INTERVAL$}", short(estimate.value))
 }

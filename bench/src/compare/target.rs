@@ -1,5 +1,6 @@
 //! What is measured: a platform or its floor, each a process `isotherm up … --control`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -24,6 +25,10 @@ pub(super) struct Target {
     /// Slices of the closed loop, each with the CPU seconds used meanwhile.
     pub slices: Vec<(Slice, f64)>,
     pub usage: Usage,
+    /// Milliseconds of each report, by its name in the workload.
+    pub reports: BTreeMap<String, Vec<f64>>,
+    /// Milliseconds from when an event was accepted until a report counted it.
+    pub fresh: Vec<f64>,
     /// Events of the data that were there at the end, and were what had been sent.
     pub verified: u64,
 }
@@ -57,6 +62,8 @@ impl Target {
             warm: Vec::new(),
             slices: Vec::new(),
             usage: Usage::default(),
+            reports: BTreeMap::new(),
+            fresh: Vec::new(),
             verified: 0,
         })
     }

@@ -33,7 +33,7 @@ pub(crate) fn reply(
     let mut as_of = stamp.received_at;
     for ReportData { pages, tail, as_of: of_shard } in shards {
         as_of = of_shard.map_or(as_of, |of_shard| of_shard.min(as_of));
-        let unfolded = Fold::of(tail.iter().map(String::as_str), dimensions).settle(Vec::new());
+        let unfolded = Fold::of_records(tail.iter().map(String::as_str), dimensions).settle(Vec::new());
         let unfolded = unfolded.map_err(|UnreadablePage { key }| Refusal::UnreadableRollups(key))?;
         pages.iter().chain(&unfolded).try_for_each(|page| table.add(page))?;
     }
@@ -97,10 +97,14 @@ impl<'t> Answer<'t> {
     }
 
     fn busiest_hours(&self) -> Vec<Busiest> {
-        let mut hours: Vec<(&Hour, &u64)> = self.table.hours.iter().collect();
-        hours.sort_by_key(|(hour, count)| (std::cmp::Reverse(**count), **hour));
-        let busiest = hours.into_iter().take(BUSIEST);
-        busiest.map(|(hour, count)| Busiest { time: self.query.zone.rfc3339(*hour), count: *count }).collect()
+        let mut busiest: Vec<(Hour, u64)> = Vec::with_capacity(BUSIEST + 1);
+        for (hour, count) in &self.table.hours {
+            // Behind those with as many, which are earlier.
+            let place = busiest.partition_point(|(_, known)| known >= count);
+            busiest.insert(place, (*hour, *count));
+            busiest.truncate(BUSIEST);
+        }
+        busiest.into_iter().map(|(hour, count)| Busiest { time: self.query.zone.rfc3339(hour), count }).collect()
     }
 }
 

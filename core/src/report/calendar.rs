@@ -1,10 +1,11 @@
 //! The intervals of a report: hours, days, weeks and months as local clocks and calendars have them.
 //!
-//! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. Where clocks are not whole hours
-//! from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says how much.
+//! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. Where clocks are not whole
+//! hours from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says how much.
 
 use crate::report::zone::Zone;
 use crate::rollup::key::Hour;
+use crate::time::civil;
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -106,8 +107,8 @@ impl Buckets {
         self.list.get(place).map(|bucket| local_rfc3339(bucket.start, bucket.offset)).unwrap_or_default()
     }
 
-    /// By how many minutes the first hour of an interval comes after its start, at most: 0 where clocks are whole hours from
-    /// UTC.
+    /// By how many minutes the first hour of an interval comes after its start, at most: 0 where clocks are whole hours
+    /// from UTC.
     pub(crate) fn shift_minutes(&self) -> u32 {
         self.shift_minutes
     }
@@ -130,39 +131,37 @@ pub(crate) fn local_rfc3339(utc: i64, offset: i32) -> String {
     let (year, month, day) = civil(local.div_euclid(DAY));
     let second = local.rem_euclid(DAY);
     let year = year.clamp(0, 9999); // the years that RFC 3339 has
-    let mut text = String::with_capacity("2013-01-01T00:00:00-05:00".len());
+    let ahead = i64::from(offset.unsigned_abs());
     // By hand, because a report has thousands of them.
-    let mut put = |number: i64, after: Option<char>| {
-        text.extend([number / 10, number % 10].map(|digit| char::from(b'0' + digit as u8)));
-        text.extend(after);
-    };
-    put(year / 100, None);
-    put(year % 100, Some('-'));
-    put(month, Some('-'));
-    put(day, Some('T'));
-    put(second / 3600, Some(':'));
-    put(second / 60 % 60, Some(':'));
-    let minutes = i64::from(offset / 60).abs();
-    if offset == 0 {
-        put(second % 60, Some('Z'));
-    } else {
-        put(second % 60, Some(if offset < 0 { '-' } else { '+' }));
-        put(minutes / 60, Some(':'));
-        put(minutes % 60, None);
+    let mut text = *b"0000-00-00T00:00:00+00:00";
+    let numbers = [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+        (20, ahead / 3600),
+        (23, ahead / 60 % 60),
+    ];
+    for (at, number) in numbers {
+        let number = number as u8; // all have two digits
+        text[at] += number / 10;
+        text[at + 1] += number % 10;
     }
-    text
-}
-
-/// Year, month and day of a day since 1970. The algorithm is Howard Hinnant's `civil_from_days`.
-fn civil(day: i64) -> (i64, i64, i64) {
-    let day = day + 719_468; // since 0000-03-01, so that leap days come last
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153; // from March
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
-    (era * 400 + year, month, day)
+    let text = match offset {
+        0 => {
+            text[19] = b'Z';
+            &text[..20]
+        }
+        ..0 => {
+            text[19] = b'-';
+            &text[..]
+        }
+        _ => &text[..],
+    };
+    std::str::from_utf8(text).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

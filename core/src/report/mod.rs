@@ -24,7 +24,7 @@ pub(crate) use query::{Kind, Query};
 #[derive(Debug)]
 pub struct ReportPlan {
     tenant: Tenant,
-    query: Query,
+    query: Box<Query>,
     dimensions: Dimensions,
     ranges: Vec<KeyRange>,
     stamp: Stamp,
@@ -59,7 +59,7 @@ impl ReportPlan {
         dimensions: &Dimensions,
         stamp: Stamp,
     ) -> Result<Self, Refusal> {
-        let query = Query::parse(kind, query, stamp.received_at)?;
+        let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
         let ranges = query.ranges();
         Ok(Self { tenant, query, dimensions: dimensions.clone(), ranges, stamp })
     }

@@ -131,7 +131,7 @@ impl<'q> Table<'q> {
         }
         let Some(cells) = self.groups.get_mut(group) else { return Ok(()) };
         match cells.get_mut(&bucket) {
-            Some(cell) => cell.merge(&rollup, &self.names),
+            Some(cell) => cell.merge(rollup, &self.names),
             None => {
                 cells.insert(bucket, rollup);
                 self.cells += 1;
@@ -191,8 +191,7 @@ impl<'q> Table<'q> {
             Figure::Percentile(thousandths) => {
                 // Nearest rank.
                 let rank = (u128::from(measure.count) * u128::from(thousandths)).div_ceil(100_000).max(1);
-                let found = Number::from_f64(measure.quantiles.at_rank(u64::try_from(rank).ok()?)?)?;
-                Some(found.larger(measure.min).smaller(measure.max))
+                measure.at_rank(u64::try_from(rank).ok()?)
             }
         }
     }
@@ -201,6 +200,6 @@ impl<'q> Table<'q> {
     pub(crate) fn relative_error(&self, name: &str) -> f64 {
         let cells = self.groups.values().flat_map(BTreeMap::values).flat_map(|cell| &cell.numbers);
         let of_name = cells.filter(|(known, _)| self.names.name(*known) == name);
-        of_name.map(|(_, measure)| measure.quantiles.relative_error()).fold(Rollup::relative_error(), f64::max)
+        of_name.map(|(_, measure)| measure.relative_error()).fold(Rollup::relative_error(), f64::max)
     }
 }

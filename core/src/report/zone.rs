@@ -1,8 +1,8 @@
 //! Time zones: how far local clocks are from UTC, and when that changes.
 //!
-//! The rules of all IANA zones come in `zones.bin`, which `zones.py` makes from the package `tzdata` of PyPI. They hold from
-//! 1999-11-30 to the end of 2100; before and after, the first and the last offset stay. The file is one line of text, which
-//! names the version of tzdata, and then raw deflate of these parts, one after the other:
+//! The rules of all IANA zones come in `zones.bin`, which `zones.py` makes from the package `tzdata` of PyPI. They hold
+//! from 1999-11-30 to the end of 2100; before and after, the first and the last offset stay. The file is one line of text,
+//! which names the version of tzdata, and then raw deflate of these parts, one after the other:
 //!
 //! ```text
 //! names        sorted; between two of them, one byte: how much of the earlier one the later one starts with
@@ -13,13 +13,13 @@
 //!                u16  month | week << 4 | weekday << 7   week 1 to 5, 5 being the last; weekday 0 is Sunday
 //!                i16  minutes from that day's local midnight
 //!              then i8: the offset between the two, less the offset after the second, in quarter hours
-//! eras         a byte for each zone: how many eras it has
-//! offsets      i8 for each era: its offset, or that after the second switch, in quarter hours
-//! kinds        a byte for each era: 0 if its offset stays the same, or 1 + a pattern's number
-//! ends         3 bytes for each era but a zone's last: minutes since the end before, or since 1999-11-30
+//! counts       a byte for each zone: how many stretches of time are listed, from 1999-11-30 on
+//! kinds        a byte for each zone: what holds after those, 0 for one offset, or 1 + a pattern's number
+//! offsets      i8 for each listed stretch of the zone, and the last offset, or that after the second switch; quarter hours
+//! lengths      3 bytes for each listed stretch: minutes
 //! ```
 //!
-//! Numbers are little-endian, but for the ends, which deflate better the other way round.
+//! Numbers are little-endian.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -28,11 +28,11 @@ use crate::rollup::key::Hour;
 
 const BLOB: &[u8] = include_bytes!("zones.bin");
 /// More than the data has when it is inflated: what inflating may take.
-const INFLATED: usize = 16 * 1024;
+const INFLATED: usize = 32 * 1024;
 /// What ends the names. No name has it, and no name starts with so much of the one before.
 const END_OF_NAMES: u8 = 0x1f;
 const PATTERN: usize = 9;
-const END: usize = 3;
+const LENGTH: usize = 3;
 const QUARTER: i32 = 15 * 60;
 const DAY: i64 = 24 * 60 * 60;
 /// 1999-11-30T00:00:00Z.
@@ -145,64 +145,39 @@ fn stretches(data: &[u8], name: &str) -> Option<Vec<Stretch>> {
         0 => first_met(references.get(..place)?),
         reference => usize::from(reference) - 1,
     };
+    let zones = first_met(references);
     let count = usize::from(*take(&mut rest, 1)?.first()?);
     let patterns = take(&mut rest, count * PATTERN)?;
-    let eras = take(&mut rest, first_met(references))?;
-    let sum = |eras: &[u8]| eras.iter().map(|count| usize::from(*count)).sum::<usize>();
-    let before = sum(eras.get(..zone)?);
-    let own = before..before + usize::from(*eras.get(zone)?);
-    let offsets = take(&mut rest, sum(eras))?.get(own.clone())?;
-    let kinds = take(&mut rest, sum(eras))?.get(own)?;
-    // Each zone before this one has an end less than it has eras.
-    let ends = rest.get(END * before.checked_sub(zone)?..)?;
+    let (counts, kinds) = (take(&mut rest, zones)?, take(&mut rest, zones)?);
+    let sum = |counts: &[u8]| counts.iter().map(|count| usize::from(*count)).sum::<usize>();
+    let (before, count) = (sum(counts.get(..zone)?), usize::from(*counts.get(zone)?));
+    // Each zone has an offset more than it has lengths.
+    let mut offsets = take(&mut rest, sum(counts) + zones)?.get(before + zone..)?.iter();
+    let mut offsets = std::iter::from_fn(|| Some(i32::from(offsets.next()?.cast_signed()) * QUARTER));
+    let lengths = rest.get(before * LENGTH..)?.chunks_exact(LENGTH);
 
-    let mut timeline = Timeline { stretches: Vec::new(), since: BEGIN, offset: 0 };
-    let mut begin = BEGIN;
-    for (era, (offset, kind)) in offsets.iter().zip(kinds).enumerate() {
-        let end = match ends.get(END * era..END * (era + 1)) {
-            Some([high, middle, low]) if era + 1 < offsets.len() => {
-                begin + 60 * i64::from(u32::from_be_bytes([0, *high, *middle, *low]))
-            }
-            _ => i64::MAX,
-        };
-        let offset = i32::from(offset.cast_signed()) * QUARTER;
-        match usize::from(*kind).checked_sub(1) {
-            None => timeline.turn(begin, offset),
-            Some(pattern) => {
-                let pattern = Pattern::read(patterns.get(pattern * PATTERN..)?)?;
-                // A year early enough to know what holds when the era begins.
-                for year in 1998..=2100 {
-                    let between = offset + pattern.difference;
-                    let turns = [(pattern.first.at(year, offset), between), (pattern.second.at(year, between), offset)];
-                    for (at, offset) in turns.into_iter().filter(|(at, _)| *at < end) {
-                        timeline.turn(at.max(begin), offset);
-                    }
+    let (mut stretches, mut begin) = (Vec::new(), BEGIN);
+    for (length, offset) in lengths.take(count).zip(&mut offsets) {
+        begin += length.iter().rev().fold(0, |minutes, byte| minutes << 8 | i64::from(*byte)) * 60;
+        stretches.push(Stretch { until: begin, offset });
+    }
+    let last = offsets.next()?;
+    let mut offset = last;
+    if let Some(pattern) = usize::from(*kinds.get(zone)?).checked_sub(1) {
+        let pattern = Pattern::read(patterns.get(pattern * PATTERN..)?)?;
+        let between = last + pattern.difference;
+        // From a year early enough to know what holds when the pattern begins to.
+        for year in 1998..=2100 {
+            for (at, next) in [(pattern.first.at(year, last), between), (pattern.second.at(year, between), last)] {
+                if at > begin {
+                    stretches.push(Stretch { until: at, offset });
                 }
+                offset = next;
             }
         }
-        begin = end;
     }
-    timeline.stretches.push(Stretch { until: i64::MAX, offset: timeline.offset });
-    Some(timeline.stretches)
-}
-
-/// Stretches, as they come to be.
-struct Timeline {
-    stretches: Vec<Stretch>,
-    /// When the latest one began, and its offset.
-    since: i64,
-    offset: i32,
-}
-
-impl Timeline {
-    /// From `at` on, the offset is this one.
-    fn turn(&mut self, at: i64, offset: i32) {
-        if at > self.since && offset != self.offset {
-            self.stretches.push(Stretch { until: at, offset: self.offset });
-            self.since = at;
-        }
-        self.offset = offset;
-    }
+    stretches.push(Stretch { until: i64::MAX, offset });
+    Some(stretches)
 }
 
 /// What clocks do every year.
@@ -296,12 +271,12 @@ mod tests {
     /// zones.py asked Python's own zoneinfo for every offset of every zone and put a checksum of it into the file's head.
     #[test]
     fn every_zone_is_as_python_knows_it() {
-        let (first, last) = (seconds("2000-01-01T00:00:00Z"), seconds("2100-01-01T00:00:00Z"));
+        let end = seconds("2100-01-01T00:00:00Z");
         let mut crc = flate2::Crc::new();
         for name in names() {
             let zone = zone(&name);
-            let mut line = format!("{name} {}", zone.offset_at(first));
-            for (at, offset) in changes(&zone).into_iter().filter(|(at, _)| (first + 1..last).contains(at)) {
+            let mut line = format!("{name} {}", zone.offset_at(BEGIN));
+            for (at, offset) in changes(&zone).into_iter().filter(|(at, _)| (BEGIN..end).contains(at)) {
                 line += &format!(" {at} {offset}");
                 assert_eq!(zone.offset_at(at), offset, "{name}");
                 assert_ne!(zone.offset_at(at - 1), offset, "{name}");

@@ -8,7 +8,7 @@ Needs nothing else than Python 3.9 and its standard library. For a newer tzdata,
 and run core's tests. The format is described in zone.rs.
 """
 
-import collections
+import bisect
 import datetime
 import pathlib
 import re
@@ -24,8 +24,6 @@ FILES = pathlib.Path(tzdata.__file__).parent
 BLOB = pathlib.Path(__file__).with_name("zones.bin")
 DAY = 86400
 EPOCH = datetime.date(1970, 1, 1)
-# A rule must explain this many offsets in a row to be worth its bytes; what rules leave is listed one by one.
-WORTH = 6
 LONGEST = (1 << 24) - 1  # minutes: what three bytes hold
 
 
@@ -35,7 +33,6 @@ def day_number(year, month, day):
 
 # A month before 2000, because a report of 2000-01-01T00Z has buckets that begin up to a month before, in local time.
 BEGIN = day_number(1999, 11, 30) * DAY
-FIRST = day_number(2000, 1, 1) * DAY
 LAST = day_number(2100, 1, 1) * DAY
 YEARS = range(1998, 2101)
 
@@ -57,6 +54,7 @@ def transitions_of(rule, memo={}):
         a, offset_a, b, offset_b = rule
         both = ((switch_at(y, a, offset_b), offset_a, switch_at(y, b, offset_a), offset_b) for y in YEARS)
         memo[rule] = [pair for each in both for pair in (each[:2], each[2:])]
+        assert memo[rule] == sorted(memo[rule]), "a switch at the turn of the year"
     return memo[rule]
 
 
@@ -87,7 +85,7 @@ def tail(text):
 
 
 def read(name):
-    """What a zone does from BEGIN on: [(from when, offset)], without repetitions."""
+    """What a zone does from BEGIN on: ((from when, offset), …) without repetitions, and the rule at its end, if any."""
     file = (FILES / "zoneinfo" / name).read_bytes()
     header = ">4sc15x6l"  # magic, version, then how many: UT flags, standard flags, leaps, times, types, characters
 
@@ -117,64 +115,33 @@ def read(name):
         if t > BEGIN and offset != out[-1][1]:
             out.append((t, offset))
     assert all(offset % 900 == 0 and t % 60 == 0 for t, offset in out), name
-    return tuple(out)
+    return tuple(out), rule
 
 
-def switches(t, offset):
-    """All switches that happen at `t`, when the local clock is `offset` from UTC before it."""
-    for shift in (0, -1, 1):  # "Saturday 24:00" is a rule where "the Sunday after the second Saturday" is none
-        day = (t + offset) // DAY + shift
-        date, weekday = EPOCH + datetime.timedelta(day), (day + 4) % 7
-        week = (date.day + 6) // 7
-        if week < 5:
-            yield (date.month, week, weekday, t + offset - day * DAY)
-        if (date + datetime.timedelta(7)).month != date.month:
-            yield (date.month, 5, weekday, t + offset - day * DAY)
+def listed(zone, rule):
+    """How many of a zone's offsets must be listed, because its rule does not hold yet."""
+    if not rule:
+        return len(zone) - 1
+    every, count = transitions_of(rule), len(zone) - 1
+    while count > 0:
+        offset_from, offset = zone[count - 1]
+        at = bisect.bisect(every, (offset_from, 1 << 30))
+        if every[at - 1][1] != offset or every[at] != zone[count]:
+            break
+        count -= 1
+    return count
 
 
-def rules_from(zone, i):
-    """The rules that explain `zone` from its i-th offset on, each with the first offset that it does not explain."""
-    seen = set()
-    for k in (i + 1, i + 2):
-        if k + 1 >= len(zone) or zone[k - 1][1] != zone[k + 1][1]:
-            continue
-        for first in switches(zone[k][0], zone[k - 1][1]):
-            for second in switches(zone[k + 1][0], zone[k][1]):
-                seen.add(rule_of(first, zone[k][1], second, zone[k + 1][1]))
-    for rule in sorted(seen):
-        every = transitions_of(rule)
-        if every != sorted(every):
-            continue  # across the turn of the year
-        at = next((n for n, pair in enumerate(every) if pair[0] >= zone[i + 1][0]), 0)
-        if at == 0 or every[at - 1][1] != zone[i][1]:
-            continue
-        end = i + 1
-        while end < len(zone) and at < len(every) and every[at] == zone[end]:
-            at, end = at + 1, end + 1
-        yield rule, end
-
-
-def eras(zone):
-    """A zone as [(offset or rule, until when)], the last until None."""
-    out, i = [], 0
-    while i < len(zone):
-        rule, end = min(rules_from(zone, i), key=lambda found: -found[1], default=(None, i))
-        if end - i < WORTH:
-            rule, end = zone[i][1], i + 1
-        until = zone[end][0] if end < len(zone) else None
-        while until and until - (out[-1][1] if out else BEGIN) > LONGEST * 60:
-            out.append((rule, (out[-1][1] if out else BEGIN) + LONGEST * 60))
-        out.append((rule, until))
-        i = end
+def stretches(zone, count):
+    """The first offsets as [(offset, minutes that it lasts)]."""
+    out = []
+    for (begin, offset), (end, _) in zip(zone[:count], zone[1:]):
+        minutes = (end - begin) // 60
+        while minutes > LONGEST:
+            out.append((offset, LONGEST))
+            minutes -= LONGEST
+        out.append((offset, minutes))
     return out
-
-
-def split(what):
-    """An offset or a rule as (offset after the second switch, pattern): zones share patterns across offsets."""
-    if isinstance(what, int):
-        return what, None
-    first, offset_first, second, offset_second = what
-    return offset_second, (first, second, offset_first - offset_second)
 
 
 def quarters(seconds):
@@ -182,38 +149,47 @@ def quarters(seconds):
 
 
 def encode(zones):
-    """The data before it is deflated; zone.rs describes it."""
+    """The parts of the data, before they are deflated; zone.rs describes them."""
     names, references, numbers, before = b"", b"", {}, ""
-    for name, zone in sorted(zones.items()):
+    for name, (zone, rule) in sorted(zones.items()):
         shared = next((n for n, (a, b) in enumerate(zip(name, before)) if a != b), min(len(name), len(before)))
         assert shared < 31 and name.isascii()
         names += (bytes([shared]) if before else b"") + name[shared:].encode()
-        references += bytes([numbers[zone] + 1 if zone in numbers else 0])
-        numbers.setdefault(zone, len(numbers))
+        references += bytes([numbers[zone][0] + 1 if zone in numbers else 0])
+        numbers.setdefault(zone, (len(numbers), rule))
         before = name
 
-    eras_of = [eras(zone) for zone in numbers]
-    halves = [split(what) for zone in eras_of for what, _ in zone]
-    patterns = [None] + sorted({pattern for _, pattern in halves if pattern})
-    out = names + b"\x1f" + references + bytes([len(patterns) - 1])
-    for *both, difference in patterns[1:]:
+    patterns, counts, kinds, offsets, lengths = [], b"", b"", b"", b""
+    for zone, (_, rule) in numbers.items():
+        pattern, last = None, zone[-1][1]
+        if rule:
+            first, between, second, last = rule
+            pattern = (first, second, between - last)  # zones of different offsets share it
+            if pattern not in patterns:
+                patterns.append(pattern)
+        before = stretches(zone, listed(zone, rule))
+        counts += bytes([len(before)])
+        kinds += bytes([patterns.index(pattern) + 1 if pattern else 0])
+        offsets += b"".join(quarters(offset) for offset, _ in before) + quarters(last)
+        lengths += b"".join(minutes.to_bytes(3, "little") for _, minutes in before)
+
+    rules = bytes([len(patterns)])
+    for *both, difference in patterns:
         for month, week, weekday, seconds in both:
             assert seconds % 60 == 0
-            out += struct.pack("<Hh", month | week << 4 | weekday << 7, seconds // 60)
-        out += quarters(difference)
-    out += bytes(len(zone) for zone in eras_of)
-    out += b"".join(quarters(offset) for offset, _ in halves)
-    out += bytes(patterns.index(pattern) for _, pattern in halves)
-    for zone in eras_of:
-        begin = BEGIN
-        for _, until in zone[:-1]:
-            out += ((until - begin) // 60).to_bytes(3, "big")
-            begin = until
-    return out
+            rules += struct.pack("<Hh", month | week << 4 | weekday << 7, seconds // 60)
+        rules += quarters(difference)
+    return [names + b"\x1f", references + rules + counts + kinds, offsets, lengths]
+
+
+def deflated(parts):
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    # A block for each part, so that each has its own Huffman codes.
+    return b"".join(deflate.compress(part) + deflate.flush(zlib.Z_BLOCK) for part in parts) + deflate.flush()
 
 
 def checksum(names):
-    """CRC-32 of what Python's own zoneinfo says of all zones from 2000 through 2099: what zone.rs is tested against."""
+    """CRC-32 of what Python's own zoneinfo says of all zones until the end of 2099: what zone.rs is tested against."""
     lines = {}
 
     def line(file):
@@ -223,8 +199,8 @@ def checksum(names):
         def offset_at(t):
             return int(datetime.datetime.fromtimestamp(t, zone).utcoffset().total_seconds())
 
-        text, offset = str(offset_at(FIRST)), offset_at(FIRST)
-        for day in range(FIRST, LAST, DAY):
+        text, offset = str(offset_at(BEGIN)), offset_at(BEGIN)
+        for day in range(BEGIN, LAST, DAY):
             while offset_at(day + DAY - 1) != offset:
                 low, high = day - 1, day + DAY - 1  # still the old offset, not any more
                 while high - low > 1:
@@ -247,17 +223,16 @@ def checksum(names):
 def main():
     assert tzdata.__version__ == TZDATA, f"this is tzdata {tzdata.__version__}, not {TZDATA}"
     names = sorted((FILES / "zones").read_text().split())
-    data = encode({name: read(name) for name in names})
+    parts = encode({name: read(name) for name in names})
     header = f"tzdata {TZDATA} crc32 {checksum(names):08x}\n".encode()
     if "--check" in sys.argv:
         # Inflated, because another zlib may deflate to other bytes.
-        found, _, deflated = BLOB.read_bytes().partition(b"\n")
-        if found + b"\n" != header or zlib.decompress(deflated, -15) != data:
+        head, end, rest = BLOB.read_bytes().partition(b"\n")
+        if head + end != header or zlib.decompress(rest, -15) != b"".join(parts):
             sys.exit("zones.bin is not what zones.py makes")
         return
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    BLOB.write_bytes(header + deflate.compress(data) + deflate.flush())
-    print(f"{BLOB}: {BLOB.stat().st_size} bytes, {len(data)} inflated, {len(names)} names")
+    BLOB.write_bytes(header + deflated(parts))
+    print(f"{BLOB}: {BLOB.stat().st_size} bytes, {sum(map(len, parts))} inflated, {len(names)} names")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,16 @@ impl Writer {
         self.bytes(text.as_bytes());
     }
 
+    /// What `write` writes, after its length.
+    pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        write(self);
+        let length = self.0.len() - start;
+        let mut head = Self::default();
+        head.length(length);
+        self.0.splice(start..start, head.0);
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         self.0.extend_from_slice(bytes);

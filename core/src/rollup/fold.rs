@@ -7,9 +7,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::rollup::key::{Hour, KeyRange, Series};
+use crate::rollup::number::Number;
 use crate::rollup::observation::{DIMENSIONS, Dimensions, Observation};
 use crate::rollup::page::Page;
-use crate::rollup::quantiles::bucket_of;
+use crate::rollup::users::UserHash;
 use crate::rollup::{NameId, Names, Rollup};
 
 /// Values of a dimension an hour and event type; the rest is `(other)`.
@@ -69,45 +70,143 @@ impl fmt::Display for UnreadableRecord {
 
 impl std::error::Error for UnreadableRecord {}
 
-/// Some events of a tenant, folded, before they are merged with what is stored.
+/// Some events of a tenant, sorted by the rollups that they go into, before they are merged with what is stored.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     names: Names,
-    hours: BTreeMap<(Hour, String), HourFold>,
+    /// Event types, dimensions and values, sorted; a [`Place`] has their numbers.
+    texts: Vec<String>,
+    events: Vec<Event>,
+    numbers: Vec<(NameId, Number)>,
+    /// Sorted.
+    places: Vec<Place>,
     unreadable: Vec<(usize, UnreadableRecord)>,
 }
 
-/// The events of one hour and event type.
-#[derive(Clone, Debug, Default)]
-struct HourFold {
-    all: Rollup,
-    dimensions: BTreeMap<String, BTreeMap<String, Rollup>>,
+/// What is counted of one event; its numbers are `numbers.0..numbers.1`.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    user: UserHash,
+    numbers: (u32, u32),
+}
+
+/// A rollup that an event goes into: from the highest bits on, 32 each, its hour, event type, dimension and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    rollup: u128,
+    event: u32,
+}
+
+impl Place {
+    fn hour(&self) -> Hour {
+        Hour((self.rollup >> 96) as u32)
+    }
+
+    fn event_type(&self) -> usize {
+        (self.rollup >> 64) as u32 as usize
+    }
+
+    fn dimension(&self) -> usize {
+        (self.rollup >> 32) as u32 as usize
+    }
+
+    fn value(&self) -> usize {
+        self.rollup as u32 as usize
+    }
+
+    fn is_of_hour(&self, other: &Self) -> bool {
+        self.rollup >> 64 == other.rollup >> 64
+    }
+
+    fn is_of_series(&self, other: &Self) -> bool {
+        self.rollup >> 32 == other.rollup >> 32
+    }
+
+    fn is_of_rollup(&self, other: &Self) -> bool {
+        self.rollup == other.rollup
+    }
+}
+
+/// Numbers for texts, in the order in which they come.
+#[derive(Default)]
+struct Texts<'a> {
+    numbers: BTreeMap<&'a str, u32>,
+    /// The names of the event before: events of one type mostly have the same.
+    before: Vec<(&'a str, u32)>,
+}
+
+impl<'a> Texts<'a> {
+    fn number(&mut self, text: &'a str) -> u32 {
+        let next = self.numbers.len() as u32;
+        *self.numbers.entry(text).or_insert(next)
+    }
+
+    /// The same for the name of an event that stands at `place` among its names.
+    fn name(&mut self, place: usize, name: &'a str) -> u32 {
+        match self.before.get(place) {
+            Some((before, number)) if *before == name => *number,
+            _ => {
+                let number = self.number(name);
+                self.before.truncate(place);
+                self.before.push((name, number));
+                number
+            }
+        }
+    }
+
+    /// The texts, sorted, and for each number the place of its text there.
+    fn sorted(self) -> (Vec<String>, Vec<u32>) {
+        let mut places = vec![0; self.numbers.len()];
+        for (place, number) in (0..).zip(self.numbers.values()) {
+            places[*number as usize] = place;
+        }
+        (self.numbers.into_keys().map(str::to_owned).collect(), places)
+    }
 }
 
 impl Fold {
-    pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a str>, dimensions: &Dimensions) -> Self {
+    /// Folds these events.
+    pub fn of(observations: &[Observation<'_>]) -> Self {
         let mut fold = Self::default();
-        for (index, record) in records.into_iter().enumerate() {
-            match Observation::read(record, dimensions) {
-                Ok(observation) => fold.add(&observation),
-                Err(problem) => fold.unreadable.push((index, problem)),
+        let mut texts = Texts::default();
+        // No dimension and `(other)`: sorts first.
+        let none = texts.number("");
+        for (event, Observation { hour, event_type, user, dimensions, numbers }) in (0..).zip(observations) {
+            let first = fold.numbers.len();
+            for (at, (name, number)) in numbers.iter().enumerate() {
+                fold.numbers.push((fold.names.id_near(at, name), *number));
+            }
+            fold.events.push(Event { user: *user, numbers: (first as u32, fold.numbers.len() as u32) });
+            let of_type = u128::from(hour.0) << 96 | u128::from(texts.name(0, event_type)) << 64;
+            let mut place = |dimension: u32, value: u32| {
+                let rollup = of_type | u128::from(dimension) << 32 | u128::from(value);
+                fold.places.push(Place { rollup, event });
+            };
+            place(none, none);
+            for (at, (name, value)) in (1..).zip(dimensions) {
+                place(texts.name(at, name), texts.number(value));
             }
         }
-        fold
+        let (sorted, places) = texts.sorted();
+        for Place { rollup, .. } in &mut fold.places {
+            let renumbered = |shift: u32| u128::from(places[(*rollup >> shift) as u32 as usize]) << shift;
+            *rollup = *rollup >> 96 << 96 | renumbered(64) | renumbered(32) | renumbered(0);
+        }
+        fold.places.sort_unstable();
+        Self { texts: sorted, ..fold }
     }
 
-    /// Adds one event.
-    pub fn add(&mut self, observation: &Observation<'_>) {
-        let Observation { hour, event_type, user, dimensions, numbers } = observation;
-        let names = &mut self.names;
-        let numbers: Vec<(NameId, _, _)> =
-            numbers.iter().map(|(name, number)| (names.id(name), *number, bucket_of(*number))).collect();
-        let folded = self.hours.entry((*hour, event_type.to_string())).or_default();
-        folded.all.add(*user, &numbers, names);
-        for (name, value) in dimensions {
-            let values = folded.dimensions.entry(name.to_string()).or_default();
-            values.entry(value.to_string()).or_default().add(*user, &numbers, names);
+    /// Folds the records of events.
+    pub(crate) fn of_records<'a>(records: impl IntoIterator<Item = &'a str>, dimensions: &Dimensions) -> Self {
+        let mut observations = Vec::new();
+        let mut unreadable = Vec::new();
+        for (index, record) in records.into_iter().enumerate() {
+            match Observation::read(record, dimensions) {
+                Ok(observation) => observations.push(observation),
+                Err(problem) => unreadable.push((index, problem)),
+            }
         }
+        Self { unreadable, ..Self::of(&observations) }
     }
 
     /// The records that were none, and which of all they were, from 0.
@@ -117,20 +216,23 @@ impl Fold {
 
     /// Which pages [`Fold::settle`] needs: all that a store has in these ranges.
     pub fn ranges(&self) -> Vec<KeyRange> {
-        let mut ranges: Vec<_> = self.series().map(|series| series.pages()).collect();
-        ranges.sort();
-        ranges
+        let series = self.places.chunk_by(Place::is_of_series).map(|places| self.series(&places[0]).pages());
+        series.collect()
     }
 
-    fn series(&self) -> impl Iterator<Item = Series> {
-        self.hours.iter().flat_map(|((hour, event_type), folded)| {
-            let series = |dimension: &str| Series {
-                dimension: dimension.to_owned(),
-                hour: *hour,
-                event_type: event_type.clone(),
-            };
-            std::iter::once(series("")).chain(folded.dimensions.keys().map(move |dimension| series(dimension)))
-        })
+    fn series(&self, place: &Place) -> Series {
+        let text = |at: usize| self.texts.get(at).cloned().unwrap_or_default();
+        Series { dimension: text(place.dimension()), hour: place.hour(), event_type: text(place.event_type()) }
+    }
+
+    /// The rollup of the events of these places.
+    fn rollup(&self, places: &[Place]) -> Rollup {
+        let mut rollup = Rollup::default();
+        for place in places {
+            let Event { user, numbers: (from, until) } = self.events[place.event as usize];
+            rollup.add(user, &self.numbers[from as usize..until as usize], &self.names);
+        }
+        rollup
     }
 
     /// The pages to write, from those that are stored in [`Fold::ranges`].
@@ -139,26 +241,32 @@ impl Fold {
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
     pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
         let mut stored = by_series(stored)?;
-        let mut names = self.names;
+        let mut names = self.names.clone();
         let mut written = Vec::new();
-        for ((hour, event_type), folded) in self.hours {
-            let mut series = Series { dimension: String::new(), hour, event_type };
-            let mut all = Shelf::new(stored.remove(&series).unwrap_or_default());
-            let page = all.page_of("", &mut names)?;
-            page.values.entry(String::new()).or_default().merge(&folded.all, &names);
+        for hour in self.places.chunk_by(Place::is_of_hour) {
+            let mut all_series = hour.chunk_by(Place::is_of_series);
+            let Some(all) = all_series.next() else { continue };
+            let series = self.series(&all[0]);
+            let mut shelf = Shelf::new(stored.remove(&series).unwrap_or_default());
+            let page = shelf.page_of("", &mut names)?;
+            page.values.entry(String::new()).or_default().merge(self.rollup(all), &names);
             let mut kept = Vec::new();
-            for (dimension, values) in folded.dimensions {
-                if page.dimensions.contains(&dimension) || page.dimensions.len() < DIMENSIONS {
-                    page.dimensions.insert(dimension.clone());
-                    kept.push((dimension, values));
+            for places in all_series {
+                let series = self.series(&places[0]);
+                if page.dimensions.contains(&series.dimension) || page.dimensions.len() < DIMENSIONS {
+                    page.dimensions.insert(series.dimension.clone());
+                    kept.push((series, places));
                 } else {
                     page.dimensions_dropped = true;
                 }
             }
-            all.write(&series, &names, &mut written);
-            for (dimension, values) in kept {
-                series.dimension = dimension;
+            shelf.write(&series, &names, &mut written);
+            for (series, places) in kept {
                 let mut shelf = Shelf::new(stored.remove(&series).unwrap_or_default());
+                let values = places.chunk_by(Place::is_of_rollup).map(|places| {
+                    let value = self.texts.get(places[0].value()).cloned().unwrap_or_default();
+                    (value, self.rollup(places))
+                });
                 shelf.merge(values, &mut names)?;
                 shelf.write(&series, &names, &mut written);
             }
@@ -191,14 +299,13 @@ enum Slot {
 
 impl Shelf {
     fn new(stored: Vec<StoredPage>) -> Self {
-        let mut slots: BTreeMap<_, _> = stored
-            .into_iter()
-            .filter_map(|page| {
-                let first = Series::parse(&page.key)?.1.to_owned();
-                Some((first, Slot::Stored(page)))
-            })
-            .collect();
-        slots.entry(String::new()).or_insert_with(|| Slot::Changed(Page::default()));
+        // Not `collect`, which brings a sort along.
+        let mut slots = BTreeMap::from([(String::new(), Slot::Changed(Page::default()))]);
+        for page in stored {
+            if let Some((_, first)) = Series::parse(&page.key) {
+                slots.insert(first.to_owned(), Slot::Stored(page));
+            }
+        }
         Self { slots }
     }
 
@@ -218,7 +325,11 @@ impl Shelf {
         }
     }
 
-    fn merge(&mut self, values: BTreeMap<String, Rollup>, names: &mut Names) -> Result<(), UnreadablePage> {
+    fn merge(
+        &mut self,
+        values: impl Iterator<Item = (String, Rollup)>,
+        names: &mut Names,
+    ) -> Result<(), UnreadablePage> {
         let mut known = 0;
         for slot in self.slots.values() {
             known += match slot {
@@ -231,12 +342,12 @@ impl Shelf {
         for (value, rollup) in values {
             let page = self.page_of(&value, names)?;
             if let Some(stored) = page.values.get_mut(&value) {
-                stored.merge(&rollup, names);
+                stored.merge(rollup, names);
             } else if known < VALUES || value.is_empty() {
                 page.values.insert(value, rollup);
                 known += 1;
             } else {
-                self.page_of("", names)?.values.entry(String::new()).or_default().merge(&rollup, names);
+                self.page_of("", names)?.values.entry(String::new()).or_default().merge(rollup, names);
             }
         }
         Ok(())

@@ -41,6 +41,14 @@ impl Names {
         NameId(at as u32)
     }
 
+    /// The same, looked for first at `place`: events of one type mostly have the same properties.
+    pub(crate) fn id_near(&mut self, place: usize, name: &str) -> NameId {
+        match self.0.get(place) {
+            Some(known) if known == name => NameId(place as u32),
+            _ => self.id(name),
+        }
+    }
+
     pub(crate) fn name(&self, id: NameId) -> &str {
         self.0.get(id.0 as usize).map_or("", String::as_str)
     }
@@ -71,34 +79,42 @@ pub(crate) struct Measure {
     pub(crate) sum: Sum,
     pub(crate) min: Number,
     pub(crate) max: Number,
-    pub(crate) quantiles: Quantiles,
+    /// Empty while there is one value only.
+    quantiles: Quantiles,
 }
 
 impl Rollup {
-    pub(crate) fn add(&mut self, user: UserHash, numbers: &[(NameId, Number, i32)], names: &Names) {
+    pub(crate) fn add(&mut self, user: UserHash, numbers: &[(NameId, Number)], names: &Names) {
         self.count += 1;
         self.users.add(user);
-        for (at, (name, number, bucket)) in numbers.iter().enumerate() {
+        if self.numbers.is_empty() {
+            self.numbers.reserve_exact(numbers.len());
+        }
+        for (at, (name, number)) in numbers.iter().enumerate() {
             // Events of one type mostly have the same properties in the same order.
             let place = match self.numbers.get(at) {
                 Some((known, _)) if known == name => Some(at),
                 _ => self.numbers.iter().position(|(known, _)| known == name),
             };
             match place {
-                Some(at) => self.numbers[at].1.add(*number, *bucket),
+                Some(at) => self.numbers[at].1.add(*number),
                 None => self.insert(*name, Measure::of(*number), names),
             }
         }
     }
 
-    pub(crate) fn merge(&mut self, other: &Self, names: &Names) {
+    pub(crate) fn merge(&mut self, other: Self, names: &Names) {
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
         self.count += other.count;
-        self.users.merge(&other.users);
+        self.users.merge(other.users);
         self.numbers_dropped |= other.numbers_dropped;
-        for (name, measure) in &other.numbers {
-            match self.numbers.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => known.merge(measure),
-                None => self.insert(*name, measure.clone(), names),
+        for (name, measure) in other.numbers {
+            match self.numbers.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.merge(&measure),
+                None => self.insert(name, measure, names),
             }
         }
     }
@@ -119,18 +135,16 @@ impl Rollup {
         Quantiles::default().relative_error()
     }
 
-    /// `index` is where each name stands in the page's table of names.
-    pub(crate) fn write(&self, writer: &mut Writer, names: &Names, index: impl Fn(NameId) -> usize) {
+    /// `table` has the names of the page's rollups, sorted.
+    pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId]) {
         writer.unsigned(u128::from(self.count));
         self.users.write(writer);
         writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
-        let mut numbers: Vec<_> = self.numbers.iter().collect();
-        numbers.sort_by_key(|(name, _)| names.name(*name));
-        for (name, measure) in numbers {
-            writer.length(index(*name));
-            let mut bytes = Writer::default();
-            measure.write(&mut bytes);
-            writer.bytes(&bytes.0);
+        for (index, name) in table.iter().enumerate() {
+            if let Some((_, measure)) = self.numbers.iter().find(|(known, _)| known == name) {
+                writer.length(index);
+                writer.nested(|writer| measure.write(writer));
+            }
         }
     }
 
@@ -159,26 +173,48 @@ impl Rollup {
 
 impl Measure {
     pub(crate) fn of(number: Number) -> Self {
-        let (mut sum, mut quantiles) = (Sum::default(), Quantiles::default());
+        let mut sum = Sum::default();
         sum.add(number);
-        quantiles.add(quantiles::bucket_of(number));
-        Self { count: 1, sum, min: number, max: number, quantiles }
+        Self { count: 1, sum, min: number, max: number, quantiles: Quantiles::default() }
     }
 
-    fn add(&mut self, number: Number, bucket: i32) {
+    fn add(&mut self, number: Number) {
+        self.fill();
         self.count += 1;
         self.sum.add(number);
         self.min = self.min.smaller(number);
         self.max = self.max.larger(number);
-        self.quantiles.add(bucket);
+        self.quantiles.add(number);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.fill();
         self.count += other.count;
         self.sum.merge(&other.sum);
         self.min = self.min.smaller(other.min);
         self.max = self.max.larger(other.max);
-        self.quantiles.merge(&other.quantiles);
+        if other.count == 1 {
+            self.quantiles.add(other.min);
+        } else {
+            self.quantiles.merge(&other.quantiles);
+        }
+    }
+
+    /// Puts the first value into the histogram, when a second one comes.
+    fn fill(&mut self) {
+        if self.count == 1 {
+            self.quantiles.add(self.min);
+        }
+    }
+
+    /// The value with that rank, from 1, within [`Measure::relative_error`].
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<Number> {
+        let found = if self.count == 1 { self.min } else { Number::from_f64(self.quantiles.at_rank(rank)?)? };
+        Some(found.larger(self.min).smaller(self.max))
+    }
+
+    pub(crate) fn relative_error(&self) -> f64 {
+        self.quantiles.relative_error()
     }
 
     /// Of one value, that value alone: most rollups of rare values are such.

@@ -170,7 +170,7 @@ impl Wide {
     fn add_f64(&mut self, value: f64) {
         let bits = value.to_bits();
         let exponent = (bits >> 52 & 0x7ff) as usize;
-        let mantissa = bits & (1 << 52) - 1;
+        let mantissa = bits & ((1 << 52) - 1);
         let (mantissa, place) = if exponent == 0 { (mantissa, 0) } else { (mantissa | 1 << 52, exponent - 1) };
         self.add_at(place, mantissa, value.is_sign_negative());
     }

@@ -25,27 +25,23 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn write(&self, names: &Names) -> Vec<u8> {
-        let mut table: Vec<&str> = Vec::new();
+        let mut table: Vec<NameId> = Vec::new();
         for (name, _) in self.values.values().flat_map(|rollup| &rollup.numbers) {
-            let name = names.name(*name);
-            if !table.contains(&name) {
-                table.push(name);
+            if !table.contains(name) {
+                let place = table.partition_point(|known| names.name(*known) < names.name(*name));
+                table.insert(place, *name);
             }
         }
-        table.sort_unstable();
         let mut writer = Writer::default();
         writer.byte(VERSION);
         writer.length(self.values.len());
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
         writer.length(table.len());
-        table.iter().for_each(|name| writer.text(name));
-        let index = |id| table.binary_search(&names.name(id)).unwrap_or_default();
+        table.iter().for_each(|name| writer.text(names.name(*name)));
         for (value, rollup) in &self.values {
             writer.text(value);
-            let mut bytes = Writer::default();
-            rollup.write(&mut bytes, names, index);
-            writer.bytes(&bytes.0);
+            writer.nested(|writer| rollup.write(writer, &table));
         }
         writer.0
     }
@@ -53,11 +49,8 @@ impl Page {
     /// Reads all of a page. `None`: these bytes are none.
     pub(crate) fn read(bytes: &[u8], names: &mut Names) -> Option<Self> {
         let mut reader = PageReader::open(bytes, names)?;
-        let mut page = Self {
-            values: BTreeMap::new(),
-            dimensions: reader.dimensions.iter().map(|dimension| (*dimension).to_owned()).collect(),
-            dimensions_dropped: reader.dimensions_dropped,
-        };
+        let mut page = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
+        page.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
         while let Some((value, entry)) = reader.next()? {
             page.values.insert(value.to_owned(), reader.rollup(entry, Columns::All)?);
         }
@@ -94,7 +87,6 @@ impl<'a> PageReader<'a> {
     }
 
     /// The next value and the bytes of its rollup; the inner `None` after the last, the outer where the bytes are no page.
-    #[expect(clippy::should_implement_trait, reason = "an iterator could not tell its end from bytes that are no page")]
     pub(crate) fn next(&mut self) -> Option<Option<(&'a str, &'a [u8])>> {
         if self.left == 0 {
             return self.rest.is_empty().then_some(None);

@@ -28,7 +28,7 @@ impl Default for Quantiles {
 }
 
 /// The bucket of a number at full width; 0 is a bucket of its own.
-pub(crate) fn bucket_of(number: Number) -> i32 {
+fn bucket_of(number: Number) -> i32 {
     let value = number.to_f64();
     let leading = (value.abs().to_bits() >> (52 - BITS)) as i32;
     match value {
@@ -48,8 +48,8 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    pub(crate) fn add(&mut self, bucket: i32) {
-        self.add_many(wider(bucket, BITS - self.bits), 1);
+    pub(crate) fn add(&mut self, number: Number) {
+        self.add_many(wider(bucket_of(number), BITS - self.bits), 1);
         self.bound();
     }
 
@@ -150,7 +150,7 @@ mod tests {
     fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
         let mut quantiles = Quantiles::default();
         for number in numbers {
-            quantiles.add(bucket_of(Number::from_f64(number).unwrap()));
+            quantiles.add(Number::from_f64(number).unwrap());
         }
         quantiles
     }

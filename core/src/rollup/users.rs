@@ -64,15 +64,10 @@ impl Users {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        if let Self::Few(list) = self
-            && list.is_empty()
-        {
-            *self = other.clone();
-            return;
-        }
+    pub(crate) fn merge(&mut self, other: Self) {
         match (&mut *self, other) {
-            (_, Self::Few(list)) => list.iter().for_each(|(register, value)| self.add(UserHash(*register, *value))),
+            (Self::Few(list), other) if list.is_empty() => *self = other,
+            (_, Self::Few(list)) => list.into_iter().for_each(|(register, value)| self.add(UserHash(register, value))),
             (Self::Many(registers), Self::Many(others)) => {
                 for (register, other) in registers.iter_mut().zip(others.iter()) {
                     *register = (*register).max(*other);
@@ -80,7 +75,7 @@ impl Users {
             }
             (Self::Few(list), Self::Many(others)) => {
                 let list = std::mem::take(list);
-                *self = Self::Many(others.clone());
+                *self = Self::Many(others);
                 list.into_iter().for_each(|(register, value)| self.add(UserHash(register, value)));
             }
         }
@@ -273,8 +268,8 @@ mod tests {
             let (one, two) = users.split_at(cut.min(users.len()));
             let (mut left, mut right) = (of(one.iter().copied()), of(two.iter().copied()));
             let first = left.clone();
-            left.merge(&right);
-            right.merge(&first);
+            left.merge(right.clone());
+            right.merge(first);
             prop_assert_eq!(&left, &whole);
             prop_assert_eq!(&right, &whole);
             prop_assert_eq!(Users::read(&mut Reader(&bytes(&whole))), Some(whole));

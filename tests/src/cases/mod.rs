@@ -7,6 +7,7 @@ pub mod concurrency;
 pub mod events;
 pub mod lifetime;
 pub mod limits;
+pub mod reports;
 pub mod routes;
 pub mod store;
 

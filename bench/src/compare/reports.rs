@@ -1,0 +1,117 @@
+//! Reports: how long each takes over the events of the run, and how soon one counts a new event.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::compare::data::Span;
+use crate::compare::progress::Phase;
+use crate::compare::target::Target;
+use crate::load::Client;
+use crate::workload::Reports;
+
+/// Rounds that are thrown away: they read the store into memory.
+const DISCARDED: usize = 2;
+/// A report that does not count an event by then never will.
+const FRESH_WITHIN: Duration = Duration::from_secs(60);
+/// What was accepted under full load may wait longer to be folded.
+const COUNTED_WITHIN: Duration = Duration::from_secs(300);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What all platforms together take, roughly, seconds.
+pub(super) fn seconds(reports: &Reports, platforms: usize) -> f64 {
+    let each = 0.03 * (reports.queries.len() * (reports.samples + DISCARDED)) as f64 + 0.5 * reports.fresh as f64;
+    each * platforms as f64
+}
+
+/// Asks every platform for each report, one after another, and once more, and so on; floors have none.
+pub(super) async fn measure(
+    targets: &mut [Target],
+    reports: &Reports,
+    span: &Span,
+    cold_starts: usize,
+    phase: &Phase,
+) -> Result<()> {
+    let count = targets.iter().filter(|target| !target.is_floor).count();
+    let range = format!("from={}&to={}", span.from, span.to);
+    for target in targets.iter_mut().filter(|target| !target.is_floor && span.is_whole) {
+        if let Err(error) = all_counted(&target.client, &range, cold_starts as u64).await {
+            target.client.error(format!("{error:#}"));
+        }
+    }
+    let rounds = reports.samples + DISCARDED;
+    for round in 0..rounds + reports.fresh {
+        for target in targets.iter_mut().filter(|target| !target.is_floor) {
+            let measured = if round < rounds {
+                latencies(target, reports, &range, round >= DISCARDED).await
+            } else {
+                fresh(&target.client, round - rounds).await.map(|seconds| target.fresh.push(1000.0 * seconds))
+            };
+            if let Err(error) = measured {
+                target.client.error(format!("{error:#}"));
+                target.bearable()?;
+            }
+        }
+        let done = (round + 1) as f64 / (rounds + reports.fresh) as f64;
+        phase.progress(done, seconds(reports, count) * (1.0 - done));
+    }
+    Ok(())
+}
+
+async fn latencies(target: &mut Target, reports: &Reports, range: &str, is_kept: bool) -> Result<()> {
+    for (name, query) in &reports.queries {
+        let started = Instant::now();
+        let answer = target.client.exchange(&format!("/reports/{query}&{range}"), Bytes::new()).await;
+        let answer = answer.with_context(|| format!("report {name}"))?;
+        let text = String::from_utf8_lossy(&answer.body);
+        ensure!(answer.status == 200, "report {name} is answered {} {text}", answer.status);
+        if is_kept {
+            let latency = answer.at.duration_since(started).as_secs_f64();
+            target.reports.entry(name.clone()).or_default().push(1000.0 * latency);
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a report counts every event that was accepted. Those of cold starts may have gone to stores of their own.
+async fn all_counted(client: &Client, range: &str, cold_starts: u64) -> Result<()> {
+    let accepted = client.tally().accepted;
+    let deadline = Instant::now() + COUNTED_WITHIN;
+    loop {
+        let counted = count(client, range).await?.0;
+        ensure!(counted <= accepted + cold_starts, "{counted} events are counted, but {accepted} were accepted");
+        if counted >= accepted {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{counted} events are counted, but {accepted} were accepted");
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
+}
+
+/// How many events a summary counts, and when it was here.
+async fn count(client: &Client, query: &str) -> Result<(u64, Instant)> {
+    let answer = client.exchange(&format!("/reports/summary?{query}"), Bytes::new()).await?;
+    ensure!(answer.status == 200, "a report is answered {}", answer.status);
+    let summary: Value = serde_json::from_slice(&answer.body).context("a report is not JSON")?;
+    let counted = summary["rows"][0]["count"].as_u64().context("a report has no count")?;
+    Ok((counted, answer.at))
+}
+
+/// From the answer 202 until a report counts the event, seconds.
+async fn fresh(client: &Client, nth: usize) -> Result<f64> {
+    let event_type = format!("fresh-{nth}");
+    let event = json!({"userId": "u", "eventType": event_type, "properties": {}}).to_string();
+    let accepted = client.exchange("/events", Bytes::from(event)).await?;
+    ensure!(accepted.status == 202, "a new event is answered {}", accepted.status);
+    loop {
+        let (counted, at) = count(client, &format!("eventType={event_type}")).await?;
+        let waited = at.duration_since(accepted.at);
+        match counted {
+            1 => return Ok(waited.as_secs_f64()),
+            0 if waited < FRESH_WITHIN => {}
+            _ => bail!("a report counts {counted} of one event after {:.1} s", waited.as_secs_f64()),
+        }
+    }
+}
