@@ -13,6 +13,7 @@ pub(crate) enum Route<'a> {
     Report(Kind),
     Health,
     OpenApi,
+    Dashboard,
 }
 
 impl<'a> Route<'a> {
@@ -24,6 +25,7 @@ impl<'a> Route<'a> {
             "/reports/top" => (Self::Report(Kind::Top), "GET"),
             "/reports/summary" => (Self::Report(Kind::Summary), "GET"),
             "/healthz" => (Self::Health, "GET"),
+            "/dashboard" => (Self::Dashboard, "GET"),
             "/openapi.json" => (Self::OpenApi, "GET"),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), "GET"),

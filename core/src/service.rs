@@ -77,6 +77,7 @@ impl Service {
         let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
         match route {
             Route::Health => Ok(Admission::Reply(Reply::of_json(200, br#"{"status":"ok"}"#.to_vec()))),
+            Route::Dashboard => Ok(Admission::Reply(document::dashboard())),
             Route::OpenApi => Ok(Admission::Reply(document::openapi())),
             Route::PostEvent => {
                 let tenant = tenant_for(Scope::Write)?;

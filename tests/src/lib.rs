@@ -37,6 +37,7 @@ macro_rules! conformance {
                 the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, reports_need_the_scope_read,
                 a_kill_while_folding_counts_nothing_twice,
             }
+            dashboard { a_browser_shows_the_flights }
             lifetime {
                 what_was_accepted_survives_a_kill, nothing_is_left_behind, a_release_takes_no_stamp_from_a_header,
             }

@@ -37,6 +37,7 @@ const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
 
 /// Everything.
 pub(crate) fn all() -> Result<Tools> {
+    debian_packages(true)?;
     let tools = for_builds()?;
     for_tests()?;
     Ok(tools)
@@ -45,7 +46,7 @@ pub(crate) fn all() -> Result<Tools> {
 /// What `cargo xtask build` and `cargo xtask compare` need.
 pub(crate) fn for_builds() -> Result<Tools> {
     fs::create_dir_all(paths::tools())?;
-    debian_packages()?;
+    debian_packages(false)?;
     let wasm_toolchain = wasm_toolchain()?;
     npm()?;
     worker_build()?;
@@ -54,6 +55,7 @@ pub(crate) fn for_builds() -> Result<Tools> {
 
 /// What only `cargo xtask test` needs.
 pub(crate) fn for_tests() -> Result<()> {
+    dashboard()?;
     let packages = PYTHON_TOOLS.map(|(_, package, version)| format!("{package}=={version}"));
     let stamp = Stamp::new("python", packages.join(" "));
     if stamp.holds() && PYTHON_TOOLS.iter().all(|(name, ..)| python_tool(name).is_file()) {
@@ -73,7 +75,7 @@ pub(crate) fn python_tool(name: &str) -> PathBuf {
 }
 
 /// Debian's packages that a machine with Rust, Node.js and Python may still lack.
-fn debian_packages() -> Result<()> {
+fn debian_packages(for_tests: bool) -> Result<()> {
     for (name, hint) in [
         ("rustup", "install it from https://rustup.rs"),
         ("cc", "apt-get install build-essential"),
@@ -98,6 +100,9 @@ fn debian_packages() -> Result<()> {
     let python_tools_missing = PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file());
     if python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
         missing.push("python3-pip");
+    }
+    if for_tests && !on_path("chromium") {
+        missing.push("chromium");
     }
     if missing.is_empty() {
         return Ok(());
@@ -160,6 +165,19 @@ fn npm() -> Result<()> {
     fs::copy(lock, dir.join("package-lock.json"))?;
     fs::copy(paths::root().join(".npmrc"), dir.join(".npmrc"))?;
     run_logged("setup-npm", program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
+    stamp.set()
+}
+
+/// What builds the dashboard and drives the browser that tests it.
+fn dashboard() -> Result<()> {
+    let dir = paths::root().join("dashboard");
+    let lock = fs::read_to_string(dir.join("package-lock.json")).context("cannot read dashboard/package-lock.json")?;
+    let stamp = Stamp::new("dashboard", lock);
+    if stamp.holds() && dir.join("node_modules").is_dir() {
+        return Ok(());
+    }
+    phase("set-up: the dashboard's packages from npm");
+    run_logged("setup-dashboard", program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
     stamp.set()
 }
 

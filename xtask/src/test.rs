@@ -11,17 +11,18 @@ use crate::build::{self, Set, WASM_CRATES, exclude_wasm, native_crates};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
-use crate::shell::{cargo, phase};
+use crate::shell::{cargo, phase, program};
 use crate::test::tally::{Summary, Tally};
 
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
     ("doc", doc),
+    ("dashboard", dashboard),
     ("build", build_artifacts),
     ("unit", unit),
     ("gates", gate),
@@ -89,6 +90,16 @@ fn cargo_test() -> Command {
     let mut test = native_crates("test");
     test.arg("--no-fail-fast");
     test
+}
+
+/// That the committed page is what its source gives. The conformance tests look at it in a browser.
+fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
+    for script in ["check", "unit"] {
+        let mut npm = program("npm");
+        npm.current_dir(paths::root().join("dashboard")).args(["run", "--silent", script]);
+        tally.command(&format!("dashboard {script}"), &mut npm)?;
+    }
+    Ok(())
 }
 
 /// Builds what all parts after it start: the artifacts, the test programs, and with them `isotherm`.

@@ -14,8 +14,10 @@ use crate::store::{Database, list};
 
 /// The request that stores every so many-th event folds what there is: reports fold the rest by themselves.
 const FOLD_EVERY: i64 = 512;
-/// Events of one fold.
-const EVENTS_PER_FOLD: i64 = 4096;
+/// Events of one fold. Each goes into 9 pages at most, and a statement may have 32,766 parameters.
+const EVENTS_PER_FOLD: i64 = 1024;
+/// Ranges of keys that one statement reads: SQLite takes 500 parts.
+const RANGES: usize = 400;
 
 /// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
 /// in them.
@@ -57,8 +59,11 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Erro
         for (_, problem) in fold.unreadable() {
             eprintln!("isotherm: an event of {tenant} is in no report: {problem}");
         }
-        let (pages, _) = read_rows(database, tenant, &fold.ranges(), false).await?;
-        let pages = fold.settle(pages).map_err(|unreadable| Error::Io(unreadable.to_string()))?;
+        let mut stored = Vec::new();
+        for ranges in fold.ranges().chunks(RANGES) {
+            stored.extend(read_rows(database, tenant, ranges, false).await?.0);
+        }
+        let pages = fold.settle(stored).map_err(|unreadable| Error::Io(unreadable.to_string()))?;
         written.extend(
             pages
                 .into_iter()

@@ -69,8 +69,8 @@ pub(crate) enum Figure {
 }
 
 impl Query {
-    /// Reads the query of a request; `now` is where a range ends that names no end.
-    pub(crate) fn parse(kind: Kind, query: &str, now: Millis) -> Result<Self, Refusal> {
+    /// Reads the query of a request; `received_at` is where a range ends that names no end.
+    pub(crate) fn parse(kind: Kind, query: &str, received_at: Millis) -> Result<Self, Refusal> {
         let mut asked = Asked::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             asked.take(kind, &name, &value)?;
@@ -78,7 +78,7 @@ impl Query {
         let until = match asked.to {
             Some(time) if time == Hour::of(time).start() => Hour::of(time),
             Some(time) => Hour::of(time).next(),
-            None => Hour::of(now).next(),
+            None => Hour::of(received_at).next(),
         };
         let from = asked.from.map_or(Hour(until.0.saturating_sub(DEFAULT_HOURS)), Hour::of);
         if from >= until {

@@ -181,8 +181,11 @@ impl<'q> Table<'q> {
             let (_, measure) = cell.numbers.iter().find(|(known, _)| self.names.name(*known) == name)?;
             Some(measure)
         });
-        // The sum of no numbers is 0; there is no least of none.
-        let Some(measure) = measure else { return (figure == Figure::Sum).then_some(Number::Integer(0)) };
+        let Some(measure) = measure else {
+            // The sum of no numbers is 0; there is no least of none. What was dropped is not known.
+            let is_none = !cell.is_some_and(|cell| cell.numbers_dropped);
+            return (figure == Figure::Sum && is_none).then_some(Number::Integer(0));
+        };
         match figure {
             Figure::Sum => measure.sum.total(),
             Figure::Min => Some(measure.min),

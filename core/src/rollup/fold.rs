@@ -88,6 +88,7 @@ pub struct Fold {
 struct Event {
     user: UserHash,
     numbers: (u32, u32),
+    dimensions_dropped: bool,
 }
 
 /// A rollup that an event goes into: from the highest bits on, 32 each, its hour, event type, dimension and value.
@@ -171,12 +172,14 @@ impl Fold {
         let mut texts = Texts::default();
         // No dimension and `(other)`: sorts first.
         let none = texts.number("");
-        for (event, Observation { hour, event_type, user, dimensions, numbers }) in (0..).zip(observations) {
+        for (event, observation) in (0..).zip(observations) {
+            let Observation { hour, event_type, user, dimensions, dimensions_dropped, numbers } = observation;
             let first = fold.numbers.len();
             for (at, (name, number)) in numbers.iter().enumerate() {
                 fold.numbers.push((fold.names.id_near(at, name), *number));
             }
-            fold.events.push(Event { user: *user, numbers: (first as u32, fold.numbers.len() as u32) });
+            let numbers = (first as u32, fold.numbers.len() as u32);
+            fold.events.push(Event { user: *user, numbers, dimensions_dropped: *dimensions_dropped });
             let of_type = u128::from(hour.0) << 96 | u128::from(texts.name(0, event_type)) << 64;
             let mut place = |dimension: u32, value: u32| {
                 let rollup = of_type | u128::from(dimension) << 32 | u128::from(value);
@@ -229,7 +232,7 @@ impl Fold {
     fn rollup(&self, places: &[Place]) -> Rollup {
         let mut rollup = Rollup::default();
         for place in places {
-            let Event { user, numbers: (from, until) } = self.events[place.event as usize];
+            let Event { user, numbers: (from, until), .. } = self.events[place.event as usize];
             rollup.add(user, &self.numbers[from as usize..until as usize], &self.names);
         }
         rollup
@@ -247,9 +250,11 @@ impl Fold {
             let mut all_series = hour.chunk_by(Place::is_of_series);
             let Some(all) = all_series.next() else { continue };
             let series = self.series(&all[0]);
-            let mut shelf = Shelf::new(stored.remove(&series).unwrap_or_default());
+            let mut shelf = Shelf::new(stored.get_mut(&series).map(std::mem::take).unwrap_or_default());
             let page = shelf.page_of("", &mut names)?;
             page.values.entry(String::new()).or_default().merge(self.rollup(all), &names);
+            let is_dropped = |place: &Place| self.events[place.event as usize].dimensions_dropped;
+            page.dimensions_dropped |= all.iter().any(is_dropped);
             let mut kept = Vec::new();
             for places in all_series {
                 let series = self.series(&places[0]);
@@ -262,7 +267,7 @@ impl Fold {
             }
             shelf.write(&series, &names, &mut written);
             for (series, places) in kept {
-                let mut shelf = Shelf::new(stored.remove(&series).unwrap_or_default());
+                let mut shelf = Shelf::new(stored.get_mut(&series).map(std::mem::take).unwrap_or_default());
                 let values = places.chunk_by(Place::is_of_rollup).map(|places| {
                     let value = self.texts.get(places[0].value()).cloned().unwrap_or_default();
                     (value, self.rollup(places))
@@ -299,8 +304,9 @@ enum Slot {
 
 impl Shelf {
     fn new(stored: Vec<StoredPage>) -> Self {
-        // Not `collect`, which brings a sort along.
-        let mut slots = BTreeMap::from([(String::new(), Slot::Changed(Page::default()))]);
+        // Not from a list, which brings a sort along.
+        let mut slots = BTreeMap::new();
+        slots.insert(String::new(), Slot::Changed(Page::default()));
         for page in stored {
             if let Some((_, first)) = Series::parse(&page.key) {
                 slots.insert(first.to_owned(), Slot::Stored(page));

@@ -25,6 +25,8 @@ pub struct Observation<'a> {
     pub(crate) user: UserHash,
     /// Names with values; a value that is too long for a key, or that is `(other)`, is empty and counts as `(other)`.
     pub(crate) dimensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Whether there were more.
+    pub(crate) dimensions_dropped: bool,
     pub(crate) numbers: Vec<(Cow<'a, str>, Number)>,
 }
 
@@ -54,16 +56,27 @@ impl<'a> Observation<'a> {
         let Record { user_id, event_type, timestamp, properties } = serde_json::from_str::<Record<'a>>(record)?;
         let time = Millis::from_rfc3339(timestamp).map_err(serde_json::Error::custom)?;
         let Properties { mut texts, numbers } = properties;
+        let mut dimensions_dropped = false;
         match dimensions.get(&*event_type) {
             Some(names) => texts.retain(|(name, _)| names.iter().any(|known| known == name)),
-            None => texts.truncate(DIMENSIONS),
+            None => {
+                dimensions_dropped = texts.len() > DIMENSIONS;
+                texts.truncate(DIMENSIONS);
+            }
         }
         for (_, value) in &mut texts {
             if value.len() > Limits::CONTRACT.name_bytes || value == OTHER {
                 *value = Cow::Borrowed("");
             }
         }
-        Ok(Self { hour: Hour::of(time), user: UserHash::of(&user_id), event_type, dimensions: texts, numbers })
+        Ok(Self {
+            hour: Hour::of(time),
+            user: UserHash::of(&user_id),
+            event_type,
+            dimensions: texts,
+            dimensions_dropped,
+            numbers,
+        })
     }
 }
 

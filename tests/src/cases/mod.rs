@@ -4,6 +4,7 @@ pub mod access;
 pub mod batches;
 pub mod bodies;
 pub mod concurrency;
+pub mod dashboard;
 pub mod events;
 pub mod lifetime;
 pub mod limits;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,7 @@ fn is_kept(answer: &Answer) -> bool {
 }
 
 /// A host with the flights, each batch sent twice by one of 8 writers, that all cases of one test program share.
-fn flights(platform: Platform) -> &'static Fixture {
+pub(crate) fn flights(platform: Platform) -> &'static Fixture {
     static FLIGHTS: OnceLock<Fixture> = OnceLock::new();
     FLIGHTS.get_or_init(|| {
         let host = Fixture::new(&up(platform, "test"));
@@ -227,4 +228,21 @@ pub fn a_kill_while_folding_counts_nothing_twice(platform: Platform) {
         tokio::task::spawn_blocking(move || check_answers(port)).await.unwrap();
         remote.stop().await.unwrap();
     });
+    // Reports would be as right if nothing were ever folded.
+    if platform != Platform::Lambda {
+        assert!(pages(data.path()) > 100, "nothing was folded");
+    }
+}
+
+/// How many pages of rollups the SQLite databases in a folder have.
+fn pages(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let pages = entries.map(|path| match path.is_dir() {
+        true => pages(&path),
+        false => rusqlite::Connection::open(&path)
+            .and_then(|database| database.query_row("SELECT count(*) FROM rollups", [], |row| row.get(0)))
+            // Not a database, or not one with rollups.
+            .unwrap_or(0),
+    });
+    pages.sum()
 }

@@ -16,6 +16,10 @@ pub fn every_route_answers(platform: Platform) {
     assert_eq!(host.ask(&Ask::get("/healthz?of=interest")).status, 200);
     assert_eq!(host.ask(&Ask::event(&unnamed())).status, 202);
     assert_eq!(host.ask(&Ask::batch(&[unnamed()])).status, 200);
+    for target in ["/reports/summary", "/reports/timeseries", "/reports/top?dimension=eventType", "/dashboard"] {
+        // Reports may count what other cases send, so they are not the reference's.
+        assert_eq!(host.send(&Ask::get(target)).status, 200, "{target}");
+    }
     check(&host.ask(&Ask::get(ABSENT)), 404, "not_found");
 }
 
@@ -27,6 +31,8 @@ pub fn other_methods_are_refused(platform: Platform) {
         ("/events/batch", "GET"),
         ("/healthz", "POST"),
         ("/openapi.json", "PUT"),
+        ("/dashboard", "POST"),
+        ("/reports/top", "PUT"),
         (ABSENT, "POST"),
     ];
     for (target, method) in routes {
@@ -52,7 +58,9 @@ pub fn unknown_routes_are_refused(platform: Platform) {
 pub fn the_contract_is_served(platform: Platform) {
     let contract = Fixture::open(platform).ask(&Ask::get("/openapi.json")).json();
     assert_eq!(contract["openapi"], "3.1.0");
-    for path in ["/events", "/events/batch", "/events/{eventId}", "/healthz", "/openapi.json"] {
+    let reports = ["/reports/timeseries", "/reports/top", "/reports/summary", "/dashboard"];
+    let events = ["/events", "/events/batch", "/events/{eventId}", "/healthz", "/openapi.json"];
+    for path in events.into_iter().chain(reports) {
         assert!(contract["paths"][path].is_object(), "{path}");
     }
 }

@@ -36,7 +36,7 @@ const FORBIDDEN: [(&str, &str); 22] = [
 ];
 
 /// Everything that core may depend on, and why. A crate that does I/O, or asks for time or randomness, has no place here.
-const DEPENDENCIES: [(&str, &str); 30] = [
+const DEPENDENCIES: [(&str, &str); 31] = [
     ("isotherm-core", "itself"),
     ("adler2", "checksums of flate2"),
     ("base64", "Basic credentials"),
@@ -46,13 +46,13 @@ const DEPENDENCIES: [(&str, &str); 30] = [
     ("crc32fast", "checksums of flate2"),
     ("crypto-common", "of sha2"),
     ("digest", "of sha2"),
-    ("flate2", "gzip bodies"),
+    ("flate2", "gzip bodies, packed documents and time zones"),
+    ("form_urlencoded", "queries of reports"),
     ("generic-array", "of sha2"),
     ("itoa", "of serde_json"),
-    ("jiff", "RFC 3339 and time zones, without its clock"),
-    ("jiff-core", "of jiff"),
     ("memchr", "of serde_json"),
     ("miniz_oxide", "of flate2"),
+    ("percent-encoding", "of form_urlencoded"),
     ("proc-macro2", "when serde's derive is compiled"),
     ("quote", "when serde's derive is compiled"),
     ("serde", "events as JSON"),
@@ -63,6 +63,7 @@ const DEPENDENCIES: [(&str, &str); 30] = [
     ("simd-adler32", "of miniz_oxide"),
     ("subtle", "keys are compared in constant time"),
     ("syn", "when serde's derive is compiled"),
+    ("twox-hash", "users of rollups: a hash that is the same everywhere"),
     ("typenum", "of sha2"),
     ("unicode-ident", "when serde's derive is compiled"),
     ("version_check", "when generic-array is compiled"),

@@ -1,0 +1,114 @@
+// A real browser on the page, and what the tests ask of it.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+
+import puppeteer from 'puppeteer-core';
+
+const { ISOTHERM_URL, ISOTHERM_KEY, SCREENSHOTS, CHROMIUM = '/usr/bin/chromium' } = process.env;
+assert.ok(ISOTHERM_URL, 'ISOTHERM_URL must name a server that has the flights of January 2013');
+const ORIGIN = new URL(ISOTHERM_URL).origin;
+export const JANUARY = 'from=2013-01-01T00:00&to=2013-02-02T00:00&tz=UTC';
+export const IDLE = 'main[aria-busy=false]';
+if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
+
+let browser;
+before(async () => {
+  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+  browser = await puppeteer.launch({ executablePath: CHROMIUM, args });
+});
+after(() => browser?.close());
+
+/**
+ * Opens the page in a browser profile of its own, hands it to `body`, and afterwards fails on anything that the browser
+ * complained of. `answer(request)` may answer requests of reports itself; a failed load it causes is not complained of.
+ */
+export async function visit(
+  fragment,
+  { width = 1280, scheme = 'light', answer, wait = IDLE, key = ISOTHERM_KEY } = {},
+  body,
+) {
+  const profile = await browser.createBrowserContext();
+  const page = await profile.newPage();
+  const problems = [];
+  await page.setViewport({ width, height: width < 500 ? 740 : 900 });
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+  await page.exposeFunction('violated', (what) => problems.push(`CSP: ${what}`));
+  await page.evaluateOnNewDocument((given) => {
+    addEventListener('securitypolicyviolation', (event) =>
+      window.violated(`${event.violatedDirective} ${event.blockedURI}`),
+    );
+    if (given) sessionStorage.setItem('isotherm.key', given);
+  }, key);
+  page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
+  page.on('console', (message) => {
+    const caused = answer && message.text().startsWith('Failed to load resource');
+    if (['error', 'warn'].includes(message.type()) && !caused) problems.push(`console: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== 'data:' && url.origin !== ORIGIN) problems.push(`request to ${url}`);
+  });
+  if (answer) {
+    await page.setRequestInterception(true);
+    page.on('request', (request) => (request.url().includes('/reports/') && answer(request)) || request.continue());
+  }
+  const response = await page.goto(`${ORIGIN}/dashboard#${fragment}`);
+  assert.equal(response.status(), 200);
+  if (wait) await page.waitForSelector(wait);
+  await body(page, { problems, response });
+  assert.deepEqual(problems, []);
+  await profile.close();
+}
+
+export const text = (page, selector) => page.$eval(selector, (found) => found.innerText);
+export const seen = (page, selector) => page.$eval(selector, (found) => found.checkVisibility());
+export const picture = (page) => page.$eval('.plot canvas', (canvas) => canvas.toDataURL());
+export const until = (page, selector, wanted) =>
+  page.waitForFunction((where, what) => document.querySelector(where)?.innerText.includes(what), {}, selector, wanted);
+export const shoot = (page, name) =>
+  SCREENSHOTS && page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+export const refuse = (request, status, message, headers = {}) => {
+  const body = JSON.stringify({ error: 'x', code: 'x', message, requestId: 'req_1' });
+  request.respond({ status, headers, contentType: 'application/json', body });
+  return true;
+};
+
+/** Goes on with Tab until the element has the focus, which must be visible. */
+export async function tabTo(page, selector) {
+  for (let count = 0; count < 40; count++) {
+    if (await page.evaluate((wanted) => document.activeElement.matches(wanted), selector)) {
+      const marked = await page.evaluate(() => {
+        const own = document.activeElement;
+        return [own, own.nextElementSibling].some((part) => part && getComputedStyle(part).outlineStyle !== 'none');
+      });
+      assert.ok(marked, `${selector} shows that it has the focus`);
+      return;
+    }
+    await page.keyboard.press('Tab');
+  }
+  assert.fail(`Tab does not reach ${selector}`);
+}
+
+/** The least contrast of text on its ground. */
+export const contrast = (page) =>
+  page.evaluate(() => {
+    const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const light = (colour) => {
+      const [r, g, b] = parts(colour).map((part) => linear(part / 255));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (part) => {
+      const own = getComputedStyle(part).backgroundColor;
+      return parts(own)[3] === 0 ? ground(part.parentElement) : own;
+    };
+    const kinds = 'h1,h2,.note,label,legend,dt,.figure,li *,td,th,button,.when,.segments span';
+    const written = [...document.querySelectorAll(kinds)].filter((part) => part.checkVisibility() && part.innerText);
+    const ratio = (part) => {
+      const [a, b] = [light(getComputedStyle(part).color), light(ground(part))];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+    return Math.min(...written.map(ratio));
+  });
