@@ -54,6 +54,7 @@ test('a link reproduces the view: zone, groups, metric, event type', async () =>
   await visit(link, {}, async (page) => {
     assert.equal(await text(page, '[data-metric=count]'), '26,483');
     assert.equal(await text(page, '#series h2'), '95th percentile of depDelay by week');
+    assert.match(await text(page, '.tiles'), /Wed, Jan 2, 2013, 06:00\s+80/, 'hours are those of New York');
     assert.match(await text(page, '#series .note'), /The 8 of 16 values with most events are shown/);
     assert.match(await text(page, '.readout'), /UA\s+B6\s+EV\s+DL/);
     const p95 = Number(await text(page, '[data-metric="p95:depDelay"]'));

@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use isotherm_core::{Admission, Config, Millis, Plan, ReportOutcome, Service, Stamp, warming};
+use isotherm_core::{Admission, Config, Millis, Plan, Service, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -11,16 +11,27 @@ use tokio::time::Instant;
 use crate::request::Incoming;
 use crate::response::Answer;
 use crate::store::Store;
+use crate::stream::{Batch, BatchAnswer};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
 /// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the function until its environment ends.
-///
-/// Nothing is connected here: what happens before the first invocation is what a cold start costs.
+/// Runs a function that answers HTTP requests until its environment ends.
 pub fn run() -> Result<(), Error> {
+    serve(invoke)
+}
+
+/// Runs the function that folds events into rollups until its environment ends.
+pub fn aggregate() -> Result<(), Error> {
+    serve(fold)
+}
+
+/// Nothing is connected here: what happens before the first invocation is what a cold start costs.
+fn serve(
+    handler: impl AsyncFn(&Service, &Store, LambdaEvent<Box<RawValue>>) -> Result<Answer, Error>,
+) -> Result<(), Error> {
     let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
     let service = Service::new(config);
     if let Some(notice) = service.notice() {
@@ -29,7 +40,7 @@ pub fn run() -> Result<(), Error> {
     let store = Store::of_environment();
     // An environment serves one request at a time: more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(lambda_runtime::run(service_fn(|event| invoke(&service, &store, event))))
+    runtime.block_on(lambda_runtime::run(service_fn(|event| handler(&service, &store, event))))
 }
 
 async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
@@ -39,8 +50,7 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
     }
     let incoming = Incoming::read(payload, service.limits().body_bytes)?;
     let stamp = stamp()?;
-    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
-    let deadline = Instant::now() + left.saturating_sub(MARGIN);
+    let deadline = deadline(&event);
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
@@ -51,9 +61,26 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
             let outcome = store.find(plan.tenant(), plan.id(), deadline).await;
             plan.settle(outcome)
         }
-        Admission::Plan(Plan::Report(plan)) => plan.settle(ReportOutcome::Later),
+        Admission::Plan(Plan::Report(plan)) => {
+            let outcome = store.report(&plan, stamp.received_at, deadline).await;
+            plan.settle(outcome)
+        }
     };
     Ok(Answer::http(reply, incoming.payload))
+}
+
+async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+    let batch: Batch<'_> = serde_json::from_str(event.payload.get()).map_err(|error| format!("{NO_BATCH}: {error}"))?;
+    let failed = store.fold(service, &batch, deadline(&event)).await?;
+    Ok(Answer::Batch(BatchAnswer::new(&batch, failed)))
+}
+
+const NO_BATCH: &str = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
+
+/// When to stop waiting for the store.
+fn deadline(event: &LambdaEvent<Box<RawValue>>) -> Instant {
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
+    Instant::now() + left.saturating_sub(MARGIN)
 }
 
 fn stamp() -> Result<Stamp, Error> {

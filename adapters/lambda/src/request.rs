@@ -113,7 +113,7 @@ struct Http<'a> {
 
 /// Text that stays where it is when it has no escapes: serde would copy a bare `Cow` inside an `Option`.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// The values of the headers that core reads. Payload 1.0 keeps the case in which a client sent a name.
 fn known(headers: &BTreeMap<Text<'_>, Text<'_>>) -> Vec<(&'static str, String)> {

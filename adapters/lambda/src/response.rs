@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::request::Payload;
+use crate::stream::BatchAnswer;
 
 /// What an invocation answers.
 #[derive(Serialize)]
@@ -18,6 +19,8 @@ pub(crate) enum Answer {
     Warm(&'static RawValue),
     /// To an HTTP request.
     Http(Http),
+    /// To a batch of a stream.
+    Batch(BatchAnswer),
 }
 
 /// The answer to an HTTP request, in the shape of its payload.

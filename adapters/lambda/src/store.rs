@@ -28,8 +28,8 @@ use isotherm_core::{Digest, EventId, FindOutcome, NewEvent, StoreOutcome, Tenant
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// How many puts of a batch are under way at once. Each has a connection of its own, and its TLS handshake on a cold start.
-const CONCURRENCY: usize = 32;
+/// How many requests of an invocation are under way at once. Each has a connection of its own, and its TLS handshake on a cold start.
+pub(crate) const CONCURRENCY: usize = 32;
 /// More than fit into any invocation: the deadline ends the retries.
 const ATTEMPTS: u32 = 20;
 /// The first retry waits a random time up to this, the next one up to twice as long, and so on.
@@ -38,17 +38,19 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// DynamoDB answers in milliseconds: an attempt that takes longer is better made again.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The table, and a client that is made when it is first needed.
+/// The tables, and a client that is made when it is first needed.
 pub(crate) struct Store {
     table: String,
+    pub(crate) rollups: String,
     client: OnceLock<Client>,
 }
 
 impl Store {
-    /// The table that the environment names.
+    /// The tables that the environment names.
     pub(crate) fn of_environment() -> Self {
         let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
-        Self { table, client: OnceLock::new() }
+        let rollups = environment("ISOTHERM_ROLLUPS").unwrap_or_else(|| "rollups".to_owned());
+        Self { table, rollups, client: OnceLock::new() }
     }
 
     /// Puts each event unless its key is taken, and says what became of each when the deadline comes.
@@ -122,7 +124,7 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         self.client.get_or_init(|| connect(environment))
     }
 }
@@ -283,7 +285,8 @@ mod tests {
             "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
             _ => None,
         };
-        (Store { table: "events".to_owned(), client: OnceLock::from(connect(variable)) }, seen)
+        let (table, rollups) = ("events".to_owned(), "rollups".to_owned());
+        (Store { table, rollups, client: OnceLock::from(connect(variable)) }, seen)
     }
 
     fn request(reader: &mut impl std::io::BufRead) -> Option<Value> {

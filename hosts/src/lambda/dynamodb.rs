@@ -9,14 +9,19 @@ use dynoxide::Database;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::stream::Shard;
+
 /// The table of events.
-pub(crate) const TABLE: &str = "events";
+pub(crate) const EVENTS: &str = "events";
+/// The table of rollups.
+pub(crate) const ROLLUPS: &str = "rollups";
 /// Time for the requests under way when it is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The running emulator, on a thread of its own: SQLite blocks, and must not hold up the Runtime API.
 pub(crate) struct DynamoDb {
     url: String,
+    database: Database,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<()>>,
 }
@@ -31,21 +36,27 @@ impl DynamoDb {
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let served = database.clone();
         let serve = move || {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 // The sender gone means stop, too.
                 let stopped = async { drop(stopped.await) };
-                dynoxide::server::serve_with_shutdown(listener, database, stopped).await.map_err(anyhow::Error::msg)
+                dynoxide::server::serve_with_shutdown(listener, served, stopped).await.map_err(anyhow::Error::msg)
             })
         };
         let thread = std::thread::Builder::new().name("dynamodb".to_owned()).spawn(serve)?;
-        Ok(Self { url, stop, thread })
+        Ok(Self { url, database, stop, thread })
     }
 
     /// Its endpoint.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The stream of the table of events.
+    pub(crate) fn stream(&self) -> Result<Shard> {
+        Shard::of(self.database.clone(), EVENTS)
     }
 
     /// Ends it after the requests under way.
@@ -64,19 +75,36 @@ fn open(file: &Path) -> Result<Database> {
     let path = file.to_str().context("the path is not UTF-8")?;
     let database = sqlite::open(path)?;
     let tables = database.list_tables(serde_json::from_value(json!({}))?)?;
-    if !tables.table_names.iter().any(|name| name == TABLE) {
+    let missing = |table: &str| !tables.table_names.iter().any(|name| name == table);
+    if missing(EVENTS) {
         let table = json!({
-            "TableName": TABLE,
+            "TableName": EVENTS,
             "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
             "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
             "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
         });
         database.create_table(serde_json::from_value(table)?)?;
         let ttl = json!({
-            "TableName": TABLE,
+            "TableName": EVENTS,
             "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": true },
         });
         database.update_time_to_live(serde_json::from_value(ttl)?)?;
+    }
+    if missing(ROLLUPS) {
+        let table = json!({
+            "TableName": ROLLUPS,
+            "KeySchema": [
+                { "AttributeName": "pk", "KeyType": "HASH" },
+                { "AttributeName": "sk", "KeyType": "RANGE" },
+            ],
+            "AttributeDefinitions": [
+                { "AttributeName": "pk", "AttributeType": "S" },
+                { "AttributeName": "sk", "AttributeType": "S" },
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        database.create_table(serde_json::from_value(table)?)?;
     }
     Ok(database)
 }
@@ -110,6 +138,7 @@ mod sqlite {
     ///
     /// - `synchronous = NORMAL`: a commit is in the log when it returns, and survives kill -9, but does not wait for the
     ///   disk. What DynamoDB takes for a put is not this disk's business.
+    /// - Indexes for the stream: dynoxide asks for the last sequence number with every put, and would read all records.
     /// - No busy timeout: dynoxide would wait five seconds for a lock, and a put whose client has long given up would
     ///   still be made when it gets it. It fails at once, as DynamoDB does when it can't write.
     pub(super) fn open(path: &str) -> Result<Database> {
@@ -122,9 +151,12 @@ mod sqlite {
             let database = Database::new(path);
             let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));
             ensure!(!connection.is_null(), "dynoxide has opened no connection of this SQLite");
-            let normal = c"PRAGMA synchronous = NORMAL";
-            let set = ffi::sqlite3_exec(connection, normal.as_ptr(), None, ptr::null_mut(), ptr::null_mut());
-            ensure!(set == ffi::SQLITE_OK, "SQLite refuses `synchronous = NORMAL`: code {set}");
+            let settings = c"PRAGMA synchronous = NORMAL;
+                CREATE INDEX IF NOT EXISTS _stream_last ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+                CREATE INDEX IF NOT EXISTS _stream_order
+                    ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));";
+            let set = ffi::sqlite3_exec(connection, settings.as_ptr(), None, ptr::null_mut(), ptr::null_mut());
+            ensure!(set == ffi::SQLITE_OK, "SQLite refuses the settings for dynoxide: code {set}");
             ffi::sqlite3_busy_timeout(connection, 0);
             Ok(database)
         }

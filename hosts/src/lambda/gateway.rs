@@ -117,18 +117,23 @@ async fn answer(backend: &Backend, request: Request<Incoming>, log_requests: boo
 }
 
 async fn integrate(backend: &Backend, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
-    // The routes of the HTTP API.
-    let write = head.method == Method::POST;
-    let (ingest, read) = match backend {
-        Backend::Functions { ingest, read } => (ingest, read),
-        Backend::Peer(peer) => {
-            let function = if write { "ingest" } else { "read" };
-            return peer.forward(function, head, body).await.map_err(Failure::Host);
-        }
+    let name = route(&head.method, head.uri.path());
+    let functions = match backend {
+        Backend::Functions(functions) => functions,
+        Backend::Peer(peer) => return peer.forward(name, head, body).await.map_err(Failure::Host),
     };
     let event = payload::event(&head.method, &head.uri, &head.headers, &body).map_err(Failure::Host)?;
-    let answer = if write { ingest } else { read }.invoke(event).await?;
+    let answer = functions.named(name).invoke(event).await?;
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
+}
+
+/// The routes of the HTTP API: the function that a request is for.
+pub(crate) fn route(method: &Method, path: &str) -> &'static str {
+    match *method {
+        Method::POST => "ingest",
+        _ if path.starts_with("/events/") => "read",
+        _ => "report",
+    }
 }
 
 /// How an HTTP API answers when its function does not.

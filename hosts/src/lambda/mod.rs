@@ -1,9 +1,11 @@
 //! AWS Lambda on this machine: the real Runtime API between the functions and an emulated API Gateway and DynamoDB.
 //!
 //! ```text
-//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap of ingest or read)
+//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap of ingest, read or report)
 //!                (payload)            (which of its environments)                 │
 //!                                                                     dynamodb ◀──┘ HTTP
+//!                                                                        │ stream
+//!                                                      aggregate ◀── mapping
 //! ```
 //!
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
@@ -13,9 +15,11 @@ mod dynamodb;
 mod environment;
 mod function;
 mod gateway;
+mod mapping;
 mod payload;
 mod peer;
 mod runtime_api;
+mod stream;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -23,13 +27,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use hyper::body::Bytes;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, Uri};
 
 use self::dynamodb::DynamoDb;
-use self::environment::{Environment, Init, Launch, Logs};
+use self::environment::{Environment, Failure, Init, Launch, Logs};
 use self::function::Function;
 use self::gateway::Gateway;
+use self::mapping::{Mapping, Settings, Target};
 use self::peer::Peer;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 
@@ -61,22 +67,57 @@ impl Default for Limits {
     }
 }
 
+/// Time for one batch of the stream.
+const AGGREGATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
 const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 
-/// The two functions, what stands before them, and what stands behind.
+/// The functions, what stands before them, and what stands behind.
 pub(crate) struct LambdaHost {
     gateway: Gateway,
+    mapping: Mapping,
     backend: Arc<Backend>,
     dynamodb: DynamoDb,
 }
 
-/// What the gateway's routes lead to.
+/// What the gateway's routes and the event source mapping lead to.
 pub(crate) enum Backend {
     /// The functions of the adapter.
-    Functions { ingest: Arc<Function>, read: Arc<Function> },
+    Functions(Functions),
     /// The same functions under another implementation of Lambda.
     Peer(Box<Peer>),
+}
+
+/// The functions of the adapter: each has its environments.
+pub(crate) struct Functions {
+    ingest: Arc<Function>,
+    read: Arc<Function>,
+    report: Arc<Function>,
+    aggregate: Arc<Function>,
+}
+
+impl Functions {
+    /// One that requests go to.
+    pub(crate) fn named(&self, name: &str) -> &Arc<Function> {
+        match name {
+            "ingest" => &self.ingest,
+            "read" => &self.read,
+            _ => &self.report,
+        }
+    }
+
+    fn all(&self) -> [&Arc<Function>; 4] {
+        [&self.ingest, &self.read, &self.report, &self.aggregate]
+    }
+}
+
+impl Target for Backend {
+    async fn invoke(&self, event: Bytes) -> Result<Bytes, Failure> {
+        match self {
+            Self::Functions(functions) => functions.aggregate.invoke(event).await,
+            Self::Peer(peer) => peer.invoke("aggregate", event).await.map_err(Failure::Host),
+        }
+    }
 }
 
 impl LambdaHost {
@@ -84,14 +125,25 @@ impl LambdaHost {
         let dynamodb = DynamoDb::start(data)?;
         let variables = variables(&options.config, dynamodb.url());
         let launch = |name| Launch::new(name, &options.artifact, variables.clone(), Limits::default());
-        let (ingest, read) = (launch("ingest")?, launch("read")?);
+        let (ingest, read, report) = (launch("ingest")?, launch("read")?, launch("report")?);
+        let limits = Limits { timeout: AGGREGATE_TIMEOUT, ..Limits::default() };
+        let aggregate = Launch::new("aggregate", &options.artifact, variables.clone(), limits)?;
         let backend = match std::env::var_os(PEER) {
-            Some(program) => Backend::Peer(Box::new(Peer::start(Path::new(&program), [&ingest, &read]).await?)),
-            None => Backend::Functions { ingest: Function::new(ingest), read: Function::new(read) },
+            Some(program) => {
+                let launches = [&ingest, &read, &report, &aggregate];
+                Backend::Peer(Box::new(Peer::start(Path::new(&program), launches).await?))
+            }
+            None => Backend::Functions(Functions {
+                ingest: Function::new(ingest),
+                read: Function::new(read),
+                report: Function::new(report),
+                aggregate: Function::new(aggregate),
+            }),
         };
         let backend = Arc::new(backend);
         let gateway = Gateway::start(options.port, Arc::clone(&backend), options.log_requests).await?;
-        Ok(Self { gateway, backend, dynamodb })
+        let mapping = Mapping::start(dynamodb.stream()?, Arc::clone(&backend), data, Settings::default())?;
+        Ok(Self { gateway, mapping, backend, dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -100,7 +152,7 @@ impl LambdaHost {
 
     pub(crate) fn runtime(&self) -> Runtime {
         let name = match *self.backend {
-            Backend::Functions { .. } => "Lambda Runtime API (isotherm-hosts)",
+            Backend::Functions(_) => "Lambda Runtime API (isotherm-hosts)",
             Backend::Peer(_) => "Lambda Runtime API (cargo-lambda)",
         };
         Runtime { name: name.to_owned(), version: "2018-06-01".to_owned() }
@@ -109,7 +161,7 @@ impl LambdaHost {
     /// A new environment for this request alone. `first_response` ends when the answer has left the function whole,
     /// ready for the client: API Gateway does not pass it on before.
     pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
-        let Backend::Functions { ingest, read } = &*self.backend else {
+        let Backend::Functions(functions) = &*self.backend else {
             bail!("cold starts are measured on this host's own Runtime API: unset {PEER}");
         };
         let method: Method = request.method.parse().with_context(|| format!("{} is no HTTP method", request.method))?;
@@ -119,7 +171,7 @@ impl LambdaHost {
             headers.append(name.parse::<HeaderName>()?, value.parse()?);
         }
         let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
-        let function = if method == Method::POST { ingest } else { read };
+        let function = functions.named(gateway::route(&method, uri.path()));
         let (mut environment, Init { spawned, ready }) = Environment::start(function.launch(), Logs::Kept).await?;
         let answered = match environment.invoke(event).await {
             Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
@@ -130,12 +182,15 @@ impl LambdaHost {
         Ok(ColdSample { init: ready.duration_since(spawned), first_response, status: status.as_u16() })
     }
 
-    /// The environments that requests came to, those that ended included; not those of [`LambdaHost::cold`].
+    /// The environments that requests and batches came to, those that ended included; not those of [`LambdaHost::cold`].
     pub(crate) fn usage(&self) -> Usage {
         match &*self.backend {
-            Backend::Functions { ingest, read } => {
-                let (ingest, read) = (ingest.usage(), read.usage());
-                Usage { cpu: ingest.cpu + read.cpu, peak_rss_bytes: ingest.peak_rss_bytes + read.peak_rss_bytes }
+            Backend::Functions(functions) => {
+                let usages = functions.all().map(|function| function.usage());
+                usages.into_iter().fold(Usage::default(), |sum, usage| Usage {
+                    cpu: sum.cpu + usage.cpu,
+                    peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
+                })
             }
             Backend::Peer(peer) => peer.usage(),
         }
@@ -143,10 +198,12 @@ impl LambdaHost {
 
     pub(crate) async fn stop(self) -> Result<()> {
         self.gateway.stop().await;
+        self.mapping.stop().await;
         match Arc::into_inner(self.backend) {
-            Some(Backend::Functions { ingest, read }) => {
-                ingest.stop().await;
-                read.stop().await;
+            Some(Backend::Functions(functions)) => {
+                for function in functions.all() {
+                    function.stop().await;
+                }
             }
             Some(Backend::Peer(peer)) => peer.stop().await?,
             // A request outlived the gateway's patience: its processes are killed when it is dropped.
@@ -158,9 +215,14 @@ impl LambdaHost {
 
 /// The environment variables that an operator sets for the functions, and this machine's DynamoDB.
 fn variables(config: &str, dynamodb: &str) -> Vec<(String, String)> {
-    [("ISOTHERM_CONFIG", config), ("ISOTHERM_TABLE", dynamodb::TABLE), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    [
+        ("ISOTHERM_CONFIG", config),
+        ("ISOTHERM_TABLE", dynamodb::EVENTS),
+        ("ISOTHERM_ROLLUPS", dynamodb::ROLLUPS),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 /// What a function prints goes where this program's errors go, as it would go to CloudWatch: standard output is the host's.

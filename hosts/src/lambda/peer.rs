@@ -37,6 +37,12 @@ path = "main.rs"
 [[bin]]
 name = "read"
 path = "main.rs"
+[[bin]]
+name = "report"
+path = "main.rs"
+[[bin]]
+name = "aggregate"
+path = "main.rs"
 "#;
 
 /// The running emulator, and one process of each function.
@@ -49,7 +55,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts `program`, which is cargo-lambda, and the functions.
-    pub(crate) async fn start(program: &Path, launches: [&Launch; 2]) -> Result<Self> {
+    pub(crate) async fn start(program: &Path, launches: [&Launch; 4]) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
         std::fs::write(folder.path().join("Cargo.toml"), MANIFEST)?;
@@ -86,10 +92,7 @@ impl Peer {
     pub(crate) async fn forward(&self, function: &str, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>> {
         if std::str::from_utf8(&body).is_err() {
             let event = payload::event(&head.method, &head.uri, &head.headers, &body)?;
-            let invoke = Request::post(format!("/2015-03-31/functions/{function}/invocations"));
-            let answer = self.send(invoke.body(Full::new(event))?).await?;
-            ensure!(answer.status() == StatusCode::OK, "the emulator answers {}", answer.status());
-            return payload::response(answer.body());
+            return payload::response(&self.invoke(function, event).await?);
         }
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder().method(&head.method).uri(format!("/lambda-url/{function}{path}"));
@@ -100,6 +103,14 @@ impl Peer {
         answer.headers_mut().remove(CONTENT_LENGTH);
         answer.headers_mut().remove(TRANSFER_ENCODING);
         Ok(answer.map(Full::new))
+    }
+
+    /// Invokes `function` directly.
+    pub(crate) async fn invoke(&self, function: &str, event: Bytes) -> Result<Bytes> {
+        let invoke = Request::post(format!("/2015-03-31/functions/{function}/invocations"));
+        let answer = self.send(invoke.body(Full::new(event))?).await?;
+        ensure!(answer.status() == StatusCode::OK, "the emulator answers {}", answer.status());
+        Ok(answer.into_body())
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
