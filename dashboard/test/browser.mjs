@@ -11,12 +11,14 @@ assert.ok(ISOTHERM_URL, 'ISOTHERM_URL must name a server that has the flights of
 const ORIGIN = new URL(ISOTHERM_URL).origin;
 export const JANUARY = 'from=2013-01-01T00:00&to=2013-02-02T00:00&tz=UTC';
 export const IDLE = 'main[aria-busy=false]';
+/** Generous: the machine may be busy with other tests. */
+const PATIENCE = 120_000;
 if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
 
 let browser;
 before(async () => {
   const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  browser = await puppeteer.launch({ executablePath: CHROMIUM, args });
+  browser = await puppeteer.launch({ executablePath: CHROMIUM, args, timeout: PATIENCE, protocolTimeout: PATIENCE });
 });
 after(() => browser?.close());
 
@@ -32,6 +34,7 @@ export async function visit(
   const profile = await browser.createBrowserContext();
   const page = await profile.newPage();
   const problems = [];
+  page.setDefaultTimeout(PATIENCE);
   await page.setViewport({ width, height: width < 500 ? 740 : 900 });
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   await page.exposeFunction('violated', (what) => problems.push(`CSP: ${what}`));

@@ -166,7 +166,10 @@ impl<'q> Table<'q> {
     }
 
     pub(crate) fn numeric_properties(&self) -> BTreeSet<&str> {
-        self.properties.iter().map(|name| self.names.name(*name)).collect()
+        // Not `collect`, which brings a sort along.
+        let mut names = BTreeSet::new();
+        names.extend(self.properties.iter().map(|name| self.names.name(*name)));
+        names
     }
 
     /// One figure of a cell.
