@@ -36,7 +36,8 @@ impl Fixture {
             seed = 1
             cold = { samples = 3 }
             warm = { arrival = "constant", rate = 50, seconds = 1, slice_seconds = 0.5, mix = { single = 4, get = 1 } }
-            quick = { cold_samples = 2, events = 100, warm_seconds = 1, throughput_seconds = 1 }
+            quick = { cold_samples = 2, events = 100, warm_seconds = 1, throughput_seconds = 1, report_samples = 2, fresh = 2 }
+            reports = { samples = 3, fresh = 2, queries = { all = "summary?metrics=count,max:n" } }
             [throughput]
             connections = 2
             seconds = 1
@@ -101,7 +102,7 @@ fn a_run_prints_a_table_and_keeps_its_result() {
     let [path] = &*fixture.written() else { panic!("{:?}", fixture.written()) };
     assert!(table.trim_end().ends_with("/result.json") && path.ends_with(table.lines().last().unwrap()), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
-    for phase in ["[2/5] cold starts", "[3/5] warm latency", "[4/5] throughput", "[5/5] checking"] {
+    for phase in ["[2/6] cold starts", "[3/6] warm latency", "[4/6] throughput", "[5/6] reports", "[6/6] checking"] {
         assert!(text(&output.stderr).contains(phase), "{}", text(&output.stderr));
     }
 
@@ -115,6 +116,10 @@ fn a_run_prints_a_table_and_keeps_its_result() {
     assert_eq!(native["cold"]["init"]["samples"].as_array().unwrap().len(), 3);
     assert_eq!(native["floor"]["cold"]["init"]["n"], 3);
     assert_eq!(native["warm"]["latency"]["n"], 50);
+    assert_eq!(
+        (&native["reports"]["latency"]["all"]["n"], &native["reports"]["freshness"]["n"]),
+        (&3.into(), &2.into())
+    );
     assert!(native["ratio"]["requests_per_second"]["value"].as_f64().unwrap() > 0.0);
 }
 

@@ -17,7 +17,8 @@ if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
 
 let browser;
 before(async () => {
-  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+  // Neither a GPU nor shared memory of any size is to be had in a container.
+  const args = ['--disable-gpu', '--disable-dev-shm-usage', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
   browser = await puppeteer.launch({ executablePath: CHROMIUM, args, timeout: PATIENCE, protocolTimeout: PATIENCE });
 });
 after(() => browser?.close());

@@ -83,15 +83,18 @@ fn workerds() -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
 }
 
+const COLD_SAMPLES: u32 = 30;
+
 async fn takes_cold_samples(host: &Host, status: u16) {
     let warm = host.usage();
-    for name in ["one", "two", "three"] {
-        let sample = host.cold(&cold_request(name)).await.unwrap();
+    for sample in 0..COLD_SAMPLES {
+        let sample = host.cold(&cold_request(&format!("cold-{sample}"))).await.unwrap();
         assert_eq!(sample.status, status);
         assert!(sample.init > Duration::ZERO && sample.init <= sample.first_response, "{sample:?}");
     }
     let cpu = host.usage().cpu - warm.cpu;
-    assert!(cpu < Duration::from_millis(50), "cold starts cost the server {cpu:?}");
+    // Each costs some 12 ms where it is; folding what was sent before costs the server some.
+    assert!(cpu < Duration::from_millis(5) * COLD_SAMPLES, "cold starts cost the server {cpu:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
