@@ -32,8 +32,9 @@ const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= 
 const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
     ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page";
 
+/// `+tenant`: or SQLite would read all events of the tenant, by the index that has it, and not the few behind the watermark.
 const TAIL: &str = "SELECT record FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND tenant = ?1";
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND +tenant = ?1";
 
 /// How many events are not folded yet.
 pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<usize> {

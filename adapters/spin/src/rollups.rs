@@ -95,7 +95,8 @@ async fn read_rows(
     // Not one condition with OR, which SQLite would answer by reading all keys of the tenant.
     let pages =
         iter::repeat_n("SELECT key, page, NULL FROM rollups WHERE tenant = ?1 AND key >= ? AND key < ?", ranges.len());
-    let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND tenant = ?1");
+    // `+tenant`, or it would read all events of the tenant, by the index that has it, and not the few behind the watermark.
+    let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND +tenant = ?1");
     let statement = pages.chain(with_tail.then_some(tail.as_str())).collect::<Vec<_>>().join(" UNION ALL ");
     let parameters = || {
         let edges = ranges.iter().flat_map(|KeyRange { from, until }| [from, until]);
