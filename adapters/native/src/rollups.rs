@@ -96,3 +96,19 @@ fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) -> rusqlite
     }
     Ok(pages)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time of a report must not grow with the number of events.
+    #[test]
+    fn the_tail_is_read_from_the_watermark_on() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&[crate::store::TABLE, TABLE].join(";")).unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {TAIL}")).unwrap();
+        let steps = plan.query_map([""], |row| row.get::<_, String>("detail")).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(steps.iter().any(|step| step == "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"), "{steps:?}");
+    }
+}

@@ -39,7 +39,7 @@ const READERS: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `seq` is the order in which events became durable.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
+pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
