@@ -46,6 +46,17 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// Everyone to whom a key belongs, each once.
+    pub(crate) fn tenants(&self) -> Vec<Tenant> {
+        let mut tenants: Vec<Tenant> = Vec::new();
+        for Key { tenant, .. } in &self.0 {
+            if !tenants.contains(tenant) {
+                tenants.push(tenant.clone());
+            }
+        }
+        if tenants.is_empty() { vec![Tenant::default_tenant()] } else { tenants }
+    }
+
     /// Whose request it is, if its `authorization` may do what `needed` says.
     pub(crate) fn authorize(&self, authorization: Option<&str>, needed: Scope) -> Result<Tenant, Refusal> {
         if self.is_open() {

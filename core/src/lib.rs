@@ -23,11 +23,13 @@ mod event;
 mod json;
 mod limits;
 
+mod delivery;
 mod plan;
 mod refusal;
 mod reply;
 mod settle;
 
+mod backup;
 mod report;
 mod rollup;
 
@@ -36,7 +38,9 @@ mod id;
 mod time;
 pub mod warming;
 
+pub use backup::Backup;
 pub use config::{Config, ConfigError, Tenant};
+pub use delivery::Delivery;
 pub use event::Digest;
 pub use id::{EventId, NotAnEventId};
 pub use limits::Limits;

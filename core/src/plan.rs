@@ -57,6 +57,8 @@ pub enum StoreOutcome {
     Existing(Digest),
     /// Not known to be durable: the client is told to send it again.
     Later,
+    /// Not kept, for the store has as much to do as it can: the client is told to wait, and to send it again.
+    Overloaded,
 }
 
 /// What [`FindPlan`] found.

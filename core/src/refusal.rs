@@ -124,6 +124,8 @@ pub enum Refusal {
     UnsupportedReport(String),
     /// What the store has under this key can't be read.
     UnreadableRollups(String),
+    /// The store has as much to do as it can.
+    Overloaded,
     /// The store did not take it in time.
     Unavailable,
 }
@@ -158,6 +160,7 @@ impl Refusal {
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::UnreadableRollups(_) => (500, "unreadable_rollups"),
+            Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
     }
@@ -182,7 +185,7 @@ impl Refusal {
             Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
             Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity")),
-            Self::Unavailable => Some(("retry-after", "1")),
+            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1")),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);
@@ -253,6 +256,7 @@ impl fmt::Display for Refusal {
             }
             Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) => f.write_str(problem),
             Self::UnreadableRollups(key) => write!(f, "the stored rollups under {key:?} cannot be read"),
+            Self::Overloaded => f.write_str("more is coming than the store can take; send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
         }
     }

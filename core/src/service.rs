@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::access::Scope;
+use crate::backup::Backup;
 use crate::body;
 use crate::config::{Config, Tenant};
 use crate::document;
@@ -64,6 +65,17 @@ impl Service {
         Fold::of_records(records, &self.config.dimensions)
     }
 
+    /// One object of the raw backup: these [`NewEvent::record`]s of a tenant. `batch` names them among the tenant's, and is the
+    /// same when the same are backed up again.
+    pub fn backup<'a>(&self, tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Backup {
+        Backup::of(tenant, batch, records)
+    }
+
+    /// Everyone who may have events.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        self.config.keys.tenants()
+    }
+
     /// Decides what a request comes to: a reply, or a plan for the host's store.
     pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
         #[cfg(feature = "test-stamp")]
@@ -87,7 +99,7 @@ impl Service {
             Route::PostBatch => {
                 let tenant = tenant_for(Scope::Write)?;
                 let (media, body) = body::batch(request)?;
-                Ok(admit_batch(tenant, body::events(media, &body)?, stamp))
+                Ok(admit_batch(tenant, body::events(media, &body)?, stamp, request_id))
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
@@ -110,11 +122,11 @@ fn admit_one(tenant: Tenant, text: &str, stamp: Stamp, request_id: RequestId) ->
     Ok(intake.plan(Answer::One(slot, request_id)))
 }
 
-fn admit_batch(tenant: Tenant, texts: Vec<Result<&str, Refusal>>, stamp: Stamp) -> Admission {
+fn admit_batch(tenant: Tenant, texts: Vec<Result<&str, Refusal>>, stamp: Stamp, request_id: RequestId) -> Admission {
     let mut intake = Intake::new(tenant, stamp);
     let slots =
         texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Refused)).collect();
-    intake.plan(Answer::Batch(slots))
+    intake.plan(Answer::Batch(slots, request_id))
 }
 
 /// Collects the events of one request, each key once.

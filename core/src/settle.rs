@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::delivery::Delivery;
 use crate::event::Digest;
 use crate::id::{EventId, RequestId};
 use crate::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
@@ -12,7 +13,7 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(crate) enum Answer {
     One(Slot, RequestId),
-    Batch(Vec<Slot>),
+    Batch(Vec<Slot>, RequestId),
 }
 
 /// The place of one sent event in the answer.
@@ -32,6 +33,7 @@ enum Verdict {
     Duplicate(EventId),
     Invalid(Refusal),
     Retry(EventId),
+    Overloaded(EventId),
 }
 
 impl StorePlan {
@@ -42,9 +44,34 @@ impl StorePlan {
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
         match answer {
             Answer::One(slot, request_id) => verdict(slot).reply(request_id),
-            Answer::Batch(slots) => batch_reply(slots.into_iter().map(verdict)),
+            // Nothing of it is kept, so all of it may come again.
+            Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Refusal::Overloaded.reply(request_id),
+            Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
         }
     }
+
+    /// What is to become of the message that brought these events; outcomes as for [`StorePlan::settle`].
+    pub fn deliver(self, outcomes: Vec<StoreOutcome>) -> Delivery {
+        let Self { events, answer, .. } = self;
+        let slots = match answer {
+            Answer::One(slot, _) => vec![slot],
+            Answer::Batch(slots, _) => slots,
+        };
+        let mut refused = String::new();
+        for (index, slot) in slots.into_iter().enumerate() {
+            match Verdict::of(slot, &events, &outcomes) {
+                Verdict::Accepted(_) | Verdict::Duplicate(_) => {}
+                Verdict::Retry(_) | Verdict::Overloaded(_) => return Delivery::Again,
+                Verdict::Invalid(refusal) if refused.is_empty() => refused = format!("event {index}: {refusal}"),
+                Verdict::Invalid(_) => {}
+            }
+        }
+        if refused.is_empty() { Delivery::Done } else { Delivery::Refused(refused) }
+    }
+}
+
+fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
+    !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == StoreOutcome::Overloaded)
 }
 
 impl FindPlan {
@@ -68,6 +95,7 @@ impl Verdict {
         let NewEvent { id, digest: planned, .. } = events[at];
         match outcomes.get(at) {
             None | Some(StoreOutcome::Later) => Self::Retry(id),
+            Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
             // Only this request knows an id that it made itself: what is there is its own first try.
@@ -94,6 +122,7 @@ impl Verdict {
             Self::Duplicate(id) => (id, "event was accepted before", true),
             Self::Invalid(refusal) => return refusal.reply(request_id),
             Self::Retry(_) => return Refusal::Unavailable.reply(request_id),
+            Self::Overloaded(_) => return Refusal::Overloaded.reply(request_id),
         };
         Reply::json(202, &Body { event_id, message, duplicate })
     }
@@ -126,7 +155,7 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
             Verdict::Duplicate(id) => ("duplicate", &mut body.duplicate, Some(id), None),
             Verdict::Invalid(refusal) => ("invalid", &mut body.invalid, None, Some(refusal)),
-            Verdict::Retry(id) => ("retry", &mut body.retry, Some(id), None),
+            Verdict::Retry(id) | Verdict::Overloaded(id) => ("retry", &mut body.retry, Some(id), None),
         };
         *count += 1;
         body.results.push(EventResult {

@@ -92,15 +92,16 @@ impl Store {
         let refused = match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((queue, _)) => match queue.try_send(job) {
                 Ok(()) => None,
-                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Some(job),
+                Err(TrySendError::Full(job)) => Some((job, StoreOutcome::Overloaded)),
+                Err(TrySendError::Disconnected(job)) => Some((job, StoreOutcome::Later)),
             },
-            None => Some(job),
+            None => Some((job, StoreOutcome::Later)),
         };
-        let Some(Job { plan, .. }) = refused else {
+        let Some((Job { plan, .. }, outcome)) = refused else {
             return outcomes.await.map_err(|_gone| Abandoned("the writer has ended"));
         };
-        let later = all_later(&plan);
-        Ok((plan, later))
+        let outcomes = vec![outcome; plan.events().len()];
+        Ok((plan, outcomes))
     }
 
     /// Looks one event up.
@@ -215,7 +216,7 @@ fn write_group(connection: &mut Connection, first: Job, jobs: &Receiver<Job>) ->
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
         eprintln!("isotherm-native: {events} events cannot be stored: {error}");
-        group.iter().map(|job| all_later(&job.plan)).collect()
+        group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
     });
     for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
         // The client has gone: its events are kept, and it finds that out when it sends them again.
@@ -274,10 +275,6 @@ fn find(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Opt
         .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
         .query_row([tenant, id], |row| row.get(0))
         .optional()
-}
-
-fn all_later(plan: &StorePlan) -> Vec<StoreOutcome> {
-    vec![StoreOutcome::Later; plan.events().len()]
 }
 
 fn integer(value: u64) -> i64 {
