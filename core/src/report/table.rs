@@ -131,7 +131,7 @@ impl<'q> Table<'q> {
         }
         let Some(cells) = self.groups.get_mut(group) else { return Ok(()) };
         match cells.get_mut(&bucket) {
-            Some(cell) => cell.merge(rollup, &self.names),
+            Some(cell) => cell.merge(rollup),
             None => {
                 cells.insert(bucket, rollup);
                 self.cells += 1;
