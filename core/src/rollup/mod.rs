@@ -102,14 +102,12 @@ pub(crate) struct Spare {
 }
 
 impl Rollup {
-    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+    /// The measures stay, for the next events mostly have numbers of the same names.
+    pub(crate) fn clear(&mut self) {
         self.count = 0;
         self.users.clear();
         self.numbers_dropped = false;
-        for (_, mut measure) in self.numbers.drain(..) {
-            measure.clear();
-            spare.measures.push(measure);
-        }
+        self.numbers.iter_mut().for_each(|(_, measure)| measure.clear());
     }
 
     /// Counts these events. The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had
@@ -117,24 +115,29 @@ impl Rollup {
     pub(crate) fn add(&mut self, places: &[Place], events: &Events, names: &Names, spare: &mut Spare) {
         let Spare { measures, names: found, buckets } = spare;
         self.numbers_dropped |= events.names_of(places, names, found);
+        if self.count == 0 && !self.numbers.iter().map(|(name, _)| name).eq(&*found) {
+            measures.extend(self.numbers.drain(..).map(|(_, measure)| measure));
+        }
         for (at, name) in found.iter().enumerate() {
-            let place = if self.count == 0 {
-                Err(at)
-            } else if let Some(at) = self.numbers.iter().position(|(known, _)| known == name) {
-                Ok(at)
-            } else {
-                Err(self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(*name)))
+            let place = match self.numbers.get(at) {
+                Some((known, _)) if known == name => at,
+                _ => self.place(*name, names, measures),
             };
-            let place = place.unwrap_or_else(|place| {
-                self.numbers.insert(place, (*name, measures.pop().unwrap_or_default()));
-                place
-            });
             self.numbers[place].1.add(events.samples(places, *name, at), buckets);
         }
         self.numbers_dropped |= self.numbers.len() > NUMBERS;
         self.numbers.truncate(NUMBERS);
         self.count += places.len() as u64;
         events.users(places).for_each(|user| self.users.add(user));
+    }
+
+    /// Where the measure of a name stands.
+    fn place(&mut self, name: NameId, names: &Names, spare: &mut Vec<Measure>) -> usize {
+        self.numbers.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            let place = self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(name));
+            self.numbers.insert(place, (name, spare.pop().unwrap_or_default()));
+            place
+        })
     }
 
     /// Of rollups that were read: no query asks for more than [`NUMBERS`] numbers.
@@ -212,13 +215,15 @@ impl Measure {
             buckets.push(bucket_of(self.min));
         }
         for Sample { number, bucket } in samples {
-            if self.count == 0 {
-                (self.min, self.max) = (*number, *number);
-            }
             self.count += 1;
             self.sum.add(*number);
-            self.min = self.min.smaller(*number);
-            self.max = self.max.larger(*number);
+            // Numbers are large: they are copied where they have to be.
+            if self.count == 1 || number.compare(self.min).is_lt() {
+                self.min = *number;
+            }
+            if self.count == 1 || number.compare(self.max).is_gt() {
+                self.max = *number;
+            }
             buckets.push(*bucket);
         }
         if self.count > 1 {
