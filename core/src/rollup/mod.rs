@@ -19,7 +19,7 @@ pub(crate) mod ranks;
 pub(crate) mod users;
 
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::events::{Events, Place, Sample};
+use crate::rollup::events::{Events, Packed, Place};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::{Quantiles, bucket_of};
 use crate::rollup::users::Users;
@@ -123,7 +123,7 @@ impl Rollup {
                 Some((known, _)) if known == name => at,
                 _ => self.place(*name, names, measures),
             };
-            self.numbers[place].1.add(events.samples(places, *name, at), buckets);
+            self.numbers[place].1.add(events, places, (*name, at), buckets);
         }
         self.numbers_dropped |= self.numbers.len() > NUMBERS;
         self.numbers.truncate(NUMBERS);
@@ -209,25 +209,49 @@ impl Measure {
         self.quantiles.clear();
     }
 
-    fn add<'e>(&mut self, samples: impl Iterator<Item = &'e Sample>, buckets: &mut Vec<i32>) {
+    /// Adds the numbers with this name, which is the one at `at` in most events.
+    fn add(&mut self, events: &Events, places: &[Place], (name, at): (NameId, usize), buckets: &mut Vec<i32>) {
         buckets.clear();
+        buckets.reserve(places.len() + 1);
         if self.count == 1 {
             buckets.push(bucket_of(self.min));
         }
-        for Sample { number, bucket } in samples {
-            self.count += 1;
-            self.sum.add(*number);
-            // Numbers are large: they are copied where they have to be.
-            if self.count == 1 || number.compare(self.min).is_lt() {
-                self.min = *number;
+        // Small integers take no more than this.
+        let (mut sum, mut least, mut most) = (0_i128, i64::MAX, i64::MIN);
+        let mut count = self.count;
+        events.samples(places, name, at, |sample| {
+            buckets.push(sample.bucket);
+            if let Packed::Small(value) = sample.number {
+                sum += i128::from(value);
+                (least, most) = (least.min(value), most.max(value));
+            } else {
+                let number = sample.number.number();
+                self.sum.add(number);
+                self.meet(number);
             }
-            if self.count == 1 || number.compare(self.max).is_gt() {
-                self.max = *number;
-            }
-            buckets.push(*bucket);
+            count += 1;
+        });
+        if least <= most {
+            self.sum.add(Number::Integer(sum));
+            self.meet(Number::Integer(least.into()));
+            self.meet(Number::Integer(most.into()));
         }
+        self.count = count;
         if self.count > 1 {
             self.quantiles.add(buckets);
+        }
+    }
+
+    /// That there is such a number.
+    fn meet(&mut self, number: Number) {
+        if self.count == 0 {
+            (self.count, self.min, self.max) = (1, number, number);
+        }
+        if number.compare(self.min).is_lt() {
+            self.min = number;
+        }
+        if number.compare(self.max).is_gt() {
+            self.max = number;
         }
     }
 
@@ -238,8 +262,8 @@ impl Measure {
         self.quantiles.merge(&other.quantiles);
         self.count += other.count;
         self.sum.merge(&other.sum);
-        self.min = self.min.smaller(other.min);
-        self.max = self.max.larger(other.max);
+        self.meet(other.min);
+        self.meet(other.max);
     }
 
     /// The value with that rank, from 1, within [`Measure::relative_error`].
