@@ -23,7 +23,11 @@ impl Writer {
     }
 
     /// Zigzag: small magnitudes take few bytes, whatever their sign.
+    #[inline]
     pub(crate) fn signed(&mut self, value: i128) {
+        if let Ok(value) = i64::try_from(value) {
+            return self.unsigned((value << 1 ^ value >> 63) as u64);
+        }
         let mut zigzag = (value << 1 ^ value >> 127) as u128;
         while zigzag > u128::from(u64::MAX) {
             self.0.push(zigzag as u8 | 0x80);

@@ -45,6 +45,7 @@ impl Number {
         }
     }
 
+    #[inline]
     pub(crate) fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Integer(one), Self::Integer(two)) => one.cmp(&two),
