@@ -238,7 +238,9 @@ impl Measure {
         if least <= most {
             self.sum.add(Number::Integer(sum));
             self.meet(Number::Integer(least.into()));
-            self.meet(Number::Integer(most.into()));
+            if least < most {
+                self.meet(Number::Integer(most.into()));
+            }
         }
         self.count = count;
         if self.count > 1 {
@@ -250,11 +252,9 @@ impl Measure {
     fn meet(&mut self, number: Number) {
         if self.count == 0 {
             (self.count, self.min, self.max) = (1, number, number);
-        }
-        if number.compare(self.min).is_lt() {
+        } else if number.compare(self.min).is_lt() {
             self.min = number;
-        }
-        if number.compare(self.max).is_gt() {
+        } else if number.compare(self.max).is_gt() {
             self.max = number;
         }
     }
