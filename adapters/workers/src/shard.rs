@@ -5,6 +5,7 @@
 //! back until it is on disk (the output gate).
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,19 +13,23 @@ use isotherm_core::{KeyRange, Service};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
-    wasm_bindgen,
+    Date, DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State,
+    durable_object, wasm_bindgen,
 };
 
 use crate::entry;
-use crate::rollups::{self, EVENTS_PER_FOLD};
+use crate::rollups::{self, Unfolded};
 
 /// How long new events wait until they are folded; reports fold them by themselves meanwhile.
 const FOLD_AFTER: Duration = Duration::from_secs(1);
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another.
+/// The bucket for raw backups, where there is one.
+const BACKUP: &str = "BACKUP";
+
+/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given
+/// once, even when the last event has expired: what gets a lower one than the watermark would never be folded.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     digest TEXT NOT NULL,
     occurred_at INTEGER NOT NULL,
@@ -43,13 +48,25 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
 
 const FIND: &str = "SELECT record FROM events WHERE id = ?";
 
+/// Forgets events whose time has passed and that are folded, among the oldest: events expire in about the order in which they
+/// came, and a statement that looked through them all would read a table for nothing.
+const EXPIRE: &str = "DELETE FROM events WHERE expires_at < ?
+    AND seq IN (SELECT seq FROM events
+        WHERE seq <= (SELECT page FROM rollups WHERE key = '') ORDER BY seq LIMIT ?)";
+
+/// Events that are looked at for their expiry each time.
+const EXPIRED_AT_ONCE: i64 = 10_000;
+
 /// The path that a report is asked for under; no event has it for its id.
 pub(crate) const REPORT: &str = "/report";
+/// The path of the cron trigger.
+pub(crate) const SCHEDULE: &str = "/schedule";
 
 /// The class that the binding `SHARDS` makes objects of.
 #[durable_object(alarm)]
 pub struct Shard {
     state: State,
+    env: Env,
     sql: SqlStorage,
     service: Option<Rc<Service>>,
     /// Whether this object has set an alarm that has not rung yet.
@@ -63,7 +80,7 @@ impl DurableObject for Shard {
         let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
         // With a configuration that is no good no request gets here.
         let service = entry::service(&env).ok();
-        Self { state, sql, service, is_alarm_set: Cell::new(false) }
+        Self { state, env, sql, service, is_alarm_set: Cell::new(false) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -71,6 +88,12 @@ impl DurableObject for Shard {
             Method::Post if request.path() == REPORT => {
                 let ranges = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
                 self.report(&serde_json::from_str::<Vec<KeyRange>>(&ranges)?)
+            }
+            Method::Post if request.path() == SCHEDULE => {
+                self.expire()?;
+                // Folding that failed too often is given up by the runtime: this takes it up again.
+                self.wake_after(FOLD_AFTER).await?;
+                Response::empty()
             }
             Method::Post => {
                 let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
@@ -81,12 +104,16 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Folds; the runtime calls again when this fails.
+    /// Backs up what is new, then folds it; the runtime calls again when this fails.
     async fn alarm(&self) -> Result<Response> {
         self.is_alarm_set.set(false);
-        let service = self.service.as_ref().ok_or_else(|| Error::RustError("no configuration".to_owned()))?;
-        if rollups::fold(&self.sql, service)? == EVENTS_PER_FOLD {
-            self.wake_after(Duration::ZERO).await?;
+        if let Some(unfolded) = Unfolded::next(&self.sql)? {
+            let is_full = unfolded.is_full();
+            self.back_up(&unfolded).await?;
+            unfolded.fold(&self.sql, self.service()?)?;
+            if is_full {
+                self.wake_after(Duration::ZERO).await?;
+            }
         }
         Response::empty()
     }
@@ -108,6 +135,24 @@ impl Shard {
         Ok(())
     }
 
+    /// Puts an object with these events into the bucket.
+    async fn back_up(&self, unfolded: &Unfolded) -> Result<()> {
+        let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
+        let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
+        bucket.put(backup.key, backup.bytes).execute().await?;
+        Ok(())
+    }
+
+    fn expire(&self) -> Result<()> {
+        let now = i64::try_from(Date::now().as_millis() / 1000).unwrap_or(i64::MAX);
+        self.sql.exec(EXPIRE, vec![SqlStorageValue::Integer(now), SqlStorageValue::Integer(EXPIRED_AT_ONCE)])?;
+        Ok(())
+    }
+
+    fn service(&self) -> Result<&Service> {
+        self.service.as_deref().ok_or_else(|| Error::RustError("no configuration".to_owned()))
+    }
+
     /// Answers what a report needs of this shard.
     fn report(&self, ranges: &[KeyRange]) -> Result<Response> {
         Response::ok(serde_json::to_string(&rollups::read(&self.sql, ranges)?)?)
@@ -117,6 +162,32 @@ impl Shard {
     fn find(&self, id: &str) -> Result<Response> {
         let found = text(self.sql.exec(FIND, vec![id.into()])?.raw().next())?;
         Response::ok(found.unwrap_or_default())
+    }
+}
+
+/// Whose events a shard has, and which of them.
+pub(crate) struct ShardName {
+    pub(crate) tenant: String,
+    pub(crate) number: String,
+}
+
+impl ShardName {
+    /// The name of an object.
+    pub(crate) fn new(tenant: &str, number: u32) -> Self {
+        Self { tenant: tenant.to_owned(), number: number.to_string() }
+    }
+
+    fn of(state: &State) -> Result<Self> {
+        let name = state.id().name();
+        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
+        let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
+        Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
+    }
+}
+
+impl fmt::Display for ShardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.number)
     }
 }
 
