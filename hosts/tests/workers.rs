@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod common;
+#[path = "workers/services.rs"]
+mod services;
 
 use std::path::Path;
 use std::time::Duration;
