@@ -1,4 +1,4 @@
-//! Bucket, queue and cron trigger: what the platform has beside the artifact.
+//! Bucket and queue: what the platform has beside the artifact. The cron trigger is in `cron.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,30 +12,30 @@ const WITHIN: Duration = Duration::from_secs(60);
 const ALL: &str = "from=2013-01-01T00:00:00Z&to=2013-03-01T00:00:00Z&metrics=count,sum:n,users";
 
 /// An event of a day and hour of its own, whose id comes from its stamp alone.
-fn numbered(n: usize) -> Value {
+pub(crate) fn numbered(n: usize) -> Value {
     let time = format!("2013-01-{:02}T{:02}:10:00Z", 1 + n / 24 % 28, n % 24);
     json!({ "userId": format!("u{}", n % 7), "eventType": "t", "timestamp": time, "properties": { "n": n } })
 }
 
-fn batch(numbers: std::ops::Range<usize>) -> String {
+pub(crate) fn batch(numbers: std::ops::Range<usize>) -> String {
     json!({ "events": numbers.map(numbered).collect::<Vec<_>>() }).to_string()
 }
 
 /// Sends a batch that is accepted; the ids of its events.
-async fn accepted(host: &Host, numbers: std::ops::Range<usize>) -> Vec<String> {
+pub(crate) async fn accepted(host: &Host, numbers: std::ops::Range<usize>) -> Vec<String> {
     let answer = send(&host.url(), "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()
 }
 
-async fn summary(host: &Host) -> Value {
+pub(crate) async fn summary(host: &Host) -> Value {
     let answer = send(&host.url(), "GET", &format!("/reports/summary?{ALL}"), "", "").await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     answer.json()["rows"][0].clone()
 }
 
-async fn count(host: &Host) -> u64 {
+pub(crate) async fn count(host: &Host) -> u64 {
     summary(host).await["count"].as_u64().unwrap_or_default()
 }
 
@@ -44,7 +44,7 @@ fn services(data: &Path) -> String {
     std::fs::read_to_string(data.join("services.url")).unwrap()
 }
 
-async fn service(data: &Path, method: &str, path: &str, body: Value) -> Value {
+pub(crate) async fn service(data: &Path, method: &str, path: &str, body: Value) -> Value {
     let answer = send(&services(data), method, path, "application/json", body.to_string()).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     answer.json()
@@ -63,7 +63,7 @@ async fn backlog(data: &Path) -> [u64; 2] {
 }
 
 /// Asks until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
         assert!(started.elapsed() < WITHIN, "not within {WITHIN:?}: {what}");
@@ -72,7 +72,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 /// The objects in the bucket, as gzip reads them, by their keys.
-fn objects(data: &Path) -> BTreeMap<String, Vec<Value>> {
+pub(crate) fn objects(data: &Path) -> BTreeMap<String, Vec<Value>> {
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -105,20 +105,20 @@ fn backed_up(data: &Path) -> Vec<String> {
     ids
 }
 
-async fn until_backed_up(data: &Path, mut ids: Vec<String>) {
+pub(crate) async fn until_backed_up(data: &Path, mut ids: Vec<String>) {
     ids.sort();
     until("every event is in the bucket", async || backed_up(data).len() >= ids.len()).await;
     assert_eq!(backed_up(data), ids);
 }
 
-fn kill_all() {
+pub(crate) fn kill_all() {
     for pid in workerds() {
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
 }
 
-async fn start_with(artifact: &Path, data: &Path, config: &str) -> Host {
+pub(crate) async fn start_with(artifact: &Path, data: &Path, config: &str) -> Host {
     let config = config.to_owned();
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
     let options = Options { artifact, port: 0, data, config, log_requests: false };

@@ -11,8 +11,8 @@ export default {
     const value = body.subarray(size);
     const path = object.split("/").map(encodeURIComponent).join("/");
     // Written beside it and moved there: an object is whole or it is the one before.
-    const written = await env.FOLDER.fetch(`http://folder/${path}`, { method: "PUT", body: value });
-    if (!written.ok) return refused(500, `${path} was not written: ${written.status}`);
+    const written = await env.FOLDER.fetch(`http://folder/${path}`, { method: "PUT", body: value }).catch((error) => error);
+    if (!written.ok) return refused(500, `${path} was not written: ${written.message ?? written.status}`);
     const etag = hex(await crypto.subtle.digest("MD5", value));
     return Response.json({ name: object, version: etag, etag, size: value.length, uploaded: Date.now(), checksums: { 0: etag } });
   },
