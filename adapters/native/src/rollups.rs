@@ -77,10 +77,11 @@ pub(crate) fn fold(connection: &mut Connection, service: &Service) -> Result<usi
 }
 
 /// What a report needs, as of one moment.
-pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> rusqlite::Result<ReportData> {
+pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> Result<ReportData> {
     let transaction = connection.transaction()?;
     let tenant = plan.tenant().as_str();
-    let pages = pages(&transaction, tenant, plan.ranges())?;
+    let marks = pages(&transaction, tenant, plan.reading().marks().as_slice())?;
+    let pages = pages(&transaction, tenant, &plan.reading().ranges(&marks)?)?;
     let tail = transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(ReportData { pages, tail, as_of: None })
 }

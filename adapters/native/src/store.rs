@@ -122,7 +122,7 @@ impl Store {
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
-                    eprintln!("isotherm-native: a report cannot be read: {error}");
+                    eprintln!("isotherm-native: a report cannot be read: {error:#}");
                     ReportOutcome::Later
                 },
                 |data| ReportOutcome::Read(vec![data]),

@@ -3,13 +3,16 @@
 //! Nothing is awaited in any function here, so the runtime makes the statements of each one transaction, and those of a
 //! report see one moment. Between [`Unfolded::next`] and [`Unfolded::fold`] something may be: the bucket is.
 
-use isotherm_core::{Backup, KeyRange, ReportData, Service, StoredPage, UnreadablePage};
+use isotherm_core::{Backup, KeyRange, Millis, Reading, ReportData, Service, StoredPage, UnreadablePage};
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::shard::ShardName;
 
 /// Events of one fold. Requests wait while a shard folds, so it folds a few milliseconds at a time.
 const EVENTS_PER_FOLD: usize = 512;
+
+/// Days of one compaction, likewise: a month of events that came late, or the one day that is over.
+const DAYS_AT_ONCE: usize = 31;
 
 /// Pages of rollups. The row with the empty key holds the watermark in the place of a page: the `seq` of the last event that
 /// is in them.
@@ -81,9 +84,20 @@ impl Unfolded {
     }
 }
 
+/// Merges the hours of days that are over, as many days as [`DAYS_AT_ONCE`].
+pub(crate) fn compact(sql: &SqlStorage, service: &Service, now: Millis) -> Result<()> {
+    let marks = pages(sql, &[service.marks()])?;
+    for compaction in service.compactions(&marks, now).map_err(unreadable)?.into_iter().take(DAYS_AT_ONCE) {
+        let stored = pages(sql, &compaction.ranges())?;
+        write(sql, compaction.settle(stored).map_err(unreadable)?)?;
+    }
+    Ok(())
+}
+
 /// What a report needs of this shard.
-pub(crate) fn read(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<ReportData> {
-    let pages = pages(sql, ranges)?;
+pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
+    let marks = pages(sql, reading.marks().as_slice())?;
+    let pages = pages(sql, &reading.ranges(&marks).map_err(unreadable)?)?;
     let mut tail = Vec::new();
     for row in sql.exec(TAIL, None)?.raw() {
         let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };

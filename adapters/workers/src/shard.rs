@@ -9,7 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{KeyRange, Service};
+use isotherm_core::{Millis, Reading, Service};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -86,11 +86,13 @@ impl DurableObject for Shard {
     async fn fetch(&self, request: Request) -> Result<Response> {
         match request.method() {
             Method::Post if request.path() == REPORT => {
-                let ranges = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
-                self.report(&serde_json::from_str::<Vec<KeyRange>>(&ranges)?)
+                let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
+                self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                self.expire()?;
+                let now = Millis(Date::now().as_millis());
+                self.expire(now)?;
+                rollups::compact(&self.sql, self.service()?, now)?;
                 // Folding that failed too often is given up by the runtime: this takes it up again.
                 self.wake_after(FOLD_AFTER).await?;
                 Response::empty()
@@ -143,9 +145,9 @@ impl Shard {
         Ok(())
     }
 
-    fn expire(&self) -> Result<()> {
-        let now = i64::try_from(Date::now().as_millis() / 1000).unwrap_or(i64::MAX);
-        self.sql.exec(EXPIRE, vec![SqlStorageValue::Integer(now), SqlStorageValue::Integer(EXPIRED_AT_ONCE)])?;
+    fn expire(&self, now: Millis) -> Result<()> {
+        let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
+        self.sql.exec(EXPIRE, vec![SqlStorageValue::Integer(seconds), SqlStorageValue::Integer(EXPIRED_AT_ONCE)])?;
         Ok(())
     }
 
@@ -154,8 +156,8 @@ impl Shard {
     }
 
     /// Answers what a report needs of this shard.
-    fn report(&self, ranges: &[KeyRange]) -> Result<Response> {
-        Response::ok(serde_json::to_string(&rollups::read(&self.sql, ranges)?)?)
+    fn report(&self, reading: &Reading) -> Result<Response> {
+        Response::ok(serde_json::to_string(&rollups::read(&self.sql, reading)?)?)
     }
 
     /// Answers the record of one event; nothing when it is not there.

@@ -75,7 +75,7 @@ async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
-    let request = post(REPORT, &serde_json::to_string(plan.ranges())?)?;
+    let request = post(REPORT, &serde_json::to_string(plan.reading())?)?;
     let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?;
     Ok(serde_json::from_str(&data)?)
 }

@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rollup::key::{Hour, KeyRange, Series};
+use crate::rollup::compaction::Mark;
+use crate::rollup::key::{Day, Hour, KeyRange, Period, Series};
 use crate::rollup::number::Number;
 use crate::rollup::observation::{DIMENSIONS, Dimensions, Observation};
 use crate::rollup::page::Page;
@@ -220,12 +221,18 @@ impl Fold {
     /// Which pages [`Fold::settle`] needs: all that a store has in these ranges.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let series = self.places.chunk_by(Place::is_of_series).map(|places| self.series(&places[0]).pages());
-        series.collect()
+        let days = self.places.chunk_by(|one, two| one.hour().day() == two.hour().day());
+        let marks = days.map(|places| places[0].hour().day()).map(|day| KeyRange::of_marks(day, day.next()));
+        series.chain(marks).collect()
     }
 
     fn series(&self, place: &Place) -> Series {
         let text = |at: usize| self.texts.get(at).cloned().unwrap_or_default();
-        Series { dimension: text(place.dimension()), hour: place.hour(), event_type: text(place.event_type()) }
+        Series {
+            dimension: text(place.dimension()),
+            period: Period::Hour(place.hour()),
+            event_type: text(place.event_type()),
+        }
     }
 
     /// The rollup of the events of these places.
@@ -243,7 +250,8 @@ impl Fold {
     /// # Errors
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
     pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
-        let mut stored = by_series(stored)?;
+        let mut marks = Marks::default();
+        let mut stored = by_series(stored, &mut marks)?;
         let mut names = self.names.clone();
         let mut written = Vec::new();
         for hour in self.places.chunk_by(Place::is_of_hour) {
@@ -266,6 +274,7 @@ impl Fold {
                 }
             }
             shelf.write(&series, &names, &mut written);
+            marks.touch(all[0].hour().day(), kept.iter().map(|(series, _)| &series.dimension));
             for (series, places) in kept {
                 let mut shelf = Shelf::new(stored.get_mut(&series).map(std::mem::take).unwrap_or_default());
                 let values = places.chunk_by(Place::is_of_rollup).map(|places| {
@@ -276,23 +285,54 @@ impl Fold {
                 shelf.write(&series, &names, &mut written);
             }
         }
+        marks.write(&mut written);
         Ok(written)
     }
 }
 
-fn by_series(stored: Vec<StoredPage>) -> Result<BTreeMap<Series, Vec<StoredPage>>, UnreadablePage> {
+/// The marks of the days that a fold touches.
+#[derive(Default)]
+struct Marks(BTreeMap<Day, Touched>);
+
+#[derive(Default)]
+struct Touched {
+    mark: Mark,
+    is_changed: bool,
+}
+
+impl Marks {
+    /// An hour of that day gets events with these dimensions.
+    fn touch<'a>(&mut self, day: Day, dimensions: impl Iterator<Item = &'a String>) {
+        let known = self.0.contains_key(&day);
+        let Touched { mark, is_changed } = self.0.entry(day).or_default();
+        *is_changed |= !known || std::mem::take(&mut mark.is_sealed);
+        for dimension in dimensions {
+            *is_changed |= mark.dimensions.insert(dimension.clone());
+        }
+    }
+
+    fn write(self, written: &mut Vec<StoredPage>) {
+        let changed = self.0.into_iter().filter(|(_, touched)| touched.is_changed);
+        written.extend(changed.map(|(day, Touched { mark, .. })| mark.write(day)));
+    }
+}
+
+fn by_series(stored: Vec<StoredPage>, marks: &mut Marks) -> Result<BTreeMap<Series, Vec<StoredPage>>, UnreadablePage> {
     let mut series: BTreeMap<Series, Vec<StoredPage>> = BTreeMap::new();
     for page in stored {
         match Series::parse(&page.key) {
             Some((key, _)) => series.entry(key).or_default().push(page),
-            None => return Err(UnreadablePage { key: page.key }),
+            None => {
+                let (day, mark) = Mark::read(&page)?;
+                marks.0.insert(day, Touched { mark, is_changed: false });
+            }
         }
     }
     Ok(series)
 }
 
 /// The stored pages of one series, read as far as they are needed.
-struct Shelf {
+pub(crate) struct Shelf {
     /// By the value that they start at; the first starts at the empty one.
     slots: BTreeMap<String, Slot>,
 }
@@ -302,17 +342,41 @@ enum Slot {
     Changed(Page),
 }
 
-impl Shelf {
-    fn new(stored: Vec<StoredPage>) -> Self {
+impl Default for Shelf {
+    fn default() -> Self {
         // Not from a list, which brings a sort along.
         let mut slots = BTreeMap::new();
         slots.insert(String::new(), Slot::Changed(Page::default()));
+        Self { slots }
+    }
+}
+
+impl Shelf {
+    fn new(stored: Vec<StoredPage>) -> Self {
+        let mut shelf = Self::default();
         for page in stored {
             if let Some((_, first)) = Series::parse(&page.key) {
-                slots.insert(first.to_owned(), Slot::Stored(page));
+                shelf.slots.insert(first.to_owned(), Slot::Stored(page));
             }
         }
-        Self { slots }
+        shelf
+    }
+
+    /// An empty page for the values from `first` on.
+    pub(crate) fn split_at(&mut self, first: &str) {
+        self.slots.insert(first.to_owned(), Slot::Changed(Page::default()));
+    }
+
+    /// Merges a page of the same values, however many there are.
+    pub(crate) fn merge_page(&mut self, page: Page, names: &mut Names) -> Result<(), UnreadablePage> {
+        let Page { values, dimensions, dimensions_dropped } = page;
+        let all = self.page_of("", names)?;
+        all.dimensions.extend(dimensions);
+        all.dimensions_dropped |= dimensions_dropped;
+        for (value, rollup) in values {
+            self.page_of(&value, names)?.values.entry(value).or_default().merge(rollup, names);
+        }
+        Ok(())
     }
 
     /// The page that has `value`, or would have it.
@@ -359,7 +423,7 @@ impl Shelf {
         Ok(())
     }
 
-    fn write(self, series: &Series, names: &Names, written: &mut Vec<StoredPage>) {
+    pub(crate) fn write(self, series: &Series, names: &Names, written: &mut Vec<StoredPage>) {
         for (first, slot) in self.slots {
             if let Slot::Changed(page) = slot {
                 write_split(page, &first, series, names, written);

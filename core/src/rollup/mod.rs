@@ -8,6 +8,7 @@
 //! the rollups of consecutive values; stores keep pages under keys and know nothing of what is in them.
 
 pub(crate) mod codec;
+pub(crate) mod compaction;
 pub(crate) mod fold;
 pub(crate) mod key;
 pub(crate) mod number;
