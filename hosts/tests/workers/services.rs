@@ -14,7 +14,9 @@ const ALL: &str = "from=2013-01-01T00:00:00Z&to=2013-03-01T00:00:00Z&metrics=cou
 /// An event of a day and hour of its own, whose id comes from its stamp alone.
 pub(crate) fn numbered(n: usize) -> Value {
     let time = format!("2013-01-{:02}T{:02}:10:00Z", 1 + n / 24 % 28, n % 24);
-    json!({ "userId": format!("u{}", n % 7), "eventType": "t", "timestamp": time, "properties": { "n": n } })
+    let kind = ["a", "b", "c"][n % 3];
+    json!({ "userId": format!("u{}", n % 7), "eventType": "t", "timestamp": time,
+        "properties": { "n": n, "kind": kind } })
 }
 
 pub(crate) fn batch(numbers: std::ops::Range<usize>) -> String {
