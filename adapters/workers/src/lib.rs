@@ -14,5 +14,6 @@ mod queue;
 mod request;
 mod response;
 mod rollups;
+mod schedule;
 mod shard;
 mod store;

@@ -1,18 +1,15 @@
-//! Rollups in a shard: folded behind a watermark, compacted, and read for reports.
+//! Rollups in a shard: folded behind a watermark, and read for reports.
 //!
 //! Nothing is awaited in any function here, so the runtime makes the statements of each one transaction, and those of a
 //! report see one moment. Between [`Unfolded::next`] and [`Unfolded::fold`] something may be: the bucket is.
 
-use isotherm_core::{Backup, KeyRange, Millis, Reading, ReportData, Service, StoredPage, UnreadablePage};
+use isotherm_core::{Backup, KeyRange, Reading, ReportData, Service, StoredPage, UnreadablePage};
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::shard::ShardName;
 
 /// Events of one fold. Requests wait while a shard folds, so it folds a few milliseconds at a time.
 const EVENTS_PER_FOLD: usize = 512;
-
-/// Days of one compaction, likewise: a month of events that came late, or the one day that is over.
-const DAYS_AT_ONCE: usize = 31;
 
 /// Pages of rollups. The row with the empty key holds the watermark in the place of a page: the `seq` of the last event that
 /// is in them.
@@ -84,16 +81,6 @@ impl Unfolded {
     }
 }
 
-/// Merges the hours of days that are over, as many days as [`DAYS_AT_ONCE`].
-pub(crate) fn compact(sql: &SqlStorage, service: &Service, now: Millis) -> Result<()> {
-    let marks = pages(sql, &[service.marks()])?;
-    for compaction in service.compactions(&marks, now).map_err(unreadable)?.into_iter().take(DAYS_AT_ONCE) {
-        let stored = pages(sql, &compaction.ranges())?;
-        write(sql, compaction.settle(stored).map_err(unreadable)?)?;
-    }
-    Ok(())
-}
-
 /// What a report needs of this shard.
 pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
     let marks = pages(sql, reading.marks().as_slice())?;
@@ -106,7 +93,7 @@ pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
     Ok(ReportData { pages, tail, as_of: None })
 }
 
-fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
+pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
@@ -119,7 +106,7 @@ fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
     Ok(pages)
 }
 
-fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {
+pub(crate) fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {
     for StoredPage { key, bytes } in pages {
         sql.exec(WRITE, vec![key.into(), SqlStorageValue::Blob(bytes)])?;
     }
@@ -138,7 +125,7 @@ fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageV
     row.try_into().map_err(|_other| other_row())
 }
 
-fn unreadable(page: UnreadablePage) -> Error {
+pub(crate) fn unreadable(page: UnreadablePage) -> Error {
     Error::RustError(page.to_string())
 }
 

@@ -19,6 +19,7 @@ use worker::{
 
 use crate::entry;
 use crate::rollups::{self, Unfolded};
+use crate::schedule;
 
 /// How long new events wait until they are folded; reports fold them by themselves meanwhile.
 const FOLD_AFTER: Duration = Duration::from_secs(1);
@@ -47,15 +48,6 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
     FROM json_each(?)";
 
 const FIND: &str = "SELECT record FROM events WHERE id = ?";
-
-/// Forgets events whose time has passed and that are folded, among the oldest: events expire in about the order in which they
-/// came, and a statement that looked through them all would read a table for nothing.
-const EXPIRE: &str = "DELETE FROM events WHERE expires_at < ?
-    AND seq IN (SELECT seq FROM events
-        WHERE seq <= (SELECT page FROM rollups WHERE key = '') ORDER BY seq LIMIT ?)";
-
-/// Events that are looked at for their expiry each time.
-const EXPIRED_AT_ONCE: i64 = 10_000;
 
 /// The path that a report is asked for under; no event has it for its id.
 pub(crate) const REPORT: &str = "/report";
@@ -90,9 +82,7 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                let now = Millis(Date::now().as_millis());
-                self.expire(now)?;
-                rollups::compact(&self.sql, self.service()?, now)?;
+                schedule::step(&self.sql, self.service()?, Millis(Date::now().as_millis()))?;
                 // Folding that failed too often is given up by the runtime: this takes it up again.
                 self.wake_after(FOLD_AFTER).await?;
                 Response::empty()
@@ -142,12 +132,6 @@ impl Shard {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
         let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
-        Ok(())
-    }
-
-    fn expire(&self, now: Millis) -> Result<()> {
-        let seconds = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
-        self.sql.exec(EXPIRE, vec![SqlStorageValue::Integer(seconds), SqlStorageValue::Integer(EXPIRED_AT_ONCE)])?;
         Ok(())
     }
 
