@@ -5,6 +5,8 @@
 mod common;
 #[path = "workers/cron.rs"]
 mod cron;
+#[path = "workers/events.rs"]
+mod events;
 #[path = "workers/services.rs"]
 mod services;
 

@@ -157,3 +157,27 @@ const config :Workerd.Config = (
 "#
     ))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_are_configured_as_they_are_deployed() {
+        let deployed = include_str!("../../../deploy/workers/wrangler.toml");
+        let consumers: serde_json::Value = serde_json::from_str(CONSUMERS).unwrap();
+        let crons: serde_json::Value = serde_json::from_str(CRONS).unwrap();
+        for (key, value) in [
+            ("compatibility_date", &COMPATIBILITY_DATE.into()),
+            ("max_batch_size", &consumers["events"]["maxBatchSize"]),
+            ("max_batch_timeout", &consumers["events"]["maxBatchTimeout"]),
+            ("max_retries", &consumers["events"]["maxRetries"]),
+            ("retry_delay", &consumers["events"]["retryDelay"]),
+            ("crons", &crons["EVENTS"]),
+        ] {
+            let line = format!("{key} = {value}");
+            assert!(deployed.lines().any(|deployed| deployed == line), "{line}");
+        }
+    }
+}

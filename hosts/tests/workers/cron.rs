@@ -19,11 +19,11 @@ async fn fire(data: &Path) {
 }
 
 /// Sends a batch that was received long ago; the ids of its events.
-async fn accepted_long_ago(host: &Host, numbers: std::ops::Range<usize>) -> Vec<String> {
+pub(crate) async fn accepted_long_ago(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     let long_ago = (SystemTime::now() - LONG).duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let stamp = format!("{}.{:032x}", long_ago.as_millis(), numbers.start);
     let headers = [("content-type", "application/json"), (STAMP.0, &stamp)];
-    let answer = send_with(&host.url(), "POST", "/events/batch", &headers, batch(numbers.clone())).await.json();
+    let answer = send_with(url, "POST", "/events/batch", &headers, batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()
@@ -65,11 +65,11 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
     let mut all = Vec::new();
     // The second time into days that are compacted.
     for from in [0, 600] {
-        let old = accepted_long_ago(&host, from..from + 300).await;
-        let young = accepted(&host, from + 300..from + 600).await;
+        let old = accepted_long_ago(&host.url(), from..from + 300).await;
+        let young = accepted(&host.url(), from + 300..from + 600).await;
         all.extend_from_slice(&old);
         all.extend_from_slice(&young);
-        assert_eq!(count(&host).await, all.len() as u64);
+        assert_eq!(count(&host.url()).await, all.len() as u64);
         until_backed_up(data.path(), all.clone()).await;
         assert_eq!((found(&host, &old).await, found(&host, &young).await), (300, 300));
         let before = reports(&host).await;
@@ -79,7 +79,7 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
         until("what has expired is gone", async || found(&host, &old).await == 0).await;
         assert_eq!(found(&host, &young).await, 300);
         assert_eq!(reports(&host).await, before);
-        assert_eq!(count(&host).await, all.len() as u64);
+        assert_eq!(count(&host.url()).await, all.len() as u64);
     }
     let before = reports(&host).await;
     host.stop().await.unwrap();
@@ -94,15 +94,15 @@ async fn a_shard_that_has_forgotten_all_it_had_counts_what_comes_next() {
     let artifact = built("test", "workers");
     let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
     let host = start_with(&artifact, data.path(), r#"{"shards": 1}"#).await;
-    let mut ids = accepted_long_ago(&host, 0..20).await;
+    let mut ids = accepted_long_ago(&host.url(), 0..20).await;
     until_backed_up(data.path(), ids.clone()).await;
     fire(data.path()).await;
     until("all are gone", async || found(&host, &ids).await == 0).await;
-    ids.extend(accepted(&host, 20..25).await);
+    ids.extend(accepted(&host.url(), 20..25).await);
     until_backed_up(data.path(), ids).await;
-    assert_eq!(count(&host).await, 25);
+    assert_eq!(count(&host.url()).await, 25);
     let again = send(&host.url(), "POST", "/events", "application/json", numbered(25).to_string()).await;
     assert_eq!(again.status, 202);
-    assert_eq!(count(&host).await, 26);
+    assert_eq!(count(&host.url()).await, 26);
     host.stop().await.unwrap();
 }

@@ -24,21 +24,21 @@ pub(crate) fn batch(numbers: std::ops::Range<usize>) -> String {
 }
 
 /// Sends a batch that is accepted; the ids of its events.
-pub(crate) async fn accepted(host: &Host, numbers: std::ops::Range<usize>) -> Vec<String> {
-    let answer = send(&host.url(), "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
+pub(crate) async fn accepted(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    let answer = send(url, "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()
 }
 
-pub(crate) async fn summary(host: &Host) -> Value {
-    let answer = send(&host.url(), "GET", &format!("/reports/summary?{ALL}"), "", "").await;
+pub(crate) async fn summary(url: &str) -> Value {
+    let answer = send(url, "GET", &format!("/reports/summary?{ALL}"), "", "").await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     answer.json()["rows"][0].clone()
 }
 
-pub(crate) async fn count(host: &Host) -> u64 {
-    summary(host).await["count"].as_u64().unwrap_or_default()
+pub(crate) async fn count(url: &str) -> u64 {
+    summary(url).await["count"].as_u64().unwrap_or_default()
 }
 
 /// What services.rs of the host tells where its services answer.
@@ -151,7 +151,7 @@ async fn a_message_that_is_delivered_again_counts_once() {
         acknowledged.sort_unstable();
         assert_eq!(acknowledged, ["batch", "one", "text"], "{outcome}");
         assert_eq!(outcome["retryMessages"].as_array().unwrap().len(), 4, "{outcome}");
-        assert_eq!(count(&host).await, 30);
+        assert_eq!(count(&host.url()).await, 30);
     }
     host.stop().await.unwrap();
     assert_eq!(workerds(), [0; 0]);
@@ -166,14 +166,14 @@ async fn a_refused_message_ends_in_the_dead_letter_queue_and_others_go_on() {
     for n in 0..50 {
         message(data.path(), &numbered(n).to_string()).await;
     }
-    until("all but one are counted", async || count(&host).await == 50).await;
+    until("all but one are counted", async || count(&host.url()).await == 50).await;
     until("all but one are acknowledged", async || backlog(data.path()).await == [1, 0]).await;
     until("the refused one is a dead letter", async || {
         service(data.path(), "POST", "/clock/queue?advance=30000", Value::Null).await;
         backlog(data.path()).await == [0, 1]
     })
     .await;
-    assert_eq!(count(&host).await, 50);
+    assert_eq!(count(&host.url()).await, 50);
     host.stop().await.unwrap();
 }
 
@@ -203,7 +203,7 @@ async fn messages_survive_kill_9_and_count_once() {
     .await;
     assert_eq!(backlog(data.path()).await, [0, 0]);
     let sum = (0..ROUNDS * MESSAGES).sum::<usize>();
-    let row = summary(&host).await;
+    let row = summary(&host.url()).await;
     assert_eq!((&row["count"], &row["sum:n"]), (&json!(ROUNDS * MESSAGES), &json!(sum)));
     host.stop().await.unwrap();
 }
@@ -215,7 +215,7 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
     let mut ids = Vec::new();
     for round in 0..4 {
         let host = start(&artifact, Some(data.path())).await;
-        ids.extend(accepted(&host, round * 500..(round + 1) * 500).await);
+        ids.extend(accepted(&host.url(), round * 500..(round + 1) * 500).await);
         // About when the shards fold.
         tokio::time::sleep(Duration::from_millis(970 + 20 * round as u64)).await;
         kill_all();
@@ -224,7 +224,7 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
     }
     let host = start(&artifact, Some(data.path())).await;
     until_backed_up(data.path(), ids).await;
-    assert_eq!(count(&host).await, 2000);
+    assert_eq!(count(&host.url()).await, 2000);
     host.stop().await.unwrap();
 }
 
@@ -236,7 +236,7 @@ async fn a_fold_that_is_done_again_overwrites_its_object() {
     for _ in 0..5 {
         let (data, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let host = start_with(&artifact, data.path(), config).await;
-        let mut ids = accepted(&host, 0..100).await;
+        let mut ids = accepted(&host.url(), 0..100).await;
         kill_all();
         drop(host);
         until("they are gone", async || workerds().is_empty()).await;
@@ -255,13 +255,13 @@ async fn a_fold_that_is_done_again_overwrites_its_object() {
         std::fs::remove_dir_all(data.path().join("isotherm-shard")).unwrap();
         copy(before.path(), &data.path().join("isotherm-shard"));
         let host = start_with(&artifact, data.path(), config).await;
-        ids.extend(accepted(&host, 100..101).await);
+        ids.extend(accepted(&host.url(), 100..101).await);
         until_backed_up(data.path(), ids).await;
         let second = objects(data.path());
         let key = first.keys().next().unwrap();
         assert!(key.starts_with("default/") && key.ends_with(".ndjson.gz"), "{key}");
         assert_eq!(second[key][..100], first[key][..]);
-        assert_eq!(count(&host).await, 101);
+        assert_eq!(count(&host.url()).await, 101);
         host.stop().await.unwrap();
         return;
     }
@@ -282,13 +282,13 @@ async fn a_bucket_that_fails_delays_folding_and_loses_nothing() {
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
     std::fs::write(&folder, "").unwrap();
     let host = start(&artifact, Some(data.path())).await;
-    let mut ids = accepted(&host, 0..300).await;
+    let mut ids = accepted(&host.url(), 0..300).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(objects(data.path()).is_empty());
-    assert_eq!(count(&host).await, 300);
+    assert_eq!(count(&host.url()).await, 300);
     std::fs::remove_file(&folder).unwrap();
-    ids.extend(accepted(&host, 300..400).await);
+    ids.extend(accepted(&host.url(), 300..400).await);
     until_backed_up(data.path(), ids).await;
-    assert_eq!(count(&host).await, 400);
+    assert_eq!(count(&host.url()).await, 400);
     host.stop().await.unwrap();
 }
