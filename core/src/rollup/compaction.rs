@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rollup::Names;
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::fold::{Shelf, StoredPage, UnreadablePage};
+use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::rollup::key::{Day, KeyRange, Period, Series};
-use crate::rollup::page::Page;
+use crate::rollup::page::{Head, PageReader, PageWriter};
+use crate::rollup::{Columns, Names, Rollup};
 use crate::time::Millis;
 
 const VERSION: u8 = 1;
@@ -51,6 +51,39 @@ impl Mark {
     /// Where the page is no mark.
     pub(crate) fn read(page: &StoredPage) -> Result<(Day, Self), UnreadablePage> {
         Self::parse(page).ok_or_else(|| UnreadablePage { key: page.key.clone() })
+    }
+}
+
+/// The marks of the days that a fold touches, and whether they change.
+#[derive(Default)]
+pub(crate) struct Marks(BTreeMap<Day, (Mark, bool)>);
+
+impl Marks {
+    /// One that is stored.
+    ///
+    /// # Errors
+    /// Where the page is no mark.
+    pub(crate) fn know(&mut self, page: &StoredPage) -> Result<(), UnreadablePage> {
+        let (day, mark) = Mark::read(page)?;
+        self.0.insert(day, (mark, false));
+        Ok(())
+    }
+
+    /// That day gets events with these dimensions.
+    pub(crate) fn touch<'a>(&mut self, day: Day, dimensions: impl Iterator<Item = &'a str>) {
+        let (mark, is_changed) = self.0.entry(day).or_insert_with(|| (Mark::default(), true));
+        *is_changed |= std::mem::take(&mut mark.is_sealed);
+        for dimension in dimensions {
+            if !mark.dimensions.contains(dimension) {
+                mark.dimensions.insert(dimension.to_owned());
+                *is_changed = true;
+            }
+        }
+    }
+
+    pub(crate) fn write(self, written: &mut Vec<StoredPage>) {
+        let changed = self.0.into_iter().filter(|(_, (_, is_changed))| *is_changed);
+        written.extend(changed.map(|(day, (mark, _))| mark.write(day)));
     }
 }
 
@@ -96,31 +129,67 @@ impl Compaction {
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
     pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
         let mut names = Names::default();
-        let mut shelves: BTreeMap<Series, Shelf> = BTreeMap::new();
-        let mut hours = Vec::new();
-        for page in stored {
-            let Some((series, first)) = Series::parse(&page.key) else { return Err(UnreadablePage { key: page.key }) };
+        let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
+        for StoredPage { key, bytes } in stored {
+            let Some((series, first)) = Series::parse(&key) else { return Err(UnreadablePage { key }) };
             let is_hour = matches!(series.period, Period::Hour(_));
-            let series = Series { period: Period::Day(self.day), ..series };
-            let shelf = shelves.entry(series.clone()).or_default();
+            let whole = all_series.entry(Series { period: Period::Day(self.day), ..series }).or_default();
             if is_hour {
-                hours.push((series, page));
+                whole.merge(&bytes, &mut names).ok_or(UnreadablePage { key })?;
             } else {
-                // Its values are made anew; that there is a page stays, or the old one would.
-                shelf.split_at(first);
+                whole.firsts.insert(first.to_owned());
             }
         }
-        for (series, stored) in hours {
-            let hour = Page::read(&stored.bytes, &mut names).ok_or(UnreadablePage { key: stored.key })?;
-            if let Some(shelf) = shelves.get_mut(&series) {
-                shelf.merge_page(hour, &mut names)?;
+        let mut writer = PageWriter::default();
+        for (series, whole) in all_series {
+            whole.write(&series, &names, &mut writer);
+        }
+        writer.written.push(Mark { is_sealed: true, ..self.mark }.write(self.day));
+        Ok(writer.written)
+    }
+}
+
+/// All rollups of a series of a day.
+#[derive(Default)]
+struct Whole {
+    head: Head,
+    values: BTreeMap<String, Rollup>,
+    /// Where the day's pages start that are stored: each is written anew, or it would stay as it was.
+    firsts: BTreeSet<String>,
+}
+
+impl Whole {
+    /// Merges a page of an hour. `None`: these bytes are none.
+    fn merge(&mut self, hour: &[u8], names: &mut Names) -> Option<()> {
+        let Head { dimensions, dimensions_dropped } = Head::read(Some(hour), names)?;
+        self.head.dimensions.extend(dimensions);
+        self.head.dimensions_dropped |= dimensions_dropped;
+        let mut reader = PageReader::open(hour, names)?;
+        while let Some((value, entry)) = reader.next()? {
+            let rollup = reader.rollup(entry, Columns::All)?;
+            match self.values.get_mut(value) {
+                Some(known) => known.merge(rollup, names),
+                None => drop(self.values.insert(value.to_owned(), rollup)),
             }
         }
-        let mut written = Vec::new();
-        for (series, shelf) in shelves {
-            shelf.write(&series, &names, &mut written);
+        Some(())
+    }
+
+    fn write(self, series: &Series, names: &Names, writer: &mut PageWriter) {
+        let values: Vec<(&str, &Rollup)> = self.values.iter().map(|(value, rollup)| (value.as_str(), rollup)).collect();
+        let mut rest = values.as_slice();
+        let prefix = Series::prefix(&series.dimension, series.period, &series.event_type);
+        let none = Head::default();
+        let mut head = &self.head;
+        let mut firsts = self.firsts.iter().map(String::as_str).filter(|first| !first.is_empty());
+        let mut first = "";
+        loop {
+            let next = firsts.next();
+            let end = next.map_or(rest.len(), |next| rest.partition_point(|(value, _)| *value < next));
+            let (page, others) = rest.split_at(end);
+            writer.write_split((&prefix, first), page, head, names);
+            let Some(next) = next else { return };
+            (first, rest, head) = (next, others, &none);
         }
-        written.push(Mark { is_sealed: true, ..self.mark }.write(self.day));
-        Ok(written)
     }
 }
