@@ -13,9 +13,10 @@ use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 use crate::rollups;
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another.
+/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given once,
+/// even when the last event has expired: what gets a lower one than the watermark would never be folded.
 const TABLE: &str = "CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
     digest BLOB NOT NULL,
