@@ -28,6 +28,17 @@ async fn start(set: &str, data: Option<&Path>) -> Host {
 
 /// One request on a connection of its own.
 async fn send(host: &Host, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, String) {
+    send_at(host, None, method, path, body).await
+}
+
+/// The same with the stamp that the test set of artifacts takes.
+async fn send_at(
+    host: &Host,
+    stamp: Option<&str>,
+    method: &str,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> (StatusCode, String) {
     let address = host.url().strip_prefix("http://").expect("an http address").to_owned();
     let stream = TcpStream::connect(&address).await.expect("a connection");
     let (mut sender, connection) =
@@ -38,6 +49,7 @@ async fn send(host: &Host, method: &str, path: &str, body: impl Into<Bytes>) -> 
         .uri(path)
         .header("host", address)
         .header("content-type", "application/json")
+        .header("x-isotherm-test-stamp", stamp.unwrap_or_default())
         .body(Full::new(body.into()))
         .expect("a request");
     let response = sender.send_request(request).await.expect("a response");
@@ -96,6 +108,44 @@ async fn events_are_kept_across_a_restart_and_told_from_repetitions_and_conflict
     );
     let (status, conflict) = send_json(&host, "POST", "/events", &event("m2", 4)).await;
     assert_eq!(status, StatusCode::CONFLICT, "{conflict}");
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folding_compacts_a_day_and_expired_events_go() {
+    const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
+    let data = tempfile::tempdir().expect("a folder");
+    let host = start("test", Some(data.path())).await;
+    let in_database = |query: &str| -> u64 {
+        let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
+        database.query_row(query, [], |row| row.get(0)).expect("a number")
+    };
+    // Two days of events, 500 a batch, and after each third batch one from now.
+    for round in 0..6 {
+        let batch: Vec<Value> = (0..500)
+            .map(|n| {
+                let time = format!("2013-01-{:02}T{:02}:00:00Z", 1 + n % 2, n % 24);
+                json!({"userId": "u", "eventType": "t", "messageId": format!("{round}-{n}"), "timestamp": time,
+                    "properties": {"n": n, "odd": format!("{}", n % 2)}})
+            })
+            .collect();
+        let stamp = (round % 3 != 2).then_some(LONG_AGO);
+        let batch = json!({"events": batch}).to_string();
+        assert_eq!(send_at(&host, stamp, "POST", "/events/batch", batch).await.0, StatusCode::OK);
+        let report = "/reports/top?dimension=odd&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n";
+        let (status, body) = send(&host, "GET", report, "").await;
+        let events = (round + 1) * 250;
+        let sums = [(1, (round + 1) * 62_500), (0, (round + 1) * 62_250)];
+        let rows = sums.map(|(odd, sum)| format!(r#"{{"value":"{odd}","count":{events},"sum:n":{sum}}}"#));
+        assert_eq!(status, StatusCode::OK, "{body}");
+        assert!(rows.iter().all(|row| body.contains(row)), "{rows:?}: {body}");
+    }
+    // Each fold opened both days, and compacted one of them.
+    let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
+    assert!(in_database(days) >= 2);
+    // Those of long ago that are folded.
+    let expired = in_database("SELECT count(*) FROM events WHERE record LIKE '%\"0-%'");
+    assert_eq!((expired, in_database("SELECT count(*) FROM events WHERE record LIKE '%\"5-%'")), (0, 500));
     host.stop().await.expect("it stops");
 }
 

@@ -1,7 +1,8 @@
 //! Requests of the tests, and the client that sends them.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
@@ -14,8 +15,12 @@ use tokio::net::TcpStream;
 
 /// No host takes longer, however slow the machine is.
 const LIMIT: Duration = Duration::from_secs(60);
-/// When every request of the tests arrives: 2025-11-21T01:53:20Z.
-const RECEIVED_AT: u64 = 1_763_690_000_000;
+/// When every request of the tests arrives, in milliseconds: an hour ago, so that hosts that look at a clock neither take their
+/// events for expired nor have reports that are not complete up to then.
+pub(crate) static RECEIVED_AT: LazyLock<u64> = LazyLock::new(|| {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or_default() - 60 * 60 * 1000
+});
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -36,7 +41,7 @@ impl Ask {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
         // In the middle: ids that count up from here meet no other request's, and request ids differ too.
-        let stamp = format!("{RECEIVED_AT}.{:032x}", count << 56);
+        let stamp = format!("{}.{:032x}", *RECEIVED_AT, count << 56);
         Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
             .header(TEST_STAMP, &stamp)
     }

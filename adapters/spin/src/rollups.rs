@@ -89,7 +89,9 @@ async fn compact(database: &Database<'_>, service: &Service, watermark: i64) -> 
         let tenant = tenant.as_str();
         let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
         let compactions = service.compactions(&marks, now()).map_err(unreadable)?;
-        let Some(compaction) = compactions.into_iter().next() else { continue };
+        // Not always the first: it may be one that late events open again and again.
+        let turn = usize::try_from(watermark / FOLD_EVERY).unwrap_or_default() % compactions.len().max(1);
+        let Some(compaction) = compactions.into_iter().nth(turn) else { continue };
         let stored = read_rows(database, tenant, &compaction.ranges(), false).await?.0;
         let pages = rows_of(tenant, compaction.settle(stored).map_err(unreadable)?);
         return write(database, pages.collect(), watermark).await;

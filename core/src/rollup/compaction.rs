@@ -54,9 +54,10 @@ impl Mark {
     }
 }
 
-/// The marks of the days that a fold touches, and whether they change.
+/// The marks of the days that a fold touches. All are written, changed or not: a compaction that began before the fold may be
+/// writing one that is sealed, and does not know of the fold.
 #[derive(Default)]
-pub(crate) struct Marks(BTreeMap<Day, (Mark, bool)>);
+pub(crate) struct Marks(BTreeMap<Day, Mark>);
 
 impl Marks {
     /// One that is stored.
@@ -65,32 +66,30 @@ impl Marks {
     /// Where the page is no mark.
     pub(crate) fn know(&mut self, page: &StoredPage) -> Result<(), UnreadablePage> {
         let (day, mark) = Mark::read(page)?;
-        self.0.insert(day, (mark, false));
+        self.0.insert(day, mark);
         Ok(())
     }
 
     /// That day gets events with these dimensions.
     pub(crate) fn touch<'a>(&mut self, day: Day, dimensions: impl Iterator<Item = &'a str>) {
-        let (mark, is_changed) = self.0.entry(day).or_insert_with(|| (Mark::default(), true));
-        *is_changed |= std::mem::take(&mut mark.is_sealed);
+        let mark = self.0.entry(day).or_default();
+        mark.is_sealed = false;
         for dimension in dimensions {
             if !mark.dimensions.contains(dimension) {
                 mark.dimensions.insert(dimension.to_owned());
-                *is_changed = true;
             }
         }
     }
 
     pub(crate) fn write(self, written: &mut Vec<StoredPage>) {
-        let changed = self.0.into_iter().filter(|(_, (_, is_changed))| *is_changed);
-        written.extend(changed.map(|(day, (mark, _))| mark.write(day)));
+        written.extend(self.0.into_iter().map(|(day, mark)| mark.write(day)));
     }
 }
 
 /// One day of a tenant that is over and not sealed.
 ///
-/// A host reads the pages in [`Compaction::ranges`] and writes what [`Compaction::settle`] gives in one transaction, in which its
-/// watermark stays where it was when the marks were read.
+/// A host reads the pages in [`Compaction::ranges`], and writes what [`Compaction::settle`] gives if its watermark still stands
+/// where it was when the marks were read.
 #[derive(Clone, Debug)]
 pub struct Compaction {
     day: Day,

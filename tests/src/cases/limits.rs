@@ -5,7 +5,7 @@ use isotherm_hosts::Platform;
 use serde_json::{Value, json};
 
 use super::{check, counts, named, unnamed};
-use crate::client::Ask;
+use crate::client::{Ask, RECEIVED_AT};
 use crate::fixture::Fixture;
 
 const LIMITS: Limits = Limits::CONTRACT;
@@ -68,8 +68,8 @@ pub fn names_depth_and_properties(platform: Platform) {
     check(&host.ask(&Ask::event(&event(&"é".repeat(101), json!({})))), 422, "invalid_name");
     check(&host.ask(&Ask::event(&event("u", members(LIMITS.properties + 1)))), 422, "too_many_properties");
     check(&host.ask(&Ask::event(&event("u", nested(LIMITS.depth + 2)))), 422, "too_deep");
-    for (timestamp, status) in
-        [(946_684_800_000_u64, 202), (946_684_799_999, 422), (1_763_776_400_000, 202), (1_763_776_400_001, 422)]
+    let day_ahead = *RECEIVED_AT + 24 * 60 * 60 * 1000;
+    for (timestamp, status) in [(946_684_800_000, 202), (946_684_799_999, 422), (day_ahead, 202), (day_ahead + 1, 422)]
     {
         let mut event = unnamed();
         event["timestamp"] = json!(timestamp);
