@@ -119,7 +119,9 @@ fn answer(service: &Service, pages: &BTreeMap<String, Vec<u8>>, query: &str) -> 
     let query = format!("from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z&{query}");
     let request = Request { method: "GET", path: &path, query: &query, headers: Vec::new(), body: b"" };
     let Admission::Plan(Plan::Report(plan)) = service.admit(&request, STAMP) else { return None };
-    let pages = plan.ranges().iter().flat_map(|range| read(pages, range)).collect();
+    let marks: Vec<_> = plan.reading().marks().into_iter().flat_map(|range| read(pages, &range)).collect();
+    let ranges = plan.reading().ranges(&marks).ok()?;
+    let pages = ranges.iter().flat_map(|range| read(pages, range)).collect();
     let data = ReportData { pages, tail: Vec::new(), as_of: None };
     Some(plan.settle(ReportOutcome::Read(vec![data])))
 }

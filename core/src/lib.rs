@@ -47,10 +47,11 @@ pub use limits::Limits;
 pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan};
 pub use refusal::{Field, NameFlaw, Refusal};
 pub use reply::Reply;
-pub use report::{ReportData, ReportOutcome, ReportPlan};
+pub use report::{Reading, ReportData, ReportOutcome, ReportPlan};
 #[cfg(feature = "test-stamp")]
 pub use request::TEST_STAMP;
 pub use request::{HEADERS, Request};
+pub use rollup::compaction::Compaction;
 pub use rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
 pub use rollup::key::KeyRange;
 pub use rollup::observation::Observation;

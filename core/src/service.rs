@@ -16,11 +16,13 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::report::ReportPlan;
 use crate::request::Request;
-use crate::rollup::fold::{Fold, UnreadableRecord};
+use crate::rollup::compaction::Compaction;
+use crate::rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
+use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
 use crate::route::Route;
 use crate::settle::{Answer, Slot};
-use crate::time::Stamp;
+use crate::time::{Millis, Stamp};
 
 /// The analytics function, configured.
 #[derive(Clone, Debug)]
@@ -69,6 +71,19 @@ impl Service {
     /// same when the same are backed up again.
     pub fn backup<'a>(&self, tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Backup {
         Backup::of(tenant, batch, records)
+    }
+
+    /// Where a tenant's marks stand, for [`Service::compactions`].
+    pub fn marks(&self) -> KeyRange {
+        KeyRange::of_all_marks()
+    }
+
+    /// What there is to compact, from all pages in [`Service::marks`], and the time.
+    ///
+    /// # Errors
+    /// [`UnreadablePage`] where a mark can't be read.
+    pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Result<Vec<Compaction>, UnreadablePage> {
+        Compaction::of(marks, received_at)
     }
 
     /// Everyone who may have events.

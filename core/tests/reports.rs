@@ -7,8 +7,8 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StoreOutcome,
-    StoredPage,
+    Admission, Config, KeyRange, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
+    StoreOutcome, StoredPage,
 };
 use serde_json::{Value, json};
 
@@ -56,6 +56,22 @@ impl Store {
         self.0.extend(fold.settle(pages).unwrap().into_iter().map(|page| (page.key, page.bytes)));
     }
 
+    fn ranges(&self, reading: &Reading) -> Vec<KeyRange> {
+        let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
+        reading.ranges(&self.read(&marks)).unwrap()
+    }
+
+    /// Compacts what can be, and gives how many days that were.
+    fn compact(&mut self) -> usize {
+        let compactions = SERVICE.compactions(&self.read(&[SERVICE.marks()]), STAMP.received_at).unwrap();
+        let days = compactions.len();
+        for compaction in compactions {
+            let pages = self.read(&compaction.ranges());
+            self.0.extend(compaction.settle(pages).unwrap().into_iter().map(|page| (page.key, page.bytes)));
+        }
+        days
+    }
+
     fn of<'a>(batches: impl IntoIterator<Item = &'a [String]>) -> Self {
         let mut store = Self::default();
         batches.into_iter().for_each(|batch| store.fold(batch.iter().map(String::as_str)));
@@ -70,7 +86,7 @@ fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Report(plan)) => {
             let data = |(store, tail): &(&Store, &[String])| ReportData {
-                pages: store.read(plan.ranges()),
+                pages: store.read(&store.ranges(plan.reading())),
                 tail: tail.to_vec(),
                 as_of: None,
             };
@@ -162,6 +178,106 @@ fn the_answers_are_right_from_shards() {
     RECORDS.iter().enumerate().for_each(|(at, record)| shards[at % 4].push(record.clone()));
     let stores: Vec<_> = shards.iter().map(|records| Store::of(records.chunks(900))).collect();
     check(&stores.iter().map(|store| (store, &[][..])).collect::<Vec<_>>());
+}
+
+/// Long reports by all that rows can be by, in zones whose days are and are not those of UTC.
+const LONG: [(&str, &str); 7] = [
+    ("/reports/top", "dimension=dest&limit=200&metrics=count,users,sum:distance,p95:depDelay"),
+    ("/reports/top", "dimension=eventType"),
+    ("/reports/timeseries", "interval=day&metrics=count,users,max:depDelay"),
+    ("/reports/timeseries", "interval=day&tz=America/New_York"),
+    ("/reports/timeseries", "interval=week&tz=America/New_York&groupBy=carrier&metrics=count,p50:depDelay"),
+    ("/reports/timeseries", "interval=month&filter=origin:JFK&groupBy=origin&eventType=flight_departed"),
+    ("/reports/summary", "metrics=count,users"),
+];
+
+#[track_caller]
+fn check_same(compacted: &Store, hours: &Store) {
+    // Also where a range begins and ends within days.
+    for range in [MONTH, "from=2013-01-03T05:00:00Z&to=2013-01-29T17:00:00Z"] {
+        for (path, query) in LONG {
+            let query = format!("{range}&{query}");
+            assert_eq!(
+                report(&[(compacted, &[])], path, &query),
+                report(&[(hours, &[])], path, &query),
+                "{path} {query}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_answers_are_the_same_from_days() {
+    let (early, late) = RECORDS.split_at(20_000);
+    let mut hours = Store::of(early.chunks(700));
+    let mut compacted = hours.clone();
+    let days = compacted.compact();
+    assert!((20..=32).contains(&days), "{days} days");
+    check_same(&compacted, &hours);
+    check(&[(&compacted, late)]);
+    // Some of the late events are of days that are sealed.
+    for store in [&mut hours, &mut compacted] {
+        store.fold(late.iter().map(String::as_str));
+    }
+    check_same(&compacted, &hours);
+    assert!((1..=32).contains(&compacted.compact()));
+    check_same(&compacted, &hours);
+    check(&[(&compacted, &[])]);
+    assert_eq!(compacted.compact(), 0);
+}
+
+#[test]
+fn a_late_event_opens_its_day_again() {
+    let mut store = Store::of([RECORDS.as_slice()]);
+    assert_eq!(store.compact(), 32);
+    let query = format!("{MONTH}&dimension=carrier");
+    let (_, before) = report(&[(&store, &[])], "/reports/top", &query);
+    let late = r#"{"userId":"u","eventType":"flight_departed","timestamp":"2013-01-07T12:00:00Z","properties":{"carrier":"ZZ"}}"#;
+    let late = records(late);
+    store.fold(late.iter().map(String::as_str));
+    let count = |report: &Value| {
+        report["rows"].as_array().unwrap().iter().map(|row| row["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    for days in [1, 0] {
+        let (_, after) = report(&[(&store, &[])], "/reports/top", &format!("{query}&limit=100"));
+        let (_, all) = report(&[(&store, &[])], "/reports/top", &query);
+        assert_eq!(
+            (after["rows"].as_array().unwrap().last().unwrap(), count(&all)),
+            (&json!({"value": "ZZ", "count": 1}), count(&before))
+        );
+        assert_eq!(store.compact(), days);
+    }
+}
+
+/// Where a store's reads are not one moment, a report may read a page before it was split, and then what was split off it.
+#[test]
+fn a_page_that_is_split_while_it_is_read_is_counted_once() {
+    let event = |n: usize, user: usize| {
+        let user = format!("user-{user}-of-{n}");
+        json!({"userId": user, "eventType": "t", "timestamp": "2013-01-01T00:00:00Z",
+            "properties": {"page": format!("page-{:03}-{}", n % 900, "x".repeat(150))}})
+    };
+    let batch = |range: std::ops::Range<usize>| -> Vec<String> {
+        let lines: Vec<String> = range.map(|n| event(n, n / 7).to_string()).collect();
+        lines.chunks(500).flat_map(|lines| records(&lines.join("\n"))).collect()
+    };
+    let mut store = Store::of([batch(0..300).as_slice()]);
+    let before = store.clone();
+    store.fold(batch(300..9000).iter().map(String::as_str));
+    assert!(store.0.len() > before.0.len(), "no page was split");
+    // The first page of the dimension as it was, the others as they are.
+    let mut torn = store.clone();
+    torn.0.extend(before.0.into_iter().filter(|(key, _)| key.starts_with("page")));
+    let counts = |store: &Store| {
+        let (_, body) = report(&[(store, &[])], "/reports/top", &format!("{MONTH}&dimension=page&limit=1000"));
+        let rows = body["rows"].as_array().unwrap().clone();
+        rows.into_iter()
+            .map(|row| (row["value"].to_string(), row["count"].as_u64().unwrap()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (whole, torn) = (counts(&store), counts(&torn));
+    assert!(torn.iter().all(|(value, count)| *count == whole[value] || *count == 1), "{torn:?}");
+    assert!(torn.values().any(|count| *count > 1) && torn.values().any(|count| *count == 1), "{torn:?}");
 }
 
 #[test]

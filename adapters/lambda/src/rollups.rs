@@ -294,11 +294,17 @@ impl Store {
         let folded_to = watermarks.iter().map(|item| Watermark::read(item).folded_to).filter(|to| *to > day_ago);
         let as_of = Some(Millis(folded_to.min().unwrap_or(day_ago)));
         let tenant = plan.tenant().as_str();
-        let partitions = (0..PARTITIONS).map(|number| format!("{tenant}#{number}"));
-        let ranges =
-            partitions.flat_map(|partition| plan.ranges().iter().map(move |range| (partition.clone(), range.clone())));
+        let everywhere = |ranges: Vec<KeyRange>| {
+            let partitions = (0..PARTITIONS).map(|number| format!("{tenant}#{number}"));
+            partitions
+                .flat_map(|partition| ranges.iter().map(move |range| (partition.clone(), range.clone())))
+                .collect()
+        };
+        let marks = self.pages(everywhere(plan.reading().marks().into_iter().collect())).await?;
+        let marks: Vec<StoredPage> = marks.into_iter().map(|(_lane, mark)| mark).collect();
+        let ranges = plan.reading().ranges(&marks).map_err(failed)?;
         let mut lanes = BTreeMap::from([(String::new(), ReportData { as_of, ..ReportData::default() })]);
-        for (lane, page) in self.pages(ranges.collect()).await? {
+        for (lane, page) in self.pages(everywhere(ranges)).await? {
             lanes.entry(lane).or_insert_with(|| ReportData { as_of, ..ReportData::default() }).pages.push(page);
         }
         Ok(lanes.into_values().collect())

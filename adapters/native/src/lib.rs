@@ -1,13 +1,16 @@
 //! Isotherm as a plain server: axum in front, SQLite behind, one process.
 //!
 //! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
-//! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). There is no rule about events in this crate.
+//! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
+//! `schedule` compacts and expires. There is no rule about events in this crate.
 
+mod backup;
 mod entry;
 mod request;
 mod response;
 mod rollups;
+mod schedule;
 mod store;
 
 pub use entry::{Server, serve};
-pub use store::Store;
+pub use store::{Settings, Store};

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use isotherm_core::{Config, Service};
-use isotherm_native::{Server, Store, serve};
+use isotherm_native::{Server, Settings, Store, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +26,13 @@ struct Flags {
     /// The folder of the database; made when it is missing
     #[arg(long, value_name = "DIR", default_value = "isotherm-data")]
     data: PathBuf,
+    /// The folder of the raw backup: events as gzip NDJSON, a file for each tenant and some thousand events; better on another
+    /// disk. Without it there is none
+    #[arg(long, value_name = "DIR")]
+    backup: Option<PathBuf>,
+    /// How often hours are compacted to days, and expired events go
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    schedule: u64,
     /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,7 +54,12 @@ fn run(flags: &Flags) -> Result<()> {
     if let Some(notice) = service.notice() {
         eprintln!("isotherm-native: {notice}");
     }
-    let store = Store::open(&flags.data, service.clone())?;
+    let settings = Settings {
+        folder: flags.data.clone(),
+        backup: flags.backup.clone(),
+        schedule: Duration::from_secs(flags.schedule),
+    };
+    let store = Store::open(settings, service.clone())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {

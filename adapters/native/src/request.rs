@@ -64,11 +64,12 @@ async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Aband
 
 /// The system's clock and random source.
 pub(crate) fn stamp() -> Result<Stamp, Abandoned> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|_none| Abandoned("the system has no entropy"))?;
-    Ok(Stamp {
-        received_at: Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)),
-        entropy: u128::from_ne_bytes(entropy),
-    })
+    Ok(Stamp { received_at: now(), entropy: u128::from_ne_bytes(entropy) })
+}
+
+pub(crate) fn now() -> Millis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }

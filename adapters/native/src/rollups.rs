@@ -4,10 +4,13 @@
 //! some milliseconds, however fast events come: what comes faster waits in the writer's queue.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+use crate::backup;
 
 /// Events of one fold: one transaction.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
@@ -41,16 +44,17 @@ pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row(COUNT, [], |row| row.get(0))
 }
 
-/// Folds the next events and moves the watermark, in one transaction. How many events there were.
-pub(crate) fn fold(connection: &mut Connection, service: &Service) -> Result<usize> {
+/// Folds the next events and moves the watermark, in one transaction, once they are in the backup. How many events there were.
+pub(crate) fn fold(connection: &mut Connection, service: &Service, folder: Option<&Path>) -> Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut unfolded: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut events, mut watermark) = (0, 0_i64);
+    let (mut events, mut first, mut watermark) = (0, 0_i64, 0_i64);
     {
         let mut statement = transaction.prepare_cached(UNFOLDED)?;
         let mut rows = statement.query([EVENTS_PER_FOLD])?;
         while let Some(row) = rows.next()? {
             watermark = row.get(0)?;
+            first = if events == 0 { watermark } else { first };
             unfolded.entry(row.get(1)?).or_default().push(row.get(2)?);
             events += 1;
         }
@@ -58,34 +62,40 @@ pub(crate) fn fold(connection: &mut Connection, service: &Service) -> Result<usi
     if events == 0 {
         return Ok(0);
     }
-    {
-        let mut write = transaction.prepare_cached(WRITE)?;
-        for (tenant, records) in &unfolded {
-            let fold = service.fold(records.iter().map(String::as_str));
-            for (_, problem) in fold.unreadable() {
-                eprintln!("isotherm-native: an event of {tenant} is in no report: {problem}");
-            }
-            let stored = pages(&transaction, tenant, &fold.ranges())?;
-            for page in fold.settle(stored)? {
-                write.execute(params![tenant, page.key, page.bytes])?;
-            }
+    for (tenant, records) in &unfolded {
+        let records = || records.iter().map(String::as_str);
+        if let Some(folder) = folder {
+            // A fold that is tried again starts at the same event, and overwrites what it has left.
+            backup::write(folder, &service.backup(tenant, &format!("{first:020}"), records()))?;
         }
-        write.execute(params!["", "", watermark])?;
+        let fold = service.fold(records());
+        for (_, problem) in fold.unreadable() {
+            eprintln!("isotherm-native: an event of {tenant} is in no report: {problem}");
+        }
+        let stored = pages(&transaction, tenant, &fold.ranges())?;
+        write(&transaction, tenant, &fold.settle(stored)?)?;
     }
+    transaction.prepare_cached(WRITE)?.execute(params!["", "", watermark])?;
     transaction.commit()?;
     Ok(events)
 }
 
+pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(WRITE)?;
+    pages.iter().try_for_each(|page| statement.execute(params![tenant, page.key, page.bytes]).map(|_| ()))
+}
+
 /// What a report needs, as of one moment.
-pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> rusqlite::Result<ReportData> {
+pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> Result<ReportData> {
     let transaction = connection.transaction()?;
     let tenant = plan.tenant().as_str();
-    let pages = pages(&transaction, tenant, plan.ranges())?;
+    let marks = pages(&transaction, tenant, plan.reading().marks().as_slice())?;
+    let pages = pages(&transaction, tenant, &plan.reading().ranges(&marks)?)?;
     let tail = transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(ReportData { pages, tail, as_of: None })
 }
 
-fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) -> rusqlite::Result<Vec<StoredPage>> {
+pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) -> rusqlite::Result<Vec<StoredPage>> {
     let mut statement = connection.prepare_cached(PAGES)?;
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isotherm_core::{
@@ -23,14 +23,19 @@ use isotherm_core::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::request;
 use crate::response::Abandoned;
 use crate::rollups::{self, EVENTS_PER_FOLD};
+use crate::schedule;
 
 /// Plans that wait for the writer. Whoever finds the queue full is told to come again: waiting longer would only make the
 /// queue's memory grow.
 const QUEUE: usize = 512;
 /// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
 const EVENTS_PER_COMMIT: usize = 8192;
+/// Events that are not folded, when folding fails: with more, new ones are refused, or reports would have to fold ever more of
+/// them.
+const MOST_UNFOLDED: usize = 64 * 1024;
 /// Events that are not folded yet are folded when none has come for this long.
 const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
 /// Lookups and reports at once.
@@ -58,16 +63,36 @@ pub struct Store {
     readers: Arc<Readers>,
 }
 
+/// Where a store keeps what.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of the database; made when it is missing.
+    pub folder: PathBuf,
+    /// The folder of the raw backup: a file for each fold, written before it counts. `None`: there is no backup.
+    pub backup: Option<PathBuf>,
+    /// How often hours are compacted to days, and expired events go.
+    pub schedule: Duration,
+}
+
 /// A plan on its way to the writer and back.
 struct Job {
     plan: StorePlan,
     done: oneshot::Sender<(StorePlan, Vec<StoreOutcome>)>,
 }
 
+impl Job {
+    /// Answers that nothing of it is kept.
+    fn refuse(self, outcome: StoreOutcome) {
+        let outcomes = vec![outcome; self.plan.events().len()];
+        // The client has gone.
+        let _gone = self.done.send((self.plan, outcomes));
+    }
+}
+
 impl Store {
-    /// Opens the database in `folder`; both are made when they are missing.
-    /// `service` folds its events into rollups.
-    pub fn open(folder: &Path, service: Service) -> Result<Self> {
+    /// Opens the database, or makes it. `service` folds its events into rollups.
+    pub fn open(settings: Settings, service: Service) -> Result<Self> {
+        let folder = &settings.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
         let mut connection = open(&path)
@@ -78,7 +103,7 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_fold(&mut connection, &jobs, &service);
+                write_and_fold(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
         let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
@@ -89,19 +114,15 @@ impl Store {
     pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
         let (done, outcomes) = oneshot::channel();
         let job = Job { plan, done };
-        let refused = match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((queue, _)) => match queue.try_send(job) {
-                Ok(()) => None,
-                Err(TrySendError::Full(job)) => Some((job, StoreOutcome::Overloaded)),
-                Err(TrySendError::Disconnected(job)) => Some((job, StoreOutcome::Later)),
+                Ok(()) => {}
+                Err(TrySendError::Full(job)) => job.refuse(StoreOutcome::Overloaded),
+                Err(TrySendError::Disconnected(job)) => job.refuse(StoreOutcome::Later),
             },
-            None => Some((job, StoreOutcome::Later)),
-        };
-        let Some((Job { plan, .. }, outcome)) = refused else {
-            return outcomes.await.map_err(|_gone| Abandoned("the writer has ended"));
-        };
-        let outcomes = vec![outcome; plan.events().len()];
-        Ok((plan, outcomes))
+            None => job.refuse(StoreOutcome::Later),
+        }
+        outcomes.await.map_err(|_gone| Abandoned("the writer has ended"))
     }
 
     /// Looks one event up.
@@ -122,7 +143,7 @@ impl Store {
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
-                    eprintln!("isotherm-native: a report cannot be read: {error}");
+                    eprintln!("isotherm-native: a report cannot be read: {error:#}");
                     ReportOutcome::Later
                 },
                 |data| ReportOutcome::Read(vec![data]),
@@ -173,14 +194,20 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes what comes, and folds what was written, until no more can come.
-fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &Service) {
+/// Writes what comes, folds what was written, and does what is due, until no more can come.
+fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &Service, settings: &Settings) {
     let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
         eprintln!("isotherm-native: what is not folded yet cannot be counted: {error}");
         0
     });
+    let mut due = Instant::now() + settings.schedule;
     loop {
-        let is_idle = match jobs.recv_timeout(FOLD_WHEN_IDLE) {
+        let wait = due.saturating_duration_since(Instant::now()).min(FOLD_WHEN_IDLE);
+        let is_idle = match jobs.recv_timeout(wait) {
+            Ok(job) if unfolded > MOST_UNFOLDED => {
+                job.refuse(StoreOutcome::Overloaded);
+                true
+            }
             Ok(job) => {
                 unfolded += write_group(connection, job, jobs);
                 false
@@ -189,7 +216,7 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
             Err(RecvTimeoutError::Disconnected) => return,
         };
         while unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0) {
-            match rollups::fold(connection, service) {
+            match rollups::fold(connection, service, settings.backup.as_deref()) {
                 Ok(EVENTS_PER_FOLD) => unfolded = unfolded.saturating_sub(EVENTS_PER_FOLD),
                 // The rest, for duplicates were counted too.
                 Ok(_) => unfolded = 0,
@@ -197,6 +224,16 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
                     // Reports fold these events themselves until it succeeds.
                     eprintln!("isotherm-native: events cannot be folded: {error:#}");
                     break;
+                }
+            }
+        }
+        if Instant::now() >= due {
+            match schedule::step(connection, service, request::now()) {
+                Ok(true) => {}
+                Ok(false) => due = Instant::now() + settings.schedule,
+                Err(error) => {
+                    eprintln!("isotherm-native: days cannot be compacted, or events not deleted: {error:#}");
+                    due = Instant::now() + settings.schedule;
                 }
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::iter;
 
-use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
+use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage, UnreadablePage};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::store::{Database, list};
@@ -63,7 +63,7 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Erro
         for ranges in fold.ranges().chunks(RANGES) {
             stored.extend(read_rows(database, tenant, ranges, false).await?.0);
         }
-        let pages = fold.settle(stored).map_err(|unreadable| Error::Io(unreadable.to_string()))?;
+        let pages = fold.settle(stored).map_err(unreadable)?;
         written.extend(
             pages
                 .into_iter()
@@ -81,8 +81,27 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Erro
 
 /// What a report needs, as of one moment.
 pub(crate) async fn read(database: &Database<'_>, plan: &ReportPlan) -> Result<ReportData, Error> {
-    let (pages, tail) = read_rows(database, plan.tenant().as_str(), plan.ranges(), true).await?;
-    Ok(ReportData { pages, tail, as_of: None })
+    let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
+    let mut marks = match reading.marks() {
+        Some(range) => read_rows(database, tenant, &[range], false).await?.0,
+        None => Vec::new(),
+    };
+    loop {
+        let ranges = reading.ranges(&marks).map_err(unreadable)?;
+        // Days may have been sealed or opened since their marks were read: so the marks are read with the pages once more.
+        let ranges: Vec<KeyRange> = ranges.into_iter().chain(reading.marks()).collect();
+        let (pages, tail) = read_rows(database, tenant, &ranges, true).await?;
+        let is_mark = |page: &StoredPage| reading.marks().is_some_and(|marks| marks.contains(&page.key));
+        let (read_again, pages) = pages.into_iter().partition(is_mark);
+        if read_again == marks {
+            return Ok(ReportData { pages, tail, as_of: None });
+        }
+        marks = read_again;
+    }
+}
+
+fn unreadable(page: UnreadablePage) -> Error {
+    Error::Io(page.to_string())
 }
 
 /// The pages in these ranges, and the records behind the watermark where they are wanted.

@@ -3,7 +3,7 @@
 //! Nothing is awaited here, so the runtime makes the statements of a fold one transaction, and those of a report see one
 //! moment.
 
-use isotherm_core::{KeyRange, ReportData, Service, StoredPage};
+use isotherm_core::{KeyRange, Reading, ReportData, Service, StoredPage, UnreadablePage};
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 /// Events of one fold. Requests wait while a shard folds, so it folds a few milliseconds at a time.
@@ -38,7 +38,7 @@ pub(crate) fn fold(sql: &SqlStorage, service: &Service) -> Result<usize> {
         console_error!("isotherm: an event is in no report: {problem}");
     }
     let stored = pages(sql, &fold.ranges())?;
-    let written = fold.settle(stored).map_err(|unreadable| Error::RustError(unreadable.to_string()))?;
+    let written = fold.settle(stored).map_err(unreadable)?;
     for StoredPage { key, bytes } in written {
         sql.exec(WRITE, vec![key.into(), SqlStorageValue::Blob(bytes)])?;
     }
@@ -47,8 +47,9 @@ pub(crate) fn fold(sql: &SqlStorage, service: &Service) -> Result<usize> {
 }
 
 /// What a report needs of this shard.
-pub(crate) fn read(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<ReportData> {
-    let pages = pages(sql, ranges)?;
+pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
+    let marks = pages(sql, reading.marks().as_slice())?;
+    let pages = pages(sql, &reading.ranges(&marks).map_err(unreadable)?)?;
     let mut tail = Vec::new();
     for row in sql.exec(TAIL, None)?.raw() {
         let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
@@ -72,6 +73,10 @@ fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
 
 fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
     row.try_into().map_err(|_other| other_row())
+}
+
+fn unreadable(page: UnreadablePage) -> Error {
+    Error::RustError(page.to_string())
 }
 
 fn other_row() -> Error {

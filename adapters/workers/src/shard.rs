@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{KeyRange, Service};
+use isotherm_core::{Reading, Service};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -69,8 +69,8 @@ impl DurableObject for Shard {
     async fn fetch(&self, request: Request) -> Result<Response> {
         match request.method() {
             Method::Post if request.path() == REPORT => {
-                let ranges = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
-                self.report(&serde_json::from_str::<Vec<KeyRange>>(&ranges)?)
+                let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
+                self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post => {
                 let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
@@ -109,8 +109,8 @@ impl Shard {
     }
 
     /// Answers what a report needs of this shard.
-    fn report(&self, ranges: &[KeyRange]) -> Result<Response> {
-        Response::ok(serde_json::to_string(&rollups::read(&self.sql, ranges)?)?)
+    fn report(&self, reading: &Reading) -> Result<Response> {
+        Response::ok(serde_json::to_string(&rollups::read(&self.sql, reading)?)?)
     }
 
     /// Answers the record of one event; nothing when it is not there.

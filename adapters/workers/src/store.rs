@@ -61,7 +61,7 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
-    let request = post(REPORT, &serde_json::to_string(plan.ranges())?)?;
+    let request = post(REPORT, &serde_json::to_string(plan.reading())?)?;
     let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?;
     Ok(serde_json::from_str(&data)?)
 }

@@ -35,7 +35,11 @@ pub(crate) fn reply(
         as_of = of_shard.map_or(as_of, |of_shard| of_shard.min(as_of));
         let unfolded = Fold::of_records(tail.iter().map(String::as_str), dimensions).settle(Vec::new());
         let unfolded = unfolded.map_err(|UnreadablePage { key }| Refusal::UnreadableRollups(key))?;
-        pages.iter().chain(&unfolded).try_for_each(|page| table.add(page))?;
+        for pages in [pages, unfolded] {
+            for (at, page) in pages.iter().enumerate() {
+                table.add(page, pages.get(at + 1))?;
+            }
+        }
     }
     let max_age = if query.until.start() <= as_of { MAX_AGE_PAST } else { MAX_AGE_PRESENT };
     let mut reply = Reply::json(200, &Answer::of(query, &table, as_of));

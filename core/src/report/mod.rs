@@ -3,6 +3,7 @@
 mod answer;
 mod calendar;
 mod query;
+mod reading;
 mod table;
 mod zone;
 
@@ -13,11 +14,11 @@ use crate::id::RequestId;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::rollup::fold::StoredPage;
-use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Dimensions;
 use crate::time::{Millis, Stamp};
 
 pub(crate) use query::{Kind, Query};
+pub use reading::Reading;
 
 /// Read the rollups that a report needs, and the events that are not folded yet, as of one moment.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
@@ -26,14 +27,14 @@ pub struct ReportPlan {
     tenant: Tenant,
     query: Box<Query>,
     dimensions: Dimensions,
-    ranges: Vec<KeyRange>,
+    reading: Reading,
     stamp: Stamp,
 }
 
 /// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportData {
-    /// All pages in [`ReportPlan::ranges`].
+    /// All pages in [`Reading::ranges`], in the order of their keys within a range.
     pub pages: Vec<StoredPage>,
     /// The records of the tenant's events behind the watermark, which are in no page.
     pub tail: Vec<String>,
@@ -60,8 +61,8 @@ impl ReportPlan {
         stamp: Stamp,
     ) -> Result<Self, Refusal> {
         let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
-        let ranges = query.ranges();
-        Ok(Self { tenant, query, dimensions: dimensions.clone(), ranges, stamp })
+        let reading = Reading::of(&query);
+        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp })
     }
 
     /// Whose events it counts.
@@ -69,9 +70,9 @@ impl ReportPlan {
         &self.tenant
     }
 
-    /// Which pages it needs: one or two ranges of keys.
-    pub fn ranges(&self) -> &[KeyRange] {
-        &self.ranges
+    /// Which pages it needs.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The reply, from what the host read.

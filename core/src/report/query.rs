@@ -5,7 +5,7 @@ use std::fmt;
 use crate::refusal::{Refusal, shown};
 use crate::report::calendar::Interval;
 use crate::report::zone::Zone;
-use crate::rollup::key::{Hour, KeyRange};
+use crate::rollup::key::Hour;
 use crate::time::Millis;
 
 /// The longest range: 400 days.
@@ -121,13 +121,6 @@ impl Query {
             limit: asked.limit.unwrap_or(if kind == Kind::Top { 10 } else { 1000 }),
             offset: asked.offset,
         })
-    }
-
-    /// The pages of all events, which say what dimensions there are, and those of the dimension asked for.
-    pub(crate) fn ranges(&self) -> Vec<KeyRange> {
-        let all = KeyRange::of_hours("", self.from, self.until);
-        let by = self.dimension().map(|dimension| KeyRange::of_hours(dimension, self.from, self.until));
-        std::iter::once(all).chain(by).collect()
     }
 
     /// The dimension whose rollups give the answer; `None`: those of all events do.
@@ -358,6 +351,6 @@ mod tests {
     fn filters_of_one_dimension_add_up() {
         let query = parse(Kind::Timeseries, "filter=carrier%3AUA&filter=carrier:A:B&groupBy=carrier").unwrap();
         assert_eq!(query.filter, Some(("carrier".to_owned(), vec!["UA".to_owned(), "A:B".to_owned()])));
-        assert_eq!(query.ranges().len(), 2);
+        assert_eq!(query.dimension(), Some("carrier"));
     }
 }

@@ -6,7 +6,7 @@ use crate::refusal::Refusal;
 use crate::report::calendar::Buckets;
 use crate::report::query::{Figure, Group, Kind, Metric, Query};
 use crate::rollup::fold::StoredPage;
-use crate::rollup::key::{Hour, Series};
+use crate::rollup::key::{Day, Hour, Period, Series};
 use crate::rollup::number::Number;
 use crate::rollup::observation::OTHER;
 use crate::rollup::page::PageReader;
@@ -68,12 +68,19 @@ impl<'q> Table<'q> {
         }
     }
 
-    /// Merges what the query asks for of a page.
-    pub(crate) fn add(&mut self, page: &StoredPage) -> Result<(), Refusal> {
+    /// Merges what the query asks for of a page. `next` is the page after it: where that is of the same series, the values that
+    /// it starts with are there, whatever this one says, which was read before it was split.
+    pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Refusal> {
+        if Day::of_mark(&page.key).is_some() {
+            // The tail is folded as if it were stored, and so has marks.
+            return Ok(());
+        }
         let unreadable = || Refusal::UnreadableRollups(page.key.clone());
         let (series, _) = Series::parse(&page.key).ok_or_else(unreadable)?;
+        let until = next.and_then(|next| Series::parse(&next.key).filter(|(of, _)| *of == series));
         let query = self.query;
-        let is_asked_for = (query.from..query.until).contains(&series.hour)
+        let is_asked_for = query.from <= series.period.first_hour()
+            && series.period.until() <= query.until
             && query.event_type.as_ref().is_none_or(|event_type| *event_type == series.event_type);
         if !is_asked_for {
             return Ok(());
@@ -86,6 +93,9 @@ impl<'q> Table<'q> {
             return Ok(());
         }
         while let Some((value, entry)) = reader.next().ok_or_else(unreadable)? {
+            if until.as_ref().is_some_and(|(_, until)| value >= *until) {
+                break;
+            }
             let value = if value.is_empty() && !series.dimension.is_empty() {
                 self.is_capped = true;
                 OTHER
@@ -115,8 +125,8 @@ impl<'q> Table<'q> {
     }
 
     fn merge(&mut self, series: &Series, value: &str, rollup: Rollup) -> Result<(), Refusal> {
-        if self.query.kind == Kind::Summary {
-            *self.hours.entry(series.hour).or_default() += rollup.count;
+        if let (Kind::Summary, Period::Hour(hour)) = (self.query.kind, series.period) {
+            *self.hours.entry(hour).or_default() += rollup.count;
         }
         let group = match &self.query.group {
             None => "",
@@ -125,7 +135,7 @@ impl<'q> Table<'q> {
         };
         let asked = |name: &NameId| !rollup.numbers.iter().any(|(known, _)| known == name);
         self.numbers_dropped |= rollup.numbers_dropped && self.numbers.iter().any(asked);
-        let bucket = self.buckets.place(series.hour);
+        let bucket = self.buckets.place(series.period.first_hour());
         if !self.groups.contains_key(group) {
             self.groups.insert(group.to_owned(), BTreeMap::new());
         }

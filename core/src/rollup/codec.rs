@@ -10,7 +10,7 @@ impl Writer {
     }
 
     /// 7 bits a byte, the lowest first; the top bit says that more follow.
-    pub(crate) fn unsigned(&mut self, mut value: u128) {
+    pub(crate) fn unsigned(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -19,12 +19,17 @@ impl Writer {
     }
 
     pub(crate) fn length(&mut self, length: usize) {
-        self.unsigned(length as u128);
+        self.unsigned(length as u64);
     }
 
     /// Zigzag: small magnitudes take few bytes, whatever their sign.
     pub(crate) fn signed(&mut self, value: i128) {
-        self.unsigned((value << 1 ^ value >> 127) as u128);
+        let mut zigzag = (value << 1 ^ value >> 127) as u128;
+        while zigzag > u128::from(u64::MAX) {
+            self.0.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        self.unsigned(zigzag as u64);
     }
 
     pub(crate) fn text(&mut self, text: &str) {
@@ -34,11 +39,18 @@ impl Writer {
     /// What `write` writes, after its length.
     pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
         let start = self.0.len();
+        self.byte(0);
         write(self);
-        let length = self.0.len() - start;
-        let mut head = Self::default();
-        head.length(length);
-        self.0.splice(start..start, head.0);
+        // Mostly the length takes the byte that is there.
+        let mut length = self.0.len() - start - 1;
+        let mut at = start;
+        while length >= 0x80 {
+            self.0[at] = length as u8 | 0x80;
+            length >>= 7;
+            at += 1;
+            self.0.insert(at, 0);
+        }
+        self.0[at] = length as u8;
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
@@ -48,7 +60,7 @@ impl Writer {
 }
 
 /// Reads values from bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -6,17 +6,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rollup::key::{Hour, KeyRange, Series};
-use crate::rollup::number::Number;
+use crate::rollup::Names;
+use crate::rollup::compaction::Marks;
+use crate::rollup::events::{Events, Place, Run};
+use crate::rollup::key::{Hour, KeyRange, Period, Series};
 use crate::rollup::observation::{DIMENSIONS, Dimensions, Observation};
-use crate::rollup::page::Page;
-use crate::rollup::users::UserHash;
-use crate::rollup::{NameId, Names, Rollup};
+use crate::rollup::page::{self, Head, PageWriter};
+use crate::rollup::ranks::{self, Ranks};
 
 /// Values of a dimension an hour and event type; the rest is `(other)`.
 const VALUES: usize = 1000;
-/// A page that grows beyond this is split, where it has two values or more.
-const PAGE_BYTES: usize = 64 * 1024;
 
 /// Some pages of rollups as a store keeps them; opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,129 +73,45 @@ impl std::error::Error for UnreadableRecord {}
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     names: Names,
-    /// Event types, dimensions and values, sorted; a [`Place`] has their numbers.
-    texts: Vec<String>,
-    events: Vec<Event>,
-    numbers: Vec<(NameId, Number)>,
-    /// Sorted.
+    events: Events,
+    /// Hours and event types, sorted.
+    groups: Vec<(Hour, String)>,
+    /// Dimensions and values, sorted; first the empty ones, for all events.
+    columns: Vec<(String, String)>,
+    /// Sorted by group and column.
     places: Vec<Place>,
     unreadable: Vec<(usize, UnreadableRecord)>,
-}
-
-/// What is counted of one event; its numbers are `numbers.0..numbers.1`.
-#[derive(Clone, Copy, Debug)]
-struct Event {
-    user: UserHash,
-    numbers: (u32, u32),
-    dimensions_dropped: bool,
-}
-
-/// A rollup that an event goes into: from the highest bits on, 32 each, its hour, event type, dimension and value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    rollup: u128,
-    event: u32,
-}
-
-impl Place {
-    fn hour(&self) -> Hour {
-        Hour((self.rollup >> 96) as u32)
-    }
-
-    fn event_type(&self) -> usize {
-        (self.rollup >> 64) as u32 as usize
-    }
-
-    fn dimension(&self) -> usize {
-        (self.rollup >> 32) as u32 as usize
-    }
-
-    fn value(&self) -> usize {
-        self.rollup as u32 as usize
-    }
-
-    fn is_of_hour(&self, other: &Self) -> bool {
-        self.rollup >> 64 == other.rollup >> 64
-    }
-
-    fn is_of_series(&self, other: &Self) -> bool {
-        self.rollup >> 32 == other.rollup >> 32
-    }
-
-    fn is_of_rollup(&self, other: &Self) -> bool {
-        self.rollup == other.rollup
-    }
-}
-
-/// Numbers for texts, in the order in which they come.
-#[derive(Default)]
-struct Texts<'a> {
-    numbers: BTreeMap<&'a str, u32>,
-    /// The names of the event before: events of one type mostly have the same.
-    before: Vec<(&'a str, u32)>,
-}
-
-impl<'a> Texts<'a> {
-    fn number(&mut self, text: &'a str) -> u32 {
-        let next = self.numbers.len() as u32;
-        *self.numbers.entry(text).or_insert(next)
-    }
-
-    /// The same for the name of an event that stands at `place` among its names.
-    fn name(&mut self, place: usize, name: &'a str) -> u32 {
-        match self.before.get(place) {
-            Some((before, number)) if *before == name => *number,
-            _ => {
-                let number = self.number(name);
-                self.before.truncate(place);
-                self.before.push((name, number));
-                number
-            }
-        }
-    }
-
-    /// The texts, sorted, and for each number the place of its text there.
-    fn sorted(self) -> (Vec<String>, Vec<u32>) {
-        let mut places = vec![0; self.numbers.len()];
-        for (place, number) in (0..).zip(self.numbers.values()) {
-            places[*number as usize] = place;
-        }
-        (self.numbers.into_keys().map(str::to_owned).collect(), places)
-    }
 }
 
 impl Fold {
     /// Folds these events.
     pub fn of(observations: &[Observation<'_>]) -> Self {
-        let mut fold = Self::default();
-        let mut texts = Texts::default();
-        // No dimension and `(other)`: sorts first.
-        let none = texts.number("");
+        let (mut names, mut events, mut places) = (Names::default(), Events::default(), Vec::new());
+        let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
+        let all = columns.number((0, "", ""));
         for (event, observation) in (0..).zip(observations) {
-            let Observation { hour, event_type, user, dimensions, dimensions_dropped, numbers } = observation;
-            let first = fold.numbers.len();
-            for (at, (name, number)) in numbers.iter().enumerate() {
-                fold.numbers.push((fold.names.id_near(at, name), *number));
-            }
-            let numbers = (first as u32, fold.numbers.len() as u32);
-            fold.events.push(Event { user: *user, numbers, dimensions_dropped: *dimensions_dropped });
-            let of_type = u128::from(hour.0) << 96 | u128::from(texts.name(0, event_type)) << 64;
-            let mut place = |dimension: u32, value: u32| {
-                let rollup = of_type | u128::from(dimension) << 32 | u128::from(value);
-                fold.places.push(Place { rollup, event });
-            };
-            place(none, none);
-            for (at, (name, value)) in (1..).zip(dimensions) {
-                place(texts.name(at, name), texts.number(value));
+            events.push(observation, &mut names);
+            let Observation { hour: Hour(hour), event_type, dimensions, .. } = observation;
+            let group = groups.number((*hour, "", event_type));
+            places.push(Place { group, column: all, event });
+            for (dimension, value) in dimensions {
+                places.push(Place { group, column: columns.number((0, dimension, value)), event });
             }
         }
-        let (sorted, places) = texts.sorted();
-        for Place { rollup, .. } in &mut fold.places {
-            let renumbered = |shift: u32| u128::from(places[(*rollup >> shift) as u32 as usize]) << shift;
-            *rollup = *rollup >> 96 << 96 | renumbered(64) | renumbered(32) | renumbered(0);
+        let (groups, group_ranks) = groups.sorted();
+        let (columns, column_ranks) = columns.sorted();
+        for Place { group, column, .. } in &mut places {
+            (*group, *column) = (group_ranks[*group as usize], column_ranks[*column as usize]);
         }
-        fold.places.sort_unstable();
-        Self { texts: sorted, ..fold }
+        let places = ranks::sort(&places, columns.len(), |place| place.column);
+        Self {
+            names,
+            events,
+            places: ranks::sort(&places, groups.len(), |place| place.group),
+            groups: groups.into_iter().map(|(hour, _, event_type)| (Hour(hour), event_type.to_owned())).collect(),
+            columns: columns.into_iter().map(|(_, name, value)| (name.to_owned(), value.to_owned())).collect(),
+            unreadable: Vec::new(),
+        }
     }
 
     /// Folds the records of events.
@@ -219,23 +134,26 @@ impl Fold {
 
     /// Which pages [`Fold::settle`] needs: all that a store has in these ranges.
     pub fn ranges(&self) -> Vec<KeyRange> {
-        let series = self.places.chunk_by(Place::is_of_series).map(|places| self.series(&places[0]).pages());
-        series.collect()
-    }
-
-    fn series(&self, place: &Place) -> Series {
-        let text = |at: usize| self.texts.get(at).cloned().unwrap_or_default();
-        Series { dimension: text(place.dimension()), hour: place.hour(), event_type: text(place.event_type()) }
-    }
-
-    /// The rollup of the events of these places.
-    fn rollup(&self, places: &[Place]) -> Rollup {
-        let mut rollup = Rollup::default();
-        for place in places {
-            let Event { user, numbers: (from, until), .. } = self.events[place.event as usize];
-            rollup.add(user, &self.numbers[from as usize..until as usize], &self.names);
+        let mut ranges = Vec::new();
+        for (group, runs) in self.groups() {
+            ranges.extend(runs.chunk_by(Run::is_of_dimension).map(|runs| series(group, runs).pages()));
         }
-        rollup
+        let days = self.groups.chunk_by(|(one, _), (two, _)| one.day() == two.day());
+        ranges.extend(days.map(|groups| groups[0].0.day()).map(|day| KeyRange::of_marks(day, day.next())));
+        ranges
+    }
+
+    /// What is counted of each hour and event type, sorted by dimension and value.
+    fn groups<'f>(&'f self) -> impl Iterator<Item = (&'f (Hour, String), Vec<Run<'f>>)> {
+        let run = |places: &'f [Place]| {
+            let (dimension, value) = &self.columns[places[0].column as usize];
+            Run { dimension, value, places }
+        };
+        let groups = self.places.chunk_by(|one, two| one.group == two.group);
+        groups.map(move |places| {
+            let runs = places.chunk_by(|one, two| one.column == two.column).map(run);
+            (&self.groups[places[0].group as usize], runs.collect())
+        })
     }
 
     /// The pages to write, from those that are stored in [`Fold::ranges`].
@@ -243,146 +161,122 @@ impl Fold {
     /// # Errors
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
     pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
-        let mut stored = by_series(stored)?;
-        let mut names = self.names.clone();
-        let mut written = Vec::new();
-        for hour in self.places.chunk_by(Place::is_of_hour) {
-            let mut all_series = hour.chunk_by(Place::is_of_series);
-            let Some(all) = all_series.next() else { continue };
-            let series = self.series(&all[0]);
-            let mut shelf = Shelf::new(stored.get_mut(&series).map(std::mem::take).unwrap_or_default());
-            let page = shelf.page_of("", &mut names)?;
-            page.values.entry(String::new()).or_default().merge(self.rollup(all), &names);
-            let is_dropped = |place: &Place| self.events[place.event as usize].dimensions_dropped;
-            page.dimensions_dropped |= all.iter().any(is_dropped);
-            let mut kept = Vec::new();
-            for places in all_series {
-                let series = self.series(&places[0]);
-                if page.dimensions.contains(&series.dimension) || page.dimensions.len() < DIMENSIONS {
-                    page.dimensions.insert(series.dimension.clone());
-                    kept.push((series, places));
-                } else {
-                    page.dimensions_dropped = true;
-                }
-            }
-            shelf.write(&series, &names, &mut written);
-            for (series, places) in kept {
-                let mut shelf = Shelf::new(stored.get_mut(&series).map(std::mem::take).unwrap_or_default());
-                let values = places.chunk_by(Place::is_of_rollup).map(|places| {
-                    let value = self.texts.get(places[0].value()).cloned().unwrap_or_default();
-                    (value, self.rollup(places))
-                });
-                shelf.merge(values, &mut names)?;
-                shelf.write(&series, &names, &mut written);
+        let mut marks = Marks::default();
+        let mut pages = Pages { stored: BTreeMap::new(), names: self.names.clone(), writer: PageWriter::default() };
+        for StoredPage { key, bytes } in stored {
+            if Series::parse(&key).is_some() {
+                pages.stored.insert(key, bytes);
+            } else {
+                marks.know(&StoredPage { key, bytes })?;
             }
         }
+        for (group, runs) in self.groups() {
+            let mut all_series = runs.chunk_by(Run::is_of_dimension);
+            let Some(all) = all_series.next() else { continue };
+            let mut head = pages.head(&series(group, all))?;
+            head.dimensions_dropped |= all.iter().any(|run| self.events.dimensions_dropped(run.places));
+            let mut kept = Vec::new();
+            for runs in all_series {
+                let dimension = runs[0].dimension;
+                if head.dimensions.contains(dimension) {
+                    kept.push(runs);
+                } else if head.dimensions.len() < DIMENSIONS {
+                    head.dimensions.insert(dimension.to_owned());
+                    kept.push(runs);
+                } else {
+                    head.dimensions_dropped = true;
+                }
+            }
+            marks.touch(group.0.day(), kept.iter().map(|runs| runs[0].dimension));
+            pages.merge(&series(group, all), &head, all, &self.events)?;
+            for runs in kept {
+                pages.merge(&series(group, runs), &Head::default(), runs, &self.events)?;
+            }
+        }
+        let mut written = pages.writer.written;
+        marks.write(&mut written);
         Ok(written)
     }
 }
 
-fn by_series(stored: Vec<StoredPage>) -> Result<BTreeMap<Series, Vec<StoredPage>>, UnreadablePage> {
-    let mut series: BTreeMap<Series, Vec<StoredPage>> = BTreeMap::new();
-    for page in stored {
-        match Series::parse(&page.key) {
-            Some((key, _)) => series.entry(key).or_default().push(page),
-            None => return Err(UnreadablePage { key: page.key }),
-        }
+fn series((hour, event_type): &(Hour, String), runs: &[Run<'_>]) -> Series {
+    Series { dimension: runs[0].dimension.to_owned(), period: Period::Hour(*hour), event_type: event_type.clone() }
+}
+
+/// The pages that are stored, and those that are written.
+struct Pages {
+    stored: BTreeMap<String, Vec<u8>>,
+    names: Names,
+    writer: PageWriter,
+}
+
+impl Pages {
+    /// What the page of all events says of its hour.
+    fn head(&mut self, series: &Series) -> Result<Head, UnreadablePage> {
+        let key = series.key("");
+        let stored = self.stored.get(&key).map(Vec::as_slice);
+        Head::read(stored, &mut self.names).ok_or(UnreadablePage { key })
     }
-    Ok(series)
-}
 
-/// The stored pages of one series, read as far as they are needed.
-struct Shelf {
-    /// By the value that they start at; the first starts at the empty one.
-    slots: BTreeMap<String, Slot>,
-}
-
-enum Slot {
-    Stored(StoredPage),
-    Changed(Page),
-}
-
-impl Shelf {
-    fn new(stored: Vec<StoredPage>) -> Self {
-        // Not from a list, which brings a sort along.
-        let mut slots = BTreeMap::new();
-        slots.insert(String::new(), Slot::Changed(Page::default()));
-        for page in stored {
-            if let Some((_, first)) = Series::parse(&page.key) {
-                slots.insert(first.to_owned(), Slot::Stored(page));
+    /// Counts the events of a series' runs.
+    fn merge(&mut self, series: &Series, head: &Head, runs: &[Run<'_>], events: &Events) -> Result<(), UnreadablePage> {
+        let Self { stored, names, writer } = self;
+        let KeyRange { from, until } = series.pages();
+        // By the value that they start at; the first starts at the empty one.
+        let mut pages = vec![("", None)];
+        for (key, bytes) in stored.range(from.clone()..until) {
+            let first = &key[from.len()..];
+            if first.is_empty() {
+                pages.clear();
             }
+            pages.push((first, Some(bytes.as_slice())));
         }
-        Self { slots }
-    }
-
-    /// The page that has `value`, or would have it.
-    fn page_of(&mut self, value: &str, names: &mut Names) -> Result<&mut Page, UnreadablePage> {
-        let bounds = (std::ops::Bound::Unbounded, std::ops::Bound::Included(value));
-        let first = self.slots.range::<str, _>(bounds).next_back().map_or_else(String::new, |(first, _)| first.clone());
-        let slot = self.slots.entry(first).or_insert_with(|| Slot::Changed(Page::default()));
-        if let Slot::Stored(stored) = slot {
-            let page = Page::read(&stored.bytes, names);
-            *slot = Slot::Changed(page.ok_or_else(|| UnreadablePage { key: stored.key.clone() })?);
-        }
-        match slot {
-            Slot::Changed(page) => Ok(page),
-            // Just replaced.
-            Slot::Stored(stored) => Err(UnreadablePage { key: stored.key.clone() }),
-        }
-    }
-
-    fn merge(
-        &mut self,
-        values: impl Iterator<Item = (String, Rollup)>,
-        names: &mut Names,
-    ) -> Result<(), UnreadablePage> {
+        let unreadable = |first: &str| UnreadablePage { key: series.key(first) };
         let mut known = 0;
-        for slot in self.slots.values() {
-            known += match slot {
-                Slot::Changed(page) => page.values.len(),
-                Slot::Stored(stored) => {
-                    Page::length(&stored.bytes).ok_or_else(|| UnreadablePage { key: stored.key.clone() })?
-                }
-            };
+        for (first, bytes) in &pages {
+            known += bytes.map_or(Some(0), page::length).ok_or_else(|| unreadable(first))?;
         }
-        for (value, rollup) in values {
-            let page = self.page_of(&value, names)?;
-            if let Some(stored) = page.values.get_mut(&value) {
-                stored.merge(rollup, names);
-            } else if known < VALUES || value.is_empty() {
-                page.values.insert(value, rollup);
-                known += 1;
-            } else {
-                self.page_of("", names)?.values.entry(String::new()).or_default().merge(rollup, names);
+        let capped;
+        let mut rest = runs;
+        if known + runs.len() > VALUES {
+            let mut values = Vec::new();
+            for (first, bytes) in &pages {
+                values.extend(
+                    bytes
+                        .map_or(Some(Vec::new()), |bytes| page::values(bytes, names))
+                        .ok_or_else(|| unreadable(first))?,
+                );
+            }
+            capped = cap(runs, &values);
+            rest = &capped;
+        }
+        for (at, (first, bytes)) in pages.iter().enumerate() {
+            let next = pages.get(at + 1);
+            let (of_page, others) =
+                rest.split_at(next.map_or(rest.len(), |(next, _)| rest.partition_point(|run| run.value < *next)));
+            rest = others;
+            if bytes.is_none() || !of_page.is_empty() {
+                writer.merge((&from, first), *bytes, head, of_page, events, names).ok_or_else(|| unreadable(first))?;
             }
         }
         Ok(())
     }
-
-    fn write(self, series: &Series, names: &Names, written: &mut Vec<StoredPage>) {
-        for (first, slot) in self.slots {
-            if let Slot::Changed(page) = slot {
-                write_split(page, &first, series, names, written);
-            }
-        }
-    }
 }
 
-/// Writes a page, or the halves of one that has grown too large.
-fn write_split(page: Page, first: &str, series: &Series, names: &Names, written: &mut Vec<StoredPage>) {
-    let bytes = page.write(names);
-    let Some(middle) = page
-        .values
-        .keys()
-        .nth(page.values.len() / 2)
-        .filter(|middle| bytes.len() > PAGE_BYTES && **middle != *first && page.values.len() > 1)
-    else {
-        written.push(StoredPage { key: series.key(first), bytes });
-        return;
-    };
-    let middle = middle.clone();
-    let Page { mut values, dimensions, dimensions_dropped } = page;
-    let upper = values.split_off(&middle);
-    write_split(Page { values, dimensions, dimensions_dropped }, first, series, names, written);
-    write_split(Page { values: upper, ..Page::default() }, &middle, series, names, written);
+/// Of values beyond [`VALUES`], counts those that are not known yet as `(other)`, the empty value.
+fn cap<'r>(runs: &[Run<'r>], known: &[&str]) -> Vec<Run<'r>> {
+    let mut count = known.len();
+    let (mut capped, mut kept) = (Vec::new(), Vec::new());
+    for run in runs {
+        let is_known = known.binary_search(&run.value).is_ok();
+        if is_known || count < VALUES || run.value.is_empty() {
+            count += usize::from(!is_known);
+            kept.push(*run);
+        } else {
+            capped.push(Run { value: "", ..*run });
+        }
+    }
+    // It sorts first.
+    capped.append(&mut kept);
+    capped
 }

@@ -8,18 +8,22 @@
 //! the rollups of consecutive values; stores keep pages under keys and know nothing of what is in them.
 
 pub(crate) mod codec;
+pub(crate) mod compaction;
+pub(crate) mod events;
 pub(crate) mod fold;
 pub(crate) mod key;
 pub(crate) mod number;
 pub(crate) mod observation;
 pub(crate) mod page;
 pub(crate) mod quantiles;
+pub(crate) mod ranks;
 pub(crate) mod users;
 
 use crate::rollup::codec::{Reader, Writer};
+use crate::rollup::events::{Events, Place, Sample};
 use crate::rollup::number::{Number, Sum};
-use crate::rollup::quantiles::Quantiles;
-use crate::rollup::users::{UserHash, Users};
+use crate::rollup::quantiles::{Quantiles, bucket_of};
+use crate::rollup::users::Users;
 
 /// Numeric properties of a rollup; of more, those with the first names are kept. With [`quantiles`] and [`users`] it bounds a
 /// rollup to some 160 kB.
@@ -52,6 +56,13 @@ impl Names {
     pub(crate) fn name(&self, id: NameId) -> &str {
         self.0.get(id.0 as usize).map_or("", String::as_str)
     }
+
+    /// Puts a name into a list that is sorted by name, if it isn't there.
+    pub(crate) fn join(&self, id: NameId, list: &mut Vec<NameId>) {
+        if !list.contains(&id) {
+            list.insert(list.partition_point(|known| self.name(*known) < self.name(id)), id);
+        }
+    }
 }
 
 /// Which parts of rollups are read; the others are skipped and stay empty.
@@ -66,14 +77,14 @@ pub(crate) enum Columns<'a> {
 pub(crate) struct Rollup {
     pub(crate) count: u64,
     pub(crate) users: Users,
-    /// At most [`NUMBERS`].
+    /// Those that are stored are sorted by name, and at most [`NUMBERS`].
     pub(crate) numbers: Vec<(NameId, Measure)>,
     /// Whether there were more numeric properties.
     pub(crate) numbers_dropped: bool,
 }
 
 /// What is known of the values of one numeric property.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Measure {
     pub(crate) count: u64,
     pub(crate) sum: Sum,
@@ -83,26 +94,51 @@ pub(crate) struct Measure {
     quantiles: Quantiles,
 }
 
+/// What rollups that are written have allocated, for those that follow: most are of an event or two.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    measures: Vec<Measure>,
+    names: Vec<NameId>,
+    buckets: Vec<i32>,
+}
+
 impl Rollup {
-    pub(crate) fn add(&mut self, user: UserHash, numbers: &[(NameId, Number)], names: &Names) {
-        self.count += 1;
-        self.users.add(user);
-        if self.numbers.is_empty() {
-            self.numbers.reserve_exact(numbers.len());
-        }
-        for (at, (name, number)) in numbers.iter().enumerate() {
-            // Events of one type mostly have the same properties in the same order.
-            let place = match self.numbers.get(at) {
-                Some((known, _)) if known == name => Some(at),
-                _ => self.numbers.iter().position(|(known, _)| known == name),
-            };
-            match place {
-                Some(at) => self.numbers[at].1.add(*number),
-                None => self.insert(*name, Measure::of(*number), names),
-            }
+    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+        self.count = 0;
+        self.users.clear();
+        self.numbers_dropped = false;
+        for (_, mut measure) in self.numbers.drain(..) {
+            measure.clear();
+            spare.measures.push(measure);
         }
     }
 
+    /// Counts these events. The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had
+    /// to go never returns, because the last of those that stay only ever moves forward.
+    pub(crate) fn add(&mut self, places: &[Place], events: &Events, names: &Names, spare: &mut Spare) {
+        let Spare { measures, names: found, buckets } = spare;
+        self.numbers_dropped |= events.names_of(places, names, found);
+        for (at, name) in found.iter().enumerate() {
+            let place = if self.count == 0 {
+                Err(at)
+            } else if let Some(at) = self.numbers.iter().position(|(known, _)| known == name) {
+                Ok(at)
+            } else {
+                Err(self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(*name)))
+            };
+            let place = place.unwrap_or_else(|place| {
+                self.numbers.insert(place, (*name, measures.pop().unwrap_or_default()));
+                place
+            });
+            self.numbers[place].1.add(events.samples(places, *name, at), buckets);
+        }
+        self.numbers_dropped |= self.numbers.len() > NUMBERS;
+        self.numbers.truncate(NUMBERS);
+        self.count += places.len() as u64;
+        events.users(places).for_each(|user| self.users.add(user));
+    }
+
+    /// Of rollups that were read. All numbers stay: what is merged are the hours of a day, or what a query asks for.
     pub(crate) fn merge(&mut self, other: Self, names: &Names) {
         if self.count == 0 {
             *self = other;
@@ -114,19 +150,11 @@ impl Rollup {
         for (name, measure) in other.numbers {
             match self.numbers.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => known.merge(&measure),
-                None => self.insert(name, measure, names),
+                None => {
+                    let is_before = |(known, _): &(NameId, Measure)| names.name(*known) < names.name(name);
+                    self.numbers.insert(self.numbers.partition_point(is_before), (name, measure));
+                }
             }
-        }
-    }
-
-    /// The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had to go never returns,
-    /// because the last of those that stay only ever moves forward.
-    fn insert(&mut self, name: NameId, measure: Measure, names: &Names) {
-        self.numbers.push((name, measure));
-        if self.numbers.len() > NUMBERS {
-            self.numbers_dropped = true;
-            let last = (0..self.numbers.len()).max_by_key(|at| names.name(self.numbers[*at].0));
-            last.map(|last| self.numbers.swap_remove(last));
         }
     }
 
@@ -137,14 +165,18 @@ impl Rollup {
 
     /// `table` has the names of the page's rollups, sorted.
     pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId]) {
-        writer.unsigned(u128::from(self.count));
+        writer.unsigned(self.count);
         self.users.write(writer);
         writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
-        for (index, name) in table.iter().enumerate() {
-            if let Some((_, measure)) = self.numbers.iter().find(|(known, _)| known == name) {
-                writer.length(index);
-                writer.nested(|writer| measure.write(writer));
+        let mut next = 0;
+        for (name, measure) in &self.numbers {
+            // Both are sorted, and rollups mostly have all names of their page.
+            if table.get(next) != Some(name) {
+                next = table.iter().position(|known| known == name).unwrap_or_default();
             }
+            writer.length(next);
+            writer.nested(|writer| measure.write(writer));
+            next += 1;
         }
     }
 
@@ -172,39 +204,41 @@ impl Rollup {
 }
 
 impl Measure {
-    pub(crate) fn of(number: Number) -> Self {
-        let mut sum = Sum::default();
-        sum.add(number);
-        Self { count: 1, sum, min: number, max: number, quantiles: Quantiles::default() }
+    fn clear(&mut self) {
+        self.count = 0;
+        self.sum.clear();
+        self.quantiles.clear();
     }
 
-    fn add(&mut self, number: Number) {
-        self.fill();
-        self.count += 1;
-        self.sum.add(number);
-        self.min = self.min.smaller(number);
-        self.max = self.max.larger(number);
-        self.quantiles.add(number);
+    fn add<'e>(&mut self, samples: impl Iterator<Item = &'e Sample>, buckets: &mut Vec<i32>) {
+        buckets.clear();
+        if self.count == 1 {
+            buckets.push(bucket_of(self.min));
+        }
+        for Sample { number, bucket } in samples {
+            if self.count == 0 {
+                (self.min, self.max) = (*number, *number);
+            }
+            self.count += 1;
+            self.sum.add(*number);
+            self.min = self.min.smaller(*number);
+            self.max = self.max.larger(*number);
+            buckets.push(*bucket);
+        }
+        if self.count > 1 {
+            self.quantiles.add(buckets);
+        }
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.fill();
+    fn merge(&mut self, other: &Self) {
+        for single in [&*self, other].map(|one| (one.count == 1).then(|| bucket_of(one.min))).into_iter().flatten() {
+            self.quantiles.add(&mut [single]);
+        }
+        self.quantiles.merge(&other.quantiles);
         self.count += other.count;
         self.sum.merge(&other.sum);
         self.min = self.min.smaller(other.min);
         self.max = self.max.larger(other.max);
-        if other.count == 1 {
-            self.quantiles.add(other.min);
-        } else {
-            self.quantiles.merge(&other.quantiles);
-        }
-    }
-
-    /// Puts the first value into the histogram, when a second one comes.
-    fn fill(&mut self) {
-        if self.count == 1 {
-            self.quantiles.add(self.min);
-        }
     }
 
     /// The value with that rank, from 1, within [`Measure::relative_error`].
@@ -219,7 +253,7 @@ impl Measure {
 
     /// Of one value, that value alone: most rollups of rare values are such.
     fn write(&self, writer: &mut Writer) {
-        writer.unsigned(u128::from(self.count));
+        writer.unsigned(self.count);
         self.min.write(writer);
         if self.count > 1 {
             self.max.write(writer);
@@ -232,7 +266,9 @@ impl Measure {
         let count = reader.small()?;
         let min = Number::read(reader)?;
         if count == 1 {
-            return Some(Self::of(min));
+            let mut sum = Sum::default();
+            sum.add(min);
+            return Some(Self { count, sum, min, max: min, quantiles: Quantiles::default() });
         }
         let (max, sum) = (Number::read(reader)?, Sum::read(reader)?);
         Some(Self { count, sum, min, max, quantiles: Quantiles::read(reader)? })

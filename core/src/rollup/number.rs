@@ -15,6 +15,12 @@ pub(crate) enum Number {
     Float(f64),
 }
 
+impl Default for Number {
+    fn default() -> Self {
+        Self::Integer(0)
+    }
+}
+
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 /// Up to here every integer has a double of its own.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
@@ -33,7 +39,8 @@ impl Number {
 
     pub(crate) fn to_f64(self) -> f64 {
         match self {
-            Self::Integer(value) => value as f64,
+            // From 64 bits it is an instruction.
+            Self::Integer(value) => i64::try_from(value).map_or_else(|_| value as f64, |value| value as f64),
             Self::Float(value) => value,
         }
     }
@@ -111,6 +118,10 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     pub(crate) fn add(&mut self, number: Number) {
         match number {
             Number::Integer(value) => self.integers = self.integers.saturating_add(value),

@@ -5,67 +5,173 @@
 //! its rollup, both with their lengths. Values and names are sorted. A change of this layout takes the next version, and
 //! [`PageReader::open`] goes on to read this one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::{Columns, NameId, Names, Rollup};
+use crate::rollup::events::{Events, Run};
+use crate::rollup::fold::StoredPage;
+use crate::rollup::{Columns, NameId, Names, Rollup, Spare};
 
 const VERSION: u8 = 1;
+/// A page that grows beyond this is split, where it has two values or more.
+const PAGE_BYTES: usize = 64 * 1024;
 
-/// Rollups by value.
+/// What a page says of its hour: that of all events alone says something.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Page {
-    /// The empty value stands for `(other)`; in the series of all events it is the only one.
-    pub(crate) values: BTreeMap<String, Rollup>,
-    /// In the series of all events: which dimensions there are.
+pub(crate) struct Head {
+    /// Which dimensions there are.
     pub(crate) dimensions: BTreeSet<String>,
-    /// Whether there were more dimensions.
+    /// Whether there were more.
     pub(crate) dimensions_dropped: bool,
 }
 
-impl Page {
-    pub(crate) fn write(&self, names: &Names) -> Vec<u8> {
-        let mut table: Vec<NameId> = Vec::new();
-        for (name, _) in self.values.values().flat_map(|rollup| &rollup.numbers) {
-            if !table.contains(name) {
-                let place = table.partition_point(|known| names.name(*known) < names.name(*name));
-                table.insert(place, *name);
-            }
-        }
+impl Head {
+    /// Of a page, if there is one. The outer `None`: these bytes are none.
+    pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Names) -> Option<Self> {
+        let Some(bytes) = bytes else { return Some(Self::default()) };
+        let reader = PageReader::open(bytes, names)?;
+        let mut head = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
+        // Not `collect`, which brings a sort along.
+        head.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
+        Some(head)
+    }
+
+    /// All of a page but its values.
+    fn write(&self, length: usize, table: &[NameId], names: &Names) -> Writer {
         let mut writer = Writer::default();
         writer.byte(VERSION);
-        writer.length(self.values.len());
+        writer.length(length);
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
         writer.length(table.len());
         table.iter().for_each(|name| writer.text(names.name(*name)));
-        for (value, rollup) in &self.values {
-            writer.text(value);
-            writer.nested(|writer| rollup.write(writer, &table));
-        }
-        writer.0
+        writer
     }
+}
 
-    /// Reads all of a page. `None`: these bytes are none.
-    pub(crate) fn read(bytes: &[u8], names: &mut Names) -> Option<Self> {
-        let mut reader = PageReader::open(bytes, names)?;
-        let mut page = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
-        page.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
+/// How many values a page has, without reading them.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader(bytes);
+    reader.byte().filter(|version| *version == VERSION)?;
+    reader.small()
+}
+
+/// The values of a page.
+pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Names) -> Option<Vec<&'a str>> {
+    let mut reader = PageReader::open(bytes, names)?;
+    let mut values = Vec::new();
+    while let Some((value, _)) = reader.next()? {
+        values.push(value);
+    }
+    Some(values)
+}
+
+/// Writes pages. What it has allocated serves for the next.
+#[derive(Debug, Default)]
+pub(crate) struct PageWriter {
+    pub(crate) written: Vec<StoredPage>,
+    values: Writer,
+    rollup: Rollup,
+    spare: Spare,
+}
+
+impl PageWriter {
+    /// Counts the events of `runs`, which are sorted by value, in the page of `series` that starts at `first`, which is
+    /// stored or new. `None`: what is stored is no page.
+    pub(crate) fn merge(
+        &mut self,
+        (series, first): (&str, &str),
+        stored: Option<&[u8]>,
+        head: &Head,
+        runs: &[Run<'_>],
+        events: &Events,
+        names: &mut Names,
+    ) -> Option<()> {
+        let mut reader = stored.map_or(Some(PageReader::default()), |bytes| PageReader::open(bytes, names))?;
+        let mut table = reader.table.clone();
+        events.join_names(runs, names, &mut table);
+        let is_same_table = table.len() == reader.table.len();
+        let mut is_exact = true;
+        let mut length = 0;
+        self.values.0.clear();
+        let mut runs = runs.iter().copied().peekable();
+        let mut entry = reader.next()?;
+        loop {
+            let value = match (entry, runs.peek()) {
+                (Some((value, _)), Some(run)) => value.min(run.value),
+                (Some((value, _)), None) => value,
+                (None, Some(run)) => run.value,
+                (None, None) => break,
+            };
+            length += 1;
+            self.values.text(value);
+            let mut parts = 0;
+            let known = entry.filter(|(known, _)| *known == value);
+            if let Some((_, bytes)) = known {
+                entry = reader.next()?;
+                if is_same_table && runs.peek().is_none_or(|run| run.value != value) {
+                    self.values.bytes(bytes);
+                    continue;
+                }
+                self.rollup = reader.rollup(bytes, Columns::All)?;
+                parts += 1;
+            } else {
+                self.rollup.clear(&mut self.spare);
+            }
+            while let Some(run) = runs.next_if(|run| run.value == value) {
+                self.rollup.add(run.places, events, names, &mut self.spare);
+                parts += 1;
+            }
+            // A name that one part has and that goes with another may still stand in the table.
+            is_exact &= parts == 1 || !self.rollup.numbers_dropped;
+            self.values.nested(|values| self.rollup.write(values, &table));
+        }
+        let mut page = head.write(length, &table, names);
+        page.0.extend_from_slice(&self.values.0);
+        if is_exact && (page.0.len() <= PAGE_BYTES || length == 1) {
+            self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 });
+            return Some(());
+        }
+        let mut reader = PageReader::open(&page.0, names)?;
+        let mut values = Vec::with_capacity(length);
         while let Some((value, entry)) = reader.next()? {
-            page.values.insert(value.to_owned(), reader.rollup(entry, Columns::All)?);
+            values.push((value, reader.rollup(entry, Columns::All)?));
         }
-        Some(page)
+        let values: Vec<(&str, &Rollup)> = values.iter().map(|(value, rollup)| (*value, rollup)).collect();
+        self.write_split((series, first), &values, head, names);
+        Some(())
     }
 
-    /// How many values a page has, without reading them.
-    pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
-        let mut reader = Reader(bytes);
-        reader.byte().filter(|version| *version == VERSION)?;
-        reader.small()
+    /// Writes a page of these rollups, or its halves where it is too large.
+    pub(crate) fn write_split(
+        &mut self,
+        (series, first): (&str, &str),
+        values: &[(&str, &Rollup)],
+        head: &Head,
+        names: &Names,
+    ) {
+        let mut table = Vec::new();
+        for (name, _) in values.iter().flat_map(|(_, rollup)| &rollup.numbers) {
+            names.join(*name, &mut table);
+        }
+        let mut page = head.write(values.len(), &table, names);
+        for (value, rollup) in values {
+            page.text(value);
+            page.nested(|page| rollup.write(page, &table));
+        }
+        let (lower, upper) = values.split_at(values.len() / 2);
+        match upper.first() {
+            Some((middle, _)) if page.0.len() > PAGE_BYTES && !lower.is_empty() => {
+                self.write_split((series, first), lower, head, names);
+                self.write_split((series, middle), upper, &Head::default(), names);
+            }
+            _ => self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 }),
+        }
     }
 }
 
 /// Reads a page value by value.
+#[derive(Default)]
 pub(crate) struct PageReader<'a> {
     rest: Reader<'a>,
     left: usize,

@@ -28,7 +28,7 @@ impl Default for Quantiles {
 }
 
 /// The bucket of a number at full width; 0 is a bucket of its own.
-fn bucket_of(number: Number) -> i32 {
+pub(crate) fn bucket_of(number: Number) -> i32 {
     let value = number.to_f64();
     let leading = (value.abs().to_bits() >> (52 - BITS)) as i32;
     match value {
@@ -48,12 +48,26 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    pub(crate) fn add(&mut self, number: Number) {
-        self.add_many(wider(bucket_of(number), BITS - self.bits), 1);
+    pub(crate) fn clear(&mut self) {
+        self.bits = BITS;
+        self.buckets.clear();
+    }
+
+    /// Counts numbers with these buckets, as [`bucket_of`] gives them.
+    pub(crate) fn add(&mut self, buckets: &mut [i32]) {
+        buckets.sort_unstable();
+        let lost = BITS - self.bits;
+        for equal in buckets.chunk_by(i32::eq) {
+            self.add_many(wider(equal[0], lost), equal.len() as u64);
+        }
         self.bound();
     }
 
     fn add_many(&mut self, bucket: i32, count: u64) {
+        // In a new histogram they come in their order.
+        if self.buckets.last().is_none_or(|(last, _)| *last < bucket) {
+            return self.buckets.push((bucket, count));
+        }
         match self.buckets.binary_search_by_key(&bucket, |(known, _)| *known) {
             Ok(at) => self.buckets[at].1 += count,
             Err(at) => self.buckets.insert(at, (bucket, count)),
@@ -119,8 +133,8 @@ impl Quantiles {
         writer.length(self.buckets.len());
         let mut before = 0;
         for (bucket, count) in &self.buckets {
-            writer.signed(i128::from(bucket - before));
-            writer.unsigned(u128::from(*count));
+            writer.signed((bucket - before).into());
+            writer.unsigned(*count);
             before = *bucket;
         }
     }
@@ -149,9 +163,10 @@ mod tests {
 
     fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
         let mut quantiles = Quantiles::default();
-        for number in numbers {
-            quantiles.add(Number::from_f64(number).unwrap());
-        }
+        let mut buckets: Vec<_> =
+            numbers.into_iter().map(|number| bucket_of(Number::from_f64(number).unwrap())).collect();
+        // Not all at once: in between the bound is met as well.
+        buckets.chunks_mut(3).for_each(|buckets| quantiles.add(buckets));
         quantiles
     }
 

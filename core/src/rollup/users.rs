@@ -46,6 +46,13 @@ impl Default for Users {
 }
 
 impl Users {
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Few(list) => list.clear(),
+            Self::Many(_) => *self = Self::default(),
+        }
+    }
+
     pub(crate) fn add(&mut self, UserHash(register, value): UserHash) {
         match self {
             Self::Many(registers) => {
@@ -156,7 +163,7 @@ fn write_list(list: &[(u16, u8)], writer: &mut Writer) {
     writer.length(list.len());
     let mut before = 0;
     for (register, value) in list {
-        writer.unsigned(u128::from(register - before) << 6 | u128::from(*value));
+        writer.unsigned(u64::from(register - before) << 6 | u64::from(*value));
         before = *register;
     }
 }

@@ -48,6 +48,9 @@ pub struct Vector {
     /// The records that a report's pages are folded from, fold by fold.
     #[serde(default)]
     pub folded: Vec<Vec<Value>>,
+    /// Whether the days of these pages are compacted.
+    #[serde(default)]
+    pub compacted: bool,
     /// The records that a report finds behind the watermark.
     #[serde(default)]
     pub tail: Vec<Value>,
@@ -133,11 +136,12 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
             plan.settle(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
-            let ranges = plan.ranges().to_vec();
-            let all = fold(&service, &vector.folded)?;
-            let in_ranges = |page: &&StoredPage| ranges.iter().any(|range| range.contains(&page.key));
-            let pages = all.iter().filter(in_ranges).cloned().collect();
+            let all = stored(&service, vector)?;
+            let marks: Vec<KeyRange> = plan.reading().marks().into_iter().collect();
+            let ranges = plan.reading().ranges(&read(&all, &marks)).map_err(|unreadable| unreadable.to_string())?;
+            let pages = read(&all, &ranges);
             let tail = vector.tail.iter().map(Value::to_string).collect();
+            let all = all.into_values().collect();
             report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
             plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, as_of: None }]))
         }
@@ -147,21 +151,33 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
     Ok(Ran { name: &vector.name, store, find, report, reply: ReplyText { status, headers, body } })
 }
 
-/// The pages that these folds leave, one after the other.
-fn fold(service: &Service, folds: &[Vec<Value>]) -> Result<Vec<StoredPage>, String> {
+/// The pages that these folds leave, one after the other, and the compaction of all days after them, where it is asked for.
+fn stored(service: &Service, vector: &Vector) -> Result<BTreeMap<String, StoredPage>, String> {
     let mut pages: BTreeMap<String, StoredPage> = BTreeMap::new();
-    for records in folds {
+    for records in &vector.folded {
         let records: Vec<String> = records.iter().map(Value::to_string).collect();
         let fold = service.fold(records.iter().map(String::as_str));
         if let Some((index, problem)) = fold.unreadable().first() {
             return Err(format!("record {index}: {problem}"));
         }
-        let ranges = fold.ranges();
-        let stored = pages.values().filter(|page| ranges.iter().any(|range| range.contains(&page.key)));
-        let written = fold.settle(stored.cloned().collect()).map_err(|unreadable| unreadable.to_string())?;
+        let stored = read(&pages, &fold.ranges());
+        let written = fold.settle(stored).map_err(|unreadable| unreadable.to_string())?;
         pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
     }
-    Ok(pages.into_values().collect())
+    if vector.compacted {
+        let marks = read(&pages, &[service.marks()]);
+        let received_at = Millis(vector.received_at);
+        for compaction in service.compactions(&marks, received_at).map_err(|unreadable| unreadable.to_string())? {
+            let stored = read(&pages, &compaction.ranges());
+            let written = compaction.settle(stored).map_err(|unreadable| unreadable.to_string())?;
+            pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
+        }
+    }
+    Ok(pages)
+}
+
+fn read(pages: &BTreeMap<String, StoredPage>, ranges: &[KeyRange]) -> Vec<StoredPage> {
+    pages.values().filter(|page| ranges.iter().any(|range| range.contains(&page.key))).cloned().collect()
 }
 
 /// What the wasm module exports.

@@ -1,0 +1,108 @@
+//! What a report reads: pages of whole days where there are such, and pages of hours elsewhere.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::calendar::{Buckets, Interval};
+use crate::report::query::{Kind, Query};
+use crate::rollup::compaction::Mark;
+use crate::rollup::fold::{StoredPage, UnreadablePage};
+use crate::rollup::key::{Day, Hour, KeyRange};
+
+/// Of more ranges, a report reads hours only: on some stores each is a request.
+const RANGES: usize = 48;
+
+/// What a report reads from each store or shard: first the marks of days, where there are any to read, then the pages. A shard
+/// can be asked for it, for it knows no query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    dimensions: Vec<String>,
+    hours: Range<Hour>,
+    /// The days that each lie within one row, in order.
+    days: Vec<Range<Day>>,
+}
+
+impl Reading {
+    pub(crate) fn of(query: &Query) -> Self {
+        // The pages of all events say what dimensions there are.
+        let dimensions = std::iter::once("").chain(query.dimension()).map(str::to_owned).collect();
+        let whole = Hour(query.from.0.saturating_add(23)).day()..query.until.day();
+        let days = match (query.kind, query.interval) {
+            (Kind::Top, _) => vec![whole],
+            // A summary names hours.
+            (Kind::Summary, _) | (Kind::Timeseries, Interval::Hour) => Vec::new(),
+            (Kind::Timeseries, _) => {
+                let buckets = Buckets::new(&query.zone, query.interval, query.from, query.until);
+                let mut runs: Vec<Range<Day>> = Vec::new();
+                for day in (whole.start.0..whole.end.0).map(Day) {
+                    let last_hour = Hour(day.next().first_hour().0 - 1);
+                    match runs.last_mut() {
+                        _ if buckets.place(day.first_hour()) != buckets.place(last_hour) => {}
+                        Some(run) if run.end == day => run.end = day.next(),
+                        _ => runs.push(day..day.next()),
+                    }
+                }
+                runs
+            }
+        };
+        let days = days.into_iter().filter(|run| run.start < run.end).collect();
+        Self { dimensions, hours: query.from..query.until, days }
+    }
+
+    /// Where the marks stand that [`Reading::ranges`] needs; none where no day is read as a whole.
+    pub fn marks(&self) -> Option<KeyRange> {
+        let (first, last) = (self.days.first()?, self.days.last()?);
+        Some(KeyRange::of_marks(first.start, last.end))
+    }
+
+    /// Which pages to read, given the marks: all that a store has in these ranges, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`UnreadablePage`] where a mark can't be read.
+    pub fn ranges(&self, marks: &[StoredPage]) -> Result<Vec<KeyRange>, UnreadablePage> {
+        // A store may have several marks of a day, of parts that are folded apart. A day without any has no events.
+        let mut open = BTreeSet::new();
+        for mark in marks {
+            let (day, Mark { is_sealed, .. }) = Mark::read(mark)?;
+            if !is_sealed {
+                open.insert(day);
+            }
+        }
+        let ranges = self.ranges_but(&open);
+        Ok(if ranges.len() > RANGES { self.of_hours() } else { ranges })
+    }
+
+    /// All pages of hours.
+    fn of_hours(&self) -> Vec<KeyRange> {
+        Self { days: Vec::new(), ..self.clone() }.ranges_but(&BTreeSet::new())
+    }
+
+    /// Days as a whole, but those that are open.
+    fn ranges_but(&self, open: &BTreeSet<Day>) -> Vec<KeyRange> {
+        let mut days: Vec<Range<Day>> = Vec::new();
+        for run in &self.days {
+            let mut from = run.start;
+            for day in open.range(run.clone()) {
+                days.push(from..*day);
+                from = day.next();
+            }
+            days.push(from..run.end);
+        }
+        days.retain(|run| run.start < run.end);
+        let mut hours = Vec::new();
+        let mut from = self.hours.start;
+        for run in &days {
+            hours.push(from..run.start.first_hour());
+            from = run.end.first_hour();
+        }
+        hours.push(from..self.hours.end);
+        hours.retain(|run| run.start < run.end);
+        let ranges = self.dimensions.iter().flat_map(|dimension| {
+            let hours = hours.iter().map(|run| KeyRange::of_hours(dimension, run.start, run.end));
+            hours.chain(days.iter().map(|run| KeyRange::of_days(dimension, run.start, run.end)))
+        });
+        ranges.collect()
+    }
+}

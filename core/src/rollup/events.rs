@@ -1,0 +1,157 @@
+//! What a fold keeps of its events until they are counted in rollups.
+
+use crate::rollup::number::Number;
+use crate::rollup::observation::Observation;
+use crate::rollup::quantiles::bucket_of;
+use crate::rollup::users::UserHash;
+use crate::rollup::{NUMBERS, NameId, Names};
+
+/// Events, by the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events {
+    list: Vec<Event>,
+    /// Names of events' numbers, sorted by name: those of one event, one after another.
+    shapes: Vec<NameId>,
+    samples: Vec<Sample>,
+}
+
+/// What is counted of one event.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    user: UserHash,
+    shape: Shape,
+    /// Where its numbers start in `samples`.
+    samples: u32,
+    dimensions_dropped: bool,
+}
+
+/// Where the names of an event's numbers are; the same for events with the same names in a row, as most are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shape {
+    from: u32,
+    until: u32,
+}
+
+/// A number of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) number: Number,
+    /// Of its quantiles: it counts in as many rollups as the event has dimensions.
+    pub(crate) bucket: i32,
+}
+
+/// That an event goes into a rollup: the ranks of its hour and event type, and of its dimension and value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) group: u32,
+    pub(crate) column: u32,
+    pub(crate) event: u32,
+}
+
+/// Events with one value of a dimension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) dimension: &'a str,
+    pub(crate) value: &'a str,
+    pub(crate) places: &'a [Place],
+}
+
+impl Run<'_> {
+    pub(crate) fn is_of_dimension(&self, other: &Self) -> bool {
+        self.dimension == other.dimension
+    }
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
+        let shape = self.shape_of(observation, names);
+        let samples = self.samples.len() as u32;
+        self.samples.extend(
+            observation.numbers.iter().map(|(_, number)| Sample { number: *number, bucket: bucket_of(*number) }),
+        );
+        let Observation { user, dimensions_dropped, .. } = *observation;
+        self.list.push(Event { user, shape, samples, dimensions_dropped });
+    }
+
+    fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
+        let before = self.list.last().map_or(Shape::default(), |event| event.shape);
+        let known = self.names(before);
+        let is_same = |(id, (name, _)): (&NameId, &(_, _))| names.name(*id) == AsRef::<str>::as_ref(name);
+        if known.len() == numbers.len() && known.iter().zip(numbers).all(is_same) {
+            return before;
+        }
+        let from = self.shapes.len() as u32;
+        self.shapes.extend(numbers.iter().enumerate().map(|(at, (name, _))| names.id_near(at, name)));
+        Shape { from, until: self.shapes.len() as u32 }
+    }
+
+    fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
+        &self.shapes[from as usize..until as usize]
+    }
+
+    fn event(&self, place: &Place) -> &Event {
+        &self.list[place.event as usize]
+    }
+
+    pub(crate) fn users<'e>(&'e self, places: &'e [Place]) -> impl Iterator<Item = UserHash> + 'e {
+        places.iter().map(|place| self.event(place).user)
+    }
+
+    pub(crate) fn dimensions_dropped(&self, places: &[Place]) -> bool {
+        places.iter().any(|place| self.event(place).dimensions_dropped)
+    }
+
+    /// The names of these events' numbers that a rollup keeps, sorted by name, and whether there are more.
+    pub(crate) fn names_of(&self, places: &[Place], names: &Names, found: &mut Vec<NameId>) -> bool {
+        found.clear();
+        let mut are_dropped = false;
+        let mut before = Shape::default();
+        for place in places {
+            let shape = self.event(place).shape;
+            if shape == before {
+                continue;
+            }
+            before = shape;
+            if found.is_empty() {
+                found.extend_from_slice(self.names(shape));
+            } else {
+                self.names(shape).iter().for_each(|name| names.join(*name, found));
+            }
+            are_dropped |= found.len() > NUMBERS;
+            found.truncate(NUMBERS);
+        }
+        are_dropped
+    }
+
+    /// Adds the names of all numbers that rollups keep of these runs to a table, which is sorted by name.
+    pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
+        let mut found = Vec::new();
+        let mut joined = None;
+        for run in runs {
+            if run.places.iter().all(|place| Some(self.event(place).shape) == joined) {
+                continue;
+            }
+            self.names_of(run.places, names, &mut found);
+            found.iter().for_each(|name| names.join(*name, table));
+            let shape = run.places.first().map(|place| self.event(place).shape);
+            joined = shape.filter(|shape| self.names(*shape).len() == found.len());
+        }
+    }
+
+    /// The numbers with this name, which is the one at `at` in most events.
+    pub(crate) fn samples<'e>(
+        &'e self,
+        places: &'e [Place],
+        name: NameId,
+        mut at: usize,
+    ) -> impl Iterator<Item = &'e Sample> {
+        places.iter().filter_map(move |place| {
+            let event = self.event(place);
+            let names = self.names(event.shape);
+            if names.get(at) != Some(&name) {
+                at = names.iter().position(|known| *known == name)?;
+            }
+            self.samples.get(event.samples as usize + at)
+        })
+    }
+}
