@@ -56,10 +56,23 @@ impl Store {
         mut watermark: Watermark,
         now: Millis,
     ) -> Result<(), Stop> {
-        let left = false;
+        let mut left = false;
         for tenant in service.tenants() {
             let partition = partition(tenant.as_str(), lane);
-            let _ = (partition, Puts::default(), &mut watermark);
+            let marks = self.pages_of(lane, &partition, vec![service.marks()]).await?;
+            for compaction in service.compactions(&marks, now).map_err(failed)? {
+                let stored = self.pages_of(lane, &partition, compaction.ranges()).await?;
+                let mut puts = Puts::default();
+                for page in compaction.settle(stored).map_err(failed)? {
+                    puts.page(&partition, lane, page);
+                }
+                if puts.fit() {
+                    watermark = self.write(lane, puts, &watermark, watermark.clone()).await?;
+                } else {
+                    left = true;
+                    eprintln!("lane {lane}: a day of {} needs more than a transaction takes", tenant.as_str());
+                }
+            }
         }
         if left || watermark.folded_to.saturating_add(SILENCE) > now.0 {
             Ok(())
