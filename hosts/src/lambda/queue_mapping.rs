@@ -45,7 +45,7 @@ impl Default for Settings {
     }
 }
 
-/// The running mapping.
+/// The running mapping. Dropped, it stops after the invocations under way.
 pub(crate) struct QueueMapping {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -77,7 +77,7 @@ async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
     let poller = Arc::new(poller);
     let Settings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
     let mut under_way = JoinSet::new();
-    while !*stopped.borrow() {
+    while !*stopped.borrow() && stopped.has_changed().is_ok() {
         let received = poller.queues.receive(poller.queue, batch_size, visibility).await;
         let messages = received.unwrap_or_else(|error| {
             eprintln!("cannot receive from {}: {error:#}", poller.queue);

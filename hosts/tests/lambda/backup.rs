@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reports::{complete, counted, event_at, send_events};
+use super::reports::{counted, event_at, send_events};
 use super::*;
 
 /// The objects in the bucket: their keys, and the lines in each.
@@ -32,7 +32,7 @@ async fn every_event_is_in_the_backup() {
     for start in [0, 400, 800] {
         send_events(&host.url(), start..start + 400).await;
     }
-    complete(&host.url(), 1200).await;
+    counted(&host.url(), 1200).await;
     let objects = objects(data.path());
     assert!(objects.keys().all(|key| key.starts_with("default/20") && key.ends_with(".ndjson.gz")), "{objects:?}");
     let mut events = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::proxy::behind_a_proxy;
-use super::reports::{complete, event_at, send_events};
+use super::reports::{counted, event_at, send_events};
 use super::*;
 
 /// The rate at which the host invokes the function, which is set for a whole process.
@@ -50,7 +50,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     proxy.is_closed.store(true, Ordering::SeqCst);
     let host = start(artifact.path(), None).await;
     send_events(&host.url(), 0..EVENTS).await;
-    complete(&host.url(), EVENTS).await;
+    counted(&host.url(), EVENTS).await;
     let before = reports(&host.url()).await;
     proxy.is_closed.store(false, Ordering::SeqCst);
     compacted(3).await;
@@ -61,7 +61,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     // A late event opens its day again, and the day is compacted once more.
     let done = proxy.requests.load(Ordering::SeqCst);
     send_events(&host.url(), EVENTS..EVENTS + 1).await;
-    complete(&host.url(), EVENTS + 1).await;
+    counted(&host.url(), EVENTS + 1).await;
     let late = reports(&host.url()).await;
     assert_ne!(late, before, "{:?}", event_at(EVENTS));
     compacted(done + 1).await;
@@ -73,7 +73,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
         send_events(&host.url(), start..start + 60).await;
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    complete(&host.url(), EVENTS + 1 + 600).await;
+    counted(&host.url(), EVENTS + 1 + 600).await;
     let folded = reports(&host.url()).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(reports(&host.url()).await, folded);

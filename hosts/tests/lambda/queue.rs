@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::proxy::{Fault, behind_a_proxy};
-use super::reports::{complete, counted, event_at};
+use super::reports::{counted, event_at};
 use super::*;
 
 /// Events that nothing but their message tells from a repetition.
@@ -52,7 +52,7 @@ async fn whatever_happens_to_a_put_messages_are_taken_in_once() {
             enqueue(&host.url(), "/queue/events/batch", batch).await;
             sent += EVENTS;
             holds(data.path(), "events", 0).await;
-            complete(&host.url(), sent).await;
+            counted(&host.url(), sent).await;
             assert!(proxy.fault.lock().unwrap().is_none(), "{fault:?} at {at} did not happen");
         }
     }
@@ -81,7 +81,7 @@ async fn what_is_refused_becomes_a_dead_letter_and_holds_nothing_up() {
     dead.sort_by_key(Value::to_string);
     assert_eq!(dead, [half_bad, json!({ "no": "event" })]);
     assert_eq!(queue_of(data.path(), "events"), [Value::Null; 0]);
-    complete(&host.url(), 30).await;
+    counted(&host.url(), 30).await;
     host.stop().await.unwrap();
 }
 
@@ -94,7 +94,7 @@ async fn what_is_in_the_queue_is_there_after_a_restart() {
     assert_eq!(send(&host.url(), "POST", "/queue/events", &[], "").await.status, 400);
     host.stop().await.unwrap();
     let host = start(&built("release", "lambda"), Some(data.path())).await;
-    complete(&host.url(), 1).await;
+    counted(&host.url(), 1).await;
     holds(data.path(), "events", 0).await;
     host.stop().await.unwrap();
 }
