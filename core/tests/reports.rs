@@ -10,6 +10,7 @@ use isotherm_core::{
     Admission, Config, KeyRange, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
     StoreOutcome, StoredPage,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
@@ -291,4 +292,34 @@ fn order_and_batches_change_no_byte_of_a_page() {
     assert_eq!(Store::of(shuffled.chunks(333)).0, whole.0);
     let bytes: usize = whole.0.values().map(Vec::len).sum();
     println!("{} pages, {bytes} bytes", whole.0.len());
+}
+
+proptest! {
+    /// Events with different properties, more of them than rollups keep: tables of names grow and shrink.
+    #[test]
+    fn order_and_batches_change_no_byte_whatever_the_properties(
+        events in prop::collection::vec((0..3_u8, 0..5_u8, prop::collection::btree_map(0..40_u8, number(), 0..30)), 1..40),
+        batch in 1..10_usize,
+    ) {
+        let record = |(hour, value, numbers): &(u8, u8, BTreeMap<u8, String>)| {
+            let numbers: String = numbers.iter().map(|(name, number)| format!(r#","n{name:02}":{number}"#)).collect();
+            format!(
+                r#"{{"userId":"u{value}","eventType":"t","timestamp":"2013-01-01T0{hour}:15:00.000Z",
+                "properties":{{"dimension":"{value}"{numbers}}}}}"#
+            )
+        };
+        let records: Vec<String> = events.iter().map(record).collect();
+        let reversed: Vec<String> = records.iter().rev().cloned().collect();
+        prop_assert_eq!(Store::of(reversed.chunks(batch)).0, Store::of([records.as_slice()]).0);
+    }
+}
+
+/// Integers and fractions, small ones and such that take more than 64 bits.
+fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (-300..300_i32).prop_map(|number| number.to_string()),
+        any::<u64>().prop_map(|number| number.to_string()),
+        any::<u64>().prop_map(|number| format!("-{number}.0")),
+        any::<f32>().prop_filter("finite", |number| number.is_finite()).prop_map(|number| format!("{number:e}")),
+    ]
 }

@@ -80,11 +80,12 @@ fn name(method: &Method) -> &str {
 
 /// The node's clock and WASI's random source.
 pub(crate) fn stamp() -> Result<Stamp, ErrorCode> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|_unavailable| failure("the node has no source of randomness"))?;
-    Ok(Stamp {
-        received_at: Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)),
-        entropy: u128::from_ne_bytes(entropy),
-    })
+    Ok(Stamp { received_at: now(), entropy: u128::from_ne_bytes(entropy) })
+}
+
+pub(crate) fn now() -> Millis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }

@@ -2,7 +2,8 @@
 //!
 //! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which does
 //! nothing when another instance has moved the watermark meanwhile; and a report reads with one statement, which sees one
-//! moment.
+//! moment. The request that folds also does a part of what is due every now and then: it compacts a day, and deletes events
+//! that have expired.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -10,12 +11,15 @@ use std::iter;
 use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage, UnreadablePage};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
+use crate::request::now;
 use crate::store::{Database, list};
 
 /// The request that stores every so many-th event folds what there is: reports fold the rest by themselves.
 const FOLD_EVERY: i64 = 512;
 /// Events of one fold. Each goes into 9 pages at most, and a statement may have 32,766 parameters.
 const EVENTS_PER_FOLD: i64 = 1024;
+/// The oldest events that are looked at for whether they have expired.
+const EVENTS_PER_EXPIRY: i64 = 2 * FOLD_EVERY;
 /// Ranges of keys that one statement reads: SQLite takes 500 parts.
 const RANGES: usize = 400;
 
@@ -37,18 +41,28 @@ pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
 
 /// Folds what is not folded yet and moves the watermark. When it fails, the next one folds these events too.
 pub(crate) async fn fold(database: &Database<'_>, service: &Service) {
-    if let Err(error) = try_fold(database, service).await {
+    let folded = async {
+        if let Some(watermark) = try_fold(database, service).await? {
+            compact(database, service, watermark).await?;
+            expire(database, watermark).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = folded.await {
         eprintln!("isotherm: events cannot be folded: {error}");
     }
 }
 
-async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Error> {
+/// The watermark after that; `None` where there was nothing to fold.
+async fn try_fold(database: &Database<'_>, service: &Service) -> Result<Option<i64>, Error> {
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM events WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}"
     );
     let rows = database.query(&unfolded, Vec::new).await?;
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
-    let (Some(before), Some(watermark)) = (first.get::<i64>(0), last.get::<i64>(1)) else { return Ok(()) };
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
+    let (Some(before), Some(watermark)) = (first.get::<i64>(0), last.get::<i64>(1)) else {
+        return Ok(None);
+    };
     let mut records: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in &rows {
         records.entry(row.get(2).unwrap_or_default()).or_default().push(row.get(3).unwrap_or_default());
@@ -63,20 +77,50 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<(), Erro
         for ranges in fold.ranges().chunks(RANGES) {
             stored.extend(read_rows(database, tenant, ranges, false).await?.0);
         }
-        let pages = fold.settle(stored).map_err(unreadable)?;
-        written.extend(
-            pages
-                .into_iter()
-                .flat_map(|StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)]),
-        );
+        written.extend(rows_of(tenant, fold.settle(stored).map_err(unreadable)?));
     }
+    write(database, written, before).await?;
+    Ok(Some(watermark))
+}
+
+/// Compacts a day of a tenant.
+async fn compact(database: &Database<'_>, service: &Service, watermark: i64) -> Result<(), Error> {
+    for tenant in service.tenants() {
+        let tenant = tenant.as_str();
+        let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
+        let compactions = service.compactions(&marks, now()).map_err(unreadable)?;
+        let Some(compaction) = compactions.into_iter().next() else { continue };
+        let stored = read_rows(database, tenant, &compaction.ranges(), false).await?.0;
+        let pages = rows_of(tenant, compaction.settle(stored).map_err(unreadable)?);
+        return write(database, pages.collect(), watermark).await;
+    }
+    Ok(())
+}
+
+/// Deletes events that have expired, which are those that came first.
+async fn expire(database: &Database<'_>, watermark: i64) -> Result<(), Error> {
+    let seconds = now().0 / 1000;
+    let expire = format!(
+        "DELETE FROM events WHERE seq <= {watermark} AND seq IN (SELECT seq FROM \
+         (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {EVENTS_PER_EXPIRY}) WHERE expires_at <= {seconds})"
+    );
+    database.query(&expire, Vec::new).await.map(drop)
+}
+
+fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Item = Value> {
+    pages
+        .into_iter()
+        .flat_map(move |StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)])
+}
+
+/// Writes rows of tenant, key and page, if the watermark still stands where it was.
+async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<(), Error> {
     let write = format!(
         "INSERT INTO rollups (tenant, key, page) SELECT * FROM (VALUES {}) WHERE {WATERMARK} = {before} \
          ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
         list(written.len() / 3, "(?, ?, ?)")
     );
-    database.query(&write, || written.clone()).await?;
-    Ok(())
+    database.query(&write, || written.clone()).await.map(drop)
 }
 
 /// What a report needs, as of one moment.

@@ -23,10 +23,18 @@ impl Writer {
     }
 
     /// Zigzag: small magnitudes take few bytes, whatever their sign.
-    pub(crate) fn signed(&mut self, value: i128) {
+    pub(crate) fn signed(&mut self, value: i64) {
+        self.unsigned((value << 1 ^ value >> 63) as u64);
+    }
+
+    /// The same for values that may take more than 64 bits.
+    pub(crate) fn signed_wide(&mut self, value: i128) {
+        if let Ok(value) = i64::try_from(value) {
+            return self.signed(value);
+        }
         let mut zigzag = (value << 1 ^ value >> 127) as u128;
         while zigzag > u128::from(u64::MAX) {
-            self.0.push(zigzag as u8 | 0x80);
+            self.byte(zigzag as u8 | 0x80);
             zigzag >>= 7;
         }
         self.unsigned(zigzag as u64);
@@ -95,7 +103,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    pub(crate) fn signed(&mut self) -> Option<i128> {
+    pub(crate) fn signed_wide(&mut self) -> Option<i128> {
         let value = self.unsigned()?;
         Some((value >> 1) as i128 ^ -((value & 1) as i128))
     }
@@ -128,9 +136,9 @@ mod tests {
     fn integers_come_back_at_every_size() {
         for value in [0, 1, -1, 63, 64, -64, -65, i128::from(u64::MAX), i128::MAX, i128::MIN] {
             let mut writer = Writer::default();
-            writer.signed(value);
+            writer.signed_wide(value);
             let mut reader = Reader(&writer.0);
-            assert_eq!(reader.signed(), Some(value));
+            assert_eq!(reader.signed_wide(), Some(value));
             assert!(reader.is_empty());
         }
     }

@@ -178,7 +178,7 @@ impl Whole {
     fn write(self, series: &Series, names: &Names, writer: &mut PageWriter) {
         let values: Vec<(&str, &Rollup)> = self.values.iter().map(|(value, rollup)| (value.as_str(), rollup)).collect();
         let mut rest = values.as_slice();
-        let prefix = series.key("");
+        let prefix = Series::prefix(&series.dimension, series.period, &series.event_type);
         let none = Head::default();
         let mut head = &self.head;
         let mut firsts = self.firsts.iter().map(String::as_str).filter(|first| !first.is_empty());

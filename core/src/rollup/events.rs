@@ -32,12 +32,43 @@ struct Shape {
     until: u32,
 }
 
-/// A number of an event.
+/// A number of an event. It counts in as many rollups as the event has dimensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    pub(crate) number: Number,
-    /// Of its quantiles: it counts in as many rollups as the event has dimensions.
+    pub(crate) number: Packed,
+    /// Of its quantiles.
     pub(crate) bucket: i32,
+}
+
+/// A [`Number`] in half the room: most are small integers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Packed {
+    Small(i64),
+    Float(f64),
+    /// An integer with this magnitude, and whether it is negative.
+    Large(bool, u64),
+}
+
+impl Packed {
+    fn of(number: Number) -> Self {
+        match number {
+            Number::Float(value) => Self::Float(value),
+            Number::Integer(value) => match i64::try_from(value) {
+                Ok(value) => Self::Small(value),
+                Err(_) => Self::Large(value < 0, value.unsigned_abs() as u64),
+            },
+        }
+    }
+
+    pub(crate) fn number(self) -> Number {
+        match self {
+            Self::Small(value) => Number::Integer(value.into()),
+            Self::Float(value) => Number::Float(value),
+            Self::Large(is_negative, value) => {
+                Number::Integer(if is_negative { -i128::from(value) } else { value.into() })
+            }
+        }
+    }
 }
 
 /// That an event goes into a rollup: the ranks of its hour and event type, and of its dimension and value.
@@ -66,9 +97,8 @@ impl Events {
     pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
         let shape = self.shape_of(observation, names);
         let samples = self.samples.len() as u32;
-        self.samples.extend(
-            observation.numbers.iter().map(|(_, number)| Sample { number: *number, bucket: bucket_of(*number) }),
-        );
+        let sample = |number| Sample { number: Packed::of(number), bucket: bucket_of(number) };
+        self.samples.extend(observation.numbers.iter().map(|(_, number)| sample(*number)));
         let Observation { user, dimensions_dropped, .. } = *observation;
         self.list.push(Event { user, shape, samples, dimensions_dropped });
     }
@@ -138,20 +168,18 @@ impl Events {
         }
     }
 
-    /// The numbers with this name, which is the one at `at` in most events.
-    pub(crate) fn samples<'e>(
-        &'e self,
-        places: &'e [Place],
-        name: NameId,
-        mut at: usize,
-    ) -> impl Iterator<Item = &'e Sample> {
-        places.iter().filter_map(move |place| {
+    /// Gives the numbers with this name, which is the one at `at` in most events.
+    pub(crate) fn samples(&self, places: &[Place], name: NameId, mut at: usize, mut give: impl FnMut(&Sample)) {
+        for place in places {
             let event = self.event(place);
             let names = self.names(event.shape);
             if names.get(at) != Some(&name) {
-                at = names.iter().position(|known| *known == name)?;
+                match names.iter().position(|known| *known == name) {
+                    Some(found) => at = found,
+                    None => continue,
+                }
             }
-            self.samples.get(event.samples as usize + at)
-        })
+            give(&self.samples[event.samples as usize + at]);
+        }
     }
 }

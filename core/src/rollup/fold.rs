@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +137,8 @@ impl Fold {
     pub fn ranges(&self) -> Vec<KeyRange> {
         let mut ranges = Vec::new();
         for (group, runs) in self.groups() {
-            ranges.extend(runs.chunk_by(Run::is_of_dimension).map(|runs| series(group, runs).pages()));
+            let prefixes = runs.chunk_by(Run::is_of_dimension).map(|runs| prefix(group, runs));
+            ranges.extend(prefixes.map(KeyRange::of_series));
         }
         let days = self.groups.chunk_by(|(one, _), (two, _)| one.day() == two.day());
         ranges.extend(days.map(|groups| groups[0].0.day()).map(|day| KeyRange::of_marks(day, day.next())));
@@ -173,7 +175,7 @@ impl Fold {
         for (group, runs) in self.groups() {
             let mut all_series = runs.chunk_by(Run::is_of_dimension);
             let Some(all) = all_series.next() else { continue };
-            let mut head = pages.head(&series(group, all))?;
+            let mut head = pages.head(prefix(group, all))?;
             head.dimensions_dropped |= all.iter().any(|run| self.events.dimensions_dropped(run.places));
             let mut kept = Vec::new();
             for runs in all_series {
@@ -188,9 +190,9 @@ impl Fold {
                 }
             }
             marks.touch(group.0.day(), kept.iter().map(|runs| runs[0].dimension));
-            pages.merge(&series(group, all), &head, all, &self.events)?;
+            pages.merge(&prefix(group, all), &head, all, &self.events)?;
             for runs in kept {
-                pages.merge(&series(group, runs), &Head::default(), runs, &self.events)?;
+                pages.merge(&prefix(group, runs), &Head::default(), runs, &self.events)?;
             }
         }
         let mut written = pages.writer.written;
@@ -199,8 +201,8 @@ impl Fold {
     }
 }
 
-fn series((hour, event_type): &(Hour, String), runs: &[Run<'_>]) -> Series {
-    Series { dimension: runs[0].dimension.to_owned(), period: Period::Hour(*hour), event_type: event_type.clone() }
+fn prefix((hour, event_type): &(Hour, String), runs: &[Run<'_>]) -> String {
+    Series::prefix(runs[0].dimension, Period::Hour(*hour), event_type)
 }
 
 /// The pages that are stored, and those that are written.
@@ -212,26 +214,24 @@ struct Pages {
 
 impl Pages {
     /// What the page of all events says of its hour.
-    fn head(&mut self, series: &Series) -> Result<Head, UnreadablePage> {
-        let key = series.key("");
+    fn head(&mut self, key: String) -> Result<Head, UnreadablePage> {
         let stored = self.stored.get(&key).map(Vec::as_slice);
         Head::read(stored, &mut self.names).ok_or(UnreadablePage { key })
     }
 
-    /// Counts the events of a series' runs.
-    fn merge(&mut self, series: &Series, head: &Head, runs: &[Run<'_>], events: &Events) -> Result<(), UnreadablePage> {
+    /// Counts the events of a series' runs. All keys of its pages have the prefix.
+    fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &Events) -> Result<(), UnreadablePage> {
         let Self { stored, names, writer } = self;
-        let KeyRange { from, until } = series.pages();
         // By the value that they start at; the first starts at the empty one.
         let mut pages = vec![("", None)];
-        for (key, bytes) in stored.range(from.clone()..until) {
-            let first = &key[from.len()..];
+        for (key, bytes) in stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)) {
+            let Some(first) = key.strip_prefix(prefix) else { break };
             if first.is_empty() {
                 pages.clear();
             }
             pages.push((first, Some(bytes.as_slice())));
         }
-        let unreadable = |first: &str| UnreadablePage { key: series.key(first) };
+        let unreadable = |first: &str| UnreadablePage { key: [prefix, first].concat() };
         let mut known = 0;
         for (first, bytes) in &pages {
             known += bytes.map_or(Some(0), page::length).ok_or_else(|| unreadable(first))?;
@@ -241,22 +241,18 @@ impl Pages {
         if known + runs.len() > VALUES {
             let mut values = Vec::new();
             for (first, bytes) in &pages {
-                values.extend(
-                    bytes
-                        .map_or(Some(Vec::new()), |bytes| page::values(bytes, names))
-                        .ok_or_else(|| unreadable(first))?,
-                );
+                let of_page = bytes.map_or(Some(Vec::new()), |bytes| page::values(bytes, names));
+                values.extend(of_page.ok_or_else(|| unreadable(first))?);
             }
             capped = cap(runs, &values);
             rest = &capped;
         }
         for (at, (first, bytes)) in pages.iter().enumerate() {
-            let next = pages.get(at + 1);
-            let (of_page, others) =
-                rest.split_at(next.map_or(rest.len(), |(next, _)| rest.partition_point(|run| run.value < *next)));
+            let is_before_next = |run: &Run<'_>| pages.get(at + 1).is_none_or(|(next, _)| run.value < *next);
+            let (of_page, others) = rest.split_at(rest.partition_point(is_before_next));
             rest = others;
             if bytes.is_none() || !of_page.is_empty() {
-                writer.merge((&from, first), *bytes, head, of_page, events, names).ok_or_else(|| unreadable(first))?;
+                writer.merge((prefix, first), *bytes, head, of_page, events, names).ok_or_else(|| unreadable(first))?;
             }
         }
         Ok(())

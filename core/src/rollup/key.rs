@@ -75,19 +75,15 @@ impl Period {
     }
 
     /// As keys have it: hours sort before days.
-    fn text(self) -> String {
+    fn number(self) -> u32 {
         match self {
-            Self::Hour(Hour(hour)) => format!("{hour:08x}"),
-            Self::Day(Day(day)) => format!("{DAYS}{day:07x}"),
+            Self::Hour(Hour(hour)) => hour,
+            Self::Day(Day(day)) => DAYS | day,
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let number = |digits| u32::from_str_radix(digits, 16).ok();
-        match text.strip_prefix(DAYS) {
-            Some(day) => number(day).map(|day| Self::Day(Day(day))),
-            None => number(text).map(|hour| Self::Hour(Hour(hour))),
-        }
+    fn of(number: u32) -> Self {
+        if number & DAYS == DAYS { Self::Day(Day(number ^ DAYS)) } else { Self::Hour(Hour(number)) }
     }
 }
 
@@ -106,8 +102,8 @@ const SEPARATOR: char = '\u{1f}';
 const AFTER_SEPARATOR: char = '\u{20}';
 /// What the keys of marks start with: U+001E, which no page's key does.
 const MARK: char = '\u{1e}';
-/// What tells a day's number from an hour's, which is not that great before the year 400,000.
-const DAYS: char = 'd';
+/// Marks a day's number in a key; an hour's is not that great before the year 300,000.
+const DAYS: u32 = 0xc000_0000;
 
 /// Keys from `from`, included, to `until`, not included, in the order of their UTF-8 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -119,31 +115,37 @@ pub struct KeyRange {
 }
 
 impl Series {
-    /// The key of the page whose values start at `first`.
-    pub(crate) fn key(&self, first: &str) -> String {
-        format!("{}{first}", self.prefix(SEPARATOR))
-    }
-
-    /// The keys of all pages of this series.
-    pub(crate) fn pages(&self) -> KeyRange {
-        KeyRange { from: self.prefix(SEPARATOR), until: self.prefix(AFTER_SEPARATOR) }
-    }
-
-    fn prefix(&self, end: char) -> String {
-        let Self { dimension, period, event_type } = self;
-        format!("{dimension}{SEPARATOR}{}{SEPARATOR}{event_type}{end}", period.text())
+    /// What the keys of its pages start with; the first has nothing else.
+    pub(crate) fn prefix(dimension: &str, period: Period, event_type: &str) -> String {
+        // Not with `format!`: there is one for each page that is written.
+        let mut prefix = String::with_capacity(dimension.len() + event_type.len() + 11);
+        prefix.push_str(dimension);
+        prefix.push(SEPARATOR);
+        prefix.extend((0..8).rev().filter_map(|digit| char::from_digit(period.number() >> (4 * digit) & 15, 16)));
+        prefix.push(SEPARATOR);
+        prefix.push_str(event_type);
+        prefix.push(SEPARATOR);
+        prefix
     }
 
     /// The series of a key, and the value that its page starts at.
     pub(crate) fn parse(key: &str) -> Option<(Self, &str)> {
         let mut parts = key.splitn(4, SEPARATOR);
         let (dimension, period, event_type, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let period = Period::parse(period)?;
+        let period = Period::of(u32::from_str_radix(period, 16).ok()?);
         Some((Self { dimension: dimension.to_owned(), period, event_type: event_type.to_owned() }, first))
     }
 }
 
 impl KeyRange {
+    /// The keys of all pages of the series with this prefix.
+    pub(crate) fn of_series(prefix: String) -> Self {
+        let mut until = prefix.clone();
+        until.pop();
+        until.push(AFTER_SEPARATOR);
+        Self { from: prefix, until }
+    }
+
     /// The pages of a dimension, of all event types, in the hours from `from` until before `until`.
     pub(crate) fn of_hours(dimension: &str, from: Hour, until: Hour) -> Self {
         Self::of_periods(dimension, Period::Hour(from), Period::Hour(until))
@@ -155,7 +157,7 @@ impl KeyRange {
     }
 
     fn of_periods(dimension: &str, from: Period, until: Period) -> Self {
-        let edge = |period: Period| format!("{dimension}{SEPARATOR}{}{SEPARATOR}", period.text());
+        let edge = |period: Period| format!("{dimension}{SEPARATOR}{:08x}{SEPARATOR}", period.number());
         Self { from: edge(from), until: edge(until) }
     }
 
@@ -191,48 +193,51 @@ mod tests {
         Series { dimension: dimension.to_owned(), period, event_type: event_type.to_owned() }
     }
 
+    fn key(dimension: &str, hour: u32, event_type: &str) -> String {
+        Series::prefix(dimension, Period::Hour(Hour(hour)), event_type)
+    }
+
+    const DAY: Period = Period::Day(Day(15_706));
+
     #[test]
     fn keys_tell_their_series() {
+        let prefix = key("carrier", 376_954, "flight departed");
+        assert_eq!(prefix, "carrier\u{1f}0005c07a\u{1f}flight departed\u{1f}");
         for first in ["", "UA", "a\u{1f}b"] {
             let series = series("carrier", 376_954, "flight departed");
-            assert_eq!(Series::parse(&series.key(first)), Some((series.clone(), first)));
-            assert!(series.pages().contains(&series.key(first)));
+            assert_eq!(Series::parse(&format!("{prefix}{first}")), Some((series, first)));
+            assert!(KeyRange::of_series(prefix.clone()).contains(&format!("{prefix}{first}")));
         }
         assert_eq!(Series::parse("carrier"), None);
-        let day = Series { period: Period::Day(Day(15_706)), ..series("carrier", 0, "x") };
-        assert_eq!(Series::parse(&day.key("a")), Some((day.clone(), "a")));
-        assert_eq!((day.period.first_hour(), day.period.until()), (Hour(376_944), Hour(376_968)));
+        let day = Series { period: DAY, ..series("carrier", 0, "x") };
+        assert_eq!(Series::parse(&(Series::prefix("carrier", DAY, "x") + "a")), Some((day, "a")));
+        assert_eq!((DAY.first_hour(), DAY.until()), (Hour(376_944), Hour(376_968)));
         assert_eq!(Day::of_mark(&Day(15_706).mark()), Some(Day(15_706)));
-        assert_eq!(Day::of_mark(&day.key("a")), None);
+        assert_eq!(Day::of_mark(&prefix), None);
     }
 
     #[test]
     fn hours_days_and_marks_keep_apart() {
-        let day = Series { period: Period::Day(Day(15_706)), ..series("carrier", 0, "x") };
-        let hours = KeyRange::of_hours("carrier", Hour(0), Hour(0xcfff_ffff));
+        let day = Series::prefix("carrier", DAY, "x");
+        let hours = KeyRange::of_hours("carrier", Hour(0), Hour(DAYS - 1));
         let days = KeyRange::of_days("carrier", Day(15_706), Day(15_707));
-        assert!(!hours.contains(&day.key("")) && days.contains(&day.key("~")));
-        assert!(!days.contains(&series("carrier", 15_706, "x").key("")));
+        assert!(!hours.contains(&day) && days.contains(&day));
+        assert!(hours.contains(&key("carrier", 15_706, "x")) && !days.contains(&key("carrier", 15_706, "x")));
         let marks = KeyRange::of_all_marks();
         assert!(marks.contains(&Day(0).mark()) && marks.contains(&Day(u32::MAX >> 4).mark()));
         assert!(KeyRange::of_marks(Day(1), Day(2)).contains(&Day(1).mark()));
-        assert!(!marks.contains(&series("", 0, "x").key("")) && !hours.contains(&Day(15_706).mark()));
+        assert!(!marks.contains(&key("", 0, "x")) && !hours.contains(&Day(15_706).mark()));
     }
 
     #[test]
     fn ranges_have_their_pages_and_no_others() {
         let range = KeyRange::of_hours("carrier", Hour(15), Hour(17));
         for hour in [15, 16] {
-            assert!(
-                range.contains(&series("carrier", hour, "x").key(""))
-                    && range.contains(&series("carrier", hour, "~").key("é"))
-            );
+            assert!(range.contains(&key("carrier", hour, "x")) && range.contains(&(key("carrier", hour, "~") + "é")));
         }
-        for other in
-            [series("carrier", 17, "x"), series("carrier", 14, "~"), series("carrier2", 15, "x"), series("", 15, "x")]
-        {
-            assert!(!range.contains(&other.key("")), "{other}");
+        for other in [key("carrier", 17, "x"), key("carrier", 14, "~"), key("carrier2", 15, "x"), key("", 15, "x")] {
+            assert!(!range.contains(&other), "{other}");
         }
-        assert!(!series("carrier", 15, "x").pages().contains(&series("carrier", 15, "x y").key("")));
+        assert!(!KeyRange::of_series(key("carrier", 15, "x")).contains(&key("carrier", 15, "x y")));
     }
 }

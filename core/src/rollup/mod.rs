@@ -20,7 +20,7 @@ pub(crate) mod ranks;
 pub(crate) mod users;
 
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::events::{Events, Place, Sample};
+use crate::rollup::events::{Events, Packed, Place};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::{Quantiles, bucket_of};
 use crate::rollup::users::Users;
@@ -103,14 +103,12 @@ pub(crate) struct Spare {
 }
 
 impl Rollup {
-    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+    /// The measures stay, for the next events mostly have numbers of the same names.
+    pub(crate) fn clear(&mut self) {
         self.count = 0;
         self.users.clear();
         self.numbers_dropped = false;
-        for (_, mut measure) in self.numbers.drain(..) {
-            measure.clear();
-            spare.measures.push(measure);
-        }
+        self.numbers.iter_mut().for_each(|(_, measure)| measure.clear());
     }
 
     /// Counts these events. The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had
@@ -118,24 +116,29 @@ impl Rollup {
     pub(crate) fn add(&mut self, places: &[Place], events: &Events, names: &Names, spare: &mut Spare) {
         let Spare { measures, names: found, buckets } = spare;
         self.numbers_dropped |= events.names_of(places, names, found);
+        if self.count == 0 && !self.numbers.iter().map(|(name, _)| name).eq(&*found) {
+            measures.extend(self.numbers.drain(..).map(|(_, measure)| measure));
+        }
         for (at, name) in found.iter().enumerate() {
-            let place = if self.count == 0 {
-                Err(at)
-            } else if let Some(at) = self.numbers.iter().position(|(known, _)| known == name) {
-                Ok(at)
-            } else {
-                Err(self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(*name)))
+            let place = match self.numbers.get(at) {
+                Some((known, _)) if known == name => at,
+                _ => self.place(*name, names, measures),
             };
-            let place = place.unwrap_or_else(|place| {
-                self.numbers.insert(place, (*name, measures.pop().unwrap_or_default()));
-                place
-            });
-            self.numbers[place].1.add(events.samples(places, *name, at), buckets);
+            self.numbers[place].1.add(events, places, (*name, at), buckets);
         }
         self.numbers_dropped |= self.numbers.len() > NUMBERS;
         self.numbers.truncate(NUMBERS);
         self.count += places.len() as u64;
         events.users(places).for_each(|user| self.users.add(user));
+    }
+
+    /// Where the measure of a name stands.
+    fn place(&mut self, name: NameId, names: &Names, spare: &mut Vec<Measure>) -> usize {
+        self.numbers.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            let place = self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(name));
+            self.numbers.insert(place, (name, spare.pop().unwrap_or_default()));
+            place
+        })
     }
 
     /// Of rollups that were read. All numbers stay: what is merged are the hours of a day, or what a query asks for.
@@ -210,23 +213,49 @@ impl Measure {
         self.quantiles.clear();
     }
 
-    fn add<'e>(&mut self, samples: impl Iterator<Item = &'e Sample>, buckets: &mut Vec<i32>) {
+    /// Adds the numbers with this name, which is the one at `at` in most events.
+    fn add(&mut self, events: &Events, places: &[Place], (name, at): (NameId, usize), buckets: &mut Vec<i32>) {
         buckets.clear();
+        buckets.reserve(places.len() + 1);
         if self.count == 1 {
             buckets.push(bucket_of(self.min));
         }
-        for Sample { number, bucket } in samples {
-            if self.count == 0 {
-                (self.min, self.max) = (*number, *number);
+        // Small integers take no more than this.
+        let (mut sum, mut least, mut most) = (0_i128, i64::MAX, i64::MIN);
+        let mut count = self.count;
+        events.samples(places, name, at, |sample| {
+            buckets.push(sample.bucket);
+            if let Packed::Small(value) = sample.number {
+                sum += i128::from(value);
+                (least, most) = (least.min(value), most.max(value));
+            } else {
+                let number = sample.number.number();
+                self.sum.add(number);
+                self.meet(number);
             }
-            self.count += 1;
-            self.sum.add(*number);
-            self.min = self.min.smaller(*number);
-            self.max = self.max.larger(*number);
-            buckets.push(*bucket);
+            count += 1;
+        });
+        if least <= most {
+            self.sum.add(Number::Integer(sum));
+            self.meet(Number::Integer(least.into()));
+            if least < most {
+                self.meet(Number::Integer(most.into()));
+            }
         }
+        self.count = count;
         if self.count > 1 {
             self.quantiles.add(buckets);
+        }
+    }
+
+    /// That there is such a number.
+    fn meet(&mut self, number: Number) {
+        if self.count == 0 {
+            (self.count, self.min, self.max) = (1, number, number);
+        } else if number.compare(self.min).is_lt() {
+            self.min = number;
+        } else if number.compare(self.max).is_gt() {
+            self.max = number;
         }
     }
 
@@ -237,8 +266,8 @@ impl Measure {
         self.quantiles.merge(&other.quantiles);
         self.count += other.count;
         self.sum.merge(&other.sum);
-        self.min = self.min.smaller(other.min);
-        self.max = self.max.larger(other.max);
+        self.meet(other.min);
+        self.meet(other.max);
     }
 
     /// The value with that rank, from 1, within [`Measure::relative_error`].

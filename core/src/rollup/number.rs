@@ -45,6 +45,7 @@ impl Number {
         }
     }
 
+    #[inline]
     pub(crate) fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Integer(one), Self::Integer(two)) => one.cmp(&two),
@@ -66,7 +67,7 @@ impl Number {
         match self {
             Self::Integer(value) => {
                 writer.byte(0);
-                writer.signed(value);
+                writer.signed_wide(value);
             }
             Self::Float(value) => {
                 writer.byte(1);
@@ -77,7 +78,7 @@ impl Number {
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         match reader.byte()? {
-            0 => reader.signed().map(Self::Integer),
+            0 => reader.signed_wide().map(Self::Integer),
             1 => Some(Self::Float(f64::from_le_bytes(reader.take(8)?.try_into().ok()?))),
             _ => None,
         }
@@ -146,7 +147,7 @@ impl Sum {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.signed(self.integers);
+        writer.signed_wide(self.integers);
         match &self.floats {
             None => writer.byte(0),
             Some(floats) => floats.write(writer),
@@ -154,7 +155,7 @@ impl Sum {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { integers: reader.signed()?, floats: Wide::read(reader)? })
+        Some(Self { integers: reader.signed_wide()?, floats: Wide::read(reader)? })
     }
 }
 

@@ -106,7 +106,14 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
         while let Some((Text(name), property)) = entries.next_entry()? {
             match property {
                 Property::Text(value) if !value.is_empty() => properties.texts.push((name, value)),
-                Property::Number(number) => properties.numbers.push((name, number)),
+                Property::Number(number) if properties.numbers.last().is_none_or(|(last, _)| *last < name) => {
+                    properties.numbers.push((name, number));
+                }
+                // No record is so, but if one were, its pages must be right.
+                Property::Number(number) => match properties.numbers.binary_search_by(|(known, _)| known.cmp(&name)) {
+                    Ok(at) => properties.numbers[at].1 = number,
+                    Err(at) => properties.numbers.insert(at, (name, number)),
+                },
                 Property::Text(_) | Property::Other => {}
             }
         }

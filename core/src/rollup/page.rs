@@ -38,7 +38,7 @@ impl Head {
 
     /// All of a page but its values.
     fn write(&self, length: usize, table: &[NameId], names: &Names) -> Writer {
-        let mut writer = Writer::default();
+        let mut writer = Writer(Vec::with_capacity(256));
         writer.byte(VERSION);
         writer.length(length);
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
@@ -116,7 +116,7 @@ impl PageWriter {
                 self.rollup = reader.rollup(bytes, Columns::All)?;
                 parts += 1;
             } else {
-                self.rollup.clear(&mut self.spare);
+                self.rollup.clear();
             }
             while let Some(run) = runs.next_if(|run| run.value == value) {
                 self.rollup.add(run.places, events, names, &mut self.spare);
@@ -127,6 +127,7 @@ impl PageWriter {
             self.values.nested(|values| self.rollup.write(values, &table));
         }
         let mut page = head.write(length, &table, names);
+        page.0.reserve_exact(self.values.0.len());
         page.0.extend_from_slice(&self.values.0);
         if is_exact && (page.0.len() <= PAGE_BYTES || length == 1) {
             self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 });

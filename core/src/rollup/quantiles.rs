@@ -57,17 +57,22 @@ impl Quantiles {
     pub(crate) fn add(&mut self, buckets: &mut [i32]) {
         buckets.sort_unstable();
         let lost = BITS - self.bits;
-        for equal in buckets.chunk_by(i32::eq) {
-            self.add_many(wider(equal[0], lost), equal.len() as u64);
+        for bucket in buckets {
+            self.add_many(wider(*bucket, lost), 1);
         }
         self.bound();
     }
 
     fn add_many(&mut self, bucket: i32, count: u64) {
-        // In a new histogram they come in their order.
-        if self.buckets.last().is_none_or(|(last, _)| *last < bucket) {
-            return self.buckets.push((bucket, count));
+        // They come in their order, and mostly to a histogram that is new.
+        match self.buckets.last_mut() {
+            Some((last, known)) if *last == bucket => *known += count,
+            Some((last, _)) if *last > bucket => self.insert(bucket, count),
+            _ => self.buckets.push((bucket, count)),
         }
+    }
+
+    fn insert(&mut self, bucket: i32, count: u64) {
         match self.buckets.binary_search_by_key(&bucket, |(known, _)| *known) {
             Ok(at) => self.buckets[at].1 += count,
             Err(at) => self.buckets.insert(at, (bucket, count)),
@@ -133,7 +138,7 @@ impl Quantiles {
         writer.length(self.buckets.len());
         let mut before = 0;
         for (bucket, count) in &self.buckets {
-            writer.signed((bucket - before).into());
+            writer.signed(i64::from(bucket - before));
             writer.unsigned(*count);
             before = *bucket;
         }
