@@ -1,12 +1,11 @@
 //! A request's body: what it is, inflated within bounds, and split into events.
 
 use std::borrow::Cow;
-use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::gzip;
 use crate::limits::Limits;
 use crate::refusal::{Refusal, shown};
 use crate::request::Request;
@@ -68,12 +67,8 @@ fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
     match encoding.as_str() {
         "" | "identity" => Ok(Cow::Borrowed(request.body)),
         "gzip" | "x-gzip" => {
-            let mut inflated = Vec::new();
             // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
-            MultiGzDecoder::new(request.body)
-                .take(LIMITS.body_bytes as u64 + 1)
-                .read_to_end(&mut inflated)
-                .map_err(|_not_gzip| Refusal::InvalidGzip)?;
+            let inflated = gzip::inflated(request.body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
             if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
         other => Err(Refusal::UnsupportedEncoding(shown(other))),

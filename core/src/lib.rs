@@ -20,6 +20,7 @@ mod service;
 
 mod body;
 mod event;
+mod gzip;
 mod json;
 mod limits;
 

@@ -3,6 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod common;
+#[path = "workers/cron.rs"]
+mod cron;
+#[path = "workers/events.rs"]
+mod events;
+#[path = "workers/services.rs"]
+mod services;
 
 use std::path::Path;
 use std::time::Duration;
@@ -44,12 +50,16 @@ impl Answer {
 }
 
 async fn send(url: &str, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+    send_with(url, method, path, &[("content-type", content_type)], body).await
+}
+
+async fn send_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
     let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let head = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
-    let request = head.header("content-type", content_type).body(Full::new(body.into())).unwrap();
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, *value));
+    let (head, body) = sender.send_request(head.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
     Answer { status: head.status.as_u16(), body: body.collect().await.unwrap().to_bytes() }
 }
 

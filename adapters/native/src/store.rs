@@ -43,9 +43,10 @@ const READERS: usize = 4;
 /// For another process that has the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `seq` is the order in which events became durable.
+/// `seq` is the order in which events became durable. It is given once, even when the last event has expired: what gets a lower
+/// one than the watermark would never be folded.
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
     digest BLOB NOT NULL,

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +28,12 @@ impl Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
         command.arg(env!("CARGO_BIN_EXE_isotherm-native"));
+        Self::run(command, data)
+    }
+
+    fn start_with(data: &Path, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
+        command.args(flags);
         Self::run(command, data)
     }
 
@@ -67,6 +73,77 @@ fn post(body: &str) -> String {
     format!(
         "POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     )
+}
+
+async fn get(port: u16, target: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    answer(&mut stream).await.unwrap()
+}
+
+/// Events of January 2013, 12 hours apart, as the body of a batch.
+fn batch(numbers: std::ops::Range<usize>) -> String {
+    let event = |n: usize| {
+        let time = format!("2013-01-{:02}T{:02}:00:00Z", 1 + n / 2 % 28, n % 2 * 12);
+        format!(
+            r#"{{"userId":"u{n}","eventType":"t","messageId":"m{n}","timestamp":"{time}","properties":{{"n":{n},"odd":"{}"}}}}"#,
+            n % 2
+        )
+    };
+    format!(r#"{{"events":[{}]}}"#, numbers.map(event).collect::<Vec<_>>().join(","))
+}
+
+async fn send_batch(port: u16, numbers: std::ops::Range<usize>) -> u16 {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = post(&batch(numbers)).replacen("POST /events ", "POST /events/batch ", 1);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    answer(&mut stream).await.unwrap().0
+}
+
+const TOP: &str =
+    "/reports/top?dimension=odd&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n,users";
+
+/// The rows of a report of the month.
+async fn rows(port: u16) -> String {
+    let (status, body) = get(port, TOP).await;
+    assert_eq!(status, 200, "{body}");
+    body.split(r#","from""#).next().unwrap().to_owned()
+}
+
+/// Waits until a query of the database gives this number.
+async fn wait_for(data: &Path, query: &str, expected: u64) {
+    let started = Instant::now();
+    loop {
+        let found: u64 =
+            Connection::open(data.join("events.sqlite")).unwrap().query_row(query, [], |row| row.get(0)).unwrap();
+        if found == expected {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{query} gives {found}, not {expected}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+const UNFOLDED: &str =
+    "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+/// The messageIds in all files of a backup, sorted, and how many files there are.
+fn backed_up(folder: &Path) -> (Vec<String>, usize) {
+    let mut messages = Vec::new();
+    let mut files = 0;
+    for day in std::fs::read_dir(folder.join("default")).unwrap() {
+        for file in std::fs::read_dir(day.unwrap().path()).unwrap() {
+            files += 1;
+            let mut text = String::new();
+            let bytes = std::fs::File::open(file.unwrap().path()).unwrap();
+            flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+            let message = |line: &str| Some(line.split_once(r#""messageId":""#)?.1.split_once('"')?.0.to_owned());
+            messages.extend(text.lines().map(|line| message(line).unwrap()));
+        }
+    }
+    messages.sort();
+    (messages, files)
 }
 
 /// Status and body, or `None` when the server died on it.
@@ -194,7 +271,7 @@ async fn a_full_queue_refuses_at_once_and_the_rest_is_kept() {
     while answers.len() < 100 {
         answers.push(writers.join_next().await.unwrap().unwrap());
     }
-    assert!(answers.iter().all(|(_, status)| *status == 503), "nothing can be kept yet");
+    assert!(answers.iter().all(|(_, status)| *status == 429), "nothing can be kept yet");
     other.execute_batch("ROLLBACK").unwrap();
     answers.extend(writers.join_all().await);
     let accepted: Vec<String> =
@@ -244,4 +321,77 @@ async fn a_request_in_flight_is_answered_before_the_server_stops() {
     drop(idle);
     assert_eq!(times_kept(data.path(), &["last".to_owned()]), [1]);
     assert!(!data.path().join("events.sqlite-wal").exists(), "the database was not closed");
+}
+
+#[tokio::test]
+async fn what_is_folded_is_in_the_backup_once_however_often_it_is_folded() {
+    let (data, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let flags = ["--backup", backup.path().to_str().unwrap()];
+    let mut expected: Vec<String> = (0..900).map(|n| format!("m{n}")).collect();
+    expected.sort();
+    let server = Server::start_with(data.path(), &flags);
+    assert_eq!(send_batch(server.port, 0..450).await, 200);
+    wait_for(data.path(), UNFOLDED, 0).await;
+    assert_eq!(send_batch(server.port, 450..900).await, 200);
+    wait_for(data.path(), UNFOLDED, 0).await;
+    let first = backed_up(backup.path());
+    assert_eq!(first.0, expected);
+    let report = rows(server.port).await;
+    drop(server);
+    // As if it had been killed before the last fold was committed, and more had come since.
+    let database = Connection::open(data.path().join("events.sqlite")).unwrap();
+    database.execute("UPDATE rollups SET page = 450 WHERE tenant = '' AND key = ''", []).unwrap();
+    database.execute("DELETE FROM rollups WHERE key <> ''", []).unwrap();
+    drop(database);
+    let server = Server::start_with(data.path(), &flags);
+    wait_for(data.path(), UNFOLDED, 0).await;
+    assert_eq!(backed_up(backup.path()), first);
+    assert_ne!(rows(server.port).await, report, "the pages of the first half were deleted");
+}
+
+#[tokio::test]
+async fn hours_are_compacted_to_days_and_expired_events_go() {
+    const DAYS: &str = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &["--schedule", "1"]);
+    assert_eq!(send_batch(server.port, 0..500).await, 200);
+    wait_for(data.path(), UNFOLDED, 0).await;
+    let report = rows(server.port).await;
+    // Of 28 days: one of all events, and one by the one dimension.
+    wait_for(data.path(), DAYS, 56).await;
+    assert_eq!(rows(server.port).await, report);
+    let database = Connection::open(data.path().join("events.sqlite")).unwrap();
+    database.busy_timeout(Duration::from_secs(10)).unwrap();
+    database.execute("UPDATE events SET expires_at = 1", []).unwrap();
+    wait_for(data.path(), "SELECT count(*) FROM events", 0).await;
+    assert_eq!(rows(server.port).await, report);
+    // What comes now is not taken for what was folded, and its days are opened again.
+    assert_eq!(send_batch(server.port, 500..600).await, 200);
+    let fresh = rows(server.port).await;
+    assert!(fresh.contains(r#""count":300"#), "{fresh}");
+    wait_for(data.path(), UNFOLDED, 0).await;
+    assert_eq!(rows(server.port).await, fresh);
+}
+
+#[tokio::test]
+async fn when_folding_fails_the_tail_has_a_bound_and_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("backup");
+    std::fs::write(&folder, "no folder").unwrap();
+    let server = Server::start_with(data.path(), &["--backup", folder.to_str().unwrap()]);
+    let mut sent = 0;
+    let refused = loop {
+        match send_batch(server.port, sent..sent + 500).await {
+            200 => sent += 500,
+            status => break status,
+        }
+        assert!(sent < 100_000, "it takes ever more");
+    };
+    assert_eq!(refused, 429);
+    let all = rows(server.port).await;
+    assert!(all.contains(&format!(r#""count":{}"#, sent / 2)), "{all}");
+    std::fs::remove_file(&folder).unwrap();
+    wait_for(data.path(), UNFOLDED, 0).await;
+    assert_eq!(rows(server.port).await, all);
+    assert_eq!(send_batch(server.port, sent..sent + 500).await, 200);
 }

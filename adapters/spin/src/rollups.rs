@@ -58,7 +58,7 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<Option<i
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM events WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}"
     );
-    let rows = database.query(&unfolded, Vec::new).await?;
+    let rows = database.query(&unfolded, &Vec::new).await?;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
     let (Some(before), Some(watermark)) = (first.get::<i64>(0), last.get::<i64>(1)) else {
         return Ok(None);
@@ -104,7 +104,7 @@ async fn expire(database: &Database<'_>, watermark: i64) -> Result<(), Error> {
         "DELETE FROM events WHERE seq <= {watermark} AND seq IN (SELECT seq FROM \
          (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {EVENTS_PER_EXPIRY}) WHERE expires_at <= {seconds})"
     );
-    database.query(&expire, Vec::new).await.map(drop)
+    database.query(&expire, &Vec::new).await.map(drop)
 }
 
 fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Item = Value> {
@@ -120,7 +120,7 @@ async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Res
          ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
         list(written.len() / 3, "(?, ?, ?)")
     );
-    database.query(&write, || written.clone()).await.map(drop)
+    database.query(&write, &|| written.clone()).await.map(drop)
 }
 
 /// What a report needs, as of one moment.
@@ -165,7 +165,7 @@ async fn read_rows(
         let edges = ranges.iter().flat_map(|KeyRange { from, until }| [from, until]);
         iter::once(tenant).chain(edges.map(String::as_str)).map(Value::text).collect()
     };
-    let rows = database.query(&statement, parameters).await?;
+    let rows = database.query(&statement, &parameters).await?;
     let page = |row: &RowResult| {
         Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes: row.get::<&[u8]>(1)?.to_vec() })
     };

@@ -13,9 +13,10 @@ use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
 use crate::rollups;
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another.
+/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given once,
+/// even when the last event has expired: what gets a lower one than the watermark would never be folded.
 const TABLE: &str = "CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
     digest BLOB NOT NULL,
@@ -105,7 +106,7 @@ async fn insert(
         });
         iter::once(Value::text(tenant)).chain(events).collect()
     };
-    let rows = database.query(&statement, parameters).await?;
+    let rows = database.query(&statement, &parameters).await?;
     let mut stored = BTreeMap::new();
     // Not `collect`, which brings a sort of 5 kB with it, like that of the digests.
     stored.extend(rows.iter().filter_map(|row| Some((row.get::<&str>(0)?.to_owned(), row.get(1)?))));
@@ -116,7 +117,7 @@ async fn insert(
 async fn digests(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<BTreeMap<String, Digest>, Error> {
     let statement = format!("SELECT id, digest FROM events WHERE tenant = ?1 AND id IN ({})", list(ids.len(), "?"));
     let parameters = || iter::once(tenant).chain(ids.iter().map(|id| id.as_str())).map(Value::text).collect();
-    let rows = database.query(&statement, parameters).await?;
+    let rows = database.query(&statement, &parameters).await?;
     let digest = |row: &RowResult| {
         let bytes = row.get::<&[u8]>(1)?.try_into().ok()?;
         Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(bytes)))
@@ -129,7 +130,7 @@ async fn digests(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Resu
 async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, Error> {
     let database = Database::open(service).await?;
     let parameters = || vec![Value::text(plan.tenant().as_str()), Value::text(plan.id().to_string())];
-    let rows = database.query("SELECT record FROM events WHERE tenant = ?1 AND id = ?2", parameters).await?;
+    let rows = database.query("SELECT record FROM events WHERE tenant = ?1 AND id = ?2", &parameters).await?;
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
 }
 
@@ -148,7 +149,8 @@ impl<'a> Database<'a> {
     pub(crate) async fn query(
         &self,
         statement: &str,
-        parameters: impl Fn() -> Vec<Value>,
+        // Not `impl Fn`: this function is made once, and not for each statement.
+        parameters: &dyn Fn() -> Vec<Value>,
     ) -> Result<Vec<RowResult>, Error> {
         match self.execute(statement, parameters()).await {
             Err(Error::Io(reason)) if reason.contains("no such table") => {

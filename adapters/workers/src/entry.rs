@@ -3,10 +3,15 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use futures_util::future::join_all;
 use isotherm_core::{Admission, Config, Plan, Service};
-use worker::{Context, Env, Error, Result, console_warn, event, web_sys};
+use worker::wasm_bindgen::JsValue;
+use worker::{
+    Context, Env, Error, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event,
+    web_sys,
+};
 
-use crate::{request, response, store};
+use crate::{queue, request, response, store};
 
 /// The binding that holds the configuration.
 const CONFIG: &str = "ISOTHERM_CONFIG";
@@ -36,6 +41,23 @@ async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result
         }
     };
     response::from_reply(&reply)
+}
+
+/// Each message of a batch is settled by itself: one that fails brings no other back.
+#[event(queue)]
+async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
+    let service = service(&env)?;
+    join_all(batch.raw_iter().map(|message| queue::settle(&env, &service, message))).await;
+    Ok(())
+}
+
+/// Has all shards compact and expire. What fails is left for the next time.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    match service(&env) {
+        Ok(service) => store::schedule(&env, &service).await,
+        Err(error) => console_error!("isotherm: nothing is compacted or expired: {error}"),
+    }
 }
 
 /// What this isolate answers with.

@@ -1,21 +1,24 @@
 //! Rollups in a shard: folded behind a watermark, and read for reports.
 //!
-//! Nothing is awaited here, so the runtime makes the statements of a fold one transaction, and those of a report see one
-//! moment.
+//! Nothing is awaited in any function here, so the runtime makes the statements of each one transaction, and those of a
+//! report see one moment. Between [`Unfolded::next`] and [`Unfolded::fold`] something may be: the bucket is.
 
-use isotherm_core::{KeyRange, Reading, ReportData, Service, StoredPage, UnreadablePage};
+use isotherm_core::{Backup, KeyRange, Reading, ReportData, Service, StoredPage, UnreadablePage};
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
+use crate::shard::ShardName;
+
 /// Events of one fold. Requests wait while a shard folds, so it folds a few milliseconds at a time.
-pub(crate) const EVENTS_PER_FOLD: usize = 512;
+const EVENTS_PER_FOLD: usize = 512;
 
 /// Pages of rollups. The row with the empty key holds the watermark in the place of a page: the `seq` of the last event that
 /// is in them.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
 
-const UNFOLDED: &str = "SELECT seq, record FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0) ORDER BY seq LIMIT ?";
+const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+
+const UNFOLDED: &str = "SELECT seq, record FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE key >= ? AND key < ?";
 
@@ -23,27 +26,59 @@ const WRITE: &str = "INSERT OR REPLACE INTO rollups (key, page) VALUES (?, ?)";
 
 const TAIL: &str = "SELECT record FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
-/// Folds the next events and moves the watermark. How many events there were.
-pub(crate) fn fold(sql: &SqlStorage, service: &Service) -> Result<usize> {
-    let mut watermark = None;
-    let mut records = Vec::new();
-    for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(EVENTS_PER_FOLD as i64)])?.raw() {
-        let [seq, SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
-        watermark = Some(seq);
-        records.push(record);
+/// Events that are to be folded.
+pub(crate) struct Unfolded {
+    /// The watermark behind which they stand.
+    after: i64,
+    first: i64,
+    last: i64,
+    records: Vec<String>,
+}
+
+impl Unfolded {
+    /// The next events behind the watermark; `None` when all are folded.
+    pub(crate) fn next(sql: &SqlStorage) -> Result<Option<Self>> {
+        let after = watermark(sql)?;
+        let mut seqs = Vec::new();
+        let mut records = Vec::new();
+        let limit = SqlStorageValue::Integer(EVENTS_PER_FOLD as i64);
+        for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(after), limit])?.raw() {
+            let [SqlStorageValue::Integer(seq), SqlStorageValue::String(record)] = columns(row?)? else {
+                return Err(other_row());
+            };
+            seqs.push(seq);
+            records.push(record);
+        }
+        let ends = seqs.first().copied().zip(seqs.last().copied());
+        Ok(ends.map(|(first, last)| Self { after, first, last, records }))
     }
-    let Some(watermark) = watermark else { return Ok(0) };
-    let fold = service.fold(records.iter().map(String::as_str));
-    for (_, problem) in fold.unreadable() {
-        console_error!("isotherm: an event is in no report: {problem}");
+
+    /// Whether there may be more than these.
+    pub(crate) fn is_full(&self) -> bool {
+        self.records.len() == EVENTS_PER_FOLD
     }
-    let stored = pages(sql, &fold.ranges())?;
-    let written = fold.settle(stored).map_err(unreadable)?;
-    for StoredPage { key, bytes } in written {
-        sql.exec(WRITE, vec![key.into(), SqlStorageValue::Blob(bytes)])?;
+
+    /// The object that backs these events up. A fold that failed begins at the same event when it is done again, and then
+    /// overwrites its object with one that has at least as many.
+    pub(crate) fn backup(&self, service: &Service, shard: &ShardName) -> Backup {
+        let batch = format!("{}-{:010}", shard.number, self.first);
+        service.backup(&shard.tenant, &batch, self.records.iter().map(String::as_str))
     }
-    sql.exec(WRITE, vec!["".into(), watermark])?;
-    Ok(records.len())
+
+    /// Folds them and moves the watermark, unless it was moved since they were read.
+    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service) -> Result<()> {
+        if watermark(sql)? != self.after {
+            return Ok(());
+        }
+        let fold = service.fold(self.records.iter().map(String::as_str));
+        for (_, problem) in fold.unreadable() {
+            console_error!("isotherm: an event is in no report: {problem}");
+        }
+        let stored = pages(sql, &fold.ranges())?;
+        write(sql, fold.settle(stored).map_err(unreadable)?)?;
+        sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(self.last)])?;
+        Ok(())
+    }
 }
 
 /// What a report needs of this shard.
@@ -58,7 +93,7 @@ pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
     Ok(ReportData { pages, tail, as_of: None })
 }
 
-fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
+pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
@@ -71,11 +106,26 @@ fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
     Ok(pages)
 }
 
+pub(crate) fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {
+    for StoredPage { key, bytes } in pages {
+        sql.exec(WRITE, vec![key.into(), SqlStorageValue::Blob(bytes)])?;
+    }
+    Ok(())
+}
+
+fn watermark(sql: &SqlStorage) -> Result<i64> {
+    let row = sql.exec(WATERMARK, None)?.raw().next().transpose()?;
+    match row.as_deref() {
+        Some([SqlStorageValue::Integer(seq)]) => Ok(*seq),
+        _ => Err(other_row()),
+    }
+}
+
 fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
     row.try_into().map_err(|_other| other_row())
 }
 
-fn unreadable(page: UnreadablePage) -> Error {
+pub(crate) fn unreadable(page: UnreadablePage) -> Error {
     Error::RustError(page.to_string())
 }
 

@@ -5,26 +5,32 @@
 //! back until it is on disk (the output gate).
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Reading, Service};
+use isotherm_core::{Millis, Reading, Service};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
-    wasm_bindgen,
+    Date, DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State,
+    durable_object, wasm_bindgen,
 };
 
 use crate::entry;
-use crate::rollups::{self, EVENTS_PER_FOLD};
+use crate::rollups::{self, Unfolded};
+use crate::schedule;
 
 /// How long new events wait until they are folded; reports fold them by themselves meanwhile.
 const FOLD_AFTER: Duration = Duration::from_secs(1);
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another.
+/// The bucket for raw backups, where there is one.
+const BACKUP: &str = "BACKUP";
+
+/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given
+/// once, even when the last event has expired: what gets a lower one than the watermark would never be folded.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     digest TEXT NOT NULL,
     occurred_at INTEGER NOT NULL,
@@ -45,11 +51,14 @@ const FIND: &str = "SELECT record FROM events WHERE id = ?";
 
 /// The path that a report is asked for under; no event has it for its id.
 pub(crate) const REPORT: &str = "/report";
+/// The path of the cron trigger.
+pub(crate) const SCHEDULE: &str = "/schedule";
 
 /// The class that the binding `SHARDS` makes objects of.
 #[durable_object(alarm)]
 pub struct Shard {
     state: State,
+    env: Env,
     sql: SqlStorage,
     service: Option<Rc<Service>>,
     /// Whether this object has set an alarm that has not rung yet.
@@ -63,7 +72,7 @@ impl DurableObject for Shard {
         let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
         // With a configuration that is no good no request gets here.
         let service = entry::service(&env).ok();
-        Self { state, sql, service, is_alarm_set: Cell::new(false) }
+        Self { state, env, sql, service, is_alarm_set: Cell::new(false) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -71,6 +80,12 @@ impl DurableObject for Shard {
             Method::Post if request.path() == REPORT => {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
                 self.report(&serde_json::from_str(&reading)?)
+            }
+            Method::Post if request.path() == SCHEDULE => {
+                schedule::step(&self.sql, self.service()?, Millis(Date::now().as_millis()))?;
+                // Folding that failed too often is given up by the runtime: this takes it up again.
+                self.wake_after(FOLD_AFTER).await?;
+                Response::empty()
             }
             Method::Post => {
                 let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
@@ -81,12 +96,16 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Folds; the runtime calls again when this fails.
+    /// Backs up what is new, then folds it; the runtime calls again when this fails.
     async fn alarm(&self) -> Result<Response> {
         self.is_alarm_set.set(false);
-        let service = self.service.as_ref().ok_or_else(|| Error::RustError("no configuration".to_owned()))?;
-        if rollups::fold(&self.sql, service)? == EVENTS_PER_FOLD {
-            self.wake_after(Duration::ZERO).await?;
+        if let Some(unfolded) = Unfolded::next(&self.sql)? {
+            let is_full = unfolded.is_full();
+            self.back_up(&unfolded).await?;
+            unfolded.fold(&self.sql, self.service()?)?;
+            if is_full {
+                self.wake_after(Duration::ZERO).await?;
+            }
         }
         Response::empty()
     }
@@ -108,6 +127,18 @@ impl Shard {
         Ok(())
     }
 
+    /// Puts an object with these events into the bucket.
+    async fn back_up(&self, unfolded: &Unfolded) -> Result<()> {
+        let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
+        let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
+        bucket.put(backup.key, backup.bytes).execute().await?;
+        Ok(())
+    }
+
+    fn service(&self) -> Result<&Service> {
+        self.service.as_deref().ok_or_else(|| Error::RustError("no configuration".to_owned()))
+    }
+
     /// Answers what a report needs of this shard.
     fn report(&self, reading: &Reading) -> Result<Response> {
         Response::ok(serde_json::to_string(&rollups::read(&self.sql, reading)?)?)
@@ -117,6 +148,32 @@ impl Shard {
     fn find(&self, id: &str) -> Result<Response> {
         let found = text(self.sql.exec(FIND, vec![id.into()])?.raw().next())?;
         Response::ok(found.unwrap_or_default())
+    }
+}
+
+/// Whose events a shard has, and which of them.
+pub(crate) struct ShardName {
+    pub(crate) tenant: String,
+    pub(crate) number: String,
+}
+
+impl ShardName {
+    /// The name of an object.
+    pub(crate) fn new(tenant: &str, number: u32) -> Self {
+        Self { tenant: tenant.to_owned(), number: number.to_string() }
+    }
+
+    fn of(state: &State) -> Result<Self> {
+        let name = state.id().name();
+        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
+        let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
+        Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
+    }
+}
+
+impl fmt::Display for ShardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.number)
     }
 }
 

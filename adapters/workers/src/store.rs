@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use isotherm_core::{
-    Digest, EventId, FindOutcome, FindPlan, NewEvent, ReportData, ReportOutcome, ReportPlan, StoreOutcome, StorePlan,
-    Tenant,
+    Digest, EventId, FindOutcome, FindPlan, NewEvent, ReportData, ReportOutcome, ReportPlan, Service, StoreOutcome,
+    StorePlan, Tenant,
 };
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
 
-use crate::shard::REPORT;
+use crate::shard::{REPORT, SCHEDULE, ShardName};
 
 /// The binding that leads to the objects.
 const SHARDS: &str = "SHARDS";
@@ -58,6 +58,20 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
             ReportOutcome::Later
         }
     }
+}
+
+/// Has the shards of all tenants do what is done from time to time.
+pub(crate) async fn schedule(env: &Env, service: &Service) {
+    for tenant in service.tenants() {
+        let scheduled = (0..service.shards()).map(|shard| try_schedule(env, &tenant, shard));
+        for error in join_all(scheduled).await.into_iter().filter_map(Result::err) {
+            console_error!("isotherm: a shard of {} did not compact and expire: {error}", tenant.as_str());
+        }
+    }
+}
+
+async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
+    answer(stub(env, tenant, shard)?.fetch_with_request(post(SCHEDULE, "")?).await?).await.map(drop)
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
@@ -110,7 +124,7 @@ fn post(path: &str, body: &str) -> Result<Request> {
 }
 
 fn stub(env: &Env, tenant: &Tenant, shard: u32) -> Result<Stub> {
-    env.durable_object(SHARDS)?.get_by_name(&format!("{}/{shard}", tenant.as_str()))
+    env.durable_object(SHARDS)?.get_by_name(&ShardName::new(tenant.as_str(), shard).to_string())
 }
 
 async fn answer(mut response: Response) -> Result<String> {

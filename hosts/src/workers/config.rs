@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Artifact;
+use super::services::{self, Link, OfArtifact};
 
 /// The date whose behaviour workerd keeps; the one in deploy/workers/wrangler.toml.
-const COMPATIBILITY_DATE: &str = "2026-11-01";
+pub(super) const COMPATIBILITY_DATE: &str = "2026-11-01";
 
 /// The name of the configuration in the folder.
 pub(super) const FILE: &str = "workerd.capnp";
@@ -17,22 +18,45 @@ pub(super) const DATA: &str = "data";
 
 /// What a workerd process is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Role {
+pub(super) enum Role<'a> {
     /// Answering with the artifact.
     Server {
         /// 0: a free one.
         port: u16,
         log_requests: bool,
+        /// To the services beside it, where it uses them.
+        link: Option<&'a Link>,
     },
+    /// What the platform has beside the artifact.
+    Services { link: &'a Link },
     /// Answering each request with a new isolate of the artifact.
     ColdStarts,
 }
 
+impl Role<'_> {
+    /// How many sockets workerd listens on.
+    pub(super) fn sockets(self) -> usize {
+        match self {
+            Self::Server { link: Some(_), .. } | Self::Services { .. } => 2,
+            Self::Server { link: None, .. } | Self::ColdStarts => 1,
+        }
+    }
+
+    /// Whether it needs what workerd calls experimental: the Worker Loader, which makes isolates on demand, and its queues
+    /// and cron triggers. What serves is never started that way.
+    pub(super) fn is_experimental(self) -> bool {
+        !matches!(self, Self::Server { .. })
+    }
+}
+
 /// Fills `folder` with all that workerd reads.
-pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role) -> Result<()> {
+pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role<'_>) -> Result<()> {
     let file = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).with_context(|| format!("cannot write {name} in {}", folder.display()))
     };
+    if let Role::Services { link } = role {
+        return file(FILE, &services::write(folder, link)?);
+    }
     file(FILE, &text(artifact, role))?;
     file("config.json", config)?;
     file("front.js", include_str!("front.js"))?;
@@ -45,12 +69,13 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
     Ok(())
 }
 
-fn text(artifact: &Artifact, role: Role) -> String {
-    let (port, entry) = match role {
-        Role::Server { port, log_requests: false } => (port, "artifact"),
-        Role::Server { port, log_requests: true } => (port, "front"),
-        Role::ColdStarts => (0, "cold"),
+fn text(artifact: &Artifact, role: Role<'_>) -> String {
+    let (port, entry, link) = match role {
+        Role::Server { port, log_requests: false, link } => (port, "artifact", link),
+        Role::Server { port, log_requests: true, link } => (port, "front", link),
+        Role::ColdStarts | Role::Services { .. } => (0, "cold", None),
     };
+    let OfArtifact { binding, service, socket } = link.map(Link::of_artifact).unwrap_or_default();
     let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -64,22 +89,23 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [{shards} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        bindings = [{shards} {binding} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
         globalOutbound = "nowhere",
         {objects}
       )
     ),
     (name = "{DATA}", disk = (writable = true)),
     (name = "nowhere", network = (allow = [])),
+    {service}
     {more}
   ],
-  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
+  sockets = [{socket} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
 );
 "#,
         more = match role {
             Role::Server { log_requests: false, .. } => String::new(),
             Role::Server { log_requests: true, .. } => front(),
-            Role::ColdStarts => cold(shards),
+            Role::ColdStarts | Role::Services { .. } => cold(shards),
         },
     )
 }

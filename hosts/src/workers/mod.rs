@@ -1,11 +1,13 @@
 //! Cloudflare Workers: workerd, with its Durable Objects on disk.
 //!
-//! Two processes. The one that serves has the artifact at its socket and nothing before it. The one for cold starts is
+//! Three processes. The one that serves has the artifact at its socket and nothing before it. The one for cold starts is
 //! started by the first of them and makes a new isolate for each, through workerd's Worker Loader; it has its own data,
-//! so that neither its memory nor its time counts as the server's.
+//! so that neither its memory nor its time counts as the server's. The third is what the platform has beside a Worker:
+//! bucket, queue and cron trigger (services.rs).
 
 mod cold;
 mod config;
+mod services;
 mod workerd;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use tokio::sync::OnceCell;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 use cold::ColdStarts;
 use config::Role;
+use services::{Link, URL_FILE};
 use workerd::{Program, Workerd};
 
 /// workerd with the artifact.
@@ -26,6 +29,7 @@ pub(crate) struct WorkersHost {
     /// The configuration, for the isolates of [`WorkersHost::cold`].
     config: String,
     server: Workerd,
+    services: Option<Services>,
     cold: OnceCell<ColdStarts>,
 }
 
@@ -33,9 +37,15 @@ impl WorkersHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let artifact = Artifact::open(&options.artifact)?;
         let program = Program::find(&artifact.folder).await?;
-        let role = Role::Server { port: options.port, log_requests: options.log_requests };
+        let link = artifact.has_shards.then(Link::new);
+        let role = Role::Server { port: options.port, log_requests: options.log_requests, link: link.as_ref() };
         let server = Workerd::start(&program, &artifact, &options.config, role, data).await?;
-        Ok(Self { program, artifact, config: options.config.clone(), server, cold: OnceCell::new() })
+        // After it: the queue tries only so many times to deliver what is in it.
+        let services = match &link {
+            Some(link) => Some(Services::start(&program, &artifact, link, data).await?),
+            None => None,
+        };
+        Ok(Self { program, artifact, config: options.config.clone(), server, services, cold: OnceCell::new() })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -62,11 +72,38 @@ impl WorkersHost {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        let server = self.server.stop().await;
+        // First: it would go on delivering.
+        let services = match self.services {
+            Some(services) => services.stop().await,
+            None => Ok(()),
+        };
+        let server = self.server.stop().await.and(services);
         if let Some(cold) = self.cold.into_inner() {
             cold.stop().await?;
         }
         server
+    }
+}
+
+/// The services' process.
+struct Services {
+    workerd: Workerd,
+    url_file: PathBuf,
+}
+
+impl Services {
+    async fn start(program: &Program, artifact: &Artifact, link: &Link, data: &Path) -> Result<Self> {
+        let workerd = Workerd::start(program, artifact, "", Role::Services { link }, data).await?;
+        let url_file = data.join(URL_FILE);
+        std::fs::write(&url_file, format!("http://127.0.0.1:{}", workerd.port))
+            .with_context(|| format!("cannot write {}", url_file.display()))?;
+        Ok(Self { workerd, url_file })
+    }
+
+    async fn stop(self) -> Result<()> {
+        let removed = std::fs::remove_file(&self.url_file);
+        self.workerd.stop().await?;
+        removed.with_context(|| format!("cannot remove {}", self.url_file.display()))
     }
 }
 

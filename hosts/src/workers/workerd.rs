@@ -14,6 +14,7 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 
 use super::Artifact;
 use super::config::{self, Role};
+use super::services;
 use crate::Usage;
 use crate::process::Process;
 
@@ -65,9 +66,11 @@ pub(super) struct Workerd {
     pub(super) started_within: Duration,
 }
 
-/// What workerd tells on its control descriptor.
+/// What workerd tells of each socket on its control descriptor.
 #[derive(Deserialize)]
 struct Listening {
+    socket: String,
+    /// 0 for a socket that has none.
     port: u16,
 }
 
@@ -76,7 +79,7 @@ impl Workerd {
         program: &Program,
         artifact: &Artifact,
         config: &str,
-        role: Role,
+        role: Role<'_>,
         data: &Path,
     ) -> Result<Self> {
         let folder =
@@ -85,10 +88,14 @@ impl Workerd {
         let mut command = Command::new(&program.path);
         command.arg("serve").arg(config::FILE).current_dir(folder.path());
         command.arg("--directory-path").arg(format!("{}={}", config::DATA, data.display()));
-        // The port is told on standard output, before anything else.
+        if matches!(role, Role::Services { .. }) {
+            let bucket = data.join(services::BUCKET_FOLDER);
+            std::fs::create_dir_all(&bucket).with_context(|| format!("cannot make {}", bucket.display()))?;
+            command.arg("--directory-path").arg(format!("{}={}", services::BUCKET, bucket.display()));
+        }
+        // The ports are told on standard output, before anything else.
         command.arg("--control-fd=1");
-        if matches!(role, Role::ColdStarts) {
-            // The Worker Loader, which makes isolates on demand.
+        if role.is_experimental() {
             command.arg("--experimental");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -102,16 +109,14 @@ impl Workerd {
             tokio::spawn(pass_on_once(BufReader::new(errors).lines()));
         }
         let mut lines = BufReader::new(output).lines();
-        let first = tokio::time::timeout(READY_WITHIN, lines.next_line())
+        let listening = tokio::time::timeout(READY_WITHIN, listening(&mut lines, role.sockets()))
             .await
             .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
         let started_within = spawned.elapsed();
-        let Some(first) = first else {
+        let Some(port) = listening else {
             // It said why on standard error, which is passed on to ours.
             anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
         };
-        let Listening { port } =
-            serde_json::from_str(&first).with_context(|| format!("workerd said {first:?} instead of its port"))?;
         // It has read all there is in it: gone now, the folder can't be left behind later, however this ends.
         folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
@@ -126,6 +131,20 @@ impl Workerd {
     pub(super) async fn stop(self) -> Result<()> {
         self.process.stop(GRACE).await
     }
+}
+
+/// Waits until workerd listens on so many sockets; the port of the one named `http`, or nothing when it has ended.
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<Option<u16>> {
+    let mut http = None;
+    for _ in 0..sockets {
+        let Some(line) = lines.next_line().await? else { return Ok(None) };
+        let Listening { socket, port } =
+            serde_json::from_str(&line).with_context(|| format!("workerd said {line:?} instead of a socket's port"))?;
+        if socket == "http" {
+            http = Some(port);
+        }
+    }
+    Ok(http)
 }
 
 /// What is logged, as it comes; the pipe must be read in any case, or workerd would block on it.

@@ -1,0 +1,74 @@
+//! Events that come by way of a queue: a message is a request that was written down.
+//!
+//! ```text
+//! {"path": "/events", "authorization": "Bearer …", "contentType": "application/json", "body": "…"}
+//! ```
+//!
+//! `body` is text; the rest may be left out. A message is acknowledged once all its events are kept. Any other is to be
+//! delivered again, and after as many times as the queue is configured for it goes to the dead-letter queue.
+
+use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
+use worker::js_sys::{JSON, Reflect};
+use worker::wasm_bindgen::JsValue;
+use worker::{Env, MessageExt, RawMessage, Result, console_error};
+
+use crate::store;
+
+/// Where a message goes that does not say it.
+const PATH: &str = "/events";
+
+/// Delivers one message and tells the queue what became of it.
+pub(crate) async fn settle(env: &Env, service: &Service, message: RawMessage) {
+    let delivery = match Message::read(&message.body()) {
+        Ok(read) => deliver(env, service, &read, &message).await,
+        Err(error) => Delivery::Refused(error.to_string()),
+    };
+    match delivery {
+        Delivery::Done => message.ack(),
+        Delivery::Again => message.retry(),
+        Delivery::Refused(reason) => {
+            console_error!("isotherm: message {} is refused: {reason}", message.id());
+            // The runtime has no other way to the dead-letter queue.
+            message.retry();
+        }
+    }
+}
+
+async fn deliver(env: &Env, service: &Service, read: &Message, message: &RawMessage) -> Delivery {
+    let stamp = Stamp::of_message(&message.id(), Millis(message.timestamp().as_millis()));
+    match service.admit(&read.request(), stamp) {
+        Admission::Plan(Plan::Store(plan)) => {
+            let outcomes = store::store(env, service.shards(), &plan).await;
+            plan.deliver(outcomes)
+        }
+        other => other.undeliverable(),
+    }
+}
+
+/// What a producer wrote down.
+struct Message {
+    path: Option<String>,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Message {
+    /// Reads a message that was sent as JSON, which the runtime has parsed, or as text.
+    fn read(body: &JsValue) -> Result<Self> {
+        let parsed = match body.as_string() {
+            Some(text) => JSON::parse(&text)?,
+            None => body.clone(),
+        };
+        let member = |name: &str| Ok::<_, JsValue>(Reflect::get(&parsed, &name.into())?.as_string());
+        let mut headers = Vec::new();
+        for (name, header) in [("authorization", "authorization"), ("contentType", "content-type")] {
+            headers.extend(member(name)?.map(|value| (header, value)));
+        }
+        Ok(Self { path: member("path")?, headers, body: member("body")?.unwrap_or_default() })
+    }
+
+    fn request(&self) -> Request<'_> {
+        let path = self.path.as_deref().unwrap_or(PATH);
+        Request { method: "POST", path, query: "", headers: self.headers.clone(), body: self.body.as_bytes() }
+    }
+}

@@ -1,0 +1,164 @@
+//! gzip (RFC 1952) around flate2's inflate. flate2's own reader takes tables of 16 kB for the checksum, which are a thirtieth of
+//! the smallest artifact; these have 1 kB.
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// Flags of a header: which parts follow it.
+const HEADER_CRC: u8 = 2;
+const EXTRA: u8 = 4;
+const NAME: u8 = 8;
+const COMMENT: u8 = 16;
+const RESERVED: u8 = 0xe0;
+/// What is inflated at a time, at least.
+const CHUNK: usize = 16 * 1024;
+
+/// What is in a gzip stream, its members one after the other, or the first `most` bytes of that and maybe some more.
+/// `None`: it is no gzip, or not whole.
+pub(crate) fn inflated(mut gzip: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    loop {
+        gzip = after_header(gzip)?;
+        let start = inflated.len();
+        let mut inflate = Decompress::new(false);
+        loop {
+            if inflated.len() >= most {
+                return Some(inflated);
+            }
+            inflated.reserve(inflated.len().clamp(CHUNK, most.max(CHUNK)));
+            let (read, wrote) = (inflate.total_in(), inflate.total_out());
+            let status = inflate.decompress_vec(gzip, &mut inflated, FlushDecompress::None).ok()?;
+            gzip = gzip.get(usize::try_from(inflate.total_in() - read).ok()?..)?;
+            match status {
+                Status::StreamEnd => break,
+                _ if (inflate.total_in(), inflate.total_out()) == (read, wrote) => return None,
+                _ => {}
+            }
+        }
+        let member = inflated.get(start..)?;
+        let (trailer, rest) = gzip.split_first_chunk::<8>()?;
+        let expected = u64::from(crc32(member)) | u64::from(member.len() as u32) << 32;
+        if u64::from_le_bytes(*trailer) != expected {
+            return None;
+        }
+        if rest.is_empty() {
+            return Some(inflated);
+        }
+        gzip = rest;
+    }
+}
+
+fn after_header(gzip: &[u8]) -> Option<&[u8]> {
+    let ([0x1f, 0x8b, 8, flags, ..], mut rest) = gzip.split_first_chunk::<10>()? else { return None };
+    let has = |flag: u8| flags & flag != 0;
+    if has(RESERVED) {
+        return None;
+    }
+    if has(EXTRA) {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if has(text) {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = rest.get(end + 1..)?;
+        }
+    }
+    if has(HEADER_CRC) {
+        let (crc, after) = rest.split_first_chunk::<2>()?;
+        let header = gzip.get(..gzip.len() - rest.len())?;
+        if crc32(header) as u16 != u16::from_le_bytes(*crc) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+const TABLE: [u32; 256] = table();
+
+const fn table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut remainder = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            remainder = if remainder & 1 == 1 { remainder >> 1 ^ 0xedb8_8320 } else { remainder >> 1 };
+            bit += 1;
+        }
+        table[byte] = remainder;
+        byte += 1;
+    }
+    table
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use flate2::read::MultiGzDecoder;
+    use flate2::{Compression, GzBuilder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// flate2's reader is the peer.
+    #[track_caller]
+    fn check(gzip: &[u8]) {
+        let mut expected = Vec::new();
+        let read = MultiGzDecoder::new(gzip).read_to_end(&mut expected);
+        assert_eq!(inflated(gzip, usize::MAX), read.ok().map(|_| expected), "{gzip:?}");
+    }
+
+    fn packed(builder: GzBuilder, bytes: &[u8]) -> Vec<u8> {
+        let mut writer = builder.write(Vec::new(), Compression::fast());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn gzip_is_read_as_by_a_peer(
+            members in prop::collection::vec((prop::collection::vec(0_u8..8, 0..400), any::<u8>()), 1..3),
+            cut in any::<prop::sample::Index>(), flip in any::<prop::sample::Index>(),
+        ) {
+            let mut gzip = Vec::new();
+            for (bytes, options) in members {
+                let mut builder = GzBuilder::new();
+                if options & 1 == 1 { builder = builder.filename("a name") }
+                if options & 2 == 2 { builder = builder.comment("a comment") }
+                if options & 4 == 4 { builder = builder.extra("extra") }
+                gzip.extend(packed(builder, &bytes));
+            }
+            check(&gzip);
+            check(&gzip[..cut.index(gzip.len())]);
+            // The time and the system in a header say nothing of the content.
+            let at = flip.index(gzip.len());
+            gzip[at] ^= 1;
+            check(&gzip);
+        }
+    }
+
+    #[test]
+    fn a_header_may_have_a_checksum() {
+        let mut gzip = packed(GzBuilder::new(), b"text");
+        gzip[3] |= 2;
+        let crc = (crc32(&gzip[..10]) as u16).to_le_bytes();
+        gzip.splice(10..10, crc);
+        check(&gzip);
+        assert_eq!(inflated(&gzip, 100).as_deref(), Some(&b"text"[..]));
+        gzip[10] ^= 1;
+        check(&gzip);
+    }
+
+    #[test]
+    fn a_bomb_is_not_inflated_further_than_it_has_to_be() {
+        let bomb = packed(GzBuilder::new(), &vec![0; 10 << 20]);
+        let inflated = inflated(&bomb, 1000).unwrap();
+        assert!((1000..100_000).contains(&inflated.len()));
+    }
+}

@@ -1,0 +1,183 @@
+//! What the platform has beside a Worker: a bucket, a queue with its dead-letter queue, and a cron trigger.
+//!
+//! Queue and cron trigger are workerd's own. They run in a process of their own, like the other emulated stores, so that what
+//! they use is not the artifact's, and nothing of them is there when a cold start is measured. Both processes talk over
+//! sockets that have a name and no file:
+//!
+//! ```text
+//! artifact ── objects ──▶ bucket.js ──▶ DATA/backup
+//!          ◀── events ── events.js ◀── queues.js, cron.js ◀── api.js ◀── http://127.0.0.1
+//! ```
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::config::{COMPATIBILITY_DATE, DATA};
+
+/// The service that stands for the folder of the bucket.
+pub(super) const BUCKET: &str = "folder";
+/// That folder, below the one of data.
+pub(super) const BUCKET_FOLDER: &str = "backup";
+/// The file below the folder of data that says where api.js answers, while it does.
+pub(super) const URL_FILE: &str = "services.url";
+
+/// As in deploy/workers/wrangler.toml.
+const CONSUMERS: &str = r#"{"events": {"consumer": "EVENTS", "maxBatchSize": 20, "maxBatchTimeout": 1, "maxRetries": 5,
+    "retryDelay": 30, "deadLetterQueue": "dead-letters"}}"#;
+/// Likewise.
+const CRONS: &str = r#"{"EVENTS": ["17 * * * *"]}"#;
+
+/// The sockets between an artifact's process and the services'.
+#[derive(Clone, Debug)]
+pub(super) struct Link(String);
+
+impl Link {
+    /// One that no other host on this machine has.
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Self(format!("isotherm-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn objects(&self) -> String {
+        format!("unix-abstract:{}-objects", self.0)
+    }
+
+    fn events(&self) -> String {
+        format!("unix-abstract:{}-events", self.0)
+    }
+
+    /// What an artifact's process has for them, in workerd's language.
+    pub(super) fn of_artifact(&self) -> OfArtifact {
+        let (objects, events) = (self.objects(), self.events());
+        OfArtifact {
+            binding: r#"(name = "BACKUP", r2Bucket = "bucket"),"#,
+            service: format!(r#"(name = "bucket", external = (address = "{objects}", http = ())),"#),
+            socket: format!(
+                r#"(name = "events", address = "{events}", http = (capnpConnectHost = "events"), service = "artifact"),"#
+            ),
+        }
+    }
+}
+
+/// Parts of the configuration of an artifact's process.
+#[derive(Default)]
+pub(super) struct OfArtifact {
+    pub(super) binding: &'static str,
+    pub(super) service: String,
+    pub(super) socket: String,
+}
+
+/// Fills `folder` with all that the services' process reads; gives its configuration.
+pub(super) fn write(folder: &Path, link: &Link) -> Result<String> {
+    for (name, text) in [
+        ("bucket.js", include_str!("services/bucket.js")),
+        ("events.js", include_str!("services/events.js")),
+        ("api.js", include_str!("services/api.js")),
+        ("consumers.json", CONSUMERS),
+        ("crons.json", CRONS),
+    ] {
+        std::fs::write(folder.join(name), text)
+            .with_context(|| format!("cannot write {name} in {}", folder.display()))?;
+    }
+    let (objects, events) = (link.objects(), link.events());
+    Ok(format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    ( name = "bucket",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        modules = [(name = "bucket.js", esModule = embed "bucket.js")],
+        bindings = [(name = "FOLDER", service = "{BUCKET}")]
+      )
+    ),
+    ( name = "queues",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        compatibilityFlags = ["service_binding_extra_handlers"],
+        modules = [(name = "queues.js", bundled = "/workerd/queues.js")],
+        durableObjectNamespaces = [(className = "QueueShard", uniqueKey = "queues", enableSql = true)],
+        durableObjectStorage = (localDisk = "{DATA}"),
+        bindings = [
+          (name = "SHARD", durableObjectNamespace = (className = "QueueShard", serviceName = "queues")),
+          (name = "CONSUMERS", json = embed "consumers.json"),
+          (name = "EVENTS", service = "events"),
+          (name = "TEST_CLOCK", json = "true"),
+        ]
+      )
+    ),
+    ( name = "cron",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        compatibilityFlags = ["service_binding_extra_handlers"],
+        modules = [(name = "cron.js", bundled = "/workerd/cron.js")],
+        durableObjectNamespaces = [(className = "Schedule", uniqueKey = "cron", enableSql = true)],
+        durableObjectStorage = (localDisk = "{DATA}"),
+        bindings = [
+          (name = "SCHEDULE", durableObjectNamespace = (className = "Schedule", serviceName = "cron")),
+          (name = "CRONS", json = embed "crons.json"),
+          (name = "EVENTS", service = "events"),
+          (name = "TEST_CLOCK", json = "true"),
+        ]
+      )
+    ),
+    ( name = "events",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        modules = [(name = "events.js", esModule = embed "events.js")],
+        bindings = [(name = "ARTIFACT", service = "artifact")]
+      )
+    ),
+    ( name = "api",
+      worker = (
+        compatibilityDate = "{COMPATIBILITY_DATE}",
+        compatibilityFlags = ["service_binding_extra_handlers"],
+        modules = [(name = "api.js", esModule = embed "api.js")],
+        bindings = [
+          (name = "QUEUE", queue = (name = "queues", props = (json = "{{\"queue\": \"events\"}}"))),
+          (name = "DEAD_LETTERS", queue = (name = "queues", props = (json = "{{\"queue\": \"dead-letters\"}}"))),
+          (name = "QUEUES", service = "queues"),
+          (name = "CRON", service = "cron"),
+          (name = "EVENTS", service = "events"),
+        ]
+      )
+    ),
+    (name = "artifact", external = (address = "{events}", http = (capnpConnectHost = "events"))),
+    (name = "{DATA}", disk = (writable = true)),
+    (name = "{BUCKET}", disk = (writable = true)),
+  ],
+  sockets = [
+    (name = "objects", address = "{objects}", http = (), service = "bucket"),
+    (name = "http", address = "127.0.0.1:0", http = (), service = "api"),
+  ]
+);
+"#
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_are_configured_as_they_are_deployed() {
+        let deployed = include_str!("../../../deploy/workers/wrangler.toml");
+        let consumers: serde_json::Value = serde_json::from_str(CONSUMERS).unwrap();
+        let crons: serde_json::Value = serde_json::from_str(CRONS).unwrap();
+        for (key, value) in [
+            ("compatibility_date", &COMPATIBILITY_DATE.into()),
+            ("max_batch_size", &consumers["events"]["maxBatchSize"]),
+            ("max_batch_timeout", &consumers["events"]["maxBatchTimeout"]),
+            ("max_retries", &consumers["events"]["maxRetries"]),
+            ("retry_delay", &consumers["events"]["retryDelay"]),
+            ("crons", &crons["EVENTS"]),
+        ] {
+            let line = format!("{key} = {value}");
+            assert!(deployed.lines().any(|deployed| deployed == line), "{line}");
+        }
+    }
+}
