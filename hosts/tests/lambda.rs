@@ -3,7 +3,15 @@
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
+#[path = "lambda/backup.rs"]
+mod backup;
 mod common;
+#[path = "lambda/compaction.rs"]
+mod compaction;
+#[path = "lambda/proxy.rs"]
+mod proxy;
+#[path = "lambda/queue.rs"]
+mod queue;
 #[path = "lambda/reports.rs"]
 mod reports;
 
@@ -48,7 +56,7 @@ while True:
     assert call("POST", f"/invocation/{id}/response", json.dumps(answer))[0] == 202
 "#;
 
-const FUNCTIONS: [&str; 4] = ["ingest", "read", "report", "aggregate"];
+const FUNCTIONS: [&str; 6] = ["ingest", "read", "report", "aggregate", "drain", "schedule"];
 
 struct Answer {
     status: u16,
@@ -108,6 +116,14 @@ fn processes_of(artifact: &Path) -> Vec<u32> {
         String::from_utf8_lossy(&command).contains(artifact.to_str()?).then_some(pid)
     };
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
+}
+
+/// The bodies of the messages in a queue of the host, which are JSON.
+fn queue_of(data: &Path, queue: &str) -> Vec<Value> {
+    let database = rusqlite::Connection::open(data.join("sqs.sqlite")).unwrap();
+    let mut bodies = database.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY place").unwrap();
+    let bodies = bodies.query_map([queue], |row| row.get::<_, String>(0)).unwrap();
+    bodies.map(|body| serde_json::from_str(&body.unwrap()).unwrap()).collect()
 }
 
 fn state_of(pid: u32) -> char {

@@ -128,7 +128,7 @@ fn native(sets: &[Set]) -> Result<()> {
         phase(&format!("build: lambda ({})", set.name()));
         run(artifact_cargo(&["--profile", "artifact", "--package", &set.package("lambda"), "--bins"])
             .args(set.features()))?;
-        for function in ["ingest", "read", "report", "aggregate"] {
+        for function in ["ingest", "read", "report", "aggregate", "drain", "schedule"] {
             let program = if *set == Set::Floor { "hello" } else { function };
             let to = set.folder("lambda").join(function);
             files::copy_if_changed(&built.join(program), &to)?;

@@ -8,6 +8,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::queue;
 use crate::request::Incoming;
 use crate::response::Answer;
 use crate::store::Store;
@@ -26,6 +27,16 @@ pub fn run() -> Result<(), Error> {
 /// Runs the function that folds events into rollups until its environment ends.
 pub fn aggregate() -> Result<(), Error> {
     serve(fold)
+}
+
+/// Runs the function that takes in what a queue holds until its environment ends.
+pub fn drain() -> Result<(), Error> {
+    serve(take_in)
+}
+
+/// Runs the function that compacts rollups until its environment ends.
+pub fn schedule() -> Result<(), Error> {
+    serve(compact)
 }
 
 /// Nothing is connected here: what happens before the first invocation is what a cold start costs.
@@ -72,10 +83,22 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
 async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
     let batch: Batch<'_> = serde_json::from_str(event.payload.get()).map_err(|error| format!("{NO_BATCH}: {error}"))?;
     let failed = store.fold(service, &batch, deadline(&event)).await?;
-    Ok(Answer::Batch(BatchAnswer::new(&batch, failed)))
+    Ok(Answer::Batch(BatchAnswer::new(batch.state, failed.map(|record| record.sequence_number().to_owned()))))
 }
 
 const NO_BATCH: &str = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
+
+async fn take_in(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+    let messages = serde_json::from_str(event.payload.get());
+    let messages = messages.map_err(|error| format!("the event is no batch of an SQS queue: {error}"))?;
+    Ok(Answer::Batch(queue::drain(service, store, messages, deadline(&event)).await))
+}
+
+/// Whatever the event is: a schedule says nothing but that it is time.
+async fn compact(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+    store.compact(service, now()?, deadline(&event)).await?;
+    Ok(Answer::Done(()))
+}
 
 /// When to stop waiting for the store.
 fn deadline(event: &LambdaEvent<Box<RawValue>>) -> Instant {
@@ -86,6 +109,9 @@ fn deadline(event: &LambdaEvent<Box<RawValue>>) -> Instant {
 fn stamp() -> Result<Stamp, Error> {
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(Stamp { received_at: Millis(u64::try_from(now.as_millis())?), entropy: u128::from_ne_bytes(entropy) })
+    Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
+}
+
+fn now() -> Result<Millis, Error> {
+    Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }

@@ -1,14 +1,30 @@
 //! Isotherm on AWS Lambda, with its events and rollups in DynamoDB.
 //!
-//! Each binary of this crate is one function. `ingest`, `read` and `report` take the HTTP events of API Gateway (payload 2.0
-//! and 1.0) and of Function URLs, and all answer every route: which routes reach which function, and what it may do with
-//! the tables, is decided where they are deployed. `aggregate` takes the batches of the event table's stream.
+//! Each binary of this crate is one function; the head of each file in `bin/` lists what it may do.
+//!
+//! | function | takes | does |
+//! | --- | --- | --- |
+//! | `ingest` | HTTP requests | takes events in |
+//! | `drain` | messages of an SQS queue | the same, for requests that API Gateway has put into the queue |
+//! | `aggregate` | batches of the event table's stream | backs events up in S3, folds them into rollups; what is no event goes to a dead-letter queue |
+//! | `read` | HTTP requests | gives events back |
+//! | `report` | HTTP requests | answers reports |
+//! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
+//!
+//! HTTP requests are the events of API Gateway (payload 2.0 and 1.0) and of Function URLs, and the functions for them all
+//! answer every route: which routes reach which function, and what it may do with the tables, is decided where they are
+//! deployed, in `deploy/lambda/template.yaml`.
 
+mod aws;
+mod backup;
+mod compaction;
 mod entry;
+mod letters;
+mod queue;
 mod request;
 mod response;
 mod rollups;
 mod store;
 mod stream;
 
-pub use entry::{aggregate, run};
+pub use entry::{aggregate, drain, run, schedule};

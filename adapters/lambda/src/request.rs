@@ -49,6 +49,7 @@ impl<'a> Incoming<'a> {
             _ => return Err(NOT_HTTP.into()),
         };
         let headers = event.headers.unwrap_or_default();
+        let headers = known(headers.iter().map(|(name, value)| (&*name.0, &*value.0)));
         let mut body = match event.body {
             None => Cow::Borrowed(&[][..]),
             Some(Text(body)) if event.is_base64_encoded => Cow::Owned(STANDARD.decode(body.as_bytes())?),
@@ -59,7 +60,7 @@ impl<'a> Incoming<'a> {
             Cow::Borrowed(bytes) => *bytes = &bytes[..bytes.len().min(body_limit + 1)],
             Cow::Owned(bytes) => bytes.truncate(body_limit + 1),
         }
-        Ok(Self { payload, method, path, query, headers: known(&headers), body })
+        Ok(Self { payload, method, path, query, headers, body })
     }
 
     /// The request as core sees it.
@@ -116,9 +117,9 @@ struct Http<'a> {
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// The values of the headers that core reads. Payload 1.0 keeps the case in which a client sent a name.
-fn known(headers: &BTreeMap<Text<'_>, Text<'_>>) -> Vec<(&'static str, String)> {
-    let value = |name: &str| headers.iter().find(|(sent, _)| sent.0.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    HEADERS.iter().filter_map(|&name| Some((name, value(name)?.0.clone().into_owned()))).collect()
+pub(crate) fn known<'h>(headers: impl Iterator<Item = (&'h str, &'h str)> + Clone) -> Vec<(&'static str, String)> {
+    let value = |name: &str| headers.clone().find(|(sent, _)| sent.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    HEADERS.iter().filter_map(|&name| Some((name, value(name)?.to_owned()))).collect()
 }
 
 /// The path without the stage that a named stage puts before it.

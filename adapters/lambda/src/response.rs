@@ -19,8 +19,10 @@ pub(crate) enum Answer {
     Warm(&'static RawValue),
     /// To an HTTP request.
     Http(Http),
-    /// To a batch of a stream.
+    /// To a batch of a stream or of a queue.
     Batch(BatchAnswer),
+    /// To the schedule.
+    Done(()),
 }
 
 /// The answer to an HTTP request, in the shape of its payload.

@@ -3,16 +3,16 @@
 //! | item | `pk` | `sk` | attributes |
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | `page` B |
-//! | a lane's watermark | `watermark` | the lane | `sequenceNumber` S, the last record that is in its pages; `foldedTo` N, milliseconds |
-//! | a record that is no event | `poison` | the lane, `#`, its sequence number | `reason` S, `key` S, `record` S |
+//! | a lane's watermark | `watermark` | the lane | `sequenceNumber` S, the last record that is in its pages; `foldedTo` N, milliseconds; `writes` N, how often the lane was written |
 //!
 //! A lane is a shard of the stream, by a hash of its name. The shard's records come in order, and only they are in the
 //! lane's pages, so a lane has one writer: of two that are at work by mistake, the watermark lets one through. A
 //! report adds the lanes up. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes.
 //!
-//! A step writes its pages and moves the watermark in one transaction, on the condition that it still stands where it was
-//! when the pages were read. So what is delivered again is not counted again. A record that is no event is put aside in
-//! the same transaction with the reason, and the records after it go on.
+//! A step writes its pages and moves the watermark in one transaction, on the condition that the lane was not written since
+//! the pages were read. So what is delivered again is not counted again. A batch is backed up before it is folded. A record
+//! that is no event goes to the dead-letter queue with the reason before the watermark moves, and the records after it go
+//! on; there has to be such a queue.
 //!
 //! How far a report is complete is the earliest `foldedTo` of all lanes that had a record within [`RETENTION`]. This relies
 //! on what DynamoDB and Lambda say of streams: that a shard takes records for some hours only, so that one silent for a
@@ -32,6 +32,7 @@ use isotherm_core::{KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Ser
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::letters::letter;
 use crate::store::{CONCURRENCY, Store};
 use crate::stream::{Batch, Record};
 
@@ -45,41 +46,53 @@ const BYTES: usize = 3_500_000;
 /// After a transaction that was cancelled, before the watermark is read again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-const WATERMARK: &str = "watermark";
+/// The partition of the watermarks.
+pub(crate) const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
+const FOREIGN: &str = "the item is none of an event: something else writes to the table";
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// Why folding stopped.
-enum Stop {
+pub(crate) enum Stop {
     /// The watermark is not where it was, or something else holds an item: to be read again.
     Moved,
     /// The store failed, or holds what can't be read.
     Failed(String),
 }
 
-fn failed(error: impl std::error::Error) -> Stop {
+pub(crate) fn failed(error: impl std::error::Error) -> Stop {
     Stop::Failed(DisplayErrorContext(error).to_string())
 }
 
 /// How far a lane is folded.
 #[derive(Clone, Default)]
-struct Watermark {
+pub(crate) struct Watermark {
     sequence_number: Option<String>,
-    folded_to: u64,
+    pub(crate) folded_to: u64,
+    /// 0: never.
+    writes: u64,
 }
 
 impl Watermark {
-    fn read(item: &Item) -> Self {
-        let folded_to = item.get("foldedTo").and_then(|number| number.as_n().ok()?.parse().ok());
+    pub(crate) fn read(item: &Item) -> Self {
+        let number = |name| item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default();
         let sequence_number = item.get("sequenceNumber").and_then(|text| text.as_s().ok()).cloned();
-        Self { sequence_number, folded_to: folded_to.unwrap_or_default() }
+        Self { sequence_number, folded_to: number("foldedTo"), writes: number("writes") }
     }
 
     /// Where it stands after this record.
     fn after(&self, record: &Record<'_>) -> Self {
         let sequence_number = Some(record.sequence_number().to_owned());
-        Self { sequence_number, folded_to: self.folded_to.max(record.written_at().0) }
+        Self { sequence_number, folded_to: self.folded_to.max(record.written_at().0), ..*self }
+    }
+
+    /// What a write depends on, as expression and value: that the lane was written as often as when this was read.
+    pub(crate) fn unmoved(&self) -> (&'static str, Option<(&'static str, AttributeValue)>) {
+        match self.writes {
+            0 => ("attribute_not_exists(writes)", None),
+            writes => ("writes = :was", Some((":was", AttributeValue::N(writes.to_string())))),
+        }
     }
 
     /// Whether a record is in the pages already. Numbers of more digits are greater.
@@ -89,11 +102,12 @@ impl Watermark {
     }
 }
 
-/// The puts of one transaction.
+/// The puts of one transaction, and the letters that are to be sent before.
 #[derive(Default)]
-struct Puts {
+pub(crate) struct Puts {
     items: Vec<Item>,
     bytes: usize,
+    letters: Vec<String>,
 }
 
 impl Puts {
@@ -109,16 +123,14 @@ impl Puts {
         self.items.push(item);
     }
 
-    /// Puts a record aside.
-    fn put_aside(&mut self, lane: &str, record: &Record<'_>, reason: &str) {
-        eprintln!("record {} is in no report: {reason}", record.sequence_number());
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let attributes = [("reason", Some(reason)), ("key", record.key()), ("record", record.record())];
-        let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name, text(value?)))).collect();
-        self.add("poison", format!("{lane}#{}", record.sequence_number()), attributes);
+    /// A page of a lane.
+    pub(crate) fn page(&mut self, partition: &str, lane: &str, StoredPage { key, bytes }: StoredPage) {
+        let page = AttributeValue::B(Blob::new(bytes));
+        self.add(partition, format!("{key}{SEPARATOR}{lane}"), vec![("page", page)]);
     }
 
-    fn fit(&self) -> bool {
+    /// With the watermark, into one transaction.
+    pub(crate) fn fit(&self) -> bool {
         self.items.len() < ACTIONS && self.bytes <= BYTES
     }
 }
@@ -136,6 +148,9 @@ impl Store {
     ) -> Result<Option<&'b Record<'a>>, String> {
         let folded = Cell::new(0);
         let all = async {
+            if let Some(backup) = &self.backup {
+                backup.put(service, &lane(&batch.shard_id), batch).await?;
+            }
             loop {
                 match self.fold_from(service, batch, &folded).await {
                     Err(Stop::Moved) => sleep(PAUSE).await,
@@ -158,9 +173,10 @@ impl Store {
         let mut most = batch.records.len();
         while let Some(rest) = batch.records.get(folded.get()..).filter(|rest| !rest.is_empty()) {
             let step = rest.get(..most).unwrap_or(rest);
-            let puts = self.step(service, &lane, step).await?;
+            let puts = self.step(service, &lane, &batch.shard_id, step).await?;
             match (step, puts) {
                 ([.., last], Some(puts)) => {
+                    self.dead_letters.send(&puts.letters).await.map_err(Stop::Failed)?;
                     watermark = self.write(&lane, puts, &watermark, watermark.after(last)).await?;
                     folded.set(folded.get() + step.len());
                     most = step.len() + step.len() / 2 + 1;
@@ -178,13 +194,19 @@ impl Store {
     }
 
     /// What to put for these records; `None` when it is too much for one transaction.
-    async fn step(&self, service: &Service, lane: &str, records: &[Record<'_>]) -> Result<Option<Puts>, Stop> {
+    async fn step(
+        &self,
+        service: &Service,
+        lane: &str,
+        shard: &str,
+        records: &[Record<'_>],
+    ) -> Result<Option<Puts>, Stop> {
         let mut puts = Puts::default();
         let mut tenants: BTreeMap<&str, Vec<(&Record<'_>, &str)>> = BTreeMap::new();
         for record in records.iter().filter(|record| record.is_insert()) {
-            match (record.key().and_then(|key| key.split_once('#')), record.record()) {
-                (Some((tenant, _)), Some(text)) => tenants.entry(tenant).or_default().push((record, text)),
-                _ => puts.put_aside(lane, record, "the item is none of an event: something else writes to the table"),
+            match record.event() {
+                Some((tenant, text)) => tenants.entry(tenant).or_default().push((record, text)),
+                None => puts.letters.push(letter(shard, record, FOREIGN)),
             }
         }
         let mut folds = Vec::new();
@@ -193,39 +215,43 @@ impl Store {
             let fold = service.fold(events.iter().map(|(_, text)| *text));
             for (index, problem) in fold.unreadable() {
                 if let Some((record, _)) = events.get(*index) {
-                    puts.put_aside(lane, record, &problem.to_string());
+                    puts.letters.push(letter(shard, record, &problem.to_string()));
                 }
             }
             ranges += fold.ranges().len();
-            folds.push((format!("{tenant}#{}", partition_of(lane)), fold));
+            folds.push((partition(tenant, lane), fold));
         }
         // Each range gets a page or more: not worth reading then.
-        if ranges + puts.items.len() >= ACTIONS {
+        if ranges >= ACTIONS {
             return Ok(None);
         }
         for (partition, fold) in folds {
-            let read = self.pages(fold.ranges().into_iter().map(|range| (partition.clone(), range)).collect()).await?;
-            let stored = read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect();
-            for StoredPage { key, bytes } in fold.settle(stored).map_err(failed)? {
-                let page = AttributeValue::B(Blob::new(bytes));
-                puts.add(&partition, format!("{key}{SEPARATOR}{lane}"), vec![("page", page)]);
+            let stored = self.pages_of(lane, &partition, fold.ranges()).await?;
+            for page in fold.settle(stored).map_err(failed)? {
+                puts.page(&partition, lane, page);
             }
         }
         Ok(puts.fit().then_some(puts))
     }
 
-    /// Writes a step and moves the watermark, if it still stands where it was.
-    async fn write(&self, lane: &str, puts: Puts, was: &Watermark, to: Watermark) -> Result<Watermark, Stop> {
+    /// Writes pages and moves the watermark, if the lane was not written in between.
+    pub(crate) async fn write(
+        &self,
+        lane: &str,
+        puts: Puts,
+        was: &Watermark,
+        to: Watermark,
+    ) -> Result<Watermark, Stop> {
+        let to = Watermark { writes: was.writes + 1, ..to };
         let mut watermark = Puts::default();
-        let mut attributes = vec![("foldedTo", AttributeValue::N(to.folded_to.to_string()))];
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let mut attributes = vec![("foldedTo", number(to.folded_to)), ("writes", number(to.writes))];
         attributes.extend(to.sequence_number.clone().map(|number| ("sequenceNumber", AttributeValue::S(number))));
         watermark.add(WATERMARK, lane.to_owned(), attributes);
-        let conditional = |put: PutBuilder| match &was.sequence_number {
-            None => put.condition_expression("attribute_not_exists(pk)"),
-            Some(number) => put
-                .condition_expression("sequenceNumber = :was")
-                .expression_attribute_values(":was", AttributeValue::S(number.clone())),
-        };
+        let (condition, values) = was.unmoved();
+        let values = values.map(|(name, value)| HashMap::from([(name.to_owned(), value)]));
+        let conditional =
+            |put: PutBuilder| put.condition_expression(condition).set_expression_attribute_values(values.clone());
         let put = |item| Put::builder().table_name(&self.rollups).set_item(Some(item));
         let puts = puts.items.into_iter().map(put);
         let puts = puts.chain(watermark.items.into_iter().map(put).map(conditional));
@@ -244,7 +270,7 @@ impl Store {
         }
     }
 
-    async fn watermark(&self, lane: &str) -> Result<Watermark, Stop> {
+    pub(crate) async fn watermark(&self, lane: &str) -> Result<Watermark, Stop> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let get = self.client().get_item().table_name(&self.rollups).key("pk", text(WATERMARK)).key("sk", text(lane));
         let item = get.consistent_read(true).send().await.map_err(failed)?.item;
@@ -263,8 +289,7 @@ impl Store {
 
     async fn lanes(&self, plan: &ReportPlan, now: Millis) -> Result<Vec<ReportData>, Stop> {
         // Before the pages, which then hold at least what the watermarks say.
-        let lanes = KeyRange { from: "0".to_owned(), until: "g".to_owned() };
-        let watermarks = self.items(vec![(WATERMARK.to_owned(), lanes)]).await?;
+        let watermarks = self.watermarks().await?;
         let day_ago = now.0.saturating_sub(u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX));
         let folded_to = watermarks.iter().map(|item| Watermark::read(item).folded_to).filter(|to| *to > day_ago);
         let as_of = Some(Millis(folded_to.min().unwrap_or(day_ago)));
@@ -283,6 +308,23 @@ impl Store {
             lanes.entry(lane).or_insert_with(|| ReportData { as_of, ..ReportData::default() }).pages.push(page);
         }
         Ok(lanes.into_values().collect())
+    }
+
+    /// The items of all watermarks.
+    pub(crate) async fn watermarks(&self) -> Result<Vec<Item>, Stop> {
+        let lanes = KeyRange { from: "0".to_owned(), until: "g".to_owned() };
+        self.items(vec![(WATERMARK.to_owned(), lanes)]).await
+    }
+
+    /// The pages of one lane in these ranges of its partition.
+    pub(crate) async fn pages_of(
+        &self,
+        lane: &str,
+        partition: &str,
+        ranges: Vec<KeyRange>,
+    ) -> Result<Vec<StoredPage>, Stop> {
+        let read = self.pages(ranges.into_iter().map(|range| (partition.to_owned(), range)).collect()).await?;
+        Ok(read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect())
     }
 
     /// The pages in these ranges, of all lanes of the partition, each with its lane.
@@ -336,6 +378,11 @@ fn lane(shard: &str) -> String {
         "{:08x}",
         shard.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     )
+}
+
+/// Where the pages of a tenant's lane stand.
+pub(crate) fn partition(tenant: &str, lane: &str) -> String {
+    format!("{tenant}#{}", partition_of(lane))
 }
 
 fn partition_of(lane: &str) -> u32 {

@@ -9,48 +9,42 @@
 //! | `ttl` | N | seconds, as DynamoDB wants it; it deletes the item some time after |
 //! | `putBy` | B | the request that put it, so that a retried put knows its own item |
 
-use std::env;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{self, TrustStore};
 use isotherm_core::{Digest, EventId, FindOutcome, NewEvent, StoreOutcome, Tenant};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::{environment, settings};
+use crate::backup::Bucket;
+use crate::letters::DeadLetters;
+
 /// How many requests of an invocation are under way at once. Each has a connection of its own, and its TLS handshake on a cold start.
 pub(crate) const CONCURRENCY: usize = 32;
-/// More than fit into any invocation: the deadline ends the retries.
-const ATTEMPTS: u32 = 20;
-/// The first retry waits a random time up to this, the next one up to twice as long, and so on.
-const FIRST_BACKOFF: Duration = Duration::from_millis(25);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-/// DynamoDB answers in milliseconds: an attempt that takes longer is better made again.
-const ATTEMPT: Duration = Duration::from_secs(3);
-
-/// The tables, and a client that is made when it is first needed.
+/// The tables and a client that is made when it is first needed; and what `aggregate` needs beside them.
 pub(crate) struct Store {
     table: String,
     pub(crate) rollups: String,
     client: OnceLock<Client>,
+    pub(crate) backup: Option<Bucket>,
+    pub(crate) dead_letters: DeadLetters,
 }
 
 impl Store {
-    /// The tables that the environment names.
+    /// What the environment names.
     pub(crate) fn of_environment() -> Self {
         let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
         let rollups = environment("ISOTHERM_ROLLUPS").unwrap_or_else(|| "rollups".to_owned());
-        Self { table, rollups, client: OnceLock::new() }
+        let (backup, dead_letters) = (Bucket::of_environment(), DeadLetters::of_environment());
+        Self { table, rollups, client: OnceLock::new(), backup, dead_letters }
     }
 
     /// Puts each event unless its key is taken, and says what became of each when the deadline comes.
@@ -157,55 +151,11 @@ fn key(tenant: &Tenant, id: EventId) -> AttributeValue {
     AttributeValue::S(format!("{}#{id}", tenant.as_str()))
 }
 
-/// A client as Lambda's environment variables describe it. aws-config would look in places that a function does not have.
 fn connect(variable: impl Fn(&str) -> Option<String>) -> Client {
-    let credentials = Credentials::new(
-        variable("AWS_ACCESS_KEY_ID").unwrap_or_default(),
-        variable("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
-        variable("AWS_SESSION_TOKEN"),
-        None, // the environment ends before its credentials do
-        "environment",
-    );
-    let endpoint = variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
-    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(https(endpoint.as_deref(), region.as_deref(), variable("SSL_CERT_FILE").is_some()))
-        .region(region.map(Region::new))
-        .credentials_provider(credentials)
-        .retry_config(
-            // Exponential, with full jitter.
-            RetryConfig::standard()
-                .with_max_attempts(ATTEMPTS)
-                .with_initial_backoff(FIRST_BACKOFF)
-                .with_max_backoff(LONGEST_BACKOFF),
-        )
+    let config = Builder::from(&settings("DYNAMODB", variable))
         // The usual bucket would end the retries of a throttled batch after a hundred of them.
-        .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build())
-        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build());
-    let config = match endpoint {
-        Some(endpoint) => config.endpoint_url(endpoint),
-        None => config,
-    };
+        .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build());
     Client::from_conf(config.build())
-}
-
-/// HTTPS that trusts Amazon's own authorities, which sign for DynamoDB: reading all those of the system costs a cold start
-/// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
-fn https(endpoint: Option<&str>, region: Option<&str>, on_request: bool) -> SharedHttpClient {
-    let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
-        || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))
-        || on_request;
-    let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
-    let amazon = TrustStore::empty().with_pem_certificate(include_bytes!("amazon-roots.pem"));
-    match tls::TlsContext::builder().with_trust_store(amazon).build() {
-        Ok(amazon) if !elsewhere => builder.tls_context(amazon).build_https(),
-        _ => builder.build_https(),
-    }
-}
-
-fn environment(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The SDK against a DynamoDB that throttles, fails and loses answers, which the emulated one does not do.
@@ -215,6 +165,7 @@ mod tests {
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use isotherm_core::{Admission, Config, Millis, Plan, Request, Service, Stamp, StorePlan};
     use serde_json::{Value, json};
@@ -286,7 +237,8 @@ mod tests {
             _ => None,
         };
         let (table, rollups) = ("events".to_owned(), "rollups".to_owned());
-        (Store { table, rollups, client: OnceLock::from(connect(variable)) }, seen)
+        let (client, dead_letters) = (OnceLock::from(connect(variable)), DeadLetters::of_environment());
+        (Store { table, rollups, client, backup: None, dead_letters }, seen)
     }
 
     fn request(reader: &mut impl std::io::BufRead) -> Option<Value> {

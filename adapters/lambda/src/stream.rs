@@ -24,7 +24,7 @@ pub(crate) struct Batch<'a> {
     #[serde(default)]
     is_final_invoke_for_window: bool,
     #[serde(borrow)]
-    state: Option<&'a RawValue>,
+    pub(crate) state: Option<&'a RawValue>,
 }
 
 /// A stretch of the time at which records were written.
@@ -100,17 +100,25 @@ impl Record<'_> {
         Some(&self.dynamodb.new_image.as_ref()?.pk.text.as_ref()?.0)
     }
 
+    /// Of a new event whose item is as the store puts it: the tenant, and the event's record.
+    pub(crate) fn event(&self) -> Option<(&str, &str)> {
+        let (tenant, _id) = self.key()?.split_once('#')?;
+        let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        Some((tenant, self.record()?)).filter(|_| self.is_insert() && tenant.bytes().all(of_a_name))
+    }
+
     /// The event's record.
     pub(crate) fn record(&self) -> Option<&str> {
         Some(&self.dynamodb.new_image.as_ref()?.record.as_ref()?.text.as_ref()?.0)
     }
 }
 
-/// The answer to a batch: what is to be delivered again.
+/// The answer to a batch of a stream or of a queue: what is to be delivered again.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchAnswer {
     /// Is handed to the next invocation of the window; there is nothing to hand over.
+    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Box<RawValue>>,
     batch_item_failures: Vec<BatchItemFailure>,
 }
@@ -122,13 +130,10 @@ struct BatchItemFailure {
 }
 
 impl BatchAnswer {
-    /// All was folded before the record `failed`.
-    pub(crate) fn new(batch: &Batch<'_>, failed: Option<&Record<'_>>) -> Self {
-        let failure = |record: &Record<'_>| BatchItemFailure { item_identifier: record.sequence_number().to_owned() };
-        Self {
-            state: batch.state.map(ToOwned::to_owned),
-            batch_item_failures: failed.map(failure).into_iter().collect(),
-        }
+    /// What failed: of a stream the number of the first record that is not folded, of a queue the ids of messages.
+    pub(crate) fn new(state: Option<&RawValue>, failed: impl IntoIterator<Item = String>) -> Self {
+        let failure = |item_identifier| BatchItemFailure { item_identifier };
+        Self { state: state.map(ToOwned::to_owned), batch_item_failures: failed.into_iter().map(failure).collect() }
     }
 }
 
@@ -154,8 +159,12 @@ mod tests {
         let [first, second] = &batch.records[..] else { panic!("two records") };
         assert!(first.is_insert() && !second.is_insert());
         assert_eq!((first.key(), first.record()), (Some("a#evt_1"), Some(r#"{"a":1}"#)));
+        assert_eq!((first.event(), second.event()), (Some(("a", r#"{"a":1}"#)), None));
         assert_eq!((second.key(), second.written_at()), (None, Millis(1_763_690_001_500)));
-        let answer = |failed| serde_json::to_string(&BatchAnswer::new(&batch, failed)).unwrap();
+        let answer = |failed: Option<&Record<'_>>| {
+            let failed = failed.map(|record| record.sequence_number().to_owned());
+            serde_json::to_string(&BatchAnswer::new(batch.state, failed)).unwrap()
+        };
         assert_eq!(answer(None), r#"{"state":{"1":"282"},"batchItemFailures":[]}"#);
         let failures = r#"[{"itemIdentifier":"222000000000000000000000"}]"#;
         assert_eq!(answer(Some(second)), format!(r#"{{"state":{{"1":"282"}},"batchItemFailures":{failures}}}"#));

@@ -14,7 +14,9 @@ pub(super) fn measure(platform: Platform, folder: &Path) -> Result<Artifact> {
     let mut paths = Vec::new();
     match platform {
         // What is deployed is a zip of each; the binaries are counted, so that packing is the same for all.
-        Platform::Lambda => paths.extend(["ingest", "read", "report", "aggregate"].map(|name| folder.join(name))),
+        Platform::Lambda => {
+            paths.extend(["ingest", "read", "report", "aggregate", "drain", "schedule"].map(|name| folder.join(name)))
+        }
         Platform::Workers => modules(folder, &mut paths)?,
         Platform::Spin => paths.push(folder.join("isotherm.wasm")),
         Platform::Native => paths.push(folder.join("isotherm-native")),

@@ -17,8 +17,8 @@ use super::{Limits, log_stream};
 use crate::Usage;
 use crate::process::Process;
 
-/// A request id of Lambda: a random UUID.
-fn request_id() -> String {
+/// A random UUID, as request ids of Lambda are and other ids of AWS.
+pub(crate) fn uuid() -> String {
     let bits = random();
     let (high, low) = ((bits >> 64) as u64, bits as u64);
     let (first, second, third) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
@@ -72,9 +72,9 @@ impl Launch {
             .env("AWS_REGION", REGION)
             .env("AWS_DEFAULT_REGION", REGION)
             // The emulated DynamoDB takes any; the SDK signs with them as it would with real ones.
-            .env("AWS_ACCESS_KEY_ID", "isotherm")
-            .env("AWS_SECRET_ACCESS_KEY", "isotherm")
-            .env("AWS_SESSION_TOKEN", "isotherm")
+            .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
+            .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)
+            .env("AWS_SESSION_TOKEN", CREDENTIAL)
             .env("LAMBDA_TASK_ROOT", root)
             .env("LAMBDA_RUNTIME_DIR", "/var/runtime")
             .env("_HANDLER", "bootstrap")
@@ -89,7 +89,11 @@ impl Launch {
     }
 }
 
-const REGION: &str = "us-east-1";
+pub(crate) const REGION: &str = "us-east-1";
+/// The account that all is in.
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// Key and secret of the functions.
+pub(crate) const CREDENTIAL: &str = "isotherm";
 
 /// Why an invocation has no result.
 #[derive(Debug)]
@@ -171,7 +175,7 @@ impl Environment {
         let spawned = Instant::now();
         let mut process = Process::spawn(command)?;
         let pid = process.child().id();
-        let arn = format!("arn:aws:lambda:{REGION}:123456789012:function:{}", launch.name);
+        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", launch.name);
         let mut environment = Box::new(Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false });
         match tokio::time::timeout(launch.limits.init, environment.ready()).await {
             Ok(Ok(ready)) => Ok((environment, Init { spawned, ready })),
@@ -224,7 +228,7 @@ impl Environment {
             deadline_ms,
             arn: self.arn.clone(),
             trace: format!("Root=1-{:08x}-{:024x};Sampled=0", deadline_ms / 1000, random() >> 32),
-            request_id: request_id(),
+            request_id: uuid(),
             event,
             answer,
         };

@@ -1,4 +1,5 @@
-//! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0.
+//! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0, and those under `/queue` into a
+//! queue.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::environment::Failure;
-use super::{Backend, payload};
+use super::queues::{EVENTS, NewMessage, Queues};
+use super::{Backend, payload, sqs};
 use crate::http::log_request;
 
 /// The largest body of an HTTP API: 10 MB.
@@ -36,13 +38,13 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) async fn start(port: u16, backend: Arc<Backend>, log_requests: bool) -> Result<Self> {
+    pub(crate) async fn start(port: u16, backend: Arc<Backend>, queues: Queues, log_requests: bool) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{port}: choose another port, or 0 for a free one"))?;
         let port = listener.local_addr()?.port();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, backend, log_requests, stopped));
+        let server = tokio::spawn(serve(listener, Arc::new((backend, queues)), log_requests, stopped));
         Ok(Self { port, stop, server })
     }
 
@@ -58,7 +60,10 @@ impl Gateway {
     }
 }
 
-async fn serve(listener: TcpListener, backend: Arc<Backend>, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
+/// What routes lead to.
+type Targets = Arc<(Arc<Backend>, Queues)>;
+
+async fn serve(listener: TcpListener, targets: Targets, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
@@ -74,10 +79,10 @@ async fn serve(listener: TcpListener, backend: Arc<Backend>, log_requests: bool,
         };
         // Without it the call only gets slower.
         let _unsupported = stream.set_nodelay(true);
-        let backend = Arc::clone(&backend);
+        let targets = Arc::clone(&targets);
         let service = service_fn(move |request| {
-            let backend = Arc::clone(&backend);
-            async move { Ok::<_, Infallible>(answer(&backend, request, log_requests).await) }
+            let targets = Arc::clone(&targets);
+            async move { Ok::<_, Infallible>(answer(&targets, request, log_requests).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -91,11 +96,11 @@ async fn serve(listener: TcpListener, backend: Arc<Backend>, log_requests: bool,
     let _late = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
-async fn answer(backend: &Backend, request: Request<Incoming>, log_requests: bool) -> Response<Full<Bytes>> {
+async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: bool) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let mut response = match tokio::time::timeout(INTEGRATION, Limited::new(body, BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => match tokio::time::timeout(INTEGRATION, integrate(backend, &head, body.to_bytes())).await {
+        Ok(Ok(body)) => match tokio::time::timeout(INTEGRATION, integrate(targets, &head, body.to_bytes())).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => {
                 eprintln!("{} {}: {failure}", head.method, head.uri.path());
@@ -116,9 +121,13 @@ async fn answer(backend: &Backend, request: Request<Incoming>, log_requests: boo
     response
 }
 
-async fn integrate(backend: &Backend, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
+async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
+    let (backend, queues) = &**targets;
+    if let Some(path) = queued(&head.method, head.uri.path()) {
+        return Ok(enqueue(queues, path, head, &body).await);
+    }
     let name = route(&head.method, head.uri.path());
-    let functions = match backend {
+    let functions = match &**backend {
         Backend::Functions(functions) => functions,
         Backend::Peer(peer) => return peer.forward(name, head, body).await.map_err(Failure::Host),
     };
@@ -134,6 +143,25 @@ pub(crate) fn route(method: &Method, path: &str) -> &'static str {
         _ if path.starts_with("/events/") => "read",
         _ => "report",
     }
+}
+
+/// The path that `drain` takes a request for, where it goes into the queue.
+fn queued(method: &Method, path: &str) -> Option<&'static str> {
+    match path {
+        "/queue/events" if *method == Method::POST => Some("/events"),
+        "/queue/events/batch" if *method == Method::POST => Some("/events/batch"),
+        _ => None,
+    }
+}
+
+/// The direct integration with SQS: the body is the message, and these headers are attributes. What is not text has to be sent
+/// to a function.
+async fn enqueue(queues: &Queues, path: &str, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+    let Ok(body) = std::str::from_utf8(body) else { return of_gateway(StatusCode::BAD_REQUEST) };
+    let header = |name: &str| Some((name.to_owned(), head.headers.get(name)?.to_str().ok()?.to_owned()));
+    let headers = ["authorization", "content-type"].into_iter().filter_map(header);
+    let attributes = headers.chain([("path".to_owned(), path.to_owned())]).collect();
+    sqs::integrate(queues, EVENTS, NewMessage { body: body.to_owned(), attributes }).await
 }
 
 /// How an HTTP API answers when its function does not.

@@ -2,8 +2,8 @@
 //!
 //! At least once and in order: a batch is handed over again until the function has taken it, from the record that the
 //! function says, and in halves after an error of the function. What it never takes goes to the on-failure destination, a
-//! file of JSON lines in the data folder, as the summary that AWS sends. The position is kept there too, up to a
-//! second late: a restart hands some records over again, as AWS does now and then.
+//! queue, as the summary that AWS sends. The position is kept in the data folder, up to a second late: a restart hands some
+//! records over again, as AWS does now and then.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::environment::Failure;
+use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::Shard;
 
 /// The largest event that a mapping makes: 6 MB.
@@ -72,8 +73,14 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Reads `shard` from where it was left, and keeps its files under `data`.
-    pub(crate) fn start(shard: Shard, target: Arc<impl Target>, data: &Path, settings: Settings) -> Result<Self> {
+    /// Reads `shard` from where it was left, which it keeps under `data`.
+    pub(crate) fn start(
+        shard: Shard,
+        target: Arc<impl Target>,
+        queues: Queues,
+        data: &Path,
+        settings: Settings,
+    ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let position = data.join("aggregate.position.json");
         let after = match std::fs::read(&position) {
@@ -84,9 +91,8 @@ impl Mapping {
             }
             Err(_none_yet) => None,
         };
-        let failures = data.join("aggregate.failed.jsonl");
         let mut poller =
-            Poller { shard, target, settings, stopped, position, failures, after, kept: Instant::now(), window: None };
+            Poller { shard, target, queues, settings, stopped, position, after, kept: Instant::now(), window: None };
         let task = tokio::spawn(async move { poller.run().await });
         Ok(Self { stop, task })
     }
@@ -110,10 +116,10 @@ struct Position {
 struct Poller<T> {
     shard: Shard,
     target: Arc<T>,
+    queues: Queues,
     settings: Settings,
     stopped: watch::Receiver<bool>,
     position: PathBuf,
-    failures: PathBuf,
     after: Option<String>,
     kept: Instant,
     /// The window that records were handed over of, not yet its end.
@@ -157,8 +163,8 @@ struct Answer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ItemFailure {
-    item_identifier: String,
+pub(crate) struct ItemFailure {
+    pub(crate) item_identifier: String,
 }
 
 /// Records that still are to be handed over together, and how often that failed.
@@ -256,8 +262,8 @@ impl<T: Target> Poller<T> {
             let given_up = parts.pop_if(|part| self.gives_up(&records[part.records.clone()], part.failures).is_some());
             if let Some(Part { records: range, failures }) = given_up {
                 let condition = self.gives_up(&records[range.clone()], failures).unwrap_or_default();
-                if let Err(error) = self.send_away(&records[range.clone()], condition, failures) {
-                    eprintln!("cannot write to {}: {error:#}", self.failures.display());
+                if let Err(error) = self.send_away(&records[range.clone()], condition, failures).await {
+                    eprintln!("cannot send to {RECORDS_DEAD}: {error:#}");
                 }
                 self.advance(&records[range]);
                 continue;
@@ -309,8 +315,7 @@ impl<T: Target> Poller<T> {
         }
     }
 
-    fn send_away(&self, records: &[Record], condition: &str, failures: u32) -> Result<()> {
-        use std::io::Write as _;
+    async fn send_away(&self, records: &[Record], condition: &str, failures: u32) -> Result<()> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
         let summary = json!({
             "requestContext": { "condition": condition, "approximateInvokeCount": failures },
@@ -326,8 +331,9 @@ impl<T: Target> Poller<T> {
                 "streamArn": self.shard.arn,
             },
         });
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.failures)?;
-        Ok(file.write_all(format!("{summary}\n").as_bytes())?)
+        let message = NewMessage { body: summary.to_string(), attributes: Vec::new() };
+        self.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
+        Ok(())
     }
 
     /// These records are done with.
@@ -362,7 +368,8 @@ fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn rfc3339(ms: u64) -> String {
+/// A time of so many milliseconds since 1970.
+pub(crate) fn rfc3339(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     time.unwrap_or_default().to_string()
 }
@@ -423,7 +430,8 @@ mod tests {
     ) -> Vec<Vec<u64>> {
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
         let settings = Settings { retries: 2, batching_window: Duration::ZERO, ..Settings::default() };
-        let mapping = Mapping::start(shard, Arc::clone(&target), data, settings).unwrap();
+        let queues = Queues::open(data).unwrap();
+        let mapping = Mapping::start(shard, Arc::clone(&target), queues, data, settings).unwrap();
         let started = Instant::now();
         while !done(&target.taken.lock().unwrap()) {
             assert!(started.elapsed() < Duration::from_secs(30), "{:?}", target.taken.lock().unwrap());
@@ -431,6 +439,12 @@ mod tests {
         }
         mapping.stop().await;
         target.taken.lock().unwrap().clone()
+    }
+
+    /// What was given up.
+    async fn given_up(data: &Path) -> Vec<Value> {
+        let sent = Queues::open(data).unwrap().receive(RECORDS_DEAD, 10, Duration::ZERO).await.unwrap();
+        sent.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 
     /// The end of the window after the last item.
@@ -449,8 +463,7 @@ mod tests {
         let good: Vec<u64> = taken.iter().filter(|batch| !batch.contains(&5)).flatten().copied().collect();
         assert_eq!(good, [0, 1, 2, 3, 4, 6, 7], "{taken:?}");
         assert_eq!(taken.iter().filter(|batch| **batch == [5]).count(), 3, "a try and two more: {taken:?}");
-        let failed = std::fs::read_to_string(data.path().join("aggregate.failed.jsonl")).unwrap();
-        let failed: Value = serde_json::from_str(&failed).unwrap();
+        let [failed] = &given_up(data.path()).await[..] else { panic!("one record is given up") };
         assert_eq!(failed["requestContext"]["condition"], "RetryAttemptsExhausted");
         assert_eq!(failed["DDBStreamBatchInfo"]["batchSize"], 1);
     }
@@ -470,7 +483,7 @@ mod tests {
         let taken = run(shard, data.path(), answer, ended(5)).await;
         let expected: [&[u64]; 5] = [&[0, 1, 2, 3, 4, 5], &[4, 5], &[4], &[5], &[]];
         assert_eq!(taken, expected);
-        assert!(!data.path().join("aggregate.failed.jsonl").exists());
+        assert_eq!(given_up(data.path()).await, [Value::Null; 0]);
     }
 
     #[tokio::test]

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap of ingest, read or report)
-//!                (payload)            (which of its environments)                 │
-//!                                                                     dynamodb ◀──┘ HTTP
-//!                                                                        │ stream
-//!                                                      aggregate ◀── mapping
+//!                (payload) │          (which of its environments)                 │
+//!                          ▼                                          dynamodb ◀──┘ HTTP
+//!                   queues (sqs)                                         │ stream
+//!                          │                           aggregate ◀── mapping
+//!        drain ◀── queue_mapping                           │
+//!                                                          └──HTTP──▶ s3, sqs
+//!     schedule ◀── schedule (once a minute)
 //! ```
 //!
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
@@ -18,7 +21,13 @@ mod gateway;
 mod mapping;
 mod payload;
 mod peer;
+mod queue_mapping;
+mod queues;
 mod runtime_api;
+mod s3;
+mod schedule;
+mod server;
+mod sqs;
 mod stream;
 
 use std::path::Path;
@@ -37,6 +46,10 @@ use self::function::Function;
 use self::gateway::Gateway;
 use self::mapping::{Mapping, Settings, Target};
 use self::peer::Peer;
+use self::queue_mapping::QueueMapping;
+use self::queues::Queues;
+use self::schedule::Schedule;
+use self::server::Server;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 
 /// What the service allows a function, in Lambda's terms.
@@ -67,8 +80,8 @@ impl Default for Limits {
     }
 }
 
-/// Time for one batch of the stream.
-const AGGREGATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for one batch of the stream, and for one run of the schedule.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
 const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 
@@ -76,11 +89,15 @@ const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 pub(crate) struct LambdaHost {
     gateway: Gateway,
     mapping: Mapping,
+    queue_mapping: QueueMapping,
+    schedule: Schedule,
     backend: Arc<Backend>,
+    /// S3 and SQS.
+    _servers: [Server; 2],
     dynamodb: DynamoDb,
 }
 
-/// What the gateway's routes and the event source mapping lead to.
+/// What the gateway's routes, the event source mappings and the schedule lead to.
 pub(crate) enum Backend {
     /// The functions of the adapter.
     Functions(Functions),
@@ -94,28 +111,37 @@ pub(crate) struct Functions {
     read: Arc<Function>,
     report: Arc<Function>,
     aggregate: Arc<Function>,
+    drain: Arc<Function>,
+    schedule: Arc<Function>,
 }
 
 impl Functions {
-    /// One that requests go to.
+    /// The function of this name.
     pub(crate) fn named(&self, name: &str) -> &Arc<Function> {
         match name {
             "ingest" => &self.ingest,
             "read" => &self.read,
+            "aggregate" => &self.aggregate,
+            "drain" => &self.drain,
+            "schedule" => &self.schedule,
             _ => &self.report,
         }
     }
 
-    fn all(&self) -> [&Arc<Function>; 4] {
-        [&self.ingest, &self.read, &self.report, &self.aggregate]
+    fn all(&self) -> [&Arc<Function>; 6] {
+        [&self.ingest, &self.read, &self.report, &self.aggregate, &self.drain, &self.schedule]
     }
 }
 
-impl Target for Backend {
+/// One of the functions, for what does not come over HTTP.
+struct Named(Arc<Backend>, &'static str);
+
+impl Target for Named {
     async fn invoke(&self, event: Bytes) -> Result<Bytes, Failure> {
-        match self {
-            Self::Functions(functions) => functions.aggregate.invoke(event).await,
-            Self::Peer(peer) => peer.invoke("aggregate", event).await.map_err(Failure::Host),
+        let Self(backend, name) = self;
+        match &**backend {
+            Backend::Functions(functions) => functions.named(name).invoke(event).await,
+            Backend::Peer(peer) => peer.invoke(name, event).await.map_err(Failure::Host),
         }
     }
 }
@@ -123,27 +149,38 @@ impl Target for Backend {
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let dynamodb = DynamoDb::start(data)?;
-        let variables = variables(&options.config, dynamodb.url());
-        let launch = |name| Launch::new(name, &options.artifact, variables.clone(), Limits::default());
-        let (ingest, read, report) = (launch("ingest")?, launch("read")?, launch("report")?);
-        let limits = Limits { timeout: AGGREGATE_TIMEOUT, ..Limits::default() };
-        let aggregate = Launch::new("aggregate", &options.artifact, variables.clone(), limits)?;
+        let queues = Queues::open(data)?;
+        let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
+        let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
+        let launch = |name, timeout| {
+            let limits = Limits { timeout, ..Limits::default() };
+            Launch::new(name, &options.artifact, variables.clone(), limits)
+        };
+        let timeout = Limits::default().timeout;
+        let launches = [
+            launch("ingest", timeout)?,
+            launch("read", timeout)?,
+            launch("report", timeout)?,
+            launch("aggregate", BACKGROUND_TIMEOUT)?,
+            launch("drain", timeout)?,
+            launch("schedule", BACKGROUND_TIMEOUT)?,
+        ];
         let backend = match std::env::var_os(PEER) {
-            Some(program) => {
-                let launches = [&ingest, &read, &report, &aggregate];
-                Backend::Peer(Box::new(Peer::start(Path::new(&program), launches).await?))
+            Some(program) => Backend::Peer(Box::new(Peer::start(Path::new(&program), &launches).await?)),
+            None => {
+                let [ingest, read, report, aggregate, drain, schedule] = launches.map(Function::new);
+                Backend::Functions(Functions { ingest, read, report, aggregate, drain, schedule })
             }
-            None => Backend::Functions(Functions {
-                ingest: Function::new(ingest),
-                read: Function::new(read),
-                report: Function::new(report),
-                aggregate: Function::new(aggregate),
-            }),
         };
         let backend = Arc::new(backend);
-        let gateway = Gateway::start(options.port, Arc::clone(&backend), options.log_requests).await?;
-        let mapping = Mapping::start(dynamodb.stream()?, Arc::clone(&backend), data, Settings::default())?;
-        Ok(Self { gateway, mapping, backend, dynamodb })
+        let target = |name| Arc::new(Named(Arc::clone(&backend), name));
+        let gateway = Gateway::start(options.port, Arc::clone(&backend), queues.clone(), options.log_requests).await?;
+        let mapping =
+            Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
+        let settings = queue_mapping::Settings::default();
+        let queue_mapping = QueueMapping::start(queues, queues::EVENTS, target("drain"), settings);
+        let schedule = Schedule::start(target("schedule"));
+        Ok(Self { gateway, mapping, queue_mapping, schedule, backend, _servers: [s3, sqs], dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -198,6 +235,8 @@ impl LambdaHost {
 
     pub(crate) async fn stop(self) -> Result<()> {
         self.gateway.stop().await;
+        self.schedule.stop().await;
+        self.queue_mapping.stop().await;
         self.mapping.stop().await;
         match Arc::into_inner(self.backend) {
             Some(Backend::Functions(functions)) => {
@@ -213,13 +252,17 @@ impl LambdaHost {
     }
 }
 
-/// The environment variables that an operator sets for the functions, and this machine's DynamoDB.
-fn variables(config: &str, dynamodb: &str) -> Vec<(String, String)> {
+/// The environment variables that an operator sets for the functions, and where this machine has AWS's services.
+fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, String)> {
     [
         ("ISOTHERM_CONFIG", config),
         ("ISOTHERM_TABLE", dynamodb::EVENTS),
         ("ISOTHERM_ROLLUPS", dynamodb::ROLLUPS),
+        ("ISOTHERM_BACKUP_BUCKET", s3::BUCKET),
+        ("ISOTHERM_DEAD_LETTERS", &sqs::url(sqs, queues::RECORDS_DEAD)),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+        ("AWS_ENDPOINT_URL_S3", s3),
+        ("AWS_ENDPOINT_URL_SQS", sqs),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

@@ -27,23 +27,7 @@ use crate::process::Process;
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
 /// It finds out the names of functions from the package that it is started in.
-const MANIFEST: &str = r#"[package]
-name = "functions"
-version = "0.0.0"
-edition = "2024"
-[[bin]]
-name = "ingest"
-path = "main.rs"
-[[bin]]
-name = "read"
-path = "main.rs"
-[[bin]]
-name = "report"
-path = "main.rs"
-[[bin]]
-name = "aggregate"
-path = "main.rs"
-"#;
+const MANIFEST: &str = "[package]\nname = \"functions\"\nversion = \"0.0.0\"\nedition = \"2024\"\n";
 
 /// The running emulator, and one process of each function.
 pub(crate) struct Peer {
@@ -55,10 +39,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts `program`, which is cargo-lambda, and the functions.
-    pub(crate) async fn start(program: &Path, launches: [&Launch; 4]) -> Result<Self> {
+    pub(crate) async fn start(program: &Path, launches: &[Launch]) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
-        std::fs::write(folder.path().join("Cargo.toml"), MANIFEST)?;
+        let binary = |launch: &Launch| format!("[[bin]]\nname = \"{}\"\npath = \"main.rs\"\n", launch.name);
+        let binaries: String = launches.iter().map(binary).collect();
+        std::fs::write(folder.path().join("Cargo.toml"), format!("{MANIFEST}{binaries}"))?;
         std::fs::write(folder.path().join("main.rs"), "fn main() {}\n")?;
         let port = free_port().await?;
         let mut command = Command::new(program);
@@ -82,7 +68,7 @@ impl Peer {
         wait_for_port(port, &mut emulator, READY_WITHIN).await?;
         let function =
             |launch: &Launch| Process::spawn(launch.command(&format!("http://127.0.0.1:{port}/.rt/{}", launch.name))?);
-        let functions = launches.into_iter().map(function).collect::<Result<_>>()?;
+        let functions = launches.iter().map(function).collect::<Result<_>>()?;
         Ok(Self { port, emulator, functions, folder })
     }
 

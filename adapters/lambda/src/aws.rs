@@ -1,0 +1,67 @@
+//! What the clients of AWS's services have in common. aws-config would look in places that a function does not have.
+
+use std::env;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, SharedHttpClient};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TrustStore};
+use aws_types::SdkConfig;
+
+/// More than fit into any invocation: the deadline ends the retries.
+const ATTEMPTS: u32 = 20;
+/// The first retry waits a random time up to this, the next one up to twice as long, and so on.
+const FIRST_BACKOFF: Duration = Duration::from_millis(25);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// These services answer in milliseconds: an attempt that takes longer is better made again.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// A variable of the environment; one that is empty is none.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A client's settings as Lambda's environment variables describe them; `service` is its name in these.
+pub(crate) fn settings(service: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let credentials = Credentials::new(
+        variable("AWS_ACCESS_KEY_ID").unwrap_or_default(),
+        variable("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
+        variable("AWS_SESSION_TOKEN"),
+        None, // the environment ends before its credentials do
+        "environment",
+    );
+    let endpoint = variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"));
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let mut settings = SdkConfig::builder();
+    settings.set_endpoint_url(endpoint.clone());
+    settings
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(https(endpoint.as_deref(), region.as_deref(), variable("SSL_CERT_FILE").is_some()))
+        .region(region.map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(
+            // Exponential, with full jitter.
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS)
+                .with_initial_backoff(FIRST_BACKOFF)
+                .with_max_backoff(LONGEST_BACKOFF),
+        )
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build())
+        .build()
+}
+
+/// HTTPS that trusts Amazon's own authorities, which sign for AWS: reading all those of the system costs a cold start
+/// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
+fn https(endpoint: Option<&str>, region: Option<&str>, on_request: bool) -> SharedHttpClient {
+    let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
+        || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))
+        || on_request;
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
+    let amazon = TrustStore::empty().with_pem_certificate(include_bytes!("amazon-roots.pem"));
+    match tls::TlsContext::builder().with_trust_store(amazon).build() {
+        Ok(amazon) if !elsewhere => builder.tls_context(amazon).build_https(),
+        _ => builder.build_https(),
+    }
+}

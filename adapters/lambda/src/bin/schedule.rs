@@ -1,0 +1,6 @@
+//! The function that compacts rollups: needs `dynamodb:GetItem`, `dynamodb:Query`, `dynamodb:PutItem` and
+//! `dynamodb:DeleteItem` on the table of rollups.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    isotherm_lambda::schedule()
+}

@@ -1,0 +1,57 @@
+//! An HTTP server on 127.0.0.1 for services that functions call.
+
+use std::convert::Infallible;
+use std::error::Error;
+
+use anyhow::{Context, Result};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// A running server. Dropped, it stops at once.
+pub(crate) struct Server {
+    url: String,
+    task: AbortHandle,
+}
+
+impl Server {
+    pub(crate) async fn start<S, B>(service: S) -> Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let task = tokio::spawn(async move {
+            // Connections end with the server: dropped with this task.
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                // Without it the call only gets slower.
+                let _unsupported = stream.set_nodelay(true);
+                let http = hyper::server::conn::http1::Builder::new();
+                // A connection that breaks is its client's affair.
+                connections.spawn(http.serve_connection(TokioIo::new(stream), service.clone()));
+                while connections.try_join_next().is_some() {}
+            }
+            Ok::<(), Infallible>(())
+        });
+        Ok(Self { url, task: task.abort_handle() })
+    }
+
+    /// Its endpoint.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

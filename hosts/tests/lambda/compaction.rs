@@ -1,0 +1,81 @@
+//! The schedule, which makes pages of days from those of hours.
+
+use std::sync::atomic::Ordering;
+
+use super::proxy::behind_a_proxy;
+use super::reports::{counted, event_at, send_events};
+use super::*;
+
+/// The rate at which the host invokes the function, which is set for a whole process.
+const RATE: &str = "ISOTHERM_SCHEDULE_SECONDS";
+const REPORTS: [&str; 4] = [
+    "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n,users",
+    "/reports/timeseries?from=2013-01-01T00:00:00Z&to=2013-01-08T00:00:00Z&interval=day&metrics=count",
+    "/reports/timeseries?from=2013-01-01T00:00:00Z&to=2013-01-03T00:00:00Z&interval=hour&metrics=count",
+    "/reports/top?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&dimension=two&metrics=count,users",
+];
+
+/// What the reports say, whenever it is.
+async fn reports(url: &str) -> Vec<Value> {
+    let mut reports = Vec::new();
+    for path in REPORTS {
+        let answer = send(url, "GET", path, &[], "").await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+        let mut report = answer.json();
+        report.as_object_mut().unwrap().remove("asOf");
+        reports.push(report);
+    }
+    reports
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_changes_no_report_and_late_events_are_counted() {
+    if std::env::var_os(RATE).is_none() {
+        let test = std::env::current_exe().unwrap();
+        let name = "compaction::compaction_changes_no_report_and_late_events_are_counted";
+        let mut again = std::process::Command::new(test);
+        assert!(again.args(["--exact", name, "--nocapture"]).env(RATE, "0.2").status().unwrap().success());
+        return;
+    }
+    // Of three days.
+    const EVENTS: usize = 70;
+    let (artifact, proxy) = behind_a_proxy("schedule", "TransactWriteItems").await;
+    let compacted = async |days: usize| {
+        let started = Instant::now();
+        while proxy.requests.load(Ordering::SeqCst) < days {
+            assert!(started.elapsed() < Duration::from_secs(60), "{days} days are not compacted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    proxy.is_closed.store(true, Ordering::SeqCst);
+    let host = start(artifact.path(), None).await;
+    send_events(&host.url(), 0..EVENTS).await;
+    counted(&host.url(), EVENTS).await;
+    let before = reports(&host.url()).await;
+    proxy.is_closed.store(false, Ordering::SeqCst);
+    compacted(3).await;
+    // The last one is written when the next run begins.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(reports(&host.url()).await, before);
+
+    // A late event opens its day again, and the day is compacted once more.
+    let done = proxy.requests.load(Ordering::SeqCst);
+    send_events(&host.url(), EVENTS..EVENTS + 1).await;
+    counted(&host.url(), EVENTS + 1).await;
+    let late = reports(&host.url()).await;
+    assert_ne!(late, before, "{:?}", event_at(EVENTS));
+    compacted(done + 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(reports(&host.url()).await, late);
+
+    // Folding and compacting at the same time.
+    for start in (EVENTS + 1..EVENTS + 1 + 600).step_by(60) {
+        send_events(&host.url(), start..start + 60).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    counted(&host.url(), EVENTS + 1 + 600).await;
+    let folded = reports(&host.url()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(reports(&host.url()).await, folded);
+    host.stop().await.unwrap();
+}

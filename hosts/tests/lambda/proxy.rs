@@ -1,0 +1,125 @@
+//! What can happen between a function and DynamoDB.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    KilledBefore,
+    KilledAfter,
+    FailsBefore,
+    CancelledBefore,
+    AnswerIsLost,
+}
+
+/// Stands between a function and DynamoDB.
+#[derive(Default)]
+pub(crate) struct Proxy {
+    folder: std::path::PathBuf,
+    /// The operation that something happens to.
+    operation: &'static str,
+    /// The request for it that something happens to, counted from 0, and what.
+    pub(crate) fault: Mutex<Option<(usize, Fault)>>,
+    /// All of them are cancelled.
+    pub(crate) is_closed: AtomicBool,
+    /// Those that were not.
+    pub(crate) requests: AtomicUsize,
+}
+
+impl Proxy {
+    fn kill(&self) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).unwrap();
+        assert!(std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        std::fs::read_to_string(self.folder.join("endpoint")).unwrap().trim().to_owned()
+    }
+
+    async fn pass(
+        &self,
+        request: hyper::Request<hyper::body::Incoming>,
+    ) -> Result<hyper::Response<Full<Bytes>>, &'static str> {
+        let target = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
+        let headers: Vec<_> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: Vec<_> =
+            headers.into_iter().filter(|(name, _)| !matches!(*name, "host" | "content-length")).collect();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let fault = target.ends_with(&format!(".{}", self.operation)).then(|| {
+            if self.is_closed.load(Ordering::SeqCst) {
+                return Some(Fault::CancelledBefore);
+            }
+            let number = self.requests.fetch_add(1, Ordering::SeqCst);
+            Some(self.fault.lock().unwrap().take_if(|(at, _)| *at == number)?.1)
+        });
+        let fault = fault.flatten();
+        let refuse = |status: u16, body: Value| {
+            Ok(hyper::Response::builder().status(status).body(Full::new(body.to_string().into())).unwrap())
+        };
+        match fault {
+            Some(Fault::KilledBefore) => {
+                self.kill();
+                return Err("killed");
+            }
+            Some(Fault::FailsBefore) => return refuse(500, json!({ "__type": "InternalServerError" })),
+            Some(Fault::CancelledBefore) => {
+                let reasons = json!([{ "Code": "TransactionConflict" }]);
+                return refuse(
+                    400,
+                    json!({ "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "CancellationReasons": reasons }),
+                );
+            }
+            _ => {}
+        }
+        let answer = send(&self.endpoint(), "POST", "/", &headers, body).await;
+        match fault {
+            Some(Fault::KilledAfter) => {
+                self.kill();
+                Err("killed")
+            }
+            Some(Fault::AnswerIsLost) => Err("lost"),
+            _ => Ok(hyper::Response::builder().status(answer.status).body(Full::new(answer.body)).unwrap()),
+        }
+    }
+}
+
+/// An artifact one function of which reaches DynamoDB through a proxy.
+pub(crate) async fn behind_a_proxy(function: &str, operation: &'static str) -> (tempfile::TempDir, Arc<Proxy>) {
+    let (artifact, functions) = (tempfile::tempdir().unwrap(), built("release", "lambda").canonicalize().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let script = format!(
+        "#!/bin/sh\ncd {}\necho $$ >pid\necho $AWS_ENDPOINT_URL_DYNAMODB >endpoint\nAWS_ENDPOINT_URL_DYNAMODB=http://{} exec {}\n",
+        artifact.path().display(),
+        listener.local_addr().unwrap(),
+        functions.join(function).display(),
+    );
+    for name in FUNCTIONS {
+        std::os::unix::fs::symlink(functions.join(name), artifact.path().join(name)).unwrap();
+    }
+    let function = artifact.path().join(function);
+    std::fs::remove_file(&function).unwrap();
+    std::fs::write(&function, script).unwrap();
+    std::fs::set_permissions(&function, PermissionsExt::from_mode(0o755)).unwrap();
+    let proxy = Arc::new(Proxy { folder: artifact.path().to_owned(), operation, ..Proxy::default() });
+    let passes = Arc::clone(&proxy);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let proxy = Arc::clone(&passes);
+            let service = hyper::service::service_fn(move |request| {
+                let proxy = Arc::clone(&proxy);
+                async move { proxy.pass(request).await }
+            });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    });
+    (artifact, proxy)
+}

@@ -1,0 +1,124 @@
+//! What API Gateway puts into the queue and `drain` takes out.
+
+use std::sync::atomic::Ordering;
+
+use super::proxy::{Fault, behind_a_proxy};
+use super::reports::{counted, event_at};
+use super::*;
+
+/// Events that nothing but their message tells from a repetition.
+fn unnamed(numbers: std::ops::Range<usize>) -> Vec<Value> {
+    let unnamed = |n| {
+        let mut event = event_at(n);
+        event.as_object_mut().unwrap().remove("messageId");
+        event
+    };
+    numbers.map(unnamed).collect()
+}
+
+async fn enqueue(url: &str, path: &str, body: String) {
+    let answer = send(url, "POST", path, &[("content-type", "application/json")], body).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let result = answer.json()["SendMessageResponse"]["SendMessageResult"].clone();
+    assert!(result["MessageId"].is_string() && result["MD5OfMessageBody"].is_string(), "{result}");
+}
+
+/// Waits until a queue holds so many messages, and gives them.
+async fn holds(data: &Path, queue: &str, count: usize) -> Vec<Value> {
+    let started = Instant::now();
+    loop {
+        let messages = queue_of(data, queue);
+        if messages.len() == count {
+            return messages;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{queue}: {messages:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_a_put_messages_are_taken_in_once() {
+    const EVENTS: usize = 40;
+    let (artifact, proxy) = behind_a_proxy("drain", "PutItem").await;
+    let data = tempfile::tempdir().unwrap();
+    let host = start(artifact.path(), Some(data.path())).await;
+    let mut sent = 0;
+    // After the last put, the message is delivered again though all of it is stored.
+    for fault in [Fault::KilledBefore, Fault::KilledAfter, Fault::FailsBefore, Fault::AnswerIsLost] {
+        for at in [0, 20, EVENTS - 1] {
+            proxy.requests.store(0, Ordering::SeqCst);
+            *proxy.fault.lock().unwrap() = Some((at, fault));
+            let batch = json!({ "events": unnamed(sent..sent + EVENTS) }).to_string();
+            enqueue(&host.url(), "/queue/events/batch", batch).await;
+            sent += EVENTS;
+            holds(data.path(), "events", 0).await;
+            counted(&host.url(), sent).await;
+            assert!(proxy.fault.lock().unwrap().is_none(), "{fault:?} at {at} did not happen");
+        }
+    }
+    assert_eq!(queue_of(data.path(), "events-dead"), [Value::Null; 0]);
+    host.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_becomes_a_dead_letter_and_holds_nothing_up() {
+    let data = tempfile::tempdir().unwrap();
+    let host = start(&built("release", "lambda"), Some(data.path())).await;
+    let mut half_bad = json!({ "events": unnamed(0..3) });
+    half_bad["events"][1] = json!({ "userId": 7 });
+    half_bad["events"][2] = event_at(1);
+    for n in 2..30 {
+        match n {
+            9 => enqueue(&host.url(), "/queue/events", json!({ "no": "event" }).to_string()).await,
+            19 => enqueue(&host.url(), "/queue/events/batch", half_bad.to_string()).await,
+            _ => {}
+        }
+        enqueue(&host.url(), "/queue/events", unnamed(n..n + 1).remove(0).to_string()).await;
+    }
+    // What is good in the bad batch is taken in, once.
+    counted(&host.url(), 30).await;
+    let mut dead = holds(data.path(), "events-dead", 2).await;
+    dead.sort_by_key(Value::to_string);
+    assert_eq!(dead, [half_bad, json!({ "no": "event" })]);
+    assert_eq!(queue_of(data.path(), "events"), [Value::Null; 0]);
+    counted(&host.url(), 30).await;
+    host.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_queue_is_there_after_a_restart() {
+    // Its `drain` always fails.
+    let (artifact, data) = (misbehaving(), tempfile::tempdir().unwrap());
+    let host = start(artifact.path(), Some(data.path())).await;
+    enqueue(&host.url(), "/queue/events", unnamed(0..1).remove(0).to_string()).await;
+    assert_eq!(send(&host.url(), "POST", "/queue/events", &[], "").await.status, 400);
+    host.stop().await.unwrap();
+    let host = start(&built("release", "lambda"), Some(data.path())).await;
+    counted(&host.url(), 1).await;
+    holds(data.path(), "events", 0).await;
+    host.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_has_the_key_of_its_client() {
+    let data = tempfile::tempdir().unwrap();
+    // SHA-256 of "k".
+    let key = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a";
+    let config = json!({ "keys": [{ "sha256": key, "tenant": "acme", "scope": "both" }] }).to_string();
+    let options = Options { config, ..options(&built("release", "lambda"), Some(data.path())) };
+    let host = Host::start(Platform::Lambda, &options).await.unwrap();
+    let event = event_at(0).to_string();
+    for key in ["Bearer another", "Bearer k"] {
+        let headers = [("content-type", "application/json"), ("authorization", key)];
+        assert_eq!(send(&host.url(), "POST", "/queue/events", &headers, event.clone()).await.status, 200);
+    }
+    holds(data.path(), "events", 0).await;
+    assert_eq!(queue_of(data.path(), "events-dead").len(), 1);
+    let path = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z";
+    let started = Instant::now();
+    while send(&host.url(), "GET", path, &[("authorization", "Bearer k")], "").await.json()["rows"][0]["count"] != 1 {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    host.stop().await.unwrap();
+}
