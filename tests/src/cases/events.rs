@@ -50,7 +50,7 @@ pub fn an_event_is_found_again(platform: Platform) {
     assert_eq!(found.status, 200);
     let found = found.json();
     assert_eq!(found["timestamp"], "2013-01-01T10:15:00.000Z");
-    assert_eq!(found["receivedAt"], "2025-11-21T01:53:20.000Z");
+    assert!(found["receivedAt"].as_str().unwrap() > "2026", "the time of the stamp, as core writes it: {found}");
     for field in ["messageId", "userId", "eventType", "properties"] {
         assert_eq!(found[field], event[field]);
     }
