@@ -91,6 +91,8 @@ impl Launch {
     async fn start(&self, data: &Path, port: u16, log: Log) -> Result<Server> {
         let mut command = Command::new(&self.binary);
         command.arg("--port").arg(port.to_string()).arg("--data").arg(data);
+        // As the other platforms' hosts back events up.
+        command.arg("--backup").arg(data.join("backup"));
         if let Log::Requests = log {
             command.arg("--log-requests");
         }
