@@ -314,6 +314,20 @@ proptest! {
     }
 }
 
+/// One value's rollup drops all the names of the first event, which are all that the other value's has.
+#[test]
+fn a_page_has_the_names_that_one_of_its_values_drops() {
+    let record = |value: &str, names: std::ops::Range<u8>| {
+        let numbers: String = names.map(|name| format!(r#","n{name:02}":{name}"#)).collect();
+        format!(
+            r#"{{"userId":"u","eventType":"t","timestamp":"2013-01-01T00:15:00.000Z",
+            "properties":{{"dimension":"{value}"{numbers}}}}}"#
+        )
+    };
+    let records = [record("b", 24..48), record("a", 24..48), record("a", 0..24)];
+    assert_eq!(Store::of(records.chunks(1)).0, Store::of([records.as_slice()]).0);
+}
+
 /// Integers and fractions, small ones and such that take more than 64 bits.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![

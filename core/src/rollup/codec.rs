@@ -27,7 +27,25 @@ impl Writer {
         self.unsigned((value << 1 ^ value >> 63) as u64);
     }
 
-    /// The same for values that may take more than 64 bits.
+    /// A signed and an unsigned one: mostly four bytes at most. How many varies from one to the next, so that a branch on it
+    /// would be mispredicted; four are written, and those that are too many taken back.
+    #[inline]
+    pub(crate) fn pair(&mut self, gap: i64, count: u64) {
+        let zigzag = (gap << 1 ^ gap >> 63) as u64;
+        if zigzag >> 21 != 0 || count >> 7 != 0 {
+            self.unsigned(zigzag);
+            return self.unsigned(count);
+        }
+        let (zigzag, count) = (zigzag as u32, count as u32);
+        let (is_two, is_three) = (u32::from(zigzag >> 7 != 0), u32::from(zigzag >> 14 != 0));
+        let groups = zigzag & 0x7f | (zigzag & 0x3f80) << 1 | (zigzag & 0x1f_c000) << 2;
+        let length = 1 + is_two + is_three;
+        let bytes = groups | is_two << 7 | is_three << 15 | count << (8 * length);
+        self.0.extend_from_slice(&bytes.to_le_bytes());
+        self.0.truncate(self.0.len() - 3 + length as usize);
+    }
+
+    /// A signed one that may take more than 64 bits.
     pub(crate) fn signed_wide(&mut self, value: i128) {
         if let Ok(value) = i64::try_from(value) {
             return self.signed(value);
@@ -134,7 +152,24 @@ mod tests {
 
     #[test]
     fn integers_come_back_at_every_size() {
-        for value in [0, 1, -1, 63, 64, -64, -65, i128::from(u64::MAX), i128::MAX, i128::MIN] {
+        for value in [
+            0,
+            1,
+            -1,
+            63,
+            64,
+            -64,
+            -65,
+            8191,
+            8192,
+            1 << 20,
+            1 << 26,
+            (1 << 27) - 1,
+            1 << 27,
+            i128::from(u64::MAX),
+            i128::MAX,
+            i128::MIN,
+        ] {
             let mut writer = Writer::default();
             writer.signed_wide(value);
             let mut reader = Reader(&writer.0);

@@ -17,17 +17,17 @@ pub(crate) struct Events {
 
 /// What is counted of one event.
 #[derive(Clone, Copy, Debug)]
-struct Event {
-    user: UserHash,
-    shape: Shape,
-    /// Where its numbers start in `samples`.
-    samples: u32,
+pub(crate) struct Event {
+    pub(crate) user: UserHash,
+    pub(crate) shape: Shape,
+    /// Where its numbers start.
+    pub(crate) samples: u32,
     dimensions_dropped: bool,
 }
 
 /// Where the names of an event's numbers are; the same for events with the same names in a row, as most are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Shape {
+pub(crate) struct Shape {
     from: u32,
     until: u32,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Sample {
 /// A [`Number`] in half the room: most are small integers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Packed {
-    Small(i64),
+    Small(i32),
     Float(f64),
     /// An integer with this magnitude, and whether it is negative.
     Large(bool, u64),
@@ -53,7 +53,7 @@ impl Packed {
     fn of(number: Number) -> Self {
         match number {
             Number::Float(value) => Self::Float(value),
-            Number::Integer(value) => match i64::try_from(value) {
+            Number::Integer(value) => match i32::try_from(value) {
                 Ok(value) => Self::Small(value),
                 Err(_) => Self::Large(value < 0, value.unsigned_abs() as u64),
             },
@@ -119,67 +119,58 @@ impl Events {
         &self.shapes[from as usize..until as usize]
     }
 
-    fn event(&self, place: &Place) -> &Event {
+    pub(crate) fn event(&self, place: &Place) -> &Event {
         &self.list[place.event as usize]
-    }
-
-    pub(crate) fn users<'e>(&'e self, places: &'e [Place]) -> impl Iterator<Item = UserHash> + 'e {
-        places.iter().map(|place| self.event(place).user)
     }
 
     pub(crate) fn dimensions_dropped(&self, places: &[Place]) -> bool {
         places.iter().any(|place| self.event(place).dimensions_dropped)
     }
 
-    /// The names of these events' numbers that a rollup keeps, sorted by name, and whether there are more.
-    pub(crate) fn names_of(&self, places: &[Place], names: &Names, found: &mut Vec<NameId>) -> bool {
-        found.clear();
-        let mut are_dropped = false;
-        let mut before = Shape::default();
-        for place in places {
-            let shape = self.event(place).shape;
-            if shape == before {
-                continue;
-            }
-            before = shape;
-            if found.is_empty() {
-                found.extend_from_slice(self.names(shape));
-            } else {
-                self.names(shape).iter().for_each(|name| names.join(*name, found));
-            }
-            are_dropped |= found.len() > NUMBERS;
-            found.truncate(NUMBERS);
+    /// Adds the names of an event's numbers to those that a rollup keeps, sorted by name, and says whether there are more.
+    /// The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had to go never returns,
+    /// because the last of those that stay only ever moves forward.
+    pub(crate) fn join(&self, shape: Shape, names: &Names, kept: &mut Vec<NameId>) -> bool {
+        if kept.is_empty() {
+            kept.extend_from_slice(self.names(shape));
+        } else {
+            self.names(shape).iter().for_each(|name| names.join(*name, kept));
         }
+        let are_dropped = kept.len() > NUMBERS;
+        kept.truncate(NUMBERS);
         are_dropped
     }
 
     /// Adds the names of all numbers that rollups keep of these runs to a table, which is sorted by name.
     pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
-        let mut found = Vec::new();
+        let mut kept = Vec::new();
         let mut joined = None;
         for run in runs {
             if run.places.iter().all(|place| Some(self.event(place).shape) == joined) {
                 continue;
             }
-            self.names_of(run.places, names, &mut found);
-            found.iter().for_each(|name| names.join(*name, table));
-            let shape = run.places.first().map(|place| self.event(place).shape);
-            joined = shape.filter(|shape| self.names(*shape).len() == found.len());
+            kept.clear();
+            let (mut before, mut are_dropped) = (None, false);
+            for place in run.places {
+                let shape = self.event(place).shape;
+                if before != Some(shape) {
+                    are_dropped |= self.join(shape, names, &mut kept);
+                }
+                before = Some(shape);
+            }
+            kept.iter().for_each(|name| names.join(*name, table));
+            joined = before.filter(|_| !are_dropped);
         }
     }
 
-    /// Gives the numbers with this name, which is the one at `at` in most events.
-    pub(crate) fn samples(&self, places: &[Place], name: NameId, mut at: usize, mut give: impl FnMut(&Sample)) {
-        for place in places {
-            let event = self.event(place);
-            let names = self.names(event.shape);
-            if names.get(at) != Some(&name) {
-                match names.iter().position(|known| *known == name) {
-                    Some(found) => at = found,
-                    None => continue,
-                }
-            }
-            give(&self.samples[event.samples as usize + at]);
-        }
+    /// Where the numbers with this name are in events of this shape: mostly where `at` says.
+    pub(crate) fn find(&self, shape: Shape, name: NameId, at: usize) -> Option<usize> {
+        let names = self.names(shape);
+        if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
+    }
+
+    /// The number at `at` of an event whose numbers start at `from`.
+    pub(crate) fn sample(&self, from: u32, at: usize) -> &Sample {
+        &self.samples[from as usize + at]
     }
 }

@@ -236,6 +236,7 @@ impl Pages {
         for (first, bytes) in &pages {
             known += bytes.map_or(Some(0), page::length).ok_or_else(|| unreadable(first))?;
         }
+        let mut others = Vec::new();
         let capped;
         let mut rest = runs;
         if known + runs.len() > VALUES {
@@ -244,7 +245,7 @@ impl Pages {
                 let of_page = bytes.map_or(Some(Vec::new()), |bytes| page::values(bytes, names));
                 values.extend(of_page.ok_or_else(|| unreadable(first))?);
             }
-            capped = cap(runs, &values);
+            capped = cap(runs, &values, &mut others);
             rest = &capped;
         }
         for (at, (first, bytes)) in pages.iter().enumerate() {
@@ -259,20 +260,23 @@ impl Pages {
     }
 }
 
-/// Of values beyond [`VALUES`], counts those that are not known yet as `(other)`, the empty value.
-fn cap<'r>(runs: &[Run<'r>], known: &[&str]) -> Vec<Run<'r>> {
+/// Of values beyond [`VALUES`], counts those that are not known yet as `(other)`, the empty value: in `others`.
+fn cap<'r>(runs: &[Run<'r>], known: &[&str], others: &'r mut Vec<Place>) -> Vec<Run<'r>> {
     let mut count = known.len();
-    let (mut capped, mut kept) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for run in runs {
         let is_known = known.binary_search(&run.value).is_ok();
-        if is_known || count < VALUES || run.value.is_empty() {
+        if !run.value.is_empty() && (is_known || count < VALUES) {
             count += usize::from(!is_known);
             kept.push(*run);
         } else {
-            capped.push(Run { value: "", ..*run });
+            count += usize::from(!is_known && run.value.is_empty());
+            others.extend_from_slice(run.places);
         }
     }
     // It sorts first.
-    capped.append(&mut kept);
-    capped
+    if let (false, Some(run)) = (others.is_empty(), runs.first()) {
+        kept.insert(0, Run { value: "", places: others, ..*run });
+    }
+    kept
 }

@@ -17,10 +17,10 @@ pub(crate) mod observation;
 pub(crate) mod page;
 pub(crate) mod quantiles;
 pub(crate) mod ranks;
+pub(crate) mod tally;
 pub(crate) mod users;
 
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::events::{Events, Packed, Place};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::{Quantiles, bucket_of};
 use crate::rollup::users::Users;
@@ -94,53 +94,15 @@ pub(crate) struct Measure {
     quantiles: Quantiles,
 }
 
-/// What rollups that are written have allocated, for those that follow: most are of an event or two.
-#[derive(Debug, Default)]
-pub(crate) struct Spare {
-    measures: Vec<Measure>,
-    names: Vec<NameId>,
-    buckets: Vec<i32>,
+/// Where a name stands in its page's table: mostly at `next`, for both are sorted and rollups mostly have all names.
+fn place_in(table: &[NameId], name: NameId, next: usize) -> usize {
+    match table.get(next) {
+        Some(known) if *known == name => next,
+        _ => table.iter().position(|known| *known == name).unwrap_or_default(),
+    }
 }
 
 impl Rollup {
-    /// The measures stay, for the next events mostly have numbers of the same names.
-    pub(crate) fn clear(&mut self) {
-        self.count = 0;
-        self.users.clear();
-        self.numbers_dropped = false;
-        self.numbers.iter_mut().for_each(|(_, measure)| measure.clear());
-    }
-
-    /// Counts these events. The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had
-    /// to go never returns, because the last of those that stay only ever moves forward.
-    pub(crate) fn add(&mut self, places: &[Place], events: &Events, names: &Names, spare: &mut Spare) {
-        let Spare { measures, names: found, buckets } = spare;
-        self.numbers_dropped |= events.names_of(places, names, found);
-        if self.count == 0 && !self.numbers.iter().map(|(name, _)| name).eq(&*found) {
-            measures.extend(self.numbers.drain(..).map(|(_, measure)| measure));
-        }
-        for (at, name) in found.iter().enumerate() {
-            let place = match self.numbers.get(at) {
-                Some((known, _)) if known == name => at,
-                _ => self.place(*name, names, measures),
-            };
-            self.numbers[place].1.add(events, places, (*name, at), buckets);
-        }
-        self.numbers_dropped |= self.numbers.len() > NUMBERS;
-        self.numbers.truncate(NUMBERS);
-        self.count += places.len() as u64;
-        events.users(places).for_each(|user| self.users.add(user));
-    }
-
-    /// Where the measure of a name stands.
-    fn place(&mut self, name: NameId, names: &Names, spare: &mut Vec<Measure>) -> usize {
-        self.numbers.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-            let place = self.numbers.partition_point(|(known, _)| names.name(*known) < names.name(name));
-            self.numbers.insert(place, (name, spare.pop().unwrap_or_default()));
-            place
-        })
-    }
-
     /// Of rollups that were read. All numbers stay: what is merged are the hours of a day, or what a query asks for.
     pub(crate) fn merge(&mut self, other: Self, names: &Names) {
         if self.count == 0 {
@@ -173,13 +135,10 @@ impl Rollup {
         writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
         let mut next = 0;
         for (name, measure) in &self.numbers {
-            // Both are sorted, and rollups mostly have all names of their page.
-            if table.get(next) != Some(name) {
-                next = table.iter().position(|known| known == name).unwrap_or_default();
-            }
-            writer.length(next);
+            let place = place_in(table, *name, next);
+            writer.length(place);
             writer.nested(|writer| measure.write(writer));
-            next += 1;
+            next = place + 1;
         }
     }
 
@@ -207,45 +166,11 @@ impl Rollup {
 }
 
 impl Measure {
-    fn clear(&mut self) {
-        self.count = 0;
-        self.sum.clear();
-        self.quantiles.clear();
-    }
-
-    /// Adds the numbers with this name, which is the one at `at` in most events.
-    fn add(&mut self, events: &Events, places: &[Place], (name, at): (NameId, usize), buckets: &mut Vec<i32>) {
-        buckets.clear();
-        buckets.reserve(places.len() + 1);
-        if self.count == 1 {
-            buckets.push(bucket_of(self.min));
-        }
-        // Small integers take no more than this.
-        let (mut sum, mut least, mut most) = (0_i128, i64::MAX, i64::MIN);
-        let mut count = self.count;
-        events.samples(places, name, at, |sample| {
-            buckets.push(sample.bucket);
-            if let Packed::Small(value) = sample.number {
-                sum += i128::from(value);
-                (least, most) = (least.min(value), most.max(value));
-            } else {
-                let number = sample.number.number();
-                self.sum.add(number);
-                self.meet(number);
-            }
-            count += 1;
-        });
-        if least <= most {
-            self.sum.add(Number::Integer(sum));
-            self.meet(Number::Integer(least.into()));
-            if least < most {
-                self.meet(Number::Integer(most.into()));
-            }
-        }
-        self.count = count;
-        if self.count > 1 {
-            self.quantiles.add(buckets);
-        }
+    /// Adds a number that is no small integer, as few are: out of the way of the loop over those that are.
+    #[inline(never)]
+    fn add(&mut self, number: Number) {
+        self.sum.add(number);
+        self.meet(number);
     }
 
     /// That there is such a number.
@@ -261,7 +186,7 @@ impl Measure {
 
     fn merge(&mut self, other: &Self) {
         for single in [&*self, other].map(|one| (one.count == 1).then(|| bucket_of(one.min))).into_iter().flatten() {
-            self.quantiles.add(&mut [single]);
+            self.quantiles.add(single);
         }
         self.quantiles.merge(&other.quantiles);
         self.count += other.count;

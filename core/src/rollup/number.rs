@@ -119,10 +119,6 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     pub(crate) fn add(&mut self, number: Number) {
         match number {
             Number::Integer(value) => self.integers = self.integers.saturating_add(value),

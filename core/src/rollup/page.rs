@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::events::{Events, Run};
 use crate::rollup::fold::StoredPage;
-use crate::rollup::{Columns, NameId, Names, Rollup, Spare};
+use crate::rollup::tally::Tally;
+use crate::rollup::{Columns, NUMBERS, NameId, Names, Rollup};
 
 const VERSION: u8 = 1;
 /// A page that grows beyond this is split, where it has two values or more.
@@ -71,8 +72,8 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Names) -> Option<Vec<&'a s
 pub(crate) struct PageWriter {
     pub(crate) written: Vec<StoredPage>,
     values: Writer,
-    rollup: Rollup,
-    spare: Spare,
+    added: Writer,
+    tally: Tally,
 }
 
 impl PageWriter {
@@ -105,26 +106,31 @@ impl PageWriter {
             };
             length += 1;
             self.values.text(value);
-            let mut parts = 0;
-            let known = entry.filter(|(known, _)| *known == value);
-            if let Some((_, bytes)) = known {
+            let known = entry.filter(|(known, _)| *known == value).map(|(_, bytes)| bytes);
+            if known.is_some() {
                 entry = reader.next()?;
-                if is_same_table && runs.peek().is_none_or(|run| run.value != value) {
-                    self.values.bytes(bytes);
-                    continue;
+            }
+            let run = runs.next_if(|run| run.value == value);
+            match (known, run) {
+                (Some(known), None) if is_same_table => self.values.bytes(known),
+                (None, Some(run)) => {
+                    self.values.nested(|values| self.tally.write(run.places, events, names, &table, values));
                 }
-                self.rollup = reader.rollup(bytes, Columns::All)?;
-                parts += 1;
-            } else {
-                self.rollup.clear();
+                (Some(known), run) => {
+                    let mut rollup = reader.rollup(known, Columns::All)?;
+                    if let Some(run) = run {
+                        self.added.0.clear();
+                        self.tally.write(run.places, events, names, &table, &mut self.added);
+                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), &table, Columns::All)?, names);
+                        rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
+                        rollup.numbers.truncate(NUMBERS);
+                        // A name that only what was stored has and that goes now may still stand in the table.
+                        is_exact &= !rollup.numbers_dropped;
+                    }
+                    self.values.nested(|values| rollup.write(values, &table));
+                }
+                (None, None) => {}
             }
-            while let Some(run) = runs.next_if(|run| run.value == value) {
-                self.rollup.add(run.places, events, names, &mut self.spare);
-                parts += 1;
-            }
-            // A name that one part has and that goes with another may still stand in the table.
-            is_exact &= parts == 1 || !self.rollup.numbers_dropped;
-            self.values.nested(|values| self.rollup.write(values, &table));
         }
         let mut page = head.write(length, &table, names);
         page.0.reserve_exact(self.values.0.len());

@@ -48,18 +48,28 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    pub(crate) fn clear(&mut self) {
+    /// Counts numbers with these buckets, as [`bucket_of`] gives them, and forgets what there was.
+    pub(crate) fn refill(&mut self, buckets: &mut [i32]) {
+        buckets.sort_unstable();
         self.bits = BITS;
         self.buckets.clear();
+        self.buckets.resize(buckets.len(), (0, 0));
+        // Whether the next is the same can't be predicted, so nothing branches on it: what is not full yet is overwritten.
+        let (mut full, mut count) = (0, 0);
+        for (at, bucket) in buckets.iter().enumerate() {
+            count += 1;
+            self.buckets[full] = (*bucket, count);
+            let is_last = buckets.get(at + 1) != Some(bucket);
+            full += usize::from(is_last);
+            count *= u64::from(!is_last);
+        }
+        self.buckets.truncate(full);
+        self.bound();
     }
 
-    /// Counts numbers with these buckets, as [`bucket_of`] gives them.
-    pub(crate) fn add(&mut self, buckets: &mut [i32]) {
-        buckets.sort_unstable();
-        let lost = BITS - self.bits;
-        for bucket in buckets {
-            self.add_many(wider(*bucket, lost), 1);
-        }
+    /// Counts a number with this bucket, as [`bucket_of`] gives it.
+    pub(crate) fn add(&mut self, bucket: i32) {
+        self.add_many(wider(bucket, BITS - self.bits), 1);
         self.bound();
     }
 
@@ -138,8 +148,7 @@ impl Quantiles {
         writer.length(self.buckets.len());
         let mut before = 0;
         for (bucket, count) in &self.buckets {
-            writer.signed(i64::from(bucket - before));
-            writer.unsigned(*count);
+            writer.pair(i64::from(bucket - before), *count);
             before = *bucket;
         }
     }
@@ -167,11 +176,15 @@ mod tests {
     use super::*;
 
     fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
-        let mut quantiles = Quantiles::default();
         let mut buckets: Vec<_> =
             numbers.into_iter().map(|number| bucket_of(Number::from_f64(number).unwrap())).collect();
-        // Not all at once: in between the bound is met as well.
-        buckets.chunks_mut(3).for_each(|buckets| quantiles.add(buckets));
+        // One by one, so that in between the bound is met as well; and all at once.
+        let mut quantiles = Quantiles::default();
+        buckets.iter().for_each(|bucket| quantiles.add(*bucket));
+        let mut whole = Quantiles::default();
+        whole.refill(&mut [3, 1]);
+        whole.refill(&mut buckets);
+        assert_eq!(whole, quantiles);
         quantiles
     }
 

@@ -1,0 +1,107 @@
+//! The rollup of some events as bytes, without making a [`Rollup`](crate::rollup::Rollup): most are written once and never
+//! merged. Where one is stored already, both are read and merged.
+
+use crate::rollup::codec::Writer;
+use crate::rollup::events::{Event, Events, Packed, Place, Sample, Shape};
+use crate::rollup::number::{Number, Sum};
+use crate::rollup::users::Users;
+use crate::rollup::{Measure, NameId, Names, place_in};
+
+/// What the rollups that are written one after another have allocated.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    users: Users,
+    names: Vec<NameId>,
+    /// Where the events' numbers are.
+    samples: Vec<u32>,
+    /// Events with the same names in a row, and how many of `samples` are theirs.
+    stretches: Vec<(Shape, usize)>,
+    buckets: Vec<i32>,
+    measure: Measure,
+}
+
+impl Tally {
+    /// Writes the rollup of these events, by the table of their page.
+    pub(crate) fn write(
+        &mut self,
+        places: &[Place],
+        events: &Events,
+        names: &Names,
+        table: &[NameId],
+        writer: &mut Writer,
+    ) {
+        let are_dropped = self.gather(places, events, names);
+        writer.length(places.len());
+        self.users.write(writer);
+        writer.length(self.names.len() << 1 | usize::from(are_dropped));
+        let mut next = 0;
+        for at in 0..self.names.len() {
+            let place = place_in(table, self.names[at], next);
+            writer.length(place);
+            self.measure(at, events);
+            writer.nested(|writer| self.measure.write(writer));
+            next = place + 1;
+        }
+    }
+
+    /// Finds the users, the names that are kept, and where the numbers are; and says whether there are more names.
+    fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
+        self.users.clear();
+        self.names.clear();
+        self.samples.clear();
+        self.stretches.clear();
+        let mut are_dropped = false;
+        for place in places {
+            let Event { user, shape, samples, .. } = *events.event(place);
+            self.users.add(user);
+            self.samples.push(samples);
+            match self.stretches.last_mut() {
+                Some((last, length)) if *last == shape => *length += 1,
+                _ => {
+                    self.stretches.push((shape, 1));
+                    are_dropped |= events.join(shape, names, &mut self.names);
+                }
+            }
+        }
+        are_dropped
+    }
+
+    /// Finds what is known of the numbers with the name at `at`.
+    fn measure(&mut self, at: usize, events: &Events) {
+        let Self { measure, buckets, .. } = self;
+        (measure.count, measure.sum) = (0, Sum::default());
+        // Small integers take no more than this: a sum of 2^32, as many as there can be places, fits.
+        let (mut sum, mut least, mut most) = (0_i64, i32::MAX, i32::MIN);
+        let mut rest = self.samples.as_slice();
+        buckets.clear();
+        for (shape, length) in &self.stretches {
+            let (stretch, others) = rest.split_at(*length);
+            rest = others;
+            let Some(at) = events.find(*shape, self.names[at], at) else { continue };
+            buckets.extend(stretch.iter().map(|from| {
+                let Sample { number, bucket } = *events.sample(*from, at);
+                if let Packed::Small(value) = number {
+                    sum += i64::from(value);
+                    (least, most) = (least.min(value), most.max(value));
+                } else {
+                    measure.add(number.number());
+                }
+                bucket
+            }));
+        }
+        if least <= most {
+            measure.sum.add(Number::Integer(sum.into()));
+            let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
+            if measure.count == 0 {
+                (measure.min, measure.max) = (least, most);
+            } else {
+                measure.meet(least);
+                measure.meet(most);
+            }
+        }
+        measure.count = buckets.len() as u64;
+        if measure.count > 1 {
+            measure.quantiles.refill(buckets);
+        }
+    }
+}
