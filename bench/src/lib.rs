@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod load;
+pub mod prices;
 pub mod stats;
 pub mod up;
 pub mod workload;

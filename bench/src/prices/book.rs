@@ -1,0 +1,219 @@
+//! The price book: prices as data, with tiers, free tiers, dates and sources.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+/// The book that comes with the program.
+const BOOK: &str = include_str!("../../prices.toml");
+
+/// All prices, and when they were compared with their sources.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Book {
+    checked: String,
+    #[serde(rename = "price")]
+    prices: Vec<Price>,
+}
+
+/// One price, between two days.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// What usage is counted under.
+    pub id: String,
+    /// `lambda`, `workers`, `spin`, `native`.
+    pub platform: String,
+    /// What is paid for.
+    pub item: String,
+    /// What is counted.
+    pub unit: String,
+    /// The price of a tier is for so many units.
+    pub per: f64,
+    /// In the order of `above`; the first is above 0.
+    pub tiers: Vec<Tier>,
+    /// Units a month that cost nothing, in the free tier.
+    #[serde(default)]
+    pub free: f64,
+    /// After so many months the free tier ends; `None`: never.
+    pub free_months: Option<u32>,
+    /// The first day on which it holds, `2026-11-01`.
+    pub from: String,
+    /// The last one; `None`: no end is announced.
+    pub until: Option<String>,
+    /// Where it stands.
+    pub source: String,
+}
+
+/// The price of the units above a number of them a month.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// Units a month.
+    pub above: f64,
+    /// USD for [`Price::per`] units.
+    pub usd: f64,
+}
+
+impl Book {
+    /// The book in a file, or the one that comes with the program.
+    ///
+    /// # Errors
+    /// Where the file can't be read, or says something that no price book says.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else { return Self::parse(BOOK).context("the program's own price book") };
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is no price book", file.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let book: Self = toml::from_str(text)?;
+        date(&book.checked)?;
+        for (at, price) in book.prices.iter().enumerate() {
+            price.check().with_context(|| format!("the price {}", price.id))?;
+            let (from, until) = price.days()?;
+            for other in book.prices[..at].iter().filter(|other| other.id == price.id) {
+                let (first, last) = other.days()?;
+                ensure!(until < first || last < from, "the price {} is there twice for the same days", price.id);
+            }
+        }
+        Ok(book)
+    }
+
+    /// The day on which the prices were compared with their sources.
+    ///
+    /// # Errors
+    /// None for a book that was read.
+    pub fn checked(&self) -> Result<Date> {
+        date(&self.checked)
+    }
+
+    /// All prices, in the order of the file.
+    pub fn prices(&self) -> &[Price] {
+        &self.prices
+    }
+
+    /// The price that holds on a day.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn price(&self, id: &str, day: Date) -> Result<&Price> {
+        for price in self.prices.iter().filter(|price| price.id == id) {
+            if price.holds_on(day)? {
+                return Ok(price);
+            }
+        }
+        bail!("the price book has no price {id:?} for {day}")
+    }
+}
+
+impl Price {
+    /// What so many units in a month cost, USD. The free units are the first ones.
+    pub fn usd(&self, units: f64, free_tier: bool) -> f64 {
+        let free = if free_tier { self.free } else { 0.0 };
+        let of_tier = |(at, tier): (usize, &Tier)| {
+            let until = self.tiers.get(at + 1).map_or(f64::INFINITY, |next| next.above);
+            (units.min(until) - tier.above.max(free)).max(0.0) * tier.usd / self.per
+        };
+        self.tiers.iter().enumerate().map(of_tier).sum()
+    }
+
+    /// Whether it holds on this day.
+    ///
+    /// # Errors
+    /// None for a price of a book that was read.
+    pub fn holds_on(&self, day: Date) -> Result<bool> {
+        let (from, until) = self.days()?;
+        Ok((from..=until).contains(&day))
+    }
+
+    fn days(&self) -> Result<(Date, Date)> {
+        Ok((date(&self.from)?, self.until.as_deref().map_or(Ok(Date::MAX), date)?))
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(self.per > 0.0 && self.free >= 0.0, "per must be above 0, and free not below it");
+        ensure!(self.tiers.first().is_some_and(|tier| tier.above == 0.0), "the first tier must be above 0");
+        ensure!(self.tiers.is_sorted_by(|one, two| one.above < two.above), "tiers must be in the order of above");
+        ensure!(self.tiers.iter().all(|tier| tier.usd >= 0.0), "a price is below 0");
+        let (from, until) = self.days()?;
+        ensure!(from <= until, "it ends before it begins");
+        Ok(())
+    }
+}
+
+fn date(text: &str) -> Result<Date> {
+    text.parse().with_context(|| format!("{text:?} is no day, such as 2026-11-01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRICE: &str = r#"
+        checked = "2026-11-01"
+        [[price]]
+        id = "x"
+        platform = "lambda"
+        item = "x"
+        unit = "request"
+        per = 10
+        tiers = [{ above = 0, usd = 2.0 }, { above = 100, usd = 1.0 }]
+        free = 20
+        from = "2026-11-01"
+        until = "2026-11-30"
+        source = "a page"
+    "#;
+
+    fn day(text: &str) -> Date {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn tiers_and_free_units_add_up() {
+        let book = Book::parse(PRICE).unwrap();
+        let price = book.price("x", day("2026-11-30")).unwrap();
+        for (units, free_tier, usd) in [
+            (0.0, true, 0.0),
+            (20.0, true, 0.0),
+            (30.0, true, 2.0),
+            (30.0, false, 6.0),
+            (150.0, true, 21.0),
+            (150.0, false, 25.0),
+        ] {
+            assert_eq!(price.usd(units, free_tier), usd, "{units} units");
+        }
+    }
+
+    #[test]
+    fn a_price_holds_between_its_days() {
+        let book = Book::parse(PRICE).unwrap();
+        assert!(book.price("x", day("2026-10-31")).is_err());
+        let error = book.price("x", day("2026-12-01")).unwrap_err().to_string();
+        assert_eq!(error, r#"the price book has no price "x" for 2026-12-01"#);
+    }
+
+    #[test]
+    fn what_is_no_price_book_is_refused() {
+        for (wrong, problem) in [
+            (PRICE.replace("above = 0,", "above = 1,"), "the first tier must be above 0"),
+            (PRICE.replace("above = 100,", "above = 0,"), "in the order of above"),
+            (PRICE.replace("2026-11-30", "2026-10-30"), "ends before it begins"),
+            (PRICE.replace("\"2026-11-30\"", "\"soon\""), "is no day"),
+            (PRICE.replace("per = 10", "per = 0"), "per must be above 0"),
+            (format!("{PRICE}{}", PRICE.replace(r#"checked = "2026-11-01""#, "")), "twice for the same days"),
+        ] {
+            let error = format!("{:#}", Book::parse(&wrong).unwrap_err());
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_program_s_own_book_is_one() {
+        let book = Book::read(None).unwrap();
+        assert!(book.prices().len() > 30 && book.checked().is_ok());
+        assert!(book.prices().iter().all(|price| price.source.starts_with("https://")));
+    }
+}

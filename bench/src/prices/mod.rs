@@ -1,0 +1,183 @@
+//! `isotherm prices`: what the providers ask, where that stands, and how old it is.
+
+mod book;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use isotherm_hosts::Platform;
+use jiff::Zoned;
+use jiff::civil::Date;
+use serde::{Serialize, Serializer};
+
+pub use book::{Book, Price, Tier};
+
+/// After so many days since prices were compared with their sources, the list says so.
+const OLD_AFTER: i32 = 90;
+
+/// The flags of `isotherm prices`.
+#[derive(Args, Clone, Debug)]
+pub struct Prices {
+    /// Only the prices of this platform; may be given again
+    #[arg(long = "platform", value_name = "PLATFORM", value_parser = crate::up::platform())]
+    platforms: Vec<Platform>,
+    /// Another price book, TOML like bench/prices.toml
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// The prices that hold on this day, such as 2026-12-01; without it, today
+    #[arg(long, value_name = "DAY")]
+    on: Option<Date>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct List<'b> {
+    /// When the prices were compared with their sources.
+    #[serde(serialize_with = "as_text")]
+    checked: Date,
+    /// The day on which they hold.
+    #[serde(serialize_with = "as_text")]
+    on: Date,
+    /// In USD.
+    prices: Vec<&'b Price>,
+}
+
+fn as_text<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(day)
+}
+
+/// Lists prices.
+///
+/// # Errors
+/// Where the book can't be read.
+pub fn prices(flags: &Prices) -> Result<ExitCode> {
+    let book = Book::read(flags.prices.as_deref())?;
+    let today = Zoned::now().date();
+    let on = flags.on.unwrap_or(today);
+    let mut prices = Vec::new();
+    for price in book.prices() {
+        let is_asked_for = flags.platforms.is_empty() || flags.platforms.iter().any(|one| one.name() == price.platform);
+        if is_asked_for && price.holds_on(on)? {
+            prices.push(price);
+        }
+    }
+    let list = List { checked: book.checked()?, on, prices };
+    if flags.json {
+        println!("{}", serde_json::to_string_pretty(&list)?);
+    } else {
+        print!("{}", text(&list, today)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(list: &List<'_>, today: Date) -> Result<String> {
+    let age = today.since(list.checked)?.get_days();
+    let mut text =
+        format!("prices in USD on {}, compared with their sources on {}, {age} days ago", list.on, list.checked);
+    if age > OLD_AFTER {
+        text += ": old, look at the sources before you decide by them";
+    }
+    text.push('\n');
+    let mut platform = "";
+    for price in &list.prices {
+        if price.platform != platform {
+            platform = &price.platform;
+            text += &format!("\n{platform}\n");
+        }
+        text += &format!("  {:<48}{}\n", price.item, price.tiers_in_words());
+        let until = price.until.as_ref().map(|until| format!("until {until} · ")).unwrap_or_default();
+        text += &format!("  {:<48}{until}{} · {}\n", "", price.id, price.source);
+    }
+    Ok(text)
+}
+
+impl Price {
+    /// `0.20 per 1,000,000 requests, the first 1,000,000 a month free`.
+    fn tiers_in_words(&self) -> String {
+        let of_tier = |tier: &Tier| match tier.above {
+            0.0 => usd(tier.usd),
+            above => format!("{} above {}", usd(tier.usd), grouped(above)),
+        };
+        let tiers: Vec<String> = self.tiers.iter().map(of_tier).collect();
+        let per = if self.per == 1.0 { String::new() } else { format!("{} × ", grouped(self.per)) };
+        let mut words = format!("{} per {per}{}", tiers.join(", "), self.unit);
+        if self.free > 0.0 {
+            words += &format!("; {} a month free", grouped(self.free));
+        }
+        if let Some(months) = self.free_months {
+            words += &format!(" for {months} months");
+        }
+        words
+    }
+}
+
+/// All digits of a price, and two at least behind the point.
+fn usd(usd: f64) -> String {
+    let text = format!("{usd}");
+    let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    if digits < 2 { format!("{usd:.2}") } else { text }
+}
+
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let start = digits.len() % 3;
+    let groups =
+        std::iter::once(&digits[..start]).chain((start..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
+    groups.filter(|group| !group.is_empty()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A month as AWS counts it: 730 hours.
+    const SECONDS: f64 = 730.0 * 3600.0;
+
+    #[track_caller]
+    fn cents(id: &str, units: f64, free_tier: bool) -> i64 {
+        let book = Book::read(None).unwrap();
+        let price = book.price(id, "2026-11-20".parse().unwrap()).unwrap();
+        (price.usd(units, free_tier) * 100.0).round() as i64
+    }
+
+    /// Worked examples that the providers publish.
+    #[test]
+    fn published_examples_come_out_to_the_cent() {
+        // 15 M requests of 7 ms CPU on the paid plan of Workers: 8.00.
+        let workers = [("workers-plan", 1.0), ("workers-request", 15e6), ("workers-cpu", 15e6 * 7.0)];
+        assert_eq!(workers.map(|(id, units)| cents(id, units, true)), [500, 150, 150]);
+        // 1 M requests of 200 ms with 1 GB on Lambda: 3.53.
+        let lambda = [("lambda-request", 1e6), ("lambda-duration-x86", 1e6 * 0.2)];
+        assert_eq!(lambda.map(|(id, units)| cents(id, units, false)), [20, 333]);
+        // 5 provisioned with 1 GB for a month: about 55; with 512 MB about 27.
+        assert_eq!(cents("lambda-provisioned-x86", 5.0 * SECONDS, false), 5475);
+        assert_eq!(cents("lambda-provisioned-x86", 5.0 * 0.5 * SECONDS, false), 2738);
+        // 3 t3.large, without the load balancer that an article adds to come to about 850.
+        assert_eq!(cents("node-t3-large", 3.0 * 730.0, false), 18_221);
+    }
+
+    #[test]
+    fn a_list_says_how_old_it_is() {
+        let book = Book::read(None).unwrap();
+        let (checked, on) = (book.checked().unwrap(), "2026-11-20".parse().unwrap());
+        let list = List { checked, on, prices: vec![book.price("http-api-request", on).unwrap()] };
+        let listed = text(&list, "2026-11-20".parse().unwrap()).unwrap();
+        assert!(listed.contains("on 2026-11-01, 19 days ago\n"), "{listed}");
+        let words = "1.00, 0.90 above 300,000,000 per 1,000,000 × request of up to 512 KB; 1,000,000 a month free for 12 months";
+        assert!(listed.contains(words), "{listed}");
+        let listed = text(&list, "2027-03-01".parse().unwrap()).unwrap();
+        assert!(listed.contains("120 days ago: old"), "{listed}");
+    }
+
+    #[test]
+    fn announced_changes_hold_from_their_day() {
+        let book = Book::read(None).unwrap();
+        assert!(book.price("workers-logs", "2026-11-30".parse().unwrap()).is_ok());
+        assert!(book.price("workers-logs", "2026-12-01".parse().unwrap()).is_err());
+    }
+}
