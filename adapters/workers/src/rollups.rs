@@ -18,6 +18,10 @@ pub(crate) const TABLE: &str =
 
 const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
+/// Whether there are enough events for a fold: their numbers have no great gaps.
+const DUE: &str =
+    "SELECT coalesce(max(seq), 0) >= ? + coalesce((SELECT page FROM rollups WHERE key = ''), 0) FROM events";
+
 const UNFOLDED: &str = "SELECT seq, record FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE key >= ? AND key < ?";
@@ -78,6 +82,15 @@ impl Unfolded {
         write(sql, fold.settle(stored).map_err(unreadable)?)?;
         sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(self.last)])?;
         Ok(())
+    }
+}
+
+/// Whether there are enough events to fold them now.
+pub(crate) fn is_due(sql: &SqlStorage) -> Result<bool> {
+    let limit = SqlStorageValue::Integer(EVENTS_PER_FOLD as i64);
+    match sql.exec(DUE, vec![limit])?.raw().next().transpose()?.as_deref() {
+        Some([SqlStorageValue::Integer(is_due)]) => Ok(*is_due != 0),
+        _ => Err(other_row()),
     }
 }
 

@@ -21,8 +21,9 @@ use crate::entry;
 use crate::rollups::{self, Unfolded};
 use crate::schedule;
 
-/// How long new events wait until they are folded; reports fold them by themselves meanwhile.
-const FOLD_AFTER: Duration = Duration::from_secs(1);
+/// How long new events wait until they are folded, unless there are enough for a fold before; reports fold them by themselves
+/// meanwhile. Each fold is an object in the bucket, and to put one costs as much as 15 requests.
+const FOLD_AFTER: Duration = Duration::from_secs(10);
 
 /// The bucket for raw backups, where there is one.
 const BACKUP: &str = "BACKUP";
@@ -61,8 +62,8 @@ pub struct Shard {
     env: Env,
     sql: SqlStorage,
     service: Option<Rc<Service>>,
-    /// Whether this object has set an alarm that has not rung yet.
-    is_alarm_set: Cell<bool>,
+    /// After what time the alarm rings that this object has set and that has not rung yet.
+    alarm: Cell<Option<Duration>>,
 }
 
 impl DurableObject for Shard {
@@ -72,7 +73,7 @@ impl DurableObject for Shard {
         let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
         // With a configuration that is no good no request gets here.
         let service = entry::service(&env).ok();
-        Self { state, env, sql, service, is_alarm_set: Cell::new(false) }
+        Self { state, env, sql, service, alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -89,7 +90,7 @@ impl DurableObject for Shard {
             }
             Method::Post => {
                 let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
-                self.wake_after(FOLD_AFTER).await?;
+                self.wake_after(if rollups::is_due(&self.sql)? { Duration::ZERO } else { FOLD_AFTER }).await?;
                 Ok(reply)
             }
             _ => self.find(request.path().trim_start_matches('/')),
@@ -98,7 +99,7 @@ impl DurableObject for Shard {
 
     /// Backs up what is new, then folds it; the runtime calls again when this fails.
     async fn alarm(&self) -> Result<Response> {
-        self.is_alarm_set.set(false);
+        self.alarm.set(None);
         if let Some(unfolded) = Unfolded::next(&self.sql)? {
             let is_full = unfolded.is_full();
             self.back_up(&unfolded).await?;
@@ -119,9 +120,10 @@ impl Shard {
         Response::ok(taken.unwrap_or_default())
     }
 
-    /// Sets the alarm, unless it is set.
+    /// Sets the alarm, unless it is set to ring as soon.
     async fn wake_after(&self, time: Duration) -> Result<()> {
-        if !self.is_alarm_set.replace(true) {
+        if self.alarm.get().is_none_or(|set| time < set) {
+            self.alarm.set(Some(time));
             self.state.storage().set_alarm(time).await?;
         }
         Ok(())

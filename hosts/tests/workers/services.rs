@@ -217,7 +217,7 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
         let host = start(&artifact, Some(data.path())).await;
         ids.extend(accepted(&host.url(), round * 500..(round + 1) * 500).await);
         // About when the shards fold.
-        tokio::time::sleep(Duration::from_millis(970 + 20 * round as u64)).await;
+        tokio::time::sleep(Duration::from_millis(9_970 + 20 * round as u64)).await;
         kill_all();
         drop(host);
         until("they are gone", async || workerds().is_empty()).await;
@@ -283,7 +283,8 @@ async fn a_bucket_that_fails_delays_folding_and_loses_nothing() {
     std::fs::write(&folder, "").unwrap();
     let host = start(&artifact, Some(data.path())).await;
     let mut ids = accepted(&host.url(), 0..300).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Longer than a shard waits with folding.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     assert!(objects(data.path()).is_empty());
     assert_eq!(count(&host.url()).await, 300);
     std::fs::remove_file(&folder).unwrap();
