@@ -1,7 +1,7 @@
 //! The schedule: of each lane, days that are over are compacted, and watermarks of shards that have ended are forgotten.
 //!
-//! A day is written in one transaction with the lane's watermark, which stays where it is but counts the write: of this and of
-//! folding, whoever comes second reads again.
+//! A day is written in one transaction with the lane's watermark, which stays where it is: where the lane was folded since it
+//! was read, the day is read again. A fold that is under way meanwhile opens the day again, as every fold does.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -49,13 +49,7 @@ impl Store {
         Ok(())
     }
 
-    async fn compact_from(
-        &self,
-        service: &Service,
-        lane: &str,
-        mut watermark: Watermark,
-        now: Millis,
-    ) -> Result<(), Stop> {
+    async fn compact_from(&self, service: &Service, lane: &str, watermark: Watermark, now: Millis) -> Result<(), Stop> {
         let mut left = false;
         for tenant in service.tenants() {
             let partition = partition(tenant.as_str(), lane);
@@ -67,7 +61,7 @@ impl Store {
                     puts.page(&partition, lane, page);
                 }
                 if puts.fit() {
-                    watermark = self.write(lane, puts, &watermark, watermark.clone()).await?;
+                    self.write(lane, puts, &watermark, &watermark).await?;
                 } else {
                     left = true;
                     eprintln!("lane {lane}: a day of {} needs more than a transaction takes", tenant.as_str());
@@ -83,14 +77,10 @@ impl Store {
 
     async fn forget(&self, lane: &str, watermark: &Watermark) -> Result<(), Stop> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let (condition, value) = watermark.unmoved();
+        let (condition, values) = watermark.unmoved();
         let delete =
             self.client().delete_item().table_name(&self.rollups).key("pk", text(WATERMARK)).key("sk", text(lane));
-        let delete = delete.condition_expression(condition);
-        let delete = match value {
-            Some((name, value)) => delete.expression_attribute_values(name, value),
-            None => delete,
-        };
+        let delete = delete.condition_expression(condition).set_expression_attribute_values(values);
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {

@@ -3,7 +3,7 @@
 //! | item | `pk` | `sk` | attributes |
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | `page` B |
-//! | a lane's watermark | `watermark` | the lane | `sequenceNumber` S, the last record that is in its pages; `foldedTo` N, milliseconds; `writes` N, how often the lane was written |
+//! | a lane's watermark | `watermark` | the lane | `sequenceNumber` S, the last record that is in its pages; `foldedTo` N, milliseconds |
 //!
 //! A lane is a shard of the stream, by a hash of its name. The shard's records come in order, and only they are in the
 //! lane's pages, so a lane has one writer: of two that are at work by mistake, the watermark lets one through. A
@@ -26,7 +26,6 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use isotherm_core::{KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Service, StoredPage};
 use tokio::task::JoinSet;
@@ -70,28 +69,28 @@ pub(crate) fn failed(error: impl std::error::Error) -> Stop {
 pub(crate) struct Watermark {
     sequence_number: Option<String>,
     pub(crate) folded_to: u64,
-    /// 0: never.
-    writes: u64,
 }
 
 impl Watermark {
     pub(crate) fn read(item: &Item) -> Self {
-        let number = |name| item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default();
+        let folded_to = item.get("foldedTo").and_then(|number| number.as_n().ok()?.parse().ok());
         let sequence_number = item.get("sequenceNumber").and_then(|text| text.as_s().ok()).cloned();
-        Self { sequence_number, folded_to: number("foldedTo"), writes: number("writes") }
+        Self { sequence_number, folded_to: folded_to.unwrap_or_default() }
     }
 
     /// Where it stands after this record.
     fn after(&self, record: &Record<'_>) -> Self {
         let sequence_number = Some(record.sequence_number().to_owned());
-        Self { sequence_number, folded_to: self.folded_to.max(record.written_at().0), ..*self }
+        Self { sequence_number, folded_to: self.folded_to.max(record.written_at().0) }
     }
 
-    /// What a write depends on, as expression and value: that the lane was written as often as when this was read.
-    pub(crate) fn unmoved(&self) -> (&'static str, Option<(&'static str, AttributeValue)>) {
-        match self.writes {
-            0 => ("attribute_not_exists(writes)", None),
-            writes => ("writes = :was", Some((":was", AttributeValue::N(writes.to_string())))),
+    /// What a write depends on, as expression and values: that the watermark still stands here.
+    pub(crate) fn unmoved(&self) -> (&'static str, Option<Item>) {
+        match self.sequence_number.clone() {
+            None => ("attribute_not_exists(sequenceNumber)", None),
+            Some(number) => {
+                ("sequenceNumber = :was", Some(Item::from([(":was".to_owned(), AttributeValue::S(number))])))
+            }
         }
     }
 
@@ -177,7 +176,9 @@ impl Store {
             match (step, puts) {
                 ([.., last], Some(puts)) => {
                     self.dead_letters.send(&puts.letters).await.map_err(Stop::Failed)?;
-                    watermark = self.write(&lane, puts, &watermark, watermark.after(last)).await?;
+                    let moved = watermark.after(last);
+                    self.write(&lane, puts, &watermark, &moved).await?;
+                    watermark = moved;
                     folded.set(folded.get() + step.len());
                     most = step.len() + step.len() / 2 + 1;
                 }
@@ -188,7 +189,8 @@ impl Store {
         let complete_to =
             batch.complete_to().filter(|to| watermark.sequence_number.is_some() && to.0 > watermark.folded_to);
         if let Some(Millis(folded_to)) = complete_to {
-            self.write(&lane, Puts::default(), &watermark, Watermark { folded_to, ..watermark.clone() }).await?;
+            let moved = Watermark { folded_to, ..watermark.clone() };
+            self.write(&lane, Puts::default(), &watermark, &moved).await?;
         }
         Ok(())
     }
@@ -234,31 +236,24 @@ impl Store {
         Ok(puts.fit().then_some(puts))
     }
 
-    /// Writes pages and moves the watermark, if the lane was not written in between.
-    pub(crate) async fn write(
-        &self,
-        lane: &str,
-        puts: Puts,
-        was: &Watermark,
-        to: Watermark,
-    ) -> Result<Watermark, Stop> {
-        let to = Watermark { writes: was.writes + 1, ..to };
-        let mut watermark = Puts::default();
-        let number = |number: u64| AttributeValue::N(number.to_string());
-        let mut attributes = vec![("foldedTo", number(to.folded_to)), ("writes", number(to.writes))];
+    /// Writes pages and moves the watermark, if it still stands where it was.
+    pub(crate) async fn write(&self, lane: &str, mut puts: Puts, was: &Watermark, to: &Watermark) -> Result<(), Stop> {
+        let mut attributes = vec![("foldedTo", AttributeValue::N(to.folded_to.to_string()))];
         attributes.extend(to.sequence_number.clone().map(|number| ("sequenceNumber", AttributeValue::S(number))));
-        watermark.add(WATERMARK, lane.to_owned(), attributes);
+        puts.add(WATERMARK, lane.to_owned(), attributes);
         let (condition, values) = was.unmoved();
-        let values = values.map(|(name, value)| HashMap::from([(name.to_owned(), value)]));
-        let conditional =
-            |put: PutBuilder| put.condition_expression(condition).set_expression_attribute_values(values.clone());
-        let put = |item| Put::builder().table_name(&self.rollups).set_item(Some(item));
-        let puts = puts.items.into_iter().map(put);
-        let puts = puts.chain(watermark.items.into_iter().map(put).map(conditional));
-        let puts = puts.map(|put| Ok(TransactWriteItem::builder().put(put.build().map_err(failed)?).build()));
-        let write = self.client().transact_write_items().set_transact_items(Some(puts.collect::<Result<_, Stop>>()?));
+        let mut actions = Vec::new();
+        for item in puts.items {
+            let mut put = Put::builder().table_name(&self.rollups);
+            if item.get("pk").and_then(|pk| pk.as_s().ok()).is_some_and(|pk| pk == WATERMARK) {
+                put = put.condition_expression(condition).set_expression_attribute_values(values.clone());
+            }
+            let put = put.set_item(Some(item)).build().map_err(failed)?;
+            actions.push(TransactWriteItem::builder().put(put).build());
+        }
+        let write = self.client().transact_write_items().set_transact_items(Some(actions));
         match write.send().await {
-            Ok(_) => Ok(to),
+            Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(why))
                     if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>

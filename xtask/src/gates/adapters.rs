@@ -9,9 +9,10 @@ use anyhow::Result;
 use super::source::{lines, names};
 use super::{files, is_rust};
 
-/// For taking events in and giving them back some 400; folding and reports are as much again at most. The rest is for what a
-/// platform has beside them, each in a shape of its own: a queue, a backup, dead letters, a schedule.
-const MOST_LINES: usize = 1150;
+/// For taking events in and giving them back some 400; all else, such as folding and reports, is as much again at most.
+const MOST_LINES: usize = 800;
+/// The adapter that is thicker than that, and what it had when this was written: it may only become thinner.
+const THICK: (&str, usize) = ("lambda", 1107);
 
 /// The files that every adapter has, so that two can be read side by side.
 const SAME_FILES: [&str; 5] = ["entry.rs", "request.rs", "response.rs", "rollups.rs", "store.rs"];
@@ -92,9 +93,10 @@ pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
                 }
             }
         }
-        println!("  adapters/{adapter}: {count} of {MOST_LINES} lines of code");
-        if count > MOST_LINES {
-            problems.push(format!("adapters/{adapter} has {count} lines of code; {MOST_LINES} are a thin adapter's"));
+        let most = if adapter == THICK.0 { THICK.1 } else { MOST_LINES };
+        println!("  adapters/{adapter}: {count} of {most} lines of code");
+        if count > most {
+            problems.push(format!("adapters/{adapter} has {count} lines of code, {most} are its most"));
         }
     }
     Ok(problems)
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_thick_adapter_is_found() {
-        assert!(with(&"a();\n".repeat(MOST_LINES + 1))[0].contains("1151 lines"));
+        assert!(with(&"a();\n".repeat(801))[0].contains("801 lines"));
     }
 
     #[test]
