@@ -22,7 +22,7 @@ impl Tenant {
         Self("default".to_owned())
     }
 
-    fn parse(name: String) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(name: String) -> Result<Self, ConfigError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
             Ok(Self(name))

@@ -33,6 +33,7 @@ mod settle;
 mod backup;
 mod report;
 mod rollup;
+mod stream;
 
 mod config;
 mod id;
@@ -57,4 +58,5 @@ pub use rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
 pub use rollup::key::KeyRange;
 pub use rollup::observation::Observation;
 pub use service::Service;
+pub use stream::{StepProblem, StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark, WriteLimits};
 pub use time::{Millis, RETENTION, Seconds, Stamp};

@@ -22,6 +22,7 @@ use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
 use crate::route::Route;
 use crate::settle::{Answer, Slot};
+use crate::stream::{StreamBatch, StreamStep, Watermark, WriteLimits};
 use crate::time::{Millis, Stamp};
 
 /// The analytics function, configured.
@@ -65,6 +66,18 @@ impl Service {
     /// Folds stored events of one tenant, given by their [`NewEvent::record`]s, into rollups.
     pub fn fold<'a>(&self, records: impl IntoIterator<Item = &'a str>) -> Fold {
         Fold::of_records(records, &self.config.dimensions)
+    }
+
+    /// Folds the next records of a stream behind their lane's watermark, as many as a store may take at once, and at most
+    /// `at_most`; `None` when there is nothing to write any more.
+    pub fn step(
+        &self,
+        batch: &StreamBatch<'_>,
+        watermark: &Watermark,
+        at_most: usize,
+        limits: WriteLimits,
+    ) -> Option<StreamStep> {
+        batch.step(watermark, at_most, limits, &self.config.dimensions)
     }
 
     /// One object of the raw backup: these [`NewEvent::record`]s of a tenant. `batch` names them among the tenant's, and is the

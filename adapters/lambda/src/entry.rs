@@ -82,8 +82,9 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
 
 async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
     let batch: Batch<'_> = serde_json::from_str(event.payload.get()).map_err(|error| format!("{NO_BATCH}: {error}"))?;
-    let failed = store.fold(service, &batch, deadline(&event)).await?;
-    Ok(Answer::Batch(BatchAnswer::new(batch.state, failed.map(|record| record.sequence_number().to_owned()))))
+    let records = batch.records();
+    let failed = store.fold(service, &records, deadline(&event)).await?;
+    Ok(Answer::Batch(BatchAnswer::new(batch.state, failed.map(str::to_owned))))
 }
 
 const NO_BATCH: &str = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";

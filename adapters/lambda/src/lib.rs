@@ -18,8 +18,8 @@
 mod aws;
 mod backup;
 mod compaction;
+mod dead_letters;
 mod entry;
-mod letters;
 mod queue;
 mod request;
 mod response;

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{environment, settings};
 use crate::backup::Bucket;
-use crate::letters::DeadLetters;
+use crate::dead_letters::DeadLetters;
 
 /// How many requests of an invocation are under way at once. Each has a connection of its own, and its TLS handshake on a cold start.
 pub(crate) const CONCURRENCY: usize = 32;

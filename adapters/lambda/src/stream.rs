@@ -1,24 +1,24 @@
-//! From the batches of an event source mapping to records, and back to its answer.
+//! From the batches of an event source mapping for a DynamoDB stream to core's, and back to its answer.
 //!
 //! The mapping needs a tumbling window: without one a batch does not name its shard.
 
 use std::borrow::Cow;
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
-use isotherm_core::Millis;
+use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::request::Text;
 
-/// Records of one shard of the table's stream, in the order in which they were written.
+/// What is read of a batch; the names are AWS's.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Batch<'a> {
     #[serde(rename = "Records", borrow)]
-    pub(crate) records: Vec<Record<'a>>,
+    records: Vec<Record<'a>>,
     #[serde(borrow)]
-    pub(crate) shard_id: Cow<'a, str>,
+    shard_id: Cow<'a, str>,
     #[serde(borrow)]
     window: Window<'a>,
     #[serde(default)]
@@ -34,10 +34,9 @@ struct Window<'a> {
     end: Cow<'a, str>,
 }
 
-/// One change of the table of events.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Record<'a> {
+struct Record<'a> {
     #[serde(borrow)]
     event_name: Cow<'a, str>,
     #[serde(borrow)]
@@ -70,46 +69,39 @@ struct Attribute<'a> {
 }
 
 impl Batch<'_> {
-    /// At the end of a window: all that was written to the shard before this moment is in this batch or in an earlier one.
-    pub(crate) fn complete_to(&self) -> Option<Millis> {
-        let end = DateTime::from_str(&self.window.end, DateTimeFormat::DateTime).ok()?;
-        let end = u64::try_from(end.to_millis().ok()?).ok()?;
-        self.is_final_invoke_for_window.then_some(Millis(end))
+    /// The batch as core sees it.
+    pub(crate) fn records(&self) -> StreamBatch<'_> {
+        let end = DateTime::from_str(&self.window.end, DateTimeFormat::DateTime).ok();
+        let end = end.and_then(|end| u64::try_from(end.to_millis().ok()?).ok());
+        StreamBatch {
+            shard_id: &self.shard_id,
+            records: self.records.iter().map(Record::record).collect(),
+            complete_to: end.filter(|_| self.is_final_invoke_for_window).map(Millis),
+        }
     }
 }
 
 impl Record<'_> {
-    /// Whether it is a new event. What else there is are events that the table has forgotten.
-    pub(crate) fn is_insert(&self) -> bool {
-        self.event_name == "INSERT"
-    }
-
-    /// Its place in the shard: a number of 21 to 40 digits.
-    pub(crate) fn sequence_number(&self) -> &str {
-        &self.dynamodb.sequence_number
-    }
-
-    /// All records before it were written at this moment or earlier, and none after it was written before.
-    pub(crate) fn written_at(&self) -> Millis {
+    fn record(&self) -> StreamRecord<'_> {
+        let Change { approximate_creation_date_time: seconds, sequence_number, new_image } = &self.dynamodb;
+        // What else there is are events that the table has forgotten.
+        let image = new_image.as_ref().filter(|_| self.event_name == "INSERT");
         // Saturates, and no clock is there.
-        Millis((self.dynamodb.approximate_creation_date_time * 1000.0) as u64)
+        StreamRecord { sequence_number, written_at: Millis((seconds * 1000.0) as u64), item: image.map(Image::item) }
     }
+}
 
-    /// The item's key.
-    pub(crate) fn key(&self) -> Option<&str> {
-        Some(&self.dynamodb.new_image.as_ref()?.pk.text.as_ref()?.0)
+impl Image<'_> {
+    fn item(&self) -> StreamItem<'_> {
+        let key = self.pk.text();
+        let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
+        StreamItem { key, tenant, record: self.record.as_ref().and_then(Attribute::text) }
     }
+}
 
-    /// Of a new event whose item is as the store puts it: the tenant, and the event's record.
-    pub(crate) fn event(&self) -> Option<(&str, &str)> {
-        let (tenant, _id) = self.key()?.split_once('#')?;
-        let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        Some((tenant, self.record()?)).filter(|_| self.is_insert() && tenant.bytes().all(of_a_name))
-    }
-
-    /// The event's record.
-    pub(crate) fn record(&self) -> Option<&str> {
-        Some(&self.dynamodb.new_image.as_ref()?.record.as_ref()?.text.as_ref()?.0)
+impl Attribute<'_> {
+    fn text(&self) -> Option<&str> {
+        self.text.as_ref().map(|text| &*text.0)
     }
 }
 
@@ -155,14 +147,14 @@ mod tests {
     fn a_batch_of_aws_is_read_and_answered() {
         let text = BATCH.replace("FINAL", "false");
         let batch: Batch<'_> = serde_json::from_str(&text).unwrap();
-        assert_eq!((&*batch.shard_id, batch.complete_to()), ("shard123456789", None));
-        let [first, second] = &batch.records[..] else { panic!("two records") };
-        assert!(first.is_insert() && !second.is_insert());
-        assert_eq!((first.key(), first.record()), (Some("a#evt_1"), Some(r#"{"a":1}"#)));
-        assert_eq!((first.event(), second.event()), (Some(("a", r#"{"a":1}"#)), None));
-        assert_eq!((second.key(), second.written_at()), (None, Millis(1_763_690_001_500)));
-        let answer = |failed: Option<&Record<'_>>| {
-            let failed = failed.map(|record| record.sequence_number().to_owned());
+        let StreamBatch { shard_id, records, complete_to } = batch.records();
+        assert_eq!((shard_id, complete_to), ("shard123456789", None));
+        let [first, second] = &records[..] else { panic!("two records") };
+        let StreamItem { key, tenant, record } = first.item.unwrap();
+        assert_eq!((key, tenant, record), (Some("a#evt_1"), Some("a"), Some(r#"{"a":1}"#)));
+        assert_eq!((second.written_at, second.item.is_none()), (Millis(1_763_690_001_500), true));
+        let answer = |failed: Option<&StreamRecord<'_>>| {
+            let failed = failed.map(|record| record.sequence_number.to_owned());
             serde_json::to_string(&BatchAnswer::new(batch.state, failed)).unwrap()
         };
         assert_eq!(answer(None), r#"{"state":{"1":"282"},"batchItemFailures":[]}"#);
@@ -174,6 +166,6 @@ mod tests {
     fn a_window_that_has_ended_is_complete() {
         let text = BATCH.replace("FINAL", "true");
         let batch: Batch<'_> = serde_json::from_str(&text).unwrap();
-        assert_eq!(batch.complete_to(), Some(Millis(1_763_690_100_000)));
+        assert_eq!(batch.records().complete_to, Some(Millis(1_763_690_100_000)));
     }
 }

@@ -9,10 +9,11 @@ use anyhow::Result;
 use super::source::{lines, names};
 use super::{files, is_rust};
 
-/// For taking events in and giving them back some 400; all else, such as folding and reports, is as much again at most.
-const MOST_LINES: usize = 800;
-/// The adapter that is thicker than that, and what it had when this was written: it may only become thinner.
-const THICK: (&str, usize) = ("lambda", 1107);
+/// Lines of code of an adapter. Taking events in and giving them back takes some 400; the rest is folding, reports, backup and
+/// schedule. Lambda has six functions, and its queues, buckets and streams come as events and clients of their own.
+const MOST_LINES: [(&str, usize); 4] = [("lambda", 1000), ("native", 620), ("spin", 600), ("workers", 570)];
+/// Of another one.
+const MOST_LINES_OF_A_NEW_ONE: usize = 600;
 
 /// The files that every adapter has, so that two can be read side by side.
 const SAME_FILES: [&str; 5] = ["entry.rs", "request.rs", "response.rs", "rollups.rs", "store.rs"];
@@ -93,7 +94,8 @@ pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
                 }
             }
         }
-        let most = if adapter == THICK.0 { THICK.1 } else { MOST_LINES };
+        let most =
+            MOST_LINES.iter().find(|(name, _)| *name == adapter).map_or(MOST_LINES_OF_A_NEW_ONE, |(_, most)| *most);
         println!("  adapters/{adapter}: {count} of {most} lines of code");
         if count > most {
             problems.push(format!("adapters/{adapter} has {count} lines of code, {most} are its most"));
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_thick_adapter_is_found() {
-        assert!(with(&"a();\n".repeat(801))[0].contains("801 lines"));
+        assert!(with(&"a();\n".repeat(601))[0].contains("601 lines"));
     }
 
     #[test]

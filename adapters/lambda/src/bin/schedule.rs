@@ -1,4 +1,4 @@
-//! The function that compacts rollups: needs `dynamodb:GetItem`, `dynamodb:Query`, `dynamodb:PutItem` and
+//! The function that compacts rollups: needs `dynamodb:Query`, `dynamodb:PutItem` and
 //! `dynamodb:DeleteItem` on the table of rollups.
 
 fn main() -> Result<(), lambda_runtime::Error> {

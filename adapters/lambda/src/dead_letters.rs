@@ -1,16 +1,11 @@
-//! The dead-letter queue in SQS: what the stream brings that is no event.
+//! The dead-letter queue in SQS, for what the stream brings that is no event.
 
 use std::sync::OnceLock;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use serde::Serialize;
 
 use crate::aws::{environment, settings};
-use crate::stream::Record;
-
-/// Of a longer record, the beginning: in a message it has to fit with all its escapes.
-const RECORD_BYTES: usize = 100_000;
 
 /// The queue, and a client that is made when it is first needed.
 pub(crate) struct DeadLetters {
@@ -38,24 +33,4 @@ impl DeadLetters {
         }
         Ok(())
     }
-}
-
-/// The letter of a record, as JSON.
-pub(crate) fn letter(shard_id: &str, record: &Record<'_>, reason: &str) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Letter<'a> {
-        reason: &'a str,
-        shard_id: &'a str,
-        sequence_number: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        key: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        record: Option<&'a str>,
-    }
-    let sequence_number = record.sequence_number();
-    let text = record.record().map(|text| &text[..text.floor_char_boundary(RECORD_BYTES)]);
-    let letter = Letter { reason, shard_id, sequence_number, key: record.key(), record: text };
-    // Only maps with other keys than strings fail.
-    serde_json::to_string(&letter).unwrap_or_else(|_no_json| reason.to_owned())
 }

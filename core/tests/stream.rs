@@ -1,0 +1,244 @@
+//! Folding a stream that is delivered at least once: whatever is delivered however often, each event is counted once.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use isotherm_core::{
+    Admission, Config, KeyRange, Millis, Plan, Request, Service, Stamp, StepProblem, StoreOutcome, StoredPage,
+    StreamBatch, StreamItem, StreamRecord, StreamWrite, Watermark, WriteLimits,
+};
+use serde_json::Value;
+
+const MUCH: WriteLimits = WriteLimits { pages: 10_000, bytes: 100_000_000 };
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+
+/// The records of some events of several types, hours and dimensions.
+static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let event = |n: usize| {
+        format!(
+            r#"{{"userId":"u{}","eventType":"t{}","timestamp":"2013-01-0{}T0{}:00:00Z","properties":{{"n":{n},"to":"{}"}}}}"#,
+            n % 7,
+            n % 3,
+            1 + n % 4,
+            n % 9,
+            n % 11
+        )
+    };
+    let body = (0..120).map(event).collect::<Vec<_>>().join("\n");
+    let headers = vec![("content-type", "application/x-ndjson".to_owned())];
+    let request = Request { method: "POST", path: "/events/batch", query: "", headers, body: body.as_bytes() };
+    let stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
+    let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, stamp) else { panic!("refused") };
+    let records = plan.events().iter().map(|event| event.record.clone()).collect();
+    assert_eq!(plan.settle(vec![StoreOutcome::Stored; 120]).status, 200);
+    records
+});
+
+/// Numbers with 1 to 3 digits, as strings would sort them wrongly.
+static NUMBERS: LazyLock<Vec<String>> = LazyLock::new(|| (0..RECORDS.len()).map(|n| (n * 8 + 1).to_string()).collect());
+
+fn item(n: usize) -> StreamItem<'static> {
+    StreamItem {
+        key: Some("key"),
+        tenant: Some(if n.is_multiple_of(5) { "b" } else { "a" }),
+        record: Some(&RECORDS[n]),
+    }
+}
+
+fn record(n: usize) -> StreamRecord<'static> {
+    StreamRecord { sequence_number: &NUMBERS[n], written_at: Millis(1000 * (n as u64 + 1)), item: Some(item(n)) }
+}
+
+fn batch(records: impl IntoIterator<Item = StreamRecord<'static>>) -> StreamBatch<'static> {
+    StreamBatch { shard_id: "shard", records: records.into_iter().collect(), complete_to: None }
+}
+
+fn all() -> StreamBatch<'static> {
+    batch((0..RECORDS.len()).map(record))
+}
+
+/// A store with one lane.
+struct Lane {
+    pages: BTreeMap<(String, String), Vec<u8>>,
+    watermark: Watermark,
+    letters: Vec<String>,
+    writes: usize,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self { pages: BTreeMap::new(), watermark: Watermark::start(), letters: Vec::new(), writes: 0 }
+    }
+
+    fn read(&self, tenant: &str, ranges: &[KeyRange]) -> Vec<StoredPage> {
+        let pages =
+            self.pages.iter().filter(|((of, key), _)| of == tenant && ranges.iter().any(|range| range.contains(key)));
+        pages.map(|((_, key), bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
+    }
+
+    /// Folds as an adapter does, at most so many steps.
+    fn fold(&mut self, batch: &StreamBatch<'_>, limits: WriteLimits, steps: usize) -> Result<(), StepProblem> {
+        let mut at_most = usize::MAX;
+        for _ in 0..steps {
+            let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return Ok(()) };
+            let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), &ranges)).collect();
+            match step.settle(stored) {
+                Ok(StreamWrite { pages, watermark, letters }) => {
+                    assert!(limits.fit(pages.iter().map(|(_, page)| page)));
+                    let written = pages.into_iter();
+                    self.pages
+                        .extend(written.map(|(tenant, page)| ((tenant.as_str().to_owned(), page.key), page.bytes)));
+                    self.letters.extend(letters);
+                    let stored = StoredPage { key: String::new(), bytes: watermark.to_bytes() };
+                    self.watermark = Watermark::read(&stored).unwrap();
+                    assert_eq!(self.watermark, watermark);
+                    self.writes += 1;
+                }
+                Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn folded(batches: &[StreamBatch<'_>], limits: WriteLimits) -> Lane {
+    let mut lane = Lane::new();
+    batches.iter().for_each(|batch| lane.fold(batch, limits, usize::MAX).unwrap());
+    lane
+}
+
+#[test]
+fn each_tenant_gets_the_pages_that_a_fold_of_its_events_gives() {
+    let lane = folded(&[all()], MUCH);
+    assert_eq!((lane.writes, lane.letters.len()), (1, 0));
+    for (tenant, is_of) in [("a", (|n| !n.is_multiple_of(5)) as fn(usize) -> bool), ("b", |n| n.is_multiple_of(5))] {
+        let records = (0..RECORDS.len()).filter(|n| is_of(*n)).map(|n| RECORDS[n].as_str());
+        let pages = SERVICE.fold(records).settle(Vec::new()).unwrap();
+        let stored = lane.pages.iter().filter(|((of, _), _)| of == tenant);
+        let stored: BTreeMap<_, _> = stored.map(|((_, key), bytes)| (key.clone(), bytes.clone())).collect();
+        assert_eq!(stored, pages.into_iter().map(|page| (page.key, page.bytes)).collect());
+    }
+}
+
+#[test]
+fn however_little_a_transaction_takes_the_pages_are_the_same() {
+    let whole = folded(&[all()], MUCH);
+    for limits in
+        [WriteLimits { pages: 99, ..MUCH }, WriteLimits { pages: 5, ..MUCH }, WriteLimits { bytes: 2000, ..MUCH }]
+    {
+        let lane = folded(&[all()], limits);
+        assert!(lane.writes > 1, "{limits:?}: {} writes", lane.writes);
+        assert_eq!((lane.pages, lane.watermark), (whole.pages.clone(), whole.watermark.clone()));
+    }
+    let problem = Lane::new().fold(&all(), WriteLimits { bytes: 100, ..MUCH }, usize::MAX);
+    assert_eq!(problem, Err(StepProblem::RecordTooLarge));
+}
+
+#[test]
+fn what_is_delivered_again_is_not_counted_again() {
+    let whole = folded(&[all()], MUCH);
+    let part = |from: usize, until: usize| batch((from..until).map(record));
+    let again = folded(&[part(0, 50), part(0, 50), part(20, 90), part(3, 4), part(60, 120), all()], MUCH);
+    assert_eq!((again.pages, again.watermark), (whole.pages, whole.watermark));
+    assert_eq!(again.writes, 3);
+}
+
+#[test]
+fn a_fold_that_breaks_off_goes_on_behind_its_watermark() {
+    let limits = WriteLimits { pages: 20, ..MUCH };
+    let whole = folded(&[all()], limits);
+    for steps in 1..whole.writes {
+        let mut lane = Lane::new();
+        lane.fold(&all(), limits, steps).unwrap();
+        let folded = all().folded(&lane.watermark);
+        assert!((1..RECORDS.len()).contains(&folded), "{folded}");
+        lane.fold(&batch((folded..RECORDS.len()).map(record)), limits, usize::MAX).unwrap();
+        assert_eq!((&lane.pages, &lane.watermark), (&whole.pages, &whole.watermark));
+    }
+}
+
+#[test]
+fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
+    let spoilt = |n: usize, item: Option<StreamItem<'static>>| StreamRecord { item, ..record(n) };
+    let long: &'static str = "é".repeat(60_001).leak();
+    let items = [
+        None, // deleted
+        Some(item(1)),
+        Some(StreamItem { record: Some("{}"), ..item(2) }),
+        Some(StreamItem { record: None, ..item(3) }),
+        Some(StreamItem { tenant: None, ..item(4) }),
+        Some(StreamItem { tenant: Some("no/tenant"), ..item(5) }),
+        Some(StreamItem { key: None, tenant: None, record: None }),
+        Some(StreamItem { record: Some(long), ..item(7) }),
+        Some(item(8)),
+    ];
+    let spoilt = batch(items.into_iter().enumerate().map(|(n, item)| spoilt(n, item)));
+    let lane = folded(&[spoilt], MUCH);
+    let good = folded(&[batch([record(1), record(8)])], MUCH);
+    assert_eq!((&lane.pages, &lane.watermark), (&good.pages, &good.watermark));
+    let letters: Vec<Value> = lane.letters.iter().map(|letter| serde_json::from_str(letter).unwrap()).collect();
+    let of = |n: usize| letters.iter().find(|letter| letter["sequenceNumber"] == NUMBERS[n].as_str()).unwrap();
+    assert_eq!(letters.len(), 6);
+    assert!(of(2)["reason"].as_str().unwrap().contains("no event") && of(2)["record"] == "{}", "{}", of(2));
+    assert!(of(3)["reason"].as_str().unwrap().contains("something else writes") && of(3)["key"] == "key", "{}", of(3));
+    assert!(of(6).get("key").is_none() && of(6)["shardId"] == "shard", "{}", of(6));
+    assert_eq!(of(7)["record"].as_str().unwrap().len(), 100_000);
+    assert!(letters.iter().all(|letter| letter["sequenceNumber"] != NUMBERS[0].as_str()));
+}
+
+#[test]
+fn a_window_without_records_moves_the_watermark_of_a_lane_that_has_some() {
+    let end = |millis| StreamBatch { complete_to: Some(Millis(millis)), ..batch([]) };
+    let mut lane = folded(&[end(5000)], MUCH);
+    assert_eq!(lane.writes, 0);
+    lane.fold(&batch([record(0), record(1)]), MUCH, usize::MAX).unwrap();
+    let as_of = |lane: &Lane| Watermark::as_of(std::slice::from_ref(&lane.watermark), Millis(6000));
+    assert_eq!(as_of(&lane), Millis(2000));
+    for (millis, then) in [(1000, 2000), (5000, 5000), (5000, 5000)] {
+        lane.fold(&end(millis), MUCH, usize::MAX).unwrap();
+        assert_eq!(as_of(&lane), Millis(then));
+    }
+    assert_eq!(lane.writes, 2);
+}
+
+#[test]
+fn reports_are_complete_to_the_lane_that_is_behind_and_not_silent() {
+    let lane =
+        |n: usize| folded(&[batch([StreamRecord { written_at: Millis(10 * DAY + n as u64), ..record(n) }])], MUCH);
+    let lanes: Vec<Watermark> = [5, 3, 9].map(|n| lane(n).watermark).to_vec();
+    assert_eq!(Watermark::as_of(&lanes, Millis(10 * DAY + 50)), Millis(10 * DAY + 3));
+    assert_eq!(Watermark::as_of(&lanes, Millis(11 * DAY + 4)), Millis(10 * DAY + 5));
+    assert_eq!(Watermark::as_of(&lanes, Millis(12 * DAY)), Millis(11 * DAY));
+    assert_eq!(Watermark::as_of(&[], Millis(12 * DAY)), Millis(11 * DAY));
+    assert!(!lanes[0].has_ended(Millis(12 * DAY + 4)) && lanes[0].has_ended(Millis(12 * DAY + 5)));
+}
+
+/// Names of lanes are in keys: another hash would count what is delivered again.
+#[test]
+fn a_shard_keeps_its_lane() {
+    let lane = |shard_id| StreamBatch { shard_id, ..batch([]) }.lane();
+    assert_eq!([lane(""), lane("a"), lane("foobar")], ["811c9dc5", "e40c292c", "bf9cf968"]);
+}
+
+#[test]
+fn a_backup_has_the_events_of_each_tenant() {
+    let keys: Vec<String> = all().backups().into_iter().map(|backup| backup.key).collect();
+    let lane = all().lane();
+    assert_eq!(keys, ["a", "b"].map(|tenant| format!("{tenant}/2025-11-21/{lane}-1-953.ndjson.gz")));
+    assert_eq!(all().backups(), all().backups());
+    assert_eq!(batch([]).backups(), []);
+}
+
+#[test]
+fn what_is_no_watermark_is_an_error() {
+    let bytes = folded(&[all()], MUCH).watermark.to_bytes();
+    for length in 0..bytes.len() {
+        let page = StoredPage { key: "w".to_owned(), bytes: bytes[..length].to_vec() };
+        assert_eq!(Watermark::read(&page).unwrap_err().key, "w");
+    }
+}
