@@ -15,6 +15,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// That all is well.
+    pub fn ok() -> Self {
+        Self::of_json(200, br#"{"status":"ok"}"#.to_vec())
+    }
+
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
         // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
         Self::of_json(status, serde_json::to_vec(body).unwrap_or_default())

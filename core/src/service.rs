@@ -116,7 +116,7 @@ impl Service {
         let route = Route::of(request.method, request.path)?;
         let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
         match route {
-            Route::Health => Ok(Admission::Reply(Reply::of_json(200, br#"{"status":"ok"}"#.to_vec()))),
+            Route::Health => Ok(Admission::Reply(Reply::ok())),
             Route::Dashboard => Ok(Admission::Reply(document::dashboard())),
             Route::OpenApi => Ok(Admission::Reply(document::openapi())),
             Route::PostEvent => {

@@ -18,6 +18,8 @@ mod lambda;
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
+#[cfg(any(feature = "lambda", feature = "spin"))]
+mod schedule;
 #[cfg(feature = "spin")]
 mod spin;
 #[cfg(feature = "workers")]

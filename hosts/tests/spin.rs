@@ -150,6 +150,40 @@ async fn folding_compacts_a_day_and_expired_events_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
+    const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
+    let data = tempfile::tempdir().expect("a folder");
+    let host = start("test", Some(data.path())).await;
+    let in_database = |query: &str| -> u64 {
+        let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
+        database.query_row(query, [], |row| row.get(0)).expect("a number")
+    };
+    // A database without tables is no reason to fail.
+    assert_eq!(send(&host, "GET", "/schedule", "").await, (StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
+    let event = |n: u64| {
+        json!({"userId": "u", "eventType": "t", "messageId": n.to_string(), "properties": {"n": n},
+        "timestamp": format!("2013-01-{:02}T12:00:00Z", 1 + n % 5)})
+    };
+    for (range, stamp) in [(0..20, Some(LONG_AGO)), (20..40, None)] {
+        let batch = json!({"events": range.map(event).collect::<Vec<_>>()}).to_string();
+        assert_eq!(send_at(&host, stamp, "POST", "/events/batch", batch).await.0, StatusCode::OK);
+    }
+    assert_eq!((in_database("SELECT count(*) FROM events"), in_database("SELECT count(*) FROM rollups")), (40, 0));
+    let summary = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n";
+    for _twice in 0..2 {
+        assert_eq!(send(&host, "GET", "/schedule", "").await.0, StatusCode::OK);
+        assert_eq!(in_database("SELECT page FROM rollups WHERE key = ''"), 40);
+        // All five days, and none of the events of long ago.
+        let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
+        assert_eq!((in_database(days), in_database("SELECT count(*) FROM events")), (5, 20));
+        let (status, body) = send(&host, "GET", summary, "").await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        assert!(body.contains(r#""count":40,"sum:n":780"#), "{body}");
+    }
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_fails_answers_500_and_the_host_goes_on() {
     let options = Options { config: "no configuration".to_owned(), ..options("release", None) };
     let host = Host::start(Platform::Spin, &options).await.expect("the host starts");

@@ -2,8 +2,8 @@
 //!
 //! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which does
 //! nothing when another instance has moved the watermark meanwhile; and a report reads with one statement, which sees one
-//! moment. The request that folds also does a part of what is due every now and then: it compacts a day, and deletes events
-//! that have expired.
+//! moment. A fold is due after every 512th event, and when a cron asks for one. It also compacts days that are over, and deletes
+//! events that have expired.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -16,6 +16,8 @@ use crate::store::{Database, list};
 
 /// The request that stores every so many-th event folds what there is: reports fold the rest by themselves.
 const FOLD_EVERY: i64 = 512;
+/// Days that a cron has compacted at once. The request that folds, whose client waits, compacts one.
+pub(crate) const DAYS_AT_ONCE: usize = 31;
 /// Events of one fold. Each goes into 9 pages at most, and a statement may have 32,766 parameters.
 const EVENTS_PER_FOLD: i64 = 1024;
 /// The oldest events that are looked at for whether they have expired.
@@ -39,30 +41,23 @@ pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
     seqs.into_iter().any(|seq| seq % FOLD_EVERY == 0)
 }
 
-/// Folds what is not folded yet and moves the watermark. When it fails, the next one folds these events too.
-pub(crate) async fn fold(database: &Database<'_>, service: &Service) {
-    let folded = async {
-        if let Some(watermark) = try_fold(database, service).await? {
-            compact(database, service, watermark).await?;
-            expire(database, watermark).await?;
-        }
-        Ok::<_, Error>(())
-    };
-    if let Err(error) = folded.await {
-        eprintln!("isotherm: events cannot be folded: {error}");
-    }
+/// Folds what is not folded yet, compacts so many days at most, and deletes events that have expired.
+pub(crate) async fn fold(database: &Database<'_>, service: &Service, days: usize) -> Result<(), Error> {
+    let watermark = fold_tail(database, service).await?;
+    compact(database, service, watermark, days).await?;
+    expire(database, watermark).await
 }
 
-/// The watermark after that; `None` where there was nothing to fold.
-async fn try_fold(database: &Database<'_>, service: &Service) -> Result<Option<i64>, Error> {
+/// Folds what is not folded yet and moves the watermark. Where it stands then.
+async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<i64, Error> {
+    // The watermark alone, when there is nothing to fold.
     let unfolded = format!(
-        "SELECT {WATERMARK}, seq, tenant, record FROM events WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}"
+        "SELECT {WATERMARK}, seq, tenant, record FROM (SELECT 1) LEFT JOIN (SELECT seq, tenant, record FROM events \
+         WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}) ORDER BY seq"
     );
     let rows = database.query(&unfolded, &Vec::new).await?;
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
-    let (Some(before), Some(watermark)) = (first.get::<i64>(0), last.get::<i64>(1)) else {
-        return Ok(None);
-    };
+    let before = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let Some(watermark) = rows.last().and_then(|row| row.get::<i64>(1)) else { return Ok(before) };
     let mut records: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in &rows {
         records.entry(row.get(2).unwrap_or_default()).or_default().push(row.get(3).unwrap_or_default());
@@ -80,21 +75,27 @@ async fn try_fold(database: &Database<'_>, service: &Service) -> Result<Option<i
         written.extend(rows_of(tenant, fold.settle(stored).map_err(unreadable)?));
     }
     write(database, written, before).await?;
-    Ok(Some(watermark))
+    Ok(watermark)
 }
 
-/// Compacts a day of a tenant.
-async fn compact(database: &Database<'_>, service: &Service, watermark: i64) -> Result<(), Error> {
+/// Compacts so many days at most.
+async fn compact(database: &Database<'_>, service: &Service, watermark: i64, mut days: usize) -> Result<(), Error> {
     for tenant in service.tenants() {
+        if days == 0 {
+            break;
+        }
         let tenant = tenant.as_str();
         let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
-        let compactions = service.compactions(&marks, now()).map_err(unreadable)?;
-        // Not always the first: it may be one that late events open again and again.
+        let mut compactions = service.compactions(&marks, now()).map_err(unreadable)?;
+        // Not always from the first on: it may be one that late events open again and again.
         let turn = usize::try_from(watermark / FOLD_EVERY).unwrap_or_default() % compactions.len().max(1);
-        let Some(compaction) = compactions.into_iter().nth(turn) else { continue };
-        let stored = read_rows(database, tenant, &compaction.ranges(), false).await?.0;
-        let pages = rows_of(tenant, compaction.settle(stored).map_err(unreadable)?);
-        return write(database, pages.collect(), watermark).await;
+        compactions.rotate_left(turn);
+        for compaction in compactions.into_iter().take(days) {
+            let stored = read_rows(database, tenant, &compaction.ranges(), false).await?.0;
+            let pages = rows_of(tenant, compaction.settle(stored).map_err(unreadable)?);
+            write(database, pages.collect(), watermark).await?;
+            days -= 1;
+        }
     }
     Ok(())
 }

@@ -62,13 +62,21 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
+/// Does what is due every now and then.
+pub(crate) async fn tend(service: &Service) -> Result<(), Error> {
+    rollups::fold(&Database::open(service).await?, service, rollups::DAYS_AT_ONCE).await
+}
+
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
     let stored = insert(&database, tenant, &ids, plan.events()).await?;
-    if rollups::is_due(stored.values().copied()) {
-        rollups::fold(&database, service).await;
+    // What fails is done by the next one.
+    if rollups::is_due(stored.values().copied())
+        && let Err(error) = rollups::fold(&database, service, 1).await
+    {
+        eprintln!("isotherm: events cannot be folded: {error}");
     }
     let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains_key(*id)).collect();
     let mut outcomes = vec![StoreOutcome::Stored; ids.len()];

@@ -48,8 +48,8 @@ use self::mapping::{Mapping, Settings, Target};
 use self::peer::Peer;
 use self::queue_mapping::QueueMapping;
 use self::queues::Queues;
-use self::schedule::Schedule;
 use self::server::Server;
+use crate::schedule::Schedule;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 
 /// What the service allows a function, in Lambda's terms.
@@ -179,7 +179,7 @@ impl LambdaHost {
             Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
         let settings = queue_mapping::Settings::default();
         let queue_mapping = QueueMapping::start(queues, queues::EVENTS, target("drain"), settings);
-        let schedule = Schedule::start(target("schedule"));
+        let schedule = schedule::rule(target("schedule"));
         Ok(Self { gateway, mapping, queue_mapping, schedule, backend, _servers: [s3, sqs], dynamodb })
     }
 

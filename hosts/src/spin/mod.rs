@@ -9,9 +9,10 @@ mod variables;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+use crate::schedule::Schedule;
+use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
 
 /// The file of the artifact.
 const COMPONENT: &str = "isotherm.wasm";
@@ -20,8 +21,16 @@ const DATABASE: &str = "sqlite_db.db";
 /// The component's variable with Isotherm's configuration.
 const CONFIG_VARIABLE: &str = "isotherm_config";
 
-/// A running component.
-pub(crate) enum SpinHost {
+/// What a cron requests of the component.
+const SCHEDULE: &str = "/schedule";
+
+/// A running component, and its cron.
+pub(crate) struct SpinHost {
+    runtime: SpinRuntime,
+    schedule: Schedule,
+}
+
+enum SpinRuntime {
     /// In this process.
     Embedded(server::Embedded),
     /// In `spin up`.
@@ -31,50 +40,68 @@ pub(crate) enum SpinHost {
 impl SpinHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let component = options.artifact.join(COMPONENT);
-        anyhow::ensure!(component.is_file(), "{} is missing: run `cargo xtask build`", component.display());
+        ensure!(component.is_file(), "{} is missing: run `cargo xtask build`", component.display());
         let component = component.canonicalize().with_context(|| format!("cannot use {}", component.display()))?;
-        match cli::Spin::on_path().await {
-            Some(spin) => Ok(Self::Cli(Box::new(spin.up(&component, options, data).await?))),
-            None => Ok(Self::Embedded(server::Embedded::start(&component, options, data).await?)),
-        }
+        let runtime = match cli::Spin::on_path().await {
+            Some(spin) => SpinRuntime::Cli(Box::new(spin.up(&component, options, data).await?)),
+            None => SpinRuntime::Embedded(server::Embedded::start(&component, options, data).await?),
+        };
+        let port = runtime.port();
+        Ok(Self { runtime, schedule: Schedule::start(move || ask_for_what_is_due(port)) })
     }
 
     pub(crate) fn url(&self) -> String {
-        let port = match self {
-            Self::Embedded(host) => host.port(),
-            Self::Cli(host) => host.port(),
-        };
-        format!("http://127.0.0.1:{port}")
+        format!("http://127.0.0.1:{}", self.runtime.port())
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
-        match self {
-            Self::Embedded(_) => {
+        match &self.runtime {
+            SpinRuntime::Embedded(_) => {
                 Runtime { name: "wasmtime (embedded)".to_owned(), version: component::WASMTIME.to_owned() }
             }
-            Self::Cli(host) => host.runtime(),
+            SpinRuntime::Cli(host) => host.runtime(),
         }
     }
 
     pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
-        match self {
-            Self::Embedded(host) => host.cold(request).await,
-            Self::Cli(host) => host.cold(request).await,
+        match &self.runtime {
+            SpinRuntime::Embedded(host) => host.cold(request).await,
+            SpinRuntime::Cli(host) => host.cold(request).await,
         }
     }
 
     /// Of this process, which the embedded runtime is a part of; or of `spin` and what it started.
     pub(crate) fn usage(&self) -> Usage {
-        match self {
-            Self::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
-            Self::Cli(host) => host.usage(),
+        match &self.runtime {
+            SpinRuntime::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
+            SpinRuntime::Cli(host) => host.usage(),
         }
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        match self {
-            Self::Embedded(host) => host.stop().await,
-            Self::Cli(host) => host.stop().await,
+        self.schedule.stop().await;
+        match self.runtime {
+            SpinRuntime::Embedded(host) => host.stop().await,
+            SpinRuntime::Cli(host) => host.stop().await,
         }
     }
+}
+
+impl SpinRuntime {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Embedded(host) => host.port(),
+            Self::Cli(host) => host.port(),
+        }
+    }
+}
+
+/// A cron on this machine, as hosted Spin and Kubernetes have it: an HTTP request.
+async fn ask_for_what_is_due(port: u16) -> Result<()> {
+    let request =
+        ColdRequest { method: "GET".to_owned(), path: SCHEDULE.to_owned(), headers: Vec::new(), body: String::new() };
+    let answer = http::send(port, &request).await?;
+    // A floor has no schedule.
+    ensure!(answer.status < 500, "{SCHEDULE} was answered with {}", answer.status);
+    Ok(())
 }

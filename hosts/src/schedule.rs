@@ -1,0 +1,41 @@
+//! A scheduler on this machine: does something at a fixed rate.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+/// Once a minute, the shortest rate that EventBridge and crons have.
+const RATE: Duration = Duration::from_secs(60);
+/// Names another rate, in seconds: tests can't wait for minutes.
+const VARIABLE: &str = "ISOTHERM_SCHEDULE_SECONDS";
+
+/// What runs.
+pub(crate) struct Schedule(JoinHandle<()>);
+
+impl Schedule {
+    /// Awaits what `due` gives at the rate, first when it has passed once.
+    pub(crate) fn start<D, F, E>(mut due: D) -> Self
+    where
+        D: FnMut() -> F + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send,
+        E: Display,
+    {
+        let seconds = std::env::var(VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
+        let rate = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(RATE);
+        Self(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(rate).await;
+                if let Err(failure) = due().await {
+                    eprintln!("schedule: {failure}");
+                }
+            }
+        }))
+    }
+
+    /// Ends it; what is under way is given up.
+    pub(crate) async fn stop(self) {
+        self.0.abort();
+        let _aborted = self.0.await;
+    }
+}
