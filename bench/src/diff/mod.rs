@@ -1,0 +1,283 @@
+//! `isotherm diff`: two results, what changed between them, and what is noise.
+
+mod figures;
+mod rule;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use self::figures::{Change, Verdict, changes};
+use self::rule::Rule;
+use crate::compare::result::{Comparison, SCHEMA};
+
+/// The flags of `isotherm diff`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  isotherm diff before/result.json after/result.json
+  isotherm diff main.json mine.json --fail-if 'any>10%' --fail-if 'lambda.cold_init_p50>5%'
+
+Exit codes: 0 nothing that --fail-if names became worse, 1 something did, 2 a file or rule can't be used.")]
+pub struct Diff {
+    /// The earlier result.json of `isotherm compare`
+    before: PathBuf,
+    /// The later one
+    after: PathBuf,
+    /// Exit with 1 if this figure became worse by more, beyond noise: FIGURE>PERCENT or PLATFORM.FIGURE>PERCENT, where FIGURE may
+    /// be `any`; may be given again
+    #[arg(long, value_name = "RULE")]
+    fail_if: Vec<Rule>,
+    /// Ties too, not only what changed
+    #[arg(long)]
+    all: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints: `bench/schema/diff-1.schema.json`.
+#[derive(Debug, Serialize)]
+struct Differences {
+    schema: &'static str,
+    before: Run,
+    after: Run,
+    /// What the two runs do not have in common, in words: it may explain a change.
+    notes: Vec<String>,
+    changes: Vec<Change>,
+    /// The figures that `--fail-if` names, `platform.figure`.
+    failed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    file: String,
+    time: String,
+    commit: Option<String>,
+}
+
+/// Compares two results.
+///
+/// # Errors
+/// Where one of them can't be read.
+pub fn diff(flags: &Diff) -> Result<ExitCode> {
+    let differences = match read(&flags.before).and_then(|before| Ok((before, read(&flags.after)?))) {
+        Ok((before, after)) => Differences::of(flags, &before, &after),
+        Err(error) => {
+            eprintln!("isotherm: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if flags.json {
+        println!("{}", serde_json::to_string_pretty(&differences)?);
+    } else {
+        print!("{}", text(&differences, flags.all));
+    }
+    Ok(if differences.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(file: &Path) -> Result<Comparison> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let result: Comparison = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no result.json of `isotherm compare`", file.display()))?;
+    ensure!(
+        result.schema == SCHEMA,
+        "{} has the schema {:?}, this program reads {SCHEMA:?}",
+        file.display(),
+        result.schema
+    );
+    Ok(result)
+}
+
+impl Differences {
+    fn of(flags: &Diff, before: &Comparison, after: &Comparison) -> Self {
+        let changes = changes(before, after);
+        let hit = changes.iter().filter(|change| flags.fail_if.iter().any(|rule| rule.hits(change)));
+        let failed = hit.map(|change| format!("{}.{}", change.platform, change.figure)).collect();
+        let run = |file: &Path, result: &Comparison| Run {
+            file: file.display().to_string(),
+            time: result.machine.time.clone(),
+            commit: result.machine.commit.as_ref().map(|commit| commit.id.clone()),
+        };
+        Self {
+            schema: "isotherm.diff/1",
+            before: run(&flags.before, before),
+            after: run(&flags.after, after),
+            notes: notes(before, after),
+            changes,
+            failed,
+        }
+    }
+}
+
+/// What differs besides what was measured.
+fn notes(before: &Comparison, after: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |what: &str, before: String, after: String| {
+        if before != after {
+            notes.push(format!("{what}: {before} → {after}"));
+        }
+    };
+    let (was, is) = (&before.machine, &after.machine);
+    note("processor", was.cpu.clone(), is.cpu.clone());
+    note("cores", was.cores.to_string(), is.cores.to_string());
+    note("kernel", was.kernel.clone(), is.kernel.clone());
+    let rustc = |machine: &crate::compare::result::Machine| machine.versions.get("rustc").cloned().unwrap_or_default();
+    note("rustc", rustc(was), rustc(is));
+    let (was, is) = (&before.workload, &after.workload);
+    note("workload", was.workload.name.clone(), is.workload.name.clone());
+    note("events", format!("{} of {}", was.events, was.source), format!("{} of {}", is.events, is.source));
+    note("seed", was.workload.seed.to_string(), is.workload.seed.to_string());
+    for later in &after.platforms {
+        match before.platforms.iter().find(|earlier| earlier.platform == later.platform) {
+            Some(earlier) => {
+                let runtime = |of: &isotherm_hosts::Runtime| format!("{} {}", of.name, of.version);
+                let name = format!("runtime of {}", later.platform);
+                note(&name, runtime(&earlier.figures.runtime), runtime(&later.figures.runtime));
+            }
+            None => note("platform", "none".to_owned(), later.platform.to_string()),
+        }
+    }
+    for earlier in &before.platforms {
+        if after.platforms.iter().all(|later| later.platform != earlier.platform) {
+            note("platform", earlier.platform.to_string(), "none".to_owned());
+        }
+    }
+    notes
+}
+
+fn text(differences: &Differences, all: bool) -> String {
+    let Differences { before, after, notes, changes, failed, .. } = differences;
+    let mut text = format!("before  {} · {}\nafter   {} · {}\n", before.time, before.file, after.time, after.file);
+    for note in notes {
+        text += &format!("differs: {note}\n");
+    }
+    let told: Vec<&Change> = changes.iter().filter(|change| all || change.verdict != Verdict::Tie).collect();
+    if !told.is_empty() {
+        text += &format!(
+            "\n{:<8} {:<30} {:>11} {:>11}  {:>6} {:<13} {:>6}\n",
+            "", "", "before", "after", "×", "95 %", "noise"
+        );
+    }
+    for change in &told {
+        let Change { platform, figure, before, after, ratio, noise, verdict } = change;
+        let verdict = match verdict {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::Tie => "tie",
+        };
+        let interval = format!("{:.2}–{:.2}", ratio.low, ratio.high);
+        text += &format!(
+            "{:<8} {figure:<30} {:>11} {:>11}  {:>6.2} {interval:<13} {:>5.0}% {verdict}\n",
+            platform.name(),
+            number(*before),
+            number(*after),
+            ratio.value,
+            noise * 100.0,
+        );
+    }
+    let ties = changes.iter().filter(|change| change.verdict == Verdict::Tie).count();
+    text += &format!("\n{} of {} figures changed, {ties} can't be told apart\n", changes.len() - ties, changes.len());
+    for figure in failed {
+        text += &format!("failed: {figure} became worse by more than --fail-if allows\n");
+    }
+    text
+}
+
+fn number(value: f64) -> String {
+    if value >= 1e4 { format!("{value:.0}") } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::result::tests::sample;
+
+    fn flags(rules: &[&str]) -> Diff {
+        let fail_if = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        Diff { before: "a.json".into(), after: "b.json".into(), fail_if, all: false, json: false }
+    }
+
+    /// A run in which everything that a native request takes is so many times as slow.
+    fn slowed(scale: f64) -> Comparison {
+        let mut run = sample();
+        let native = run.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
+        native.figures.warm.latency.samples.iter_mut().for_each(|ms| *ms *= scale);
+        native.figures.throughput.slices.iter_mut().for_each(|slice| slice.seconds *= scale);
+        run
+    }
+
+    #[test]
+    fn a_run_is_a_tie_with_itself() {
+        let differences = Differences::of(&flags(&["any>0%"]), &sample(), &sample());
+        assert!(differences.changes.len() > 40);
+        assert!(differences.changes.iter().all(|change| change.verdict == Verdict::Tie));
+        assert_eq!((differences.failed.len(), differences.notes.len()), (0, 0));
+        assert!(text(&differences, false).contains("0 of "));
+    }
+
+    #[test]
+    fn what_became_slower_is_worse_and_fails_what_names_it() {
+        let found = |rules: &[&str], scale| Differences::of(&flags(rules), &sample(), &slowed(scale)).failed;
+        let all = ["native.requests_per_second", "native.warm_p50", "native.warm_p90", "native.warm_p99"];
+        let mut worse = found(&["any>10%"], 1.5);
+        worse.sort();
+        assert_eq!(worse, all);
+        assert_eq!(found(&["native.warm_p50>40%"], 1.5), ["native.warm_p50"]);
+        assert!(found(&["native.warm_p50>60%", "lambda.any>1%"], 1.5).is_empty());
+        // Within what two runs differ by anyway.
+        assert!(found(&["any>0%"], 1.03).is_empty());
+        // Better is no failure.
+        assert!(found(&["any>0%"], 0.5).is_empty());
+        let better = Differences::of(&flags(&[]), &sample(), &slowed(0.5)).changes;
+        assert_eq!(better.iter().filter(|change| change.verdict == Verdict::Better).count(), 4);
+    }
+
+    #[test]
+    fn what_the_floor_does_as_well_is_noise() {
+        let mut after = slowed(1.5);
+        let native = after.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
+        native.floor.warm.latency.samples.iter_mut().for_each(|ms| *ms *= 1.6);
+        let changes = changes(&sample(), &after);
+        let verdict = |figure: &str| {
+            let change = changes.iter().find(|change| change.platform.name() == "native" && change.figure == figure);
+            change.unwrap().verdict
+        };
+        assert_eq!((verdict("warm_p50"), verdict("requests_per_second")), (Verdict::Tie, Verdict::Worse));
+    }
+
+    #[test]
+    fn other_conditions_are_noted_and_missing_platforms_left_out() {
+        let mut after = sample();
+        after.machine.cpu = "another".to_owned();
+        after.workload.workload.seed = 1;
+        after.platforms.remove(0);
+        let differences = Differences::of(&flags(&[]), &sample(), &after);
+        let notes = differences.notes.join("\n");
+        assert!(notes.contains("processor: ") && notes.contains("seed: ") && notes.contains("platform: lambda → none"));
+        assert!(differences.changes.iter().all(|change| change.platform.name() != "lambda"));
+    }
+
+    #[test]
+    fn sizes_are_certain() {
+        let mut after = sample();
+        after.platforms[1].figures.artifact.raw_bytes += 1;
+        let differences = Differences::of(&flags(&["artifact_raw>0%"]), &sample(), &after);
+        assert_eq!(differences.failed, ["workers.artifact_raw"]);
+    }
+
+    #[test]
+    fn differences_are_what_their_schema_says() {
+        let schema: serde_json::Value = serde_json::from_str(include_str!("../../schema/diff-1.schema.json")).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let differences = Differences::of(&flags(&["any>1%"]), &sample(), &slowed(2.0));
+        let differences = serde_json::to_value(differences).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&differences).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        let mut spoilt = differences;
+        spoilt["changes"][0]["verdict"] = "perhaps".into();
+        assert!(!validator.is_valid(&spoilt));
+    }
+}
