@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod diff;
+pub mod doctor;
 pub mod load;
 pub mod prices;
 pub mod stats;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, diff, prices, up};
+use isotherm_bench::{compare, diff, doctor, prices, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Compare(compare::Compare),
     /// Say what changed between two results, and what is noise
     Diff(diff::Diff),
+    /// Say what is missing on this machine for a comparison, and how to get it
+    Doctor(doctor::Doctor),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
 }
@@ -63,6 +65,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Diff(flags) => diff::diff(&flags),
+        Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Prices(flags) => prices::prices(&flags),
     }
 }

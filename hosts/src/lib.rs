@@ -34,6 +34,8 @@ use serde::{Deserialize, Serialize};
 pub use control::{Remote, Up};
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 pub use host::Host;
+#[cfg(feature = "workers")]
+pub use workers::workerd;
 
 /// A platform that Isotherm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

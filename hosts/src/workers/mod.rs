@@ -20,6 +20,7 @@ use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
 use cold::ColdStarts;
 use config::Role;
 use services::{Link, URL_FILE};
+pub use workerd::workerd;
 use workerd::{Program, Workerd};
 
 /// workerd with the artifact.

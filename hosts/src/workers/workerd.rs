@@ -36,12 +36,9 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) async fn find(artifact: &Path) -> Result<Self> {
-        let path = match env::var_os(VARIABLE) {
-            Some(path) => PathBuf::from(path),
-            None => installed(artifact).with_context(|| {
-                format!("workerd is not installed: run `cargo xtask build`, or set {VARIABLE} to the program")
-            })?,
-        };
+        let path = workerd(artifact).with_context(|| {
+            format!("workerd is not installed: run `cargo xtask build`, or set {VARIABLE} to the program")
+        })?;
         let output = Command::new(&path).arg("--version").output().await;
         let output = output.with_context(|| format!("cannot run {} (set {VARIABLE} to workerd)", path.display()))?;
         // It writes the date in it, `workerd 2026-11-17`, and is released as that number.
@@ -51,8 +48,12 @@ impl Program {
     }
 }
 
-/// The program that belongs to the same `target` as the artifact, or to the one of the current folder.
-fn installed(artifact: &Path) -> Option<PathBuf> {
+/// Where workerd is: what the variable `ISOTHERM_WORKERD` names, or what is installed in the `target` that the artifact lies in,
+/// or in the one of the current folder.
+pub fn workerd(artifact: &Path) -> Option<PathBuf> {
+    if let Some(path) = env::var_os(VARIABLE) {
+        return Some(path.into());
+    }
     let package = if cfg!(target_arch = "aarch64") { "workerd-linux-arm64" } else { "workerd-linux-64" };
     let current = env::current_dir().ok().map(|current| current.join("target"));
     let targets = artifact.ancestors().map(Path::to_path_buf).chain(current);

@@ -1,0 +1,276 @@
+//! `isotherm doctor`: what is missing on this machine for a comparison, and how to get it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Result;
+use clap::Args;
+use isotherm_hosts::Platform;
+use serde::Serialize;
+
+/// The flags of `isotherm doctor`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit codes: 0 everything is there that a comparison needs, 1 something is missing.")]
+pub struct Doctor {
+    /// Where `cargo xtask build` put the artifacts
+    #[arg(long, value_name = "DIR", env = "ISOTHERM_ARTIFACTS", default_value = "target/artifacts")]
+    artifacts: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Good,
+    /// A comparison runs, and shows less or is less sure.
+    Poor,
+    /// A platform can't be started, or nothing can.
+    Missing,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    state: State,
+    /// What is there, or why it is not.
+    found: String,
+    /// What to do; empty where nothing is to be done.
+    advice: String,
+}
+
+impl Finding {
+    fn good(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, state: State::Good, found: found.into(), advice: String::new() }
+    }
+
+    fn bad(what: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, state, found: found.into(), advice: advice.into() }
+    }
+}
+
+/// Busy for so much of a core by others, figures are noisy.
+const LOAD_PER_CORE: f64 = 0.25;
+/// The four platforms, their floors and stores.
+const MEMORY: u64 = 2 << 30;
+const CORES: usize = 2;
+/// Sockets of the load and of the hosts.
+const FILES: u64 = 1024;
+
+/// Looks around and says what it found.
+///
+/// # Errors
+/// Where standard output takes no text.
+pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
+    let mut findings: Vec<Finding> =
+        Platform::ALL.iter().flat_map(|platform| artifacts(&flags.artifacts, *platform)).collect();
+    #[cfg(feature = "workers")]
+    findings.push(workerd(&flags.artifacts));
+    findings.extend([spin(), loopback(), cores(), memory(), load(), governor(), files()]);
+    if flags.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        print!("{}", text(&findings));
+    }
+    let is_missing = findings.iter().any(|finding| finding.state == State::Missing);
+    Ok(if is_missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { what, state, found, advice } in findings {
+        let mark = match state {
+            State::Good => "ok     ",
+            State::Poor => "poor   ",
+            State::Missing => "MISSING",
+        };
+        text += &format!("{mark}  {what:<20} {found}\n");
+        if !advice.is_empty() {
+            text += &format!("{:31}→ {advice}\n", "");
+        }
+    }
+    let count = |state| findings.iter().filter(|finding| finding.state == state).count();
+    text += &match (count(State::Missing), count(State::Poor)) {
+        (0, 0) => "\nEverything is there for a comparison.\n".to_owned(),
+        (0, poor) => format!("\nA comparison runs; {poor} of the above make its figures poorer.\n"),
+        (missing, _) => format!("\n{missing} missing: what needs it can't be compared.\n"),
+    };
+    text
+}
+
+fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding> {
+    ["release", "floor"].into_iter().map(move |set| {
+        let what = match platform {
+            Platform::Lambda => "artifact lambda",
+            Platform::Workers => "artifact workers",
+            Platform::Spin => "artifact spin",
+            Platform::Native => "artifact native",
+        };
+        let folder = folder.join(set).join(platform.name());
+        let files = fs::read_dir(&folder).map_or(0, Iterator::count);
+        let found = format!("{files} files in {}", folder.display());
+        match files {
+            0 => {
+                Finding::bad(what, State::Missing, found, "cargo xtask build, or name another folder with --artifacts")
+            }
+            _ => Finding::good(what, found),
+        }
+    })
+}
+
+#[cfg(feature = "workers")]
+fn workerd(artifacts: &Path) -> Finding {
+    let program = isotherm_hosts::workerd(artifacts);
+    match program.and_then(|program| Some((version(Command::new(&program).arg("--version"))?, program))) {
+        Some((version, program)) => Finding::good("workerd", format!("{version}, {}", program.display())),
+        None => Finding::bad(
+            "workerd",
+            State::Missing,
+            "none is installed that runs",
+            "cargo xtask setup installs it, ISOTHERM_WORKERD names another; it is in npm's @cloudflare/workerd-linux-64",
+        ),
+    }
+}
+
+fn spin() -> Finding {
+    match version(Command::new("spin").arg("--version")).filter(|version| version.starts_with("spin ")) {
+        Some(version) => Finding::good("spin", version),
+        None => Finding::good("spin", "not on the PATH: the component runs in an embedded wasmtime"),
+    }
+}
+
+/// The first line that a program prints of its version; `None` where there is no such program.
+fn version(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn loopback() -> Finding {
+    match TcpListener::bind(("127.0.0.1", 0)) {
+        Ok(_) => Finding::good("ports", "127.0.0.1 has free ones"),
+        Err(error) => Finding::bad(
+            "ports",
+            State::Missing,
+            format!("nothing can listen on 127.0.0.1: {error}"),
+            "a sandbox or a firewall forbids it: allow the loopback interface",
+        ),
+    }
+}
+
+fn cores() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match cores {
+        CORES.. => Finding::good("cores", cores.to_string()),
+        _ => Finding::bad(
+            "cores",
+            State::Poor,
+            cores.to_string(),
+            "the load needs one for itself: use a machine with two",
+        ),
+    }
+}
+
+fn memory() -> Finding {
+    let Some(bytes) = field("/proc/meminfo", "MemAvailable:").map(|kibibytes| 1024 * kibibytes as u64) else {
+        return Finding::bad("memory", State::Poor, "unknown", "this system has no /proc: figures of memory will be 0");
+    };
+    let found = format!("{:.1} GB available", bytes as f64 / 1e9);
+    match bytes {
+        MEMORY.. => Finding::good("memory", found),
+        _ => Finding::bad("memory", State::Poor, found, "a comparison takes up to 2 GB: end other programs"),
+    }
+}
+
+fn load() -> Finding {
+    let load = fs::read_to_string("/proc/loadavg").ok();
+    let load: Option<f64> = load.and_then(|text| text.split(' ').next()?.parse().ok());
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match load {
+        Some(load) if load > LOAD_PER_CORE * cores as f64 => Finding::bad(
+            "load",
+            State::Poor,
+            format!("{load} on {cores} cores, averaged over a minute"),
+            "other programs are at work, and figures will be noisy: wait, or end them",
+        ),
+        Some(load) => Finding::good("load", format!("{load} on {cores} cores, averaged over a minute")),
+        None => Finding::bad(
+            "load",
+            State::Poor,
+            "unknown",
+            "this system has no /proc/loadavg: see yourself that it is idle",
+        ),
+    }
+}
+
+fn governor() -> Finding {
+    match fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") {
+        Ok(governor) if governor.trim() != "performance" => Finding::bad(
+            "frequency",
+            State::Poor,
+            format!("the governor is {}: clocks change while it is measured", governor.trim()),
+            "cpupower frequency-set --governor performance",
+        ),
+        Ok(governor) => Finding::good("frequency", format!("the governor is {}", governor.trim())),
+        Err(_none) => Finding::good("frequency", "in nobody's hands here, as on most virtual machines"),
+    }
+}
+
+fn files() -> Finding {
+    match field("/proc/self/limits", "Max open files") {
+        Some(most) if (most as u64) < FILES => Finding::bad(
+            "open files",
+            State::Missing,
+            format!("{most} at once"),
+            format!("the load opens many sockets: ulimit -n {FILES}"),
+        ),
+        Some(most) => Finding::good("open files", format!("{most} at once")),
+        None => Finding::good("open files", "no limit is known"),
+    }
+}
+
+/// The number after a name at the beginning of a line of a file.
+fn field(file: &str, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let floor = folder.path().join("floor/native");
+        fs::create_dir_all(&floor).unwrap();
+        fs::write(floor.join("isotherm-floor"), "x").unwrap();
+        let found: Vec<Finding> = artifacts(folder.path(), Platform::Native).collect();
+        assert_eq!(found.iter().map(|finding| finding.state).collect::<Vec<_>>(), [State::Missing, State::Good]);
+        let text = text(&found);
+        assert!(text.contains("MISSING  artifact native") && text.contains("→ cargo xtask build"), "{text}");
+        assert!(text.ends_with("1 missing: what needs it can't be compared.\n"), "{text}");
+    }
+
+    #[test]
+    fn this_machine_has_ports_cores_and_memory() {
+        for finding in [loopback(), cores(), memory(), files()] {
+            assert!(!finding.found.is_empty() && (finding.state == State::Good) == finding.advice.is_empty());
+        }
+        assert_eq!(loopback().state, State::Good);
+        assert!(field("/proc/meminfo", "MemTotal:").is_some_and(|kibibytes| kibibytes > 1e5));
+        assert_eq!(field("/proc/meminfo", "Nothing:"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_has_no_version() {
+        assert_eq!(version(&mut Command::new("/nowhere/workerd")), None);
+        assert_eq!(version(Command::new("sh").args(["-c", "echo spin 4.1; exit 0"])).as_deref(), Some("spin 4.1"));
+        assert_eq!(version(Command::new("sh").args(["-c", "echo spin 4.1; exit 3"])), None);
+    }
+}
