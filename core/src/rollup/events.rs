@@ -13,6 +13,8 @@ pub(crate) struct Events {
     /// Names of events' numbers, sorted by name: those of one event, one after another.
     shapes: Vec<NameId>,
     samples: Vec<Sample>,
+    /// The numbers of samples that are no small integers.
+    large: Vec<Number>,
 }
 
 /// What is counted of one event.
@@ -32,49 +34,29 @@ pub(crate) struct Shape {
     until: u32,
 }
 
-/// A number of an event. It counts in as many rollups as the event has dimensions.
+/// A number of an event, in a quarter of its room. It counts in as many rollups as the event has dimensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    pub(crate) number: Packed,
-    /// Of its quantiles.
-    pub(crate) bucket: i32,
+    /// Itself, if it is small; else where it stands among those that are not.
+    value: i32,
+    /// Its bucket of quantiles, and in the lowest bit whether it is small.
+    bucket: i32,
 }
 
-/// A [`Number`] in half the room: most are small integers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Packed {
-    Small(i32),
-    Float(f64),
-    /// An integer with this magnitude, and whether it is negative.
-    Large(bool, u64),
-}
-
-impl Packed {
-    fn of(number: Number) -> Self {
-        match number {
-            Number::Float(value) => Self::Float(value),
-            Number::Integer(value) => match i32::try_from(value) {
-                Ok(value) => Self::Small(value),
-                Err(_) => Self::Large(value < 0, value.unsigned_abs() as u64),
-            },
-        }
+impl Sample {
+    /// The number, if it is a small integer, as most are.
+    pub(crate) fn small(self) -> Option<i32> {
+        (self.bucket & 1 == 1).then_some(self.value)
     }
 
-    pub(crate) fn number(self) -> Number {
-        match self {
-            Self::Small(value) => Number::Integer(value.into()),
-            Self::Float(value) => Number::Float(value),
-            Self::Large(is_negative, value) => {
-                Number::Integer(if is_negative { -i128::from(value) } else { value.into() })
-            }
-        }
+    pub(crate) fn bucket(self) -> i32 {
+        self.bucket >> 1
     }
 }
 
-/// That an event goes into a rollup: the ranks of its hour and event type, and of its dimension and value.
+/// That an event goes into the rollup of a dimension and value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) group: u32,
     pub(crate) column: u32,
     pub(crate) event: u32,
 }
@@ -94,11 +76,26 @@ impl Run<'_> {
 }
 
 impl Events {
+    /// With room for what these have.
+    pub(crate) fn for_all(observations: &[Observation<'_>]) -> Self {
+        let samples = observations.iter().map(|observation| observation.numbers.len()).sum();
+        Self { list: Vec::with_capacity(observations.len()), samples: Vec::with_capacity(samples), ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
         let shape = self.shape_of(observation, names);
         let samples = self.samples.len() as u32;
-        let sample = |number| Sample { number: Packed::of(number), bucket: bucket_of(number) };
-        self.samples.extend(observation.numbers.iter().map(|(_, number)| sample(*number)));
+        for (_, number) in &observation.numbers {
+            let bucket = bucket_of(*number) << 1;
+            let small = if let Number::Integer(value) = number { i32::try_from(*value).ok() } else { None };
+            self.samples.push(match small {
+                Some(value) => Sample { value, bucket: bucket | 1 },
+                None => Sample { value: self.large.len() as i32, bucket },
+            });
+            if small.is_none() {
+                self.large.push(*number);
+            }
+        }
         let Observation { user, dimensions_dropped, .. } = *observation;
         self.list.push(Event { user, shape, samples, dimensions_dropped });
     }
@@ -170,7 +167,12 @@ impl Events {
     }
 
     /// The number at `at` of an event whose numbers start at `from`.
-    pub(crate) fn sample(&self, from: u32, at: usize) -> &Sample {
-        &self.samples[from as usize + at]
+    pub(crate) fn sample(&self, from: u32, at: usize) -> Sample {
+        self.samples[from as usize + at]
+    }
+
+    /// The number of a sample that is no small integer.
+    pub(crate) fn large(&self, sample: Sample) -> Number {
+        self.large[sample.value as u32 as usize]
     }
 }

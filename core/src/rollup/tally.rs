@@ -2,7 +2,7 @@
 //! merged. Where one is stored already, both are read and merged.
 
 use crate::rollup::codec::Writer;
-use crate::rollup::events::{Event, Events, Packed, Place, Sample, Shape};
+use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::users::Users;
 use crate::rollup::{Measure, NameId, Names, place_in};
@@ -79,14 +79,14 @@ impl Tally {
             rest = others;
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
             buckets.extend(stretch.iter().map(|from| {
-                let Sample { number, bucket } = *events.sample(*from, at);
-                if let Packed::Small(value) = number {
+                let sample = events.sample(*from, at);
+                if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
                 } else {
-                    measure.add(number.number());
+                    measure.add(events.large(sample));
                 }
-                bucket
+                sample.bucket()
             }));
         }
         if least <= most {
