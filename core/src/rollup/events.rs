@@ -112,7 +112,8 @@ impl Events {
         Shape { from, until: self.shapes.len() as u32 }
     }
 
-    fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
+    /// The names of the numbers of events of this shape.
+    pub(crate) fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
         &self.shapes[from as usize..until as usize]
     }
 
@@ -166,9 +167,13 @@ impl Events {
         if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
     }
 
-    /// The number at `at` of an event whose numbers start at `from`.
-    pub(crate) fn sample(&self, from: u32, at: usize) -> Sample {
-        self.samples[from as usize + at]
+    /// How many numbers all events have.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples.len()
+    }
+
+    pub(crate) fn sample(&self, at: usize) -> Sample {
+        self.samples[at]
     }
 
     /// The number of a sample that is no small integer.

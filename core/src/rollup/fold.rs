@@ -202,6 +202,7 @@ impl Fold {
                 }
             }
             marks.touch(group.hour.day(), kept.iter().map(|runs| runs[0].dimension));
+            pages.writer.tally.group(runs[0].places, &self.events);
             pages.merge(&prefix(group, all), &head, all, &self.events)?;
             for runs in kept {
                 pages.merge(&prefix(group, runs), &Head::default(), runs, &self.events)?;

@@ -8,6 +8,7 @@
 //! the rollups of consecutive values; stores keep pages under keys and know nothing of what is in them.
 
 pub(crate) mod codec;
+pub(crate) mod codes;
 pub(crate) mod compaction;
 pub(crate) mod events;
 pub(crate) mod fold;

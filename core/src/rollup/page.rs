@@ -73,7 +73,7 @@ pub(crate) struct PageWriter {
     pub(crate) written: Vec<StoredPage>,
     values: Writer,
     added: Writer,
-    tally: Tally,
+    pub(crate) tally: Tally,
 }
 
 impl PageWriter {

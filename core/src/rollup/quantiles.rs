@@ -48,23 +48,15 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    /// Counts numbers with these buckets, as [`bucket_of`] gives them, and forgets what there was.
-    pub(crate) fn refill(&mut self, buckets: &mut [i32]) {
-        buckets.sort_unstable();
+    pub(crate) fn clear(&mut self) {
         self.bits = BITS;
         self.buckets.clear();
-        self.buckets.resize(buckets.len(), (0, 0));
-        // Whether the next is the same can't be predicted, so nothing branches on it: what is not full yet is overwritten.
-        let (mut full, mut count) = (0, 0);
-        for (at, bucket) in buckets.iter().enumerate() {
-            count += 1;
-            self.buckets[full] = (*bucket, count);
-            let is_last = buckets.get(at + 1) != Some(bucket);
-            full += usize::from(is_last);
-            count *= u64::from(!is_last);
-        }
-        self.buckets.truncate(full);
-        self.bound();
+    }
+
+    /// Counts numbers with a bucket, as [`bucket_of`] gives it, that is beyond all that there are. In the end, they are to be
+    /// bounded.
+    pub(crate) fn push(&mut self, bucket: i32, count: u64) {
+        self.buckets.push((bucket, count));
     }
 
     /// Counts a number with this bucket, as [`bucket_of`] gives it.
@@ -104,7 +96,8 @@ impl Quantiles {
         self.bound();
     }
 
-    fn bound(&mut self) {
+    /// Makes buckets wider where there are too many.
+    pub(crate) fn bound(&mut self) {
         while self.buckets.len() > BUCKETS && self.bits > 0 {
             self.widen_to(self.bits - 1);
         }
@@ -181,9 +174,13 @@ mod tests {
         // One by one, so that in between the bound is met as well; and all at once.
         let mut quantiles = Quantiles::default();
         buckets.iter().for_each(|bucket| quantiles.add(*bucket));
-        let mut whole = Quantiles::default();
-        whole.refill(&mut [3, 1]);
-        whole.refill(&mut buckets);
+        buckets.sort_unstable();
+        let mut whole = quantiles.clone();
+        whole.clear();
+        for same in buckets.chunk_by(|one, two| one == two) {
+            whole.push(same[0], same.len() as u64);
+        }
+        whole.bound();
         assert_eq!(whole, quantiles);
         quantiles
     }

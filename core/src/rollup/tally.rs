@@ -2,6 +2,7 @@
 //! merged. Where one is stored already, both are read and merged.
 
 use crate::rollup::codec::Writer;
+use crate::rollup::codes::{Codes, Counts};
 use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::users::Users;
@@ -16,7 +17,8 @@ pub(crate) struct Tally {
     samples: Vec<u32>,
     /// Events with the same names in a row, and how many of `samples` are theirs.
     stretches: Vec<(Shape, usize)>,
-    buckets: Vec<i32>,
+    codes: Codes,
+    counts: Counts,
     measure: Measure,
 }
 
@@ -44,6 +46,11 @@ impl Tally {
         }
     }
 
+    /// Is to be told of all events of a group before the rollups of some of them are written.
+    pub(crate) fn group(&mut self, places: &[Place], events: &Events) {
+        self.codes.refill(places, events);
+    }
+
     /// Finds the users, the names that are kept, and where the numbers are; and says whether there are more names.
     fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
         self.users.clear();
@@ -68,26 +75,30 @@ impl Tally {
 
     /// Finds what is known of the numbers with the name at `at`.
     fn measure(&mut self, at: usize, events: &Events) {
-        let Self { measure, buckets, .. } = self;
+        let Self { measure, codes, counts, .. } = self;
         (measure.count, measure.sum) = (0, Sum::default());
         // Small integers take no more than this: a sum of 2^32, as many as there can be places, fits.
         let (mut sum, mut least, mut most) = (0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
-        buckets.clear();
+        let mut count = 0;
+        let buckets = codes.buckets(self.names[at]);
+        counts.reserve(buckets.len());
         for (shape, length) in &self.stretches {
             let (stretch, others) = rest.split_at(*length);
             rest = others;
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
-            buckets.extend(stretch.iter().map(|from| {
-                let sample = events.sample(*from, at);
+            count += stretch.len();
+            for from in stretch {
+                let at = *from as usize + at;
+                counts.add(codes.code(at));
+                let sample = events.sample(at);
                 if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
                 } else {
                     measure.add(events.large(sample));
                 }
-                sample.bucket()
-            }));
+            }
         }
         if least <= most {
             measure.sum.add(Number::Integer(sum.into()));
@@ -99,9 +110,10 @@ impl Tally {
                 measure.meet(most);
             }
         }
-        measure.count = buckets.len() as u64;
-        if measure.count > 1 {
-            measure.quantiles.refill(buckets);
-        }
+        measure.count = count as u64;
+        let quantiles = &mut measure.quantiles;
+        quantiles.clear();
+        counts.drain(buckets.len(), |code, count| quantiles.push(buckets[code], count.into()));
+        quantiles.bound();
     }
 }
