@@ -1,8 +1,11 @@
 //! What a fold keeps of its events until they are counted in rollups.
 
+use std::borrow::Cow;
+
 use crate::rollup::number::Number;
 use crate::rollup::observation::Observation;
 use crate::rollup::quantiles::bucket_of;
+use crate::rollup::ranks::is_same_text;
 use crate::rollup::users::UserHash;
 use crate::rollup::{NUMBERS, NameId, Names};
 
@@ -103,7 +106,7 @@ impl Events {
     fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
         let before = self.list.last().map_or(Shape::default(), |event| event.shape);
         let known = self.names(before);
-        let is_same = |(id, (name, _)): (&NameId, &(_, _))| names.name(*id) == AsRef::<str>::as_ref(name);
+        let is_same = |(id, (name, _)): (&NameId, &(Cow<'_, str>, Number))| is_same_text(names.name(*id), name);
         if known.len() == numbers.len() && known.iter().zip(numbers).all(is_same) {
             return before;
         }

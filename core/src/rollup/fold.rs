@@ -99,13 +99,15 @@ impl Fold {
         let (mut names, mut events) = (Names::default(), Events::for_all(observations));
         let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
         let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
+        // All events are in the first.
+        let all = columns.number((0, "", ""), observations.len() as u32);
         let mut places = Vec::with_capacity(observations.iter().map(length).sum());
         let mut group_of = Vec::with_capacity(observations.len());
         for (event, observation) in (0..).zip(observations) {
             events.push(observation, &mut names);
             let Observation { hour: Hour(hour), event_type, dimensions, .. } = observation;
             group_of.push(groups.number((*hour, "", event_type), length(observation) as u32));
-            places.push(Place { column: columns.number((0, "", ""), 1), event });
+            places.push(Place { column: all, event });
             for (dimension, value) in dimensions {
                 places.push(Place { column: columns.number((0, dimension, value), 1), event });
             }
