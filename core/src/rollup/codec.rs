@@ -46,10 +46,16 @@ impl Writer {
     }
 
     /// A signed one that may take more than 64 bits.
+    #[inline]
     pub(crate) fn signed_wide(&mut self, value: i128) {
-        if let Ok(value) = i64::try_from(value) {
-            return self.signed(value);
+        match i64::try_from(value) {
+            Ok(value) => self.signed(value),
+            Err(_) => self.signed_widest(value),
         }
+    }
+
+    #[cold]
+    fn signed_widest(&mut self, value: i128) {
         let mut zigzag = (value << 1 ^ value >> 127) as u128;
         while zigzag > u128::from(u64::MAX) {
             self.byte(zigzag as u8 | 0x80);

@@ -98,14 +98,23 @@ impl Counts {
         self.met[code as usize / 64] |= 1 << (code % 64);
     }
 
+    /// How many codes below a limit were met.
+    pub(crate) fn distinct(&self, codes: usize) -> usize {
+        self.met[..codes.div_ceil(64)].iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Hands out the codes below a limit that were met, in their order, with their counts, and forgets them.
-    pub(crate) fn drain(&mut self, codes: usize, mut take: impl FnMut(usize, u32)) {
-        for (word, first) in self.met[..codes.div_ceil(64)].iter_mut().zip((0..).step_by(64)) {
-            while *word != 0 {
-                let code = first + word.trailing_zeros() as usize;
-                *word &= *word - 1;
-                take(code, std::mem::take(&mut self.counts[code]));
-            }
-        }
+    pub(crate) fn drain(&mut self, codes: usize) -> impl Iterator<Item = (usize, u32)> {
+        let Self { met, counts } = self;
+        let words = met[..codes.div_ceil(64)].iter_mut().zip((0..).step_by(64));
+        words
+            .flat_map(|(word, first)| {
+                std::iter::from_fn(move || {
+                    let code = (*word != 0).then_some(first + word.trailing_zeros() as usize)?;
+                    *word &= *word - 1;
+                    Some(code)
+                })
+            })
+            .map(|code| (code, std::mem::take(&mut counts[code])))
     }
 }

@@ -63,6 +63,7 @@ impl Number {
         if other.compare(self).is_gt() { other } else { self }
     }
 
+    #[inline]
     pub(crate) fn write(self, writer: &mut Writer) {
         match self {
             Self::Integer(value) => {
@@ -119,6 +120,11 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    /// Of integers that come to this.
+    pub(crate) fn of(integers: i64) -> Self {
+        Self { integers: integers.into(), floats: None }
+    }
+
     pub(crate) fn add(&mut self, number: Number) {
         match number {
             Number::Integer(value) => self.integers = self.integers.saturating_add(value),
@@ -142,6 +148,7 @@ impl Sum {
         Number::from_f64(all.nearest())
     }
 
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.signed_wide(self.integers);
         match &self.floats {

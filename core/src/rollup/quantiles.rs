@@ -3,15 +3,13 @@
 //! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 = 0.78 %
 //! wide, and finding it takes a shift and no logarithm: it is the same on every machine. (The layout of HdrHistogram, over
 //! all doubles.) Integers up to 256 have a bucket each. Where values are so diverse that there would be more than
-//! [`BUCKETS`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
+//! [`Quantiles::MOST`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
 
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
 /// Bits of the mantissa that tell buckets apart, at first.
 const BITS: u8 = 7;
-/// At most this many buckets: some 6 kB of bytes.
-const BUCKETS: usize = 2048;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +46,20 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    pub(crate) fn clear(&mut self) {
-        self.bits = BITS;
-        self.buckets.clear();
+    /// At most this many buckets: some 6 kB of bytes.
+    pub(crate) const MOST: usize = 2048;
+
+    /// Of buckets, as [`bucket_of`] gives them, with their counts, sorted.
+    pub(crate) fn of(buckets: impl Iterator<Item = (i32, u64)>) -> Self {
+        let mut quantiles = Self { bits: BITS, buckets: buckets.collect() };
+        quantiles.bound();
+        quantiles
     }
 
-    /// Counts numbers with a bucket, as [`bucket_of`] gives it, that is beyond all that there are. In the end, they are to be
-    /// bounded.
-    pub(crate) fn push(&mut self, bucket: i32, count: u64) {
-        self.buckets.push((bucket, count));
+    /// Writes the histogram of so many buckets with their counts, sorted: at most [`Quantiles::MOST`].
+    #[inline]
+    pub(crate) fn write_new(length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+        write(BITS, length, buckets, writer);
     }
 
     /// Counts a number with this bucket, as [`bucket_of`] gives it.
@@ -96,9 +99,8 @@ impl Quantiles {
         self.bound();
     }
 
-    /// Makes buckets wider where there are too many.
-    pub(crate) fn bound(&mut self) {
-        while self.buckets.len() > BUCKETS && self.bits > 0 {
+    fn bound(&mut self) {
+        while self.buckets.len() > Self::MOST && self.bits > 0 {
             self.widen_to(self.bits - 1);
         }
     }
@@ -137,19 +139,13 @@ impl Quantiles {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.byte(self.bits);
-        writer.length(self.buckets.len());
-        let mut before = 0;
-        for (bucket, count) in &self.buckets {
-            writer.pair(i64::from(bucket - before), *count);
-            before = *bucket;
-        }
+        write(self.bits, self.buckets.len(), self.buckets.iter().copied(), writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let bits = reader.byte().filter(|bits| *bits <= BITS)?;
         let length: usize = reader.small()?;
-        let mut buckets = Vec::with_capacity(length.min(BUCKETS));
+        let mut buckets = Vec::with_capacity(length.min(Self::MOST));
         let mut before = 0_i32;
         for _ in 0..length {
             let zigzag: u32 = reader.small()?;
@@ -159,6 +155,17 @@ impl Quantiles {
         }
         let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);
         is_sorted.then_some(Self { bits, buckets })
+    }
+}
+
+#[inline]
+fn write(bits: u8, length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+    writer.byte(bits);
+    writer.length(length);
+    let mut before = 0;
+    for (bucket, count) in buckets {
+        writer.pair(i64::from(bucket - before), count);
+        before = bucket;
     }
 }
 
@@ -175,12 +182,7 @@ mod tests {
         let mut quantiles = Quantiles::default();
         buckets.iter().for_each(|bucket| quantiles.add(*bucket));
         buckets.sort_unstable();
-        let mut whole = quantiles.clone();
-        whole.clear();
-        for same in buckets.chunk_by(|one, two| one == two) {
-            whole.push(same[0], same.len() as u64);
-        }
-        whole.bound();
+        let whole = Quantiles::of(buckets.chunk_by(|one, two| one == two).map(|same| (same[0], same.len() as u64)));
         assert_eq!(whole, quantiles);
         quantiles
     }
@@ -198,7 +200,7 @@ mod tests {
     fn too_many_buckets_become_wider_ones() {
         let numbers = || (0..4000).map(|at| 1.02_f64.powi(at));
         let quantiles = of(numbers());
-        assert!(quantiles.buckets.len() <= BUCKETS && quantiles.bits < BITS);
+        assert!(quantiles.buckets.len() <= Quantiles::MOST && quantiles.bits < BITS);
         assert_eq!(quantiles, of(numbers().collect::<Vec<_>>().into_iter().rev()));
     }
 

@@ -5,8 +5,9 @@ use crate::rollup::codec::Writer;
 use crate::rollup::codes::{Codes, Counts};
 use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
+use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
-use crate::rollup::{Measure, NameId, Names, place_in};
+use crate::rollup::{Measure, NameId, Names, place_in, write_measure};
 
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
@@ -40,8 +41,7 @@ impl Tally {
         for at in 0..self.names.len() {
             let place = place_in(table, self.names[at], next);
             writer.length(place);
-            self.measure(at, events);
-            writer.nested(|writer| self.measure.write(writer));
+            writer.nested(|writer| self.write_measure(at, events, writer));
             next = place + 1;
         }
     }
@@ -73,21 +73,20 @@ impl Tally {
         are_dropped
     }
 
-    /// Finds what is known of the numbers with the name at `at`.
-    fn measure(&mut self, at: usize, events: &Events) {
+    /// Writes what is known of the numbers with the name at `at`.
+    fn write_measure(&mut self, at: usize, events: &Events, writer: &mut Writer) {
         let Self { measure, codes, counts, .. } = self;
-        (measure.count, measure.sum) = (0, Sum::default());
         // Small integers take no more than this: a sum of 2^32, as many as there can be places, fits.
-        let (mut sum, mut least, mut most) = (0_i64, i32::MAX, i32::MIN);
+        let (mut count, mut sum, mut least, mut most) = (0, 0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
-        let mut count = 0;
         let buckets = codes.buckets(self.names[at]);
         counts.reserve(buckets.len());
+        (measure.count, measure.sum) = (0, Sum::default());
         for (shape, length) in &self.stretches {
             let (stretch, others) = rest.split_at(*length);
             rest = others;
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
-            count += stretch.len();
+            count += stretch.len() as u64;
             for from in stretch {
                 let at = *from as usize + at;
                 counts.add(codes.code(at));
@@ -100,20 +99,24 @@ impl Tally {
                 }
             }
         }
-        if least <= most {
-            measure.sum.add(Number::Integer(sum.into()));
-            let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
-            if measure.count == 0 {
-                (measure.min, measure.max) = (least, most);
-            } else {
-                measure.meet(least);
-                measure.meet(most);
-            }
+        let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
+        let distinct = counts.distinct(buckets.len());
+        let mut found = counts.drain(buckets.len()).map(|(code, count)| (buckets[code], count.into()));
+        if measure.count == 0 && distinct <= Quantiles::MOST {
+            write_measure(count, [least, most], writer, |writer| {
+                Sum::of(sum).write(writer);
+                Quantiles::write_new(distinct, found.by_ref(), writer);
+            });
+            // One number was not handed out.
+            return found.for_each(drop);
         }
-        measure.count = count as u64;
-        let quantiles = &mut measure.quantiles;
-        quantiles.clear();
-        counts.drain(buckets.len(), |code, count| quantiles.push(buckets[code], count.into()));
-        quantiles.bound();
+        if least.compare(most).is_le() {
+            measure.sum.add(Number::Integer(sum.into()));
+            measure.meet(least);
+            measure.meet(most);
+        }
+        measure.count = count;
+        measure.quantiles = Quantiles::of(found);
+        measure.write(writer);
     }
 }
