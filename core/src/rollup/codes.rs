@@ -4,11 +4,9 @@
 use crate::rollup::NameId;
 use crate::rollup::events::{Events, Place};
 
-/// The codes of a group's samples.
+/// The buckets of a group. The code of a sample is the place of its bucket among those of its name.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
-    /// By sample, the place of its bucket in its column. What is of other groups is stale.
-    codes: Vec<u32>,
     /// By name.
     columns: Vec<Column>,
     /// The names that the group has.
@@ -34,9 +32,8 @@ pub(crate) struct Counts {
 }
 
 impl Codes {
-    /// Gives codes to all numbers of these events, and forgets what there was.
-    pub(crate) fn refill(&mut self, places: &[Place], events: &Events) {
-        self.codes.resize(events.samples(), 0);
+    /// Gives codes to the numbers of these events, which are all of a group, and forgets those before.
+    pub(crate) fn refill(&mut self, places: &[Place], events: &mut Events) {
         for name in self.names.drain(..) {
             self.columns[name.0 as usize].keys.clear();
         }
@@ -52,7 +49,7 @@ impl Codes {
                 }
                 keys.extend(stretch.iter().map(|place| {
                     let sample = events.event(place).samples as usize + at;
-                    u64::from(events.sample(sample).bucket() as u32 ^ 1 << 31) << 32 | sample as u64
+                    u64::from(events.samples()[sample].bucket() as u32 ^ 1 << 31) << 32 | sample as u64
                 }));
             }
         }
@@ -68,14 +65,10 @@ impl Codes {
                 code += usize::from(bucket != before);
                 before = bucket;
                 buckets[code] = (bucket as u32 ^ 1 << 31) as i32;
-                self.codes[(*key & 0xffff_ffff) as usize] = code as u32;
+                events.set_code((*key & 0xffff_ffff) as usize, code);
             }
             buckets.truncate(code + 1);
         }
-    }
-
-    pub(crate) fn code(&self, sample: usize) -> u32 {
-        self.codes[sample]
     }
 
     /// The buckets of a name's codes.
@@ -93,9 +86,10 @@ impl Counts {
         }
     }
 
-    pub(crate) fn add(&mut self, code: u32) {
-        self.counts[code as usize] += 1;
-        self.met[code as usize / 64] |= 1 << (code % 64);
+    #[inline]
+    pub(crate) fn add(&mut self, code: usize) {
+        self.counts[code] += 1;
+        self.met[code / 64] |= 1 << (code % 64);
     }
 
     /// How many codes below a limit were met.

@@ -42,18 +42,25 @@ pub(crate) struct Shape {
 pub(crate) struct Sample {
     /// Itself, if it is small; else where it stands among those that are not.
     value: i32,
-    /// Its bucket of quantiles, and in the lowest bit whether it is small.
+    /// Its bucket of quantiles, or its code, once there is one; and in the lowest bit whether it is small.
     bucket: i32,
 }
 
 impl Sample {
     /// The number, if it is a small integer, as most are.
+    #[inline]
     pub(crate) fn small(self) -> Option<i32> {
         (self.bucket & 1 == 1).then_some(self.value)
     }
 
     pub(crate) fn bucket(self) -> i32 {
         self.bucket >> 1
+    }
+
+    /// The place of its bucket among those of its group and name; see [`Codes`](crate::rollup::codes::Codes).
+    #[inline]
+    pub(crate) fn code(self) -> usize {
+        (self.bucket >> 1) as usize
     }
 }
 
@@ -170,17 +177,22 @@ impl Events {
         if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
     }
 
-    /// How many numbers all events have.
-    pub(crate) fn samples(&self) -> usize {
-        self.samples.len()
+    /// All numbers: those of an event start at its `samples`.
+    pub(crate) fn samples(&self) -> &[Sample] {
+        &self.samples
     }
 
-    pub(crate) fn sample(&self, at: usize) -> Sample {
-        self.samples[at]
+    /// Replaces the bucket of a sample.
+    pub(crate) fn set_code(&mut self, sample: usize, code: usize) {
+        let Sample { bucket, .. } = &mut self.samples[sample];
+        *bucket = (code as i32) << 1 | *bucket & 1;
     }
 
-    /// The number of a sample that is no small integer.
-    pub(crate) fn large(&self, sample: Sample) -> Number {
-        self.large[sample.value as u32 as usize]
+    /// The number of a sample.
+    pub(crate) fn number(&self, sample: Sample) -> Number {
+        match sample.small() {
+            Some(value) => Number::Integer(value.into()),
+            None => self.large[sample.value as u32 as usize],
+        }
     }
 }

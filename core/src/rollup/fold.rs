@@ -176,8 +176,9 @@ impl Fold {
     ///
     /// # Errors
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
-    pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
+    pub fn settle(mut self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
         let mut marks = Marks::default();
+        let mut events = std::mem::take(&mut self.events);
         let mut pages = Pages { stored: BTreeMap::new(), names: self.names.clone(), writer: PageWriter::default() };
         for StoredPage { key, bytes } in stored {
             if Series::parse(&key).is_some() {
@@ -190,7 +191,7 @@ impl Fold {
             let mut all_series = runs.chunk_by(Run::is_of_dimension);
             let Some(all) = all_series.next() else { continue };
             let mut head = pages.head(prefix(group, all))?;
-            head.dimensions_dropped |= all.iter().any(|run| self.events.dimensions_dropped(run.places));
+            head.dimensions_dropped |= all.iter().any(|run| events.dimensions_dropped(run.places));
             let mut kept = Vec::new();
             for runs in all_series {
                 let dimension = runs[0].dimension;
@@ -204,10 +205,10 @@ impl Fold {
                 }
             }
             marks.touch(group.hour.day(), kept.iter().map(|runs| runs[0].dimension));
-            pages.writer.tally.group(runs[0].places, &self.events);
-            pages.merge(&prefix(group, all), &head, all, &self.events)?;
+            pages.writer.tally.group(runs[0].places, &mut events);
+            pages.merge(&prefix(group, all), &head, all, &events)?;
             for runs in kept {
-                pages.merge(&prefix(group, runs), &Head::default(), runs, &self.events)?;
+                pages.merge(&prefix(group, runs), &Head::default(), runs, &events)?;
             }
         }
         let mut written = pages.writer.written;

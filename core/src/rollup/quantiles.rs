@@ -163,10 +163,7 @@ fn write(bits: u8, length: usize, buckets: impl Iterator<Item = (i32, u64)>, wri
     writer.byte(bits);
     writer.length(length);
     let mut before = 0;
-    for (bucket, count) in buckets {
-        writer.pair(i64::from(bucket - before), count);
-        before = bucket;
-    }
+    writer.pairs(length, buckets.map(|(bucket, count)| (bucket - std::mem::replace(&mut before, bucket), count)));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
-use crate::rollup::{Measure, NameId, Names, place_in, write_measure};
+use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in, write_measure};
 
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
@@ -33,6 +33,9 @@ impl Tally {
         table: &[NameId],
         writer: &mut Writer,
     ) {
+        if let [place] = places {
+            return self.write_event(*events.event(place), events, table, writer);
+        }
         let are_dropped = self.gather(places, events, names);
         writer.length(places.len());
         self.users.write(writer);
@@ -47,7 +50,7 @@ impl Tally {
     }
 
     /// Is to be told of all events of a group before the rollups of some of them are written.
-    pub(crate) fn group(&mut self, places: &[Place], events: &Events) {
+    pub(crate) fn group(&mut self, places: &[Place], events: &mut Events) {
         self.codes.refill(places, events);
     }
 
@@ -88,35 +91,58 @@ impl Tally {
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
             count += stretch.len() as u64;
             for from in stretch {
-                let at = *from as usize + at;
-                counts.add(codes.code(at));
-                let sample = events.sample(at);
+                let sample = events.samples()[*from as usize + at];
+                counts.add(sample.code());
                 if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
                 } else {
-                    measure.add(events.large(sample));
+                    measure.add(events.number(sample));
                 }
             }
         }
         let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
         let distinct = counts.distinct(buckets.len());
-        let mut found = counts.drain(buckets.len()).map(|(code, count)| (buckets[code], count.into()));
-        if measure.count == 0 && distinct <= Quantiles::MOST {
+        let found = counts.drain(buckets.len()).map(|(code, count)| (buckets[code], count.into()));
+        if measure.count > 0 || distinct > Quantiles::MOST {
+            if least.compare(most).is_le() {
+                measure.sum.add(Number::Integer(sum.into()));
+                measure.meet(least);
+                measure.meet(most);
+            }
+            measure.count = count;
+            measure.quantiles = Quantiles::of(found);
+            measure.write(writer);
+        } else if count > 1 {
             write_measure(count, [least, most], writer, |writer| {
                 Sum::of(sum).write(writer);
-                Quantiles::write_new(distinct, found.by_ref(), writer);
+                Quantiles::write_new(distinct, found, writer);
             });
-            // One number was not handed out.
-            return found.for_each(drop);
+        } else {
+            write_single(least, writer);
+            found.for_each(drop);
         }
-        if least.compare(most).is_le() {
-            measure.sum.add(Number::Integer(sum.into()));
-            measure.meet(least);
-            measure.meet(most);
-        }
-        measure.count = count;
-        measure.quantiles = Quantiles::of(found);
-        measure.write(writer);
     }
+
+    /// Writes the rollup of one event, as those of rare values are.
+    fn write_event(&mut self, event: Event, events: &Events, table: &[NameId], writer: &mut Writer) {
+        let all = events.names(event.shape);
+        let kept = &all[..all.len().min(NUMBERS)];
+        writer.length(1);
+        self.users.clear();
+        self.users.add(event.user);
+        self.users.write(writer);
+        writer.length(kept.len() << 1 | usize::from(kept.len() < all.len()));
+        let mut next = 0;
+        for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {
+            let place = place_in(table, *name, next);
+            writer.length(place);
+            writer.nested(|writer| write_single(events.number(*sample), writer));
+            next = place + 1;
+        }
+    }
+}
+
+fn write_single(number: Number, writer: &mut Writer) {
+    write_measure(1, [number, number], writer, |_| {});
 }
