@@ -1,5 +1,6 @@
 //! Histograms without sorting each: the buckets of a group of events are sorted once for each name of a number, and the
-//! rollups of the group, in each of which some of these events are, count by the bucket's place among those.
+//! rollups of the group, in each of which some of these events are, count by the bucket's place among those: its code. So it
+//! is with the registers of users.
 
 use crate::rollup::NameId;
 use crate::rollup::events::{Events, Place};
@@ -11,12 +12,13 @@ pub(crate) struct Codes {
     columns: Vec<Column>,
     /// The names that the group has.
     names: Vec<NameId>,
+    users: Column,
 }
 
-/// The buckets of one name.
+/// The buckets of one name, or the registers of users.
 #[derive(Clone, Debug, Default)]
 struct Column {
-    /// Each sample's bucket, and the sample.
+    /// Each sample's bucket, and the sample; or each event's register, and the event.
     keys: Vec<u64>,
     /// Sorted, each once.
     buckets: Vec<i32>,
@@ -37,8 +39,9 @@ impl Codes {
         for name in self.names.drain(..) {
             self.columns[name.0 as usize].keys.clear();
         }
-        for stretch in places.chunk_by(|one, two| events.event(one).shape == events.event(two).shape) {
-            for (at, name) in events.names(events.event(&stretch[0]).shape).iter().enumerate() {
+        events.enter(places);
+        for (shape, stretch) in events.stretches(places) {
+            for (at, name) in events.names(shape).iter().enumerate() {
                 let column = name.0 as usize;
                 if self.columns.len() <= column {
                     self.columns.resize(column + 1, Column::default());
@@ -49,26 +52,22 @@ impl Codes {
                 }
                 keys.extend(stretch.iter().map(|place| {
                     let sample = events.event(place).samples as usize + at;
-                    u64::from(events.samples()[sample].bucket() as u32 ^ 1 << 31) << 32 | sample as u64
+                    key(events.samples()[sample].bucket(), sample)
                 }));
             }
         }
         for name in &self.names {
-            let Column { keys, buckets } = &mut self.columns[name.0 as usize];
-            keys.sort_unstable();
-            buckets.clear();
-            buckets.resize(keys.len(), 0);
-            // Whether the next is the same can't be predicted, so nothing branches on it.
-            let (mut code, mut before) = (0, keys[0] >> 32);
-            for key in keys {
-                let bucket = *key >> 32;
-                code += usize::from(bucket != before);
-                before = bucket;
-                buckets[code] = (bucket as u32 ^ 1 << 31) as i32;
-                events.set_code((*key & 0xffff_ffff) as usize, code);
-            }
-            buckets.truncate(code + 1);
+            self.columns[name.0 as usize].number(|sample, code| events.set_code(sample, code));
         }
+        self.users.keys.clear();
+        let register = |place: &Place| key(events.event(place).user.register().into(), place.event as usize);
+        self.users.keys.extend(places.iter().map(register));
+        self.users.number(|event, code| events.set_user_code(event, code));
+    }
+
+    /// The registers of the codes of users.
+    pub(crate) fn registers(&self) -> &[i32] {
+        &self.users.buckets
     }
 
     /// The buckets of a name's codes.
@@ -77,38 +76,79 @@ impl Codes {
     }
 }
 
+/// Sorts by bucket.
+fn key(bucket: i32, at: usize) -> u64 {
+    u64::from(bucket as u32 ^ 1 << 31) << 32 | at as u64
+}
+
+impl Column {
+    /// Gives codes to what has keys.
+    fn number(&mut self, mut set: impl FnMut(usize, usize)) {
+        let Self { keys, buckets } = self;
+        keys.sort_unstable();
+        buckets.clear();
+        buckets.resize(keys.len(), 0);
+        // Whether the next is the same can't be predicted, so nothing branches on it.
+        let (mut code, mut before) = (0, keys.first().map_or(0, |key| key >> 32));
+        for key in keys.iter() {
+            let bucket = *key >> 32;
+            code += usize::from(bucket != before);
+            before = bucket;
+            buckets[code] = (bucket as u32 ^ 1 << 31) as i32;
+            set((*key & 0xffff_ffff) as usize, code);
+        }
+        buckets.truncate(code + 1);
+    }
+}
+
 impl Counts {
-    /// Makes room for so many codes.
-    pub(crate) fn reserve(&mut self, codes: usize) {
+    /// Begins to count codes below a limit.
+    pub(crate) fn start(&mut self, codes: usize) -> Counter<'_> {
         if self.counts.len() < codes {
             self.counts.resize(codes, 0);
             self.met.resize(codes.div_ceil(64), 0);
         }
+        Counter { met: &mut self.met[..codes.div_ceil(64)], counts: &mut self.counts[..codes], distinct: 0 }
     }
+}
 
+/// Counts codes until it is drained.
+pub(crate) struct Counter<'c> {
+    met: &'c mut [u64],
+    counts: &'c mut [u32],
+    distinct: usize,
+}
+
+impl<'c> Counter<'c> {
     #[inline]
     pub(crate) fn add(&mut self, code: usize) {
-        self.counts[code] += 1;
+        self.set(code, |count| count + 1);
+    }
+
+    /// Replaces the count of a code, which is 0 before the first time, by another, which is not.
+    #[inline]
+    pub(crate) fn set(&mut self, code: usize, count: impl FnOnce(u32) -> u32) {
+        self.distinct += usize::from(self.counts[code] == 0);
+        self.counts[code] = count(self.counts[code]);
         self.met[code / 64] |= 1 << (code % 64);
     }
 
-    /// How many codes below a limit were met.
-    pub(crate) fn distinct(&self, codes: usize) -> usize {
-        self.met[..codes.div_ceil(64)].iter().map(|word| word.count_ones() as usize).sum()
+    /// How many codes were met.
+    pub(crate) fn distinct(&self) -> usize {
+        self.distinct
     }
 
-    /// Hands out the codes below a limit that were met, in their order, with their counts, and forgets them.
-    pub(crate) fn drain(&mut self, codes: usize) -> impl Iterator<Item = (usize, u32)> {
-        let Self { met, counts } = self;
-        let words = met[..codes.div_ceil(64)].iter_mut().zip((0..).step_by(64));
-        words
-            .flat_map(|(word, first)| {
-                std::iter::from_fn(move || {
-                    let code = (*word != 0).then_some(first + word.trailing_zeros() as usize)?;
-                    *word &= *word - 1;
-                    Some(code)
-                })
+    /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who
+    /// counts next.
+    pub(crate) fn drain(self) -> impl Iterator<Item = (usize, u32)> + use<'c> {
+        let Self { met, counts, .. } = self;
+        let codes = met.iter_mut().zip((0..).step_by(64)).flat_map(|(word, first)| {
+            std::iter::from_fn(move || {
+                let code = (*word != 0).then_some(first + word.trailing_zeros() as usize)?;
+                *word &= *word - 1;
+                Some(code)
             })
-            .map(|code| (code, std::mem::take(&mut counts[code])))
+        });
+        codes.map(|code| (code, std::mem::take(&mut counts[code])))
     }
 }

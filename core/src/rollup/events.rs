@@ -18,12 +18,16 @@ pub(crate) struct Events {
     samples: Vec<Sample>,
     /// The numbers of samples that are no small integers.
     large: Vec<Number>,
+    /// Whether all events of the group that was given codes last have the same shape, as those of one type mostly have.
+    is_uniform: bool,
 }
 
 /// What is counted of one event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) user: UserHash,
+    /// The place of the user's register among those of the group, once there is one.
+    pub(crate) user_code: u16,
     pub(crate) shape: Shape,
     /// Where its numbers start.
     pub(crate) samples: u32,
@@ -107,7 +111,7 @@ impl Events {
             }
         }
         let Observation { user, dimensions_dropped, .. } = *observation;
-        self.list.push(Event { user, shape, samples, dimensions_dropped });
+        self.list.push(Event { user, user_code: 0, shape, samples, dimensions_dropped });
     }
 
     fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
@@ -154,21 +158,37 @@ impl Events {
         let mut kept = Vec::new();
         let mut joined = None;
         for run in runs {
-            if run.places.iter().all(|place| Some(self.event(place).shape) == joined) {
+            if self.stretches(run.places).all(|(shape, _)| Some(shape) == joined) {
                 continue;
             }
             kept.clear();
-            let (mut before, mut are_dropped) = (None, false);
-            for place in run.places {
-                let shape = self.event(place).shape;
-                if before != Some(shape) {
-                    are_dropped |= self.join(shape, names, &mut kept);
-                }
-                before = Some(shape);
+            let (mut last, mut are_dropped) = (None, false);
+            for (shape, _) in self.stretches(run.places) {
+                are_dropped |= self.join(shape, names, &mut kept);
+                last = Some(shape);
             }
             kept.iter().for_each(|name| names.join(*name, table));
-            joined = before.filter(|_| !are_dropped);
+            joined = last.filter(|_| !are_dropped);
         }
+    }
+
+    /// Events of a group, in stretches of those with the same shape.
+    pub(crate) fn stretches<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
+        let mut rest = places;
+        std::iter::from_fn(move || {
+            let shape = self.event(rest.first()?).shape;
+            let is_other = |place: &Place| self.event(place).shape != shape;
+            let length = if self.is_uniform { None } else { rest.iter().position(is_other) };
+            let (stretch, others) = rest.split_at(length.unwrap_or(rest.len()));
+            rest = others;
+            Some((shape, stretch))
+        })
+    }
+
+    /// Is to be told of all events of a group before they are asked for in [`stretches`](Events::stretches).
+    pub(crate) fn enter(&mut self, group: &[Place]) {
+        self.is_uniform = false;
+        self.is_uniform = self.stretches(group).count() == 1;
     }
 
     /// Where the numbers with this name are in events of this shape: mostly where `at` says.
@@ -180,6 +200,11 @@ impl Events {
     /// All numbers: those of an event start at its `samples`.
     pub(crate) fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// Sets the code of an event's user.
+    pub(crate) fn set_user_code(&mut self, event: usize, code: usize) {
+        self.list[event].user_code = code as u16;
     }
 
     /// Replaces the bucket of a sample.

@@ -12,7 +12,6 @@ use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in, write_measure};
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    users: Users,
     names: Vec<NameId>,
     /// Where the events' numbers are.
     samples: Vec<u32>,
@@ -34,11 +33,11 @@ impl Tally {
         writer: &mut Writer,
     ) {
         if let [place] = places {
-            return self.write_event(*events.event(place), events, table, writer);
+            return Self::write_event(*events.event(place), events, table, writer);
         }
         let are_dropped = self.gather(places, events, names);
         writer.length(places.len());
-        self.users.write(writer);
+        self.write_users(places, events, writer);
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
@@ -54,26 +53,29 @@ impl Tally {
         self.codes.refill(places, events);
     }
 
-    /// Finds the users, the names that are kept, and where the numbers are; and says whether there are more names.
+    /// Finds the names that are kept, and where the numbers are; and says whether there are more names.
     fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
-        self.users.clear();
         self.names.clear();
         self.samples.clear();
         self.stretches.clear();
+        self.samples.extend(places.iter().map(|place| events.event(place).samples));
         let mut are_dropped = false;
-        for place in places {
-            let Event { user, shape, samples, .. } = *events.event(place);
-            self.users.add(user);
-            self.samples.push(samples);
-            match self.stretches.last_mut() {
-                Some((last, length)) if *last == shape => *length += 1,
-                _ => {
-                    self.stretches.push((shape, 1));
-                    are_dropped |= events.join(shape, names, &mut self.names);
-                }
-            }
+        for (shape, stretch) in events.stretches(places) {
+            self.stretches.push((shape, stretch.len()));
+            are_dropped |= events.join(shape, names, &mut self.names);
         }
         are_dropped
+    }
+
+    fn write_users(&mut self, places: &[Place], events: &Events, writer: &mut Writer) {
+        let registers = self.codes.registers();
+        let mut values = self.counts.start(registers.len());
+        for place in places {
+            let Event { user, user_code, .. } = events.event(place);
+            values.set(usize::from(*user_code), |known| known.max(user.value().into()));
+        }
+        let set = |(code, value)| (registers[code] as u16, value as u8);
+        Users::write_new(values.distinct(), values.drain().map(set), writer);
     }
 
     /// Writes what is known of the numbers with the name at `at`.
@@ -83,7 +85,7 @@ impl Tally {
         let (mut count, mut sum, mut least, mut most) = (0, 0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
         let buckets = codes.buckets(self.names[at]);
-        counts.reserve(buckets.len());
+        let mut counter = counts.start(buckets.len());
         (measure.count, measure.sum) = (0, Sum::default());
         for (shape, length) in &self.stretches {
             let (stretch, others) = rest.split_at(*length);
@@ -92,7 +94,7 @@ impl Tally {
             count += stretch.len() as u64;
             for from in stretch {
                 let sample = events.samples()[*from as usize + at];
-                counts.add(sample.code());
+                counter.add(sample.code());
                 if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
@@ -102,8 +104,8 @@ impl Tally {
             }
         }
         let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
-        let distinct = counts.distinct(buckets.len());
-        let found = counts.drain(buckets.len()).map(|(code, count)| (buckets[code], count.into()));
+        let distinct = counter.distinct();
+        let found = counter.drain().map(|(code, count)| (buckets[code], count.into()));
         if measure.count > 0 || distinct > Quantiles::MOST {
             if least.compare(most).is_le() {
                 measure.sum.add(Number::Integer(sum.into()));
@@ -125,13 +127,12 @@ impl Tally {
     }
 
     /// Writes the rollup of one event, as those of rare values are.
-    fn write_event(&mut self, event: Event, events: &Events, table: &[NameId], writer: &mut Writer) {
+    fn write_event(event: Event, events: &Events, table: &[NameId], writer: &mut Writer) {
         let all = events.names(event.shape);
         let kept = &all[..all.len().min(NUMBERS)];
         writer.length(1);
-        self.users.clear();
-        self.users.add(event.user);
-        self.users.write(writer);
+        let user = (event.user.register(), event.user.value());
+        Users::write_new(1, std::iter::once(user), writer);
         writer.length(kept.len() << 1 | usize::from(kept.len() < all.len()));
         let mut next = 0;
         for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {
