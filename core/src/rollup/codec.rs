@@ -32,11 +32,11 @@ impl Writer {
     pub(crate) fn pairs(&mut self, length: usize, pairs: impl Iterator<Item = (i32, u64)>) {
         let mut at = self.0.len();
         self.0.resize(at + length * PAIR, 0);
-        pairs.for_each(|(signed, unsigned)| {
-            if let Some(bytes) = self.0.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-                at += pair(bytes, signed, unsigned);
-            }
-        });
+        let bytes = self.0.as_mut_slice();
+        for (signed, unsigned) in pairs {
+            let Some(room) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { break };
+            at += pair(room, signed, unsigned);
+        }
         self.0.truncate(at);
     }
 

@@ -140,15 +140,32 @@ impl<'c> Counter<'c> {
 
     /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who
     /// counts next.
-    pub(crate) fn drain(self) -> impl Iterator<Item = (usize, u32)> + use<'c> {
-        let Self { met, counts, .. } = self;
-        let codes = met.iter_mut().zip((0..).step_by(64)).flat_map(|(word, first)| {
-            std::iter::from_fn(move || {
-                let code = (*word != 0).then_some(first + word.trailing_zeros() as usize)?;
-                *word &= *word - 1;
-                Some(code)
-            })
-        });
-        codes.map(|code| (code, std::mem::take(&mut counts[code])))
+    pub(crate) fn drain(self) -> Drain<'c> {
+        Drain { words: self.met.iter_mut(), word: 0, next: 0, counts: self.counts }
+    }
+}
+
+/// See [`Counter::drain`].
+pub(crate) struct Drain<'c> {
+    words: std::slice::IterMut<'c, u64>,
+    /// What is left of the word before the rest.
+    word: u64,
+    /// The first code of the rest.
+    next: usize,
+    counts: &'c mut [u32],
+}
+
+impl Iterator for Drain<'_> {
+    type Item = (usize, u32);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.word == 0 {
+            self.word = std::mem::take(self.words.next()?);
+            self.next += 64;
+        }
+        let code = self.next - 64 + self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        Some((code, std::mem::take(&mut self.counts[code])))
     }
 }

@@ -173,10 +173,10 @@ fn write_list(length: usize, list: impl Iterator<Item = (u16, u8)>, writer: &mut
     writer.byte(0);
     writer.length(length);
     let mut before = 0;
-    list.for_each(|(register, value)| {
+    for (register, value) in list {
         writer.unsigned(u64::from(register - before) << 6 | u64::from(value));
         before = register;
-    });
+    }
 }
 
 fn read_list(reader: &mut Reader<'_>) -> Option<Vec<(u16, u8)>> {
