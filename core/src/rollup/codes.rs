@@ -108,7 +108,7 @@ impl Counts {
             self.counts.resize(codes, 0);
             self.met.resize(codes.div_ceil(64), 0);
         }
-        Counter { met: &mut self.met[..codes.div_ceil(64)], counts: &mut self.counts[..codes], distinct: 0 }
+        Counter { met: &mut self.met[..codes.div_ceil(64)], counts: &mut self.counts[..codes] }
     }
 }
 
@@ -116,7 +116,6 @@ impl Counts {
 pub(crate) struct Counter<'c> {
     met: &'c mut [u64],
     counts: &'c mut [u32],
-    distinct: usize,
 }
 
 impl<'c> Counter<'c> {
@@ -128,14 +127,13 @@ impl<'c> Counter<'c> {
     /// Replaces the count of a code, which is 0 before the first time, by another, which is not.
     #[inline]
     pub(crate) fn set(&mut self, code: usize, count: impl FnOnce(u32) -> u32) {
-        self.distinct += usize::from(self.counts[code] == 0);
         self.counts[code] = count(self.counts[code]);
         self.met[code / 64] |= 1 << (code % 64);
     }
 
     /// How many codes were met.
     pub(crate) fn distinct(&self) -> usize {
-        self.distinct
+        self.met.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who

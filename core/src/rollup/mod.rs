@@ -206,11 +206,16 @@ impl Measure {
         self.quantiles.relative_error()
     }
 
+    /// Of one value, that value alone: most rollups of rare values are such. [`Tally`](tally::Tally) writes the same, where it
+    /// can without making a measure.
     fn write(&self, writer: &mut Writer) {
-        write_measure(self.count, [self.min, self.max], writer, |writer| {
+        writer.unsigned(self.count);
+        self.min.write(writer);
+        if self.count > 1 {
+            self.max.write(writer);
             self.sum.write(writer);
             self.quantiles.write(writer);
-        });
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -223,16 +228,5 @@ impl Measure {
         }
         let (max, sum) = (Number::read(reader)?, Sum::read(reader)?);
         Some(Self { count, sum, min, max, quantiles: Quantiles::read(reader)? })
-    }
-}
-
-/// Of one value, that value alone: most rollups of rare values are such. `rest` is to write the sum and the quantiles.
-#[inline]
-fn write_measure(count: u64, [min, max]: [Number; 2], writer: &mut Writer, rest: impl FnOnce(&mut Writer)) {
-    writer.unsigned(count);
-    min.write(writer);
-    if count > 1 {
-        max.write(writer);
-        rest(writer);
     }
 }

@@ -66,15 +66,25 @@ impl Number {
     #[inline]
     pub(crate) fn write(self, writer: &mut Writer) {
         match self {
-            Self::Integer(value) => {
-                writer.byte(0);
-                writer.signed_wide(value);
-            }
+            Self::Integer(value) => match i64::try_from(value) {
+                Ok(value) => Self::write_small(value, writer),
+                Err(_) => {
+                    writer.byte(0);
+                    writer.signed_wide(value);
+                }
+            },
             Self::Float(value) => {
                 writer.byte(1);
                 writer.0.extend_from_slice(&value.to_le_bytes());
             }
         }
+    }
+
+    /// Writes an integer, as most are.
+    #[inline]
+    pub(crate) fn write_small(value: i64, writer: &mut Writer) {
+        writer.byte(0);
+        writer.signed(value);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -120,11 +130,6 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Of integers that come to this.
-    pub(crate) fn of(integers: i64) -> Self {
-        Self { integers: integers.into(), floats: None }
-    }
-
     pub(crate) fn add(&mut self, number: Number) {
         match number {
             Number::Integer(value) => self.integers = self.integers.saturating_add(value),
@@ -155,6 +160,13 @@ impl Sum {
             None => writer.byte(0),
             Some(floats) => floats.write(writer),
         }
+    }
+
+    /// Writes a sum of integers.
+    #[inline]
+    pub(crate) fn write_small(integers: i64, writer: &mut Writer) {
+        writer.signed(integers);
+        writer.byte(0);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {

@@ -7,7 +7,7 @@ use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
-use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in, write_measure};
+use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in};
 
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
@@ -103,25 +103,25 @@ impl Tally {
                 }
             }
         }
-        let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
         let distinct = counter.distinct();
         let found = counter.drain().map(|(code, count)| (buckets[code], count.into()));
         if measure.count > 0 || distinct > Quantiles::MOST {
-            if least.compare(most).is_le() {
+            if least <= most {
                 measure.sum.add(Number::Integer(sum.into()));
-                measure.meet(least);
-                measure.meet(most);
+                measure.meet(Number::Integer(least.into()));
+                measure.meet(Number::Integer(most.into()));
             }
             measure.count = count;
             measure.quantiles = Quantiles::of(found);
-            measure.write(writer);
-        } else if count > 1 {
-            write_measure(count, [least, most], writer, |writer| {
-                Sum::of(sum).write(writer);
-                Quantiles::write_new(distinct, found, writer);
-            });
+            return measure.write(writer);
+        }
+        writer.unsigned(count);
+        Number::write_small(least.into(), writer);
+        if count > 1 {
+            Number::write_small(most.into(), writer);
+            Sum::write_small(sum, writer);
+            Quantiles::write_new(distinct, found, writer);
         } else {
-            write_single(least, writer);
             found.for_each(drop);
         }
     }
@@ -138,12 +138,11 @@ impl Tally {
         for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {
             let place = place_in(table, *name, next);
             writer.length(place);
-            writer.nested(|writer| write_single(events.number(*sample), writer));
+            writer.nested(|writer| {
+                writer.length(1);
+                events.number(*sample).write(writer);
+            });
             next = place + 1;
         }
     }
-}
-
-fn write_single(number: Number, writer: &mut Writer) {
-    write_measure(1, [number, number], writer, |_| {});
 }
