@@ -5,6 +5,7 @@
 //! its rollup, both with their lengths. Values and names are sorted. A change of this layout takes the next version, and
 //! [`PageReader::open`] goes on to read this one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::rollup::codec::{Reader, Writer};
@@ -96,22 +97,23 @@ impl PageWriter {
         let mut is_exact = true;
         let mut length = 0;
         self.values.0.clear();
-        let mut runs = runs.iter().copied().peekable();
+        let mut runs = runs.iter().peekable();
         let mut entry = reader.next()?;
         loop {
-            let value = match (entry, runs.peek()) {
-                (Some((value, _)), Some(run)) => value.min(run.value),
-                (Some((value, _)), None) => value,
-                (None, Some(run)) => run.value,
+            let order = match (entry, runs.peek()) {
+                (Some((known, _)), Some(run)) => known.cmp(run.value),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (None, None) => break,
             };
+            let known = entry.filter(|_| order.is_le());
+            let run = runs.next_if(|_| order.is_ge());
             length += 1;
-            self.values.text(value);
-            let known = entry.filter(|(known, _)| *known == value).map(|(_, bytes)| bytes);
+            self.values.text(known.map_or_else(|| run.map_or("", |run| run.value), |(value, _)| value));
             if known.is_some() {
                 entry = reader.next()?;
             }
-            let run = runs.next_if(|run| run.value == value);
+            let known = known.map(|(_, bytes)| bytes);
             match (known, run) {
                 (Some(known), None) if is_same_table => self.values.bytes(known),
                 (None, Some(run)) => {
