@@ -223,4 +223,18 @@ mod tests {
         assert_eq!(Reader(&[0xff; 32]).unsigned(), None);
         assert_eq!(Reader(&[0xff; 32]).small::<u64>(), None);
     }
+
+    #[test]
+    fn pairs_are_what_their_parts_are() {
+        let gaps = [0, 1, -1, 63, -64, 64, 8191, -8193, 1 << 19, -(1 << 20), 1 << 20, i32::MAX, i32::MIN];
+        let counts = [0, 1, 127, 128, 1 << 14, 1 << 32, u64::MAX];
+        let pairs = || gaps.iter().flat_map(|gap| counts.iter().map(|count| (*gap, *count)));
+        let (mut writer, mut expected) = (Writer(vec![7]), Writer(vec![7]));
+        writer.pairs(pairs().count(), pairs());
+        for (gap, count) in pairs() {
+            expected.signed(gap.into());
+            expected.unsigned(count);
+        }
+        assert_eq!(writer.0, expected.0);
+    }
 }

@@ -93,3 +93,37 @@ pub(crate) fn is_same_text(one: &str, other: &str) -> bool {
         _ => one == other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_same_if_every_byte_is() {
+        let text = "abcdefghijklmnopqrst";
+        for length in 0..text.len() {
+            let one = &text[..length];
+            assert!(is_same_text(one, &one.to_owned()));
+            assert!(!is_same_text(one, &text[..length + 1]));
+            for at in 0..length {
+                let mut other = one.to_owned();
+                other.replace_range(at..=at, "-");
+                assert!(!is_same_text(one, &other), "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_sorted_by_key_and_stay_in_their_order() {
+        let mut ranks = Ranks::new();
+        let keys: Vec<_> = (0..3000).map(|event| format!("{}", event * 7919 % 2003)).collect();
+        let mut places = Vec::new();
+        for (event, key) in (0..).zip(&keys) {
+            places.push(Place { column: ranks.number((0, "dest", key), 1), event });
+        }
+        let sorted = ranks.sort(&places, |place| place.column);
+        let of = |place: &Place| (keys[place.event as usize].as_str(), place.event);
+        assert!(sorted.is_sorted_by_key(of) && sorted.len() == keys.len());
+        assert!(ranks.sorted().all(|(_, places)| places <= 2) && ranks.keys().len() == 2003);
+    }
+}

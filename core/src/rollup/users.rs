@@ -276,6 +276,20 @@ mod tests {
         assert_eq!(full.count(), u64::MAX);
     }
 
+    #[test]
+    fn a_sorted_set_is_written_as_the_users_that_it_is_of() {
+        for count in [1, 600, 4000, 6000] {
+            let users = of(0..count);
+            let set = match &users {
+                Users::Few(list) => list.clone(),
+                Users::Many(all) => (0..).zip(all.iter().copied()).filter(|(_, value)| *value > 0).collect(),
+            };
+            let mut writer = Writer::default();
+            Users::write_new(set.len(), set.iter().copied(), &mut writer);
+            assert_eq!(writer.0, bytes(&users));
+        }
+    }
+
     proptest! {
         #[test]
         fn order_and_grouping_change_no_byte(
