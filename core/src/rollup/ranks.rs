@@ -103,7 +103,7 @@ mod tests {
         let text = "abcdefghijklmnopqrst";
         for length in 0..text.len() {
             let one = &text[..length];
-            assert!(is_same_text(one, &one.to_owned()));
+            assert!(is_same_text(one, one));
             assert!(!is_same_text(one, &text[..length + 1]));
             for at in 0..length {
                 let mut other = one.to_owned();
