@@ -27,29 +27,30 @@ impl Writer {
         self.unsigned((value << 1 ^ value >> 63) as u64);
     }
 
-    /// A signed and an unsigned one: mostly four bytes at most. How many varies from one to the next, so that a branch on it
-    /// would be mispredicted; four are written, and those that are too many taken back.
+    /// Pairs of a signed integer and an unsigned one: so many at most.
     #[inline]
-    pub(crate) fn pair(&mut self, gap: i64, count: u64) {
-        let zigzag = (gap << 1 ^ gap >> 63) as u64;
-        if zigzag >> 21 != 0 || count >> 7 != 0 {
-            self.unsigned(zigzag);
-            return self.unsigned(count);
+    pub(crate) fn pairs(&mut self, length: usize, pairs: impl Iterator<Item = (i32, u64)>) {
+        let mut at = self.0.len();
+        self.0.resize(at + length * PAIR, 0);
+        let bytes = self.0.as_mut_slice();
+        for (signed, unsigned) in pairs {
+            let Some(room) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { break };
+            at += pair(room, signed, unsigned);
         }
-        let (zigzag, count) = (zigzag as u32, count as u32);
-        let (is_two, is_three) = (u32::from(zigzag >> 7 != 0), u32::from(zigzag >> 14 != 0));
-        let groups = zigzag & 0x7f | (zigzag & 0x3f80) << 1 | (zigzag & 0x1f_c000) << 2;
-        let length = 1 + is_two + is_three;
-        let bytes = groups | is_two << 7 | is_three << 15 | count << (8 * length);
-        self.0.extend_from_slice(&bytes.to_le_bytes());
-        self.0.truncate(self.0.len() - 3 + length as usize);
+        self.0.truncate(at);
     }
 
     /// A signed one that may take more than 64 bits.
+    #[inline]
     pub(crate) fn signed_wide(&mut self, value: i128) {
-        if let Ok(value) = i64::try_from(value) {
-            return self.signed(value);
+        match i64::try_from(value) {
+            Ok(value) => self.signed(value),
+            Err(_) => self.signed_widest(value),
         }
+    }
+
+    #[cold]
+    fn signed_widest(&mut self, value: i128) {
         let mut zigzag = (value << 1 ^ value >> 127) as u128;
         while zigzag > u128::from(u64::MAX) {
             self.byte(zigzag as u8 | 0x80);
@@ -83,6 +84,40 @@ impl Writer {
         self.length(bytes.len());
         self.0.extend_from_slice(bytes);
     }
+}
+
+/// A pair takes no more bytes.
+const PAIR: usize = 5 + 10;
+
+/// Writes a pair, and says how many bytes it took: mostly four at most. How many varies from one to the next, so that a branch
+/// on it would be mispredicted; four are written, and the next pair goes over those that are too many.
+#[inline]
+fn pair(bytes: &mut [u8; PAIR], signed: i32, unsigned: u64) -> usize {
+    let zigzag = (signed << 1 ^ signed >> 31) as u32;
+    if zigzag >> 21 != 0 || unsigned >> 7 != 0 {
+        return long_pair(bytes, zigzag, unsigned);
+    }
+    let (is_two, is_three) = (u32::from(zigzag >> 7 != 0), u32::from(zigzag >> 14 != 0));
+    let groups = zigzag & 0x7f | (zigzag & 0x3f80) << 1 | (zigzag & 0x1f_c000) << 2;
+    let length = 1 + is_two + is_three;
+    let four = groups | is_two << 7 | is_three << 15 | (unsigned as u32) << (8 * length);
+    bytes[..4].copy_from_slice(&four.to_le_bytes());
+    1 + length as usize
+}
+
+#[inline(never)]
+fn long_pair(bytes: &mut [u8; PAIR], zigzag: u32, unsigned: u64) -> usize {
+    let mut length = 0;
+    for mut value in [u64::from(zigzag), unsigned] {
+        while value >= 0x80 {
+            bytes[length] = value as u8 | 0x80;
+            value >>= 7;
+            length += 1;
+        }
+        bytes[length] = value as u8;
+        length += 1;
+    }
+    length
 }
 
 /// Reads values from bytes.
@@ -187,5 +222,19 @@ mod tests {
         }
         assert_eq!(Reader(&[0xff; 32]).unsigned(), None);
         assert_eq!(Reader(&[0xff; 32]).small::<u64>(), None);
+    }
+
+    #[test]
+    fn pairs_are_what_their_parts_are() {
+        let gaps = [0, 1, -1, 63, -64, 64, 8191, -8193, 1 << 19, -(1 << 20), 1 << 20, i32::MAX, i32::MIN];
+        let counts = [0, 1, 127, 128, 1 << 14, 1 << 32, u64::MAX];
+        let pairs = || gaps.iter().flat_map(|gap| counts.iter().map(|count| (*gap, *count)));
+        let (mut writer, mut expected) = (Writer(vec![7]), Writer(vec![7]));
+        writer.pairs(pairs().count(), pairs());
+        for (gap, count) in pairs() {
+            expected.signed(gap.into());
+            expected.unsigned(count);
+        }
+        assert_eq!(writer.0, expected.0);
     }
 }

@@ -1,8 +1,11 @@
 //! What a fold keeps of its events until they are counted in rollups.
 
+use std::borrow::Cow;
+
 use crate::rollup::number::Number;
 use crate::rollup::observation::Observation;
 use crate::rollup::quantiles::bucket_of;
+use crate::rollup::ranks::is_same_text;
 use crate::rollup::users::UserHash;
 use crate::rollup::{NUMBERS, NameId, Names};
 
@@ -13,12 +16,18 @@ pub(crate) struct Events {
     /// Names of events' numbers, sorted by name: those of one event, one after another.
     shapes: Vec<NameId>,
     samples: Vec<Sample>,
+    /// The numbers of samples that are no small integers.
+    large: Vec<Number>,
+    /// Whether all events of the group that was given codes last have the same shape, as those of one type mostly have.
+    is_uniform: bool,
 }
 
 /// What is counted of one event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) user: UserHash,
+    /// The place of the user's register among those of the group, once there is one.
+    pub(crate) user_code: u16,
     pub(crate) shape: Shape,
     /// Where its numbers start.
     pub(crate) samples: u32,
@@ -32,49 +41,36 @@ pub(crate) struct Shape {
     until: u32,
 }
 
-/// A number of an event. It counts in as many rollups as the event has dimensions.
+/// A number of an event, in a quarter of its room. It counts in as many rollups as the event has dimensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    pub(crate) number: Packed,
-    /// Of its quantiles.
-    pub(crate) bucket: i32,
+    /// Itself, if it is small; else where it stands among those that are not.
+    value: i32,
+    /// Its bucket of quantiles, or its code, once there is one; and in the lowest bit whether it is small.
+    bucket: i32,
 }
 
-/// A [`Number`] in half the room: most are small integers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Packed {
-    Small(i32),
-    Float(f64),
-    /// An integer with this magnitude, and whether it is negative.
-    Large(bool, u64),
-}
-
-impl Packed {
-    fn of(number: Number) -> Self {
-        match number {
-            Number::Float(value) => Self::Float(value),
-            Number::Integer(value) => match i32::try_from(value) {
-                Ok(value) => Self::Small(value),
-                Err(_) => Self::Large(value < 0, value.unsigned_abs() as u64),
-            },
-        }
+impl Sample {
+    /// The number, if it is a small integer, as most are.
+    #[inline]
+    pub(crate) fn small(self) -> Option<i32> {
+        (self.bucket & 1 == 1).then_some(self.value)
     }
 
-    pub(crate) fn number(self) -> Number {
-        match self {
-            Self::Small(value) => Number::Integer(value.into()),
-            Self::Float(value) => Number::Float(value),
-            Self::Large(is_negative, value) => {
-                Number::Integer(if is_negative { -i128::from(value) } else { value.into() })
-            }
-        }
+    pub(crate) fn bucket(self) -> i32 {
+        self.bucket >> 1
+    }
+
+    /// The place of its bucket among those of its group and name; see [`Codes`](crate::rollup::codes::Codes).
+    #[inline]
+    pub(crate) fn code(self) -> usize {
+        (self.bucket >> 1) as usize
     }
 }
 
-/// That an event goes into a rollup: the ranks of its hour and event type, and of its dimension and value.
+/// That an event goes into the rollup of a dimension and value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) group: u32,
     pub(crate) column: u32,
     pub(crate) event: u32,
 }
@@ -94,19 +90,34 @@ impl Run<'_> {
 }
 
 impl Events {
+    /// With room for what these have.
+    pub(crate) fn for_all(observations: &[Observation<'_>]) -> Self {
+        let samples = observations.iter().map(|observation| observation.numbers.len()).sum();
+        Self { list: Vec::with_capacity(observations.len()), samples: Vec::with_capacity(samples), ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
         let shape = self.shape_of(observation, names);
         let samples = self.samples.len() as u32;
-        let sample = |number| Sample { number: Packed::of(number), bucket: bucket_of(number) };
-        self.samples.extend(observation.numbers.iter().map(|(_, number)| sample(*number)));
+        for (_, number) in &observation.numbers {
+            let bucket = bucket_of(*number) << 1;
+            let small = if let Number::Integer(value) = number { i32::try_from(*value).ok() } else { None };
+            self.samples.push(match small {
+                Some(value) => Sample { value, bucket: bucket | 1 },
+                None => Sample { value: self.large.len() as i32, bucket },
+            });
+            if small.is_none() {
+                self.large.push(*number);
+            }
+        }
         let Observation { user, dimensions_dropped, .. } = *observation;
-        self.list.push(Event { user, shape, samples, dimensions_dropped });
+        self.list.push(Event { user, user_code: 0, shape, samples, dimensions_dropped });
     }
 
     fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
         let before = self.list.last().map_or(Shape::default(), |event| event.shape);
         let known = self.names(before);
-        let is_same = |(id, (name, _)): (&NameId, &(_, _))| names.name(*id) == AsRef::<str>::as_ref(name);
+        let is_same = |(id, (name, _)): (&NameId, &(Cow<'_, str>, Number))| is_same_text(names.name(*id), name);
         if known.len() == numbers.len() && known.iter().zip(numbers).all(is_same) {
             return before;
         }
@@ -115,7 +126,8 @@ impl Events {
         Shape { from, until: self.shapes.len() as u32 }
     }
 
-    fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
+    /// The names of the numbers of events of this shape.
+    pub(crate) fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
         &self.shapes[from as usize..until as usize]
     }
 
@@ -146,21 +158,37 @@ impl Events {
         let mut kept = Vec::new();
         let mut joined = None;
         for run in runs {
-            if run.places.iter().all(|place| Some(self.event(place).shape) == joined) {
+            if self.stretches(run.places).all(|(shape, _)| Some(shape) == joined) {
                 continue;
             }
             kept.clear();
-            let (mut before, mut are_dropped) = (None, false);
-            for place in run.places {
-                let shape = self.event(place).shape;
-                if before != Some(shape) {
-                    are_dropped |= self.join(shape, names, &mut kept);
-                }
-                before = Some(shape);
+            let (mut last, mut are_dropped) = (None, false);
+            for (shape, _) in self.stretches(run.places) {
+                are_dropped |= self.join(shape, names, &mut kept);
+                last = Some(shape);
             }
             kept.iter().for_each(|name| names.join(*name, table));
-            joined = before.filter(|_| !are_dropped);
+            joined = last.filter(|_| !are_dropped);
         }
+    }
+
+    /// Events of a group, in stretches of those with the same shape.
+    pub(crate) fn stretches<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
+        let mut rest = places;
+        std::iter::from_fn(move || {
+            let shape = self.event(rest.first()?).shape;
+            let is_other = |place: &Place| self.event(place).shape != shape;
+            let length = if self.is_uniform { None } else { rest.iter().position(is_other) };
+            let (stretch, others) = rest.split_at(length.unwrap_or(rest.len()));
+            rest = others;
+            Some((shape, stretch))
+        })
+    }
+
+    /// Is to be told of all events of a group before they are asked for in [`stretches`](Events::stretches).
+    pub(crate) fn enter(&mut self, group: &[Place]) {
+        self.is_uniform = false;
+        self.is_uniform = self.stretches(group).count() == 1;
     }
 
     /// Where the numbers with this name are in events of this shape: mostly where `at` says.
@@ -169,8 +197,27 @@ impl Events {
         if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
     }
 
-    /// The number at `at` of an event whose numbers start at `from`.
-    pub(crate) fn sample(&self, from: u32, at: usize) -> &Sample {
-        &self.samples[from as usize + at]
+    /// All numbers: those of an event start at its `samples`.
+    pub(crate) fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// Sets the code of an event's user.
+    pub(crate) fn set_user_code(&mut self, event: usize, code: usize) {
+        self.list[event].user_code = code as u16;
+    }
+
+    /// Replaces the bucket of a sample.
+    pub(crate) fn set_code(&mut self, sample: usize, code: usize) {
+        let Sample { bucket, .. } = &mut self.samples[sample];
+        *bucket = (code as i32) << 1 | *bucket & 1;
+    }
+
+    /// The number of a sample.
+    pub(crate) fn number(&self, sample: Sample) -> Number {
+        match sample.small() {
+            Some(value) => Number::Integer(value.into()),
+            None => self.large[sample.value as u32 as usize],
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::rollup::events::{Events, Place, Run};
 use crate::rollup::key::{Hour, KeyRange, Period, Series};
 use crate::rollup::observation::{DIMENSIONS, Dimensions, Observation};
 use crate::rollup::page::{self, Head, PageWriter};
-use crate::rollup::ranks::{self, Ranks};
+use crate::rollup::ranks::Ranks;
 
 /// Values of a dimension an hour and event type; the rest is `(other)`.
 const VALUES: usize = 1000;
@@ -76,41 +76,54 @@ pub struct Fold {
     names: Names,
     events: Events,
     /// Hours and event types, sorted.
-    groups: Vec<(Hour, String)>,
-    /// Dimensions and values, sorted; first the empty ones, for all events.
+    groups: Vec<Group>,
+    /// Dimensions and values; first the empty ones, for all events.
     columns: Vec<(String, String)>,
     /// Sorted by group and column.
     places: Vec<Place>,
     unreadable: Vec<(usize, UnreadableRecord)>,
 }
 
+/// An hour and event type.
+#[derive(Clone, Debug)]
+struct Group {
+    hour: Hour,
+    event_type: String,
+    /// How many places it has.
+    places: usize,
+}
+
 impl Fold {
     /// Folds these events.
     pub fn of(observations: &[Observation<'_>]) -> Self {
-        let (mut names, mut events, mut places) = (Names::default(), Events::default(), Vec::new());
+        let (mut names, mut events) = (Names::default(), Events::for_all(observations));
         let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
-        let all = columns.number((0, "", ""));
+        let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
+        // All events are in the first.
+        let all = columns.number((0, "", ""), observations.len() as u32);
+        let mut places = Vec::with_capacity(observations.iter().map(length).sum());
+        let mut group_of = Vec::with_capacity(observations.len());
         for (event, observation) in (0..).zip(observations) {
             events.push(observation, &mut names);
             let Observation { hour: Hour(hour), event_type, dimensions, .. } = observation;
-            let group = groups.number((*hour, "", event_type));
-            places.push(Place { group, column: all, event });
+            group_of.push(groups.number((*hour, "", event_type), length(observation) as u32));
+            places.push(Place { column: all, event });
             for (dimension, value) in dimensions {
-                places.push(Place { group, column: columns.number((0, dimension, value)), event });
+                places.push(Place { column: columns.number((0, dimension, value), 1), event });
             }
         }
-        let (groups, group_ranks) = groups.sorted();
-        let (columns, column_ranks) = columns.sorted();
-        for Place { group, column, .. } in &mut places {
-            (*group, *column) = (group_ranks[*group as usize], column_ranks[*column as usize]);
-        }
-        let places = ranks::sort(&places, columns.len(), |place| place.column);
+        let places = columns.sort(&places, |place| place.column);
+        let group = |((hour, _, event_type), places): ((u32, &str, &str), u32)| Group {
+            hour: Hour(hour),
+            event_type: event_type.to_owned(),
+            places: places as usize,
+        };
         Self {
             names,
             events,
-            places: ranks::sort(&places, groups.len(), |place| place.group),
-            groups: groups.into_iter().map(|(hour, _, event_type)| (Hour(hour), event_type.to_owned())).collect(),
-            columns: columns.into_iter().map(|(_, name, value)| (name.to_owned(), value.to_owned())).collect(),
+            places: groups.sort(&places, |place| group_of[place.event as usize]),
+            groups: groups.sorted().map(group).collect(),
+            columns: columns.keys().iter().map(|(_, name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             unreadable: Vec::new(),
         }
     }
@@ -140,21 +153,22 @@ impl Fold {
             let prefixes = runs.chunk_by(Run::is_of_dimension).map(|runs| prefix(group, runs));
             ranges.extend(prefixes.map(KeyRange::of_series));
         }
-        let days = self.groups.chunk_by(|(one, _), (two, _)| one.day() == two.day());
-        ranges.extend(days.map(|groups| groups[0].0.day()).map(|day| KeyRange::of_marks(day, day.next())));
+        let days = self.groups.chunk_by(|one, two| one.hour.day() == two.hour.day());
+        ranges.extend(days.map(|groups| groups[0].hour.day()).map(|day| KeyRange::of_marks(day, day.next())));
         ranges
     }
 
     /// What is counted of each hour and event type, sorted by dimension and value.
-    fn groups<'f>(&'f self) -> impl Iterator<Item = (&'f (Hour, String), Vec<Run<'f>>)> {
-        let run = |places: &'f [Place]| {
-            let (dimension, value) = &self.columns[places[0].column as usize];
-            Run { dimension, value, places }
-        };
-        let groups = self.places.chunk_by(|one, two| one.group == two.group);
-        groups.map(move |places| {
-            let runs = places.chunk_by(|one, two| one.column == two.column).map(run);
-            (&self.groups[places[0].group as usize], runs.collect())
+    fn groups(&self) -> impl Iterator<Item = (&Group, Vec<Run<'_>>)> {
+        let mut rest = self.places.as_slice();
+        self.groups.iter().map(move |group| {
+            let (places, others) = rest.split_at(group.places);
+            rest = others;
+            let runs = places.chunk_by(|one, two| one.column == two.column).map(|places| {
+                let (dimension, value) = &self.columns[places[0].column as usize];
+                Run { dimension, value, places }
+            });
+            (group, runs.collect())
         })
     }
 
@@ -162,8 +176,9 @@ impl Fold {
     ///
     /// # Errors
     /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
-    pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
+    pub fn settle(mut self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
         let mut marks = Marks::default();
+        let mut events = std::mem::take(&mut self.events);
         let mut pages = Pages { stored: BTreeMap::new(), names: self.names.clone(), writer: PageWriter::default() };
         for StoredPage { key, bytes } in stored {
             if Series::parse(&key).is_some() {
@@ -176,7 +191,7 @@ impl Fold {
             let mut all_series = runs.chunk_by(Run::is_of_dimension);
             let Some(all) = all_series.next() else { continue };
             let mut head = pages.head(prefix(group, all))?;
-            head.dimensions_dropped |= all.iter().any(|run| self.events.dimensions_dropped(run.places));
+            head.dimensions_dropped |= all.iter().any(|run| events.dimensions_dropped(run.places));
             let mut kept = Vec::new();
             for runs in all_series {
                 let dimension = runs[0].dimension;
@@ -189,10 +204,11 @@ impl Fold {
                     head.dimensions_dropped = true;
                 }
             }
-            marks.touch(group.0.day(), kept.iter().map(|runs| runs[0].dimension));
-            pages.merge(&prefix(group, all), &head, all, &self.events)?;
+            marks.touch(group.hour.day(), kept.iter().map(|runs| runs[0].dimension));
+            pages.writer.tally.group(runs[0].places, &mut events);
+            pages.merge(&prefix(group, all), &head, all, &events)?;
             for runs in kept {
-                pages.merge(&prefix(group, runs), &Head::default(), runs, &self.events)?;
+                pages.merge(&prefix(group, runs), &Head::default(), runs, &events)?;
             }
         }
         let mut written = pages.writer.written;
@@ -201,7 +217,7 @@ impl Fold {
     }
 }
 
-fn prefix((hour, event_type): &(Hour, String), runs: &[Run<'_>]) -> String {
+fn prefix(Group { hour, event_type, .. }: &Group, runs: &[Run<'_>]) -> String {
     Series::prefix(runs[0].dimension, Period::Hour(*hour), event_type)
 }
 

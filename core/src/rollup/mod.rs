@@ -8,6 +8,7 @@
 //! the rollups of consecutive values; stores keep pages under keys and know nothing of what is in them.
 
 pub(crate) mod codec;
+pub(crate) mod codes;
 pub(crate) mod compaction;
 pub(crate) mod events;
 pub(crate) mod fold;
@@ -205,7 +206,8 @@ impl Measure {
         self.quantiles.relative_error()
     }
 
-    /// Of one value, that value alone: most rollups of rare values are such.
+    /// Of one value, that value alone: most rollups of rare values are such. [`Tally`](tally::Tally) writes the same, where it
+    /// can without making a measure.
     fn write(&self, writer: &mut Writer) {
         writer.unsigned(self.count);
         self.min.write(writer);

@@ -63,17 +63,28 @@ impl Number {
         if other.compare(self).is_gt() { other } else { self }
     }
 
+    #[inline]
     pub(crate) fn write(self, writer: &mut Writer) {
         match self {
-            Self::Integer(value) => {
-                writer.byte(0);
-                writer.signed_wide(value);
-            }
+            Self::Integer(value) => match i64::try_from(value) {
+                Ok(value) => Self::write_small(value, writer),
+                Err(_) => {
+                    writer.byte(0);
+                    writer.signed_wide(value);
+                }
+            },
             Self::Float(value) => {
                 writer.byte(1);
                 writer.0.extend_from_slice(&value.to_le_bytes());
             }
         }
+    }
+
+    /// Writes an integer, as most are.
+    #[inline]
+    pub(crate) fn write_small(value: i64, writer: &mut Writer) {
+        writer.byte(0);
+        writer.signed(value);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -142,12 +153,20 @@ impl Sum {
         Number::from_f64(all.nearest())
     }
 
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.signed_wide(self.integers);
         match &self.floats {
             None => writer.byte(0),
             Some(floats) => floats.write(writer),
         }
+    }
+
+    /// Writes a sum of integers.
+    #[inline]
+    pub(crate) fn write_small(integers: i64, writer: &mut Writer) {
+        writer.signed(integers);
+        writer.byte(0);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {

@@ -5,6 +5,7 @@
 //! its rollup, both with their lengths. Values and names are sorted. A change of this layout takes the next version, and
 //! [`PageReader::open`] goes on to read this one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::rollup::codec::{Reader, Writer};
@@ -38,15 +39,13 @@ impl Head {
     }
 
     /// All of a page but its values.
-    fn write(&self, length: usize, table: &[NameId], names: &Names) -> Writer {
-        let mut writer = Writer(Vec::with_capacity(256));
+    fn write(&self, length: usize, table: &[NameId], names: &Names, writer: &mut Writer) {
         writer.byte(VERSION);
         writer.length(length);
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
         writer.length(table.len());
         table.iter().for_each(|name| writer.text(names.name(*name)));
-        writer
     }
 }
 
@@ -71,9 +70,11 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Names) -> Option<Vec<&'a s
 #[derive(Debug, Default)]
 pub(crate) struct PageWriter {
     pub(crate) written: Vec<StoredPage>,
+    head: Writer,
     values: Writer,
     added: Writer,
-    tally: Tally,
+    table: Vec<NameId>,
+    pub(crate) tally: Tally,
 }
 
 impl PageWriter {
@@ -89,52 +90,54 @@ impl PageWriter {
         names: &mut Names,
     ) -> Option<()> {
         let mut reader = stored.map_or(Some(PageReader::default()), |bytes| PageReader::open(bytes, names))?;
-        let mut table = reader.table.clone();
-        events.join_names(runs, names, &mut table);
+        let table = &mut self.table;
+        table.clone_from(&reader.table);
+        events.join_names(runs, names, table);
         let is_same_table = table.len() == reader.table.len();
         let mut is_exact = true;
         let mut length = 0;
         self.values.0.clear();
-        let mut runs = runs.iter().copied().peekable();
+        let mut runs = runs.iter().peekable();
         let mut entry = reader.next()?;
         loop {
-            let value = match (entry, runs.peek()) {
-                (Some((value, _)), Some(run)) => value.min(run.value),
-                (Some((value, _)), None) => value,
-                (None, Some(run)) => run.value,
+            let order = match (entry, runs.peek()) {
+                (Some((known, _)), Some(run)) => known.cmp(run.value),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (None, None) => break,
             };
+            let known = entry.filter(|_| order.is_le());
+            let run = runs.next_if(|_| order.is_ge());
             length += 1;
-            self.values.text(value);
-            let known = entry.filter(|(known, _)| *known == value).map(|(_, bytes)| bytes);
+            self.values.text(known.map_or_else(|| run.map_or("", |run| run.value), |(value, _)| value));
             if known.is_some() {
                 entry = reader.next()?;
             }
-            let run = runs.next_if(|run| run.value == value);
+            let known = known.map(|(_, bytes)| bytes);
             match (known, run) {
                 (Some(known), None) if is_same_table => self.values.bytes(known),
                 (None, Some(run)) => {
-                    self.values.nested(|values| self.tally.write(run.places, events, names, &table, values));
+                    self.values.nested(|values| self.tally.write(run.places, events, names, table, values));
                 }
                 (Some(known), run) => {
                     let mut rollup = reader.rollup(known, Columns::All)?;
                     if let Some(run) = run {
                         self.added.0.clear();
-                        self.tally.write(run.places, events, names, &table, &mut self.added);
-                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), &table, Columns::All)?, names);
+                        self.tally.write(run.places, events, names, table, &mut self.added);
+                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Columns::All)?, names);
                         rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
                         rollup.numbers.truncate(NUMBERS);
                         // A name that only what was stored has and that goes now may still stand in the table.
                         is_exact &= !rollup.numbers_dropped;
                     }
-                    self.values.nested(|values| rollup.write(values, &table));
+                    self.values.nested(|values| rollup.write(values, table));
                 }
                 (None, None) => {}
             }
         }
-        let mut page = head.write(length, &table, names);
-        page.0.reserve_exact(self.values.0.len());
-        page.0.extend_from_slice(&self.values.0);
+        self.head.0.clear();
+        head.write(length, table, names, &mut self.head);
+        let page = Writer([self.head.0.as_slice(), &self.values.0].concat());
         if is_exact && (page.0.len() <= PAGE_BYTES || length == 1) {
             self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 });
             return Some(());
@@ -161,7 +164,8 @@ impl PageWriter {
         for (name, _) in values.iter().flat_map(|(_, rollup)| &rollup.numbers) {
             names.join(*name, &mut table);
         }
-        let mut page = head.write(values.len(), &table, names);
+        let mut page = Writer::default();
+        head.write(values.len(), &table, names, &mut page);
         for (value, rollup) in values {
             page.text(value);
             page.nested(|page| rollup.write(page, &table));

@@ -3,15 +3,13 @@
 //! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 = 0.78 %
 //! wide, and finding it takes a shift and no logarithm: it is the same on every machine. (The layout of HdrHistogram, over
 //! all doubles.) Integers up to 256 have a bucket each. Where values are so diverse that there would be more than
-//! [`BUCKETS`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
+//! [`Quantiles::MOST`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
 
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
 /// Bits of the mantissa that tell buckets apart, at first.
 const BITS: u8 = 7;
-/// At most this many buckets: some 6 kB of bytes.
-const BUCKETS: usize = 2048;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,23 +46,20 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    /// Counts numbers with these buckets, as [`bucket_of`] gives them, and forgets what there was.
-    pub(crate) fn refill(&mut self, buckets: &mut [i32]) {
-        buckets.sort_unstable();
-        self.bits = BITS;
-        self.buckets.clear();
-        self.buckets.resize(buckets.len(), (0, 0));
-        // Whether the next is the same can't be predicted, so nothing branches on it: what is not full yet is overwritten.
-        let (mut full, mut count) = (0, 0);
-        for (at, bucket) in buckets.iter().enumerate() {
-            count += 1;
-            self.buckets[full] = (*bucket, count);
-            let is_last = buckets.get(at + 1) != Some(bucket);
-            full += usize::from(is_last);
-            count *= u64::from(!is_last);
-        }
-        self.buckets.truncate(full);
-        self.bound();
+    /// At most this many buckets: some 6 kB of bytes.
+    pub(crate) const MOST: usize = 2048;
+
+    /// Of buckets, as [`bucket_of`] gives them, with their counts, sorted.
+    pub(crate) fn of(buckets: impl Iterator<Item = (i32, u64)>) -> Self {
+        let mut quantiles = Self { bits: BITS, buckets: buckets.collect() };
+        quantiles.bound();
+        quantiles
+    }
+
+    /// Writes the histogram of so many buckets with their counts, sorted: at most [`Quantiles::MOST`].
+    #[inline]
+    pub(crate) fn write_new(length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+        write(BITS, length, buckets, writer);
     }
 
     /// Counts a number with this bucket, as [`bucket_of`] gives it.
@@ -105,7 +100,7 @@ impl Quantiles {
     }
 
     fn bound(&mut self) {
-        while self.buckets.len() > BUCKETS && self.bits > 0 {
+        while self.buckets.len() > Self::MOST && self.bits > 0 {
             self.widen_to(self.bits - 1);
         }
     }
@@ -144,19 +139,13 @@ impl Quantiles {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.byte(self.bits);
-        writer.length(self.buckets.len());
-        let mut before = 0;
-        for (bucket, count) in &self.buckets {
-            writer.pair(i64::from(bucket - before), *count);
-            before = *bucket;
-        }
+        write(self.bits, self.buckets.len(), self.buckets.iter().copied(), writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let bits = reader.byte().filter(|bits| *bits <= BITS)?;
         let length: usize = reader.small()?;
-        let mut buckets = Vec::with_capacity(length.min(BUCKETS));
+        let mut buckets = Vec::with_capacity(length.min(Self::MOST));
         let mut before = 0_i32;
         for _ in 0..length {
             let zigzag: u32 = reader.small()?;
@@ -167,6 +156,14 @@ impl Quantiles {
         let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);
         is_sorted.then_some(Self { bits, buckets })
     }
+}
+
+#[inline]
+fn write(bits: u8, length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+    writer.byte(bits);
+    writer.length(length);
+    let mut before = 0;
+    writer.pairs(length, buckets.map(|(bucket, count)| (bucket - std::mem::replace(&mut before, bucket), count)));
 }
 
 #[cfg(test)]
@@ -181,9 +178,8 @@ mod tests {
         // One by one, so that in between the bound is met as well; and all at once.
         let mut quantiles = Quantiles::default();
         buckets.iter().for_each(|bucket| quantiles.add(*bucket));
-        let mut whole = Quantiles::default();
-        whole.refill(&mut [3, 1]);
-        whole.refill(&mut buckets);
+        buckets.sort_unstable();
+        let whole = Quantiles::of(buckets.chunk_by(|one, two| one == two).map(|same| (same[0], same.len() as u64)));
         assert_eq!(whole, quantiles);
         quantiles
     }
@@ -201,7 +197,7 @@ mod tests {
     fn too_many_buckets_become_wider_ones() {
         let numbers = || (0..4000).map(|at| 1.02_f64.powi(at));
         let quantiles = of(numbers());
-        assert!(quantiles.buckets.len() <= BUCKETS && quantiles.bits < BITS);
+        assert!(quantiles.buckets.len() <= Quantiles::MOST && quantiles.bits < BITS);
         assert_eq!(quantiles, of(numbers().collect::<Vec<_>>().into_iter().rev()));
     }
 

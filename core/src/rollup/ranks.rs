@@ -1,8 +1,6 @@
-//! Sorting without comparing texts again and again: keys get numbers as they come, and in the end the numbers become ranks.
+//! Sorting without comparing texts again and again: keys get numbers as they come, and places are sorted by counting.
 
 use std::collections::BTreeMap;
-
-use twox_hash::XxHash3_64;
 
 use crate::rollup::events::Place;
 
@@ -10,11 +8,12 @@ use crate::rollup::events::Place;
 pub(crate) type Key<'a> = (u32, &'a str, &'a str);
 
 /// Keys that are looked for before the map is searched.
-const RECENT: usize = 512;
+const RECENT: usize = 1024;
 
-/// The numbers of keys.
+/// The numbers of keys, and how many places each has.
 pub(crate) struct Ranks<'a> {
     keys: Vec<Key<'a>>,
+    places: Vec<u32>,
     numbers: BTreeMap<Key<'a>, u32>,
     /// The number of the last key with that hash: events mostly have the values that those before had. Hashes that
     /// meet cost a search, and no more.
@@ -23,47 +22,108 @@ pub(crate) struct Ranks<'a> {
 
 impl<'a> Ranks<'a> {
     pub(crate) fn new() -> Self {
-        Self { keys: Vec::new(), numbers: BTreeMap::new(), recent: [0; RECENT] }
+        Self { keys: Vec::new(), places: Vec::new(), numbers: BTreeMap::new(), recent: [0; RECENT] }
     }
 
-    pub(crate) fn number(&mut self, key: Key<'a>) -> u32 {
-        let hash = XxHash3_64::oneshot(key.2.as_bytes()).wrapping_add(u64::from(key.0)) as usize;
-        let recent = &mut self.recent[hash % RECENT];
-        if self.keys.get(*recent as usize) != Some(&key) {
+    /// The number of a key that has some more places.
+    pub(crate) fn number(&mut self, key: Key<'a>, places: u32) -> u32 {
+        let recent = &mut self.recent[slot(key)];
+        if !self.keys.get(*recent as usize).is_some_and(|known| is_same(*known, key)) {
             let next = self.keys.len() as u32;
             *recent = *self.numbers.entry(key).or_insert(next);
             if *recent == next {
                 self.keys.push(key);
+                self.places.push(0);
             }
         }
+        self.places[*recent as usize] += places;
         *recent
     }
 
-    /// The keys, sorted, and for each number the place of its key there.
-    pub(crate) fn sorted(self) -> (Vec<Key<'a>>, Vec<u32>) {
-        let mut ranks = vec![0; self.keys.len()];
-        for (rank, number) in (0..).zip(self.numbers.values()) {
-            ranks[*number as usize] = rank;
+    /// The keys by their numbers.
+    pub(crate) fn keys(&self) -> &[Key<'a>] {
+        &self.keys
+    }
+
+    /// The keys, sorted, each with its count of places.
+    pub(crate) fn sorted(&self) -> impl Iterator<Item = (Key<'a>, u32)> {
+        self.numbers.iter().map(|(key, number)| (*key, self.places[*number as usize]))
+    }
+
+    /// Sorts places by their keys. Those with the same key stay in their order.
+    pub(crate) fn sort(&self, places: &[Place], number: impl Fn(&Place) -> u32) -> Vec<Place> {
+        let mut starts = vec![0; self.keys.len()];
+        let mut start = 0;
+        for number in self.numbers.values() {
+            starts[*number as usize] = start;
+            start += self.places[*number as usize];
         }
-        (self.numbers.into_keys().collect(), ranks)
+        let mut sorted = vec![Place::default(); places.len()];
+        for place in places {
+            let at = &mut starts[number(place) as usize];
+            sorted[*at as usize] = *place;
+            *at += 1;
+        }
+        sorted
     }
 }
 
-/// Sorts places by ranks, by counting. Those with the same rank stay in their order.
-pub(crate) fn sort(places: &[Place], ranks: usize, rank: impl Fn(&Place) -> u32) -> Vec<Place> {
-    let mut starts = vec![0_u32; ranks];
-    for place in places {
-        starts[rank(place) as usize] += 1;
+/// Where a key is looked for first: by the ends of its texts, where those of one kind mostly differ.
+fn slot((number, name, value): Key<'_>) -> usize {
+    let mix = |hash: u32, part: u32| (hash ^ part).wrapping_mul(0x9e37_79b1);
+    let last = value.bytes().rev().take(8).fold(number, |hash, byte| mix(hash, byte.into()));
+    (mix(last, (name.len() << 8 | value.len()) as u32) >> (u32::BITS - RECENT.ilog2())) as usize
+}
+
+fn is_same(one: Key<'_>, other: Key<'_>) -> bool {
+    one.0 == other.0 && is_same_text(one.1, other.1) && is_same_text(one.2, other.2)
+}
+
+/// Whether texts are equal. Those here are mostly short, and a call would take longer than to compare them.
+pub(crate) fn is_same_text(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
     }
-    let mut start = 0;
-    for count in &mut starts {
-        start += std::mem::replace(count, start);
+    // Two words that may overlap.
+    match one.len() {
+        0..4 => one.iter().zip(other).all(|(one, other)| one == other),
+        4..8 => one.first_chunk::<4>() == other.first_chunk() && one.last_chunk::<4>() == other.last_chunk(),
+        8..=16 => one.first_chunk::<8>() == other.first_chunk() && one.last_chunk::<8>() == other.last_chunk(),
+        _ => one == other,
     }
-    let mut sorted = vec![Place::default(); places.len()];
-    for place in places {
-        let at = &mut starts[rank(place) as usize];
-        sorted[*at as usize] = *place;
-        *at += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_same_if_every_byte_is() {
+        let text = "abcdefghijklmnopqrst";
+        for length in 0..text.len() {
+            let one = &text[..length];
+            assert!(is_same_text(one, one));
+            assert!(!is_same_text(one, &text[..length + 1]));
+            for at in 0..length {
+                let mut other = one.to_owned();
+                other.replace_range(at..=at, "-");
+                assert!(!is_same_text(one, &other), "{one} {other}");
+            }
+        }
     }
-    sorted
+
+    #[test]
+    fn places_are_sorted_by_key_and_stay_in_their_order() {
+        let mut ranks = Ranks::new();
+        let keys: Vec<_> = (0..3000).map(|event| format!("{}", event * 7919 % 2003)).collect();
+        let mut places = Vec::new();
+        for (event, key) in (0..).zip(&keys) {
+            places.push(Place { column: ranks.number((0, "dest", key), 1), event });
+        }
+        let sorted = ranks.sort(&places, |place| place.column);
+        let of = |place: &Place| (keys[place.event as usize].as_str(), place.event);
+        assert!(sorted.is_sorted_by_key(of) && sorted.len() == keys.len());
+        assert!(ranks.sorted().all(|(_, places)| places <= 2) && ranks.keys().len() == 2003);
+    }
 }

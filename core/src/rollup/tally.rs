@@ -2,21 +2,23 @@
 //! merged. Where one is stored already, both are read and merged.
 
 use crate::rollup::codec::Writer;
-use crate::rollup::events::{Event, Events, Packed, Place, Sample, Shape};
+use crate::rollup::codes::{Codes, Counts};
+use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
+use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
-use crate::rollup::{Measure, NameId, Names, place_in};
+use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in};
 
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    users: Users,
     names: Vec<NameId>,
     /// Where the events' numbers are.
     samples: Vec<u32>,
     /// Events with the same names in a row, and how many of `samples` are theirs.
     stretches: Vec<(Shape, usize)>,
-    buckets: Vec<i32>,
+    codes: Codes,
+    counts: Counts,
     measure: Measure,
 }
 
@@ -30,78 +32,117 @@ impl Tally {
         table: &[NameId],
         writer: &mut Writer,
     ) {
+        if let [place] = places {
+            return Self::write_event(*events.event(place), events, table, writer);
+        }
         let are_dropped = self.gather(places, events, names);
         writer.length(places.len());
-        self.users.write(writer);
+        self.write_users(places, events, writer);
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
             let place = place_in(table, self.names[at], next);
             writer.length(place);
-            self.measure(at, events);
-            writer.nested(|writer| self.measure.write(writer));
+            writer.nested(|writer| self.write_measure(at, events, writer));
             next = place + 1;
         }
     }
 
-    /// Finds the users, the names that are kept, and where the numbers are; and says whether there are more names.
+    /// Is to be told of all events of a group before the rollups of some of them are written.
+    pub(crate) fn group(&mut self, places: &[Place], events: &mut Events) {
+        self.codes.refill(places, events);
+    }
+
+    /// Finds the names that are kept, and where the numbers are; and says whether there are more names.
     fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
-        self.users.clear();
         self.names.clear();
         self.samples.clear();
         self.stretches.clear();
+        self.samples.extend(places.iter().map(|place| events.event(place).samples));
         let mut are_dropped = false;
-        for place in places {
-            let Event { user, shape, samples, .. } = *events.event(place);
-            self.users.add(user);
-            self.samples.push(samples);
-            match self.stretches.last_mut() {
-                Some((last, length)) if *last == shape => *length += 1,
-                _ => {
-                    self.stretches.push((shape, 1));
-                    are_dropped |= events.join(shape, names, &mut self.names);
-                }
-            }
+        for (shape, stretch) in events.stretches(places) {
+            self.stretches.push((shape, stretch.len()));
+            are_dropped |= events.join(shape, names, &mut self.names);
         }
         are_dropped
     }
 
-    /// Finds what is known of the numbers with the name at `at`.
-    fn measure(&mut self, at: usize, events: &Events) {
-        let Self { measure, buckets, .. } = self;
-        (measure.count, measure.sum) = (0, Sum::default());
+    fn write_users(&mut self, places: &[Place], events: &Events, writer: &mut Writer) {
+        let registers = self.codes.registers();
+        let mut values = self.counts.start(registers.len());
+        for place in places {
+            let Event { user, user_code, .. } = events.event(place);
+            values.set(usize::from(*user_code), |known| known.max(user.value().into()));
+        }
+        let set = |(code, value)| (registers[code] as u16, value as u8);
+        Users::write_new(values.distinct(), values.drain().map(set), writer);
+    }
+
+    /// Writes what is known of the numbers with the name at `at`.
+    fn write_measure(&mut self, at: usize, events: &Events, writer: &mut Writer) {
+        let Self { measure, codes, counts, .. } = self;
         // Small integers take no more than this: a sum of 2^32, as many as there can be places, fits.
-        let (mut sum, mut least, mut most) = (0_i64, i32::MAX, i32::MIN);
+        let (mut count, mut sum, mut least, mut most) = (0, 0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
-        buckets.clear();
+        let buckets = codes.buckets(self.names[at]);
+        let mut counter = counts.start(buckets.len());
+        (measure.count, measure.sum) = (0, Sum::default());
         for (shape, length) in &self.stretches {
             let (stretch, others) = rest.split_at(*length);
             rest = others;
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
-            buckets.extend(stretch.iter().map(|from| {
-                let Sample { number, bucket } = *events.sample(*from, at);
-                if let Packed::Small(value) = number {
+            count += stretch.len() as u64;
+            for from in stretch {
+                let sample = events.samples()[*from as usize + at];
+                counter.add(sample.code());
+                if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
                 } else {
-                    measure.add(number.number());
+                    measure.add(events.number(sample));
                 }
-                bucket
-            }));
-        }
-        if least <= most {
-            measure.sum.add(Number::Integer(sum.into()));
-            let (least, most) = (Number::Integer(least.into()), Number::Integer(most.into()));
-            if measure.count == 0 {
-                (measure.min, measure.max) = (least, most);
-            } else {
-                measure.meet(least);
-                measure.meet(most);
             }
         }
-        measure.count = buckets.len() as u64;
-        if measure.count > 1 {
-            measure.quantiles.refill(buckets);
+        let distinct = counter.distinct();
+        let found = counter.drain().map(|(code, count)| (buckets[code], count.into()));
+        if measure.count > 0 || distinct > Quantiles::MOST {
+            if least <= most {
+                measure.sum.add(Number::Integer(sum.into()));
+                measure.meet(Number::Integer(least.into()));
+                measure.meet(Number::Integer(most.into()));
+            }
+            measure.count = count;
+            measure.quantiles = Quantiles::of(found);
+            return measure.write(writer);
+        }
+        writer.unsigned(count);
+        Number::write_small(least.into(), writer);
+        if count > 1 {
+            Number::write_small(most.into(), writer);
+            Sum::write_small(sum, writer);
+            Quantiles::write_new(distinct, found, writer);
+        } else {
+            found.for_each(drop);
+        }
+    }
+
+    /// Writes the rollup of one event, as those of rare values are.
+    fn write_event(event: Event, events: &Events, table: &[NameId], writer: &mut Writer) {
+        let all = events.names(event.shape);
+        let kept = &all[..all.len().min(NUMBERS)];
+        writer.length(1);
+        let user = (event.user.register(), event.user.value());
+        Users::write_new(1, std::iter::once(user), writer);
+        writer.length(kept.len() << 1 | usize::from(kept.len() < all.len()));
+        let mut next = 0;
+        for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {
+            let place = place_in(table, *name, next);
+            writer.length(place);
+            writer.nested(|writer| {
+                writer.length(1);
+                events.number(*sample).write(writer);
+            });
+            next = place + 1;
         }
     }
 }

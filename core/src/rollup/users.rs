@@ -23,6 +23,14 @@ const LISTED: usize = 4096;
 pub(crate) struct UserHash(u16, u8);
 
 impl UserHash {
+    pub(crate) fn register(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) fn value(self) -> u8 {
+        self.1
+    }
+
     pub(crate) fn of(user_id: &str) -> Self {
         let hash = XxHash3_64::oneshot(user_id.as_bytes());
         let rest = hash << PRECISION | 1 << (PRECISION - 1);
@@ -46,13 +54,6 @@ impl Default for Users {
 }
 
 impl Users {
-    pub(crate) fn clear(&mut self) {
-        match self {
-            Self::Few(list) => list.clear(),
-            Self::Many(_) => *self = Self::default(),
-        }
-    }
-
     pub(crate) fn add(&mut self, UserHash(register, value): UserHash) {
         match self {
             Self::Many(registers) => {
@@ -114,11 +115,12 @@ impl Users {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         match self {
-            Self::Few(list) => write_list(list, writer),
+            Self::Few(list) => write_list(list.len(), list.iter().copied(), writer),
             Self::Many(registers) => {
                 let set = || (0..).zip(registers.iter().copied()).filter(|(_, value)| *value > 0);
-                if set().count() <= LISTED {
-                    return write_list(&set().collect::<Vec<_>>(), writer);
+                let length = set().count();
+                if length <= LISTED {
+                    return write_list(length, set(), writer);
                 }
                 writer.byte(1);
                 // Four registers of 6 bits in three bytes.
@@ -128,6 +130,15 @@ impl Users {
                 }
             }
         }
+    }
+
+    /// Writes a set with so many registers that are not 0, sorted.
+    pub(crate) fn write_new(length: usize, set: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
+        if length <= LISTED {
+            return write_list(length, set, writer);
+        }
+        let list: Vec<_> = set.collect();
+        Self::Many(registers(&list)).write(writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -158,13 +169,13 @@ fn registers(list: &[(u16, u8)]) -> Box<[u8; REGISTERS]> {
     registers
 }
 
-fn write_list(list: &[(u16, u8)], writer: &mut Writer) {
+fn write_list(length: usize, list: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
     writer.byte(0);
-    writer.length(list.len());
+    writer.length(length);
     let mut before = 0;
     for (register, value) in list {
-        writer.unsigned(u64::from(register - before) << 6 | u64::from(*value));
-        before = *register;
+        writer.unsigned(u64::from(register - before) << 6 | u64::from(value));
+        before = register;
     }
 }
 
@@ -263,6 +274,20 @@ mod tests {
         let full = Users::Many(Box::new([HIGHEST as u8; REGISTERS]));
         assert_eq!(Users::read(&mut Reader(&bytes(&full))), Some(full.clone()));
         assert_eq!(full.count(), u64::MAX);
+    }
+
+    #[test]
+    fn a_sorted_set_is_written_as_the_users_that_it_is_of() {
+        for count in [1, 600, 4000, 6000] {
+            let users = of(0..count);
+            let set = match &users {
+                Users::Few(list) => list.clone(),
+                Users::Many(all) => (0..).zip(all.iter().copied()).filter(|(_, value)| *value > 0).collect(),
+            };
+            let mut writer = Writer::default();
+            Users::write_new(set.len(), set.iter().copied(), &mut writer);
+            assert_eq!(writer.0, bytes(&users));
+        }
     }
 
     proptest! {

@@ -1,0 +1,169 @@
+//! Histograms without sorting each: the buckets of a group of events are sorted once for each name of a number, and the
+//! rollups of the group, in each of which some of these events are, count by the bucket's place among those: its code. So it
+//! is with the registers of users.
+
+use crate::rollup::NameId;
+use crate::rollup::events::{Events, Place};
+
+/// The buckets of a group. The code of a sample is the place of its bucket among those of its name.
+#[derive(Debug, Default)]
+pub(crate) struct Codes {
+    /// By name.
+    columns: Vec<Column>,
+    /// The names that the group has.
+    names: Vec<NameId>,
+    users: Column,
+}
+
+/// The buckets of one name, or the registers of users.
+#[derive(Clone, Debug, Default)]
+struct Column {
+    /// Each sample's bucket, and the sample; or each event's register, and the event.
+    keys: Vec<u64>,
+    /// Sorted, each once.
+    buckets: Vec<i32>,
+}
+
+/// Counts of codes.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// One bit a code: whether it was met.
+    met: Vec<u64>,
+    /// By code; 0 of those that were not met.
+    counts: Vec<u32>,
+}
+
+impl Codes {
+    /// Gives codes to the numbers of these events, which are all of a group, and forgets those before.
+    pub(crate) fn refill(&mut self, places: &[Place], events: &mut Events) {
+        for name in self.names.drain(..) {
+            self.columns[name.0 as usize].keys.clear();
+        }
+        events.enter(places);
+        for (shape, stretch) in events.stretches(places) {
+            for (at, name) in events.names(shape).iter().enumerate() {
+                let column = name.0 as usize;
+                if self.columns.len() <= column {
+                    self.columns.resize(column + 1, Column::default());
+                }
+                let keys = &mut self.columns[column].keys;
+                if keys.is_empty() {
+                    self.names.push(*name);
+                }
+                keys.extend(stretch.iter().map(|place| {
+                    let sample = events.event(place).samples as usize + at;
+                    key(events.samples()[sample].bucket(), sample)
+                }));
+            }
+        }
+        for name in &self.names {
+            self.columns[name.0 as usize].number(|sample, code| events.set_code(sample, code));
+        }
+        self.users.keys.clear();
+        let register = |place: &Place| key(events.event(place).user.register().into(), place.event as usize);
+        self.users.keys.extend(places.iter().map(register));
+        self.users.number(|event, code| events.set_user_code(event, code));
+    }
+
+    /// The registers of the codes of users.
+    pub(crate) fn registers(&self) -> &[i32] {
+        &self.users.buckets
+    }
+
+    /// The buckets of a name's codes.
+    pub(crate) fn buckets(&self, name: NameId) -> &[i32] {
+        self.columns.get(name.0 as usize).map_or(&[], |column| &column.buckets)
+    }
+}
+
+/// Sorts by bucket.
+fn key(bucket: i32, at: usize) -> u64 {
+    u64::from(bucket as u32 ^ 1 << 31) << 32 | at as u64
+}
+
+impl Column {
+    /// Gives codes to what has keys.
+    fn number(&mut self, mut set: impl FnMut(usize, usize)) {
+        let Self { keys, buckets } = self;
+        keys.sort_unstable();
+        buckets.clear();
+        buckets.resize(keys.len(), 0);
+        // Whether the next is the same can't be predicted, so nothing branches on it.
+        let (mut code, mut before) = (0, keys.first().map_or(0, |key| key >> 32));
+        for key in keys.iter() {
+            let bucket = *key >> 32;
+            code += usize::from(bucket != before);
+            before = bucket;
+            buckets[code] = (bucket as u32 ^ 1 << 31) as i32;
+            set((*key & 0xffff_ffff) as usize, code);
+        }
+        buckets.truncate(code + 1);
+    }
+}
+
+impl Counts {
+    /// Begins to count codes below a limit.
+    pub(crate) fn start(&mut self, codes: usize) -> Counter<'_> {
+        if self.counts.len() < codes {
+            self.counts.resize(codes, 0);
+            self.met.resize(codes.div_ceil(64), 0);
+        }
+        Counter { met: &mut self.met[..codes.div_ceil(64)], counts: &mut self.counts[..codes] }
+    }
+}
+
+/// Counts codes until it is drained.
+pub(crate) struct Counter<'c> {
+    met: &'c mut [u64],
+    counts: &'c mut [u32],
+}
+
+impl<'c> Counter<'c> {
+    #[inline]
+    pub(crate) fn add(&mut self, code: usize) {
+        self.set(code, |count| count + 1);
+    }
+
+    /// Replaces the count of a code, which is 0 before the first time, by another, which is not.
+    #[inline]
+    pub(crate) fn set(&mut self, code: usize, count: impl FnOnce(u32) -> u32) {
+        self.counts[code] = count(self.counts[code]);
+        self.met[code / 64] |= 1 << (code % 64);
+    }
+
+    /// How many codes were met.
+    pub(crate) fn distinct(&self) -> usize {
+        self.met.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who
+    /// counts next.
+    pub(crate) fn drain(self) -> Drain<'c> {
+        Drain { words: self.met.iter_mut(), word: 0, next: 0, counts: self.counts }
+    }
+}
+
+/// See [`Counter::drain`].
+pub(crate) struct Drain<'c> {
+    words: std::slice::IterMut<'c, u64>,
+    /// What is left of the word before the rest.
+    word: u64,
+    /// The first code of the rest.
+    next: usize,
+    counts: &'c mut [u32],
+}
+
+impl Iterator for Drain<'_> {
+    type Item = (usize, u32);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.word == 0 {
+            self.word = std::mem::take(self.words.next()?);
+            self.next += 64;
+        }
+        let code = self.next - 64 + self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        Some((code, std::mem::take(&mut self.counts[code])))
+    }
+}
