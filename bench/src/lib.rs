@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod load;
 pub mod prices;
+pub mod simulate;
 pub mod stats;
 pub mod up;
 pub mod workload;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, prices, up};
+use isotherm_bench::{compare, prices, simulate, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Compare(compare::Compare),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
+    /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Prices(flags) => prices::prices(&flags),
+        Command::Simulate(flags) => simulate::simulate(&flags),
     }
 }
 
