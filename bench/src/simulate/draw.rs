@@ -13,7 +13,7 @@ use crate::simulate::time::Micros;
 
 /// A distribution of times.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Draw {
+pub(super) enum Draw {
     /// Always the same.
     Fixed(Micros),
     /// Any time between the two, each as likely.
@@ -33,7 +33,7 @@ pub enum Draw {
 
 /// A distribution, and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sourced {
+pub(super) struct Sourced {
     /// The distribution.
     pub draw: Draw,
     /// In words, beginning with `given`, `measured`, `published`, `trace` or `assumed`.
@@ -45,7 +45,7 @@ const Z99: f64 = 2.326_347_874_040_841;
 
 impl Draw {
     /// Samples in milliseconds. `None` for none, or for one that is no time.
-    pub fn samples(ms: &[f64]) -> Option<Self> {
+    pub(super) fn samples(ms: &[f64]) -> Option<Self> {
         if ms.is_empty() || ms.iter().any(|ms| !(0.0..=1e12).contains(ms)) {
             return None;
         }
@@ -55,7 +55,7 @@ impl Draw {
     }
 
     /// The time below which a share of `u` in [0, 1) lies.
-    pub fn at(&self, u: f64) -> Micros {
+    pub(super) fn at(&self, u: f64) -> Micros {
         match self {
             Self::Fixed(time) => *time,
             Self::Uniform(low, high) => *low + Micros(((high.0 - low.0) as f64 * u).round() as u64),
@@ -71,7 +71,7 @@ impl Draw {
     }
 
     /// A time at random.
-    pub fn draw(&self, rng: &mut impl Rng) -> Micros {
+    pub(super) fn draw(&self, rng: &mut impl Rng) -> Micros {
         match self {
             Self::Fixed(time) => *time,
             other => other.at(rng.random()),
@@ -79,7 +79,7 @@ impl Draw {
     }
 
     /// The mean, microseconds.
-    pub fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         match self {
             Self::Fixed(time) | Self::Exponential(time) => time.0 as f64,
             Self::Uniform(low, high) => f64::midpoint(low.0 as f64, high.0 as f64),
@@ -95,7 +95,7 @@ impl Sourced {
     ///
     /// # Errors
     /// For anything else.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         if let Some(name) = text.strip_prefix("published:") {
             return published::init(name);
         }

@@ -169,7 +169,7 @@ impl Fleet {
     }
 
     /// Lets all happen that happens until `now`: what ends makes room at that very instant, what goes is still there then.
-    fn advance(&mut self, now: Micros) {
+    pub(super) fn advance(&mut self, now: Micros) {
         loop {
             let ending = self.endings.peek().map_or(Micros(u64::MAX), |Reverse((at, _))| *at);
             let expiry = self.expiring.first().map_or(Micros(u64::MAX), |(at, _)| *at);

@@ -12,12 +12,12 @@ use crate::simulate::time::Micros;
 use crate::simulate::{containers, fleet, published};
 
 /// The policies that are compared where none is named.
-pub const DEFAULT: [&str; 6] =
+pub(super) const DEFAULT: [&str; 6] =
     ["lambda", "lambda,provisioned=5", "lambda,ping=5m", "workers", "container,nodes=1", "container,nodes=0..4"];
 
 /// What `--policy` names, before it is known what the other flags say.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
+pub(super) struct Spec {
     text: String,
     given: Given,
     kind: Kind,

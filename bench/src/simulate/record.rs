@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::simulate::time::Micros;
 
 /// The most bins that a timeline has.
-pub const BINS: usize = 512;
+pub(super) const BINS: usize = 512;
 
 /// The longest latency that a histogram tells from longer ones.
 const LONGEST: Micros = Micros(24 * 3600 * 1_000_000);

@@ -14,7 +14,7 @@ use crate::simulate::replay::{Outcome, Replayed};
 use crate::simulate::time::Micros;
 
 /// The schema's name and version.
-pub const SCHEMA: &str = "isotherm.simulate/1";
+pub(super) const SCHEMA: &str = "isotherm.simulate/1";
 
 /// One simulation.
 #[derive(Clone, Debug, Serialize)]

@@ -7,39 +7,39 @@ use anyhow::{Context, Result, ensure};
 
 /// Microseconds: an instant since the start of the trace, or a length of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Micros(pub u64);
+pub(super) struct Micros(pub u64);
 
 impl Micros {
     /// No time.
-    pub const ZERO: Self = Self(0);
+    pub(super) const ZERO: Self = Self(0);
     /// One second.
-    pub const SECOND: Self = Self(1_000_000);
+    pub(super) const SECOND: Self = Self(1_000_000);
     /// One minute.
-    pub const MINUTE: Self = Self(60_000_000);
+    pub(super) const MINUTE: Self = Self(60_000_000);
 
     /// So many milliseconds, rounded to the nearest microsecond. Below 0 is 0.
-    pub fn from_ms(ms: f64) -> Self {
+    pub(super) fn from_ms(ms: f64) -> Self {
         Self((ms * 1e3).round() as u64)
     }
 
     /// So many seconds, rounded to the nearest microsecond. Below 0 is 0.
-    pub fn from_seconds(seconds: f64) -> Self {
+    pub(super) fn from_seconds(seconds: f64) -> Self {
         Self((seconds * 1e6).round() as u64)
     }
 
     /// As milliseconds.
-    pub fn ms(self) -> f64 {
+    pub(super) fn ms(self) -> f64 {
         self.0 as f64 / 1e3
     }
 
     /// As seconds.
-    pub fn seconds(self) -> f64 {
+    pub(super) fn seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
     /// The time that is left after `other`, or none.
     #[must_use]
-    pub fn saturating_sub(self, other: Self) -> Self {
+    pub(super) fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
@@ -47,7 +47,7 @@ impl Micros {
     ///
     /// # Errors
     /// For anything else.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let micros = match unit {
@@ -98,7 +98,7 @@ impl fmt::Display for Micros {
 ///
 /// # Errors
 /// For anything else, and for a rate that is not above 0.
-pub fn parse_rate(text: &str) -> Result<f64> {
+pub(super) fn parse_rate(text: &str) -> Result<f64> {
     let wrong = || format!("{text:?} is no rate, such as 10/s, 300/m, 5/h or 1000/d");
     let (number, unit) = text.split_once('/').with_context(wrong)?;
     let seconds = match unit {

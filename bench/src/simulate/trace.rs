@@ -27,7 +27,7 @@ const WINDOW: Micros = Micros(24 * 3600 * 1_000_000);
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub(super) struct Arrival {
     /// Since the first request, or since the start of what is generated.
     pub at: Micros,
     /// How long it took, where the trace says so.
@@ -36,7 +36,7 @@ pub struct Arrival {
 
 /// What `--trace` names.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
+pub(super) struct Spec {
     text: String,
     kind: Kind,
 }
@@ -53,7 +53,7 @@ enum Kind {
 }
 
 /// Arrivals, and when they are over.
-pub struct Trace {
+pub(super) struct Trace {
     /// In the order of time.
     pub arrivals: Box<dyn Iterator<Item = Result<Arrival>>>,
     /// When it is over; `None`: with the last arrival.
@@ -110,7 +110,7 @@ impl FromStr for Spec {
 
 impl Spec {
     /// As it was given.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
