@@ -25,7 +25,7 @@ enum Command {
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
     /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
-    Simulate(simulate::Simulate),
+    Simulate(Box<simulate::Simulate>),
 }
 
 fn main() -> ExitCode {

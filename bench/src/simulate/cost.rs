@@ -8,7 +8,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::prices::Book;
-use crate::simulate::policy::{Model, Pricing};
+use crate::simulate::draw::Draw;
+use crate::simulate::policy::{Model, Policy, Pricing};
 use crate::simulate::replay::Replayed;
 use crate::simulate::time::Micros;
 
@@ -142,33 +143,33 @@ impl Prices<'_> {
         Ok(Cost { usd_month, usd_per_million, lines })
     }
 
-    /// The smallest load from which on always-on containers cost no more than a policy.
+    /// The smallest load from which on always-on containers cost no more than a policy; `None` where `container` is none.
     ///
-    /// The policy's use is taken to grow with the load as it was in this trace (provisioned instances, pings and the plan stay what they are): its cost is then
-    /// the price book's tiers at so much use. Containers are as many as hold the busiest bin of the timeline (`busiest` requests a
-    /// second at a scale of 1) at their target utilisation, for the whole month. The load at which n of them cost the same is
-    /// found by bisection, for the first n that can hold it.
+    /// The policy's use is taken to grow with the load as it was in this trace (provisioned instances, pings and the plan stay what they are):
+    /// its cost is then the price book's tiers at so much use. Containers are as many as hold the busiest bin of the timeline
+    /// (`busiest` requests a second at a scale of 1) at their target utilisation, for the whole month. The load at which n
+    /// of them cost the same is found by bisection, for the first n that can hold it.
     ///
     /// # Errors
     /// Where the book has no price.
     pub(super) fn break_even(
         &self,
         policy: &Replayed,
-        container: &Replayed,
+        container: &Policy,
         span: Micros,
         busiest: f64,
     ) -> Result<Option<BreakEven>> {
-        let (Model::Containers(rules), Pricing::Nodes { price }) = (&container.policy.model, &container.policy.pricing)
-        else {
+        let (Model::Containers(rules), Pricing::Nodes { price }) = (&container.model, &container.pricing) else {
             return Ok(None);
         };
-        let hourly = self.book.price(price, self.on).with_context(|| container.policy.name.clone())?;
+        let hourly = self.book.price(price, self.on).with_context(|| container.name.clone())?;
         let usage = usage(policy, span);
         let cost = |scale: f64| -> Result<f64> {
             usage.iter().map(|usage| self.line(usage, scale).map(|line| line.usd)).sum()
         };
         let of_nodes = |nodes: u32| hourly.usd(f64::from(nodes) * MONTH / 3600.0, false);
-        let service = container.mean_service.seconds().max(1e-6);
+        let service_us = container.service.as_ref().map_or(policy.mean_service.0 as f64, Draw::mean);
+        let service = service_us.max(1.0) / 1e6;
         let of_one = f64::from(rules.slots) * rules.target / (busiest * service);
         let requests = policy.record.requests as f64 * MONTH / span.seconds();
         let answer = |scale: f64, nodes: u32| Answer::From {

@@ -23,6 +23,8 @@ mod replay;
 mod report;
 mod scale;
 mod table;
+#[cfg(test)]
+mod tests;
 mod time;
 mod trace;
 #[cfg(test)]
@@ -40,7 +42,7 @@ use crate::prices::Book;
 use crate::simulate::cost::Prices;
 use crate::simulate::draw::Sourced;
 use crate::simulate::from::Measurements;
-use crate::simulate::policy::{Defaults, Policy, Spec};
+use crate::simulate::policy::{Defaults, Policy, Pricing, Spec};
 use crate::simulate::report::{Goals, Named, Report};
 use crate::simulate::time::Micros;
 
@@ -160,11 +162,12 @@ fn run(flags: &Simulate) -> Result<Report> {
         trace_has_service: flags.trace.has_service(),
     };
     let policies = policies(&flags.policy, &defaults)?;
+    let container = container(&policies, &defaults);
     let trace = flags.trace.open(flags.scale, flags.duration, flags.seed)?;
     let outcome = replay::replay(trace, policies, flags.seed).with_context(|| flags.trace.text().to_owned())?;
     let named = Named { trace: flags.trace.text(), scale: flags.scale, seed: flags.seed };
     let goals = Goals { p99_ms: flags.p99.map(Micros::ms), cold_share: flags.cold_share };
-    report::report(&outcome, &named, goals, &prices)
+    report::report(&outcome, &named, goals, &prices, container.as_ref())
 }
 
 /// The policies that were given, or those that are compared where none was.
@@ -177,133 +180,9 @@ fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
     specs.iter().map(|spec| spec.resolve(defaults)).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Flags {
-        #[command(flatten)]
-        simulate: Simulate,
-    }
-
-    fn flags(words: &str) -> Result<Simulate, clap::Error> {
-        Flags::try_parse_from(std::iter::once("simulate").chain(words.split_whitespace())).map(|flags| flags.simulate)
-    }
-
-    fn output(words: &str) -> String {
-        let mut output = Vec::new();
-        simulate_to(&mut output, &flags(words).unwrap()).unwrap();
-        String::from_utf8(output).unwrap()
-    }
-
-    fn json(words: &str) -> serde_json::Value {
-        serde_json::from_str(&output(&format!("{words} --json"))).unwrap()
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
-        let words = "--trace bursty:1/s,size=5 --duration 2h --json --seed";
-        assert_eq!(output(&format!("{words} 1")), output(&format!("{words} 1")));
-        assert_ne!(output(&format!("{words} 1")), output(&format!("{words} 2")));
-        let table = "--scale 3 --duration 5d";
-        assert_eq!(output(table), output(table));
-    }
-
-    #[test]
-    fn what_a_policy_gets_does_not_depend_on_which_others_run() {
-        let words = "--trace poisson:1/s --duration 1h --policy workers,locations=5";
-        let (alone, among) = (json(words), json(&format!("{words} --policy lambda --policy container,nodes=0..2")));
-        assert_eq!(alone["policies"][0], among["policies"][0]);
-        assert_eq!(among["policies"].as_array().unwrap().len(), 3);
-        assert!(alone["break_even"].as_array().unwrap().is_empty());
-        assert_eq!(among["break_even"].as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn the_flights_fit_into_120_columns_and_all_are_answered() {
-        let table = output("");
-        for line in table.lines() {
-            assert!(line.chars().count() <= 120, "{} wide: {line}", line.chars().count());
-        }
-        for policy in json("")["policies"].as_array().unwrap() {
-            assert_eq!((&policy["requests"], &policy["refused"]), (&27_004.into(), &0.into()), "{policy}");
-        }
-    }
-
-    #[test]
-    fn the_cheapest_is_the_cheapest_of_those_that_meet_the_goals() {
-        let all = json("");
-        assert_eq!(all["cheapest"], "lambda");
-        let warm = json("--cold-share 1%");
-        assert_eq!(warm["cheapest"], "container,nodes=1");
-        assert_eq!(json("--cold-share 5%")["cheapest"], "workers");
-        assert_eq!(json("--p99 1ms")["cheapest"], serde_json::Value::Null);
-        assert!(output("--p99 1ms").contains("no policy with p99 of at most 1.00 ms"));
-        let refusing = json("--trace poisson:100/s --duration 1m --policy container,slots=1,queue=0");
-        assert!(refusing["policies"][0]["refused"].as_u64().unwrap() > 0);
-        assert_eq!(refusing["cheapest"], serde_json::Value::Null);
-    }
-
-    #[test]
-    fn scale_changes_the_load_and_the_cold_share() {
-        let (one, many) = (json("--policy lambda"), json("--policy lambda --scale 100"));
-        let share = |report: &serde_json::Value| report["policies"][0]["cold_share"].as_f64().unwrap();
-        assert_eq!(many["trace"]["requests"].as_u64().unwrap(), 2_700_400);
-        assert!(share(&many) < share(&one) / 10.0, "{} {}", share(&many), share(&one));
-    }
-
-    #[test]
-    fn bad_input_is_one_clear_line() {
-        for (words, expect) in [
-            ("--scale 0", "\"0\" is not a number above 0"),
-            ("--cold-share 200%", "\"200%\" is no share"),
-            ("--policy lamda", "\"lamda\" is no policy"),
-            ("--trace nowhere", "\"nowhere\" is no trace"),
-            ("--init published:cobol", "there is no recording \"cobol\""),
-        ] {
-            let error = flags(words).unwrap_err().to_string();
-            assert!(error.contains(expect), "{error}");
-        }
-        for (words, expect) in [
-            ("--trace events:/nowhere.ndjson", "cannot read /nowhere.ndjson: "),
-            ("--from /nowhere.json", "cannot read /nowhere.json: "),
-            ("--policy lambda --policy lambda", "the policy \"lambda\" is given twice"),
-            ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-01"),
-            ("--trace poisson:1/d --duration 1s", "poisson:1/d: the trace has no request"),
-        ] {
-            let error = format!("{:#}", simulate_to(&mut std::io::sink(), &flags(words).unwrap()).unwrap_err());
-            assert!(error.starts_with(expect), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_output_is_what_its_schema_says() {
-        let schema = serde_json::from_str(include_str!("../../schema/simulate-1.schema.json")).unwrap();
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        let goals = "--trace bursty:1/s,size=5 --duration 1h --p99 1s --cold-share 0.1 --policy lambda,provisioned=100";
-        for words in ["", goals, "--trace poisson:1/s --duration 1h --policy container,slots=1,queue=0"] {
-            let report = json(words);
-            let errors: Vec<String> =
-                validator.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
-            assert!(errors.is_empty(), "{words}: {errors:#?}");
-        }
-        // And it says something: no field may be missing, and none be of another type.
-        let report = json("--duration 2d");
-        for (field, value) in report.as_object().unwrap() {
-            let mut without = report.clone();
-            without.as_object_mut().unwrap().remove(field);
-            assert!(!validator.is_valid(&without), "valid without {field}");
-            let mut other = report.clone();
-            other[field] = if value.is_object() { serde_json::json!(true) } else { serde_json::json!({}) };
-            assert!(!validator.is_valid(&other), "valid with {field} of another type");
-        }
-        for field in report["policies"][0].as_object().unwrap().keys() {
-            let mut without = report.clone();
-            without["policies"][0].as_object_mut().unwrap().remove(field);
-            assert!(!validator.is_valid(&without), "valid without {field} of a policy");
-        }
-    }
+/// The container that others break even with: the first that was given, or the plainest. `None` where a run was to say what that does, and does not.
+fn container(policies: &[Policy], defaults: &Defaults) -> Option<Policy> {
+    let given = policies.iter().find(|policy| matches!(policy.pricing, Pricing::Nodes { .. }));
+    let plainest = || "container,nodes=1".parse::<Spec>().ok()?.resolve(defaults).ok();
+    given.cloned().or_else(plainest)
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::simulate::cost::{BreakEven, Cost, Prices};
-use crate::simulate::policy::Pricing;
+use crate::simulate::policy::{Policy, Pricing};
 use crate::simulate::record::{Record, share};
 use crate::simulate::replay::{Outcome, Replayed};
 use crate::simulate::time::Micros;
@@ -30,7 +30,7 @@ pub(super) struct Report {
     pub policies: Vec<Figures>,
     /// The policy that meets the goals and costs least; null where none meets them.
     pub cheapest: Option<String>,
-    /// For each policy that is not a container, against the first that is; empty where there is none.
+    /// For each policy that is not a container, against the first that is, or one node where none was given.
     pub break_even: Vec<BreakEven>,
 }
 
@@ -132,20 +132,25 @@ pub(super) struct Named<'t> {
     pub seed: u64,
 }
 
-/// Makes the report.
+/// Makes the report. `container` is what policies break even with.
 ///
 /// # Errors
 /// Where the price book has no price for a policy.
-pub(super) fn report(outcome: &Outcome, named: &Named<'_>, goals: Goals, prices: &Prices<'_>) -> Result<Report> {
+pub(super) fn report(
+    outcome: &Outcome,
+    named: &Named<'_>,
+    goals: Goals,
+    prices: &Prices<'_>,
+    container: Option<&Policy>,
+) -> Result<Report> {
     let (busiest_per_second, _) = outcome.busiest()?;
     let seconds = outcome.span.seconds();
     let mut policies = Vec::new();
     let mut break_even = Vec::new();
-    let is_container = |replayed: &&Replayed| matches!(replayed.policy.pricing, Pricing::Nodes { .. });
-    let container = outcome.policies.iter().find(is_container);
     for replayed in &outcome.policies {
         policies.push(figures(replayed, outcome.span, goals, prices.cost(replayed, outcome.span)?));
-        if let Some(container) = container.filter(|_| !is_container(&replayed)) {
+        let is_container = matches!(replayed.policy.pricing, Pricing::Nodes { .. });
+        if let Some(container) = container.filter(|_| !is_container) {
             break_even.extend(prices.break_even(replayed, container, outcome.span, busiest_per_second)?);
         }
     }
