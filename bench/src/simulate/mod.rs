@@ -53,7 +53,7 @@ TRACES
   events:FILE[,spread=TIME]                 the timestamps of events, NDJSON in the order of time
   poisson:10/s                              independent arrivals; rates are /s, /m, /h or /d
   bursty:10/s[,size=10][,within=1s]         bursts of so many on average; the rate is of requests
-  burst:500[,within=1m|,decay=4s]           one burst: even, or most at first
+  burst:500[,within=1m|,decay=4s][,after=TIME]  one burst: even, or most at first; after a time without requests
   azure2019:FILE[,function=HASH]            Azure Functions 2019, counts per minute
   azure2021:FILE[,function=HASH][,window=1d]  Azure Functions 2021, invocations, sorted by their end within the window
   Files are plain or gzip.

@@ -47,7 +47,7 @@ enum Kind {
     Events { file: PathBuf, spread: Micros },
     Poisson { rate: f64 },
     Bursty { rate: f64, size: f64, within: Micros },
-    Burst { count: u64, spread: Spread },
+    Burst { count: u64, spread: Spread, after: Micros },
     Azure2019 { file: PathBuf, function: Option<String> },
     Azure2021 { file: PathBuf, function: Option<String>, window: Micros },
 }
@@ -90,7 +90,7 @@ impl FromStr for Spec {
                     (None, Some(time)) => Spread::Decay(time),
                     (within, None) => Spread::Within(within.unwrap_or(Micros::MINUTE)),
                 };
-                Kind::Burst { count, spread }
+                Kind::Burst { count, spread, after: options.time("after")?.unwrap_or_default() }
             }
             "azure2019" => Kind::Azure2019 { file: file()?, function: options.text("function") },
             "azure2021" => Kind::Azure2021 {
@@ -140,9 +140,11 @@ impl Spec {
             Kind::Bursty { rate, size, within } => {
                 (plain(generate::bursty(rate * scale, *size, *within, seed)), generated(GENERATED))
             }
-            Kind::Burst { count, spread } => {
+            Kind::Burst { count, spread, after } => {
                 let count = (*count as f64 * scale).round() as u64;
-                (plain(generate::burst(count, *spread, seed)), generated(AFTER_BURST))
+                let after = *after;
+                let times = generate::burst(count, *spread, seed).map(move |at| after + at);
+                (plain(times), generated(after + AFTER_BURST))
             }
             Kind::Azure2019 { file, function } => {
                 let counts = azure::per_minute(&mut Lines::open(file)?, function.as_deref())
@@ -254,7 +256,8 @@ mod tests {
             let (one, two) = (times(trace, 1.0, Some("1h")).len() as f64, times(trace, 2.0, Some("1h")).len() as f64);
             assert!((one / expect - 1.0).abs() < 0.1 && (two / expect - 2.0).abs() < 0.1, "{trace}: {one}, {two}");
         }
-        assert_eq!(times("burst:500,decay=4s", 2.0, None).len(), 1000);
+        let burst = times("burst:500,decay=4s,after=10m", 2.0, None);
+        assert_eq!((burst.len(), burst[0].0 / Micros::MINUTE.0), (1000, 10));
     }
 
     #[test]

@@ -210,20 +210,20 @@ fn articles(trace: &str, duration: &str) -> [f64; 3] {
     [0, 1, 2].map(|nth: usize| all.iter().map(|shares| shares[nth]).sum::<f64>() / all.len() as f64)
 }
 
-/// 28 % of 500 requests are cold if a third of them come in the first half second, and then neither 5 provisioned instances nor a ping can do what the
-/// article says: 140 instances are needed, and they make up for five and for one.
+/// 28 % of 500 requests are cold if a third of them come in the first half second. Then 140 instances start, and to have five of them ready, or one, makes
+/// little difference: neither of the other two figures comes out.
 #[test]
 fn the_monday_burst_gives_28_percent_and_then_not_the_other_two() {
-    let [plain, provisioned, ping] = articles("burst:500,decay=1.25s", "1h");
+    let [plain, provisioned, ping] = articles("burst:500,decay=1.25s,after=12m", "1h");
     assert!((plain - 28.0).abs() < 2.0, "{plain} %");
-    assert!((plain - provisioned - 3.0).abs() < 3.0 && provisioned > 20.0, "{provisioned} % with 5 provisioned");
+    assert!((20.0..plain).contains(&provisioned), "{provisioned} % with 5 provisioned");
     assert!((plain - ping).abs() < 1.0, "{ping} % with pings");
 }
 
 /// Spread evenly over the minute, 500 requests never overlap by more than a few: 1 % is cold without anything, and none with 5 provisioned.
 #[test]
 fn an_even_minute_gives_less_than_1_percent_with_5_provisioned_and_not_28_without() {
-    let [plain, provisioned, _] = articles("burst:500,within=1m", "1h");
+    let [plain, provisioned, _] = articles("burst:500,within=1m,after=12m", "1h");
     assert!((0.6..3.0).contains(&plain), "{plain} %");
     assert!(provisioned < 1.0, "{provisioned} %");
 }
