@@ -1,6 +1,6 @@
 //! How fast a simulation is: ten million Poisson arrivals through one policy, on one core.
 //!
-//! `cargo bench -p isotherm-bench --bench simulate`
+//! `cargo bench -p isotherm-bench --bench simulate 2>/dev/null` (without what the simulation says of its progress)
 
 use clap::Parser;
 use divan::Bencher;

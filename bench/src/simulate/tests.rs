@@ -205,6 +205,7 @@ fn azure_s_traces_are_replayed_from_packed_files() {
     assert_eq!((&day["trace"]["requests"], &day["trace"]["seconds"]), (&4320.into(), &86_400.0.into()));
     assert_eq!(json(&format!("{words},function=f2"))["trace"]["requests"], 1440);
     assert_eq!(json(&format!("{words} --scale 2"))["trace"]["requests"], 8640);
+    assert_eq!(json(&format!("{words} --scale 0.125"))["trace"]["requests"], 540);
 
     let rows: String = (1..=1000).map(|second| format!("a,f,{second}.25,0.25\n")).collect();
     let file = folder.path().join("2021.txt.gz");

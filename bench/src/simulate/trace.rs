@@ -149,7 +149,15 @@ impl Spec {
             Kind::Azure2019 { file, function } => {
                 let counts = azure::per_minute(&mut Lines::open(file)?, function.as_deref())
                     .with_context(|| file.display().to_string())?;
-                let scaled = counts.into_iter().map(|count| (count as f64 * scale).round() as u64).collect();
+                // What a minute's rounding leaves over goes to the next: few a minute are scaled rightly too.
+                let mut rest = 0.0;
+                let scaled = counts.into_iter().map(|count| {
+                    rest += count as f64 * scale;
+                    let whole = rest as u64;
+                    rest -= whole as f64;
+                    whole
+                });
+                let scaled = scaled.collect();
                 let day = Micros(azure::MINUTES as u64 * Micros::MINUTE.0);
                 (plain(azure::spread(scaled, seed)), Some(duration.map_or(day, |duration| duration.min(day))))
             }

@@ -217,7 +217,7 @@ fn the_monday_burst_gives_28_percent_and_then_not_the_other_two() {
     let [plain, provisioned, ping] = articles("burst:500,decay=1.25s,after=12m", "1h");
     assert!((plain - 28.0).abs() < 2.0, "{plain} %");
     assert!((20.0..plain).contains(&provisioned), "{provisioned} % with 5 provisioned");
-    assert!((plain - ping).abs() < 1.0, "{ping} % with pings");
+    assert!((plain - ping).abs() < 1.5, "{ping} % with pings");
 }
 
 /// Spread evenly over the minute, 500 requests never overlap by more than a few: 1 % is cold without anything, and none with 5 provisioned.
