@@ -161,96 +161,113 @@ impl Spec {
             Kind::Container { .. } => "native",
         };
         let measured = defaults.measured.of(platform).with_context(|| self.text.clone())?;
-        let mut sources = BTreeMap::new();
-        let mut note = |what: &'static str, sourced: Sourced| {
-            sources.insert(what, sourced.source);
-            sourced.draw
-        };
-        let service = self.given.service.clone().or_else(|| defaults.service.clone());
-        let service = service.or_else(|| measured.map(|measured| measured.service.clone()));
-        let service = match service {
-            Some(sourced) => Some(note("service", sourced)),
-            None if defaults.trace_has_service => {
-                let draw = Draw::Fixed(Micros::ZERO);
-                note("service", Sourced { draw, source: "trace: each request's own duration".to_owned() });
-                None
-            }
-            None => Some(note("service", assumed_service()?)),
-        };
-        let own_init = self.given.init.clone();
-        let measured_init = measured.map(|measured| measured.init.clone());
+        let mut choice = Choice { given: &self.given, defaults, measured, sources: BTreeMap::new() };
+        let service = choice.service()?;
         let (model, pricing) = match &self.kind {
             Kind::Lambda { provisioned, pings, memory_mb, arch } => {
-                let init = own_init.or_else(|| defaults.init.clone()).or(measured_init);
-                let init = init.map_or_else(|| published::init(published::DEFAULT), Ok)?;
-                let recorded = published_machine(&init.source);
-                let rules = fleet::Rules {
-                    concurrency: 1,
-                    locations: 1,
-                    provisioned: *provisioned,
-                    init: note("init", init),
-                    keep_alive: note("keep-alive", self.keep_alive(defaults.keep_alive.as_ref())),
-                    pings: *pings,
-                };
-                let (recorded_arch, recorded_memory) = recorded.unwrap_or(("x86".to_owned(), 128));
-                let pricing = Pricing::Lambda {
-                    memory_mb: memory_mb.unwrap_or(recorded_memory),
-                    arch: arch.clone().unwrap_or(recorded_arch),
-                    provisioned: *provisioned,
-                };
-                (Model::Fleet(rules), pricing)
+                let (init, (recorded_arch, recorded_memory)) = choice.lambda_init()?;
+                let keep_alive = choice.lambda_keep_alive();
+                let provisioned = *provisioned;
+                let rules = fleet::Rules { concurrency: 1, locations: 1, provisioned, init, keep_alive, pings: *pings };
+                let memory_mb = memory_mb.unwrap_or(recorded_memory);
+                let arch = arch.clone().unwrap_or(recorded_arch);
+                (Model::Fleet(rules), Pricing::Lambda { memory_mb, arch, provisioned })
             }
             Kind::Workers { concurrency, locations, cpu } => {
-                let published = || Sourced {
-                    draw: Draw::Fixed(Micros::from_ms(5.0)),
-                    source: "published: Cloudflare, 2020, under 5 ms; 5 ms here".to_owned(),
-                };
                 let rules = fleet::Rules {
                     concurrency: *concurrency,
                     locations: *locations,
                     provisioned: 0,
-                    init: note("init", own_init.or(measured_init).unwrap_or_else(published)),
-                    keep_alive: note("keep-alive", self.keep_alive(None)),
+                    init: choice.workers_init(),
+                    keep_alive: choice.workers_keep_alive(),
                     pings: None,
                 };
-                (Model::Fleet(rules), Pricing::Workers { cpu_ms: cpu_ms(*cpu, measured, &mut sources) })
+                (Model::Fleet(rules), Pricing::Workers { cpu_ms: choice.cpu_ms(*cpu) })
             }
             Kind::Container { rules, node } => {
-                let assumed = || Sourced::assumed(Draw::Fixed(Micros(30_000_000)), "30 s from decision to service");
-                let start = note("start", own_init.unwrap_or_else(assumed));
-                let rules = containers::Rules { start, ..rules.clone() };
+                let rules = containers::Rules { start: choice.container_start(), ..rules.clone() };
                 (Model::Containers(rules), Pricing::Nodes { price: format!("node-{node}") })
             }
         };
-        Ok(Policy { name: self.text.clone(), model, service, pricing, sources })
-    }
-
-    fn keep_alive(&self, default: Option<&Sourced>) -> Sourced {
-        let ten_minutes = Draw::Fixed(Micros(600_000_000));
-        self.given.keep_alive.clone().or_else(|| default.cloned()).unwrap_or_else(|| match self.kind {
-            Kind::Lambda { .. } => Sourced {
-                draw: ten_minutes,
-                source: "published: 10 minutes (mikhail.io, 2019); AWS promises none".to_owned(),
-            },
-            _ => Sourced::assumed(ten_minutes, "10 minutes; Cloudflare publishes none"),
-        })
+        Ok(Policy { name: self.text.clone(), model, service, pricing, sources: choice.sources })
     }
 }
+
+/// Where a policy's distributions come from: its own words, else the flags', else a run's measurements, else what was published or is assumed.
+struct Choice<'c> {
+    given: &'c Given,
+    defaults: &'c Defaults,
+    measured: Option<&'c Measured>,
+    sources: BTreeMap<&'static str, String>,
+}
+
+impl Choice<'_> {
+    fn note(&mut self, what: &'static str, sourced: Sourced) -> Draw {
+        self.sources.insert(what, sourced.source);
+        sourced.draw
+    }
+
+    /// `None`: as the trace says.
+    fn service(&mut self) -> Result<Option<Draw>> {
+        let measured = self.measured.map(|measured| measured.service.clone());
+        let said = self.given.service.clone().or_else(|| self.defaults.service.clone()).or(measured);
+        if said.is_none() && self.defaults.trace_has_service {
+            self.sources.insert("service", "trace: each request's own duration".to_owned());
+            return Ok(None);
+        }
+        let service = said.map_or_else(assumed_service, Ok)?;
+        Ok(Some(self.note("service", service)))
+    }
+
+    /// With the architecture and memory that it was recorded with, where it was; else x86 and 128 MB.
+    fn lambda_init(&mut self) -> Result<(Draw, (String, u32))> {
+        let measured = self.measured.map(|measured| measured.init.clone());
+        let said = self.given.init.clone().or_else(|| self.defaults.init.clone()).or(measured);
+        let init = said.map_or_else(|| published::init(published::DEFAULT), Ok)?;
+        let machine = published_machine(&init.source).unwrap_or(("x86".to_owned(), 128));
+        Ok((self.note("init", init), machine))
+    }
+
+    fn lambda_keep_alive(&mut self) -> Draw {
+        let source = "published: 10 minutes (mikhail.io, 2019); AWS promises none".to_owned();
+        let said = self.given.keep_alive.clone().or_else(|| self.defaults.keep_alive.clone());
+        self.note("keep-alive", said.unwrap_or(Sourced { draw: TEN_MINUTES, source }))
+    }
+
+    fn workers_init(&mut self) -> Draw {
+        let source = "published: Cloudflare, 2020, under 5 ms; 5 ms here".to_owned();
+        let published = Sourced { draw: Draw::Fixed(Micros(5000)), source };
+        let measured = self.measured.map(|measured| measured.init.clone());
+        self.note("init", self.given.init.clone().or(measured).unwrap_or(published))
+    }
+
+    fn workers_keep_alive(&mut self) -> Draw {
+        let assumed = Sourced::assumed(TEN_MINUTES, "10 minutes; Cloudflare publishes none");
+        self.note("keep-alive", self.given.keep_alive.clone().unwrap_or(assumed))
+    }
+
+    fn container_start(&mut self) -> Draw {
+        let assumed = Sourced::assumed(Draw::Fixed(Micros(30_000_000)), "30 s from decision to service");
+        self.note("start", self.given.init.clone().unwrap_or(assumed))
+    }
+
+    fn cpu_ms(&mut self, given: Option<Micros>) -> f64 {
+        let (cpu, source) = match (given, self.measured) {
+            (Some(cpu), _) => (cpu.ms(), format!("given: {cpu}")),
+            (None, Some(measured)) => (measured.cpu_ms, format!("measured: {:.3} ms a request", measured.cpu_ms)),
+            (None, None) => (2.0, "assumed: 2 ms a request".to_owned()),
+        };
+        self.sources.insert("cpu", source);
+        cpu
+    }
+}
+
+const TEN_MINUTES: Draw = Draw::Fixed(Micros(600_000_000));
 
 /// A write to a store of the same region, where nothing better is known.
 fn assumed_service() -> Result<Sourced> {
     let service = Sourced::parse("lognormal:p50=10ms/p99=50ms")?;
     Ok(Sourced::assumed(service.draw, "log-normal, p50 10 ms, p99 50 ms"))
-}
-
-fn cpu_ms(given: Option<Micros>, measured: Option<&Measured>, sources: &mut BTreeMap<&'static str, String>) -> f64 {
-    let (cpu, source) = match (given, measured) {
-        (Some(cpu), _) => (cpu.ms(), format!("given: {cpu}")),
-        (None, Some(measured)) => (measured.cpu_ms, format!("measured: {:.3} ms a request", measured.cpu_ms)),
-        (None, None) => (2.0, "assumed: 2 ms a request".to_owned()),
-    };
-    sources.insert("cpu", source);
-    cpu
 }
 
 /// The architecture and memory that published init durations were recorded with.
