@@ -47,7 +47,9 @@ pub(super) fn per_minute(lines: &mut Lines, function: Option<&str>) -> Result<Ve
         }
     }
     match function {
-        Some(function) if !has_rows => bail!("no row is of a function that begins with {function:?}"),
+        Some(function) if !has_rows => {
+            bail!("{}: no row is of a function that begins with {function:?}", lines.name())
+        }
         _ => Ok(sums),
     }
 }
@@ -76,8 +78,8 @@ type Row = Reverse<(i64, u64)>;
 
 /// The invocations of a file of 2021, in the order of arrival: rows `app,func,end_timestamp,duration`, in seconds.
 ///
-/// An invocation arrived at `end_timestamp − duration`. The file is in the order of ends, so arrivals are sorted again, in memory that holds the rows of one
-/// `window`: longer durations than it can't be put in order, and are an error with its line.
+/// An invocation arrived at `end_timestamp − duration`. The file is in the order of ends, so arrivals are sorted again, in memory that holds
+/// the rows of one `window`: longer durations than it can't be put in order, and are an error with its line.
 pub(super) struct Invocations {
     lines: Lines,
     function: Option<String>,
@@ -224,7 +226,7 @@ mod tests {
             (String::new(), None, "mine.csv:1: the first line"),
             (header() + &good + &short, None, "mine.csv:3: has 1443 columns, not 1444"),
             (header() + &wrong, None, "mine.csv:2: minute 1: \"x\" is no count"),
-            (header() + &good, Some("g"), "no row is of a function that begins with \"g\""),
+            (header() + &good, Some("g"), "mine.csv: no row is of a function that begins with \"g\""),
         ] {
             let error = format!("{:#}", per_minute(&mut lines(&file), function).unwrap_err());
             assert!(error.starts_with(expect), "{error}");

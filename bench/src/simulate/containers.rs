@@ -1,10 +1,10 @@
 //! Containers that are always on, or scaled by load: nodes with a number of slots each, one queue for all of them.
 //!
-//! A request takes a free slot or waits in the queue, first come, first served; where the queue is full, it is refused. That is the best that a
-//! balancer can do. Every `interval` the scaler looks at the mean of requests under way and waiting since it last looked, and wants as many nodes as hold it at the
-//! target utilisation; a node that is started serves after its start time. It takes nodes away when it has wanted fewer for the whole
-//! `cooldown`, as Kubernetes' horizontal autoscaler does; requests on such a node end undisturbed, and are not billed.
-//! Where there may be no node at all, the first request starts one at once.
+//! A request takes a free slot or waits in the queue, first come, first served; where the queue is full, it is refused. That is the best
+//! that a balancer can do. Every `interval` the scaler looks at the mean of requests under way and waiting since it last looked, and wants
+//! as many nodes as hold it at the target utilisation; a node that is started serves after its start time. It takes nodes away when it
+//! has wanted fewer for the whole `cooldown`, as Kubernetes' horizontal autoscaler does; requests on such a node end undisturbed, and are
+//! not billed. Where there may be no node at all, the first request starts one at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -145,8 +145,8 @@ impl Prices<'_> {
 
     /// The smallest load from which on always-on containers cost no more than a policy; `None` where `container` is none.
     ///
-    /// The policy's use is taken to grow with the load as it was in this trace (provisioned instances, pings and the plan stay what they are):
-    /// its cost is then the price book's tiers at so much use. Containers are as many as hold the busiest bin of the timeline
+    /// The policy's use is taken to grow with the load as it was in this trace (provisioned instances, pings and the plan stay what they
+    /// are): its cost is then the price book's tiers at so much use. Containers are as many as hold the busiest bin of the timeline
     /// (`busiest` requests a second at a scale of 1) at their target utilisation, for the whole month. The load at which n
     /// of them cost the same is found by bisection, for the first n that can hold it.
     ///
@@ -169,31 +169,37 @@ impl Prices<'_> {
         };
         let of_nodes = |nodes: u32| hourly.usd(f64::from(nodes) * MONTH / 3600.0, false);
         let service_us = container.service.as_ref().map_or(policy.mean_service.0 as f64, Draw::mean);
-        let service = service_us.max(1.0) / 1e6;
-        let of_one = f64::from(rules.slots) * rules.target / (busiest * service);
+        let of_one = f64::from(rules.slots) * rules.target / (busiest * service_us.max(1.0) / 1e6);
         let requests = policy.record.requests as f64 * MONTH / span.seconds();
-        let answer = |scale: f64, nodes: u32| Answer::From {
-            requests_month: scale * requests,
-            scale,
-            nodes,
-            usd_month: of_nodes(nodes),
+        let answer = if cost(0.0)? >= of_nodes(1) {
+            Answer::Always
+        } else if let Some((scale, nodes)) = crossing(cost, of_nodes, of_one)? {
+            Answer::From { requests_month: scale * requests, scale, nodes, usd_month: of_nodes(nodes) }
+        } else {
+            Answer::Never
         };
-        let mut answered = if cost(0.0)? >= of_nodes(1) { Answer::Always } else { Answer::Never };
-        for nodes in 1..=MOST_NODES {
-            if answered != Answer::Never {
-                break;
-            }
-            let (mut low, mut high) = (f64::from(nodes - 1) * of_one, f64::from(nodes) * of_one);
-            if cost(high)? < of_nodes(nodes) {
-                continue;
-            }
-            for _ in 0..100 {
-                let middle = f64::midpoint(low, high);
-                if cost(middle)? < of_nodes(nodes) { low = middle } else { high = middle }
-            }
-            answered = answer(high, nodes);
-        }
         let node = price.trim_start_matches("node-").to_owned();
-        Ok(Some(BreakEven { policy: policy.policy.name.clone(), node, answer: answered }))
+        Ok(Some(BreakEven { policy: policy.policy.name.clone(), node, answer }))
     }
+}
+
+/// The smallest load at which `cost` reaches that of the nodes that hold it, of which each holds `of_one`; and how many these are.
+fn crossing(
+    cost: impl Fn(f64) -> Result<f64>,
+    of_nodes: impl Fn(u32) -> f64,
+    of_one: f64,
+) -> Result<Option<(f64, u32)>> {
+    for nodes in 1..=MOST_NODES {
+        let (mut low, mut high) = (f64::from(nodes - 1) * of_one, f64::from(nodes) * of_one);
+        if cost(high)? < of_nodes(nodes) {
+            continue;
+        }
+        // Far more steps than a number has digits.
+        for _ in 0..100 {
+            let middle = f64::midpoint(low, high);
+            if cost(middle)? < of_nodes(nodes) { low = middle } else { high = middle }
+        }
+        return Ok(Some((high, nodes)));
+    }
+    Ok(None)
 }

@@ -3,8 +3,8 @@
 //!
 //! The most recently used instance with room takes a request, at once; where there is none, a new one starts and the request waits for
 //! it. Others that come while it starts and find room in it wait for the rest. An instance that has been idle for its keep-alive,
-//! drawn anew for each idle period, is gone; an arrival in that very instant still finds it. Provisioned instances are there from the start, are taken
-//! first and never go. What is alive (instances, requests under way) is all that is kept.
+//! drawn anew for each idle period, is gone; an arrival in that very instant still finds it. Provisioned instances are there from the
+//! start, are taken first and never go. What is alive (instances, requests under way) is all that is kept.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

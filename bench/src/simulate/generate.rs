@@ -26,8 +26,8 @@ pub(super) fn poisson(rate: f64, seed: u64) -> impl Iterator<Item = Micros> {
     })
 }
 
-/// Bursts that are independent of each other, for ever: each brings at least one request, as many as a geometric distribution of mean `size` says, the
-/// first at once and the others spread evenly over `within`. `rate` is of requests, a second.
+/// Bursts that are independent of each other, for ever: each brings at least one request, as many as a geometric distribution of mean
+/// `size` says, the first at once and the others spread evenly over `within`. `rate` is of requests, a second.
 pub(super) fn bursty(rate: f64, size: f64, within: Micros, seed: u64) -> impl Iterator<Item = Micros> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut pending: BinaryHeap<Reverse<Micros>> = BinaryHeap::new();

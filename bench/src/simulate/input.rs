@@ -54,6 +54,11 @@ impl Lines {
         Ok((read > 0).then(|| self.line.trim_end_matches(['\n', '\r'])))
     }
 
+    /// The file, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The file and the number of the line that was read last, `file:12`.
     pub(super) fn place(&self) -> String {
         format!("{}:{}", self.name, self.number)

@@ -164,7 +164,7 @@ fn run(flags: &Simulate) -> Result<Report> {
     let policies = policies(&flags.policy, &defaults)?;
     let container = container(&policies, &defaults);
     let trace = flags.trace.open(flags.scale, flags.duration, flags.seed)?;
-    let outcome = replay::replay(trace, policies, flags.seed).with_context(|| flags.trace.text().to_owned())?;
+    let outcome = replay::replay(trace, policies, flags.seed)?;
     let named = Named { trace: flags.trace.text(), scale: flags.scale, seed: flags.seed };
     let goals = Goals { p99_ms: flags.p99.map(Micros::ms), cold_share: flags.cold_share };
     report::report(&outcome, &named, goals, &prices, container.as_ref())
@@ -180,7 +180,8 @@ fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
     specs.iter().map(|spec| spec.resolve(defaults)).collect()
 }
 
-/// The container that others break even with: the first that was given, or the plainest. `None` where a run was to say what that does, and does not.
+/// The container that others break even with: the first that was given, or the plainest. `None` where a run was to say what that does,
+/// and does not.
 fn container(policies: &[Policy], defaults: &Defaults) -> Option<Policy> {
     let given = policies.iter().find(|policy| matches!(policy.pricing, Pricing::Nodes { .. }));
     let plainest = || "container,nodes=1".parse::<Spec>().ok()?.resolve(defaults).ok();

@@ -193,7 +193,8 @@ impl Spec {
     }
 }
 
-/// Where a policy's distributions come from: its own words, else the flags', else a run's measurements, else what was published or is assumed.
+/// Where a policy's distributions come from: its own words, else the flags', else a run's measurements, else what was published or is
+/// assumed.
 struct Choice<'c> {
     given: &'c Given,
     defaults: &'c Defaults,

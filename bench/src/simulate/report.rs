@@ -143,7 +143,7 @@ pub(super) fn report(
     prices: &Prices<'_>,
     container: Option<&Policy>,
 ) -> Result<Report> {
-    let (busiest_per_second, _) = outcome.busiest()?;
+    let busiest_per_second = outcome.busiest();
     let seconds = outcome.span.seconds();
     let mut policies = Vec::new();
     let mut break_even = Vec::new();

@@ -13,9 +13,9 @@ use crate::simulate::trace::{Arrival, Arrivals};
 
 /// Each arrival of a trace, as often as the scale says on average.
 ///
-/// The first of them comes at its own time, or at random within `spread` after it where the trace tells time no finer; the others at random within that spread, or
-/// within a minute: at its very own time they would be a burst that no trace has. Below 1 some arrivals are left out. What is kept is
-/// what comes within that time.
+/// The first of them comes at its own time, or at random within `spread` after it where the trace tells time no finer; the others at
+/// random within that spread, or within a minute: at its very own time they would be a burst that no trace has. Below 1 some arrivals are
+/// left out. What is kept is what comes within that time.
 pub(super) struct Scaled {
     arrivals: Peekable<Arrivals>,
     scale: f64,

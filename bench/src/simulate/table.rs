@@ -1,4 +1,4 @@
-//! A simulation as a person reads it: policies as rows, at most 120 characters wide.
+//! A simulation as a person reads it: policies as rows; at most 120 characters wide, unless a policy has more than 26 of its own.
 
 use std::collections::BTreeMap;
 

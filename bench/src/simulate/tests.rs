@@ -94,7 +94,7 @@ fn bad_input_is_one_clear_line() {
         ("--from /nowhere.json", "cannot read /nowhere.json: "),
         ("--policy lambda --policy lambda", "the policy \"lambda\" is given twice"),
         ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-01"),
-        ("--trace poisson:1/d --duration 1s", "poisson:1/d: the trace has no request"),
+        ("--trace poisson:1/d --duration 1s", "the trace has no request"),
     ] {
         let error = format!("{:#}", simulate_to(&mut std::io::sink(), &flags(words).unwrap()).unwrap_err());
         assert!(error.starts_with(expect), "{error}");

@@ -121,8 +121,8 @@ impl Spec {
 
     /// The arrivals, `scale` times as many, until `duration` at the latest.
     ///
-    /// What is generated, and what is counted per minute, comes at `scale` times its rate. Of other traces each arrival becomes `scale` of them on
-    /// average: the first when it came, the others at random within the minute after it, or within the trace's own `spread`.
+    /// What is generated, and what is counted per minute, comes at `scale` times its rate. Of other traces each arrival becomes `scale` of
+    /// them on average: the first when it came, the others at random within the minute after it, or within the trace's own `spread`.
     ///
     /// # Errors
     /// Where a file can't be opened, or does not begin as it should.
@@ -147,8 +147,7 @@ impl Spec {
                 (plain(times), generated(after + AFTER_BURST))
             }
             Kind::Azure2019 { file, function } => {
-                let counts = azure::per_minute(&mut Lines::open(file)?, function.as_deref())
-                    .with_context(|| file.display().to_string())?;
+                let counts = azure::per_minute(&mut Lines::open(file)?, function.as_deref())?;
                 // What a minute's rounding leaves over goes to the next: few a minute are scaled rightly too.
                 let mut rest = 0.0;
                 let scaled = counts.into_iter().map(|count| {

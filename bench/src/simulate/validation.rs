@@ -1,7 +1,8 @@
-//! The models against closed forms, and against the three figures of the article that this project starts from. `bench/VALIDATION.md` tells of them.
+//! The models against closed forms, and against the three figures of the article that this project starts from: `bench/VALIDATION.md`
+//! tells of them.
 //!
-//! Bounds are four to five standard errors of the share that is estimated. Where successive requests are correlated, so many of them count as
-//! one independent one as come in a mean busy time and its relaxation, and the comment says how many.
+//! Bounds are 4.5 standard errors of the share that is estimated. Where successive requests are correlated, so many of them count as one
+//! independent one as come in a mean busy time and its relaxation, and the comment says how many.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -210,8 +211,8 @@ fn articles(trace: &str, duration: &str) -> [f64; 3] {
     [0, 1, 2].map(|nth: usize| all.iter().map(|shares| shares[nth]).sum::<f64>() / all.len() as f64)
 }
 
-/// 28 % of 500 requests are cold if a third of them come in the first half second. Then 140 instances start, and to have five of them ready, or one, makes
-/// little difference: neither of the other two figures comes out.
+/// 28 % of 500 requests are cold if a third of them come in the first half second. Then 140 instances start, and to have five of them
+/// ready, or one, makes little difference: neither of the other two figures comes out.
 #[test]
 fn the_monday_burst_gives_28_percent_and_then_not_the_other_two() {
     let [plain, provisioned, ping] = articles("burst:500,decay=1.25s,after=12m", "1h");
