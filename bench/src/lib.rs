@@ -5,6 +5,7 @@ pub mod diff;
 pub mod doctor;
 pub mod load;
 pub mod prices;
+pub mod simulate;
 pub mod stats;
 pub mod up;
 pub mod workload;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, diff, doctor, prices, up};
+use isotherm_bench::{compare, diff, doctor, prices, simulate, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
+    /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
+    Simulate(Box<simulate::Simulate>),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Prices(flags) => prices::prices(&flags),
+        Command::Simulate(flags) => simulate::simulate(&flags),
     }
 }
 

@@ -1,0 +1,114 @@
+//! Files read line by line, plain or gzip: one line in memory, and every complaint with its number.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// The lines of a file.
+pub(super) struct Lines {
+    reader: Box<dyn BufRead>,
+    name: String,
+    number: u64,
+    line: String,
+}
+
+/// Longer lines are refused: a row of the widest format, 1,440 counts, has about 20,000 bytes at most.
+const LONGEST: u64 = 1 << 20;
+
+impl Lines {
+    /// Opens a file, plain or gzip: known by its first two bytes.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+        Self::new(file, name)
+    }
+
+    /// Reads what `reader` gives; `name` is for messages.
+    pub(super) fn new(reader: impl Read + 'static, name: String) -> Result<Self> {
+        let mut plain = BufReader::with_capacity(1 << 16, reader);
+        let is_gzip = plain.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(&[0x1f, 0x8b]);
+        let reader: Box<dyn BufRead> = if is_gzip {
+            Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(plain)))
+        } else {
+            Box::new(plain)
+        };
+        Ok(Self { reader, name, number: 0, line: String::new() })
+    }
+
+    /// The next line without its end; `None` after the last.
+    ///
+    /// # Errors
+    /// Where it can't be read, is no text, or is too long.
+    pub(super) fn next(&mut self) -> Result<Option<&str>> {
+        self.line.clear();
+        self.number += 1;
+        let read = self.reader.by_ref().take(LONGEST).read_line(&mut self.line).with_context(|| self.place())?;
+        if read as u64 == LONGEST {
+            anyhow::bail!("{}: is longer than a megabyte", self.place());
+        }
+        Ok((read > 0).then(|| self.line.trim_end_matches(['\n', '\r'])))
+    }
+
+    /// The file, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file and the number of the line that was read last, `file:12`.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.name, self.number)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Lines of a text, as if they came from `mine.csv`.
+    pub(in crate::simulate) fn lines(text: &str) -> Lines {
+        Lines::new(std::io::Cursor::new(text.to_owned().into_bytes()), "mine.csv".to_owned()).unwrap()
+    }
+
+    pub(in crate::simulate) fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn plain_and_packed_lines_are_the_same_and_numbered() {
+        let packed = Lines::new(std::io::Cursor::new(gzip("a\r\n\nb")), "mine.csv".to_owned()).unwrap();
+        for mut lines in [lines("a\r\n\nb"), packed] {
+            assert_eq!(lines.next().unwrap(), Some("a"));
+            assert_eq!(lines.next().unwrap(), Some(""));
+            assert_eq!(lines.next().unwrap(), Some("b"));
+            assert_eq!(lines.place(), "mine.csv:3");
+            assert_eq!(lines.next().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let error = format!("{:#}", Lines::open(Path::new("/nowhere.csv")).err().unwrap());
+        assert!(error.starts_with("cannot read /nowhere.csv: "), "{error}");
+        let mut cut = gzip("a,b,c\n");
+        cut.truncate(cut.len() - 6);
+        let mut lines = Lines::new(std::io::Cursor::new(cut), "cut.gz".to_owned()).unwrap();
+        let mut read = || lines.next().map(|line| line.is_some());
+        let error = loop {
+            match read() {
+                Ok(true) => {}
+                Ok(false) => panic!("a file that is cut off was read to its end"),
+                Err(error) => break format!("{error:#}"),
+            }
+        };
+        assert!(error.starts_with("cut.gz:"), "{error}");
+    }
+}

@@ -1,0 +1,189 @@
+//! `isotherm simulate`: how many requests are cold at scale, how slow that makes them, and what it costs under each policy.
+//!
+//! Arrivals are a stream in the order of time (`trace`, with `generate`, `azure` and `scale`). Each goes to every policy (`replay`): to
+//! a fleet of instances that come and go with the requests (`fleet`: Lambda, Workers) or to containers that are always on or scaled by load
+//! (`containers`). What is written down (`record`) does not grow with the trace. From it come the figures (`report`), the costs and
+//! break-even loads (`cost`), and the table (`table`). Times are whole microseconds and all chance comes from the seed, so
+//! the same flags give the same bytes. `bench/VALIDATION.md` says what the models were checked against.
+
+mod azure;
+mod containers;
+mod cost;
+mod draw;
+mod fleet;
+mod from;
+mod generate;
+mod input;
+mod options;
+mod policy;
+mod progress;
+mod published;
+mod record;
+mod replay;
+mod report;
+mod scale;
+mod table;
+#[cfg(test)]
+mod tests;
+mod time;
+mod trace;
+#[cfg(test)]
+mod validation;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use jiff::civil::Date;
+
+use crate::prices::Book;
+use crate::simulate::cost::Prices;
+use crate::simulate::draw::Sourced;
+use crate::simulate::from::Measurements;
+use crate::simulate::policy::{Defaults, Policy, Pricing, Spec};
+use crate::simulate::report::{Goals, Named, Report};
+use crate::simulate::time::Micros;
+
+/// What the flags can't say in a line each.
+const HELP: &str = "\
+TRACES
+  flights[,spread=1m]                       every departure from New York in January 2013, at its own time
+  events:FILE[,spread=TIME]                 the timestamps of events, NDJSON in the order of time
+  poisson:10/s                              independent arrivals; rates are /s, /m, /h or /d
+  bursty:10/s[,size=10][,within=1s]         bursts of so many on average; the rate is of requests
+  burst:500[,within=1m|,decay=4s][,after=TIME]  one burst: even, or most at first; after a time without requests
+  azure2019:FILE[,function=HASH]            Azure Functions 2019, counts per minute
+  azure2021:FILE[,function=HASH][,window=1d]  Azure Functions 2021, invocations, sorted by their end within the window
+  Files are plain or gzip.
+POLICIES
+  lambda[,provisioned=N][,ping=TIME[,pings=N][,ping-service=1ms]][,memory=MB][,arch=x86|arm]
+  workers[,concurrency=100][,locations=1][,cpu=TIME]
+  container[,nodes=N|N..M][,slots=16][,target=0.7][,start=TIMES][,interval=15s][,cooldown=5m][,queue=10000][,node=t4g-small]
+  each[,service=TIMES], and lambda and workers[,init=TIMES][,keep-alive=TIMES]
+TIMES
+  10ms   uniform:5m..7m   exp:10ms   lognormal:p50=10ms/p99=50ms   lognormal:mean=3s/sd=7s   published:rust-al2023-x86-128
+EXAMPLES
+  isotherm simulate --scale 100 --cold-share 1%
+  isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
+  isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
+
+/// The flags of `isotherm simulate`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
+pub struct Simulate {
+    /// The arrivals; see below
+    #[arg(long, value_name = "TRACE", default_value = "flights")]
+    trace: trace::Spec,
+    /// So many times as many arrivals
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
+    scale: f64,
+    /// Only the arrivals of so long; what is generated lasts so long, without it a day
+    #[arg(long, value_name = "TIME", value_parser = Micros::parse)]
+    duration: Option<Micros>,
+    /// A platform and how it is run, see below; may be given again
+    #[arg(long, value_name = "POLICY")]
+    policy: Vec<Spec>,
+    /// How long a request takes once an instance has it [without it: log-normal, p50 10 ms, p99 50 ms, or as the trace says]
+    #[arg(long, value_name = "TIMES", value_parser = Sourced::parse)]
+    service: Option<Sourced>,
+    /// How long an instance of Lambda takes to start [without it: published:rust-al2023-x86-128]
+    #[arg(long, value_name = "TIMES", value_parser = Sourced::parse)]
+    init: Option<Sourced>,
+    /// How long an idle instance of Lambda stays [without it: 10m]
+    #[arg(long, value_name = "TIMES", value_parser = Sourced::parse)]
+    keep_alive: Option<Sourced>,
+    /// Service and init times, and CPU time, as `isotherm compare` measured them
+    #[arg(long, value_name = "RESULT.JSON")]
+    from: Option<PathBuf>,
+    /// Name the cheapest policy whose 99th percentile is at most this
+    #[arg(long, value_name = "TIME", value_parser = Micros::parse)]
+    p99: Option<Micros>,
+    /// Name the cheapest policy with at most this share of cold requests, such as 1%
+    #[arg(long, value_name = "SHARE", value_parser = cold_share)]
+    cold_share: Option<f64>,
+    /// Count Lambda's free tier
+    #[arg(long)]
+    free_tier: bool,
+    /// Another price book, TOML like bench/prices.toml
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// The prices that hold on this day; without it, those of the day on which the book was checked
+    #[arg(long, value_name = "DAY")]
+    on: Option<Date>,
+    /// Decides all that is random: the same flags and seed give the same output
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// As JSON, by bench/schema/simulate-1.schema.json
+    #[arg(long)]
+    json: bool,
+}
+
+fn factor(text: &str) -> Result<f64> {
+    let factor = text.parse().ok().filter(|factor| *factor > 0.0 && *factor <= 1e6);
+    factor.with_context(|| format!("{text:?} is not a number above 0 and up to 1000000"))
+}
+
+fn cold_share(text: &str) -> Result<f64> {
+    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().ok().map(|number| number / of).filter(|share| (0.0..=1.0).contains(share));
+    share.with_context(|| format!("{text:?} is no share, such as 1% or 0.01"))
+}
+
+/// Runs `isotherm simulate`.
+///
+/// # Errors
+/// Where a trace, a price book or a result can't be used.
+pub fn simulate(flags: &Simulate) -> Result<ExitCode> {
+    simulate_to(&mut std::io::stdout(), flags)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `isotherm simulate`, and writes what it says to `output`.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_to(output: &mut impl Write, flags: &Simulate) -> Result<()> {
+    let report = run(flags)?;
+    let text = if flags.json { serde_json::to_string(&report)? + "\n" } else { table::render(&report) };
+    output.write_all(text.as_bytes()).context("cannot write the result")
+}
+
+fn run(flags: &Simulate) -> Result<Report> {
+    let book = Book::read(flags.prices.as_deref())?;
+    let on = flags.on.map_or_else(|| book.checked(), Ok)?;
+    let prices = Prices { book: &book, on, free_tier: flags.free_tier };
+    let defaults = Defaults {
+        service: flags.service.clone(),
+        init: flags.init.clone(),
+        keep_alive: flags.keep_alive.clone(),
+        measured: flags.from.as_deref().map(Measurements::read).transpose()?.unwrap_or_default(),
+        trace_has_service: flags.trace.has_service(),
+    };
+    let policies = policies(&flags.policy, &defaults)?;
+    let container = container(&policies, &defaults);
+    let trace = flags.trace.open(flags.scale, flags.duration, flags.seed)?;
+    let outcome = replay::replay(trace, policies, flags.seed)?;
+    let named = Named { trace: flags.trace.text(), scale: flags.scale, seed: flags.seed };
+    let goals = Goals { p99_ms: flags.p99.map(Micros::ms), cold_share: flags.cold_share };
+    report::report(&outcome, &named, goals, &prices, container.as_ref())
+}
+
+/// The policies that were given, or those that are compared where none was.
+fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
+    let own: Vec<Spec> = policy::DEFAULT.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+    let specs = if given.is_empty() { &own } else { given };
+    for (nth, spec) in specs.iter().enumerate() {
+        ensure!(!specs[..nth].contains(spec), "the policy {:?} is given twice", spec.text());
+    }
+    specs.iter().map(|spec| spec.resolve(defaults)).collect()
+}
+
+/// The container that others break even with: the first that was given, or the plainest. `None` where a run was to say what that does,
+/// and does not.
+fn container(policies: &[Policy], defaults: &Defaults) -> Option<Policy> {
+    let given = policies.iter().find(|policy| matches!(policy.pricing, Pricing::Nodes { .. }));
+    let plainest = || "container,nodes=1".parse::<Spec>().ok()?.resolve(defaults).ok();
+    given.cloned().or_else(plainest)
+}

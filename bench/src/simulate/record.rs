@@ -1,0 +1,231 @@
+//! What a replay writes down of a policy, in memory that no trace makes larger: counts, a histogram of latencies and a timeline of
+//! at most [`BINS`] bins.
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::simulate::time::Micros;
+
+/// The most bins that a timeline has.
+pub(super) const BINS: usize = 512;
+
+/// The longest latency that a histogram tells from longer ones.
+const LONGEST: Micros = Micros(24 * 3600 * 1_000_000);
+
+/// How one request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    /// When it came.
+    pub at: Micros,
+    /// From when it came to its answer.
+    pub latency: Micros,
+    /// Whether it waited for an instance to start, wholly or in part.
+    pub is_cold: bool,
+    /// Whether it waited, for whatever reason.
+    pub has_waited: bool,
+}
+
+/// What a replay writes down of a policy.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// Requests of the trace that were answered. Pings are not among them.
+    pub requests: u64,
+    /// Of these, those that waited for an instance to start.
+    pub cold: u64,
+    /// Of these, those that waited for anything.
+    pub waited: u64,
+    /// Requests that were refused because the queue was full.
+    pub refused: u64,
+    /// Instances that were started, for pings too.
+    pub started: u64,
+    /// Latencies, microseconds, to three digits.
+    pub latency: Histogram<u64>,
+    /// Instances and requests over time.
+    pub timeline: Timeline,
+    /// The most states that were alive at once: what the memory of a replay grows with.
+    pub states: usize,
+}
+
+impl Record {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// None: the histogram's bounds are good.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            requests: 0,
+            cold: 0,
+            waited: 0,
+            refused: 0,
+            started: 0,
+            latency: Histogram::new_with_bounds(1, LONGEST.0, 3)?,
+            timeline: Timeline::new(),
+            states: 0,
+        })
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&mut self, served: Served) {
+        self.requests += 1;
+        self.cold += u64::from(served.is_cold);
+        self.waited += u64::from(served.has_waited);
+        self.latency.saturating_record(served.latency.0);
+        self.timeline.count(served.at, served.is_cold);
+    }
+
+    /// The share of answered requests that were cold; 0 of none.
+    pub(super) fn cold_share(&self) -> f64 {
+        share(self.cold, self.requests)
+    }
+}
+
+/// `part` of `all`; 0 of none.
+pub(super) fn share(part: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
+}
+
+/// One bin of a timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bin {
+    /// Requests that came.
+    pub requests: u64,
+    /// Of these, cold ones.
+    pub cold: u64,
+    /// Instances × microseconds.
+    pub instance_us: u64,
+    /// The most instances at once.
+    pub peak: u64,
+}
+
+/// Instances over time. A bin is one second wide at first; when a trace is longer than the bins, two become one.
+#[derive(Clone, Debug)]
+pub(super) struct Timeline {
+    bins: Vec<Bin>,
+    width: Micros,
+    /// Until here the level is added up.
+    until: Micros,
+    level: u64,
+}
+
+impl Timeline {
+    fn new() -> Self {
+        Self { bins: Vec::with_capacity(BINS), width: Micros::SECOND, until: Micros::ZERO, level: 0 }
+    }
+
+    /// From `at` on there are so many instances.
+    pub(super) fn set(&mut self, at: Micros, level: u64) {
+        self.advance(at);
+        self.level = level;
+        let place = self.place(at);
+        self.bins[place].peak = self.bins[place].peak.max(level);
+    }
+
+    /// Adds the present instances up until `at`.
+    pub(super) fn advance(&mut self, at: Micros) {
+        while self.until < at {
+            let place = self.place(self.until);
+            let end = Micros(self.width.0.saturating_mul(place as u64 + 1)).min(at);
+            let bin = &mut self.bins[place];
+            bin.instance_us += self.level * (end - self.until).0;
+            bin.peak = bin.peak.max(self.level);
+            self.until = end;
+        }
+    }
+
+    fn count(&mut self, at: Micros, is_cold: bool) {
+        let place = self.place(at);
+        self.bins[place].requests += 1;
+        self.bins[place].cold += u64::from(is_cold);
+    }
+
+    /// The bin of an instant, which is there from then on.
+    fn place(&mut self, at: Micros) -> usize {
+        while at.0 / self.width.0 >= BINS as u64 {
+            self.halve();
+        }
+        let place = (at.0 / self.width.0) as usize;
+        if place >= self.bins.len() {
+            self.bins.resize(place + 1, Bin::default());
+        }
+        place
+    }
+
+    fn halve(&mut self) {
+        self.bins = self
+            .bins
+            .chunks(2)
+            .map(|pair| {
+                pair.iter().fold(Bin::default(), |sum, bin| Bin {
+                    requests: sum.requests + bin.requests,
+                    cold: sum.cold + bin.cold,
+                    instance_us: sum.instance_us + bin.instance_us,
+                    peak: sum.peak.max(bin.peak),
+                })
+            })
+            .collect();
+        self.width = Micros(2 * self.width.0);
+    }
+
+    /// How wide a bin is.
+    pub(super) fn width(&self) -> Micros {
+        self.width
+    }
+
+    /// The bins, from the start of the trace.
+    pub(super) fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    /// Instances × seconds of the whole time.
+    pub(super) fn instance_seconds(&self) -> f64 {
+        self.bins.iter().map(|bin| bin.instance_us as f64).sum::<f64>() / 1e6
+    }
+
+    /// The most instances at once.
+    pub(super) fn peak(&self) -> u64 {
+        self.bins.iter().map(|bin| bin.peak).max().unwrap_or(0)
+    }
+
+    /// Requests a second in the busiest bin.
+    pub(super) fn peak_rate(&self) -> f64 {
+        self.bins.iter().map(|bin| bin.requests).max().unwrap_or(0) as f64 / self.width.seconds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_keeps_its_sums_when_it_gets_coarser() {
+        let mut timeline = Timeline::new();
+        timeline.set(Micros::ZERO, 2);
+        timeline.count(Micros(1), true);
+        timeline.set(Micros(1_500_000), 5);
+        timeline.set(Micros(1_600_000), 1);
+        let hour = Micros(3_600_000_000);
+        timeline.count(hour, false);
+        timeline.advance(hour);
+        // 2 × 1.5 s + 5 × 0.1 s + 1 × 3598.4 s
+        assert!((timeline.instance_seconds() - 3601.9).abs() < 1e-6, "{}", timeline.instance_seconds());
+        assert_eq!((timeline.peak(), timeline.width()), (5, Micros(8_000_000)));
+        assert!(timeline.bins().len() <= BINS);
+        let (first, last) = (timeline.bins()[0], timeline.bins()[450]);
+        assert_eq!((first.requests, first.cold, first.peak), (1, 1, 5));
+        assert_eq!((last.requests, last.cold), (1, 0));
+        assert_eq!(timeline.peak_rate(), 0.125);
+    }
+
+    #[test]
+    fn quantiles_are_right_to_three_digits() {
+        let mut record = Record::new().unwrap();
+        for micros in 1..=100_000 {
+            let latency = Micros(micros);
+            record.count(Served { at: Micros(micros), latency, is_cold: false, has_waited: false });
+        }
+        for (q, expect) in [(0.5, 50_000.0), (0.99, 99_000.0)] {
+            let got = record.latency.value_at_quantile(q) as f64;
+            assert!((got / expect - 1.0).abs() < 1e-3, "{q}: {got}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What a simulation says, as it is written: `bench/schema/simulate-1.schema.json` is its schema.
+//!
+//! Within version 1 fields may be added; none changes its meaning or goes. Nothing in it depends on when or where it was made.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::simulate::cost::{BreakEven, Cost, Prices};
+use crate::simulate::policy::{Policy, Pricing};
+use crate::simulate::record::{Record, share};
+use crate::simulate::replay::{Outcome, Replayed};
+use crate::simulate::time::Micros;
+
+/// The schema's name and version.
+pub(super) const SCHEMA: &str = "isotherm.simulate/1";
+
+/// One simulation.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    pub trace: Load,
+    /// What decides everything that is random.
+    pub seed: u64,
+    pub prices: PriceBook,
+    pub goals: Goals,
+    /// In the order in which they were given.
+    pub policies: Vec<Figures>,
+    /// The policy that meets the goals and costs least; null where none meets them.
+    pub cheapest: Option<String>,
+    /// For each policy that is not a container, against the first that is, or one node where none was given.
+    pub break_even: Vec<BreakEven>,
+}
+
+/// The load.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Load {
+    /// As `--trace` names it.
+    pub trace: String,
+    pub scale: f64,
+    pub requests: u64,
+    pub seconds: f64,
+    pub requests_per_second: f64,
+    /// In the busiest bin of the timeline.
+    pub busiest_per_second: f64,
+}
+
+/// Which prices were taken.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PriceBook {
+    /// When they were compared with their sources.
+    pub checked: String,
+    /// The day on which they hold.
+    pub on: String,
+    /// Whether Lambda's free tier counts.
+    pub free_tier: bool,
+}
+
+/// What a policy must reach. What is null is not asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Goals {
+    /// The most that the 99th percentile of latency may be.
+    pub p99_ms: Option<f64>,
+    /// The largest share of cold requests.
+    pub cold_share: Option<f64>,
+}
+
+/// The figures of one policy.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figures {
+    /// As it was given.
+    pub policy: String,
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Of these, those that waited for an instance to start.
+    pub cold: u64,
+    pub cold_share: f64,
+    /// Of these, the share that waited for anything.
+    pub waited_share: f64,
+    /// Requests that found the queue full.
+    pub refused: u64,
+    pub latency_ms: Latency,
+    pub instances: Instances,
+    pub timeline: Timeline,
+    pub cost: Cost,
+    /// Whether it meets all goals, and refuses nothing.
+    pub meets_goals: bool,
+    /// What was taken for what, and where that comes from.
+    pub sources: BTreeMap<&'static str, String>,
+}
+
+/// Latencies as the function's platform sees them: without the network.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Latency {
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+/// Instances.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Instances {
+    /// Over the whole time.
+    pub mean: f64,
+    /// The most at once.
+    pub peak: u64,
+    /// How many were started.
+    pub started: u64,
+}
+
+/// Requests and instances over time, in bins of the same width from the start on.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Timeline {
+    pub bin_seconds: f64,
+    pub requests: Vec<u64>,
+    pub cold: Vec<u64>,
+    /// The mean over the bin.
+    pub instances: Vec<f64>,
+    /// The most at once.
+    pub peak: Vec<u64>,
+}
+
+/// What the load is called.
+pub(super) struct Named<'t> {
+    pub trace: &'t str,
+    pub scale: f64,
+    pub seed: u64,
+}
+
+/// Makes the report. `container` is what policies break even with.
+///
+/// # Errors
+/// Where the price book has no price for a policy.
+pub(super) fn report(
+    outcome: &Outcome,
+    named: &Named<'_>,
+    goals: Goals,
+    prices: &Prices<'_>,
+    container: Option<&Policy>,
+) -> Result<Report> {
+    let busiest_per_second = outcome.busiest();
+    let seconds = outcome.span.seconds();
+    let mut policies = Vec::new();
+    let mut break_even = Vec::new();
+    for replayed in &outcome.policies {
+        policies.push(figures(replayed, outcome.span, goals, prices.cost(replayed, outcome.span)?));
+        let is_container = matches!(replayed.policy.pricing, Pricing::Nodes { .. });
+        if let Some(container) = container.filter(|_| !is_container) {
+            break_even.extend(prices.break_even(replayed, container, outcome.span, busiest_per_second)?);
+        }
+    }
+    let good = policies.iter().filter(|figures| figures.meets_goals);
+    let cheapest = good.min_by(|one, two| one.cost.usd_month.total_cmp(&two.cost.usd_month));
+    Ok(Report {
+        schema: SCHEMA,
+        trace: Load {
+            trace: named.trace.to_owned(),
+            scale: named.scale,
+            requests: outcome.requests,
+            seconds,
+            requests_per_second: outcome.requests as f64 / seconds,
+            busiest_per_second,
+        },
+        seed: named.seed,
+        prices: PriceBook {
+            checked: prices.book.checked()?.to_string(),
+            on: prices.on.to_string(),
+            free_tier: prices.free_tier,
+        },
+        goals,
+        cheapest: cheapest.map(|figures| figures.policy.clone()),
+        policies,
+        break_even,
+    })
+}
+
+fn figures(replayed: &Replayed, span: Micros, goals: Goals, cost: Cost) -> Figures {
+    let record = &replayed.record;
+    let latency_ms = latency(record);
+    let cold_share = record.cold_share();
+    let meets_p99 = goals.p99_ms.is_none_or(|most| latency_ms.p99 <= most);
+    let meets_cold = goals.cold_share.is_none_or(|most| cold_share <= most);
+    Figures {
+        policy: replayed.policy.name.clone(),
+        requests: record.requests,
+        cold: record.cold,
+        cold_share,
+        waited_share: share(record.waited, record.requests),
+        refused: record.refused,
+        latency_ms,
+        instances: Instances {
+            mean: record.timeline.instance_seconds() / span.seconds(),
+            peak: record.timeline.peak(),
+            started: record.started,
+        },
+        timeline: timeline(record, span),
+        cost,
+        meets_goals: meets_p99 && meets_cold && record.refused == 0,
+        sources: replayed.policy.sources.clone(),
+    }
+}
+
+fn latency(record: &Record) -> Latency {
+    let latency = &record.latency;
+    let at = |q: f64| Micros(latency.value_at_quantile(q)).ms();
+    Latency {
+        mean: latency.mean() / 1e3,
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: Micros(latency.max()).ms(),
+    }
+}
+
+fn timeline(record: &Record, span: Micros) -> Timeline {
+    let (bins, width) = (record.timeline.bins(), record.timeline.width());
+    let mean = |(nth, instance_us): (usize, u64)| {
+        // The last bin ends with the trace.
+        let start = Micros(nth as u64 * width.0);
+        let length = (span - start).min(width);
+        if length == Micros::ZERO { 0.0 } else { instance_us as f64 / length.0 as f64 }
+    };
+    Timeline {
+        bin_seconds: width.seconds(),
+        requests: bins.iter().map(|bin| bin.requests).collect(),
+        cold: bins.iter().map(|bin| bin.cold).collect(),
+        instances: bins.iter().map(|bin| bin.instance_us).enumerate().map(mean).collect(),
+        peak: bins.iter().map(|bin| bin.peak).collect(),
+    }
+}
