@@ -1,6 +1,7 @@
 //! The parts of the program `isotherm`.
 
 pub mod compare;
+pub mod cost;
 pub mod load;
 pub mod prices;
 pub mod stats;

@@ -256,7 +256,7 @@ pub struct Replay {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn around(value: f64) -> Estimate {
@@ -301,7 +301,7 @@ pub(super) mod tests {
     }
 
     /// A result with every field.
-    pub(in crate::compare) fn sample() -> Comparison {
+    pub(crate) fn sample() -> Comparison {
         let workload = Workload::load("flights", None).unwrap().workload;
         let measured = |(place, platform): (usize, &Platform)| Measured {
             platform: *platform,
