@@ -14,6 +14,7 @@ mod host;
 mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
+pub mod meters;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use control::{Remote, Up};
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 pub use host::Host;
+pub use meters::Meters;
 
 /// A platform that Isotherm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -14,6 +14,9 @@ use crate::cost::{article, lambda, nodes, workers};
 pub(super) const HOURS: f64 = 730.0;
 /// The same in seconds.
 pub(super) const SECONDS: f64 = HOURS * 3600.0;
+/// The ends of prices' ids where nothing else is asked for: Lambda's processor, and a node.
+pub(super) const ARCH: &str = "x86";
+pub(super) const NODE: &str = "c7g-large";
 /// Of what is billed by the GB.
 pub(super) const GB: f64 = 1e9;
 
@@ -98,6 +101,13 @@ pub(super) struct Load {
 }
 
 impl Load {
+    /// The events of a run, whose requests were counted there.
+    pub(super) fn of_run(events: f64) -> Self {
+        let (arch, node) = (ARCH.to_owned(), NODE.to_owned());
+        let (duration_ms, nodes) = (None, None);
+        Self { requests: events, events_per_request: 1.0, duration_ms, provisioned: 0.0, arch, node, nodes }
+    }
+
     /// Events a month.
     pub(super) fn events(&self) -> f64 {
         self.requests * self.events_per_request

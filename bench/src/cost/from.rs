@@ -7,6 +7,9 @@ use isotherm_hosts::Platform;
 
 use crate::compare::result::{Comparison, Measured, SCHEMA};
 use crate::cost::assumptions::Assumptions;
+use crate::cost::design::{Design, Given, Load};
+use crate::cost::metered;
+use crate::cost::usage::{Service, Usage};
 
 /// Reads a `result.json`.
 ///
@@ -42,6 +45,34 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions) -> Result<(
         assumed.set(name, value, &format!("result.json of {}: {figure}", result.machine.time))?;
     }
     Ok(())
+}
+
+/// What a month uses by the meters of the run, and how that came about. Where nodes are paid for a month takes whole ones, and the
+/// run says how much one gets through: those are priced as designs.
+///
+/// # Errors
+/// Where the price book or the assumptions lack something.
+pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) -> Result<Option<(Usage, String)>> {
+    let platform = match design {
+        Design::Lambda => Platform::Lambda,
+        Design::Workers => Platform::Workers,
+        Design::Spin | Design::Akamai | Design::Native | Design::Article => return Ok(None),
+    };
+    let Some(measured) = result.platforms.iter().find(|measured| measured.platform == platform) else {
+        return Ok(None);
+    };
+    let Some(events) = measured.meters.as_ref().map(|meters| meters.events).filter(|events| *events > 0) else {
+        return Ok(None);
+    };
+    let run = Load { requests: events as f64, events_per_request: 1.0, ..given.load.clone() };
+    let Some(usage) = metered::usage(measured, &Given { load: &run, ..*given })? else { return Ok(None) };
+    let mut usage = usage.times(given.load.events() / events as f64);
+    if design == Design::Workers {
+        usage.add(Service::Plan, "workers-plan", 1.0);
+    }
+    let rate = measured.figures.throughput.events_per_second.value;
+    let about = format!("as metered at about {rate:.0} events/s in the run of {}", result.machine.time);
+    Ok(Some((usage, about)))
 }
 
 /// Events to a request of the closed loop, over all platforms: it is the workload's.

@@ -6,12 +6,12 @@ use crate::cost::design::{Batches, GB, Given, HOURS, SECONDS};
 use crate::cost::usage::{Service, Usage};
 
 /// What `ingest` puts at once.
-const CONCURRENCY: f64 = 32.0;
+pub(super) const CONCURRENCY: f64 = 32.0;
 /// Functions that are kept warm, every five minutes.
 const WARMED: f64 = 3.0;
 const WARMINGS_AN_HOUR: f64 = 12.0;
 /// Requests to DynamoDB that a fold waits for, one after another: the watermark, the pages, the transaction.
-const WAITS_OF_A_FOLD: f64 = 3.0;
+pub(super) const WAITS_OF_A_FOLD: f64 = 3.0;
 
 pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     let mut usage = Usage::default();

@@ -10,12 +10,14 @@ mod bill;
 mod design;
 mod from;
 mod lambda;
+mod metered;
 mod nodes;
 mod output;
 mod sample;
 mod usage;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use isotherm_hosts::Platform;
 use jiff::Zoned;
 use jiff::civil::Date;
 
@@ -33,6 +36,7 @@ use self::design::{Given, Load};
 use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;
+use crate::compare::result::Comparison;
 use crate::prices::Book;
 use crate::workload::Workload;
 
@@ -69,10 +73,10 @@ pub struct Cost {
     #[arg(long, value_name = "N", default_value = "0", value_parser = amount)]
     provisioned: f64,
     /// The processor of Lambda's functions
-    #[arg(long, default_value = "x86", value_parser = ["x86", "arm"])]
+    #[arg(long, default_value = design::ARCH, value_parser = ["x86", "arm"])]
     arch: String,
     /// The machine that spin and native run on: the end of a price's id
-    #[arg(long, value_name = "NAME", default_value = "c7g-large")]
+    #[arg(long, value_name = "NAME", default_value = design::NODE)]
     node: String,
     /// How many of them; without it, as many as the requests take
     #[arg(long, value_name = "N", value_parser = amount)]
@@ -83,7 +87,7 @@ pub struct Cost {
     /// Whether units that cost nothing, or come with the plan, are taken off
     #[arg(long, default_value = "on", value_parser = ["on", "off"])]
     free_tier: String,
-    /// Takes CPU time, throughput and events a request from this result of `isotherm compare`
+    /// Prices what this result of `isotherm compare` metered, as often as a month has its events
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Your own events instead of the flights: NDJSON, plain or gzip
@@ -143,11 +147,11 @@ fn quote(flags: &Cost) -> Result<Quote> {
         book.set(id, *usd)?;
     }
     let mut assumed = Assumptions::read()?;
+    let result = flags.from.as_deref().map(from::read).transpose()?;
     let mut events_per_request = 1.0;
-    if let Some(file) = &flags.from {
-        let result = from::read(file)?;
-        from::assume(&result, &mut assumed)?;
-        events_per_request = from::events_per_request(&result);
+    if let Some(result) = &result {
+        from::assume(result, &mut assumed)?;
+        events_per_request = from::events_per_request(result);
     }
     flags.assume(&mut assumed)?;
     let load = flags.load(flags.events_per_request.unwrap_or(events_per_request));
@@ -164,9 +168,17 @@ fn quote(flags: &Cost) -> Result<Quote> {
     };
     let designs = if flags.designs.is_empty() { Design::value_variants() } else { flags.designs.as_slice() };
     let priced = designs.iter().map(|design| {
-        let usage = design.usage(&given).with_context(|| format!("cannot price {}", design.name()))?;
+        let pricing = || format!("cannot price {}", design.name());
+        let metered = match &result {
+            Some(result) => from::metered(result, *design, &given).with_context(pricing)?,
+            None => None,
+        };
+        let (usage, about) = match metered {
+            Some(metered) => metered,
+            None => (design.usage(&given).with_context(pricing)?, design.about().to_owned()),
+        };
         let bill = Bill::of(&usage, &services, &rates)?;
-        Ok(Priced::new(*design, bill, load.events(), assumed.take_used()))
+        Ok(Priced::new(*design, about, bill, load.events(), assumed.take_used()))
     });
     Ok(Quote {
         schema: output::SCHEMA.to_owned(),
@@ -178,6 +190,32 @@ fn quote(flags: &Cost) -> Result<Quote> {
         events: loaded.source,
         designs: priced.collect::<Result<_>>()?,
     })
+}
+
+/// What a million events of a run cost on each of its platforms: by list prices, no unit free, on the day of the run. `events` are
+/// those that were sent, NDJSON.
+///
+/// # Errors
+/// Where the price book or the events can't be read.
+pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<BTreeMap<Platform, f64>> {
+    let (book, assumed) = (Book::read(None)?, Assumptions::read()?);
+    let sample = Sample::of(events, &result.workload.source)?;
+    let time: jiff::Timestamp = result.machine.time.parse().context("the time of the run")?;
+    let rates = Rates { book: &book, on: time.to_zoned(jiff::tz::TimeZone::UTC).date(), free_tier: false };
+    let mut costs = BTreeMap::new();
+    for measured in &result.platforms {
+        let Some(events) = measured.meters.as_ref().map(|meters| meters.events as f64).filter(|events| *events > 0.0)
+        else {
+            continue;
+        };
+        let load = Load::of_run(events);
+        let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
+        if let Some(usage) = metered::usage(measured, &given)? {
+            let bill = Bill::of(&usage, Service::value_variants(), &rates)?;
+            costs.insert(measured.platform, bill.usd() / events * 1e6);
+        }
+    }
+    Ok(costs)
 }
 
 impl Cost {

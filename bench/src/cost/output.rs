@@ -55,10 +55,10 @@ pub(super) struct Priced {
 
 impl Priced {
     /// A bill with its sums, for so many events.
-    pub(super) fn new(design: Design, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
+    pub(super) fn new(design: Design, about: String, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
         Self {
             design,
-            about: design.about().to_owned(),
+            about,
             month_usd: bill.usd(),
             per_million_events_usd: per_million(bill.usd(), events),
             unpriced: bill.unpriced().into_iter().map(str::to_owned).collect(),

@@ -163,6 +163,45 @@ fn what_a_table_rests_on_stands_under_it() {
 }
 
 #[test]
+fn a_metered_run_is_priced_by_its_meters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let mut result = crate::compare::result::tests::sample();
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    let flags = format!("--from {} --free-tier off --requests 30001 --events-per-request 1", file.display());
+    let quote = quoted(&format!("{flags} --platform lambda"));
+    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
+    let line = |service, price| {
+        let found = |line: &&bill::Line| line.service == service && line.price == price;
+        (quote.designs[0].bill.lines.iter().find(found).unwrap().units * 1000.0).round() / 1000.0
+    };
+    assert_eq!(line(Service::Gateway, "http-api-request"), 6000.0);
+    assert_eq!(line(Service::Function, "lambda-request"), 6000.0);
+    // 1 ms CPU and DynamoDB's 5 ms, 256 MB.
+    assert_eq!(line(Service::Function, "lambda-duration-x86"), 6000.0 * 0.006 / 4.0);
+    // 30,000 puts of one unit and one of two.
+    assert_eq!(line(Service::Store, "dynamodb-write"), 30_002.0);
+    // In transactions, each unit is two.
+    assert_eq!(line(Service::Aggregation, "dynamodb-write"), 1204.0);
+    assert_eq!(line(Service::Aggregation, "dynamodb-read"), 301.0);
+    assert_eq!(line(Service::Backup, "s3-put"), 60.0);
+    // Per million events it is what the run's table says.
+    let events = crate::workload::Workload::load("flights", None).unwrap().events;
+    let costs = of_run(&result, &events).unwrap();
+    let per_million = quote.designs[0].per_million_events_usd.unwrap();
+    assert!((costs[&Platform::Lambda] - per_million).abs() < 1e-9, "{costs:?} {per_million}");
+    assert_eq!(costs.len(), 4);
+
+    let workers = quoted(&format!("{flags} --platform workers"));
+    assert_eq!(units(&workers, "r2-class-a"), 60.0);
+    assert_eq!(units(&workers, "workers-cpu"), 8500.0);
+    result.platforms.iter_mut().for_each(|measured| measured.meters = None);
+    assert!(of_run(&result, &events).unwrap().is_empty());
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));
+}
+
+#[test]
 fn flags_that_make_no_sense_are_refused() {
     for flags in
         ["--requests=-1", "--requests=many", "--platform=azure", "--assume=x", "--cpu-ms=NaN", "--service=some"]

@@ -64,6 +64,11 @@ impl Usage {
         self.0.iter().map(|((service, price), units)| (*service, price.as_str(), *units))
     }
 
+    /// The usage of so many times as much.
+    pub(super) fn times(self, factor: f64) -> Self {
+        Self(self.0.into_iter().map(|(of, units)| (of, units * factor)).collect())
+    }
+
     /// The units of a price in all services together: tiers and free units are an account's, not a service's.
     pub(super) fn units(&self, price: &str) -> f64 {
         self.iter().filter(|(_, id, _)| *id == price).map(|(.., units)| units).sum()

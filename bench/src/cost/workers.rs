@@ -6,7 +6,7 @@ use crate::cost::design::{Batches, GB, Given, HOURS};
 use crate::cost::usage::{Service, Usage};
 
 /// A Durable Object is billed as one of 128 MB, whatever it uses.
-const OBJECT_GB: f64 = 0.128;
+pub(super) const OBJECT_GB: f64 = 0.128;
 /// Of a message: written, read, deleted.
 const OPERATIONS: f64 = 3.0;
 

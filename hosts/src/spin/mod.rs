@@ -11,7 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+use crate::meters::count;
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
 /// The file of the artifact.
 const COMPONENT: &str = "isotherm.wasm";
@@ -69,6 +70,13 @@ impl SpinHost {
             Self::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
             Self::Cli(host) => host.usage(),
         }
+    }
+
+    /// A node is paid for, not its operations: only what is kept is counted.
+    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+        let mut meters = Meters::default();
+        count::add_database(&mut meters, &data.join(DATABASE))?;
+        Ok(meters)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
