@@ -1,6 +1,7 @@
 //! Starts each adapter on this machine, on the runtime it really runs on, and forces cold starts there.
 //!
-//! A host knows nothing of events: it gets an artifact, gives a URL, and says what the runtime's processes used.
+//! A host looks into no event and knows no price: it gets an artifact, gives a URL, and says what the runtime's processes used
+//! and what its services did ([`meters`]).
 //! Without any of its features only the client side is left: [`control`].
 #![cfg_attr(
     not(all(feature = "lambda", feature = "workers", feature = "spin", feature = "native")),

@@ -90,8 +90,10 @@ fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     let (load, rates) = (given.load, given.rates);
     let (rate, kept) = (load.rate(), given.assumed("kept-months")?);
     let lanes = (rate / given.assumed("stream-writes-per-shard")?).ceil().max(1.0);
-    let batches = Batches::of(rate, lanes, given.assumed("lambda-window-s")?, given.assumed("lambda-batch")?);
     let tumbling = given.assumed("lambda-tumbling-s")?;
+    // A batch's records are all of one tumbling window.
+    let gathering = given.assumed("lambda-window-s")?.min(tumbling);
+    let batches = Batches::of(rate, lanes, gathering, given.assumed("lambda-batch")?);
     let window_ends = lanes * SECONDS / tumbling * -(-rate / lanes * tumbling).exp_m1();
     let folded = given.folded(rate / lanes * 3600.0, batches.events)?;
 

@@ -127,7 +127,14 @@ fn read(kind: &'static str, consistent: Option<bool>) -> &'static str {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
-    serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| {
+        let said = error.to_string();
+        // dynoxide marks what it has found out itself.
+        match said.strip_prefix("VALIDATION:").or_else(|| said.strip_prefix("VALIDATION_REQUEST:")) {
+            Some(invalid) => DynoxideError::ValidationException(invalid.to_owned()),
+            None => DynoxideError::SerializationException(said),
+        }
+    })
 }
 
 fn text(answer: &impl Serialize) -> Result<String, DynoxideError> {
@@ -146,7 +153,7 @@ mod tests {
     fn operations_are_counted_by_size_and_answered() {
         let database = Database::memory().unwrap();
         let table = serde_json::json!({
-            "TableName": "t",
+            "TableName": "table",
             "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
             "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
             "BillingMode": "PAY_PER_REQUEST",
@@ -158,7 +165,7 @@ mod tests {
         };
         let put = |key: &str, length: usize| {
             serde_json::json!({
-                "TableName": "t",
+                "TableName": "table",
                 "Item": { "pk": { "S": key }, "x": { "S": "x".repeat(length) } },
                 "ConditionExpression": "attribute_not_exists(pk)",
             })
@@ -168,26 +175,29 @@ mod tests {
         let refused = call("PutItem", put("a", 10)).unwrap_err();
         assert_eq!(refused.status_code(), 400);
         assert!(refused.to_json().contains("ConditionalCheckFailedException"), "{}", refused.to_json());
-        let key = |consistent: bool| serde_json::json!({ "TableName": "t", "Key": { "pk": { "S": "b" } }, "ConsistentRead": consistent });
+        let key = |consistent: bool| serde_json::json!({ "TableName": "table", "Key": { "pk": { "S": "b" } }, "ConsistentRead": consistent });
         assert!(call("GetItem", key(true)).unwrap().contains("xxx"));
         call("GetItem", key(false)).unwrap();
         let transaction = serde_json::json!({ "TransactItems": [{ "Put": put("c", 3000) }, { "Put": put("d", 1) }] });
         call("TransactWriteItems", transaction).unwrap();
         let query = serde_json::json!({
-            "TableName": "t", "ConsistentRead": true, "KeyConditionExpression": "pk = :pk",
+            "TableName": "table", "ConsistentRead": true, "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": { ":pk": { "S": "c" } },
         });
         assert!(call("Query", query).unwrap().contains(r#""Count":1"#));
         let counted = [
-            ("t/get", vec![(2048, 1)]),
-            ("t/get-eventual", vec![(2048, 1)]),
-            ("t/put", vec![(1024, 1), (2048, 1)]),
-            ("t/put-refused", vec![(1024, 1)]),
-            ("t/query", vec![(3072, 1)]),
-            ("t/transact-put", vec![(1024, 1), (3072, 1)]),
+            ("table/get", vec![(2048, 1)]),
+            ("table/get-eventual", vec![(2048, 1)]),
+            ("table/put", vec![(1024, 1), (2048, 1)]),
+            ("table/put-refused", vec![(1024, 1)]),
+            ("table/query", vec![(3072, 1)]),
+            ("table/transact-put", vec![(1024, 1), (3072, 1)]),
         ];
         let counted = counted.map(|(name, sizes)| (name.to_owned(), sizes.into_iter().collect()));
         assert_eq!(counts.read(), BTreeMap::from(counted));
         assert!(call("Scan", serde_json::json!({})).is_err());
+        let invalid =
+            call("GetItem", serde_json::json!({ "TableName": "t", "Key": { "pk": { "S": "b" } } })).unwrap_err();
+        assert!(!invalid.to_json().contains("VALIDATION"), "{}", invalid.to_json());
     }
 }
