@@ -1,6 +1,7 @@
 //! The parts of the program `isotherm`.
 
 pub mod compare;
+pub mod cost;
 pub mod diff;
 pub mod doctor;
 pub mod load;

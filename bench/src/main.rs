@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, diff, doctor, prices, simulate, up};
+use isotherm_bench::{compare, cost, diff, doctor, prices, simulate, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Serve(up::Serve),
     /// Measure one workload on every platform, and on the smallest function there
     Compare(compare::Compare),
+    /// Price a month on every platform, without running anything
+    Cost(cost::Cost),
     /// Say what changed between two results, and what is noise
     Diff(diff::Diff),
     /// Say what is missing on this machine for a comparison, and how to get it
@@ -66,6 +68,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Up(up) => threads()?.block_on(up::up(up)),
         Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
+        Command::Cost(flags) => cost::cost(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Prices(flags) => prices::prices(&flags),

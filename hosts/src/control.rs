@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
-use crate::{ColdRequest, ColdSample, Platform, Runtime, Usage};
+use crate::{ColdRequest, ColdSample, Meters, Platform, Runtime, Usage};
 
 /// A host that has not started after this time won't.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -31,6 +31,8 @@ pub enum Command {
     Cold(ColdRequest),
     /// What was used so far: [`Answer::Usage`].
     Usage {},
+    /// What its services did so far: [`Answer::Meters`].
+    Meters {},
 }
 
 /// One line from the host.
@@ -48,6 +50,8 @@ pub enum Answer {
     Cold(ColdSample),
     /// To [`Command::Usage`].
     Usage(Usage),
+    /// To [`Command::Meters`].
+    Meters(Meters),
     /// The start or the command failed, and why.
     Error(String),
 }
@@ -143,6 +147,14 @@ impl Remote {
         match self.connection.call(&Command::Usage {}).await? {
             Answer::Usage(usage) => Ok(usage),
             other => bail!("answered {other:?} to a question for its usage"),
+        }
+    }
+
+    /// What the platform's services did so far.
+    pub async fn meters(&mut self) -> Result<Meters> {
+        match self.connection.call(&Command::Meters {}).await? {
+            Answer::Meters(meters) => Ok(meters),
+            other => bail!("answered {other:?} to a question for its meters"),
         }
     }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::{ColdRequest, ColdSample, Options, Platform, Runtime, Usage};
+use crate::{ColdRequest, ColdSample, Meters, Options, Platform, Runtime, Usage};
 
-/// Every platform has a module with the same six functions: this writes the dispatch over those that are compiled in.
+/// Every platform has a module with the same seven functions: this writes the dispatch over those that are compiled in.
 macro_rules! platforms {
     ($($platform:ident, $feature:tt, $host:path;)*) => {
         enum Running {
@@ -37,6 +37,10 @@ macro_rules! platforms {
 
             fn usage(&self) -> Usage {
                 match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.usage(),)* }
+            }
+
+            fn meters(&self, data: &Path) -> Result<Meters> {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.meters(data),)* }
             }
 
             async fn stop(self) -> Result<()> {
@@ -92,6 +96,11 @@ impl Host {
     /// What the runtime's processes used so far.
     pub fn usage(&self) -> Usage {
         self.running.usage()
+    }
+
+    /// What the platform's services did so far, as far as it is billed.
+    pub fn meters(&self) -> Result<Meters> {
+        self.running.meters(self.data.path())
     }
 
     /// Stops it: requests in flight are answered, processes end, temporary data goes.

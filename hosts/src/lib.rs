@@ -1,6 +1,7 @@
 //! Starts each adapter on this machine, on the runtime it really runs on, and forces cold starts there.
 //!
-//! A host knows nothing of events: it gets an artifact, gives a URL, and says what the runtime's processes used.
+//! A host looks into no event and knows no price: it gets an artifact, gives a URL, and says what the runtime's processes used
+//! and what its services did ([`meters`]).
 //! Without any of its features only the client side is left: [`control`].
 #![cfg_attr(
     not(all(feature = "lambda", feature = "workers", feature = "spin", feature = "native")),
@@ -14,6 +15,7 @@ mod host;
 mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
+pub mod meters;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
@@ -34,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use control::{Remote, Up};
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 pub use host::Host;
+pub use meters::Meters;
 #[cfg(feature = "workers")]
 pub use workers::workerd;
 

@@ -11,11 +11,15 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::http;
+use crate::meters::count;
 use crate::process::Process;
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
 /// A server that does not listen after this time won't.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Where it keeps backups below its data, and the file with everything else.
+const BACKUP: &str = "backup";
+const DATABASE: &str = "events.sqlite";
 /// Time for the requests in flight when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -81,6 +85,14 @@ impl NativeHost {
         self.server.process.usage().unwrap_or_default()
     }
 
+    /// A machine is paid for, not its operations: only what is kept is counted.
+    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+        let mut meters = Meters::default();
+        (meters.objects, meters.object_bytes) = count::files(&data.join(BACKUP))?;
+        count::add_database(&mut meters, &data.join(DATABASE))?;
+        Ok(meters)
+    }
+
     pub(crate) async fn stop(self) -> Result<()> {
         self.server.process.stop(GRACE).await
     }
@@ -92,7 +104,7 @@ impl Launch {
         let mut command = Command::new(&self.binary);
         command.arg("--port").arg(port.to_string()).arg("--data").arg(data);
         // As the other platforms' hosts back events up.
-        command.arg("--backup").arg(data.join("backup"));
+        command.arg("--backup").arg(data.join(BACKUP));
         if let Log::Requests = log {
             command.arg("--log-requests");
         }

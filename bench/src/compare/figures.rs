@@ -64,6 +64,7 @@ pub(super) fn measured(
             found: tally.found,
             verified: own.verified,
         },
+        meters: own.metered.clone(),
         floor: floor_figures,
         ratio,
     })

@@ -1,7 +1,7 @@
 //! `isotherm compare`: one workload on every platform and on its floor, in the same run.
 //!
 //! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
-//! latency in open loop (`warm`), throughput in closed loop (`throughput`), and the check that nothing that was accepted is lost
+//! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), and the check that nothing that was accepted is lost
 //! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`), and that the table (`table`).
 
 mod artifact;
@@ -9,6 +9,7 @@ mod cold;
 mod data;
 mod figures;
 mod machine;
+mod meters;
 mod output;
 mod progress;
 mod reports;

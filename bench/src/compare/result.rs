@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use isotherm_hosts::{Platform, Runtime};
+use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Estimate;
@@ -101,6 +101,9 @@ pub struct Measured {
     pub reports: Reports,
     /// What became of the events.
     pub replay: Replay,
+    /// What they used, as it is billed; results of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meters: Option<Metered>,
     /// The smallest function on the same runtime, in the same run.
     pub floor: Figures,
     /// Each figure as a multiple of the floor's. A figure is left out where the floor's is 0.
@@ -255,8 +258,29 @@ pub struct Replay {
     pub verified: u64,
 }
 
+/// The meters of the warm phase and of the closed loop, and of what followed from them: folding, and backing up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metered {
+    /// Requests.
+    pub requests: u64,
+    /// Those with a batch.
+    pub batches: u64,
+    /// Events that were accepted; as many more were in the store afterwards.
+    pub events: u64,
+    /// Bytes of the answers, with their heads.
+    pub response_bytes: u64,
+    /// CPU time of the runtime's processes.
+    pub cpu_seconds: f64,
+    /// What the platform's host counted.
+    pub readings: Meters,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
+    use isotherm_hosts::meters::Invocations;
+
     use super::*;
 
     fn around(value: f64) -> Estimate {
@@ -300,6 +324,36 @@ pub(crate) mod tests {
         }
     }
 
+    fn metered() -> Metered {
+        let invocations =
+            Invocations { count: 6000, cpu: Duration::from_millis(6000), wall: Duration::from_millis(9000) };
+        let sizes = |count| BTreeMap::from([(1024, count), (2048, 1)]);
+        Metered {
+            requests: 6000,
+            batches: 600,
+            events: 30_001,
+            response_bytes: 3_000_000,
+            cpu_seconds: 8.5,
+            readings: Meters {
+                functions: BTreeMap::from([
+                    ("ingest".to_owned(), invocations),
+                    ("aggregate".to_owned(), Invocations { count: 60, ..invocations }),
+                ]),
+                store: BTreeMap::from([
+                    ("events/put".to_owned(), sizes(30_000)),
+                    ("rollups/transact-put".to_owned(), sizes(600)),
+                    ("rollups/query".to_owned(), sizes(300)),
+                ]),
+                queue_operations: 3,
+                objects: 60,
+                object_bytes: 1_200_000,
+                events_stored: 30_001,
+                pages_stored: 700,
+                store_bytes: 9_000_000,
+            },
+        }
+    }
+
     /// A result with every field.
     pub(crate) fn sample() -> Comparison {
         let workload = Workload::load("flights", None).unwrap().workload;
@@ -319,6 +373,7 @@ pub(crate) mod tests {
                 found: 100,
                 verified: 27_004,
             },
+            meters: Some(metered()),
             floor: figures(1.0),
             ratio: BTreeMap::from([
                 ("cold_init_p50".to_owned(), around(123.4)),
@@ -387,6 +442,7 @@ pub(crate) mod tests {
             "throughput",
             "cpu",
             "memory",
+            "meters",
             "floor",
             "ratio",
         ] {

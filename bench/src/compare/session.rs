@@ -15,7 +15,8 @@ use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
-use crate::compare::{Compare, End, cold, data, figures, machine, reports, table, throughput, verify, warm};
+use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, table, throughput, verify, warm};
+use crate::cost;
 use crate::load::Events;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
@@ -24,7 +25,7 @@ use crate::workload::Workload;
 const COLD_START: f64 = 0.03;
 const LOOK_UP: f64 = 0.0004;
 
-const PHASES: usize = 6;
+const PHASES: usize = 7;
 
 /// What is to be measured, all of it checked.
 struct Plan {
@@ -150,8 +151,11 @@ async fn whole(
     let ranking = figures::ranking(&platforms);
     let result = Comparison { schema: SCHEMA.to_owned(), machine, workload: sent, platforms, not_started, ranking };
     let path = output.write(&result)?;
+    let sent = Workload::load(&flags.workload, flags.events.as_deref())?;
+    let costs = cost::of_run(&result, &sent.events).context("cannot price the run")?;
     let path = path.display();
-    let text = if flags.json { output::json(&result)? } else { format!("{}\n{path}\n", table::render(&result)) };
+    let text =
+        if flags.json { output::json(&result)? } else { format!("{}\n{path}\n", table::render(&result, &costs)) };
     // Not `print!`, which panics where the reader has gone.
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
     if flags.json {
@@ -199,7 +203,8 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     let count = targets.len();
     let checking = LOOK_UP * (events.len() * count) as f64 / 2.0;
     let reporting = reports::seconds(&workload.reports, count / 2) + checking;
-    let loading = throughput::seconds(&workload.throughput, count) + reporting;
+    let metering = meters::SECONDS + reporting;
+    let loading = throughput::seconds(&workload.throughput, count) + metering;
     let warming = warm::seconds(&workload.warm, count) + loading;
     let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
     eprintln!("measuring takes about {}", progress::time(whole));
@@ -207,17 +212,21 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     let phase = Phase::start(2, PHASES, "cold starts", warming);
     cold::measure(targets, events, workload.cold.samples, &phase).await?;
     drop(phase);
+    meters::begin(targets).await?;
     let phase = Phase::start(3, PHASES, "warm latency, open loop", loading);
     warm::measure(targets, &workload.warm, workload.seed, &phase).await?;
     drop(phase);
-    let phase = Phase::start(4, PHASES, "throughput, closed loop", reporting);
+    let phase = Phase::start(4, PHASES, "throughput, closed loop", metering);
     throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
     drop(phase);
-    let phase = Phase::start(5, PHASES, "reports", checking);
+    let phase = Phase::start(5, PHASES, "meters, once all is folded", reporting);
+    meters::end(targets, &phase).await?;
+    drop(phase);
+    let phase = Phase::start(6, PHASES, "reports", checking);
     let cold_starts = workload.cold.samples + cold::DISCARDED;
     reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
     drop(phase);
-    let phase = Phase::start(6, PHASES, "checking that nothing was lost", 0.0);
+    let phase = Phase::start(7, PHASES, "checking that nothing was lost", 0.0);
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 

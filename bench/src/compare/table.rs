@@ -1,5 +1,7 @@
 //! The comparison as a person reads it: figures as rows, platforms as columns, at most 120 characters wide.
 
+use std::collections::BTreeMap;
+
 use isotherm_hosts::Platform;
 
 use crate::compare::figures::estimate;
@@ -31,8 +33,8 @@ enum Unit {
     Bytes,
 }
 
-/// The whole table.
-pub(super) fn render(result: &Comparison) -> String {
+/// The whole table; `costs` are USD for a million events.
+pub(super) fn render(result: &Comparison, costs: &BTreeMap<Platform, f64>) -> String {
     let mut text = head(result);
     let platforms = &result.platforms;
     text.push_str(&words("", platforms.iter().map(|measured| measured.platform.to_string())));
@@ -51,6 +53,7 @@ pub(super) fn render(result: &Comparison) -> String {
         }
     }
     text.push_str(&reports(result));
+    text.push_str(&cost(result, costs));
     text.push('\n');
     text.push_str(&words("errors", platforms.iter().map(|measured| grouped(measured.errors))));
     text.push_str(&words("events sent", platforms.iter().map(|measured| grouped(measured.replay.sent))));
@@ -211,6 +214,14 @@ fn reports(result: &Comparison) -> String {
     text
 }
 
+/// What a million events cost, the whole path of them.
+fn cost(result: &Comparison, costs: &BTreeMap<Platform, f64>) -> String {
+    let title = "cost by list prices, no unit free, storage of 90 days included · `isotherm cost --from` itemises it";
+    let usd =
+        |measured: &Measured| costs.get(&measured.platform).map_or_else(String::new, |usd| format!("{usd:>VALUE$.2}"));
+    format!("\n{title}\n{}", line("  USD/M events", result.platforms.iter().map(usd)))
+}
+
 /// The floors' own figures, without intervals.
 fn floors(result: &Comparison) -> String {
     let mut text = "\nfloors: the smallest hello function on the same runtime, in the same run\n".to_owned();
@@ -302,7 +313,9 @@ mod tests {
     #[test]
     fn four_platforms_fit_into_120_columns() {
         let comparison = crate::compare::result::tests::sample();
-        let text = render(&comparison);
+        let costs = BTreeMap::from([(Platform::Lambda, 1234.5), (Platform::Native, 0.0123)]);
+        let text = render(&comparison, &costs);
+        assert!(text.contains("\n  USD/M events    1234.50"), "{text}");
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{} wide: {line}", line.chars().count());
         }

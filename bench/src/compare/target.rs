@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use isotherm_hosts::{Platform, Remote, Runtime, Up, Usage};
+use isotherm_hosts::{Meters, Platform, Remote, Runtime, Up, Usage};
 
 use crate::compare::artifact;
-use crate::compare::result::Artifact;
+use crate::compare::result::{Artifact, Metered};
 use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
 
 /// A started platform or floor, and what was measured of it so far.
@@ -25,6 +26,11 @@ pub(super) struct Target {
     /// Slices of the closed loop, each with the CPU seconds used meanwhile.
     pub slices: Vec<(Slice, f64)>,
     pub usage: Usage,
+    /// CPU time and meters before the first request that counts.
+    pub cpu_before: Duration,
+    pub meters: Meters,
+    /// What they were at the end, less that.
+    pub metered: Option<Metered>,
     /// Milliseconds of each report, by its name in the workload.
     pub reports: BTreeMap<String, Vec<f64>>,
     /// Milliseconds from when an event was accepted until a report counted it.
@@ -62,6 +68,9 @@ impl Target {
             warm: Vec::new(),
             slices: Vec::new(),
             usage: Usage::default(),
+            cpu_before: Duration::ZERO,
+            meters: Meters::default(),
+            metered: None,
             reports: BTreeMap::new(),
             fresh: Vec::new(),
             verified: 0,

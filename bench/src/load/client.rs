@@ -34,6 +34,10 @@ pub enum Expect {
 pub struct Tally {
     /// Requests, those that failed included.
     pub requests: u64,
+    /// Those with a batch.
+    pub batches: u64,
+    /// Bytes of the answers, with their heads.
+    pub response_bytes: u64,
     /// Events in them.
     pub sent: u64,
     /// Events that the target accepted.
@@ -180,7 +184,9 @@ impl Client {
         let answer = self.exchange(&path, step.body.clone()).await;
         let mut state = self.state.borrow_mut();
         state.tally.requests += 1;
+        state.tally.batches += u64::from(step.route == Route::Batch);
         state.tally.sent += step.count as u64;
+        state.tally.response_bytes += answer.as_ref().map_or(0, |answer| answer.bytes as u64);
         let checked = answer.and_then(|answer| {
             let at = answer.at;
             state.check(self.expect, step, id.as_deref(), &answer).map(|()| at)

@@ -22,11 +22,16 @@ pub const AUTHORIZED: &str = "Bearer isotherm-compare";
 /// The configuration that [`AUTHORIZED`] goes with: the SHA-256 of that key.
 pub const CONFIG: &str = r#"{"keys": [{"sha256": "228966299e9ddc2014b7a99622ed106d369a53d09e1bf855a30cc7310c34298f", "tenant": "compare", "scope": "both"}]}"#;
 
+/// Of an answer's head, `HTTP/1.1 202 Accepted` or so and the empty line.
+const STATUS_LINE: usize = 24;
+
 /// An answer, whole.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// Its length, head and body.
+    pub bytes: usize,
     /// The body.
     pub body: Bytes,
     /// When its last byte was here.
@@ -77,8 +82,10 @@ impl Connection {
         self.sender.ready().await.context("the connection was closed")?;
         let response = self.sender.send_request(request).await.context("no answer")?;
         let status = response.status().as_u16();
+        let headers = response.headers().iter();
+        let head = STATUS_LINE + headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
         let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
-        Ok(Answer { status, body, at: Instant::now() })
+        Ok(Answer { status, bytes: head + body.len(), body, at: Instant::now() })
     }
 }
 

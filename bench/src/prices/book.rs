@@ -1,5 +1,6 @@
 //! The price book: prices as data, with tiers, free tiers, dates and sources.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,6 +40,18 @@ pub struct Price {
     pub free: f64,
     /// After so many months the free tier ends; `None`: never.
     pub free_months: Option<u32>,
+    /// What one unit holds of what is counted one by one: bytes of a request or an item, ms of a duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_up_to: Option<f64>,
+    /// Units to one under a condition, such as `transactional`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<String, f64>,
+    /// What a reader has to know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The provider publishes no price: there are no tiers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpublished: bool,
     /// The first day on which it holds, `2026-11-01`.
     pub from: String,
     /// The last one; `None`: no end is announced.
@@ -95,6 +108,21 @@ impl Book {
         &self.prices
     }
 
+    /// Puts a price of your own in the place of every tier, USD for [`Price::per`] units.
+    ///
+    /// # Errors
+    /// Where the book knows no such price.
+    pub fn set(&mut self, id: &str, usd: f64) -> Result<()> {
+        let mut known = false;
+        for price in self.prices.iter_mut().filter(|price| price.id == id) {
+            price.tiers = vec![Tier { above: 0.0, usd }];
+            price.unpublished = false;
+            known = true;
+        }
+        ensure!(known, "there is no price {id:?}: `isotherm prices` lists all");
+        Ok(())
+    }
+
     /// The price that holds on a day.
     ///
     /// # Errors
@@ -120,6 +148,20 @@ impl Price {
         self.tiers.iter().enumerate().map(of_tier).sum()
     }
 
+    /// The units of one request, item or invocation of so many bytes or ms: begun ones are whole, and there is one at least.
+    ///
+    /// Providers round what is billed as one: of an invocation the sum of init and duration, and not each.
+    pub fn units_of(&self, amount: f64) -> f64 {
+        // Sums of decimals are off in their last digits, and must not begin another unit.
+        let exact = |units: f64| (units * 1e9).round() / 1e9;
+        self.round_up_to.map_or(1.0, |unit| exact(amount / unit).ceil().max(1.0))
+    }
+
+    /// How many units there are to one under this condition; 1 where the book says nothing of it.
+    pub fn times(&self, condition: &str) -> f64 {
+        self.times.get(condition).copied().unwrap_or(1.0)
+    }
+
     /// Whether it holds on this day.
     ///
     /// # Errors
@@ -135,7 +177,12 @@ impl Price {
 
     fn check(&self) -> Result<()> {
         ensure!(self.per > 0.0 && self.free >= 0.0, "per must be above 0, and free not below it");
-        ensure!(self.tiers.first().is_some_and(|tier| tier.above == 0.0), "the first tier must be above 0");
+        ensure!(self.round_up_to.is_none_or(|unit| unit > 0.0), "round_up_to must be above 0");
+        if self.unpublished {
+            ensure!(self.tiers.is_empty(), "an unpublished price has no tiers");
+        } else {
+            ensure!(self.tiers.first().is_some_and(|tier| tier.above == 0.0), "the first tier must be above 0");
+        }
         ensure!(self.tiers.is_sorted_by(|one, two| one.above < two.above), "tiers must be in the order of above");
         ensure!(self.tiers.iter().all(|tier| tier.usd >= 0.0), "a price is below 0");
         let (from, until) = self.days()?;
@@ -188,6 +235,41 @@ mod tests {
     }
 
     #[test]
+    fn begun_units_are_whole() {
+        let book = Book::read(None).unwrap();
+        let on = day("2026-11-20");
+        for (id, amount, units) in [
+            // The sum is rounded: 251 + 101 would be 352.
+            ("lambda-duration-x86", 250.06 + 100.77, 351.0),
+            ("lambda-duration-arm", 200.0, 200.0),
+            ("lambda-duration-x86", 0.1 + 0.2 + 2.7, 3.0),
+            ("dynamodb-write", 1024.0, 1.0),
+            ("dynamodb-write", 1025.0, 2.0),
+            ("dynamodb-read", 0.0, 1.0),
+            ("dynamodb-read", 8193.0, 3.0),
+            ("http-api-request", 600_000.0, 2.0),
+            ("sqs-request", 65_537.0, 2.0),
+            ("queues-operation", 65_536.0, 1.0),
+            ("rest-api-request", 600_000.0, 1.0),
+        ] {
+            assert_eq!(book.price(id, on).unwrap().units_of(amount), units, "{amount} of {id}");
+        }
+        let times = |id, condition| book.price(id, on).unwrap().times(condition);
+        assert_eq!((times("dynamodb-write", "transactional"), times("dynamodb-read", "eventual")), (2.0, 0.5));
+        assert_eq!(times("s3-put", "transactional"), 1.0);
+    }
+
+    #[test]
+    fn a_price_of_one_s_own_takes_the_place() {
+        let mut book = Book::read(None).unwrap();
+        book.set("akamai-request", 0.4).unwrap();
+        let price = book.price("akamai-request", day("2026-11-20")).unwrap();
+        assert_eq!((price.unpublished, price.usd(3e6, true)), (false, 1.2));
+        let error = book.set("x", 1.0).unwrap_err().to_string();
+        assert_eq!(error, r#"there is no price "x": `isotherm prices` lists all"#);
+    }
+
+    #[test]
     fn a_price_holds_between_its_days() {
         let book = Book::parse(PRICE).unwrap();
         assert!(book.price("x", day("2026-10-31")).is_err());
@@ -203,6 +285,8 @@ mod tests {
             (PRICE.replace("2026-11-30", "2026-10-30"), "ends before it begins"),
             (PRICE.replace("\"2026-11-30\"", "\"soon\""), "is no day"),
             (PRICE.replace("per = 10", "per = 0"), "per must be above 0"),
+            (PRICE.replace("per = 10", "per = 10\nround_up_to = 0"), "round_up_to must be above 0"),
+            (PRICE.replace("per = 10", "per = 10\nunpublished = true"), "has no tiers"),
             (format!("{PRICE}{}", PRICE.replace(r#"checked = "2026-11-01""#, "")), "twice for the same days"),
         ] {
             let error = format!("{:#}", Book::parse(&wrong).unwrap_err());

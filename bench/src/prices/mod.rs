@@ -92,6 +92,9 @@ fn text(list: &List<'_>, today: Date) -> Result<String> {
         text += &format!("  {:<48}{}\n", price.item, price.tiers_in_words());
         let until = price.until.as_ref().map(|until| format!("until {until} · ")).unwrap_or_default();
         text += &format!("  {:<48}{until}{} · {}\n", "", price.id, price.source);
+        if let Some(note) = &price.note {
+            text += &format!("  {:<48}{note}\n", "");
+        }
     }
     Ok(text)
 }
@@ -99,6 +102,9 @@ fn text(list: &List<'_>, today: Date) -> Result<String> {
 impl Price {
     /// `0.20 per 1,000,000 requests, the first 1,000,000 a month free`.
     fn tiers_in_words(&self) -> String {
+        if self.unpublished {
+            return "unpriced".to_owned();
+        }
         let of_tier = |tier: &Tier| match tier.above {
             0.0 => usd(tier.usd),
             above => format!("{} above {}", usd(tier.usd), grouped(above)),
@@ -123,7 +129,7 @@ fn usd(usd: f64) -> String {
     if digits < 2 { format!("{usd:.2}") } else { text }
 }
 
-fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let start = digits.len() % 3;
     let groups =

@@ -9,7 +9,9 @@ use dynoxide::Database;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::dynamodb_http::{self, Counts};
 use super::stream::Shard;
+use crate::Meters;
 
 /// The table of events.
 pub(crate) const EVENTS: &str = "events";
@@ -22,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct DynamoDb {
     url: String,
     database: Database,
+    counts: Counts,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<()>>,
 }
@@ -36,17 +39,18 @@ impl DynamoDb {
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let served = database.clone();
+        let counts = Counts::default();
+        let (served, counted) = (database.clone(), counts.clone());
         let serve = move || {
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                // The sender gone means stop, too.
-                let stopped = async { drop(stopped.await) };
-                dynoxide::server::serve_with_shutdown(listener, served, stopped).await.map_err(anyhow::Error::msg)
+                let _serving = dynamodb_http::start(listener, served, counted).await?;
+                // The sender gone means stop, too. An operation never waits: none is under way when this goes on.
+                drop(stopped.await);
+                Ok(())
             })
         };
         let thread = std::thread::Builder::new().name("dynamodb".to_owned()).spawn(serve)?;
-        Ok(Self { url, database, stop, thread })
+        Ok(Self { url, database, counts, stop, thread })
     }
 
     /// Its endpoint.
@@ -57,6 +61,20 @@ impl DynamoDb {
     /// The stream of the table of events.
     pub(crate) fn stream(&self) -> Result<Shard> {
         Shard::of(self.database.clone(), EVENTS)
+    }
+
+    /// Adds the operations so far, and what is stored.
+    pub(crate) fn add_to(&self, meters: &mut Meters) -> Result<()> {
+        meters.store = self.counts.read();
+        let stored = |table: &str| -> Result<u64> {
+            let tables = self.database.table_stats()?;
+            let found = tables.iter().find(|stats| stats.table_name == table);
+            let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
+            Ok(u64::try_from(count)?)
+        };
+        (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?, stored(ROLLUPS)?);
+        meters.store_bytes = self.database.db_size_bytes()?;
+        Ok(())
     }
 
     /// Ends it after the requests under way.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::environment::{Environment, Failure, Launch, Logs};
 use crate::Usage;
+use crate::meters::Invocations;
 
 /// The largest event of a synchronous invocation: 6 MB.
 const EVENT_BYTES: usize = 6 * 1024 * 1024;
@@ -35,6 +36,8 @@ struct State {
     processes: BTreeSet<u32>,
     /// CPU time of those that ended, and the most memory that environments had at once.
     used: Usage,
+    /// Invocations that were answered, and how long they took in all.
+    answered: (u64, Duration),
     stopped: bool,
 }
 
@@ -83,7 +86,13 @@ impl Function {
                 }
             },
         };
+        let started = Instant::now();
         let result = environment.invoke(event).await;
+        {
+            let mut state = self.state();
+            state.answered.0 += 1;
+            state.answered.1 += started.elapsed();
+        }
         if result.as_ref().is_err_and(Failure::is_final) {
             self.end(environment).await;
         } else {
@@ -181,6 +190,13 @@ impl Function {
         let mut state = self.state();
         let cpu = state.measure();
         Usage { cpu: state.used.cpu + cpu, ..state.used }
+    }
+
+    /// Its invocations so far, as Lambda bills them.
+    pub(crate) fn invocations(&self) -> Invocations {
+        let cpu = self.usage().cpu;
+        let (count, wall) = self.state().answered;
+        Invocations { count, cpu, wall }
     }
 
     /// Ends every environment, busy ones after a moment.

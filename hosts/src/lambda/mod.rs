@@ -15,6 +15,7 @@
 //! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
 
 mod dynamodb;
+mod dynamodb_http;
 mod environment;
 mod function;
 mod gateway;
@@ -50,7 +51,7 @@ use self::queue_mapping::QueueMapping;
 use self::queues::Queues;
 use self::server::Server;
 use crate::schedule::Schedule;
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
 /// What the service allows a function, in Lambda's terms.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,7 @@ pub(crate) struct LambdaHost {
     queue_mapping: QueueMapping,
     schedule: Schedule,
     backend: Arc<Backend>,
+    queues: Queues,
     /// S3 and SQS.
     _servers: [Server; 2],
     dynamodb: DynamoDb,
@@ -178,9 +180,9 @@ impl LambdaHost {
         let mapping =
             Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
         let settings = queue_mapping::Settings::default();
-        let queue_mapping = QueueMapping::start(queues, queues::EVENTS, target("drain"), settings);
+        let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         let schedule = schedule::rule(target("schedule"));
-        Ok(Self { gateway, mapping, queue_mapping, schedule, backend, _servers: [s3, sqs], dynamodb })
+        Ok(Self { gateway, mapping, queue_mapping, schedule, backend, queues, _servers: [s3, sqs], dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -231,6 +233,20 @@ impl LambdaHost {
             }
             Backend::Peer(peer) => peer.usage(),
         }
+    }
+
+    /// Every invocation, and every operation on a store.
+    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+        let mut meters = Meters::default();
+        if let Backend::Functions(functions) = &*self.backend {
+            let invocations =
+                functions.all().map(|function| (function.launch().name.to_owned(), function.invocations()));
+            meters.functions = invocations.into();
+        }
+        self.dynamodb.add_to(&mut meters)?;
+        meters.queue_operations = self.queues.operations();
+        (meters.objects, meters.object_bytes) = s3::objects(data)?;
+        Ok(meters)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

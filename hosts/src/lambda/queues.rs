@@ -1,6 +1,7 @@
 //! The queues of SQS on this machine: kept in SQLite, standard ones, each message at least once and in no certain order.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +32,7 @@ const MESSAGE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Queues {
     database: Arc<Mutex<Connection>>,
     arrived: Arc<Notify>,
+    operations: Arc<AtomicU64>,
 }
 
 /// A message on its way into a queue.
@@ -71,7 +73,12 @@ impl Queues {
         )?;
         database.execute("DELETE FROM messages WHERE sent_at < ?1", [now_ms() - ms(RETENTION)])?;
         database.execute("UPDATE messages SET visible_at = 0", [])?;
-        Ok(Self { database: Arc::new(Mutex::new(database)), arrived: Arc::default() })
+        Ok(Self { database: Arc::new(Mutex::new(database)), arrived: Arc::default(), operations: Arc::default() })
+    }
+
+    /// Requests so far that AWS would bill: sent, received with messages, deleted.
+    pub(crate) fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
     }
 
     /// Whether there is a queue of this name.
@@ -93,6 +100,7 @@ impl Queues {
             database.prepare_cached(insert)?.execute(params![queue, id, body, attributes, now_ms()])
         })
         .await?;
+        self.operations.fetch_add(1, Ordering::Relaxed);
         self.arrived.notify_one();
         Ok(Some(sent))
     }
@@ -130,11 +138,13 @@ impl Queues {
             })
             .await?;
         received.sort_by_key(|message| message.receipt);
+        self.operations.fetch_add(u64::from(!received.is_empty()), Ordering::Relaxed);
         Ok(received)
     }
 
     /// Deletes messages.
     pub(crate) async fn delete(&self, receipts: Vec<i64>) -> Result<()> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
         self.run(move |database| {
             let transaction = database.transaction()?;
             for receipt in receipts {

@@ -9,6 +9,7 @@ use s3s_fs::FileSystem;
 
 use super::environment::CREDENTIAL;
 use super::server::Server;
+use crate::meters::count::files;
 
 /// The bucket for the backup, a folder of this name.
 pub(crate) const BUCKET: &str = "events";
@@ -21,4 +22,9 @@ pub(crate) async fn start(data: &Path) -> Result<Server> {
     let mut service = S3ServiceBuilder::new(files);
     service.set_auth(SimpleAuth::from_single(CREDENTIAL, CREDENTIAL));
     Server::start(service.build()).await
+}
+
+/// The objects in the bucket, and their bytes. What s3s-fs notes of an object stands beside the buckets' folders.
+pub(crate) fn objects(data: &Path) -> Result<(u64, u64)> {
+    files(&data.join("backup").join(BUCKET))
 }

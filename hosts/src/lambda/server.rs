@@ -26,7 +26,18 @@ impl Server {
             + 'static,
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?;
+        Self::on(TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?, service)
+    }
+
+    /// On a socket that is open already.
+    pub(crate) fn on<S, B>(listener: TcpListener, service: S) -> Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
         let url = format!("http://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
             // Connections end with the server: dropped with this task.

@@ -11,8 +11,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::meters::count;
 use crate::schedule::Schedule;
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage, http};
 
 /// The file of the artifact.
 const COMPONENT: &str = "isotherm.wasm";
@@ -76,6 +77,13 @@ impl SpinHost {
             SpinRuntime::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
             SpinRuntime::Cli(host) => host.usage(),
         }
+    }
+
+    /// A node is paid for, not its operations: only what is kept is counted.
+    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+        let mut meters = Meters::default();
+        count::add_database(&mut meters, &data.join(DATABASE))?;
+        Ok(meters)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

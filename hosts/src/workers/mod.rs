@@ -16,12 +16,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
-use crate::{ColdRequest, ColdSample, Options, Runtime, Usage};
+use crate::meters::count;
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 use cold::ColdStarts;
 use config::Role;
-use services::{Link, URL_FILE};
+use services::{BUCKET_FOLDER, Link, URL_FILE};
 pub use workerd::workerd;
 use workerd::{Program, Workerd};
+
+/// Where workerd keeps the shards' files below the folder of data: their namespace's key, as config.rs says it.
+const OBJECTS_FOLDER: &str = "isotherm-shard";
 
 /// workerd with the artifact.
 pub(crate) struct WorkersHost {
@@ -70,6 +74,20 @@ impl WorkersHost {
     #[allow(dead_code, reason = "for whoever reports it; `Host` has no place for it yet")]
     pub(crate) fn process_start(&self) -> Duration {
         self.server.started_within
+    }
+
+    /// workerd tells nothing of what is billed. What its objects and the bucket keep is on disk.
+    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+        let mut meters = Meters::default();
+        (meters.objects, meters.object_bytes) = count::files(&data.join(BUCKET_FOLDER))?;
+        let Ok(objects) = std::fs::read_dir(data.join(OBJECTS_FOLDER)) else { return Ok(meters) };
+        for object in objects {
+            let file = object.context("cannot read the folder of Durable Objects")?.path();
+            if file.extension().is_some_and(|extension| extension == "sqlite") {
+                count::add_database(&mut meters, &file)?;
+            }
+        }
+        Ok(meters)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

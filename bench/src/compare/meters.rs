@@ -1,0 +1,105 @@
+//! What the platforms' services did for the events of the warm phase and of the closed loop, as it is billed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::compare::progress::Phase;
+use crate::compare::result::Metered;
+use crate::compare::target::Target;
+
+/// Nothing new for so long: every platform has folded what it has. The longest that one waits is Workers' ten seconds.
+const QUIET: Duration = Duration::from_secs(11);
+/// A platform that is not through by then is read as it is.
+const WITHIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What it takes at least, seconds.
+pub(super) const SECONDS: f64 = QUIET.as_secs() as f64;
+
+/// Before the first request that counts; floors have no store.
+pub(super) async fn begin(targets: &mut [Target]) -> Result<()> {
+    for target in targets.iter_mut().filter(|target| !target.is_floor) {
+        target.meters = target.remote.meters().await.with_context(|| target.name())?;
+        target.usage = target.remote.usage().await.with_context(|| target.name())?;
+        target.cpu_before = target.usage.cpu;
+    }
+    Ok(())
+}
+
+/// Once nothing is left to fold; and checks that the store has as many events more as were accepted.
+pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
+    let started = Instant::now();
+    let mut changed = started;
+    let mut before = Vec::new();
+    loop {
+        let mut now = Vec::new();
+        for target in targets.iter_mut().filter(|target| !target.is_floor) {
+            now.push(target.remote.meters().await.with_context(|| target.name())?);
+        }
+        let kept = |all: &[isotherm_hosts::Meters]| -> Vec<_> {
+            all.iter().map(|meters| (meters.events_stored, meters.pages_stored, meters.objects)).collect()
+        };
+        if kept(&now) != kept(&before) {
+            changed = Instant::now();
+        }
+        before = now;
+        let quiet = changed.elapsed();
+        phase.progress(quiet.as_secs_f64() / SECONDS, (SECONDS - quiet.as_secs_f64()).max(0.0));
+        if quiet >= QUIET || started.elapsed() >= WITHIN {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
+    for (target, now) in targets.iter_mut().filter(|target| !target.is_floor).zip(before) {
+        let cpu = target.remote.usage().await.with_context(|| target.name())?.cpu.saturating_sub(target.cpu_before);
+        let (tally, meters) = (target.client.tally(), now.since(&target.meters));
+        if let Some(problem) = mismatch(tally.accepted, &meters) {
+            target.client.error(problem);
+        }
+        target.metered = Some(Metered {
+            requests: tally.requests,
+            batches: tally.batches,
+            events: tally.accepted,
+            response_bytes: tally.response_bytes,
+            cpu_seconds: cpu.as_secs_f64(),
+            readings: meters,
+        });
+    }
+    Ok(())
+}
+
+/// What the meters say against the store, and against what was answered.
+fn mismatch(accepted: u64, meters: &isotherm_hosts::Meters) -> Option<String> {
+    let stored = meters.events_stored;
+    if stored != accepted {
+        return Some(format!("{accepted} events were accepted, but the store has {stored} more than before"));
+    }
+    // Where puts are billed they are counted one by one.
+    let puts = meters.operations("events/put");
+    if !meters.functions.is_empty() && puts != stored {
+        return Some(format!("{puts} puts of events were counted, but the store has {stored} more than before"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use isotherm_hosts::Meters;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_add_up_is_said() {
+        let mut meters = Meters { events_stored: 5, ..Meters::default() };
+        assert_eq!(mismatch(5, &meters), None);
+        let problem = mismatch(6, &meters).unwrap();
+        assert_eq!(problem, "6 events were accepted, but the store has 5 more than before");
+        meters.functions.insert("ingest".to_owned(), isotherm_hosts::meters::Invocations::default());
+        meters.store.insert("events/put".to_owned(), BTreeMap::from([(1024, 3), (2048, 1)]));
+        let problem = mismatch(5, &meters).unwrap();
+        assert_eq!(problem, "4 puts of events were counted, but the store has 5 more than before");
+    }
+}

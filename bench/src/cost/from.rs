@@ -1,0 +1,113 @@
+//! What a run of `isotherm compare` measured, in the place of assumptions.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use isotherm_hosts::Platform;
+
+use crate::compare::result::{Comparison, Measured, SCHEMA};
+use crate::cost::assumptions::Assumptions;
+use crate::cost::design::{Design, Given, Load};
+use crate::cost::metered;
+use crate::cost::usage::{Service, Usage};
+
+/// Reads a `result.json`.
+///
+/// # Errors
+/// Where it can't be read, or is no result of this version.
+pub(super) fn read(file: &Path) -> Result<Comparison> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let result: Comparison = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no result of `isotherm compare`", file.display()))?;
+    ensure!(
+        result.schema == SCHEMA,
+        "{} is of version {:?}; this program reads {SCHEMA:?}",
+        file.display(),
+        result.schema
+    );
+    Ok(result)
+}
+
+/// Puts what was measured into the place of what is assumed.
+///
+/// # Errors
+/// Where a figure is none.
+pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions) -> Result<()> {
+    for measured in &result.platforms {
+        let cpu = measured.figures.cpu.ms_per_request.value;
+        let throughput = measured.figures.throughput.requests_per_second.value;
+        let (name, value, figure) = match measured.platform {
+            Platform::Lambda => ("lambda-cpu-ms", cpu, "cpu.ms_per_request"),
+            Platform::Workers => ("workers-cpu-ms", cpu, "cpu.ms_per_request"),
+            Platform::Spin => ("spin-requests-per-second", throughput, "throughput.requests_per_second"),
+            Platform::Native => ("native-requests-per-second", throughput, "throughput.requests_per_second"),
+        };
+        assumed.set(name, value, &format!("result.json of {}: {figure}", result.machine.time))?;
+    }
+    Ok(())
+}
+
+/// What a month uses by the meters of the run, and how that came about. Where nodes are paid for a month takes whole ones, and the
+/// run says how much one gets through: those are priced as designs.
+///
+/// # Errors
+/// Where the price book or the assumptions lack something.
+pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) -> Result<Option<(Usage, String)>> {
+    let platform = match design {
+        Design::Lambda => Platform::Lambda,
+        Design::Workers => Platform::Workers,
+        Design::Spin | Design::Akamai | Design::Native | Design::Article => return Ok(None),
+    };
+    let Some(measured) = result.platforms.iter().find(|measured| measured.platform == platform) else {
+        return Ok(None);
+    };
+    let Some(events) = measured.meters.as_ref().map(|meters| meters.events).filter(|events| *events > 0) else {
+        return Ok(None);
+    };
+    let run = Load { requests: events as f64, events_per_request: 1.0, ..given.load.clone() };
+    let Some(usage) = metered::usage(measured, &Given { load: &run, ..*given })? else { return Ok(None) };
+    let mut usage = usage.times(given.load.events() / events as f64);
+    if design == Design::Workers {
+        usage.add(Service::Plan, "workers-plan", 1.0);
+    }
+    let rate = measured.figures.throughput.events_per_second.value;
+    let about = format!("as metered at about {rate:.0} events/s in the run of {}", result.machine.time);
+    Ok(Some((usage, about)))
+}
+
+/// Events to a request of the closed loop, over all platforms: it is the workload's.
+pub(super) fn events_per_request(result: &Comparison) -> f64 {
+    let slices = || result.platforms.iter().flat_map(|Measured { figures, .. }| &figures.throughput.slices);
+    let (events, requests) =
+        (slices().map(|slice| slice.events).sum::<u64>(), slices().map(|slice| slice.requests).sum::<u64>());
+    events as f64 / requests.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_takes_the_place_of_what_is_assumed() {
+        let result = crate::compare::result::tests::sample();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("result.json");
+        std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+        let result = read(&file).unwrap();
+        let mut assumed = Assumptions::read().unwrap();
+        assume(&result, &mut assumed).unwrap();
+        let cpu = result.platforms[0].figures.cpu.ms_per_request.value;
+        assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
+        assert_eq!(assumed.take_used()[0].source, "result.json of 2026-11-21T05:12:33Z: cpu.ms_per_request");
+        assert_eq!(events_per_request(&result), 1.5);
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.json");
+        assert!(format!("{:#}", read(&file).unwrap_err()).contains("cannot read"));
+        std::fs::write(&file, "{}").unwrap();
+        assert!(format!("{:#}", read(&file).unwrap_err()).contains("x.json is no result of `isotherm compare`"));
+    }
+}

@@ -1,0 +1,113 @@
+//! What a run of `isotherm compare` used, by its meters, in the place of what a design says.
+
+use anyhow::Result;
+use isotherm_hosts::Platform;
+use isotherm_hosts::meters::Sizes;
+
+use crate::compare::result::{Measured, Metered};
+use crate::cost::design::{GB, Given};
+use crate::cost::lambda::{CONCURRENCY, WAITS_OF_A_FOLD};
+use crate::cost::usage::{Service, Usage};
+use crate::cost::workers::OBJECT_GB;
+
+/// The usage of a run's events, whose number the load says; `None` where the run was not metered.
+pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usage>> {
+    let Some(metered) = &measured.meters else { return Ok(None) };
+    let usage = match measured.platform {
+        Platform::Lambda => lambda(metered, given)?,
+        Platform::Workers => workers(metered, given)?,
+        Platform::Spin | Platform::Native => nodes(measured, metered, given)?,
+    };
+    Ok(Some(usage))
+}
+
+fn lambda(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
+    let (mut usage, readings) = (Usage::default(), &metered.readings);
+    usage.add(Service::Gateway, "http-api-request", metered.requests as f64);
+    let id = format!("lambda-duration-{}", given.load.arch);
+    let (wait, memory) = (given.assumed("dynamodb-ms")?, given.assumed("lambda-memory-mb")?);
+    let mut invocations = 0.0;
+    for (name, function) in readings.functions.iter().filter(|(_, function)| function.count > 0) {
+        let count = function.count as f64;
+        // The emulator's latency is not DynamoDB's: CPU time as it was measured, and waiting as it is assumed.
+        let (service, waiting) = match name.as_str() {
+            "ingest" => {
+                let rounds = readings.operations("events/put") as f64 / count / CONCURRENCY;
+                (Service::Function, rounds.max(1.0) * wait)
+            }
+            "aggregate" => (Service::Aggregation, WAITS_OF_A_FOLD * wait + given.assumed("s3-put-ms")?),
+            "schedule" => (Service::Schedule, wait),
+            _ => (Service::Function, wait),
+        };
+        let cpu = 1000.0 * function.cpu.as_secs_f64() / count * given.assumed("cpu-factor")?;
+        let ms = given.rates.units_of(&id, cpu + waiting)?;
+        usage.add(service, "lambda-request", count);
+        usage.add(service, &id, count * ms / 1000.0 * memory / 1024.0);
+        invocations += count;
+    }
+    for (name, sizes) in &readings.store {
+        let (table, kind) = name.split_once('/').unwrap_or((name, ""));
+        let service = if table == "events" { Service::Store } else { Service::Aggregation };
+        let (price, condition) = match kind {
+            "get" | "query" => ("dynamodb-read", ""),
+            "get-eventual" | "query-eventual" => ("dynamodb-read", "eventual"),
+            "transact-put" => ("dynamodb-write", "transactional"),
+            _ => ("dynamodb-write", ""),
+        };
+        let price = given.rates.price(price)?;
+        usage.add(service, &price.id, units(sizes, |bytes| price.units_of(bytes)) * price.times(condition));
+    }
+    let item = given.sample.record_bytes + given.assumed("item-bytes")? + given.assumed("item-overhead-bytes")?;
+    usage.add(Service::Store, "dynamodb-storage", given.stored_gb(item)?);
+    usage.add(Service::Backup, "s3-put", readings.objects as f64);
+    let kept = given.assumed("kept-months")?;
+    usage.add(Service::Backup, "s3-storage", readings.object_bytes as f64 * kept / GB);
+    usage.add(Service::Queue, "sqs-request", readings.queue_operations as f64);
+    usage.add(Service::Logs, "cloudwatch-logs", invocations * given.assumed("log-bytes")? / GB);
+    usage.add(Service::Egress, "aws-egress", metered.response_bytes as f64 / GB);
+    Ok(usage)
+}
+
+fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
+    let (mut usage, readings) = (Usage::default(), &metered.readings);
+    let (requests, events, folds) = (metered.requests as f64, metered.events as f64, readings.objects as f64);
+    usage.add(Service::Function, "workers-request", requests);
+    usage.add(Service::Function, "workers-cpu", 1000.0 * metered.cpu_seconds * given.assumed("cpu-factor")?);
+    let shards = given.assumed("workers-shards")?;
+    let asked = requests + metered.batches as f64 * (shards - 1.0);
+    let second = given.assumed("workers-object-ms")? / 1000.0;
+    for (service, calls) in [(Service::Store, asked), (Service::Aggregation, folds)] {
+        usage.add(service, "durable-objects-request", calls);
+        usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
+    }
+    let rows = given.assumed("workers-event-rows-written")? + given.assumed("workers-event-rows-deleted")?;
+    usage.add(Service::Store, "durable-objects-rows-written", readings.events_stored as f64 * rows);
+    let read = events * given.assumed("workers-event-rows-read")? + requests;
+    usage.add(Service::Store, "durable-objects-rows-read", read);
+    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
+    usage.add(Service::Store, "durable-objects-storage", stored);
+    let pages = given.folded(events, events / folds.max(1.0))?.pages;
+    for price in ["durable-objects-rows-written", "durable-objects-rows-read"] {
+        usage.add(Service::Aggregation, price, folds * (pages + 2.0));
+    }
+    let kept = given.assumed("kept-months")?;
+    usage.add(Service::Backup, "r2-class-a", folds);
+    usage.add(Service::Backup, "r2-storage", readings.object_bytes as f64 * kept / GB);
+    usage.add(Service::Logs, "workers-logs", (requests + asked + folds) * given.assumed("workers-log-share")?);
+    Ok(usage)
+}
+
+/// A node for as long as the events take it at its most.
+fn nodes(measured: &Measured, metered: &Metered, given: &Given<'_>) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let seconds = metered.events as f64 / measured.figures.throughput.events_per_second.value;
+    usage.add(Service::Function, &format!("node-{}", given.load.node), seconds / 3600.0);
+    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("node-bytes")?)?;
+    usage.add(Service::Store, "ebs-gp3", stored);
+    usage.add(Service::Egress, "aws-egress", metered.response_bytes as f64 / GB);
+    Ok(usage)
+}
+
+fn units(sizes: &Sizes, of: impl Fn(f64) -> f64) -> f64 {
+    sizes.iter().map(|(bytes, count)| of(*bytes as f64) * *count as f64).sum()
+}

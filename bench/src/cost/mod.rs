@@ -1,0 +1,248 @@
+//! `isotherm cost`: what a month costs on each platform, priced without running anything.
+//!
+//! A [`Design`] turns requests a month into usage: units by service and price. Usage times the price book is a
+//! [`bill::Bill`]. What usage rests on beside requests is assumptions, which are data with sources and are printed under
+//! each table, and events, which core itself weighs and folds ([`sample`]).
+
+mod article;
+mod assumptions;
+mod bill;
+mod design;
+mod from;
+mod lambda;
+mod metered;
+mod nodes;
+mod output;
+mod sample;
+mod usage;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use isotherm_hosts::Platform;
+use jiff::Zoned;
+use jiff::civil::Date;
+
+use self::assumptions::Assumptions;
+use self::bill::{Bill, Rates};
+use self::design::Design;
+use self::design::{Given, Load};
+use self::output::{Priced, Quote};
+use self::sample::Sample;
+use self::usage::Service;
+use crate::compare::result::Comparison;
+use crate::prices::Book;
+use crate::workload::Workload;
+
+const EXAMPLES: &str = "\
+Examples:
+  isotherm cost --requests 10000000
+  isotherm cost --platform lambda --platform article --requests 1000000 --free-tier off
+  isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
+  isotherm cost --from target/compare/TIME/result.json --json";
+
+/// The flags of `isotherm cost`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Cost {
+    /// What is priced; may be given again; without it, all
+    #[arg(long = "platform", value_name = "NAME", value_enum)]
+    designs: Vec<Design>,
+    /// Requests a month
+    #[arg(long, value_name = "N", default_value = "10000000", value_parser = amount)]
+    requests: f64,
+    /// Events in each request; without it 1, or as in the result of --from
+    #[arg(long, value_name = "N", value_parser = amount)]
+    events_per_request: Option<f64>,
+    /// What Lambda bills of a request beside init: wall time, the store's included; without it, CPU time and the store's latency
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    duration_ms: Option<f64>,
+    /// Memory of Lambda's functions
+    #[arg(long, value_name = "MB", value_parser = amount)]
+    memory_mb: Option<f64>,
+    /// CPU time of a request on Lambda and on Workers
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    cpu_ms: Option<f64>,
+    /// Lambda's environments with provisioned concurrency
+    #[arg(long, value_name = "N", default_value = "0", value_parser = amount)]
+    provisioned: f64,
+    /// The processor of Lambda's functions
+    #[arg(long, default_value = design::ARCH, value_parser = ["x86", "arm"])]
+    arch: String,
+    /// The machine that spin and native run on: the end of a price's id
+    #[arg(long, value_name = "NAME", default_value = design::NODE)]
+    node: String,
+    /// How many of them; without it, as many as the requests take
+    #[arg(long, value_name = "N", value_parser = amount)]
+    nodes: Option<f64>,
+    /// Only this part of the path; may be given again; without it, all
+    #[arg(long = "service", value_name = "SERVICE", value_parser = service())]
+    services: Vec<Part>,
+    /// Whether units that cost nothing, or come with the plan, are taken off
+    #[arg(long, default_value = "on", value_parser = ["on", "off"])]
+    free_tier: String,
+    /// Prices what this result of `isotherm compare` metered, as often as a month has its events
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Your own events instead of the flights: NDJSON, plain or gzip
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Another value for something that the table rests on; the table names them. May be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    assume: Vec<(String, f64)>,
+    /// Your own price in the place of the book's, such as akamai-request=0.50, for as many units as the book's. May be given again
+    #[arg(long, value_name = "ID=USD", value_parser = pair)]
+    price: Vec<(String, f64)>,
+    /// Another price book, TOML like bench/prices.toml
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// The prices that hold on this day, such as 2026-12-01; without it, today
+    #[arg(long, value_name = "DAY")]
+    on: Option<Date>,
+    /// As JSON: bench/schema/cost-1.schema.json
+    #[arg(long)]
+    json: bool,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.replace('_', "").parse::<f64>().map_err(|_no_number| "is no number".to_owned())?;
+    if amount.is_finite() && amount >= 0.0 { Ok(amount) } else { Err("must be 0 or above".to_owned()) }
+}
+
+/// What `--service` names: one, or all.
+#[derive(Clone, Copy, Debug)]
+struct Part(Option<Service>);
+
+fn service() -> impl TypedValueParser<Value = Part> {
+    let names = Service::value_variants().iter().map(|service| service.name());
+    PossibleValuesParser::new(names.chain(["all"])).map(|name| Part(Service::from_str(&name, false).ok()))
+}
+
+fn pair(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), amount(value)?))
+}
+
+/// Prints what a month costs.
+///
+/// # Errors
+/// Where a file can't be read, or a flag names what there is not.
+pub fn cost(flags: &Cost) -> Result<ExitCode> {
+    let quote = quote(flags)?;
+    let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { output::text(&quote) };
+    // Not `print!`, which panics where the reader has gone.
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn quote(flags: &Cost) -> Result<Quote> {
+    let mut book = Book::read(flags.prices.as_deref())?;
+    for (id, usd) in &flags.price {
+        book.set(id, *usd)?;
+    }
+    let mut assumed = Assumptions::read()?;
+    let result = flags.from.as_deref().map(from::read).transpose()?;
+    let mut events_per_request = 1.0;
+    if let Some(result) = &result {
+        from::assume(result, &mut assumed)?;
+        events_per_request = from::events_per_request(result);
+    }
+    flags.assume(&mut assumed)?;
+    let load = flags.load(flags.events_per_request.unwrap_or(events_per_request));
+    ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
+    let loaded = Workload::load("flights", flags.events.as_deref())?;
+    let sample = Sample::of(&loaded.events, &loaded.source)?;
+    let on = flags.on.unwrap_or_else(|| Zoned::now().date());
+    let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
+    let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
+
+    let services: Vec<Service> = match flags.services.iter().map(|part| part.0).collect::<Option<Vec<_>>>() {
+        Some(some) if !some.is_empty() => some,
+        _ => Service::value_variants().to_vec(),
+    };
+    let designs = if flags.designs.is_empty() { Design::value_variants() } else { flags.designs.as_slice() };
+    let priced = designs.iter().map(|design| {
+        let pricing = || format!("cannot price {}", design.name());
+        let metered = match &result {
+            Some(result) => from::metered(result, *design, &given).with_context(pricing)?,
+            None => None,
+        };
+        let (usage, about) = match metered {
+            Some(metered) => metered,
+            None => (design.usage(&given).with_context(pricing)?, design.about().to_owned()),
+        };
+        let bill = Bill::of(&usage, &services, &rates)?;
+        Ok(Priced::new(*design, about, bill, load.events(), assumed.take_used()))
+    });
+    Ok(Quote {
+        schema: output::SCHEMA.to_owned(),
+        on: on.to_string(),
+        checked: book.checked()?.to_string(),
+        free_tier: rates.free_tier,
+        requests: load.requests,
+        events_per_request: load.events_per_request,
+        events: loaded.source,
+        designs: priced.collect::<Result<_>>()?,
+    })
+}
+
+/// What a million events of a run cost on each of its platforms: by list prices, no unit free, on the day of the run. `events` are
+/// those that were sent, NDJSON.
+///
+/// # Errors
+/// Where the price book or the events can't be read.
+pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<BTreeMap<Platform, f64>> {
+    let (book, assumed) = (Book::read(None)?, Assumptions::read()?);
+    let sample = Sample::of(events, &result.workload.source)?;
+    let time: jiff::Timestamp = result.machine.time.parse().context("the time of the run")?;
+    let rates = Rates { book: &book, on: time.to_zoned(jiff::tz::TimeZone::UTC).date(), free_tier: false };
+    let mut costs = BTreeMap::new();
+    for measured in &result.platforms {
+        let Some(events) = measured.meters.as_ref().map(|meters| meters.events as f64).filter(|events| *events > 0.0)
+        else {
+            continue;
+        };
+        let load = Load::of_run(events);
+        let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
+        if let Some(usage) = metered::usage(measured, &given)? {
+            let bill = Bill::of(&usage, Service::value_variants(), &rates)?;
+            costs.insert(measured.platform, bill.usd() / events * 1e6);
+        }
+    }
+    Ok(costs)
+}
+
+impl Cost {
+    /// What flags say goes before what a result says, and that before the defaults.
+    fn assume(&self, assumed: &mut Assumptions) -> Result<()> {
+        if let Some(memory) = self.memory_mb {
+            assumed.set("lambda-memory-mb", memory, "--memory-mb")?;
+        }
+        if let Some(cpu) = self.cpu_ms {
+            assumed.set("lambda-cpu-ms", cpu, "--cpu-ms")?;
+            assumed.set("workers-cpu-ms", cpu, "--cpu-ms")?;
+        }
+        self.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))
+    }
+
+    fn load(&self, events_per_request: f64) -> Load {
+        Load {
+            requests: self.requests,
+            events_per_request,
+            duration_ms: self.duration_ms,
+            provisioned: self.provisioned,
+            arch: self.arch.clone(),
+            node: self.node.clone(),
+            nodes: self.nodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

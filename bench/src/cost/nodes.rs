@@ -1,0 +1,39 @@
+//! Isotherm where machines are paid for, and not requests: nodes with Spin or with the plain server.
+
+use anyhow::Result;
+
+use crate::cost::design::{GB, Given, HOURS};
+use crate::cost::usage::{Service, Usage};
+
+pub(super) fn spin(given: &Given<'_>) -> Result<Usage> {
+    nodes(given, "spin-requests-per-second")
+}
+
+pub(super) fn native(given: &Given<'_>) -> Result<Usage> {
+    nodes(given, "native-requests-per-second")
+}
+
+/// Requests are counted; what they cost is the book's to say, or the user's.
+pub(super) fn akamai(given: &Given<'_>) -> Result<Usage> {
+    let mut usage = Usage::default();
+    usage.add(Service::Function, "akamai-request", given.load.requests);
+    Ok(usage)
+}
+
+/// As many nodes as the busiest hour takes, all month long; their disks, and answers on their way out.
+fn nodes(given: &Given<'_>, throughput: &str) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let load = given.load;
+    let nodes = match load.nodes {
+        Some(nodes) => nodes,
+        None => {
+            let busiest = load.requests / HOURS / 3600.0 * given.assumed("peak-to-mean")?;
+            (busiest / given.assumed(throughput)?).ceil().max(1.0)
+        }
+    };
+    usage.add(Service::Function, &format!("node-{}", load.node), nodes * HOURS);
+    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("node-bytes")?)?;
+    usage.add(Service::Store, "ebs-gp3", stored);
+    usage.add(Service::Egress, "aws-egress", load.requests * given.assumed("response-bytes")? / GB);
+    Ok(usage)
+}

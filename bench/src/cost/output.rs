@@ -1,0 +1,209 @@
+//! A quote as a person reads it, and as a program does.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::cost::assumptions::Assumption;
+use crate::cost::bill::{Bill, Line};
+use crate::cost::design::Design;
+use crate::prices::grouped;
+
+/// The name and version of what `--json` prints; `bench/schema/cost-1.schema.json` is its schema.
+pub(super) const SCHEMA: &str = "isotherm/cost/1";
+
+/// All that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Quote {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The day of the prices.
+    pub on: String,
+    /// When the prices were compared with their sources.
+    pub checked: String,
+    /// Whether units that cost nothing are taken off.
+    pub free_tier: bool,
+    /// Requests a month.
+    pub requests: f64,
+    /// Events in each.
+    pub events_per_request: f64,
+    /// The file of the events that were weighed and folded.
+    pub events: String,
+    /// A bill for each design.
+    pub designs: Vec<Priced>,
+}
+
+/// One design's bill.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Priced {
+    /// Which.
+    pub design: Design,
+    /// An event's way.
+    pub about: String,
+    /// The lines, and notes on their prices.
+    #[serde(flatten)]
+    pub bill: Bill,
+    /// The sum of what has a price, USD a month.
+    pub month_usd: f64,
+    /// The same for a million events; `None` without any.
+    pub per_million_events_usd: Option<f64>,
+    /// Prices that are not published, by their ids: they are not in the sums.
+    pub unpriced: Vec<String>,
+    /// What the usage rests on.
+    pub assumptions: Vec<Assumption>,
+}
+
+impl Priced {
+    /// A bill with its sums, for so many events.
+    pub(super) fn new(design: Design, about: String, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
+        Self {
+            design,
+            about,
+            month_usd: bill.usd(),
+            per_million_events_usd: per_million(bill.usd(), events),
+            unpriced: bill.unpriced().into_iter().map(str::to_owned).collect(),
+            bill,
+            assumptions,
+        }
+    }
+}
+
+fn per_million(usd: f64, events: f64) -> Option<f64> {
+    (events > 0.0).then(|| usd / events * 1e6)
+}
+
+/// How wide a text is at most, and the parts of a line.
+const WIDTH: usize = 120;
+const SERVICE: usize = 12;
+const ITEM: usize = 50;
+const UNITS: usize = 16;
+const USD: usize = 14;
+const LABEL: usize = 2 + SERVICE + ITEM + UNITS;
+
+const _: () = assert!(LABEL + 2 * USD <= WIDTH, "a line must fit");
+
+/// The tables.
+pub(super) fn text(quote: &Quote) -> String {
+    let events = quote.requests * quote.events_per_request;
+    let mut text = format!(
+        "{} requests a month, {} events of {}\nprices on {}, compared with their sources on {}; free tier {}\n",
+        grouped(quote.requests),
+        grouped(events),
+        quote.events,
+        quote.on,
+        quote.checked,
+        if quote.free_tier { "on" } else { "off" },
+    );
+    for priced in &quote.designs {
+        text += &table(priced, events);
+    }
+    if quote.designs.len() > 1 {
+        text += &heading("in all");
+        for priced in &quote.designs {
+            text += &total(priced, &format!("  {}", priced.design.name()));
+        }
+    }
+    text += "\nNot in it: looking events up, reports, taxes, support, and the people who run it.\n";
+    text + &sources(quote)
+}
+
+fn table(priced: &Priced, events: f64) -> String {
+    let mut text = heading(&format!("{}: {}", priced.design.name(), priced.about));
+    let mut service = "";
+    for line in &priced.bill.lines {
+        let label = if line.service.name() == service { "" } else { line.service.name() };
+        service = line.service.name();
+        text += &row(label, line, events);
+    }
+    text += &total(priced, "  total");
+    for note in &priced.bill.notes {
+        text += &wrapped(&format!("  note: {note}"));
+    }
+    if !priced.assumptions.is_empty() {
+        let values = priced.assumptions.iter().map(|one| format!("{} {}", one.name, digits(one.value)));
+        text += &wrapped(&format!("  rests on {}", values.collect::<Vec<_>>().join(", ")));
+    }
+    text
+}
+
+fn heading(words: &str) -> String {
+    // Of an event's way it is the words that count: where they are long, the columns' names follow on the next line.
+    let gap = LABEL.checked_sub(words.chars().count()).filter(|gap| *gap > 0);
+    match gap {
+        Some(_) => format!("\n{words:<LABEL$}{:>USD$}{:>USD$}\n", "USD a month", "USD/M events"),
+        None => format!("\n{words}\n{:<LABEL$}{:>USD$}{:>USD$}\n", "", "USD a month", "USD/M events"),
+    }
+}
+
+/// What the tables rest on, each once, in words and with its source.
+fn sources(quote: &Quote) -> String {
+    let mut text = String::new();
+    let mut said = BTreeSet::new();
+    for Assumption { name, value, unit, about, source } in quote.designs.iter().flat_map(|priced| &priced.assumptions) {
+        if said.insert(name) {
+            text += &wrapped(&format!("  {name} = {} {unit}: {about} ({source})", digits(*value)));
+        }
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("\nWhat the tables rest on; --assume NAME=VALUE says otherwise\n{text}")
+    }
+}
+
+/// Words on lines that fit, all but the first further in.
+fn wrapped(words: &str) -> String {
+    let mut text = String::from("  ");
+    let mut width = 2;
+    for word in words.split_whitespace() {
+        if width > 6 && width + word.chars().count() > WIDTH {
+            text.truncate(text.trim_end().len());
+            text += "\n      ";
+            width = 6;
+        }
+        text += word;
+        text.push(' ');
+        width += word.chars().count() + 1;
+    }
+    format!("{}\n", text.trim_end())
+}
+
+fn row(label: &str, line: &Line, events: f64) -> String {
+    let item: String = line.item.chars().take(ITEM).collect();
+    let amounts = match line.usd {
+        Some(usd) => format!("{:>USD$}{:>USD$}", cents(usd), each(per_million(usd, events))),
+        None => format!("{:>USD$}", "unpriced"),
+    };
+    format!("  {label:<SERVICE$}{item:<ITEM$}{:>UNITS$}{amounts}\n", count(line.units))
+}
+
+fn total(priced: &Priced, label: &str) -> String {
+    let is_all_unpriced = !priced.unpriced.is_empty() && priced.bill.lines.iter().all(|line| line.usd.is_none());
+    if is_all_unpriced {
+        return format!("{label:<LABEL$}{:>USD$}\n", "unpriced");
+    }
+    let without = match priced.unpriced.join(", ") {
+        ids if ids.is_empty() => String::new(),
+        ids => format!("\n  not in this sum, unpriced: {ids}"),
+    };
+    format!("{label:<LABEL$}{:>USD$}{:>USD$}{without}\n", cents(priced.month_usd), each(priced.per_million_events_usd))
+}
+
+fn cents(usd: f64) -> String {
+    let whole = (usd * 100.0).round() / 100.0;
+    let fraction = ((whole - whole.trunc()) * 100.0).round();
+    format!("{}.{fraction:02.0}", grouped(whole.trunc()))
+}
+
+fn each(usd: Option<f64>) -> String {
+    usd.map_or_else(String::new, |usd| format!("{usd:.4}"))
+}
+
+/// Units, with decimals where there are few.
+fn count(units: f64) -> String {
+    if units < 1000.0 && units.fract() != 0.0 { format!("{units:.2}") } else { grouped(units) }
+}
+
+fn digits(value: f64) -> String {
+    if value >= 1000.0 { grouped(value) } else { format!("{}", (value * 1000.0).round() / 1000.0) }
+}

@@ -1,0 +1,163 @@
+//! What events weigh, and what folding them writes: core admits, folds and packs them as it does in production.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use isotherm_core::{Admission, Config, Millis, Plan, Request, Service, Stamp, StoredPage};
+
+/// How many events are looked at. Where there are more in an hour, its pages are those of so many: they grow slowly by then.
+const EVENTS: usize = 20_000;
+/// Folds that are looked at, spread over an hour.
+const PROBES: usize = 8;
+/// The hour of all events: 2026-11-21T02 UTC.
+const RECEIVED_AT: Millis = Millis(1_795_226_400_000);
+/// Of a page's item in DynamoDB beside its key and its bytes: tenant, lane and the names of attributes.
+const PAGE_ITEM_BYTES: usize = 40;
+
+/// Events as core keeps them.
+pub(super) struct Sample {
+    service: Service,
+    records: Vec<String>,
+    /// The mean length of an event as it is sent, bytes.
+    pub body_bytes: f64,
+    /// The mean length of an event as it is kept, bytes.
+    pub record_bytes: f64,
+}
+
+/// What one fold does, as a mean over an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Folded {
+    /// Pages written.
+    pub pages: f64,
+    /// Units to write them, each page for itself.
+    pub write_units: f64,
+    /// Units to read the pages that are there, each range for itself.
+    pub read_units: f64,
+    /// Bytes of all pages of an hour at its end.
+    pub hour_bytes: f64,
+    /// Bytes of the raw backup, packed, for an event.
+    pub backup_bytes: f64,
+}
+
+impl Sample {
+    /// Reads events, NDJSON.
+    ///
+    /// # Errors
+    /// Where a line is no event.
+    pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
+        let service = Service::new(Config::parse("").unwrap_or_default());
+        let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+        let (mut records, mut sent) = (Vec::new(), 0);
+        for (at, line) in lines.take(EVENTS) {
+            let record = record(&service, line, at).with_context(|| format!("{source}:{}", at + 1))?;
+            records.push(record);
+            sent += line.len();
+        }
+        ensure!(!records.is_empty(), "{source} has no event");
+        let count = records.len() as f64;
+        let kept: usize = records.iter().map(String::len).sum();
+        Ok(Self { service, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, records })
+    }
+
+    /// What a fold of `batch` events does where `per_hour` come to the same pages; `units` are those of reads and writes.
+    ///
+    /// # Errors
+    /// Where core can't read its own pages.
+    pub(super) fn folded(&self, per_hour: f64, batch: f64, units: [&dyn Fn(f64) -> f64; 2]) -> Result<Folded> {
+        let batch = (batch.round() as usize).clamp(1, self.records.len());
+        let hour = &self.records[..(per_hour.round() as usize).clamp(batch, self.records.len())];
+        let mut pages = BTreeMap::new();
+        let (mut folded, mut sum) = (0, Folded::default());
+        for probe in 0..PROBES {
+            let at = (hour.len() - batch) * (2 * probe + 1) / (2 * PROBES);
+            if at > folded {
+                self.fold(&mut pages, &hour[folded..at], units)?;
+                folded = at;
+            }
+            let mut after = pages.clone();
+            let one = self.fold(&mut after, &hour[at..at + batch], units)?;
+            sum.pages += one.pages / PROBES as f64;
+            sum.write_units += one.write_units / PROBES as f64;
+            sum.read_units += one.read_units / PROBES as f64;
+        }
+        self.fold(&mut pages, &hour[folded..], units)?;
+        sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
+        let backup = self.service.backup("default", "batch", hour[..batch].iter().map(String::as_str));
+        sum.backup_bytes = backup.bytes.len() as f64 / batch as f64;
+        Ok(sum)
+    }
+
+    fn fold(
+        &self,
+        pages: &mut BTreeMap<String, Vec<u8>>,
+        records: &[String],
+        [read, write]: [&dyn Fn(f64) -> f64; 2],
+    ) -> Result<Folded> {
+        let item = |key: &str, page: &[u8]| (key.len() + page.len() + PAGE_ITEM_BYTES) as f64;
+        let fold = self.service.fold(records.iter().map(String::as_str));
+        let (mut folded, mut stored) = (Folded::default(), Vec::new());
+        for range in fold.ranges() {
+            let there = pages.range(range.from..range.until);
+            let there: Vec<_> =
+                there.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect();
+            folded.read_units += read(there.iter().map(|page| item(&page.key, &page.bytes)).sum());
+            stored.extend(there);
+        }
+        for StoredPage { key, bytes } in fold.settle(stored).map_err(|page| anyhow::anyhow!("{page}"))? {
+            folded.pages += 1.0;
+            folded.write_units += write(item(&key, &bytes));
+            pages.insert(key, bytes);
+        }
+        Ok(folded)
+    }
+}
+
+/// The record that core makes of an event, as if it happened when it was received.
+fn record(service: &Service, line: &[u8], at: usize) -> Result<String> {
+    let mut event: serde_json::Value = serde_json::from_slice(line).context("is no JSON")?;
+    event.as_object_mut().context("is no object")?.remove("timestamp");
+    let body = serde_json::to_vec(&event)?;
+    let headers = vec![("content-type", "application/json".to_owned())];
+    let request = Request { method: "POST", path: "/events", query: "", headers, body: &body };
+    match service.admit(&request, Stamp { received_at: RECEIVED_AT, entropy: at as u128 }) {
+        Admission::Plan(Plan::Store(plan)) => {
+            plan.events().first().map(|event| event.record.clone()).context("is no event")
+        }
+        Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("is no event"),
+        Admission::Reply(reply) => bail!("is refused: {}", String::from_utf8_lossy(&reply.body)),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::cost) fn flights() -> Sample {
+        let loaded = crate::workload::Workload::load("flights", None).unwrap();
+        Sample::of(&loaded.events, "flights").unwrap()
+    }
+
+    #[test]
+    fn larger_batches_write_less() {
+        let sample = flights();
+        assert!((200.0..300.0).contains(&sample.body_bytes) && sample.record_bytes > sample.body_bytes);
+        let units = |unit: f64| move |bytes: f64| (bytes / unit).ceil();
+        let folded = |batch| sample.folded(14_000.0, batch, [&units(4096.0), &units(1024.0)]).unwrap();
+        let [one, many] = [1.0, 500.0].map(folded);
+        // A flight has four dimensions, and a page stands for all of them.
+        assert_eq!(one.pages, 5.0);
+        assert!(many.pages > one.pages && many.pages < 20.0, "{many:?}");
+        assert!(many.write_units < 2.0 * one.write_units && one.write_units > one.pages, "{one:?} {many:?}");
+        assert!(one.read_units < one.write_units);
+        assert!(many.backup_bytes < one.backup_bytes / 3.0);
+        let few = sample.folded(100.0, 1.0, [&units(4096.0), &units(1024.0)]).unwrap();
+        assert!(few.write_units < one.write_units && few.hour_bytes < one.hour_bytes, "{few:?}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_event_is_named() {
+        let error = format!("{:#}", Sample::of(b"\n{\"userId\":1}\n", "mine.ndjson").err().unwrap());
+        assert!(error.starts_with("mine.ndjson:2: is refused: "), "{error}");
+        assert!(Sample::of(b"\n", "mine.ndjson").is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! Worked figures that providers and articles publish, to the cent; and what every quote must be.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    cost: Cost,
+}
+
+fn quoted(flags: &str) -> Quote {
+    let day = if flags.contains("--on") { "" } else { "--on=2026-11-20 " };
+    let flags = format!("isotherm {day}{flags}");
+    let flags = flags.split_whitespace();
+    quote(&Flags::try_parse_from(flags).unwrap().cost).unwrap()
+}
+
+fn cents(usd: f64) -> f64 {
+    (usd * 100.0).round()
+}
+
+/// The month of the only design, cents.
+#[track_caller]
+fn check(flags: &str, expect: f64) {
+    let quote = quoted(flags);
+    assert_eq!(quote.designs.len(), 1);
+    assert_eq!(cents(quote.designs[0].month_usd), expect, "{:#?}", quote.designs[0].bill.lines);
+}
+
+/// The units of one price in a design's bill.
+fn units(quote: &Quote, price: &str) -> f64 {
+    quote.designs[0].bill.lines.iter().filter(|line| line.price == price).map(|line| line.units).sum()
+}
+
+#[test]
+fn workers_fifteen_million_requests_of_7_ms() {
+    check("--platform workers --service plan --service function --requests 15000000 --cpu-ms 7", 800.0);
+}
+
+const LAMBDA: &str = "--platform lambda --service function --free-tier off --assume cold-share=0";
+
+#[test]
+fn lambda_a_million_requests_of_200_ms() {
+    check(&format!("{LAMBDA} --requests 1000000 --duration-ms 200 --memory-mb 1024"), 353.0);
+}
+
+#[test]
+fn lambda_five_provisioned() {
+    // Held: 5 GB for 730 hours, 54.75; and 27.38 with half the memory, which is 0.015 per GB-hour.
+    check(&format!("{LAMBDA} --requests 0 --memory-mb 1024 --provisioned 5"), 5475.0);
+    check(&format!("{LAMBDA} --requests 0 --memory-mb 512 --provisioned 5"), 2738.0);
+    let quote = quoted(&format!("{LAMBDA} --requests 1000000 --duration-ms 200 --memory-mb 1024 --provisioned 5"));
+    // A million requests under it, 0.20, and 200 k GB-s at its own price, 1.94.
+    let [held, request, duration] = ["lambda-provisioned-x86", "lambda-request", "lambda-provisioned-duration-x86"]
+        .map(|id| quote.designs[0].bill.lines.iter().find(|line| line.price == id).unwrap().usd.unwrap());
+    assert_eq!([held, request, duration].map(cents), [5475.0, 20.0, 194.0]);
+}
+
+#[test]
+fn lambda_bills_init_and_duration_as_one() {
+    let flags = "--requests 1000 --memory-mb 1024 --duration-ms 250.06 --assume lambda-init-ms=100.77";
+    let quote = quoted(&format!("--platform lambda --service function {flags} --assume cold-share=1"));
+    assert_eq!(units(&quote, "lambda-duration-x86"), 351.0);
+}
+
+#[test]
+fn lambda_waits_for_its_store() {
+    let flags =
+        "--platform lambda --service function --requests 1000 --memory-mb 1024 --assume cold-share=0 --cpu-ms 2";
+    let seconds = |more: &str| units(&quoted(&format!("{flags} {more}")), "lambda-duration-x86");
+    assert_eq!(seconds(""), 7.0);
+    assert_eq!(seconds("--assume dynamodb-ms=12"), 14.0);
+    assert_eq!(seconds("--assume cpu-factor=2.1"), 10.0);
+    // 33 puts are two rounds of 32 at once.
+    assert_eq!(seconds("--events-per-request 33"), 12.0);
+}
+
+#[test]
+fn three_t3_large_are_not_850() {
+    let flags = "--platform native --service function --nodes 3 --node t3-large";
+    check(flags, 18_221.0);
+    let notes = quoted(flags).designs[0].bill.notes.join("\n");
+    assert!(notes.contains("850") && notes.contains("182.21"), "{notes}");
+}
+
+#[test]
+fn a_node_more_when_one_is_full() {
+    let hours = |requests: &str| {
+        let flags = "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2";
+        units(&quoted(&format!("{flags} --requests {requests}")), "node-c7g-large")
+    };
+    // 500 a second, all month, is what a node takes when the busiest hour has twice as many.
+    assert_eq!([hours("1314000000"), hours("1314000001")], [730.0, 1460.0]);
+}
+
+#[test]
+fn the_article_s_design_pays_by_the_event() {
+    let quote = quoted("--platform article --requests 1000000 --free-tier off");
+    let priced = |service| {
+        let of = quote.designs[0].bill.lines.iter().filter(|line| line.service == service);
+        of.map(|line| cents(line.usd.unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(priced(Service::Gateway), [350.0]);
+    // A PUT an event: more than DynamoDB's put.
+    assert_eq!(priced(Service::Backup)[0], 500.0);
+    assert_eq!(priced(Service::Store)[1], 63.0);
+    let [gateway, function, store] = [Service::Gateway, Service::Function, Service::Store].map(priced);
+    assert!(function.len() == 2 && store.len() == 2 && gateway.len() == 1);
+}
+
+#[test]
+fn an_object_a_batch_costs_less_than_an_object_an_event() {
+    let puts = |design: &str, more: &str| {
+        units(&quoted(&format!("--platform {design} --requests 100000000 {more}")), "s3-put")
+    };
+    assert_eq!(puts("article", ""), 1e8);
+    assert!(puts("lambda", "") < 3e6);
+    assert!(puts("lambda", "--assume lambda-window-s=5") < puts("lambda", "") / 4.0);
+    // No batch goes beyond its tumbling window.
+    assert_eq!(puts("lambda", "--assume lambda-window-s=60"), puts("lambda", "--assume lambda-window-s=5"));
+}
+
+#[test]
+fn an_unpublished_price_is_said_or_is_yours() {
+    let quote = quoted("--platform akamai --requests 2000000");
+    assert_eq!((quote.designs[0].month_usd, &quote.designs[0].unpriced[..]), (0.0, &["akamai-request".to_owned()][..]));
+    assert!(output::text(&quote).contains("unpriced"));
+    check("--platform akamai --requests 2000000 --price akamai-request=0.50", 100.0);
+}
+
+#[test]
+fn sums_are_those_of_their_lines() {
+    for flags in ["", "--free-tier off", "--requests 0", "--events-per-request 50", "--arch arm --provisioned 2"] {
+        for priced in quoted(flags).designs {
+            let sum: f64 = priced.bill.lines.iter().filter_map(|line| line.usd).sum();
+            assert!((sum - priced.month_usd).abs() < 1e-9);
+            assert!(priced.bill.lines.iter().all(|line| line.units.is_finite() && line.units >= 0.0), "{priced:#?}");
+            let per_million = priced.per_million_events_usd;
+            assert_eq!(per_million.is_none(), flags == "--requests 0");
+        }
+    }
+}
+
+#[test]
+fn some_services_are_the_lines_of_all() {
+    let all = quoted("--platform lambda").designs.remove(0).bill.lines;
+    let some = quoted("--platform lambda --service logs --service store").designs.remove(0).bill.lines;
+    let expect: Vec<_> =
+        all.into_iter().filter(|line| matches!(line.service, Service::Logs | Service::Store)).collect();
+    assert_eq!((some.len(), some), (3, expect));
+    assert_eq!(quoted("--platform lambda --service all"), quoted("--platform lambda"));
+}
+
+#[test]
+fn what_a_table_rests_on_stands_under_it() {
+    let text = output::text(&quoted("--platform lambda --memory-mb 512"));
+    assert!(text.contains("lambda-memory-mb = 512 MB: memory of each function (--memory-mb)\n"), "{text}");
+    assert!(!text.contains("workers-cpu-ms"), "{text}");
+    assert!(text.contains("  rests on cpu-factor 1, dynamodb-ms 5, "), "{text}");
+    let text = output::text(&quoted("--on 2026-12-01"));
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert_eq!(text.matches("dynamodb-ms = 5 ms: ").count(), 1, "{text}");
+}
+
+#[test]
+fn a_metered_run_is_priced_by_its_meters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let mut result = crate::compare::result::tests::sample();
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    let flags = format!("--from {} --free-tier off --requests 30001 --events-per-request 1", file.display());
+    let quote = quoted(&format!("{flags} --platform lambda"));
+    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
+    let line = |service, price| {
+        let found = |line: &&bill::Line| line.service == service && line.price == price;
+        (quote.designs[0].bill.lines.iter().find(found).unwrap().units * 1000.0).round() / 1000.0
+    };
+    assert_eq!(line(Service::Gateway, "http-api-request"), 6000.0);
+    assert_eq!(line(Service::Function, "lambda-request"), 6000.0);
+    // 1 ms CPU and DynamoDB's 5 ms, 256 MB.
+    assert_eq!(line(Service::Function, "lambda-duration-x86"), 6000.0 * 0.006 / 4.0);
+    // 30,000 puts of one unit and one of two.
+    assert_eq!(line(Service::Store, "dynamodb-write"), 30_002.0);
+    // In transactions, each unit is two.
+    assert_eq!(line(Service::Aggregation, "dynamodb-write"), 1204.0);
+    assert_eq!(line(Service::Aggregation, "dynamodb-read"), 301.0);
+    assert_eq!(line(Service::Backup, "s3-put"), 60.0);
+    // Per million events it is what the run's table says.
+    let events = crate::workload::Workload::load("flights", None).unwrap().events;
+    let costs = of_run(&result, &events).unwrap();
+    let per_million = quote.designs[0].per_million_events_usd.unwrap();
+    assert!((costs[&Platform::Lambda] - per_million).abs() < 1e-9, "{costs:?} {per_million}");
+    assert_eq!(costs.len(), 4);
+
+    let workers = quoted(&format!("{flags} --platform workers"));
+    assert_eq!(units(&workers, "r2-class-a"), 60.0);
+    assert_eq!(units(&workers, "workers-cpu"), 8500.0);
+    result.platforms.iter_mut().for_each(|measured| measured.meters = None);
+    assert!(of_run(&result, &events).unwrap().is_empty());
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    for flags in
+        ["--requests=-1", "--requests=many", "--platform=azure", "--assume=x", "--cpu-ms=NaN", "--service=some"]
+    {
+        assert!(Flags::try_parse_from(["isotherm", flags]).is_err(), "{flags}");
+    }
+    for (flags, problem) in [
+        ("--assume=x=1", "there is no assumption \"x\""),
+        ("--price=x=1", "there is no price \"x\""),
+        ("--node=c7g", "the price book has no price \"node-c7g\""),
+        ("--events-per-request=0", "a request must have events"),
+        ("--from=/nowhere.json", "cannot read /nowhere.json"),
+    ] {
+        let error = quote(&Flags::try_parse_from(["isotherm", flags]).unwrap().cost).unwrap_err();
+        assert!(format!("{error:#}").contains(problem), "{flags}: {error:#}");
+    }
+}
+
+#[test]
+fn a_quote_is_what_its_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../../schema/cost-1.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let quote = serde_json::to_value(quoted("")).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&quote).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    for field in quote.as_object().unwrap().keys() {
+        let mut quote = quote.clone();
+        quote.as_object_mut().unwrap().remove(field);
+        assert!(!validator.is_valid(&quote), "valid without {field}");
+    }
+    for field in quote["designs"][0].as_object().unwrap().keys() {
+        let mut quote = quote.clone();
+        quote["designs"][0][field] = serde_json::json!({ "an": "object" });
+        assert!(!validator.is_valid(&quote), "valid with {field} of another type");
+    }
+}

@@ -1,0 +1,76 @@
+//! What a month uses: units by service and price.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// What a part of the bill is for, in the order of an event's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Service {
+    /// A plan's fee.
+    Plan,
+    /// What stands before functions.
+    Gateway,
+    /// The functions that answer requests, or the nodes.
+    Function,
+    /// Events written, and kept.
+    Store,
+    /// The stream of events, folding it, and rollups.
+    Aggregation,
+    /// Raw events in a bucket.
+    Backup,
+    /// Guaranteed delivery.
+    Queue,
+    /// What runs by the clock.
+    Schedule,
+    /// Logs.
+    Logs,
+    /// Answers on their way out.
+    Egress,
+}
+
+impl Service {
+    /// As it is written on the command line and in results.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Gateway => "gateway",
+            Self::Function => "function",
+            Self::Store => "store",
+            Self::Aggregation => "aggregation",
+            Self::Backup => "backup",
+            Self::Queue => "queue",
+            Self::Schedule => "schedule",
+            Self::Logs => "logs",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// Units used in a month, by service and the price's id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Usage(BTreeMap<(Service, String), f64>);
+
+impl Usage {
+    /// So many units more.
+    pub(super) fn add(&mut self, service: Service, price: &str, units: f64) {
+        *self.0.entry((service, price.to_owned())).or_default() += units;
+    }
+
+    /// All that is used, in the order of an event's path.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Service, &str, f64)> {
+        self.0.iter().map(|((service, price), units)| (*service, price.as_str(), *units))
+    }
+
+    /// The usage of so many times as much.
+    pub(super) fn times(self, factor: f64) -> Self {
+        Self(self.0.into_iter().map(|(of, units)| (of, units * factor)).collect())
+    }
+
+    /// The units of a price in all services together: tiers and free units are an account's, not a service's.
+    pub(super) fn units(&self, price: &str) -> f64 {
+        self.iter().filter(|(_, id, _)| *id == price).map(|(.., units)| units).sum()
+    }
+}

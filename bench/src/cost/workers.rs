@@ -1,0 +1,57 @@
+//! Isotherm on Cloudflare Workers: `deploy/workers/wrangler.toml`, priced. Looking events up and reports are not in it.
+
+use anyhow::Result;
+
+use crate::cost::design::{Batches, GB, Given, HOURS};
+use crate::cost::usage::{Service, Usage};
+
+/// A Durable Object is billed as one of 128 MB, whatever it uses.
+pub(super) const OBJECT_GB: f64 = 0.128;
+/// Of a message: written, read, deleted.
+const OPERATIONS: f64 = 3.0;
+
+pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let load = given.load;
+    usage.add(Service::Plan, "workers-plan", 1.0);
+    usage.add(Service::Function, "workers-request", load.requests);
+    usage.add(Service::Function, "workers-cpu", load.requests * given.cpu_ms("workers-cpu-ms")?);
+
+    let shards = given.assumed("workers-shards")?;
+    let batches =
+        Batches::of(load.rate(), shards, given.assumed("workers-fold-s")?, given.assumed("workers-fold-events")?);
+    let folded = given.folded(load.rate() / shards * 3600.0, batches.events)?;
+    let asked = load.requests * shards.min(load.events_per_request);
+    let second = given.assumed("workers-object-ms")? / 1000.0;
+    for (service, calls) in [(Service::Store, asked), (Service::Aggregation, batches.count)] {
+        usage.add(service, "durable-objects-request", calls);
+        usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
+    }
+    let (events, kept) = (load.events(), given.assumed("kept-months")?);
+    let rows = given.assumed("workers-event-rows-written")? + given.assumed("workers-event-rows-deleted")?;
+    usage.add(Service::Store, "durable-objects-rows-written", events * rows);
+    usage.add(Service::Store, "durable-objects-rows-read", events * given.assumed("workers-event-rows-read")?);
+    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
+    usage.add(Service::Store, "durable-objects-storage", stored);
+    // Beside the pages: the watermark, and the alarm, which is a row too.
+    usage.add(Service::Aggregation, "durable-objects-rows-written", batches.count * (folded.pages + 2.0));
+    usage.add(Service::Aggregation, "durable-objects-rows-read", batches.count * (folded.pages + 2.0));
+    let hours = HOURS * -(-load.rate() * 3600.0).exp_m1();
+    usage.add(Service::Aggregation, "durable-objects-storage", shards * hours * folded.hour_bytes * kept / GB);
+    usage.add(Service::Backup, "r2-class-a", batches.count);
+    usage.add(Service::Backup, "r2-storage", events * folded.backup_bytes * kept / GB);
+
+    let body = given.sample.body_bytes * load.events_per_request;
+    let messages = load.requests * given.assumed("queued-share")?;
+    usage.add(
+        Service::Queue,
+        "queues-operation",
+        messages * OPERATIONS * given.rates.units_of("queues-operation", body)?,
+    );
+    let cron = HOURS * (1.0 + shards);
+    usage.add(Service::Schedule, "workers-request", HOURS);
+    usage.add(Service::Schedule, "durable-objects-request", cron - HOURS);
+    let invocations = load.requests + asked + batches.count + cron;
+    usage.add(Service::Logs, "workers-logs", invocations * given.assumed("workers-log-share")?);
+    Ok(usage)
+}
