@@ -22,6 +22,8 @@ enum Command {
     Serve(up::Serve),
     /// Measure one workload on every platform, and on the smallest function there
     Compare(compare::Compare),
+    /// Render a result of `compare` again, as its page or as text
+    Report(compare::Report),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
 }
@@ -60,6 +62,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Up(up) => threads()?.block_on(up::up(up)),
         Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
+        Command::Report(flags) => compare::report(&flags),
         Command::Prices(flags) => prices::prices(&flags),
     }
 }

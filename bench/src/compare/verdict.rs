@@ -1,0 +1,335 @@
+//! The verdict: what the figures say in sentences, with the figures that each rests on.
+//!
+//! A platform is best only where no other's 95 % interval overlaps its own; where one does, that is a tie, and is called one. Platforms
+//! with missing or wrong answers are not judged.
+
+use isotherm_hosts::Platform;
+
+use crate::compare::figures::{estimate, ranks};
+use crate::compare::page::{Cost, Crossing, Kind};
+use crate::compare::result::{Comparison, Measured};
+use crate::compare::words::{self, Quantity, Unit, grouped, listed, multiple, short};
+use crate::stats::Estimate;
+
+/// With fewer samples the 99th percentile is hardly more than the largest of them.
+const ENOUGH_FOR_P99: usize = 100;
+
+/// What the figures say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// Who is best at what.
+    pub answers: Vec<Sentence>,
+    /// Where the answer becomes another.
+    pub flips: Vec<Sentence>,
+    /// What to know before relying on it.
+    pub caveats: Vec<String>,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sentence {
+    /// What is answered, such as `Fastest cold`.
+    pub question: &'static str,
+    /// In a word or two: a name, a tie, or a figure.
+    pub answer: String,
+    /// In full, without the question.
+    pub text: String,
+    /// Where its figures come from.
+    pub kind: Kind,
+    /// The figures, best first.
+    pub basis: Vec<Basis>,
+}
+
+/// A figure that a sentence rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Basis {
+    /// The platform's or the design's name.
+    pub name: String,
+    /// With its interval, in the unit of `shown`'s source.
+    pub estimate: Estimate,
+    /// The figure with its interval, in words.
+    pub shown: String,
+}
+
+/// A question that one figure answers.
+struct Question {
+    question: &'static str,
+    figure: &'static str,
+    unit: Unit,
+    /// What the figure is: `{figure} for {is}`.
+    is: String,
+    more_is_better: bool,
+}
+
+impl Verdict {
+    /// The verdict on a result.
+    pub fn of(result: &Comparison) -> Self {
+        let judged: Vec<&Measured> = result.platforms.iter().filter(|measured| measured.errors == 0).collect();
+        let mut verdict = Self { caveats: caveats(result), ..Self::default() };
+        if judged.is_empty() {
+            return verdict;
+        }
+        verdict.answers.extend(questions(result).iter().filter_map(|question| answer(question, &judged)));
+        if let Some(cost) = &result.cost {
+            verdict.answers.extend(cheapest(cost));
+            verdict.flips.extend(cost.crossings.iter().map(crossing));
+        }
+        verdict.flips.extend(tail("Cold, at the 99th percentile", "cold_first_response", &judged));
+        verdict.flips.extend(tail("Warm, at the 99th percentile", "warm", &judged));
+        verdict.flips.extend(cold_against_warm(&judged));
+        verdict
+    }
+
+    /// Line by line, for where there is only text.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let sentence = |sentence: &Sentence| {
+            let kind = if sentence.kind == Kind::Measured { String::new() } else { format!(" [{}]", sentence.kind.word()) };
+            format!("{}: {}. {}{kind}", sentence.question, sentence.answer, sentence.text)
+        };
+        let caveat = |text: &String| format!("Note: {text}");
+        self.answers.iter().chain(&self.flips).map(sentence).chain(self.caveats.iter().map(caveat)).collect()
+    }
+}
+
+fn questions(result: &Comparison) -> [Question; 4] {
+    let workload = &result.workload.workload;
+    [
+        Question {
+            question: "Fastest cold",
+            figure: "cold_first_response_p50",
+            unit: Unit::Ms,
+            is: "from a cold start to the first byte of the answer, median".into(),
+            more_is_better: false,
+        },
+        Question {
+            question: "Fastest warm",
+            figure: "warm_p50",
+            unit: Unit::Ms,
+            is: format!("at {} requests/s, median", workload.warm.rate),
+            more_is_better: false,
+        },
+        Question {
+            question: "Highest throughput",
+            figure: "requests_per_second",
+            unit: Unit::PerSecond,
+            is: format!("requests with {} connections", workload.throughput.connections),
+            more_is_better: true,
+        },
+        Question {
+            question: "Least CPU time",
+            figure: "cpu_ms_per_request",
+            unit: Unit::Ms,
+            is: "of CPU time a request".into(),
+            more_is_better: false,
+        },
+    ]
+}
+
+/// Who is best by one figure, and by how much.
+fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
+    let ranks = ranks(judged, question.figure, question.more_is_better);
+    let basis: Vec<Basis> = ranks
+        .iter()
+        .flatten()
+        .map(|(platform, estimate)| basis(words::title(*platform), *estimate, question.unit))
+        .collect();
+    let (first, rest) = basis.split_at(ranks.first()?.len());
+    let (best, next) = (first.first()?, rest.first());
+    let is = &question.is;
+    let by = |next: &Basis| {
+        let (a, b) = (best.estimate.value, next.estimate.value);
+        format!("{} times", multiple(if question.more_is_better { a / b } else { b / a }))
+    };
+    let (answer, text) = match (first, next) {
+        ([only], None) => (only.name.clone(), format!("{} {is}. No other platform was measured.", only.shown)),
+        ([only], Some(next)) => {
+            let of_next = if question.more_is_better { "as many as" } else { "less than" };
+            let than = match question.more_is_better {
+                true => format!("{} {of_next} {}, next with {}.", by(next), next.name, next.shown),
+                false => format!("{} follows with {}, {} as much.", next.name, next.shown, by(next)),
+            };
+            (only.name.clone(), format!("{} {is}. {}", only.shown, capitalised(&than)))
+        }
+        (tied, next) => {
+            let names: Vec<&str> = tied.iter().map(|basis| basis.name.as_str()).collect();
+            let shown: Vec<&str> = tied.iter().map(|basis| basis.shown.as_str()).collect();
+            let follows = next
+                .map_or_else(String::new, |next| format!(" {} follows with {}.", capitalised(&next.name), next.shown));
+            let text = format!("{} {is}: the intervals overlap.{follows}", listed(&shown));
+            (format!("a tie of {}", listed(&names)), text)
+        }
+    };
+    Some(Sentence { question: question.question, answer, text, kind: Kind::Measured, basis })
+}
+
+fn basis(name: &str, estimate: Estimate, unit: Unit) -> Basis {
+    Basis { name: name.to_owned(), estimate, shown: Quantity::of(&estimate, unit).with_interval() }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Which design costs least for a million events at the volume of the cost lines.
+fn cheapest(cost: &Cost) -> Option<Sentence> {
+    let mut lines: Vec<_> = cost.lines.iter().collect();
+    lines.sort_by(|a, b| a.total.value.total_cmp(&b.total.value));
+    let best = lines.first()?;
+    let tied = lines.iter().take_while(|line| line.total.ties(&best.total)).count();
+    let basis: Vec<Basis> = lines.iter().map(|line| basis(&line.name, line.total, Unit::Usd)).collect();
+    let (first, rest) = basis.split_at(tied);
+    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
+    let shown: Vec<&str> = first.iter().map(|basis| basis.shown.as_str()).collect();
+    let overlap = if tied > 1 { ": the intervals overlap" } else { "" };
+    let follows = rest.first().map_or_else(String::new, |next| {
+        format!(
+            " {} follows with {}, {} times as much.",
+            capitalised(&next.name),
+            next.shown,
+            multiple(next.estimate.value / best.total.value)
+        )
+    });
+    let text = format!(
+        "{} for a million events, at {} events a month{overlap}.{follows}",
+        listed(&shown),
+        volume(cost.monthly_events)
+    );
+    let answer = if tied > 1 { format!("a tie of {}", listed(&names)) } else { names.concat() };
+    Some(Sentence { question: "Cheapest", answer, text, kind: cost.kind, basis })
+}
+
+fn crossing(Crossing { monthly_events, usd, below, above }: &Crossing) -> Sentence {
+    let at = volume(*monthly_events);
+    Sentence {
+        question: "Cost",
+        answer: format!("{below} below {at} events a month, {above} above"),
+        text: format!("There both cost {} USD a month.", words::digits(*usd)),
+        kind: Kind::Modelled,
+        basis: vec![],
+    }
+}
+
+/// `340 k`, `1.2 M`, `3 G`.
+fn volume(events: f64) -> String {
+    let (size, unit) = match events {
+        v if v >= 999.5e6 => (1e9, " billion"),
+        v if v >= 999.5e3 => (1e6, " million"),
+        v => return grouped(v.round() as u64),
+    };
+    let digits = short(events / size);
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{digits}{unit}")
+}
+
+/// Where the best by the median are not the best by the 99th percentile.
+fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Sentence> {
+    let enough = |measured: &&Measured| {
+        let n = if figure == "warm" { measured.figures.warm.latency.n } else { measured.figures.cold.first_response.n };
+        n >= ENOUGH_FOR_P99
+    };
+    if judged.len() < 2 || !judged.iter().all(enough) {
+        return None;
+    }
+    let of = |quantile: &str| ranks(judged, &format!("{figure}_{quantile}"), false);
+    let (median, slow) = (of("p50"), of("p99"));
+    let [(leader, _)] = median.first()?.as_slice() else { return None };
+    let best = slow.first()?;
+    let places: Vec<Basis> = slow.iter().flatten().map(|(platform, estimate)| basis(words::title(*platform), *estimate, Unit::Ms)).collect();
+    let leads = best.iter().any(|(platform, _)| platform == leader);
+    let shown: Vec<String> =
+        places.iter().take(best.len()).map(|place| format!("{} {}", place.name, place.shown)).collect();
+    let names: Vec<&str> = best.iter().map(|(platform, _)| words::title(*platform)).collect();
+    let (answer, text) = match (leads, best.len()) {
+        (true, 1) => return None,
+        (true, _) => (
+            format!("a tie of {}", listed(&names)),
+            format!("{} leads at the median; there the intervals overlap: {}.", capitalised(words::title(*leader)), listed(&shown)),
+        ),
+        (false, several) => {
+            let own = places.iter().find(|place| place.name == words::title(*leader))?;
+            let tie = if several > 1 { "a tie of " } else { "" };
+            (format!("{tie}{}", listed(&names)), format!("{}; {}, which leads at the median, {}.", listed(&shown), own.name, own.shown))
+        }
+    };
+    Some(Sentence { question, answer, text, kind: Kind::Measured, basis: places })
+}
+
+/// Up to which share of cold requests the platform that is fastest warm has the lower mean, where another is fastest cold.
+///
+/// With medians c and w of the two platforms the means meet at the share s of cold requests with `s·c₁ + (1 − s)·w₁ = s·c₂ + (1 − s)·w₂`. Its
+/// interval takes the ends of theirs.
+fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
+    let first = |figure: &str| match ranks(judged, figure, false).into_iter().next()?.as_slice() {
+        [(platform, _)] => Some(*platform),
+        _ => None,
+    };
+    let (cold, warm) = (first("cold_first_response_p50")?, first("warm_p50")?);
+    if judged.len() < 2 {
+        return None;
+    }
+    let (cold_name, warm_name) = (words::title(cold), words::title(warm));
+    if cold == warm {
+        let text = format!("{} leads with either, so no share of cold starts makes another faster.", capitalised(cold_name));
+        return Some(Sentence {
+            question: "Cold against warm",
+            answer: "no flip".into(),
+            text,
+            kind: Kind::Measured,
+            basis: vec![],
+        });
+    }
+    let of = |platform: Platform, figure: &str| {
+        estimate(&judged.iter().find(|measured| measured.platform == platform)?.figures, figure)
+    };
+    let lost_cold = difference(of(warm, "cold_first_response_p50")?, of(cold, "cold_first_response_p50")?);
+    let lost_warm = difference(of(cold, "warm_p50")?, of(warm, "warm_p50")?);
+    let share = |warm: f64, cold: f64| 100.0 * warm / (warm + cold);
+    let share = Estimate {
+        value: share(lost_warm.value, lost_cold.value),
+        low: share(lost_warm.low, lost_cold.high),
+        high: share(lost_warm.high, lost_cold.low),
+    };
+    let text = format!(
+        "The means of the medians meet where {} % ({}–{}) of requests are cold.",
+        short(share.value),
+        short(share.low),
+        short(share.high)
+    );
+    let at = short(share.value);
+    Some(Sentence {
+        question: "Cold against warm",
+        answer: format!("{warm_name} while fewer than {at} % of requests are cold, {cold_name} above"),
+        text,
+        kind: Kind::Modelled,
+        basis: vec![Basis { name: "cold share".into(), estimate: share, shown: format!("{at} %") }],
+    })
+}
+
+/// How much more `a` is than `b`; its interval takes the ends of theirs.
+fn difference(a: Estimate, b: Estimate) -> Estimate {
+    Estimate { value: a.value - b.value, low: a.low - b.high, high: a.high - b.low }
+}
+
+fn caveats(result: &Comparison) -> Vec<String> {
+    let mut caveats = Vec::new();
+    for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
+        let (name, errors) = (capitalised(words::title(measured.platform)), grouped(measured.errors));
+        caveats.push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
+    }
+    for missing in &result.not_started {
+        let name = capitalised(words::title(missing.platform));
+        caveats.push(format!("{name} was not measured, it can't be started: {}.", missing.reason.trim_end_matches('.')));
+    }
+    let samples = result.workload.workload.cold.samples;
+    if result.workload.is_quick {
+        caveats.push(format!("A quick run, with {samples} cold starts of each: decide by a whole one."));
+    } else if samples < ENOUGH_FOR_P99 {
+        caveats.push(format!("{samples} cold starts of each: too few to judge their 99th percentile."));
+    }
+    caveats.push(
+        "Measured on one machine: the network, the placement of a microVM and the download of code are in no figure."
+            .into(),
+    );
+    caveats
+}

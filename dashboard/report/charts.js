@@ -1,0 +1,228 @@
+// The charts; the one module that knows uPlot.
+import uPlot from 'uplot';
+
+import { looks } from './looks.js';
+import { title } from './data.js';
+
+const FONT = '12px system-ui, sans-serif';
+const CHARACTER = 7;
+
+const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+
+/** Ticks of a logarithmic axis: powers of ten, and 2 and 5 between where there are few of them. */
+function logTicks(_, __, least, most) {
+  const from = Math.floor(Math.log10(least));
+  const to = Math.ceil(Math.log10(most));
+  const steps = to - from <= 3 ? [1, 2, 5] : to - from <= 5 ? [1, 3] : [1];
+  const all = [];
+  for (let power = from; power <= to; power++) all.push(...steps.map((step) => step * 10 ** power));
+  return all.map((tick) => Number(tick.toPrecision(1))).filter((tick) => tick >= least * 0.999 && tick <= most * 1.001);
+}
+
+/** A logarithmic scale that ends close around what it shows, not at the next powers of ten. */
+const closely = (factor) => (_, least, most) => [least / factor, most * factor];
+
+const axis = (options) => ({
+  stroke: variable('--muted'),
+  font: FONT,
+  grid: { stroke: variable('--line'), width: 1 },
+  ticks: { show: false },
+  ...options,
+});
+
+const wide = (values) => ({
+  values: (_, splits) => splits.map((split) => (split == null ? '' : values(split))),
+  size: (_, labels) => 14 + CHARACTER * Math.max(3, ...(labels ?? []).map((label) => label.length)),
+});
+
+/** A whisker from low to high at x, in CSS pixels of width `reach` to either side. */
+function whisker(chart, x, { low, high, value }, stroke, { dot = false } = {}) {
+  const { ctx } = chart;
+  const [top, bottom] = [chart.valToPos(high, 'y', true), chart.valToPos(low, 'y', true)];
+  const reach = 4 * devicePixelRatio;
+  ctx.save();
+  ctx.strokeStyle = stroke;
+  ctx.fillStyle = stroke;
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  ctx.beginPath();
+  for (const y of [top, bottom]) {
+    ctx.moveTo(x - reach, y);
+    ctx.lineTo(x + reach, y);
+  }
+  ctx.moveTo(x, top);
+  ctx.lineTo(x, bottom);
+  ctx.stroke();
+  if (dot) {
+    ctx.beginPath();
+    ctx.arc(x, chart.valToPos(value, 'y', true), 3.5 * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+/** Draws into `into`, in place of what is there. `told(index)` hears of the place under the cursor, null for none. */
+function make(into, options, data, told) {
+  const chart = new uPlot(
+    {
+      width: into.clientWidth,
+      height: into.clientHeight,
+      legend: { show: false },
+      padding: [12, 16, null, null],
+      ...options,
+      cursor: { y: false, drag: { x: false, y: false, setScale: false }, ...options.cursor },
+      hooks: { ...options.hooks, setCursor: [(self) => told?.(self.cursor.idx ?? null)] },
+    },
+    data,
+    (self, ready) => {
+      into.replaceChildren(self.root);
+      ready();
+    },
+  );
+  return {
+    fit: () =>
+      into.clientWidth &&
+      into.clientWidth !== chart.width &&
+      chart.setSize({ width: into.clientWidth, height: into.clientHeight }),
+    point: (index) => chart.setCursor({ left: chart.valToPos(chart.data[0][index], 'x'), top: 0 }),
+    leave: () => chart.setCursor({ left: -10, top: -10 }),
+    last: chart.data[0].length - 1,
+    drop: () => chart.destroy(),
+  };
+}
+
+/**
+ * Lines. `x` and `y` say how they are scaled and labelled: `{ log, label, splits, range }`. `marks` are figures with whiskers, `rings` points
+ * that are pointed out.
+ */
+export function lines(into, { x, series, marks = [], rings = [], xAxis, yAxis, stepped, told }) {
+  const styles = looks(series.map(({ name }) => name));
+  const scale = ({ log, range }) => ({ ...(log && { distr: 3 }), range: range ?? closely(1.15), time: false });
+  const overlay = (chart) => {
+    marks.forEach((own, place) => {
+      for (const mark of own) {
+        // Beside each other, or whiskers of platforms that tie would hide each other.
+        const shift = (place - (marks.length - 1) / 2) * 5 * devicePixelRatio;
+        whisker(chart, chart.valToPos(mark.x, 'x', true) + shift, mark, variable(styles[place].variable), { dot: true });
+      }
+    });
+    for (const ring of rings) {
+      const { ctx } = chart;
+      ctx.save();
+      ctx.strokeStyle = variable('--text');
+      ctx.lineWidth = 2 * devicePixelRatio;
+      ctx.beginPath();
+      ctx.arc(chart.valToPos(ring[0], 'x', true), chart.valToPos(ring[1], 'y', true), 6 * devicePixelRatio, 0, 2 * Math.PI);
+      ctx.stroke();
+      ctx.restore();
+    }
+  };
+  return make(
+    into,
+    {
+      scales: { x: scale(xAxis), y: scale(yAxis) },
+      axes: [
+        axis({
+          space: 60,
+          ...((xAxis.log || xAxis.splits) && { splits: xAxis.splits ?? logTicks, filter: (_, splits) => splits }),
+          values: (_, splits) => splits.map(xAxis.label),
+        }),
+        axis({
+          space: 36,
+          ...((yAxis.log || yAxis.splits) && { splits: yAxis.splits ?? logTicks, filter: (_, splits) => splits }),
+          ...wide(yAxis.label),
+        }),
+      ],
+      series: [
+        {},
+        ...styles.map(({ variable: colour, dash }) => ({
+          stroke: variable(colour),
+          width: 2,
+          dash,
+          spanGaps: true,
+          points: { show: false },
+          ...(stepped && { paths: uPlot.paths.stepped({ align: 1 }) }),
+        })),
+      ],
+      cursor: { points: { fill: (_, line) => variable(styles[line - 1].variable) } },
+      hooks: { draw: [overlay] },
+    },
+    [x, ...series.map(({ y }) => y)],
+    told,
+  );
+}
+
+const BAR = 0.55;
+
+/** The x scale and axis of bars: one place a name. */
+const places = (names) => ({
+  scale: { time: false, range: () => [-0.6, names.length - 0.4] },
+  axis: axis({
+    grid: { show: false },
+    splits: () => names.map((_, i) => i),
+    values: (_, splits) => splits.map((i) => title(names[i])),
+  }),
+});
+
+const fromZero = (_, __, most) => [0, most * 1.08];
+
+/** Bars with whiskers. */
+export function bars(into, { figures, label, told }) {
+  const { scale, axis: names } = places(figures.map(({ name }) => name));
+  const styles = looks(figures.map(({ name }) => name));
+  const x = figures.map((_, i) => i);
+  return make(
+    into,
+    {
+      scales: { x: scale, y: { range: (self) => fromZero(self, 0, Math.max(...figures.map(({ high }) => high))) } },
+      axes: [names, axis({ space: 36, ...wide(label) })],
+      series: [
+        {},
+        ...figures.map((_, own) => ({
+          fill: variable(styles[own].variable),
+          width: 0,
+          points: { show: false },
+          paths: uPlot.paths.bars({ size: [BAR, 90] }),
+        })),
+      ],
+      cursor: { x: false, points: { show: false } },
+      hooks: {
+        draw: [
+          (chart) =>
+            figures.forEach((figure, i) => whisker(chart, chart.valToPos(i, 'x', true), figure, variable('--text'))),
+        ],
+      },
+    },
+    [x, ...figures.map((figure, own) => x.map((i) => (i === own ? figure.value : null)))],
+    told,
+  );
+}
+
+/** The variable of each place in a stack. */
+export const layer = (place) => `--c${place % 8}`;
+
+/** Bars that are stacked: the largest is drawn first, each smaller one over it. */
+export function stacks(into, { names, tops, label, told }) {
+  const { scale, axis: below } = places(names);
+  const x = names.map((_, i) => i);
+  const order = tops.map((_, place) => tops.length - 1 - place);
+  return make(
+    into,
+    {
+      scales: { x: scale, y: { range: fromZero } },
+      axes: [below, axis({ space: 36, ...wide(label) })],
+      series: [
+        {},
+        ...order.map((place) => ({
+          fill: variable(layer(place)),
+          stroke: variable('--box'),
+          width: 1,
+          points: { show: false },
+          paths: uPlot.paths.bars({ size: [BAR, 90] }),
+        })),
+      ],
+      cursor: { x: false, points: { show: false } },
+    },
+    [x, ...order.map((place) => tops[place])],
+    told,
+  );
+}
