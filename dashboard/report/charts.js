@@ -6,14 +6,18 @@ import { title } from './data.js';
 
 const FONT = '12px system-ui, sans-serif';
 const CHARACTER = 7;
+/** The height of the labels below a chart. */
+const BELOW = 28;
 
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 /** Ticks of a logarithmic axis: powers of ten, and 2 and 5 between where there are few of them. */
-function logTicks(_, __, least, most) {
+function logTicks(chart, axis, least, most) {
   const from = Math.floor(Math.log10(least));
   const to = Math.ceil(Math.log10(most));
-  const steps = to - from <= 3 ? [1, 2, 5] : to - from <= 5 ? [1, 3] : [1];
+  const { width, height } = chart.bbox;
+  const room = (axis === 0 ? width / 60 : height / 32) / devicePixelRatio / Math.log10(most / least);
+  const steps = room >= 3.4 ? [1, 2, 5] : room >= 2.2 ? [1, 3] : [1];
   const all = [];
   for (let power = from; power <= to; power++) all.push(...steps.map((step) => step * 10 ** power));
   return all.map((tick) => Number(tick.toPrecision(1))).filter((tick) => tick >= least * 0.999 && tick <= most * 1.001);
@@ -60,12 +64,17 @@ function whisker(chart, x, { low, high, value }, stroke, { dot = false } = {}) {
   ctx.restore();
 }
 
+/** The size of a chart in its place. On paper the place is as high as the chart, so the height is told by the style sheet. */
+const size = (into) => ({
+  width: into.clientWidth,
+  height: parseFloat(getComputedStyle(into).getPropertyValue('--height')),
+});
+
 /** Draws into `into`, in place of what is there. `told(index)` hears of the place under the cursor, null for none. */
 function make(into, options, data, told) {
   const chart = new uPlot(
     {
-      width: into.clientWidth,
-      height: into.clientHeight,
+      ...size(into),
       legend: { show: false },
       padding: [12, 16, null, null],
       ...options,
@@ -79,10 +88,7 @@ function make(into, options, data, told) {
     },
   );
   return {
-    fit: () =>
-      into.clientWidth &&
-      into.clientWidth !== chart.width &&
-      chart.setSize({ width: into.clientWidth, height: into.clientHeight }),
+    fit: () => into.clientWidth && into.clientWidth !== chart.width && chart.setSize(size(into)),
     point: (index) => chart.setCursor({ left: chart.valToPos(chart.data[0][index], 'x'), top: 0 }),
     leave: () => chart.setCursor({ left: -10, top: -10 }),
     last: chart.data[0].length - 1,
@@ -123,6 +129,7 @@ export function lines(into, { x, series, marks = [], rings = [], xAxis, yAxis, s
       axes: [
         axis({
           space: 60,
+          size: BELOW,
           ...((xAxis.log || xAxis.splits) && { splits: xAxis.splits ?? logTicks, filter: (_, splits) => splits }),
           values: (_, splits) => splits.map(xAxis.label),
         }),
@@ -157,6 +164,7 @@ const BAR = 0.55;
 const places = (names) => ({
   scale: { time: false, range: () => [-0.6, names.length - 0.4] },
   axis: axis({
+    size: BELOW,
     grid: { show: false },
     splits: () => names.map((_, i) => i),
     values: (_, splits) => splits.map((i) => title(names[i])),

@@ -1,8 +1,7 @@
 // What the charts draw, from the result as it is embedded: pure functions, tested without a browser.
 
-const NAMES = { lambda: 'Lambda', workers: 'Workers', spin: 'Spin', native: 'native' };
-
-export const title = (name) => NAMES[name] ?? name;
+/** The name of a platform or a design as the page's text has it. */
+export const title = (name) => name.replace(/^(lambda|workers|spin)/, (first) => first[0].toUpperCase() + first.slice(1));
 
 /** `get(platform, 'cold.init')` */
 const get = (from, path) => path.split('.').reduce((part, name) => part[name], from);

@@ -2,7 +2,7 @@
 import { bars as drawBars, layer, lines, stacks } from './charts.js';
 import { bars, curves, ecdf, nines, percentiles, stack, title } from './data.js';
 import { looks } from './looks.js';
-import { count, fineTime, percent, percentile, tickTime } from './words.js';
+import { count, fineTime, linearTime, percent, percentile, short, tickTime } from './words.js';
 import { element, find } from '../src/dom.js';
 
 const text = find('#result').textContent;
@@ -27,15 +27,16 @@ const KINDS = {
       splits: () => [0.5, 0.9, 0.99, 0.999, 0.9999].map(nines).filter((tick) => tick <= last + 0.01),
       label: percentile,
     };
-    const yAxis = { log: true, label: tickTime, range: (_, least, most) => [Math.min(least, ...ends('low')) / 1.15, Math.max(most, ...ends('high')) * 1.15] };
     const ends = (end) => series.flatMap(({ marks }) => marks.map((mark) => mark[end]));
+    const range = (_, least, most) => [Math.min(least, ...ends('low')) / 1.15, Math.max(most, ...ends('high')) * 1.15];
+    const yAxis = { log: true, label: tickTime, range };
     const marks = series.map((one) => one.marks);
     const draw = (into, told) => lines(into, { x, series, marks, xAxis, yAxis, told });
     return { draw, names: series.map(({ name }) => name), at: (i) => percentile(x[i]), values: (i) => series.map(({ y }) => fineTime(y[i])) };
   },
   bars: (of) => {
     const figures = bars(result.platforms, of);
-    const label = of === 'cpu_ms_per_request' ? fineTime : count;
+    const label = of === 'cpu_ms_per_request' ? linearTime : short;
     return { draw: (into, told) => drawBars(into, { figures, label, told }) };
   },
   stack: () => {
@@ -116,11 +117,22 @@ function chart(plot) {
   return draw;
 }
 
+/** What is wider than its place can be scrolled with the keyboard too. */
+function scrolls(place) {
+  const isWide = place.scrollWidth > place.clientWidth;
+  place.tabIndex = isWide ? 0 : -1;
+  place.role = isWide ? 'region' : null;
+  place.ariaLabel = isWide ? find('caption', place).textContent : null;
+}
+
 document.documentElement.classList.add('drawn');
 const draws = [...document.querySelectorAll('.plot')].map(chart);
 for (const media of ['(prefers-color-scheme: dark)', 'print']) {
   matchMedia(media).addEventListener('change', () => draws.forEach((draw) => draw()));
 }
+
+const places = new ResizeObserver((changed) => changed.forEach(({ target }) => scrolls(target)));
+for (const place of document.querySelectorAll('.scroll')) places.observe(place);
 
 const download = find('#download');
 download.href = URL.createObjectURL(new Blob([text], { type: 'application/json' }));

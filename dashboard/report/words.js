@@ -7,6 +7,9 @@ const [TICK, FINE, COMPACT] = [
   new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 }),
 ];
 
+/** A number on an axis that begins at 0. */
+export const short = (value) => COMPACT.format(value);
+
 const time = (format) => (ms) => {
   if (ms >= 1000) return `${format.format(ms / 1000)} s`;
   return ms < 1 ? `${format.format(ms * 1000)} µs` : `${format.format(ms)} ms`;
@@ -15,6 +18,9 @@ const time = (format) => (ms) => {
 /** A time on an axis, and one that is read off. */
 export const tickTime = time(TICK);
 export const fineTime = time(FINE);
+
+/** A time on an axis that begins at 0: one unit, or 500 µs would stand below 1 ms. */
+export const linearTime = (ms) => (ms === 0 ? '0' : `${FINE.format(ms)} ms`);
 
 export const count = (value) => (value < 1e4 ? FINE : COMPACT).format(value);
 

@@ -81,10 +81,8 @@ pub(super) fn ranking(platforms: &[Measured]) -> BTreeMap<String, Vec<Vec<Platfo
 
 /// The platforms from best to worst by one figure. A platform is tied with the best of a group where their intervals overlap.
 pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -> Vec<Vec<(Platform, Estimate)>> {
-    let mut sorted: Vec<(Platform, Estimate)> = platforms
-        .iter()
-        .filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?)))
-        .collect();
+    let mut sorted: Vec<(Platform, Estimate)> =
+        platforms.iter().filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?))).collect();
     sorted.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
     if more_is_better {
         sorted.reverse();

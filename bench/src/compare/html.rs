@@ -6,7 +6,7 @@ use crate::compare::page::Kind;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Row, Section};
 use crate::compare::verdict::{Sentence, Verdict};
-use crate::compare::words::{self, Quantity, Unit, grouped, multiple};
+use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
 use crate::compare::{guarantees, html_cost, table};
 
 /// Text as HTML.
@@ -14,28 +14,53 @@ pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// A section of the page.
+pub(super) struct Part {
+    /// Its anchor.
+    pub(super) id: &'static str,
+    /// What leads to it.
+    pub(super) link: &'static str,
+    pub(super) title: &'static str,
+    pub(super) text: String,
+}
+
 /// All of the page's text.
 pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
     let sections = rows::sections(result);
     let of = |id: &str| sections.iter().find(|section| section.id == id);
     let tables = |ids: &[&str]| -> String { ids.iter().filter_map(|id| of(id)).map(figures).collect() };
-    let part = |id: &str, title: &str, text: String| (id.to_owned(), title.to_owned(), text);
+    let part = |id, link, title, text| Part { id, link, title, text };
     let mut parts = vec![
-        part("cold", "Cold starts", charts(&sections, &COLD_CHARTS) + &tables(&["cold-ready", "cold-answered"])),
-        part("warm", "Warm latency", charts(&sections, &WARM_CHARTS) + &tables(&["warm"]) + &routes(result)),
-        part("throughput", "Throughput and CPU time", charts(&sections, &THROUGHPUT_CHARTS) + &tables(&["throughput"])),
+        part(
+            "cold",
+            "Cold starts",
+            "Cold starts",
+            charts(&sections, &COLD_CHARTS) + &tables(&["cold-ready", "cold-answered"]),
+        ),
+        part(
+            "warm",
+            "Warm latency",
+            "Warm latency",
+            charts(&sections, &WARM_CHARTS) + &tables(&["warm"]) + &routes(result),
+        ),
+        part(
+            "throughput",
+            "Throughput",
+            "Throughput and CPU time",
+            charts(&sections, &THROUGHPUT_CHARTS) + &tables(&["throughput"]),
+        ),
     ];
     parts.extend(html_cost::parts(result));
     parts.extend([
-        part("reports", "Reports", tables(&["reports"])),
-        part("size", "Artifact and memory", tables(&["size"])),
-        part("guarantees", "Guarantees", guarantees_table()),
-        part("method", "Method and environment", method(result)),
+        part("reports", "Reports", "Reports", tables(&["reports"])),
+        part("size", "Size", "Artifact and memory", tables(&["size"])),
+        part("guarantees", "Guarantees", "Guarantees", guarantees_table()),
+        part("method", "Method", "Method and environment", method(result)),
     ]);
-    let links: String = parts.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>")).collect();
+    let links: String = parts.iter().map(|Part { id, link, .. }| format!("<a href=\"#{id}\">{link}</a>")).collect();
     let sections: String = parts
         .iter()
-        .map(|(id, title, text)| {
+        .map(|Part { id, title, text, .. }| {
             format!("<section id=\"{id}\" aria-labelledby=\"{id}-h\"><h2 id=\"{id}-h\">{title}</h2>{text}</section>\n")
         })
         .collect();
@@ -63,17 +88,12 @@ pub(super) fn chip(kind: Kind) -> String {
 
 fn judged(verdict: &Verdict) -> String {
     let answers: String = verdict.answers.iter().map(answer).collect();
-    let flip = |Sentence { question, answer, text, kind, .. }: &Sentence| {
-        format!(
-            "<li><b>{}:</b> {}. {} {}</li>",
-            escaped(question),
-            escaped(answer),
-            escaped(text),
-            chip(*kind)
-        )
+    let flip = |Sentence { question, text, kind, .. }: &Sentence| {
+        format!("<li><b>{}:</b> {} {}</li>", escaped(question), escaped(text), chip(*kind))
     };
     let flips: String = verdict.flips.iter().map(flip).collect();
-    let flips = if flips.is_empty() { flips } else { format!("<h3>When it flips</h3><ul class=\"flips\">{flips}</ul>") };
+    let flips =
+        if flips.is_empty() { flips } else { format!("<h3>When it flips</h3><ul class=\"flips\">{flips}</ul>") };
     let caveats: String = verdict.caveats.iter().map(|text| format!("<li>{}</li>", escaped(text))).collect();
     format!(
         "<section id=\"verdict\" aria-labelledby=\"verdict-h\"><h2 id=\"verdict-h\">Verdict for this workload</h2>\
@@ -102,20 +122,22 @@ fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String
         escaped(question),
         chip(*kind),
         escaped(&capital(answer)),
-        escaped(&capital(text))
+        escaped(text)
     )
-}
-
-pub(super) fn capital(text: &str) -> String {
-    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-    first.to_uppercase() + rest
 }
 
 /// A chart: its kind, what of, its section, the rows that describe it, its title, and its scale.
 struct Chart(&'static str, &'static str, &'static str, &'static [&'static str], &'static str, &'static str);
 
 const COLD_CHARTS: [Chart; 2] = [
-    Chart("ecdf", "cold.init", "cold-ready", &["p50", "p99"], "Until ready", "Share of cold starts within a time; logarithmic"),
+    Chart(
+        "ecdf",
+        "cold.init",
+        "cold-ready",
+        &["p50", "p99"],
+        "Until ready",
+        "Share of cold starts within a time; logarithmic",
+    ),
     Chart(
         "ecdf",
         "cold.first_response",
@@ -134,9 +156,30 @@ const WARM_CHARTS: [Chart; 1] = [Chart(
     "Logarithmic; whiskers: 95 % intervals",
 )];
 const THROUGHPUT_CHARTS: [Chart; 3] = [
-    Chart("bars", "requests_per_second", "throughput", &["requests/s"], "Requests a second", "More is better; whiskers: 95 % intervals"),
-    Chart("bars", "events_per_second", "throughput", &["events/s"], "Events a second", "More is better; whiskers: 95 % intervals"),
-    Chart("bars", "cpu_ms_per_request", "throughput", &["CPU ms/request"], "CPU time a request, ms", "Less is better; whiskers: 95 % intervals"),
+    Chart(
+        "bars",
+        "requests_per_second",
+        "throughput",
+        &["requests/s"],
+        "Requests a second",
+        "More is better; whiskers: 95 % intervals",
+    ),
+    Chart(
+        "bars",
+        "events_per_second",
+        "throughput",
+        &["events/s"],
+        "Events a second",
+        "More is better; whiskers: 95 % intervals",
+    ),
+    Chart(
+        "bars",
+        "cpu_ms_per_request",
+        "throughput",
+        &["CPU ms/request"],
+        "CPU time a request",
+        "Less is better; whiskers: 95 % intervals",
+    ),
 ];
 
 fn charts(sections: &[Section], charts: &[Chart]) -> String {
@@ -179,37 +222,54 @@ fn described(rows: &[&Row]) -> String {
         .collect()
 }
 
-/// A section as a table: platforms as rows, figures as columns.
+/// A section as a table: platforms as rows, figures as columns, n in their heads.
 fn figures(section: &Section) -> String {
-    let Section { title, conditions, rows, .. } = section;
-    let caption =
-        format!("<b>{}</b> {}<span class=\"note\">{}</span>", escaped(&capital(title)), chip(Kind::Measured), escaped(conditions));
+    let Section { id, title, conditions, rows } = section;
+    let conditions = match *id {
+        "cold-ready" | "cold-answered" => "× is the multiple of the floor’s figure",
+        "throughput" => &format!("{conditions} · n: turns"),
+        _ => conditions,
+    };
+    let caption = format!(
+        "<b>{}</b> {}<span class=\"note\">{}</span>",
+        escaped(&capital(title)),
+        chip(Kind::Measured),
+        escaped(conditions)
+    );
     transposed(&caption, rows)
 }
 
 fn transposed(caption: &str, rows: &[Row]) -> String {
-    let heads: String = rows.iter().map(|row| format!("<th scope=\"col\">{}</th>", escaped(&row.label))).collect();
+    let head = |row: &Row| format!("<th scope=\"col\">{}{}</th>", escaped(&row.label), n(row));
+    let heads: String = rows.iter().map(head).collect();
     let Some(first) = rows.first() else { return String::new() };
     let body: String = (0..first.cells.len())
         .map(|place| {
-            let mut ns: Vec<usize> = rows.iter().map(|row| row.cells[place].n).collect();
-            ns.dedup();
-            // Where figures come from different numbers of samples, the caption says how many.
-            let n = if let [n] = ns[..] { grouped(n as u64) } else { "–".into() };
             let cells: String = rows.iter().map(|row| cell(row, place)).collect();
-            let name = words::title(first.cells[place].platform);
-            format!("<tr>{}<td class=\"n\">{n}</td>{cells}</tr>", row_head(name))
+            format!("<tr>{}{cells}</tr>", row_head(words::title(first.cells[place].platform)))
         })
         .collect();
     scrolled(&format!(
-        "<table><caption>{caption}</caption><thead><tr><th scope=\"col\">Platform</th><th scope=\"col\">n</th>{heads}</tr></thead>\
+        "<table><caption>{caption}</caption><thead><tr><th scope=\"col\">Platform</th>{heads}</tr></thead>\
          <tbody>{body}</tbody></table>"
     ))
 }
 
+/// How many samples a row's figures come from; nothing for what was counted.
+fn n(row: &Row) -> String {
+    let ns = || row.cells.iter().map(|cell| cell.n).filter(|n| *n > 0);
+    match (ns().min(), ns().max()) {
+        (Some(low), Some(high)) if low < high => {
+            format!("<small>n = {}–{}</small>", grouped(low as u64), grouped(high as u64))
+        }
+        (Some(n), _) if n > 1 => format!("<small>n = {}</small>", grouped(n as u64)),
+        _ => String::new(),
+    }
+}
+
 /// A platform's or a design's name with its colour.
 pub(super) fn row_head(name: &str) -> String {
-    format!("<th scope=\"row\"><i class=\"b-{}\"></i>{}</th>", colour(name), escaped(name))
+    format!("<th scope=\"row\"><i class=\"b-{}\"></i>{}</th>", colour(name), escaped(&words::named(name)))
 }
 
 /// The end of the classes that colour what is named so: its platform's.
@@ -227,16 +287,20 @@ fn cell(row: &Row, place: usize) -> String {
     let cell = &row.cells[place];
     let Some(estimate) = &cell.estimate else { return "<td>–</td>".into() };
     let Quantity { value, interval, unit } = Quantity::of(estimate, row.unit);
-    let ratio = cell.ratio.as_ref().map_or_else(String::new, |ratio| {
-        format!(" <span class=\"ratio\">{}×</span>", multiple(ratio.value))
-    });
+    let ratio = cell
+        .ratio
+        .as_ref()
+        .map_or_else(String::new, |ratio| format!(" <span class=\"ratio\">{}×</span>", multiple(ratio.value)));
     let interval = if interval.is_empty() && ratio.is_empty() {
         String::new()
     } else {
         format!("<small>{interval}{ratio}</small>")
     };
-    let (class, best) =
-        if cell.is_best { (" class=\"best\"", "<span class=\"unseen\"> best, or tied with it</span>") } else { ("", "") };
+    let (class, best) = if cell.is_best {
+        (" class=\"best\"", "<span class=\"unseen\"> best, or tied with it</span>")
+    } else {
+        ("", "")
+    };
     format!("<td{class}><b>{value}</b> <span class=\"unit\">{unit}</span>{best}{interval}</td>")
 }
 
@@ -278,20 +342,26 @@ fn guarantees_table() -> String {
 /// Markdown's code spans as HTML.
 fn code(text: &str) -> String {
     let parts = escaped(text);
-    parts.split('`').enumerate().map(|(place, part)| if place % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
+    parts
+        .split('`')
+        .enumerate()
+        .map(|(place, part)| if place % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() })
+        .collect()
 }
 
 fn method(result: &Comparison) -> String {
     let machine = &result.machine;
-    let versions = machine.versions.iter().map(|(name, version)| {
-        if version.starts_with(name) { version.clone() } else { format!("{name} {version}") }
-    });
+    let versions = machine
+        .versions
+        .iter()
+        .map(|(name, version)| if version.starts_with(name) { version.clone() } else { format!("{name} {version}") });
     let runtimes = result.platforms.iter().map(|measured| {
         let runtime = &measured.figures.runtime;
         (words::title(measured.platform), format!("{} {}", runtime.name, runtime.version))
     });
     let [what, r#where, when] = table::head(result);
-    let facts = [("Run", what), ("Machine", r#where), ("When", when), ("Versions", versions.collect::<Vec<_>>().join(" · "))];
+    let facts =
+        [("Run", what), ("Machine", r#where), ("When", when), ("Versions", versions.collect::<Vec<_>>().join(" · "))];
     let facts: String = facts
         .into_iter()
         .chain(runtimes)

@@ -122,7 +122,8 @@ pub fn render(result: &Comparison) -> serde_json::Result<String> {
     let body = html::body(result, &Verdict::of(result));
     let room = LIMIT.saturating_sub(SHELL.len() + body.len() + title.len());
     let (json, note) = embedded(result, room)?;
-    let parts = [("<!--title-->", escaped(&title)), ("<!--body-->", body), ("<!--note-->", note), ("<!--result-->", json)];
+    let parts =
+        [("<!--title-->", escaped(&title)), ("<!--body-->", body), ("<!--note-->", note), ("<!--result-->", json)];
     let mut page = String::with_capacity(LIMIT);
     let mut rest = SHELL;
     for (mark, part) in parts {
@@ -181,4 +182,84 @@ fn distributions(measured: &mut Measured) -> impl Iterator<Item = &mut Distribut
         own.into_iter().chain(warm.routes.values_mut())
     };
     [figures, floor].into_iter().flat_map(of).chain(reports.latency.values_mut()).chain([&mut reports.freshness])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::result::tests::{priced, sample};
+
+    /// The JSON that the page's script reads.
+    fn data(page: &str) -> serde_json::Value {
+        let (_, rest) = page.split_once("<script type=\"application/json\" id=\"result\">").unwrap();
+        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn the_shell_has_each_mark_once_and_in_order() {
+        let places: Vec<usize> = ["<!--title-->", "<!--body-->", "<!--note-->", "<!--result-->"]
+            .iter()
+            .map(|mark| {
+                assert_eq!(SHELL.matches(mark).count(), 1, "{mark}");
+                SHELL.find(mark).unwrap()
+            })
+            .collect();
+        assert!(places.is_sorted(), "{places:?}");
+    }
+
+    #[test]
+    fn the_page_says_the_verdict_and_holds_the_result() {
+        let page = render(&sample()).unwrap();
+        for sentence in Verdict::of(&sample()).answers {
+            assert!(page.contains(&escaped(&sentence.text)), "{}", sentence.text);
+        }
+        assert_eq!(serde_json::from_value::<Comparison>(data(&page)).unwrap(), sample());
+        assert!(!page.contains("<!--"), "a mark is left");
+    }
+
+    #[test]
+    fn sections_without_data_are_left_out() {
+        let has = |page: &str, id: &str| page.contains(&format!("<section id=\"{id}\""));
+        let (without, with) = (render(&sample()).unwrap(), render(&priced()).unwrap());
+        for id in ["verdict", "cold", "warm", "throughput", "reports", "size", "guarantees", "method"] {
+            assert!(has(&without, id) && has(&with, id), "{id}");
+        }
+        for id in ["cost", "volume", "cold-share"] {
+            assert!(!has(&without, id) && has(&with, id), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_a_result_holds_is_text() {
+        let mut result = priced();
+        let evil = "</script><img src=x onerror=\"alert(1)\">";
+        result.workload.source = evil.into();
+        result.not_started[0].reason = evil.into();
+        result.cold_share[0].name = evil.into();
+        let page = render(&result).unwrap();
+        assert!(!page.contains("<img"), "markup from data");
+        assert_eq!(data(&page)["workload"]["source"], evil);
+    }
+
+    #[test]
+    fn a_large_result_is_thinned_and_keeps_its_distributions() {
+        let mut result = sample();
+        let samples: Vec<f64> = (0..50_000).map(|n| f64::from((n * 7919) % 50_000) / 1000.0).collect();
+        for measured in &mut result.platforms {
+            measured.figures.warm.latency.samples = samples.clone();
+        }
+        let page = render(&result).unwrap();
+        assert!(page.len() <= LIMIT, "{} bytes", page.len());
+        assert!(page.contains("at most 1000 samples, evenly spaced by rank; result.json has all"));
+        let data: Comparison = serde_json::from_value(data(&page)).unwrap();
+        let latency = &data.platforms[0].figures.warm.latency;
+        assert_eq!(
+            (latency.samples.len(), latency.n, latency.p99),
+            (1000, 2, result.platforms[0].figures.warm.latency.p99)
+        );
+        for q in [0.0, 0.5, 0.99, 1.0] {
+            assert!((quantile(&latency.samples, q) - 49.999 * q).abs() < 0.01, "{q}");
+        }
+        assert_eq!(data.platforms[0].figures.cold, result.platforms[0].figures.cold);
+    }
 }

@@ -88,10 +88,10 @@ pub fn report(flags: &Report) -> Result<ExitCode> {
 fn read(path: &Path) -> Result<Comparison> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let result: serde_json::Value =
-        serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
+    let result: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
     let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
     ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
-    serde_json::from_value(result)
-        .with_context(|| format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`"))
+    serde_json::from_value(result).with_context(|| {
+        format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`")
+    })
 }

@@ -376,7 +376,8 @@ pub(super) mod tests {
             total: Estimate { value: usd, low: usd - 0.05, high: usd + 0.05 },
         };
         let points = |scale: f64, fixed: f64| (0..10).map(|n| 10_f64.powi(n)).map(|x| [x, fixed + scale * x]).collect();
-        let curve = |(name, fixed, usd): (&str, f64, f64)| CostCurve { name: name.into(), points: points(usd / 1e6, fixed) };
+        let curve =
+            |(name, fixed, usd): (&str, f64, f64)| CostCurve { name: name.into(), points: points(usd / 1e6, fixed) };
         let share = |(name, kind, keep): (&str, Kind, f64)| ColdShare {
             name: name.into(),
             kind,
@@ -385,11 +386,14 @@ pub(super) mod tests {
         let cost = Cost {
             kind: Kind::Modelled,
             monthly_events: 1e7,
-            assumptions: vec!["Prices of 2026-11-01.".into(), "CPU time there is 1.0 times that of this machine.".into()],
+            assumptions: vec![
+                "Prices of 2026-11-01.".into(),
+                "CPU time there is 1.0 times that of this machine.".into(),
+            ],
             lines: [("lambda", 4.2), ("workers", 0.9), ("native", 0.87), ("article", 9.5)].map(line).into(),
             curves: [("lambda", 0.0, 4.2), ("workers", 5.0, 0.9), ("native", 53.0, 0.05)].map(curve).into(),
             crossings: vec![
-                Crossing { monthly_events: 1.515e6, usd: 6.4, below: "lambda".into(), above: "workers".into() },
+                Crossing { monthly_events: 1.52e6, usd: 6.4, below: "lambda".into(), above: "workers".into() },
                 Crossing { monthly_events: 56.5e6, usd: 55.8, below: "workers".into(), above: "native".into() },
             ],
         };
@@ -414,6 +418,13 @@ pub(super) mod tests {
         let errors: Vec<String> =
             validator.iter_errors(&result).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{errors:#?}");
+        let priced = serde_json::to_value(priced()).unwrap();
+        assert!(validator.is_valid(&priced), "{priced:#}");
+        for part in ["/cost/lines/0/total", "/cost/curves/0/points", "/cost/kind", "/cold_share/0/kind"] {
+            let mut priced = priced.clone();
+            *priced.pointer_mut(part).unwrap() = serde_json::Value::Bool(true);
+            assert!(!validator.is_valid(&priced), "valid with {part} of another type");
+        }
 
         // And it says something: no field may be missing, and none be of another type.
         for field in ["schema", "machine", "workload", "platforms", "not_started", "ranking"] {

@@ -162,9 +162,11 @@ pub(super) fn routes(result: &Comparison) -> Vec<Row> {
     let mut routes: Vec<_> = names.copied().collect();
     routes.sort();
     routes.dedup();
-    let quantiles = |route| quantiles(result, format!("{route}"), format!("warm:{route}"), move |measured| {
-        measured.figures.warm.routes.get(&route)
-    });
+    let quantiles = |route| {
+        quantiles(result, format!("{route}"), format!("warm:{route}"), move |measured| {
+            measured.figures.warm.routes.get(&route)
+        })
+    };
     routes.into_iter().flat_map(quantiles).collect()
 }
 

@@ -31,7 +31,9 @@ pub(super) fn render(result: &Comparison) -> String {
     text.push_str(&words("", platforms.iter().map(|measured| measured.platform.to_string())));
     let runtimes: Vec<Vec<String>> = platforms
         .iter()
-        .map(|measured| wrapped(&format!("{} {}", measured.figures.runtime.name, measured.figures.runtime.version), CELL))
+        .map(|measured| {
+            wrapped(&format!("{} {}", measured.figures.runtime.name, measured.figures.runtime.version), CELL)
+        })
         .collect();
     for place in 0..runtimes.iter().map(Vec::len).max().unwrap_or(0) {
         let label = if place == 0 { "runtime" } else { "" };

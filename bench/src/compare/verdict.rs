@@ -8,7 +8,7 @@ use isotherm_hosts::Platform;
 use crate::compare::figures::{estimate, ranks};
 use crate::compare::page::{Cost, Crossing, Kind};
 use crate::compare::result::{Comparison, Measured};
-use crate::compare::words::{self, Quantity, Unit, grouped, listed, multiple, short};
+use crate::compare::words::{self, Quantity, Unit, capital, grouped, listed, multiple, short};
 use crate::stats::Estimate;
 
 /// With fewer samples the 99th percentile is hardly more than the largest of them.
@@ -30,9 +30,9 @@ pub struct Verdict {
 pub struct Sentence {
     /// What is answered, such as `Fastest cold`.
     pub question: &'static str,
-    /// In a word or two: a name, a tie, or a figure.
+    /// In a word or two: a name, or a tie.
     pub answer: String,
-    /// In full, without the question.
+    /// In full.
     pub text: String,
     /// Where its figures come from.
     pub kind: Kind,
@@ -56,8 +56,12 @@ struct Question {
     question: &'static str,
     figure: &'static str,
     unit: Unit,
-    /// What the figure is: `{figure} for {is}`.
-    is: String,
+    /// What one does, and what several do.
+    verbs: [&'static str; 2],
+    /// What follows the figure, and how it was taken.
+    what: String,
+    /// What a multiple of it is: `as long`, `as many`.
+    times: &'static str,
     more_is_better: bool,
 }
 
@@ -72,10 +76,10 @@ impl Verdict {
         verdict.answers.extend(questions(result).iter().filter_map(|question| answer(question, &judged)));
         if let Some(cost) = &result.cost {
             verdict.answers.extend(cheapest(cost));
-            verdict.flips.extend(cost.crossings.iter().map(crossing));
+            verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
         }
-        verdict.flips.extend(tail("Cold, at the 99th percentile", "cold_first_response", &judged));
-        verdict.flips.extend(tail("Warm, at the 99th percentile", "warm", &judged));
+        verdict.flips.extend(tail("Cold", "cold_first_response", &judged));
+        verdict.flips.extend(tail("Warm", "warm", &judged));
         verdict.flips.extend(cold_against_warm(&judged));
         verdict
     }
@@ -83,8 +87,9 @@ impl Verdict {
     /// Line by line, for where there is only text.
     pub(super) fn lines(&self) -> Vec<String> {
         let sentence = |sentence: &Sentence| {
-            let kind = if sentence.kind == Kind::Measured { String::new() } else { format!(" [{}]", sentence.kind.word()) };
-            format!("{}: {}. {}{kind}", sentence.question, sentence.answer, sentence.text)
+            let kind =
+                if sentence.kind == Kind::Measured { String::new() } else { format!(" [{}]", sentence.kind.word()) };
+            format!("{}: {}{kind}", sentence.question, sentence.text)
         };
         let caveat = |text: &String| format!("Note: {text}");
         self.answers.iter().chain(&self.flips).map(sentence).chain(self.caveats.iter().map(caveat)).collect()
@@ -98,28 +103,39 @@ fn questions(result: &Comparison) -> [Question; 4] {
             question: "Fastest cold",
             figure: "cold_first_response_p50",
             unit: Unit::Ms,
-            is: "from a cold start to the first byte of the answer, median".into(),
+            verbs: ["takes", "take"],
+            what: format!(
+                "from a cold start to the first byte of the answer (median of {})",
+                grouped(workload.cold.samples as u64)
+            ),
+            times: "as long",
             more_is_better: false,
         },
         Question {
             question: "Fastest warm",
             figure: "warm_p50",
             unit: Unit::Ms,
-            is: format!("at {} requests/s, median", workload.warm.rate),
+            verbs: ["takes", "take"],
+            what: format!("to answer at {} requests/s (median)", workload.warm.rate),
+            times: "as long",
             more_is_better: false,
         },
         Question {
             question: "Highest throughput",
             figure: "requests_per_second",
             unit: Unit::PerSecond,
-            is: format!("requests with {} connections", workload.throughput.connections),
+            verbs: ["answers", "answer"],
+            what: format!("over {} connections", workload.throughput.connections),
+            times: "as many",
             more_is_better: true,
         },
         Question {
             question: "Least CPU time",
             figure: "cpu_ms_per_request",
             unit: Unit::Ms,
-            is: "of CPU time a request".into(),
+            verbs: ["uses", "use"],
+            what: "of CPU time a request".into(),
+            times: "as much",
             more_is_better: false,
         },
     ]
@@ -134,41 +150,54 @@ fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
         .map(|(platform, estimate)| basis(words::title(*platform), *estimate, question.unit))
         .collect();
     let (first, rest) = basis.split_at(ranks.first()?.len());
-    let (best, next) = (first.first()?, rest.first());
-    let is = &question.is;
-    let by = |next: &Basis| {
-        let (a, b) = (best.estimate.value, next.estimate.value);
-        format!("{} times", multiple(if question.more_is_better { a / b } else { b / a }))
-    };
-    let (answer, text) = match (first, next) {
-        ([only], None) => (only.name.clone(), format!("{} {is}. No other platform was measured.", only.shown)),
-        ([only], Some(next)) => {
-            let of_next = if question.more_is_better { "as many as" } else { "less than" };
-            let than = match question.more_is_better {
-                true => format!("{} {of_next} {}, next with {}.", by(next), next.name, next.shown),
-                false => format!("{} follows with {}, {} as much.", next.name, next.shown, by(next)),
+    let Question { verbs, what, times, .. } = question;
+    Some(Sentence {
+        question: question.question,
+        answer: answer_of(first),
+        text: superlative(first, rest.first(), *verbs, what, times),
+        kind: Kind::Measured,
+        basis,
+    })
+}
+
+/// The name of the best, or the names of those that tie.
+fn answer_of(first: &[Basis]) -> String {
+    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
+    if first.len() > 1 { format!("Tie: {}", listed(&names)) } else { names.concat() }
+}
+
+/// `A takes 1 ms (…) to …; B follows with 2 ms (…), 2.00 times as long.` and the like.
+fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &str, times: &str) -> String {
+    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
+    // A rate is of requests.
+    let figure = |basis: &Basis| basis.shown.replacen("/s", " requests/s", 1);
+    let figures = listed(&first.iter().map(figure).collect::<Vec<_>>());
+    let said = match (first, next) {
+        ([best], Some(next)) => {
+            let (best, other) = (best.estimate.value, next.estimate.value);
+            let ratio = multiple(best.max(other) / best.min(other));
+            let compared = if best > other {
+                format!("that is {ratio} times {times} as {} with {}", next.name, figure(next))
+            } else {
+                format!("{} follows with {}, {ratio} times {times}", next.name, figure(next))
             };
-            (only.name.clone(), format!("{} {is}. {}", only.shown, capitalised(&than)))
+            format!("{} {} {figures} {what}; {compared}.", names.concat(), verbs[0])
         }
-        (tied, next) => {
-            let names: Vec<&str> = tied.iter().map(|basis| basis.name.as_str()).collect();
-            let shown: Vec<&str> = tied.iter().map(|basis| basis.shown.as_str()).collect();
+        ([_], None) => {
+            format!("{} {} {figures} {what}; there is nothing to compare it with.", names.concat(), verbs[0])
+        }
+        (_, next) => {
             let follows = next
-                .map_or_else(String::new, |next| format!(" {} follows with {}.", capitalised(&next.name), next.shown));
-            let text = format!("{} {is}: the intervals overlap.{follows}", listed(&shown));
-            (format!("a tie of {}", listed(&names)), text)
+                .map_or_else(String::new, |next| format!(" {} follows with {}.", capital(&next.name), figure(next)));
+            let both = listed(&names);
+            format!("{both} tie: they {} {figures} {what}, and the intervals overlap.{follows}", verbs[1])
         }
     };
-    Some(Sentence { question: question.question, answer, text, kind: Kind::Measured, basis })
+    capital(&said)
 }
 
 fn basis(name: &str, estimate: Estimate, unit: Unit) -> Basis {
     Basis { name: name.to_owned(), estimate, shown: Quantity::of(&estimate, unit).with_interval() }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Which design costs least for a million events at the volume of the cost lines.
@@ -177,45 +206,44 @@ fn cheapest(cost: &Cost) -> Option<Sentence> {
     lines.sort_by(|a, b| a.total.value.total_cmp(&b.total.value));
     let best = lines.first()?;
     let tied = lines.iter().take_while(|line| line.total.ties(&best.total)).count();
-    let basis: Vec<Basis> = lines.iter().map(|line| basis(&line.name, line.total, Unit::Usd)).collect();
+    let basis: Vec<Basis> = lines.iter().map(|line| basis(&words::named(&line.name), line.total, Unit::Usd)).collect();
     let (first, rest) = basis.split_at(tied);
-    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
-    let shown: Vec<&str> = first.iter().map(|basis| basis.shown.as_str()).collect();
-    let overlap = if tied > 1 { ": the intervals overlap" } else { "" };
-    let follows = rest.first().map_or_else(String::new, |next| {
-        format!(
-            " {} follows with {}, {} times as much.",
-            capitalised(&next.name),
-            next.shown,
-            multiple(next.estimate.value / best.total.value)
-        )
-    });
-    let text = format!(
-        "{} for a million events, at {} events a month{overlap}.{follows}",
-        listed(&shown),
-        volume(cost.monthly_events)
-    );
-    let answer = if tied > 1 { format!("a tie of {}", listed(&names)) } else { names.concat() };
-    Some(Sentence { question: "Cheapest", answer, text, kind: cost.kind, basis })
+    let what = format!("for a million events at {} events a month", volume(cost.monthly_events));
+    Some(Sentence {
+        question: "Cheapest",
+        answer: answer_of(first),
+        text: superlative(first, rest.first(), ["costs", "cost"], &what, "as much"),
+        kind: cost.kind,
+        basis,
+    })
 }
 
-fn crossing(Crossing { monthly_events, usd, below, above }: &Crossing) -> Sentence {
-    let at = volume(*monthly_events);
+fn crossing(cost: &Cost, crossing: &Crossing) -> Sentence {
     Sentence {
         question: "Cost",
-        answer: format!("{below} below {at} events a month, {above} above"),
-        text: format!("There both cost {} USD a month.", words::digits(*usd)),
-        kind: Kind::Modelled,
+        answer: words::named(&crossing.above),
+        text: format!("{}.", crossing_in_words(crossing)),
+        kind: cost.kind,
         basis: vec![],
     }
 }
 
-/// `340 k`, `1.2 M`, `3 G`.
-fn volume(events: f64) -> String {
+/// Where the cheapest becomes another.
+pub(super) fn crossing_in_words(Crossing { monthly_events, usd, below, above }: &Crossing) -> String {
+    let (below, above) = (words::named(below), words::named(above));
+    let at = volume(*monthly_events);
+    capital(&format!(
+        "{below} is cheapest below {at} events a month, {above} above; there either costs {} USD a month",
+        words::digits(*usd)
+    ))
+}
+
+/// `340,000`, `1.2 million`, `3 billion`.
+pub(super) fn volume(events: f64) -> String {
     let (size, unit) = match events {
         v if v >= 999.5e6 => (1e9, " billion"),
         v if v >= 999.5e3 => (1e6, " million"),
-        v => return grouped(v.round() as u64),
+        v => return words::digits(v),
     };
     let digits = short(events / size);
     let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
@@ -235,24 +263,27 @@ fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Se
     let (median, slow) = (of("p50"), of("p99"));
     let [(leader, _)] = median.first()?.as_slice() else { return None };
     let best = slow.first()?;
-    let places: Vec<Basis> = slow.iter().flatten().map(|(platform, estimate)| basis(words::title(*platform), *estimate, Unit::Ms)).collect();
-    let leads = best.iter().any(|(platform, _)| platform == leader);
+    let places: Vec<Basis> =
+        slow.iter().flatten().map(|(platform, estimate)| basis(words::title(*platform), *estimate, Unit::Ms)).collect();
     let shown: Vec<String> =
-        places.iter().take(best.len()).map(|place| format!("{} {}", place.name, place.shown)).collect();
-    let names: Vec<&str> = best.iter().map(|(platform, _)| words::title(*platform)).collect();
-    let (answer, text) = match (leads, best.len()) {
+        places.iter().take(best.len()).map(|place| format!("{} with {}", place.name, place.shown)).collect();
+    let leads = best.iter().any(|(platform, _)| platform == leader);
+    let leader = words::title(*leader);
+    let own = places.iter().find(|place| place.name == leader)?;
+    let text = match (leads, best.len()) {
         (true, 1) => return None,
-        (true, _) => (
-            format!("a tie of {}", listed(&names)),
-            format!("{} leads at the median; there the intervals overlap: {}.", capitalised(words::title(*leader)), listed(&shown)),
-        ),
-        (false, several) => {
-            let own = places.iter().find(|place| place.name == words::title(*leader))?;
-            let tie = if several > 1 { "a tie of " } else { "" };
-            (format!("{tie}{}", listed(&names)), format!("{}; {}, which leads at the median, {}.", listed(&shown), own.name, own.shown))
-        }
+        (true, _) => format!("the lead of {leader} is gone, the intervals overlap: {}.", listed(&shown)),
+        (false, 1) => format!("{} leads; {leader}, first at the median, has {}.", shown.concat(), own.shown),
+        (false, _) => format!("{} tie; {leader}, first at the median, has {}.", listed(&shown), own.shown),
     };
-    Some(Sentence { question, answer, text, kind: Kind::Measured, basis: places })
+    let answer = answer_of(places.get(..best.len())?);
+    Some(Sentence {
+        question,
+        answer,
+        text: format!("at the 99th percentile {text}"),
+        kind: Kind::Measured,
+        basis: places,
+    })
 }
 
 /// Up to which share of cold requests the platform that is fastest warm has the lower mean, where another is fastest cold.
@@ -269,15 +300,12 @@ fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
         return None;
     }
     let (cold_name, warm_name) = (words::title(cold), words::title(warm));
+    let sentence = |answer: &str, text: String, kind: Kind, basis: Vec<Basis>| {
+        Some(Sentence { question: "Cold against warm", answer: answer.into(), text: capital(&text), kind, basis })
+    };
     if cold == warm {
-        let text = format!("{} leads with either, so no share of cold starts makes another faster.", capitalised(cold_name));
-        return Some(Sentence {
-            question: "Cold against warm",
-            answer: "no flip".into(),
-            text,
-            kind: Kind::Measured,
-            basis: vec![],
-        });
+        let text = format!("{cold_name} leads both ways, so no share of cold starts makes another faster.");
+        return sentence(cold_name, text, Kind::Measured, vec![]);
     }
     let of = |platform: Platform, figure: &str| {
         estimate(&judged.iter().find(|measured| measured.platform == platform)?.figures, figure)
@@ -291,19 +319,13 @@ fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
         high: share(lost_warm.high, lost_cold.low),
     };
     let text = format!(
-        "The means of the medians meet where {} % ({}–{}) of requests are cold.",
+        "{warm_name} has the lower mean of the two while fewer than {} % ({}–{}) of requests are cold, {cold_name} above; by their medians.",
         short(share.value),
         short(share.low),
         short(share.high)
     );
-    let at = short(share.value);
-    Some(Sentence {
-        question: "Cold against warm",
-        answer: format!("{warm_name} while fewer than {at} % of requests are cold, {cold_name} above"),
-        text,
-        kind: Kind::Modelled,
-        basis: vec![Basis { name: "cold share".into(), estimate: share, shown: format!("{at} %") }],
-    })
+    let shown = format!("{} %", short(share.value));
+    sentence(warm_name, text, Kind::Modelled, vec![Basis { name: "cold share".into(), estimate: share, shown }])
 }
 
 /// How much more `a` is than `b`; its interval takes the ends of theirs.
@@ -314,12 +336,14 @@ fn difference(a: Estimate, b: Estimate) -> Estimate {
 fn caveats(result: &Comparison) -> Vec<String> {
     let mut caveats = Vec::new();
     for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
-        let (name, errors) = (capitalised(words::title(measured.platform)), grouped(measured.errors));
-        caveats.push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
+        let (name, errors) = (capital(words::title(measured.platform)), grouped(measured.errors));
+        caveats
+            .push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
     }
     for missing in &result.not_started {
-        let name = capitalised(words::title(missing.platform));
-        caveats.push(format!("{name} was not measured, it can't be started: {}.", missing.reason.trim_end_matches('.')));
+        let name = capital(words::title(missing.platform));
+        caveats
+            .push(format!("{name} was not measured, it can't be started: {}.", missing.reason.trim_end_matches('.')));
     }
     let samples = result.workload.workload.cold.samples;
     if result.workload.is_quick {
@@ -333,3 +357,6 @@ fn caveats(result: &Comparison) -> Vec<String> {
     );
     caveats
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,11 @@ impl Quantity {
         let is_counted = estimate.low == estimate.high;
         Self {
             value: digits(estimate.value),
-            interval: if is_counted { String::new() } else { format!("{}–{}", digits(estimate.low), digits(estimate.high)) },
+            interval: if is_counted {
+                String::new()
+            } else {
+                format!("{}–{}", digits(estimate.low), digits(estimate.high))
+            },
             unit: unit_name,
         }
     }
@@ -87,6 +91,18 @@ pub(super) fn title(platform: Platform) -> &'static str {
     }
 }
 
+/// The name of a platform or a design as a sentence has it: a platform's title in the place of its name.
+pub(super) fn named(name: &str) -> String {
+    let found = Platform::ALL.iter().find_map(|platform| Some((platform, name.strip_prefix(platform.name())?)));
+    found.map_or_else(|| name.to_owned(), |(platform, rest)| format!("{}{rest}", title(*platform)))
+}
+
+/// With a capital first letter.
+pub(super) fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    first.to_uppercase() + rest
+}
+
 /// `A`, `A and B`, `A, B and C`.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     match names {
@@ -105,7 +121,7 @@ pub(super) fn digits(value: f64) -> String {
         v if v.is_nan() => "–".to_owned(),
         v if v >= 999.5 => grouped(v.round() as u64),
         v if v == 0.0 => "0".to_owned(),
-        v if v < 0.0995 => format!("{v:.4}"),
+        v if v < 0.0995 => format!("{v:.*}", 2 + (-v.log10()).ceil().clamp(0.0, 9.0) as usize),
         v => short(v),
     }
 }
@@ -185,7 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn small_figures_keep_three_digits() {
+        let shown = [0.0, 0.5, 0.0994, 0.01, 0.000_398, 1e-12].map(digits);
+        assert_eq!(shown, ["0", "0.500", "0.0994", "0.0100", "0.000398", "0.00000000000"]);
+    }
+
+    #[test]
     fn names_are_listed_and_text_is_wrapped() {
+        assert_eq!(["native", "lambda, kept", "article"].map(named), ["native", "Lambda, kept", "article"]);
+        assert_eq!(["", "étude", "a b"].map(capital), ["", "Étude", "A b"]);
         assert_eq!(listed(&["a"]), "a");
         assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
         assert_eq!(wrapped("one two three incomprehensible", 8), ["one two", "three", "incomprehensible"]);
