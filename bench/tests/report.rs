@@ -43,7 +43,7 @@ fn the_page_is_written_beside_the_result_or_where_it_is_asked_for() {
     assert_eq!(text(&output.stderr).trim_end(), page.to_str().unwrap());
     let content = std::fs::read_to_string(&page).unwrap();
     assert!(content.starts_with("<!doctype html>") && content.len() < 1_000_000, "{} bytes", content.len());
-    assert!(content.contains("Spin takes 2.10\u{a0}ms (1.90–2.25) from a cold start"));
+    assert!(content.contains("Spin takes 2.10\u{a0}ms (1.90&#8288;–&#8288;2.25) from a cold start"));
 
     let elsewhere = folder.path().join("page.html");
     assert!(report(&[path.to_str().unwrap(), "--out", elsewhere.to_str().unwrap()]).status.success());
@@ -108,7 +108,8 @@ fn a_browser_shows_the_pages() {
         page
     });
     let mut node = Command::new("node");
-    node.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboard")).args(["--test", "test/report.test.mjs"]);
+    node.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboard"))
+        .args(["--test", "test/report.test.mjs"]);
     node.env("REPORT", &pages[0]).env("PRICED", &pages[1]);
     let output = node.output().unwrap_or_else(|error| panic!("cannot start node: {error}"));
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));

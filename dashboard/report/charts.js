@@ -5,6 +5,7 @@ import { looks } from './looks.js';
 import { title } from './data.js';
 
 const FONT = '12px system-ui, sans-serif';
+const SMALL = '10px system-ui, sans-serif';
 const CHARACTER = 7;
 /** The height of the labels below a chart. */
 const BELOW = 28;
@@ -39,26 +40,27 @@ const wide = (values) => ({
   size: (_, labels) => 14 + CHARACTER * Math.max(3, ...(labels ?? []).map((label) => label.length)),
 });
 
-/** A whisker from low to high at x, in CSS pixels of width `reach` to either side. */
-function whisker(chart, x, { low, high, value }, stroke, { dot = false } = {}) {
+/** An interval of a value on the axis `along`, at `across` on the other in the canvas' pixels: a line with ends, and a dot for the value. */
+function whisker(chart, along, across, { low, high, value }, stroke, { dot = false } = {}) {
   const { ctx } = chart;
-  const [top, bottom] = [chart.valToPos(high, 'y', true), chart.valToPos(low, 'y', true)];
-  const reach = 4 * devicePixelRatio;
+  const reach = 3.5 * devicePixelRatio;
+  const to = (method, on, beside) => (along === 'x' ? ctx[method](on, beside) : ctx[method](beside, on));
+  const [from, until, at] = [low, high, value].map((end) => chart.valToPos(end, along, true));
   ctx.save();
   ctx.strokeStyle = stroke;
   ctx.fillStyle = stroke;
   ctx.lineWidth = 1.5 * devicePixelRatio;
   ctx.beginPath();
-  for (const y of [top, bottom]) {
-    ctx.moveTo(x - reach, y);
-    ctx.lineTo(x + reach, y);
+  for (const end of [from, until]) {
+    to('moveTo', end, across - reach);
+    to('lineTo', end, across + reach);
   }
-  ctx.moveTo(x, top);
-  ctx.lineTo(x, bottom);
+  to('moveTo', from, across);
+  to('lineTo', until, across);
   ctx.stroke();
   if (dot) {
     ctx.beginPath();
-    ctx.arc(x, chart.valToPos(value, 'y', true), 3.5 * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.arc(...(along === 'x' ? [at, across] : [across, at]), 3.5 * devicePixelRatio, 0, 2 * Math.PI);
     ctx.fill();
   }
   ctx.restore();
@@ -97,18 +99,20 @@ function make(into, options, data, told) {
 }
 
 /**
- * Lines. `x` and `y` say how they are scaled and labelled: `{ log, label, splits, range }`. `marks` are figures with whiskers, `rings` points
- * that are pointed out.
+ * Lines. `xAxis` and `yAxis` say how they are scaled and labelled: `{ log, label, splits, range }`. The `marks` of a series are figures with
+ * intervals, of what is time: along y, or along x where lines are `stepped`. `rings` are points that are pointed out.
  */
-export function lines(into, { x, series, marks = [], rings = [], xAxis, yAxis, stepped, told }) {
+export function lines(into, { x, series, rings = [], xAxis, yAxis, stepped, told }) {
   const styles = looks(series.map(({ name }) => name));
   const scale = ({ log, range }) => ({ ...(log && { distr: 3 }), range: range ?? closely(1.15), time: false });
   const overlay = (chart) => {
-    marks.forEach((own, place) => {
-      for (const mark of own) {
-        // Beside each other, or whiskers of platforms that tie would hide each other.
-        const shift = (place - (marks.length - 1) / 2) * 5 * devicePixelRatio;
-        whisker(chart, chart.valToPos(mark.x, 'x', true) + shift, mark, variable(styles[place].variable), { dot: true });
+    const [along, other] = stepped ? ['x', 'y'] : ['y', 'x'];
+    series.forEach(({ marks = [] }, place) => {
+      // Beside each other, or whiskers of platforms that tie would hide each other.
+      const shift = (place - (series.length - 1) / 2) * (stepped ? 2 : 5) * devicePixelRatio;
+      for (const mark of marks) {
+        const across = chart.valToPos(mark.at, other, true) + shift;
+        whisker(chart, along, across, mark, variable(styles[place].variable), { dot: true });
       }
     });
     for (const ring of rings) {
@@ -117,7 +121,13 @@ export function lines(into, { x, series, marks = [], rings = [], xAxis, yAxis, s
       ctx.strokeStyle = variable('--text');
       ctx.lineWidth = 2 * devicePixelRatio;
       ctx.beginPath();
-      ctx.arc(chart.valToPos(ring[0], 'x', true), chart.valToPos(ring[1], 'y', true), 6 * devicePixelRatio, 0, 2 * Math.PI);
+      ctx.arc(
+        chart.valToPos(ring[0], 'x', true),
+        chart.valToPos(ring[1], 'y', true),
+        6 * devicePixelRatio,
+        0,
+        2 * Math.PI,
+      );
       ctx.stroke();
       ctx.restore();
     }
@@ -160,45 +170,52 @@ export function lines(into, { x, series, marks = [], rings = [], xAxis, yAxis, s
 
 const BAR = 0.55;
 
-/** The x scale and axis of bars: one place a name. */
-const places = (names) => ({
+/** The x scale and axis of bars: one place a name, smaller where names have little room. */
+const places = (names, width) => ({
   scale: { time: false, range: () => [-0.6, names.length - 0.4] },
   axis: axis({
     size: BELOW,
+    ...(width < 80 * names.length && { font: SMALL }),
     grid: { show: false },
     splits: () => names.map((_, i) => i),
     values: (_, splits) => splits.map((i) => title(names[i])),
   }),
 });
 
-const fromZero = (_, __, most) => [0, most * 1.08];
+/** A range from 0 to above all intervals. */
+const fromZero = (figures) => () => [0, Math.max(...figures.map(({ high }) => high)) * 1.08];
+
+/** A whisker on each bar whose figure has an interval. */
+function intervals(chart, figures) {
+  figures.forEach((figure, i) => {
+    if (figure.low < figure.high) whisker(chart, 'y', chart.valToPos(i, 'x', true), figure, variable('--text'));
+  });
+}
 
 /** Bars with whiskers. */
 export function bars(into, { figures, label, told }) {
-  const { scale, axis: names } = places(figures.map(({ name }) => name));
+  const { scale, axis: names } = places(
+    figures.map(({ name }) => name),
+    into.clientWidth,
+  );
   const styles = looks(figures.map(({ name }) => name));
   const x = figures.map((_, i) => i);
   return make(
     into,
     {
-      scales: { x: scale, y: { range: (self) => fromZero(self, 0, Math.max(...figures.map(({ high }) => high))) } },
+      scales: { x: scale, y: { range: fromZero(figures) } },
       axes: [names, axis({ space: 36, ...wide(label) })],
       series: [
         {},
-        ...figures.map((_, own) => ({
-          fill: variable(styles[own].variable),
+        ...styles.map((style) => ({
+          fill: variable(style.variable),
           width: 0,
           points: { show: false },
           paths: uPlot.paths.bars({ size: [BAR, 90] }),
         })),
       ],
       cursor: { x: false, points: { show: false } },
-      hooks: {
-        draw: [
-          (chart) =>
-            figures.forEach((figure, i) => whisker(chart, chart.valToPos(i, 'x', true), figure, variable('--text'))),
-        ],
-      },
+      hooks: { draw: [(chart) => intervals(chart, figures)] },
     },
     [x, ...figures.map((figure, own) => x.map((i) => (i === own ? figure.value : null)))],
     told,
@@ -209,14 +226,14 @@ export function bars(into, { figures, label, told }) {
 export const layer = (place) => `--c${place % 8}`;
 
 /** Bars that are stacked: the largest is drawn first, each smaller one over it. */
-export function stacks(into, { names, tops, label, told }) {
-  const { scale, axis: below } = places(names);
+export function stacks(into, { names, tops, totals, label, told }) {
+  const { scale, axis: below } = places(names, into.clientWidth);
   const x = names.map((_, i) => i);
   const order = tops.map((_, place) => tops.length - 1 - place);
   return make(
     into,
     {
-      scales: { x: scale, y: { range: fromZero } },
+      scales: { x: scale, y: { range: fromZero(totals) } },
       axes: [below, axis({ space: 36, ...wide(label) })],
       series: [
         {},
@@ -229,6 +246,7 @@ export function stacks(into, { names, tops, label, told }) {
         })),
       ],
       cursor: { x: false, points: { show: false } },
+      hooks: { draw: [(chart) => intervals(chart, totals)] },
     },
     [x, ...order.map((place) => tops[place])],
     told,

@@ -1,7 +1,8 @@
 // What the charts draw, from the result as it is embedded: pure functions, tested without a browser.
 
 /** The name of a platform or a design as the page's text has it. */
-export const title = (name) => name.replace(/^(lambda|workers|spin)/, (first) => first[0].toUpperCase() + first.slice(1));
+export const title = (name) =>
+  name.replace(/^(lambda|workers|spin)/, (first) => first[0].toUpperCase() + first.slice(1));
 
 /** `get(platform, 'cold.init')` */
 const get = (from, path) => path.split('.').reduce((part, name) => part[name], from);
@@ -15,20 +16,26 @@ export function quantile(values, share) {
   return values[below] + (place - below) * ((values[below + 1] ?? values[below]) - values[below]);
 }
 
-/** Each platform's share of samples within each time: all over the same times, as uPlot wants it. */
+/** Each platform's share of samples within each time, all over the same times, as uPlot wants it; and the figures with their intervals. */
 export function ecdf(platforms, path) {
   const samples = platforms.map((platform) => sorted(get(platform, path).samples));
   const times = [...new Set(samples.flat())].sort((a, b) => a - b);
-  const first = times[0] * 0.9;
-  const shares = samples.map((own) => {
+  const x = [times[0] * 0.9, ...times, times.at(-1) * 1.1];
+  const series = platforms.map((platform, place) => {
+    const own = samples[place];
     let within = 0;
-    return [first, ...times, times.at(-1) * 1.1].map((time) => {
+    const y = x.map((time) => {
       while (within < own.length && own[within] <= time) within++;
       return within / own.length;
     });
+    return { name: platform.platform, y, marks: marks(get(platform, path), [0.5, 0.9], (share) => share) };
   });
-  return { x: [first, ...times, times.at(-1) * 1.1], series: platforms.map((p, i) => ({ name: p.platform, y: shares[i] })) };
+  return { x, series };
 }
+
+/** The quantiles that have intervals, each `at` its share. */
+const marks = (distribution, shares, at) =>
+  shares.map((share) => ({ at: at(share), ...distribution[`p${100 * share}`] }));
 
 /** What percentile charts count by: nines. p0 is 0, p90 is 1, p99 is 2. */
 export const nines = (share) => -Math.log10(1 - share);
@@ -41,8 +48,11 @@ export function percentiles(platforms, path) {
   const series = platforms.map((platform) => {
     const own = get(platform, path);
     const samples = sorted(own.samples);
-    const at = (share) => ({ x: nines(share), ...own[`p${100 * share}`] });
-    return { name: platform.platform, y: x.map((n) => quantile(samples, 1 - 10 ** -n)), marks: [0.5, 0.9, 0.99].map(at) };
+    return {
+      name: platform.platform,
+      y: x.map((n) => quantile(samples, 1 - 10 ** -n)),
+      marks: marks(own, [0.5, 0.9, 0.99], nines),
+    };
   });
   return { x, series };
 }
@@ -57,7 +67,7 @@ const FIGURES = {
 export const bars = (platforms, figure) =>
   platforms.map((platform) => ({ name: platform.platform, ...get(platform, FIGURES[figure]) }));
 
-/** Costs by service, each stacked on those before it: `tops[i]` is where service i ends. */
+/** Costs by service, each stacked on those before it: `tops[i]` is where service i ends, `totals` have intervals. */
 export function stack(lines) {
   const services = [...new Set(lines.flatMap((line) => line.items.map((item) => item.service)))];
   const usd = (line, service) =>
@@ -66,7 +76,7 @@ export function stack(lines) {
   for (const service of services) {
     tops.push(lines.map((line, i) => (tops.at(-1)?.[i] ?? 0) + usd(line, service)));
   }
-  return { names: lines.map((line) => line.name), services, tops };
+  return { names: lines.map((line) => line.name), services, tops, totals: lines.map((line) => line.total) };
 }
 
 /** Curves over all their x together; between its points a curve is straight on the chart's logarithmic x. */

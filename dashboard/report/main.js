@@ -11,13 +11,25 @@ const result = JSON.parse(text);
 const SHARES = { range: () => [0, 1.02], splits: () => [0, 0.25, 0.5, 0.75, 1], label: percent };
 const usd = (value) => `$${count(value)}`;
 
+const names = (series) => series.map(({ name }) => name);
+const ends = (series, end) => series.flatMap(({ marks }) => marks.map((mark) => mark[end]));
+
 /** What each kind of chart shows: how it is drawn, and what is read off at a place. */
 const KINDS = {
   ecdf: (of) => {
     const { x, series } = ecdf(result.platforms, of);
-    const times = { log: true, label: tickTime };
-    const draw = (into, told) => lines(into, { x, series, xAxis: times, yAxis: SHARES, stepped: true, told });
-    return { draw, names: series.map(({ name }) => name), at: (i) => fineTime(x[i]), values: (i) => series.map(({ y }) => percent(y[i])) };
+    const range = (_, least, most) => [
+      Math.min(least, ...ends(series, 'low')),
+      Math.max(most, ...ends(series, 'high')),
+    ];
+    const draw = (into, told) =>
+      lines(into, { x, series, xAxis: { log: true, label: tickTime, range }, yAxis: SHARES, stepped: true, told });
+    return {
+      draw,
+      names: names(series),
+      at: (i) => fineTime(x[i]),
+      values: (i) => series.map(({ y }) => percent(y[i])),
+    };
   },
   percentiles: (of) => {
     const { x, series } = percentiles(result.platforms, of);
@@ -27,12 +39,17 @@ const KINDS = {
       splits: () => [0.5, 0.9, 0.99, 0.999, 0.9999].map(nines).filter((tick) => tick <= last + 0.01),
       label: percentile,
     };
-    const ends = (end) => series.flatMap(({ marks }) => marks.map((mark) => mark[end]));
-    const range = (_, least, most) => [Math.min(least, ...ends('low')) / 1.15, Math.max(most, ...ends('high')) * 1.15];
-    const yAxis = { log: true, label: tickTime, range };
-    const marks = series.map((one) => one.marks);
-    const draw = (into, told) => lines(into, { x, series, marks, xAxis, yAxis, told });
-    return { draw, names: series.map(({ name }) => name), at: (i) => percentile(x[i]), values: (i) => series.map(({ y }) => fineTime(y[i])) };
+    const range = (_, least, most) => [
+      Math.min(least, ...ends(series, 'low')) / 1.15,
+      Math.max(most, ...ends(series, 'high')) * 1.15,
+    ];
+    const draw = (into, told) => lines(into, { x, series, xAxis, yAxis: { log: true, label: tickTime, range }, told });
+    return {
+      draw,
+      names: names(series),
+      at: (i) => percentile(x[i]),
+      values: (i) => series.map(({ y }) => fineTime(y[i])),
+    };
   },
   bars: (of) => {
     const figures = bars(result.platforms, of);
@@ -40,8 +57,8 @@ const KINDS = {
     return { draw: (into, told) => drawBars(into, { figures, label, told }) };
   },
   stack: () => {
-    const { names, services, tops } = stack(result.cost.lines);
-    const draw = (into, told) => stacks(into, { names, tops, label: usd, told });
+    const { services, ...bars } = stack(result.cost.lines);
+    const draw = (into, told) => stacks(into, { ...bars, label: usd, told });
     return { draw, names: services, areas: true };
   },
   volume: () => {
@@ -50,9 +67,10 @@ const KINDS = {
     // Nothing is free of charge on a logarithmic axis: below a cent there is no line.
     const drawn = series.map((one) => ({ ...one, y: one.y.map((value) => (value >= 0.01 ? value : null)) }));
     const xAxis = { log: true, label: count, range: (_, least, most) => [least, most] };
-    const draw = (into, told) => lines(into, { x, series: drawn, rings, xAxis, yAxis: { log: true, label: usd }, told });
+    const draw = (into, told) =>
+      lines(into, { x, series: drawn, rings, xAxis, yAxis: { log: true, label: usd }, told });
     const values = (i) => series.map(({ y }) => (y[i] == null ? '–' : usd(y[i])));
-    return { draw, names: series.map(({ name }) => name), at: (i) => `${count(x[i])} events a month`, values };
+    return { draw, names: names(series), at: (i) => `${count(x[i])} events a month`, values };
   },
   shares: () => {
     const { x, series } = curves(result.cold_share);
@@ -60,7 +78,7 @@ const KINDS = {
     const draw = (into, told) => lines(into, { x, series, xAxis, yAxis: SHARES, told });
     const values = (i) => series.map(({ y }) => (y[i] == null ? '–' : percent(y[i])));
     const kinds = series.map(({ kind }) => kind);
-    return { draw, kinds, names: series.map(({ name }) => name), at: (i) => `${count(x[i])} requests/s`, values };
+    return { draw, kinds, names: names(series), at: (i) => `${count(x[i])} requests/s`, values };
   },
 };
 

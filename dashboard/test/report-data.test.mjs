@@ -8,17 +8,27 @@ import { fineTime, linearTime, percent, percentile } from '../report/words.js';
 
 const platform = (name, samples) => {
   const around = (value) => ({ value, low: value * 0.9, high: value * 1.1 });
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => around(quantile([...samples].sort((a, b) => a - b), share)));
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) =>
+    around(
+      quantile(
+        [...samples].sort((a, b) => a - b),
+        share,
+      ),
+    ),
+  );
   return { platform: name, warm: { latency: { n: samples.length, samples, p50, p90, p99 } } };
 };
 
 test('a distribution rises at its samples from 0 to 1', () => {
   const { x, series } = ecdf([platform('lambda', [4, 2]), platform('spin', [1, 1, 4])], 'warm.latency');
   assert.deepEqual(x, [0.9, 1, 2, 4, 4.4]);
-  assert.deepEqual(series.map(({ y }) => y), [
-    [0, 0, 0.5, 1, 1],
-    [0, 2 / 3, 2 / 3, 1, 1],
-  ]);
+  assert.deepEqual(
+    series.map(({ y }) => y),
+    [
+      [0, 0, 0.5, 1, 1],
+      [0, 2 / 3, 2 / 3, 1, 1],
+    ],
+  );
 });
 
 test('percentiles are those of the figures, and end where samples are too few', () => {
@@ -26,28 +36,65 @@ test('percentiles are those of the figures, and end where samples are too few', 
   const few = percentiles([platform('lambda', samples)], 'warm.latency');
   assert.equal(few.x.at(-1), 2);
   assert.ok(Math.abs(few.series[0].y.at(-1) - 100) < 1e-9);
-  assert.deepEqual(few.series[0].marks.map((mark) => mark.value), [51, 91, 100]);
-  assert.equal(few.series[0].marks[1].x, nines(0.9));
-  const many = percentiles([platform('lambda', Array.from({ length: 100_000 }, (_, i) => i))], 'warm.latency');
+  assert.deepEqual(
+    few.series[0].marks.map((mark) => mark.value),
+    [51, 91, 100],
+  );
+  assert.equal(few.series[0].marks[1].at, nines(0.9));
+  const many = percentiles(
+    [
+      platform(
+        'lambda',
+        Array.from({ length: 100_000 }, (_, i) => i),
+      ),
+    ],
+    'warm.latency',
+  );
   assert.equal(many.x.at(-1), 4);
 });
 
 test('costs are stacked by service, in the order in which they come', () => {
+  const [three, five] = [3, 5].map((value) => ({ value, low: value - 1, high: value + 1 }));
   const lines = [
-    { name: 'lambda', items: [{ service: 'gateway', usd: 1 }, { service: 'store', usd: 2 }] },
-    { name: 'native', items: [{ service: 'node', usd: 5 }] },
+    {
+      name: 'lambda',
+      total: three,
+      items: [
+        { service: 'gateway', usd: 1 },
+        { service: 'store', usd: 2 },
+      ],
+    },
+    { name: 'native', total: five, items: [{ service: 'node', usd: 5 }] },
   ];
   assert.deepEqual(stack(lines), {
     names: ['lambda', 'native'],
     services: ['gateway', 'store', 'node'],
-    tops: [[1, 0], [3, 0], [3, 5]],
+    tops: [
+      [1, 0],
+      [3, 0],
+      [3, 5],
+    ],
+    totals: [three, five],
   });
 });
 
 test('curves have a value over all x within their own', () => {
   const { x, series } = curves([
-    { name: 'a', points: [[1, 0], [100, 2]] },
-    { name: 'b', kind: 'modelled', points: [[10, 5], [1000, 5]] },
+    {
+      name: 'a',
+      points: [
+        [1, 0],
+        [100, 2],
+      ],
+    },
+    {
+      name: 'b',
+      kind: 'modelled',
+      points: [
+        [10, 5],
+        [1000, 5],
+      ],
+    },
   ]);
   assert.deepEqual(x, [1, 10, 100, 1000]);
   assert.deepEqual(series[0].y, [0, 1, 2, null]);

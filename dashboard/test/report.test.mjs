@@ -83,7 +83,10 @@ async function checkCharts(page, expected) {
   for (const { kind, label, drawn } of found) {
     kinds[kind] = (kinds[kind] ?? 0) + 1;
     assert.match(label, /^Chart, .{10}.*\d/, kind);
-    assert.ok(drawn >= (kind === 'stack' || kind === 'volume' ? 2 : kind === 'shares' ? 1 : 4), `${kind} has ${drawn} series`);
+    assert.ok(
+      drawn >= (kind === 'stack' || kind === 'volume' ? 2 : kind === 'shares' ? 1 : 4),
+      `${kind} has ${drawn} series`,
+    );
   }
   assert.deepEqual(kinds, expected);
 }
@@ -98,7 +101,9 @@ test('a page: verdict first, tables, every chart, nothing from elsewhere, at mos
     }
     assert.doesNotMatch(verdict, /Cheapest/);
     await checkCharts(page, CHARTS);
-    const rows = await page.$$eval('table', (tables) => tables.map((table) => [table.caption.textContent, table.rows.length]));
+    const rows = await page.$$eval('table', (tables) =>
+      tables.map((table) => [table.caption.textContent, table.rows.length]),
+    );
     assert.ok(rows.length >= 9 && rows.every(([caption, count]) => caption && count >= 5), JSON.stringify(rows));
     assert.match(await text(page, '#guarantees'), /a 202 follows/i);
     assert.equal(await page.$$eval('#cost, #volume, #cold-share', (found) => found.length), 0);
@@ -133,7 +138,10 @@ test('the policy is in force', async () => {
       return Boolean(window.injected) || sent;
     });
     assert.equal(ran, false);
-    assert.ok(problems.length >= 2 && problems.every((problem) => problem.includes('Content Security Policy')), problems);
+    assert.ok(
+      problems.length >= 2 && problems.every((problem) => problem.includes('Content Security Policy')),
+      problems,
+    );
     problems.length = 0;
   });
 });
@@ -146,7 +154,10 @@ test('by keyboard: everything that takes the focus shows it, and a chart is read
       const on = await page.evaluate(() => {
         const own = document.activeElement;
         if (own === document.body) return null;
-        return { what: own.className || own.id || own.textContent, marked: getComputedStyle(own).outlineStyle !== 'none' };
+        return {
+          what: own.className || own.id || own.textContent,
+          marked: getComputedStyle(own).outlineStyle !== 'none',
+        };
       });
       if (!on) break;
       assert.ok(on.marked, `${on.what} shows that it has the focus`);

@@ -86,10 +86,15 @@ pub(super) fn chip(kind: Kind) -> String {
     format!("<span class=\"chip {0}\">{0}</span>", kind.word())
 }
 
+/// A sentence whose intervals are not broken.
+fn sentence(text: &str) -> String {
+    escaped(text).replace('–', "&#8288;–&#8288;")
+}
+
 fn judged(verdict: &Verdict) -> String {
     let answers: String = verdict.answers.iter().map(answer).collect();
     let flip = |Sentence { question, text, kind, .. }: &Sentence| {
-        format!("<li><b>{}:</b> {} {}</li>", escaped(question), escaped(text), chip(*kind))
+        format!("<li><b>{}</b> {} {}</li>", escaped(question), chip(*kind), sentence(text))
     };
     let flips: String = verdict.flips.iter().map(flip).collect();
     let flips =
@@ -122,7 +127,7 @@ fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String
         escaped(question),
         chip(*kind),
         escaped(&capital(answer)),
-        escaped(text)
+        sentence(text)
     )
 }
 
@@ -136,7 +141,7 @@ const COLD_CHARTS: [Chart; 2] = [
         "cold-ready",
         &["p50", "p99"],
         "Until ready",
-        "Share of cold starts within a time; logarithmic",
+        "Share of cold starts within a time; logarithmic; dots and whiskers: p50 and p90 with 95 % intervals",
     ),
     Chart(
         "ecdf",
@@ -144,7 +149,7 @@ const COLD_CHARTS: [Chart; 2] = [
         "cold-answered",
         &["p50", "p99"],
         "Until the first byte of the answer",
-        "Share of cold starts within a time; logarithmic",
+        "Share of cold starts within a time; logarithmic; dots and whiskers: p50 and p90 with 95 % intervals",
     ),
 ];
 const WARM_CHARTS: [Chart; 1] = [Chart(
@@ -153,7 +158,7 @@ const WARM_CHARTS: [Chart; 1] = [Chart(
     "warm",
     &["p50", "p90", "p99"],
     "Latency by percentile",
-    "Logarithmic; whiskers: 95 % intervals",
+    "Logarithmic; dots and whiskers: p50, p90 and p99 with 95 % intervals",
 )];
 const THROUGHPUT_CHARTS: [Chart; 3] = [
     Chart(
@@ -190,7 +195,8 @@ fn charts(sections: &[Section], charts: &[Chart]) -> String {
             .flat_map(|section| &section.rows)
             .filter(|row| labels.contains(&row.label.as_str()))
             .collect();
-        figure(kind, of, title, &format!("{} {scale}", chip(Kind::Measured)), &described(&rows))
+        let n = rows.first().map_or_else(String::new, |row| n(row));
+        figure(kind, of, title, &format!("{} {n} · {scale}", chip(Kind::Measured)), &described(&rows))
     };
     format!("<div class=\"charts of-{}\">{}</div>", charts.len(), charts.iter().map(chart).collect::<String>())
 }
@@ -240,7 +246,9 @@ fn figures(section: &Section) -> String {
 }
 
 fn transposed(caption: &str, rows: &[Row]) -> String {
-    let head = |row: &Row| format!("<th scope=\"col\">{}{}</th>", escaped(&row.label), n(row));
+    // Cells have units of their own.
+    let label = |row: &Row| escaped(&row.label.replace("CPU ms/", "CPU time/"));
+    let head = |row: &Row| format!("<th scope=\"col\">{}<small>{}</small></th>", label(row), n(row));
     let heads: String = rows.iter().map(head).collect();
     let Some(first) = rows.first() else { return String::new() };
     let body: String = (0..first.cells.len())
@@ -260,9 +268,9 @@ fn n(row: &Row) -> String {
     let ns = || row.cells.iter().map(|cell| cell.n).filter(|n| *n > 0);
     match (ns().min(), ns().max()) {
         (Some(low), Some(high)) if low < high => {
-            format!("<small>n = {}–{}</small>", grouped(low as u64), grouped(high as u64))
+            format!("n = {}–{}", grouped(low as u64), grouped(high as u64))
         }
-        (Some(n), _) if n > 1 => format!("<small>n = {}</small>", grouped(n as u64)),
+        (Some(n), _) if n > 1 => format!("n = {}", grouped(n as u64)),
         _ => String::new(),
     }
 }

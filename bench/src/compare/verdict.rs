@@ -75,7 +75,9 @@ impl Verdict {
         }
         verdict.answers.extend(questions(result).iter().filter_map(|question| answer(question, &judged)));
         if let Some(cost) = &result.cost {
-            verdict.answers.extend(cheapest(cost));
+            // After the two that are asked for with it.
+            let place = verdict.answers.len().min(2);
+            verdict.answers.splice(place..place, cheapest(cost));
             verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
         }
         verdict.flips.extend(tail("Cold", "cold_first_response", &judged));
