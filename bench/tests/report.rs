@@ -1,5 +1,5 @@
 //! `isotherm report` on a result of all four platforms, as its users run it; and its page in a real browser.
-#![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

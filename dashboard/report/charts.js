@@ -12,16 +12,28 @@ const BELOW = 28;
 
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
-/** Ticks of a logarithmic axis: powers of ten, and 2 and 5 between where there are few of them. */
+/** Ticks of a logarithmic axis: as many of each power of ten as there is room for; even ones where it spans but a part of one. */
 function logTicks(chart, axis, least, most) {
-  const from = Math.floor(Math.log10(least));
-  const to = Math.ceil(Math.log10(most));
   const { width, height } = chart.bbox;
-  const room = (axis === 0 ? width / 60 : height / 32) / devicePixelRatio / Math.log10(most / least);
-  const steps = room >= 3.4 ? [1, 2, 5] : room >= 2.2 ? [1, 3] : [1];
-  const all = [];
-  for (let power = from; power <= to; power++) all.push(...steps.map((step) => step * 10 ** power));
-  return all.map((tick) => Number(tick.toPrecision(1))).filter((tick) => tick >= least * 0.999 && tick <= most * 1.001);
+  const count = (axis === 0 ? width / 60 : height / 32) / devicePixelRatio;
+  const perPower = count / Math.log10(most / least);
+  const steps = perPower >= 3.4 ? [1, 2, 5] : perPower >= 2.2 ? [1, 3] : [1];
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(least)); 10 ** power <= most; power++) {
+    ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
+  }
+  const inside = ticks.filter((tick) => tick >= least * 0.999 && tick <= most * 1.001);
+  return inside.length > 2 || most / least > 10 ? inside : evenTicks(least, most, Math.min(count, 6));
+}
+
+/** At most `count` ticks at whole multiples of 1, 2 or 5 times a power of ten. */
+function evenTicks(least, most, count) {
+  const rough = (most - least) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+  const first = Math.ceil(least / step);
+  const ticks = Array.from({ length: Math.floor(most / step) - first + 1 }, (_, i) => (first + i) * step);
+  return ticks.map((tick) => Number(tick.toPrecision(6)));
 }
 
 /** A logarithmic scale that ends close around what it shows, not at the next powers of ten. */

@@ -2,7 +2,7 @@
 import { bars as drawBars, layer, lines, stacks } from './charts.js';
 import { bars, curves, ecdf, nines, percentiles, stack, title } from './data.js';
 import { looks } from './looks.js';
-import { count, fineTime, linearTime, percent, percentile, short, tickTime } from './words.js';
+import { count, linearTime, percent, percentile, short, time } from './words.js';
 import { element, find } from '../src/dom.js';
 
 const text = find('#result').textContent;
@@ -23,11 +23,11 @@ const KINDS = {
       Math.max(most, ...ends(series, 'high')),
     ];
     const draw = (into, told) =>
-      lines(into, { x, series, xAxis: { log: true, label: tickTime, range }, yAxis: SHARES, stepped: true, told });
+      lines(into, { x, series, xAxis: { log: true, label: time, range }, yAxis: SHARES, stepped: true, told });
     return {
       draw,
       names: names(series),
-      at: (i) => fineTime(x[i]),
+      at: (i) => time(x[i]),
       values: (i) => series.map(({ y }) => percent(y[i])),
     };
   },
@@ -43,12 +43,12 @@ const KINDS = {
       Math.min(least, ...ends(series, 'low')) / 1.15,
       Math.max(most, ...ends(series, 'high')) * 1.15,
     ];
-    const draw = (into, told) => lines(into, { x, series, xAxis, yAxis: { log: true, label: tickTime, range }, told });
+    const draw = (into, told) => lines(into, { x, series, xAxis, yAxis: { log: true, label: time, range }, told });
     return {
       draw,
       names: names(series),
       at: (i) => percentile(x[i]),
-      values: (i) => series.map(({ y }) => fineTime(y[i])),
+      values: (i) => series.map(({ y }) => time(y[i])),
     };
   },
   bars: (of) => {
@@ -120,6 +120,7 @@ function chart(plot) {
   draw();
   if (kind.values) {
     plot.tabIndex = 0;
+    plot.ariaDescription = 'Arrow keys read its values.';
     readout.ariaLive = 'polite';
     plot.addEventListener('keydown', (event) => {
       const step = Math.max(1, Math.round(drawn.last / 50));

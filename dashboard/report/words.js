@@ -1,23 +1,16 @@
 // Figures on axes and under the cursor.
 
-const digits = (most) => new Intl.NumberFormat('en-US', { maximumSignificantDigits: most });
-const [TICK, FINE, COMPACT] = [
-  digits(2),
-  digits(3),
-  new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 }),
-];
+const FINE = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
+const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 });
 
 /** A number on an axis that begins at 0. */
 export const short = (value) => COMPACT.format(value);
 
-const time = (format) => (ms) => {
-  if (ms >= 1000) return `${format.format(ms / 1000)} s`;
-  return ms < 1 ? `${format.format(ms * 1000)} µs` : `${format.format(ms)} ms`;
-};
-
-/** A time on an axis, and one that is read off. */
-export const tickTime = time(TICK);
-export const fineTime = time(FINE);
+/** A time, in the unit that fits. */
+export function time(ms) {
+  if (ms >= 1000) return `${FINE.format(ms / 1000)} s`;
+  return ms < 1 ? `${FINE.format(ms * 1000)} µs` : `${FINE.format(ms)} ms`;
+}
 
 /** A time on an axis that begins at 0: one unit, or 500 µs would stand below 1 ms. */
 export const linearTime = (ms) => (ms === 0 ? '0' : `${FINE.format(ms)} ms`);

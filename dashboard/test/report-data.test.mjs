@@ -4,7 +4,7 @@ import test from 'node:test';
 
 import { curves, ecdf, nines, percentiles, quantile, stack, title } from '../report/data.js';
 import { looks } from '../report/looks.js';
-import { fineTime, linearTime, percent, percentile } from '../report/words.js';
+import { linearTime, percent, percentile, time } from '../report/words.js';
 
 const platform = (name, samples) => {
   const around = (value) => ({ value, low: value * 0.9, high: value * 1.1 });
@@ -109,7 +109,7 @@ test('platforms look the same everywhere, and no two series alike', () => {
 });
 
 test('figures in words', () => {
-  assert.deepEqual([0.0972, 1.5, 12_345].map(fineTime), ['97.2 µs', '1.5 ms', '12.3 s']);
+  assert.deepEqual([0.0972, 1.5, 12_345].map(time), ['97.2 µs', '1.5 ms', '12.3 s']);
   assert.deepEqual([0, 0.5, 2].map(linearTime), ['0', '0.5 ms', '2 ms']);
   assert.deepEqual([nines(0.5), 1, 2, 3].map(percentile), ['p50', 'p90', 'p99', 'p99.9']);
   assert.equal(percent(0.309), '30.9 %');

@@ -72,7 +72,7 @@ fn heading(result: &Comparison) -> String {
     let names: Vec<&str> = result.platforms.iter().map(|measured| words::title(measured.platform)).collect();
     format!(
         "<header><p class=\"brand\">Isotherm compare</p><h1>{}</h1><p>{} · {} events of {} · {}{}</p></header>\n",
-        escaped(&words::listed(&names)),
+        escaped(&capital(&words::listed(&names))),
         escaped(&workload.workload.about),
         grouped(workload.events as u64),
         escaped(&workload.source),
@@ -99,10 +99,14 @@ fn judged(verdict: &Verdict) -> String {
     let flips: String = verdict.flips.iter().map(flip).collect();
     let flips =
         if flips.is_empty() { flips } else { format!("<h3>When it flips</h3><ul class=\"flips\">{flips}</ul>") };
-    let caveats: String = verdict.caveats.iter().map(|text| format!("<li>{}</li>", escaped(text))).collect();
+    let list = |class: &str, items: &[String]| {
+        let items: String = items.iter().map(|text| format!("<li>{}</li>", escaped(text))).collect();
+        if items.is_empty() { items } else { format!("<ul class=\"{class}\">{items}</ul>") }
+    };
+    let [warnings, caveats] = [list("warnings", &verdict.warnings), list("caveats", &verdict.caveats)];
     format!(
         "<section id=\"verdict\" aria-labelledby=\"verdict-h\"><h2 id=\"verdict-h\">Verdict for this workload</h2>\
-         <div class=\"answers\">{answers}</div>{flips}<ul class=\"caveats\">{caveats}</ul></section>\n"
+         {warnings}<div class=\"answers\">{answers}</div>{flips}{caveats}</section>\n"
     )
 }
 

@@ -65,7 +65,11 @@ fn curves(cost: &Cost) -> String {
     let table = samples(
         &format!("<b>USD a month</b> {}", chip(cost.kind)),
         "Events a month",
-        &cost.curves.iter().map(|curve| (curve.name.as_str(), None, curve.points.as_slice())).collect::<Vec<_>>(),
+        &cost
+            .curves
+            .iter()
+            .map(|curve| (curve.name.as_str(), None, curve.points.as_slice()))
+            .collect::<Vec<Column<'_>>>(),
         volume,
         digits,
     );
@@ -103,6 +107,9 @@ fn shares(shares: &[ColdShare]) -> String {
     format!("<div class=\"charts of-1\">{chart}</div>{}", samples(&caption, "Requests/s", &series, digits, percent))
 }
 
+/// A curve as a column: name, where its figures come from if that is not the caption's to say, x and y.
+type Column<'a> = (&'a str, Option<Kind>, &'a [[f64; 2]]);
+
 /// At most so many rows: the chart has all.
 const ROWS: usize = 12;
 
@@ -110,19 +117,19 @@ const ROWS: usize = 12;
 fn samples(
     caption: &str,
     x: &str,
-    series: &[(&str, Option<Kind>, &[[f64; 2]])],
+    series: &[Column<'_>],
     shown_x: impl Fn(f64) -> String,
     shown: impl Fn(f64) -> String,
 ) -> String {
     let Some((.., first)) = series.first() else { return String::new() };
     let step = first.len().div_ceil(ROWS).max(1);
-    let head = |(name, kind, _): &(&str, Option<Kind>, _)| {
+    let head = |(name, kind, _): &Column<'_>| {
         let chip = kind.map_or_else(String::new, |kind| format!("<br>{}", chip(kind)));
         format!("<th scope=\"col\">{}{chip}</th>", escaped(&named(name)))
     };
     let heads: String = series.iter().map(head).collect();
     let row = |[at, _]: &[f64; 2]| {
-        let cell = |(.., points): &(&str, Option<Kind>, &[[f64; 2]])| {
+        let cell = |(.., points): &Column<'_>| {
             let y = points.iter().find(|point| point[0] == *at).map_or_else(|| "–".to_owned(), |point| shown(point[1]));
             format!("<td>{y}</td>")
         };

@@ -190,13 +190,15 @@ fn reports(result: &Comparison) -> Vec<Row> {
     medians.map(|row| Row { label: row.label.trim_end_matches(" p50").to_owned(), ..row }).collect()
 }
 
+type Pick = fn(&Distribution) -> Estimate;
+
 fn quantiles<'r>(
     result: &'r Comparison,
     label: String,
     figure: String,
     of: impl Fn(&'r Measured) -> Option<&'r Distribution>,
 ) -> Vec<Row> {
-    let quantile = |(name, pick): (&str, fn(&Distribution) -> Estimate)| Row {
+    let quantile = |(name, pick): (&str, Pick)| Row {
         label: format!("{label} {name}"),
         figure: format!("{figure}_{name}"),
         unit: Unit::Ms,
@@ -212,8 +214,7 @@ fn quantiles<'r>(
             })
             .collect(),
     };
-    let picks: [(&str, fn(&Distribution) -> Estimate); 3] =
-        [("p50", |of| of.p50), ("p90", |of| of.p90), ("p99", |of| of.p99)];
+    let picks: [(&str, Pick); 3] = [("p50", |of| of.p50), ("p90", |of| of.p90), ("p99", |of| of.p99)];
     picks.map(quantile).into()
 }
 

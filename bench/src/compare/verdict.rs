@@ -21,6 +21,8 @@ pub struct Verdict {
     pub answers: Vec<Sentence>,
     /// Where the answer becomes another.
     pub flips: Vec<Sentence>,
+    /// What went wrong, so that a platform is not in it.
+    pub warnings: Vec<String>,
     /// What to know before relying on it.
     pub caveats: Vec<String>,
 }
@@ -69,7 +71,7 @@ impl Verdict {
     /// The verdict on a result.
     pub fn of(result: &Comparison) -> Self {
         let judged: Vec<&Measured> = result.platforms.iter().filter(|measured| measured.errors == 0).collect();
-        let mut verdict = Self { caveats: caveats(result), ..Self::default() };
+        let mut verdict = Self { warnings: warnings(result), caveats: caveats(result), ..Self::default() };
         if judged.is_empty() {
             return verdict;
         }
@@ -93,8 +95,9 @@ impl Verdict {
                 if sentence.kind == Kind::Measured { String::new() } else { format!(" [{}]", sentence.kind.word()) };
             format!("{}: {}{kind}", sentence.question, sentence.text)
         };
-        let caveat = |text: &String| format!("Note: {text}");
-        self.answers.iter().chain(&self.flips).map(sentence).chain(self.caveats.iter().map(caveat)).collect()
+        let sentences = self.answers.iter().chain(&self.flips).map(sentence);
+        let warnings = self.warnings.iter().map(|text| format!("Warning: {text}"));
+        sentences.chain(warnings).chain(self.caveats.iter().map(|text| format!("Note: {text}"))).collect()
     }
 }
 
@@ -177,11 +180,13 @@ fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &s
     let said = match (first, next) {
         ([best], Some(next)) => {
             let (best, other) = (best.estimate.value, next.estimate.value);
-            let ratio = multiple(best.max(other) / best.min(other));
-            let compared = if best > other {
-                format!("that is {ratio} times {times} as {} with {}", next.name, figure(next))
-            } else {
-                format!("{} follows with {}, {ratio} times {times}", next.name, figure(next))
+            let (next, shown) = (&next.name, figure(next));
+            // Of nothing there are no multiples: CPU time is counted in ticks, and a short run may have used none.
+            let ratio = (best.min(other) > 0.0).then(|| multiple(best.max(other) / best.min(other)));
+            let compared = match ratio {
+                Some(ratio) if best > other => format!("that is {ratio} times {times} as {next} with {shown}"),
+                Some(ratio) => format!("{next} follows with {shown}, {ratio} times {times}"),
+                None => format!("{next} follows with {shown}"),
             };
             format!("{} {} {figures} {what}; {compared}.", names.concat(), verbs[0])
         }
@@ -335,18 +340,23 @@ fn difference(a: Estimate, b: Estimate) -> Estimate {
     Estimate { value: a.value - b.value, low: a.low - b.high, high: a.high - b.low }
 }
 
-fn caveats(result: &Comparison) -> Vec<String> {
-    let mut caveats = Vec::new();
+fn warnings(result: &Comparison) -> Vec<String> {
+    let mut warnings = Vec::new();
     for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
         let (name, errors) = (capital(words::title(measured.platform)), grouped(measured.errors));
-        caveats
+        warnings
             .push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
     }
     for missing in &result.not_started {
         let name = capital(words::title(missing.platform));
-        caveats
+        warnings
             .push(format!("{name} was not measured, it can't be started: {}.", missing.reason.trim_end_matches('.')));
     }
+    warnings
+}
+
+fn caveats(result: &Comparison) -> Vec<String> {
+    let mut caveats = Vec::new();
     let samples = result.workload.workload.cold.samples;
     if result.workload.is_quick {
         caveats.push(format!("A quick run, with {samples} cold starts of each: decide by a whole one."));

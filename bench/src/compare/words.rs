@@ -118,9 +118,9 @@ pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
 /// Three digits that count; from 1,000 on whole, with commas.
 pub(super) fn digits(value: f64) -> String {
     match value {
-        v if v.is_nan() => "–".to_owned(),
+        v if !v.is_finite() => "–".to_owned(),
         v if v >= 999.5 => grouped(v.round() as u64),
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         v if v < 0.0995 => format!("{v:.*}", 2 + (-v.log10()).ceil().clamp(0.0, 9.0) as usize),
         v => short(v),
     }
@@ -129,7 +129,7 @@ pub(super) fn digits(value: f64) -> String {
 /// Three digits that count, thousands as `k`: never wider than five characters below 10 billion.
 pub(super) fn short(value: f64) -> String {
     match value {
-        v if v.is_nan() => "–".to_owned(),
+        v if !v.is_finite() => "–".to_owned(),
         v if v >= 9_999_500.0 => format!("{}M", short(v / 1e6)),
         v if v >= 9_999.5 => format!("{}k", short(v / 1e3)),
         v if v >= 99.95 => format!("{v:.0}"),
@@ -181,6 +181,7 @@ mod tests {
         let shown = [0.0, 0.01234, 0.9996, 1.0, 9.996, 99.96, 1234.4, 9999.6, 123_456.0, 12_345_678.0].map(short);
         assert_eq!(shown, ["0.000", "0.012", "1.00", "1.00", "10.0", "100", "1234", "10.0k", "123k", "12.3M"]);
         assert!(shown.iter().all(|text| text.len() <= 5));
+        assert_eq!([f64::NAN, f64::INFINITY].map(short), ["–", "–"]);
     }
 
     #[test]

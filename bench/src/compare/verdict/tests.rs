@@ -116,8 +116,8 @@ fn what_was_not_measured_rightly_is_told_and_not_judged() {
         &result,
         &[
             "Fastest cold: Spin takes 8.00 ms",
-            "Note: Lambda is not judged: 1,234 of its answers, or of its floor's, were missing or wrong.",
-            "Note: Workers was not measured, it can't be started: no workerd.",
+            "Warning: Lambda is not judged: 1,234 of its answers, or of its floor's, were missing or wrong.",
+            "Warning: Workers was not measured, it can't be started: no workerd.",
             "Note: A quick run, with 100 cold starts of each: decide by a whole one.",
             "Note: Measured on one machine: ",
         ],
@@ -140,4 +140,15 @@ fn prices_say_which_is_cheapest_and_until_when() {
         &[],
     );
     assert_eq!([1e3, 1.2e6, 3e9, 123_456.0].map(volume), ["1,000", "1.2 million", "3 billion", "123,456"]);
+}
+
+#[test]
+fn of_nothing_there_are_no_multiples() {
+    let mut result = result(&[(Platform::Lambda, 4.0, 2.0), (Platform::Native, 8.0, 1.0)]);
+    result.platforms[1].figures.cpu.ms_per_request = Estimate { value: 0.0, low: 0.0, high: 0.0 };
+    check(
+        &result,
+        &["Least CPU time: Native uses 0 µs of CPU time a request; Lambda follows with 100 µs (98.0–103).\n"],
+        &["inf", "NaN"],
+    );
 }
