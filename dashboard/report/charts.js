@@ -15,11 +15,12 @@ const variable = (name) => getComputedStyle(document.documentElement).getPropert
 /** Ticks of a logarithmic axis: as many of each power of ten as there is room for; even ones where it spans but a part of one. */
 function logTicks(chart, axis, least, most) {
   const { width, height } = chart.bbox;
-  const count = (axis === 0 ? width / 60 : height / 32) / devicePixelRatio;
+  const count = (axis === 0 ? width / 52 : height / 32) / devicePixelRatio;
   const perPower = count / Math.log10(most / least);
   const steps = perPower >= 3.4 ? [1, 2, 5] : perPower >= 2.2 ? [1, 3] : [1];
   const ticks = [];
-  for (let power = Math.floor(Math.log10(least)); 10 ** power <= most; power++) {
+  const stride = Math.max(1, Math.ceil(1 / perPower));
+  for (let power = Math.floor(Math.log10(least)); 10 ** power <= most; power += stride) {
     ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
   }
   const inside = ticks.filter((tick) => tick >= least * 0.999 && tick <= most * 1.001);

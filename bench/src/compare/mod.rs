@@ -50,10 +50,10 @@ pub struct Compare {
     /// Fewer cold starts and shorter measurements: about a minute
     #[arg(long)]
     pub quick: bool,
-    /// How the result is printed to standard output, and nothing else there
+    /// How the result is printed to standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
-    /// Short for --format json
+    /// Short for --format json: the result, and nothing else there
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Only this platform; may be given more than once
