@@ -1,7 +1,7 @@
 // What tells series apart: colour, dash and order, never colour alone.
 
 const KNOWN = { lambda: 1, workers: 3, spin: 2, native: 0 };
-const FREE = [5, 4, 6, 7];
+const FREE = [7, 5, 4, 6];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 
 /** The looks of names: platforms have the same everywhere; a name that begins with a platform's has its colour. */

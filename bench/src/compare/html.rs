@@ -5,9 +5,10 @@ use isotherm_hosts::Platform;
 use crate::compare::page::Kind;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Row, Section};
-use crate::compare::verdict::{Sentence, Verdict};
+use crate::compare::verdict::{Basis, Sentence, Verdict};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
 use crate::compare::{guarantees, html_cost, table};
+use crate::stats::Estimate;
 
 /// Text as HTML.
 pub(super) fn escaped(text: &str) -> String {
@@ -112,7 +113,7 @@ fn judged(verdict: &Verdict) -> String {
 
 fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String {
     let most = basis.iter().map(|basis| basis.estimate.high).fold(0.0, f64::max);
-    let strip = |place: &crate::compare::verdict::Basis| {
+    let strip = |place: &Basis| {
         let at = |value: f64| 100.0 * value / most;
         let (value, low, high) = (at(place.estimate.value), at(place.estimate.low), at(place.estimate.high));
         let name = escaped(&place.name);
@@ -135,72 +136,83 @@ fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String
     )
 }
 
-/// A chart: its kind, what of, its section, the rows that describe it, its title, and its scale.
-struct Chart(&'static str, &'static str, &'static str, &'static [&'static str], &'static str, &'static str);
+/// A chart of a section's figures.
+struct Chart {
+    /// How it is drawn: a key of the script's `KINDS`.
+    kind: &'static str,
+    /// What is drawn: a field of the result, as the script's `data.js` knows it.
+    of: &'static str,
+    /// The section whose rows describe it, and which of them.
+    section: &'static str,
+    rows: &'static [&'static str],
+    title: &'static str,
+    /// How to read it.
+    note: &'static str,
+}
 
+const CUMULATIVE: &str =
+    "Share of cold starts within a time; logarithmic; dots and whiskers: p50 and p90 with 95 % intervals";
 const COLD_CHARTS: [Chart; 2] = [
-    Chart(
-        "ecdf",
-        "cold.init",
-        "cold-ready",
-        &["p50", "p99"],
-        "Until ready",
-        "Share of cold starts within a time; logarithmic; dots and whiskers: p50 and p90 with 95 % intervals",
-    ),
-    Chart(
-        "ecdf",
-        "cold.first_response",
-        "cold-answered",
-        &["p50", "p99"],
-        "Until the first byte of the answer",
-        "Share of cold starts within a time; logarithmic; dots and whiskers: p50 and p90 with 95 % intervals",
-    ),
+    Chart {
+        kind: "ecdf",
+        of: "cold.init",
+        section: "cold-ready",
+        rows: &["p50", "p90", "p99"],
+        title: "Until ready",
+        note: CUMULATIVE,
+    },
+    Chart {
+        kind: "ecdf",
+        of: "cold.first_response",
+        section: "cold-answered",
+        rows: &["p50", "p90", "p99"],
+        title: "Until the first byte of the answer",
+        note: CUMULATIVE,
+    },
 ];
-const WARM_CHARTS: [Chart; 1] = [Chart(
-    "percentiles",
-    "warm.latency",
-    "warm",
-    &["p50", "p90", "p99"],
-    "Latency by percentile",
-    "Logarithmic; dots and whiskers: p50, p90 and p99 with 95 % intervals",
-)];
+const WARM_CHARTS: [Chart; 1] = [Chart {
+    kind: "percentiles",
+    of: "warm.latency",
+    section: "warm",
+    rows: &["p50", "p90", "p99"],
+    title: "Latency by percentile",
+    note: "Logarithmic; dots and whiskers: p50, p90 and p99 with 95 % intervals",
+}];
+const MORE: &str = "More is better; whiskers: 95 % intervals";
 const THROUGHPUT_CHARTS: [Chart; 3] = [
-    Chart(
-        "bars",
-        "requests_per_second",
-        "throughput",
-        &["requests/s"],
-        "Requests a second",
-        "More is better; whiskers: 95 % intervals",
-    ),
-    Chart(
-        "bars",
-        "events_per_second",
-        "throughput",
-        &["events/s"],
-        "Events a second",
-        "More is better; whiskers: 95 % intervals",
-    ),
-    Chart(
-        "bars",
-        "cpu_ms_per_request",
-        "throughput",
-        &["CPU ms/request"],
-        "CPU time a request",
-        "Less is better; whiskers: 95 % intervals",
-    ),
+    Chart {
+        kind: "bars",
+        of: "requests_per_second",
+        section: "throughput",
+        rows: &["requests/s"],
+        title: "Requests a second",
+        note: MORE,
+    },
+    Chart {
+        kind: "bars",
+        of: "events_per_second",
+        section: "throughput",
+        rows: &["events/s"],
+        title: "Events a second",
+        note: MORE,
+    },
+    Chart {
+        kind: "bars",
+        of: "cpu_ms_per_request",
+        section: "throughput",
+        rows: &["CPU ms/request"],
+        title: "CPU time a request",
+        note: "Less is better; whiskers: 95 % intervals",
+    },
 ];
 
 fn charts(sections: &[Section], charts: &[Chart]) -> String {
-    let chart = |Chart(kind, of, id, labels, title, scale): &Chart| {
-        let section = sections.iter().find(|section| section.id == *id);
-        let rows: Vec<&Row> = section
-            .iter()
-            .flat_map(|section| &section.rows)
-            .filter(|row| labels.contains(&row.label.as_str()))
-            .collect();
+    let chart = |Chart { kind, of, section, rows, title, note }: &Chart| {
+        let section = sections.iter().find(|one| one.id == *section);
+        let all = section.iter().flat_map(|section| &section.rows);
+        let rows: Vec<&Row> = all.filter(|row| rows.contains(&row.label.as_str())).collect();
         let n = rows.first().map_or_else(String::new, |row| n(row));
-        figure(kind, of, title, &format!("{} {n} · {scale}", chip(Kind::Measured)), &described(&rows))
+        figure(kind, of, title, &format!("{} {n} · {note}", chip(Kind::Measured)), &described(&rows))
     };
     format!("<div class=\"charts of-{}\">{}</div>", charts.len(), charts.iter().map(chart).collect::<String>())
 }
@@ -420,7 +432,7 @@ fn answers(result: &Comparison) -> String {
 }
 
 /// A figure that was computed: without an interval where it has none.
-pub(super) fn usd(estimate: &crate::stats::Estimate) -> String {
+pub(super) fn usd(estimate: &Estimate) -> String {
     let Quantity { value, interval, .. } = Quantity::of(estimate, Unit::Usd);
     let interval = if interval.is_empty() { interval } else { format!("<small>{interval}</small>") };
     format!("<td><b>{value}</b>{interval}</td>")
