@@ -1,5 +1,6 @@
-// Builds the page into one file without outside references, and the Content-Security-Policy that lets just this page run.
-// `node build.js` writes both into core/src; `node build.js --check` fails if what is there is not what would be written.
+// Builds the two pages, each into one file without outside references, and the Content-Security-Policy that lets just that page run.
+// `node build.js` writes them to where the Rust programs include them; `node build.js --check` fails if what is there is not what would be
+// written.
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,14 +10,10 @@ import esbuild from 'esbuild';
 
 import { uplot } from './uplot.js';
 
-const LIMIT = 60_000;
-
 const file = (path) => fileURLToPath(new URL(path, import.meta.url));
-const PAGE = file('../core/src/dashboard.html.gz');
-const POLICY = file('../core/src/dashboard.csp');
 
 /** One bundle, minified. */
-async function bundle(entry) {
+async function bundle(entry, plugins) {
   const { outputFiles } = await esbuild.build({
     entryPoints: [file(entry)],
     bundle: true,
@@ -27,18 +24,19 @@ async function bundle(entry) {
     charset: 'utf8',
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [uplot],
+    plugins,
   });
   return outputFiles[0].text.trim();
 }
 
 const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-async function build() {
+/** A folder's page with its script and style in it, and the policy: only these, and `further`. */
+async function build(folder, { plugins, further }) {
   const [html, script, style] = await Promise.all([
-    readFile(file('src/index.html'), 'utf8'),
-    bundle('src/main.js'),
-    bundle('src/style.css'),
+    readFile(file(`${folder}/index.html`), 'utf8'),
+    bundle(`${folder}/main.js`, plugins),
+    bundle(`${folder}/style.css`, plugins),
   ]);
   const page = html
     .replace('<script></script>', () => `<script>${script}</script>`)
@@ -47,40 +45,55 @@ async function build() {
     "default-src 'none'",
     `script-src ${hash(script)}`,
     `style-src ${hash(style)}`,
-    "connect-src 'self'",
-    'img-src data:',
+    ...further,
     "base-uri 'none'",
     "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ');
+  ];
   return { page, policy };
 }
 
-/** The file's text; none if there is no such file, or it is damaged. */
+/** What every platform serves: packed, since it is part of every artifact; the policy is a header. */
+async function dashboard() {
+  const further = ["connect-src 'self'", 'img-src data:'];
+  const { page, policy } = await build('src', { plugins: [uplot], further });
+  const zipped = gzipSync(page, { level: 9 });
+  zipped[9] = 255; // The system that made it: unknown. The time is 0 already.
+  return [
+    // Compared inflated: another build of zlib may compress the same page to other bytes, which is no reason to write it anew.
+    { path: '../core/src/dashboard.html.gz', content: zipped, decode: gunzipSync, limit: 60_000 },
+    { path: '../core/src/dashboard.csp', content: Buffer.from([...policy, "frame-ancestors 'none'"].join('; ')) },
+  ];
+}
+
+/** What `isotherm compare` fills in: opened from a disk, so the policy is in it. */
+async function report() {
+  const { page, policy } = await build('report', { further: ['img-src data:'] });
+  const content = page.replace('-Policy" content="">', () => `-Policy" content="${policy.join('; ')}">`);
+  return [{ path: '../bench/src/compare/page.html', content: Buffer.from(content), limit: 120_000 }];
+}
+
+/** The file's bytes, decoded; none if there is no such file, or it is damaged. */
 async function present(path, decode) {
   try {
-    return decode(await readFile(path)).toString();
+    return decode(await readFile(file(path)));
   } catch {
     return undefined;
   }
 }
 
-const { page, policy } = await build();
-// Compared inflated: another build of zlib may compress the same page to other bytes, which is no reason to write it anew.
-const current = (await present(PAGE, gunzipSync)) === page && (await present(POLICY, (bytes) => bytes)) === policy;
-if (process.argv.includes('--check') && !current) {
-  console.error('core/src/dashboard.html.gz or .csp is not what its source gives: run `npm run build` in dashboard/');
-  process.exit(1);
-}
-if (!current) {
-  const zipped = gzipSync(page, { level: 9 });
-  zipped[9] = 255; // The system that made it: unknown. The time is 0 already.
-  await writeFile(PAGE, zipped);
-  await writeFile(POLICY, policy);
-}
-const size = (await readFile(PAGE)).length;
-console.log(`dashboard: ${Buffer.byteLength(page)} bytes, ${size} gzip (limit ${LIMIT})`);
-if (size > LIMIT) {
-  console.error(`the page is larger than ${LIMIT} bytes gzip`);
-  process.exit(1);
+for (const { path, content, decode = (bytes) => bytes, limit } of [...(await dashboard()), ...(await report())]) {
+  const current = (await present(path, decode))?.equals(decode(content));
+  if (!current && process.argv.includes('--check')) {
+    console.error(`${path.slice(3)} is not what its source gives: run \`npm run build\` in dashboard/`);
+    process.exitCode = 1;
+  } else if (!current) {
+    await writeFile(file(path), content);
+  }
+  if (!limit) continue;
+  const size = (await readFile(file(path))).length;
+  console.log(`${path.slice(3)}: ${size} bytes (limit ${limit})`);
+  if (size > limit) {
+    console.error(`${path.slice(3)} is larger than ${limit} bytes`);
+    process.exitCode = 1;
+  }
 }

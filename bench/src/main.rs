@@ -22,6 +22,8 @@ enum Command {
     Serve(up::Serve),
     /// Measure one workload on every platform, and on the smallest function there
     Compare(compare::Compare),
+    /// Render a result of `compare` again, as its page or as text
+    Report(compare::Report),
     /// Price a month on every platform, without running anything
     Cost(cost::Cost),
     /// Say what changed between two results, and what is noise
@@ -68,6 +70,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Up(up) => threads()?.block_on(up::up(up)),
         Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
+        Command::Report(flags) => compare::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),

@@ -94,25 +94,3 @@ export async function tabTo(page, selector) {
   }
   assert.fail(`Tab does not reach ${selector}`);
 }
-
-/** The least contrast of text on its ground. */
-export const contrast = (page) =>
-  page.evaluate(() => {
-    const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
-    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    const light = (colour) => {
-      const [r, g, b] = parts(colour).map((part) => linear(part / 255));
-      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const ground = (part) => {
-      const own = getComputedStyle(part).backgroundColor;
-      return parts(own)[3] === 0 ? ground(part.parentElement) : own;
-    };
-    const kinds = 'h1,h2,.note,label,legend,dt,.figure,li *,td,th,button,.when,.segments span';
-    const written = [...document.querySelectorAll(kinds)].filter((part) => part.checkVisibility() && part.innerText);
-    const ratio = (part) => {
-      const [a, b] = [light(getComputedStyle(part).color), light(ground(part))];
-      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    };
-    return Math.min(...written.map(ratio));
-  });

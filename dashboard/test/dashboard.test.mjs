@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { IDLE, JANUARY, contrast, picture, refuse, seen, shoot, tabTo, text, until, visit } from './browser.mjs';
+import { IDLE, JANUARY, picture, refuse, seen, shoot, tabTo, text, until, visit } from './browser.mjs';
+import { contrast } from './contrast.mjs';
 
 test('January: the figures, their exactness, and nothing from elsewhere', async () => {
   await visit(`${JANUARY}&dimension=dest`, {}, async (page, { response }) => {

@@ -70,27 +70,32 @@ pub(super) fn measured(
     })
 }
 
-/// Sorts the platforms for each figure. A platform is tied with the best of a group where their intervals overlap.
+/// Sorts the platforms for each figure, as [`ranks`] does.
 pub(super) fn ranking(platforms: &[Measured]) -> BTreeMap<String, Vec<Vec<Platform>>> {
+    let platforms: Vec<&Measured> = platforms.iter().collect();
     let rank = |name: &str, more_is_better: bool| {
-        let mut sorted: Vec<(Platform, Estimate)> = platforms
-            .iter()
-            .filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?)))
-            .collect();
-        sorted.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
-        if more_is_better {
-            sorted.reverse();
-        }
-        let mut groups: Vec<(Estimate, Vec<Platform>)> = Vec::new();
-        for (platform, estimate) in sorted {
-            match groups.last_mut() {
-                Some((best, group)) if best.ties(&estimate) => group.push(platform),
-                _ => groups.push((estimate, vec![platform])),
-            }
-        }
-        groups.into_iter().map(|(_, group)| group).collect()
+        let ranks = ranks(&platforms, name, more_is_better).into_iter();
+        ranks.map(|group| group.into_iter().map(|(platform, _)| platform).collect()).collect()
     };
     COMPARED.iter().map(|(name, more_is_better)| ((*name).to_owned(), rank(name, *more_is_better))).collect()
+}
+
+/// The platforms from best to worst by one figure. A platform is tied with the best of a group where their intervals overlap.
+pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -> Vec<Vec<(Platform, Estimate)>> {
+    let mut sorted: Vec<(Platform, Estimate)> =
+        platforms.iter().filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?))).collect();
+    sorted.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
+    if more_is_better {
+        sorted.reverse();
+    }
+    let mut groups: Vec<Vec<(Platform, Estimate)>> = Vec::new();
+    for place in sorted {
+        match groups.last_mut() {
+            Some(group) if group.first().is_some_and(|(_, best)| best.ties(&place.1)) => group.push(place),
+            _ => groups.push(vec![place]),
+        }
+    }
+    groups
 }
 
 /// A figure that is compared, by its name.

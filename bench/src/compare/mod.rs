@@ -2,30 +2,42 @@
 //!
 //! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
 //! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), and the check that nothing that was accepted is lost
-//! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`), and that the table (`table`).
+//! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
+//! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 
 mod artifact;
 mod cold;
 mod data;
 mod figures;
+mod guarantees;
+mod html;
+mod html_cost;
 mod machine;
 mod meters;
 mod output;
+pub mod page;
 mod progress;
+mod report;
 mod reports;
 pub mod result;
+mod rows;
 mod session;
 mod table;
 mod target;
+mod text;
 mod throughput;
+pub mod verdict;
 mod verify;
 mod warm;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use isotherm_hosts::Platform;
+
+pub use self::report::{Format, Report, report};
 
 /// The flags of `isotherm compare`.
 #[derive(Debug, Args)]
@@ -39,13 +51,16 @@ pub struct Compare {
     /// Fewer cold starts and shorter measurements: about a minute
     #[arg(long)]
     pub quick: bool,
-    /// Print the result as JSON to standard output, and nothing else there
-    #[arg(long)]
+    /// How the result is printed to standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+    /// Short for --format json: the result, and nothing else there
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Only this platform; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
     pub platform: Vec<Platform>,
-    /// Where result.json is written; without it, target/compare/TIME
+    /// Where result.json and report.html are written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Instead of the workload's seed
@@ -54,6 +69,13 @@ pub struct Compare {
     /// Where `cargo xtask build` put the artifacts
     #[arg(long, value_name = "DIR", env = "ISOTHERM_ARTIFACTS", default_value = "target/artifacts")]
     pub artifacts: PathBuf,
+}
+
+impl Compare {
+    /// `--json` is the short form of one of them.
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// How a comparison ended, as an exit code.

@@ -1,4 +1,4 @@
-//! Where the result goes: there whole, or not at all.
+//! Where the result and its page go: there whole, or not at all.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::compare::page;
 use crate::compare::result::Comparison;
 
 /// A folder that the result will be written to.
@@ -28,20 +29,28 @@ impl Output {
         Ok(Self { folder })
     }
 
-    /// Writes `result.json` and returns its path.
-    pub(super) fn write(&self, result: &Comparison) -> Result<PathBuf> {
-        let path = self.folder.join("result.json");
-        let writing = || format!("cannot write {}", path.display());
-        std::fs::create_dir_all(&self.folder).with_context(writing)?;
-        let mut file = NamedTempFile::new_in(&self.folder).with_context(writing)?;
-        file.write_all(json(result)?.as_bytes()).with_context(writing)?;
-        file.as_file().sync_all().with_context(writing)?;
-        // A temporary file is its owner's alone; a result is like any other file.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(mode).with_context(writing)?;
-        file.persist(&path).with_context(writing)?;
-        Ok(path)
+    /// Writes `result.json` and `report.html`, and returns their paths.
+    pub(super) fn write(&self, result: &Comparison) -> Result<[PathBuf; 2]> {
+        std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot write to {}", self.folder.display()))?;
+        let paths = ["result.json", "report.html"].map(|name| self.folder.join(name));
+        write(&paths[0], json(result)?.as_bytes())?;
+        write(&paths[1], page::render(result)?.as_bytes())?;
+        Ok(paths)
     }
+}
+
+/// Writes a file whole, or not at all.
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let writing = || format!("cannot write {}", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder).with_context(writing)?;
+    file.write_all(content).with_context(writing)?;
+    file.as_file().sync_all().with_context(writing)?;
+    // A temporary file is its owner's alone; a result is like any other file.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).with_context(writing)?;
+    file.persist(path).with_context(writing)?;
+    Ok(())
 }
 
 /// The result as text, on one line: most of it are samples, which nobody reads by eye.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::page::{ColdShare, Cost};
 use crate::stats::Estimate;
 use crate::workload::{Route, Workload};
 
@@ -28,6 +29,12 @@ pub struct Comparison {
     pub not_started: Vec<NotStarted>,
     /// For each figure the platforms from best to worst; those in one group are tied with the best of it.
     pub ranking: BTreeMap<String, Vec<Vec<Platform>>>,
+    /// What it costs, where prices were applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// How many requests meet a cold start, where that was simulated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cold_share: Vec<ColdShare>,
 }
 
 /// The machine and the versions.
@@ -282,6 +289,7 @@ pub(crate) mod tests {
     use isotherm_hosts::meters::Invocations;
 
     use super::*;
+    use crate::compare::page::{CostCurve, CostItem, CostLine, Crossing, Kind};
 
     fn around(value: f64) -> Estimate {
         Estimate { value, low: 0.98 * value, high: 1.03 * value }
@@ -407,13 +415,53 @@ pub(crate) mod tests {
                 "warm_p99".to_owned(),
                 vec![vec![Platform::Lambda], vec![Platform::Spin, Platform::Native]],
             )]),
+            cost: None,
+            cold_share: vec![],
         }
+    }
+
+    /// A result with prices and a simulation.
+    pub(in crate::compare) fn priced() -> Comparison {
+        let line = |(name, usd): (&str, f64)| CostLine {
+            name: name.to_owned(),
+            items: vec![
+                CostItem { service: "function".into(), usd: usd / 3.0 },
+                CostItem { service: "store".into(), usd: usd * 2.0 / 3.0 },
+            ],
+            total: Estimate { value: usd, low: usd - 0.05, high: usd + 0.05 },
+        };
+        let points = |scale: f64, fixed: f64| (0..10).map(|n| 10_f64.powi(n)).map(|x| [x, fixed + scale * x]).collect();
+        let curve =
+            |(name, fixed, usd): (&str, f64, f64)| CostCurve { name: name.into(), points: points(usd / 1e6, fixed) };
+        let share = |(name, kind, keep): (&str, Kind, f64)| ColdShare {
+            name: name.into(),
+            kind,
+            points: (-4..4).map(|n| 10_f64.powi(n)).map(|x| [x, (-keep * x).exp()]).collect(),
+        };
+        let cost = Cost {
+            kind: Kind::Modelled,
+            monthly_events: 1e7,
+            assumptions: vec![
+                "Prices of 2026-11-01.".into(),
+                "CPU time there is 1.0 times that of this machine.".into(),
+            ],
+            lines: [("lambda", 4.2), ("workers", 0.9), ("native", 0.87), ("article", 9.5)].map(line).into(),
+            curves: [("lambda", 0.0, 4.2), ("workers", 5.0, 0.9), ("native", 53.0, 0.05)].map(curve).into(),
+            crossings: vec![
+                Crossing { monthly_events: 1.52e6, usd: 6.4, below: "lambda".into(), above: "workers".into() },
+                Crossing { monthly_events: 56.5e6, usd: 55.8, below: "workers".into(), above: "native".into() },
+            ],
+        };
+        let cold_share = [("lambda, fixed 5 min", Kind::Modelled, 300.0), ("lambda, STeLLAR", Kind::Published, 600.0)];
+        Comparison { cost: Some(cost), cold_share: cold_share.map(share).into(), ..sample() }
     }
 
     #[test]
     fn a_result_survives_being_written_and_read() {
         let text = serde_json::to_string(&sample()).unwrap();
         assert_eq!(serde_json::from_str::<Comparison>(&text).unwrap(), sample());
+        let text = serde_json::to_string(&priced()).unwrap();
+        assert_eq!(serde_json::from_str::<Comparison>(&text).unwrap(), priced());
     }
 
     #[test]
@@ -425,6 +473,13 @@ pub(crate) mod tests {
         let errors: Vec<String> =
             validator.iter_errors(&result).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{errors:#?}");
+        let priced = serde_json::to_value(priced()).unwrap();
+        assert!(validator.is_valid(&priced), "{priced:#}");
+        for part in ["/cost/lines/0/total", "/cost/curves/0/points", "/cost/kind", "/cold_share/0/kind"] {
+            let mut priced = priced.clone();
+            *priced.pointer_mut(part).unwrap() = serde_json::Value::Bool(true);
+            assert!(!validator.is_valid(&priced), "valid with {part} of another type");
+        }
 
         // And it says something: no field may be missing, and none be of another type.
         for field in ["schema", "machine", "workload", "platforms", "not_started", "ranking"] {

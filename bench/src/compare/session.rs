@@ -11,11 +11,12 @@ use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::compare::data::Span;
-use crate::compare::output::{self, Output};
+use crate::compare::output::Output;
 use crate::compare::progress::{self, Phase};
+use crate::compare::report::Format;
 use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
-use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, table, throughput, verify, warm};
+use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, throughput, verify, warm};
 use crate::cost;
 use crate::load::Events;
 use crate::stats::Bootstrap;
@@ -149,18 +150,29 @@ async fn whole(
     let platforms = measured?;
     machine.seconds = started.elapsed().as_secs_f64().round();
     let ranking = figures::ranking(&platforms);
-    let result = Comparison { schema: SCHEMA.to_owned(), machine, workload: sent, platforms, not_started, ranking };
-    let path = output.write(&result)?;
+    let mut result = Comparison {
+        schema: SCHEMA.to_owned(),
+        machine,
+        workload: sent,
+        platforms,
+        not_started,
+        ranking,
+        cost: None,
+        cold_share: vec![],
+    };
     let sent = Workload::load(&flags.workload, flags.events.as_deref())?;
-    let costs = cost::of_run(&result, &sent.events).context("cannot price the run")?;
-    let path = path.display();
-    let text =
-        if flags.json { output::json(&result)? } else { format!("{}\n{path}\n", table::render(&result, &costs)) };
+    result.cost = Some(cost::of_run(&result, &sent.events).context("cannot price the run")?);
+    let [path, page] = output.write(&result)?;
+    let format = flags.format();
+    let mut text = format.render(&result)?;
+    if format == Format::Table {
+        text.push_str(&format!("{}\n", path.display()));
+    } else {
+        eprintln!("{}", path.display());
+    }
+    eprintln!("{}", page.display());
     // Not `print!`, which panics where the reader has gone.
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
-    if flags.json {
-        eprintln!("{path}");
-    }
     Ok(end(&result))
 }
 

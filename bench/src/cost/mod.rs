@@ -12,12 +12,12 @@ mod from;
 mod lambda;
 mod metered;
 mod nodes;
+mod of_run;
 mod output;
 mod sample;
 mod usage;
 mod workers;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +25,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use isotherm_hosts::Platform;
 use jiff::Zoned;
 use jiff::civil::Date;
 
@@ -33,10 +32,10 @@ use self::assumptions::Assumptions;
 use self::bill::{Bill, Rates};
 use self::design::Design;
 use self::design::{Given, Load};
+pub(crate) use self::of_run::of_run;
 use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;
-use crate::compare::result::Comparison;
 use crate::prices::Book;
 use crate::workload::Workload;
 
@@ -190,32 +189,6 @@ fn quote(flags: &Cost) -> Result<Quote> {
         events: loaded.source,
         designs: priced.collect::<Result<_>>()?,
     })
-}
-
-/// What a million events of a run cost on each of its platforms: by list prices, no unit free, on the day of the run. `events` are
-/// those that were sent, NDJSON.
-///
-/// # Errors
-/// Where the price book or the events can't be read.
-pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<BTreeMap<Platform, f64>> {
-    let (book, assumed) = (Book::read(None)?, Assumptions::read()?);
-    let sample = Sample::of(events, &result.workload.source)?;
-    let time: jiff::Timestamp = result.machine.time.parse().context("the time of the run")?;
-    let rates = Rates { book: &book, on: time.to_zoned(jiff::tz::TimeZone::UTC).date(), free_tier: false };
-    let mut costs = BTreeMap::new();
-    for measured in &result.platforms {
-        let Some(events) = measured.meters.as_ref().map(|meters| meters.events as f64).filter(|events| *events > 0.0)
-        else {
-            continue;
-        };
-        let load = Load::of_run(events);
-        let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
-        if let Some(usage) = metered::usage(measured, &given)? {
-            let bill = Bill::of(&usage, Service::value_variants(), &rates)?;
-            costs.insert(measured.platform, bill.usd() / events * 1e6);
-        }
-    }
-    Ok(costs)
 }
 
 impl Cost {

@@ -187,18 +187,10 @@ fn a_metered_run_is_priced_by_its_meters() {
     assert_eq!(line(Service::Aggregation, "dynamodb-write"), 1204.0);
     assert_eq!(line(Service::Aggregation, "dynamodb-read"), 301.0);
     assert_eq!(line(Service::Backup, "s3-put"), 60.0);
-    // Per million events it is what the run's table says.
-    let events = crate::workload::Workload::load("flights", None).unwrap().events;
-    let costs = of_run(&result, &events).unwrap();
-    let per_million = quote.designs[0].per_million_events_usd.unwrap();
-    assert!((costs[&Platform::Lambda] - per_million).abs() < 1e-9, "{costs:?} {per_million}");
-    assert_eq!(costs.len(), 4);
-
     let workers = quoted(&format!("{flags} --platform workers"));
     assert_eq!(units(&workers, "r2-class-a"), 60.0);
     assert_eq!(units(&workers, "workers-cpu"), 8500.0);
     result.platforms.iter_mut().for_each(|measured| measured.meters = None);
-    assert!(of_run(&result, &events).unwrap().is_empty());
     std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
     assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));
 }

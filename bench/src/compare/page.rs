@@ -1,0 +1,265 @@
+//! The report page: one HTML file that asks nothing of the network.
+//!
+//! `dashboard/report/` builds its shell, `page.html`: style, script and the policy that lets just these run. Into it go the text, which this
+//! program writes, and the result, from which the script draws the charts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::html::{self, escaped};
+use crate::compare::result::{Comparison, Distribution, Figures, Measured};
+use crate::compare::verdict::Verdict;
+use crate::stats::{Estimate, quantile};
+
+/// The page without a result. `npm run build` in dashboard/ makes it.
+const SHELL: &str = include_str!("page.html");
+
+/// What the page may be at most, bytes.
+const LIMIT: usize = 1_000_000;
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// In this run, on this machine.
+    Measured,
+    /// By others, with a source.
+    Published,
+    /// Computed from measured or published figures.
+    Modelled,
+}
+
+impl Kind {
+    /// The word that marks it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Published => "published",
+            Self::Modelled => "modelled",
+        }
+    }
+}
+
+/// What it costs: what was measured, priced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Where the figures come from.
+    pub kind: Kind,
+    /// Events a month at which [`Self::lines`] hold.
+    pub monthly_events: f64,
+    /// What they rest on, a sentence each: the day of the prices, factors, latencies.
+    #[serde(default)]
+    pub assumptions: Vec<String>,
+    /// One for each platform or design.
+    #[serde(default)]
+    pub lines: Vec<CostLine>,
+    /// Cost against volume, one for each platform or design.
+    #[serde(default)]
+    pub curves: Vec<CostCurve>,
+    /// Where the cheapest becomes another, by volume.
+    #[serde(default)]
+    pub crossings: Vec<Crossing>,
+}
+
+/// What a million events cost with one platform or design.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostLine {
+    /// The platform's name, or the design's.
+    pub name: String,
+    /// By groups of services, in the order in which they are stacked.
+    pub items: Vec<CostItem>,
+    /// The sum, USD for a million events; its interval is that of what was measured.
+    pub total: Estimate,
+}
+
+/// One group of services.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostItem {
+    /// Such as `function`, `store`, `gateway`.
+    pub service: String,
+    /// USD for a million events.
+    pub usd: f64,
+}
+
+/// Cost against volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostCurve {
+    /// The platform's name, or the design's.
+    pub name: String,
+    /// Events a month, ascending, and USD a month.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// A volume at which the cheapest becomes another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// The volume, events a month.
+    pub monthly_events: f64,
+    /// What both cost there, USD a month.
+    pub usd: f64,
+    /// The cheapest below it.
+    pub below: String,
+    /// The cheapest above it.
+    pub above: String,
+}
+
+/// Which share of requests meets a cold start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColdShare {
+    /// The platform, and the policy that keeps instances.
+    pub name: String,
+    /// Where the figures come from.
+    pub kind: Kind,
+    /// Requests a second, ascending, and the share from 0 to 1.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// The page of a result: never larger than a megabyte.
+///
+/// # Errors
+/// Where the result is no JSON.
+pub fn render(result: &Comparison) -> serde_json::Result<String> {
+    let title = format!("Isotherm · {} · {}", result.workload.workload.name, result.machine.time);
+    let body = html::body(result, &Verdict::of(result));
+    let room = LIMIT.saturating_sub(SHELL.len() + body.len() + title.len());
+    let (json, note) = embedded(result, room)?;
+    let parts =
+        [("<!--title-->", escaped(&title)), ("<!--body-->", body), ("<!--note-->", note), ("<!--result-->", json)];
+    let mut page = String::with_capacity(LIMIT);
+    let mut rest = SHELL;
+    for (mark, part) in parts {
+        // A test holds the shell to having each mark once, in this order.
+        let Some((before, after)) = rest.split_once(mark) else { continue };
+        page.push_str(before);
+        page.push_str(&part);
+        rest = after;
+    }
+    page.push_str(rest);
+    Ok(page)
+}
+
+/// The result as JSON of at most `room` bytes that can stand in HTML, and a note if samples had to be left out for that.
+fn embedded(result: &Comparison, room: usize) -> serde_json::Result<(String, String)> {
+    let json = |result: &Comparison| Ok(serde_json::to_string(result)?.replace('<', "\\u003c"));
+    let whole = json(result)?;
+    if whole.len() <= room {
+        return Ok((whole, String::new()));
+    }
+    let mut most = 1000;
+    loop {
+        let thinned = thinned(result, most);
+        let text = json(&thinned)?;
+        if text.len() <= room || most < 4 {
+            let note = format!(
+                "To keep this page small, distributions in it have at most {most} samples, evenly spaced by rank; result.json has all."
+            );
+            return Ok((text, note));
+        }
+        most /= 2;
+    }
+}
+
+/// The result with at most `most` samples in each distribution: those of evenly spaced ranks, so that the distribution stays what it is.
+fn thinned(result: &Comparison, most: usize) -> Comparison {
+    let mut result = result.clone();
+    for measured in &mut result.platforms {
+        for distribution in distributions(measured) {
+            if distribution.samples.len() > most {
+                let mut sorted = std::mem::take(&mut distribution.samples);
+                sorted.sort_by(f64::total_cmp);
+                let rank = |place: usize| quantile(&sorted, place as f64 / (most - 1) as f64);
+                distribution.samples = (0..most).map(|place| (rank(place) * 1e3).round() / 1e3).collect();
+            }
+        }
+    }
+    result
+}
+
+fn distributions(measured: &mut Measured) -> impl Iterator<Item = &mut Distribution> {
+    let Measured { figures, floor, reports, .. } = measured;
+    let of = |figures| {
+        let Figures { cold, warm, .. }: &mut Figures = figures;
+        let own = [&mut cold.init, &mut cold.first_response, &mut warm.latency, &mut warm.client_lag];
+        own.into_iter().chain(warm.routes.values_mut())
+    };
+    [figures, floor].into_iter().flat_map(of).chain(reports.latency.values_mut()).chain([&mut reports.freshness])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::result::tests::{priced, sample};
+
+    /// The JSON that the page's script reads.
+    fn data(page: &str) -> serde_json::Value {
+        let (_, rest) = page.split_once("<script type=\"application/json\" id=\"result\">").unwrap();
+        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn the_shell_has_each_mark_once_and_in_order() {
+        let places: Vec<usize> = ["<!--title-->", "<!--body-->", "<!--note-->", "<!--result-->"]
+            .iter()
+            .map(|mark| {
+                assert_eq!(SHELL.matches(mark).count(), 1, "{mark}");
+                SHELL.find(mark).unwrap()
+            })
+            .collect();
+        assert!(places.is_sorted(), "{places:?}");
+    }
+
+    #[test]
+    fn the_page_says_the_verdict_and_holds_the_result() {
+        let page = render(&sample()).unwrap();
+        for sentence in Verdict::of(&sample()).answers {
+            assert!(page.replace("&#8288;", "").contains(&escaped(&sentence.text)), "{}", sentence.text);
+        }
+        assert_eq!(serde_json::from_value::<Comparison>(data(&page)).unwrap(), sample());
+        assert!(!page.contains("<!--"), "a mark is left");
+    }
+
+    #[test]
+    fn sections_without_data_are_left_out() {
+        let has = |page: &str, id: &str| page.contains(&format!("<section id=\"{id}\""));
+        let (without, with) = (render(&sample()).unwrap(), render(&priced()).unwrap());
+        for id in ["verdict", "cold", "warm", "throughput", "reports", "size", "guarantees", "method"] {
+            assert!(has(&without, id) && has(&with, id), "{id}");
+        }
+        for id in ["cost", "volume", "cold-share"] {
+            assert!(!has(&without, id) && has(&with, id), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_a_result_holds_is_text() {
+        let mut result = priced();
+        let evil = "</script><img src=x onerror=\"alert(1)\">";
+        result.workload.source = evil.into();
+        result.not_started[0].reason = evil.into();
+        result.cold_share[0].name = evil.into();
+        let page = render(&result).unwrap();
+        assert!(!page.contains("<img"), "markup from data");
+        assert_eq!(data(&page)["workload"]["source"], evil);
+    }
+
+    #[test]
+    fn a_large_result_is_thinned_and_keeps_its_distributions() {
+        let mut result = sample();
+        let samples: Vec<f64> = (0..50_000).map(|n| f64::from((n * 7919) % 50_000) / 1000.0).collect();
+        for measured in &mut result.platforms {
+            measured.figures.warm.latency.samples = samples.clone();
+        }
+        let page = render(&result).unwrap();
+        assert!(page.len() <= LIMIT, "{} bytes", page.len());
+        assert!(page.contains("at most 1000 samples, evenly spaced by rank; result.json has all"));
+        let data: Comparison = serde_json::from_value(data(&page)).unwrap();
+        let latency = &data.platforms[0].figures.warm.latency;
+        assert_eq!(
+            (latency.samples.len(), latency.n, latency.p99),
+            (1000, 2, result.platforms[0].figures.warm.latency.p99)
+        );
+        for q in [0.0, 0.5, 0.99, 1.0] {
+            assert!((quantile(&latency.samples, q) - 49.999 * q).abs() < 0.01, "{q}");
+        }
+        assert_eq!(data.platforms[0].figures.cold, result.platforms[0].figures.cold);
+    }
+}

@@ -1,0 +1,97 @@
+//! `isotherm report`: a result that is there already, rendered again.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::compare::output;
+use crate::compare::page;
+use crate::compare::result::{Comparison, SCHEMA};
+use crate::compare::{table, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  isotherm report target/compare/TIME/result.json                      writes report.html beside it
+  isotherm report result.json --out /tmp/report.html
+  isotherm report result.json --format markdown >> pull-request.md
+  isotherm report result.json --format csv --out figures.csv";
+
+/// How a comparison is written as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal, 120 characters wide
+    #[default]
+    Table,
+    /// GitHub's Markdown
+    Markdown,
+    /// result.json, with every sample
+    Json,
+    /// One line for each figure: value, interval, n, multiple of the floor
+    Csv,
+}
+
+impl Format {
+    /// The comparison as text that ends with a line feed.
+    ///
+    /// # Errors
+    /// Where it is no JSON.
+    pub(super) fn render(self, result: &Comparison) -> Result<String> {
+        Ok(match self {
+            Self::Table => table::render(result),
+            Self::Markdown => text::markdown(result),
+            Self::Json => output::json(result)?,
+            Self::Csv => text::csv(result),
+        })
+    }
+}
+
+/// The flags of `isotherm report`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Report {
+    /// A result of `isotherm compare`
+    #[arg(value_name = "result.json")]
+    result: PathBuf,
+    /// Where to write; without it, the page goes to report.html beside the result, text to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Text instead of the page
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
+}
+
+/// Renders a result again.
+///
+/// # Errors
+/// Where the result can't be read, or nothing can be written.
+pub fn report(flags: &Report) -> Result<ExitCode> {
+    let result = read(&flags.result)?;
+    let beside = || flags.result.with_file_name("report.html");
+    let (text, out) = match flags.format {
+        None => (page::render(&result)?, Some(flags.out.clone().unwrap_or_else(beside))),
+        Some(format) => (format.render(&result)?, flags.out.clone()),
+    };
+    match out {
+        Some(path) => {
+            output::write(&path, text.as_bytes())?;
+            eprintln!("{}", path.display());
+        }
+        // Not `print!`, which panics where the reader has gone.
+        None => std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> Result<Comparison> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let result: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
+    let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
+    ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
+    serde_json::from_value(result).with_context(|| {
+        format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`")
+    })
+}

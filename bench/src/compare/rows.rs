@@ -1,0 +1,255 @@
+//! The rows that every form of a comparison shows: which figures there are, in which order, with unit, n, interval and multiple of the
+//! floor. The terminal's table, Markdown, CSV and the page are four ways to write them.
+
+use isotherm_hosts::Platform;
+
+use crate::compare::figures::estimate;
+use crate::compare::result::{Comparison, Distribution, Figures, Measured};
+use crate::compare::words::Unit;
+use crate::stats::Estimate;
+use crate::workload::{Arrival, Mix};
+
+/// Rows that were measured in the same way.
+pub(super) struct Section {
+    /// Its anchor in the page.
+    pub(super) id: &'static str,
+    /// What was measured.
+    pub(super) title: &'static str,
+    /// How.
+    pub(super) conditions: String,
+    pub(super) rows: Vec<Row>,
+}
+
+/// One figure of all platforms.
+pub(super) struct Row {
+    /// What it is called within its section.
+    pub(super) label: String,
+    /// What it is called in files.
+    pub(super) figure: String,
+    pub(super) unit: Unit,
+    /// One for each platform, in the order of the result.
+    pub(super) cells: Vec<Cell>,
+}
+
+/// One figure of one platform.
+#[derive(Clone)]
+pub(super) struct Cell {
+    pub(super) platform: Platform,
+    /// `None` where it was not measured.
+    pub(super) estimate: Option<Estimate>,
+    /// How many samples or turns it comes from; 1 for what was counted.
+    pub(super) n: usize,
+    /// As a multiple of the floor's.
+    pub(super) ratio: Option<Estimate>,
+    /// The best of its row, or tied with it. With one platform there is nothing to be best of.
+    pub(super) is_best: bool,
+}
+
+const COLD_INIT: [(&str, &str, Unit); 3] =
+    [("p50", "cold_init_p50", Unit::Ms), ("p90", "cold_init_p90", Unit::Ms), ("p99", "cold_init_p99", Unit::Ms)];
+const COLD_FIRST: [(&str, &str, Unit); 3] = [
+    ("p50", "cold_first_response_p50", Unit::Ms),
+    ("p90", "cold_first_response_p90", Unit::Ms),
+    ("p99", "cold_first_response_p99", Unit::Ms),
+];
+const WARM: [(&str, &str, Unit); 3] =
+    [("p50", "warm_p50", Unit::Ms), ("p90", "warm_p90", Unit::Ms), ("p99", "warm_p99", Unit::Ms)];
+const THROUGHPUT: [(&str, &str, Unit); 3] = [
+    ("requests/s", "requests_per_second", Unit::PerSecond),
+    ("events/s", "events_per_second", Unit::PerSecond),
+    ("CPU ms/request", "cpu_ms_per_request", Unit::Ms),
+];
+const SIZE: [(&str, &str, Unit); 3] = [
+    ("raw", "artifact_raw", Unit::Bytes),
+    ("gzip -9", "artifact_gzip", Unit::Bytes),
+    ("peak RSS", "memory_peak_rss", Unit::Bytes),
+];
+const FLOOR: [(&str, &str, Unit); 8] = [
+    ("artifact gzip", "artifact_gzip", Unit::Bytes),
+    ("ready p50", "cold_init_p50", Unit::Ms),
+    ("response p50", "cold_first_response_p50", Unit::Ms),
+    ("warm p50", "warm_p50", Unit::Ms),
+    ("warm p99", "warm_p99", Unit::Ms),
+    ("requests/s", "requests_per_second", Unit::PerSecond),
+    ("CPU ms/request", "cpu_ms_per_request", Unit::Ms),
+    ("peak RSS", "memory_peak_rss", Unit::Bytes),
+];
+
+/// The platforms' figures.
+pub(super) fn sections(result: &Comparison) -> Vec<Section> {
+    let workload = &result.workload.workload;
+    let (warm, throughput) = (&workload.warm, &workload.throughput);
+    let arrival = match warm.arrival {
+        Arrival::Poisson => "Poisson arrivals",
+        Arrival::Constant => "even gaps",
+    };
+    let rows = |figures: &[(&str, &str, Unit)]| figures.iter().map(|figure| row(result, *figure)).collect();
+    vec![
+        Section {
+            id: "cold-ready",
+            title: "cold start until ready",
+            conditions: format!("n = {}", workload.cold.samples),
+            rows: rows(&COLD_INIT),
+        },
+        Section {
+            id: "cold-answered",
+            title: "cold start until the first response, POST /events included",
+            conditions: format!("n = {}", workload.cold.samples),
+            rows: rows(&COLD_FIRST),
+        },
+        Section {
+            id: "warm",
+            title: "warm latency",
+            conditions: format!(
+                "open loop, {} requests/s, {arrival}, {} s · {}",
+                warm.rate,
+                warm.seconds,
+                mixed(&warm.mix, &warm.batch_sizes)
+            ),
+            rows: rows(&WARM),
+        },
+        Section {
+            id: "throughput",
+            title: "throughput",
+            conditions: format!(
+                "closed loop, {} connections, at least {} s · {}",
+                throughput.connections,
+                throughput.seconds,
+                mixed(&throughput.mix, &throughput.batch_sizes)
+            ),
+            rows: rows(&THROUGHPUT),
+        },
+        Section {
+            id: "reports",
+            title: "reports over all events, p50",
+            conditions: format!(
+                "n = {}; fresh: from 202 until one counts it, n = {}",
+                workload.reports.samples, workload.reports.fresh
+            ),
+            rows: reports(result),
+        },
+        Section {
+            id: "size",
+            title: "artifact and memory",
+            conditions: "all files of the artifact; memory over the whole run".to_owned(),
+            rows: rows(&SIZE),
+        },
+    ]
+}
+
+/// The floors' own figures.
+pub(super) fn floors(result: &Comparison) -> Section {
+    let floor = |(label, figure, unit): (&str, &str, Unit)| {
+        let cell = |measured: &Measured| cell(measured.platform, &measured.floor, figure);
+        Row {
+            label: label.to_owned(),
+            figure: format!("floor_{figure}"),
+            unit,
+            cells: result.platforms.iter().map(cell).collect(),
+        }
+    };
+    Section {
+        id: "floors",
+        title: "floors",
+        conditions: "the smallest hello function on the same runtime, in the same run".to_owned(),
+        rows: FLOOR.map(floor).into(),
+    }
+}
+
+/// Latency of each route of the warm phase: what is too fine for a table on a terminal.
+pub(super) fn routes(result: &Comparison) -> Vec<Row> {
+    let names = result.platforms.iter().flat_map(|measured| measured.figures.warm.routes.keys());
+    let mut routes: Vec<_> = names.copied().collect();
+    routes.sort();
+    routes.dedup();
+    let quantiles = |route| {
+        quantiles(result, format!("{route}"), format!("warm:{route}"), move |measured| {
+            measured.figures.warm.routes.get(&route)
+        })
+    };
+    routes.into_iter().flat_map(quantiles).collect()
+}
+
+/// All quantiles of the reports.
+pub(super) fn report_quantiles(result: &Comparison) -> Vec<Row> {
+    let names = result.workload.workload.reports.queries.keys();
+    let quantiles_of = |name: &String| {
+        let of = |measured| {
+            let Measured { reports, .. }: &Measured = measured;
+            reports.latency.get(name)
+        };
+        quantiles(result, name.clone(), format!("report:{name}"), of)
+    };
+    let fresh = quantiles(result, "fresh".into(), "freshness".into(), |measured| Some(&measured.reports.freshness));
+    names.flat_map(quantiles_of).chain(fresh).collect()
+}
+
+/// The medians of [`report_quantiles`].
+fn reports(result: &Comparison) -> Vec<Row> {
+    let medians = report_quantiles(result).into_iter().step_by(3);
+    medians.map(|row| Row { label: row.label.trim_end_matches(" p50").to_owned(), ..row }).collect()
+}
+
+type Pick = fn(&Distribution) -> Estimate;
+
+fn quantiles<'r>(
+    result: &'r Comparison,
+    label: String,
+    figure: String,
+    of: impl Fn(&'r Measured) -> Option<&'r Distribution>,
+) -> Vec<Row> {
+    let quantile = |(name, pick): (&str, Pick)| Row {
+        label: format!("{label} {name}"),
+        figure: format!("{figure}_{name}"),
+        unit: Unit::Ms,
+        cells: result
+            .platforms
+            .iter()
+            .map(|measured| Cell {
+                platform: measured.platform,
+                estimate: of(measured).map(pick),
+                n: of(measured).map_or(0, |distribution| distribution.n),
+                ratio: None,
+                is_best: false,
+            })
+            .collect(),
+    };
+    let picks: [(&str, Pick); 3] = [("p50", |of| of.p50), ("p90", |of| of.p90), ("p99", |of| of.p99)];
+    picks.map(quantile).into()
+}
+
+fn row(result: &Comparison, (label, figure, unit): (&str, &str, Unit)) -> Row {
+    let best: &[Platform] = result.ranking.get(figure).and_then(|groups| groups.first()).map_or(&[], Vec::as_slice);
+    let cells = result.platforms.iter().map(|measured| Cell {
+        ratio: measured.ratio.get(figure).copied(),
+        is_best: result.platforms.len() > 1 && best.contains(&measured.platform),
+        ..cell(measured.platform, &measured.figures, figure)
+    });
+    Row { label: label.to_owned(), figure: figure.to_owned(), unit, cells: cells.collect() }
+}
+
+fn cell(platform: Platform, figures: &Figures, figure: &str) -> Cell {
+    let n = match figure.split('_').next() {
+        Some("cold") => figures.cold.init.n,
+        Some("warm") => figures.warm.latency.n,
+        Some("requests" | "events" | "cpu") => figures.throughput.slices.len(),
+        _ => 1,
+    };
+    Cell { platform, estimate: estimate(figures, figure), n, ratio: None, is_best: false }
+}
+
+/// Such as `70 % single, 10 % batches of 10–100, 20 % look-ups`.
+fn mixed(mix: &Mix, batch_sizes: &[usize]) -> String {
+    let all = f64::from(mix.single) + f64::from(mix.batch) + f64::from(mix.get);
+    let batches = match (batch_sizes.iter().min(), batch_sizes.iter().max()) {
+        (Some(low), Some(high)) if low < high => format!("batches of {low}–{high}"),
+        (Some(size), _) => format!("batches of {size}"),
+        _ => "batches".to_owned(),
+    };
+    [(mix.single, "single"), (mix.batch, &batches), (mix.get, "look-ups")]
+        .iter()
+        .filter(|(weight, _)| *weight > 0)
+        .map(|(weight, route)| format!("{:.0} % {route}", 100.0 * f64::from(*weight) / all))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,134 @@
+//! The comparison as Markdown and as CSV: the rows of the table for a pull request, the figures for a spreadsheet.
+
+use crate::compare::guarantees;
+use crate::compare::page::Kind;
+use crate::compare::result::{Comparison, Measured};
+use crate::compare::rows::{self, Cell, Row, Section};
+use crate::compare::table;
+use crate::compare::verdict::Verdict;
+use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
+
+/// GitHub's Markdown.
+pub(super) fn markdown(result: &Comparison) -> String {
+    let [what, r#where, when] = table::head(result);
+    let mut text = format!("## {what}\n\n");
+    for line in Verdict::of(result).lines() {
+        text += &format!("- {}\n", escaped(&line));
+    }
+    for Section { title, conditions, rows, .. } in rows::sections(result).iter().chain([&rows::floors(result)]) {
+        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(conditions), heading(result));
+        text += &rows.iter().map(row).collect::<String>();
+    }
+    text += &format!("\n### Answers\n\n{}", heading(result));
+    let mut add = |label: &str, of: &dyn Fn(&Measured) -> String| {
+        let cells: Vec<String> = result.platforms.iter().map(of).collect();
+        text += &format!("| {label} | {} |\n", cells.join(" | "));
+    };
+    let events = grouped(result.workload.events as u64);
+    add("errors", &|measured| grouped(measured.errors));
+    add("events sent", &|measured| grouped(measured.replay.sent));
+    add("there at the end", &|measured| format!("{} of {events}", grouped(measured.replay.verified)));
+    text += &format!("\n### Guarantees\n\n{}", guarantees::MARKDOWN);
+    text += &format!(
+        "\nValue (95 % interval) and multiple of the floor's figure; **bold**: best of its row, or tied with it. Figures are measured.\n\n\
+         {} · {}\n",
+        escaped(&r#where),
+        escaped(&when)
+    );
+    text
+}
+
+fn heading(result: &Comparison) -> String {
+    let names: String =
+        result.platforms.iter().map(|measured| format!(" {} |", words::title(measured.platform))).collect();
+    format!("| |{names}\n| --- |{}\n", " ---: |".repeat(result.platforms.len()))
+}
+
+fn row(Row { label, unit, cells, .. }: &Row) -> String {
+    let cell = |Cell { estimate, ratio, is_best, .. }: &Cell| {
+        let Some(estimate) = estimate else { return " – |".to_owned() };
+        let ratio = ratio.as_ref().map_or_else(String::new, |ratio| format!(" {}×", multiple(ratio.value)));
+        let bold = if *is_best { "**" } else { "" };
+        format!(" {bold}{}{bold}{ratio} |", Quantity::of(estimate, *unit).with_interval())
+    };
+    format!("| {} |{}\n", escaped(label), cells.iter().map(cell).collect::<String>())
+}
+
+/// What a cell may hold.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
+
+/// One line for each figure of each platform: RFC 4180, but with line feeds alone.
+pub(super) fn csv(result: &Comparison) -> String {
+    let mut text = "platform,figure,unit,n,value,low,high,floor_ratio,kind\n".to_owned();
+    let sections = rows::sections(result).into_iter().filter(|section| section.id != "reports");
+    let mut rows: Vec<Row> = sections.flat_map(|section| section.rows).collect();
+    rows.extend(rows::routes(result));
+    rows.extend(rows::report_quantiles(result));
+    rows.extend(rows::floors(result).rows);
+    for Row { figure, unit, cells, .. } in &rows {
+        for Cell { platform, estimate, n, ratio, .. } in cells {
+            let Some(estimate) = estimate else { continue };
+            let ratio = ratio.map(|ratio| ratio.value.to_string()).unwrap_or_default();
+            let numbers = [estimate.value, estimate.low, estimate.high].map(|value| value.to_string()).join(",");
+            let kind = Kind::Measured.word();
+            text += &format!("{platform},{},{},{n},{numbers},{ratio},{kind}\n", quoted(figure), unit.name());
+        }
+    }
+    for line in result.cost.iter().flat_map(|cost| &cost.lines) {
+        let kind = result.cost.as_ref().map_or("", |cost| cost.kind.word());
+        for item in &line.items {
+            let (figure, usd) = (format!("cost_per_million_events:{}", item.service), item.usd);
+            text += &format!(
+                "{},{},{},1,{usd},{usd},{usd},,{kind}\n",
+                quoted(&line.name),
+                quoted(&figure),
+                Unit::Usd.name()
+            );
+        }
+        let total = [line.total.value, line.total.low, line.total.high].map(|value| value.to_string()).join(",");
+        text += &format!("{},cost_per_million_events,{},1,{total},,{kind}\n", quoted(&line.name), Unit::Usd.name());
+    }
+    text
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::result::tests::{priced, sample};
+
+    #[test]
+    fn markdown_has_a_table_with_all_platforms_for_each_section() {
+        let text = markdown(&sample());
+        let tables = text.matches("\n| | Lambda | Workers | Spin | native |\n").count();
+        assert_eq!(tables, rows::sections(&sample()).len() + 3, "{text}");
+        for line in text.lines().filter(|line| line.starts_with('|')) {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
+        }
+        assert!(text.contains("| p99 | **864\u{a0}µs (847–890)** 1.00× |"), "{text}");
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_figure() {
+        let mut result = priced();
+        result.platforms[0].reports.latency =
+            [("day, \"all\"".to_owned(), result.platforms[0].reports.freshness.clone())].into();
+        result.workload.workload.reports.queries = [("day, \"all\"".to_owned(), String::new())].into();
+        let text = csv(&result);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "platform,figure,unit,n,value,low,high,floor_ratio,kind");
+        let has = |start: &str, end: &str| lines.iter().any(|line| line.starts_with(start) && line.ends_with(end));
+        assert!(has("lambda,cold_init_p50,ms,2,1.234,1.209", ",123.4,measured"), "{text}");
+        assert!(has("lambda,\"report:day, \"\"all\"\"_p90\",ms,2,", ",,measured"), "{text}");
+        assert!(has("native,warm:GET /events/{eventId}_p99,ms,", ",,measured"), "{text}");
+        assert!(has("spin,floor_requests_per_second,1/s,1,", ",,measured"), "{text}");
+        assert!(has("workers,cost_per_million_events,USD,1,0.9,0.85,0.95", ",,modelled"), "{text}");
+        let fields = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
+        assert!(lines.iter().all(|line| fields(line) == 8), "{text}");
+    }
+}

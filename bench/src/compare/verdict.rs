@@ -1,0 +1,374 @@
+//! The verdict: what the figures say in sentences, with the figures that each rests on.
+//!
+//! A platform is best only where no other's 95 % interval overlaps its own; where one does, that is a tie, and is called one. Platforms
+//! with missing or wrong answers are not judged.
+
+use isotherm_hosts::Platform;
+
+use crate::compare::figures::{estimate, ranks};
+use crate::compare::page::{Cost, Crossing, Kind};
+use crate::compare::result::{Comparison, Measured};
+use crate::compare::words::{self, Quantity, Unit, capital, grouped, listed, multiple, short};
+use crate::stats::Estimate;
+
+/// With fewer samples the 99th percentile is hardly more than the largest of them.
+const ENOUGH_FOR_P99: usize = 100;
+
+/// What the figures say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// Who is best at what.
+    pub answers: Vec<Sentence>,
+    /// Where the answer becomes another.
+    pub flips: Vec<Sentence>,
+    /// What went wrong, so that a platform is not in it.
+    pub warnings: Vec<String>,
+    /// What to know before relying on it.
+    pub caveats: Vec<String>,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sentence {
+    /// What is answered, such as `Fastest cold`.
+    pub question: &'static str,
+    /// In a word or two: a name, or a tie.
+    pub answer: String,
+    /// In full.
+    pub text: String,
+    /// Where its figures come from.
+    pub kind: Kind,
+    /// The figures, best first.
+    pub basis: Vec<Basis>,
+}
+
+/// A figure that a sentence rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Basis {
+    /// The platform's or the design's name.
+    pub name: String,
+    /// With its interval, in the unit of `shown`'s source.
+    pub estimate: Estimate,
+    /// The figure with its interval, in words.
+    pub shown: String,
+}
+
+/// A question that one figure answers.
+struct Question {
+    question: &'static str,
+    figure: &'static str,
+    unit: Unit,
+    /// What one does, and what several do.
+    verbs: [&'static str; 2],
+    /// What follows the figure, and how it was taken.
+    what: String,
+    /// What a multiple of it is: `as long`, `as many`.
+    times: &'static str,
+    more_is_better: bool,
+}
+
+impl Verdict {
+    /// The verdict on a result.
+    pub fn of(result: &Comparison) -> Self {
+        let judged: Vec<&Measured> = result.platforms.iter().filter(|measured| measured.errors == 0).collect();
+        let mut verdict = Self { warnings: warnings(result), caveats: caveats(result), ..Self::default() };
+        if judged.is_empty() {
+            return verdict;
+        }
+        verdict.answers.extend(questions(result).iter().filter_map(|question| answer(question, &judged)));
+        if let Some(cost) = &result.cost {
+            // After the two that are asked for with it.
+            let place = verdict.answers.len().min(2);
+            verdict.answers.splice(place..place, cheapest(cost));
+            verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
+        }
+        verdict.flips.extend(tail("Cold", "cold_first_response", &judged));
+        verdict.flips.extend(tail("Warm", "warm", &judged));
+        verdict.flips.extend(cold_against_warm(&judged));
+        verdict
+    }
+
+    /// Line by line, for where there is only text.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let sentence = |sentence: &Sentence| {
+            let kind =
+                if sentence.kind == Kind::Measured { String::new() } else { format!(" [{}]", sentence.kind.word()) };
+            format!("{}: {}{kind}", sentence.question, sentence.text)
+        };
+        let sentences = self.answers.iter().chain(&self.flips).map(sentence);
+        let warnings = self.warnings.iter().map(|text| format!("Warning: {text}"));
+        sentences.chain(warnings).chain(self.caveats.iter().map(|text| format!("Note: {text}"))).collect()
+    }
+}
+
+fn questions(result: &Comparison) -> [Question; 4] {
+    let workload = &result.workload.workload;
+    [
+        Question {
+            question: "Fastest cold",
+            figure: "cold_first_response_p50",
+            unit: Unit::Ms,
+            verbs: ["takes", "take"],
+            what: format!(
+                "from a cold start to the first byte of the answer (median of {})",
+                grouped(workload.cold.samples as u64)
+            ),
+            times: "as long",
+            more_is_better: false,
+        },
+        Question {
+            question: "Fastest warm",
+            figure: "warm_p50",
+            unit: Unit::Ms,
+            verbs: ["takes", "take"],
+            what: format!("to answer at {} requests/s (median)", workload.warm.rate),
+            times: "as long",
+            more_is_better: false,
+        },
+        Question {
+            question: "Highest throughput",
+            figure: "requests_per_second",
+            unit: Unit::PerSecond,
+            verbs: ["answers", "answer"],
+            what: format!("over {} connections", workload.throughput.connections),
+            times: "as many",
+            more_is_better: true,
+        },
+        Question {
+            question: "Least CPU time",
+            figure: "cpu_ms_per_request",
+            unit: Unit::Ms,
+            verbs: ["uses", "use"],
+            what: "of CPU time a request".into(),
+            times: "as much",
+            more_is_better: false,
+        },
+    ]
+}
+
+/// Who is best by one figure, and by how much.
+fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
+    let ranks = ranks(judged, question.figure, question.more_is_better);
+    let basis: Vec<Basis> = ranks
+        .iter()
+        .flatten()
+        .map(|(platform, estimate)| basis(words::title(*platform), *estimate, question.unit))
+        .collect();
+    let (first, rest) = basis.split_at(ranks.first()?.len());
+    let Question { verbs, what, times, .. } = question;
+    Some(Sentence {
+        question: question.question,
+        answer: answer_of(first),
+        text: superlative(first, rest.first(), *verbs, what, times),
+        kind: Kind::Measured,
+        basis,
+    })
+}
+
+/// The name of the best, or the names of those that tie.
+fn answer_of(first: &[Basis]) -> String {
+    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
+    if first.len() > 1 { format!("Tie: {}", listed(&names)) } else { names.concat() }
+}
+
+/// `A takes 1 ms (…) to …; B follows with 2 ms (…), 2.00 times as long.` and the like.
+fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &str, times: &str) -> String {
+    let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
+    // A rate is of requests.
+    let figure = |basis: &Basis| basis.shown.replacen("/s", " requests/s", 1);
+    let figures = listed(&first.iter().map(figure).collect::<Vec<_>>());
+    let said = match (first, next) {
+        ([best], Some(next)) => {
+            let (best, other) = (best.estimate.value, next.estimate.value);
+            let (next, shown) = (&next.name, figure(next));
+            // Of nothing there are no multiples: CPU time is counted in ticks, and a short run may have used none.
+            let ratio = (best.min(other) > 0.0).then(|| multiple(best.max(other) / best.min(other)));
+            let compared = match ratio {
+                Some(ratio) if best > other => format!("that is {ratio} times {times} as {next} with {shown}"),
+                Some(ratio) => format!("{next} follows with {shown}, {ratio} times {times}"),
+                None => format!("{next} follows with {shown}"),
+            };
+            format!("{} {} {figures} {what}; {compared}.", names.concat(), verbs[0])
+        }
+        ([_], None) => {
+            format!("{} {} {figures} {what}; there is nothing to compare it with.", names.concat(), verbs[0])
+        }
+        (_, next) => {
+            let follows = next
+                .map_or_else(String::new, |next| format!(" {} follows with {}.", capital(&next.name), figure(next)));
+            let both = listed(&names);
+            format!("{both} tie: they {} {figures} {what}, and the intervals overlap.{follows}", verbs[1])
+        }
+    };
+    capital(&said)
+}
+
+fn basis(name: &str, estimate: Estimate, unit: Unit) -> Basis {
+    Basis { name: name.to_owned(), estimate, shown: Quantity::of(&estimate, unit).with_interval() }
+}
+
+/// Which design costs least for a million events at the volume of the cost lines.
+fn cheapest(cost: &Cost) -> Option<Sentence> {
+    let mut lines: Vec<_> = cost.lines.iter().collect();
+    lines.sort_by(|a, b| a.total.value.total_cmp(&b.total.value));
+    let best = lines.first()?;
+    let tied = lines.iter().take_while(|line| line.total.ties(&best.total)).count();
+    let basis: Vec<Basis> = lines.iter().map(|line| basis(&words::named(&line.name), line.total, Unit::Usd)).collect();
+    let (first, rest) = basis.split_at(tied);
+    let what = format!("for a million events at {} events a month", volume(cost.monthly_events));
+    Some(Sentence {
+        question: "Cheapest",
+        answer: answer_of(first),
+        text: superlative(first, rest.first(), ["costs", "cost"], &what, "as much"),
+        kind: cost.kind,
+        basis,
+    })
+}
+
+fn crossing(cost: &Cost, crossing: &Crossing) -> Sentence {
+    Sentence {
+        question: "Cost",
+        answer: words::named(&crossing.above),
+        text: format!("{}.", crossing_in_words(crossing)),
+        kind: cost.kind,
+        basis: vec![],
+    }
+}
+
+/// Where the cheapest becomes another.
+pub(super) fn crossing_in_words(Crossing { monthly_events, usd, below, above }: &Crossing) -> String {
+    let (below, above) = (words::named(below), words::named(above));
+    let at = volume(*monthly_events);
+    capital(&format!(
+        "{below} is cheapest below {at} events a month, {above} above; there either costs {} USD a month",
+        words::digits(*usd)
+    ))
+}
+
+/// `340,000`, `1.2 million`, `3 billion`.
+pub(super) fn volume(events: f64) -> String {
+    let (size, unit) = match events {
+        v if v >= 999.5e6 => (1e9, " billion"),
+        v if v >= 999.5e3 => (1e6, " million"),
+        v => return words::digits(v),
+    };
+    let digits = short(events / size);
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{digits}{unit}")
+}
+
+/// Where the best by the median are not the best by the 99th percentile.
+fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Sentence> {
+    let enough = |measured: &&Measured| {
+        let n = if figure == "warm" { measured.figures.warm.latency.n } else { measured.figures.cold.first_response.n };
+        n >= ENOUGH_FOR_P99
+    };
+    if judged.len() < 2 || !judged.iter().all(enough) {
+        return None;
+    }
+    let of = |quantile: &str| ranks(judged, &format!("{figure}_{quantile}"), false);
+    let (median, slow) = (of("p50"), of("p99"));
+    let [(leader, _)] = median.first()?.as_slice() else { return None };
+    let best = slow.first()?;
+    let places: Vec<Basis> =
+        slow.iter().flatten().map(|(platform, estimate)| basis(words::title(*platform), *estimate, Unit::Ms)).collect();
+    let shown: Vec<String> =
+        places.iter().take(best.len()).map(|place| format!("{} with {}", place.name, place.shown)).collect();
+    let leads = best.iter().any(|(platform, _)| platform == leader);
+    let leader = words::title(*leader);
+    let own = places.iter().find(|place| place.name == leader)?;
+    let text = match (leads, best.len()) {
+        (true, 1) => return None,
+        (true, _) => format!("the lead of {leader} is gone, the intervals overlap: {}.", listed(&shown)),
+        (false, 1) => format!("{} leads; {leader}, first at the median, has {}.", shown.concat(), own.shown),
+        (false, _) => format!("{} tie; {leader}, first at the median, has {}.", listed(&shown), own.shown),
+    };
+    let answer = answer_of(places.get(..best.len())?);
+    Some(Sentence {
+        question,
+        answer,
+        text: format!("at the 99th percentile {text}"),
+        kind: Kind::Measured,
+        basis: places,
+    })
+}
+
+/// Up to which share of cold requests the platform that is fastest warm has the lower mean, where another is fastest cold.
+///
+/// With medians c and w of the two platforms the means meet at the share s of cold requests with `s·c₁ + (1 − s)·w₁ = s·c₂ + (1 − s)·w₂`. Its
+/// interval takes the ends of theirs.
+fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
+    let first = |figure: &str| match ranks(judged, figure, false).into_iter().next()?.as_slice() {
+        [(platform, _)] => Some(*platform),
+        _ => None,
+    };
+    let (cold, warm) = (first("cold_first_response_p50")?, first("warm_p50")?);
+    if judged.len() < 2 {
+        return None;
+    }
+    let (cold_name, warm_name) = (words::title(cold), words::title(warm));
+    let sentence = |answer: &str, text: String, kind: Kind, basis: Vec<Basis>| {
+        Some(Sentence { question: "Cold against warm", answer: answer.into(), text: capital(&text), kind, basis })
+    };
+    if cold == warm {
+        let text = format!("{cold_name} leads both ways, so no share of cold starts makes another faster.");
+        return sentence(cold_name, text, Kind::Measured, vec![]);
+    }
+    let of = |platform: Platform, figure: &str| {
+        estimate(&judged.iter().find(|measured| measured.platform == platform)?.figures, figure)
+    };
+    let lost_cold = difference(of(warm, "cold_first_response_p50")?, of(cold, "cold_first_response_p50")?);
+    let lost_warm = difference(of(cold, "warm_p50")?, of(warm, "warm_p50")?);
+    let share = |warm: f64, cold: f64| 100.0 * warm / (warm + cold);
+    let share = Estimate {
+        value: share(lost_warm.value, lost_cold.value),
+        low: share(lost_warm.low, lost_cold.high),
+        high: share(lost_warm.high, lost_cold.low),
+    };
+    let text = format!(
+        "{warm_name} has the lower mean of the two while fewer than {} % ({}–{}) of requests are cold, {cold_name} above; by their medians.",
+        short(share.value),
+        short(share.low),
+        short(share.high)
+    );
+    let shown = format!("{} %", short(share.value));
+    sentence(warm_name, text, Kind::Modelled, vec![Basis { name: "cold share".into(), estimate: share, shown }])
+}
+
+/// How much more `a` is than `b`; its interval takes the ends of theirs.
+fn difference(a: Estimate, b: Estimate) -> Estimate {
+    Estimate { value: a.value - b.value, low: a.low - b.high, high: a.high - b.low }
+}
+
+fn warnings(result: &Comparison) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
+        let (name, errors) = (capital(words::title(measured.platform)), grouped(measured.errors));
+        warnings
+            .push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
+    }
+    for missing in &result.not_started {
+        let name = capital(words::title(missing.platform));
+        warnings
+            .push(format!("{name} was not measured, it can't be started: {}.", missing.reason.trim_end_matches('.')));
+    }
+    warnings
+}
+
+fn caveats(result: &Comparison) -> Vec<String> {
+    let mut caveats = Vec::new();
+    let samples = result.workload.workload.cold.samples;
+    if result.workload.is_quick {
+        caveats.push(format!("A quick run, with {samples} cold starts of each: decide by a whole one."));
+    } else if samples < ENOUGH_FOR_P99 {
+        caveats.push(format!("{samples} cold starts of each: too few to judge their 99th percentile."));
+    }
+    caveats.push(
+        "Measured on one machine: the network, the placement of a microVM and the download of code are in no figure."
+            .into(),
+    );
+    caveats
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Figures in words: digits that count, units that fit.
+
+use isotherm_hosts::Platform;
+
+use crate::stats::Estimate;
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Milliseconds.
+    Ms,
+    /// A second.
+    PerSecond,
+    /// Bytes.
+    Bytes,
+    /// US dollars.
+    Usd,
+}
+
+impl Unit {
+    /// As it is written where figures stay as they are.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ms => "ms",
+            Self::PerSecond => "1/s",
+            Self::Bytes => "B",
+            Self::Usd => "USD",
+        }
+    }
+
+    /// The factor and the name with which `value` is easiest to read.
+    fn fitting(self, value: f64) -> (f64, &'static str) {
+        match self {
+            Self::Ms if value < 0.9995 => (1e3, "µs"),
+            Self::Ms if value >= 9_999.5 => (1e-3, "s"),
+            Self::Ms => (1.0, "ms"),
+            Self::PerSecond => (1.0, "/s"),
+            Self::Bytes if value < 1e6 => (1e-3, "kB"),
+            Self::Bytes => (1e-6, "MB"),
+            Self::Usd => (1.0, "USD"),
+        }
+    }
+}
+
+/// A figure as it is shown, its interval in the unit of its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quantity {
+    /// The value's digits.
+    pub(super) value: String,
+    /// `low–high`; empty for what was counted and not sampled.
+    pub(super) interval: String,
+    /// The unit of both.
+    pub(super) unit: &'static str,
+}
+
+impl Quantity {
+    pub(super) fn of(estimate: &Estimate, unit: Unit) -> Self {
+        let (factor, unit_name) = unit.fitting(estimate.value);
+        let digits = |value: f64| digits(value * factor);
+        let is_counted = estimate.low == estimate.high;
+        Self {
+            value: digits(estimate.value),
+            interval: if is_counted {
+                String::new()
+            } else {
+                format!("{}–{}", digits(estimate.low), digits(estimate.high))
+            },
+            unit: unit_name,
+        }
+    }
+
+    /// `4.00 ms`.
+    pub(super) fn plain(&self) -> String {
+        let gap = if self.unit.starts_with('/') { "" } else { "\u{a0}" };
+        format!("{}{gap}{}", self.value, self.unit)
+    }
+
+    /// `4.00 ms (3.76–4.24)`.
+    pub(super) fn with_interval(&self) -> String {
+        if self.interval.is_empty() { self.plain() } else { format!("{} ({})", self.plain(), self.interval) }
+    }
+}
+
+/// A platform's name as a heading or a sentence has it.
+pub(super) fn title(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Lambda => "Lambda",
+        Platform::Workers => "Workers",
+        Platform::Spin => "Spin",
+        Platform::Native => "native",
+    }
+}
+
+/// The name of a platform or a design as a sentence has it: a platform's title in the place of its name.
+pub(super) fn named(name: &str) -> String {
+    let found = Platform::ALL.iter().find_map(|platform| Some((platform, name.strip_prefix(platform.name())?)));
+    found.map_or_else(|| name.to_owned(), |(platform, rest)| format!("{}{rest}", title(*platform)))
+}
+
+/// With a capital first letter.
+pub(super) fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    first.to_uppercase() + rest
+}
+
+/// `A`, `A and B`, `A, B and C`.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Three digits that count; from 1,000 on whole, with commas.
+pub(super) fn digits(value: f64) -> String {
+    match value {
+        v if !v.is_finite() => "–".to_owned(),
+        v if v >= 999.5 => grouped(v.round() as u64),
+        0.0 => "0".to_owned(),
+        v if v < 0.0995 => format!("{v:.*}", 2 + (-v.log10()).ceil().clamp(0.0, 9.0) as usize),
+        v => short(v),
+    }
+}
+
+/// Three digits that count, thousands as `k`: never wider than five characters below 10 billion.
+pub(super) fn short(value: f64) -> String {
+    match value {
+        v if !v.is_finite() => "–".to_owned(),
+        v if v >= 9_999_500.0 => format!("{}M", short(v / 1e6)),
+        v if v >= 9_999.5 => format!("{}k", short(v / 1e3)),
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v if v >= 0.9995 => format!("{v:.2}"),
+        v => format!("{v:.3}"),
+    }
+}
+
+/// A ratio: two decimals below 10.
+pub(super) fn multiple(value: f64) -> String {
+    if value < 9.995 { format!("{value:.2}") } else { short(value) }
+}
+
+/// With a comma between thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Words in lines of at most `width` characters; a longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_ascii_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_fit() {
+        let shown = [0.0, 0.01234, 0.9996, 1.0, 9.996, 99.96, 1234.4, 9999.6, 123_456.0, 12_345_678.0].map(short);
+        assert_eq!(shown, ["0.000", "0.012", "1.00", "1.00", "10.0", "100", "1234", "10.0k", "123k", "12.3M"]);
+        assert!(shown.iter().all(|text| text.len() <= 5));
+        assert_eq!([f64::NAN, f64::INFINITY].map(short), ["–", "–"]);
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([0, 999, 1000, 27_004, 1_234_567].map(grouped), ["0", "999", "1,000", "27,004", "1,234,567"]);
+    }
+
+    #[test]
+    fn quantities_choose_a_unit_and_keep_it_in_the_interval() {
+        let quantity = |value, low, high, unit| Quantity::of(&Estimate { value, low, high }, unit).with_interval();
+        assert_eq!(quantity(0.0972, 0.0953, 0.104, Unit::Ms), "97.2\u{a0}µs (95.3–104)");
+        assert_eq!(quantity(0.98, 0.9, 1.2, Unit::Ms), "980\u{a0}µs (900–1,200)");
+        assert_eq!(quantity(4.004, 3.76, 4.243, Unit::Ms), "4.00\u{a0}ms (3.76–4.24)");
+        assert_eq!(quantity(12_345.0, 9_000.0, 13_000.0, Unit::Ms), "12.3\u{a0}s (9.00–13.0)");
+        assert_eq!(quantity(3006.4, 2763.0, 3250.1, Unit::PerSecond), "3,006/s (2,763–3,250)");
+        assert_eq!(quantity(5_438_668.0, 5_438_668.0, 5_438_668.0, Unit::Bytes), "5.44\u{a0}MB");
+        assert_eq!(quantity(0.012_34, 0.01, 0.02, Unit::Usd), "0.0123\u{a0}USD (0.0100–0.0200)");
+    }
+
+    #[test]
+    fn small_figures_keep_three_digits() {
+        let shown = [0.0, 0.5, 0.0994, 0.01, 0.000_398, 1e-12].map(digits);
+        assert_eq!(shown, ["0", "0.500", "0.0994", "0.0100", "0.000398", "0.00000000000"]);
+    }
+
+    #[test]
+    fn names_are_listed_and_text_is_wrapped() {
+        assert_eq!(["native", "lambda, kept", "article"].map(named), ["native", "Lambda, kept", "article"]);
+        assert_eq!(["", "étude", "a b"].map(capital), ["", "Étude", "A b"]);
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(wrapped("one two three incomprehensible", 8), ["one two", "three", "incomprehensible"]);
+        assert_eq!(wrapped("4.00\u{a0}ms is", 7), ["4.00\u{a0}ms", "is"]);
+    }
+}

@@ -1,0 +1,173 @@
+//! What a run's platforms cost, and the article's design beside them, for its verdict and its page.
+//!
+//! Designs are priced with the CPU time and the throughput that the run measured, since a month's events come at another rate
+//! than those of a run, and fold and batch otherwise. `isotherm cost --from` prices the run's own meters.
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::compare::page::{Cost, CostCurve, CostItem, CostLine, Crossing, Kind};
+use crate::compare::result::Comparison;
+use crate::cost::assumptions::Assumptions;
+use crate::cost::bill::{Bill, Rates};
+use crate::cost::design::{Design, Given, Load};
+use crate::cost::from;
+use crate::cost::sample::Sample;
+use crate::cost::usage::Service;
+use crate::prices::Book;
+use crate::stats::Estimate;
+
+/// Events a month at which costs are itemised.
+const MONTHLY_EVENTS: f64 = 100e6;
+/// Curves go from 10 to the first of these powers to 10 to the last, with so many points each.
+const DECADES: [i32; 2] = [5, 10];
+const POINTS_A_DECADE: i32 = 4;
+/// Halvings of the interval in which curves cross: to a thousandth of it.
+const HALVINGS: u32 = 10;
+
+/// All that a month is priced with.
+struct Pricing<'a> {
+    book: &'a Book,
+    assumed: Assumptions,
+    sample: Sample,
+    result: &'a Comparison,
+    designs: Vec<Design>,
+}
+
+/// What a month costs on each of a run's platforms, by list prices of its day, no unit free. `events` are those that were sent, NDJSON.
+///
+/// # Errors
+/// Where the price book or the events can't be read.
+pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
+    let book = Book::read(None)?;
+    let mut assumed = Assumptions::read()?;
+    from::assume(result, &mut assumed)?;
+    let ran = |name: &str| result.platforms.iter().any(|measured| measured.platform.name() == name);
+    let designs = Design::value_variants().iter().copied();
+    let designs = designs.filter(|design| *design == Design::Article || ran(design.name())).collect();
+    let sample = Sample::of(events, &result.workload.source)?;
+    let pricing = Pricing { book: &book, assumed, sample, result, designs };
+    let lines: Vec<CostLine> = pricing.designs.iter().map(|design| pricing.line(*design)).collect::<Result<_>>()?;
+    let volumes = (DECADES[0] * POINTS_A_DECADE..=DECADES[1] * POINTS_A_DECADE)
+        .map(|step| 10_f64.powf(f64::from(step) / f64::from(POINTS_A_DECADE)));
+    let volumes: Vec<f64> = volumes.collect();
+    let mut assumptions = vec![format!(
+        "Prices as checked on {}, us-east-1, no unit free; events are kept for 90 days, and the figures are those of a month when \
+         so many are there. CPU time and throughput are this run's.",
+        book.checked()?
+    )];
+    let used = pricing.assumed.take_used().into_iter();
+    assumptions.extend(used.map(|one| format!("{}: {} {}", one.about, one.value, one.unit)));
+    Ok(Cost {
+        kind: Kind::Modelled,
+        monthly_events: MONTHLY_EVENTS,
+        assumptions,
+        lines,
+        curves: pricing.designs.iter().map(|design| pricing.curve(*design, &volumes)).collect::<Result<_>>()?,
+        crossings: pricing.crossings(&volumes)?,
+    })
+}
+
+impl Pricing<'_> {
+    /// What so many events a month come to, in requests as the run's.
+    fn bill(&self, design: Design, events: f64) -> Result<Bill> {
+        let events_per_request = from::events_per_request(self.result);
+        let time: jiff::Timestamp = self.result.machine.time.parse().context("the time of the run")?;
+        let on = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let rates = Rates { book: self.book, on, free_tier: false };
+        let requests = events / events_per_request;
+        let load = Load { requests, events_per_request, ..Load::of_run(events) };
+        let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
+        let usage = design.usage(&given).with_context(|| format!("cannot price {}", design.name()))?;
+        Bill::of(&usage, Service::value_variants(), &rates)
+    }
+
+    fn line(&self, design: Design) -> Result<CostLine> {
+        let bill = self.bill(design, MONTHLY_EVENTS)?;
+        let of_million = |usd: f64| usd / MONTHLY_EVENTS * 1e6;
+        let mut items: Vec<CostItem> = Vec::new();
+        for line in &bill.lines {
+            let (service, usd) = (line.service.name(), of_million(line.usd.unwrap_or_default()));
+            match items.last_mut() {
+                Some(item) if item.service == service => item.usd += usd,
+                _ => items.push(CostItem { service: service.to_owned(), usd }),
+            }
+        }
+        let total = of_million(bill.usd());
+        let total = Estimate { value: total, low: total, high: total };
+        Ok(CostLine { name: design.name().to_owned(), items, total })
+    }
+
+    fn curve(&self, design: Design, volumes: &[f64]) -> Result<CostCurve> {
+        let point = |events: &f64| Ok([*events, self.bill(design, *events)?.usd()]);
+        let points = volumes.iter().map(point).collect::<Result<_>>()?;
+        Ok(CostCurve { name: design.name().to_owned(), points })
+    }
+
+    /// The design that costs least for so many events a month, and how much.
+    fn cheapest(&self, events: f64) -> Result<(Design, f64)> {
+        let mut cheapest: Option<(Design, f64)> = None;
+        for design in &self.designs {
+            let usd = self.bill(*design, events)?.usd();
+            if cheapest.is_none_or(|(_, least)| usd < least) {
+                cheapest = Some((*design, usd));
+            }
+        }
+        cheapest.context("nothing is priced")
+    }
+
+    fn crossings(&self, volumes: &[f64]) -> Result<Vec<Crossing>> {
+        let mut crossings = Vec::new();
+        let cheapest: Vec<Design> =
+            volumes.iter().map(|events| Ok(self.cheapest(*events)?.0)).collect::<Result<_>>()?;
+        for (volumes, designs) in volumes.windows(2).zip(cheapest.windows(2)) {
+            let ([mut low, mut high], [below, mut above]) = ([volumes[0], volumes[1]], [designs[0], designs[1]]);
+            if below == above {
+                continue;
+            }
+            for _ in 0..HALVINGS {
+                let middle = (low * high).sqrt();
+                match self.cheapest(middle)?.0 {
+                    design if design == below => low = middle,
+                    design => (high, above) = (middle, design),
+                }
+            }
+            let (below, above) = (below.name().to_owned(), above.name().to_owned());
+            crossings.push(Crossing { monthly_events: high, usd: self.cheapest(high)?.1, below, above });
+        }
+        Ok(crossings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_priced_by_service_and_volume_with_the_article_beside_it() {
+        let result = crate::compare::result::tests::sample();
+        let loaded = crate::workload::Workload::load("flights", None).unwrap();
+        let cost = of_run(&result, &loaded.events).unwrap();
+        let names: Vec<&str> = cost.lines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names, ["lambda", "workers", "spin", "native", "article"]);
+        for line in &cost.lines {
+            let sum: f64 = line.items.iter().map(|item| item.usd).sum();
+            assert!((sum - line.total.value).abs() < 1e-9 && sum > 0.0, "{line:?}");
+        }
+        for curve in &cost.curves {
+            assert_eq!(curve.points.len(), 21);
+            assert!(curve.points.is_sorted_by(|one, two| one[0] < two[0] && one[1] <= two[1]), "{curve:?}");
+        }
+        // At each crossing the two that cross cost the same, and are the cheapest on their sides.
+        let at =
+            |name: &str, point: usize| cost.curves.iter().find(|curve| curve.name == name).unwrap().points[point][1];
+        let cheapest =
+            |point: usize| names.iter().min_by(|one, two| at(one, point).total_cmp(&at(two, point))).unwrap();
+        let ends = [*cheapest(0), *cheapest(20)];
+        match (cost.crossings.first(), cost.crossings.last()) {
+            (Some(first), Some(last)) => assert_eq!(ends, [first.below.as_str(), last.above.as_str()]),
+            _ => assert_eq!(ends[0], ends[1]),
+        }
+        assert!(cost.assumptions.len() > 3, "{:?}", cost.assumptions);
+    }
+}
