@@ -14,6 +14,7 @@ mod html;
 mod html_cost;
 mod machine;
 mod meters;
+pub mod noise;
 mod output;
 pub mod page;
 mod progress;
@@ -36,6 +37,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use isotherm_hosts::Platform;
+
+pub(crate) use self::output::read;
 
 pub use self::report::{Format, Report, report};
 
@@ -63,6 +66,12 @@ pub struct Compare {
     /// Where result.json and report.html are written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Afterwards, say what changed since this result.json, and what is noise
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// With --against: exit with 1 if this figure became worse by more, such as any>10%; see `isotherm diff --help`
+    #[arg(long, value_name = "RULE", requires = "against")]
+    pub fail_if: Vec<crate::diff::Rule>,
     /// Instead of the workload's seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
 use crate::compare::page;
-use crate::compare::result::Comparison;
+use crate::compare::result::{Comparison, SCHEMA};
 
 /// A folder that the result will be written to.
 pub(super) struct Output {
@@ -51,6 +51,21 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     file.as_file().set_permissions(mode).with_context(writing)?;
     file.persist(path).with_context(writing)?;
     Ok(())
+}
+
+/// Reads a `result.json`.
+///
+/// # Errors
+/// Where it can't be read, or is no result of this version.
+pub(crate) fn read(path: &Path) -> Result<Comparison> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let result: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
+    let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
+    ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
+    serde_json::from_value(result).with_context(|| {
+        format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`")
+    })
 }
 
 /// The result as text, on one line: most of it are samples, which nobody reads by eye.

@@ -1,15 +1,15 @@
 //! `isotherm report`: a result that is there already, rendered again.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use crate::compare::output;
 use crate::compare::page;
-use crate::compare::result::{Comparison, SCHEMA};
+use crate::compare::result::Comparison;
 use crate::compare::{table, text};
 
 const EXAMPLES: &str = "\
@@ -68,7 +68,7 @@ pub struct Report {
 /// # Errors
 /// Where the result can't be read, or nothing can be written.
 pub fn report(flags: &Report) -> Result<ExitCode> {
-    let result = read(&flags.result)?;
+    let result = output::read(&flags.result)?;
     let beside = || flags.result.with_file_name("report.html");
     let (text, out) = match flags.format {
         None => (page::render(&result)?, Some(flags.out.clone().unwrap_or_else(beside))),
@@ -83,15 +83,4 @@ pub fn report(flags: &Report) -> Result<ExitCode> {
         None => std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(path: &Path) -> Result<Comparison> {
-    let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let result: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
-    let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
-    ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
-    serde_json::from_value(result).with_context(|| {
-        format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`")
-    })
 }

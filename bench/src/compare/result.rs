@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::noise::Noise;
 use crate::compare::page::{ColdShare, Cost};
 use crate::stats::Estimate;
 use crate::workload::{Route, Workload};
@@ -35,6 +36,9 @@ pub struct Comparison {
     /// How many requests meet a cold start, where that was simulated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cold_share: Vec<ColdShare>,
+    /// Whether its figures can be called sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
 }
 
 /// The machine and the versions.
@@ -417,6 +421,7 @@ pub(crate) mod tests {
             )]),
             cost: None,
             cold_share: vec![],
+            noise: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One run from flags to exit code.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,14 +11,17 @@ use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::compare::data::Span;
-use crate::compare::output::Output;
+use crate::compare::noise::Watch;
+use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
 use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
 use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, throughput, verify, warm};
 use crate::cost;
+use crate::diff;
 use crate::load::Events;
+use crate::simulate;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
 
@@ -37,6 +40,8 @@ struct Plan {
     platforms: Vec<Platform>,
     machine: Machine,
     output: Output,
+    /// An earlier result, and its file.
+    against: Option<(PathBuf, Comparison)>,
 }
 
 /// Runs the comparison and says on standard error what went wrong.
@@ -80,7 +85,9 @@ impl Plan {
         let machine = machine::describe(program);
         let mut platforms = Platform::ALL.to_vec();
         platforms.retain(|platform| flags.platform.is_empty() || flags.platform.contains(platform));
+        let against = flags.against.as_ref().map(|file| Ok::<_, anyhow::Error>((file.clone(), output::read(file)?)));
         Ok(Self {
+            against: against.transpose()?,
             output: Output::prepare(flags.out.as_deref(), &machine.time)?,
             sent: Sent {
                 workload: workload.clone(),
@@ -133,7 +140,8 @@ async fn whole(
     started: Instant,
     targets: &mut Vec<Target>,
 ) -> Result<End> {
-    let Plan { workload, events, span, sent, platforms, mut machine, output } = plan;
+    let Plan { workload, events, span, sent, platforms, mut machine, output, against } = plan;
+    let watch = Watch::start().await;
     let not_started = start(flags, program, &platforms, &events, workload.seed, targets).await;
     for NotStarted { platform, reason } in &not_started {
         eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
@@ -159,9 +167,12 @@ async fn whole(
         ranking,
         cost: None,
         cold_share: vec![],
+        noise: None,
     };
+    result.noise = Some(watch.end(&result.platforms));
     let sent = Workload::load(&flags.workload, flags.events.as_deref())?;
     result.cost = Some(cost::of_run(&result, &sent.events).context("cannot price the run")?);
+    result.cold_share = simulate::of_run(&result).context("cannot simulate the run's platforms")?;
     let [path, page] = output.write(&result)?;
     let format = flags.format();
     let mut text = format.render(&result)?;
@@ -173,7 +184,9 @@ async fn whole(
     eprintln!("{}", page.display());
     // Not `print!`, which panics where the reader has gone.
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
-    Ok(end(&result))
+    let ended = end(&result);
+    let is_worse = against.is_some_and(|(file, before)| diff::against(&file, &before, &path, &result, &flags.fail_if));
+    Ok(if is_worse && ended == End::Measured { End::Failed } else { ended })
 }
 
 /// Starts each platform and its floor; a platform whose floor can't be started is left out too. Afterwards the platforms stand first in

@@ -341,7 +341,8 @@ fn difference(a: Estimate, b: Estimate) -> Estimate {
 }
 
 fn warnings(result: &Comparison) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let noise = result.noise.iter().flat_map(|noise| &noise.reasons);
+    let mut warnings: Vec<String> = noise.map(|reason| format!("These figures are not sound: {reason}.")).collect();
     for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
         let (name, errors) = (capital(words::title(measured.platform)), grouped(measured.errors));
         warnings

@@ -1,32 +1,13 @@
 //! What a run of `isotherm compare` measured, in the place of assumptions.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use isotherm_hosts::Platform;
 
-use crate::compare::result::{Comparison, Measured, SCHEMA};
+use crate::compare::result::{Comparison, Measured};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::metered;
 use crate::cost::usage::{Service, Usage};
-
-/// Reads a `result.json`.
-///
-/// # Errors
-/// Where it can't be read, or is no result of this version.
-pub(super) fn read(file: &Path) -> Result<Comparison> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let result: Comparison = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is no result of `isotherm compare`", file.display()))?;
-    ensure!(
-        result.schema == SCHEMA,
-        "{} is of version {:?}; this program reads {SCHEMA:?}",
-        file.display(),
-        result.schema
-    );
-    Ok(result)
-}
 
 /// Puts what was measured into the place of what is assumed.
 ///
@@ -90,24 +71,11 @@ mod tests {
     #[test]
     fn what_was_measured_takes_the_place_of_what_is_assumed() {
         let result = crate::compare::result::tests::sample();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("result.json");
-        std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
-        let result = read(&file).unwrap();
         let mut assumed = Assumptions::read().unwrap();
         assume(&result, &mut assumed).unwrap();
         let cpu = result.platforms[0].figures.cpu.ms_per_request.value;
         assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
         assert_eq!(assumed.take_used()[0].source, "result.json of 2026-11-21T05:12:33Z: cpu.ms_per_request");
         assert_eq!(events_per_request(&result), 1.5);
-    }
-
-    #[test]
-    fn what_is_no_result_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("x.json");
-        assert!(format!("{:#}", read(&file).unwrap_err()).contains("cannot read"));
-        std::fs::write(&file, "{}").unwrap();
-        assert!(format!("{:#}", read(&file).unwrap_err()).contains("x.json is no result of `isotherm compare`"));
     }
 }

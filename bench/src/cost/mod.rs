@@ -36,6 +36,7 @@ pub(crate) use self::of_run::of_run;
 use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;
+use crate::compare;
 use crate::prices::Book;
 use crate::workload::Workload;
 
@@ -146,7 +147,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
         book.set(id, *usd)?;
     }
     let mut assumed = Assumptions::read()?;
-    let result = flags.from.as_deref().map(from::read).transpose()?;
+    let result = flags.from.as_deref().map(compare::read).transpose()?;
     let mut events_per_request = 1.0;
     if let Some(result) = &result {
         from::assume(result, &mut assumed)?;

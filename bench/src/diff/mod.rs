@@ -6,13 +6,14 @@ mod rule;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
 use self::figures::{Change, Verdict, changes};
-use self::rule::Rule;
-use crate::compare::result::{Comparison, SCHEMA};
+pub use self::rule::Rule;
+use crate::compare::read;
+use crate::compare::result::Comparison;
 
 /// The flags of `isotherm diff`.
 #[derive(Args, Clone, Debug)]
@@ -64,7 +65,7 @@ struct Run {
 /// Where one of them can't be read.
 pub fn diff(flags: &Diff) -> Result<ExitCode> {
     let differences = match read(&flags.before).and_then(|before| Ok((before, read(&flags.after)?))) {
-        Ok((before, after)) => Differences::of(flags, &before, &after),
+        Ok((before, after)) => Differences::of([&flags.before, &flags.after], [&before, &after], &flags.fail_if),
         Err(error) => {
             eprintln!("isotherm: {error:#}");
             return Ok(ExitCode::from(2));
@@ -78,23 +79,17 @@ pub fn diff(flags: &Diff) -> Result<ExitCode> {
     Ok(if differences.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(file: &Path) -> Result<Comparison> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let result: Comparison = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no result.json of `isotherm compare`", file.display()))?;
-    ensure!(
-        result.schema == SCHEMA,
-        "{} has the schema {:?}, this program reads {SCHEMA:?}",
-        file.display(),
-        result.schema
-    );
-    Ok(result)
+/// Says on standard error what changed since an earlier result, and whether something became worse that a rule names.
+pub(crate) fn against(before: &Path, was: &Comparison, after: &Path, is: &Comparison, rules: &[Rule]) -> bool {
+    let differences = Differences::of([before, after], [was, is], rules);
+    eprint!("\n{}", text(&differences, false));
+    !differences.failed.is_empty()
 }
 
 impl Differences {
-    fn of(flags: &Diff, before: &Comparison, after: &Comparison) -> Self {
+    fn of([before_file, after_file]: [&Path; 2], [before, after]: [&Comparison; 2], rules: &[Rule]) -> Self {
         let changes = changes(before, after);
-        let hit = changes.iter().filter(|change| flags.fail_if.iter().any(|rule| rule.hits(change)));
+        let hit = changes.iter().filter(|change| rules.iter().any(|rule| rule.hits(change)));
         let failed = hit.map(|change| format!("{}.{}", change.platform, change.figure)).collect();
         let run = |file: &Path, result: &Comparison| Run {
             file: file.display().to_string(),
@@ -103,8 +98,8 @@ impl Differences {
         };
         Self {
             schema: "isotherm.diff/1",
-            before: run(&flags.before, before),
-            after: run(&flags.after, after),
+            before: run(before_file, before),
+            after: run(after_file, after),
             notes: notes(before, after),
             changes,
             failed,
@@ -195,9 +190,9 @@ mod tests {
     use super::*;
     use crate::compare::result::tests::sample;
 
-    fn flags(rules: &[&str]) -> Diff {
-        let fail_if = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-        Diff { before: "a.json".into(), after: "b.json".into(), fail_if, all: false, json: false }
+    fn differences(rules: &[&str], after: &Comparison) -> Differences {
+        let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        Differences::of(["a.json", "b.json"].map(Path::new), [&sample(), after], &rules)
     }
 
     /// A run in which everything that a native request takes is so many times as slow.
@@ -211,16 +206,16 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tie_with_itself() {
-        let differences = Differences::of(&flags(&["any>0%"]), &sample(), &sample());
-        assert!(differences.changes.len() > 40);
-        assert!(differences.changes.iter().all(|change| change.verdict == Verdict::Tie));
-        assert_eq!((differences.failed.len(), differences.notes.len()), (0, 0));
-        assert!(text(&differences, false).contains("0 of "));
+        let found = differences(&["any>0%"], &sample());
+        assert!(found.changes.len() > 40);
+        assert!(found.changes.iter().all(|change| change.verdict == Verdict::Tie));
+        assert_eq!((found.failed.len(), found.notes.len()), (0, 0));
+        assert!(text(&found, false).contains("0 of "));
     }
 
     #[test]
     fn what_became_slower_is_worse_and_fails_what_names_it() {
-        let found = |rules: &[&str], scale| Differences::of(&flags(rules), &sample(), &slowed(scale)).failed;
+        let found = |rules: &[&str], scale| differences(rules, &slowed(scale)).failed;
         let all = ["native.requests_per_second", "native.warm_p50", "native.warm_p90", "native.warm_p99"];
         let mut worse = found(&["any>10%"], 1.5);
         worse.sort();
@@ -231,7 +226,7 @@ mod tests {
         assert!(found(&["any>0%"], 1.03).is_empty());
         // Better is no failure.
         assert!(found(&["any>0%"], 0.5).is_empty());
-        let better = Differences::of(&flags(&[]), &sample(), &slowed(0.5)).changes;
+        let better = differences(&[], &slowed(0.5)).changes;
         assert_eq!(better.iter().filter(|change| change.verdict == Verdict::Better).count(), 4);
     }
 
@@ -254,26 +249,26 @@ mod tests {
         after.machine.cpu = "another".to_owned();
         after.workload.workload.seed = 1;
         after.platforms.remove(0);
-        let differences = Differences::of(&flags(&[]), &sample(), &after);
-        let notes = differences.notes.join("\n");
+        let found = differences(&[], &after);
+        let notes = found.notes.join("\n");
         assert!(notes.contains("processor: ") && notes.contains("seed: ") && notes.contains("platform: lambda → none"));
-        assert!(differences.changes.iter().all(|change| change.platform.name() != "lambda"));
+        assert!(found.changes.iter().all(|change| change.platform.name() != "lambda"));
     }
 
     #[test]
     fn sizes_are_certain() {
         let mut after = sample();
         after.platforms[1].figures.artifact.raw_bytes += 1;
-        let differences = Differences::of(&flags(&["artifact_raw>0%"]), &sample(), &after);
-        assert_eq!(differences.failed, ["workers.artifact_raw"]);
+        let found = differences(&["artifact_raw>0%"], &after);
+        assert_eq!(found.failed, ["workers.artifact_raw"]);
     }
 
     #[test]
     fn differences_are_what_their_schema_says() {
         let schema: serde_json::Value = serde_json::from_str(include_str!("../../schema/diff-1.schema.json")).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
-        let differences = Differences::of(&flags(&["any>1%"]), &sample(), &slowed(2.0));
-        let differences = serde_json::to_value(differences).unwrap();
+        let found = differences(&["any>1%"], &slowed(2.0));
+        let differences = serde_json::to_value(found).unwrap();
         let errors: Vec<String> = validator.iter_errors(&differences).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:#?}");
         let mut spoilt = differences;

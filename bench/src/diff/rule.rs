@@ -9,7 +9,7 @@ use super::figures::{Change, Verdict};
 
 /// One `--fail-if`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rule {
+pub struct Rule {
     platform: Option<Platform>,
     /// `None`: any.
     figure: Option<String>,

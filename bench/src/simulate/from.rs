@@ -77,7 +77,11 @@ impl Measurements {
         Self::parse(&text, &file.display().to_string())
     }
 
-    fn parse(text: &str, name: &str) -> Result<Self> {
+    /// Reads the text of one.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(super) fn parse(text: &str, name: &str) -> Result<Self> {
         let document: Document =
             serde_json::from_str(text).with_context(|| format!("{name} is no result of isotherm compare"))?;
         ensure!(document.schema == SCHEMA, "{name} has the schema {:?}, not {SCHEMA:?}", document.schema);

@@ -14,6 +14,7 @@ mod fleet;
 mod from;
 mod generate;
 mod input;
+mod of_run;
 mod options;
 mod policy;
 mod progress;
@@ -38,6 +39,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use jiff::civil::Date;
 
+pub(crate) use self::of_run::of_run;
 use crate::prices::Book;
 use crate::simulate::cost::Prices;
 use crate::simulate::draw::Sourced;

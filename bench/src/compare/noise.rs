@@ -1,0 +1,172 @@
+//! How much else went on while a run measured: whether its figures can be called sound.
+
+use std::fs;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::result::Measured;
+use crate::stats::quantile;
+
+/// Before anything is started, other programs may have this share of all processors.
+const MOST_BUSY: f64 = 0.2;
+/// A hypervisor may keep back this share of the processors' time.
+const MOST_STOLEN: f64 = 0.05;
+/// The load may be sent so late in the 99th percentile: below a millisecond is usual.
+const MOST_LATE_MS: f64 = 5.0;
+/// The floors' cold starts of the first half of a run and those of the second may differ by this factor.
+const MOST_DRIFT: f64 = 1.5;
+/// Too few samples have no halves to compare.
+const LEAST_SAMPLES: usize = 20;
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is known of other work on the machine. Shares are from 0 to 1; absent where the system does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Of all processors, what others took right before the run.
+    pub busy_before: Option<f64>,
+    /// Of the processors' time during the run, what the hypervisor gave to others.
+    pub stolen: Option<f64>,
+    /// What sets the processors' clocks; absent on most virtual machines.
+    pub governor: Option<String>,
+    /// Why the figures are not sound, and what to do; none where they are.
+    pub reasons: Vec<String>,
+}
+
+/// Processor time since the machine started, in ticks of all processors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ticks {
+    all: f64,
+    idle: f64,
+    stolen: f64,
+}
+
+impl Ticks {
+    fn read() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<f64> = line.split_whitespace().take(8).filter_map(|ticks| ticks.parse().ok()).collect();
+        let [.., idle, waiting, _, _, stolen] = ticks[..] else { return None };
+        Some(Self { all: ticks.iter().sum(), idle: idle + waiting, stolen })
+    }
+}
+
+/// Watches from before a run to its end.
+pub(super) struct Watch {
+    busy_before: Option<f64>,
+    begun: Option<Ticks>,
+}
+
+impl Watch {
+    /// Looks for half a second at what others do. Nothing of the run may have been started yet.
+    pub(super) async fn start() -> Self {
+        let before = Ticks::read();
+        tokio::time::sleep(LOOK).await;
+        let begun = Ticks::read();
+        let share =
+            |(before, after): (Ticks, Ticks)| 1.0 - (after.idle - before.idle) / (after.all - before.all).max(1.0);
+        Self { busy_before: before.zip(begun).map(share), begun }
+    }
+
+    /// What there was besides the run.
+    pub(super) fn end(self, platforms: &[Measured]) -> Noise {
+        let share = |(begun, ended): (Ticks, Ticks)| (ended.stolen - begun.stolen) / (ended.all - begun.all).max(1.0);
+        let stolen = self.begun.zip(Ticks::read()).map(share);
+        let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok();
+        let governor = governor.map(|governor| governor.trim().to_owned());
+        let reasons = reasons(self.busy_before, stolen, platforms);
+        Noise { busy_before: self.busy_before, stolen, governor, reasons }
+    }
+}
+
+fn reasons(busy_before: Option<f64>, stolen: Option<f64>, platforms: &[Measured]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    if let Some(busy) = busy_before.filter(|busy| *busy > MOST_BUSY) {
+        reasons.push(format!("other programs took {} of the processors before it began: end them", percent(busy)));
+    }
+    if let Some(stolen) = stolen.filter(|stolen| *stolen > MOST_STOLEN) {
+        let share = percent(stolen);
+        reasons.push(format!(
+            "the hypervisor gave {share} of the time to other machines: take one with processors of its own"
+        ));
+    }
+    for measured in platforms {
+        let (name, late) = (measured.platform, measured.figures.warm.client_lag.p99.value);
+        if late > MOST_LATE_MS {
+            reasons.push(format!(
+                "requests to {name} were sent {late:.1} ms late in the 99th percentile: lower the workload's rate"
+            ));
+        }
+        let drift = drift(&measured.floor.cold.init.samples);
+        if drift > MOST_DRIFT {
+            let text =
+                format!("the floor of {name} started {drift:.1} times as fast in one half of the run as in the other");
+            reasons.push(format!("{text}: wait until the machine is quiet, and measure again"));
+        }
+    }
+    reasons
+}
+
+/// By which factor the medians of the first half and of the second differ.
+fn drift(samples: &[f64]) -> f64 {
+    if samples.len() < LEAST_SAMPLES {
+        return 1.0;
+    }
+    let median = |half: &[f64]| {
+        let mut sorted = half.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        quantile(&sorted, 0.5)
+    };
+    let (first, second) = samples.split_at(samples.len() / 2);
+    let (first, second) = (median(first), median(second));
+    if first.min(second) > 0.0 { first.max(second) / first.min(second) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_read_as_linux_writes_it() {
+        let ticks = Ticks::parse("cpu  100 5 20 800 10 1 4 60 7 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n");
+        assert_eq!(ticks, Some(Ticks { all: 1000.0, idle: 810.0, stolen: 60.0 }));
+        assert_eq!(Ticks::parse("cpu 1 2\n"), None);
+        assert_eq!(Ticks::parse(""), None);
+    }
+
+    #[test]
+    fn a_quiet_run_is_sound_and_a_noisy_one_says_why() {
+        let mut platforms = crate::compare::result::tests::sample().platforms;
+        assert_eq!(reasons(Some(0.1), Some(0.01), &platforms), [""; 0]);
+        platforms[0].figures.warm.client_lag.p99.value = 6.0;
+        platforms[3].floor.cold.init.samples = (0..40).map(|at| if at < 20 { 1.0 } else { 1.6 }).collect();
+        let reasons = reasons(Some(0.5), Some(0.06), &platforms);
+        let begin = [
+            "other programs took 50 %",
+            "the hypervisor gave 6 %",
+            "requests to lambda were sent 6.0 ms late",
+            "the floor of native",
+        ];
+        assert_eq!(reasons.len(), begin.len());
+        assert!(reasons.iter().zip(begin).all(|(reason, begin)| reason.starts_with(begin)), "{reasons:#?}");
+    }
+
+    #[test]
+    fn drift_needs_samples() {
+        assert_eq!(drift(&[1.0, 9.0]), 1.0);
+        assert_eq!(drift(&[0.0; 40]), 1.0);
+        assert!((drift(&(0..40).map(f64::from).collect::<Vec<_>>()) - 29.5 / 9.5).abs() < 1e-9);
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_watched() {
+        let noise = Watch::start().await.end(&[]);
+        assert!(noise.busy_before.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
+        assert!(noise.stolen.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
+    }
+}
