@@ -105,8 +105,9 @@ fn a_run_prints_a_table_and_keeps_its_result() {
     let [page, path] = &*fixture.written() else { panic!("{:?}", fixture.written()) };
     assert!(table.trim_end().ends_with("/result.json") && path.ends_with(table.lines().last().unwrap()), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
-    for phase in ["[2/6] cold starts", "[3/6] warm latency", "[4/6] throughput", "[5/6] reports", "[6/6] checking"] {
-        assert!(text(&output.stderr).contains(phase), "{}", text(&output.stderr));
+    for (number, phase) in (2..).zip(["cold starts", "warm latency", "throughput", "meters", "reports", "checking"]) {
+        let phase = format!("[{number}/7] {phase}");
+        assert!(text(&output.stderr).contains(&phase), "{}", text(&output.stderr));
     }
     let content = std::fs::read_to_string(page).unwrap();
     assert!(content.contains("Fastest cold") && content.contains("there is nothing to compare it with"), "{content}");
