@@ -1,8 +1,8 @@
 //! `isotherm cost`: what a month costs on each platform, priced without running anything.
 //!
-//! A [`Design`] turns requests a month into usage: units by service and price. Usage times the price book is a
-//! [`bill::Bill`]. What usage rests on beside requests is assumptions, which are data with sources and are printed under
-//! each table, and events, which core itself weighs and folds ([`sample`]).
+//! A design turns requests a month into usage: units by service and price. Usage times the price book is a
+//! bill. What usage rests on beside requests is assumptions, which are data with sources and are printed under
+//! each table, and events, which core itself weighs and folds.
 
 mod article;
 mod assumptions;
