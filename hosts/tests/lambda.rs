@@ -8,6 +8,10 @@ mod backup;
 mod common;
 #[path = "lambda/compaction.rs"]
 mod compaction;
+#[path = "lambda/faults.rs"]
+mod faults;
+#[path = "lambda/payloads.rs"]
+mod payloads;
 #[path = "lambda/proxy.rs"]
 mod proxy;
 #[path = "lambda/queue.rs"]

@@ -24,21 +24,21 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// A client's settings as Lambda's environment variables describe them; `service` is its name in these.
-pub(crate) fn settings(service: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
+pub(crate) fn settings(service: &str) -> SdkConfig {
     let credentials = Credentials::new(
-        variable("AWS_ACCESS_KEY_ID").unwrap_or_default(),
-        variable("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
-        variable("AWS_SESSION_TOKEN"),
+        environment("AWS_ACCESS_KEY_ID").unwrap_or_default(),
+        environment("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
+        environment("AWS_SESSION_TOKEN"),
         None, // the environment ends before its credentials do
         "environment",
     );
-    let endpoint = variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"));
-    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let endpoint = environment(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| environment("AWS_ENDPOINT_URL"));
+    let region = environment("AWS_REGION").or_else(|| environment("AWS_DEFAULT_REGION"));
     let mut settings = SdkConfig::builder();
     settings.set_endpoint_url(endpoint.clone());
     settings
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(https(endpoint.as_deref(), region.as_deref(), variable("SSL_CERT_FILE").is_some()))
+        .http_client(https(endpoint.as_deref(), region.as_deref()))
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(
@@ -54,10 +54,10 @@ pub(crate) fn settings(service: &str, variable: impl Fn(&str) -> Option<String>)
 
 /// HTTPS that trusts Amazon's own authorities, which sign for AWS: reading all those of the system costs a cold start
 /// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
-fn https(endpoint: Option<&str>, region: Option<&str>, on_request: bool) -> SharedHttpClient {
+fn https(endpoint: Option<&str>, region: Option<&str>) -> SharedHttpClient {
     let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
         || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))
-        || on_request;
+        || environment("SSL_CERT_FILE").is_some();
     let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
     let amazon = TrustStore::empty().with_pem_certificate(include_bytes!("amazon-roots.pem"));
     match tls::TlsContext::builder().with_trust_store(amazon).build() {

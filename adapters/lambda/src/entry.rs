@@ -5,14 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use isotherm_core::{Admission, Config, Millis, Plan, Service, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::queue;
 use crate::request::Incoming;
-use crate::response::Answer;
+use crate::response::BatchAnswer;
 use crate::store::Store;
-use crate::stream::{Batch, BatchAnswer};
+use crate::stream::Batch;
+use crate::{queue, response};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -40,7 +41,7 @@ pub fn schedule() -> Result<(), Error> {
 }
 
 /// Nothing is connected here: what happens before the first invocation is what a cold start costs.
-fn serve(
+fn serve<Answer: Serialize>(
     handler: impl AsyncFn(&Service, &Store, LambdaEvent<Box<RawValue>>) -> Result<Answer, Error>,
 ) -> Result<(), Error> {
     let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
@@ -54,10 +55,10 @@ fn serve(
     runtime.block_on(lambda_runtime::run(service_fn(|event| handler(&service, &store, event))))
 }
 
-async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
     let payload = event.payload.get();
     if let Some(warm) = warming::answer(payload.as_bytes()) {
-        return Ok(Answer::Warm(serde_json::from_str(warm)?));
+        return Ok(RawValue::from_string(warm.to_owned())?);
     }
     let incoming = Incoming::read(payload, service.limits().body_bytes)?;
     let stamp = stamp()?;
@@ -77,28 +78,26 @@ async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValu
             plan.settle(outcome)
         }
     };
-    Ok(Answer::http(reply, incoming.payload))
+    response::from_reply(reply, incoming.payload)
 }
 
-async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<BatchAnswer, Error> {
     let batch: Batch<'_> = serde_json::from_str(event.payload.get()).map_err(|error| format!("{NO_BATCH}: {error}"))?;
-    let records = batch.records();
-    let failed = store.fold(service, &records, deadline(&event)).await?;
-    Ok(Answer::Batch(BatchAnswer::new(batch.state, failed.map(str::to_owned))))
+    let failed = store.fold(service, &batch.records(), deadline(&event)).await?;
+    Ok(BatchAnswer::new(batch.state, failed))
 }
 
 const NO_BATCH: &str = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
 
-async fn take_in(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
+async fn take_in(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<BatchAnswer, Error> {
     let messages = serde_json::from_str(event.payload.get());
     let messages = messages.map_err(|error| format!("the event is no batch of an SQS queue: {error}"))?;
-    Ok(Answer::Batch(queue::drain(service, store, messages, deadline(&event)).await))
+    Ok(queue::drain(service, store, messages, deadline(&event)).await)
 }
 
 /// Whatever the event is: a schedule says nothing but that it is time.
-async fn compact(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
-    store.compact(service, now()?, deadline(&event)).await?;
-    Ok(Answer::Done(()))
+async fn compact(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<(), Error> {
+    Ok(store.compact(service, now()?, deadline(&event)).await?)
 }
 
 /// When to stop waiting for the store.

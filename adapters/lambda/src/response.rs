@@ -1,93 +1,59 @@
-//! From core's reply to the answer that API Gateway and Function URLs understand.
+//! From core's reply to the answer that API Gateway and Function URLs understand, and what event source mappings do.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::Reply;
+use lambda_runtime::Error;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::request::Payload;
-use crate::stream::BatchAnswer;
 
-/// What an invocation answers.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Answer {
-    /// To a warming ping: core's JSON as it is.
-    Warm(&'static RawValue),
-    /// To an HTTP request.
-    Http(Http),
-    /// To a batch of a stream or of a queue.
-    Batch(BatchAnswer),
-    /// To the schedule.
-    Done(()),
-}
-
-/// The answer to an HTTP request, in the shape of its payload.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Http {
+struct Answer {
     status_code: u16,
-    #[serde(flatten)]
-    headers: Headers,
+    headers: BTreeMap<&'static str, String>,
+    /// None ever. Payload 1.0 has no such field, and cargo-lambda's emulator takes no answer of payload 2.0 without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<[String; 0]>,
     body: String,
     is_base64_encoded: bool,
 }
 
+/// The answer to a request that came as `payload`.
+pub(crate) fn from_reply(reply: Reply, payload: Payload) -> Result<Box<RawValue>, Error> {
+    let (body, is_base64_encoded) = match String::from_utf8(reply.body) {
+        Ok(text) => (text, false),
+        Err(binary) => (STANDARD.encode(binary.as_bytes()), true),
+    };
+    let cookies = (payload == Payload::V2).then_some([]);
+    let headers = reply.headers.into_iter().collect();
+    Ok(to_raw_value(&Answer { status_code: reply.status, headers, cookies, body, is_base64_encoded })?)
+}
+
+/// The answer to a batch of a stream or of a queue: what is to be delivered again.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", untagged)]
-enum Headers {
-    V2 {
-        headers: BTreeMap<&'static str, String>,
-        /// None ever; cargo-lambda's emulator takes no answer without the field.
-        cookies: [String; 0],
-    },
-    V1 {
-        multi_value_headers: BTreeMap<&'static str, [String; 1]>,
-    },
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BatchAnswer {
+    /// Is handed to the next invocation of the window; there is nothing to hand over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Box<RawValue>>,
+    batch_item_failures: Vec<BatchItemFailure>,
 }
 
-impl Answer {
-    /// The answer to a request that came as `payload`.
-    pub(crate) fn http(reply: Reply, payload: Payload) -> Self {
-        let Reply { status, headers, body } = reply;
-        let (body, is_base64_encoded) = match String::from_utf8(body) {
-            Ok(text) => (text, false),
-            Err(binary) => (STANDARD.encode(binary.as_bytes()), true),
-        };
-        let headers = match payload {
-            Payload::V2 => Headers::V2 { headers: headers.into_iter().collect(), cookies: [] },
-            Payload::V1 => {
-                Headers::V1 { multi_value_headers: headers.into_iter().map(|(name, value)| (name, [value])).collect() }
-            }
-        };
-        Self::Http(Http { status_code: status, headers, body, is_base64_encoded })
-    }
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(payload: Payload, body: &[u8], expected: &str) {
-        let reply = Reply { status: 202, headers: vec![("content-type", "a/b".to_owned())], body: body.to_vec() };
-        assert_eq!(serde_json::to_string(&Answer::http(reply, payload)).unwrap(), expected);
-    }
-
-    #[test]
-    fn an_answer_has_the_shape_of_its_payload() {
-        check(
-            Payload::V2,
-            b"{\"\"}",
-            r#"{"statusCode":202,"headers":{"content-type":"a/b"},"cookies":[],"body":"{\"\"}","isBase64Encoded":false}"#,
-        );
-        check(
-            Payload::V1,
-            b"\xff\x00",
-            r#"{"statusCode":202,"multiValueHeaders":{"content-type":["a/b"]},"body":"/wA=","isBase64Encoded":true}"#,
-        );
+impl BatchAnswer {
+    /// What failed: of a stream the number of the first record that is not folded, of a queue the ids of messages.
+    pub(crate) fn new(state: Option<&RawValue>, failed: impl IntoIterator<Item = String>) -> Self {
+        let failure = |item_identifier| BatchItemFailure { item_identifier };
+        Self { state: state.map(ToOwned::to_owned), batch_item_failures: failed.into_iter().map(failure).collect() }
     }
 }

@@ -11,21 +11,23 @@
 //! Dead letters are sent before the watermark moves; there has to be a queue for them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
     KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Service, StepProblem, StoredPage, StreamBatch,
     StreamWrite, Tenant, Watermark, WriteLimits,
 };
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::store::{CONCURRENCY, Store};
+use crate::store::{CONCURRENCY, DYNAMODB, Store};
+use crate::{backup, dead_letters};
 
 /// Partitions of a tenant's pages.
 const PARTITIONS: u32 = 4;
@@ -40,7 +42,8 @@ const SEPARATOR: char = '\u{1f}';
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Why folding stopped.
+/// Why something is not done.
+#[derive(Debug)]
 pub(crate) enum Stop {
     /// The watermark is not where it was, or something else holds an item: to be read again.
     Moved,
@@ -48,8 +51,25 @@ pub(crate) enum Stop {
     Failed(String),
 }
 
-pub(crate) fn failed(error: impl std::error::Error) -> Stop {
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("the lane is being folded"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Error for Stop {}
+
+pub(crate) fn failed(error: impl Error) -> Stop {
     Stop::Failed(DisplayErrorContext(error).to_string())
+}
+
+/// Does what there is time for.
+pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let late = |_elapsed| Err(Stop::Failed("the invocation's deadline came before everything was done".to_owned()));
+    timeout_at(deadline, work).await.unwrap_or_else(late)
 }
 
 impl Store {
@@ -57,29 +77,28 @@ impl Store {
     ///
     /// # Errors
     /// When a batch without records can't be folded.
-    pub(crate) async fn fold<'a>(
+    pub(crate) async fn fold(
         &self,
         service: &Service,
-        batch: &StreamBatch<'a>,
+        batch: &StreamBatch<'_>,
         deadline: Instant,
-    ) -> Result<Option<&'a str>, String> {
+    ) -> Result<Option<String>, Stop> {
         let mut watermark = Watermark::start();
         let all = async {
-            if let Some(bucket) = &self.backup {
-                bucket.put(batch.backups()).await?;
+            if let Some(bucket) = &self.bucket {
+                backup::put(bucket, batch.backups()).await?;
             }
-            loop {
-                match self.fold_from(service, batch, &mut watermark).await {
-                    Err(Stop::Moved) => sleep(PAUSE).await,
-                    Err(Stop::Failed(why)) => return Err(why),
-                    Ok(()) => return Ok(()),
+            while let Err(stop) = self.fold_from(service, batch, &mut watermark).await {
+                match stop {
+                    Stop::Moved => sleep(PAUSE).await,
+                    Stop::Failed(_) => return Err(stop),
                 }
             }
+            Ok(())
         };
-        let late = || Err("the invocation's deadline came before the batch was folded".to_owned());
-        let Err(why) = timeout_at(deadline, all).await.unwrap_or_else(|_elapsed| late()) else { return Ok(None) };
-        eprintln!("cannot fold: {why}");
-        batch.records.get(batch.folded(&watermark)).map(|record| Some(record.sequence_number)).ok_or(why)
+        let Err(stop) = until(deadline, all).await else { return Ok(None) };
+        eprintln!("cannot fold: {stop}");
+        batch.records.get(batch.folded(&watermark)).map(|record| Some(record.sequence_number.to_owned())).ok_or(stop)
     }
 
     /// Folds what is behind the watermark, which is where it is stored from the first step on.
@@ -99,8 +118,8 @@ impl Store {
             }
             match step.settle(stored) {
                 Ok(StreamWrite { pages, watermark: moved, letters }) => {
-                    self.dead_letters.send(&letters).await.map_err(Stop::Failed)?;
-                    self.write(&lane, pages, watermark, &moved).await?;
+                    dead_letters::send(&letters).await?;
+                    self.write(&lane, pages, watermark, Some(&moved)).await?;
                     *watermark = moved;
                 }
                 Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
@@ -110,79 +129,82 @@ impl Store {
         Ok(())
     }
 
-    /// Writes pages of a lane and moves its watermark, if that still is what it was.
+    /// Writes pages of a lane and moves its watermark, or forgets that, if it still is what it was.
     pub(crate) async fn write(
         &self,
         lane: &str,
         pages: Vec<(Tenant, StoredPage)>,
         was: &Watermark,
-        to: &Watermark,
+        to: Option<&Watermark>,
     ) -> Result<(), Stop> {
-        let put = |partition: String, key: &str, bytes: Vec<u8>| {
-            let put = Put::builder().table_name(&self.rollups).item("pk", AttributeValue::S(partition));
-            let put = put.item("sk", AttributeValue::S(format!("{key}{SEPARATOR}{lane}")));
-            put.item("page", AttributeValue::B(Blob::new(bytes)))
+        let key = |partition: String, key: &str| {
+            let sort = AttributeValue::S(format!("{key}{SEPARATOR}{lane}"));
+            Item::from([("pk".to_owned(), AttributeValue::S(partition)), ("sk".to_owned(), sort)])
         };
-        let (condition, values) = unmoved(was);
-        let moved = put(WATERMARK.to_owned(), "", to.to_bytes());
-        let moved = moved.condition_expression(condition).set_expression_attribute_values(values);
-        let pages = pages.into_iter().map(|(tenant, page)| put(partition(&tenant, lane), &page.key, page.bytes));
-        let actions =
-            pages.chain([moved]).map(|put| Ok(TransactWriteItem::builder().put(put.build().map_err(failed)?).build()));
-        let actions = actions.collect::<Result<_, Stop>>()?;
-        let write = self.client().transact_write_items().set_transact_items(Some(actions));
-        match write.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(why))
-                    if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>
-                {
-                    Err(Stop::Moved)
-                }
-                _ => Err(failed(error)),
-            },
+        let put = |mut item: Item, bytes: Vec<u8>| {
+            item.insert("page".to_owned(), AttributeValue::B(Blob::new(bytes)));
+            Put::builder().table_name(&self.rollups).set_item(Some(item))
+        };
+        let (condition, values) = match *was == Watermark::start() {
+            true => ("attribute_not_exists(pk)", None),
+            false => {
+                ("page = :was", Some(Item::from([(":was".to_owned(), AttributeValue::B(Blob::new(was.to_bytes())))])))
+            }
+        };
+        let watermark = key(WATERMARK.to_owned(), "");
+        let mut write = DYNAMODB.transact_write_items();
+        for (tenant, page) in pages {
+            let put = put(key(partition(&tenant, lane), &page.key), page.bytes).build().map_err(failed)?;
+            write = write.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        let action = TransactWriteItem::builder();
+        let action = match to {
+            Some(to) => {
+                let put = put(watermark, to.to_bytes()).condition_expression(condition);
+                action.put(put.set_expression_attribute_values(values).build().map_err(failed)?)
+            }
+            None => {
+                let delete = Delete::builder().table_name(&self.rollups).set_key(Some(watermark));
+                let delete = delete.condition_expression(condition).set_expression_attribute_values(values);
+                action.delete(delete.build().map_err(failed)?)
+            }
+        };
+        let Err(error) = write.transact_items(action.build()).send().await else { return Ok(()) };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(why))
+                if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>
+            {
+                Err(Stop::Moved)
+            }
+            _ => Err(failed(error)),
         }
     }
 
     pub(crate) async fn watermark(&self, lane: &str) -> Result<Watermark, Stop> {
-        let key = format!("{SEPARATOR}{lane}");
-        let stored = self.watermarks(KeyRange { from: key.clone(), until: key }).await?;
+        let stored = self.watermarks(lane, lane).await?;
         Ok(stored.into_iter().next().map_or_else(Watermark::start, |(_lane, watermark)| watermark))
     }
 
     /// Those of all lanes, each with its lane.
     pub(crate) async fn all_watermarks(&self) -> Result<Vec<(String, Watermark)>, Stop> {
-        self.watermarks(KeyRange { from: format!("{SEPARATOR}0"), until: format!("{SEPARATOR}g") }).await
+        self.watermarks("0", "g").await
     }
 
-    async fn watermarks(&self, range: KeyRange) -> Result<Vec<(String, Watermark)>, Stop> {
+    async fn watermarks(&self, from: &str, until: &str) -> Result<Vec<(String, Watermark)>, Stop> {
+        let range = KeyRange { from: format!("{SEPARATOR}{from}"), until: format!("{SEPARATOR}{until}") };
         let stored = self.pages(vec![(WATERMARK.to_owned(), range)]).await?.into_iter();
         stored.map(|(lane, page)| Ok((lane, Watermark::read(&page).map_err(failed)?))).collect()
     }
 
-    /// Forgets a lane that has ended, if its watermark still is this.
-    pub(crate) async fn forget(&self, lane: &str, watermark: &Watermark) -> Result<(), Stop> {
-        let (condition, values) = unmoved(watermark);
-        let delete = self.client().delete_item().table_name(&self.rollups);
-        let delete = delete.key("pk", AttributeValue::S(WATERMARK.to_owned()));
-        let delete = delete.key("sk", AttributeValue::S(format!("{SEPARATOR}{lane}")));
-        match delete.condition_expression(condition).set_expression_attribute_values(values).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Err(Stop::Moved),
-                _ => Err(failed(error)),
-            },
-        }
-    }
-
     /// Reads what a report needs.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis, deadline: Instant) -> ReportOutcome {
-        match timeout_at(deadline, self.lanes(plan, now)).await {
-            Ok(Ok(lanes)) => return ReportOutcome::Read(lanes),
-            Ok(Err(Stop::Failed(why))) => eprintln!("cannot read a report: {why}"),
-            Ok(Err(Stop::Moved)) | Err(_) => eprintln!("the invocation's deadline came before a report was read"),
-        }
-        ReportOutcome::Later
+        until(deadline, self.lanes(plan, now)).await.map_or_else(
+            |stop| {
+                eprintln!("cannot read a report: {stop}");
+                ReportOutcome::Later
+            },
+            ReportOutcome::Read,
+        )
     }
 
     async fn lanes(&self, plan: &ReportPlan, now: Millis) -> Result<Vec<ReportData>, Stop> {
@@ -224,7 +246,7 @@ impl Store {
         let query = |(partition, KeyRange { from, until }): (String, KeyRange)| {
             let values = [(":pk", partition), (":from", from), (":until", until)];
             let values = values.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
-            self.client()
+            DYNAMODB
                 .query()
                 .table_name(&self.rollups)
                 .consistent_read(true)
@@ -236,19 +258,15 @@ impl Store {
                 .send()
                 .collect::<Result<Vec<Item>, _>>()
         };
+        let mut queries = stream::iter(ranges.into_iter().map(query)).buffer_unordered(CONCURRENCY);
         let no_page = || Stop::Failed("an item is no page: something else writes to the table of rollups".to_owned());
-        let mut waiting = ranges.into_iter().map(query);
-        let mut under_way = JoinSet::new();
         let mut pages = Vec::new();
-        loop {
-            for query in waiting.by_ref().take(CONCURRENCY - under_way.len()) {
-                under_way.spawn(query);
-            }
-            let Some(read) = under_way.join_next().await else { return Ok(pages) };
-            for item in read.map_err(failed)?.map_err(failed)? {
+        while let Some(items) = queries.next().await {
+            for item in items.map_err(failed)? {
                 pages.push(page_of(item).ok_or_else(no_page)?);
             }
         }
+        Ok(pages)
     }
 }
 
@@ -259,15 +277,6 @@ fn page_of(mut item: Item) -> Option<(String, StoredPage)> {
     };
     let (key, lane) = sort.rsplit_once(SEPARATOR)?;
     Some((lane.to_owned(), StoredPage { key: key.to_owned(), bytes: bytes.into_inner() }))
-}
-
-/// What a write to a lane depends on, as expression and values: that its watermark still is this.
-fn unmoved(watermark: &Watermark) -> (&'static str, Option<Item>) {
-    if *watermark == Watermark::start() {
-        return ("attribute_not_exists(pk)", None);
-    }
-    let was = AttributeValue::B(Blob::new(watermark.to_bytes()));
-    ("page = :was", Some(Item::from([(":was".to_owned(), was)])))
 }
 
 /// Where the pages of a tenant's lane stand.

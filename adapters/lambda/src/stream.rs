@@ -1,4 +1,4 @@
-//! From the batches of an event source mapping for a DynamoDB stream to core's, and back to its answer.
+//! From the batches of an event source mapping for a DynamoDB stream to core's.
 //!
 //! The mapping needs a tumbling window: without one a batch does not name its shard.
 
@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::request::Text;
@@ -102,70 +102,5 @@ impl Image<'_> {
 impl Attribute<'_> {
     fn text(&self) -> Option<&str> {
         self.text.as_ref().map(|text| &*text.0)
-    }
-}
-
-/// The answer to a batch of a stream or of a queue: what is to be delivered again.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct BatchAnswer {
-    /// Is handed to the next invocation of the window; there is nothing to hand over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<Box<RawValue>>,
-    batch_item_failures: Vec<BatchItemFailure>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchItemFailure {
-    item_identifier: String,
-}
-
-impl BatchAnswer {
-    /// What failed: of a stream the number of the first record that is not folded, of a queue the ids of messages.
-    pub(crate) fn new(state: Option<&RawValue>, failed: impl IntoIterator<Item = String>) -> Self {
-        let failure = |item_identifier| BatchItemFailure { item_identifier };
-        Self { state: state.map(ToOwned::to_owned), batch_item_failures: failed.into_iter().map(failure).collect() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A batch as AWS documents it.
-    const BATCH: &str = r#"{"Records":[
-        {"eventID":"1","eventVersion":"1.0","awsRegion":"us-east-1","eventName":"INSERT","eventSourceARN":"arn","eventSource":"aws:dynamodb",
-         "dynamodb":{"ApproximateCreationDateTime":1763690000,"Keys":{"pk":{"S":"a#evt_1"}},"StreamViewType":"NEW_IMAGE","SizeBytes":26,
-            "NewImage":{"pk":{"S":"a#evt_1"},"ttl":{"N":"1"},"digest":{"B":"AAA="},"record":{"S":"{\"a\":1}"}},"SequenceNumber":"111000000000000000000000"}},
-        {"eventID":"2","eventName":"REMOVE","dynamodb":{"ApproximateCreationDateTime":1.7636900015e9,
-            "Keys":{"pk":{"S":"a#evt_0"}},"SequenceNumber":"222000000000000000000000"},"userIdentity":{"type":"Service"}}],
-        "window":{"start":"2025-11-21T01:50:00Z","end":"2025-11-21T01:55:00Z"},"state":{"1":"282"},"shardId":"shard123456789",
-        "eventSourceARN":"stream-ARN","isFinalInvokeForWindow":FINAL,"isWindowTerminatedEarly":false}"#;
-
-    #[test]
-    fn a_batch_of_aws_is_read_and_answered() {
-        let text = BATCH.replace("FINAL", "false");
-        let batch: Batch<'_> = serde_json::from_str(&text).unwrap();
-        let StreamBatch { shard_id, records, complete_to } = batch.records();
-        assert_eq!((shard_id, complete_to), ("shard123456789", None));
-        let [first, second] = &records[..] else { panic!("two records") };
-        let StreamItem { key, tenant, record } = first.item.unwrap();
-        assert_eq!((key, tenant, record), (Some("a#evt_1"), Some("a"), Some(r#"{"a":1}"#)));
-        assert_eq!((second.written_at, second.item.is_none()), (Millis(1_763_690_001_500), true));
-        let answer = |failed: Option<&StreamRecord<'_>>| {
-            let failed = failed.map(|record| record.sequence_number.to_owned());
-            serde_json::to_string(&BatchAnswer::new(batch.state, failed)).unwrap()
-        };
-        assert_eq!(answer(None), r#"{"state":{"1":"282"},"batchItemFailures":[]}"#);
-        let failures = r#"[{"itemIdentifier":"222000000000000000000000"}]"#;
-        assert_eq!(answer(Some(second)), format!(r#"{{"state":{{"1":"282"}},"batchItemFailures":{failures}}}"#));
-    }
-
-    #[test]
-    fn a_window_that_has_ended_is_complete() {
-        let text = BATCH.replace("FINAL", "true");
-        let batch: Batch<'_> = serde_json::from_str(&text).unwrap();
-        assert_eq!(batch.records().complete_to, Some(Millis(1_763_690_100_000)));
     }
 }

@@ -1,5 +1,5 @@
 //! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0, and those under `/queue` into a
-//! queue.
+//! queue. Beside it, Lambda's own call that invokes a function: `aws lambda invoke --endpoint-url …` works here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,8 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::environment::Failure;
+use super::function::Function;
 use super::queues::{EVENTS, NewMessage, Queues};
-use super::{Backend, payload, sqs};
+use super::{Backend, Functions, payload, sqs};
 use crate::http::log_request;
 
 /// The largest body of an HTTP API: 10 MB.
@@ -131,9 +132,31 @@ async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Respo
         Backend::Functions(functions) => functions,
         Backend::Peer(peer) => return peer.forward(name, head, body).await.map_err(Failure::Host),
     };
+    if let Some(function) = invoked(functions, head) {
+        return invoke(function, body).await;
+    }
     let event = payload::event(&head.method, &head.uri, &head.headers, &body).map_err(Failure::Host)?;
     let answer = functions.named(name).invoke(event).await?;
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
+}
+
+/// The function that is to be invoked directly.
+fn invoked<'f>(functions: &'f Functions, head: &Parts) -> Option<&'f Arc<Function>> {
+    let name = head.uri.path().strip_prefix("/2015-03-31/functions/")?.strip_suffix("/invocations")?;
+    functions.all().into_iter().find(|function| head.method == Method::POST && function.launch().name == name)
+}
+
+/// An error of the function is an answer, which says so in a header.
+async fn invoke(function: &Arc<Function>, event: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
+    match function.invoke(event).await {
+        Ok(answer) => Ok(Response::new(Full::new(answer))),
+        Err(Failure::Error(error)) => {
+            let mut response = Response::new(Full::new(Bytes::from(error)));
+            response.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+            Ok(response)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The routes of the HTTP API: the function that a request is for.

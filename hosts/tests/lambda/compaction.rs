@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::proxy::behind_a_proxy;
+use super::proxy::{Fault, behind_a_proxy};
 use super::reports::{counted, event_at, send_events};
 use super::*;
 
@@ -47,12 +47,13 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    proxy.is_closed.store(true, Ordering::SeqCst);
+    *proxy.lasting.lock().unwrap() = Some((0, Fault::CancelledBefore));
     let host = start(artifact.path(), None).await;
     send_events(&host.url(), 0..EVENTS).await;
     counted(&host.url(), EVENTS).await;
     let before = reports(&host.url()).await;
-    proxy.is_closed.store(false, Ordering::SeqCst);
+    *proxy.lasting.lock().unwrap() = None;
+    proxy.requests.store(0, Ordering::SeqCst);
     compacted(3).await;
     // The last one is written when the next run begins.
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,6 +1,6 @@
 //! What can happen between a function and DynamoDB.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -11,6 +11,8 @@ pub(crate) enum Fault {
     KilledBefore,
     KilledAfter,
     FailsBefore,
+    Throttled,
+    Denied,
     CancelledBefore,
     AnswerIsLost,
 }
@@ -23,10 +25,15 @@ pub(crate) struct Proxy {
     operation: &'static str,
     /// The request for it that something happens to, counted from 0, and what.
     pub(crate) fault: Mutex<Option<(usize, Fault)>>,
-    /// All of them are cancelled.
-    pub(crate) is_closed: AtomicBool,
-    /// Those that were not.
+    /// What happens to all of them from this one on.
+    pub(crate) lasting: Mutex<Option<(usize, Fault)>>,
+    /// How many there were.
     pub(crate) requests: AtomicUsize,
+    /// How many there were at once, and the most.
+    under_way: AtomicUsize,
+    pub(crate) most_under_way: AtomicUsize,
+    /// What the last of them asked for.
+    pub(crate) last: Mutex<Value>,
 }
 
 impl Proxy {
@@ -35,8 +42,31 @@ impl Proxy {
         assert!(std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
     }
 
+    /// Counts a request for the operation. What happens to it.
+    fn fault_of(&self, body: &[u8]) -> Option<Fault> {
+        *self.last.lock().unwrap() = serde_json::from_slice(body).unwrap();
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let once = self.fault.lock().unwrap().take_if(|(at, _)| *at == number);
+        let lasting = self.lasting.lock().unwrap().filter(|(from, _)| *from <= number);
+        Some(once.or(lasting)?.1)
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         std::fs::read_to_string(self.folder.join("endpoint")).unwrap().trim().to_owned()
+    }
+
+    /// Asks DynamoDB directly.
+    pub(crate) async fn dynamodb(&self, operation: &str, body: Value) {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let signed = "AWS4-HMAC-SHA256 Credential=isotherm/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
+        let headers = [
+            ("x-amz-target", &*target),
+            ("content-type", "application/x-amz-json-1.0"),
+            ("authorization", signed),
+            ("x-amz-date", "20260101T000000Z"),
+        ];
+        let answer = send(&self.endpoint(), "POST", "/", &headers, body.to_string()).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
     }
 
     async fn pass(
@@ -53,15 +83,12 @@ impl Proxy {
         let headers: Vec<_> =
             headers.into_iter().filter(|(name, _)| !matches!(*name, "host" | "content-length")).collect();
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let fault = target.ends_with(&format!(".{}", self.operation)).then(|| {
-            if self.is_closed.load(Ordering::SeqCst) {
-                return Some(Fault::CancelledBefore);
-            }
-            let number = self.requests.fetch_add(1, Ordering::SeqCst);
-            Some(self.fault.lock().unwrap().take_if(|(at, _)| *at == number)?.1)
-        });
-        let fault = fault.flatten();
-        let refuse = |status: u16, body: Value| {
+        let is_counted = target.ends_with(&format!(".{}", self.operation));
+        let fault = is_counted.then(|| self.fault_of(&body)).flatten();
+        let refuse = |status: u16, kind: &str| {
+            let reasons = json!([{ "Code": "TransactionConflict" }]);
+            let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+            let body = json!({ "__type": kind, "message": "not this time", "CancellationReasons": reasons });
             Ok(hyper::Response::builder().status(status).body(Full::new(body.to_string().into())).unwrap())
         };
         match fault {
@@ -69,17 +96,16 @@ impl Proxy {
                 self.kill();
                 return Err("killed");
             }
-            Some(Fault::FailsBefore) => return refuse(500, json!({ "__type": "InternalServerError" })),
-            Some(Fault::CancelledBefore) => {
-                let reasons = json!([{ "Code": "TransactionConflict" }]);
-                return refuse(
-                    400,
-                    json!({ "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "CancellationReasons": reasons }),
-                );
-            }
+            Some(Fault::FailsBefore) => return refuse(500, "InternalServerError"),
+            Some(Fault::Throttled) => return refuse(400, "ProvisionedThroughputExceededException"),
+            Some(Fault::Denied) => return refuse(400, "AccessDeniedException"),
+            Some(Fault::CancelledBefore) => return refuse(400, "TransactionCanceledException"),
             _ => {}
         }
+        let under_way = self.under_way.fetch_add(usize::from(is_counted), Ordering::SeqCst) + usize::from(is_counted);
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
         let answer = send(&self.endpoint(), "POST", "/", &headers, body).await;
+        self.under_way.fetch_sub(usize::from(is_counted), Ordering::SeqCst);
         match fault {
             Some(Fault::KilledAfter) => {
                 self.kill();
