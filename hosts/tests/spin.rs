@@ -111,15 +111,20 @@ async fn events_are_kept_across_a_restart_and_told_from_repetitions_and_conflict
     host.stop().await.expect("it stops");
 }
 
+/// A stamp at which what is kept has expired by today.
+const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
+
+/// The answer of the host's database to a query for one number.
+fn number_of(data: &Path, query: &str) -> u64 {
+    let database = rusqlite::Connection::open(data.join("sqlite_db.db")).expect("a database");
+    database.query_row(query, [], |row| row.get(0)).expect("a number")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn folding_compacts_a_day_and_expired_events_go() {
-    const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
     let data = tempfile::tempdir().expect("a folder");
     let host = start("test", Some(data.path())).await;
-    let in_database = |query: &str| -> u64 {
-        let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
-        database.query_row(query, [], |row| row.get(0)).expect("a number")
-    };
+    let in_database = |query: &str| number_of(data.path(), query);
     // Two days of events, 500 a batch, and after each third batch one from now.
     for round in 0..6 {
         let batch: Vec<Value> = (0..500)
@@ -151,13 +156,9 @@ async fn folding_compacts_a_day_and_expired_events_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
-    const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
     let data = tempfile::tempdir().expect("a folder");
     let host = start("test", Some(data.path())).await;
-    let in_database = |query: &str| -> u64 {
-        let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
-        database.query_row(query, [], |row| row.get(0)).expect("a number")
-    };
+    let in_database = |query: &str| number_of(data.path(), query);
     // A database without tables is no reason to fail.
     assert_eq!(send(&host, "GET", "/schedule", "").await, (StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
     let event = |n: u64| {

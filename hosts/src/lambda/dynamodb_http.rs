@@ -46,7 +46,7 @@ pub(super) async fn start(listener: std::net::TcpListener, database: Database, c
         let (database, counts) = (database.clone(), counts.clone());
         async move { Ok::<_, Infallible>(answer(&database, &counts, request).await) }
     };
-    Server::on(tokio::net::TcpListener::from_std(listener)?, service_fn(answer))
+    Server::start(tokio::net::TcpListener::from_std(listener)?, service_fn(answer))
 }
 
 async fn answer(database: &Database, counts: &Counts, request: Request<Incoming>) -> Response<Full<Bytes>> {

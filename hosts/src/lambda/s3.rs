@@ -8,7 +8,7 @@ use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 
 use super::environment::CREDENTIAL;
-use super::server::Server;
+use super::server::{Server, free_port};
 use crate::meters::count::files;
 
 /// The bucket for the backup, a folder of this name.
@@ -21,7 +21,7 @@ pub(crate) async fn start(data: &Path) -> Result<Server> {
     let files = FileSystem::new(&root).map_err(|error| anyhow!("cannot use {}: {error:?}", root.display()))?;
     let mut service = S3ServiceBuilder::new(files);
     service.set_auth(SimpleAuth::from_single(CREDENTIAL, CREDENTIAL));
-    Server::start(service.build()).await
+    Server::start(free_port().await?, service.build())
 }
 
 /// The objects in the bucket, and their bytes. What s3s-fs notes of an object stands beside the buckets' folders.

@@ -11,6 +11,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
+/// A socket on a port that nothing else uses.
+pub(crate) async fn free_port() -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")
+}
+
 /// A running server. Dropped, it stops at once.
 pub(crate) struct Server {
     url: String,
@@ -18,19 +23,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start<S, B>(service: S) -> Result<Self>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-    {
-        Self::on(TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?, service)
-    }
-
-    /// On a socket that is open already.
-    pub(crate) fn on<S, B>(listener: TcpListener, service: S) -> Result<Self>
+    /// Starts it on a socket that is open already, such as that of [`free_port`].
+    pub(crate) fn start<S, B>(listener: TcpListener, service: S) -> Result<Self>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send>
             + Clone

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::environment::{ACCOUNT, uuid};
 use super::queues::{NewMessage, Queues, md5};
-use super::server::Server;
+use super::server::{Server, free_port};
 
 /// A message and what JSON makes of it.
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
@@ -24,7 +24,7 @@ pub(crate) async fn start(queues: Queues) -> Result<Server> {
         let queues = queues.clone();
         async move { Ok::<_, Infallible>(answer(&queues, request).await) }
     };
-    Server::start(service_fn(answer)).await
+    Server::start(free_port().await?, service_fn(answer))
 }
 
 /// The URL of a queue at this endpoint.
