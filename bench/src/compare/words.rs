@@ -146,15 +146,7 @@ pub(super) fn multiple(value: f64) -> String {
 
 /// With a comma between thousands.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    crate::prices::grouped(number as f64)
 }
 
 /// Words in lines of at most `width` characters; a longer word has a line of its own.

@@ -25,8 +25,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use jiff::Zoned;
-use jiff::civil::Date;
 
 use self::assumptions::Assumptions;
 use self::bill::{Bill, Rates};
@@ -37,7 +35,7 @@ use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;
 use crate::compare;
-use crate::prices::Book;
+use crate::prices::WhichPrices;
 use crate::workload::Workload;
 
 const EXAMPLES: &str = "\
@@ -99,12 +97,8 @@ pub struct Cost {
     /// Your own price in the place of the book's, such as akamai-request=0.50, for as many units as the book's. May be given again
     #[arg(long, value_name = "ID=USD", value_parser = pair)]
     price: Vec<(String, f64)>,
-    /// Another price book, TOML like bench/prices.toml
-    #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
-    /// The prices that hold on this day, such as 2026-12-01; without it, today
-    #[arg(long, value_name = "DAY")]
-    on: Option<Date>,
+    #[command(flatten)]
+    book: WhichPrices,
     /// As JSON: bench/schema/cost-1.schema.json
     #[arg(long)]
     json: bool,
@@ -142,7 +136,7 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
 }
 
 fn quote(flags: &Cost) -> Result<Quote> {
-    let mut book = Book::read(flags.prices.as_deref())?;
+    let mut book = flags.book.read()?;
     for (id, usd) in &flags.price {
         book.set(id, *usd)?;
     }
@@ -158,7 +152,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
     ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
     let loaded = Workload::load("flights", flags.events.as_deref())?;
     let sample = Sample::of(&loaded.events, &loaded.source)?;
-    let on = flags.on.unwrap_or_else(|| Zoned::now().date());
+    let on = flags.book.day();
     let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
     let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
 

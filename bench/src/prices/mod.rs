@@ -17,18 +17,35 @@ pub use book::{Book, Price, Tier};
 /// After so many days since prices were compared with their sources, the list says so.
 const OLD_AFTER: i32 = 90;
 
-/// The flags of `isotherm prices`.
+/// The flags that say which prices.
 #[derive(Args, Clone, Debug)]
-pub struct Prices {
-    /// Only the prices of this platform; may be given again
-    #[arg(long = "platform", value_name = "PLATFORM", value_parser = crate::up::platform())]
-    platforms: Vec<Platform>,
+pub(crate) struct WhichPrices {
     /// Another price book, TOML like bench/prices.toml
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// The prices that hold on this day, such as 2026-12-01; without it, today
     #[arg(long, value_name = "DAY")]
     on: Option<Date>,
+}
+
+impl WhichPrices {
+    pub(crate) fn read(&self) -> Result<Book> {
+        Book::read(self.prices.as_deref())
+    }
+
+    pub(crate) fn day(&self) -> Date {
+        self.on.unwrap_or_else(|| Zoned::now().date())
+    }
+}
+
+/// The flags of `isotherm prices`.
+#[derive(Args, Clone, Debug)]
+pub struct Prices {
+    /// Only the prices of this platform; may be given again
+    #[arg(long = "platform", value_name = "PLATFORM", value_parser = crate::up::platform())]
+    platforms: Vec<Platform>,
+    #[command(flatten)]
+    book: WhichPrices,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -56,9 +73,8 @@ fn as_text<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> 
 /// # Errors
 /// Where the book can't be read.
 pub fn prices(flags: &Prices) -> Result<ExitCode> {
-    let book = Book::read(flags.prices.as_deref())?;
-    let today = Zoned::now().date();
-    let on = flags.on.unwrap_or(today);
+    let book = flags.book.read()?;
+    let (today, on) = (Zoned::now().date(), flags.book.day());
     let mut prices = Vec::new();
     for price in book.prices() {
         let is_asked_for = flags.platforms.is_empty() || flags.platforms.iter().any(|one| one.name() == price.platform);

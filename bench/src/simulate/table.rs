@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::prices::grouped;
 use crate::simulate::cost::{Answer, BreakEven};
 use crate::simulate::report::{Figures, Goals, Report, Timeline};
 use crate::simulate::time::Micros;
@@ -151,18 +152,6 @@ fn short(value: f64) -> String {
         v if v >= 0.0005 => format!("{v:.3}"),
         v => format!("{v:.0e}"),
     }
-}
-
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
