@@ -1,27 +1,13 @@
-// A real browser on the page, and what the tests ask of it.
+// The dashboard in a real browser, and what the tests ask of it.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { after, before } from 'node:test';
 
-import puppeteer from 'puppeteer-core';
+import { PATIENCE, browser } from './chromium.mjs';
 
-const { ISOTHERM_URL, ISOTHERM_KEY, SCREENSHOTS, CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { ISOTHERM_URL, ISOTHERM_KEY } = process.env;
 assert.ok(ISOTHERM_URL, 'ISOTHERM_URL must name a server that has the flights of January 2013');
 const ORIGIN = new URL(ISOTHERM_URL).origin;
 export const JANUARY = 'from=2013-01-01T00:00&to=2013-02-02T00:00&tz=UTC';
 export const IDLE = 'main[aria-busy=false]';
-/** Generous: the machine may be busy with other tests. */
-const PATIENCE = 120_000;
-if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
-
-let browser;
-before(async () => {
-  // Neither a GPU nor shared memory of any size is to be had in a container.
-  const args = ['--disable-gpu', '--disable-dev-shm-usage', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
-  browser = await puppeteer.launch({ executablePath: CHROMIUM, args, timeout: PATIENCE, protocolTimeout: PATIENCE });
-});
-after(() => browser?.close());
 
 /**
  * Opens the page in a browser profile of its own, hands it to `body`, and afterwards fails on anything that the browser
@@ -66,13 +52,10 @@ export async function visit(
   await profile.close();
 }
 
-export const text = (page, selector) => page.$eval(selector, (found) => found.innerText);
 export const seen = (page, selector) => page.$eval(selector, (found) => found.checkVisibility());
 export const picture = (page) => page.$eval('.plot canvas', (canvas) => canvas.toDataURL());
 export const until = (page, selector, wanted) =>
   page.waitForFunction((where, what) => document.querySelector(where)?.innerText.includes(what), {}, selector, wanted);
-export const shoot = (page, name) =>
-  SCREENSHOTS && page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 export const refuse = (request, status, message, headers = {}) => {
   const body = JSON.stringify({ error: 'x', code: 'x', message, requestId: 'req_1' });
   request.respond({ status, headers, contentType: 'application/json', body });

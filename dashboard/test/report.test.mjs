@@ -2,27 +2,17 @@
 //   REPORT        a page of all four platforms without prices      PRICED    one with prices and a simulation; both required
 //   CHROMIUM      default /usr/bin/chromium                         SCREENSHOTS   a folder for pictures
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
-import puppeteer from 'puppeteer-core';
-
+import { PATIENCE, browser, isOpen, shoot, text } from './chromium.mjs';
 import { contrast } from './contrast.mjs';
 
-const { REPORT, PRICED, SCREENSHOTS, CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { REPORT, PRICED } = process.env;
 assert.ok(REPORT && PRICED, 'REPORT and PRICED must name pages of `isotherm report`');
-const PATIENCE = 120_000;
-if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
-
-let browser;
-before(async () => {
-  const args = ['--disable-gpu', '--disable-dev-shm-usage', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
-  browser = await puppeteer.launch({ executablePath: CHROMIUM, args, timeout: PATIENCE, protocolTimeout: PATIENCE });
-});
-after(() => browser?.close());
 
 /** Opens a page, hands it to `body`, and afterwards fails on any complaint of the browser and any request but that for the file. */
 async function visit(file, { width = 1400, scheme = 'light', media = 'screen', script = true } = {}, body) {
@@ -49,9 +39,6 @@ async function visit(file, { width = 1400, scheme = 'light', media = 'screen', s
   await page.close();
 }
 
-const shoot = (page, name) =>
-  SCREENSHOTS && page.screenshot({ path: join(SCREENSHOTS, `report-${name}.png`), fullPage: true });
-const text = (page, selector) => page.$eval(selector, (found) => found.innerText);
 const TEXT = 'h1,h2,h3,p,a,dt,dd,caption,.note,.chip,li,li *,td,td *,th,summary,.key *';
 const CHARTS = { ecdf: 2, percentiles: 1, bars: 3 };
 const PRICED_CHARTS = { ...CHARTS, stack: 1, volume: 1, shares: 1 };
@@ -108,7 +95,7 @@ test('a page: verdict first, tables, every chart, nothing from elsewhere, at mos
     assert.match(await text(page, '#guarantees'), /a 202 follows/i);
     assert.equal(await page.$$eval('#cost, #volume, #cold-share', (found) => found.length), 0);
     assert.ok((await contrast(page, TEXT)) >= 4.5, 'text is readable');
-    await shoot(page, 'light-1400');
+    await shoot(page, 'report-light-1400');
   });
 });
 
@@ -123,21 +110,13 @@ test('prices and a simulation have charts and tables of their own, and words for
       Object.fromEntries(chips.map((chip) => [chip.innerText, getComputedStyle(chip).color])),
     );
     assert.equal(new Set(Object.values(colours)).size, 3, JSON.stringify(colours));
-    await shoot(page, 'priced-1400');
+    await shoot(page, 'report-priced-1400');
   });
 });
 
 test('the policy is in force', async () => {
   await visit(REPORT, {}, async (page, problems) => {
-    const ran = await page.evaluate(async () => {
-      document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.injected = 1' }));
-      const sent = await fetch('https://example.com/').then(
-        () => true,
-        () => false,
-      );
-      return Boolean(window.injected) || sent;
-    });
-    assert.equal(ran, false);
+    assert.equal(await isOpen(page), false);
     assert.ok(
       problems.length >= 2 && problems.every((problem) => problem.includes('Content Security Policy')),
       problems,
@@ -205,7 +184,7 @@ test('dark, and 360 pixels wide: readable, drawn, and nothing to scroll sideways
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
         await checkCharts(page, expected);
         assert.ok((await contrast(page, TEXT)) >= 4.5, 'text is readable');
-        await shoot(page, `${file === REPORT ? '' : 'priced-'}${scheme}-${width}`);
+        await shoot(page, `report-${file === REPORT ? '' : 'priced-'}${scheme}-${width}`);
       });
     }
   }
@@ -217,7 +196,7 @@ test('on paper it is light, and charts have the colours of paper', async () => {
     assert.equal(ground, 'rgb(255, 255, 255)');
     await checkCharts(page, PRICED_CHARTS);
     assert.ok((await contrast(page, TEXT)) >= 4.5, 'text is readable');
-    await shoot(page, 'print');
+    await shoot(page, 'report-print');
     const pdf = await page.pdf({ format: 'A4', printBackground: true });
     assert.ok(pdf.length > 50_000, `${pdf.length} bytes`);
   });
