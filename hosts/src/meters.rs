@@ -18,12 +18,18 @@ pub struct Meters {
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`.
     pub store: BTreeMap<String, Sizes>,
+    /// Records of the store's stream that functions took.
+    #[serde(default)]
+    pub stream_records: u64,
     /// Operations on queues that are billed: sent, received, deleted.
     pub queue_operations: u64,
     /// Objects in the bucket, or files in the folder, of the raw backup.
     pub objects: u64,
     /// Their bytes.
     pub object_bytes: u64,
+    /// Bytes that functions logged, without the service's own lines.
+    #[serde(default)]
+    pub log_bytes: u64,
     /// Events that are in the store, by its own count.
     pub events_stored: u64,
     /// Pages of rollups that are in the store.
@@ -64,6 +70,8 @@ impl Meters {
         Self {
             functions: functions.collect(),
             store: store.collect(),
+            stream_records: self.stream_records.saturating_sub(before.stream_records),
+            log_bytes: self.log_bytes.saturating_sub(before.log_bytes),
             queue_operations: self.queue_operations.saturating_sub(before.queue_operations),
             objects: self.objects.saturating_sub(before.objects),
             object_bytes: self.object_bytes.saturating_sub(before.object_bytes),

@@ -10,6 +10,8 @@ mod common;
 mod compaction;
 #[path = "lambda/faults.rs"]
 mod faults;
+#[path = "lambda/meters.rs"]
+mod meters;
 #[path = "lambda/payloads.rs"]
 mod payloads;
 #[path = "lambda/proxy.rs"]

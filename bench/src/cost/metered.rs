@@ -63,7 +63,11 @@ fn lambda(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
     let kept = given.assumed("kept-months")?;
     usage.add(Service::Backup, "s3-storage", readings.object_bytes as f64 * kept / GB);
     usage.add(Service::Queue, "sqs-request", readings.queue_operations as f64);
-    usage.add(Service::Logs, "cloudwatch-logs", invocations * given.assumed("log-bytes")? / GB);
+    usage.add(
+        Service::Logs,
+        "cloudwatch-logs",
+        (invocations * given.assumed("log-bytes")? + readings.log_bytes as f64) / GB,
+    );
     usage.add(Service::Egress, "aws-egress", metered.response_bytes as f64 / GB);
     Ok(usage)
 }

@@ -1,14 +1,17 @@
 //! One execution environment: a process, its Runtime API, and one invocation at a time.
 
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use hyper::body::Bytes;
 use rustix::process::{Pid, Signal as Posix, kill_process};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
@@ -38,6 +41,8 @@ pub(crate) struct Launch {
     binary: PathBuf,
     variables: Vec<(String, String)>,
     pub(crate) limits: Limits,
+    /// What its environments have printed.
+    log_bytes: Arc<AtomicU64>,
 }
 
 impl Launch {
@@ -52,7 +57,12 @@ impl Launch {
         let binary = binary
             .canonicalize()
             .with_context(|| format!("{} is missing: run `cargo xtask build`", binary.display()))?;
-        Ok(Self { name, binary, variables, limits })
+        Ok(Self { name, binary, variables, limits, log_bytes: Arc::default() })
+    }
+
+    /// What its environments have printed.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
     }
 
     /// A process whose Runtime API is at `api`.
@@ -86,6 +96,16 @@ impl Launch {
             .stdout(log_stream()?)
             .stderr(log_stream()?);
         Ok(command)
+    }
+}
+
+/// Shows what a process prints where this program's errors go, as it would go to CloudWatch, and counts its bytes.
+async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
+    let (Some(mut printed), mut chunk) = (printed, [0; 4096]) else { return };
+    while let Ok(count @ 1..) = printed.read(&mut chunk).await {
+        bytes.fetch_add(count as u64, Ordering::Relaxed);
+        // Nobody reads standard error any more: no reason to stop the function.
+        let _closed = std::io::stderr().write_all(&chunk[..count]);
     }
 }
 
@@ -148,7 +168,7 @@ pub(crate) struct Init {
 /// What becomes of what a function prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
-    /// It goes to this program's standard error.
+    /// It goes to this program's standard error, and is counted.
     Shown,
     /// It is told with a failure: the logs of a hundred cold starts are noise.
     Kept,
@@ -169,11 +189,14 @@ impl Environment {
     pub(crate) async fn start(launch: &Launch, logs: Logs) -> Result<(Box<Self>, Init)> {
         let api = RuntimeApi::start().await?;
         let mut command = launch.command(&api.address().to_string())?;
-        if logs == Logs::Kept {
-            command.stdout(Stdio::null()).stderr(Stdio::piped());
-        }
+        command.stdout(if logs == Logs::Kept { Stdio::null() } else { Stdio::piped() }).stderr(Stdio::piped());
         let spawned = Instant::now();
         let mut process = Process::spawn(command)?;
+        if logs == Logs::Shown {
+            let child = process.child();
+            tokio::spawn(show(child.stdout.take(), Arc::clone(&launch.log_bytes)));
+            tokio::spawn(show(child.stderr.take(), Arc::clone(&launch.log_bytes)));
+        }
         let pid = process.child().id();
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", launch.name);
         let mut environment = Box::new(Self { process, pid, api, arn, timeout: launch.limits.timeout, frozen: false });

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
@@ -70,6 +71,7 @@ pub(crate) trait Target: Send + Sync + 'static {
 pub(crate) struct Mapping {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    records: Arc<AtomicU64>,
 }
 
 impl Mapping {
@@ -91,10 +93,17 @@ impl Mapping {
             }
             Err(_none_yet) => None,
         };
+        let (kept, taken) = (Instant::now(), Arc::default());
+        let records = Arc::clone(&taken);
         let mut poller =
-            Poller { shard, target, queues, settings, stopped, position, after, kept: Instant::now(), window: None };
+            Poller { shard, target, queues, settings, stopped, position, after, kept, taken, window: None };
         let task = tokio::spawn(async move { poller.run().await });
-        Ok(Self { stop, task })
+        Ok(Self { stop, task, records })
+    }
+
+    /// How many records the function has taken.
+    pub(crate) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
     }
 
     /// Ends it after the invocation under way.
@@ -122,6 +131,8 @@ struct Poller<T> {
     position: PathBuf,
     after: Option<String>,
     kept: Instant,
+    /// How many records the function has taken.
+    taken: Arc<AtomicU64>,
     /// The window that records were handed over of, not yet its end.
     window: Option<Window>,
 }
@@ -299,6 +310,7 @@ impl<T: Target> Poller<T> {
             ensure!(at.is_some(), "the function says that {item_identifier:?} failed, which it was not given");
             taken = taken.min(at.unwrap_or_default());
         }
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
         window.state = state.unwrap_or_else(|| json!({}));
         Ok(taken)
     }

@@ -242,8 +242,10 @@ impl LambdaHost {
             let invocations =
                 functions.all().map(|function| (function.launch().name.to_owned(), function.invocations()));
             meters.functions = invocations.into();
+            meters.log_bytes = functions.all().into_iter().map(|function| function.launch().log_bytes()).sum();
         }
         self.dynamodb.add_to(&mut meters)?;
+        meters.stream_records = self.mapping.records();
         meters.queue_operations = self.queues.operations();
         (meters.objects, meters.object_bytes) = s3::objects(data)?;
         Ok(meters)

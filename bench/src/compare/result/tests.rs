@@ -61,6 +61,8 @@ fn metered() -> Metered {
                 ("rollups/transact-put".to_owned(), sizes(600)),
                 ("rollups/query".to_owned(), sizes(300)),
             ]),
+            stream_records: 30_000,
+            log_bytes: 1_800,
             queue_operations: 3,
             objects: 60,
             object_bytes: 1_200_000,

@@ -1,0 +1,26 @@
+//! What is counted of what AWS would bill.
+
+use super::reports::{complete, send_events};
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_billed_is_counted() {
+    const EVENTS: usize = 120;
+    let host = start(&built("release", "lambda"), None).await;
+    send_events(&host.url(), 0..EVENTS).await;
+    complete(&host.url(), EVENTS).await;
+    let meters = host.meters().unwrap();
+    assert_eq!((meters.operations("events/put"), meters.events_stored), (EVENTS as u64, EVENTS as u64));
+    assert_eq!(meters.stream_records, EVENTS as u64);
+    assert!(meters.operations("rollups/transact-put") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
+    assert!(meters.objects > 0 && meters.object_bytes > 0 && meters.pages_stored > 0, "{meters:?}");
+    assert_eq!(meters.functions["ingest"].count, 1);
+    // One line of each environment, which says that no keys are configured.
+    let said = |meters: &isotherm_hosts::Meters| meters.log_bytes;
+    assert!((1..2000).contains(&said(&meters)), "{meters:?}");
+    send_events(&host.url(), EVENTS..EVENTS + 1).await;
+    complete(&host.url(), EVENTS + 1).await;
+    let since = host.meters().unwrap().since(&meters);
+    assert_eq!((since.operations("events/put"), since.stream_records, said(&since)), (1, 1, 0));
+    host.stop().await.unwrap();
+}
