@@ -46,7 +46,7 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
         "/events" => Vec::new(),
         _ => vec![(HEADERS[1], "application/x-ndjson".to_owned())],
     };
-    match service.admit(&Request { method: "POST", path, query: "", headers, body }, STAMP) {
+    match service.admit(&Request { method: "POST", path, query: "", headers: &headers, body }, STAMP) {
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.settle(outcomes)

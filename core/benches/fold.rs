@@ -29,8 +29,7 @@ fn records(service: &Service) -> Vec<String> {
     let read = flate2::read::GzDecoder::new(file.as_slice()).read_to_string(&mut text);
     assert!(read.is_ok(), "the flights are gzip");
     let record = |line: &str| {
-        let request =
-            Request { method: "POST", path: "/events", query: "", headers: Vec::new(), body: line.as_bytes() };
+        let request = Request { method: "POST", path: "/events", query: "", headers: &[], body: line.as_bytes() };
         match service.admit(&request, STAMP) {
             Admission::Plan(Plan::Store(plan)) => plan.events().iter().map(|event| event.record.clone()).collect(),
             _ => String::new(),
@@ -117,7 +116,7 @@ fn answer(service: &Service, pages: &BTreeMap<String, Vec<u8>>, query: &str) -> 
     let (path, query) = query.split_once('?')?;
     let path = format!("/reports/{path}");
     let query = format!("from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z&{query}");
-    let request = Request { method: "GET", path: &path, query: &query, headers: Vec::new(), body: b"" };
+    let request = Request { method: "GET", path: &path, query: &query, headers: &[], body: b"" };
     let Admission::Plan(Plan::Report(plan)) = service.admit(&request, STAMP) else { return None };
     let marks: Vec<_> = plan.reading().marks().into_iter().flat_map(|range| read(pages, &range)).collect();
     let ranges = plan.reading().ranges(&marks).ok()?;

@@ -21,7 +21,7 @@ pub struct Request<'a> {
     /// The query as it was sent, without `?`; empty when there is none.
     pub query: &'a str,
     /// The values of [`HEADERS`], by these names in lower case. A value that is not UTF-8 is left out.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: &'a [(&'static str, String)],
     /// The body as it was sent. A host reads at most [`crate::Limits::body_bytes`] + 1 bytes and may drop the rest:
     /// that one byte more is how core knows that there was more.
     pub body: &'a [u8],

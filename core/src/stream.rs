@@ -302,6 +302,11 @@ impl fmt::Display for StepProblem {
 impl std::error::Error for StepProblem {}
 
 impl StreamStep {
+    /// How many records it takes: the next step may well take as many, and looks no further when it is told so.
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
     /// Of each tenant the pages that [`StreamStep::settle`] needs: all that the lane has in these ranges.
     pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, Vec<KeyRange>)> {
         self.folds.iter().map(|(tenant, fold)| (tenant, fold.ranges()))

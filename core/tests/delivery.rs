@@ -9,7 +9,7 @@ use isotherm_core::{
 const SENT_AT: Millis = Millis(1_763_690_000_000);
 
 fn admit(path: &str, body: &str, stamp: Stamp) -> Admission {
-    let request = Request { method: "POST", path, query: "", headers: Vec::new(), body: body.as_bytes() };
+    let request = Request { method: "POST", path, query: "", headers: &[], body: body.as_bytes() };
     Service::new(Config::default()).admit(&request, stamp)
 }
 

@@ -10,8 +10,8 @@ const LIMITS: Limits = Limits::CONTRACT;
 
 fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Value) {
     let service = Service::new(Config::default());
-    let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    let reply = match service.admit(&Request { method: "POST", path, query: "", headers, body }, STAMP) {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let reply = match service.admit(&Request { method: "POST", path, query: "", headers: &headers, body }, STAMP) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];

@@ -24,7 +24,7 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
 }
 
 fn post(path: &'static str, body: &[u8], stamp: Stamp) -> (Vec<NewEvent>, Reply) {
-    run(&Request { method: "POST", path, query: "", headers: Vec::new(), body }, stamp, StoreOutcome::Stored)
+    run(&Request { method: "POST", path, query: "", headers: &[], body }, stamp, StoreOutcome::Stored)
 }
 
 fn stamps() -> impl Strategy<Value = Stamp> {
@@ -73,8 +73,8 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..2000),
         stamp in stamps(),
     ) {
-        let headers = HEADERS.iter().copied().zip(headers).collect();
-        let request = Request { method: &method, path: &path, query: "", headers, body: &body };
+        let headers: Vec<_> = HEADERS.iter().copied().zip(headers).collect();
+        let request = Request { method: &method, path: &path, query: "", headers: &headers, body: &body };
         let (_, reply) = run(&request, stamp, StoreOutcome::Later);
         prop_assert!((200..600).contains(&reply.status));
         prop_assert!(serde_json::from_slice::<Value>(&reply.body).is_ok());

@@ -32,7 +32,8 @@ static ANSWERS: LazyLock<Value> =
 
 fn records(ndjson: &str) -> Vec<String> {
     let headers = vec![("content-type", "application/x-ndjson".to_owned())];
-    let request = Request { method: "POST", path: "/events/batch", query: "", headers, body: ndjson.as_bytes() };
+    let request =
+        Request { method: "POST", path: "/events/batch", query: "", headers: &headers, body: ndjson.as_bytes() };
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, STAMP) else { panic!("refused") };
     let records = plan.events().iter().map(|event| event.record.clone()).collect();
     let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
@@ -82,7 +83,7 @@ impl Store {
 
 /// The answer to a report from these shards: pages, and a tail that is not folded yet.
 fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u16, Value) {
-    let request = Request { method: "GET", path, query, headers: Vec::new(), body: b"" };
+    let request = Request { method: "GET", path, query, headers: &[], body: b"" };
     let reply = match SERVICE.admit(&request, STAMP) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Report(plan)) => {

@@ -30,7 +30,8 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     };
     let body = (0..120).map(event).collect::<Vec<_>>().join("\n");
     let headers = vec![("content-type", "application/x-ndjson".to_owned())];
-    let request = Request { method: "POST", path: "/events/batch", query: "", headers, body: body.as_bytes() };
+    let request =
+        Request { method: "POST", path: "/events/batch", query: "", headers: &headers, body: body.as_bytes() };
     let stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, stamp) else { panic!("refused") };
     let records = plan.events().iter().map(|event| event.record.clone()).collect();

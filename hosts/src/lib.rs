@@ -108,6 +108,16 @@ pub struct Usage {
     pub peak_rss_bytes: u64,
 }
 
+impl std::iter::Sum for Usage {
+    /// Of processes that live together.
+    fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
+        usages.fold(Self::default(), |sum, usage| Self {
+            cpu: sum.cpu + usage.cpu,
+            peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
+        })
+    }
+}
+
 /// One request for [`Host::cold`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ColdRequest {

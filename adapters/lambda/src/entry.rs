@@ -57,10 +57,14 @@ fn serve<Answer: Serialize>(
 
 async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
     let payload = event.payload.get();
-    if let Some(warm) = warming::answer(payload.as_bytes()) {
-        return Ok(RawValue::from_string(warm.to_owned())?);
-    }
-    let incoming = Incoming::read(payload, service.limits().body_bytes)?;
+    let incoming = match Incoming::read(payload, service.limits().body_bytes) {
+        Ok(incoming) => incoming,
+        Err(error) => {
+            // Rare beside requests, which are read once.
+            let warm = warming::answer(payload.as_bytes()).ok_or(error)?;
+            return Ok(RawValue::from_string(warm.to_owned())?);
+        }
+    };
     let stamp = stamp()?;
     let deadline = deadline(&event);
     let reply = match service.admit(&incoming.request(), stamp) {

@@ -50,13 +50,15 @@ struct MessageAttribute<'a> {
 }
 
 impl Message<'_> {
-    fn request(&self) -> Request<'_> {
+    fn attributes(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let attributes = self.message_attributes.iter();
-        let attributes = attributes.filter_map(|(name, value)| Some((&*name.0, &*value.string_value.as_ref()?.0)));
-        let attributes: BTreeMap<&str, &str> = attributes.collect();
-        let headers = known(attributes.iter().map(|(name, value)| (*name, *value)));
-        let path = attributes.get("path").copied().unwrap_or("/events");
-        Request { method: "POST", path, query: "", headers, body: self.body.0.as_bytes() }
+        attributes.filter_map(|(name, value)| Some((&*name.0, &*value.string_value.as_ref()?.0)))
+    }
+
+    fn admit(&self, service: &Service, stamp: Stamp) -> Admission {
+        let path = self.attributes().find_map(|(name, path)| (name == "path").then_some(path)).unwrap_or("/events");
+        let (headers, body) = (&*known(self.attributes()), self.body.0.as_bytes());
+        service.admit(&Request { method: "POST", path, query: "", headers, body }, stamp)
     }
 
     /// The same whenever it is delivered.
@@ -77,7 +79,7 @@ pub(crate) async fn drain(
     let mut failed = Vec::new();
     for message in messages {
         let stamp = message.stamp();
-        let delivery = match service.admit(&message.request(), stamp) {
+        let delivery = match message.admit(service, stamp) {
             Admission::Plan(Plan::Store(plan)) => {
                 let outcomes = store.keep(plan.tenant(), plan.events(), stamp.entropy, deadline).await;
                 plan.deliver(outcomes)

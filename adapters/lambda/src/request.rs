@@ -65,13 +65,7 @@ impl<'a> Incoming<'a> {
 
     /// The request as core sees it.
     pub(crate) fn request(&self) -> Request<'_> {
-        Request {
-            method: &self.method,
-            path: &self.path,
-            query: &self.query,
-            headers: self.headers.clone(),
-            body: &self.body,
-        }
+        Request { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, body: &self.body }
     }
 }
 

@@ -112,6 +112,7 @@ impl Store {
         *watermark = self.watermark(&lane).await?;
         let mut at_most = batch.records.len();
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
+            at_most = step.records();
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);

@@ -17,6 +17,7 @@ const DROPPED_BYTES: usize = 16 << 20;
 /// A request whose body has been read, as far as it may be.
 pub(crate) struct Received {
     head: Parts,
+    headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
 
@@ -26,7 +27,8 @@ impl Received {
         let (head, body) = request.into_parts();
         let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit));
         let body = reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))??;
-        Ok(Self { head, body })
+        let headers = HEADERS.iter().filter_map(|name| Some((*name, value_of(&head, name)?))).collect();
+        Ok(Self { head, headers, body })
     }
 
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
@@ -34,16 +36,15 @@ impl Received {
             method: self.head.method.as_str(),
             path: self.head.uri.path(),
             query: self.head.uri.query().unwrap_or_default(),
-            headers: HEADERS.iter().filter_map(|name| self.header(name)).collect(),
+            headers: &self.headers,
             body: &self.body,
         }
     }
+}
 
-    fn header(&self, name: &'static str) -> Option<(&'static str, String)> {
-        // Not `HeaderValue::to_str`, which refuses what is UTF-8 and not ASCII.
-        let value = std::str::from_utf8(self.head.headers.get(name)?.as_bytes()).ok()?;
-        Some((name, value.to_owned()))
-    }
+/// The value of a header that is UTF-8. Not `HeaderValue::to_str`, which refuses what is not ASCII.
+fn value_of(head: &Parts, name: &str) -> Option<String> {
+    Some(std::str::from_utf8(head.headers.get(name)?.as_bytes()).ok()?.to_owned())
 }
 
 async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Abandoned> {

@@ -34,13 +34,7 @@ impl Received {
 
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        isotherm_core::Request {
-            method: name(&self.method),
-            path,
-            query,
-            headers: self.headers.clone(),
-            body: &self.body,
-        }
+        isotherm_core::Request { method: name(&self.method), path, query, headers: &self.headers, body: &self.body }
     }
 }
 

@@ -45,10 +45,10 @@ pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
 pub(crate) async fn fold(database: &Database<'_>, service: &Service, days: usize) -> Result<(), Error> {
     let watermark = fold_tail(database, service).await?;
     compact(database, service, watermark, days).await?;
-    expire(database, watermark).await
+    expire(database).await
 }
 
-/// Folds what is not folded yet and moves the watermark. Where it stands then.
+/// Folds what is not folded yet and moves the watermark. Where it stands then, unless another instance has moved it meanwhile.
 async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<i64, Error> {
     // The watermark alone, when there is nothing to fold.
     let unfolded = format!(
@@ -101,10 +101,10 @@ async fn compact(database: &Database<'_>, service: &Service, watermark: i64, mut
 }
 
 /// Deletes events that have expired, which are those that came first.
-async fn expire(database: &Database<'_>, watermark: i64) -> Result<(), Error> {
+async fn expire(database: &Database<'_>) -> Result<(), Error> {
     let seconds = now().0 / 1000;
     let expire = format!(
-        "DELETE FROM events WHERE seq <= {watermark} AND seq IN (SELECT seq FROM \
+        "DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN (SELECT seq FROM \
          (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {EVENTS_PER_EXPIRY}) WHERE expires_at <= {seconds})"
     );
     database.query(&expire, &Vec::new).await.map(drop)

@@ -69,6 +69,6 @@ impl Message {
 
     fn request(&self) -> Request<'_> {
         let path = self.path.as_deref().unwrap_or(PATH);
-        Request { method: "POST", path, query: "", headers: self.headers.clone(), body: self.body.as_bytes() }
+        Request { method: "POST", path, query: "", headers: &self.headers, body: self.body.as_bytes() }
     }
 }

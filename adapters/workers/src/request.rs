@@ -30,7 +30,7 @@ impl Received {
 
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         let (path, query) = path_and_query(&self.url);
-        isotherm_core::Request { method: &self.method, path, query, headers: self.headers.clone(), body: &self.body }
+        isotherm_core::Request { method: &self.method, path, query, headers: &self.headers, body: &self.body }
     }
 }
 

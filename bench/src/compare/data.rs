@@ -37,8 +37,9 @@ pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
     let (mut earliest, mut latest) = (received_at, Millis(0));
     for index in 0..events.len() {
         let number = events.line_number(index);
-        let headers = vec![("content-type", "application/json".to_owned())];
-        let request = Request { method: "POST", path: "/events", query: "", headers, body: events.line(index) };
+        let headers = [("content-type", "application/json".to_owned())];
+        let request =
+            Request { method: "POST", path: "/events", query: "", headers: &headers, body: events.line(index) };
         let plan = match service.admit(&request, Stamp { received_at, entropy: index as u128 }) {
             Admission::Plan(Plan::Store(plan)) => plan,
             Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("{source}:{number}: is not an event"),

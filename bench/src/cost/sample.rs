@@ -117,8 +117,8 @@ fn record(service: &Service, line: &[u8], at: usize) -> Result<String> {
     let mut event: serde_json::Value = serde_json::from_slice(line).context("is no JSON")?;
     event.as_object_mut().context("is no object")?.remove("timestamp");
     let body = serde_json::to_vec(&event)?;
-    let headers = vec![("content-type", "application/json".to_owned())];
-    let request = Request { method: "POST", path: "/events", query: "", headers, body: &body };
+    let headers = [("content-type", "application/json".to_owned())];
+    let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: &body };
     match service.admit(&request, Stamp { received_at: RECEIVED_AT, entropy: at as u128 }) {
         Admission::Plan(Plan::Store(plan)) => {
             plan.events().first().map(|event| event.record.clone()).context("is no event")

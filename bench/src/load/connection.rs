@@ -101,7 +101,7 @@ mod tests {
         let find = |authorization: &str| {
             let headers = vec![("authorization", authorization.to_owned())];
             let path = "/events/evt_00000000000000000000000000";
-            let request = Request { method: "GET", path, query: "", headers, body: b"" };
+            let request = Request { method: "GET", path, query: "", headers: &headers, body: b"" };
             matches!(
                 service.admit(&request, Stamp { received_at: Millis(0), entropy: 0 }),
                 Admission::Plan(Plan::Find(_))

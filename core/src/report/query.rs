@@ -114,12 +114,12 @@ impl Query {
             until,
             zone,
             interval: asked.interval.unwrap_or(if hours <= HOURLY { Interval::Hour } else { Interval::Day }),
-            metrics: if asked.metrics.is_empty() { vec![Metric::Count] } else { asked.metrics },
+            metrics: asked.metrics.unwrap_or_else(|| vec![Metric::Count]),
             event_type: asked.event_type,
             filter: asked.filter,
             group,
             limit: asked.limit.unwrap_or(if kind == Kind::Top { 10 } else { 1000 }),
-            offset: asked.offset,
+            offset: asked.offset.unwrap_or(0),
         })
     }
 
@@ -143,12 +143,12 @@ struct Asked {
     to: Option<Millis>,
     tz: Option<String>,
     interval: Option<Interval>,
-    metrics: Vec<Metric>,
+    metrics: Option<Vec<Metric>>,
     event_type: Option<String>,
     filter: Option<(String, Vec<String>)>,
     group: Option<Group>,
     limit: Option<usize>,
-    offset: usize,
+    offset: Option<usize>,
 }
 
 impl Asked {
@@ -159,11 +159,14 @@ impl Asked {
             ("tz", _) => once(name, &mut self.tz, value.to_owned()),
             ("interval", Kind::Timeseries) => once(name, &mut self.interval, interval(value)?),
             ("metrics", _) => {
-                self.metrics = value.split(',').map(Metric::parse).collect::<Result<_, _>>()?;
-                if self.metrics.len() > METRICS {
-                    return Err(invalid(format!("metrics are {}, at most {METRICS} are possible", self.metrics.len())));
+                let metrics = value.split(',').map(Metric::parse).collect::<Result<Vec<_>, _>>()?;
+                if metrics.len() > METRICS {
+                    return Err(invalid(format!("metrics are {}, at most {METRICS} are possible", metrics.len())));
                 }
-                Ok(())
+                if let Some(twice) = (1..metrics.len()).find(|&at| metrics[..at].contains(&metrics[at])) {
+                    return Err(invalid(format!("metric {} is given twice", metrics[twice])));
+                }
+                once(name, &mut self.metrics, metrics)
             }
             ("eventType", _) => once(name, &mut self.event_type, value.to_owned()),
             ("filter", _) => self.filter(value),
@@ -181,9 +184,9 @@ impl Asked {
                 once(name, &mut self.limit, limit.ok_or_else(problem)?)
             }
             ("cursor", Kind::Timeseries | Kind::Top) => {
-                self.offset =
+                let offset =
                     value.parse().map_err(|_unknown| invalid("cursor must be the next of an answer".to_owned()))?;
-                Ok(())
+                once(name, &mut self.offset, offset)
             }
             _ => {
                 let taken = match kind {
@@ -333,6 +336,10 @@ mod tests {
             (Kind::Timeseries, "tz=Mars/Olympus", "no IANA time zone"),
             (Kind::Timeseries, "interval=minute", "hour, day, week or month"),
             (Kind::Timeseries, "interval=day&interval=day", "interval is given twice"),
+            (Kind::Timeseries, "metrics=count&metrics=users", "metrics is given twice"),
+            (Kind::Timeseries, "metrics=count,sum:n,count", "metric count is given twice"),
+            (Kind::Timeseries, "metrics=p50:n,p50.0:n", "metric p50:n is given twice"),
+            (Kind::Timeseries, "cursor=1&cursor=2", "cursor is given twice"),
             (Kind::Timeseries, "filter=carrier", "<dimension>:<value>"),
             (Kind::Timeseries, "filter=carrier:UA&filter=dest:ATL", "one dimension at a time"),
             (Kind::Timeseries, "filter=carrier:UA&groupBy=dest", "one dimension at a time"),

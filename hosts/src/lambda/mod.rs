@@ -224,13 +224,7 @@ impl LambdaHost {
     /// The environments that requests and batches came to, those that ended included; not those of [`LambdaHost::cold`].
     pub(crate) fn usage(&self) -> Usage {
         match &*self.backend {
-            Backend::Functions(functions) => {
-                let usages = functions.all().map(|function| function.usage());
-                usages.into_iter().fold(Usage::default(), |sum, usage| Usage {
-                    cpu: sum.cpu + usage.cpu,
-                    peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
-                })
-            }
+            Backend::Functions(functions) => functions.all().into_iter().map(|function| function.usage()).sum(),
             Backend::Peer(peer) => peer.usage(),
         }
     }

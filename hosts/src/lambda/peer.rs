@@ -112,11 +112,7 @@ impl Peer {
 
     /// What the functions' processes used.
     pub(crate) fn usage(&self) -> Usage {
-        let usages = self.functions.iter().filter_map(Process::usage);
-        usages.fold(Usage::default(), |sum, usage| Usage {
-            cpu: sum.cpu + usage.cpu,
-            peak_rss_bytes: sum.peak_rss_bytes + usage.peak_rss_bytes,
-        })
+        self.functions.iter().filter_map(Process::usage).sum()
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

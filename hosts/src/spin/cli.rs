@@ -151,10 +151,7 @@ impl Group {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
         let ours = pids.filter(|pid| getpgid(Pid::from_raw(*pid)).is_ok_and(|group| group == self.leader));
-        ours.filter_map(|pid| Usage::of(pid.cast_unsigned())).fold(Usage::default(), |sum, one| Usage {
-            cpu: sum.cpu + one.cpu,
-            peak_rss_bytes: sum.peak_rss_bytes + one.peak_rss_bytes,
-        })
+        ours.filter_map(|pid| Usage::of(pid.cast_unsigned())).sum()
     }
 }
 

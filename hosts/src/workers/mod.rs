@@ -11,7 +11,6 @@ mod services;
 mod workerd;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
@@ -68,12 +67,6 @@ impl WorkersHost {
 
     pub(crate) fn usage(&self) -> Usage {
         self.server.usage()
-    }
-
-    /// From spawning workerd to its listening. Reported apart from cold starts: the platform's processes run already.
-    #[allow(dead_code, reason = "for whoever reports it; `Host` has no place for it yet")]
-    pub(crate) fn process_start(&self) -> Duration {
-        self.server.started_within
     }
 
     /// workerd tells nothing of what is billed. What its objects and the bucket keep is on disk.

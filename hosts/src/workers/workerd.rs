@@ -5,7 +5,7 @@ use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -64,7 +64,6 @@ pub fn workerd(artifact: &Path) -> Option<PathBuf> {
 pub(super) struct Workerd {
     process: Process,
     pub(super) port: u16,
-    pub(super) started_within: Duration,
 }
 
 /// What workerd tells of each socket on its control descriptor.
@@ -103,7 +102,6 @@ impl Workerd {
         if matches!(role, Role::ColdStarts) {
             command.stderr(Stdio::piped());
         }
-        let spawned = Instant::now();
         let mut process = Process::spawn(command)?;
         let output = process.child().stdout.take().context("workerd's standard output is not ours")?;
         if let Some(errors) = process.child().stderr.take() {
@@ -113,7 +111,6 @@ impl Workerd {
         let listening = tokio::time::timeout(READY_WITHIN, listening(&mut lines, role.sockets()))
             .await
             .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
-        let started_within = spawned.elapsed();
         let Some(port) = listening else {
             // It said why on standard error, which is passed on to ours.
             anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
@@ -122,7 +119,7 @@ impl Workerd {
         folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
         tokio::spawn(pass_on(lines, log_requests));
-        Ok(Self { process, port, started_within })
+        Ok(Self { process, port })
     }
 
     pub(super) fn usage(&self) -> Usage {

@@ -120,11 +120,11 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
         (body, None) => body.clone().unwrap_or_default().into_bytes(),
     };
     let header = |name: &str| vector.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let headers = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+    let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
     let entropy = u128::from_str_radix(&vector.entropy, 16).map_err(|error| error.to_string())?;
     let stamp = Stamp { received_at: Millis(vector.received_at), entropy };
     let (mut store, mut find, mut report) = (None, None, None);
-    let reply = match service.admit(&Request { method, path, query, headers, body: &body }, stamp) {
+    let reply = match service.admit(&Request { method, path, query, headers: &headers, body: &body }, stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             store = Some(StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() });
