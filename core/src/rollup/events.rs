@@ -42,7 +42,7 @@ pub(crate) struct Shape {
 }
 
 /// A number of an event, in a quarter of its room. It counts in as many rollups as the event has dimensions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
     /// Itself, if it is small; else where it stands among those that are not.
     value: i32,
@@ -51,6 +51,33 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// Of a number, which goes to those that are large if it is no small integer.
+    pub(crate) fn of(number: Number, large: &mut Vec<Number>) -> Self {
+        let bucket = bucket_of(number) << 1;
+        if let Number::Integer(value) = number
+            && let Ok(value) = i32::try_from(value)
+        {
+            return Self { value, bucket: bucket | 1 };
+        }
+        large.push(number);
+        Self { value: large.len() as i32 - 1, bucket }
+    }
+
+    /// The same where so many large numbers come before those of its event.
+    #[inline]
+    fn after(self, large: usize) -> Self {
+        let is_small = self.small().is_some();
+        Self { value: if is_small { self.value } else { self.value + large as i32 }, ..self }
+    }
+
+    /// The number, which may be among those that are large.
+    pub(crate) fn number(self, large: &[Number]) -> Number {
+        match self.small() {
+            Some(value) => Number::Integer(value.into()),
+            None => large[self.value as u32 as usize],
+        }
+    }
+
     /// The number, if it is a small integer, as most are.
     #[inline]
     pub(crate) fn small(self) -> Option<i32> {
@@ -99,25 +126,17 @@ impl Events {
     pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
         let shape = self.shape_of(observation, names);
         let samples = self.samples.len() as u32;
-        for (_, number) in &observation.numbers {
-            let bucket = bucket_of(*number) << 1;
-            let small = if let Number::Integer(value) = number { i32::try_from(*value).ok() } else { None };
-            self.samples.push(match small {
-                Some(value) => Sample { value, bucket: bucket | 1 },
-                None => Sample { value: self.large.len() as i32, bucket },
-            });
-            if small.is_none() {
-                self.large.push(*number);
-            }
-        }
-        let Observation { user, dimensions_dropped, .. } = *observation;
+        let Observation { user, dimensions_dropped, ref numbers, ref large, .. } = *observation;
+        let before = self.large.len();
+        self.samples.extend(numbers.iter().map(|(_, sample)| sample.after(before)));
+        self.large.extend_from_slice(large);
         self.list.push(Event { user, user_code: 0, shape, samples, dimensions_dropped });
     }
 
     fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
         let before = self.list.last().map_or(Shape::default(), |event| event.shape);
         let known = self.names(before);
-        let is_same = |(id, (name, _)): (&NameId, &(Cow<'_, str>, Number))| is_same_text(names.name(*id), name);
+        let is_same = |(id, (name, _)): (&NameId, &(Cow<'_, str>, Sample))| is_same_text(names.name(*id), name);
         if known.len() == numbers.len() && known.iter().zip(numbers).all(is_same) {
             return before;
         }
@@ -215,9 +234,6 @@ impl Events {
 
     /// The number of a sample.
     pub(crate) fn number(&self, sample: Sample) -> Number {
-        match sample.small() {
-            Some(value) => Number::Integer(value.into()),
-            None => self.large[sample.value as u32 as usize],
-        }
+        sample.number(&self.large)
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::limits::Limits;
+use crate::rollup::events::Sample;
 use crate::rollup::fold::UnreadableRecord;
 use crate::rollup::key::Hour;
 use crate::rollup::number::Number;
@@ -27,7 +28,9 @@ pub struct Observation<'a> {
     pub(crate) dimensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Whether there were more.
     pub(crate) dimensions_dropped: bool,
-    pub(crate) numbers: Vec<(Cow<'a, str>, Number)>,
+    pub(crate) numbers: Vec<(Cow<'a, str>, Sample)>,
+    /// The numbers that are no small integers.
+    pub(crate) large: Vec<Number>,
 }
 
 /// Which properties are dimensions, by event type; of types that are not named, every string property is.
@@ -55,7 +58,7 @@ impl<'a> Observation<'a> {
         }
         let Record { user_id, event_type, timestamp, properties } = serde_json::from_str::<Record<'a>>(record)?;
         let time = Millis::from_rfc3339(timestamp).map_err(serde_json::Error::custom)?;
-        let Properties { mut texts, numbers } = properties;
+        let Properties { mut texts, numbers, large } = properties;
         let mut dimensions_dropped = false;
         match dimensions.get(&*event_type) {
             Some(names) => texts.retain(|(name, _)| names.iter().any(|known| known == name)),
@@ -76,6 +79,7 @@ impl<'a> Observation<'a> {
             dimensions: texts,
             dimensions_dropped,
             numbers,
+            large,
         })
     }
 }
@@ -83,7 +87,8 @@ impl<'a> Observation<'a> {
 /// The string and number properties, sorted by name, as records have them. An empty text is no value.
 struct Properties<'a> {
     texts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    numbers: Vec<(Cow<'a, str>, Number)>,
+    numbers: Vec<(Cow<'a, str>, Sample)>,
+    large: Vec<Number>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Properties<'a> {
@@ -102,22 +107,29 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut properties = Properties { texts: Vec::new(), numbers: Vec::new() };
+        let mut properties = Properties { texts: Vec::new(), numbers: Vec::new(), large: Vec::new() };
         while let Some((Text(name), property)) = entries.next_entry()? {
             match property {
-                Property::Text(value) if !value.is_empty() => properties.texts.push((name, value)),
-                Property::Number(number) if properties.numbers.last().is_none_or(|(last, _)| *last < name) => {
-                    properties.numbers.push((name, number));
+                Property::Text(value) if !value.is_empty() => put(&mut properties.texts, name, value),
+                Property::Number(number) => {
+                    put(&mut properties.numbers, name, Sample::of(number, &mut properties.large));
                 }
-                // No record is so, but if one were, its pages must be right.
-                Property::Number(number) => match properties.numbers.binary_search_by(|(known, _)| known.cmp(&name)) {
-                    Ok(at) => properties.numbers[at].1 = number,
-                    Err(at) => properties.numbers.insert(at, (name, number)),
-                },
                 Property::Text(_) | Property::Other => {}
             }
         }
         Ok(properties)
+    }
+}
+
+/// Adds what has a name to a list that is sorted by name.
+fn put<'a, T>(list: &mut Vec<(Cow<'a, str>, T)>, name: Cow<'a, str>, value: T) {
+    if list.last().is_none_or(|(last, _)| *last < name) {
+        return list.push((name, value));
+    }
+    // No record is so, but if one were, its pages must be right.
+    match list.binary_search_by(|(known, _)| known.cmp(&name)) {
+        Ok(at) => list[at].1 = value,
+        Err(at) => list.insert(at, (name, value)),
     }
 }
 
@@ -207,11 +219,22 @@ mod tests {
         assert_eq!(observation.hour, Hour(376_954));
         assert_eq!(observation.dimensions, [("a".into(), "x".into()), ("i".into(), "\u{1}".into())]);
         let numbers = [("b", Number::Float(2.5)), ("f", Number::Integer(-3)), ("j", Number::Integer(2))];
-        assert_eq!(observation.numbers, numbers.map(|(name, number)| (name.into(), number)));
+        let found = observation.numbers.iter().map(|(name, sample)| (&**name, sample.number(&observation.large)));
+        assert_eq!(found.collect::<Vec<_>>(), numbers);
     }
 
     #[test]
-    fn configured_dimensions_are_taken_alone() {
+    fn of_a_name_the_last_value_is_taken() {
+        let record = RECORD.replace(r#""j":2.0"#, r#""b":4,"a":"y","a2":0.5"#);
+        let observation = Observation::read(&record, &Dimensions::new()).unwrap();
+        assert_eq!(observation.dimensions, [("a".into(), "y".into()), ("i".into(), "\u{1}".into())]);
+        let found = observation.numbers.iter().map(|(name, sample)| (&**name, sample.number(&observation.large)));
+        let numbers = [("a2", Number::Float(0.5)), ("b", Number::Integer(4)), ("f", Number::Integer(-3))];
+        assert_eq!(found.collect::<Vec<_>>(), numbers);
+    }
+
+    #[test]
+    fn consampled_dimensions_are_taken_alone() {
         let dimensions = Dimensions::from([("t".to_owned(), vec!["i".to_owned(), "z".to_owned()])]);
         let observation = Observation::read(RECORD, &dimensions).unwrap();
         assert_eq!(observation.dimensions, [("i".into(), "\u{1}".into())]);

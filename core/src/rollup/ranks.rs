@@ -70,9 +70,25 @@ impl<'a> Ranks<'a> {
 
 /// Where a key is looked for first: by the ends of its texts, where those of one kind mostly differ.
 fn slot((number, name, value): Key<'_>) -> usize {
-    let mix = |hash: u32, part: u32| (hash ^ part).wrapping_mul(0x9e37_79b1);
-    let last = value.bytes().rev().take(8).fold(number, |hash, byte| mix(hash, byte.into()));
-    (mix(last, (name.len() << 8 | value.len()) as u32) >> (u32::BITS - RECENT.ilog2())) as usize
+    let last = value.as_bytes().last_chunk().map_or_else(|| word(value.as_bytes()), |last| u64::from_le_bytes(*last));
+    let lengths = (name.len() << 8 | value.len()) as u64;
+    let mixed = (last ^ u64::from(number) << 32 ^ lengths << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - RECENT.ilog2())) as usize
+}
+
+/// All of up to 8 bytes, of a known length.
+fn word(bytes: &[u8]) -> u64 {
+    match bytes {
+        [] => 0,
+        [first, ..] if bytes.len() < 4 => {
+            u64::from(*first) << 16 | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(bytes[bytes.len() - 1])
+        }
+        // Two words that may overlap.
+        _ => {
+            let half = |half: Option<&[u8; 4]>| u64::from(half.map_or(0, |half| u32::from_le_bytes(*half)));
+            half(bytes.first_chunk()) << 32 | half(bytes.last_chunk())
+        }
+    }
 }
 
 fn is_same(one: Key<'_>, other: Key<'_>) -> bool {
@@ -85,11 +101,9 @@ pub(crate) fn is_same_text(one: &str, other: &str) -> bool {
     if one.len() != other.len() {
         return false;
     }
-    // Two words that may overlap.
     match one.len() {
-        0..4 => one.iter().zip(other).all(|(one, other)| one == other),
-        4..8 => one.first_chunk::<4>() == other.first_chunk() && one.last_chunk::<4>() == other.last_chunk(),
-        8..=16 => one.first_chunk::<8>() == other.first_chunk() && one.last_chunk::<8>() == other.last_chunk(),
+        0..=8 => word(one) == word(other),
+        9..=16 => one.first_chunk::<8>() == other.first_chunk() && one.last_chunk::<8>() == other.last_chunk(),
         _ => one == other,
     }
 }
