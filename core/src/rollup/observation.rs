@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn consampled_dimensions_are_taken_alone() {
+    fn configured_dimensions_are_taken_alone() {
         let dimensions = Dimensions::from([("t".to_owned(), vec!["i".to_owned(), "z".to_owned()])]);
         let observation = Observation::read(RECORD, &dimensions).unwrap();
         assert_eq!(observation.dimensions, [("i".into(), "\u{1}".into())]);
