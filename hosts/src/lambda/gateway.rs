@@ -124,15 +124,21 @@ async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: boo
 async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
     let (backend, queues) = &**targets;
     if let Some(path) = queued(&head.method, head.uri.path()) {
-        return Ok(enqueue(queues, path, head, &body).await);
+        let is_drained = backend.has("drain");
+        return Ok(if is_drained {
+            enqueue(queues, path, head, &body).await
+        } else {
+            of_gateway(StatusCode::NOT_FOUND)
+        });
     }
     let name = route(&head.method, head.uri.path());
     let functions = match &**backend {
         Backend::Functions(functions) => functions,
         Backend::Peer(peer) => return peer.forward(name, head, body).await.map_err(Failure::Host),
     };
+    let Some(function) = functions.named(name) else { return Ok(of_gateway(StatusCode::NOT_FOUND)) };
     let event = payload::event(&head.method, &head.uri, &head.headers, &body).map_err(Failure::Host)?;
-    let answer = functions.named(name).invoke(event).await?;
+    let answer = function.invoke(event).await?;
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
 }
 
