@@ -20,8 +20,9 @@ pub(super) const NOTES: [&str; 4] = [
      there twice. It checks three fields, and nobody's access.",
     "Isotherm puts each event to DynamoDB unless it is there, and folds it into reports and backs it up behind the answer: its CPU time, memory \
      and costs have that in them. The article's aggregation is in none of these figures.",
-    "Memory is that of all environments at once. Costs are by the meters of the run, at its rate, with an HTTP API before both; the design of the \
-     article beside the platforms' costs is modelled, whole, and with a REST API.",
+    "The artifact is the one function, without Node.js. Memory is that of all environments at once. Costs are by the meters of the run, at its rate, \
+     the start of environments included, with an HTTP API before both; the article's design beside the platforms' costs is modelled, whole, and \
+     with a REST API.",
 ];
 
 /// The section; `None` where Lambda was not measured.
