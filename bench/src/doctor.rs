@@ -71,7 +71,7 @@ pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
         Platform::ALL.iter().flat_map(|platform| artifacts(&flags.artifacts, *platform)).collect();
     #[cfg(feature = "workers")]
     findings.push(workerd(&flags.artifacts));
-    findings.extend([spin(), loopback(), cores(), memory(), load(), governor(), files()]);
+    findings.extend([spin(), node(), loopback(), cores(), memory(), load(), governor(), files()]);
     if flags.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -104,7 +104,8 @@ fn text(findings: &[Finding]) -> String {
 }
 
 fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding> {
-    ["release", "floor"].into_iter().map(move |set| {
+    let article = (platform == Platform::Lambda).then_some("article");
+    ["release", "floor"].into_iter().chain(article).map(move |set| {
         let what = match platform {
             Platform::Lambda => "artifact lambda",
             Platform::Workers => "artifact workers",
@@ -133,6 +134,18 @@ fn workerd(artifacts: &Path) -> Finding {
             State::Missing,
             "none is installed that runs",
             "cargo xtask setup installs it, ISOTHERM_WORKERD names another; it is in npm's @cloudflare/workerd-linux-64",
+        ),
+    }
+}
+
+fn node() -> Finding {
+    match version(Command::new("node").arg("--version")) {
+        Some(version) => Finding::good("node", version),
+        None => Finding::bad(
+            "node",
+            State::Missing,
+            "none is on the PATH",
+            "install Node.js 20 or later: beside Lambda a function in it is measured",
         ),
     }
 }

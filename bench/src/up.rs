@@ -33,8 +33,8 @@ pub struct Up {
     data: Option<PathBuf>,
     #[command(flatten)]
     what: What,
-    /// Which set of artifacts: release, test (tests may fix the time of a request) or floor (the smallest hello function)
-    #[arg(long, default_value = "release", value_parser = ["release", "test", "floor"])]
+    /// Which set of artifacts: release, test (tests may fix the time of a request), floor (the smallest hello function) or article (what Isotherm is compared with, for Lambda)
+    #[arg(long, default_value = "release", value_parser = ["release", "test", "floor", "article"])]
     set: String,
     /// Take commands from standard input and answer on standard output, lines of JSON; see `isotherm_hosts::control`
     #[arg(long, hide = true)]

@@ -1,4 +1,4 @@
-//! `isotherm compare` as its users run it, on the native platform: small, but every part of it real.
+//! `isotherm compare` as its users run it, on the native platform, and on Lambda for what only that has: small, but every part of it real.
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
@@ -128,6 +128,46 @@ fn a_run_prints_a_table_and_keeps_its_result() {
         (&3.into(), &2.into())
     );
     assert!(native["ratio"]["requests_per_second"]["value"].as_f64().unwrap() > 0.0);
+}
+
+#[cfg(feature = "lambda")]
+#[test]
+fn beside_lambda_is_what_a_user_would_have_otherwise() {
+    let fixture = Fixture::new();
+    let output = fixture.compare(&fixture.artifacts, &["--platform", "lambda"]).output().unwrap();
+    check_code(&output, 0);
+    let table = text(&output.stdout);
+    assert!(table.contains("\n                  article's function        Lambda, single events\n"), "{table}");
+    assert!(table.contains("\n  USD/M events ") && table.contains("It knows no repetition"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
+
+    let result: Value = serde_json::from_slice(&std::fs::read(&fixture.written()[1]).unwrap()).unwrap();
+    check_schema(&result);
+    let article = &result["article"];
+    for (name, functions) in [("function", &["ingest"][..]), ("isotherm", &["aggregate", "ingest"])] {
+        let of = &article[name];
+        assert_eq!(
+            (&of["errors"], &of["cold"]["init"]["n"], &of["warm"]["latency"]["n"]),
+            (&0.into(), &3.into(), &50.into())
+        );
+        let meters = &of["meters"];
+        let readings = &meters["readings"];
+        let events = meters["events"].as_u64().unwrap();
+        // One event a request, all of them stored.
+        assert!(events > 50, "{meters}");
+        assert_eq!(
+            (&meters["requests"], &meters["batches"], &readings["events_stored"]),
+            (&events.into(), &0.into(), &events.into())
+        );
+        for function in functions {
+            assert!(readings["functions"][function]["count"].as_u64().unwrap() > 0, "{readings}");
+        }
+        assert!(of["cost"]["total"]["value"].as_f64().unwrap() > 0.0, "{of}");
+    }
+    let readings = &article["function"]["meters"]["readings"];
+    assert_eq!(readings["objects"], readings["events_stored"]);
+    assert_eq!(readings["functions"].as_object().unwrap().len(), 1, "{readings}");
+    assert!(article["ratio"]["cold_init_p50"]["value"].as_f64().unwrap() > 0.0, "{article}");
 }
 
 #[test]

@@ -68,6 +68,15 @@ fn text_goes_to_standard_output_or_to_a_file() {
         assert!(report(&[path, "--format", format, "--out", file.to_str().unwrap()]).status.success());
         assert_eq!(std::fs::read_to_string(file).unwrap(), written);
     }
+    let (_folder, beside) = written(&priced());
+    for (format, part) in [
+        ("table", "\n                  article's function        Lambda, single events\n"),
+        ("markdown", "\n| | article's function | Lambda, single events |\n"),
+        ("csv", "\narticle's function,cold_init_p50,ms,20,"),
+    ] {
+        let written = text(&report(&[beside.to_str().unwrap(), "--format", format]).stdout);
+        assert!(written.contains(part), "{format}: {written}");
+    }
     let output = report(&[path, "--format", "json"]);
     let [read, given]: [Value; 2] = [&text(&output.stdout), RESULT].map(|text| serde_json::from_str(text).unwrap());
     assert_eq!(read, given, "nothing is lost");

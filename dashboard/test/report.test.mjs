@@ -93,7 +93,7 @@ test('a page: verdict first, tables, every chart, nothing from elsewhere, at mos
     );
     assert.ok(rows.length >= 9 && rows.every(([caption, count]) => caption && count >= 5), JSON.stringify(rows));
     assert.match(await text(page, '#guarantees'), /a 202 follows/i);
-    assert.equal(await page.$$eval('#cost, #volume, #cold-share', (found) => found.length), 0);
+    assert.equal(await page.$$eval('#cost, #volume, #cold-share, #article', (found) => found.length), 0);
     assert.ok((await contrast(page, TEXT)) >= 4.5, 'text is readable');
     await shoot(page, 'report-light-1400');
   });
@@ -106,6 +106,9 @@ test('prices and a simulation have charts and tables of their own, and words for
     assert.match(await text(page, '#verdict'), /is cheapest below .* events a month/);
     assert.match(await text(page, '#cost table'), /store/);
     assert.match(await text(page, '#cold-share'), /published/);
+    const beside = await page.$$eval('#article tbody tr', (rows) => rows.map((row) => row.cells[0].innerText));
+    assert.deepEqual(beside, ["article's function", 'Lambda, single events']);
+    assert.match(await text(page, '#article'), /It knows no repetition/);
     const colours = await page.$$eval('.chip', (chips) =>
       Object.fromEntries(chips.map((chip) => [chip.innerText, getComputedStyle(chip).color])),
     );

@@ -1,8 +1,10 @@
-//! The Lambda host with processes of three kinds: a function in Python that misbehaves on request (a peer's runtime,
-//! written from the documentation of the Runtime API), the floor, and the adapter.
+//! The Lambda host with processes of four kinds: a function in Python that misbehaves on request (a peer's runtime,
+//! written from the documentation of the Runtime API), the floor, the article's function in Node.js, and the adapter.
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
+#[path = "lambda/article.rs"]
+mod article;
 #[path = "lambda/backup.rs"]
 mod backup;
 mod common;

@@ -3,6 +3,7 @@
 //! Cargo decides what is stale; what is made from cargo's outputs (bundles, zips) is made again when these changed.
 //! Each adapter is built by itself, so that no feature that another crate asks for gets into it.
 
+mod article;
 mod component;
 mod files;
 mod workers;
@@ -39,7 +40,8 @@ pub(crate) enum Set {
     Release,
     /// The same with the feature `test-stamp`.
     Test,
-    /// The smallest hello function on each runtime.
+    /// What to compare with: the smallest hello function on each runtime; and in the folder `article` beside theirs, what a
+    /// user would have otherwise.
     Floor,
 }
 
@@ -93,6 +95,10 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], first: &mut Command) -> Result<()
         wasm.join().map_err(|_| anyhow!("the thread of the wasm builds panicked"))??;
         native
     })?;
+    if sets.contains(&Set::Floor) {
+        phase("build: the article's function");
+        article::build()?;
+    }
     phase("build: done");
     Ok(())
 }
@@ -114,6 +120,11 @@ pub(crate) fn native_crates(command: &str) -> Command {
     cargo.args(["--exclude", "isotherm-wasm-bindgen"]); // has no tests, and was built apart for the bundles
     exclude_wasm(&mut cargo);
     cargo
+}
+
+/// The program esbuild, which set-up installed.
+fn esbuild() -> PathBuf {
+    paths::tools().join("npm/node_modules/@esbuild/linux-x64/bin/esbuild")
 }
 
 pub(crate) fn exclude_wasm(command: &mut Command) {

@@ -25,7 +25,8 @@ cargo xtask <command>
   compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help)
   test [--only PART]…    run everything that tests; PART is one of:
                          fmt deny clippy doc dashboard build unit gates wasm conformance
-  build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor (default: all)
+  build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
+                         it, the article's function to compare with (default: all)
   setup                  install the tools that are missing into target/tools
   help                   show this
 ";

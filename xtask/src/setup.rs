@@ -35,6 +35,12 @@ const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
     ("cargo-lambda", "cargo-lambda", "1.9.2"),                   // a second implementation of Lambda's Runtime API
 ];
 
+/// What comes from npm: the folder of tools, where its package.json and lock file are, and what it is for people.
+const NPM_TOOLS: [(&str, &str, &str); 2] = [
+    ("npm", "xtask/npm", "workerd, esbuild and wasm-opt"),
+    ("article", "bench/article", "AWS's SDK for the function that Isotherm is compared with"),
+];
+
 /// Everything.
 pub(crate) fn all() -> Result<Tools> {
     debian_packages(true)?;
@@ -48,7 +54,9 @@ pub(crate) fn for_builds() -> Result<Tools> {
     fs::create_dir_all(paths::tools())?;
     debian_packages(false)?;
     let wasm_toolchain = wasm_toolchain()?;
-    npm()?;
+    for packages in NPM_TOOLS {
+        npm(packages)?;
+    }
     worker_build()?;
     Ok(Tools { wasm_toolchain })
 }
@@ -149,22 +157,21 @@ fn has_target(toolchain: &str, target: &str) -> bool {
         .is_ok_and(|out| out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir())
 }
 
-/// workerd, esbuild and wasm-opt, exactly as the lock file has them.
-fn npm() -> Result<()> {
-    let from = paths::root().join("xtask/npm");
-    let dir = paths::tools().join("npm");
+/// The packages of a lock file, exactly as it has them, in a folder of the tools.
+fn npm((name, from, what): (&str, &str, &str)) -> Result<()> {
+    let (from, dir) = (paths::root().join(from), paths::tools().join(name));
     let lock = from.join("package-lock.json");
     let lock_text = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    let stamp = Stamp::new("npm", lock_text);
+    let stamp = Stamp::new(name, lock_text);
     if stamp.holds() && dir.join("node_modules").is_dir() {
         return Ok(());
     }
-    phase("set-up: workerd, esbuild and wasm-opt from npm");
+    phase(&format!("set-up: {what} from npm"));
     fs::create_dir_all(&dir)?;
     fs::copy(from.join("package.json"), dir.join("package.json"))?;
     fs::copy(lock, dir.join("package-lock.json"))?;
     fs::copy(paths::root().join(".npmrc"), dir.join(".npmrc"))?;
-    run_logged("setup-npm", program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
+    run_logged(&format!("setup-{name}"), program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
     stamp.set()
 }
 

@@ -8,11 +8,17 @@ use flate2::write::GzEncoder;
 use isotherm_hosts::Platform;
 
 use crate::compare::result::{Artifact, ArtifactFile};
+use crate::compare::target::Role;
 
 /// The files of `folder` that are deployed to the platform, as they are and packed one by one.
-pub(super) fn measure(platform: Platform, folder: &Path) -> Result<Artifact> {
+pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<Artifact> {
     let mut paths = Vec::new();
     match platform {
+        Platform::Lambda if role == Role::Article => {
+            paths.extend(["ingest", "index.mjs"].map(|name| folder.join(name)))
+        }
+        // The one function that is compared with it.
+        Platform::Lambda if role == Role::Singles => paths.push(folder.join("ingest")),
         // What is deployed is a zip of each; the binaries are counted, so that packing is the same for all.
         Platform::Lambda => {
             paths.extend(["ingest", "read", "report", "aggregate", "drain", "schedule"].map(|name| folder.join(name)))
@@ -76,7 +82,7 @@ mod tests {
         {
             std::fs::write(folder.path().join(name), vec![b'a'; size]).unwrap();
         }
-        let artifact = measure(Platform::Workers, folder.path()).unwrap();
+        let artifact = measure(Platform::Workers, Role::Own, folder.path()).unwrap();
         let names: Vec<&str> = artifact.files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["a.wasm", "index.js"]);
         assert_eq!(artifact.raw_bytes, 1500);
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_missing_artifact_is_named() {
-        let error = measure(Platform::Spin, Path::new("/nowhere")).unwrap_err();
+        let error = measure(Platform::Spin, Role::Own, Path::new("/nowhere")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/isotherm.wasm"), "{error}");
     }
 }

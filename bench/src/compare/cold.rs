@@ -28,7 +28,7 @@ pub(super) async fn measure(targets: &mut [Target], events: &Events, samples: us
             body: events.cold(nth % events.len(), nth),
         };
         for target in &mut *targets {
-            let expected = if target.is_floor { 200 } else { 202 };
+            let expected = if target.keeps_events() { 202 } else { 200 };
             let sample =
                 target.remote.cold(&request).await.with_context(|| format!("{}: cold start", target.name()))?;
             if sample.status != expected {

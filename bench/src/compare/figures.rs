@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use isotherm_hosts::Platform;
 
 use crate::compare::result::{
-    Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Slice, Throughput, Warm,
+    Article, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
 };
 use crate::compare::target::Target;
 use crate::load::Sample;
@@ -45,12 +45,9 @@ pub(super) fn measured(
     let (figures, compared) = figures(own, workload, bootstrap).with_context(|| own.name())?;
     let (floor_figures, floor_compared) = self::figures(floor, workload, bootstrap).with_context(|| floor.name())?;
     let tally = own.client.tally();
-    let ratio = compared
-        .iter()
-        // A floor takes no events: for it that figure says nothing.
-        .filter(|(name, _)| **name != "events_per_second")
-        .filter_map(|(name, figure)| Some(((*name).to_owned(), figure.ratio(floor_compared.get(name)?)?)))
-        .collect();
+    let mut ratio = ratios(&compared, &floor_compared);
+    // A floor takes no events: for it that figure says nothing.
+    ratio.remove("events_per_second");
     Ok(Measured {
         platform: own.platform,
         errors: tally.errors + floor.client.tally().errors,
@@ -68,6 +65,30 @@ pub(super) fn measured(
         floor: floor_figures,
         ratio,
     })
+}
+
+/// Makes that part of the result from the article's function and from Isotherm's beside it.
+pub(super) fn article(
+    function: &Target,
+    isotherm: &Target,
+    workload: &Workload,
+    bootstrap: &mut Bootstrap,
+) -> Result<Article> {
+    let mut singles = |target: &Target| {
+        let (figures, compared) = figures(target, workload, bootstrap).with_context(|| target.name())?;
+        let meters = target.metered.clone().with_context(|| format!("{} was not metered", target.name()))?;
+        Ok::<_, anyhow::Error>((
+            Singles { errors: target.client.tally().errors, figures, meters, cost: None },
+            compared,
+        ))
+    };
+    let ((function, compared), (isotherm, beside)) = (singles(function)?, singles(isotherm)?);
+    Ok(Article { function, isotherm, ratio: ratios(&compared, &beside) })
+}
+
+/// Each figure of the one as a multiple of the other's; left out where that is 0.
+fn ratios(of: &Compared, to: &Compared) -> BTreeMap<String, Estimate> {
+    of.iter().filter_map(|(name, figure)| Some(((*name).to_owned(), figure.ratio(to.get(name)?)?))).collect()
 }
 
 /// Sorts the platforms for each figure, as [`ranks`] does.
@@ -98,9 +119,14 @@ pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -
     groups
 }
 
+/// What was counted or computed, and not sampled.
+pub(super) fn certain(value: f64) -> Estimate {
+    Estimate { value, low: value, high: value }
+}
+
 /// A figure that is compared, by its name.
 pub(super) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
-    let certain = |bytes: u64| Estimate { value: bytes as f64, low: bytes as f64, high: bytes as f64 };
+    let certain = |bytes: u64| certain(bytes as f64);
     let Figures { artifact, cold, warm, throughput, cpu, memory, .. } = figures;
     Some(match name {
         "artifact_raw" => certain(artifact.raw_bytes),

@@ -7,7 +7,7 @@ use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Row, Section};
 use crate::compare::verdict::{Basis, Sentence, Verdict};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
-use crate::compare::{guarantees, html_cost, table};
+use crate::compare::{article, guarantees, html_cost, table};
 use crate::stats::Estimate;
 
 /// Text as HTML.
@@ -52,6 +52,11 @@ pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
         ),
     ];
     parts.extend(html_cost::parts(result));
+    parts.extend(article::section(result).map(|section| {
+        let notes: String = article::NOTES.map(|note| format!("<li>{}</li>", escaped(note))).concat();
+        let text = format!("{}<ul class=\"caveats\">{notes}</ul>", figures(&section));
+        part("article", "Otherwise", "What a user would have otherwise", text)
+    }));
     parts.extend([
         part("reports", "Reports", "Reports", tables(&["reports"])),
         part("size", "Size", "Artifact and memory", tables(&["size"])),
@@ -238,7 +243,7 @@ fn described(rows: &[&Row]) -> String {
                     Some(format!("{} {}", row.label, Quantity::of(estimate, row.unit).with_interval()))
                 })
                 .collect();
-            let name = capital(words::title(rows[0].cells[place].platform));
+            let name = capital(&words::named(&rows[0].cells[place].name));
             format!("{name}: {}. ", figures.join(", "))
         })
         .collect()
@@ -270,7 +275,7 @@ fn transposed(caption: &str, rows: &[Row]) -> String {
     let body: String = (0..first.cells.len())
         .map(|place| {
             let cells: String = rows.iter().map(|row| cell(row, place)).collect();
-            format!("<tr>{}{cells}</tr>", row_head(words::title(first.cells[place].platform)))
+            format!("<tr>{}{cells}</tr>", row_head(&first.cells[place].name))
         })
         .collect();
     scrolled(&format!(

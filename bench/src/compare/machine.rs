@@ -10,6 +10,7 @@ use crate::compare::result::{Commit, Machine};
 pub(super) fn describe(program: &Path) -> Machine {
     let mut versions = BTreeMap::from([("isotherm".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     versions.extend(output(Command::new("rustc").arg("--version")).map(|version| ("rustc".to_owned(), version)));
+    versions.extend(output(Command::new("node").arg("--version")).map(|version| ("node".to_owned(), version)));
     Machine {
         time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         seconds: 0.0,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::compare::progress::Phase;
 use crate::compare::result::Metered;
-use crate::compare::target::Target;
+use crate::compare::target::{Role, Target};
 
 /// Nothing new for so long: every platform has folded what it has. The longest that one waits is Workers' ten seconds.
 const QUIET: Duration = Duration::from_secs(11);
@@ -19,7 +19,7 @@ pub(super) const SECONDS: f64 = QUIET.as_secs() as f64;
 
 /// Before the first request that counts; floors have no store.
 pub(super) async fn begin(targets: &mut [Target]) -> Result<()> {
-    for target in targets.iter_mut().filter(|target| !target.is_floor) {
+    for target in targets.iter_mut().filter(|target| target.keeps_events()) {
         target.meters = target.remote.meters().await.with_context(|| target.name())?;
         target.usage = target.remote.usage().await.with_context(|| target.name())?;
         target.cpu_before = target.usage.cpu;
@@ -34,7 +34,7 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
     let mut before = Vec::new();
     loop {
         let mut now = Vec::new();
-        for target in targets.iter_mut().filter(|target| !target.is_floor) {
+        for target in targets.iter_mut().filter(|target| target.keeps_events()) {
             now.push(target.remote.meters().await.with_context(|| target.name())?);
         }
         let kept = |all: &[isotherm_hosts::Meters]| -> Vec<_> {
@@ -51,10 +51,12 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
         }
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     }
-    for (target, now) in targets.iter_mut().filter(|target| !target.is_floor).zip(before) {
+    for (target, now) in targets.iter_mut().filter(|target| target.keeps_events()).zip(before) {
         let cpu = target.remote.usage().await.with_context(|| target.name())?.cpu.saturating_sub(target.cpu_before);
         let (tally, meters) = (target.client.tally(), now.since(&target.meters));
-        if let Some(problem) = mismatch(tally.accepted, &meters) {
+        // The article's function puts each event to S3, too.
+        let objects = (target.role == Role::Article).then_some(meters.objects);
+        if let Some(problem) = mismatch(tally.accepted, objects, &meters) {
             target.client.error(problem);
         }
         target.metered = Some(Metered {
@@ -70,7 +72,7 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
 }
 
 /// What the meters say against the store, and against what was answered.
-fn mismatch(accepted: u64, meters: &isotherm_hosts::Meters) -> Option<String> {
+fn mismatch(accepted: u64, objects: Option<u64>, meters: &isotherm_hosts::Meters) -> Option<String> {
     let stored = meters.events_stored;
     if stored != accepted {
         return Some(format!("{accepted} events were accepted, but the store has {stored} more than before"));
@@ -79,6 +81,9 @@ fn mismatch(accepted: u64, meters: &isotherm_hosts::Meters) -> Option<String> {
     let puts = meters.operations("events/put");
     if !meters.functions.is_empty() && puts != stored {
         return Some(format!("{puts} puts of events were counted, but the store has {stored} more than before"));
+    }
+    if let Some(objects) = objects.filter(|objects| *objects != accepted) {
+        return Some(format!("{accepted} events were accepted, but the bucket has {objects} objects more than before"));
     }
     None
 }
@@ -94,12 +99,14 @@ mod tests {
     #[test]
     fn what_does_not_add_up_is_said() {
         let mut meters = Meters { events_stored: 5, ..Meters::default() };
-        assert_eq!(mismatch(5, &meters), None);
-        let problem = mismatch(6, &meters).unwrap();
+        assert_eq!(mismatch(5, None, &meters), None);
+        let problem = mismatch(6, None, &meters).unwrap();
         assert_eq!(problem, "6 events were accepted, but the store has 5 more than before");
+        let problem = mismatch(5, Some(4), &meters).unwrap();
+        assert_eq!(problem, "5 events were accepted, but the bucket has 4 objects more than before");
         meters.functions.insert("ingest".to_owned(), isotherm_hosts::meters::Invocations::default());
         meters.store.insert("events/put".to_owned(), BTreeMap::from([(1024, 3), (2048, 1)]));
-        let problem = mismatch(5, &meters).unwrap();
+        let problem = mismatch(5, None, &meters).unwrap();
         assert_eq!(problem, "4 puts of events were counted, but the store has 5 more than before");
     }
 }

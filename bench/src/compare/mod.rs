@@ -5,6 +5,7 @@
 //! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
 //! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 
+pub(crate) mod article;
 mod artifact;
 mod cold;
 mod data;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compare::html::{self, escaped};
-use crate::compare::result::{Comparison, Distribution, Figures, Measured};
+use crate::compare::result::{Article, Comparison, Distribution, Figures, Measured, Singles};
 use crate::compare::verdict::Verdict;
 use crate::stats::{Estimate, quantile};
 
@@ -161,27 +161,30 @@ fn embedded(result: &Comparison, room: usize) -> serde_json::Result<(String, Str
 /// The result with at most `most` samples in each distribution: those of evenly spaced ranks, so that the distribution stays what it is.
 fn thinned(result: &Comparison, most: usize) -> Comparison {
     let mut result = result.clone();
-    for measured in &mut result.platforms {
-        for distribution in distributions(measured) {
-            if distribution.samples.len() > most {
-                let mut sorted = std::mem::take(&mut distribution.samples);
-                sorted.sort_by(f64::total_cmp);
-                let rank = |place: usize| quantile(&sorted, place as f64 / (most - 1) as f64);
-                distribution.samples = (0..most).map(|place| (rank(place) * 1e3).round() / 1e3).collect();
-            }
+    let Comparison { platforms, article, .. } = &mut result;
+    let article = article.iter_mut().flat_map(|Article { function, isotherm, .. }| [function, isotherm]);
+    let singles = article.flat_map(|Singles { figures, .. }| distributions(figures));
+    for distribution in platforms.iter_mut().flat_map(all_distributions).chain(singles) {
+        if distribution.samples.len() > most {
+            let mut sorted = std::mem::take(&mut distribution.samples);
+            sorted.sort_by(f64::total_cmp);
+            let rank = |place: usize| quantile(&sorted, place as f64 / (most - 1) as f64);
+            distribution.samples = (0..most).map(|place| (rank(place) * 1e3).round() / 1e3).collect();
         }
     }
     result
 }
 
-fn distributions(measured: &mut Measured) -> impl Iterator<Item = &mut Distribution> {
+fn all_distributions(measured: &mut Measured) -> impl Iterator<Item = &mut Distribution> {
     let Measured { figures, floor, reports, .. } = measured;
-    let of = |figures| {
-        let Figures { cold, warm, .. }: &mut Figures = figures;
-        let own = [&mut cold.init, &mut cold.first_response, &mut warm.latency, &mut warm.client_lag];
-        own.into_iter().chain(warm.routes.values_mut())
-    };
-    [figures, floor].into_iter().flat_map(of).chain(reports.latency.values_mut()).chain([&mut reports.freshness])
+    let figures = [figures, floor].into_iter().flat_map(distributions);
+    figures.chain(reports.latency.values_mut()).chain([&mut reports.freshness])
+}
+
+fn distributions(figures: &mut Figures) -> impl Iterator<Item = &mut Distribution> {
+    let Figures { cold, warm, .. } = figures;
+    let own = [&mut cold.init, &mut cold.first_response, &mut warm.latency, &mut warm.client_lag];
+    own.into_iter().chain(warm.routes.values_mut())
 }
 
 #[cfg(test)]
@@ -221,7 +224,7 @@ mod tests {
     fn sections_without_data_are_left_out() {
         let has = |page: &str, id: &str| page.contains(&format!("<section id=\"{id}\""));
         let (without, with) = (render(&sample()).unwrap(), render(&priced()).unwrap());
-        for id in ["verdict", "cold", "warm", "throughput", "reports", "size", "guarantees", "method"] {
+        for id in ["verdict", "cold", "warm", "throughput", "article", "reports", "size", "guarantees", "method"] {
             assert!(has(&without, id) && has(&with, id), "{id}");
         }
         for id in ["cost", "volume", "cold-share"] {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::compare::data::Span;
 use crate::compare::progress::Phase;
-use crate::compare::target::Target;
+use crate::compare::target::{Role, Target};
 use crate::load::Client;
 use crate::workload::Reports;
 
@@ -26,7 +26,7 @@ pub(super) fn seconds(reports: &Reports, platforms: usize) -> f64 {
     each * platforms as f64
 }
 
-/// Asks every platform for each report, one after another, and once more, and so on; floors have none.
+/// Asks every platform for each report, one after another, and once more, and so on; floors and single events have none.
 pub(super) async fn measure(
     targets: &mut [Target],
     reports: &Reports,
@@ -34,16 +34,16 @@ pub(super) async fn measure(
     cold_starts: usize,
     phase: &Phase,
 ) -> Result<()> {
-    let count = targets.iter().filter(|target| !target.is_floor).count();
+    let count = targets.iter().filter(|target| target.role == Role::Own).count();
     let range = format!("from={}&to={}", span.from, span.to);
-    for target in targets.iter_mut().filter(|target| !target.is_floor && span.is_whole) {
+    for target in targets.iter_mut().filter(|target| target.role == Role::Own && span.is_whole) {
         if let Err(error) = all_counted(&target.client, &range, cold_starts as u64).await {
             target.client.error(format!("{error:#}"));
         }
     }
     let rounds = reports.samples + DISCARDED;
     for round in 0..rounds + reports.fresh {
-        for target in targets.iter_mut().filter(|target| !target.is_floor) {
+        for target in targets.iter_mut().filter(|target| target.role == Role::Own) {
             let measured = if round < rounds {
                 latencies(target, reports, &range, round >= DISCARDED).await
             } else {

@@ -8,7 +8,7 @@ use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::noise::Noise;
-use crate::compare::page::{ColdShare, Cost};
+use crate::compare::page::{ColdShare, Cost, CostLine};
 use crate::stats::Estimate;
 use crate::workload::{Route, Workload};
 
@@ -26,6 +26,9 @@ pub struct Comparison {
     pub workload: Sent,
     /// What was measured, in the order in which the platforms took turns.
     pub platforms: Vec<Measured>,
+    /// The article's function, where Lambda was measured; results of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub article: Option<Article>,
     /// Platforms that could not be started.
     pub not_started: Vec<NotStarted>,
     /// For each figure the platforms from best to worst; those in one group are tied with the best of it.
@@ -60,7 +63,7 @@ pub struct Machine {
     pub kernel: String,
     /// The commit of the working tree that the program lies in; absent where there is none.
     pub commit: Option<Commit>,
-    /// Versions of programs: `isotherm`, `rustc`.
+    /// Versions of programs: `isotherm`, `rustc`, `node`.
     pub versions: BTreeMap<String, String>,
 }
 
@@ -119,6 +122,33 @@ pub struct Measured {
     pub floor: Figures,
     /// Each figure as a multiple of the floor's. A figure is left out where the floor's is 0.
     pub ratio: BTreeMap<String, Estimate>,
+}
+
+/// What a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, and Isotherm on the same runtime beside it. Both
+/// got the workload's events in the same phases as the platforms, but one a request: the function takes no others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Article {
+    /// The article's function.
+    pub function: Singles,
+    /// Isotherm's artifact for Lambda.
+    pub isotherm: Singles,
+    /// Each figure of the article's function as a multiple of Isotherm's.
+    pub ratio: BTreeMap<String, Estimate>,
+}
+
+/// What takes single events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Singles {
+    /// Answers that were missing or wrong; a run with any has failed.
+    pub errors: u64,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// What it used, as it is billed; as many events as it accepted were in its store.
+    pub meters: Metered,
+    /// What a million such events cost by these meters and list prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostLine>,
 }
 
 /// What was measured of a platform, or of its floor.

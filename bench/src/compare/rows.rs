@@ -31,15 +31,16 @@ pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
 }
 
-/// One figure of one platform.
+/// One figure of one platform, or of one of the two in the article's section.
 #[derive(Clone)]
 pub(super) struct Cell {
-    pub(super) platform: Platform,
+    /// What it is called in files.
+    pub(super) name: String,
     /// `None` where it was not measured.
     pub(super) estimate: Option<Estimate>,
     /// How many samples or turns it comes from; 1 for what was counted.
     pub(super) n: usize,
-    /// As a multiple of the floor's.
+    /// As a multiple of the floor's; of the article's function, as one of Isotherm's.
     pub(super) ratio: Option<Estimate>,
     /// The best of its row, or tied with it. With one platform there is nothing to be best of.
     pub(super) is_best: bool,
@@ -64,7 +65,8 @@ const SIZE: [(&str, &str, Unit); 3] = [
     ("gzip -9", "artifact_gzip", Unit::Bytes),
     ("peak RSS", "memory_peak_rss", Unit::Bytes),
 ];
-const FLOOR: [(&str, &str, Unit); 8] = [
+/// What floors and the article's function are shown by.
+pub(super) const BRIEF: [(&str, &str, Unit); 8] = [
     ("artifact gzip", "artifact_gzip", Unit::Bytes),
     ("ready p50", "cold_init_p50", Unit::Ms),
     ("response p50", "cold_first_response_p50", Unit::Ms),
@@ -140,7 +142,7 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
 /// The floors' own figures.
 pub(super) fn floors(result: &Comparison) -> Section {
     let floor = |(label, figure, unit): (&str, &str, Unit)| {
-        let cell = |measured: &Measured| cell(measured.platform, &measured.floor, figure);
+        let cell = |measured: &Measured| cell(measured.platform.name(), &measured.floor, figure);
         Row {
             label: label.to_owned(),
             figure: format!("floor_{figure}"),
@@ -152,7 +154,7 @@ pub(super) fn floors(result: &Comparison) -> Section {
         id: "floors",
         title: "floors",
         conditions: "the smallest hello function on the same runtime, in the same run".to_owned(),
-        rows: FLOOR.map(floor).into(),
+        rows: BRIEF.map(floor).into(),
     }
 }
 
@@ -206,7 +208,7 @@ fn quantiles<'r>(
             .platforms
             .iter()
             .map(|measured| Cell {
-                platform: measured.platform,
+                name: measured.platform.name().to_owned(),
                 estimate: of(measured).map(pick),
                 n: of(measured).map_or(0, |distribution| distribution.n),
                 ratio: None,
@@ -223,19 +225,19 @@ fn row(result: &Comparison, (label, figure, unit): (&str, &str, Unit)) -> Row {
     let cells = result.platforms.iter().map(|measured| Cell {
         ratio: measured.ratio.get(figure).copied(),
         is_best: result.platforms.len() > 1 && best.contains(&measured.platform),
-        ..cell(measured.platform, &measured.figures, figure)
+        ..cell(measured.platform.name(), &measured.figures, figure)
     });
     Row { label: label.to_owned(), figure: figure.to_owned(), unit, cells: cells.collect() }
 }
 
-fn cell(platform: Platform, figures: &Figures, figure: &str) -> Cell {
+pub(super) fn cell(name: &str, figures: &Figures, figure: &str) -> Cell {
     let n = match figure.split('_').next() {
         Some("cold") => figures.cold.init.n,
         Some("warm") => figures.warm.latency.n,
         Some("requests" | "events" | "cpu") => figures.throughput.slices.len(),
         _ => 1,
     };
-    Cell { platform, estimate: estimate(figures, figure), n, ratio: None, is_best: false }
+    Cell { name: name.to_owned(), estimate: estimate(figures, figure), n, ratio: None, is_best: false }
 }
 
 /// Such as `70 % single, 10 % batches of 10–100, 20 % look-ups`.

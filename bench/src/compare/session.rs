@@ -15,8 +15,8 @@ use crate::compare::noise::Watch;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
-use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
-use crate::compare::target::Target;
+use crate::compare::result::{Article, Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
+use crate::compare::target::{Role, Target};
 use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, throughput, verify, warm};
 use crate::cost;
 use crate::diff;
@@ -152,10 +152,14 @@ async fn whole(
     measure(targets, &workload, &events, &span).await?;
 
     let mut bootstrap = Bootstrap::new(workload.seed);
-    let (own, floors) = targets.split_at(targets.len() / 2);
-    let measured: Result<Vec<_>> =
-        own.iter().zip(floors).map(|(own, floor)| figures::measured(own, floor, &workload, &mut bootstrap)).collect();
+    let of = |role| targets.iter().filter(move |target| target.role == role);
+    let measured: Result<Vec<_>> = of(Role::Own)
+        .zip(of(Role::Floor))
+        .map(|(own, floor)| figures::measured(own, floor, &workload, &mut bootstrap))
+        .collect();
     let platforms = measured?;
+    let article = of(Role::Article).zip(of(Role::Singles)).next();
+    let article = article.map(|(function, isotherm)| figures::article(function, isotherm, &workload, &mut bootstrap));
     machine.seconds = started.elapsed().as_secs_f64().round();
     let ranking = figures::ranking(&platforms);
     let mut result = Comparison {
@@ -163,6 +167,7 @@ async fn whole(
         machine,
         workload: sent,
         platforms,
+        article: article.transpose()?,
         not_started,
         ranking,
         cost: None,
@@ -172,6 +177,10 @@ async fn whole(
     result.noise = Some(watch.end(&result.platforms));
     let sent = Workload::load(&flags.workload, flags.events.as_deref())?;
     result.cost = Some(cost::of_run(&result, &sent.events).context("cannot price the run")?);
+    let priced = cost::of_article(&result, &sent.events).context("cannot price the article's function")?;
+    if let (Some(article), Some([function, isotherm])) = (&mut result.article, priced) {
+        (article.function.cost, article.isotherm.cost) = (Some(function), Some(isotherm));
+    }
     result.cold_share = simulate::of_run(&result).context("cannot simulate the run's platforms")?;
     let [path, page] = output.write(&result)?;
     let format = flags.format();
@@ -189,8 +198,8 @@ async fn whole(
     Ok(if is_worse && ended == End::Measured { End::Failed } else { ended })
 }
 
-/// Starts each platform and its floor; a platform whose floor can't be started is left out too. Afterwards the platforms stand first in
-/// `targets`, then their floors in the same order.
+/// Starts each platform with its floor, and with Lambda the article's function; a platform beside which one of these can't be started is left
+/// out too. Afterwards the platforms stand first in `targets`, then their floors in the same order.
 async fn start(
     flags: &Compare,
     program: &Path,
@@ -203,12 +212,18 @@ async fn start(
     let mut not_started = Vec::new();
     for (place, platform) in platforms.iter().enumerate() {
         let before = targets.len();
-        for is_floor in [false, true] {
+        // The article's function is one of Lambda's.
+        let article: &[Role] = if *platform == Platform::Lambda { &[Role::Article, Role::Singles] } else { &[] };
+        for role in [Role::Own, Role::Floor].iter().chain(article) {
             let events = Rc::clone(events);
-            match Target::start(program, &flags.artifacts, *platform, is_floor, events, seed).await {
+            match Target::start(program, &flags.artifacts, *platform, *role, events, seed).await {
                 Ok(target) => targets.push(target),
                 Err(error) => {
-                    let of = if is_floor { "its floor: " } else { "" };
+                    let of = match role {
+                        Role::Own | Role::Singles => "",
+                        Role::Floor => "its floor: ",
+                        Role::Article => "the article's function beside it: ",
+                    };
                     not_started.push(NotStarted { platform: *platform, reason: format!("{of}{error:#}") });
                     for target in targets.drain(before..) {
                         // It is left out anyway; how it stops makes no difference.
@@ -220,14 +235,15 @@ async fn start(
         }
         phase.progress((place + 1) as f64 / platforms.len() as f64, f64::NAN);
     }
-    targets.sort_by_key(|target| target.is_floor);
+    targets.sort_by_key(|target| target.role);
     not_started
 }
 
 async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span) -> Result<()> {
     let count = targets.len();
-    let checking = LOOK_UP * (events.len() * count) as f64 / 2.0;
-    let reporting = reports::seconds(&workload.reports, count / 2) + checking;
+    let platforms = targets.iter().filter(|target| target.role == Role::Own).count();
+    let checking = LOOK_UP * (events.len() * platforms) as f64;
+    let reporting = reports::seconds(&workload.reports, platforms) + checking;
     let metering = meters::SECONDS + reporting;
     let loading = throughput::seconds(&workload.throughput, count) + metering;
     let warming = warm::seconds(&workload.warm, count) + loading;
@@ -257,10 +273,17 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
 
 fn end(result: &Comparison) -> End {
     let mut end = if result.not_started.is_empty() { End::Measured } else { End::NotStarted };
-    for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
+    let platforms = result.platforms.iter().map(|Measured { platform, errors, figures, floor, .. }| {
+        (platform.name(), *errors, [("", figures), ("its floor: ", floor)])
+    });
+    let article = result.article.iter().map(|Article { function, isotherm, .. }| {
+        let errors = function.errors + isotherm.errors;
+        ("the article's function", errors, [("", &function.figures), ("Isotherm beside it: ", &isotherm.figures)])
+    });
+    for (name, errors, figures) in platforms.chain(article).filter(|(_, errors, _)| *errors > 0) {
         end = End::Failed;
-        eprintln!("isotherm: {}: {} missing or wrong answers; the first:", measured.platform, measured.errors);
-        for (of, figures) in [("", &measured.figures), ("its floor: ", &measured.floor)] {
+        eprintln!("isotherm: {name}: {errors} missing or wrong answers; the first:");
+        for (of, figures) in figures {
             for error in &figures.first_errors {
                 eprintln!("  {of}{error}");
             }

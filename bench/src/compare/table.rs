@@ -1,10 +1,10 @@
 //! The comparison as a person reads it on a terminal: the verdict, then figures as rows, platforms as columns, at most 120 characters wide.
 
-use crate::compare::progress;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Cell, Row, Section};
 use crate::compare::verdict::Verdict;
-use crate::compare::words::{Unit, grouped, multiple, short, wrapped};
+use crate::compare::words::{Unit, grouped, multiple, named, short, wrapped};
+use crate::compare::{article, progress};
 use crate::stats::Estimate;
 
 const WIDTH: usize = 120;
@@ -52,6 +52,9 @@ pub(super) fn render(result: &Comparison) -> String {
     text.push_str(&words("there at the end", platforms.iter().map(there)));
     text.push_str("\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or tied with it: their intervals overlap\n");
     text.push_str(&section(&rows::floors(result)));
+    if let Some(of_article) = article::section(result) {
+        text.push_str(&headed(&of_article));
+    }
     text
 }
 
@@ -105,6 +108,15 @@ fn section(Section { title, conditions, rows, .. }: &Section) -> String {
     text
 }
 
+/// The article's section: its columns are no platforms, so they have a line of headings, and notes below.
+fn headed(of_article: &Section) -> String {
+    let text = section(of_article);
+    let (title, rows) = text.trim_start().split_once('\n').unwrap_or_default();
+    let heads = of_article.rows.iter().take(1).flat_map(|row| &row.cells).map(|cell| named(&cell.name));
+    let notes: String = article::NOTES.map(hanging).concat();
+    format!("\n{}{}{rows}{notes}", hanging(title), words("", heads))
+}
+
 /// Text for each platform, below its column.
 fn words(label: &str, cells: impl Iterator<Item = String>) -> String {
     line(label, cells.map(|cell| cell.chars().take(CELL).collect()))
@@ -155,7 +167,7 @@ mod tests {
 
     #[test]
     fn four_platforms_fit_into_120_columns() {
-        let mut comparison = crate::compare::result::tests::sample();
+        let mut comparison = crate::compare::result::tests::priced();
         let events = crate::workload::Workload::load("flights", None).unwrap().events;
         comparison.cost = Some(crate::cost::of_run(&comparison, &events).unwrap());
         let text = render(&comparison);
@@ -164,5 +176,7 @@ mod tests {
             assert!(line.chars().count() <= WIDTH, "{} wide: {line}", line.chars().count());
         }
         assert!(text.contains("lambda") && text.contains("native"), "{text}");
+        assert!(text.contains("\n                  article's function        Lambda, single events\n"), "{text}");
+        assert!(text.contains("\n  USD/M events     11.5 11.4–11.6   3.29×    3.50 3.45–3.55        *\n"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured: a platform or its floor, each a process `isotherm up … --control`.
+//! What is measured: a platform, its floor, or the article's function, each a process `isotherm up … --control`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +11,28 @@ use isotherm_hosts::{Meters, Platform, Remote, Runtime, Up, Usage};
 use crate::compare::artifact;
 use crate::compare::result::{Artifact, Metered};
 use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
+use crate::workload::Mix;
+
+/// One event a request: all that the article's function takes.
+const SINGLES: Mix = Mix { single: 1, batch: 0, get: 0 };
+
+/// What a target is in the comparison; in the order in which they take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// A platform's own artifact: it gets the workload.
+    Own,
+    /// The smallest function on the same runtime.
+    Floor,
+    /// The article's function: it gets the workload's events, one a request.
+    Article,
+    /// Isotherm's artifact with the same requests as the article's function gets.
+    Singles,
+}
 
 /// A started platform or floor, and what was measured of it so far.
 pub(super) struct Target {
     pub platform: Platform,
-    pub is_floor: bool,
+    pub role: Role,
     pub remote: Remote,
     pub client: Client,
     pub runtime: Runtime,
@@ -40,30 +57,34 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Starts the platform's artifact of `set` with fresh data.
+    /// Starts the platform's artifact for `role` with fresh data.
     pub(super) async fn start(
         program: &Path,
         artifacts: &Path,
         platform: Platform,
-        is_floor: bool,
+        role: Role,
         events: Rc<Events>,
         seed: u64,
     ) -> Result<Self> {
-        let set = if is_floor { "floor" } else { "release" };
+        let set = match role {
+            Role::Own | Role::Singles => "release",
+            Role::Floor => "floor",
+            Role::Article => "article",
+        };
         let mut up = Up::new(program, platform, artifacts);
         up.set = set.to_owned();
         up.config = CONFIG.to_owned();
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
         let address = address.parse().with_context(|| format!("its address {address} is none"))?;
-        let expect = if is_floor { Expect::Hello } else { Expect::Contract };
+        let expect = if role == Role::Floor { Expect::Hello } else { Expect::Contract };
         Ok(Self {
             platform,
-            is_floor,
+            role,
             client: Client::new(address, expect, Sequence::new(events, seed)),
             runtime: remote.runtime().clone(),
             remote,
-            artifact: artifact::measure(platform, &artifacts.join(set).join(platform.name()))?,
+            artifact: artifact::measure(platform, role, &artifacts.join(set).join(platform.name()))?,
             cold: Vec::new(),
             warm: Vec::new(),
             slices: Vec::new(),
@@ -79,7 +100,25 @@ impl Target {
 
     /// For messages: `spin` or `floor of spin`.
     pub(super) fn name(&self) -> String {
-        if self.is_floor { format!("floor of {}", self.platform) } else { self.platform.to_string() }
+        match self.role {
+            Role::Own => self.platform.to_string(),
+            Role::Floor => format!("floor of {}", self.platform),
+            Role::Article => "the article's function".to_owned(),
+            Role::Singles => format!("{}, single events", self.platform),
+        }
+    }
+
+    /// Whether it has a store.
+    pub(super) fn keeps_events(&self) -> bool {
+        self.role != Role::Floor
+    }
+
+    /// What it gets where the workload's mix is this.
+    pub(super) fn mix<'m>(&self, mix: &'m Mix) -> &'m Mix {
+        match self.role {
+            Role::Own | Role::Floor => mix,
+            Role::Article | Role::Singles => &SINGLES,
+        }
     }
 
     /// Fails with the target's name once it erred too often.

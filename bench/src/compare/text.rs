@@ -1,25 +1,32 @@
 //! The comparison as Markdown and as CSV: the rows of the table for a pull request, the figures for a spreadsheet.
 
-use crate::compare::guarantees;
 use crate::compare::page::Kind;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Cell, Row, Section};
 use crate::compare::table;
 use crate::compare::verdict::Verdict;
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
+use crate::compare::{article, guarantees};
 
 /// GitHub's Markdown.
 pub(super) fn markdown(result: &Comparison) -> String {
     let [what, r#where, when] = table::head(result);
     let mut text = format!("## {what}\n\n");
+    let platforms = || result.platforms.iter().map(|measured| words::title(measured.platform).to_owned());
     for line in Verdict::of(result).lines() {
         text += &format!("- {}\n", escaped(&line));
     }
     for Section { title, conditions, rows, .. } in rows::sections(result).iter().chain([&rows::floors(result)]) {
-        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(conditions), heading(result));
+        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(conditions), heading(platforms()));
         text += &rows.iter().map(row).collect::<String>();
     }
-    text += &format!("\n### Answers\n\n{}", heading(result));
+    if let Some(Section { title, conditions, rows, .. }) = article::section(result) {
+        let names = rows.iter().take(1).flat_map(|row| &row.cells).map(|cell| words::named(&cell.name));
+        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(&conditions), heading(names));
+        text += &rows.iter().map(row).collect::<String>();
+        text += &article::NOTES.map(|note| format!("\n{}\n", escaped(note))).concat();
+    }
+    text += &format!("\n### Answers\n\n{}", heading(platforms()));
     let mut add = |label: &str, of: &dyn Fn(&Measured) -> String| {
         let cells: Vec<String> = result.platforms.iter().map(of).collect();
         text += &format!("| {label} | {} |\n", cells.join(" | "));
@@ -38,10 +45,9 @@ pub(super) fn markdown(result: &Comparison) -> String {
     text
 }
 
-fn heading(result: &Comparison) -> String {
-    let names: String =
-        result.platforms.iter().map(|measured| format!(" {} |", words::title(measured.platform))).collect();
-    format!("| |{names}\n| --- |{}\n", " ---: |".repeat(result.platforms.len()))
+fn heading(names: impl Iterator<Item = String>) -> String {
+    let (names, lines): (String, String) = names.map(|name| (format!(" {name} |"), " ---: |")).unzip();
+    format!("| |{names}\n| --- |{lines}\n")
 }
 
 fn row(Row { label, unit, cells, .. }: &Row) -> String {
@@ -67,19 +73,23 @@ pub(super) fn csv(result: &Comparison) -> String {
     rows.extend(rows::routes(result));
     rows.extend(rows::report_quantiles(result));
     rows.extend(rows::floors(result).rows);
+    let of_article = article::section(result).into_iter().flat_map(|section| section.rows);
+    // Costs follow, by service.
+    rows.extend(of_article.filter(|row| row.figure != article::COST));
     for Row { figure, unit, cells, .. } in &rows {
-        for Cell { platform, estimate, n, ratio, .. } in cells {
+        for Cell { name, estimate, n, ratio, .. } in cells {
             let Some(estimate) = estimate else { continue };
             let ratio = ratio.map(|ratio| ratio.value.to_string()).unwrap_or_default();
             let numbers = [estimate.value, estimate.low, estimate.high].map(|value| value.to_string()).join(",");
             let kind = Kind::Measured.word();
-            text += &format!("{platform},{},{},{n},{numbers},{ratio},{kind}\n", quoted(figure), unit.name());
+            text += &format!("{},{},{},{n},{numbers},{ratio},{kind}\n", quoted(name), quoted(figure), unit.name());
         }
     }
-    for line in result.cost.iter().flat_map(|cost| &cost.lines) {
-        let kind = result.cost.as_ref().map_or("", |cost| cost.kind.word());
+    let of_article = result.article.iter().flat_map(|article| [&article.function.cost, &article.isotherm.cost]);
+    let kind = result.cost.as_ref().map_or(Kind::Modelled, |cost| cost.kind).word();
+    for line in result.cost.iter().flat_map(|cost| &cost.lines).chain(of_article.flatten()) {
         for item in &line.items {
-            let (figure, usd) = (format!("cost_per_million_events:{}", item.service), item.usd);
+            let (figure, usd) = (format!("{}:{}", article::COST, item.service), item.usd);
             text += &format!(
                 "{},{},{},1,{usd},{usd},{usd},,{kind}\n",
                 quoted(&line.name),
@@ -88,7 +98,7 @@ pub(super) fn csv(result: &Comparison) -> String {
             );
         }
         let total = [line.total.value, line.total.low, line.total.high].map(|value| value.to_string()).join(",");
-        text += &format!("{},cost_per_million_events,{},1,{total},,{kind}\n", quoted(&line.name), Unit::Usd.name());
+        text += &format!("{},{},{},1,{total},,{kind}\n", quoted(&line.name), article::COST, Unit::Usd.name());
     }
     text
 }
@@ -107,9 +117,17 @@ mod tests {
         let text = markdown(&sample());
         let tables = text.matches("\n| | Lambda | Workers | Spin | native |\n").count();
         assert_eq!(tables, rows::sections(&sample()).len() + 3, "{text}");
-        for line in text.lines().filter(|line| line.starts_with('|')) {
-            assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
+        let (before, rest) = text.split_once("\n| | article's function | Lambda, single events |\n").unwrap();
+        let (beside, after) = rest.split_once("\n### ").unwrap();
+        for (part, columns) in [(before, 6), (beside, 4), (after, 6)] {
+            for line in part.lines().filter(|line| line.starts_with('|')) {
+                assert_eq!(line.replace("\\|", "").matches('|').count(), columns, "{line}");
+            }
         }
+        assert!(
+            beside.contains("\n| ready p50 | 3.70\u{a0}ms (3.63–3.81) 3.00× | **1.23\u{a0}ms (1.21–1.27)** |"),
+            "{beside}"
+        );
         assert!(text.contains("| p99 | **864\u{a0}µs (847–890)** 1.00× |"), "{text}");
     }
 
@@ -128,6 +146,8 @@ mod tests {
         assert!(has("native,warm:GET /events/{eventId}_p99,ms,", ",,measured"), "{text}");
         assert!(has("spin,floor_requests_per_second,1/s,1,", ",,measured"), "{text}");
         assert!(has("workers,cost_per_million_events,USD,1,0.9,0.85,0.95", ",,modelled"), "{text}");
+        assert!(has("article's function,cold_init_p50,ms,2,3.70", ",3,measured"), "{text}");
+        assert!(has("\"lambda, single events\",cost_per_million_events,USD,1,3.5,", ",,modelled"), "{text}");
         let fields = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
         assert!(lines.iter().all(|line| fields(line) == 8), "{text}");
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::compare::progress::Phase;
-use crate::compare::target::Target;
+use crate::compare::target::{Role, Target};
 use crate::load::closed;
 use crate::workload::Throughput;
 
@@ -42,7 +42,7 @@ async fn turn(target: &mut Target, throughput: &Throughput) -> Result<()> {
     let Throughput { connections, mix, batch_sizes, slice_seconds, .. } = throughput;
     target.client.connect(*connections).await?;
     let before = target.remote.usage().await?;
-    let slice = closed(&target.client, *connections, mix, batch_sizes, *slice_seconds).await;
+    let slice = closed(&target.client, *connections, target.mix(mix), batch_sizes, *slice_seconds).await;
     target.usage = target.remote.usage().await?;
     target.client.disconnect();
     target.slices.push((slice, target.usage.cpu.saturating_sub(before.cpu).as_secs_f64()));
@@ -53,7 +53,8 @@ async fn turn(target: &mut Target, throughput: &Throughput) -> Result<()> {
 fn seconds_left(target: &Target, throughput: &Throughput, events: usize) -> f64 {
     let passed: f64 = target.slices.iter().map(|(slice, _)| slice.seconds).sum();
     let time = (throughput.seconds - passed).max(0.0);
-    if target.is_floor || target.client.is_through() {
+    // Only what is looked up afterwards has to be there whole.
+    if target.role != Role::Own || target.client.is_through() {
         return time;
     }
     let taken: u64 = target.slices.iter().map(|(slice, _)| slice.events).sum();

@@ -31,7 +31,8 @@ pub(super) async fn measure(targets: &mut [Target], warm: &Warm, seed: u64, phas
         let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_add(turn as u64));
         let schedule = warm.arrival.schedule(warm.rate, warm.slice_seconds, &mut rng);
         for (place, target) in targets.iter_mut().enumerate() {
-            let steps: Vec<Step> = schedule.iter().map(|_| target.client.step(&warm.mix, &warm.batch_sizes)).collect();
+            let mix = target.mix(&warm.mix);
+            let steps: Vec<Step> = schedule.iter().map(|_| target.client.step(mix, &warm.batch_sizes)).collect();
             target.client.connect(CONNECTIONS).await.with_context(|| target.name())?;
             let samples = open(&target.client, &timer, &schedule, &steps).await.with_context(|| target.name())?;
             target.client.disconnect();

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use isotherm_hosts::Platform;
 
-use crate::compare::result::{Comparison, Measured};
+use crate::compare::result::{Article, Comparison, Measured};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::metered;
@@ -24,6 +24,10 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions) -> Result<(
             Platform::Native => ("native-requests-per-second", throughput, "throughput.requests_per_second"),
         };
         assumed.set(name, value, &format!("result.json of {}: {figure}", result.machine.time))?;
+    }
+    if let Some(Article { function, .. }) = &result.article {
+        let figure = format!("result.json of {}: article.function.cpu.ms_per_request", result.machine.time);
+        assumed.set("article-cpu-ms", function.figures.cpu.ms_per_request.value, &figure)?;
     }
     Ok(())
 }
@@ -77,5 +81,7 @@ mod tests {
         assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
         assert_eq!(assumed.take_used()[0].source, "result.json of 2026-11-21T05:12:33Z: cpu.ms_per_request");
         assert_eq!(events_per_request(&result), 1.5);
+        let article = result.article.unwrap().function.figures.cpu.ms_per_request.value;
+        assert_eq!(assumed.value("article-cpu-ms").unwrap(), article);
     }
 }

@@ -14,18 +14,34 @@ use crate::cost::workers::OBJECT_GB;
 pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usage>> {
     let Some(metered) = &measured.meters else { return Ok(None) };
     let usage = match measured.platform {
-        Platform::Lambda => lambda(metered, given)?,
+        Platform::Lambda => lambda(metered, given, Ingest::ISOTHERM)?,
         Platform::Workers => workers(metered, given)?,
         Platform::Spin | Platform::Native => nodes(measured, metered, given)?,
     };
     Ok(Some(usage))
 }
 
-fn lambda(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
+/// What a function that takes events in is, as far as no meter tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ingest {
+    /// The name of the memory that it is assumed to have, and the other functions beside it.
+    memory: &'static str,
+    /// Whether it waits for S3, too.
+    puts_objects: bool,
+}
+
+impl Ingest {
+    pub(super) const ISOTHERM: Self = Self { memory: "lambda-memory-mb", puts_objects: false };
+    /// It puts to both stores at once.
+    pub(super) const ARTICLE: Self = Self { memory: "article-memory-mb", puts_objects: true };
+}
+
+/// What functions on Lambda and the services behind them were metered to use.
+pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Result<Usage> {
     let (mut usage, readings) = (Usage::default(), &metered.readings);
     usage.add(Service::Gateway, "http-api-request", metered.requests as f64);
     let id = format!("lambda-duration-{}", given.load.arch);
-    let (wait, memory) = (given.assumed("dynamodb-ms")?, given.assumed("lambda-memory-mb")?);
+    let (wait, memory) = (given.assumed("dynamodb-ms")?, given.assumed(ingest.memory)?);
     let mut invocations = 0.0;
     for (name, function) in readings.functions.iter().filter(|(_, function)| function.count > 0) {
         let count = function.count as f64;
@@ -33,7 +49,8 @@ fn lambda(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
         let (service, waiting) = match name.as_str() {
             "ingest" => {
                 let rounds = readings.operations("events/put") as f64 / count / CONCURRENCY;
-                (Service::Function, rounds.max(1.0) * wait)
+                let object = if ingest.puts_objects { given.assumed("s3-put-ms")? } else { 0.0 };
+                (Service::Function, (rounds.max(1.0) * wait).max(object))
             }
             "aggregate" => (Service::Aggregation, WAITS_OF_A_FOLD * wait + given.assumed("s3-put-ms")?),
             "schedule" => (Service::Schedule, wait),

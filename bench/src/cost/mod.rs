@@ -30,7 +30,7 @@ use self::assumptions::Assumptions;
 use self::bill::{Bill, Rates};
 use self::design::Design;
 use self::design::{Given, Load};
-pub(crate) use self::of_run::of_run;
+pub(crate) use self::of_run::{of_article, of_run};
 use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;

@@ -6,12 +6,14 @@
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::compare::article;
 use crate::compare::page::{Cost, CostCurve, CostItem, CostLine, Crossing, Kind};
-use crate::compare::result::Comparison;
+use crate::compare::result::{Article, Comparison, Metered};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::bill::{Bill, Rates};
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::from;
+use crate::cost::metered::{self, Ingest};
 use crate::cost::sample::Sample;
 use crate::cost::usage::Service;
 use crate::prices::Book;
@@ -27,7 +29,7 @@ const HALVINGS: u32 = 10;
 
 /// All that a month is priced with.
 struct Pricing<'a> {
-    book: &'a Book,
+    book: Book,
     assumed: Assumptions,
     sample: Sample,
     result: &'a Comparison,
@@ -39,14 +41,7 @@ struct Pricing<'a> {
 /// # Errors
 /// Where the price book or the events can't be read.
 pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
-    let book = Book::read(None)?;
-    let mut assumed = Assumptions::read()?;
-    from::assume(result, &mut assumed)?;
-    let ran = |name: &str| result.platforms.iter().any(|measured| measured.platform.name() == name);
-    let designs = Design::value_variants().iter().copied();
-    let designs = designs.filter(|design| *design == Design::Article || ran(design.name())).collect();
-    let sample = Sample::of(events, &result.workload.source)?;
-    let pricing = Pricing { book: &book, assumed, sample, result, designs };
+    let pricing = Pricing::new(result, events)?;
     let lines: Vec<CostLine> = pricing.designs.iter().map(|design| pricing.line(*design)).collect::<Result<_>>()?;
     let volumes = (DECADES[0] * POINTS_A_DECADE..=DECADES[1] * POINTS_A_DECADE)
         .map(|step| 10_f64.powf(f64::from(step) / f64::from(POINTS_A_DECADE)));
@@ -54,7 +49,7 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     let mut assumptions = vec![format!(
         "Prices as checked on {}, us-east-1, no unit free; events are kept for 90 days, and the figures are those of a month when \
          so many are there. CPU time and throughput are this run's.",
-        book.checked()?
+        pricing.book.checked()?
     )];
     let used = pricing.assumed.take_used().into_iter();
     assumptions.extend(used.map(|one| format!("{}: {} {}", one.about, one.value, one.unit)));
@@ -68,13 +63,56 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     })
 }
 
-impl Pricing<'_> {
+/// What a million events cost by the meters of the article's function, and by those of Isotherm beside it; `None` where the run had neither.
+/// `events` are those that were sent, NDJSON.
+///
+/// # Errors
+/// Where the price book or the events can't be read.
+pub(crate) fn of_article(result: &Comparison, events: &[u8]) -> Result<Option<[CostLine; 2]>> {
+    let Some(Article { function, isotherm, .. }) = &result.article else { return Ok(None) };
+    let pricing = Pricing::new(result, events)?;
+    let [one, other] = article::NAMES;
+    let function = pricing.metered(one, &function.meters, Ingest::ARTICLE)?;
+    Ok(Some([function, pricing.metered(other, &isotherm.meters, Ingest::ISOTHERM)?]))
+}
+
+/// A bill of a month with [`MONTHLY_EVENTS`], by service, for a million events.
+fn itemised(name: &str, bill: &Bill) -> CostLine {
+    let of_million = |usd: f64| usd / MONTHLY_EVENTS * 1e6;
+    let mut items: Vec<CostItem> = Vec::new();
+    for line in &bill.lines {
+        let (service, usd) = (line.service.name(), of_million(line.usd.unwrap_or_default()));
+        match items.last_mut() {
+            Some(item) if item.service == service => item.usd += usd,
+            _ => items.push(CostItem { service: service.to_owned(), usd }),
+        }
+    }
+    let total = of_million(bill.usd());
+    CostLine { name: name.to_owned(), items, total: Estimate { value: total, low: total, high: total } }
+}
+
+impl<'a> Pricing<'a> {
+    fn new(result: &'a Comparison, events: &[u8]) -> Result<Self> {
+        let mut assumed = Assumptions::read()?;
+        from::assume(result, &mut assumed)?;
+        let ran = |name: &str| result.platforms.iter().any(|measured| measured.platform.name() == name);
+        let designs = Design::value_variants().iter().copied();
+        let designs = designs.filter(|design| *design == Design::Article || ran(design.name())).collect();
+        let sample = Sample::of(events, &result.workload.source)?;
+        Ok(Self { book: Book::read(None)?, assumed, sample, result, designs })
+    }
+
+    /// List prices of the run's day.
+    fn rates(&self) -> Result<Rates<'_>> {
+        let time: jiff::Timestamp = self.result.machine.time.parse().context("the time of the run")?;
+        let on = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+        Ok(Rates { book: &self.book, on, free_tier: false })
+    }
+
     /// What so many events a month come to, in requests as the run's.
     fn bill(&self, design: Design, events: f64) -> Result<Bill> {
         let events_per_request = from::events_per_request(self.result);
-        let time: jiff::Timestamp = self.result.machine.time.parse().context("the time of the run")?;
-        let on = time.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let rates = Rates { book: self.book, on, free_tier: false };
+        let rates = self.rates()?;
         let requests = events / events_per_request;
         let load = Load { requests, events_per_request, ..Load::of_run(events) };
         let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
@@ -83,19 +121,16 @@ impl Pricing<'_> {
     }
 
     fn line(&self, design: Design) -> Result<CostLine> {
-        let bill = self.bill(design, MONTHLY_EVENTS)?;
-        let of_million = |usd: f64| usd / MONTHLY_EVENTS * 1e6;
-        let mut items: Vec<CostItem> = Vec::new();
-        for line in &bill.lines {
-            let (service, usd) = (line.service.name(), of_million(line.usd.unwrap_or_default()));
-            match items.last_mut() {
-                Some(item) if item.service == service => item.usd += usd,
-                _ => items.push(CostItem { service: service.to_owned(), usd }),
-            }
-        }
-        let total = of_million(bill.usd());
-        let total = Estimate { value: total, low: total, high: total };
-        Ok(CostLine { name: design.name().to_owned(), items, total })
+        Ok(itemised(design.name(), &self.bill(design, MONTHLY_EVENTS)?))
+    }
+
+    /// What was metered of single events.
+    fn metered(&self, name: &str, metered: &Metered, ingest: Ingest) -> Result<CostLine> {
+        let rates = self.rates()?;
+        let load = Load::of_run(metered.events as f64);
+        let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
+        let usage = metered::lambda(metered, &given, ingest)?.times(MONTHLY_EVENTS / load.events());
+        Ok(itemised(name, &Bill::of(&usage, Service::value_variants(), &rates)?))
     }
 
     fn curve(&self, design: Design, volumes: &[f64]) -> Result<CostCurve> {

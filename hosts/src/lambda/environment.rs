@@ -1,5 +1,6 @@
 //! One execution environment: a process, its Runtime API, and one invocation at a time.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Launch {
             .env("LAMBDA_RUNTIME_DIR", "/var/runtime")
             .env("_HANDLER", "bootstrap")
             .env("LANG", "en_US.UTF-8")
-            .env("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin")
+            .env("PATH", path())
             .env("TZ", ":UTC")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -107,6 +108,16 @@ async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
         // Nobody reads standard error any more: no reason to stop the function.
         let _closed = std::io::stderr().write_all(&chunk[..count]);
     }
+}
+
+/// Lambda's, and after it this machine's: a bootstrap that is a script finds its interpreter there.
+fn path() -> OsString {
+    let mut path = OsString::from("/usr/local/bin:/usr/bin/:/bin:/opt/bin");
+    if let Some(ours) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(ours);
+    }
+    path
 }
 
 pub(crate) const REGION: &str = "us-east-1";

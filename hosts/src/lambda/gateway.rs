@@ -125,7 +125,12 @@ async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: boo
 async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
     let (backend, queues) = &**targets;
     if let Some(path) = queued(&head.method, head.uri.path()) {
-        return Ok(enqueue(queues, path, head, &body).await);
+        let is_drained = backend.has("drain");
+        return Ok(if is_drained {
+            enqueue(queues, path, head, &body).await
+        } else {
+            of_gateway(StatusCode::NOT_FOUND)
+        });
     }
     let name = route(&head.method, head.uri.path());
     let functions = match &**backend {
@@ -135,15 +140,16 @@ async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Respo
     if let Some(function) = invoked(functions, head) {
         return invoke(function, body).await;
     }
+    let Some(function) = functions.named(name) else { return Ok(of_gateway(StatusCode::NOT_FOUND)) };
     let event = payload::event(&head.method, &head.uri, &head.headers, &body).map_err(Failure::Host)?;
-    let answer = functions.named(name).invoke(event).await?;
+    let answer = function.invoke(event).await?;
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
 }
 
 /// The function that is to be invoked directly.
 fn invoked<'f>(functions: &'f Functions, head: &Parts) -> Option<&'f Arc<Function>> {
     let name = head.uri.path().strip_prefix("/2015-03-31/functions/")?.strip_suffix("/invocations")?;
-    functions.all().into_iter().find(|function| head.method == Method::POST && function.launch().name == name)
+    functions.named(name).filter(|_| head.method == Method::POST)
 }
 
 /// An error of the function is an answer, which says so in a header.

@@ -11,6 +11,8 @@
 //!     schedule ◀── schedule (once a minute)
 //! ```
 //!
+//! An artifact of `ingest` alone, as another's may be, gets its events over HTTP and both stores; all else is for six functions.
+//!
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
 //! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
 
@@ -31,6 +33,7 @@ mod server;
 mod sqs;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -83,20 +86,46 @@ impl Default for Limits {
 
 /// Time for one batch of the stream, and for one run of the schedule.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
+/// The functions that the gateway's routes, the event source mappings and the schedule lead to; and whether they answer requests, which
+/// wait no longer than the gateway does.
+const FUNCTIONS: [(&str, bool); 6] =
+    [("ingest", true), ("read", true), ("report", true), ("aggregate", false), ("drain", true), ("schedule", false)];
 /// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
 const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 
 /// The functions, what stands before them, and what stands behind.
 pub(crate) struct LambdaHost {
     gateway: Gateway,
-    mapping: Mapping,
-    queue_mapping: QueueMapping,
-    schedule: Schedule,
+    triggers: Option<Triggers>,
     backend: Arc<Backend>,
     queues: Queues,
     /// S3 and SQS.
     _servers: [Server; 2],
     dynamodb: DynamoDb,
+}
+
+/// What invokes functions that no request comes to.
+struct Triggers {
+    mapping: Mapping,
+    queue_mapping: QueueMapping,
+    schedule: Schedule,
+}
+
+impl Triggers {
+    fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
+        let target = |name| Arc::new(Named(Arc::clone(backend), name));
+        let mapping =
+            Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
+        let settings = queue_mapping::Settings::default();
+        let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
+        Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
+    }
+
+    async fn stop(self) {
+        self.schedule.stop().await;
+        self.queue_mapping.stop().await;
+        self.mapping.stop().await;
+    }
 }
 
 /// What the gateway's routes, the event source mappings and the schedule lead to.
@@ -107,31 +136,23 @@ pub(crate) enum Backend {
     Peer(Box<Peer>),
 }
 
-/// The functions of the adapter: each has its environments.
-pub(crate) struct Functions {
-    ingest: Arc<Function>,
-    read: Arc<Function>,
-    report: Arc<Function>,
-    aggregate: Arc<Function>,
-    drain: Arc<Function>,
-    schedule: Arc<Function>,
-}
-
-impl Functions {
-    /// The function of this name.
-    pub(crate) fn named(&self, name: &str) -> &Arc<Function> {
-        match name {
-            "ingest" => &self.ingest,
-            "read" => &self.read,
-            "aggregate" => &self.aggregate,
-            "drain" => &self.drain,
-            "schedule" => &self.schedule,
-            _ => &self.report,
+impl Backend {
+    /// Whether there is a function of this name. The peer gets whole artifacts alone.
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Functions(functions) => functions.named(name).is_some(),
+            Self::Peer(_) => true,
         }
     }
+}
 
-    fn all(&self) -> [&Arc<Function>; 6] {
-        [&self.ingest, &self.read, &self.report, &self.aggregate, &self.drain, &self.schedule]
+/// The functions of the artifact by name: each has its environments.
+pub(crate) struct Functions(BTreeMap<&'static str, Arc<Function>>);
+
+impl Functions {
+    /// The function of this name; an artifact of `ingest` alone has no other.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Function>> {
+        self.0.get(name)
     }
 }
 
@@ -142,7 +163,10 @@ impl Target for Named {
     async fn invoke(&self, event: Bytes) -> Result<Bytes, Failure> {
         let Self(backend, name) = self;
         match &**backend {
-            Backend::Functions(functions) => functions.named(name).invoke(event).await,
+            Backend::Functions(functions) => match functions.named(name) {
+                Some(function) => function.invoke(event).await,
+                None => Err(Failure::Host(anyhow!("the artifact has no function {name}"))),
+            },
             Backend::Peer(peer) => peer.invoke(name, event).await.map_err(Failure::Host),
         }
     }
@@ -154,35 +178,26 @@ impl LambdaHost {
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
-        let launch = |name, timeout| {
+        // All of them, so that one that is missing is missed; or, of another's artifact, what takes events.
+        let is_whole = FUNCTIONS.iter().any(|(name, _)| *name != "ingest" && options.artifact.join(name).exists());
+        let functions = FUNCTIONS.into_iter().filter(|(name, _)| is_whole || *name == "ingest");
+        let launches = functions.map(|(name, is_asked)| {
+            let timeout = if is_asked { Limits::default().timeout } else { BACKGROUND_TIMEOUT };
             let limits = Limits { timeout, ..Limits::default() };
             Launch::new(name, &options.artifact, variables.clone(), limits)
-        };
-        let timeout = Limits::default().timeout;
-        let launches = [
-            launch("ingest", timeout)?,
-            launch("read", timeout)?,
-            launch("report", timeout)?,
-            launch("aggregate", BACKGROUND_TIMEOUT)?,
-            launch("drain", timeout)?,
-            launch("schedule", BACKGROUND_TIMEOUT)?,
-        ];
+        });
+        let launches = launches.collect::<Result<Vec<_>>>()?;
         let backend = match std::env::var_os(PEER) {
             Some(program) => Backend::Peer(Box::new(Peer::start(Path::new(&program), &launches).await?)),
             None => {
-                let [ingest, read, report, aggregate, drain, schedule] = launches.map(Function::new);
-                Backend::Functions(Functions { ingest, read, report, aggregate, drain, schedule })
+                let functions = launches.into_iter().map(|launch| (launch.name, Function::new(launch)));
+                Backend::Functions(Functions(functions.collect()))
             }
         };
         let backend = Arc::new(backend);
-        let target = |name| Arc::new(Named(Arc::clone(&backend), name));
         let gateway = Gateway::start(options.port, Arc::clone(&backend), queues.clone(), options.log_requests).await?;
-        let mapping =
-            Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
-        let settings = queue_mapping::Settings::default();
-        let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
-        let schedule = schedule::rule(target("schedule"));
-        Ok(Self { gateway, mapping, queue_mapping, schedule, backend, queues, _servers: [s3, sqs], dynamodb })
+        let triggers = is_whole.then(|| Triggers::start(&backend, &dynamodb, &queues, data)).transpose()?;
+        Ok(Self { gateway, triggers, backend, queues, _servers: [s3, sqs], dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -210,7 +225,8 @@ impl LambdaHost {
             headers.append(name.parse::<HeaderName>()?, value.parse()?);
         }
         let event = payload::event(&method, &uri, &headers, request.body.as_bytes())?;
-        let function = functions.named(gateway::route(&method, uri.path()));
+        let name = gateway::route(&method, uri.path());
+        let function = functions.named(name).with_context(|| format!("the artifact has no function {name}"))?;
         let (mut environment, Init { spawned, ready }) = Environment::start(function.launch(), Logs::Kept).await?;
         let answered = match environment.invoke(event).await {
             Ok(answer) => payload::response(&answer).map(|response| (response.status(), spawned.elapsed())),
@@ -224,7 +240,7 @@ impl LambdaHost {
     /// The environments that requests and batches came to, those that ended included; not those of [`LambdaHost::cold`].
     pub(crate) fn usage(&self) -> Usage {
         match &*self.backend {
-            Backend::Functions(functions) => functions.all().into_iter().map(|function| function.usage()).sum(),
+            Backend::Functions(functions) => functions.0.values().map(|function| function.usage()).sum(),
             Backend::Peer(peer) => peer.usage(),
         }
     }
@@ -233,13 +249,12 @@ impl LambdaHost {
     pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         if let Backend::Functions(functions) = &*self.backend {
-            let invocations =
-                functions.all().map(|function| (function.launch().name.to_owned(), function.invocations()));
-            meters.functions = invocations.into();
-            meters.log_bytes = functions.all().into_iter().map(|function| function.launch().log_bytes()).sum();
+            let invocations = functions.0.iter().map(|(name, function)| ((*name).to_owned(), function.invocations()));
+            meters.functions = invocations.collect();
+            meters.log_bytes = functions.0.values().map(|function| function.launch().log_bytes()).sum();
         }
         self.dynamodb.add_to(&mut meters)?;
-        meters.stream_records = self.mapping.records();
+        meters.stream_records = self.triggers.as_ref().map_or(0, |triggers| triggers.mapping.records());
         meters.queue_operations = self.queues.operations();
         (meters.objects, meters.object_bytes) = s3::objects(data)?;
         Ok(meters)
@@ -247,12 +262,12 @@ impl LambdaHost {
 
     pub(crate) async fn stop(self) -> Result<()> {
         self.gateway.stop().await;
-        self.schedule.stop().await;
-        self.queue_mapping.stop().await;
-        self.mapping.stop().await;
+        if let Some(triggers) = self.triggers {
+            triggers.stop().await;
+        }
         match Arc::into_inner(self.backend) {
             Some(Backend::Functions(functions)) => {
-                for function in functions.all() {
+                for function in functions.0.values() {
                     function.stop().await;
                 }
             }

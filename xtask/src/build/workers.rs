@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::{Set, files, remapped_paths, wasm_target_dir};
+use super::{Set, esbuild, files, remapped_paths, wasm_target_dir};
 use crate::paths;
 use crate::setup::{Tools, worker_build_program};
 use crate::shell::{cargo, program, run, run_logged};
@@ -29,7 +29,7 @@ impl<'a> Builder<'a> {
         let builder = Self {
             tools,
             bindgen: dir.join("release/isotherm-wasm-bindgen"),
-            esbuild: modules.join("@esbuild/linux-x64/bin/esbuild"),
+            esbuild: esbuild(),
             wasm_opt: modules.join("binaryen/bin/wasm-opt"),
         };
         // worker-build would go and download what it does not find.

@@ -73,6 +73,10 @@ fn metered() -> Metered {
     }
 }
 
+fn singles(scale: f64) -> Singles {
+    Singles { errors: 0, figures: figures(scale), meters: metered(), cost: None }
+}
+
 /// A result with every field.
 pub(crate) fn sample() -> Comparison {
     let workload = Workload::load("flights", None).unwrap().workload;
@@ -121,6 +125,11 @@ pub(crate) fn sample() -> Comparison {
             is_quick: false,
         },
         platforms: Platform::ALL.iter().enumerate().map(measured).collect(),
+        article: Some(Article {
+            function: singles(3.0),
+            isotherm: singles(1.0),
+            ratio: BTreeMap::from([("cold_init_p50".to_owned(), around(3.0))]),
+        }),
         not_started: vec![NotStarted { platform: Platform::Spin, reason: "its component is missing".into() }],
         ranking: BTreeMap::from([(
             "warm_p99".to_owned(),
@@ -162,7 +171,12 @@ pub(in crate::compare) fn priced() -> Comparison {
         ],
     };
     let cold_share = [("lambda, fixed 5 min", Kind::Modelled, 300.0), ("lambda, STeLLAR", Kind::Published, 600.0)];
-    Comparison { cost: Some(cost), cold_share: cold_share.map(share).into(), ..sample() }
+    let mut result = Comparison { cost: Some(cost), cold_share: cold_share.map(share).into(), ..sample() };
+    if let Some(Article { function, isotherm, .. }) = &mut result.article {
+        function.cost = Some(line(("article's function", 11.5)));
+        isotherm.cost = Some(line(("lambda, single events", 3.5)));
+    }
+    result
 }
 
 #[test]
@@ -184,7 +198,15 @@ fn a_result_is_what_its_schema_says() {
     assert!(errors.is_empty(), "{errors:#?}");
     let priced = serde_json::to_value(priced()).unwrap();
     assert!(validator.is_valid(&priced), "{priced:#}");
-    for part in ["/cost/lines/0/total", "/cost/curves/0/points", "/cost/kind", "/cold_share/0/kind"] {
+    for part in [
+        "/cost/lines/0/total",
+        "/cost/curves/0/points",
+        "/cost/kind",
+        "/cold_share/0/kind",
+        "/article/function/cost/total",
+        "/article/isotherm/warm",
+        "/article/ratio",
+    ] {
         let mut priced = priced.clone();
         *priced.pointer_mut(part).unwrap() = serde_json::Value::Bool(true);
         assert!(!validator.is_valid(&priced), "valid with {part} of another type");

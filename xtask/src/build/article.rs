@@ -1,0 +1,28 @@
+//! The article's ingest function, for Lambda: `bench/article` with AWS's SDK from npm in one minified module.
+//!
+//! Bundled as its users would do it who care for cold starts, and as CDK's NodejsFunction does by default: a folder of
+//! packages takes twice as long to load. Node.js is not in it, as it is not in what is uploaded: `ingest` runs on the machine's.
+
+use super::{esbuild, files};
+use crate::paths;
+use crate::shell::{program, run_logged};
+
+/// Packages that are CommonJS ask for Node.js's own modules with `require`, which a module does not have.
+const REQUIRE: &str = r#"import{createRequire}from"node:module";const require=createRequire(import.meta.url);"#;
+
+pub(super) fn build() -> anyhow::Result<()> {
+    let (from, to) = (paths::root().join("bench/article"), paths::artifacts().join("article/lambda"));
+    let (source, bundle) = (from.join("index.mjs"), to.join("index.mjs"));
+    let locks = [from.join("package-lock.json"), paths::root().join("xtask/npm/package-lock.json")];
+    files::when_changed(include_str!("article.rs"), &[&source, &locks[0], &locks[1]], &bundle, || {
+        let part = bundle.with_extension("part");
+        let mut bundling = program(esbuild());
+        bundling.env("NODE_PATH", paths::tools().join("article/node_modules"));
+        bundling.arg(&source).args(["--bundle", "--minify", "--platform=node", "--target=node20", "--format=esm"]);
+        bundling.arg(format!("--banner:js={REQUIRE}")).arg(format!("--outfile={}", part.display()));
+        run_logged("build-article", &mut bundling)?;
+        Ok(std::fs::rename(&part, &bundle)?)
+    })?;
+    // A bootstrap is a program: copying keeps the mode.
+    files::copy_if_changed(&from.join("bootstrap.cjs"), &to.join("ingest"))
+}
