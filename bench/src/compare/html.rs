@@ -391,9 +391,17 @@ fn method(result: &Comparison) -> String {
         .chain(runtimes)
         .map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(&fact)))
         .collect();
+    let intervals = match result.runs() {
+        1 => "Intervals are 95 % percentile-bootstrap intervals of 2,000 seeded resamples of one run.".to_owned(),
+        runs => format!(
+            "Everything was measured {runs} times, with hosts started anew: values are those of all runs together, intervals 95 % intervals of Student’s t \
+             over the runs."
+        ),
+    };
     format!(
         "<p>Every platform runs on its real runtime and takes turns with the others, so that a machine that drifts touches all alike. \
-         Intervals are 95 % percentile-bootstrap intervals of 2,000 seeded resamples; where two overlap, the difference is called a tie. \
+         {intervals} Two figures that can’t be told apart by them, or differ by less than 5 %, are called a tie: of a thousand comparisons of a \
+         platform with itself, one is expected to call any figure different. \
          × is the multiple of the platform’s floor, the smallest hello function on the same runtime in the same run. \
          Warm latency is taken in open loop and counts from when a request was due, so a stall is charged to every request that it delays. \
          CPU time is what the runtime’s processes used, by the operating system’s count.</p>\

@@ -18,6 +18,7 @@ pub mod noise;
 mod output;
 pub mod page;
 mod progress;
+mod repeat;
 mod report;
 mod reports;
 pub mod result;
@@ -38,6 +39,7 @@ use std::process::ExitCode;
 use clap::Args;
 use isotherm_hosts::Platform;
 
+pub(crate) use self::figures::{COMPARED, estimate, is_counted, report_medians};
 pub(crate) use self::output::read;
 
 pub use self::report::{Format, Report, report};
@@ -54,6 +56,9 @@ pub struct Compare {
     /// Fewer cold starts and shorter measurements: about a minute
     #[arg(long)]
     pub quick: bool,
+    /// Measure so many times, each with hosts started anew, and take intervals over the runs: 5 is a good number, 2 tell almost nothing
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
+    pub repeat: usize,
     /// How the result is printed to standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,

@@ -41,6 +41,13 @@ pub struct Comparison {
     pub noise: Option<Noise>,
 }
 
+impl Comparison {
+    /// How many runs its figures come from.
+    pub(crate) fn runs(&self) -> usize {
+        self.platforms.iter().map(|measured| measured.runs.len()).max().unwrap_or(0).max(1)
+    }
+}
+
 /// The machine and the versions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -119,6 +126,19 @@ pub struct Measured {
     pub floor: Figures,
     /// Each figure as a multiple of the floor's. A figure is left out where the floor's is 0.
     pub ratio: BTreeMap<String, Estimate>,
+    /// Each run by itself, where there were several (`--repeat`). Then the values above are those of all runs' samples together, and the intervals
+    /// those of Student's t over the runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<OneRun>,
+}
+
+/// The figures of one run by the names of [`Measured::ratio`]; reports as `report.<name>.p50` and `freshness.p50`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneRun {
+    /// The platform's.
+    pub figures: BTreeMap<String, f64>,
+    /// Its floor's.
+    pub floor: BTreeMap<String, f64>,
 }
 
 /// What was measured of a platform, or of its floor.
@@ -246,10 +266,13 @@ pub struct Cpu {
 }
 
 /// Memory of the runtime's processes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The most that was resident at once.
     pub peak_rss_bytes: u64,
+    /// The mean of that over runs, bytes, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_rss_over_runs: Option<Estimate>,
 }
 
 /// What became of the events.

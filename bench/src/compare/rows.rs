@@ -83,18 +83,22 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
         Arrival::Poisson => "Poisson arrivals",
         Arrival::Constant => "even gaps",
     };
+    let n = |samples: usize| match result.runs() {
+        1 => format!("n = {samples}"),
+        runs => format!("n = {samples} in each of {runs} runs"),
+    };
     let rows = |figures: &[(&str, &str, Unit)]| figures.iter().map(|figure| row(result, *figure)).collect();
     vec![
         Section {
             id: "cold-ready",
             title: "cold start until ready",
-            conditions: format!("n = {}", workload.cold.samples),
+            conditions: n(workload.cold.samples),
             rows: rows(&COLD_INIT),
         },
         Section {
             id: "cold-answered",
             title: "cold start until the first response, POST /events included",
-            conditions: format!("n = {}", workload.cold.samples),
+            conditions: n(workload.cold.samples),
             rows: rows(&COLD_FIRST),
         },
         Section {
@@ -123,8 +127,9 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
             id: "reports",
             title: "reports over all events, p50",
             conditions: format!(
-                "n = {}; fresh: from 202 until one counts it, n = {}",
-                workload.reports.samples, workload.reports.fresh
+                "{}; fresh: from 202 until one counts it, {}",
+                n(workload.reports.samples),
+                n(workload.reports.fresh)
             ),
             rows: reports(result),
         },

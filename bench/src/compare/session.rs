@@ -1,5 +1,6 @@
 //! One run from flags to exit code.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,9 +16,9 @@ use crate::compare::noise::Watch;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
-use crate::compare::result::{Comparison, Machine, NotStarted, SCHEMA, Sent};
+use crate::compare::result::{Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
-use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, throughput, verify, warm};
+use crate::compare::{Compare, End, cold, data, figures, machine, meters, repeat, reports, throughput, verify, warm};
 use crate::cost;
 use crate::diff;
 use crate::load::Events;
@@ -133,6 +134,39 @@ async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Ins
     }
 }
 
+/// Which of the runs this is.
+#[derive(Clone, Copy)]
+struct Run {
+    nth: usize,
+    of: usize,
+}
+
+impl Run {
+    fn phase(self, number: usize, name: &str, later: f64) -> Phase {
+        let Self { nth, of } = self;
+        let name = if of > 1 { format!("run {}/{of}: {name}", nth + 1) } else { name.to_owned() };
+        Phase::start(number, PHASES, &name, later)
+    }
+}
+
+/// What the runs so far gave.
+#[derive(Default)]
+struct Runs {
+    /// By platform, in the order of the runs.
+    measured: BTreeMap<&'static str, Vec<Measured>>,
+    /// A platform that could not be started once is left out.
+    not_started: Vec<NotStarted>,
+}
+
+/// Stops what an earlier run started: every run has hosts and data of its own.
+async fn stop(targets: &mut Vec<Target>) -> Result<()> {
+    for target in targets.drain(..) {
+        let name = target.name();
+        target.remote.stop().await.with_context(|| format!("{name}: cannot be stopped"))?;
+    }
+    Ok(())
+}
+
 async fn whole(
     flags: &Compare,
     program: &Path,
@@ -142,20 +176,34 @@ async fn whole(
 ) -> Result<End> {
     let Plan { workload, events, span, sent, platforms, mut machine, output, against } = plan;
     let watch = Watch::start().await;
-    let not_started = start(flags, program, &platforms, &events, workload.seed, targets).await;
-    for NotStarted { platform, reason } in &not_started {
-        eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
+    let mut runs = Runs::default();
+    for nth in 0..flags.repeat {
+        let run = Run { nth, of: flags.repeat };
+        stop(targets).await?;
+        let mut turns = platforms.clone();
+        turns.retain(|platform| runs.not_started.iter().all(|missing| missing.platform != *platform));
+        // Each run begins with another, so that none always follows the same.
+        let first = nth % turns.len().max(1);
+        turns.rotate_left(first);
+        let workload = Workload { seed: repeat::seed(workload.seed, nth), ..workload.clone() };
+        runs.not_started.extend(start(flags, program, &turns, &events, workload.seed, run, targets).await);
+        if targets.is_empty() {
+            return Ok(End::NotStarted);
+        }
+        measure(targets, &workload, &events, &span, run).await?;
+        let mut bootstrap = Bootstrap::new(workload.seed);
+        let (own, floors) = targets.split_at(targets.len() / 2);
+        for (own, floor) in own.iter().zip(floors) {
+            let measured = figures::measured(own, floor, &workload, &mut bootstrap)?;
+            runs.measured.entry(measured.platform.name()).or_default().push(measured);
+        }
     }
-    if targets.is_empty() {
-        return Ok(End::NotStarted);
-    }
-    measure(targets, &workload, &events, &span).await?;
-
-    let mut bootstrap = Bootstrap::new(workload.seed);
-    let (own, floors) = targets.split_at(targets.len() / 2);
-    let measured: Result<Vec<_>> =
-        own.iter().zip(floors).map(|(own, floor)| figures::measured(own, floor, &workload, &mut bootstrap)).collect();
-    let platforms = measured?;
+    let platforms: Vec<Measured> = platforms
+        .iter()
+        .filter(|platform| runs.not_started.iter().all(|missing| missing.platform != **platform))
+        .filter_map(|platform| repeat::pooled(runs.measured.remove(platform.name())?))
+        .collect();
+    let not_started = runs.not_started;
     machine.seconds = started.elapsed().as_secs_f64().round();
     let ranking = figures::ranking(&platforms);
     let mut result = Comparison {
@@ -197,9 +245,10 @@ async fn start(
     platforms: &[Platform],
     events: &Rc<Events>,
     seed: u64,
+    run: Run,
     targets: &mut Vec<Target>,
 ) -> Vec<NotStarted> {
-    let phase = Phase::start(1, PHASES, "starting platforms and their floors", f64::NAN);
+    let phase = run.phase(1, "starting platforms and their floors", f64::NAN);
     let mut not_started = Vec::new();
     for (place, platform) in platforms.iter().enumerate() {
         let before = targets.len();
@@ -209,7 +258,9 @@ async fn start(
                 Ok(target) => targets.push(target),
                 Err(error) => {
                     let of = if is_floor { "its floor: " } else { "" };
-                    not_started.push(NotStarted { platform: *platform, reason: format!("{of}{error:#}") });
+                    let reason = format!("{of}{error:#}");
+                    eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
+                    not_started.push(NotStarted { platform: *platform, reason });
                     for target in targets.drain(before..) {
                         // It is left out anyway; how it stops makes no difference.
                         let _stopped = target.remote.stop().await;
@@ -224,7 +275,7 @@ async fn start(
     not_started
 }
 
-async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span) -> Result<()> {
+async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span, run: Run) -> Result<()> {
     let count = targets.len();
     let checking = LOOK_UP * (events.len() * count) as f64 / 2.0;
     let reporting = reports::seconds(&workload.reports, count / 2) + checking;
@@ -232,26 +283,30 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     let loading = throughput::seconds(&workload.throughput, count) + metering;
     let warming = warm::seconds(&workload.warm, count) + loading;
     let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
-    eprintln!("measuring takes about {}", progress::time(whole));
+    if run.nth == 0 {
+        eprintln!("measuring takes about {}", progress::time(whole * run.of as f64));
+    }
+    let runs_left = whole * (run.of - run.nth - 1) as f64;
+    let start = |number, name, later| run.phase(number, name, later + runs_left);
 
-    let phase = Phase::start(2, PHASES, "cold starts", warming);
+    let phase = start(2, "cold starts", warming);
     cold::measure(targets, events, workload.cold.samples, &phase).await?;
     drop(phase);
     meters::begin(targets).await?;
-    let phase = Phase::start(3, PHASES, "warm latency, open loop", loading);
+    let phase = start(3, "warm latency, open loop", loading);
     warm::measure(targets, &workload.warm, workload.seed, &phase).await?;
     drop(phase);
-    let phase = Phase::start(4, PHASES, "throughput, closed loop", metering);
+    let phase = start(4, "throughput, closed loop", metering);
     throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
     drop(phase);
-    let phase = Phase::start(5, PHASES, "meters, once all is folded", reporting);
+    let phase = start(5, "meters, once all is folded", reporting);
     meters::end(targets, &phase).await?;
     drop(phase);
-    let phase = Phase::start(6, PHASES, "reports", checking);
+    let phase = start(6, "reports", checking);
     let cold_starts = workload.cold.samples + cold::DISCARDED;
     reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
     drop(phase);
-    let phase = Phase::start(7, PHASES, "checking that nothing was lost", 0.0);
+    let phase = start(7, "checking that nothing was lost", 0.0);
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 

@@ -50,7 +50,9 @@ pub(super) fn render(result: &Comparison) -> String {
         format!("{} of {}", grouped(measured.replay.verified), grouped(result.workload.events as u64))
     };
     text.push_str(&words("there at the end", platforms.iter().map(there)));
-    text.push_str("\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or tied with it: their intervals overlap\n");
+    text.push_str(
+        "\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or can't be told from it\n",
+    );
     text.push_str(&section(&rows::floors(result)));
     text
 }
@@ -62,6 +64,7 @@ pub(super) fn head(result: &Comparison) -> [String; 3] {
         let id: String = commit.id.chars().take(10).collect();
         format!(" · commit {id}{}", if commit.dirty { ", modified" } else { "" })
     });
+    let runs = if result.runs() > 1 { format!(" · {} runs", result.runs()) } else { String::new() };
     [
         format!(
             "isotherm compare · {}: {} events of {} · seed {}{}",
@@ -79,7 +82,7 @@ pub(super) fn head(result: &Comparison) -> [String; 3] {
             machine.os,
             machine.kernel,
         ),
-        format!("{} · {}{commit}", machine.time, progress::time(machine.seconds)),
+        format!("{} · {}{runs}{commit}", machine.time, progress::time(machine.seconds)),
     ]
 }
 

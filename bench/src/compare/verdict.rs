@@ -1,6 +1,6 @@
 //! The verdict: what the figures say in sentences, with the figures that each rests on.
 //!
-//! A platform is best only where no other's 95 % interval overlaps its own; where one does, that is a tie, and is called one. Platforms
+//! A platform is best only where it can be told from every other, as `stats::differ` says; where it can't, that is a tie, and is called one. Platforms
 //! with missing or wrong answers are not judged.
 
 use isotherm_hosts::Platform;
@@ -111,7 +111,7 @@ fn questions(result: &Comparison) -> [Question; 4] {
             verbs: ["takes", "take"],
             what: format!(
                 "from a cold start to the first byte of the answer (median of {})",
-                grouped(workload.cold.samples as u64)
+                grouped((workload.cold.samples * result.runs()) as u64)
             ),
             times: "as long",
             more_is_better: false,
@@ -197,7 +197,7 @@ fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &s
             let follows = next
                 .map_or_else(String::new, |next| format!(" {} follows with {}.", capital(&next.name), figure(next)));
             let both = listed(&names);
-            format!("{both} tie: they {} {figures} {what}, and the intervals overlap.{follows}", verbs[1])
+            format!("{both} tie: they {} {figures} {what}, and can't be told apart.{follows}", verbs[1])
         }
     };
     capital(&said)
@@ -279,7 +279,7 @@ fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Se
     let own = places.iter().find(|place| place.name == leader)?;
     let text = match (leads, best.len()) {
         (true, 1) => return None,
-        (true, _) => format!("the lead of {leader} is gone, the intervals overlap: {}.", listed(&shown)),
+        (true, _) => format!("the lead of {leader} is gone, they can't be told apart: {}.", listed(&shown)),
         (false, 1) => format!("{} leads; {leader}, first at the median, has {}.", shown.concat(), own.shown),
         (false, _) => format!("{} tie; {leader}, first at the median, has {}.", listed(&shown), own.shown),
     };
@@ -363,6 +363,9 @@ fn caveats(result: &Comparison) -> Vec<String> {
         caveats.push(format!("A quick run, with {samples} cold starts of each: decide by a whole one."));
     } else if samples < ENOUGH_FOR_P99 {
         caveats.push(format!("{samples} cold starts of each: too few to judge their 99th percentile."));
+    }
+    if result.runs() == 1 {
+        caveats.push("One run: what differs from run to run is in no interval; --repeat 5 shows it.".into());
     }
     caveats.push(
         "Measured on one machine: the network, the placement of a microVM and the download of code are in no figure."
