@@ -211,7 +211,7 @@ fn slices(target: &Target) -> impl Iterator<Item = Slice> {
     })
 }
 
-fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
+pub(super) fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
     let figures = bootstrap.quantiles(samples, [0.5, 0.9, 0.99])?;
     let [p50, p90, p99] = figures.each_ref().map(Figure::estimate);
     // Microseconds are as fine as a sample means anything.

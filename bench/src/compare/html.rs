@@ -3,7 +3,7 @@
 use isotherm_hosts::Platform;
 
 use crate::compare::page::Kind;
-use crate::compare::result::{Comparison, Measured};
+use crate::compare::result::{Comparison, Replay};
 use crate::compare::rows::{self, Row, Section};
 use crate::compare::verdict::{Basis, Sentence, Verdict};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
@@ -51,6 +51,9 @@ pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
             charts(&sections, &THROUGHPUT_CHARTS) + &tables(&["throughput"]),
         ),
     ];
+    if let Some(section) = rows::deployments(result) {
+        parts.push(part("deployments", "Deployments", "Deployments", figures(&section)));
+    }
     parts.extend(html_cost::parts(result));
     parts.extend([
         part("reports", "Reports", "Reports", tables(&["reports"])),
@@ -238,7 +241,7 @@ fn described(rows: &[&Row]) -> String {
                     Some(format!("{} {}", row.label, Quantity::of(estimate, row.unit).with_interval()))
                 })
                 .collect();
-            let name = capital(words::title(rows[0].cells[place].platform));
+            let name = capital(&words::named(&rows[0].cells[place].name));
             format!("{name}: {}. ", figures.join(", "))
         })
         .collect()
@@ -270,7 +273,7 @@ fn transposed(caption: &str, rows: &[Row]) -> String {
     let body: String = (0..first.cells.len())
         .map(|place| {
             let cells: String = rows.iter().map(|row| cell(row, place)).collect();
-            format!("<tr>{}{cells}</tr>", row_head(words::title(first.cells[place].platform)))
+            format!("<tr>{}{cells}</tr>", row_head(&first.cells[place].name))
         })
         .collect();
     scrolled(&format!(
@@ -417,19 +420,21 @@ fn method(result: &Comparison) -> String {
 
 /// That nothing was lost.
 fn answers(result: &Comparison) -> String {
-    let row = |measured: &Measured| {
-        let Measured { replay, errors, .. } = measured;
+    let row = |name: &str, replay: &Replay, errors: u64| {
         format!(
             "<tr>{}<td>{}</td><td>{}</td><td>{}</td><td>{} of {}</td></tr>",
-            row_head(words::title(measured.platform)),
+            row_head(name),
             grouped(replay.requests),
             grouped(replay.sent),
-            grouped(*errors),
+            grouped(errors),
             grouped(replay.verified),
             grouped(result.workload.events as u64)
         )
     };
-    let rows: String = result.platforms.iter().map(row).collect();
+    let local =
+        result.platforms.iter().map(|measured| row(words::title(measured.platform), &measured.replay, measured.errors));
+    let deployed = result.deployments.iter().map(|deployed| row(&deployed.name, &deployed.replay, deployed.errors));
+    let rows: String = local.chain(deployed).collect();
     let heads: String = ["Platform", "Requests", "Events sent", "Missing or wrong answers", "Events there at the end"]
         .map(|head| format!("<th scope=\"col\">{head}</th>"))
         .concat();

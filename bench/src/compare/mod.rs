@@ -8,6 +8,8 @@
 mod artifact;
 mod cold;
 mod data;
+pub mod deployed;
+mod deployment;
 mod figures;
 mod guarantees;
 mod html;
@@ -68,6 +70,15 @@ pub struct Compare {
     /// Only this platform; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
     pub platform: Vec<Platform>,
+    /// A deployment of yours to measure beside them, such as prod=https://events.example.com; may be given more than once
+    #[arg(long, value_name = "NAME=URL")]
+    pub target: Vec<deployment::Named>,
+    /// The key that deployments want as `Authorization: Bearer KEY`; better in the environment, where no list of processes shows it
+    #[arg(long, value_name = "KEY", env = "ISOTHERM_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Measure cold starts of deployments too: leave them alone for so long (90s, 15m), then send one request; three times
+    #[arg(long, value_name = "TIME", value_parser = deployment::idle, requires = "target")]
+    pub idle: Option<std::time::Duration>,
     /// Where result.json and report.html are written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

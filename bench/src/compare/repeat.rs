@@ -70,20 +70,13 @@ fn figures(runs: &[&Figures]) -> Figures {
     let (seconds, requests, events): (fn(&Slice) -> f64, fn(&Slice) -> f64, fn(&Slice) -> f64) =
         (|slice| slice.seconds, |slice| slice.requests as f64, |slice| slice.events as f64);
     let all = |of: fn(&Figures) -> &Distribution| distribution(runs.iter().map(|run| Some(of(run))));
-    let routes: BTreeSet<_> = runs.iter().flat_map(|run| run.warm.routes.keys().copied()).collect();
-    let route = |route| (route, distribution(runs.iter().map(|run| run.warm.routes.get(&route))));
     let peaks: Vec<f64> = runs.iter().map(|run| run.memory.peak_rss_bytes as f64).collect();
     Figures {
         runtime: first.runtime.clone(),
         first_errors: runs.iter().find(|run| !run.first_errors.is_empty()).unwrap_or(&first).first_errors.clone(),
         artifact: first.artifact.clone(),
         cold: Cold { init: all(|run| &run.cold.init), first_response: all(|run| &run.cold.first_response) },
-        warm: Warm {
-            rate: first.warm.rate,
-            latency: all(|run| &run.warm.latency),
-            routes: routes.into_iter().map(route).collect(),
-            client_lag: all(|run| &run.warm.client_lag),
-        },
+        warm: warm(&runs.iter().map(|run| &run.warm).collect::<Vec<_>>()),
         throughput: Throughput {
             connections: first.throughput.connections,
             requests_per_second: rate(requests, seconds, |run| run.throughput.requests_per_second),
@@ -98,6 +91,17 @@ fn figures(runs: &[&Figures]) -> Figures {
             peak_rss_bytes: runs.iter().map(|run| run.memory.peak_rss_bytes).max().unwrap_or_default(),
             peak_rss_over_runs: Some(over_runs(peaks.iter().sum::<f64>() / peaks.len() as f64, &peaks)),
         },
+    }
+}
+
+pub(super) fn warm(runs: &[&Warm]) -> Warm {
+    let routes: BTreeSet<_> = runs.iter().flat_map(|run| run.routes.keys().copied()).collect();
+    let route = |route| (route, distribution(runs.iter().map(|run| run.routes.get(&route))));
+    Warm {
+        rate: runs[0].rate,
+        latency: distribution(runs.iter().map(|run| Some(&run.latency))),
+        routes: routes.into_iter().map(route).collect(),
+        client_lag: distribution(runs.iter().map(|run| Some(&run.client_lag))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::deployed::{Deployed, Unreachable};
 use crate::compare::noise::Noise;
 use crate::compare::page::{ColdShare, Cost};
 use crate::stats::Estimate;
@@ -28,6 +29,12 @@ pub struct Comparison {
     pub platforms: Vec<Measured>,
     /// Platforms that could not be started.
     pub not_started: Vec<NotStarted>,
+    /// What was measured of deployments (`--target`), over the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployments: Vec<Deployed>,
+    /// Deployments that could not be measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Unreachable>,
     /// For each figure the platforms from best to worst; those in one group are tied with the best of it.
     pub ranking: BTreeMap<String, Vec<Vec<Platform>>>,
     /// What it costs, where prices were applied.

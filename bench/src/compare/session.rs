@@ -12,13 +12,16 @@ use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::compare::data::Span;
+use crate::compare::deployment::Deployments;
 use crate::compare::noise::Watch;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
 use crate::compare::result::{Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
 use crate::compare::target::Target;
-use crate::compare::{Compare, End, cold, data, figures, machine, meters, repeat, reports, throughput, verify, warm};
+use crate::compare::{
+    Compare, End, cold, data, deployment, figures, machine, meters, repeat, reports, throughput, verify, warm,
+};
 use crate::cost;
 use crate::diff;
 use crate::load::Events;
@@ -72,6 +75,7 @@ fn failed(error: &anyhow::Error) -> End {
 
 impl Plan {
     fn make(flags: &Compare, program: &Path) -> Result<Self> {
+        deployment::distinct(&flags.target)?;
         let loaded = Workload::load(&flags.workload, flags.events.as_deref())?;
         let mut workload = loaded.workload;
         if flags.quick {
@@ -139,13 +143,15 @@ async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Ins
 struct Run {
     nth: usize,
     of: usize,
+    /// How many phases it has.
+    phases: usize,
 }
 
 impl Run {
     fn phase(self, number: usize, name: &str, later: f64) -> Phase {
-        let Self { nth, of } = self;
+        let Self { nth, of, phases } = self;
         let name = if of > 1 { format!("run {}/{of}: {name}", nth + 1) } else { name.to_owned() };
-        Phase::start(number, PHASES, &name, later)
+        Phase::start(number, phases, &name, later)
     }
 }
 
@@ -177,8 +183,9 @@ async fn whole(
     let Plan { workload, events, span, sent, platforms, mut machine, output, against } = plan;
     let watch = Watch::start().await;
     let mut runs = Runs::default();
+    let mut deployments = Deployments::default();
     for nth in 0..flags.repeat {
-        let run = Run { nth, of: flags.repeat };
+        let run = Run { nth, of: flags.repeat, phases: PHASES + phases(flags) };
         stop(targets).await?;
         let mut turns = platforms.clone();
         turns.retain(|platform| runs.not_started.iter().all(|missing| missing.platform != *platform));
@@ -190,6 +197,7 @@ async fn whole(
         if targets.is_empty() {
             return Ok(End::NotStarted);
         }
+        deployments.find(&flags.target, flags.key.as_deref(), &events, workload.seed).await;
         measure(targets, &workload, &events, &span, run).await?;
         let mut bootstrap = Bootstrap::new(workload.seed);
         let (own, floors) = targets.split_at(targets.len() / 2);
@@ -197,6 +205,7 @@ async fn whole(
             let measured = figures::measured(own, floor, &workload, &mut bootstrap)?;
             runs.measured.entry(measured.platform.name()).or_default().push(measured);
         }
+        drive(&mut deployments, flags, &workload, &span, run).await;
     }
     let platforms: Vec<Measured> = platforms
         .iter()
@@ -204,6 +213,7 @@ async fn whole(
         .filter_map(|platform| repeat::pooled(runs.measured.remove(platform.name())?))
         .collect();
     let not_started = runs.not_started;
+    let (deployments, unreachable) = deployments.pooled(&flags.target);
     machine.seconds = started.elapsed().as_secs_f64().round();
     let ranking = figures::ranking(&platforms);
     let mut result = Comparison {
@@ -212,6 +222,8 @@ async fn whole(
         workload: sent,
         platforms,
         not_started,
+        deployments,
+        unreachable,
         ranking,
         cost: None,
         cold_share: vec![],
@@ -310,8 +322,33 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 
+/// How many phases deployments add.
+fn phases(flags: &Compare) -> usize {
+    if flags.target.is_empty() { 0 } else { 1 + usize::from(flags.idle.is_some()) }
+}
+
+/// After the platforms: what these do on this machine makes no difference to a deployment, and the other way about.
+async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Workload, span: &Span, run: Run) {
+    if let Some(idle) = flags.idle {
+        let phase = run.phase(run.phases - 1, "deployments, left alone and probed", f64::NAN);
+        deployments.cold(idle, &phase).await;
+    }
+    if !flags.target.is_empty() {
+        let phase = run.phase(run.phases, "deployments, over the network", 0.0);
+        deployments.measure(workload, span, flags.idle, &phase).await;
+    }
+}
+
 fn end(result: &Comparison) -> End {
-    let mut end = if result.not_started.is_empty() { End::Measured } else { End::NotStarted };
+    let is_whole = result.not_started.is_empty() && result.unreachable.is_empty();
+    let mut end = if is_whole { End::Measured } else { End::NotStarted };
+    for deployed in result.deployments.iter().filter(|deployed| deployed.errors > 0) {
+        end = End::Failed;
+        eprintln!("isotherm: {}: {} missing or wrong answers; the first:", deployed.name, deployed.errors);
+        for error in &deployed.first_errors {
+            eprintln!("  {error}");
+        }
+    }
     for measured in result.platforms.iter().filter(|measured| measured.errors > 0) {
         end = End::Failed;
         eprintln!("isotherm: {}: {} missing or wrong answers; the first:", measured.platform, measured.errors);

@@ -1,5 +1,6 @@
 //! The comparison as Markdown and as CSV: the rows of the table for a pull request, the figures for a spreadsheet.
 
+use crate::compare::deployed::Deployed;
 use crate::compare::guarantees;
 use crate::compare::page::Kind;
 use crate::compare::result::{Comparison, Measured};
@@ -28,6 +29,21 @@ pub(super) fn markdown(result: &Comparison) -> String {
     add("errors", &|measured| grouped(measured.errors));
     add("events sent", &|measured| grouped(measured.replay.sent));
     add("there at the end", &|measured| format!("{} of {events}", grouped(measured.replay.verified)));
+    if let Some(Section { title, conditions, rows, .. }) = rows::deployments(result) {
+        let names = result.platforms.iter().map(|measured| words::title(measured.platform));
+        let names = names.chain(result.deployments.iter().map(|deployed| deployed.name.as_str()));
+        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(&conditions), heading_of(names));
+        text += &rows.iter().map(row).collect::<String>();
+        for Deployed { name, url, errors, replay, .. } in &result.deployments {
+            let there = grouped(replay.verified);
+            text += &format!(
+                "\n{}: {}, {} errors, {there} of {events} events there at the end.\n",
+                escaped(name),
+                escaped(url),
+                grouped(*errors)
+            );
+        }
+    }
     text += &format!("\n### Guarantees\n\n{}", guarantees::MARKDOWN);
     text += &format!(
         "\nValue (95 % interval) and multiple of the floor's figure; **bold**: best of its row, or tied with it. Figures are measured.\n\n\
@@ -39,9 +55,12 @@ pub(super) fn markdown(result: &Comparison) -> String {
 }
 
 fn heading(result: &Comparison) -> String {
-    let names: String =
-        result.platforms.iter().map(|measured| format!(" {} |", words::title(measured.platform))).collect();
-    format!("| |{names}\n| --- |{}\n", " ---: |".repeat(result.platforms.len()))
+    heading_of(result.platforms.iter().map(|measured| words::title(measured.platform)))
+}
+
+fn heading_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let (heads, rules): (String, String) = names.map(|name| (format!(" {name} |"), " ---: |")).unzip();
+    format!("| |{heads}\n| --- |{rules}\n")
 }
 
 fn row(Row { label, unit, cells, .. }: &Row) -> String {
@@ -67,13 +86,18 @@ pub(super) fn csv(result: &Comparison) -> String {
     rows.extend(rows::routes(result));
     rows.extend(rows::report_quantiles(result));
     rows.extend(rows::floors(result).rows);
-    for Row { figure, unit, cells, .. } in &rows {
-        for Cell { platform, estimate, n, ratio, .. } in cells {
+    let mut deployed = rows::deployments(result).map_or_else(Vec::new, |section| section.rows);
+    for row in &mut deployed {
+        // The platforms have theirs already.
+        row.cells.drain(..result.platforms.len());
+    }
+    for Row { figure, unit, cells, .. } in rows.iter().chain(&deployed) {
+        for Cell { name, estimate, n, ratio, .. } in cells {
             let Some(estimate) = estimate else { continue };
             let ratio = ratio.map(|ratio| ratio.value.to_string()).unwrap_or_default();
             let numbers = [estimate.value, estimate.low, estimate.high].map(|value| value.to_string()).join(",");
             let kind = Kind::Measured.word();
-            text += &format!("{platform},{},{},{n},{numbers},{ratio},{kind}\n", quoted(figure), unit.name());
+            text += &format!("{name},{},{},{n},{numbers},{ratio},{kind}\n", quoted(figure), unit.name());
         }
     }
     for line in result.cost.iter().flat_map(|cost| &cost.lines) {

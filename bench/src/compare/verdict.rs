@@ -5,6 +5,7 @@
 
 use isotherm_hosts::Platform;
 
+use crate::compare::deployed::Deployed;
 use crate::compare::figures::{estimate, ranks};
 use crate::compare::page::{Cost, Crossing, Kind};
 use crate::compare::result::{Comparison, Measured};
@@ -82,6 +83,9 @@ impl Verdict {
             verdict.answers.splice(place..place, cheapest(cost));
             verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
         }
+        verdict
+            .answers
+            .extend(result.deployments.iter().filter_map(|deployed| over_the_network(deployed, result, &judged)));
         verdict.flips.extend(tail("Cold", "cold_first_response", &judged));
         verdict.flips.extend(tail("Warm", "warm", &judged));
         verdict.flips.extend(cold_against_warm(&judged));
@@ -162,6 +166,31 @@ fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
         text: superlative(first, rest.first(), *verbs, what, times),
         kind: Kind::Measured,
         basis,
+    })
+}
+
+/// What a deployment's warm latency is, and what of it is the network: beside the platforms, and not ranked with them.
+fn over_the_network(deployed: &Deployed, result: &Comparison, judged: &[&Measured]) -> Option<Sentence> {
+    if deployed.errors > 0 {
+        return None;
+    }
+    let Deployed { name, url, warm, network, .. } = deployed;
+    let (warm, connect) =
+        (basis(name, warm.latency.p50, Unit::Ms), basis("one round trip", network.connect.p50, Unit::Ms));
+    let best = ranks(judged, "warm_p50", false).first()?.first().map(|(platform, estimate)| {
+        format!("{} with {}", words::title(*platform), Quantity::of(estimate, Unit::Ms).plain())
+    })?;
+    let text = format!(
+        "{name} at {url} takes {} to answer at {} requests/s (median), the network included: to connect, one round trip, takes {}. Not ranked with the \
+         platforms here, which have no network in their figures; the fastest of them warm is {best}.",
+        warm.shown, result.workload.workload.warm.rate, connect.shown
+    );
+    Some(Sentence {
+        question: "Over the network",
+        answer: name.clone(),
+        text,
+        kind: Kind::Measured,
+        basis: vec![warm, connect],
     })
 }
 
@@ -348,6 +377,21 @@ fn warnings(result: &Comparison) -> Vec<String> {
         warnings
             .push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
     }
+    for deployed in result.deployments.iter().filter(|deployed| deployed.errors > 0) {
+        warnings.push(format!(
+            "{} is not judged: {} of its answers were missing or wrong.",
+            deployed.name,
+            grouped(deployed.errors)
+        ));
+    }
+    for lost in &result.unreachable {
+        warnings.push(format!(
+            "{} was not measured, {} can't be: {}.",
+            lost.name,
+            lost.url,
+            lost.reason.trim_end_matches('.')
+        ));
+    }
     for missing in &result.not_started {
         let name = capital(words::title(missing.platform));
         warnings
@@ -367,10 +411,11 @@ fn caveats(result: &Comparison) -> Vec<String> {
     if result.runs() == 1 {
         caveats.push("One run: what differs from run to run is in no interval; --repeat 5 shows it.".into());
     }
-    caveats.push(
-        "Measured on one machine: the network, the placement of a microVM and the download of code are in no figure."
-            .into(),
-    );
+    let of = if result.deployments.is_empty() { "in no figure" } else { "in no figure of a platform" };
+    caveats.push(format!(
+        "Measured on one machine: the network, the placement of a microVM and the download of code are {of}."
+    ));
+    caveats.extend(result.deployments.iter().map(Deployed::missing));
     caveats
 }
 

@@ -107,12 +107,15 @@ impl Spread {
         if beyond <= 0.0 {
             return 1.0;
         }
-        let (error, freedom) = yardstick.map_or((self.error, self.freedom), |yardstick| combined([self, yardstick]));
-        if error == 0.0 {
-            return 0.0;
-        }
-        // Where an interval reaches down to 0 the error is infinite, and nothing is known.
-        if error.is_finite() { two_sided(beyond / error, freedom) } else { 1.0 }
+        let chance = |(error, freedom): (f64, f64)| match error {
+            0.0 => 0.0,
+            // Where an interval reaches down to 0 the error is infinite, and nothing is known.
+            _ if !error.is_finite() => 1.0,
+            _ => two_sided(beyond / error, freedom),
+        };
+        // A yardstick of many runs has freedom to lend, but makes nothing surer.
+        let alone = chance((self.error, self.freedom));
+        yardstick.map_or(alone, |yardstick| alone.max(chance(combined([self, yardstick]))))
     }
 }
 
@@ -210,8 +213,11 @@ mod tests {
         near(of(0.0).over(&of(9.0)).p_value(0.0, None), 0.000_385_07);
         // What is within the margin is nothing, and the margin's own error counts.
         assert_eq!(of(9.0).over(&of(0.0)).p_value(9_f64.exp(), None), 1.0);
-        let sure = of(9.0).over(&of(0.0)).p_value(1.0, None);
-        assert!(of(9.0).over(&of(0.0)).p_value(1.0, Some(&of(0.5))) > sure);
+        let ratio = of(9.0).over(&of(0.0));
+        let sure = ratio.p_value(1.0, None);
+        assert_eq!(ratio.p_value(1.0, Some(&of(0.0))), sure);
+        let vague = Spread::of(&over_runs(1.0, &[0.001, 1.0, 1000.0]), 3).unwrap();
+        assert!(ratio.p_value(1.0, Some(&vague)) > 10.0 * sure);
         // Counted, not sampled.
         let counted = |value| Spread::of(&around(value, 1.0), 1).unwrap();
         assert_eq!(counted(101.0).over(&counted(100.0)).p_value(0.0, None), 0.0);

@@ -121,6 +121,8 @@ pub(crate) fn sample() -> Comparison {
         },
         platforms: Platform::ALL.iter().enumerate().map(measured).collect(),
         not_started: vec![NotStarted { platform: Platform::Spin, reason: "its component is missing".into() }],
+        deployments: vec![],
+        unreachable: vec![],
         ranking: BTreeMap::from([(
             "warm_p99".to_owned(),
             vec![vec![Platform::Lambda], vec![Platform::Spin, Platform::Native]],
