@@ -60,15 +60,18 @@ fn one(run: &Measured) -> OneRun {
     OneRun { figures: values(&run.figures).into_iter().chain(reports).collect(), floor: values(&run.floor) }
 }
 
+/// What a turn of the closed loop adds to a sum.
+type Part = fn(&Slice) -> f64;
+
 fn figures(runs: &[&Figures]) -> Figures {
     let first = runs[0];
     let slices: Vec<Slice> = runs.iter().flat_map(|run| &run.throughput.slices).copied().collect();
-    let rate = |above: fn(&Slice) -> f64, below: fn(&Slice) -> f64, of: fn(&Figures) -> Estimate| {
-        let sum = |part: fn(&Slice) -> f64| slices.iter().map(part).sum::<f64>();
+    let rate = |above: Part, below: Part, of: fn(&Figures) -> Estimate| {
+        let sum = |part: Part| slices.iter().map(part).sum::<f64>();
         over_runs(sum(above) / sum(below), &runs.iter().map(|run| of(run).value).collect::<Vec<_>>())
     };
-    let (seconds, requests, events): (fn(&Slice) -> f64, fn(&Slice) -> f64, fn(&Slice) -> f64) =
-        (|slice| slice.seconds, |slice| slice.requests as f64, |slice| slice.events as f64);
+    let [seconds, requests, events]: [Part; 3] =
+        [|slice| slice.seconds, |slice| slice.requests as f64, |slice| slice.events as f64];
     let all = |of: fn(&Figures) -> &Distribution| distribution(runs.iter().map(|run| Some(of(run))));
     let peaks: Vec<f64> = runs.iter().map(|run| run.memory.peak_rss_bytes as f64).collect();
     Figures {

@@ -205,9 +205,7 @@ pub(super) fn deployments(result: &Comparison) -> Option<Section> {
     Some(Section {
         id: "deployments",
         title: "deployments, over the network",
-        conditions: format!(
-            "connect: one round trip, which every figure has in it · {cold} · platforms: over loopback"
-        ),
+        conditions: format!("connect: one round trip, in all figures · {cold}"),
         rows,
     })
 }
