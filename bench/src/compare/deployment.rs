@@ -34,6 +34,16 @@ const COLD_STARTS: usize = 3;
 /// While it is left alone, progress is shown this often.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// What one takes without cold starts, roughly, seconds.
+pub(super) fn seconds(workload: &Workload) -> f64 {
+    warm::seconds(&workload.warm, 1) + workload.throughput.seconds + reports::seconds(&workload.reports, 1)
+}
+
+/// How long they are left alone in all, seconds.
+pub(super) fn resting(idle: Duration) -> f64 {
+    COLD_STARTS as f64 * idle.as_secs_f64()
+}
+
 /// `--target name=https://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -132,12 +142,11 @@ impl Deployment {
     async fn measure(&mut self, workload: &Workload, span: &Span, phase: &Phase) -> Result<()> {
         let range = format!("from={}&to={}", span.from, span.to);
         let before = reports::count(&self.client, &range).await?.0;
-        let phases =
-            [warm::seconds(&workload.warm, 1), workload.throughput.seconds, reports::seconds(&workload.reports, 1)];
-        let whole: f64 = phases.iter().sum();
+        let warming = warm::seconds(&workload.warm, 1);
+        let whole = seconds(workload);
         let progress = |done: f64| phase.progress(done / whole, whole - done);
         self.warm(workload, &progress).await?;
-        self.throughput(workload, &|done| progress(phases[0] + done)).await?;
+        self.throughput(workload, &|done| progress(warming + done)).await?;
         if span.is_whole {
             self.all_counted(&range, before).await?;
         }
@@ -356,7 +365,7 @@ impl Deployments {
             let started = Instant::now();
             while started.elapsed() < idle && !self.found.is_empty() {
                 let left = idle.saturating_sub(started.elapsed());
-                let all = idle.as_secs_f64() * COLD_STARTS as f64;
+                let all = resting(idle);
                 let still = left.as_secs_f64() + idle.as_secs_f64() * (COLD_STARTS - nth - 1) as f64;
                 phase.progress(1.0 - still / all, still);
                 tokio::time::sleep(left.min(LOOK_EVERY)).await;

@@ -2,7 +2,8 @@
 //!
 //! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
 //! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), and the check that nothing that was accepted is lost
-//! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
+//! (`verify`). `--repeat` does all of them again with hosts started anew, and makes one of several runs (`repeat`); deployments are driven after the
+//! platforms (`deployment`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
 //! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 
 mod artifact;
@@ -46,8 +47,24 @@ pub(crate) use self::output::read;
 
 pub use self::report::{Format, Report, report};
 
+const EXAMPLES: &str = "\
+Examples:
+  isotherm compare --quick                                        all four platforms, in about a minute
+  isotherm compare --repeat 5 --out before                        five runs each: intervals hold what differs from run to run
+  isotherm compare --repeat 5 --against before/result.json --fail-if 'any>10%'
+  isotherm compare --events mine.ndjson.gz --platform native --platform spin
+  ISOTHERM_KEY=… isotherm compare --target prod=https://events.example.com --idle 15m
+                                                                  a deployment of yours beside them, cold after 15 minutes' rest
+
+A target must speak the contract: it gets the workload's events, under messageIds of their own, and keeps them. The network is in its figures, so
+it is shown beside the platforms and not ranked with them.
+
+Exit codes: 0 measured, and every answer was right; 1 answers were missing or wrong, or --fail-if names what became worse; 2 a flag, a workload or
+events that can't be used; 3 a platform could not be started, or a target not be measured; 130 interrupted.";
+
 /// The flags of `isotherm compare`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Compare {
     /// What is sent: the name of a built-in workload, or a TOML file as in bench/workloads
     #[arg(long, value_name = "NAME|FILE", default_value = "flights")]
@@ -112,7 +129,7 @@ enum End {
     Failed = 1,
     /// A flag, a workload or events that can't be used.
     BadInput = 2,
-    /// A platform could not be started; the others were measured.
+    /// A platform could not be started, or a deployment not be measured; the others were.
     NotStarted = 3,
     /// Ctrl-C or SIGTERM.
     Interrupted = 130,

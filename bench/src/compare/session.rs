@@ -145,11 +145,13 @@ struct Run {
     of: usize,
     /// How many phases it has.
     phases: usize,
+    /// What deployments take of it, roughly, seconds.
+    driving: f64,
 }
 
 impl Run {
     fn phase(self, number: usize, name: &str, later: f64) -> Phase {
-        let Self { nth, of, phases } = self;
+        let Self { nth, of, phases, .. } = self;
         let name = if of > 1 { format!("run {}/{of}: {name}", nth + 1) } else { name.to_owned() };
         Phase::start(number, phases, &name, later)
     }
@@ -185,7 +187,7 @@ async fn whole(
     let mut runs = Runs::default();
     let mut deployments = Deployments::default();
     for nth in 0..flags.repeat {
-        let run = Run { nth, of: flags.repeat, phases: PHASES + phases(flags) };
+        let run = Run { nth, of: flags.repeat, phases: PHASES + phases(flags), driving: driving(flags, &workload) };
         stop(targets).await?;
         let mut turns = platforms.clone();
         turns.retain(|platform| runs.not_started.iter().all(|missing| missing.platform != *platform));
@@ -294,12 +296,13 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     let metering = meters::SECONDS + reporting;
     let loading = throughput::seconds(&workload.throughput, count) + metering;
     let warming = warm::seconds(&workload.warm, count) + loading;
-    let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
+    let own = COLD_START * (workload.cold.samples * count) as f64 + warming;
+    let whole = own + run.driving;
     if run.nth == 0 {
         eprintln!("measuring takes about {}", progress::time(whole * run.of as f64));
     }
     let runs_left = whole * (run.of - run.nth - 1) as f64;
-    let start = |number, name, later| run.phase(number, name, later + runs_left);
+    let start = |number, name, later| run.phase(number, name, later + run.driving + runs_left);
 
     let phase = start(2, "cold starts", warming);
     cold::measure(targets, events, workload.cold.samples, &phase).await?;
@@ -327,10 +330,18 @@ fn phases(flags: &Compare) -> usize {
     if flags.target.is_empty() { 0 } else { 1 + usize::from(flags.idle.is_some()) }
 }
 
+/// How long deployments take in one run, roughly, seconds.
+fn driving(flags: &Compare, workload: &Workload) -> f64 {
+    let resting = flags.idle.map_or(0.0, deployment::resting);
+    let count = flags.target.len() as f64;
+    if count > 0.0 { resting + count * deployment::seconds(workload) } else { 0.0 }
+}
+
 /// After the platforms: what these do on this machine makes no difference to a deployment, and the other way about.
 async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Workload, span: &Span, run: Run) {
     if let Some(idle) = flags.idle {
-        let phase = run.phase(run.phases - 1, "deployments, left alone and probed", f64::NAN);
+        let phase =
+            run.phase(run.phases - 1, "deployments, left alone and probed", run.driving - deployment::resting(idle));
         deployments.cold(idle, &phase).await;
     }
     if !flags.target.is_empty() {
