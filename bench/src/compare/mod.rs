@@ -49,18 +49,18 @@ pub use self::report::{Format, Report, report};
 
 const EXAMPLES: &str = "\
 Examples:
-  isotherm compare --quick                                        all four platforms, in about a minute
-  isotherm compare --repeat 5 --out before                        five runs each: intervals hold what differs from run to run
+  isotherm compare --quick                   all four platforms, in about a minute
+  isotherm compare --repeat 5 --out before   five runs: intervals hold what differs between them
   isotherm compare --repeat 5 --against before/result.json --fail-if 'any>10%'
   isotherm compare --events mine.ndjson.gz --platform native --platform spin
-  ISOTHERM_KEY=… isotherm compare --target prod=https://events.example.com --idle 15m
-                                                                  a deployment of yours beside them, cold after 15 minutes' rest
+  isotherm compare --target prod=https://events.example.com --idle 15m
+        a deployment beside them, cold after 15 minutes' rest; its key is in ISOTHERM_KEY
 
-A target must speak the contract: it gets the workload's events, under messageIds of their own, and keeps them. The network is in its figures, so
-it is shown beside the platforms and not ranked with them.
+A target must speak the contract. It gets the workload's events, under messageIds of their own, and keeps them. The network is in its \
+figures, so it is shown beside the platforms and not ranked with them.
 
-Exit codes: 0 measured, and every answer was right; 1 answers were missing or wrong, or --fail-if names what became worse; 2 a flag, a workload or
-events that can't be used; 3 a platform could not be started, or a target not be measured; 130 interrupted.";
+Exit codes: 0 measured, and every answer was right; 1 answers were missing or wrong, or --fail-if names what became worse; 2 a flag, a \
+workload or events that can't be used; 3 a platform could not be started, or a target not be measured; 130 interrupted.";
 
 /// The flags of `isotherm compare`.
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ pub struct Compare {
     /// Only this platform; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
     pub platform: Vec<Platform>,
-    /// A deployment of yours to measure beside them, such as prod=https://events.example.com; may be given more than once
+    /// A deployment of yours to measure beside them, such as `prod=https://events.example.com`; may be given more than once
     #[arg(long, value_name = "NAME=URL")]
     pub target: Vec<deployment::Named>,
     /// The key that deployments want as `Authorization: Bearer KEY`; better in the environment, where no list of processes shows it
