@@ -3,9 +3,13 @@
 //! Intervals are 95 % percentile-bootstrap intervals of [`RESAMPLES`] resamples from a seeded generator: the same samples and seed give the
 //! same figures on every machine.
 
+mod difference;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
+
+pub use self::difference::{FAMILY_ERROR, LEAST, Spread, differ, holm, over_runs};
 
 /// How many resamples an interval is made from.
 pub const RESAMPLES: usize = 2000;

@@ -3,98 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const EVENTS: usize = 300;
+mod fixture;
 
-/// A folder with a small workload, and the artifacts that `cargo xtask build` makes.
-struct Fixture {
-    folder: TempDir,
-    artifacts: PathBuf,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let artifacts = std::env::var_os("ISOTHERM_ARTIFACTS")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-        assert!(artifacts.is_dir(), "no artifacts in {}: run `cargo xtask build`", artifacts.display());
-        let folder = tempfile::tempdir().unwrap();
-        let event = |n| {
-            format!("{{\"messageId\":\"m{n}\",\"userId\":\"u\",\"eventType\":\"t\",\"properties\":{{\"n\":{n}}}}}\n")
-        };
-        std::fs::write(folder.path().join("events.ndjson"), (0..EVENTS).map(event).collect::<String>()).unwrap();
-        let workload = r#"
-            name = "small"
-            about = "a test"
-            data = "events.ndjson"
-            seed = 1
-            cold = { samples = 3 }
-            warm = { arrival = "constant", rate = 50, seconds = 1, slice_seconds = 0.5, mix = { single = 4, get = 1 } }
-            quick = { cold_samples = 2, events = 100, warm_seconds = 1, throughput_seconds = 1, report_samples = 2, fresh = 2 }
-            reports = { samples = 3, fresh = 2, queries = { all = "summary?metrics=count,max:n" } }
-            [throughput]
-            connections = 2
-            seconds = 1
-            slice_seconds = 0.5
-            mix = { single = 6, batch = 2, get = 2 }
-            batch_sizes = [5, 10]
-        "#;
-        std::fs::write(folder.path().join("small.toml"), workload).unwrap();
-        Self { folder, artifacts: artifacts.canonicalize().unwrap() }
-    }
-
-    /// Artifacts in which the native platform is `release`, and nothing else is there.
-    fn native_as(&self, release: &str) -> PathBuf {
-        let artifacts = self.folder.path().join("artifacts");
-        for (set, source) in [("release", release), ("floor", "floor")] {
-            std::fs::create_dir_all(artifacts.join(set)).unwrap();
-            symlink(self.artifacts.join(source).join("native"), artifacts.join(set).join("native")).unwrap();
-        }
-        artifacts
-    }
-
-    fn compare(&self, artifacts: &Path, flags: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm"));
-        command.current_dir(self.folder.path()).args(["compare", "--workload", "small.toml", "--artifacts"]);
-        command.arg(artifacts).args(flags).stdin(Stdio::null());
-        command
-    }
-
-    /// The results that were written, and what else lies beside them, by name.
-    fn written(&self) -> Vec<PathBuf> {
-        let Ok(runs) = std::fs::read_dir(self.folder.path().join("target/compare")) else { return Vec::new() };
-        let files = |run: PathBuf| std::fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
-        let mut written: Vec<_> = runs.flat_map(|run| files(run.unwrap().path())).collect();
-        written.sort();
-        written
-    }
-}
-
-fn text(output: &[u8]) -> String {
-    String::from_utf8(output.to_vec()).unwrap()
-}
-
-#[track_caller]
-fn check_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
-}
-
-#[track_caller]
-fn check_schema(result: &Value) {
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/compare-1.schema.json");
-    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<_> =
-        validator.iter_errors(result).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-}
+use fixture::{EVENTS, Fixture, check_code, check_schema, text};
 
 #[test]
 fn a_run_prints_a_table_and_keeps_its_result() {

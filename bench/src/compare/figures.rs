@@ -10,11 +10,11 @@ use crate::compare::result::{
 };
 use crate::compare::target::Target;
 use crate::load::Sample;
-use crate::stats::{Bootstrap, Estimate, Figure};
+use crate::stats::{Bootstrap, Estimate, Figure, differ};
 use crate::workload::Workload;
 
 /// The figures that are compared, and whether more is better.
-const COMPARED: &[(&str, bool)] = &[
+pub(crate) const COMPARED: &[(&str, bool)] = &[
     ("artifact_raw", false),
     ("artifact_gzip", false),
     ("cold_init_p50", false),
@@ -64,6 +64,7 @@ pub(super) fn measured(
         meters: own.metered.clone(),
         floor: floor_figures,
         ratio,
+        runs: vec![],
     })
 }
 
@@ -101,8 +102,14 @@ pub(super) fn ranking(platforms: &[Measured]) -> BTreeMap<String, Vec<Vec<Platfo
     COMPARED.iter().map(|(name, more_is_better)| ((*name).to_owned(), rank(name, *more_is_better))).collect()
 }
 
-/// The platforms from best to worst by one figure. A platform is tied with the best of a group where their intervals overlap.
+/// The platforms from best to worst by one figure. A platform is tied with the best of a group where the two can't be told apart, as `stats::differ` says
+/// with all figures counted that are ranked; what is counted differs where it does.
 pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -> Vec<Vec<(Platform, Estimate)>> {
+    let runs = platforms.iter().map(|measured| measured.runs.len()).min().unwrap_or(1);
+    let comparisons = COMPARED.len() * platforms.len().saturating_sub(1);
+    let is_tie = |a: &Estimate, b: &Estimate| {
+        if is_counted(name) { a.value == b.value } else { !differ(a, b, runs, comparisons) }
+    };
     let mut sorted: Vec<(Platform, Estimate)> =
         platforms.iter().filter_map(|measured| Some((measured.platform, estimate(&measured.figures, name)?))).collect();
     sorted.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
@@ -112,7 +119,7 @@ pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -
     let mut groups: Vec<Vec<(Platform, Estimate)>> = Vec::new();
     for place in sorted {
         match groups.last_mut() {
-            Some(group) if group.first().is_some_and(|(_, best)| best.ties(&place.1)) => group.push(place),
+            Some(group) if group.first().is_some_and(|(_, best)| is_tie(best, &place.1)) => group.push(place),
             _ => groups.push(vec![place]),
         }
     }
@@ -124,8 +131,13 @@ pub(super) fn certain(value: f64) -> Estimate {
     Estimate { value, low: value, high: value }
 }
 
+/// Whether a figure is the same in every run of the same artifact.
+pub(crate) fn is_counted(name: &str) -> bool {
+    name.starts_with("artifact_")
+}
+
 /// A figure that is compared, by its name.
-pub(super) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
+pub(crate) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
     let certain = |bytes: u64| certain(bytes as f64);
     let Figures { artifact, cold, warm, throughput, cpu, memory, .. } = figures;
     Some(match name {
@@ -143,9 +155,15 @@ pub(super) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
         "requests_per_second" => throughput.requests_per_second,
         "events_per_second" => throughput.events_per_second,
         "cpu_ms_per_request" => cpu.ms_per_request,
-        "memory_peak_rss" => certain(memory.peak_rss_bytes),
+        "memory_peak_rss" => memory.peak_rss_over_runs.unwrap_or_else(|| certain(memory.peak_rss_bytes)),
         _ => return None,
     })
+}
+
+/// The medians of the reports by name: `report.<name>.p50`, `freshness.p50`.
+pub(crate) fn report_medians(reports: &Reports) -> impl Iterator<Item = (String, Estimate)> {
+    let latency = reports.latency.iter().map(|(name, distribution)| (format!("report.{name}.p50"), distribution.p50));
+    latency.chain([("freshness.p50".to_owned(), reports.freshness.p50)])
 }
 
 fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> Result<(Figures, Compared)> {
@@ -188,7 +206,7 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
             slices: slices(target).collect(),
         },
         cpu: Cpu { ms_per_request: cpu.estimate(), us_per_event: cpu_event.estimate() },
-        memory: Memory { peak_rss_bytes: target.usage.peak_rss_bytes },
+        memory: Memory { peak_rss_bytes: target.usage.peak_rss_bytes, peak_rss_over_runs: None },
     };
     for (names, quantiles) in [
         (["cold_init_p50", "cold_init_p90", "cold_init_p99"], init.1),
@@ -219,7 +237,7 @@ fn slices(target: &Target) -> impl Iterator<Item = Slice> {
     })
 }
 
-fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
+pub(super) fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
     let figures = bootstrap.quantiles(samples, [0.5, 0.9, 0.99])?;
     let [p50, p90, p99] = figures.each_ref().map(Figure::estimate);
     // Microseconds are as fine as a sample means anything.

@@ -3,7 +3,7 @@
 use isotherm_hosts::Platform;
 
 use crate::compare::page::Kind;
-use crate::compare::result::{Comparison, Measured};
+use crate::compare::result::{Comparison, Replay};
 use crate::compare::rows::{self, Row, Section};
 use crate::compare::verdict::{Basis, Sentence, Verdict};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
@@ -51,6 +51,9 @@ pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
             charts(&sections, &THROUGHPUT_CHARTS) + &tables(&["throughput"]),
         ),
     ];
+    if let Some(section) = rows::deployments(result) {
+        parts.push(part("deployments", "Deployments", "Deployments", figures(&section)));
+    }
     parts.extend(html_cost::parts(result));
     parts.extend(article::section(result).map(|section| {
         let notes: String = article::NOTES.map(|note| format!("<li>{}</li>", escaped(note))).concat();
@@ -396,9 +399,17 @@ fn method(result: &Comparison) -> String {
         .chain(runtimes)
         .map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(&fact)))
         .collect();
+    let intervals = match result.runs() {
+        1 => "Intervals are 95 % percentile-bootstrap intervals of 2,000 seeded resamples of one run.".to_owned(),
+        runs => format!(
+            "Everything was measured {runs} times, with hosts started anew: values are those of all runs together, intervals 95 % intervals of Student’s t \
+             over the runs."
+        ),
+    };
     format!(
         "<p>Every platform runs on its real runtime and takes turns with the others, so that a machine that drifts touches all alike. \
-         Intervals are 95 % percentile-bootstrap intervals of 2,000 seeded resamples; where two overlap, the difference is called a tie. \
+         {intervals} Two figures that can’t be told apart by them, or differ by less than 5 %, are called a tie: of a thousand comparisons of a \
+         platform with itself, one is expected to call any figure different. \
          × is the multiple of the platform’s floor, the smallest hello function on the same runtime in the same run. \
          Warm latency is taken in open loop and counts from when a request was due, so a stall is charged to every request that it delays. \
          CPU time is what the runtime’s processes used, by the operating system’s count.</p>\
@@ -414,19 +425,21 @@ fn method(result: &Comparison) -> String {
 
 /// That nothing was lost.
 fn answers(result: &Comparison) -> String {
-    let row = |measured: &Measured| {
-        let Measured { replay, errors, .. } = measured;
+    let row = |name: &str, replay: &Replay, errors: u64| {
         format!(
             "<tr>{}<td>{}</td><td>{}</td><td>{}</td><td>{} of {}</td></tr>",
-            row_head(words::title(measured.platform)),
+            row_head(name),
             grouped(replay.requests),
             grouped(replay.sent),
-            grouped(*errors),
+            grouped(errors),
             grouped(replay.verified),
             grouped(result.workload.events as u64)
         )
     };
-    let rows: String = result.platforms.iter().map(row).collect();
+    let local =
+        result.platforms.iter().map(|measured| row(words::title(measured.platform), &measured.replay, measured.errors));
+    let deployed = result.deployments.iter().map(|deployed| row(&deployed.name, &deployed.replay, deployed.errors));
+    let rows: String = local.chain(deployed).collect();
     let heads: String = ["Platform", "Requests", "Events sent", "Missing or wrong answers", "Events there at the end"]
         .map(|head| format!("<th scope=\"col\">{head}</th>"))
         .concat();

@@ -2,13 +2,16 @@
 //!
 //! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
 //! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), and the check that nothing that was accepted is lost
-//! (`verify`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
+//! (`verify`). `--repeat` does all of them again with hosts started anew, and makes one of several runs (`repeat`); deployments are driven after the
+//! platforms (`deployment`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
 //! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 
 pub(crate) mod article;
 mod artifact;
 mod cold;
 mod data;
+pub mod deployed;
+mod deployment;
 mod figures;
 mod guarantees;
 mod html;
@@ -19,6 +22,7 @@ pub mod noise;
 mod output;
 pub mod page;
 mod progress;
+mod repeat;
 mod report;
 mod reports;
 pub mod result;
@@ -39,12 +43,29 @@ use std::process::ExitCode;
 use clap::Args;
 use isotherm_hosts::Platform;
 
+pub(crate) use self::figures::{COMPARED, estimate, is_counted, report_medians};
 pub(crate) use self::output::read;
 
 pub use self::report::{Format, Report, report};
 
+const EXAMPLES: &str = "\
+Examples:
+  isotherm compare --quick                   all four platforms, in about a minute
+  isotherm compare --repeat 5 --out before   five runs: intervals hold what differs between them
+  isotherm compare --repeat 5 --against before/result.json --fail-if 'any>10%'
+  isotherm compare --events mine.ndjson.gz --platform native --platform spin
+  isotherm compare --target prod=https://events.example.com --idle 15m
+        a deployment beside them, cold after 15 minutes' rest; its key is in ISOTHERM_KEY
+
+A target must speak the contract. It gets the workload's events, under messageIds of their own, and keeps them. The network is in its \
+figures, so it is shown beside the platforms and not ranked with them.
+
+Exit codes: 0 measured, and every answer was right; 1 answers were missing or wrong, or --fail-if names what became worse; 2 a flag, a \
+workload or events that can't be used; 3 a platform could not be started, or a target not be measured; 130 interrupted.";
+
 /// The flags of `isotherm compare`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Compare {
     /// What is sent: the name of a built-in workload, or a TOML file as in bench/workloads
     #[arg(long, value_name = "NAME|FILE", default_value = "flights")]
@@ -55,6 +76,9 @@ pub struct Compare {
     /// Fewer cold starts and shorter measurements: about a minute
     #[arg(long)]
     pub quick: bool,
+    /// Measure so many times, each with hosts started anew, and take intervals over the runs: 5 is a good number, 2 tell almost nothing
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
+    pub repeat: usize,
     /// How the result is printed to standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
@@ -64,6 +88,15 @@ pub struct Compare {
     /// Only this platform; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = crate::up::platform())]
     pub platform: Vec<Platform>,
+    /// A deployment of yours to measure beside them, such as `prod=https://events.example.com`; may be given more than once
+    #[arg(long, value_name = "NAME=URL")]
+    pub target: Vec<deployment::Named>,
+    /// The key that deployments want as `Authorization: Bearer KEY`; better in the environment, where no list of processes shows it
+    #[arg(long, value_name = "KEY", env = "ISOTHERM_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Measure cold starts of deployments too: leave them alone for so long (90s, 15m), then send one request; three times
+    #[arg(long, value_name = "TIME", value_parser = deployment::idle, requires = "target")]
+    pub idle: Option<std::time::Duration>,
     /// Where result.json and report.html are written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -97,7 +130,7 @@ enum End {
     Failed = 1,
     /// A flag, a workload or events that can't be used.
     BadInput = 2,
-    /// A platform could not be started; the others were measured.
+    /// A platform could not be started, or a deployment not be measured; the others were.
     NotStarted = 3,
     /// Ctrl-C or SIGTERM.
     Interrupted = 130,

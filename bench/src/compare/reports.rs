@@ -1,5 +1,6 @@
 //! Reports: how long each takes over the events of the run, and how soon one counts a new event.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,12 +14,12 @@ use crate::load::Client;
 use crate::workload::Reports;
 
 /// Rounds that are thrown away: they read the store into memory.
-const DISCARDED: usize = 2;
+pub(super) const DISCARDED: usize = 2;
 /// A report that does not count an event by then never will.
 const FRESH_WITHIN: Duration = Duration::from_secs(60);
 /// What was accepted under full load may wait longer to be folded.
-const COUNTED_WITHIN: Duration = Duration::from_secs(300);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(300);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What all platforms together take, roughly, seconds.
 pub(super) fn seconds(reports: &Reports, platforms: usize) -> f64 {
@@ -45,9 +46,11 @@ pub(super) async fn measure(
     for round in 0..rounds + reports.fresh {
         for target in targets.iter_mut().filter(|target| target.role == Role::Own) {
             let measured = if round < rounds {
-                latencies(target, reports, &range, round >= DISCARDED).await
+                latencies(&target.client, reports, &range, (round >= DISCARDED).then_some(&mut target.reports)).await
             } else {
-                fresh(&target.client, round - rounds).await.map(|seconds| target.fresh.push(1000.0 * seconds))
+                fresh(&target.client, &format!("fresh-{}", round - rounds))
+                    .await
+                    .map(|seconds| target.fresh.push(1000.0 * seconds))
             };
             if let Err(error) = measured {
                 target.client.error(format!("{error:#}"));
@@ -60,16 +63,25 @@ pub(super) async fn measure(
     Ok(())
 }
 
-async fn latencies(target: &mut Target, reports: &Reports, range: &str, is_kept: bool) -> Result<()> {
+/// Milliseconds of reports, by name.
+type Latencies = BTreeMap<String, Vec<f64>>;
+
+/// Asks for each report once.
+pub(super) async fn latencies(
+    client: &Client,
+    reports: &Reports,
+    range: &str,
+    mut kept: Option<&mut Latencies>,
+) -> Result<()> {
     for (name, query) in &reports.queries {
         let started = Instant::now();
-        let answer = target.client.exchange(&format!("/reports/{query}&{range}"), Bytes::new()).await;
+        let answer = client.exchange(&format!("/reports/{query}&{range}"), Bytes::new()).await;
         let answer = answer.with_context(|| format!("report {name}"))?;
         let text = String::from_utf8_lossy(&answer.body);
         ensure!(answer.status == 200, "report {name} is answered {} {text}", answer.status);
-        if is_kept {
+        if let Some(kept) = &mut kept {
             let latency = answer.at.duration_since(started).as_secs_f64();
-            target.reports.entry(name.clone()).or_default().push(1000.0 * latency);
+            kept.entry(name.clone()).or_default().push(1000.0 * latency);
         }
     }
     Ok(())
@@ -91,7 +103,7 @@ async fn all_counted(client: &Client, range: &str, cold_starts: u64) -> Result<(
 }
 
 /// How many events a summary counts, and when it was here.
-async fn count(client: &Client, query: &str) -> Result<(u64, Instant)> {
+pub(super) async fn count(client: &Client, query: &str) -> Result<(u64, Instant)> {
     let answer = client.exchange(&format!("/reports/summary?{query}"), Bytes::new()).await?;
     ensure!(answer.status == 200, "a report is answered {}", answer.status);
     let summary: Value = serde_json::from_slice(&answer.body).context("a report is not JSON")?;
@@ -100,8 +112,8 @@ async fn count(client: &Client, query: &str) -> Result<(u64, Instant)> {
 }
 
 /// From the answer 202 until a report counts the event, seconds.
-async fn fresh(client: &Client, nth: usize) -> Result<f64> {
-    let event_type = format!("fresh-{nth}");
+/// The event's type must be new to the store.
+pub(super) async fn fresh(client: &Client, event_type: &str) -> Result<f64> {
     let event = json!({"userId": "u", "eventType": event_type, "properties": {}}).to_string();
     let accepted = client.exchange("/events", Bytes::from(event)).await?;
     ensure!(accepted.status == 202, "a new event is answered {}", accepted.status);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use isotherm_hosts::{Meters, Platform, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::deployed::{Deployed, Unreachable};
 use crate::compare::noise::Noise;
 use crate::compare::page::{ColdShare, Cost, CostLine};
 use crate::stats::Estimate;
@@ -31,6 +32,12 @@ pub struct Comparison {
     pub article: Option<Article>,
     /// Platforms that could not be started.
     pub not_started: Vec<NotStarted>,
+    /// What was measured of deployments (`--target`), over the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployments: Vec<Deployed>,
+    /// Deployments that could not be measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Unreachable>,
     /// For each figure the platforms from best to worst; those in one group are tied with the best of it.
     pub ranking: BTreeMap<String, Vec<Vec<Platform>>>,
     /// What it costs, where prices were applied.
@@ -42,6 +49,13 @@ pub struct Comparison {
     /// Whether its figures can be called sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
+}
+
+impl Comparison {
+    /// How many runs its figures come from.
+    pub(crate) fn runs(&self) -> usize {
+        self.platforms.iter().map(|measured| measured.runs.len()).max().unwrap_or(0).max(1)
+    }
 }
 
 /// The machine and the versions.
@@ -122,6 +136,19 @@ pub struct Measured {
     pub floor: Figures,
     /// Each figure as a multiple of the floor's. A figure is left out where the floor's is 0.
     pub ratio: BTreeMap<String, Estimate>,
+    /// Each run by itself, where there were several (`--repeat`). Then the values above are those of all runs' samples together, and the intervals
+    /// those of Student's t over the runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<OneRun>,
+}
+
+/// The figures of one run by the names of [`Measured::ratio`]; reports as `report.<name>.p50` and `freshness.p50`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneRun {
+    /// The platform's.
+    pub figures: BTreeMap<String, f64>,
+    /// Its floor's.
+    pub floor: BTreeMap<String, f64>,
 }
 
 /// What a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, and Isotherm on the same runtime beside it. Both
@@ -276,10 +303,13 @@ pub struct Cpu {
 }
 
 /// Memory of the runtime's processes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The most that was resident at once.
     pub peak_rss_bytes: u64,
+    /// The mean of that over runs, bytes, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_rss_over_runs: Option<Estimate>,
 }
 
 /// What became of the events.

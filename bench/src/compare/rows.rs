@@ -3,7 +3,9 @@
 
 use isotherm_hosts::Platform;
 
+use crate::compare::deployed::Deployed;
 use crate::compare::figures::estimate;
+use crate::compare::progress::time;
 use crate::compare::result::{Comparison, Distribution, Figures, Measured};
 use crate::compare::words::Unit;
 use crate::stats::Estimate;
@@ -21,20 +23,21 @@ pub(super) struct Section {
 }
 
 /// One figure of all platforms.
+#[derive(Clone)]
 pub(super) struct Row {
     /// What it is called within its section.
     pub(super) label: String,
     /// What it is called in files.
     pub(super) figure: String,
     pub(super) unit: Unit,
-    /// One for each platform, in the order of the result.
+    /// One for each platform, in the order of the result; in [`deployments`] then one for each deployment.
     pub(super) cells: Vec<Cell>,
 }
 
 /// One figure of one platform, or of one of the two in the article's section.
 #[derive(Clone)]
 pub(super) struct Cell {
-    /// What it is called in files.
+    /// What it is called in files: a platform's name, a deployment's, or one of the article's section.
     pub(super) name: String,
     /// `None` where it was not measured.
     pub(super) estimate: Option<Estimate>,
@@ -85,18 +88,22 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
         Arrival::Poisson => "Poisson arrivals",
         Arrival::Constant => "even gaps",
     };
+    let n = |samples: usize| match result.runs() {
+        1 => format!("n = {samples}"),
+        runs => format!("n = {samples} in each of {runs} runs"),
+    };
     let rows = |figures: &[(&str, &str, Unit)]| figures.iter().map(|figure| row(result, *figure)).collect();
     vec![
         Section {
             id: "cold-ready",
             title: "cold start until ready",
-            conditions: format!("n = {}", workload.cold.samples),
+            conditions: n(workload.cold.samples),
             rows: rows(&COLD_INIT),
         },
         Section {
             id: "cold-answered",
             title: "cold start until the first response, POST /events included",
-            conditions: format!("n = {}", workload.cold.samples),
+            conditions: n(workload.cold.samples),
             rows: rows(&COLD_FIRST),
         },
         Section {
@@ -125,8 +132,9 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
             id: "reports",
             title: "reports over all events, p50",
             conditions: format!(
-                "n = {}; fresh: from 202 until one counts it, n = {}",
-                workload.reports.samples, workload.reports.fresh
+                "{}; fresh: from 202 until one counts it, {}",
+                n(workload.reports.samples),
+                n(workload.reports.fresh)
             ),
             rows: reports(result),
         },
@@ -156,6 +164,56 @@ pub(super) fn floors(result: &Comparison) -> Section {
         conditions: "the smallest hello function on the same runtime, in the same run".to_owned(),
         rows: BRIEF.map(floor).into(),
     }
+}
+
+/// What deployments and platforms both have, side by side: the network is in the figures of the former alone. `None` for no deployments.
+pub(super) fn deployments(result: &Comparison) -> Option<Section> {
+    let first = result.deployments.first()?;
+    let cold = first.idle_seconds.map_or_else(
+        || "cold: not without --idle".to_owned(),
+        |idle| format!("cold: after {} without a request", time(idle)),
+    );
+    let of_both = |(label, figure, unit): (&str, &str, Unit)| {
+        let mut row = row(result, (label, figure, unit));
+        for cell in &mut row.cells {
+            (cell.ratio, cell.is_best) = (None, false);
+        }
+        row.cells.extend(result.deployments.iter().map(|deployed| of(deployed, deployed.figure(figure))));
+        row
+    };
+    let all = |row: Row, of_deployed: &dyn Fn(&Deployed) -> Option<(Estimate, usize)>| {
+        let cells = result.deployments.iter().map(|deployed| of(deployed, of_deployed(deployed)));
+        Row { cells: row.cells.into_iter().chain(cells).collect(), ..row }
+    };
+    let network = |label: &str, figure: &str, of: fn(&Deployed) -> Option<&Distribution>| {
+        let none = row(result, (label, figure, Unit::Ms));
+        all(none, &|deployed| of(deployed).map(|distribution| (distribution.p50, distribution.n)))
+    };
+    let mut rows = vec![
+        network("connect", "connect_p50", |deployed| Some(&deployed.network.connect)),
+        network("TLS", "tls_p50", |deployed| deployed.network.tls.as_ref()),
+    ];
+    let quantiles = [COLD_FIRST[0], WARM[0], WARM[1], WARM[2], THROUGHPUT[0], THROUGHPUT[1]];
+    let labels = ["cold p50", "warm p50", "warm p90", "warm p99", "requests/s", "events/s"];
+    rows.extend(quantiles.into_iter().zip(labels).map(|((_, figure, unit), label)| of_both((label, figure, unit))));
+    rows.extend(reports(result).into_iter().map(|row| {
+        let name = row.label.clone();
+        all(row, &|Deployed { reports, .. }| {
+            let distribution = if name == "fresh" { Some(&reports.freshness) } else { reports.latency.get(&name) };
+            distribution.map(|distribution| (distribution.p50, distribution.n))
+        })
+    }));
+    Some(Section {
+        id: "deployments",
+        title: "deployments, over the network",
+        conditions: format!("connect: one round trip, in all figures · {cold}"),
+        rows,
+    })
+}
+
+fn of(deployed: &Deployed, figure: Option<(Estimate, usize)>) -> Cell {
+    let (estimate, n) = figure.unzip();
+    Cell { name: deployed.name.clone(), estimate, n: n.unwrap_or(0), ratio: None, is_best: false }
 }
 
 /// Latency of each route of the warm phase: what is too fine for a table on a terminal.

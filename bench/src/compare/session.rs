@@ -1,5 +1,6 @@
 //! One run from flags to exit code.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,13 +12,16 @@ use isotherm_hosts::{Platform, control};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::compare::data::Span;
+use crate::compare::deployment::Deployments;
 use crate::compare::noise::Watch;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
 use crate::compare::result::{Article, Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
 use crate::compare::target::{Role, Target};
-use crate::compare::{Compare, End, cold, data, figures, machine, meters, reports, throughput, verify, warm};
+use crate::compare::{
+    Compare, End, cold, data, deployment, figures, machine, meters, repeat, reports, throughput, verify, warm,
+};
 use crate::cost;
 use crate::diff;
 use crate::load::Events;
@@ -71,6 +75,7 @@ fn failed(error: &anyhow::Error) -> End {
 
 impl Plan {
     fn make(flags: &Compare, program: &Path) -> Result<Self> {
+        deployment::distinct(&flags.target)?;
         let loaded = Workload::load(&flags.workload, flags.events.as_deref())?;
         let mut workload = loaded.workload;
         if flags.quick {
@@ -133,6 +138,44 @@ async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Ins
     }
 }
 
+/// Which of the runs this is.
+#[derive(Clone, Copy)]
+struct Run {
+    nth: usize,
+    of: usize,
+    /// How many phases it has.
+    phases: usize,
+    /// What deployments take of it, roughly, seconds.
+    driving: f64,
+}
+
+impl Run {
+    fn phase(self, number: usize, name: &str, later: f64) -> Phase {
+        let Self { nth, of, phases, .. } = self;
+        let name = if of > 1 { format!("run {}/{of}: {name}", nth + 1) } else { name.to_owned() };
+        Phase::start(number, phases, &name, later)
+    }
+}
+
+/// What the runs so far gave.
+#[derive(Default)]
+struct Runs {
+    /// By platform, in the order of the runs.
+    measured: BTreeMap<&'static str, Vec<Measured>>,
+    article: Vec<Article>,
+    /// A platform that could not be started once is left out.
+    not_started: Vec<NotStarted>,
+}
+
+/// Stops what an earlier run started: every run has hosts and data of its own.
+async fn stop(targets: &mut Vec<Target>) -> Result<()> {
+    for target in targets.drain(..) {
+        let name = target.name();
+        target.remote.stop().await.with_context(|| format!("{name}: cannot be stopped"))?;
+    }
+    Ok(())
+}
+
 async fn whole(
     flags: &Compare,
     program: &Path,
@@ -142,24 +185,40 @@ async fn whole(
 ) -> Result<End> {
     let Plan { workload, events, span, sent, platforms, mut machine, output, against } = plan;
     let watch = Watch::start().await;
-    let not_started = start(flags, program, &platforms, &events, workload.seed, targets).await;
-    for NotStarted { platform, reason } in &not_started {
-        eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
+    let mut runs = Runs::default();
+    let mut deployments = Deployments::default();
+    for nth in 0..flags.repeat {
+        let run = Run { nth, of: flags.repeat, phases: PHASES + phases(flags), driving: driving(flags, &workload) };
+        stop(targets).await?;
+        let mut turns = platforms.clone();
+        turns.retain(|platform| runs.not_started.iter().all(|missing| missing.platform != *platform));
+        // Each run begins with another, so that none always follows the same.
+        let first = nth % turns.len().max(1);
+        turns.rotate_left(first);
+        let workload = Workload { seed: repeat::seed(workload.seed, nth), ..workload.clone() };
+        runs.not_started.extend(start(flags, program, &turns, &events, workload.seed, run, targets).await);
+        if targets.is_empty() {
+            return Ok(End::NotStarted);
+        }
+        deployments.find(&flags.target, flags.key.as_deref(), &events, workload.seed).await;
+        measure(targets, &workload, &events, &span, run).await?;
+        let mut bootstrap = Bootstrap::new(workload.seed);
+        let of = |role| targets.iter().filter(move |target| target.role == role);
+        for (own, floor) in of(Role::Own).zip(of(Role::Floor)) {
+            let measured = figures::measured(own, floor, &workload, &mut bootstrap)?;
+            runs.measured.entry(measured.platform.name()).or_default().push(measured);
+        }
+        for (function, isotherm) in of(Role::Article).zip(of(Role::Singles)) {
+            runs.article.push(figures::article(function, isotherm, &workload, &mut bootstrap)?);
+        }
+        drive(&mut deployments, flags, &workload, &span, run).await;
     }
-    if targets.is_empty() {
-        return Ok(End::NotStarted);
-    }
-    measure(targets, &workload, &events, &span).await?;
-
-    let mut bootstrap = Bootstrap::new(workload.seed);
-    let of = |role| targets.iter().filter(move |target| target.role == role);
-    let measured: Result<Vec<_>> = of(Role::Own)
-        .zip(of(Role::Floor))
-        .map(|(own, floor)| figures::measured(own, floor, &workload, &mut bootstrap))
+    let platforms: Vec<Measured> = platforms
+        .iter()
+        .filter(|platform| runs.not_started.iter().all(|missing| missing.platform != **platform))
+        .filter_map(|platform| repeat::pooled(runs.measured.remove(platform.name())?))
         .collect();
-    let platforms = measured?;
-    let article = of(Role::Article).zip(of(Role::Singles)).next();
-    let article = article.map(|(function, isotherm)| figures::article(function, isotherm, &workload, &mut bootstrap));
+    let (deployments, unreachable) = deployments.pooled(&flags.target);
     machine.seconds = started.elapsed().as_secs_f64().round();
     let ranking = figures::ranking(&platforms);
     let mut result = Comparison {
@@ -167,8 +226,10 @@ async fn whole(
         machine,
         workload: sent,
         platforms,
-        article: article.transpose()?,
-        not_started,
+        article: repeat::article(runs.article),
+        not_started: runs.not_started,
+        deployments,
+        unreachable,
         ranking,
         cost: None,
         cold_share: vec![],
@@ -206,9 +267,10 @@ async fn start(
     platforms: &[Platform],
     events: &Rc<Events>,
     seed: u64,
+    run: Run,
     targets: &mut Vec<Target>,
 ) -> Vec<NotStarted> {
-    let phase = Phase::start(1, PHASES, "starting platforms and their floors", f64::NAN);
+    let phase = run.phase(1, "starting platforms and their floors", f64::NAN);
     let mut not_started = Vec::new();
     for (place, platform) in platforms.iter().enumerate() {
         let before = targets.len();
@@ -224,7 +286,9 @@ async fn start(
                         Role::Floor => "its floor: ",
                         Role::Article => "the article's function beside it: ",
                     };
-                    not_started.push(NotStarted { platform: *platform, reason: format!("{of}{error:#}") });
+                    let reason = format!("{of}{error:#}");
+                    eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
+                    not_started.push(NotStarted { platform: *platform, reason });
                     for target in targets.drain(before..) {
                         // It is left out anyway; how it stops makes no difference.
                         let _stopped = target.remote.stop().await;
@@ -239,7 +303,7 @@ async fn start(
     not_started
 }
 
-async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span) -> Result<()> {
+async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, span: &Span, run: Run) -> Result<()> {
     let count = targets.len();
     let platforms = targets.iter().filter(|target| target.role == Role::Own).count();
     let checking = LOOK_UP * (events.len() * platforms) as f64;
@@ -247,44 +311,79 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     let metering = meters::SECONDS + reporting;
     let loading = throughput::seconds(&workload.throughput, count) + metering;
     let warming = warm::seconds(&workload.warm, count) + loading;
-    let whole = COLD_START * (workload.cold.samples * count) as f64 + warming;
-    eprintln!("measuring takes about {}", progress::time(whole));
+    let own = COLD_START * (workload.cold.samples * count) as f64 + warming;
+    let whole = own + run.driving;
+    if run.nth == 0 {
+        eprintln!("measuring takes about {}", progress::time(whole * run.of as f64));
+    }
+    let runs_left = whole * (run.of - run.nth - 1) as f64;
+    let start = |number, name, later| run.phase(number, name, later + run.driving + runs_left);
 
-    let phase = Phase::start(2, PHASES, "cold starts", warming);
+    let phase = start(2, "cold starts", warming);
     cold::measure(targets, events, workload.cold.samples, &phase).await?;
     drop(phase);
     meters::begin(targets).await?;
-    let phase = Phase::start(3, PHASES, "warm latency, open loop", loading);
+    let phase = start(3, "warm latency, open loop", loading);
     warm::measure(targets, &workload.warm, workload.seed, &phase).await?;
     drop(phase);
-    let phase = Phase::start(4, PHASES, "throughput, closed loop", metering);
+    let phase = start(4, "throughput, closed loop", metering);
     throughput::measure(targets, &workload.throughput, events.len(), &phase).await?;
     drop(phase);
-    let phase = Phase::start(5, PHASES, "meters, once all is folded", reporting);
+    let phase = start(5, "meters, once all is folded", reporting);
     meters::end(targets, &phase).await?;
     drop(phase);
-    let phase = Phase::start(6, PHASES, "reports", checking);
+    let phase = start(6, "reports", checking);
     let cold_starts = workload.cold.samples + cold::DISCARDED;
     reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
     drop(phase);
-    let phase = Phase::start(7, PHASES, "checking that nothing was lost", 0.0);
+    let phase = start(7, "checking that nothing was lost", 0.0);
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 
+/// How many phases deployments add.
+fn phases(flags: &Compare) -> usize {
+    if flags.target.is_empty() { 0 } else { 1 + usize::from(flags.idle.is_some()) }
+}
+
+/// How long deployments take in one run, roughly, seconds.
+fn driving(flags: &Compare, workload: &Workload) -> f64 {
+    let resting = flags.idle.map_or(0.0, deployment::resting);
+    let count = flags.target.len() as f64;
+    if count > 0.0 { resting + count * deployment::seconds(workload) } else { 0.0 }
+}
+
+/// After the platforms: what these do on this machine makes no difference to a deployment, and the other way about.
+async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Workload, span: &Span, run: Run) {
+    if let Some(idle) = flags.idle {
+        let phase =
+            run.phase(run.phases - 1, "deployments, left alone and probed", run.driving - deployment::resting(idle));
+        deployments.cold(idle, &phase).await;
+    }
+    if !flags.target.is_empty() {
+        let phase = run.phase(run.phases, "deployments, over the network", 0.0);
+        deployments.measure(workload, span, flags.idle, &phase).await;
+    }
+}
+
 fn end(result: &Comparison) -> End {
-    let mut end = if result.not_started.is_empty() { End::Measured } else { End::NotStarted };
+    let is_whole = result.not_started.is_empty() && result.unreachable.is_empty();
+    let mut end = if is_whole { End::Measured } else { End::NotStarted };
     let platforms = result.platforms.iter().map(|Measured { platform, errors, figures, floor, .. }| {
-        (platform.name(), *errors, [("", figures), ("its floor: ", floor)])
+        (platform.name(), *errors, vec![("", &figures.first_errors), ("its floor: ", &floor.first_errors)])
     });
     let article = result.article.iter().map(|Article { function, isotherm, .. }| {
-        let errors = function.errors + isotherm.errors;
-        ("the article's function", errors, [("", &function.figures), ("Isotherm beside it: ", &isotherm.figures)])
+        let [one, other] = [&function.figures.first_errors, &isotherm.figures.first_errors];
+        ("the article's function", function.errors + isotherm.errors, vec![("", one), ("Isotherm beside it: ", other)])
     });
-    for (name, errors, figures) in platforms.chain(article).filter(|(_, errors, _)| *errors > 0) {
+    let deployed = result
+        .deployments
+        .iter()
+        .map(|deployed| (&*deployed.name, deployed.errors, vec![("", &deployed.first_errors)]));
+    for (name, errors, firsts) in platforms.chain(article).chain(deployed).filter(|(_, errors, _)| *errors > 0) {
         end = End::Failed;
         eprintln!("isotherm: {name}: {errors} missing or wrong answers; the first:");
-        for (of, figures) in figures {
-            for error in &figures.first_errors {
+        for (of, errors) in firsts {
+            for error in errors {
                 eprintln!("  {of}{error}");
             }
         }

@@ -1,5 +1,6 @@
 //! The comparison as a person reads it on a terminal: the verdict, then figures as rows, platforms as columns, at most 120 characters wide.
 
+use crate::compare::deployed::Deployed;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Cell, Row, Section};
 use crate::compare::verdict::Verdict;
@@ -17,7 +18,10 @@ const INTERVAL: usize = 11;
 const RATIO: usize = 5;
 const CELL: usize = VALUE + 1 + INTERVAL + 1 + RATIO + 1;
 
-const _: () = assert!(LABEL + 4 * (CELL + GAP) <= WIDTH, "four platforms must fit");
+/// As many platforms fit beside each other.
+const COLUMNS: usize = 4;
+
+const _: () = assert!(LABEL + COLUMNS * (CELL + GAP) <= WIDTH, "four platforms must fit");
 
 /// The whole table.
 pub(super) fn render(result: &Comparison) -> String {
@@ -50,10 +54,41 @@ pub(super) fn render(result: &Comparison) -> String {
         format!("{} of {}", grouped(measured.replay.verified), grouped(result.workload.events as u64))
     };
     text.push_str(&words("there at the end", platforms.iter().map(there)));
-    text.push_str("\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or tied with it: their intervals overlap\n");
+    text.push_str(
+        "\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or can't be told from it\n",
+    );
     text.push_str(&section(&rows::floors(result)));
     if let Some(of_article) = article::section(result) {
         text.push_str(&headed(&of_article));
+    }
+    text.push_str(&deployments(result));
+    text
+}
+
+/// What was measured over the network, below each other as many columns as there are platforms' at most.
+fn deployments(result: &Comparison) -> String {
+    let Some(mut section) = rows::deployments(result) else { return String::new() };
+    let mut text = String::new();
+    let mut from = result.platforms.len();
+    section.rows.retain(|row| row.cells[from..].iter().any(|cell| cell.estimate.is_some()));
+    for deployed in result.deployments.chunks(COLUMNS) {
+        let range = from..from + deployed.len();
+        from = range.end;
+        let rows = section.rows.iter().map(|row| Row { cells: row.cells[range.clone()].to_vec(), ..row.clone() });
+        let rows = rows.collect();
+        text += "\n";
+        text += &words("", deployed.iter().map(|deployed| deployed.name.clone()));
+        text += &words("errors", deployed.iter().map(|deployed| grouped(deployed.errors)));
+        let there = |deployed: &Deployed| {
+            format!("{} of {}", grouped(deployed.replay.verified), grouped(result.workload.events as u64))
+        };
+        text += &words("there at the end", deployed.iter().map(there));
+        text += &self::section(&Section {
+            id: section.id,
+            title: section.title,
+            conditions: section.conditions.clone(),
+            rows,
+        });
     }
     text
 }
@@ -65,6 +100,7 @@ pub(super) fn head(result: &Comparison) -> [String; 3] {
         let id: String = commit.id.chars().take(10).collect();
         format!(" · commit {id}{}", if commit.dirty { ", modified" } else { "" })
     });
+    let runs = if result.runs() > 1 { format!(" · {} runs", result.runs()) } else { String::new() };
     [
         format!(
             "isotherm compare · {}: {} events of {} · seed {}{}",
@@ -82,7 +118,7 @@ pub(super) fn head(result: &Comparison) -> [String; 3] {
             machine.os,
             machine.kernel,
         ),
-        format!("{} · {}{commit}", machine.time, progress::time(machine.seconds)),
+        format!("{} · {}{runs}{commit}", machine.time, progress::time(machine.seconds)),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What is measured: a platform, its floor, or the article's function, each a process `isotherm up … --control`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl Target {
         up.config = CONFIG.to_owned();
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
-        let address = address.parse().with_context(|| format!("its address {address} is none"))?;
+        let address: SocketAddr = address.parse().with_context(|| format!("its address {address} is none"))?;
         let expect = if role == Role::Floor { Expect::Hello } else { Expect::Contract };
         Ok(Self {
             platform,

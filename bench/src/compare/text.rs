@@ -1,5 +1,6 @@
 //! The comparison as Markdown and as CSV: the rows of the table for a pull request, the figures for a spreadsheet.
 
+use crate::compare::deployed::Deployed;
 use crate::compare::page::Kind;
 use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Cell, Row, Section};
@@ -35,6 +36,20 @@ pub(super) fn markdown(result: &Comparison) -> String {
     add("errors", &|measured| grouped(measured.errors));
     add("events sent", &|measured| grouped(measured.replay.sent));
     add("there at the end", &|measured| format!("{} of {events}", grouped(measured.replay.verified)));
+    if let Some(Section { title, conditions, rows, .. }) = rows::deployments(result) {
+        let names = platforms().chain(result.deployments.iter().map(|deployed| deployed.name.clone()));
+        text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(&conditions), heading(names));
+        text += &rows.iter().map(row).collect::<String>();
+        for Deployed { name, url, errors, replay, .. } in &result.deployments {
+            let there = grouped(replay.verified);
+            text += &format!(
+                "\n{}: {}, {} errors, {there} of {events} events there at the end.\n",
+                escaped(name),
+                escaped(url),
+                grouped(*errors)
+            );
+        }
+    }
     text += &format!("\n### Guarantees\n\n{}", guarantees::MARKDOWN);
     text += &format!(
         "\nValue (95 % interval) and multiple of the floor's figure; **bold**: best of its row, or tied with it. Figures are measured.\n\n\
@@ -46,8 +61,8 @@ pub(super) fn markdown(result: &Comparison) -> String {
 }
 
 fn heading(names: impl Iterator<Item = String>) -> String {
-    let (names, lines): (String, String) = names.map(|name| (format!(" {name} |"), " ---: |")).unzip();
-    format!("| |{names}\n| --- |{lines}\n")
+    let (heads, rules): (String, String) = names.map(|name| (format!(" {name} |"), " ---: |")).unzip();
+    format!("| |{heads}\n| --- |{rules}\n")
 }
 
 fn row(Row { label, unit, cells, .. }: &Row) -> String {
@@ -76,7 +91,12 @@ pub(super) fn csv(result: &Comparison) -> String {
     let of_article = article::section(result).into_iter().flat_map(|section| section.rows);
     // Costs follow, by service.
     rows.extend(of_article.filter(|row| row.figure != article::COST));
-    for Row { figure, unit, cells, .. } in &rows {
+    let mut deployed = rows::deployments(result).map_or_else(Vec::new, |section| section.rows);
+    for row in &mut deployed {
+        // The platforms have theirs already.
+        row.cells.drain(..result.platforms.len());
+    }
+    for Row { figure, unit, cells, .. } in rows.iter().chain(&deployed) {
         for Cell { name, estimate, n, ratio, .. } in cells {
             let Some(estimate) = estimate else { continue };
             let ratio = ratio.map(|ratio| ratio.value.to_string()).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! The verdict: what the figures say in sentences, with the figures that each rests on.
 //!
-//! A platform is best only where no other's 95 % interval overlaps its own; where one does, that is a tie, and is called one. Platforms
+//! A platform is best only where it can be told from every other, as `stats::differ` says; where it can't, that is a tie, and is called one. Platforms
 //! with missing or wrong answers are not judged.
 
 use isotherm_hosts::Platform;
 
+use crate::compare::deployed::Deployed;
 use crate::compare::figures::{estimate, ranks};
 use crate::compare::page::{Cost, Crossing, Kind};
 use crate::compare::result::{Comparison, Measured};
@@ -82,6 +83,9 @@ impl Verdict {
             verdict.answers.splice(place..place, cheapest(cost));
             verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
         }
+        verdict
+            .answers
+            .extend(result.deployments.iter().filter_map(|deployed| over_the_network(deployed, result, &judged)));
         verdict.flips.extend(tail("Cold", "cold_first_response", &judged));
         verdict.flips.extend(tail("Warm", "warm", &judged));
         verdict.flips.extend(cold_against_warm(&judged));
@@ -111,7 +115,7 @@ fn questions(result: &Comparison) -> [Question; 4] {
             verbs: ["takes", "take"],
             what: format!(
                 "from a cold start to the first byte of the answer (median of {})",
-                grouped(workload.cold.samples as u64)
+                grouped((workload.cold.samples * result.runs()) as u64)
             ),
             times: "as long",
             more_is_better: false,
@@ -165,6 +169,31 @@ fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
     })
 }
 
+/// What a deployment's warm latency is, and what of it is the network: beside the platforms, and not ranked with them.
+fn over_the_network(deployed: &Deployed, result: &Comparison, judged: &[&Measured]) -> Option<Sentence> {
+    if deployed.errors > 0 {
+        return None;
+    }
+    let Deployed { name, url, warm, network, .. } = deployed;
+    let (warm, connect) =
+        (basis(name, warm.latency.p50, Unit::Ms), basis("one round trip", network.connect.p50, Unit::Ms));
+    let best = ranks(judged, "warm_p50", false).first()?.first().map(|(platform, estimate)| {
+        format!("{} with {}", words::title(*platform), Quantity::of(estimate, Unit::Ms).plain())
+    })?;
+    let text = format!(
+        "{name} at {url} takes {} to answer at {} requests/s (median), the network included: to connect, one round trip, takes {}. Not ranked with the \
+         platforms here, which have no network in their figures; the fastest of them warm is {best}.",
+        warm.shown, result.workload.workload.warm.rate, connect.shown
+    );
+    Some(Sentence {
+        question: "Over the network",
+        answer: name.clone(),
+        text,
+        kind: Kind::Measured,
+        basis: vec![warm, connect],
+    })
+}
+
 /// The name of the best, or the names of those that tie.
 fn answer_of(first: &[Basis]) -> String {
     let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
@@ -197,7 +226,7 @@ fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &s
             let follows = next
                 .map_or_else(String::new, |next| format!(" {} follows with {}.", capital(&next.name), figure(next)));
             let both = listed(&names);
-            format!("{both} tie: they {} {figures} {what}, and the intervals overlap.{follows}", verbs[1])
+            format!("{both} tie: they {} {figures} {what}, and can't be told apart.{follows}", verbs[1])
         }
     };
     capital(&said)
@@ -279,7 +308,7 @@ fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Se
     let own = places.iter().find(|place| place.name == leader)?;
     let text = match (leads, best.len()) {
         (true, 1) => return None,
-        (true, _) => format!("the lead of {leader} is gone, the intervals overlap: {}.", listed(&shown)),
+        (true, _) => format!("the lead of {leader} is gone, they can't be told apart: {}.", listed(&shown)),
         (false, 1) => format!("{} leads; {leader}, first at the median, has {}.", shown.concat(), own.shown),
         (false, _) => format!("{} tie; {leader}, first at the median, has {}.", listed(&shown), own.shown),
     };
@@ -348,6 +377,21 @@ fn warnings(result: &Comparison) -> Vec<String> {
         warnings
             .push(format!("{name} is not judged: {errors} of its answers, or of its floor's, were missing or wrong."));
     }
+    for deployed in result.deployments.iter().filter(|deployed| deployed.errors > 0) {
+        warnings.push(format!(
+            "{} is not judged: {} of its answers were missing or wrong.",
+            deployed.name,
+            grouped(deployed.errors)
+        ));
+    }
+    for lost in &result.unreachable {
+        warnings.push(format!(
+            "{} was not measured, {} can't be: {}.",
+            lost.name,
+            lost.url,
+            lost.reason.trim_end_matches('.')
+        ));
+    }
     for missing in &result.not_started {
         let name = capital(words::title(missing.platform));
         warnings
@@ -364,10 +408,14 @@ fn caveats(result: &Comparison) -> Vec<String> {
     } else if samples < ENOUGH_FOR_P99 {
         caveats.push(format!("{samples} cold starts of each: too few to judge their 99th percentile."));
     }
-    caveats.push(
-        "Measured on one machine: the network, the placement of a microVM and the download of code are in no figure."
-            .into(),
-    );
+    if result.runs() == 1 {
+        caveats.push("One run: what differs from run to run is in no interval; --repeat 5 shows it.".into());
+    }
+    let of = if result.deployments.is_empty() { "in no figure" } else { "in no figure of a platform" };
+    caveats.push(format!(
+        "Measured on one machine: the network, the placement of a microVM and the download of code are {of}."
+    ));
+    caveats.extend(result.deployments.iter().map(Deployed::missing));
     caveats
 }
 

@@ -43,14 +43,16 @@ pub(super) async fn check(targets: &mut [Target], events: &Events, connections: 
 }
 
 /// Asks for the event at `index` by the id under which it was first taken.
-async fn look_up(client: &Client, events: &Events, index: usize) -> Result<()> {
+pub(super) async fn look_up(client: &Client, events: &Events, index: usize) -> Result<()> {
     let line = events.line_number(index);
     let Some(id) = client.first_id_of(index) else { bail!("line {line} was never taken") };
     let looking = || format!("line {line} was taken as {id}");
     let answer = client.exchange(&format!("/events/{id}"), Bytes::new()).await.with_context(looking)?;
     let text = String::from_utf8_lossy(&answer.body);
     ensure!(answer.status == 200, "{}, but is answered {} {text}", looking(), answer.status);
-    let sent: Value = serde_json::from_slice(events.line(index)).with_context(looking)?;
+    let mut sent = Vec::new();
+    events.write(index as u64, &mut sent);
+    let sent: Value = serde_json::from_slice(&sent).with_context(looking)?;
     let found: Value = serde_json::from_slice(&answer.body).with_context(looking)?;
     let is_same =
         ["messageId", "userId", "eventType", "properties"].iter().all(|name| sent.get(name) == found.get(name));

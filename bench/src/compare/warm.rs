@@ -10,10 +10,10 @@ use crate::load::{Step, Timer, open};
 use crate::workload::Warm;
 
 /// Connections that are open before a turn begins; more are opened where answers are late.
-const CONNECTIONS: usize = 8;
+pub(super) const CONNECTIONS: usize = 8;
 
 /// How many turns each target has, the first of which only warms it up.
-fn turns(warm: &Warm) -> usize {
+pub(super) fn turns(warm: &Warm) -> usize {
     1 + (warm.seconds / warm.slice_seconds).ceil() as usize
 }
 

@@ -1,21 +1,17 @@
 //! What changed between two runs, and what is noise.
 //!
-//! Of each figure the later run's is divided by the earlier one's, with a 95 % interval resampled from the samples of both. Two
-//! runs also differ in ways that no sample of one of them shows: another neighbour on the machine, another layout in memory. The
-//! floors, which are the same hello function in both, show how much: a figure has changed when its whole interval lies
-//! beyond what the same figure of its platform's floor moved by, and beyond [`LEAST_NOISE`]. Sizes are counted, not sampled:
-//! any change of them is one.
-
-use std::collections::BTreeMap;
+//! Of each figure the later one is divided by the earlier one. Two results also differ in ways that neither of them shows: another neighbour on the
+//! machine, another temperature. The floors, which are the same hello function in both, show how much: a figure has changed when it moved by more than
+//! the same figure of its platform's floor, and by more than [`LEAST`], and when that can't be chance as [`crate::stats`] judges it, by Welch's t test with all
+//! figures counted that both results have (Holm). Where both have several runs (`--repeat`), chance is what differs from run to run; else it is
+//! only what resamples of one run differ by. Sizes are counted, not sampled: any change of them is one.
 
 use isotherm_hosts::Platform;
 use serde::Serialize;
 
-use crate::compare::result::{Comparison, Distribution, Figures, Measured};
-use crate::stats::{Bootstrap, Estimate, Figure};
-
-/// Two runs on one machine differ by so much without a reason.
-const LEAST_NOISE: f64 = 0.05;
+use crate::compare::result::{Comparison, Measured};
+use crate::compare::{COMPARED, estimate, is_counted, report_medians};
+use crate::stats::{Estimate, FAMILY_ERROR, LEAST, Spread, holm};
 
 /// A figure in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +25,8 @@ pub(super) struct Change {
     pub(super) ratio: Estimate,
     /// Ratios up to 1 + noise, and from 1 / (1 + noise) on, are no change.
     pub(super) noise: f64,
+    /// How probable so much beyond noise is by chance, with all figures counted.
+    pub(super) p: f64,
     pub(super) verdict: Verdict,
 }
 
@@ -42,113 +40,69 @@ pub(super) enum Verdict {
     Tie,
 }
 
-/// Where a figure's interval comes from.
-enum Source<'r> {
-    Quantile(&'r Distribution, f64),
-    /// Numerators and denominators of slices.
-    Rate(Vec<(f64, f64)>),
-    Counted(f64),
-    /// Observed once a run: its interval says nothing of noise.
-    Observed(f64),
-}
-
-impl Source<'_> {
-    fn figure(&self, bootstrap: &mut Bootstrap) -> Option<Figure> {
-        match self {
-            Self::Quantile(distribution, q) => bootstrap.quantiles(&distribution.samples, [*q]).map(|[figure]| figure),
-            Self::Rate(slices) => bootstrap.rate(slices),
-            Self::Counted(value) | Self::Observed(value) => Some(Figure::certain(*value)),
-        }
-    }
-}
-
-const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
-
-/// The figures by name; less is better but for rates.
-fn sources(figures: &Figures) -> BTreeMap<String, Source<'_>> {
-    let Figures { artifact, cold, warm, throughput, memory, .. } = figures;
-    let mut sources = BTreeMap::new();
-    for (name, distribution) in
-        [("cold_init", &cold.init), ("cold_first_response", &cold.first_response), ("warm", &warm.latency)]
-    {
-        let quantiles =
-            QUANTILES.iter().map(|(label, q)| (format!("{name}_{label}"), Source::Quantile(distribution, *q)));
-        sources.extend(quantiles);
-    }
-    let slices = &throughput.slices;
-    let requests = slices.iter().map(|slice| (slice.requests as f64, slice.seconds)).collect();
-    let cpu = slices.iter().map(|slice| (1e3 * slice.cpu_seconds, slice.requests as f64)).collect();
-    sources.insert(REQUESTS_PER_SECOND.to_owned(), Source::Rate(requests));
-    sources.insert("cpu_ms_per_request".to_owned(), Source::Rate(cpu));
-    sources.insert("memory_peak_rss".to_owned(), Source::Observed(memory.peak_rss_bytes as f64));
-    sources.insert("artifact_raw".to_owned(), Source::Counted(artifact.raw_bytes as f64));
-    sources.insert("artifact_gzip".to_owned(), Source::Counted(artifact.gzip_bytes as f64));
-    sources
-}
-
 /// The one of which more is better.
 const REQUESTS_PER_SECOND: &str = "requests_per_second";
-
-/// What a floor has no counterpart of.
-fn reports(measured: &Measured) -> impl Iterator<Item = (String, Source<'_>)> {
-    let latency = measured.reports.latency.iter();
-    let latency =
-        latency.map(|(name, distribution)| (format!("report.{name}.p50"), Source::Quantile(distribution, 0.5)));
-    latency.chain([("freshness.p50".to_owned(), Source::Quantile(&measured.reports.freshness, 0.5))])
-}
+/// It follows from the requests, and says the same twice.
+const EVENTS_PER_SECOND: &str = "events_per_second";
 
 /// Every figure that both runs have.
 pub(super) fn changes(before: &Comparison, after: &Comparison) -> Vec<Change> {
-    let mut bootstrap = Bootstrap::new(before.workload.workload.seed);
     let mut changes = Vec::new();
     for later in &after.platforms {
-        let Some(earlier) = before.platforms.iter().find(|earlier| earlier.platform == later.platform) else {
-            continue;
-        };
-        let floors = [sources(&earlier.floor), sources(&later.floor)];
-        let was: BTreeMap<_, _> = sources(&earlier.figures).into_iter().chain(reports(earlier)).collect();
-        for (figure, is) in sources(&later.figures).into_iter().chain(reports(later)) {
-            let Some(was) = was.get(&figure) else { continue };
-            let change = change(later.platform, &figure, [was, &is], &floors, &mut bootstrap);
-            changes.extend(change);
+        if let Some(earlier) = before.platforms.iter().find(|earlier| earlier.platform == later.platform) {
+            changes.extend(all_of(earlier).filter_map(|(figure, was)| {
+                let (_, is) = all_of(later).find(|(name, _)| *name == figure)?;
+                change([earlier, later], figure, [was, is])
+            }));
         }
+    }
+    let p_values: Vec<f64> = changes.iter().map(|change| change.p).collect();
+    for (change, p) in changes.iter_mut().zip(holm(&p_values)) {
+        change.p = p;
+        change.verdict = verdict(change);
     }
     changes
 }
 
-fn change(
-    platform: Platform,
-    name: &str,
-    [was, is]: [&Source<'_>; 2],
-    floors: &[BTreeMap<String, Source<'_>>; 2],
-    bootstrap: &mut Bootstrap,
-) -> Option<Change> {
-    let (before, after) = (was.figure(bootstrap)?, is.figure(bootstrap)?);
-    let ratio = after.ratio(&before)?;
-    let noise = match is {
-        Source::Counted(_) => 0.0,
-        _ => noise(name, floors, bootstrap),
+/// A platform's figures by name; less is better but for rates.
+fn all_of(measured: &Measured) -> impl Iterator<Item = (String, Estimate)> {
+    let names = COMPARED.iter().map(|(name, _)| *name).filter(|name| *name != EVENTS_PER_SECOND);
+    let own = names.filter_map(|name| Some((name.to_owned(), estimate(&measured.figures, name)?)));
+    own.chain(report_medians(&measured.reports))
+}
+
+/// One figure, its chance and verdict still those of it alone.
+fn change(of: [&Measured; 2], figure: String, values: [Estimate; 2]) -> Option<Change> {
+    let ratio = ratio(of, values)?;
+    let floor = if is_counted(&figure) { None } else { moved(of, &figure) };
+    let noise = match &floor {
+        _ if is_counted(&figure) => 0.0,
+        Some(floor) => floor.moved().max(LEAST),
+        None => LEAST,
     };
-    let verdict = verdict(&ratio, noise, name == REQUESTS_PER_SECOND);
-    let (before, after) = (before.value, after.value);
-    Some(Change { platform, figure: name.to_owned(), before, after, ratio, noise, verdict })
+    let p = ratio.p_value(noise, floor.as_ref());
+    let [before, after] = values.map(|estimate| estimate.value);
+    let (platform, ratio, verdict) = (of[0].platform, ratio.estimate(), Verdict::Tie);
+    Some(Change { platform, figure, before, after, ratio, noise, p, verdict })
 }
 
-/// How far the floor moved, either way.
-fn noise(name: &str, floors: &[BTreeMap<String, Source<'_>>; 2], bootstrap: &mut Bootstrap) -> f64 {
-    // A report is a request like the others.
-    let name = if floors[0].contains_key(name) { name } else { "warm_p50" };
-    let [was, is] = floors.each_ref().map(|floor| floor.get(name).and_then(|source| source.figure(bootstrap)));
-    let ratio = was.zip(is).and_then(|(was, is)| is.ratio(&was));
-    ratio.map_or(0.0, |ratio| ratio.value.max(ratio.value.recip()) - 1.0).max(LEAST_NOISE)
+/// The later value as a multiple of the earlier one.
+fn ratio(of: [&Measured; 2], [was, is]: [Estimate; 2]) -> Option<Spread> {
+    Some(Spread::of(&is, of[1].runs.len())?.over(&Spread::of(&was, of[0].runs.len())?))
 }
 
-fn verdict(ratio: &Estimate, noise: f64, more_is_better: bool) -> Verdict {
-    let (is_more, is_less) = (ratio.low > 1.0 + noise, ratio.high < 1.0 / (1.0 + noise));
-    match (is_more, is_less) {
-        (false, false) => Verdict::Tie,
-        (is_more, _) if is_more == more_is_better => Verdict::Better,
-        _ => Verdict::Worse,
+/// How the floor moved by that figure.
+fn moved(of: [&Measured; 2], figure: &str) -> Option<Spread> {
+    // A report is a request like the others, and floors have none.
+    let name = if COMPARED.iter().any(|(name, _)| *name == figure) { figure } else { "warm_p50" };
+    ratio(of, [estimate(&of[0].floor, name)?, estimate(&of[1].floor, name)?])
+}
+
+fn verdict(Change { figure, ratio, p, .. }: &Change) -> Verdict {
+    match (*p < FAMILY_ERROR, (ratio.value > 1.0) == (figure == REQUESTS_PER_SECOND)) {
+        (false, _) => Verdict::Tie,
+        (true, true) => Verdict::Better,
+        (true, false) => Verdict::Worse,
     }
 }
 

@@ -19,7 +19,12 @@ use crate::compare::result::Comparison;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   isotherm diff before/result.json after/result.json
+  isotherm diff main.json mine.json --all                          ties too, with their intervals
   isotherm diff main.json mine.json --fail-if 'any>10%' --fail-if 'lambda.cold_init_p50>5%'
+
+What changed is beyond what its platform's floor, the same hello function in both, moved by, beyond 5 %, and beyond chance: of 1,000 comparisons of
+a program with itself one is expected to call any of its figures changed. That holds for results of several runs (`compare --repeat 5`): a single
+run does not show what differs from run to run.
 
 Exit codes: 0 nothing that --fail-if names became worse, 1 something did, 2 a file or rule can't be used.")]
 pub struct Diff {
@@ -57,6 +62,8 @@ struct Run {
     file: String,
     time: String,
     commit: Option<String>,
+    /// How many runs its figures come from.
+    runs: usize,
 }
 
 /// Compares two results.
@@ -95,6 +102,7 @@ impl Differences {
             file: file.display().to_string(),
             time: result.machine.time.clone(),
             commit: result.machine.commit.as_ref().map(|commit| commit.id.clone()),
+            runs: result.runs(),
         };
         Self {
             schema: "isotherm.diff/1",
@@ -145,7 +153,13 @@ fn notes(before: &Comparison, after: &Comparison) -> Vec<String> {
 
 fn text(differences: &Differences, all: bool) -> String {
     let Differences { before, after, notes, changes, failed, .. } = differences;
-    let mut text = format!("before  {} · {}\nafter   {} · {}\n", before.time, before.file, after.time, after.file);
+    let mut text = String::new();
+    for (name, Run { file, time, runs, .. }) in [("before", before), ("after", after)] {
+        text += &format!(
+            "{name:<7} {time} · {} · {file}\n",
+            if *runs == 1 { "1 run".into() } else { format!("{runs} runs") }
+        );
+    }
     for note in notes {
         text += &format!("differs: {note}\n");
     }
@@ -157,7 +171,7 @@ fn text(differences: &Differences, all: bool) -> String {
         );
     }
     for change in &told {
-        let Change { platform, figure, before, after, ratio, noise, verdict } = change;
+        let Change { platform, figure, before, after, ratio, noise, verdict, .. } = change;
         let verdict = match verdict {
             Verdict::Better => "better",
             Verdict::Worse => "worse",
@@ -175,6 +189,9 @@ fn text(differences: &Differences, all: bool) -> String {
     }
     let ties = changes.iter().filter(|change| change.verdict == Verdict::Tie).count();
     text += &format!("\n{} of {} figures changed, {ties} can't be told apart\n", changes.len() - ties, changes.len());
+    if before.runs == 1 || after.runs == 1 {
+        text += "a single run does not show what differs from run to run: `isotherm compare --repeat 5` does\n";
+    }
     for figure in failed {
         text += &format!("failed: {figure} became worse by more than --fail-if allows\n");
     }
@@ -187,20 +204,32 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::compare::result::OneRun;
     use crate::compare::result::tests::sample;
+    use crate::stats::{Estimate, over_runs};
 
     fn differences(rules: &[&str], after: &Comparison) -> Differences {
         let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         Differences::of(["a.json", "b.json"].map(Path::new), [&sample(), after], &rules)
     }
 
+    fn times(Estimate { value, low, high }: &Estimate, scale: f64) -> Estimate {
+        Estimate { value: scale * value, low: scale * low, high: scale * high }
+    }
+
     /// A run in which everything that a native request takes is so many times as slow.
     fn slowed(scale: f64) -> Comparison {
         let mut run = sample();
         let native = run.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
-        native.figures.warm.latency.samples.iter_mut().for_each(|ms| *ms *= scale);
-        native.figures.throughput.slices.iter_mut().for_each(|slice| slice.seconds *= scale);
+        let latency = &mut native.figures.warm.latency;
+        for figure in [&mut latency.p50, &mut latency.p90, &mut latency.p99] {
+            *figure = times(figure, scale);
+        }
+        let rate = &mut native.figures.throughput.requests_per_second;
+        *rate = times(rate, 1.0 / scale);
         run
     }
 
@@ -234,13 +263,38 @@ mod tests {
     fn what_the_floor_does_as_well_is_noise() {
         let mut after = slowed(1.5);
         let native = after.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
-        native.floor.warm.latency.samples.iter_mut().for_each(|ms| *ms *= 1.6);
+        let p50 = &mut native.floor.warm.latency.p50;
+        *p50 = times(p50, 1.6);
         let changes = changes(&sample(), &after);
         let verdict = |figure: &str| {
             let change = changes.iter().find(|change| change.platform.name() == "native" && change.figure == figure);
             change.unwrap().verdict
         };
         assert_eq!((verdict("warm_p50"), verdict("requests_per_second")), (Verdict::Tie, Verdict::Worse));
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_is_noise() {
+        // Native's warm median in three runs each: 1.5 times as much, but it differs as much between the runs of either.
+        let repeated = |runs: [f64; 3]| {
+            let mut result = sample();
+            let native = result.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
+            let run = |_: &f64| OneRun { figures: BTreeMap::new(), floor: BTreeMap::new() };
+            native.runs = runs.iter().map(run).collect();
+            native.figures.warm.latency.p50 = over_runs(runs[1], &runs);
+            result
+        };
+        let verdict = |before, after| {
+            let changes = changes(&repeated(before), &repeated(after));
+            let change =
+                changes.iter().find(|change| change.platform.name() == "native" && change.figure == "warm_p50");
+            change.unwrap().verdict
+        };
+        assert_eq!(verdict([1.0, 1.5, 1.2], [1.4, 2.2, 1.8]), Verdict::Tie);
+        assert_eq!(verdict([1.0, 1.002, 1.001], [2.0, 2.002, 2.001]), Verdict::Worse);
+        let found = Differences::of(["a", "b"].map(Path::new), [&repeated([1.0; 3]), &sample()], &[]);
+        assert!(text(&found, false).contains("3 runs") && text(&found, false).contains("1 run ·"));
+        assert!(text(&found, false).contains("--repeat 5"));
     }
 
     #[test]

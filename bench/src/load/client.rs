@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Answer, Connection, Sequence, Step};
+use crate::load::{Answer, Connection, Endpoint, Sequence, Step};
 use crate::workload::{Mix, Route};
 
 /// A target that errs more often than this is not measured further.
@@ -18,7 +17,7 @@ const ERRORS_BEARABLE: u64 = 20;
 const ERRORS_SHOWN: usize = 5;
 
 /// An id of the right shape that no event has.
-const NO_EVENT: &str = "evt_00000000000000000000000000";
+pub(crate) const NO_EVENT: &str = "evt_00000000000000000000000000";
 
 /// What a target must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ pub struct Sample {
 /// Sends one target its sequence of requests.
 #[derive(Debug)]
 pub struct Client {
-    address: SocketAddr,
+    endpoint: Endpoint,
     expect: Expect,
     state: RefCell<State>,
 }
@@ -117,12 +116,12 @@ struct EventResult {
 }
 
 impl Client {
-    /// A client of the target at `address`.
-    pub fn new(address: SocketAddr, expect: Expect, sequence: Sequence) -> Self {
+    /// A client of the target at `endpoint`.
+    pub fn new(endpoint: impl Into<Endpoint>, expect: Expect, sequence: Sequence) -> Self {
         let known = vec![None; sequence.events().len()];
         let first = vec![None; known.len()];
         let state = RefCell::new(State { idle: Vec::new(), sequence, known, first, tally: Tally::default() });
-        Self { address, expect, state }
+        Self { endpoint: endpoint.into(), expect, state }
     }
 
     /// What was sent and answered so far.
@@ -166,7 +165,7 @@ impl Client {
     pub async fn connect(&self, count: usize) -> Result<()> {
         let mut fresh = Vec::new();
         for _ in 0..count {
-            fresh.push(Connection::open(self.address).await?);
+            fresh.push(Connection::open(&self.endpoint).await?);
         }
         self.state.borrow_mut().idle = fresh;
         Ok(())
@@ -213,11 +212,11 @@ impl Client {
         let may_repeat = idle.is_some() && self.expect == Expect::Hello;
         let mut connection = match idle {
             Some(connection) => connection,
-            None => Connection::open(self.address).await?,
+            None => Connection::open(&self.endpoint).await?,
         };
         let mut answer = connection.exchange(path, body.clone()).await;
         if may_repeat && answer.as_ref().is_err_and(is_closed_unanswered) {
-            connection = Connection::open(self.address).await?;
+            connection = Connection::open(&self.endpoint).await?;
             answer = connection.exchange(path, body).await;
         }
         let answer = answer?;

@@ -1,6 +1,5 @@
 //! HTTP/1.1 connections that are kept open.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -8,10 +7,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::rt::{Read, Write};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::load::Endpoint;
+
+/// A connection that takes longer is an error.
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// An answer that takes longer is an error.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -42,20 +46,41 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    host: HeaderValue,
+    endpoint: Endpoint,
+    /// How long TCP took to connect: one round trip.
+    pub connecting: Duration,
+    /// How long TLS took then, where there is TLS.
+    pub securing: Option<Duration>,
 }
 
 impl Connection {
     /// Connects; no request is sent yet.
-    pub async fn open(address: SocketAddr) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where nobody listens there, or the certificate is none that is trusted.
+    pub async fn open(endpoint: &Endpoint) -> Result<Self> {
+        let address = endpoint.address;
+        let open = tokio::time::timeout(OPEN_WITHIN, Self::open_whole(endpoint)).await;
+        open.map_err(|_late| anyhow::anyhow!("{address} does not answer within {} s", OPEN_WITHIN.as_secs()))?
+    }
+
+    async fn open_whole(endpoint: &Endpoint) -> Result<Self> {
+        let started = Instant::now();
+        let address = endpoint.address;
         let socket = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+        let connecting = started.elapsed();
         socket.set_nodelay(true)?;
-        let (sender, driver) = http1::handshake(TokioIo::new(socket)).await?;
-        // Ends with the connection; what goes wrong on it is told to whoever waits for an answer.
-        tokio::spawn(async move {
-            let _told_to_the_sender = driver.await;
-        });
-        Ok(Self { sender, host: HeaderValue::from_str(&address.to_string())? })
+        let (sender, securing) = match &endpoint.tls {
+            None => (handshake(TokioIo::new(socket)).await?, None),
+            Some(tls) => {
+                let started = Instant::now();
+                let stream = tls.connector.connect(tls.name.clone(), socket).await;
+                let stream = stream.with_context(|| format!("no TLS with {address}"))?;
+                let securing = started.elapsed();
+                (handshake(TokioIo::new(stream)).await?, Some(securing))
+            }
+        };
+        Ok(Self { sender, endpoint: endpoint.clone(), connecting, securing })
     }
 
     /// Whether the other side closed it.
@@ -71,10 +96,12 @@ impl Connection {
     }
 
     async fn exchange_whole(&mut self, path: &str, body: Bytes) -> Result<Answer> {
-        let mut request = Request::builder()
-            .uri(path)
-            .header(HOST, self.host.clone())
-            .header(AUTHORIZATION, HeaderValue::from_static(AUTHORIZED));
+        let Endpoint { host, authorization, prefix, .. } = &self.endpoint;
+        let mut request = Request::builder().header(HOST, host.clone());
+        request = if prefix.is_empty() { request.uri(path) } else { request.uri(format!("{prefix}{path}")) };
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
         if !body.is_empty() {
             request = request.method(Method::POST).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -87,6 +114,15 @@ impl Connection {
         let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
         Ok(Answer { status, bytes: head + body.len(), body, at: Instant::now() })
     }
+}
+
+async fn handshake(stream: impl Read + Write + Send + Unpin + 'static) -> Result<SendRequest<Full<Bytes>>> {
+    let (sender, driver) = http1::handshake(stream).await?;
+    // Ends with the connection; what goes wrong on it is told to whoever waits for an answer.
+    tokio::spawn(async move {
+        let _told_to_the_sender = driver.await;
+    });
+    Ok(sender)
 }
 
 #[cfg(test)]

@@ -9,14 +9,16 @@ use serde_json::value::RawValue;
 /// The longest messageId that the contract allows, bytes.
 const MESSAGE_ID_BYTES: usize = 200;
 
-/// Room that is kept for what tells a later pass from the first.
-const PASS_BYTES: usize = 8;
+/// Room that is kept for what tells a later pass from the first, and one run from another.
+const PASS_BYTES: usize = 24;
 
 /// The events of a workload, in their order.
 #[derive(Clone, Debug)]
 pub struct Events {
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// Follows every messageId; empty where the store is a fresh one.
+    tag: String,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +64,13 @@ impl Events {
         if lines.is_empty() {
             bail!("{source}: holds no events");
         }
-        Ok(Self { text, lines })
+        Ok(Self { text, lines, tag: String::new() })
+    }
+
+    /// The same events under messageIds of their own, for a store that may have had them before.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> Self {
+        Self { tag: format!("~{tag}"), ..self.clone() }
     }
 
     /// Keeps only the first `count`, at least one.
@@ -91,9 +99,12 @@ impl Events {
         let (pass, index) = self.place(nth);
         let line = &self.lines[index];
         match line.message_id_end {
-            Some(end) if pass > 0 => {
+            Some(end) if pass > 0 || !self.tag.is_empty() => {
                 out.extend_from_slice(self.text[line.text.start..end].trim_ascii_start());
-                out.extend_from_slice(format!("~{pass}").as_bytes());
+                out.extend_from_slice(self.tag.as_bytes());
+                if pass > 0 {
+                    out.extend_from_slice(format!("~{pass}").as_bytes());
+                }
                 out.extend_from_slice(self.text[end..line.text.end].trim_ascii_end());
             }
             _ => out.extend_from_slice(self.line(index)),
@@ -107,7 +118,7 @@ impl Events {
         match line.message_id_end {
             Some(end) => {
                 out.extend_from_slice(&self.text[line.text.start..end]);
-                out.extend_from_slice(format!("~c{nth}").as_bytes());
+                out.extend_from_slice(format!("{}~c{nth}", self.tag).as_bytes());
                 out.extend_from_slice(&self.text[end..line.text.end]);
             }
             None => out.extend_from_slice(self.line(index)),
@@ -164,6 +175,11 @@ mod tests {
         assert_eq!(written(&events, 7), r#"{"x": 1, "messageId" : "c~2"}"#);
         assert_eq!(written(&events, 5), r#"{"x":2}"#);
         assert_eq!(events.cold(1, 4), r#"{"x": 1, "messageId" : "c~c4"}"#);
+        let tagged = events.tagged("r7");
+        assert_eq!(written(&tagged, 1), r#"{"x": 1, "messageId" : "c~r7"}"#);
+        assert_eq!(written(&tagged, 4), r#"{"x": 1, "messageId" : "c~r7~1"}"#);
+        assert_eq!(written(&tagged, 2), r#"{"x":2}"#);
+        assert_eq!(tagged.cold(1, 4), r#"{"x": 1, "messageId" : "c~r7~c4"}"#);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod client;
 mod closed;
 mod connection;
+mod endpoint;
 mod events;
 mod open;
 mod sequence;
@@ -13,7 +14,9 @@ mod timer;
 
 pub use client::*;
 pub use closed::*;
+use connection::OPEN_WITHIN;
 pub use connection::*;
+pub use endpoint::*;
 pub use events::*;
 pub use open::*;
 pub use sequence::*;

@@ -38,7 +38,7 @@ fn figures(scale: f64) -> Figures {
             slices: vec![Slice { seconds: 1.0, requests: 2, events: 3, cpu_seconds: 0.5 }],
         },
         cpu: Cpu { ms_per_request: around(0.1 * scale), us_per_event: around(7.0) },
-        memory: Memory { peak_rss_bytes: (12_000_000.0 * scale) as u64 },
+        memory: Memory { peak_rss_bytes: (12_000_000.0 * scale) as u64, peak_rss_over_runs: None },
     }
 }
 
@@ -103,6 +103,7 @@ pub(crate) fn sample() -> Comparison {
             ("warm_p99".to_owned(), around(1.0)),
             ("requests_per_second".to_owned(), around(0.0123)),
         ]),
+        runs: vec![],
     };
     Comparison {
         schema: SCHEMA.to_owned(),
@@ -131,6 +132,8 @@ pub(crate) fn sample() -> Comparison {
             ratio: BTreeMap::from([("cold_init_p50".to_owned(), around(3.0))]),
         }),
         not_started: vec![NotStarted { platform: Platform::Spin, reason: "its component is missing".into() }],
+        deployments: vec![],
+        unreachable: vec![],
         ranking: BTreeMap::from([(
             "warm_p99".to_owned(),
             vec![vec![Platform::Lambda], vec![Platform::Spin, Platform::Native]],

@@ -59,7 +59,7 @@ fn overlapping_intervals_are_called_a_tie() {
         &result,
         &[
             "Fastest cold: Lambda and Workers tie: they take 4.00 ms (3.80–4.20) and 4.30 ms (4.08–4.51) from",
-            "and the intervals overlap. Spin follows with 9.00 ms",
+            "and can't be told apart. Spin follows with 9.00 ms",
             "Fastest warm: Lambda, Workers and Spin tie: they take",
         ],
         &["Cold against warm"],
@@ -78,7 +78,7 @@ fn the_tail_may_have_another_order() {
         &other,
         &[
             "Cold: at the 99th percentile Spin with 16.0 ms (15.2–16.8) leads; Lambda, first at the median, has 90.0 ms (85.5–94.5).",
-            "Warm: at the 99th percentile the lead of Lambda is gone, the intervals overlap: Lambda with 2.00 ms (1.90–2.10) and Spin with 2.10 ms",
+            "Warm: at the 99th percentile the lead of Lambda is gone, they can't be told apart: Lambda with 2.00 ms (1.90–2.10) and Spin with 2.10 ms",
             "Lambda leads both ways, so no share of cold starts makes another faster.",
         ],
         &[],
@@ -133,7 +133,7 @@ fn prices_say_which_is_cheapest_and_until_when() {
         &priced(),
         &[
             "Cheapest: Native and Workers tie: they cost 0.870 USD (0.820–0.920) and 0.900 USD (0.850–0.950) for a million events \
-             at 10 million events a month, and the intervals overlap. Lambda follows with 4.20 USD",
+             at 10 million events a month, and can't be told apart. Lambda follows with 4.20 USD",
             "Cost: Lambda is cheapest below 1.52 million events a month, Workers above; there either costs 6.40 USD a month. [modelled]",
             "Cost: Workers is cheapest below 56.5 million events a month, native above",
         ],

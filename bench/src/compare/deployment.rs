@@ -1,0 +1,431 @@
+//! Driving a deployment: any URL that speaks the contract (`--target`).
+//!
+//! It gets the platforms' requests, under messageIds of its own in each run, since its store may have had the events before. A report over it may count
+//! what others send meanwhile; that everything of the run is counted is checked all the same. Cold starts can't be forced from outside:
+//! what can be done is to leave it alone (`--idle`), and measure the first request after that.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use isotherm_hosts::Platform;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+
+use crate::compare::data::Span;
+use crate::compare::deployed::{Deployed, Network, Unreachable};
+use crate::compare::figures::distribution;
+use crate::compare::progress::Phase;
+use crate::compare::result::{Distribution, Replay, Reports, Warm};
+use crate::compare::{reports, verify, warm};
+use crate::load::{Client, Connection, Endpoint, Events, Expect, NO_EVENT, Sample, Sequence, Slice, Step, Timer, Url};
+use crate::load::{closed, open};
+use crate::stats::Bootstrap;
+use crate::workload::{Route, Workload};
+
+/// How often the way there is measured.
+const CONNECTS: usize = 10;
+/// How many cold starts are waited for: each costs `--idle`.
+const COLD_STARTS: usize = 3;
+/// While it is left alone, progress is shown this often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What one takes without cold starts, roughly, seconds.
+pub(super) fn seconds(workload: &Workload) -> f64 {
+    warm::seconds(&workload.warm, 1) + workload.throughput.seconds + reports::seconds(&workload.reports, 1)
+}
+
+/// How long they are left alone in all, seconds.
+pub(super) fn resting(idle: Duration) -> f64 {
+    COLD_STARTS as f64 * idle.as_secs_f64()
+}
+
+/// `--target name=https://…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    name: String,
+    url: Url,
+}
+
+impl FromStr for Named {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, url) = text.split_once('=').context("expected NAME=URL, such as prod=https://events.example.com")?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        ensure!(
+            (1..=24).contains(&name.len()) && name.chars().all(is_plain),
+            "{name:?} is no name: up to 24 letters, digits, -, _ and ."
+        );
+        ensure!(
+            Platform::ALL.iter().all(|platform| platform.name() != name),
+            "{name} is a platform here: take another name"
+        );
+        Ok(Self { name: name.to_owned(), url: url.parse()? })
+    }
+}
+
+/// Makes sure that no name stands for two.
+pub(super) fn distinct(targets: &[Named]) -> Result<()> {
+    for (place, Named { name, .. }) in targets.iter().enumerate() {
+        ensure!(targets[..place].iter().all(|other| other.name != *name), "--target {name} is given twice");
+    }
+    Ok(())
+}
+
+/// Reads `90s`, `15m`, `1h 30m`.
+///
+/// # Errors
+/// For anything else.
+pub(super) fn idle(text: &str) -> Result<Duration> {
+    let time: jiff::SignedDuration = text.parse().with_context(|| format!("{text:?} is no time such as 90s or 15m"))?;
+    let time = Duration::try_from(time).ok().filter(|time| !time.is_zero());
+    time.with_context(|| format!("{text:?} is no time to wait"))
+}
+
+/// A deployment in one run.
+pub(super) struct Deployment {
+    named: Named,
+    endpoint: Endpoint,
+    client: Client,
+    events: Rc<Events>,
+    tag: String,
+    /// Milliseconds.
+    connect: Vec<f64>,
+    tls: Vec<f64>,
+    cold: Vec<f64>,
+    reports: BTreeMap<String, Vec<f64>>,
+    fresh: Vec<f64>,
+    warm: Vec<Sample>,
+    slices: Vec<Slice>,
+    verified: u64,
+}
+
+impl Deployment {
+    /// Finds it, measures the way there, and makes sure that it speaks the contract.
+    pub(super) async fn find(named: &Named, key: Option<&str>, events: &Events, seed: u64) -> Result<Self> {
+        let endpoint = named.url.resolve(key).await?;
+        let (mut connect, mut tls) = (Vec::new(), Vec::new());
+        let ms = |time: Duration| 1000.0 * time.as_secs_f64();
+        for _ in 0..CONNECTS {
+            let connection = Connection::open(&endpoint).await?;
+            connect.push(ms(connection.connecting));
+            tls.extend(connection.securing.map(ms));
+        }
+        // No other run of anybody's begins in the same millisecond and sends there.
+        let tag = format!("{:x}", jiff::Timestamp::now().as_millisecond());
+        let events = Rc::new(events.tagged(&tag));
+        let client = Client::new(endpoint.clone(), Expect::Contract, Sequence::new(Rc::clone(&events), seed));
+        speaks_the_contract(&client).await?;
+        Ok(Self {
+            named: named.clone(),
+            endpoint,
+            client,
+            events,
+            tag,
+            connect,
+            tls,
+            cold: vec![],
+            reports: BTreeMap::new(),
+            fresh: vec![],
+            warm: vec![],
+            slices: vec![],
+            verified: 0,
+        })
+    }
+
+    /// All that can be measured from here, without cold starts.
+    async fn measure(&mut self, workload: &Workload, span: &Span, phase: &Phase) -> Result<()> {
+        let range = format!("from={}&to={}", span.from, span.to);
+        let before = reports::count(&self.client, &range).await?.0;
+        let warming = warm::seconds(&workload.warm, 1);
+        let whole = seconds(workload);
+        let progress = |done: f64| phase.progress(done / whole, whole - done);
+        self.warm(workload, &progress).await?;
+        self.throughput(workload, &|done| progress(warming + done)).await?;
+        if span.is_whole {
+            self.all_counted(&range, before).await?;
+        }
+        self.reports(workload, &range).await?;
+        self.verify(workload.throughput.connections).await
+    }
+
+    async fn warm(&mut self, Workload { warm, seed, .. }: &Workload, progress: &impl Fn(f64)) -> Result<()> {
+        let timer = Timer::new()?;
+        for turn in 0..warm::turns(warm) {
+            let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_add(turn as u64));
+            let schedule = warm.arrival.schedule(warm.rate, warm.slice_seconds, &mut rng);
+            let steps: Vec<Step> = schedule.iter().map(|_| self.client.step(&warm.mix, &warm.batch_sizes)).collect();
+            self.client.connect(warm::CONNECTIONS).await?;
+            let samples = open(&self.client, &timer, &schedule, &steps).await?;
+            self.client.bearable()?;
+            if turn > 0 {
+                self.warm.extend(samples);
+            }
+            progress((turn + 1) as f64 * warm.slice_seconds);
+        }
+        Ok(())
+    }
+
+    /// Until its time is up and every event was sent once.
+    async fn throughput(&mut self, Workload { throughput, .. }: &Workload, progress: &impl Fn(f64)) -> Result<()> {
+        let mut passed = 0.0;
+        while passed < throughput.seconds || !self.client.is_through() {
+            self.client.connect(throughput.connections).await?;
+            let slice = closed(
+                &self.client,
+                throughput.connections,
+                &throughput.mix,
+                &throughput.batch_sizes,
+                throughput.slice_seconds,
+            );
+            let slice = slice.await;
+            self.client.bearable()?;
+            passed += slice.seconds;
+            self.slices.push(slice);
+            progress(passed.min(throughput.seconds));
+        }
+        Ok(())
+    }
+
+    /// Waits until a report counts as many events more as were accepted.
+    async fn all_counted(&self, range: &str, before: u64) -> Result<()> {
+        let accepted = self.client.tally().accepted;
+        let started = Instant::now();
+        loop {
+            let counted = reports::count(&self.client, range).await?.0.saturating_sub(before);
+            if counted >= accepted {
+                return Ok(());
+            }
+            if started.elapsed() > reports::COUNTED_WITHIN {
+                self.client.error(format!("{counted} events are counted, but {accepted} were accepted"));
+                return Ok(());
+            }
+            tokio::time::sleep(reports::LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn reports(&mut self, Workload { reports, .. }: &Workload, range: &str) -> Result<()> {
+        for round in 0..reports.samples + reports::DISCARDED {
+            let kept = (round >= reports::DISCARDED).then_some(&mut self.reports);
+            reports::latencies(&self.client, reports, range, kept).await?;
+        }
+        for nth in 0..reports.fresh {
+            let event_type = format!("fresh-{}-{nth}", self.tag);
+            self.fresh.push(1000.0 * reports::fresh(&self.client, &event_type).await?);
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, connections: usize) -> Result<()> {
+        let look_ups =
+            stream::iter(0..self.events.len()).map(|index| verify::look_up(&self.client, &self.events, index));
+        let mut look_ups = look_ups.buffer_unordered(connections);
+        while let Some(looked_up) = look_ups.next().await {
+            match looked_up {
+                Ok(()) => self.verified += 1,
+                Err(error) => self.client.error(format!("{error:#}")),
+            }
+        }
+        drop(look_ups);
+        self.client.bearable()
+    }
+
+    /// One request after a pause; the connection is made anew, and its time is not in it.
+    async fn probe(&mut self, nth: usize) -> Result<()> {
+        let mut connection = Connection::open(&self.endpoint).await?;
+        let event = self.events.cold(nth % self.events.len(), nth);
+        let sent = Instant::now();
+        let answer = connection.exchange("/events", Bytes::from(event)).await?;
+        ensure!(answer.status == 202, "the request after a pause is answered {}, not 202", answer.status);
+        self.cold.push(1000.0 * answer.at.duration_since(sent).as_secs_f64());
+        Ok(())
+    }
+
+    /// Its part of the result.
+    fn deployed(&self, workload: &Workload, idle: Option<Duration>, bootstrap: &mut Bootstrap) -> Result<Deployed> {
+        let mut of = |samples: &[f64]| distribution(samples, bootstrap).map(|(distribution, _)| distribution);
+        let ms = |samples: &mut dyn Iterator<Item = &Sample>| -> Vec<f64> {
+            samples.map(|sample| 1000.0 * sample.latency).collect()
+        };
+        let routes: BTreeMap<Route, Distribution> = [Route::Single, Route::Batch, Route::Get]
+            .into_iter()
+            .filter_map(|route| Some((route, of(&ms(&mut self.warm.iter().filter(|sample| sample.route == route)))?)))
+            .collect();
+        let lag: Vec<f64> = self.warm.iter().map(|sample| 1000.0 * sample.lag).collect();
+        let none = "no request was answered";
+        let warm = Warm {
+            rate: workload.warm.rate,
+            latency: of(&ms(&mut self.warm.iter())).context(none)?,
+            routes,
+            client_lag: of(&lag).context(none)?,
+        };
+        let reports = Reports {
+            latency: self.reports.iter().filter_map(|(name, samples)| Some((name.clone(), of(samples)?))).collect(),
+            freshness: of(&self.fresh).context("no report ever counted a new event")?,
+        };
+        let network = Network { connect: of(&self.connect).context(none)?, tls: of(&self.tls) };
+        let cold = of(&self.cold);
+        let mut rate = |of: fn(&Slice) -> u64| {
+            let slices: Vec<(f64, f64)> = self.slices.iter().map(|slice| (of(slice) as f64, slice.seconds)).collect();
+            Ok::<_, anyhow::Error>(bootstrap.rate(&slices).context(none)?.estimate())
+        };
+        let tally = self.client.tally();
+        Ok(Deployed {
+            name: self.named.name.clone(),
+            url: self.named.url.to_string(),
+            errors: tally.errors,
+            first_errors: tally.first_errors,
+            network,
+            idle_seconds: idle.map(|idle| idle.as_secs_f64()),
+            cold,
+            warm,
+            connections: workload.throughput.connections,
+            requests_per_second: rate(|slice| slice.requests)?,
+            events_per_second: rate(|slice| slice.events)?,
+            turns: self.slices.len(),
+            reports,
+            replay: Replay {
+                requests: tally.requests,
+                sent: tally.sent,
+                accepted: tally.accepted,
+                duplicates: tally.duplicates,
+                found: tally.found,
+                verified: self.verified,
+            },
+            runs: vec![],
+        })
+    }
+}
+
+/// Asks for an event that is not there, and for a report: what answers both as the contract says is taken for one that speaks it.
+async fn speaks_the_contract(client: &Client) -> Result<()> {
+    let path = format!("/events/{NO_EVENT}");
+    let answer = client.exchange(&path, Bytes::new()).await?;
+    let says = |error: &str| {
+        let body: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+        body.is_some_and(|body| body["error"] == error)
+    };
+    match answer.status {
+        401 | 403 => bail!(
+            "it refuses the key (GET {path} is answered {}): give its key as ISOTHERM_KEY or --key",
+            answer.status
+        ),
+        404 if says("not_found") => {}
+        status => {
+            bail!(
+                "it does not speak the contract: GET {path} is answered {status}, not 404 as JSON with the error not_found"
+            )
+        }
+    }
+    let summary = client.exchange("/reports/summary", Bytes::new()).await?;
+    ensure!(
+        summary.status == 200,
+        "GET /reports/summary is answered {}, not 200: does the key have the scope both?",
+        summary.status
+    );
+    Ok(())
+}
+
+/// All deployments of a run, and those that were lost.
+#[derive(Default)]
+pub(super) struct Deployments {
+    found: Vec<Deployment>,
+    pub(super) measured: BTreeMap<String, Vec<Deployed>>,
+    pub(super) unreachable: Vec<Unreachable>,
+}
+
+impl Deployments {
+    fn lose(&mut self, Named { name, url }: &Named, error: &anyhow::Error) {
+        let reason = format!("{error:#}");
+        eprintln!("isotherm: {name} is left out, {url} can't be measured: {reason}");
+        self.unreachable.push(Unreachable { name: name.clone(), url: url.to_string(), reason });
+    }
+
+    /// Before anything is measured, so that a wrong URL or key is told at once.
+    pub(super) async fn find(&mut self, named: &[Named], key: Option<&str>, events: &Events, seed: u64) {
+        self.found.clear();
+        for one in named {
+            if self.unreachable.iter().all(|lost| lost.name != one.name) {
+                match Deployment::find(one, key, events, seed).await {
+                    Ok(found) => self.found.push(found),
+                    Err(error) => self.lose(one, &error),
+                }
+            }
+        }
+    }
+
+    /// Leaves all of them alone for so long, probes each once, and again.
+    pub(super) async fn cold(&mut self, idle: Duration, phase: &Phase) {
+        for nth in 0..COLD_STARTS {
+            let started = Instant::now();
+            while started.elapsed() < idle && !self.found.is_empty() {
+                let left = idle.saturating_sub(started.elapsed());
+                let all = resting(idle);
+                let still = left.as_secs_f64() + idle.as_secs_f64() * (COLD_STARTS - nth - 1) as f64;
+                phase.progress(1.0 - still / all, still);
+                tokio::time::sleep(left.min(LOOK_EVERY)).await;
+            }
+            for mut one in std::mem::take(&mut self.found) {
+                match one.probe(nth).await {
+                    Ok(()) => self.found.push(one),
+                    Err(error) => self.lose(&one.named, &error),
+                }
+            }
+        }
+    }
+
+    /// Everything else, one after the other.
+    pub(super) async fn measure(&mut self, workload: &Workload, span: &Span, idle: Option<Duration>, phase: &Phase) {
+        let mut bootstrap = Bootstrap::new(workload.seed);
+        for mut one in std::mem::take(&mut self.found) {
+            let measured = one.measure(workload, span, phase).await;
+            match measured.and_then(|()| one.deployed(workload, idle, &mut bootstrap)) {
+                Ok(deployed) => self.measured.entry(deployed.name.clone()).or_default().push(deployed),
+                Err(error) => self.lose(&one.named, &error),
+            }
+        }
+    }
+
+    /// In the order of the flags.
+    pub(super) fn pooled(mut self, named: &[Named]) -> (Vec<Deployed>, Vec<Unreachable>) {
+        let lost: Vec<&str> = self.unreachable.iter().map(|lost| lost.name.as_str()).collect();
+        let kept = named.iter().filter(|named| !lost.contains(&named.name.as_str()));
+        let deployed = kept.filter_map(|named| Deployed::pooled(self.measured.remove(&named.name)?)).collect();
+        (deployed, self.unreachable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_a_name_and_a_url() {
+        let named: Named = "prod=https://a.example/v1?".trim_end_matches('?').parse().unwrap();
+        assert_eq!((named.name.as_str(), named.url.to_string().as_str()), ("prod", "https://a.example/v1"));
+        for (wrong, expect) in [
+            ("https://a", "expected NAME=URL"),
+            ("=https://a", "is no name"),
+            ("a b=https://a", "is no name"),
+            ("spin=https://a", "is a platform here"),
+            ("prod=a", "http or https"),
+        ] {
+            let error = format!("{:#}", wrong.parse::<Named>().unwrap_err());
+            assert!(error.contains(expect), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_wait_is_read() {
+        assert_eq!(idle("90s").unwrap(), Duration::from_secs(90));
+        assert_eq!(idle("1h 30m").unwrap(), Duration::from_secs(5400));
+        for wrong in ["", "5", "-1s", "0s", "soon"] {
+            assert!(idle(wrong).is_err(), "{wrong}");
+        }
+    }
+}
