@@ -10,6 +10,8 @@ use clap::Args;
 use isotherm_hosts::Platform;
 use serde::Serialize;
 
+use crate::say;
+
 /// The flags of `isotherm doctor`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit codes: 0 everything is there that a comparison needs, 1 something is missing.")]
@@ -73,9 +75,9 @@ pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
     findings.push(workerd(&flags.artifacts));
     findings.extend([spin(), node(), loopback(), cores(), memory(), load(), governor(), files()]);
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?;
     } else {
-        print!("{}", text(&findings));
+        say(&text(&findings))?;
     }
     let is_missing = findings.iter().any(|finding| finding.state == State::Missing);
     Ok(if is_missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })

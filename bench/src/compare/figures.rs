@@ -160,10 +160,10 @@ pub(crate) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
     })
 }
 
-/// The medians of the reports by name: `report.<name>.p50`, `freshness.p50`.
+/// The medians of the reports by name: `report:<name>_p50`, `freshness_p50`.
 pub(crate) fn report_medians(reports: &Reports) -> impl Iterator<Item = (String, Estimate)> {
-    let latency = reports.latency.iter().map(|(name, distribution)| (format!("report.{name}.p50"), distribution.p50));
-    latency.chain([("freshness.p50".to_owned(), reports.freshness.p50)])
+    let latency = reports.latency.iter().map(|(name, distribution)| (format!("report:{name}_p50"), distribution.p50));
+    latency.chain([("freshness_p50".to_owned(), reports.freshness.p50)])
 }
 
 fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> Result<(Figures, Compared)> {

@@ -257,7 +257,7 @@ mod tests {
         let values: Vec<f64> = all.runs.iter().map(|run| run.figures["warm_p50"]).collect();
         let expect: Vec<f64> = runs.iter().map(|run| run.figures.warm.latency.p50.value).collect();
         assert_eq!(values, expect);
-        assert!(all.runs[0].figures.contains_key("report.by day.p50") && all.runs[0].floor.contains_key("warm_p99"));
+        assert!(all.runs[0].figures.contains_key("report:by day_p50") && all.runs[0].floor.contains_key("warm_p99"));
         let (one, sum) = (&runs[0], &all);
         assert_eq!((sum.replay.sent, sum.replay.verified), (3 * one.replay.sent, one.replay.verified));
         let (one, sum) = (one.meters.as_ref().unwrap(), sum.meters.as_ref().unwrap());

@@ -1,16 +1,16 @@
 //! `isotherm report`: a result that is there already, rendered again.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::compare::output;
 use crate::compare::page;
 use crate::compare::result::Comparison;
 use crate::compare::{table, text};
+use crate::say;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,8 +79,7 @@ pub fn report(flags: &Report) -> Result<ExitCode> {
             output::write(&path, text.as_bytes())?;
             eprintln!("{}", path.display());
         }
-        // Not `print!`, which panics where the reader has gone.
-        None => std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?,
+        None => say(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -142,7 +142,7 @@ pub struct Measured {
     pub runs: Vec<OneRun>,
 }
 
-/// The figures of one run by the names of [`Measured::ratio`]; reports as `report.<name>.p50` and `freshness.p50`.
+/// The figures of one run by the names of [`Measured::ratio`]; reports as `report:<name>_p50` and `freshness_p50`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneRun {
     /// The platform's.

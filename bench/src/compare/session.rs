@@ -1,7 +1,6 @@
 //! One run from flags to exit code.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -25,6 +24,7 @@ use crate::compare::{
 use crate::cost;
 use crate::diff;
 use crate::load::Events;
+use crate::say;
 use crate::simulate;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
@@ -90,7 +90,11 @@ impl Plan {
         let machine = machine::describe(program);
         let mut platforms = Platform::ALL.to_vec();
         platforms.retain(|platform| flags.platform.is_empty() || flags.platform.contains(platform));
-        let against = flags.against.as_ref().map(|file| Ok::<_, anyhow::Error>((file.clone(), output::read(file)?)));
+        let against = flags.against.as_ref().map(|file| {
+            let before = output::read(file)?;
+            diff::check(&before, &flags.fail_if)?;
+            Ok::<_, anyhow::Error>((file.clone(), before))
+        });
         Ok(Self {
             against: against.transpose()?,
             output: Output::prepare(flags.out.as_deref(), &machine.time)?,
@@ -236,13 +240,10 @@ async fn whole(
         noise: None,
     };
     result.noise = Some(watch.end(&result.platforms));
-    let sent = Workload::load(&flags.workload, flags.events.as_deref())?;
-    result.cost = Some(cost::of_run(&result, &sent.events).context("cannot price the run")?);
-    let priced = cost::of_article(&result, &sent.events).context("cannot price the article's function")?;
-    if let (Some(article), Some([function, isotherm])) = (&mut result.article, priced) {
-        (article.function.cost, article.isotherm.cost) = (Some(function), Some(isotherm));
+    if let Err(error) = model(&mut result, events.text()) {
+        // What was measured is worth more than what is made of it.
+        eprintln!("isotherm: the result lacks costs or cold shares: {error:#}");
     }
-    result.cold_share = simulate::of_run(&result).context("cannot simulate the run's platforms")?;
     let [path, page] = output.write(&result)?;
     let format = flags.format();
     let mut text = format.render(&result)?;
@@ -252,11 +253,21 @@ async fn whole(
         eprintln!("{}", path.display());
     }
     eprintln!("{}", page.display());
-    // Not `print!`, which panics where the reader has gone.
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    say(&text)?;
     let ended = end(&result);
     let is_worse = against.is_some_and(|(file, before)| diff::against(&file, &before, &path, &result, &flags.fail_if));
     Ok(if is_worse && ended == End::Measured { End::Failed } else { ended })
+}
+
+/// Adds what is not measured but computed of what was. `events` are those that were sent, NDJSON.
+fn model(result: &mut Comparison, events: &[u8]) -> Result<()> {
+    result.cost = Some(cost::of_run(result, events).context("cannot price the run")?);
+    let priced = cost::of_article(result, events).context("cannot price the article's function")?;
+    if let (Some(article), Some([function, isotherm])) = (&mut result.article, priced) {
+        (article.function.cost, article.isotherm.cost) = (Some(function), Some(isotherm));
+    }
+    result.cold_share = simulate::of_run(result).context("cannot simulate the run's platforms")?;
+    Ok(())
 }
 
 /// Starts each platform with its floor, and with Lambda the article's function; a platform beside which one of these can't be started is left

@@ -18,7 +18,6 @@ mod sample;
 mod usage;
 mod workers;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +35,7 @@ use self::sample::Sample;
 use self::usage::Service;
 use crate::compare;
 use crate::prices::WhichPrices;
+use crate::say;
 use crate::workload::Workload;
 
 const EXAMPLES: &str = "\
@@ -130,8 +130,7 @@ fn pair(text: &str) -> Result<(String, f64), String> {
 pub fn cost(flags: &Cost) -> Result<ExitCode> {
     let quote = quote(flags)?;
     let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { output::text(&quote) };
-    // Not `print!`, which panics where the reader has gone.
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,7 @@ use crate::stats::{Estimate, FAMILY_ERROR, LEAST, Spread, holm};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Change {
     pub(super) platform: Platform,
-    /// As in a result's `ratio`, or `report.<name>.p50`, `freshness.p50`.
+    /// As in a result's `ratio`, or `report:<name>_p50`, `freshness_p50`.
     pub(super) figure: String,
     pub(super) before: f64,
     pub(super) after: f64,

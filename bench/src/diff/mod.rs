@@ -14,6 +14,7 @@ use self::figures::{Change, Verdict, changes};
 pub use self::rule::Rule;
 use crate::compare::read;
 use crate::compare::result::Comparison;
+use crate::say;
 
 /// The flags of `isotherm diff`.
 #[derive(Args, Clone, Debug)]
@@ -71,31 +72,51 @@ struct Run {
 /// # Errors
 /// Where one of them can't be read.
 pub fn diff(flags: &Diff) -> Result<ExitCode> {
-    let differences = match read(&flags.before).and_then(|before| Ok((before, read(&flags.after)?))) {
-        Ok((before, after)) => Differences::of([&flags.before, &flags.after], [&before, &after], &flags.fail_if),
+    let differences = read(&flags.before).and_then(|before| {
+        Differences::of([&flags.before, &flags.after], [&before, &read(&flags.after)?], &flags.fail_if)
+    });
+    let differences = match differences {
+        Ok(differences) => differences,
         Err(error) => {
             eprintln!("isotherm: {error:#}");
             return Ok(ExitCode::from(2));
         }
     };
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&differences)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&differences)?))?;
     } else {
-        print!("{}", text(&differences, flags.all));
+        say(&text(&differences, flags.all))?;
     }
     Ok(if differences.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Says on standard error what changed since an earlier result, and whether something became worse that a rule names.
 pub(crate) fn against(before: &Path, was: &Comparison, after: &Path, is: &Comparison, rules: &[Rule]) -> bool {
-    let differences = Differences::of([before, after], [was, is], rules);
-    eprint!("\n{}", text(&differences, false));
-    !differences.failed.is_empty()
+    match Differences::of([before, after], [was, is], rules) {
+        Ok(differences) => {
+            eprint!("\n{}", text(&differences, false));
+            !differences.failed.is_empty()
+        }
+        Err(error) => {
+            eprintln!("isotherm: {error:#}");
+            true
+        }
+    }
+}
+
+/// Whether rules can be applied to results like this one.
+///
+/// # Errors
+/// Where one is about a figure that it has not.
+pub(crate) fn check(result: &Comparison, rules: &[Rule]) -> Result<()> {
+    let changes = changes(result, result);
+    rules.iter().try_for_each(|rule| rule.check(&changes))
 }
 
 impl Differences {
-    fn of([before_file, after_file]: [&Path; 2], [before, after]: [&Comparison; 2], rules: &[Rule]) -> Self {
+    fn of([before_file, after_file]: [&Path; 2], [before, after]: [&Comparison; 2], rules: &[Rule]) -> Result<Self> {
         let changes = changes(before, after);
+        rules.iter().try_for_each(|rule| rule.check(&changes))?;
         let hit = changes.iter().filter(|change| rules.iter().any(|rule| rule.hits(change)));
         let failed = hit.map(|change| format!("{}.{}", change.platform, change.figure)).collect();
         let run = |file: &Path, result: &Comparison| Run {
@@ -104,14 +125,14 @@ impl Differences {
             commit: result.machine.commit.as_ref().map(|commit| commit.id.clone()),
             runs: result.runs(),
         };
-        Self {
+        Ok(Self {
             schema: "isotherm.diff/1",
             before: run(before_file, before),
             after: run(after_file, after),
             notes: notes(before, after),
             changes,
             failed,
-        }
+        })
     }
 }
 
@@ -213,7 +234,7 @@ mod tests {
 
     fn differences(rules: &[&str], after: &Comparison) -> Differences {
         let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-        Differences::of(["a.json", "b.json"].map(Path::new), [&sample(), after], &rules)
+        Differences::of(["a.json", "b.json"].map(Path::new), [&sample(), after], &rules).unwrap()
     }
 
     fn times(Estimate { value, low, high }: &Estimate, scale: f64) -> Estimate {
@@ -292,7 +313,7 @@ mod tests {
         };
         assert_eq!(verdict([1.0, 1.5, 1.2], [1.4, 2.2, 1.8]), Verdict::Tie);
         assert_eq!(verdict([1.0, 1.002, 1.001], [2.0, 2.002, 2.001]), Verdict::Worse);
-        let found = Differences::of(["a", "b"].map(Path::new), [&repeated([1.0; 3]), &sample()], &[]);
+        let found = Differences::of(["a", "b"].map(Path::new), [&repeated([1.0; 3]), &sample()], &[]).unwrap();
         assert!(text(&found, false).contains("3 runs") && text(&found, false).contains("1 run ·"));
         assert!(text(&found, false).contains("--repeat 5"));
     }
@@ -328,5 +349,27 @@ mod tests {
         let mut spoilt = differences;
         spoilt["changes"][0]["verdict"] = "perhaps".into();
         assert!(!validator.is_valid(&spoilt));
+    }
+
+    #[test]
+    fn a_rule_that_names_nothing_is_refused() {
+        let files = ["a.json", "b.json"].map(Path::new);
+        for (rule, expected) in [
+            ("warm_p9>10%", Some("--fail-if warm_p9>10%: the results have no such figure")),
+            ("report:nothing_p50>5%", Some("no such figure")),
+            ("lambda.warm_p99>10%", None),
+            ("freshness_p50>10%", None),
+            ("any>2.5%", None),
+        ] {
+            let rules = [rule.parse().unwrap()];
+            let error = Differences::of(files, [&sample(), &sample()], &rules).err().map(|error| error.to_string());
+            let is_as_expected = match (&error, expected) {
+                (Some(error), Some(expected)) => error.contains(expected),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(is_as_expected, "{rule}: {error:?}");
+            assert_eq!(check(&sample(), &rules).is_err(), expected.is_some(), "{rule}");
+        }
     }
 }

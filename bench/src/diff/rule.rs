@@ -1,5 +1,6 @@
 //! What fails a comparison of two runs: `warm_p99>10%`, `lambda.cold_init_p50>5%`, `any>10%`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result};
@@ -39,10 +40,30 @@ impl FromStr for Rule {
 impl Rule {
     /// Whether this is the figure, and it is worse by more, beyond noise.
     pub(super) fn hits(&self, change: &Change) -> bool {
-        change.verdict == Verdict::Worse
-            && change.worse_by() > self.worse_by
-            && self.platform.is_none_or(|platform| platform == change.platform)
-            && self.figure.as_ref().is_none_or(|figure| *figure == change.figure)
+        change.verdict == Verdict::Worse && change.worse_by() > self.worse_by && self.names(change)
+    }
+
+    fn names(&self, Change { platform, figure, .. }: &Change) -> bool {
+        self.platform.is_none_or(|own| own == *platform) && self.figure.as_ref().is_none_or(|own| own == figure)
+    }
+
+    /// # Errors
+    /// When it is about no figure of these: it would let everything pass.
+    pub(super) fn check(&self, changes: &[Change]) -> Result<()> {
+        anyhow::ensure!(
+            changes.iter().any(|change| self.names(change)),
+            "--fail-if {self}: the results have no such figure; `isotherm diff --all` lists those they have"
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(platform) = self.platform {
+            write!(f, "{platform}.")?;
+        }
+        write!(f, "{}>{}%", self.figure.as_deref().unwrap_or("any"), self.worse_by * 100.0)
     }
 }
 
@@ -56,8 +77,8 @@ mod tests {
         let warm = Rule { platform: None, figure: Some("warm_p99".to_owned()), worse_by: 0.1 };
         assert_eq!(rule("warm_p99>10%"), Some(warm.clone()));
         assert_eq!(rule(" spin.warm_p99 > 10 %"), Some(Rule { platform: Some(Platform::Spin), ..warm }));
-        let report = Some("report.by day.p50".to_owned());
-        assert_eq!(rule("report.by day.p50>0%"), Some(Rule { platform: None, figure: report, worse_by: 0.0 }));
+        let report = Some("report:by day_p50".to_owned());
+        assert_eq!(rule("report:by day_p50>0%"), Some(Rule { platform: None, figure: report, worse_by: 0.0 }));
         assert_eq!(rule("any>2.5%").map(|rule| rule.figure), Some(None));
         for wrong in ["", "warm_p99", "warm_p99>10", "warm_p99>-1%", "lambda.>5%", ">5%", "a>x%"] {
             assert_eq!(rule(wrong), None, "{wrong:?}");

@@ -73,6 +73,11 @@ impl Events {
         Self { tag: format!("~{tag}"), ..self.clone() }
     }
 
+    /// All that was read, NDJSON.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Keeps only the first `count`, at least one.
     pub fn truncate(&mut self, count: usize) {
         self.lines.truncate(count.max(1));

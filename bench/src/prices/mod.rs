@@ -12,6 +12,8 @@ use jiff::Zoned;
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
+use crate::say;
+
 pub use book::{Book, Price, Tier};
 
 /// After so many days since prices were compared with their sources, the list says so.
@@ -84,9 +86,9 @@ pub fn prices(flags: &Prices) -> Result<ExitCode> {
     }
     let list = List { checked: book.checked()?, on, prices };
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
     } else {
-        print!("{}", text(&list, today)?);
+        say(&text(&list, today)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,6 @@ mod trace;
 #[cfg(test)]
 mod validation;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,6 +40,7 @@ use jiff::civil::Date;
 
 pub(crate) use self::of_run::of_run;
 use crate::prices::Book;
+use crate::say;
 use crate::simulate::cost::Prices;
 use crate::simulate::draw::Sourced;
 use crate::simulate::from::Measurements;
@@ -138,18 +138,17 @@ fn cold_share(text: &str) -> Result<f64> {
 /// # Errors
 /// Where a trace, a price book or a result can't be used.
 pub fn simulate(flags: &Simulate) -> Result<ExitCode> {
-    simulate_to(&mut std::io::stdout(), flags)?;
+    say(&simulated(flags)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `isotherm simulate`, and writes what it says to `output`.
+/// What `isotherm simulate` says.
 ///
 /// # Errors
 /// As [`simulate`].
-pub fn simulate_to(output: &mut impl Write, flags: &Simulate) -> Result<()> {
+pub fn simulated(flags: &Simulate) -> Result<String> {
     let report = run(flags)?;
-    let text = if flags.json { serde_json::to_string(&report)? + "\n" } else { table::render(&report) };
-    output.write_all(text.as_bytes()).context("cannot write the result")
+    Ok(if flags.json { serde_json::to_string(&report)? + "\n" } else { table::render(&report) })
 }
 
 fn run(flags: &Simulate) -> Result<Report> {

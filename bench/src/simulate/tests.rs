@@ -16,9 +16,7 @@ fn flags(words: &str) -> Result<Simulate, clap::Error> {
 }
 
 fn output(words: &str) -> String {
-    let mut output = Vec::new();
-    simulate_to(&mut output, &flags(words).unwrap()).unwrap();
-    String::from_utf8(output).unwrap()
+    simulated(&flags(words).unwrap()).unwrap()
 }
 
 fn json(words: &str) -> serde_json::Value {
@@ -96,7 +94,7 @@ fn bad_input_is_one_clear_line() {
         ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-01"),
         ("--trace poisson:1/d --duration 1s", "the trace has no request"),
     ] {
-        let error = format!("{:#}", simulate_to(&mut std::io::sink(), &flags(words).unwrap()).unwrap_err());
+        let error = format!("{:#}", simulated(&flags(words).unwrap()).unwrap_err());
         assert!(error.starts_with(expect), "{error}");
     }
 }
@@ -237,6 +235,6 @@ fn a_comparison_s_result_says_how_long_its_platforms_take() {
         assert!((p50 / ms - 1.0).abs() < 1e-3, "{p50}, not {ms}");
     }
     assert_eq!(report["policies"][1]["sources"]["cpu"], "measured: 3.000 ms a request");
-    let error = simulate_to(&mut std::io::sink(), &flags(&words).unwrap()).unwrap_err();
+    let error = simulated(&flags(&words).unwrap()).unwrap_err();
     assert!(format!("{error:#}").ends_with("result.json has no measurements of native"), "{error:#}");
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use dynoxide::actions::get_records::Record;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::clock::{now_ms, rfc3339};
 use super::environment::Failure;
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::Shard;
@@ -373,17 +374,6 @@ impl<T: Target> Poller<T> {
 fn written_at(record: &Record) -> u64 {
     // Saturates, and no clock is there.
     (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A time of so many milliseconds since 1970.
-pub(crate) fn rfc3339(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    time.unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

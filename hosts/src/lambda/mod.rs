@@ -16,6 +16,7 @@
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
 //! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
 
+mod clock;
 mod dynamodb;
 mod dynamodb_http;
 mod environment;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -12,6 +11,8 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+
+use super::clock::now_ms;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,7 +84,7 @@ pub(crate) fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]
             request_id: request_id(),
             route_key: "$default",
             stage: "$default",
-            time_epoch: milliseconds(),
+            time_epoch: now_ms(),
         },
         body,
         is_base64_encoded,
@@ -97,11 +98,6 @@ pub(crate) fn request_id() -> String {
     // Ids only have to differ; without the system's randomness nothing else here would work either.
     let _unavailable = getrandom::fill(&mut bytes);
     format!("{}=", STANDARD.encode(bytes).trim_end_matches('='))
-}
-
-fn milliseconds() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Bodies of text are handed over as they are, all others in base64.

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
 use s3s::crypto::{Checksum as _, Md5};
 use tokio::sync::Notify;
 
+use super::clock;
 use super::environment::uuid;
 
 /// What API Gateway sends, for `drain`.
@@ -191,7 +192,7 @@ pub(crate) fn md5(body: &str) -> String {
 }
 
 fn now_ms() -> i64 {
-    ms(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    ms(clock::now())
 }
 
 fn ms(duration: Duration) -> i64 {

@@ -1,13 +1,13 @@
 //! EventBridge on this machine: a rule that invokes a function at a fixed rate.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use hyper::body::Bytes;
 use serde_json::json;
 
+use super::clock::{self, rfc3339};
 use super::environment::{ACCOUNT, REGION, uuid};
-use super::mapping::{Target, rfc3339};
+use super::mapping::Target;
 use crate::schedule::Schedule;
 
 /// Invokes `target` at the rate.
@@ -19,14 +19,13 @@ pub(crate) fn rule(target: Arc<impl Target>) -> Schedule {
 }
 
 fn event() -> Bytes {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let event = json!({
         "version": "0",
         "id": uuid(),
         "detail-type": "Scheduled Event",
         "source": "aws.events",
         "account": ACCOUNT,
-        "time": rfc3339(now.as_secs() * 1000),
+        "time": rfc3339(clock::now().as_secs() * 1000),
         "region": REGION,
         "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/schedule")],
         "detail": {},
