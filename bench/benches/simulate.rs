@@ -28,7 +28,7 @@ fn ten_million(bencher: Bencher, policy: &str) {
     let flags = ["simulate", "--trace", "poisson:1000/s", "--duration", "10000s", "--policy", policy];
     let flags = Flags::try_parse_from(flags).map(|flags| flags.simulate);
     bencher.counter(ItemsCount::new(ARRIVALS)).bench(|| {
-        let written = flags.as_ref().map(|flags| simulated(flags));
+        let written = flags.as_ref().map(simulated);
         assert!(matches!(written, Ok(Ok(_))), "the simulation failed");
     });
 }

@@ -94,7 +94,7 @@ impl Mapping {
             }
             Err(_none_yet) => None,
         };
-        let (kept, taken) = (Instant::now(), Arc::default());
+        let (kept, taken) = (Instant::now(), Arc::<AtomicU64>::default());
         let records = Arc::clone(&taken);
         let mut poller =
             Poller { shard, target, queues, settings, stopped, position, after, kept, taken, window: None };
@@ -132,7 +132,6 @@ struct Poller<T> {
     position: PathBuf,
     after: Option<String>,
     kept: Instant,
-    /// How many records the function has taken.
     taken: Arc<AtomicU64>,
     /// The window that records were handed over of, not yet its end.
     window: Option<Window>,
