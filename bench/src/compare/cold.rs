@@ -1,6 +1,6 @@
 //! Cold starts: from "the artifact is there and no instance" to the first byte of the first answer.
 //!
-//! The host forces each of them as measuring.md says for its platform. One sample of each target, then the next of each.
+//! The host forces each of them in the way of its platform. One sample of each target, then the next of each.
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! `isotherm compare`: one workload on every platform and on its floor, in the same run.
 //!
 //! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
-//! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), and the check that nothing that was accepted is lost
-//! (`verify`). `--repeat` does all of them again with hosts started anew, and makes one of several runs (`repeat`); deployments are driven after the
+//! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), reports over all events
+//! (`reports`), and the check that nothing that was accepted is lost (`verify`). `--repeat` does all of them again with hosts started anew, and makes one of several runs (`repeat`); deployments are driven after the
 //! platforms (`deployment`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
 //! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 

@@ -16,7 +16,8 @@ pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usa
     let usage = match measured.platform {
         Platform::Lambda => lambda(metered, given, Ingest::ISOTHERM)?,
         Platform::Workers => workers(metered, given)?,
-        Platform::Spin | Platform::Native => nodes(measured, metered, given)?,
+        // Nodes are paid for by the hour, whatever they do.
+        Platform::Spin | Platform::Native => return Ok(None),
     };
     Ok(Some(usage))
 }
@@ -115,17 +116,6 @@ fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Backup, "r2-class-a", folds);
     usage.add(Service::Backup, "r2-storage", readings.object_bytes as f64 * kept / GB);
     usage.add(Service::Logs, "workers-logs", (requests + asked + folds) * given.assumed("workers-log-share")?);
-    Ok(usage)
-}
-
-/// A node for as long as the events take it at its most.
-fn nodes(measured: &Measured, metered: &Metered, given: &Given<'_>) -> Result<Usage> {
-    let mut usage = Usage::default();
-    let seconds = metered.events as f64 / measured.figures.throughput.events_per_second.value;
-    usage.add(Service::Function, &format!("node-{}", given.load.node), seconds / 3600.0);
-    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("node-bytes")?)?;
-    usage.add(Service::Store, "ebs-gp3", stored);
-    usage.add(Service::Egress, "aws-egress", metered.response_bytes as f64 / GB);
     Ok(usage)
 }
 

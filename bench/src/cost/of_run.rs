@@ -42,7 +42,12 @@ struct Pricing<'a> {
 /// Where the price book or the events can't be read.
 pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     let pricing = Pricing::new(result, events)?;
-    let lines: Vec<CostLine> = pricing.designs.iter().map(|design| pricing.line(*design)).collect::<Result<_>>()?;
+    let bills: Vec<(&str, Bill)> = pricing
+        .designs
+        .iter()
+        .map(|design| Ok((design.name(), pricing.bill(*design, MONTHLY_EVENTS)?)))
+        .collect::<Result<_>>()?;
+    let lines = bills.iter().map(|(name, bill)| itemised(name, bill)).collect();
     let volumes = (DECADES[0] * POINTS_A_DECADE..=DECADES[1] * POINTS_A_DECADE)
         .map(|step| 10_f64.powf(f64::from(step) / f64::from(POINTS_A_DECADE)));
     let volumes: Vec<f64> = volumes.collect();
@@ -53,6 +58,9 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     )];
     let used = pricing.assumed.take_used().into_iter();
     assumptions.extend(used.map(|one| format!("{}: {} {}", one.about, one.value, one.unit)));
+    // What has no price is counted as nothing: that has to be said.
+    let notes = bills.iter().flat_map(|(name, bill)| bill.notes.iter().map(move |note| format!("{name}: {note}")));
+    assumptions.extend(notes);
     Ok(Cost {
         kind: Kind::Modelled,
         monthly_events: MONTHLY_EVENTS,
@@ -118,10 +126,6 @@ impl<'a> Pricing<'a> {
         let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
         let usage = design.usage(&given).with_context(|| format!("cannot price {}", design.name()))?;
         Bill::of(&usage, Service::value_variants(), &rates)
-    }
-
-    fn line(&self, design: Design) -> Result<CostLine> {
-        Ok(itemised(design.name(), &self.bill(design, MONTHLY_EVENTS)?))
     }
 
     /// What was metered of single events.
