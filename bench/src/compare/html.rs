@@ -394,8 +394,10 @@ fn method(result: &Comparison) -> String {
     let [what, r#where, when] = table::head(result);
     let facts =
         [("Run", what), ("Machine", r#where), ("When", when), ("Versions", versions.collect::<Vec<_>>().join(" · "))];
+    let noise = result.noise.as_ref().map(|noise| ("Besides", noise.facts().join(" · ")));
     let facts: String = facts
         .into_iter()
+        .chain(noise)
         .chain(runtimes)
         .map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(&fact)))
         .collect();

@@ -29,8 +29,28 @@ pub struct Noise {
     pub stolen: Option<f64>,
     /// What sets the processors' clocks; absent on most virtual machines.
     pub governor: Option<String>,
+    /// The lowest and the highest clock of a processor at the start and at the end, MHz; on most virtual machines the nominal one.
+    #[serde(default)]
+    pub clock_mhz: Option<[f64; 2]>,
     /// Why the figures are not sound, and what to do; none where they are.
     pub reasons: Vec<String>,
+}
+
+impl Noise {
+    /// In words, for who reads the environment of a run; what the system did not tell is said, too.
+    pub(super) fn facts(&self) -> [String; 4] {
+        let share = |share: Option<f64>| share.map_or("unknown".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        let clock = self.clock_mhz.map(|[low, high]| match high - low < 1.0 {
+            true => format!("{high:.0} MHz"),
+            false => format!("{low:.0}–{high:.0} MHz"),
+        });
+        [
+            format!("processors busy before: {}", share(self.busy_before)),
+            format!("taken by the hypervisor meanwhile: {}", share(self.stolen)),
+            format!("clocks: {}", clock.as_deref().unwrap_or("unknown")),
+            format!("governor: {}", self.governor.as_deref().unwrap_or("unknown")),
+        ]
+    }
 }
 
 /// Processor time since the machine started, in ticks of all processors.
@@ -59,6 +79,7 @@ impl Ticks {
 pub(super) struct Watch {
     busy_before: Option<f64>,
     begun: Option<Ticks>,
+    clocks: Vec<f64>,
 }
 
 impl Watch {
@@ -69,7 +90,7 @@ impl Watch {
         let begun = Ticks::read();
         let share =
             |(before, after): (Ticks, Ticks)| 1.0 - (after.idle - before.idle) / (after.all - before.all).max(1.0);
-        Self { busy_before: before.zip(begun).map(share), begun }
+        Self { busy_before: before.zip(begun).map(share), begun, clocks: clocks() }
     }
 
     /// What there was besides the run.
@@ -79,8 +100,18 @@ impl Watch {
         let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok();
         let governor = governor.map(|governor| governor.trim().to_owned());
         let reasons = reasons(self.busy_before, stolen, platforms);
-        Noise { busy_before: self.busy_before, stolen, governor, reasons }
+        let clocks = [self.clocks, clocks()].concat();
+        let lowest = clocks.iter().copied().reduce(f64::min);
+        let clock_mhz = lowest.zip(clocks.into_iter().reduce(f64::max)).map(<[f64; 2]>::from);
+        Noise { busy_before: self.busy_before, stolen, governor, clock_mhz, reasons }
     }
+}
+
+/// The clock of each processor, MHz; none where the system does not tell.
+fn clocks() -> Vec<f64> {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let clock = |line: &str| line.strip_prefix("cpu MHz")?.trim_start().strip_prefix(':')?.trim().parse().ok();
+    text.lines().filter_map(clock).collect()
 }
 
 fn reasons(busy_before: Option<f64>, stolen: Option<f64>, platforms: &[Measured]) -> Vec<String> {
@@ -168,5 +199,9 @@ mod tests {
         let noise = Watch::start().await.end(&[]);
         assert!(noise.busy_before.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
         assert!(noise.stolen.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
+        assert_eq!(Noise::default().facts()[2], "clocks: unknown");
+        let clocks = Noise { clock_mhz: Some([1200.0, 2900.4]), ..Noise::default() };
+        assert_eq!(clocks.facts()[2], "clocks: 1200–2900 MHz");
+        assert!(noise.clock_mhz.is_none_or(|[low, high]| 0.0 < low && low <= high), "{noise:?}");
     }
 }

@@ -8,15 +8,44 @@ use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::metered;
 use crate::cost::usage::{Service, Usage};
+use crate::stats::Estimate;
+
+/// What of a measured figure's interval a cost is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    Value,
+    /// The end that costs least: little CPU time, much throughput.
+    Least,
+    /// The other end.
+    Most,
+}
+
+impl Of {
+    fn cpu(self, Estimate { value, low, high }: Estimate) -> f64 {
+        match self {
+            Self::Value => value,
+            Self::Least => low,
+            Self::Most => high,
+        }
+    }
+
+    fn throughput(self, Estimate { value, low, high }: Estimate) -> f64 {
+        match self {
+            Self::Value => value,
+            Self::Least => high,
+            Self::Most => low,
+        }
+    }
+}
 
 /// Puts what was measured into the place of what is assumed.
 ///
 /// # Errors
 /// Where a figure is none.
-pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions) -> Result<()> {
+pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> Result<()> {
     for measured in &result.platforms {
-        let cpu = measured.figures.cpu.ms_per_request.value;
-        let throughput = measured.figures.throughput.requests_per_second.value;
+        let cpu = of.cpu(measured.figures.cpu.ms_per_request);
+        let throughput = of.throughput(measured.figures.throughput.requests_per_second);
         let (name, value, figure) = match measured.platform {
             Platform::Lambda => ("lambda-cpu-ms", cpu, "cpu.ms_per_request"),
             Platform::Workers => ("workers-cpu-ms", cpu, "cpu.ms_per_request"),
@@ -27,7 +56,7 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions) -> Result<(
     }
     if let Some(Article { function, .. }) = &result.article {
         let figure = format!("result.json of {}: article.function.cpu.ms_per_request", result.machine.time);
-        assumed.set("article-cpu-ms", function.figures.cpu.ms_per_request.value, &figure)?;
+        assumed.set("article-cpu-ms", of.cpu(function.figures.cpu.ms_per_request), &figure)?;
     }
     Ok(())
 }
@@ -76,7 +105,7 @@ mod tests {
     fn what_was_measured_takes_the_place_of_what_is_assumed() {
         let result = crate::compare::result::tests::sample();
         let mut assumed = Assumptions::read().unwrap();
-        assume(&result, &mut assumed).unwrap();
+        assume(&result, &mut assumed, Of::Value).unwrap();
         let cpu = result.platforms[0].figures.cpu.ms_per_request.value;
         assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
         assert_eq!(assumed.take_used()[0].source, "result.json of 2026-11-21T05:12:33Z: cpu.ms_per_request");

@@ -143,7 +143,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
     let result = flags.from.as_deref().map(compare::read).transpose()?;
     let mut events_per_request = 1.0;
     if let Some(result) = &result {
-        from::assume(result, &mut assumed)?;
+        from::assume(result, &mut assumed, from::Of::Value)?;
         events_per_request = from::events_per_request(result);
     }
     flags.assume(&mut assumed)?;

@@ -12,7 +12,7 @@ use crate::compare::result::{Article, Comparison, Metered};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::bill::{Bill, Rates};
 use crate::cost::design::{Design, Given, Load};
-use crate::cost::from;
+use crate::cost::from::{self, Of};
 use crate::cost::metered::{self, Ingest};
 use crate::cost::sample::Sample;
 use crate::cost::usage::Service;
@@ -42,18 +42,26 @@ struct Pricing<'a> {
 /// Where the price book or the events can't be read.
 pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     let pricing = Pricing::new(result, events)?;
-    let bills: Vec<(&str, Bill)> = pricing
-        .designs
-        .iter()
-        .map(|design| Ok((design.name(), pricing.bill(*design, MONTHLY_EVENTS)?)))
-        .collect::<Result<_>>()?;
-    let lines = bills.iter().map(|(name, bill)| itemised(name, bill)).collect();
+    let ends = [Of::Least, Of::Most].map(|of| Pricing::assumptions(result, of));
+    let ends = ends.into_iter().collect::<Result<Vec<_>>>()?;
+    let (mut bills, mut lines) = (Vec::new(), Vec::new());
+    for design in &pricing.designs {
+        let bill = pricing.bill(*design, MONTHLY_EVENTS)?;
+        let mut line = itemised(design.name(), &bill);
+        let of_end = |assumed| Ok(per_million(pricing.bill_of(*design, MONTHLY_EVENTS, assumed)?.usd()));
+        let of_ends = ends.iter().map(of_end).collect::<Result<Vec<_>>>()?;
+        for usd in of_ends {
+            (line.total.low, line.total.high) = (line.total.low.min(usd), line.total.high.max(usd));
+        }
+        lines.push(line);
+        bills.push((design.name(), bill));
+    }
     let volumes = (DECADES[0] * POINTS_A_DECADE..=DECADES[1] * POINTS_A_DECADE)
         .map(|step| 10_f64.powf(f64::from(step) / f64::from(POINTS_A_DECADE)));
     let volumes: Vec<f64> = volumes.collect();
     let mut assumptions = vec![format!(
         "Prices as checked on {}, us-east-1, no unit free; events are kept for 90 days, and the figures are those of a month when \
-         so many are there. CPU time and throughput are this run's.",
+         so many are there. CPU time and throughput are this run's, and so are the intervals: what is assumed has none.",
         pricing.book.checked()?
     )];
     let used = pricing.assumed.take_used().into_iter();
@@ -84,30 +92,38 @@ pub(crate) fn of_article(result: &Comparison, events: &[u8]) -> Result<Option<[C
     Ok(Some([function, pricing.metered(other, &isotherm.meters, Ingest::ISOTHERM)?]))
 }
 
+fn per_million(usd: f64) -> f64 {
+    usd / MONTHLY_EVENTS * 1e6
+}
+
 /// A bill of a month with [`MONTHLY_EVENTS`], by service, for a million events.
 fn itemised(name: &str, bill: &Bill) -> CostLine {
-    let of_million = |usd: f64| usd / MONTHLY_EVENTS * 1e6;
     let mut items: Vec<CostItem> = Vec::new();
     for line in &bill.lines {
-        let (service, usd) = (line.service.name(), of_million(line.usd.unwrap_or_default()));
+        let (service, usd) = (line.service.name(), per_million(line.usd.unwrap_or_default()));
         match items.last_mut() {
             Some(item) if item.service == service => item.usd += usd,
             _ => items.push(CostItem { service: service.to_owned(), usd }),
         }
     }
-    let total = of_million(bill.usd());
+    let total = per_million(bill.usd());
     CostLine { name: name.to_owned(), items, total: Estimate { value: total, low: total, high: total } }
 }
 
 impl<'a> Pricing<'a> {
     fn new(result: &'a Comparison, events: &[u8]) -> Result<Self> {
-        let mut assumed = Assumptions::read()?;
-        from::assume(result, &mut assumed)?;
+        let assumed = Self::assumptions(result, Of::Value)?;
         let ran = |name: &str| result.platforms.iter().any(|measured| measured.platform.name() == name);
         let designs = Design::value_variants().iter().copied();
         let designs = designs.filter(|design| *design == Design::Article || ran(design.name())).collect();
         let sample = Sample::of(events, &result.workload.source)?;
         Ok(Self { book: Book::read(None)?, assumed, sample, result, designs })
+    }
+
+    fn assumptions(result: &Comparison, of: Of) -> Result<Assumptions> {
+        let mut assumed = Assumptions::read()?;
+        from::assume(result, &mut assumed, of)?;
+        Ok(assumed)
     }
 
     /// List prices of the run's day.
@@ -119,11 +135,15 @@ impl<'a> Pricing<'a> {
 
     /// What so many events a month come to, in requests as the run's.
     fn bill(&self, design: Design, events: f64) -> Result<Bill> {
+        self.bill_of(design, events, &self.assumed)
+    }
+
+    fn bill_of(&self, design: Design, events: f64, assumed: &Assumptions) -> Result<Bill> {
         let events_per_request = from::events_per_request(self.result);
         let rates = self.rates()?;
         let requests = events / events_per_request;
         let load = Load { requests, events_per_request, ..Load::of_run(events) };
-        let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
+        let given = Given { load: &load, assumed, rates: &rates, sample: &self.sample };
         let usage = design.usage(&given).with_context(|| format!("cannot price {}", design.name()))?;
         Bill::of(&usage, Service::value_variants(), &rates)
     }
