@@ -96,7 +96,7 @@ pub struct Crossing {
     pub monthly_events: f64,
     /// What both cost there, USD a month.
     pub usd: f64,
-    /// The cheapest below it.
+    /// The cheapest below it; with commas between where some tie.
     pub below: String,
     /// The cheapest above it.
     pub above: String,

@@ -257,19 +257,25 @@ fn cheapest(cost: &Cost) -> Option<Sentence> {
 fn crossing(cost: &Cost, crossing: &Crossing) -> Sentence {
     Sentence {
         question: "Cost",
-        answer: words::named(&crossing.above),
+        answer: all_named(&crossing.above).1,
         text: format!("{}.", crossing_in_words(crossing)),
         kind: cost.kind,
         basis: vec![],
     }
 }
 
+/// The names of designs with commas between as a sentence has them, and whether it says `is` or `are` of them.
+fn all_named(names: &str) -> (&'static str, String) {
+    let names: Vec<String> = names.split(", ").map(words::named).collect();
+    (if names.len() == 1 { "is" } else { "are" }, listed(&names))
+}
+
 /// Where the cheapest becomes another.
 pub(super) fn crossing_in_words(Crossing { monthly_events, usd, below, above }: &Crossing) -> String {
-    let (below, above) = (words::named(below), words::named(above));
+    let ((is, below), (_, above)) = (all_named(below), all_named(above));
     let at = volume(*monthly_events);
     capital(&format!(
-        "{below} is cheapest below {at} events a month, {above} above; there either costs {} USD a month",
+        "{below} {is} cheapest below {at} events a month, {above} above; there either costs {} USD a month",
         words::digits(*usd)
     ))
 }

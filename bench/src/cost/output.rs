@@ -204,6 +204,7 @@ fn count(units: f64) -> String {
     if units < 1000.0 && units.fract() != 0.0 { format!("{units:.2}") } else { grouped(units) }
 }
 
-fn digits(value: f64) -> String {
+/// To a thousandth; in groups where it is large.
+pub(super) fn digits(value: f64) -> String {
     if value >= 1000.0 { grouped(value) } else { format!("{}", (value * 1000.0).round() / 1000.0) }
 }
