@@ -29,8 +29,8 @@ impl Reference {
     pub fn answer(&self, ask: &Ask) -> Reply {
         let (path, query) = ask.target.split_once('?').unwrap_or((&ask.target, ""));
         let header = |name: &str| ask.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let headers = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
-        let request = Request { method: &ask.method, path, query, headers, body: &ask.body };
+        let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+        let request = Request { method: &ask.method, path, query, headers: &headers, body: &ask.body };
         // Replaced by the header's stamp.
         let stamp = Stamp { received_at: Millis(0), entropy: 0 };
         let mut kept = self.kept.lock().expect("no test panics while it holds the lock");
