@@ -5,11 +5,13 @@
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
+    #[inline]
     pub(crate) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
     /// 7 bits a byte, the lowest first; the top bit says that more follow.
+    #[inline]
     pub(crate) fn unsigned(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -18,26 +20,57 @@ impl Writer {
         self.0.push(value as u8);
     }
 
+    #[inline]
     pub(crate) fn length(&mut self, length: usize) {
         self.unsigned(length as u64);
     }
 
     /// Zigzag: small magnitudes take few bytes, whatever their sign.
+    #[inline]
     pub(crate) fn signed(&mut self, value: i64) {
-        self.unsigned((value << 1 ^ value >> 63) as u64);
+        self.varied((value << 1 ^ value >> 63) as u64);
     }
 
-    /// Pairs of a signed integer and an unsigned one: so many at most.
+    /// What [`Writer::unsigned`] writes, without branches, which are mispredicted where lengths vary.
     #[inline]
-    pub(crate) fn pairs(&mut self, length: usize, pairs: impl Iterator<Item = (i32, u64)>) {
-        let mut at = self.0.len();
-        self.0.resize(at + length * PAIR, 0);
+    pub(crate) fn varied(&mut self, value: u64) {
+        if value >> 21 != 0 {
+            return self.unsigned(value);
+        }
+        let (groups, length) = groups(value as u32);
+        let end = self.0.len() + length as usize;
+        self.0.extend_from_slice(&groups.to_le_bytes());
+        self.0.truncate(end);
+    }
+
+    /// Pairs of a signed integer and an unsigned one, after how many there are: so many at most.
+    #[inline]
+    pub(crate) fn pairs(&mut self, at_most: usize, pairs: impl Iterator<Item = (i32, u64)>) {
+        let start = self.0.len();
+        let mut at = start + 1;
+        self.0.resize(at + at_most * PAIR, 0);
         let bytes = self.0.as_mut_slice();
+        let mut length = 0;
         for (signed, unsigned) in pairs {
             let Some(room) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) else { break };
             at += pair(room, signed, unsigned);
+            length += 1;
         }
         self.0.truncate(at);
+        self.put_length(start, length);
+    }
+
+    /// What `write` writes of each item, after how many there are.
+    #[inline]
+    pub(crate) fn each<T>(&mut self, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        let start = self.0.len();
+        self.byte(0);
+        let mut length = 0;
+        for item in items {
+            write(self, item);
+            length += 1;
+        }
+        self.put_length(start, length);
     }
 
     /// A signed one that may take more than 64 bits.
@@ -64,13 +97,26 @@ impl Writer {
     }
 
     /// What `write` writes, after its length.
+    #[inline]
     pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
         let start = self.0.len();
         self.byte(0);
         write(self);
-        // Mostly the length takes the byte that is there.
-        let mut length = self.0.len() - start - 1;
-        let mut at = start;
+        self.put_length(start, self.0.len() - start - 1);
+    }
+
+    /// Puts a length where a byte is left for it; mostly it takes no more.
+    #[inline]
+    fn put_length(&mut self, at: usize, length: usize) {
+        if length < 0x80 {
+            self.0[at] = length as u8;
+        } else {
+            self.put_long_length(at, length);
+        }
+    }
+
+    #[inline(never)]
+    fn put_long_length(&mut self, mut at: usize, mut length: usize) {
         while length >= 0x80 {
             self.0[at] = length as u8 | 0x80;
             length >>= 7;
@@ -97,12 +143,20 @@ fn pair(bytes: &mut [u8; PAIR], signed: i32, unsigned: u64) -> usize {
     if zigzag >> 21 != 0 || unsigned >> 7 != 0 {
         return long_pair(bytes, zigzag, unsigned);
     }
-    let (is_two, is_three) = (u32::from(zigzag >> 7 != 0), u32::from(zigzag >> 14 != 0));
-    let groups = zigzag & 0x7f | (zigzag & 0x3f80) << 1 | (zigzag & 0x1f_c000) << 2;
-    let length = 1 + is_two + is_three;
-    let four = groups | is_two << 7 | is_three << 15 | (unsigned as u32) << (8 * length);
+    let (groups, length) = groups(zigzag);
+    let four = groups | (unsigned as u32) << (8 * length);
     bytes[..4].copy_from_slice(&four.to_le_bytes());
     1 + length as usize
+}
+
+/// The bytes of an integer below 2^21, and how many they are.
+#[inline]
+fn groups(value: u32) -> (u32, u32) {
+    let (is_two, is_three) = (u32::from(value >> 7 != 0), u32::from(value >> 14 != 0));
+    // Each sum moves the groups above by a bit.
+    let two_groups = value + (value & !0x7f);
+    let groups = two_groups + (two_groups & !0x7fff);
+    (groups | is_two << 7 | is_three << 15, 1 + is_two + is_three)
 }
 
 #[inline(never)]
@@ -231,6 +285,7 @@ mod tests {
         let pairs = || gaps.iter().flat_map(|gap| counts.iter().map(|count| (*gap, *count)));
         let (mut writer, mut expected) = (Writer(vec![7]), Writer(vec![7]));
         writer.pairs(pairs().count(), pairs());
+        expected.length(pairs().count());
         for (gap, count) in pairs() {
             expected.signed(gap.into());
             expected.unsigned(count);

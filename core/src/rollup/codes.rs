@@ -103,12 +103,18 @@ impl Column {
 
 impl Counts {
     /// Begins to count codes below a limit.
+    #[inline]
     pub(crate) fn start(&mut self, codes: usize) -> Counter<'_> {
         if self.counts.len() < codes {
-            self.counts.resize(codes, 0);
-            self.met.resize(codes.div_ceil(64), 0);
+            self.grow(codes);
         }
         Counter { met: &mut self.met[..codes.div_ceil(64)], counts: &mut self.counts[..codes] }
+    }
+
+    #[cold]
+    fn grow(&mut self, codes: usize) {
+        self.counts.resize(codes, 0);
+        self.met.resize(codes.div_ceil(64), 0);
     }
 }
 
@@ -129,11 +135,6 @@ impl<'c> Counter<'c> {
     pub(crate) fn set(&mut self, code: usize, count: impl FnOnce(u32) -> u32) {
         self.counts[code] = count(self.counts[code]);
         self.met[code / 64] |= 1 << (code % 64);
-    }
-
-    /// How many codes were met.
-    pub(crate) fn distinct(&self) -> usize {
-        self.met.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who

@@ -112,15 +112,16 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     pub(crate) fn is_of_dimension(&self, other: &Self) -> bool {
-        self.dimension == other.dimension
+        is_same_text(self.dimension, other.dimension)
     }
 }
 
 impl Events {
-    /// With room for what these have.
+    /// With room for what these have, if they are like the first of them, as most are.
     pub(crate) fn for_all(observations: &[Observation<'_>]) -> Self {
-        let samples = observations.iter().map(|observation| observation.numbers.len()).sum();
-        Self { list: Vec::with_capacity(observations.len()), samples: Vec::with_capacity(samples), ..Self::default() }
+        let events = observations.len();
+        let samples = events * observations.first().map_or(0, |first| first.numbers.len());
+        Self { list: Vec::with_capacity(events), samples: Vec::with_capacity(samples), ..Self::default() }
     }
 
     pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
@@ -176,6 +177,8 @@ impl Events {
     pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
         let mut kept = Vec::new();
         let mut joined = None;
+        // Where all events have the same names, the first run has them all.
+        let runs = if self.is_uniform { &runs[..runs.len().min(1)] } else { runs };
         for run in runs {
             if self.stretches(run.places).all(|(shape, _)| Some(shape) == joined) {
                 continue;

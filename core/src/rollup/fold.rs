@@ -101,7 +101,7 @@ impl Fold {
         let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
         // All events are in the first.
         let all = columns.number((0, "", ""), observations.len() as u32);
-        let mut places = Vec::with_capacity(observations.iter().map(length).sum());
+        let mut places = Vec::with_capacity(observations.len() * observations.first().map_or(0, length));
         let mut group_of = Vec::with_capacity(observations.len());
         for (event, observation) in (0..).zip(observations) {
             events.push(observation, &mut names);

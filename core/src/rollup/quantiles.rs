@@ -56,10 +56,10 @@ impl Quantiles {
         quantiles
     }
 
-    /// Writes the histogram of so many buckets with their counts, sorted: at most [`Quantiles::MOST`].
+    /// Writes the histogram of at most so many buckets with their counts, sorted; no more than [`Quantiles::MOST`].
     #[inline]
-    pub(crate) fn write_new(length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
-        write(BITS, length, buckets, writer);
+    pub(crate) fn write_new(at_most: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+        write(BITS, at_most, buckets, writer);
     }
 
     /// Counts a number with this bucket, as [`bucket_of`] gives it.
@@ -159,11 +159,10 @@ impl Quantiles {
 }
 
 #[inline]
-fn write(bits: u8, length: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
+fn write(bits: u8, at_most: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
     writer.byte(bits);
-    writer.length(length);
     let mut before = 0;
-    writer.pairs(length, buckets.map(|(bucket, count)| (bucket - std::mem::replace(&mut before, bucket), count)));
+    writer.pairs(at_most, buckets.map(|(bucket, count)| (bucket - std::mem::replace(&mut before, bucket), count)));
 }
 
 #[cfg(test)]

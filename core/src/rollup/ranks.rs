@@ -91,11 +91,13 @@ fn word(bytes: &[u8]) -> u64 {
     }
 }
 
+#[inline]
 fn is_same(one: Key<'_>, other: Key<'_>) -> bool {
     one.0 == other.0 && is_same_text(one.1, other.1) && is_same_text(one.2, other.2)
 }
 
 /// Whether texts are equal. Those here are mostly short, and a call would take longer than to compare them.
+#[inline]
 pub(crate) fn is_same_text(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len() != other.len() {

@@ -35,9 +35,9 @@ impl Tally {
         if let [place] = places {
             return Self::write_event(*events.event(place), events, table, writer);
         }
-        let are_dropped = self.gather(places, events, names);
         writer.length(places.len());
         self.write_users(places, events, writer);
+        let are_dropped = self.gather(places, events, names);
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
@@ -53,12 +53,10 @@ impl Tally {
         self.codes.refill(places, events);
     }
 
-    /// Finds the names that are kept, and where the numbers are; and says whether there are more names.
+    /// Finds the names that are kept, and says whether there are more.
     fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
         self.names.clear();
-        self.samples.clear();
         self.stretches.clear();
-        self.samples.extend(places.iter().map(|place| events.event(place).samples));
         let mut are_dropped = false;
         for (shape, stretch) in events.stretches(places) {
             self.stretches.push((shape, stretch.len()));
@@ -67,15 +65,18 @@ impl Tally {
         are_dropped
     }
 
+    /// Writes the users, and finds where the numbers are.
     fn write_users(&mut self, places: &[Place], events: &Events, writer: &mut Writer) {
         let registers = self.codes.registers();
         let mut values = self.counts.start(registers.len());
-        for place in places {
-            let Event { user, user_code, .. } = events.event(place);
+        self.samples.clear();
+        self.samples.extend(places.iter().map(|place| {
+            let Event { user, user_code, samples, .. } = events.event(place);
             values.set(usize::from(*user_code), |known| known.max(user.value().into()));
-        }
+            *samples
+        }));
         let set = |(code, value)| (registers[code] as u16, value as u8);
-        Users::write_new(values.distinct(), values.drain().map(set), writer);
+        Users::write_new(registers.len(), values.drain().map(set), writer);
     }
 
     /// Writes what is known of the numbers with the name at `at`.
@@ -103,9 +104,8 @@ impl Tally {
                 }
             }
         }
-        let distinct = counter.distinct();
         let found = counter.drain().map(|(code, count)| (buckets[code], count.into()));
-        if measure.count > 0 || distinct > Quantiles::MOST {
+        if measure.count > 0 || buckets.len() > Quantiles::MOST {
             if least <= most {
                 measure.sum.add(Number::Integer(sum.into()));
                 measure.meet(Number::Integer(least.into()));
@@ -120,7 +120,7 @@ impl Tally {
         if count > 1 {
             Number::write_small(most.into(), writer);
             Sum::write_small(sum, writer);
-            Quantiles::write_new(distinct, found, writer);
+            Quantiles::write_new(buckets.len().min(self.samples.len()), found, writer);
         } else {
             found.for_each(drop);
         }
@@ -139,8 +139,11 @@ impl Tally {
             let place = place_in(table, *name, next);
             writer.length(place);
             writer.nested(|writer| {
-                writer.length(1);
-                events.number(*sample).write(writer);
+                writer.byte(1);
+                match sample.small() {
+                    Some(value) => Number::write_small(value.into(), writer),
+                    None => events.number(*sample).write(writer),
+                }
             });
             next = place + 1;
         }

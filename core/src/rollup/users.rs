@@ -115,12 +115,11 @@ impl Users {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         match self {
-            Self::Few(list) => write_list(list.len(), list.iter().copied(), writer),
+            Self::Few(list) => write_list(list.iter().copied(), writer),
             Self::Many(registers) => {
                 let set = || (0..).zip(registers.iter().copied()).filter(|(_, value)| *value > 0);
-                let length = set().count();
-                if length <= LISTED {
-                    return write_list(length, set(), writer);
+                if set().count() <= LISTED {
+                    return write_list(set(), writer);
                 }
                 writer.byte(1);
                 // Four registers of 6 bits in three bytes.
@@ -132,10 +131,10 @@ impl Users {
         }
     }
 
-    /// Writes a set with so many registers that are not 0, sorted.
-    pub(crate) fn write_new(length: usize, set: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
-        if length <= LISTED {
-            return write_list(length, set, writer);
+    /// Writes a set with at most so many registers that are not 0, sorted.
+    pub(crate) fn write_new(at_most: usize, set: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
+        if at_most <= LISTED {
+            return write_list(set, writer);
         }
         let list: Vec<_> = set.collect();
         Self::Many(registers(&list)).write(writer);
@@ -169,14 +168,13 @@ fn registers(list: &[(u16, u8)]) -> Box<[u8; REGISTERS]> {
     registers
 }
 
-fn write_list(length: usize, list: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
+fn write_list(list: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
     writer.byte(0);
-    writer.length(length);
     let mut before = 0;
-    for (register, value) in list {
-        writer.unsigned(u64::from(register - before) << 6 | u64::from(value));
+    writer.each(list, |writer, (register, value)| {
+        writer.varied(u64::from(register - before) << 6 | u64::from(value));
         before = register;
-    }
+    });
 }
 
 fn read_list(reader: &mut Reader<'_>) -> Option<Vec<(u16, u8)>> {
