@@ -10,6 +10,8 @@ use clap::Args;
 use isotherm_hosts::Platform;
 use serde::Serialize;
 
+use crate::compare::artifact;
+use crate::compare::target::Role;
 use crate::say;
 
 /// The flags of `isotherm doctor`.
@@ -106,22 +108,21 @@ fn text(findings: &[Finding]) -> String {
 }
 
 fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding> {
-    let article = (platform == Platform::Lambda).then_some("article");
-    ["release", "floor"].into_iter().chain(article).map(move |set| {
+    let article = (platform == Platform::Lambda).then_some(Role::Article);
+    [Role::Own, Role::Floor].into_iter().chain(article).map(move |role| {
         let what = match platform {
             Platform::Lambda => "artifact lambda",
             Platform::Workers => "artifact workers",
             Platform::Spin => "artifact spin",
             Platform::Native => "artifact native",
         };
-        let folder = folder.join(set).join(platform.name());
-        let files = fs::read_dir(&folder).map_or(0, Iterator::count);
-        let found = format!("{files} files in {}", folder.display());
-        match files {
-            0 => {
-                Finding::bad(what, State::Missing, found, "cargo xtask build, or name another folder with --artifacts")
+        let folder = folder.join(role.set()).join(platform.name());
+        match artifact::files(platform, role, &folder) {
+            Ok(files) => Finding::good(what, format!("{} files in {}", files.len(), folder.display())),
+            Err(problem) => {
+                let advice = "cargo xtask build, or name another folder with --artifacts";
+                Finding::bad(what, State::Missing, format!("{problem:#}"), advice)
             }
-            _ => Finding::good(what, found),
         }
     })
 }
@@ -264,7 +265,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let floor = folder.path().join("floor/native");
         fs::create_dir_all(&floor).unwrap();
-        fs::write(floor.join("isotherm-floor"), "x").unwrap();
+        fs::write(floor.join("isotherm-native"), "x").unwrap();
+        // What is half there can't be compared either.
+        let release = folder.path().join("release/native");
+        fs::create_dir_all(&release).unwrap();
+        fs::write(release.join("notes"), "x").unwrap();
         let found: Vec<Finding> = artifacts(folder.path(), Platform::Native).collect();
         assert_eq!(found.iter().map(|finding| finding.state).collect::<Vec<_>>(), [State::Missing, State::Good]);
         let text = text(&found);

@@ -15,6 +15,16 @@ pub mod stats;
 pub mod up;
 pub mod workload;
 
+/// Asserts that each text is refused by an error that says what is expected of it.
+#[cfg(test)]
+#[track_caller]
+fn assert_refused<T: std::str::FromStr<Err: Into<anyhow::Error>>>(texts: &[(&str, &str)]) {
+    for (text, expected) in texts {
+        let error = text.parse::<T>().map_or_else(|error| format!("{:#}", error.into()), |_| "it is taken".to_owned());
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
 /// Writes what a command answers to standard output. Who reads it may stop early, as `head` does: that is no failure, while
 /// `print!` panics.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {

@@ -12,6 +12,17 @@ use crate::compare::target::Role;
 
 /// The files of `folder` that are deployed to the platform, as they are and packed one by one.
 pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<Artifact> {
+    let paths = files(platform, role, folder)?;
+    let files: Vec<ArtifactFile> = paths.iter().map(|path| file(folder, path)).collect::<Result<_>>()?;
+    let sum = |size: fn(&ArtifactFile) -> u64| files.iter().map(size).sum();
+    Ok(Artifact { raw_bytes: sum(|file| file.raw_bytes), gzip_bytes: sum(|file| file.gzip_bytes), files })
+}
+
+/// The files of `folder` that are deployed to the platform.
+///
+/// # Errors
+/// Where one is missing.
+pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     match platform {
         Platform::Lambda if role == Role::Article => {
@@ -29,9 +40,10 @@ pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<A
     }
     paths.sort();
     ensure!(!paths.is_empty(), "{} holds no modules", folder.display());
-    let files: Vec<ArtifactFile> = paths.iter().map(|path| file(folder, path)).collect::<Result<_>>()?;
-    let sum = |size: fn(&ArtifactFile) -> u64| files.iter().map(size).sum();
-    Ok(Artifact { raw_bytes: sum(|file| file.raw_bytes), gzip_bytes: sum(|file| file.gzip_bytes), files })
+    for path in &paths {
+        ensure!(path.is_file(), "there is no file {}", path.display());
+    }
+    Ok(paths)
 }
 
 /// The bundle: the main module and its wasm. What worker-build leaves in folders below is not deployed.

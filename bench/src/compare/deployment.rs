@@ -275,6 +275,7 @@ impl Deployment {
             Ok::<_, anyhow::Error>(bootstrap.rate(&slices).context(none)?.estimate())
         };
         let tally = self.client.tally();
+        let replay = Replay::of(&tally, self.verified);
         Ok(Deployed {
             name: self.named.name.clone(),
             url: self.named.url.to_string(),
@@ -289,14 +290,7 @@ impl Deployment {
             events_per_second: rate(|slice| slice.events)?,
             turns: self.slices.len(),
             reports,
-            replay: Replay {
-                requests: tally.requests,
-                sent: tally.sent,
-                accepted: tally.accepted,
-                duplicates: tally.duplicates,
-                found: tally.found,
-                verified: self.verified,
-            },
+            replay,
             runs: vec![],
         })
     }
@@ -408,16 +402,13 @@ mod tests {
     fn targets_have_a_name_and_a_url() {
         let named: Named = "prod=https://a.example/v1?".trim_end_matches('?').parse().unwrap();
         assert_eq!((named.name.as_str(), named.url.to_string().as_str()), ("prod", "https://a.example/v1"));
-        for (wrong, expect) in [
+        crate::assert_refused::<Named>(&[
             ("https://a", "expected NAME=URL"),
             ("=https://a", "is no name"),
             ("a b=https://a", "is no name"),
             ("spin=https://a", "is a platform here"),
             ("prod=a", "http or https"),
-        ] {
-            let error = format!("{:#}", wrong.parse::<Named>().unwrap_err());
-            assert!(error.contains(expect), "{wrong}: {error}");
-        }
+        ]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
 
 pub(crate) mod article;
-mod artifact;
+pub(crate) mod artifact;
 mod cold;
 mod data;
 pub mod deployed;
@@ -29,7 +29,7 @@ pub mod result;
 mod rows;
 mod session;
 mod table;
-mod target;
+pub(crate) mod target;
 mod text;
 mod throughput;
 pub mod verdict;

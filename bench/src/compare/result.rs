@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::deployed::{Deployed, Unreachable};
 use crate::compare::noise::Noise;
 use crate::compare::page::{ColdShare, Cost, CostLine};
+use crate::load::Tally;
 use crate::stats::Estimate;
 use crate::workload::{Route, Workload};
 
@@ -327,6 +328,13 @@ pub struct Replay {
     pub found: u64,
     /// Events of the data that were there at the end, and were what had been sent.
     pub verified: u64,
+}
+
+impl Replay {
+    pub(super) fn of(tally: &Tally, verified: u64) -> Self {
+        let &Tally { requests, sent, accepted, duplicates, found, .. } = tally;
+        Self { requests, sent, accepted, duplicates, found, verified }
+    }
 }
 
 /// The meters of the warm phase and of the closed loop, and of what followed from them: folding, and backing up.

@@ -19,7 +19,7 @@ const SINGLES: Mix = Mix { single: 1, batch: 0, get: 0 };
 
 /// What a target is in the comparison; in the order in which they take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// A platform's own artifact: it gets the workload.
     Own,
     /// The smallest function on the same runtime.
@@ -28,6 +28,17 @@ pub(super) enum Role {
     Article,
     /// Isotherm's artifact with the same requests as the article's function gets.
     Singles,
+}
+
+impl Role {
+    /// The set of artifacts that it is of, as `cargo xtask build` names them.
+    pub(crate) fn set(self) -> &'static str {
+        match self {
+            Self::Own | Self::Singles => "release",
+            Self::Floor => "floor",
+            Self::Article => "article",
+        }
+    }
 }
 
 /// A started platform or floor, and what was measured of it so far.
@@ -67,13 +78,8 @@ impl Target {
         events: Rc<Events>,
         seed: u64,
     ) -> Result<Self> {
-        let set = match role {
-            Role::Own | Role::Singles => "release",
-            Role::Floor => "floor",
-            Role::Article => "article",
-        };
         let mut up = Up::new(program, platform, artifacts);
-        up.set = set.to_owned();
+        up.set = role.set().to_owned();
         up.config = CONFIG.to_owned();
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
@@ -85,7 +91,7 @@ impl Target {
             client: Client::new(address, expect, Sequence::new(events, seed)),
             runtime: remote.runtime().clone(),
             remote,
-            artifact: artifact::measure(platform, role, &artifacts.join(set).join(platform.name()))?,
+            artifact: artifact::measure(platform, role, &artifacts.join(role.set()).join(platform.name()))?,
             cold: Vec::new(),
             warm: Vec::new(),
             slices: Vec::new(),
