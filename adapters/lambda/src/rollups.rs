@@ -34,7 +34,7 @@ pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000
 /// The partition of the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
-/// The watermark is where it was; that of a lane of which nothing is folded is nowhere.
+/// The watermark is where it was, or nowhere: nothing of the lane is folded, or it has ended.
 const UNMOVED: &str = "attribute_not_exists(pk) OR page = :was";
 
 impl Store {

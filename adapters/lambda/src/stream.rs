@@ -73,6 +73,7 @@ fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
     let is_new = record.event_name == "INSERT" && !change.new_image.is_empty();
     Ok(StreamRecord {
         sequence_number: change.sequence_number.as_deref().context("a record has no number")?,
+        // Whole seconds: DynamoDB says no more of a record, and the library reads no more.
         written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
         item: is_new.then(|| StreamItem { key, tenant, record: text("record") }),
     })
