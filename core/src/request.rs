@@ -22,8 +22,8 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// The values of [`HEADERS`], by these names in lower case. A value that is not UTF-8 is left out.
     pub headers: &'a [(&'static str, String)],
-    /// The body as it was sent. A host reads at most [`crate::Limits::body_bytes`] + 1 bytes and may drop the rest:
-    /// that one byte more is how core knows that there was more.
+    /// The body as it was sent. A host that reads it reads [`crate::Limits::body_bytes`] + 1 bytes at most and may drop the
+    /// rest: that one byte more is how core knows that there was more.
     pub body: &'a [u8],
 }
 

@@ -3,17 +3,17 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use isotherm_core::{Admission, Config, Millis, Plan, Service, Stamp, warming};
+use anyhow::Result;
+use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio::time::Instant;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::{Instant, timeout_at};
 
 use crate::request::Incoming;
-use crate::response::BatchAnswer;
 use crate::store::Store;
-use crate::stream::Batch;
-use crate::{queue, response};
+use crate::{queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -22,27 +22,30 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a function that answers HTTP requests until its environment ends.
 pub fn run() -> Result<(), Error> {
-    serve(invoke)
+    serve("JSON", invoke)
 }
 
 /// Runs the function that folds events into rollups until its environment ends.
 pub fn aggregate() -> Result<(), Error> {
-    serve(fold)
+    serve("batch of a DynamoDB stream from a mapping with a tumbling window", stream::fold)
 }
 
 /// Runs the function that takes in what a queue holds until its environment ends.
 pub fn drain() -> Result<(), Error> {
-    serve(take_in)
+    serve("batch of an SQS queue", queue::drain)
 }
 
 /// Runs the function that compacts rollups until its environment ends.
 pub fn schedule() -> Result<(), Error> {
-    serve(compact)
+    serve("JSON", compact)
 }
 
+/// Hands each event, which is to be an `expected` one, to a handler that gives up the store at the deadline.
+///
 /// Nothing is connected here: what happens before the first invocation is what a cold start costs.
-fn serve<Answer: Serialize>(
-    handler: impl AsyncFn(&Service, &Store, LambdaEvent<Box<RawValue>>) -> Result<Answer, Error>,
+fn serve<Event: DeserializeOwned, Answer: Serialize>(
+    expected: &str,
+    handler: impl AsyncFn(&Service, &Store, Event, Instant) -> Result<Answer>,
 ) -> Result<(), Error> {
     let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
     let service = Service::new(config);
@@ -50,72 +53,65 @@ fn serve<Answer: Serialize>(
         eprintln!("{notice}");
     }
     let store = Store::of_environment();
+    let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
+        let event = serde_json::from_str(payload.get());
+        let event = event.map_err(|error| format!("the event is no {expected}: {error}"))?;
+        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
+        let deadline = Instant::now() + left.saturating_sub(MARGIN);
+        handler(&service, &store, event, deadline).await.map_err(|error| format!("{error:#}"))
+    };
     // An environment serves one request at a time: more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(lambda_runtime::run(service_fn(|event| handler(&service, &store, event))))
+    runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-async fn invoke(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
-    let payload = event.payload.get();
-    let incoming = match Incoming::read(payload, service.limits().body_bytes) {
+async fn invoke(service: &Service, store: &Store, event: Box<RawValue>, deadline: Instant) -> Result<Box<RawValue>> {
+    let incoming = match Incoming::read(event.get()) {
         Ok(incoming) => incoming,
         Err(error) => {
             // Rare beside requests, which are read once.
-            let warm = warming::answer(payload.as_bytes()).ok_or(error)?;
+            let warm = warming::answer(event.get().as_bytes()).ok_or(error)?;
             return Ok(RawValue::from_string(warm.to_owned())?);
         }
     };
     let stamp = stamp()?;
-    let deadline = deadline(&event);
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
-            let outcomes = store.keep(plan.tenant(), plan.events(), stamp.entropy, deadline).await;
+            let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
             plan.settle(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
-            let outcome = store.find(plan.tenant(), plan.id(), deadline).await;
+            let outcome = in_time(deadline, store.find(&plan), FindOutcome::Later).await;
             plan.settle(outcome)
         }
         Admission::Plan(Plan::Report(plan)) => {
-            let outcome = store.report(&plan, stamp.received_at, deadline).await;
+            let outcome = in_time(deadline, store.report(&plan, stamp.received_at), ReportOutcome::Later).await;
             plan.settle(outcome)
         }
     };
-    response::from_reply(reply, incoming.payload)
+    Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
 
-async fn fold(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<BatchAnswer, Error> {
-    let batch: Batch<'_> = serde_json::from_str(event.payload.get()).map_err(|error| format!("{NO_BATCH}: {error}"))?;
-    let failed = store.fold(service, &batch.records(), deadline(&event)).await?;
-    Ok(BatchAnswer::new(batch.state, failed))
-}
-
-const NO_BATCH: &str = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
-
-async fn take_in(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<BatchAnswer, Error> {
-    let messages = serde_json::from_str(event.payload.get());
-    let messages = messages.map_err(|error| format!("the event is no batch of an SQS queue: {error}"))?;
-    Ok(queue::drain(service, store, messages, deadline(&event)).await)
+/// What is read before the deadline; `later` where it is not, and why is logged.
+async fn in_time<Read>(deadline: Instant, read: impl Future<Output = Result<Read>>, later: Read) -> Read {
+    timeout_at(deadline, read).await.map_err(anyhow::Error::from).flatten().unwrap_or_else(|error| {
+        eprintln!("cannot read: {error:#}");
+        later
+    })
 }
 
 /// Whatever the event is: a schedule says nothing but that it is time.
-async fn compact(service: &Service, store: &Store, event: LambdaEvent<Box<RawValue>>) -> Result<(), Error> {
-    Ok(store.compact(service, now()?, deadline(&event)).await?)
+async fn compact(service: &Service, store: &Store, _event: IgnoredAny, deadline: Instant) -> Result<()> {
+    timeout_at(deadline, store.compact(service, now()?)).await?
 }
 
-/// When to stop waiting for the store.
-fn deadline(event: &LambdaEvent<Box<RawValue>>) -> Instant {
-    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
-    Instant::now() + left.saturating_sub(MARGIN)
-}
-
-fn stamp() -> Result<Stamp, Error> {
+fn stamp() -> Result<Stamp> {
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy)?;
     Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
 }
 
-fn now() -> Result<Millis, Error> {
+fn now() -> Result<Millis> {
     Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }

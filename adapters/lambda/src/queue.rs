@@ -3,85 +3,39 @@
 //! A message is the body of a `POST`; what core reads of the headers, and the path, are message attributes, as the
 //! integration of API Gateway with SQS sends them. Without the attribute `path` it is one event.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
+use anyhow::{Context as _, Result, bail};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::request::{Text, known};
-use crate::response::BatchAnswer;
+use crate::request::known;
 use crate::store::Store;
-
-/// Messages of one queue.
-#[derive(Deserialize)]
-pub(crate) struct Messages<'a> {
-    #[serde(rename = "Records", borrow)]
-    messages: Vec<Message<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message<'a> {
-    #[serde(borrow)]
-    message_id: Cow<'a, str>,
-    #[serde(borrow)]
-    body: Text<'a>,
-    #[serde(borrow)]
-    attributes: Attributes<'a>,
-    #[serde(borrow, default)]
-    message_attributes: BTreeMap<Text<'a>, MessageAttribute<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attributes<'a> {
-    /// Milliseconds.
-    #[serde(borrow)]
-    sent_timestamp: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageAttribute<'a> {
-    #[serde(borrow)]
-    string_value: Option<Text<'a>>,
-}
-
-impl Message<'_> {
-    fn attributes(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        let attributes = self.message_attributes.iter();
-        attributes.filter_map(|(name, value)| Some((&*name.0, &*value.string_value.as_ref()?.0)))
-    }
-
-    fn admit(&self, service: &Service, stamp: Stamp) -> Admission {
-        let path = self.attributes().find_map(|(name, path)| (name == "path").then_some(path)).unwrap_or("/events");
-        let (headers, body) = (&*known(self.attributes()), self.body.0.as_bytes());
-        service.admit(&Request { method: "POST", path, query: "", headers, body }, stamp)
-    }
-
-    /// The same whenever it is delivered.
-    fn stamp(&self) -> Stamp {
-        // SQS sends a number.
-        Stamp::of_message(&self.message_id, Millis(self.attributes.sent_timestamp.parse().unwrap_or_default()))
-    }
-}
 
 /// Takes messages in one after the other, and answers which are to come again. One that is refused comes again too, until
 /// the queue moves it to its dead-letter queue.
 pub(crate) async fn drain(
     service: &Service,
     store: &Store,
-    Messages { messages }: Messages<'_>,
+    batch: SqsEvent,
     deadline: Instant,
-) -> BatchAnswer {
-    let mut failed = Vec::new();
-    for message in messages {
-        let stamp = message.stamp();
-        let delivery = match message.admit(service, stamp) {
+) -> Result<SqsBatchResponse> {
+    let mut answer = SqsBatchResponse::default();
+    for message in batch.records {
+        let SqsMessage { message_id: Some(id), body: Some(body), attributes, message_attributes, .. } = message else {
+            bail!(NO_MESSAGE);
+        };
+        let attribute = |name: &str| {
+            let all = message_attributes.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
+            all.filter_map(|(sent, value)| Some((sent, value.string_value.as_deref()?))).min().map(|(_, value)| value)
+        };
+        // The same whenever it is delivered.
+        let sent_at = Millis(attributes.get("SentTimestamp").context(NO_MESSAGE)?.parse()?);
+        let stamp = Stamp::of_message(&id, sent_at);
+        let (path, headers) = (attribute("path").unwrap_or("/events"), known(attribute));
+        let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
+        let delivery = match service.admit(&request, stamp) {
             Admission::Plan(Plan::Store(plan)) => {
-                let outcomes = store.keep(plan.tenant(), plan.events(), stamp.entropy, deadline).await;
+                let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
                 plan.deliver(outcomes)
             }
             other => other.undeliverable(),
@@ -89,9 +43,11 @@ pub(crate) async fn drain(
         match delivery {
             Delivery::Done => continue,
             Delivery::Again => {}
-            Delivery::Refused(reason) => eprintln!("message {} is refused: {reason}", message.message_id),
+            Delivery::Refused(reason) => eprintln!("message {id} is refused: {reason}"),
         }
-        failed.push(message.message_id.into_owned());
+        answer.add_failure(id);
     }
-    BatchAnswer::new(None, failed)
+    Ok(answer)
 }
+
+const NO_MESSAGE: &str = "the event is no batch of an SQS queue: it has a message without id, body or time";

@@ -12,15 +12,15 @@
 use std::future::ready;
 use std::sync::LazyLock;
 
+use anyhow::{Result, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::stream::{self, StreamExt as _};
-use isotherm_core::{Digest, EventId, FindOutcome, NewEvent, StoreOutcome, Tenant};
+use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan, Tenant};
 use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{environment, settings};
@@ -51,20 +51,17 @@ impl Store {
     }
 
     /// Puts each event unless its key is taken, and says what became of each when the deadline comes.
-    pub(crate) async fn keep(
-        &self,
-        tenant: &Tenant,
-        events: &[NewEvent],
-        entropy: u128,
-        deadline: Instant,
-    ) -> Vec<StoreOutcome> {
-        let put_by = Blob::new(entropy.to_be_bytes());
-        let put_by = &put_by;
+    pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
+        let (tenant, events) = (plan.tenant(), plan.events());
+        let put_by = &Blob::new(entropy.to_be_bytes());
         let mut outcomes = vec![StoreOutcome::Later; events.len()];
         let puts = events.iter().enumerate();
         let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(tenant, event, put_by).await) }));
         let all = puts.buffer_unordered(CONCURRENCY).for_each(|(at, outcome)| {
-            outcomes[at] = outcome;
+            match outcome {
+                Ok(outcome) => outcomes[at] = outcome,
+                Err(error) => eprintln!("cannot put an event: {error:#}"),
+            }
             ready(())
         });
         if timeout_at(deadline, all).await.is_err() {
@@ -74,29 +71,18 @@ impl Store {
     }
 
     /// Looks one event up, as it is after every write that was answered before.
-    pub(crate) async fn find(&self, tenant: &Tenant, id: EventId, deadline: Instant) -> FindOutcome {
+    pub(crate) async fn find(&self, plan: &FindPlan) -> Result<FindOutcome> {
+        let (tenant, id) = (plan.tenant(), plan.id());
         let get = DYNAMODB.get_item().table_name(&self.table).key("pk", key(tenant, id)).consistent_read(true);
-        let item = match timeout_at(deadline, get.send()).await {
-            Ok(Ok(output)) => output.item,
-            Ok(Err(error)) => {
-                eprintln!("cannot get an event: {}", DisplayErrorContext(error));
-                return FindOutcome::Later;
-            }
-            Err(_elapsed) => return FindOutcome::Later,
-        };
-        let record = item.map(|mut item| item.remove("record"));
-        match record {
-            Some(Some(AttributeValue::S(record))) => FindOutcome::Found(record),
-            Some(_) => {
-                eprintln!("the item of {id} has no record: something else writes to table {}", self.table);
-                FindOutcome::Later
-            }
-            None => FindOutcome::Absent,
+        let Some(mut item) = get.send().await?.item else { return Ok(FindOutcome::Absent) };
+        match item.remove("record") {
+            Some(AttributeValue::S(record)) => Ok(FindOutcome::Found(record)),
+            _ => bail!("the item of {id} has no record: something else writes to table {}", self.table),
         }
     }
 
     /// Puts one event, and again while DynamoDB throttles or fails.
-    async fn put(&self, tenant: &Tenant, event: &NewEvent, put_by: &Blob) -> StoreOutcome {
+    async fn put(&self, tenant: &Tenant, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let put = DYNAMODB
             .put_item()
@@ -110,22 +96,18 @@ impl Store {
             .item("putBy", AttributeValue::B(put_by.clone()))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = put.send().await else { return StoreOutcome::Stored };
+        let Err(error) = put.send().await else { return Ok(StoreOutcome::Stored) };
         let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
-            eprintln!("cannot put an event: {}", DisplayErrorContext(error));
-            return StoreOutcome::Later;
+            return Err(error.into());
         };
         let blob = |name| taken.item()?.get(name)?.as_b().ok();
         if blob("putBy") == Some(put_by) {
             // An earlier attempt of this very put got through, and its answer got lost.
-            return StoreOutcome::Stored;
+            return Ok(StoreOutcome::Stored);
         }
         match blob("digest").and_then(|digest| digest.as_ref().try_into().ok()) {
-            Some(digest) => StoreOutcome::Existing(Digest::from_bytes(digest)),
-            None => {
-                eprintln!("an item has no digest: something else writes to table {}", self.table);
-                StoreOutcome::Later
-            }
+            Some(digest) => Ok(StoreOutcome::Existing(Digest::from_bytes(digest))),
+            None => bail!("an item has no digest: something else writes to table {}", self.table),
         }
     }
 }

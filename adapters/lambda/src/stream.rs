@@ -1,106 +1,80 @@
-//! From the batches of an event source mapping for a DynamoDB stream to core's.
+//! From the batches of an event source mapping for a DynamoDB stream to core's, and back to the mapping's answer.
 //!
 //! The mapping needs a tumbling window: without one a batch does not name its shard.
 
-use std::borrow::Cow;
+use std::time::Duration;
 
-use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
-use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use anyhow::{Context as _, Error, Result};
+use aws_lambda_events::dynamodb::{EventRecord, TimeWindowEvent, TimeWindowEventResponse};
+use aws_lambda_events::streams::DynamoDbBatchItemFailure;
+use isotherm_core::{Millis, Service, StreamBatch, StreamItem, StreamRecord, Watermark};
+use serde_dynamo::AttributeValue;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::request::Text;
+use crate::backup;
+use crate::store::Store;
 
-/// What is read of a batch; the names are AWS's.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Batch<'a> {
-    #[serde(rename = "Records", borrow)]
-    records: Vec<Record<'a>>,
-    #[serde(borrow)]
-    shard_id: Cow<'a, str>,
-    #[serde(borrow)]
-    window: Window<'a>,
-    #[serde(default)]
-    is_final_invoke_for_window: bool,
-    #[serde(borrow)]
-    pub(crate) state: Option<&'a RawValue>,
-}
+/// After a transaction that was cancelled, before the watermark is read again.
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// A stretch of the time at which records were written.
-#[derive(Deserialize)]
-struct Window<'a> {
-    #[serde(borrow)]
-    end: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    #[serde(borrow)]
-    event_name: Cow<'a, str>,
-    #[serde(borrow)]
-    dynamodb: Change<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change<'a> {
-    /// Seconds.
-    approximate_creation_date_time: f64,
-    #[serde(borrow)]
-    sequence_number: Cow<'a, str>,
-    #[serde(borrow)]
-    new_image: Option<Image<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Image<'a> {
-    #[serde(borrow)]
-    pk: Attribute<'a>,
-    #[serde(borrow)]
-    record: Option<Attribute<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Attribute<'a> {
-    #[serde(rename = "S", borrow)]
-    text: Option<Text<'a>>,
-}
-
-impl Batch<'_> {
-    /// The batch as core sees it.
-    pub(crate) fn records(&self) -> StreamBatch<'_> {
-        let end = DateTime::from_str(&self.window.end, DateTimeFormat::DateTime).ok();
-        let end = end.and_then(|end| u64::try_from(end.to_millis().ok()?).ok());
-        StreamBatch {
-            shard_id: &self.shard_id,
-            records: self.records.iter().map(Record::record).collect(),
-            complete_to: end.filter(|_| self.is_final_invoke_for_window).map(Millis),
+/// Folds a batch, and answers with the first record that is not folded when the deadline or a failure came before. There is
+/// nothing to hand to the window's next invocation: its state stays what it is.
+///
+/// # Errors
+/// When a batch without records can't be folded.
+pub(crate) async fn fold(
+    service: &Service,
+    store: &Store,
+    event: TimeWindowEvent,
+    deadline: Instant,
+) -> Result<TimeWindowEventResponse> {
+    let mut answer = TimeWindowEventResponse::default();
+    let (batch, mut watermark) = (batch_of(&event)?, Watermark::start());
+    let all = async {
+        if let Some(bucket) = &store.bucket {
+            backup::put(bucket, batch.backups()).await?;
         }
+        while !store.fold(service, &batch, &mut watermark).await? {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    };
+    if let Err(error) = timeout_at(deadline, all).await.map_err(Error::from).flatten() {
+        eprintln!("cannot fold: {error:#}");
+        let first = batch.records.get(batch.folded(&watermark)).ok_or(error)?;
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(first.sequence_number.to_owned());
+        answer.batch_item_failures.push(failure);
     }
+    answer.time_window_event_response_properties.state = event.time_window_properties.state;
+    Ok(answer)
 }
 
-impl Record<'_> {
-    fn record(&self) -> StreamRecord<'_> {
-        let Change { approximate_creation_date_time: seconds, sequence_number, new_image } = &self.dynamodb;
-        // What else there is are events that the table has forgotten.
-        let image = new_image.as_ref().filter(|_| self.event_name == "INSERT");
-        // Saturates, and no clock is there.
-        StreamRecord { sequence_number, written_at: Millis((seconds * 1000.0) as u64), item: image.map(Image::item) }
-    }
+/// The batch as core sees it.
+fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
+    let window = &event.time_window_properties;
+    let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
+    Ok(StreamBatch {
+        shard_id: window.shard_id.as_deref().context("the batch does not name its shard")?,
+        records: event.dynamo_db_event.records.iter().map(record_of).collect::<Result<_>>()?,
+        complete_to: end.map(u64::try_from).transpose()?.map(Millis),
+    })
 }
 
-impl Image<'_> {
-    fn item(&self) -> StreamItem<'_> {
-        let key = self.pk.text();
-        let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
-        StreamItem { key, tenant, record: self.record.as_ref().and_then(Attribute::text) }
-    }
-}
-
-impl Attribute<'_> {
-    fn text(&self) -> Option<&str> {
-        self.text.as_ref().map(|text| &*text.0)
-    }
+fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
+    let change = &record.change;
+    let text = |name: &str| match change.new_image.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let key = text("pk");
+    let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
+    // What else there is are events that the table has forgotten.
+    let is_new = record.event_name == "INSERT" && !change.new_image.is_empty();
+    Ok(StreamRecord {
+        sequence_number: change.sequence_number.as_deref().context("a record has no number")?,
+        // Whole seconds: DynamoDB says no more of a record, and the library reads no more.
+        written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
+        item: is_new.then(|| StreamItem { key, tenant, record: text("record") }),
+    })
 }

@@ -43,6 +43,9 @@ async fn http_events_are_requests_and_answers_have_their_shape() {
         // The body is no text, and no gzip either.
         assert_eq!(status(payload, json!({ "/body": "/wA=", "/isBase64Encoded": true })).await, 400);
         assert_eq!(status(payload, json!({ "/body": null })).await, 400);
+        // What a header that nobody reads has in it is of no account.
+        let headers = json!({ "/headers": { "content-type": "application/json", "x-other": "é" } });
+        assert_eq!(status(payload, headers).await, 202);
         for encoded in [false, true] {
             // Four times as long, or three where it is decoded.
             let long = json!({ "/body": "xxxx".repeat(1 << 20), "/isBase64Encoded": encoded });
@@ -131,6 +134,16 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
     assert_eq!(answer, json!({ "state": { "1": "282" }, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
     assert_eq!((letters.len(), &letters[0]["key"]), (1, &json!("a#evt_1")), "{letters:?}");
+    // Whatever the item is: attributes of all types, and none of an event's.
+    let item = json!({ "pk": { "B": "AAA=" }, "n": { "N": "1e300" }, "null": { "NULL": true }, "no": { "BOOL": false },
+        "l": { "L": [{ "S": "" }] }, "m": { "M": { "s": { "S": "" } } }, "ss": { "SS": ["a"] }, "ns": { "NS": ["1"] },
+        "bs": { "BS": ["AAA="] } });
+    let foreign = changed(STREAM, json!({ "/Records/0/dynamodb/NewImage": item, "/shardId": "shard2", "/state": {} }));
+    let answer = invoke(&host.url(), "aggregate", &foreign).await.json();
+    assert_eq!(answer, json!({ "state": {}, "batchItemFailures": [] }));
+    let letters = queue_of(data.path(), "records-dead");
+    let of_shard: Vec<_> = letters.iter().filter(|letter| letter["shardId"] == "shard2").collect();
+    assert_eq!((letters.len(), of_shard.len()), (2, 1), "{letters:?}");
     for _ in 0..2 {
         let answer = invoke(&host.url(), "drain", &changed(QUEUE, json!({}))).await.json();
         let refused = json!([{ "itemIdentifier": "2e1424d4-f796-459a-8184-9c92662be6da" }]);

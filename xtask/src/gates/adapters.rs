@@ -11,7 +11,7 @@ use super::{files, is_rust};
 
 /// Lines of code of an adapter. Taking events in and giving them back takes some 400; the rest is folding, reports, backup and
 /// schedule. Lambda has six functions, and its queues, buckets and streams come as events and clients of their own.
-const MOST_LINES: [(&str, usize); 4] = [("lambda", 895), ("native", 620), ("spin", 460), ("workers", 570)];
+const MOST_LINES: [(&str, usize); 4] = [("lambda", 665), ("native", 620), ("spin", 460), ("workers", 570)];
 /// Of another one.
 const MOST_LINES_OF_A_NEW_ONE: usize = 600;
 
