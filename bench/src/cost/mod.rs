@@ -82,7 +82,7 @@ pub struct Cost {
     /// Only this part of the path; may be given again; without it, all
     #[arg(long = "service", value_name = "SERVICE", value_parser = service())]
     services: Vec<Part>,
-    /// Whether units that cost nothing, or come with the plan, are taken off
+    /// Whether units that cost nothing in a free tier are taken off; those that come with a plan always are
     #[arg(long, default_value = "on", value_parser = ["on", "off"])]
     free_tier: String,
     /// Prices what this result of `isotherm compare` metered, as often as a month has its events

@@ -38,6 +38,9 @@ pub struct Price {
     /// Units a month that cost nothing, in the free tier.
     #[serde(default)]
     pub free: f64,
+    /// Units a month that come with the platform's plan, which has a price of its own.
+    #[serde(default)]
+    pub included: f64,
     /// After so many months the free tier ends; `None`: never.
     pub free_months: Option<u32>,
     /// What one unit holds of what is counted one by one: bytes of a request or an item, ms of a duration.
@@ -138,9 +141,9 @@ impl Book {
 }
 
 impl Price {
-    /// What so many units in a month cost, USD. The free units are the first ones.
+    /// What so many units in a month cost, USD. Those that are included, and the free ones, are the first.
     pub fn usd(&self, units: f64, free_tier: bool) -> f64 {
-        let free = if free_tier { self.free } else { 0.0 };
+        let free = self.included + if free_tier { self.free } else { 0.0 };
         let of_tier = |(at, tier): (usize, &Tier)| {
             let until = self.tiers.get(at + 1).map_or(f64::INFINITY, |next| next.above);
             (units.min(until) - tier.above.max(free)).max(0.0) * tier.usd / self.per
@@ -176,7 +179,8 @@ impl Price {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(self.per > 0.0 && self.free >= 0.0, "per must be above 0, and free not below it");
+        ensure!(self.per > 0.0, "per must be above 0");
+        ensure!(self.free >= 0.0 && self.included >= 0.0, "free and included must not be below 0");
         ensure!(self.round_up_to.is_none_or(|unit| unit > 0.0), "round_up_to must be above 0");
         if self.unpublished {
             ensure!(self.tiers.is_empty(), "an unpublished price has no tiers");

@@ -133,6 +133,9 @@ impl Price {
         if self.free > 0.0 {
             words += &format!("; {} a month free", grouped(self.free));
         }
+        if self.included > 0.0 {
+            words += &format!("; {} a month come with the plan", grouped(self.included));
+        }
         if let Some(months) = self.free_months {
             words += &format!(" for {months} months");
         }
@@ -174,7 +177,7 @@ mod tests {
     fn published_examples_come_out_to_the_cent() {
         // 15 M requests of 7 ms CPU on the paid plan of Workers: 8.00.
         let workers = [("workers-plan", 1.0), ("workers-request", 15e6), ("workers-cpu", 15e6 * 7.0)];
-        assert_eq!(workers.map(|(id, units)| cents(id, units, true)), [500, 150, 150]);
+        assert_eq!(workers.map(|(id, units)| cents(id, units, false)), [500, 150, 150]);
         // 1 M requests of 200 ms with 1 GB on Lambda: 3.53.
         let lambda = [("lambda-request", 1e6), ("lambda-duration-x86", 1e6 * 0.2)];
         assert_eq!(lambda.map(|(id, units)| cents(id, units, false)), [20, 333]);

@@ -23,7 +23,7 @@ const MOST_NODES: u32 = 10_000;
 pub(super) struct Prices<'b> {
     pub book: &'b Book,
     pub on: Date,
-    /// Whether Lambda's free tier counts. What Workers' plan includes always does.
+    /// Whether the free tier counts. What a plan includes always does.
     pub free_tier: bool,
 }
 
@@ -127,7 +127,7 @@ impl Prices<'_> {
     fn line(&self, usage: &Usage, scale: f64) -> Result<Line> {
         let price = self.book.price(&usage.price, self.on)?;
         let units = usage.fixed + usage.variable * scale;
-        let usd = price.usd(units, self.free_tier || price.platform == "workers");
+        let usd = price.usd(units, self.free_tier);
         Ok(Line { price: usage.price.clone(), units, usd })
     }
 
