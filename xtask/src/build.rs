@@ -80,8 +80,8 @@ impl Set {
     }
 }
 
-/// The artifacts of `sets`, after what `first` builds natively.
-pub(crate) fn all(tools: &Tools, sets: &[Set], first: &mut Command) -> Result<()> {
+/// The artifacts of `sets`, with `beside` under way at the same time.
+pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<()> {
     if registry_folders().is_empty() {
         // Else the first build would not know what to replace, and the second would begin anew.
         phase("build: fetching crates");
@@ -90,10 +90,10 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], first: &mut Command) -> Result<()
     // Two at a time: linking with LTO keeps one core busy for long. They have target folders of their own, so neither
     // waits for the other's lock.
     thread::scope(|scope| {
-        let wasm = scope.spawn(|| wasm(tools, sets));
-        let native = run(first).and_then(|()| native(sets));
-        wasm.join().map_err(|_| anyhow!("the thread of the wasm builds panicked"))??;
-        native
+        let artifacts = scope.spawn(|| wasm(tools, sets).and_then(|()| native(sets)));
+        let beside = run(beside);
+        artifacts.join().map_err(|_| anyhow!("the thread of the artifacts' builds panicked"))??;
+        beside
     })?;
     if sets.contains(&Set::Floor) {
         phase("build: the article's function");
