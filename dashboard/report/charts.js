@@ -236,7 +236,7 @@ export function bars(into, { figures, label, told }) {
 }
 
 /** The variable of each place in a stack. */
-export const layer = (place) => `--c${place % 8}`;
+export const layer = (place) => `--c${place}`;
 
 /** Bars that are stacked: the largest is drawn first, each smaller one over it. */
 export function stacks(into, { names, tops, totals, label, told }) {

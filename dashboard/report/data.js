@@ -67,15 +67,27 @@ const FIGURES = {
 export const bars = (platforms, figure) =>
   platforms.map((platform) => ({ name: platform.platform, ...get(platform, FIGURES[figure]) }));
 
-/** Costs by service, each stacked on those before it: `tops[i]` is where service i ends, `totals` have intervals. */
+/** As many layers as there are colours that can be told apart. */
+const LAYERS = 8;
+
+/**
+ * Costs by service, each stacked on those before it: `tops[i]` is where service i ends, `totals` have intervals. Services
+ * beyond the layers, the least of them, are one: the last.
+ */
 export function stack(lines) {
-  const services = [...new Set(lines.flatMap((line) => line.items.map((item) => item.service)))];
-  const usd = (line, service) =>
-    line.items.filter((item) => item.service === service).reduce((sum, item) => sum + item.usd, 0);
+  const all = [...new Set(lines.flatMap((line) => line.items.map((item) => item.service)))];
+  const usd = (line, of) =>
+    line.items.filter(({ service }) => of.includes(service)).reduce((sum, item) => sum + item.usd, 0);
+  const largest = (service) => Math.max(...lines.map((line) => usd(line, [service])));
+  const bySize = all.toSorted((one, other) => largest(other) - largest(one));
+  const rest = all.length > LAYERS ? bySize.slice(LAYERS - 1) : [];
+  const layers = all.filter((service) => !rest.includes(service)).map((service) => [service]);
+  if (rest.length > 0) layers.push(all.filter((service) => rest.includes(service)));
   const tops = [];
-  for (const service of services) {
-    tops.push(lines.map((line, i) => (tops.at(-1)?.[i] ?? 0) + usd(line, service)));
+  for (const layer of layers) {
+    tops.push(lines.map((line, i) => (tops.at(-1)?.[i] ?? 0) + usd(line, layer)));
   }
+  const services = layers.map((layer) => layer.join(', '));
   return { names: lines.map((line) => line.name), services, tops, totals: lines.map((line) => line.total) };
 }
 

@@ -78,6 +78,13 @@ test('costs are stacked by service, in the order in which they come', () => {
   });
 });
 
+test('services that have no colour left are one layer, the least of them', () => {
+  const items = 'abcdefghij'.split('').map((service, at) => ({ service, usd: [5, 0.01, 4, 3, 8, 7, 0, 6, 2, 0.02][at] }));
+  const { services, tops } = stack([{ name: 'lambda', total: { value: 35.03 }, items }]);
+  assert.deepEqual(services, ['a', 'c', 'd', 'e', 'f', 'h', 'i', 'b, g, j']);
+  assert.ok(Math.abs(tops.at(-1)[0] - 35.03) < 1e-9);
+});
+
 test('curves have a value over all x within their own', () => {
   const { x, series } = curves([
     {

@@ -117,6 +117,17 @@ test('prices and a simulation have charts and tables of their own, and words for
   });
 });
 
+test('on a desk no table is wider than the page', async () => {
+  await visit(PRICED, { width: 1280 }, async (page) => {
+    const wide = await page.$$eval('table', (tables) =>
+      tables
+        .filter((table) => table.getBoundingClientRect().right > table.parentElement.getBoundingClientRect().right + 1)
+        .map((table) => table.caption.textContent),
+    );
+    assert.deepEqual(wide, []);
+  });
+});
+
 test('the policy is in force', async () => {
   await visit(REPORT, {}, async (page, problems) => {
     assert.equal(await isOpen(page), false);
