@@ -16,7 +16,8 @@ pub type Sizes = BTreeMap<u64, u64>;
 pub struct Meters {
     /// Functions by name, where the platform bills by the invocation.
     pub functions: BTreeMap<String, Invocations>,
-    /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`.
+    /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
+    /// transaction, with the sum of what is billed for its items; `transact-cancelled` an item of one that was cancelled.
     pub store: BTreeMap<String, Sizes>,
     /// Records of the store's stream that functions took.
     #[serde(default)]

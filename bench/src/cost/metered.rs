@@ -69,7 +69,7 @@ pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Re
         let (price, condition) = match kind {
             "get" | "query" => ("dynamodb-read", ""),
             "get-eventual" | "query-eventual" => ("dynamodb-read", "eventual"),
-            "transact-put" => ("dynamodb-write", "transactional"),
+            "transact" | "transact-cancelled" | "transact-put" => ("dynamodb-write", "transactional"),
             _ => ("dynamodb-write", ""),
         };
         let price = given.rates.price(price)?;

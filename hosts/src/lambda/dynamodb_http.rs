@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use dynoxide::actions::transact_write_items::{TransactWriteItem, TransactWriteItemsRequest};
 use dynoxide::types::{Item, item_size};
 use dynoxide::{Database, DynoxideError};
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,8 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::server::Server;
-use crate::meters::Sizes;
 use crate::meters::count::step;
+use crate::meters::{SIZE_STEP, Sizes};
 
 /// The largest request of DynamoDB: 16 MB.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
@@ -80,13 +81,6 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
             }
             text(&put?)
         }
-        "DeleteItem" => {
-            let request: dynoxide::actions::delete_item::DeleteItemRequest = parse(body)?;
-            let (table, bytes) = (request.table_name.clone(), item_size(&request.key));
-            let deleted = database.delete_item(request)?;
-            counts.add(&table, "delete", bytes);
-            text(&deleted)
-        }
         "GetItem" => {
             let request: dynoxide::actions::get_item::GetItemRequest = parse(body)?;
             let (table, kind) = (request.table_name.clone(), read("get", request.consistent_read));
@@ -102,19 +96,49 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
             text(&found)
         }
         "TransactWriteItems" => {
-            let request: dynoxide::actions::transact_write_items::TransactWriteItemsRequest = parse(body)?;
-            let puts = request.transact_items.iter().filter_map(|item| item.put.as_ref());
-            let puts: Vec<(String, usize)> = puts.map(|put| (put.table_name.clone(), item_size(&put.item))).collect();
-            let written = database.transact_write_items(request)?;
-            for (table, bytes) in puts {
-                counts.add(&table, "transact-put", bytes);
+            let mut request: TransactWriteItemsRequest = parse(body)?;
+            // The store's own count, for only it knows what was there before: the larger of both is billed.
+            request.return_consumed_capacity = Some("TOTAL".to_owned());
+            let actions = actions(&request);
+            let mut written = database.transact_write_items(request);
+            match &mut written {
+                Ok(written) => {
+                    for used in written.consumed_capacity.take().into_iter().flatten() {
+                        counts.add(&used.table_name, "transact", bytes_of(used.capacity_units));
+                    }
+                }
+                // Of these it tells nothing. A refused put is billed as if it were made, so each action here is, too.
+                Err(DynoxideError::TransactionCanceledException(..)) => {
+                    for (table, bytes) in actions {
+                        counts.add(&table, "transact-cancelled", bytes);
+                    }
+                }
+                Err(_) => {}
             }
-            text(&written)
+            text(&written?)
         }
         other => {
             Err(DynoxideError::ValidationException(format!("{other:?} is none of the operations that are served here")))
         }
     }
+}
+
+/// The table of each action of a transaction, and the bytes of the item that it puts or of the key that it is about.
+fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, usize)> {
+    let actions = request.transact_items.iter();
+    let sizes = actions.filter_map(|TransactWriteItem { put, delete, update, condition_check }| {
+        let put = put.as_ref().map(|put| (&put.table_name, &put.item));
+        let delete = || delete.as_ref().map(|delete| (&delete.table_name, &delete.key));
+        let update = || update.as_ref().map(|update| (&update.table_name, &update.key));
+        let check = || condition_check.as_ref().map(|check| (&check.table_name, &check.key));
+        put.or_else(delete).or_else(update).or_else(check)
+    });
+    sizes.map(|(table, item)| (table.clone(), item_size(item))).collect()
+}
+
+/// The bytes that a transaction's write units stand for: two units for each step of each item's size.
+fn bytes_of(units: f64) -> usize {
+    units as usize / 2 * SIZE_STEP as usize
 }
 
 /// The kind of a read: half as much is billed where it may miss what was just written.
@@ -179,7 +203,15 @@ mod tests {
         assert!(call("GetItem", key(true)).unwrap().contains("xxx"));
         call("GetItem", key(false)).unwrap();
         let transaction = serde_json::json!({ "TransactItems": [{ "Put": put("c", 3000) }, { "Put": put("d", 1) }] });
-        call("TransactWriteItems", transaction).unwrap();
+        call("TransactWriteItems", transaction.clone()).unwrap();
+        assert!(
+            call("TransactWriteItems", transaction).unwrap_err().to_json().contains("TransactionCanceledException")
+        );
+        // What was there is larger than what replaces it, or than the key of what is gone.
+        let smaller = serde_json::json!({ "TableName": "table", "Item": { "pk": { "S": "c" } } });
+        let gone = serde_json::json!({ "TableName": "table", "Key": { "pk": { "S": "b" } } });
+        let transaction = serde_json::json!({ "TransactItems": [{ "Put": smaller }, { "Delete": gone }] });
+        assert_eq!(call("TransactWriteItems", transaction).unwrap(), "{}");
         let query = serde_json::json!({
             "TableName": "table", "ConsistentRead": true, "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": { ":pk": { "S": "c" } },
@@ -190,8 +222,9 @@ mod tests {
             ("table/get-eventual", vec![(2048, 1)]),
             ("table/put", vec![(1024, 1), (2048, 1)]),
             ("table/put-refused", vec![(1024, 1)]),
-            ("table/query", vec![(3072, 1)]),
-            ("table/transact-put", vec![(1024, 1), (3072, 1)]),
+            ("table/query", vec![(1024, 1)]),
+            ("table/transact", vec![(4096, 1), (5120, 1)]),
+            ("table/transact-cancelled", vec![(1024, 1), (3072, 1)]),
         ];
         let counted = counted.map(|(name, sizes)| (name.to_owned(), sizes.into_iter().collect()));
         assert_eq!(counts.read(), BTreeMap::from(counted));

@@ -12,7 +12,7 @@ async fn what_is_billed_is_counted() {
     let meters = host.meters().unwrap();
     assert_eq!((meters.operations("events/put"), meters.events_stored), (EVENTS as u64, EVENTS as u64));
     assert_eq!(meters.stream_records, EVENTS as u64);
-    assert!(meters.operations("rollups/transact-put") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
+    assert!(meters.operations("rollups/transact") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
     assert!(meters.objects > 0 && meters.object_bytes > 0 && meters.pages_stored > 0, "{meters:?}");
     assert_eq!(meters.functions["ingest"].count, 1);
     // One line of each environment, which says that no keys are configured.

@@ -58,7 +58,7 @@ fn metered() -> Metered {
             ]),
             store: BTreeMap::from([
                 ("events/put".to_owned(), sizes(30_000)),
-                ("rollups/transact-put".to_owned(), sizes(600)),
+                ("rollups/transact".to_owned(), sizes(600)),
                 ("rollups/query".to_owned(), sizes(300)),
             ]),
             stream_records: 30_000,
