@@ -18,15 +18,19 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::common::built;
 
-/// Each test counts the processes of this one: they take turns.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Most tests wait, and do so beside each other; some count all processes of this one, and are alone.
+static TURN: RwLock<()> = RwLock::const_new(());
 
-async fn turn() -> MutexGuard<'static, ()> {
-    let turn = TURN.lock().await;
+async fn beside() -> RwLockReadGuard<'static, ()> {
+    TURN.read().await
+}
+
+async fn alone() -> RwLockWriteGuard<'static, ()> {
+    let turn = TURN.write().await;
     assert_eq!(workerds(), [0; 0]);
     turn
 }
@@ -93,6 +97,22 @@ fn workerds() -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
 }
 
+/// Those of them that keep their data in this folder.
+fn workerds_of(data: &Path) -> Vec<u32> {
+    let is_of_data = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(data.to_str().unwrap())
+    };
+    workerds().into_iter().filter(is_of_data).collect()
+}
+
+fn kill_all(data: &Path) {
+    for pid in workerds_of(data) {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
 const COLD_SAMPLES: u32 = 30;
 
 async fn takes_cold_samples(host: &Host, status: u16) {
@@ -110,7 +130,7 @@ async fn takes_cold_samples(host: &Host, status: u16) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_floor_answers_warm_and_cold() {
     let artifact = built("floor", "workers");
-    let _turn = turn().await;
+    let _turn = alone().await;
     let host = start(&artifact, None).await;
     assert_eq!(host.runtime().name, "workerd");
     assert!(host.runtime().version.starts_with("1.20"), "{}", host.runtime().version);
@@ -125,7 +145,7 @@ async fn the_floor_answers_warm_and_cold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_adapter_answers_warm_and_cold() {
     let artifact = built("release", "workers");
-    let _turn = turn().await;
+    let _turn = alone().await;
     let host = start(&artifact, None).await;
     let first = post(&host, &event("a")).await;
     assert_eq!(first.status, 202);
@@ -162,8 +182,7 @@ async fn the_adapter_answers_warm_and_cold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_survives_kill_9() {
     let artifact = built("release", "workers");
-    let _turn = turn().await;
-    let data = tempfile::tempdir().unwrap();
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     let host = start(&artifact, Some(data.path())).await;
     let mut accepted = Vec::new();
     for n in 0..50 {
@@ -171,10 +190,7 @@ async fn what_was_accepted_survives_kill_9() {
         assert_eq!(answer.status, 202);
         accepted.push(answer.json()["eventId"].as_str().unwrap().to_owned());
     }
-    for pid in workerds() {
-        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    }
+    kill_all(data.path());
     drop(host);
     let host = start(&artifact, Some(data.path())).await;
     for (n, id) in accepted.iter().enumerate() {
@@ -188,7 +204,7 @@ async fn what_was_accepted_survives_kill_9() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_can_t_start_leaves_nothing_and_says_why() {
     let artifact = built("floor", "workers");
-    let _turn = turn().await;
+    let _turn = alone().await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let options = Options { artifact, port, data: None, config: String::new(), log_requests: false };

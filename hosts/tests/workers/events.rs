@@ -75,7 +75,7 @@ fn workerd(artifact: &Path) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_artifact_takes_workerd_s_own_events() {
     let artifact = built("test", "workers").canonicalize().unwrap();
-    let (_turn, folder, data) = (turn().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_turn, folder, data) = (beside().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(folder.path().join("workerd.capnp"), CONFIG).unwrap();
     for file in ["index.js", "index_bg.wasm"] {
         std::fs::copy(artifact.join(file), folder.path().join(file)).unwrap();

@@ -113,13 +113,6 @@ pub(crate) async fn until_backed_up(data: &Path, mut ids: Vec<String>) {
     assert_eq!(backed_up(data), ids);
 }
 
-pub(crate) fn kill_all() {
-    for pid in workerds() {
-        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    }
-}
-
 pub(crate) async fn start_with(artifact: &Path, data: &Path, config: &str) -> Host {
     let config = config.to_owned();
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
@@ -130,7 +123,7 @@ pub(crate) async fn start_with(artifact: &Path, data: &Path, config: &str) -> Ho
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_delivered_again_counts_once() {
     let artifact = built("release", "workers");
-    let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     let host = start(&artifact, Some(data.path())).await;
     let sent =
         |id: &str, body: Value| json!({ "id": id, "timestamp": 1_700_000_000_000_u64, "attempts": 1, "body": body });
@@ -154,13 +147,13 @@ async fn a_message_that_is_delivered_again_counts_once() {
         assert_eq!(count(&host.url()).await, 30);
     }
     host.stop().await.unwrap();
-    assert_eq!(workerds(), [0; 0]);
+    assert_eq!(workerds_of(data.path()), [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_message_ends_in_the_dead_letter_queue_and_others_go_on() {
     let artifact = built("release", "workers");
-    let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     let host = start(&artifact, Some(data.path())).await;
     message(data.path(), "{\"eventType\":\"t\"}").await;
     for n in 0..50 {
@@ -182,7 +175,7 @@ async fn messages_survive_kill_9_and_count_once() {
     const ROUNDS: usize = 4;
     const MESSAGES: usize = 50;
     let artifact = built("release", "workers");
-    let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     for round in 0..ROUNDS {
         let host = start(&artifact, Some(data.path())).await;
         for n in round * MESSAGES..(round + 1) * MESSAGES {
@@ -190,9 +183,9 @@ async fn messages_survive_kill_9_and_count_once() {
         }
         // At another moment of their delivery each time.
         tokio::time::sleep(Duration::from_millis(400 * round as u64)).await;
-        kill_all();
+        kill_all(data.path());
         drop(host);
-        until("they are gone", async || workerds().is_empty()).await;
+        until("they are gone", async || workerds_of(data.path()).is_empty()).await;
     }
     let host = start(&artifact, Some(data.path())).await;
     until("all are delivered", async || {
@@ -211,16 +204,16 @@ async fn messages_survive_kill_9_and_count_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_accepted_event_is_backed_up_once_under_kill_9() {
     let artifact = built("release", "workers");
-    let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     let mut ids = Vec::new();
     for round in 0..4 {
         let host = start(&artifact, Some(data.path())).await;
         ids.extend(accepted(&host.url(), round * 500..(round + 1) * 500).await);
         // About when the shards fold.
         tokio::time::sleep(Duration::from_millis(9_970 + 20 * round as u64)).await;
-        kill_all();
+        kill_all(data.path());
         drop(host);
-        until("they are gone", async || workerds().is_empty()).await;
+        until("they are gone", async || workerds_of(data.path()).is_empty()).await;
     }
     let host = start(&artifact, Some(data.path())).await;
     until_backed_up(data.path(), ids).await;
@@ -232,14 +225,14 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
 async fn a_fold_that_is_done_again_overwrites_its_object() {
     let artifact = built("release", "workers");
     let config = r#"{"shards": 1}"#;
-    let _turn = turn().await;
+    let _turn = beside().await;
     for _ in 0..5 {
         let (data, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let host = start_with(&artifact, data.path(), config).await;
         let mut ids = accepted(&host.url(), 0..100).await;
-        kill_all();
+        kill_all(data.path());
         drop(host);
-        until("they are gone", async || workerds().is_empty()).await;
+        until("they are gone", async || workerds_of(data.path()).is_empty()).await;
         if !objects(data.path()).is_empty() {
             continue; // It took longer than a fold waits: once more.
         }
@@ -276,7 +269,7 @@ fn copy(from: &Path, to: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_fails_delays_folding_and_loses_nothing() {
     let artifact = built("release", "workers");
-    let (_turn, data) = (turn().await, tempfile::tempdir().unwrap());
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     // A file where a folder would be made.
     let folder = data.path().join("backup/default");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
