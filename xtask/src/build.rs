@@ -111,13 +111,23 @@ pub(crate) fn isotherm() -> Command {
     build
 }
 
-/// `cargo build` or `cargo test` of every native crate but two, always of them all: cargo unites the features of what is
-/// built together, so another choice would build much of it once more. The conformance tests stay apart because they
+/// Native crates that have no tests of their own. What is deployed is built apart from the tests, which start it.
+const WITHOUT_TESTS: [(&str, &str); 4] = [
+    ("isotherm-lambda", "adapters/lambda"),
+    ("isotherm-floor-lambda", "bench/floors/lambda"),
+    ("isotherm-floor-native", "bench/floors/native"),
+    ("isotherm-wasm-bindgen", "xtask/wasm-bindgen"),
+];
+
+/// `cargo build` or `cargo test` of the native crates that have tests, always of them all: cargo unites the features of what
+/// is built together, so another choice would build much of it once more. The conformance tests stay apart because they
 /// switch on core's `test-stamp`.
 pub(crate) fn native_crates(command: &str) -> Command {
     let mut cargo = cargo();
     cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
-    cargo.args(["--exclude", "isotherm-wasm-bindgen"]); // has no tests, and was built apart for the bundles
+    for (package, _) in WITHOUT_TESTS {
+        cargo.args(["--exclude", package]);
+    }
     exclude_wasm(&mut cargo);
     cargo
 }
@@ -205,4 +215,18 @@ fn registry_folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
     folders.sort();
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_that_are_left_out_of_the_tests_have_none() {
+        for (package, folder) in WITHOUT_TESTS {
+            let tests = ["--recursive", "--quiet", "--include=*.rs", "--regexp=#\\[test\\]", "--regexp=::test[](]"];
+            let found = Command::new("grep").args(tests).arg(paths::root().join(folder)).status().unwrap();
+            assert_eq!(found.code(), Some(1), "{package} has tests that nothing runs: see WITHOUT_TESTS");
+        }
+    }
 }

@@ -83,6 +83,8 @@ fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut doc = cargo();
     doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
     exclude_wasm(&mut doc);
+    // An example, so that dependencies have the features that clippy just read them with, and need no second reading.
+    doc.args(["--lib", "--bins", "--example", "expect"]);
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 

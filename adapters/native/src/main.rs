@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use isotherm_core::{Config, Service};
-use isotherm_native::{Server, Settings, Store, serve};
+use isotherm_server::{Server, Settings, Store, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
