@@ -87,10 +87,10 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<(
         phase("build: fetching crates");
         run(cargo().args(["fetch", "--locked"]))?;
     }
-    // Two at a time: linking with LTO keeps one core busy for long. They have target folders of their own, so neither
-    // waits for the other's lock.
+    // Two at a time, in folders of their own, so that neither waits for the other's lock. Linking with LTO keeps one core busy
+    // for long: it comes first, while what is built beside it has enough to do for the other.
     thread::scope(|scope| {
-        let artifacts = scope.spawn(|| wasm(tools, sets).and_then(|()| native(sets)));
+        let artifacts = scope.spawn(|| native(sets).and_then(|()| wasm(tools, sets)));
         let beside = run(beside);
         artifacts.join().map_err(|_| anyhow!("the thread of the artifacts' builds panicked"))??;
         beside
