@@ -348,6 +348,7 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
     drop(phase);
     let phase = start(7, "checking that nothing was lost", 0.0);
+    targets.iter_mut().try_for_each(Target::weigh)?;
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 

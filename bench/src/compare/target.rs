@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ pub(super) struct Target {
     pub remote: Remote,
     pub client: Client,
     pub runtime: Runtime,
+    /// Where its artifact is.
+    pub folder: PathBuf,
+    /// Once it is weighed.
     pub artifact: Artifact,
     /// Milliseconds: init and first response of each cold start.
     pub cold: Vec<(f64, f64)>,
@@ -81,6 +84,8 @@ impl Target {
         let mut up = Up::new(program, platform, artifacts);
         up.set = role.set().to_owned();
         up.config = CONFIG.to_owned();
+        let folder = artifacts.join(role.set()).join(platform.name());
+        artifact::files(platform, role, &folder)?;
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
         let address: SocketAddr = address.parse().with_context(|| format!("its address {address} is none"))?;
@@ -91,7 +96,8 @@ impl Target {
             client: Client::new(address, expect, Sequence::new(events, seed)),
             runtime: remote.runtime().clone(),
             remote,
-            artifact: artifact::measure(platform, role, &artifacts.join(role.set()).join(platform.name()))?,
+            folder,
+            artifact: Artifact::default(),
             cold: Vec::new(),
             warm: Vec::new(),
             slices: Vec::new(),
@@ -103,6 +109,12 @@ impl Target {
             fresh: Vec::new(),
             verified: 0,
         })
+    }
+
+    /// Finds out how large the artifact is. Packing it takes seconds, which nobody is to wait for before the first sample.
+    pub(super) fn weigh(&mut self) -> Result<()> {
+        self.artifact = artifact::measure(self.platform, self.role, &self.folder)?;
+        Ok(())
     }
 
     /// For messages: `spin` or `floor of spin`.
