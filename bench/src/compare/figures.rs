@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use isotherm_hosts::Platform;
 
+use crate::compare::artifact;
 use crate::compare::result::{
     Article, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
 };
@@ -189,7 +190,7 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
     let figures = Figures {
         runtime: target.runtime.clone(),
         first_errors: target.client.tally().first_errors,
-        artifact: target.artifact.clone(),
+        artifact: artifact::measure(target.platform, target.role, &target.folder)?,
         cold: Cold { init: init.0, first_response: first.0 },
         warm: Warm { rate: workload.warm.rate, latency: warm.0, routes, client_lag: lag },
         throughput: Throughput {

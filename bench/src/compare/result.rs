@@ -201,7 +201,7 @@ pub struct Figures {
 }
 
 /// The size of what is deployed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Bytes as they are.
     pub raw_bytes: u64,

@@ -206,6 +206,7 @@ async fn whole(
         }
         deployments.find(&flags.target, flags.key.as_deref(), &events, workload.seed).await;
         measure(targets, &workload, &events, &span, run).await?;
+        eprintln!("working out sizes and intervals takes some seconds");
         let mut bootstrap = Bootstrap::new(workload.seed);
         let of = |role| targets.iter().filter(move |target| target.role == role);
         for (own, floor) in of(Role::Own).zip(of(Role::Floor)) {
@@ -348,7 +349,6 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     reports::measure(targets, &workload.reports, span, cold_starts, &phase).await?;
     drop(phase);
     let phase = start(7, "checking that nothing was lost", 0.0);
-    targets.iter_mut().try_for_each(Target::weigh)?;
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use isotherm_hosts::{Meters, Platform, Remote, Runtime, Up, Usage};
 
 use crate::compare::artifact;
-use crate::compare::result::{Artifact, Metered};
+use crate::compare::result::Metered;
 use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
 use crate::workload::Mix;
 
@@ -50,8 +50,6 @@ pub(super) struct Target {
     pub runtime: Runtime,
     /// Where its artifact is.
     pub folder: PathBuf,
-    /// Once it is weighed.
-    pub artifact: Artifact,
     /// Milliseconds: init and first response of each cold start.
     pub cold: Vec<(f64, f64)>,
     pub warm: Vec<Sample>,
@@ -85,6 +83,7 @@ impl Target {
         up.set = role.set().to_owned();
         up.config = CONFIG.to_owned();
         let folder = artifacts.join(role.set()).join(platform.name());
+        // How large they are is found out after the measuring: packing them takes seconds.
         artifact::files(platform, role, &folder)?;
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
@@ -97,7 +96,6 @@ impl Target {
             runtime: remote.runtime().clone(),
             remote,
             folder,
-            artifact: Artifact::default(),
             cold: Vec::new(),
             warm: Vec::new(),
             slices: Vec::new(),
@@ -109,12 +107,6 @@ impl Target {
             fresh: Vec::new(),
             verified: 0,
         })
-    }
-
-    /// Finds out how large the artifact is. Packing it takes seconds, which nobody is to wait for before the first sample.
-    pub(super) fn weigh(&mut self) -> Result<()> {
-        self.artifact = artifact::measure(self.platform, self.role, &self.folder)?;
-        Ok(())
     }
 
     /// For messages: `spin` or `floor of spin`.
