@@ -107,7 +107,9 @@ fn workerds_of(data: &Path) -> Vec<u32> {
 }
 
 fn kill_all(data: &Path) {
-    for pid in workerds_of(data) {
+    let running = workerds_of(data);
+    assert!(!running.is_empty(), "nothing of {} runs that could be killed", data.display());
+    for pid in running {
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
