@@ -172,7 +172,7 @@ async fn result(host: &Host, line: &str) -> Result<Answer> {
     match serde_json::from_str(line).with_context(|| format!("{line:?} is no command"))? {
         Command::Cold(request) => host.cold(&request).await.map(Answer::Cold),
         Command::Usage {} => Ok(Answer::Usage(host.usage())),
-        Command::Meters {} => host.meters().map(Answer::Meters),
+        Command::Meters {} => host.meters().await.map(Answer::Meters),
     }
 }
 

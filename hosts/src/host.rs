@@ -39,8 +39,8 @@ macro_rules! platforms {
                 match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.usage(),)* }
             }
 
-            fn meters(&self, data: &Path) -> Result<Meters> {
-                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.meters(data),)* }
+            async fn meters(&self, data: &Path) -> Result<Meters> {
+                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.meters(data).await,)* }
             }
 
             async fn stop(self) -> Result<()> {
@@ -99,8 +99,8 @@ impl Host {
     }
 
     /// What the platform's services did so far, as far as it is billed.
-    pub fn meters(&self) -> Result<Meters> {
-        self.running.meters(self.data.path())
+    pub async fn meters(&self) -> Result<Meters> {
+        self.running.meters(self.data.path()).await
     }
 
     /// Stops it: requests in flight are answered, processes end, temporary data goes.

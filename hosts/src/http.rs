@@ -21,6 +21,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// When the head of the answer had arrived.
     pub(crate) first_byte: Instant,
+    pub(crate) body: Bytes,
 }
 
 /// Sends one request to 127.0.0.1 on a connection of its own and reads the whole answer.
@@ -47,11 +48,11 @@ async fn exchange(port: u16, request: &ColdRequest) -> Result<Answer> {
     let response = sender.send_request(head.body(Full::new(Bytes::from(request.body.clone())))?).await?;
     let first_byte = Instant::now();
     let status = response.status().as_u16();
-    response.into_body().collect().await.context("the answer broke off")?;
+    let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
     drop(sender);
     // The answer is whole: how its connection closed does not matter.
     let _closed = connection.await;
-    Ok(Answer { status, first_byte })
+    Ok(Answer { status, first_byte, body })
 }
 
 /// A port on 127.0.0.1 that nothing listens on at this moment, for a program that can't be told to take any.

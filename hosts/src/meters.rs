@@ -14,11 +14,15 @@ pub type Sizes = BTreeMap<u64, u64>;
 /// Readings since the start. A platform leaves out what it does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meters {
-    /// Functions by name, where the platform bills by the invocation.
+    /// Functions by name, where the platform bills by the invocation; and `shard/fetch` and `shard/alarm`, the requests and
+    /// alarms of Durable Objects.
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
     /// transaction, with the sum of what is billed for its items; `transact-cancelled` an item of one that was cancelled.
     pub store: BTreeMap<String, Sizes>,
+    /// Rows of a store that bills them, by the table that a statement names first; `alarms` are billed as rows.
+    #[serde(default)]
+    pub rows: BTreeMap<String, Rows>,
     /// Records of the store's stream that functions took.
     #[serde(default)]
     pub stream_records: u64,
@@ -44,10 +48,19 @@ pub struct Meters {
 pub struct Invocations {
     /// How many.
     pub count: u64,
-    /// CPU time of its processes.
+    /// CPU time of its processes; 0 where one process has all functions.
     pub cpu: Duration,
     /// From each event handed over to its answer, the emulated stores' time included.
     pub wall: Duration,
+}
+
+/// Rows, by the store's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Those that statements read.
+    pub read: u64,
+    /// Those that they wrote, in tables and their indexes.
+    pub written: u64,
 }
 
 impl Meters {
@@ -68,9 +81,16 @@ impl Meters {
             let since = now.iter().map(|(size, now)| (*size, now.saturating_sub(count(size))));
             (name.clone(), since.filter(|(_, count)| *count > 0).collect())
         });
+        let rows = self.rows.iter().map(|(table, now)| {
+            let then = before.rows.get(table).copied().unwrap_or_default();
+            let since =
+                Rows { read: now.read.saturating_sub(then.read), written: now.written.saturating_sub(then.written) };
+            (table.clone(), since)
+        });
         Self {
             functions: functions.collect(),
             store: store.collect(),
+            rows: rows.collect(),
             stream_records: self.stream_records.saturating_sub(before.stream_records),
             log_bytes: self.log_bytes.saturating_sub(before.log_bytes),
             queue_operations: self.queue_operations.saturating_sub(before.queue_operations),
@@ -164,12 +184,14 @@ mod tests {
                 Invocations { count, cpu: Duration::from_millis(2 * count), wall: Duration::from_millis(9 * count) },
             )]),
             store: BTreeMap::from([("events/put".to_owned(), BTreeMap::from([(1024, puts), (2048, large)]))]),
+            rows: BTreeMap::from([("events".to_owned(), Rows { read: 2 * puts, written: 3 * puts })]),
             events_stored: puts + large,
             ..Meters::default()
         };
         let since = at(10, 1, 7).since(&at(4, 1, 5));
         assert_eq!(since.operations("events/put"), 6);
         assert_eq!(since.store["events/put"], BTreeMap::from([(1024, 6)]));
+        assert_eq!(since.rows["events"], Rows { read: 12, written: 18 });
         assert_eq!((since.events_stored, since.functions["ingest"].count), (6, 2));
         assert_eq!(since.functions["ingest"].cpu, Duration::from_millis(4));
         assert_eq!(at(10, 1, 7).since(&Meters::default()), at(10, 1, 7));

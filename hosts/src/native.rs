@@ -86,7 +86,7 @@ impl NativeHost {
     }
 
     /// A machine is paid for, not its operations: only what is kept is counted.
-    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+    pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         (meters.objects, meters.object_bytes) = count::files(&data.join(BACKUP))?;
         count::add_database(&mut meters, &data.join(DATABASE))?;

@@ -28,13 +28,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 
-use crate::common::built;
+use crate::common::{Answer, built, send};
 
 /// Answers with the event it got and its process id, and does as the path says.
 const FUNCTION: &str = r#"#!/usr/bin/env -S python3 -S
@@ -65,30 +62,6 @@ while True:
 "#;
 
 const FUNCTIONS: [&str; 6] = ["ingest", "read", "report", "aggregate", "drain", "schedule"];
-
-struct Answer {
-    status: u16,
-    headers: hyper::HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
-    }
-}
-
-async fn send(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let mut request = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let (head, body) = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
-    Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
-}
 
 fn options(artifact: &Path, data: Option<&Path>) -> Options {
     Options {

@@ -7,10 +7,9 @@ mod common;
 use std::path::Path;
 
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use crate::common::built;
+use crate::common::{Answer, built, send};
 
 fn options(artifact: &Path, data: &Path) -> Options {
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
@@ -26,16 +25,10 @@ fn event(message: &str) -> ColdRequest {
     }
 }
 
-/// The whole answer to one request.
-async fn send(host: &Host, request: &ColdRequest) -> String {
-    let ColdRequest { method, path, body, .. } = request;
-    let mut stream = TcpStream::connect(host.url().strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close");
-    let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(text.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+async fn post(host: &Host, message: &str) -> Answer {
+    let ColdRequest { method, path, headers, body } = event(message);
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    send(&host.url(), &method, &path, &headers, body).await
 }
 
 /// Processes, ended ones included, whose command line names this folder.
@@ -54,16 +47,16 @@ async fn a_later_start_finds_the_data() {
     let data = tempfile::tempdir().unwrap();
     let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
     assert_eq!(host.runtime().name, "linux");
-    let answer = send(&host, &event("m")).await;
-    assert!(answer.starts_with("HTTP/1.1 202") && !answer.contains("duplicate"), "{answer}");
+    let answer = post(&host, "m").await;
+    assert!(answer.status == 202 && !answer.text().contains("duplicate"), "{}", answer.text());
     assert!(host.usage().peak_rss_bytes > 1 << 20);
     assert_eq!(processes_of(data.path()), 1);
     host.stop().await.unwrap();
     assert_eq!(processes_of(data.path()), 0);
 
     let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
-    let answer = send(&host, &event("m")).await;
-    assert!(answer.contains(r#""duplicate":true"#), "{answer}");
+    let answer = post(&host, "m").await;
+    assert!(answer.text().contains(r#""duplicate":true"#), "{}", answer.text());
     drop(host); // as after an error: nothing may stay then either
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(processes_of(data.path()), 0);
@@ -81,7 +74,7 @@ async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
             assert!(matches!(sample.status, 200 | 202), "{sample:?}");
         }
         // A cold instance has a store of its own.
-        assert!(!send(&host, &event("cold 0")).await.contains("duplicate"));
+        assert!(!post(&host, "cold 0").await.text().contains("duplicate"));
         host.stop().await.unwrap();
     }
 }

@@ -7,20 +7,20 @@ mod common;
 mod cron;
 #[path = "workers/events.rs"]
 mod events;
+#[path = "workers/meters.rs"]
+mod meters;
 #[path = "workers/services.rs"]
 mod services;
 
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::common::built;
+use crate::common::{Answer, built, send};
 
 /// Most tests wait, and do so beside each other; some count all processes of this one, and are alone.
 static TURN: RwLock<()> = RwLock::const_new(());
@@ -42,33 +42,12 @@ async fn start(artifact: &Path, data: Option<&Path>) -> Host {
     Host::start(Platform::Workers, &options).await.unwrap()
 }
 
-struct Answer {
-    status: u16,
-    body: Bytes,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
-    }
-}
-
-async fn send(url: &str, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
-    send_with(url, method, path, &[("content-type", content_type)], body).await
-}
-
-async fn send_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let head = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
-    let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, *value));
-    let (head, body) = sender.send_request(head.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
-    Answer { status: head.status.as_u16(), body: body.collect().await.unwrap().to_bytes() }
+async fn send_as(url: &str, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+    send(url, method, path, &[("content-type", content_type)], body).await
 }
 
 async fn post(host: &Host, event: &Value) -> Answer {
-    send(&host.url(), "POST", "/events", "application/json", event.to_string()).await
+    send_as(&host.url(), "POST", "/events", "application/json", event.to_string()).await
 }
 
 fn event(name: &str) -> Value {
@@ -136,7 +115,7 @@ async fn the_floor_answers_warm_and_cold() {
     let host = start(&artifact, None).await;
     assert_eq!(host.runtime().name, "workerd");
     assert!(host.runtime().version.starts_with("1.20"), "{}", host.runtime().version);
-    let answer = send(&host.url(), "GET", "/", "text/plain", "").await;
+    let answer = send_as(&host.url(), "GET", "/", "text/plain", "").await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]));
     takes_cold_samples(&host, 200).await;
     assert!(host.usage().peak_rss_bytes > 1_000_000);
@@ -163,18 +142,18 @@ async fn the_adapter_answers_warm_and_cold() {
         .map(|n| event(&format!("n{n}")).to_string())
         .chain([event("a").to_string(), other.to_string()])
         .collect();
-    let batch = send(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines.join("\n")).await;
+    let batch = send_as(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines.join("\n")).await;
     assert_eq!(batch.status, 200, "{:?}", batch.body);
     let counts = batch.json();
     assert_eq!([&counts["accepted"], &counts["duplicate"], &counts["invalid"], &counts["retry"]], [100, 1, 1, 0]);
     assert_eq!(counts["results"][99]["status"], "accepted");
     assert_eq!(counts["results"][100]["status"], "duplicate");
     assert_eq!(counts["results"][101]["code"], "conflict");
-    let again = send(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines[..100].join("\n")).await;
+    let again = send_as(&host.url(), "POST", "/events/batch", "application/x-ndjson", lines[..100].join("\n")).await;
     assert_eq!(again.json()["duplicate"], 100);
 
     let path = format!("/events/{}", first.json()["eventId"].as_str().unwrap());
-    let found = send(&host.url(), "GET", &path, "", "").await;
+    let found = send_as(&host.url(), "GET", &path, "", "").await;
     assert_eq!((found.status, &found.json()["properties"]["name"]), (200, &json!("a")));
     takes_cold_samples(&host, 202).await;
     host.stop().await.unwrap();
@@ -196,7 +175,7 @@ async fn what_was_accepted_survives_kill_9() {
     drop(host);
     let host = start(&artifact, Some(data.path())).await;
     for (n, id) in accepted.iter().enumerate() {
-        let found = send(&host.url(), "GET", &format!("/events/{id}"), "", "").await;
+        let found = send_as(&host.url(), "GET", &format!("/events/{id}"), "", "").await;
         assert_eq!((found.status, &found.json()["properties"]["name"]), (200, &json!(format!("k{n}"))));
         assert_eq!(post(&host, &event(&format!("k{n}"))).await.json()["duplicate"], json!(true));
     }

@@ -77,10 +77,14 @@ fn mismatch(accepted: u64, objects: Option<u64>, meters: &isotherm_hosts::Meters
     if stored != accepted {
         return Some(format!("{accepted} events were accepted, but the store has {stored} more than before"));
     }
-    // Where puts are billed they are counted one by one.
+    // Where puts are billed they are counted one by one; where rows are, an event is one and has others in indexes.
     let puts = meters.operations("events/put");
-    if !meters.functions.is_empty() && puts != stored {
+    if !meters.store.is_empty() && puts != stored {
         return Some(format!("{puts} puts of events were counted, but the store has {stored} more than before"));
+    }
+    if let Some(rows) = meters.rows.get("events").filter(|rows| rows.written < stored) {
+        let written = rows.written;
+        return Some(format!("{written} rows of events were counted, but the store has {stored} more than before"));
     }
     if let Some(objects) = objects.filter(|objects| *objects != accepted) {
         return Some(format!("{accepted} events were accepted, but the bucket has {objects} objects more than before"));
@@ -93,6 +97,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use isotherm_hosts::Meters;
+    use isotherm_hosts::meters::Rows;
 
     use super::*;
 
@@ -104,9 +109,14 @@ mod tests {
         assert_eq!(problem, "6 events were accepted, but the store has 5 more than before");
         let problem = mismatch(5, Some(4), &meters).unwrap();
         assert_eq!(problem, "5 events were accepted, but the bucket has 4 objects more than before");
-        meters.functions.insert("ingest".to_owned(), isotherm_hosts::meters::Invocations::default());
         meters.store.insert("events/put".to_owned(), BTreeMap::from([(1024, 3), (2048, 1)]));
         let problem = mismatch(5, None, &meters).unwrap();
         assert_eq!(problem, "4 puts of events were counted, but the store has 5 more than before");
+        meters.store.clear();
+        meters.rows.insert("events".to_owned(), Rows { read: 9, written: 4 });
+        let problem = mismatch(5, None, &meters).unwrap();
+        assert_eq!(problem, "4 rows of events were counted, but the store has 5 more than before");
+        meters.rows.insert("events".to_owned(), Rows { read: 9, written: 15 });
+        assert_eq!(mismatch(5, None, &meters), None);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_hosts::Meters;
-use isotherm_hosts::meters::Invocations;
+use isotherm_hosts::meters::{Invocations, Rows};
 
 use crate::compare::figures::{COMPARED, estimate, report_medians};
 use crate::compare::result::{
@@ -171,10 +171,15 @@ fn metered(runs: &[&Metered]) -> Metered {
     let sum = |of: fn(&Metered) -> u64| runs.iter().map(|run| of(run)).sum();
     let mut functions: BTreeMap<String, Invocations> = BTreeMap::new();
     let mut store: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
+    let mut rows: BTreeMap<String, Rows> = BTreeMap::new();
     for Metered { readings, .. } in runs {
         for (name, run) in &readings.functions {
             let all = functions.entry(name.clone()).or_default();
             (all.count, all.cpu, all.wall) = (all.count + run.count, all.cpu + run.cpu, all.wall + run.wall);
+        }
+        for (table, run) in &readings.rows {
+            let all = rows.entry(table.clone()).or_default();
+            (all.read, all.written) = (all.read + run.read, all.written + run.written);
         }
         for (name, sizes) in &readings.store {
             for (size, count) in sizes {
@@ -191,6 +196,7 @@ fn metered(runs: &[&Metered]) -> Metered {
         readings: Meters {
             functions,
             store,
+            rows,
             stream_records: sum(|run| run.readings.stream_records),
             log_bytes: sum(|run| run.readings.log_bytes),
             queue_operations: sum(|run| run.readings.queue_operations),
@@ -264,6 +270,7 @@ mod tests {
         assert_eq!(sum.events, 3 * one.events);
         assert_eq!(sum.readings.functions["ingest"].wall, 3 * one.readings.functions["ingest"].wall);
         assert_eq!(sum.readings.operations("events/put"), 3 * one.readings.operations("events/put"));
+        assert_eq!(sum.readings.rows["events"].written, 3 * one.readings.rows["events"].written);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usa
     let Some(metered) = &measured.meters else { return Ok(None) };
     let usage = match measured.platform {
         Platform::Lambda => lambda(metered, given, Ingest::ISOTHERM)?,
+        // A run of a version that did not count rows.
+        Platform::Workers if metered.readings.rows.is_empty() => return Ok(None),
         Platform::Workers => workers(metered, given)?,
         // Nodes are paid for by the hour, whatever they do.
         Platform::Spin | Platform::Native => return Ok(None),
@@ -92,30 +94,35 @@ pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Re
 
 fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
     let (mut usage, readings) = (Usage::default(), &metered.readings);
-    let (requests, events, folds) = (metered.requests as f64, metered.events as f64, readings.objects as f64);
+    let (requests, folds) = (metered.requests as f64, readings.objects as f64);
     usage.add(Service::Function, "workers-request", requests);
     usage.add(Service::Function, "workers-cpu", 1000.0 * metered.cpu_seconds * given.assumed("cpu-factor")?);
-    let shards = given.assumed("workers-shards")?;
-    let asked = requests + metered.batches as f64 * (shards - 1.0);
+    let calls = |name| readings.functions.get(name).map_or(0.0, |calls| calls.count as f64);
+    let (asked, alarms) = (calls("shard/fetch"), calls("shard/alarm"));
     let second = given.assumed("workers-object-ms")? / 1000.0;
-    for (service, calls) in [(Service::Store, asked), (Service::Aggregation, folds)] {
+    for (service, calls) in [(Service::Store, asked), (Service::Aggregation, alarms)] {
         usage.add(service, "durable-objects-request", calls);
         usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
     }
-    let rows = given.assumed("workers-event-rows-written")? + given.assumed("workers-event-rows-deleted")?;
-    usage.add(Service::Store, "durable-objects-rows-written", readings.events_stored as f64 * rows);
-    let read = events * given.assumed("workers-event-rows-read")? + requests;
-    usage.add(Service::Store, "durable-objects-rows-read", read);
+    for (table, rows) in &readings.rows {
+        let service = if table == "events" { Service::Store } else { Service::Aggregation };
+        usage.add(service, "durable-objects-rows-read", rows.read as f64);
+        usage.add(service, "durable-objects-rows-written", rows.written as f64);
+    }
+    // Events expire long after a run.
+    for (price, rows) in [
+        ("durable-objects-rows-read", "workers-expired-rows-read"),
+        ("durable-objects-rows-written", "workers-expired-rows-written"),
+    ] {
+        usage.add(Service::Store, price, readings.events_stored as f64 * given.assumed(rows)?);
+    }
     let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);
-    let pages = given.folded(events, events / folds.max(1.0))?.pages;
-    for price in ["durable-objects-rows-written", "durable-objects-rows-read"] {
-        usage.add(Service::Aggregation, price, folds * (pages + 2.0));
-    }
     let kept = given.assumed("kept-months")?;
     usage.add(Service::Backup, "r2-class-a", folds);
     usage.add(Service::Backup, "r2-storage", readings.object_bytes as f64 * kept / GB);
-    usage.add(Service::Logs, "workers-logs", (requests + asked + folds) * given.assumed("workers-log-share")?);
+    usage.add(Service::Queue, "queues-operation", readings.queue_operations as f64);
+    usage.add(Service::Logs, "workers-logs", (requests + asked + alarms) * given.assumed("workers-log-share")?);
     Ok(usage)
 }
 

@@ -191,6 +191,14 @@ fn a_metered_run_is_priced_by_its_meters() {
     let workers = quoted(&format!("{flags} --platform workers"));
     assert_eq!(units(&workers, "r2-class-a"), 60.0);
     assert_eq!(units(&workers, "workers-cpu"), 8500.0);
+    assert_eq!(units(&workers, "durable-objects-request"), 7860.0);
+    // With those of 30,001 events when they expire: 2 read and 1 written of each.
+    assert_eq!(units(&workers, "durable-objects-rows-read"), 200_000.0 + 60_002.0);
+    assert_eq!(units(&workers, "durable-objects-rows-written"), 90_973.0 + 30_001.0);
+    result.platforms[1].meters.as_mut().unwrap().readings.rows.clear();
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    // What did not count rows is not priced by its meters.
+    assert!(!quoted(&format!("{flags} --platform workers")).designs[0].about.starts_with("as metered"));
     result.platforms.iter_mut().for_each(|measured| measured.meters = None);
     std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
     assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));

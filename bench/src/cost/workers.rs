@@ -28,9 +28,10 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
         usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
     }
     let (events, kept) = (load.events(), given.assumed("kept-months")?);
-    let rows = given.assumed("workers-event-rows-written")? + given.assumed("workers-event-rows-deleted")?;
-    usage.add(Service::Store, "durable-objects-rows-written", events * rows);
-    usage.add(Service::Store, "durable-objects-rows-read", events * given.assumed("workers-event-rows-read")?);
+    let written = given.assumed("workers-event-rows-written")? + given.assumed("workers-expired-rows-written")?;
+    usage.add(Service::Store, "durable-objects-rows-written", events * written);
+    let read = given.assumed("workers-event-rows-read")? + given.assumed("workers-expired-rows-read")?;
+    usage.add(Service::Store, "durable-objects-rows-read", events * read);
     let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);
     // Beside the pages: the watermark, and the alarm, which is a row too.

@@ -247,7 +247,7 @@ impl LambdaHost {
     }
 
     /// Every invocation, and every operation on a store.
-    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+    pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         if let Backend::Functions(functions) = &*self.backend {
             let invocations = functions.0.iter().map(|(name, function)| ((*name).to_owned(), function.invocations()));

@@ -80,7 +80,7 @@ impl SpinHost {
     }
 
     /// A node is paid for, not its operations: only what is kept is counted.
-    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+    pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         count::add_database(&mut meters, &data.join(DATABASE))?;
         Ok(meters)

@@ -37,7 +37,8 @@ impl Role<'_> {
     /// How many sockets workerd listens on.
     pub(super) fn sockets(self) -> usize {
         match self {
-            Self::Server { link: Some(_), .. } | Self::Services { .. } => 2,
+            Self::Server { link: Some(_), .. } => 3,
+            Self::Services { .. } => 2,
             Self::Server { link: None, .. } | Self::ColdStarts => 1,
         }
     }
@@ -60,6 +61,7 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
     file(FILE, &text(artifact, role))?;
     file("config.json", config)?;
     file("front.js", include_str!("front.js"))?;
+    file("metered.js", include_str!("metered.js"))?;
     file("cold.js", include_str!("cold.js"))?;
     file("instance.js", include_str!("instance.js"))?;
     for name in ["index.js", "index_bg.wasm"] {
@@ -76,6 +78,7 @@ fn text(artifact: &Artifact, role: Role<'_>) -> String {
         Role::ColdStarts | Role::Services { .. } => (0, "cold", None),
     };
     let OfArtifact { binding, service, socket } = link.map(Link::of_artifact).unwrap_or_default();
+    let (metered, meters) = if link.is_some() { (METERED, METERS) } else { ("", "") };
     let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -86,6 +89,7 @@ const config :Workerd.Config = (
       worker = (
         compatibilityDate = "{COMPATIBILITY_DATE}",
         modules = [
+          {metered}
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
@@ -99,7 +103,7 @@ const config :Workerd.Config = (
     {service}
     {more}
   ],
-  sockets = [{socket} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
+  sockets = [{socket} {meters} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
 );
 "#,
         more = match role {
@@ -109,6 +113,12 @@ const config :Workerd.Config = (
         },
     )
 }
+
+/// Of a Worker, the first module is the one that runs.
+const METERED: &str = r#"(name = "metered.js", esModule = embed "metered.js"),"#;
+
+const METERS: &str =
+    r#"(name = "meters", address = "127.0.0.1:0", http = (), service = (name = "artifact", entrypoint = "Meters")),"#;
 
 const OBJECTS: &str = r#"durableObjectNamespaces = [(className = "Shard", uniqueKey = "isotherm-shard", enableSql = true)],
         durableObjectStorage = (localDisk = "data")"#;

@@ -1,12 +1,14 @@
 //! Cloudflare Workers: workerd, with its Durable Objects on disk.
 //!
-//! Three processes. The one that serves has the artifact at its socket and nothing before it. The one for cold starts is
+//! Three processes. The one that serves has the artifact at its socket and nothing before it; what its objects are billed for
+//! is counted beside it (metered.js). The one for cold starts is
 //! started by the first of them and makes a new isolate for each, through workerd's Worker Loader; it has its own data,
 //! so that neither its memory nor its time counts as the server's. The third is what the platform has beside a Worker:
 //! bucket, queue and cron trigger (services.rs).
 
 mod cold;
 mod config;
+mod metered;
 mod services;
 mod workerd;
 
@@ -19,6 +21,7 @@ use crate::meters::count;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 use cold::ColdStarts;
 use config::Role;
+use metered::{Counted, get_json};
 use services::{BUCKET_FOLDER, Link, URL_FILE};
 pub use workerd::workerd;
 use workerd::{Program, Workerd};
@@ -69,9 +72,15 @@ impl WorkersHost {
         self.server.usage()
     }
 
-    /// workerd tells nothing of what is billed. What its objects and the bucket keep is on disk.
-    pub(crate) fn meters(&self, data: &Path) -> Result<Meters> {
+    /// What objects did is counted beside them (metered.js); what they and the bucket keep is on disk.
+    pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
+        if let Some(port) = self.server.meters_port {
+            get_json::<Counted>(port, "/").await?.add_to(&mut meters);
+        }
+        if let Some(services) = &self.services {
+            meters.queue_operations = get_json(services.workerd.port, "/operations").await?;
+        }
         (meters.objects, meters.object_bytes) = count::files(&data.join(BUCKET_FOLDER))?;
         let Ok(objects) = std::fs::read_dir(data.join(OBJECTS_FOLDER)) else { return Ok(meters) };
         for object in objects {

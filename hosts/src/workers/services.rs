@@ -128,7 +128,7 @@ const config :Workerd.Config = (
       worker = (
         compatibilityDate = "{COMPATIBILITY_DATE}",
         modules = [(name = "events.js", esModule = embed "events.js")],
-        bindings = [(name = "ARTIFACT", service = "artifact")]
+        bindings = [(name = "ARTIFACT", service = "artifact"), (name = "CONSUMERS", json = embed "consumers.json")]
       )
     ),
     ( name = "api",

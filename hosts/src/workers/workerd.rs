@@ -1,6 +1,6 @@
 //! The program workerd, and one process of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,8 @@ pub fn workerd(artifact: &Path) -> Option<PathBuf> {
 pub(super) struct Workerd {
     process: Process,
     pub(super) port: u16,
+    /// Where it says what its objects used, if it has any.
+    pub(super) meters_port: Option<u16>,
 }
 
 /// What workerd tells of each socket on its control descriptor.
@@ -111,15 +113,16 @@ impl Workerd {
         let listening = tokio::time::timeout(READY_WITHIN, listening(&mut lines, role.sockets()))
             .await
             .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
-        let Some(port) = listening else {
+        let Some(ports) = listening else {
             // It said why on standard error, which is passed on to ours.
             anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
         };
+        let port = *ports.get("http").context("workerd did not say where it listens")?;
         // It has read all there is in it: gone now, the folder can't be left behind later, however this ends.
         folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
         tokio::spawn(pass_on(lines, log_requests));
-        Ok(Self { process, port })
+        Ok(Self { process, port, meters_port: ports.get("meters").copied() })
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -131,18 +134,16 @@ impl Workerd {
     }
 }
 
-/// Waits until workerd listens on so many sockets; the port of the one named `http`, or nothing when it has ended.
-async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<Option<u16>> {
-    let mut http = None;
+/// Waits until workerd listens on so many sockets; their ports by name, or nothing when it has ended.
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<Option<BTreeMap<String, u16>>> {
+    let mut ports = BTreeMap::new();
     for _ in 0..sockets {
         let Some(line) = lines.next_line().await? else { return Ok(None) };
         let Listening { socket, port } =
             serde_json::from_str(&line).with_context(|| format!("workerd said {line:?} instead of a socket's port"))?;
-        if socket == "http" {
-            http = Some(port);
-        }
+        ports.insert(socket, port);
     }
-    Ok(http)
+    Ok(Some(ports))
 }
 
 /// What is logged, as it comes; the pipe must be read in any case, or workerd would block on it.

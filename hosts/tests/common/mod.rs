@@ -1,6 +1,12 @@
 //! What the tests of the hosts share.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
 
 /// The folder of a platform in one of the sets that `cargo xtask build` makes. A test fails without it: a host that can't be
 /// tested is no host that passed.
@@ -11,4 +17,40 @@ pub(crate) fn built(set: &str, platform: &str) -> PathBuf {
     let artifact = root.join(set).join(platform);
     assert!(artifact.is_dir(), "no artifact in {}: run `cargo xtask build`", artifact.display());
     artifact
+}
+
+/// What a host answered.
+#[allow(dead_code, reason = "not every host's tests look at all of it")]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[allow(dead_code, reason = "likewise")]
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn send(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
+    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let head = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
+    let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, *value));
+    let (head, body) = sender.send_request(head.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
+    Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
 }

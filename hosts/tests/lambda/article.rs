@@ -25,7 +25,7 @@ async fn an_event_is_put_to_dynamodb_and_to_s3() {
         assert_eq!(send_event(host.url(), wrong).await.status, 400);
     }
     assert_ne!(send_event(host.url(), event).await.json()["eventId"], id);
-    let meters = host.meters().unwrap();
+    let meters = host.meters().await.unwrap();
     assert_eq!((meters.events_stored, meters.operations("events/put"), meters.objects), (2, 2, 2));
     assert_eq!(meters.functions.keys().collect::<Vec<_>>(), ["ingest"]);
     assert_eq!(meters.functions["ingest"].count, 4);

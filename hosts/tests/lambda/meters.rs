@@ -9,7 +9,7 @@ async fn what_is_billed_is_counted() {
     let host = start(&built("release", "lambda"), None).await;
     send_events(&host.url(), 0..EVENTS).await;
     complete(&host.url(), EVENTS).await;
-    let meters = host.meters().unwrap();
+    let meters = host.meters().await.unwrap();
     assert_eq!((meters.operations("events/put"), meters.events_stored), (EVENTS as u64, EVENTS as u64));
     assert_eq!(meters.stream_records, EVENTS as u64);
     assert!(meters.operations("rollups/transact") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
@@ -20,7 +20,7 @@ async fn what_is_billed_is_counted() {
     assert!((1..2000).contains(&said(&meters)), "{meters:?}");
     send_events(&host.url(), EVENTS..EVENTS + 1).await;
     complete(&host.url(), EVENTS + 1).await;
-    let since = host.meters().unwrap().since(&meters);
+    let since = host.meters().await.unwrap().since(&meters);
     assert_eq!((since.operations("events/put"), since.stream_records, said(&since)), (1, 1, 0));
     host.stop().await.unwrap();
 }

@@ -23,7 +23,7 @@ pub(crate) async fn accepted_long_ago(url: &str, numbers: std::ops::Range<usize>
     let long_ago = (SystemTime::now() - LONG).duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let stamp = format!("{}.{:032x}", long_ago.as_millis(), numbers.start);
     let headers = [("content-type", "application/json"), (STAMP.0, &stamp)];
-    let answer = send_with(url, "POST", "/events/batch", &headers, batch(numbers.clone())).await.json();
+    let answer = send(url, "POST", "/events/batch", &headers, batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()
@@ -32,7 +32,7 @@ pub(crate) async fn accepted_long_ago(url: &str, numbers: std::ops::Range<usize>
 async fn found(host: &Host, ids: &[String]) -> usize {
     let mut found = 0;
     for id in ids {
-        let answer = send(&host.url(), "GET", &format!("/events/{id}"), "", "").await;
+        let answer = send_as(&host.url(), "GET", &format!("/events/{id}"), "", "").await;
         assert!(matches!(answer.status, 200 | 404), "{:?}", answer.body);
         found += usize::from(answer.status == 200);
     }
@@ -50,7 +50,7 @@ async fn reports(host: &Host) -> Vec<Bytes> {
         "/reports/top?dimension=kind&metrics=count,users,sum:n",
     ] {
         let path = format!("{path}&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z");
-        let answer = send_with(&host.url(), "GET", &path, &[STAMP], "").await;
+        let answer = send(&host.url(), "GET", &path, &[STAMP], "").await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
         reports.push(answer.body);
     }
@@ -101,7 +101,7 @@ async fn a_shard_that_has_forgotten_all_it_had_counts_what_comes_next() {
     ids.extend(accepted(&host.url(), 20..25).await);
     until_backed_up(data.path(), ids).await;
     assert_eq!(count(&host.url()).await, 25);
-    let again = send(&host.url(), "POST", "/events", "application/json", numbered(25).to_string()).await;
+    let again = send_as(&host.url(), "POST", "/events", "application/json", numbered(25).to_string()).await;
     assert_eq!(again.status, 202);
     assert_eq!(count(&host.url()).await, 26);
     host.stop().await.unwrap();

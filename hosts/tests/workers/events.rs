@@ -99,23 +99,23 @@ async fn the_artifact_takes_workerd_s_own_events() {
     // As JSON, as text, and one that is no event.
     let message = |event: Value| json!({ "contentType": "application/json", "body": event.to_string() }).to_string();
     for (format, event) in [("json", numbered(0)), ("text", numbered(1)), ("json", json!({}))] {
-        let answer = send_with(&queue, "POST", "/message", &[("x-msg-fmt", format)], message(event)).await;
+        let answer = send(&queue, "POST", "/message", &[("x-msg-fmt", format)], message(event)).await;
         assert_eq!(answer.status, 200, "{:?}", answer.body);
     }
     until("both events are counted", async || count(&artifact).await == 2).await;
-    let backlog = async |queue: &str| send(queue, "GET", "/metrics", "", "").await.json()["backlogCount"].as_u64();
+    let backlog = async |queue: &str| send_as(queue, "GET", "/metrics", "", "").await.json()["backlogCount"].as_u64();
     until("the third message is a dead letter", async || backlog(&dead).await == Some(1)).await;
     until("nothing else is left", async || backlog(&queue).await == Some(0)).await;
 
     let old = accepted_long_ago(&artifact, 2..10).await;
     until("the trigger has what has expired forgotten", async || {
         // Until it is folded an event stays, whatever the clock says: from one hour to the next.
-        let clock = send(&cron, "POST", "/clock?advance=0", "", "").await.json();
+        let clock = send_as(&cron, "POST", "/clock?advance=0", "", "").await.json();
         let wait = clock["at"]["EVENTS"].as_i64().unwrap() - clock["now"].as_i64().unwrap();
-        send(&cron, "POST", &format!("/clock?advance={}", (wait - 200).max(0)), "", "").await;
+        send_as(&cron, "POST", &format!("/clock?advance={}", (wait - 200).max(0)), "", "").await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         let path = format!("/events/{}", old[0]);
-        send(&artifact, "GET", &path, "", "").await.status == 404
+        send_as(&artifact, "GET", &path, "", "").await.status == 404
     })
     .await;
     assert_eq!(count(&artifact).await, 10);

@@ -25,14 +25,14 @@ pub(crate) fn batch(numbers: std::ops::Range<usize>) -> String {
 
 /// Sends a batch that is accepted; the ids of its events.
 pub(crate) async fn accepted(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
-    let answer = send(url, "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
+    let answer = send_as(url, "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()
 }
 
 pub(crate) async fn summary(url: &str) -> Value {
-    let answer = send(url, "GET", &format!("/reports/summary?{ALL}"), "", "").await;
+    let answer = send_as(url, "GET", &format!("/reports/summary?{ALL}"), "", "").await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     answer.json()["rows"][0].clone()
 }
@@ -47,7 +47,7 @@ fn services(data: &Path) -> String {
 }
 
 pub(crate) async fn service(data: &Path, method: &str, path: &str, body: Value) -> Value {
-    let answer = send(&services(data), method, path, "application/json", body.to_string()).await;
+    let answer = send_as(&services(data), method, path, "application/json", body.to_string()).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     answer.json()
 }
@@ -167,6 +167,9 @@ async fn a_refused_message_ends_in_the_dead_letter_queue_and_others_go_on() {
     })
     .await;
     assert_eq!(count(&host.url()).await, 50);
+    // Each of the fifty was written, read and deleted; the refused one written, read six times, then written to the other
+    // queue and deleted.
+    assert_eq!(host.meters().await.unwrap().queue_operations, 3 * 50 + 9);
     host.stop().await.unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isotherm_hosts::meters::Invocations;
+use isotherm_hosts::meters::{Invocations, Rows};
 
 use super::*;
 use crate::compare::page::{CostCurve, CostItem, CostLine, Crossing, Kind};
@@ -61,6 +61,11 @@ fn metered() -> Metered {
                 ("rollups/transact".to_owned(), sizes(600)),
                 ("rollups/query".to_owned(), sizes(300)),
             ]),
+            rows: BTreeMap::from([
+                ("alarms".to_owned(), Rows { read: 0, written: 70 }),
+                ("events".to_owned(), Rows { read: 180_000, written: 90_003 }),
+                ("rollups".to_owned(), Rows { read: 20_000, written: 900 }),
+            ]),
             stream_records: 30_000,
             log_bytes: 1_800,
             queue_operations: 3,
@@ -71,6 +76,16 @@ fn metered() -> Metered {
             store_bytes: 9_000_000,
         },
     }
+}
+
+/// The same of Durable Objects.
+fn metered_objects() -> Metered {
+    let mut metered = metered();
+    let invocations = |count| Invocations { count, cpu: Duration::ZERO, wall: Duration::from_millis(count) };
+    metered.readings.functions =
+        BTreeMap::from([("shard/alarm".to_owned(), invocations(60)), ("shard/fetch".to_owned(), invocations(7800))]);
+    metered.readings.store.clear();
+    metered
 }
 
 fn singles(scale: f64) -> Singles {
@@ -96,7 +111,7 @@ pub(crate) fn sample() -> Comparison {
             found: 100,
             verified: 27_004,
         },
-        meters: Some(metered()),
+        meters: Some(if *platform == Platform::Workers { metered_objects() } else { metered() }),
         floor: figures(1.0),
         ratio: BTreeMap::from([
             ("cold_init_p50".to_owned(), around(123.4)),

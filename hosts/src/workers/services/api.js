@@ -2,13 +2,18 @@
 //
 //   POST /messages               sends {"body": …, "content_type": "json"}, as Cloudflare's HTTP API takes it
 //   GET  /queues                 how much is in the queue and in its dead-letter queue
+//   GET  /operations             how many operations on queues were billed by now
 //   POST /cdn-cgi/handler/queue  delivers {"messages": […]} once, past the queue, and answers what became of them
 //   POST /clock/queue, /clock/cron?advance=MS    has the queue or the cron trigger act as if time had passed
 const routes = {
   async "POST /messages"(request, env) {
     const { body, content_type: contentType = "json" } = await request.json();
     await env.QUEUE.send(body, { contentType });
+    await env.EVENTS.sent(body);
     return { success: true };
+  },
+  async "GET /operations"(_request, env) {
+    return env.EVENTS.operations();
   },
   async "GET /queues"(_request, env) {
     return { queue: await env.QUEUE.metrics(), dead: await env.DEAD_LETTERS.metrics() };

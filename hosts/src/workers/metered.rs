@@ -1,0 +1,46 @@
+//! What Durable Objects are billed for, as metered.js counts it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::meters::{Invocations, Meters, Rows};
+use crate::{ColdRequest, http};
+
+/// What metered.js answers.
+#[derive(Deserialize)]
+pub(super) struct Counted {
+    functions: BTreeMap<String, Handled>,
+    rows: BTreeMap<String, Rows>,
+}
+
+/// The requests or alarms of all objects.
+#[derive(Deserialize)]
+struct Handled {
+    count: u64,
+    ms: f64,
+}
+
+/// What a worker of ours answers.
+pub(super) async fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> {
+    let request =
+        ColdRequest { method: "GET".to_owned(), path: path.to_owned(), headers: Vec::new(), body: String::new() };
+    let answer = http::send(port, &request).await?;
+    serde_json::from_slice(&answer.body).with_context(|| format!("workerd answered {:?} to GET {path}", answer.body))
+}
+
+impl Counted {
+    /// No CPU time: that of all objects is the process's.
+    pub(super) fn add_to(self, meters: &mut Meters) {
+        let invocations = |Handled { count, ms }| Invocations {
+            count,
+            cpu: Duration::ZERO,
+            wall: Duration::from_secs_f64(ms.max(0.0) / 1000.0),
+        };
+        meters.functions = self.functions.into_iter().map(|(name, handled)| (name, invocations(handled))).collect();
+        meters.rows = self.rows;
+    }
+}

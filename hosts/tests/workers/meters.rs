@@ -1,0 +1,49 @@
+//! What is counted of what Cloudflare would bill.
+
+use isotherm_hosts::Meters;
+
+use super::services::{accepted, count, until};
+use super::*;
+
+/// The default configuration's.
+const SHARDS: u64 = 4;
+
+/// What was counted since `before`, once each shard has folded.
+async fn folded(host: &Host, before: &Meters, folds: u64) -> Meters {
+    let alarms = |meters: &Meters| meters.functions.get("shard/alarm").map_or(0, |alarms| alarms.count);
+    until("all is folded", async || alarms(&host.meters().await.unwrap().since(before)) >= folds).await;
+    host.meters().await.unwrap().since(before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_billed_is_counted() {
+    const EVENTS: u64 = 120;
+    let _turn = beside().await;
+    let host = start(&built("release", "workers"), None).await;
+    accepted(&host.url(), 0..40).await;
+    // With them, tables are made.
+    let before = folded(&host, &Meters::default(), SHARDS).await;
+    assert_eq!(before.events_stored, 40);
+
+    accepted(&host.url(), 40..40 + EVENTS as usize).await;
+    assert_eq!(count(&host.url()).await, 40 + EVENTS);
+    let meters = folded(&host, &before, SHARDS).await;
+    // Of an event, its row and its place in the index of ids; of each shard's statement, the counter of rows.
+    assert_eq!((meters.rows["events"].written, meters.events_stored), (2 * EVENTS + SHARDS, EVENTS));
+    // Each was looked for, kept, and folded.
+    assert!(meters.rows["events"].read >= 3 * EVENTS, "{meters:?}");
+    // Beside the pages, each shard wrote its watermark.
+    assert!(meters.rows["rollups"].written >= meters.pages_stored + SHARDS, "{meters:?}");
+    // A batch and a report are a request to each shard, which set its alarm once.
+    let of = |name: &str| meters.functions[name].count;
+    assert_eq!((of("shard/fetch"), of("shard/alarm"), meters.objects), (2 * SHARDS, SHARDS, SHARDS));
+    assert_eq!(meters.rows["alarms"].written, SHARDS);
+    assert!(!meters.functions["shard/fetch"].wall.is_zero(), "{meters:?}");
+
+    let before = host.meters().await.unwrap();
+    accepted(&host.url(), 200..201).await;
+    let meters = folded(&host, &before, 1).await;
+    assert_eq!((meters.rows["events"].written, meters.rows["alarms"].written, meters.events_stored), (3, 1, 1));
+    assert_eq!((meters.functions["shard/fetch"].count, meters.functions["shard/alarm"].count), (1, 1));
+    host.stop().await.unwrap();
+}
