@@ -87,13 +87,13 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<(
         phase("build: fetching crates");
         run(cargo().args(["fetch", "--locked"]))?;
     }
-    // Two at a time, in folders of their own, so that neither waits for the other's lock. Linking with LTO keeps one core busy
-    // for long: it comes first, while what is built beside it has enough to do for the other.
+    // Two at a time, in folders of their own, so that neither waits for the other's lock. What is deployed natively takes about
+    // as long as all else: most of it is linking with LTO, which keeps one core busy.
     thread::scope(|scope| {
-        let artifacts = scope.spawn(|| native(sets).and_then(|()| wasm(tools, sets)));
-        let beside = run(beside);
-        artifacts.join().map_err(|_| anyhow!("the thread of the artifacts' builds panicked"))??;
-        beside
+        let native = scope.spawn(|| native(sets));
+        let others = run(beside).and_then(|()| wasm(tools, sets));
+        native.join().map_err(|_| anyhow!("the thread of the native builds panicked"))??;
+        others
     })?;
     if sets.contains(&Set::Floor) {
         phase("build: the article's function");
