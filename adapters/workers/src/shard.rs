@@ -143,7 +143,7 @@ impl Shard {
 
     /// Answers what a report needs of this shard.
     fn report(&self, reading: &Reading) -> Result<Response> {
-        Response::ok(serde_json::to_string(&rollups::read(&self.sql, reading)?)?)
+        Response::from_bytes(rollups::read(&self.sql, reading)?.to_bytes())
     }
 
     /// Answers the record of one event; nothing when it is not there.

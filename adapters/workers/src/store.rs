@@ -76,13 +76,13 @@ async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
     let request = post(REPORT, &serde_json::to_string(plan.reading())?)?;
-    let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?;
-    Ok(serde_json::from_str(&data)?)
+    let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?.bytes().await?;
+    ReportData::from_bytes(&data).ok_or_else(|| Error::RustError("its answer can't be read".to_owned()))
 }
 
 async fn try_find(env: &Env, tenant: &Tenant, shard: u32, id: EventId) -> Result<String> {
     let request = Request::new(&format!("https://shard/{id}"), Method::Get)?;
-    answer(stub(env, tenant, shard)?.fetch_with_request(request).await?).await
+    answer(stub(env, tenant, shard)?.fetch_with_request(request).await?).await?.text().await
 }
 
 /// Events that go to one shard in one request.
@@ -112,7 +112,7 @@ impl Part<'_> {
     /// Those of the events that were there already.
     async fn store(&self, env: &Env, tenant: &Tenant) -> Result<BTreeMap<EventId, Digest>> {
         let request = post("/", &serde_json::to_string(&self.events)?)?;
-        let taken = answer(stub(env, tenant, self.shard)?.fetch_with_request(request).await?).await?;
+        let taken = answer(stub(env, tenant, self.shard)?.fetch_with_request(request).await?).await?.text().await?;
         Ok(serde_json::from_str(&taken)?)
     }
 }
@@ -127,10 +127,9 @@ fn stub(env: &Env, tenant: &Tenant, shard: u32) -> Result<Stub> {
     env.durable_object(SHARDS)?.get_by_name(&ShardName::new(tenant.as_str(), shard).to_string())
 }
 
-async fn answer(mut response: Response) -> Result<String> {
-    let text = response.text().await?;
+async fn answer(mut response: Response) -> Result<Response> {
     match response.status_code() {
-        200 => Ok(text),
-        status => Err(Error::RustError(format!("{status}: {text}"))),
+        200 => Ok(response),
+        status => Err(Error::RustError(format!("{status}: {}", response.text().await?))),
     }
 }

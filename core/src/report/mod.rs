@@ -2,21 +2,20 @@
 
 mod answer;
 mod calendar;
+mod data;
 mod query;
 mod reading;
 mod table;
 mod zone;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Tenant;
 use crate::id::RequestId;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::rollup::fold::StoredPage;
 use crate::rollup::observation::Dimensions;
-use crate::time::{Millis, Stamp};
+use crate::time::Stamp;
 
+pub use data::ReportData;
 pub(crate) use query::{Kind, Query};
 pub use reading::Reading;
 
@@ -29,18 +28,6 @@ pub struct ReportPlan {
     dimensions: Dimensions,
     reading: Reading,
     stamp: Stamp,
-}
-
-/// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportData {
-    /// All pages in [`Reading::ranges`], in the order of their keys within a range.
-    pub pages: Vec<StoredPage>,
-    /// The records of the tenant's events behind the watermark, which are in no page.
-    pub tail: Vec<String>,
-    /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: all that were accepted before the
-    /// request arrived are.
-    pub as_of: Option<Millis>,
 }
 
 /// What became of reading.

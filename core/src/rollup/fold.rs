@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
-
 use crate::rollup::Names;
 use crate::rollup::compaction::Marks;
 use crate::rollup::events::{Events, Place, Run};
@@ -19,28 +17,12 @@ use crate::rollup::ranks::Ranks;
 const VALUES: usize = 1000;
 
 /// Some pages of rollups as a store keeps them; opaque to the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPage {
     /// Where it stands.
     pub key: String,
-    /// What it holds; in JSON as base64.
-    #[serde(with = "base64_text")]
+    /// What it holds.
     pub bytes: Vec<u8>,
-}
-
-mod base64_text {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD.decode(&*text).map_err(de::Error::custom)
-    }
 }
 
 /// What a store has under this key is no page that this version can read.

@@ -86,7 +86,14 @@ struct ReportText {
     tenant: String,
     ranges: Vec<KeyRange>,
     /// All pages that were folded, not only those in the ranges: their bytes are to be the same too.
-    pages: Vec<StoredPage>,
+    pages: Vec<PageText>,
+}
+
+#[derive(Debug, Serialize)]
+struct PageText {
+    key: String,
+    /// In base64.
+    bytes: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,7 +148,8 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
             let ranges = plan.reading().ranges(&read(&all, &marks)).map_err(|unreadable| unreadable.to_string())?;
             let pages = read(&all, &ranges);
             let tail = vector.tail.iter().map(Value::to_string).collect();
-            let all = all.into_values().collect();
+            let text = |StoredPage { key, bytes }| PageText { key, bytes: STANDARD.encode(bytes) };
+            let all = all.into_values().map(text).collect();
             report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
             plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, as_of: None }]))
         }
