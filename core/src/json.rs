@@ -231,8 +231,8 @@ impl fmt::Display for Index {
     }
 }
 
-/// `Cow<str>` that borrows: serde's own implementation always copies.
-struct Key<'a>(Cow<'a, str>);
+/// `Cow<str>` that borrows where the text has no escapes: serde's own implementation copies inside other types.
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -105,7 +105,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 
 /// The day of a date, the months from 1; what is no date gives the day of another. The algorithm is Howard Hinnant's
 /// `days_from_civil`.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year }; // from March, so that leap days come last
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

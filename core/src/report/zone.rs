@@ -25,6 +25,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::report::calendar::local_rfc3339;
 use crate::rollup::key::Hour;
+use crate::time::{civil, days_since_1970};
 
 const BLOB: &[u8] = include_bytes!("zones.bin");
 /// More than the data has when it is inflated: what inflating may take.
@@ -213,21 +214,14 @@ impl Switch {
     /// When it happens in that year, if clocks are `offset` from UTC until then.
     fn at(&self, year: i64, offset: i32) -> i64 {
         let month = i64::from(self.month);
-        let first = first_of_month(year, month);
+        let first = days_since_1970(year, month, 1);
         // 1970-01-01 was a Thursday.
         let mut day = first + (i64::from(self.weekday) - first - 4).rem_euclid(7) + 7 * (i64::from(self.week) - 1);
-        if day >= first_of_month(year, month + 1) {
+        if civil(day).1 != month {
             day -= 7;
         }
         day * DAY + i64::from(self.minutes) * 60 - i64::from(offset)
     }
-}
-
-/// The first of a month, in days since 1970; month 13 is the next year's first. The algorithm is Howard Hinnant's
-/// `days_from_civil`.
-fn first_of_month(year: i64, month: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 - 719_468
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+use crate::json::Key;
 use crate::limits::Limits;
 use crate::rollup::events::Sample;
 use crate::rollup::fold::UnreadableRecord;
@@ -108,7 +109,7 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut properties = Properties { texts: Vec::new(), numbers: Vec::new(), large: Vec::new() };
-        while let Some((Text(name), property)) = entries.next_entry()? {
+        while let Some((Key(name), property)) = entries.next_entry()? {
             match property {
                 Property::Text(value) if !value.is_empty() => put(&mut properties.texts, name, value),
                 Property::Number(number) => {
@@ -130,18 +131,6 @@ fn put<'a, T>(list: &mut Vec<(Cow<'a, str>, T)>, name: Cow<'a, str>, value: T) {
     match list.binary_search_by(|(known, _)| known.cmp(&name)) {
         Ok(at) => list[at].1 = value,
         Err(at) => list.insert(at, (name, value)),
-    }
-}
-
-/// Borrowed where it has no escapes; serde's own `Cow` is always owned inside other types.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(PropertyVisitor)? {
-            Property::Text(text) => Ok(Self(text)),
-            _ => Err(D::Error::custom("a name is a string")),
-        }
     }
 }
 
