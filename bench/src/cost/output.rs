@@ -103,7 +103,7 @@ pub(super) fn text(quote: &Quote) -> String {
             text += &total(priced, &format!("  {}", priced.design.name()));
         }
     }
-    text += "\nNot in it: looking events up, reports, taxes, support, and the people who run it.\n";
+    text += "\nNot in it: reports, taxes, support, and the people who run it; looking events up, but where it is as metered.\n";
     text + &sources(quote)
 }
 
