@@ -102,6 +102,33 @@ impl Meters {
         }
     }
 
+    /// The readings of both.
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (name, more) in &other.functions {
+            let all = self.functions.entry(name.clone()).or_default();
+            (all.count, all.cpu, all.wall) = (all.count + more.count, all.cpu + more.cpu, all.wall + more.wall);
+        }
+        for (name, sizes) in &other.store {
+            let all = self.store.entry(name.clone()).or_default();
+            sizes.iter().for_each(|(size, count)| *all.entry(*size).or_default() += count);
+        }
+        for (table, more) in &other.rows {
+            let all = self.rows.entry(table.clone()).or_default();
+            (all.read, all.written) = (all.read + more.read, all.written + more.written);
+        }
+        Self {
+            stream_records: self.stream_records + other.stream_records,
+            log_bytes: self.log_bytes + other.log_bytes,
+            queue_operations: self.queue_operations + other.queue_operations,
+            objects: self.objects + other.objects,
+            object_bytes: self.object_bytes + other.object_bytes,
+            events_stored: self.events_stored + other.events_stored,
+            pages_stored: self.pages_stored + other.pages_stored,
+            store_bytes: self.store_bytes + other.store_bytes,
+            ..self
+        }
+    }
+
     /// How many operations of this name there were, whatever their size.
     pub fn operations(&self, name: &str) -> u64 {
         self.store.get(name).map_or(0, |sizes| sizes.values().sum())
@@ -177,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readings_are_told_apart() {
+    fn readings_are_told_apart_and_summed() {
         let at = |puts: u64, large: u64, count: u64| Meters {
             functions: BTreeMap::from([(
                 "ingest".to_owned(),
@@ -195,5 +222,7 @@ mod tests {
         assert_eq!((since.events_stored, since.functions["ingest"].count), (6, 2));
         assert_eq!(since.functions["ingest"].cpu, Duration::from_millis(4));
         assert_eq!(at(10, 1, 7).since(&Meters::default()), at(10, 1, 7));
+        assert_eq!(at(4, 1, 5).plus(&at(6, 2, 2)), at(10, 3, 7));
+        assert_eq!(Meters::default().plus(&at(10, 1, 7)), at(10, 1, 7));
     }
 }

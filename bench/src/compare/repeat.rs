@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_hosts::Meters;
-use isotherm_hosts::meters::{Invocations, Rows};
 
 use crate::compare::figures::{COMPARED, estimate, report_medians};
 use crate::compare::result::{
@@ -169,43 +168,13 @@ pub(super) fn replay<'r>(runs: impl Iterator<Item = &'r Replay>) -> Replay {
 
 fn metered(runs: &[&Metered]) -> Metered {
     let sum = |of: fn(&Metered) -> u64| runs.iter().map(|run| of(run)).sum();
-    let mut functions: BTreeMap<String, Invocations> = BTreeMap::new();
-    let mut store: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
-    let mut rows: BTreeMap<String, Rows> = BTreeMap::new();
-    for Metered { readings, .. } in runs {
-        for (name, run) in &readings.functions {
-            let all = functions.entry(name.clone()).or_default();
-            (all.count, all.cpu, all.wall) = (all.count + run.count, all.cpu + run.cpu, all.wall + run.wall);
-        }
-        for (table, run) in &readings.rows {
-            let all = rows.entry(table.clone()).or_default();
-            (all.read, all.written) = (all.read + run.read, all.written + run.written);
-        }
-        for (name, sizes) in &readings.store {
-            for (size, count) in sizes {
-                *store.entry(name.clone()).or_default().entry(*size).or_default() += count;
-            }
-        }
-    }
     Metered {
         requests: sum(|run| run.requests),
         batches: sum(|run| run.batches),
         events: sum(|run| run.events),
         response_bytes: sum(|run| run.response_bytes),
         cpu_seconds: runs.iter().map(|run| run.cpu_seconds).sum(),
-        readings: Meters {
-            functions,
-            store,
-            rows,
-            stream_records: sum(|run| run.readings.stream_records),
-            log_bytes: sum(|run| run.readings.log_bytes),
-            queue_operations: sum(|run| run.readings.queue_operations),
-            objects: sum(|run| run.readings.objects),
-            object_bytes: sum(|run| run.readings.object_bytes),
-            events_stored: sum(|run| run.readings.events_stored),
-            pages_stored: sum(|run| run.readings.pages_stored),
-            store_bytes: sum(|run| run.readings.store_bytes),
-        },
+        readings: runs.iter().fold(Meters::default(), |sum, run| sum.plus(&run.readings)),
     }
 }
 
