@@ -32,6 +32,12 @@ pub(crate) async fn send(port: u16, request: &ColdRequest) -> Result<Answer> {
         .with_context(|| format!("{} http://127.0.0.1:{port}{}", request.method, request.path))
 }
 
+/// A GET of a path on 127.0.0.1.
+pub(crate) async fn get(port: u16, path: &str) -> Result<Answer> {
+    let (method, path) = ("GET".to_owned(), path.to_owned());
+    send(port, &ColdRequest { method, path, headers: Vec::new(), body: String::new() }).await
+}
+
 async fn exchange(port: u16, request: &ColdRequest) -> Result<Answer> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
     stream.set_nodelay(true)?;

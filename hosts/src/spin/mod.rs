@@ -106,9 +106,7 @@ impl SpinRuntime {
 
 /// A cron on this machine, as hosted Spin and Kubernetes have it: an HTTP request.
 async fn ask_for_what_is_due(port: u16) -> Result<()> {
-    let request =
-        ColdRequest { method: "GET".to_owned(), path: SCHEDULE.to_owned(), headers: Vec::new(), body: String::new() };
-    let answer = http::send(port, &request).await?;
+    let answer = http::get(port, SCHEDULE).await?;
     // A floor has no schedule.
     ensure!(answer.status < 500, "{SCHEDULE} was answered with {}", answer.status);
     Ok(())

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::http;
 use crate::meters::{Invocations, Meters, Rows};
-use crate::{ColdRequest, http};
 
 /// What metered.js answers.
 #[derive(Deserialize)]
@@ -26,9 +26,7 @@ struct Handled {
 
 /// What a worker of ours answers.
 pub(super) async fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> {
-    let request =
-        ColdRequest { method: "GET".to_owned(), path: path.to_owned(), headers: Vec::new(), body: String::new() };
-    let answer = http::send(port, &request).await?;
+    let answer = http::get(port, path).await?;
     serde_json::from_slice(&answer.body).with_context(|| format!("workerd answered {:?} to GET {path}", answer.body))
 }
 

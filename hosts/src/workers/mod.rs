@@ -1,10 +1,9 @@
 //! Cloudflare Workers: workerd, with its Durable Objects on disk.
 //!
-//! Three processes. The one that serves has the artifact at its socket and nothing before it; what its objects are billed for
-//! is counted beside it (metered.js). The one for cold starts is
-//! started by the first of them and makes a new isolate for each, through workerd's Worker Loader; it has its own data,
-//! so that neither its memory nor its time counts as the server's. The third is what the platform has beside a Worker:
-//! bucket, queue and cron trigger (services.rs).
+//! Three processes. The one that serves has the artifact at its socket and nothing before it; what its objects are billed
+//! for is counted beside it (metered.js). The one for cold starts is started by the first of them and makes a new isolate
+//! for each, through workerd's Worker Loader; it has its own data, so that neither its memory nor its time counts as the
+//! server's. The third is what the platform has beside a Worker: bucket, queue and cron trigger (services.rs).
 
 mod cold;
 mod config;
