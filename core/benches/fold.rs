@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use divan::Bencher;
-use divan::counter::ItemsCount;
+use divan::counter::{BytesCount, ItemsCount};
 use isotherm_core::{
-    Admission, Config, Fold, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service, Stamp,
-    StoredPage,
+    Admission, Config, Fold, KeyRange, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service,
+    Stamp, StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
@@ -43,7 +43,7 @@ fn observations<'a>(service: &Service, records: &'a [String]) -> Vec<Observation
 }
 
 fn fold(observations: &[Observation<'_>]) -> Vec<StoredPage> {
-    Fold::of(observations).settle(Vec::new()).unwrap_or_default()
+    Fold::of(observations.iter()).settle(Vec::new()).pages
 }
 
 /// Records into observations.
@@ -71,7 +71,7 @@ fn sort(bencher: Bencher<'_, '_>) {
     let service = service();
     let records = records(&service);
     let observations = observations(&service, &records);
-    bencher.counter(ItemsCount::new(records.len())).bench_local(|| Fold::of(divan::black_box(&observations)));
+    bencher.counter(ItemsCount::new(records.len())).bench_local(|| Fold::of(divan::black_box(&observations).iter()));
 }
 
 /// Records into pages, 2,000 at a time, each merged with what is stored, as a server does it.
@@ -82,15 +82,73 @@ fn steps(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(records.len())).bench_local(|| {
         let mut pages = BTreeMap::new();
         for chunk in records.chunks(2000) {
-            let fold = service.fold(chunk.iter().map(String::as_str));
-            let stored = fold.ranges().iter().flat_map(|range| read(&pages, range)).collect();
-            pages.extend(fold.settle(stored).unwrap_or_default().into_iter().map(|page| (page.key, page.bytes)));
+            fold_into(&service, chunk, &mut pages);
         }
         pages
     });
 }
 
-fn read(pages: &BTreeMap<String, Vec<u8>>, range: &isotherm_core::KeyRange) -> Vec<StoredPage> {
+/// Folds as a server does: step by step, each merged with what is stored.
+fn fold_into(service: &Service, records: &[String], pages: &mut BTreeMap<String, Vec<u8>>) {
+    let unfolded: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
+    let (mut rest, mut at_most) = (unfolded.as_slice(), usize::MAX);
+    while !rest.is_empty() {
+        let step = service.fold(rest, at_most, WriteLimits::ONE_WRITER);
+        let taken = step.records();
+        let in_ranges = |ranges: &[KeyRange]| ranges.iter().flat_map(|range| read(pages, range)).collect();
+        let stored = step.ranges().map(|(_, ranges)| in_ranges(ranges)).collect();
+        match step.settle(stored) {
+            Ok(write) => {
+                pages.extend(write.pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
+                (rest, at_most) = (&rest[taken..], 2 * taken);
+            }
+            Err(TooMuch { at_most: fewer }) => at_most = fewer,
+        }
+    }
+}
+
+/// Batches of 500 events that are valid and as unusual as they can be, folded as a server does it. They are to take no more
+/// than three times the flights' time for a byte and for a property; `whole` and `steps` have the flights' by event: 243 bytes of
+/// record and 9 properties. Twice the batches take twice the time.
+#[divan::bench(sample_count = 3, args = UNUSUAL.iter().flat_map(|(name, _)| [(*name, 2), (*name, 4)]))]
+fn unusual(bencher: Bencher<'_, '_>, (name, batches): (&str, usize)) {
+    let service = service();
+    let make = UNUSUAL.iter().find(|(known, _)| *known == name).map(|(_, make)| make);
+    let records: Vec<String> = (0..500 * batches).filter_map(|n| Some(make?(n))).collect();
+    let bytes: usize = records.iter().map(String::len).sum();
+    bencher.counter(ItemsCount::new(records.len())).counter(BytesCount::new(bytes)).bench_local(|| {
+        let mut pages = BTreeMap::new();
+        records.chunks(1000).for_each(|chunk| fold_into(&service, chunk, &mut pages));
+        pages
+    });
+}
+
+/// How the record of the n-th event is made.
+type Make = fn(usize) -> String;
+
+const UNUSUAL: [(&str, Make); 5] = [
+    ("128 new numbers each", |n| record(0, "e", (0..128).map(|at| format!(r#""k{:09}":{at}"#, n * 128 + at)))),
+    ("128 new numbers each, ever smaller names", |n| {
+        record(0, "e", (0..128).map(|at| format!(r#""k{:09}":{at}"#, 999_999_999 - n * 128 - at)).rev())
+    }),
+    ("a new type and 8 new long dimensions each", |n| {
+        record(0, &format!("e{n}"), (0..8).map(|at| format!(r#""{:0200}":"v""#, n * 8 + at)))
+    }),
+    ("a new value of 8 long dimensions each", |n| {
+        record(0, "e", (0..8).map(|at| format!(r#""{at:0200}":"{n:0200}""#)))
+    }),
+    ("another hour each", |n| record(n, "e", (0..8).map(|at| format!(r#""{at:0200}":"v""#)))),
+];
+
+fn record(hour: usize, event_type: &str, properties: impl Iterator<Item = String>) -> String {
+    let (year, day, hour) = (hour / 672 % 25, 1 + hour / 24 % 28, hour % 24);
+    let properties = properties.collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"userId":"u","eventType":"{event_type}","timestamp":"20{year:02}-01-{day:02}T{hour:02}:00:00.000Z","properties":{{{properties}}}}}"#
+    )
+}
+
+fn read(pages: &BTreeMap<String, Vec<u8>>, range: &KeyRange) -> Vec<StoredPage> {
     let found = pages.range(range.from.clone()..range.until.clone());
     found.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
 }

@@ -17,12 +17,13 @@ use crate::reply::Reply;
 use crate::report::ReportPlan;
 use crate::request::Request;
 use crate::rollup::compaction::Compaction;
-use crate::rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
+use crate::rollup::fold::{StoredPage, UnreadableRecord};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
 use crate::route::Route;
 use crate::settle::{Answer, Slot};
-use crate::stream::{StreamBatch, StreamStep, Watermark, WriteLimits};
+use crate::step::{Step, Unfolded, WriteLimits};
+use crate::stream::{StreamBatch, StreamStep, Watermark};
 use crate::time::{Millis, Stamp};
 
 /// The analytics function, configured.
@@ -63,20 +64,21 @@ impl Service {
         Observation::read(record, &self.config.dimensions)
     }
 
-    /// Folds stored events of one tenant, given by their [`NewEvent::record`]s, into rollups.
-    pub fn fold<'a>(&self, records: impl IntoIterator<Item = &'a str>) -> Fold {
-        Fold::of_records(records, &self.config.dimensions)
+    /// Folds the first of these records, in the order in which they became durable: as many as a store may take at once, and at
+    /// most `at_most`.
+    pub fn fold(&self, records: &[Unfolded<'_>], at_most: usize, limits: WriteLimits) -> Step {
+        Step::of(records.iter().copied().map(Some), at_most, limits, &self.config.dimensions)
     }
 
     /// Folds the next records of a stream behind their lane's watermark, as many as a store may take at once, and at most
     /// `at_most`; `None` when there is nothing to write any more.
-    pub fn step(
+    pub fn step<'b, 'a>(
         &self,
-        batch: &StreamBatch<'_>,
+        batch: &'b StreamBatch<'a>,
         watermark: &Watermark,
         at_most: usize,
         limits: WriteLimits,
-    ) -> Option<StreamStep> {
+    ) -> Option<StreamStep<'b, 'a>> {
         batch.step(watermark, at_most, limits, &self.config.dimensions)
     }
 
@@ -92,10 +94,7 @@ impl Service {
     }
 
     /// What there is to compact, from all pages in [`Service::marks`], and the time.
-    ///
-    /// # Errors
-    /// [`UnreadablePage`] where a mark can't be read.
-    pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Result<Vec<Compaction>, UnreadablePage> {
+    pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
         Compaction::of(marks, received_at)
     }
 

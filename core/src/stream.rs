@@ -9,16 +9,16 @@
 //! the records of a new shard are handed over after those of the shard it follows; and that no record is given up.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 
 use crate::backup::Backup;
 use crate::config::Tenant;
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
+use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Dimensions;
+use crate::step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
 use crate::time::Millis;
 
 /// How long a stream keeps its records.
@@ -60,24 +60,6 @@ pub struct StreamItem<'a> {
     pub tenant: Option<&'a str>,
     /// What the item has as [`crate::NewEvent::record`].
     pub record: Option<&'a str>,
-}
-
-/// What a store takes in one transaction, beside a watermark.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteLimits {
-    /// Pages.
-    pub pages: usize,
-    /// Bytes of their keys and contents.
-    pub bytes: usize,
-}
-
-impl WriteLimits {
-    /// Whether it takes these.
-    pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
-        let (count, bytes) =
-            pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.key.len() + page.bytes.len()));
-        count <= self.pages && bytes <= self.bytes
-    }
 }
 
 /// How far a lane is folded. Stored beside the lane's pages, as bytes.
@@ -155,65 +137,47 @@ impl<'a> StreamBatch<'a> {
     pub fn backups(&self) -> Vec<Backup> {
         let ([first, ..], [.., last]) = (&self.records[..], &self.records[..]) else { return Vec::new() };
         let name = format!("{}-{}-{}", self.lane(), first.sequence_number, last.sequence_number);
-        let (tenants, _foreign) = by_tenant(&self.records);
-        let backup = |(tenant, records): (Tenant, Vec<(&StreamRecord<'_>, &str)>)| {
-            Backup::of(tenant.as_str(), &name, records.into_iter().map(|(_, record)| record))
-        };
-        tenants.into_iter().map(backup).collect()
+        let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Unfolded { tenant, record } in self.records.iter().filter_map(StreamRecord::unfolded) {
+            if Tenant::parse(tenant.to_owned()).is_ok() {
+                tenants.entry(tenant).or_default().push(record);
+            }
+        }
+        tenants.into_iter().map(|(tenant, records)| Backup::of(tenant, &name, records)).collect()
     }
 
     /// The next records behind the watermark, at most so many; `None` when there is nothing to write any more.
-    pub(crate) fn step(
-        &self,
+    pub(crate) fn step<'b>(
+        &'b self,
         watermark: &Watermark,
         at_most: usize,
         limits: WriteLimits,
         dimensions: &Dimensions,
-    ) -> Option<StreamStep> {
+    ) -> Option<StreamStep<'b, 'a>> {
         let rest = &self.records[self.folded(watermark)..];
         if rest.is_empty() {
-            return self.completion(watermark, limits);
+            return self.completion(watermark, limits, dimensions);
         }
-        let mut count = at_most.clamp(1, rest.len());
-        loop {
-            let step = self.step_of(&rest[..count], watermark, limits, dimensions)?;
-            // Each range gets a page or more: of too many, nothing is worth reading.
-            let ranges: usize = step.ranges().map(|(_, ranges)| ranges.len()).sum();
-            if ranges <= limits.pages || count == 1 {
-                return Some(step);
-            }
-            count /= 2;
-        }
-    }
-
-    fn step_of(
-        &self,
-        records: &[StreamRecord<'_>],
-        watermark: &Watermark,
-        limits: WriteLimits,
-        dimensions: &Dimensions,
-    ) -> Option<StreamStep> {
-        let StreamRecord { sequence_number, written_at, .. } = records.last()?;
+        let step = Step::of(rest.iter().map(StreamRecord::unfolded), at_most.max(1), limits, dimensions);
+        let taken = &rest[..step.records()];
+        let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
         let folded_to = watermark.folded_to.max(*written_at);
         let watermark = Watermark { sequence_number: (*sequence_number).to_owned(), folded_to };
-        let (tenants, foreign) = by_tenant(records);
-        let mut letters: Vec<String> = foreign.into_iter().map(|record| self.letter(record, FOREIGN)).collect();
-        let mut folds = Vec::new();
-        for (tenant, events) in tenants {
-            let fold = Fold::of_records(events.iter().map(|(_, record)| *record), dimensions);
-            let letter = |(index, why): &(usize, UnreadableRecord)| self.letter(events[*index].0, &why.to_string());
-            letters.extend(fold.unreadable().iter().map(letter));
-            folds.push((tenant, fold));
-        }
-        Some(StreamStep { records: records.len(), folds, letters, watermark, limits })
+        Some(StreamStep { batch: self, taken, step, watermark })
     }
 
     /// Moves the watermark of a lane on when all its records are folded and no more can come for a time.
-    fn completion(&self, watermark: &Watermark, limits: WriteLimits) -> Option<StreamStep> {
+    fn completion(
+        &self,
+        watermark: &Watermark,
+        limits: WriteLimits,
+        dimensions: &Dimensions,
+    ) -> Option<StreamStep<'_, 'a>> {
         let has_records = !watermark.sequence_number.is_empty();
         let folded_to = self.complete_to.filter(|to| has_records && *to > watermark.folded_to)?;
         let watermark = Watermark { folded_to, ..watermark.clone() };
-        Some(StreamStep { records: 0, folds: Vec::new(), letters: Vec::new(), watermark, limits })
+        let step = Step::of([], 0, limits, dimensions);
+        Some(StreamStep { batch: self, taken: &[], step, watermark })
     }
 
     /// The dead letter of a record.
@@ -239,95 +203,63 @@ impl<'a> StreamBatch<'a> {
     }
 }
 
-type ByTenant<'r, 'a> = BTreeMap<Tenant, Vec<(&'r StreamRecord<'a>, &'a str)>>;
-
-/// New events with their records, and what is new and no event.
-fn by_tenant<'r, 'a>(records: &'r [StreamRecord<'a>]) -> (ByTenant<'r, 'a>, Vec<&'r StreamRecord<'a>>) {
-    let (mut tenants, mut foreign) = (ByTenant::new(), Vec::new());
-    for record in records {
-        let Some(StreamItem { tenant, record: text, .. }) = record.item else { continue };
-        match (tenant.and_then(|name| Tenant::parse(name.to_owned()).ok()), text) {
-            (Some(tenant), Some(text)) => tenants.entry(tenant).or_default().push((record, text)),
-            _ => foreign.push(record),
-        }
+impl<'a> StreamRecord<'a> {
+    /// What of it is to be folded: a new event.
+    fn unfolded(&self) -> Option<Unfolded<'a>> {
+        let StreamItem { tenant, record, .. } = self.item?;
+        Some(Unfolded { tenant: tenant?, record: record? })
     }
-    (tenants, foreign)
+
+    /// Whether something is new in the store that is no event.
+    fn is_foreign(&self) -> bool {
+        self.item.is_some() && self.unfolded().is_none()
+    }
 }
 
 /// Some records of a batch, folded: what one transaction writes.
 #[derive(Clone, Debug)]
-pub struct StreamStep {
-    records: usize,
-    folds: Vec<(Tenant, Fold)>,
-    letters: Vec<String>,
+pub struct StreamStep<'b, 'a> {
+    batch: &'b StreamBatch<'a>,
+    taken: &'b [StreamRecord<'a>],
+    step: Step,
     watermark: Watermark,
-    limits: WriteLimits,
 }
 
 /// What a step writes, once its letters are in the dead-letter queue.
+#[must_use = "what is merged and not written is in no report"]
 #[derive(Clone, Debug)]
 pub struct StreamWrite {
     /// Each with its tenant.
     pub pages: Vec<(Tenant, StoredPage)>,
+    /// What can't be read of what is stored, as in [`crate::Merged`].
+    pub damaged: Vec<(Tenant, UnreadablePage)>,
     /// Where the lane's watermark stands with them.
     pub watermark: Watermark,
     /// As JSON. What is counted nowhere: it has to be kept before the watermark moves.
     pub letters: Vec<String>,
 }
 
-/// Why a step can't be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepProblem {
-    /// It is more than the store takes: to be done again with so many records at most.
-    TooMuch {
-        /// 1 or more.
-        at_most: usize,
-    },
-    /// One record is.
-    RecordTooLarge,
-    /// A stored page can't be read.
-    Unreadable(UnreadablePage),
-}
-
-impl fmt::Display for StepProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMuch { at_most } => write!(f, "more than a transaction takes: {at_most} records may fit"),
-            Self::RecordTooLarge => f.write_str("one record needs more than a transaction takes"),
-            Self::Unreadable(page) => page.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StepProblem {}
-
-impl StreamStep {
-    /// How many records it takes: the next step may well take as many, and looks no further when it is told so.
+impl StreamStep<'_, '_> {
+    /// How many records it takes. Twice as many at most are worth a look the next time.
     pub fn records(&self) -> usize {
-        self.records
+        self.step.records()
     }
 
     /// Of each tenant the pages that [`StreamStep::settle`] needs: all that the lane has in these ranges.
-    pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, Vec<KeyRange>)> {
-        self.folds.iter().map(|(tenant, fold)| (tenant, fold.ranges()))
+    pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
+        self.step.ranges()
     }
 
     /// What to write, from the stored pages of each tenant in the order of [`StreamStep::ranges`].
     ///
     /// # Errors
-    /// [`StepProblem`]; nothing is to be written then.
-    pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, StepProblem> {
-        let mut pages = Vec::new();
-        for ((tenant, fold), stored) in self.folds.into_iter().zip(stored) {
-            let written = fold.settle(stored).map_err(StepProblem::Unreadable)?;
-            pages.extend(written.into_iter().map(|page| (tenant.clone(), page)));
-        }
-        if self.limits.fit(pages.iter().map(|(_, page)| page)) {
-            return Ok(StreamWrite { pages, watermark: self.watermark, letters: self.letters });
-        }
-        match self.records / 2 {
-            0 => Err(StepProblem::RecordTooLarge),
-            at_most => Err(StepProblem::TooMuch { at_most }),
-        }
+    /// [`TooMuch`]; nothing is to be written then.
+    pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
+        let Self { batch, taken, step, watermark } = self;
+        let StepWrite { pages, damaged, rejections } = step.settle(stored)?;
+        let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
+        let rejected =
+            rejections.iter().filter_map(|Rejection { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
+        Ok(StreamWrite { pages, damaged, watermark, letters: foreign.chain(rejected).collect() })
     }
 }

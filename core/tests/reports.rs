@@ -7,8 +7,8 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
-    StoreOutcome, StoredPage,
+    Admission, Config, KeyRange, Merged, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
+    StepWrite, StoreOutcome, StoredPage, Unfolded, WriteLimits,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,6 +41,8 @@ fn records(ndjson: &str) -> Vec<String> {
     records
 }
 
+const LIMITS: WriteLimits = WriteLimits { pages: 20_000, bytes: 100_000_000 };
+
 /// Pages in a map.
 #[derive(Clone, Default)]
 struct Store(BTreeMap<String, Vec<u8>>);
@@ -52,10 +54,16 @@ impl Store {
     }
 
     fn fold<'a>(&mut self, records: impl IntoIterator<Item = &'a str>) {
-        let fold = SERVICE.fold(records);
-        assert_eq!(fold.unreadable(), []);
-        let pages = self.read(&fold.ranges());
-        self.0.extend(fold.settle(pages).unwrap().into_iter().map(|page| (page.key, page.bytes)));
+        let records: Vec<_> = records.into_iter().map(|record| Unfolded { tenant: "t", record }).collect();
+        let mut rest = records.as_slice();
+        while !rest.is_empty() {
+            let step = SERVICE.fold(rest, usize::MAX, LIMITS);
+            rest = &rest[step.records()..];
+            let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
+            let StepWrite { pages, damaged, rejections } = step.settle(stored).unwrap();
+            assert_eq!((damaged.len(), rejections.len()), (0, 0));
+            self.0.extend(pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
+        }
     }
 
     fn ranges(&self, reading: &Reading) -> Vec<KeyRange> {
@@ -65,11 +73,13 @@ impl Store {
 
     /// Compacts what can be, and gives how many days that were.
     fn compact(&mut self) -> usize {
-        let compactions = SERVICE.compactions(&self.read(&[SERVICE.marks()]), STAMP.received_at).unwrap();
+        let compactions = SERVICE.compactions(&self.read(&[SERVICE.marks()]), STAMP.received_at);
         let days = compactions.len();
         for compaction in compactions {
             let pages = self.read(&compaction.ranges());
-            self.0.extend(compaction.settle(pages).unwrap().into_iter().map(|page| (page.key, page.bytes)));
+            let Merged { pages, damaged } = compaction.settle(pages, LIMITS);
+            assert_eq!(damaged, []);
+            self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
         }
         days
     }

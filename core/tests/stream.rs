@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, Request, Service, Stamp, StepProblem, StoreOutcome, StoredPage,
-    StreamBatch, StreamItem, StreamRecord, StreamWrite, Watermark, WriteLimits,
+    Admission, Config, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch,
+    StreamItem, StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits,
 };
 use serde_json::Value;
 
@@ -67,12 +67,19 @@ struct Lane {
     pages: BTreeMap<(String, String), Vec<u8>>,
     watermark: Watermark,
     letters: Vec<String>,
+    damaged: Vec<String>,
     writes: usize,
 }
 
 impl Lane {
     fn new() -> Self {
-        Self { pages: BTreeMap::new(), watermark: Watermark::start(), letters: Vec::new(), writes: 0 }
+        Self {
+            pages: BTreeMap::new(),
+            watermark: Watermark::start(),
+            letters: Vec::new(),
+            damaged: Vec::new(),
+            writes: 0,
+        }
     }
 
     fn read(&self, tenant: &str, ranges: &[KeyRange]) -> Vec<StoredPage> {
@@ -82,13 +89,14 @@ impl Lane {
     }
 
     /// Folds as an adapter does, at most so many steps.
-    fn fold(&mut self, batch: &StreamBatch<'_>, limits: WriteLimits, steps: usize) -> Result<(), StepProblem> {
+    fn fold(&mut self, batch: &StreamBatch<'_>, limits: WriteLimits, steps: usize) {
         let mut at_most = usize::MAX;
         for _ in 0..steps {
-            let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return Ok(()) };
-            let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), &ranges)).collect();
+            let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return };
+            let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), ranges)).collect();
             match step.settle(stored) {
-                Ok(StreamWrite { pages, watermark, letters }) => {
+                Ok(StreamWrite { pages, damaged, watermark, letters }) => {
+                    self.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)));
                     let written = pages.into_iter();
                     self.pages
@@ -99,17 +107,15 @@ impl Lane {
                     assert_eq!(self.watermark, watermark);
                     self.writes += 1;
                 }
-                Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
-                Err(problem) => return Err(problem),
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
-        Ok(())
     }
 }
 
 fn folded(batches: &[StreamBatch<'_>], limits: WriteLimits) -> Lane {
     let mut lane = Lane::new();
-    batches.iter().for_each(|batch| lane.fold(batch, limits, usize::MAX).unwrap());
+    batches.iter().for_each(|batch| lane.fold(batch, limits, usize::MAX));
     lane
 }
 
@@ -118,11 +124,12 @@ fn each_tenant_gets_the_pages_that_a_fold_of_its_events_gives() {
     let lane = folded(&[all()], MUCH);
     assert_eq!((lane.writes, lane.letters.len()), (1, 0));
     for (tenant, is_of) in [("a", (|n| !n.is_multiple_of(5)) as fn(usize) -> bool), ("b", |n| n.is_multiple_of(5))] {
-        let records = (0..RECORDS.len()).filter(|n| is_of(*n)).map(|n| RECORDS[n].as_str());
-        let pages = SERVICE.fold(records).settle(Vec::new()).unwrap();
+        let records = (0..RECORDS.len()).filter(|n| is_of(*n)).map(|n| Unfolded { tenant, record: &RECORDS[n] });
+        let step = SERVICE.fold(&records.collect::<Vec<_>>(), usize::MAX, MUCH);
+        let pages = step.settle(vec![Vec::new()]).unwrap().pages.into_iter().map(|(_, page)| page);
         let stored = lane.pages.iter().filter(|((of, _), _)| of == tenant);
         let stored: BTreeMap<_, _> = stored.map(|((_, key), bytes)| (key.clone(), bytes.clone())).collect();
-        assert_eq!(stored, pages.into_iter().map(|page| (page.key, page.bytes)).collect());
+        assert_eq!(stored, pages.map(|page| (page.key, page.bytes)).collect());
     }
 }
 
@@ -130,14 +137,20 @@ fn each_tenant_gets_the_pages_that_a_fold_of_its_events_gives() {
 fn however_little_a_transaction_takes_the_pages_are_the_same() {
     let whole = folded(&[all()], MUCH);
     for limits in
-        [WriteLimits { pages: 99, ..MUCH }, WriteLimits { pages: 5, ..MUCH }, WriteLimits { bytes: 2000, ..MUCH }]
+        [WriteLimits { pages: 99, ..MUCH }, WriteLimits { pages: 6, ..MUCH }, WriteLimits { bytes: 2000, ..MUCH }]
     {
         let lane = folded(&[all()], limits);
         assert!(lane.writes > 1, "{limits:?}: {} writes", lane.writes);
         assert_eq!((lane.pages, lane.watermark), (whole.pages.clone(), whole.watermark.clone()));
     }
-    let problem = Lane::new().fold(&all(), WriteLimits { bytes: 100, ..MUCH }, usize::MAX);
-    assert_eq!(problem, Err(StepProblem::RecordTooLarge));
+}
+
+/// No record needs as much as a store takes; if one did, those behind it would go on.
+#[test]
+fn a_record_that_no_transaction_takes_becomes_a_letter() {
+    let lane = folded(&[all()], WriteLimits { bytes: 1, ..MUCH });
+    assert_eq!((lane.pages.len(), lane.letters.len()), (0, RECORDS.len()));
+    assert!(lane.letters.iter().all(|letter| letter.contains("more than a transaction takes")));
 }
 
 #[test]
@@ -155,10 +168,10 @@ fn a_fold_that_breaks_off_goes_on_behind_its_watermark() {
     let whole = folded(&[all()], limits);
     for steps in 1..whole.writes {
         let mut lane = Lane::new();
-        lane.fold(&all(), limits, steps).unwrap();
+        lane.fold(&all(), limits, steps);
         let folded = all().folded(&lane.watermark);
         assert!((1..RECORDS.len()).contains(&folded), "{folded}");
-        lane.fold(&batch((folded..RECORDS.len()).map(record)), limits, usize::MAX).unwrap();
+        lane.fold(&batch((folded..RECORDS.len()).map(record)), limits, usize::MAX);
         assert_eq!((&lane.pages, &lane.watermark), (&whole.pages, &whole.watermark));
     }
 }
@@ -197,11 +210,11 @@ fn a_window_without_records_moves_the_watermark_of_a_lane_that_has_some() {
     let end = |millis| StreamBatch { complete_to: Some(Millis(millis)), ..batch([]) };
     let mut lane = folded(&[end(5000)], MUCH);
     assert_eq!(lane.writes, 0);
-    lane.fold(&batch([record(0), record(1)]), MUCH, usize::MAX).unwrap();
+    lane.fold(&batch([record(0), record(1)]), MUCH, usize::MAX);
     let as_of = |lane: &Lane| Watermark::as_of(std::slice::from_ref(&lane.watermark), Millis(6000));
     assert_eq!(as_of(&lane), Millis(2000));
     for (millis, then) in [(1000, 2000), (5000, 5000), (5000, 5000)] {
-        lane.fold(&end(millis), MUCH, usize::MAX).unwrap();
+        lane.fold(&end(millis), MUCH, usize::MAX);
         assert_eq!(as_of(&lane), Millis(then));
     }
     assert_eq!(lane.writes, 2);

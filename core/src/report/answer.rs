@@ -9,7 +9,7 @@ use crate::report::calendar::Interval;
 use crate::report::query::{Figure, Kind, Metric, Query};
 use crate::report::table::Table;
 use crate::rollup::Rollup;
-use crate::rollup::fold::{Fold, UnreadablePage};
+use crate::rollup::fold::Fold;
 use crate::rollup::key::Hour;
 use crate::rollup::observation::Dimensions;
 use crate::time::{Millis, Stamp};
@@ -33,8 +33,7 @@ pub(crate) fn reply(
     let mut as_of = stamp.received_at;
     for ReportData { pages, tail, as_of: of_shard } in shards {
         as_of = of_shard.map_or(as_of, |of_shard| of_shard.min(as_of));
-        let unfolded = Fold::of_records(tail.iter().map(String::as_str), dimensions).settle(Vec::new());
-        let unfolded = unfolded.map_err(|UnreadablePage { key }| Refusal::UnreadableRollups(key))?;
+        let unfolded = Fold::of_records(tail.iter().map(String::as_str), dimensions).settle(Vec::new()).pages;
         for pages in [pages, unfolded] {
             for (at, page) in pages.iter().enumerate() {
                 table.add(page, pages.get(at + 1))?;

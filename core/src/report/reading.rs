@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::calendar::{Buckets, Interval};
 use crate::report::query::{Kind, Query};
-use crate::rollup::compaction::Mark;
+use crate::rollup::compaction::{DayState, Mark};
 use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::rollup::key::{Day, Hour, KeyRange};
 
@@ -65,8 +65,8 @@ impl Reading {
         // A store may have several marks of a day, of parts that are folded apart. A day without any has no events.
         let mut open = BTreeSet::new();
         for mark in marks {
-            let (day, Mark { is_sealed, .. }) = Mark::read(mark)?;
-            if !is_sealed {
+            let Some((day, mark)) = Mark::read(mark) else { continue };
+            if mark.is_none_or(|mark| mark.state != DayState::Sealed) {
                 open.insert(day);
             }
         }

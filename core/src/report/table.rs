@@ -71,7 +71,7 @@ impl<'q> Table<'q> {
     /// Merges what the query asks for of a page. `next` is the page after it: where that is of the same series, the values that
     /// it starts with are there, whatever this one says, which was read before it was split.
     pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Refusal> {
-        if Day::of_mark(&page.key).is_some() {
+        if Day::of_mark(&page.key).is_some() || Day::of_types(&page.key).is_some() {
             // The tail is folded as if it were stored, and so has marks.
             return Ok(());
         }

@@ -3,87 +3,156 @@
 //! A day's mark says which dimensions its events have, and whether it is sealed: whether the day's pages hold all that the
 //! hours' do. A fold that touches a day unseals it, in the transaction that writes the hours; hours stay, for reports by hour
 //! and for days as other time zones have them.
+//!
+//! Some days are kept by their hours for good: those that need more than a transaction takes, those whose hours have more
+//! numeric properties together than a rollup keeps, and those of which something can't be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::codec::{Reader, Writer};
-use crate::rollup::fold::{StoredPage, UnreadablePage};
-use crate::rollup::key::{Day, KeyRange, Period, Series};
+use crate::rollup::fold::{Merged, StoredPage, UnreadablePage};
+use crate::rollup::key::{Apart, Day, KeyRange, Period, Series};
 use crate::rollup::page::{Head, PageReader, PageWriter};
-use crate::rollup::{Columns, Names, Rollup};
+use crate::rollup::{Columns, NAMES_A_DAY, NUMBERS, Names, Rollup};
+use crate::step::WriteLimits;
 use crate::time::Millis;
 
-const VERSION: u8 = 1;
+/// What the reports of a day may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DayState {
+    /// Its hours: the day is not compacted, or has had events since.
+    #[default]
+    Open,
+    /// Its own pages.
+    Sealed,
+    /// Its hours, for good.
+    ByHour,
+}
 
 /// What a store says of a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    pub(crate) is_sealed: bool,
-    /// Of the day's events; the empty one, of all events, is not among them.
+    pub(crate) state: DayState,
+    /// Of the day's events, at most [`NAMES_A_DAY`]; the empty one, of all events, is not among them.
     pub(crate) dimensions: BTreeSet<String>,
 }
 
 impl Mark {
-    /// Version 1: the version; twice the number of dimensions, plus 1 when the day is sealed; the dimensions.
+    /// Version 1: the version; twice the number of dimensions, plus 1 when the day is sealed; the dimensions. Version 2 is the
+    /// same, of a day that is kept by its hours.
     pub(crate) fn write(&self, day: Day) -> StoredPage {
         let mut writer = Writer::default();
-        writer.byte(VERSION);
-        writer.length(self.dimensions.len() << 1 | usize::from(self.is_sealed));
+        writer.byte(if self.state == DayState::ByHour { 2 } else { 1 });
+        writer.length(self.dimensions.len() << 1 | usize::from(self.state == DayState::Sealed));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
         StoredPage { key: day.mark(), bytes: writer.0 }
     }
 
-    /// `None` where the page is no mark.
-    fn parse(page: &StoredPage) -> Option<(Day, Self)> {
-        let mut reader = Reader(&page.bytes);
-        reader.byte().filter(|version| *version == VERSION)?;
+    /// `None`: these bytes are no mark.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let version = reader.byte()?;
         let length: usize = reader.small()?;
-        let mut mark = Self { is_sealed: length & 1 == 1, ..Self::default() };
+        let state = match (version, length & 1) {
+            (1, 0) => DayState::Open,
+            (1, _) => DayState::Sealed,
+            (2, 0) => DayState::ByHour,
+            _ => return None,
+        };
+        let mut mark = Self { state, ..Self::default() };
         for _ in 0..length >> 1 {
             mark.dimensions.insert(reader.text()?.to_owned());
         }
-        Some((Day::of_mark(&page.key)?, mark))
+        reader.is_empty().then_some(mark)
     }
 
-    /// The day and its mark.
-    ///
-    /// # Errors
-    /// Where the page is no mark.
-    pub(crate) fn read(page: &StoredPage) -> Result<(Day, Self), UnreadablePage> {
-        Self::parse(page).ok_or_else(|| UnreadablePage { key: page.key.clone() })
+    /// The day and its mark. The outer `None`: nothing is said of a day under this key. The inner one: the mark can't be read.
+    pub(crate) fn read(page: &StoredPage) -> Option<(Day, Option<Self>)> {
+        Some((Day::of_mark(&page.key)?, Self::parse(&page.bytes)))
+    }
+
+    /// Of a day of which something can't be read, or does not fit.
+    fn by_hour(self) -> Self {
+        Self { state: DayState::ByHour, ..self }
     }
 }
 
-/// The marks of the days that a fold touches. All are written, changed or not: a compaction that began before the fold may be
-/// writing one that is sealed, and does not know of the fold.
+/// What a fold knows of a day, and what it writes of it.
 #[derive(Default)]
-pub(crate) struct Marks(BTreeMap<Day, Mark>);
+struct DayEntry {
+    mark: Mark,
+    types: BTreeSet<String>,
+    has_new_types: bool,
+}
 
-impl Marks {
-    /// One that is stored.
-    ///
-    /// # Errors
-    /// Where the page is no mark.
-    pub(crate) fn know(&mut self, page: &StoredPage) -> Result<(), UnreadablePage> {
-        let (day, mark) = Mark::read(page)?;
-        self.0.insert(day, mark);
-        Ok(())
-    }
+/// The days that a fold touches. All marks are written, changed or not: a compaction that began before the fold may be writing
+/// one that is sealed, and does not know of the fold.
+#[derive(Default)]
+pub(crate) struct Days(BTreeMap<Day, DayEntry>);
 
-    /// That day gets events with these dimensions.
-    pub(crate) fn touch<'a>(&mut self, day: Day, dimensions: impl Iterator<Item = &'a str>) {
-        let mark = self.0.entry(day).or_default();
-        mark.is_sealed = false;
-        for dimension in dimensions {
-            if !mark.dimensions.contains(dimension) {
-                mark.dimensions.insert(dimension.to_owned());
-            }
+impl Days {
+    /// Takes in what is stored of a day. What can't be read is set apart.
+    pub(crate) fn know(&mut self, page: StoredPage, merged: &mut Merged) {
+        if let Some((day, mark)) = Mark::read(&page) {
+            self.0.entry(day).or_default().mark = mark.unwrap_or_else(|| {
+                merged.set_apart(page.key, page.bytes);
+                Mark::default().by_hour()
+            });
+        } else if let Some(day) = Day::of_types(&page.key) {
+            // Types that are not known count as new: a day may then have some more of them.
+            self.0.entry(day).or_default().types = read_types(&page.bytes).unwrap_or_default();
         }
     }
 
-    pub(crate) fn write(self, written: &mut Vec<StoredPage>) {
-        written.extend(self.0.into_iter().map(|(day, mark)| mark.write(day)));
+    /// That the day has events.
+    pub(crate) fn touch(&mut self, day: Day) {
+        self.0.entry(day).or_default();
     }
+
+    /// Whether the day has rollups of this event type, or gets them now.
+    pub(crate) fn takes_type(&mut self, day: Day, event_type: &str) -> bool {
+        let DayEntry { types, has_new_types, .. } = self.0.entry(day).or_default();
+        if types.contains(event_type) {
+            return true;
+        }
+        *has_new_types |= types.len() < NAMES_A_DAY;
+        types.len() < NAMES_A_DAY && types.insert(event_type.to_owned())
+    }
+
+    /// The same of a dimension.
+    pub(crate) fn takes_dimension(&mut self, day: Day, dimension: &str) -> bool {
+        let dimensions = &mut self.0.entry(day).or_default().mark.dimensions;
+        dimensions.contains(dimension) || (dimensions.len() < NAMES_A_DAY && dimensions.insert(dimension.to_owned()))
+    }
+
+    /// Writes what is new of each day, and that it is open.
+    pub(crate) fn write(self, written: &mut Vec<StoredPage>) {
+        for (day, DayEntry { mut mark, types, has_new_types }) in self.0 {
+            if mark.state == DayState::Sealed {
+                mark.state = DayState::Open;
+            }
+            written.push(mark.write(day));
+            if has_new_types {
+                written.push(StoredPage { key: day.types(), bytes: write_types(&types) });
+            }
+        }
+    }
+}
+
+/// Version 1: the version; how many there are; the event types.
+fn write_types(types: &BTreeSet<String>) -> Vec<u8> {
+    let mut writer = Writer(vec![1]);
+    writer.length(types.len());
+    types.iter().for_each(|event_type| writer.text(event_type));
+    writer.0
+}
+
+fn read_types(bytes: &[u8]) -> Option<BTreeSet<String>> {
+    let mut reader = Reader(bytes);
+    reader.byte().filter(|version| *version == 1)?;
+    let length: usize = reader.small()?;
+    let types = (0..length).map(|_| reader.text().map(str::to_owned)).collect::<Option<_>>()?;
+    reader.is_empty().then_some(types)
 }
 
 /// One day of a tenant that is over and not sealed.
@@ -94,19 +163,23 @@ impl Marks {
 pub struct Compaction {
     day: Day,
     mark: Mark,
+    /// The stored mark, where it can't be read.
+    unreadable: Option<StoredPage>,
 }
 
 impl Compaction {
     /// The days to compact, from all marks.
-    pub(crate) fn of(marks: &[StoredPage], received_at: Millis) -> Result<Vec<Self>, UnreadablePage> {
+    pub(crate) fn of(marks: &[StoredPage], received_at: Millis) -> Vec<Self> {
         let mut compactions = Vec::new();
         for page in marks {
-            let (day, mark) = Mark::read(page)?;
-            if !mark.is_sealed && day.next().first_hour().start() <= received_at {
-                compactions.push(Self { day, mark });
+            let Some((day, mark)) = Mark::read(page) else { continue };
+            let unreadable = mark.is_none().then(|| page.clone());
+            let mark = mark.unwrap_or_default();
+            if mark.state == DayState::Open && day.next().first_hour().start() <= received_at {
+                compactions.push(Self { day, mark, unreadable });
             }
         }
-        Ok(compactions)
+        compactions
     }
 
     /// Which pages [`Compaction::settle`] needs: all that a store has in these ranges.
@@ -122,30 +195,53 @@ impl Compaction {
         ranges.collect()
     }
 
-    /// The pages to write, from those that are stored in [`Compaction::ranges`]: the day's, and its mark.
-    ///
-    /// # Errors
-    /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
-    pub fn settle(self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
-        let mut names = Names::default();
-        let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
-        for StoredPage { key, bytes } in stored {
-            let Some((series, first)) = Series::parse(&key) else { return Err(UnreadablePage { key }) };
-            let is_hour = matches!(series.period, Period::Hour(_));
-            let whole = all_series.entry(Series { period: Period::Day(self.day), ..series }).or_default();
-            if is_hour {
-                whole.merge(&bytes, &mut names).ok_or(UnreadablePage { key })?;
-            } else {
-                whole.firsts.insert(first.to_owned());
+    /// The pages to write, from those that are stored in [`Compaction::ranges`]: the day's, and its mark. The mark alone where
+    /// the day is to be kept by its hours.
+    pub fn settle(self, stored: Vec<StoredPage>, limits: WriteLimits) -> Merged {
+        let Self { day, mark, unreadable } = self;
+        let mut merged = Merged::default();
+        if let Some(StoredPage { key, bytes }) = unreadable {
+            merged.set_apart(key, bytes);
+        } else if let Some(mut pages) = whole_day(day, stored, &mut merged) {
+            pages.push(Mark { state: DayState::Sealed, ..mark.clone() }.write(day));
+            if limits.fit(pages.iter()) {
+                return Merged { pages, ..merged };
             }
         }
-        let mut writer = PageWriter::default();
-        for (series, whole) in all_series {
-            whole.write(&series, &names, &mut writer);
-        }
-        writer.written.push(Mark { is_sealed: true, ..self.mark }.write(self.day));
-        Ok(writer.written)
+        merged.pages.push(mark.by_hour().write(day));
+        merged
     }
+}
+
+/// The pages of a day, from all that is stored of it. `None`: it can't be told from its hours, or must not.
+fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<Vec<StoredPage>> {
+    let mut names = Names::default();
+    let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
+    for StoredPage { key, bytes } in stored {
+        let Some((series, first)) = Series::parse(&key) else {
+            if Apart::parse(&key).is_none() {
+                merged.damaged.push(UnreadablePage { key });
+            }
+            return None;
+        };
+        let is_hour = matches!(series.period, Period::Hour(_));
+        let whole = all_series.entry(Series { period: Period::Day(day), ..series }).or_default();
+        if !is_hour {
+            whole.firsts.insert(first.to_owned());
+        } else if whole.merge(&bytes, &mut names).is_none() {
+            // A fold sets it apart, when it comes to it.
+            merged.damaged.push(UnreadablePage { key });
+            return None;
+        }
+    }
+    if all_series.values().any(|whole| whole.is_too_wide) {
+        return None;
+    }
+    let mut writer = PageWriter::default();
+    for (series, whole) in all_series {
+        whole.write(&series, &names, &mut writer);
+    }
+    Some(writer.written)
 }
 
 /// All rollups of a series of a day.
@@ -155,6 +251,8 @@ struct Whole {
     values: BTreeMap<String, Rollup>,
     /// Where the day's pages start that are stored: each is written anew, or it would stay as it was.
     firsts: BTreeSet<String>,
+    /// Whether a value has more numeric properties than a rollup keeps, all of which its hours have.
+    is_too_wide: bool,
 }
 
 impl Whole {
@@ -167,7 +265,11 @@ impl Whole {
         while let Some((value, entry)) = reader.next()? {
             let rollup = reader.rollup(entry, Columns::All)?;
             match self.values.get_mut(value) {
-                Some(known) => known.merge(rollup, names),
+                Some(known) => {
+                    known.merge(rollup, names);
+                    self.is_too_wide |= known.numbers.len() > NUMBERS;
+                    known.numbers.truncate(NUMBERS);
+                }
                 None => drop(self.values.insert(value.to_owned(), rollup)),
             }
         }

@@ -9,6 +9,9 @@ use crate::rollup::ranks::is_same_text;
 use crate::rollup::users::UserHash;
 use crate::rollup::{NUMBERS, NameId, Names};
 
+/// A list of names up to this length is searched name by name.
+const SHORT: usize = 2 * NUMBERS;
+
 /// Events, by the order in which they came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
@@ -18,6 +21,8 @@ pub(crate) struct Events {
     samples: Vec<Sample>,
     /// The numbers of samples that are no small integers.
     large: Vec<Number>,
+    /// Where each name stands in the order of names.
+    ranks: Vec<u32>,
     /// Whether all events of the group that was given codes last have the same shape, as those of one type mostly have.
     is_uniform: bool,
 }
@@ -117,10 +122,9 @@ impl Run<'_> {
 }
 
 impl Events {
-    /// With room for what these have, if they are like the first of them, as most are.
-    pub(crate) fn for_all(observations: &[Observation<'_>]) -> Self {
-        let events = observations.len();
-        let samples = events * observations.first().map_or(0, |first| first.numbers.len());
+    /// With room for so many events, if they are like the first of them, as most are.
+    pub(crate) fn with_room_for(events: usize, first: Option<&Observation<'_>>) -> Self {
+        let samples = events * first.map_or(0, |first| first.numbers.len());
         Self { list: Vec::with_capacity(events), samples: Vec::with_capacity(samples), ..Self::default() }
     }
 
@@ -162,19 +166,41 @@ impl Events {
     /// Adds the names of an event's numbers to those that a rollup keeps, sorted by name, and says whether there are more.
     /// The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had to go never returns,
     /// because the last of those that stay only ever moves forward.
-    pub(crate) fn join(&self, shape: Shape, names: &Names, kept: &mut Vec<NameId>) -> bool {
+    pub(crate) fn join(&self, shape: Shape, kept: &mut Vec<NameId>) -> bool {
+        let mut are_dropped = false;
         if kept.is_empty() {
             kept.extend_from_slice(self.names(shape));
         } else {
-            self.names(shape).iter().for_each(|name| names.join(*name, kept));
+            for name in self.names(shape) {
+                if kept.contains(name) {
+                    continue;
+                }
+                let place = kept.partition_point(|known| self.rank(*known) < self.rank(*name));
+                if place >= NUMBERS {
+                    // The names after it stand further back still.
+                    are_dropped = true;
+                    break;
+                }
+                kept.insert(place, *name);
+            }
         }
-        let are_dropped = kept.len() > NUMBERS;
+        are_dropped |= kept.len() > NUMBERS;
         kept.truncate(NUMBERS);
         are_dropped
     }
 
+    fn rank(&self, name: NameId) -> u32 {
+        self.ranks.get(name.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Call this once all events are in, and before anything else is asked for.
+    pub(crate) fn close(&mut self, names: &Names) {
+        self.ranks = names.ranks();
+    }
+
     /// Adds the names of all numbers that rollups keep of these runs to a table, which is sorted by name.
     pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
+        let before = table.len();
         let mut kept = Vec::new();
         let mut joined = None;
         // Where all events have the same names, the first run has them all.
@@ -186,11 +212,19 @@ impl Events {
             kept.clear();
             let (mut last, mut are_dropped) = (None, false);
             for (shape, _) in self.stretches(run.places) {
-                are_dropped |= self.join(shape, names, &mut kept);
+                are_dropped |= self.join(shape, &mut kept);
                 last = Some(shape);
             }
-            kept.iter().for_each(|name| names.join(*name, table));
+            // A short list is searched, a long one is sorted in the end.
+            for name in &kept {
+                if table.len() > SHORT || !table.contains(name) {
+                    table.push(*name);
+                }
+            }
             joined = last.filter(|_| !are_dropped);
+        }
+        if table.len() > before {
+            names.sort(table);
         }
     }
 

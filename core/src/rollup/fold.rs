@@ -6,10 +6,10 @@ use std::fmt;
 use std::ops::Bound;
 
 use crate::rollup::Names;
-use crate::rollup::compaction::Marks;
+use crate::rollup::compaction::Days;
 use crate::rollup::events::{Events, Place, Run};
-use crate::rollup::key::{Hour, KeyRange, Period, Series};
-use crate::rollup::observation::{DIMENSIONS, Dimensions, Observation};
+use crate::rollup::key::{Hour, KeyRange, Period, Series, apart};
+use crate::rollup::observation::{DIMENSIONS, Dimensions, OTHER, Observation};
 use crate::rollup::page::{self, Head, PageWriter};
 use crate::rollup::ranks::Ranks;
 
@@ -40,6 +40,25 @@ impl fmt::Display for UnreadablePage {
 
 impl std::error::Error for UnreadablePage {}
 
+/// What is to be written.
+#[must_use = "what is merged and not written is in no report"]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Pages, each in the place of what is stored under its key.
+    pub pages: Vec<StoredPage>,
+    /// What can't be read of what is stored. It is set apart within `pages`: reports that it belongs to say that they are
+    /// incomplete, and nothing else is affected. The host writes a line of log for each.
+    pub damaged: Vec<UnreadablePage>,
+}
+
+impl Merged {
+    /// Keeps bytes that can't be read out of the way of those that take their place.
+    pub(crate) fn set_apart(&mut self, key: String, bytes: Vec<u8>) {
+        self.pages.push(StoredPage { key: apart(&key), bytes });
+        self.damaged.push(UnreadablePage { key });
+    }
+}
+
 /// A record that is no event, and so is in no report: why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableRecord(pub(crate) String);
@@ -63,7 +82,6 @@ pub struct Fold {
     columns: Vec<(String, String)>,
     /// Sorted by group and column.
     places: Vec<Place>,
-    unreadable: Vec<(usize, UnreadableRecord)>,
 }
 
 /// An hour and event type.
@@ -77,15 +95,16 @@ struct Group {
 
 impl Fold {
     /// Folds these events.
-    pub fn of(observations: &[Observation<'_>]) -> Self {
-        let (mut names, mut events) = (Names::default(), Events::for_all(observations));
+    pub fn of<'e, 'a: 'e>(observations: impl ExactSizeIterator<Item = &'e Observation<'a>> + Clone) -> Self {
+        let first = observations.clone().next();
+        let (mut names, mut events) = (Names::default(), Events::with_room_for(observations.len(), first));
         let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
         let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
         // All events are in the first.
         let all = columns.number((0, "", ""), observations.len() as u32);
-        let mut places = Vec::with_capacity(observations.len() * observations.first().map_or(0, length));
+        let mut places = Vec::with_capacity(observations.len() * first.map_or(0, length));
         let mut group_of = Vec::with_capacity(observations.len());
-        for (event, observation) in (0..).zip(observations) {
+        for (event, observation) in (0..).zip(observations.clone()) {
             events.push(observation, &mut names);
             let Observation { hour: Hour(hour), event_type, dimensions, .. } = observation;
             group_of.push(groups.number((*hour, "", event_type), length(observation) as u32));
@@ -94,6 +113,7 @@ impl Fold {
                 places.push(Place { column: columns.number((0, dimension, value), 1), event });
             }
         }
+        events.close(&names);
         let places = columns.sort(&places, |place| place.column);
         let group = |((hour, _, event_type), places): ((u32, &str, &str), u32)| Group {
             hour: Hour(hour),
@@ -106,26 +126,14 @@ impl Fold {
             places: groups.sort(&places, |place| group_of[place.event as usize]),
             groups: groups.sorted().map(group).collect(),
             columns: columns.keys().iter().map(|(_, name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            unreadable: Vec::new(),
         }
     }
 
-    /// Folds the records of events.
+    /// Folds the records of events, and passes over what is none.
     pub(crate) fn of_records<'a>(records: impl IntoIterator<Item = &'a str>, dimensions: &Dimensions) -> Self {
-        let mut observations = Vec::new();
-        let mut unreadable = Vec::new();
-        for (index, record) in records.into_iter().enumerate() {
-            match Observation::read(record, dimensions) {
-                Ok(observation) => observations.push(observation),
-                Err(problem) => unreadable.push((index, problem)),
-            }
-        }
-        Self { unreadable, ..Self::of(&observations) }
-    }
-
-    /// The records that were none, and which of all they were, from 0.
-    pub fn unreadable(&self) -> &[(usize, UnreadableRecord)] {
-        &self.unreadable
+        let read = |record| Observation::read(record, dimensions).ok();
+        let observations: Vec<_> = records.into_iter().filter_map(read).collect();
+        Self::of(observations.iter())
     }
 
     /// Which pages [`Fold::settle`] needs: all that a store has in these ranges.
@@ -135,8 +143,15 @@ impl Fold {
             let prefixes = runs.chunk_by(Run::is_of_dimension).map(|runs| prefix(group, runs));
             ranges.extend(prefixes.map(KeyRange::of_series));
         }
-        let days = self.groups.chunk_by(|one, two| one.hour.day() == two.hour.day());
-        ranges.extend(days.map(|groups| groups[0].hour.day()).map(|day| KeyRange::of_marks(day, day.next())));
+        for groups in self.groups.chunk_by(|one, two| one.hour == two.hour) {
+            ranges.push(KeyRange::of_series(Series::prefix("", Period::Hour(groups[0].hour), OTHER)));
+        }
+        for groups in self.groups.chunk_by(|one, two| one.hour.day() == two.hour.day()) {
+            let day = groups[0].hour.day();
+            ranges.extend([KeyRange::of_marks(day, day.next()), KeyRange::of_types(day)]);
+        }
+        ranges.sort_unstable();
+        ranges.dedup();
         ranges
     }
 
@@ -155,47 +170,43 @@ impl Fold {
     }
 
     /// The pages to write, from those that are stored in [`Fold::ranges`].
-    ///
-    /// # Errors
-    /// [`UnreadablePage`] where a stored page can't be read; nothing is to be written then.
-    pub fn settle(mut self, stored: Vec<StoredPage>) -> Result<Vec<StoredPage>, UnreadablePage> {
-        let mut marks = Marks::default();
+    pub fn settle(mut self, stored: Vec<StoredPage>) -> Merged {
+        let (mut days, mut merged) = (Days::default(), Merged::default());
         let mut events = std::mem::take(&mut self.events);
-        let mut pages = Pages { stored: BTreeMap::new(), names: self.names.clone(), writer: PageWriter::default() };
-        for StoredPage { key, bytes } in stored {
-            if Series::parse(&key).is_some() {
-                pages.stored.insert(key, bytes);
+        let mut pages = BTreeMap::new();
+        for page in stored {
+            if Series::parse(&page.key).is_some() {
+                pages.insert(page.key, page.bytes);
             } else {
-                marks.know(&StoredPage { key, bytes })?;
+                days.know(page, &mut merged);
             }
         }
-        for (group, runs) in self.groups() {
+        let names = std::mem::take(&mut self.names);
+        let mut pages = Pages { stored: pages, names, writer: PageWriter::default(), merged };
+        // Events of the hour whose types are beyond the cap.
+        let mut others: Vec<Place> = Vec::new();
+        let mut groups = self.groups().peekable();
+        while let Some((group, runs)) = groups.next() {
+            let day = group.hour.day();
             let mut all_series = runs.chunk_by(Run::is_of_dimension);
             let Some(all) = all_series.next() else { continue };
-            let mut head = pages.head(prefix(group, all))?;
-            head.dimensions_dropped |= all.iter().any(|run| events.dimensions_dropped(run.places));
-            let mut kept = Vec::new();
-            for runs in all_series {
-                let dimension = runs[0].dimension;
-                if head.dimensions.contains(dimension) {
-                    kept.push(runs);
-                } else if head.dimensions.len() < DIMENSIONS {
-                    head.dimensions.insert(dimension.to_owned());
-                    kept.push(runs);
-                } else {
-                    head.dimensions_dropped = true;
-                }
+            if group.event_type != OTHER && days.takes_type(day, &group.event_type) {
+                pages
+                    .merge_group(group, all, all_series, &mut events, |dimension| days.takes_dimension(day, dimension));
+            } else {
+                others.extend(all.iter().flat_map(|run| run.places));
             }
-            marks.touch(group.hour.day(), kept.iter().map(|runs| runs[0].dimension));
-            pages.writer.tally.group(runs[0].places, &mut events);
-            pages.merge(&prefix(group, all), &head, all, &events)?;
-            for runs in kept {
-                pages.merge(&prefix(group, runs), &Head::default(), runs, &events)?;
+            if groups.peek().is_none_or(|(next, _)| next.hour != group.hour) && !others.is_empty() {
+                days.touch(day);
+                let other = Group { hour: group.hour, event_type: OTHER.to_owned(), places: others.len() };
+                pages.merge_others(&other, &others, &mut events);
+                others.clear();
             }
         }
-        let mut written = pages.writer.written;
-        marks.write(&mut written);
-        Ok(written)
+        let Pages { writer, mut merged, .. } = pages;
+        merged.pages.extend(writer.written);
+        days.write(&mut merged.pages);
+        merged
     }
 }
 
@@ -208,18 +219,63 @@ struct Pages {
     stored: BTreeMap<String, Vec<u8>>,
     names: Names,
     writer: PageWriter,
+    merged: Merged,
 }
 
 impl Pages {
-    /// What the page of all events says of its hour.
-    fn head(&mut self, key: String) -> Result<Head, UnreadablePage> {
-        let stored = self.stored.get(&key).map(Vec::as_slice);
-        Head::read(stored, &mut self.names).ok_or(UnreadablePage { key })
+    /// Counts the events of an hour and event type: `all` of them, and by the dimensions that the hour and the day have, or
+    /// still have room for.
+    fn merge_group<'r>(
+        &mut self,
+        group: &Group,
+        all: &[Run<'r>],
+        all_series: impl Iterator<Item = &'r [Run<'r>]>,
+        events: &mut Events,
+        mut takes_dimension: impl FnMut(&str) -> bool,
+    ) {
+        let mut head = self.head(prefix(group, all));
+        head.dimensions_dropped |= all.iter().any(|run| events.dimensions_dropped(run.places));
+        let mut kept = Vec::new();
+        for runs in all_series {
+            let dimension = runs[0].dimension;
+            let is_known = head.dimensions.contains(dimension);
+            if (is_known || head.dimensions.len() < DIMENSIONS) && takes_dimension(dimension) {
+                head.dimensions.insert(dimension.to_owned());
+                kept.push(runs);
+            } else {
+                head.dimensions_dropped = true;
+            }
+        }
+        self.writer.tally.group(all[0].places, events);
+        self.merge(&prefix(group, all), &head, all, events);
+        for runs in kept {
+            self.merge(&prefix(group, runs), &Head::default(), runs, events);
+        }
     }
 
-    /// Counts the events of a series' runs. All keys of its pages have the prefix.
-    fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &Events) -> Result<(), UnreadablePage> {
-        let Self { stored, names, writer } = self;
+    /// Counts events whose types are beyond the cap: by no dimension.
+    fn merge_others(&mut self, group: &Group, places: &[Place], events: &mut Events) {
+        let all = [Run { dimension: "", value: "", places }];
+        let mut head = self.head(prefix(group, &all));
+        head.dimensions_dropped = true;
+        self.writer.tally.group(places, events);
+        self.merge(&prefix(group, &all), &head, &all, events);
+    }
+
+    /// What the page of all events says of its hour.
+    fn head(&mut self, key: String) -> Head {
+        let stored = self.stored.get(&key).map(Vec::as_slice);
+        Head::read(stored, &mut self.names).unwrap_or_else(|| {
+            let bytes = self.stored.remove(&key).unwrap_or_default();
+            self.merged.set_apart(key, bytes);
+            Head::default()
+        })
+    }
+
+    /// Counts the events of a series' runs. All keys of its pages have the prefix. A page that can't be read is set apart, and
+    /// begun anew.
+    fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &Events) {
+        let Self { stored, names, writer, merged } = self;
         // By the value that they start at; the first starts at the empty one.
         let mut pages = vec![("", None)];
         for (key, bytes) in stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)) {
@@ -229,19 +285,26 @@ impl Pages {
             }
             pages.push((first, Some(bytes.as_slice())));
         }
-        let unreadable = |first: &str| UnreadablePage { key: [prefix, first].concat() };
+        let mut set_apart = |first: &str, bytes: &[u8]| merged.set_apart([prefix, first].concat(), bytes.to_vec());
         let mut known = 0;
-        for (first, bytes) in &pages {
-            known += bytes.map_or(Some(0), page::length).ok_or_else(|| unreadable(first))?;
+        for (first, bytes) in &mut pages {
+            let length = bytes.map_or(Some(0), page::length);
+            known += length.unwrap_or_else(|| {
+                bytes.take().into_iter().for_each(|bytes| set_apart(first, bytes));
+                0
+            });
         }
         let mut others = Vec::new();
         let capped;
         let mut rest = runs;
         if known + runs.len() > VALUES {
             let mut values = Vec::new();
-            for (first, bytes) in &pages {
+            for (first, bytes) in &mut pages {
                 let of_page = bytes.map_or(Some(Vec::new()), |bytes| page::values(bytes, names));
-                values.extend(of_page.ok_or_else(|| unreadable(first))?);
+                values.extend(of_page.unwrap_or_else(|| {
+                    bytes.take().into_iter().for_each(|bytes| set_apart(first, bytes));
+                    Vec::new()
+                }));
             }
             capped = cap(runs, &values, &mut others);
             rest = &capped;
@@ -250,11 +313,13 @@ impl Pages {
             let is_before_next = |run: &Run<'_>| pages.get(at + 1).is_none_or(|(next, _)| run.value < *next);
             let (of_page, others) = rest.split_at(rest.partition_point(is_before_next));
             rest = others;
-            if bytes.is_none() || !of_page.is_empty() {
-                writer.merge((prefix, first), *bytes, head, of_page, events, names).ok_or_else(|| unreadable(first))?;
+            let is_touched = bytes.is_none() || !of_page.is_empty();
+            if is_touched && writer.merge((prefix, first), *bytes, head, of_page, events, names).is_none() {
+                bytes.iter().for_each(|bytes| set_apart(first, bytes));
+                // Nothing that is stored: there is nothing that can't be read.
+                let _merged = writer.merge((prefix, first), None, head, of_page, events, names);
             }
         }
-        Ok(())
     }
 }
 

@@ -54,7 +54,20 @@ impl Day {
     }
 
     pub(crate) fn of_mark(key: &str) -> Option<Self> {
-        u32::from_str_radix(key.strip_prefix(MARK)?, 16).ok().map(Self)
+        Self::parse(key.strip_prefix(MARK)?)
+    }
+
+    /// The key of the list of this day's event types.
+    pub(crate) fn types(self) -> String {
+        format!("{TYPES}{:07x}", self.0)
+    }
+
+    pub(crate) fn of_types(key: &str) -> Option<Self> {
+        Self::parse(key.strip_prefix(TYPES)?)
+    }
+
+    fn parse(digits: &str) -> Option<Self> {
+        u32::from_str_radix(digits, 16).ok().map(Self)
     }
 }
 
@@ -102,6 +115,11 @@ const SEPARATOR: char = '\u{1f}';
 const AFTER_SEPARATOR: char = '\u{20}';
 /// What the keys of marks start with: U+001E, which no page's key does.
 const MARK: char = '\u{1e}';
+/// What the keys of the lists of a day's event types start with: U+001D, which no other key does.
+const TYPES: char = '\u{1d}';
+/// Stands in the key of what is set apart because it can't be read: in the place of the separator before a page's first value,
+/// or after a mark's day. So it lies among what a report reads, and not among what a fold reads.
+const APART: char = '\u{1e}';
 /// Marks a day's number in a key; an hour's is not that great before the year 300,000.
 const DAYS: u32 = 0xc000_0000;
 
@@ -132,8 +150,48 @@ impl Series {
     pub(crate) fn parse(key: &str) -> Option<(Self, &str)> {
         let mut parts = key.splitn(4, SEPARATOR);
         let (dimension, period, event_type, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if event_type.contains(APART) {
+            return None;
+        }
         let period = Period::of(u32::from_str_radix(period, 16).ok()?);
         Some((Self { dimension: dimension.to_owned(), period, event_type: event_type.to_owned() }, first))
+    }
+}
+
+/// Where the bytes of a page or mark that can't be read are set apart.
+pub(crate) fn apart(key: &str) -> String {
+    match key.match_indices(SEPARATOR).nth(2) {
+        Some((place, _)) => {
+            let (before, after) = key.split_at(place);
+            [before, after.replacen(SEPARATOR, APART.encode_utf8(&mut [0; 4]), 1).as_str()].concat()
+        }
+        None => format!("{key}{APART}"),
+    }
+}
+
+/// What is set apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// A page of this series.
+    Page(Series),
+    /// A day's mark.
+    Mark,
+}
+
+impl Apart {
+    /// What a key says is set apart there; `None` where that is nothing.
+    pub(crate) fn parse(key: &str) -> Option<Self> {
+        if key.starts_with(MARK) {
+            return key.ends_with(APART).then_some(Self::Mark);
+        }
+        let mut parts = key.splitn(3, SEPARATOR);
+        let (dimension, period, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        let (event_type, _first) = rest.split_once(APART)?;
+        if event_type.contains(SEPARATOR) {
+            return None;
+        }
+        let period = Period::of(u32::from_str_radix(period, 16).ok()?);
+        Some(Self::Page(Series { dimension: dimension.to_owned(), period, event_type: event_type.to_owned() }))
     }
 }
 
@@ -164,6 +222,11 @@ impl KeyRange {
     /// The marks of the days from `from` until before `until`.
     pub(crate) fn of_marks(from: Day, until: Day) -> Self {
         Self { from: from.mark(), until: until.mark() }
+    }
+
+    /// The list of a day's event types.
+    pub(crate) fn of_types(day: Day) -> Self {
+        Self { from: day.types(), until: day.next().types() }
     }
 
     /// All marks.
@@ -214,6 +277,22 @@ mod tests {
         assert_eq!((DAY.first_hour(), DAY.until()), (Hour(376_944), Hour(376_968)));
         assert_eq!(Day::of_mark(&Day(15_706).mark()), Some(Day(15_706)));
         assert_eq!(Day::of_mark(&prefix), None);
+    }
+
+    #[test]
+    fn what_is_set_apart_lies_in_what_reports_read_and_not_in_what_folds_read() {
+        for first in ["", "UA", "a\u{1f}b\u{1e}"] {
+            let prefix = key("carrier", 15, "x");
+            let apart = apart(&format!("{prefix}{first}"));
+            assert_eq!(Apart::parse(&apart), Some(Apart::Page(series("carrier", 15, "x"))));
+            assert!(KeyRange::of_hours("carrier", Hour(15), Hour(16)).contains(&apart));
+            assert!(!KeyRange::of_series(prefix.clone()).contains(&apart) && Series::parse(&apart).is_none());
+            assert_eq!(Apart::parse(&format!("{prefix}{first}")), None);
+        }
+        let mark = Day(15_706).mark();
+        assert_eq!((Apart::parse(&apart(&mark)), Apart::parse(&mark)), (Some(Apart::Mark), None));
+        assert!(KeyRange::of_marks(Day(15_706), Day(15_707)).contains(&apart(&mark)));
+        assert_eq!((Day::of_mark(&apart(&mark)), Day::of_types(&Day(7).types())), (None, Some(Day(7))));
     }
 
     #[test]

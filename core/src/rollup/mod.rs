@@ -21,6 +21,9 @@ pub(crate) mod ranks;
 pub(crate) mod tally;
 pub(crate) mod users;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::{Quantiles, bucket_of};
@@ -29,39 +32,67 @@ use crate::rollup::users::Users;
 /// Numeric properties of a rollup; of more, those with the first names are kept. With [`quantiles`] and [`users`] it bounds a
 /// rollup to some 160 kB.
 pub(crate) const NUMBERS: usize = 24;
+/// Names of one kind (dimensions, event types) that a day has rollups of. It bounds what is stored once a day to some 100 kB.
+pub(crate) const NAMES_A_DAY: usize = 500;
 
 /// Names of properties that one fold or report has met: each has a number, so that rollups need not compare texts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names(Vec<String>);
+pub(crate) struct Names {
+    list: Vec<Arc<str>>,
+    /// A tree, because its worst case is as good as its best: clients choose the names.
+    numbers: BTreeMap<Arc<str>, NameId>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NameId(u32);
 
 impl Names {
     pub(crate) fn id(&mut self, name: &str) -> NameId {
-        let at = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        });
-        NameId(at as u32)
+        if let Some(known) = self.numbers.get(name) {
+            return *known;
+        }
+        let (id, name) = (NameId(self.list.len() as u32), Arc::<str>::from(name));
+        self.list.push(Arc::clone(&name));
+        self.numbers.insert(name, id);
+        id
     }
 
     /// The same, looked for first at `place`: events of one type mostly have the same properties.
     pub(crate) fn id_near(&mut self, place: usize, name: &str) -> NameId {
-        match self.0.get(place) {
-            Some(known) if known == name => NameId(place as u32),
+        match self.list.get(place) {
+            Some(known) if **known == *name => NameId(place as u32),
             _ => self.id(name),
         }
     }
 
     pub(crate) fn name(&self, id: NameId) -> &str {
-        self.0.get(id.0 as usize).map_or("", String::as_str)
+        self.list.get(id.0 as usize).map_or("", |name| name)
     }
 
-    /// Puts a name into a list that is sorted by name, if it isn't there.
-    pub(crate) fn join(&self, id: NameId, list: &mut Vec<NameId>) {
-        if !list.contains(&id) {
-            list.insert(list.partition_point(|known| self.name(*known) < self.name(id)), id);
+    /// Where each name stands in the order of all names, by its number.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let mut ranks = vec![0; self.list.len()];
+        for (rank, id) in (0..).zip(self.numbers.values()) {
+            if let Some(place) = ranks.get_mut(id.0 as usize) {
+                *place = rank;
+            }
+        }
+        ranks
+    }
+
+    /// Sorts a list by name and takes out what is in it twice.
+    pub(crate) fn sort(&self, list: &mut Vec<NameId>) {
+        // By number first: that is quick, and mostly leaves few names to compare.
+        list.sort_unstable();
+        list.dedup();
+        list.sort_unstable_by(|one, two| self.name(*one).cmp(self.name(*two)));
+    }
+
+    /// Where a name stands in a page's table, which is sorted: mostly at `next`, because rollups mostly have all names.
+    fn place_in(&self, table: &[NameId], name: NameId, next: usize) -> usize {
+        match table.get(next) {
+            Some(known) if *known == name => next,
+            _ => table.partition_point(|known| self.name(*known) < self.name(name)),
         }
     }
 }
@@ -95,14 +126,6 @@ pub(crate) struct Measure {
     quantiles: Quantiles,
 }
 
-/// Where a name stands in its page's table: mostly at `next`, for both are sorted and rollups mostly have all names.
-fn place_in(table: &[NameId], name: NameId, next: usize) -> usize {
-    match table.get(next) {
-        Some(known) if *known == name => next,
-        _ => table.iter().position(|known| *known == name).unwrap_or_default(),
-    }
-}
-
 impl Rollup {
     /// Of rollups that were read. All numbers stay: what is merged are the hours of a day, or what a query asks for.
     pub(crate) fn merge(&mut self, other: Self, names: &Names) {
@@ -110,7 +133,7 @@ impl Rollup {
             *self = other;
             return;
         }
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.users.merge(other.users);
         self.numbers_dropped |= other.numbers_dropped;
         for (name, measure) in other.numbers {
@@ -130,13 +153,13 @@ impl Rollup {
     }
 
     /// `table` has the names of the page's rollups, sorted.
-    pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId]) {
+    pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId], names: &Names) {
         writer.unsigned(self.count);
         self.users.write(writer);
         writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
         let mut next = 0;
         for (name, measure) in &self.numbers {
-            let place = place_in(table, *name, next);
+            let place = names.place_in(table, *name, next);
             writer.length(place);
             writer.nested(|writer| measure.write(writer));
             next = place + 1;
@@ -190,7 +213,7 @@ impl Measure {
             self.quantiles.add(single);
         }
         self.quantiles.merge(&other.quantiles);
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.sum.merge(&other.sum);
         self.meet(other.min);
         self.meet(other.max);

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::json::Key;
 use crate::limits::Limits;
+use crate::rollup::NUMBERS;
 use crate::rollup::events::Sample;
 use crate::rollup::fold::UnreadableRecord;
 use crate::rollup::key::Hour;
@@ -29,6 +30,8 @@ pub struct Observation<'a> {
     pub(crate) dimensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Whether there were more.
     pub(crate) dimensions_dropped: bool,
+    /// No more than a rollup keeps, and one: that there is one more says that some are dropped, and the others can't be kept
+    /// whatever comes beside them.
     pub(crate) numbers: Vec<(Cow<'a, str>, Sample)>,
     /// The numbers that are no small integers.
     pub(crate) large: Vec<Number>,
@@ -42,7 +45,9 @@ pub(crate) const OTHER: &str = "(other)";
 
 impl<'a> Observation<'a> {
     pub(crate) fn read(record: &'a str, dimensions: &Dimensions) -> Result<Self, UnreadableRecord> {
-        Self::parse(record, dimensions).map_err(|problem| UnreadableRecord(problem.to_string()))
+        // Not the parser's own words, which may repeat the record's.
+        Self::parse(record, dimensions)
+            .map_err(|problem| UnreadableRecord(format!("{:?} error at byte {}", problem.classify(), problem.column())))
     }
 
     fn parse(record: &'a str, dimensions: &Dimensions) -> Result<Self, serde_json::Error> {
@@ -59,7 +64,8 @@ impl<'a> Observation<'a> {
         }
         let Record { user_id, event_type, timestamp, properties } = serde_json::from_str::<Record<'a>>(record)?;
         let time = Millis::from_rfc3339(timestamp).map_err(serde_json::Error::custom)?;
-        let Properties { mut texts, numbers, large } = properties;
+        let Properties { mut texts, mut numbers, large } = properties;
+        numbers.truncate(NUMBERS + 1);
         let mut dimensions_dropped = false;
         match dimensions.get(&*event_type) {
             Some(names) => texts.retain(|(name, _)| names.iter().any(|known| known == name)),

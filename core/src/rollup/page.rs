@@ -33,7 +33,6 @@ impl Head {
         let Some(bytes) = bytes else { return Some(Self::default()) };
         let reader = PageReader::open(bytes, names)?;
         let mut head = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
-        // Not `collect`, which brings a sort along.
         head.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
         Some(head)
     }
@@ -130,7 +129,7 @@ impl PageWriter {
                         // A name that only what was stored has and that goes now may still stand in the table.
                         is_exact &= !rollup.numbers_dropped;
                     }
-                    self.values.nested(|values| rollup.write(values, table));
+                    self.values.nested(|values| rollup.write(values, table, names));
                 }
                 (None, None) => {}
             }
@@ -161,14 +160,13 @@ impl PageWriter {
         names: &Names,
     ) {
         let mut table = Vec::new();
-        for (name, _) in values.iter().flat_map(|(_, rollup)| &rollup.numbers) {
-            names.join(*name, &mut table);
-        }
+        table.extend(values.iter().flat_map(|(_, rollup)| &rollup.numbers).map(|(name, _)| *name));
+        names.sort(&mut table);
         let mut page = Writer::default();
         head.write(values.len(), &table, names, &mut page);
         for (value, rollup) in values {
             page.text(value);
-            page.nested(|page| rollup.write(page, &table));
+            page.nested(|page| rollup.write(page, &table, names));
         }
         let (lower, upper) = values.split_at(values.len() / 2);
         match upper.first() {
@@ -199,7 +197,13 @@ impl<'a> PageReader<'a> {
         let length: usize = rest.small()?;
         let dimensions = (0..length >> 1).map(|_| rest.text()).collect::<Option<_>>()?;
         let table_length: usize = rest.small()?;
-        let table = (0..table_length).map(|_| rest.text().map(|name| names.id(name))).collect::<Option<_>>()?;
+        let mut table = Vec::new();
+        let mut before = None;
+        for _ in 0..table_length {
+            let name = rest.text().filter(|name| before.is_none_or(|before| before < *name))?;
+            table.push(names.id(name));
+            before = Some(name);
+        }
         Some(Self { rest, left, table, dimensions, dimensions_dropped: length & 1 == 1 })
     }
 

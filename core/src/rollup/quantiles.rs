@@ -11,6 +11,9 @@ use crate::rollup::number::Number;
 /// Bits of the mantissa that tell buckets apart, at first.
 const BITS: u8 = 7;
 
+/// The bucket of the largest double; that of the least is as far on the other side of 0.
+const FURTHEST: u32 = (0x7ff << BITS) + 1;
+
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quantiles {
@@ -71,7 +74,7 @@ impl Quantiles {
     fn add_many(&mut self, bucket: i32, count: u64) {
         // They come in their order, and mostly to a histogram that is new.
         match self.buckets.last_mut() {
-            Some((last, known)) if *last == bucket => *known += count,
+            Some((last, known)) if *last == bucket => *known = known.saturating_add(count),
             Some((last, _)) if *last > bucket => self.insert(bucket, count),
             _ => self.buckets.push((bucket, count)),
         }
@@ -79,7 +82,7 @@ impl Quantiles {
 
     fn insert(&mut self, bucket: i32, count: u64) {
         match self.buckets.binary_search_by_key(&bucket, |(known, _)| *known) {
-            Ok(at) => self.buckets[at].1 += count,
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),
             Err(at) => self.buckets.insert(at, (bucket, count)),
         }
     }
@@ -111,7 +114,7 @@ impl Quantiles {
         for (bucket, count) in narrow {
             let bucket = wider(bucket, lost);
             match self.buckets.last_mut() {
-                Some((last, known)) if *last == bucket => *known += count,
+                Some((last, known)) if *last == bucket => *known = known.saturating_add(count),
                 _ => self.buckets.push((bucket, count)),
             }
         }
@@ -120,9 +123,9 @@ impl Quantiles {
 
     /// The number with that rank, from 1, or one that is at most [`Quantiles::relative_error`] nearer to 0.
     pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
-        let mut seen = 0;
+        let mut seen = 0_u64;
         let (bucket, _) = self.buckets.iter().find(|(_, count)| {
-            seen += count;
+            seen = seen.saturating_add(*count);
             seen >= rank
         })?;
         let edge = |leading: i32| f64::from_bits((leading as u64) << (52 - self.bits));
@@ -144,13 +147,13 @@ impl Quantiles {
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let bits = reader.byte().filter(|bits| *bits <= BITS)?;
-        let length: usize = reader.small()?;
-        let mut buckets = Vec::with_capacity(length.min(Self::MOST));
+        let length = reader.small::<usize>().filter(|length| *length <= Self::MOST)?;
+        let mut buckets = Vec::with_capacity(length);
         let mut before = 0_i32;
         for _ in 0..length {
             let zigzag: u32 = reader.small()?;
             let gap = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
-            before = before.checked_add(gap)?;
+            before = before.checked_add(gap).filter(|bucket| bucket.unsigned_abs() <= FURTHEST)?;
             buckets.push((before, reader.small()?));
         }
         let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);

@@ -7,7 +7,7 @@ use crate::rollup::events::{Event, Events, Place, Shape};
 use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
-use crate::rollup::{Measure, NUMBERS, NameId, Names, place_in};
+use crate::rollup::{Measure, NUMBERS, NameId, Names};
 
 /// What the rollups that are written one after another have allocated.
 #[derive(Debug, Default)]
@@ -33,15 +33,15 @@ impl Tally {
         writer: &mut Writer,
     ) {
         if let [place] = places {
-            return Self::write_event(*events.event(place), events, table, writer);
+            return Self::write_event(*events.event(place), events, names, table, writer);
         }
         writer.length(places.len());
         self.write_users(places, events, writer);
-        let are_dropped = self.gather(places, events, names);
+        let are_dropped = self.gather(places, events);
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
-            let place = place_in(table, self.names[at], next);
+            let place = names.place_in(table, self.names[at], next);
             writer.length(place);
             writer.nested(|writer| self.write_measure(at, events, writer));
             next = place + 1;
@@ -54,13 +54,13 @@ impl Tally {
     }
 
     /// Finds the names that are kept, and says whether there are more.
-    fn gather(&mut self, places: &[Place], events: &Events, names: &Names) -> bool {
+    fn gather(&mut self, places: &[Place], events: &Events) -> bool {
         self.names.clear();
         self.stretches.clear();
         let mut are_dropped = false;
         for (shape, stretch) in events.stretches(places) {
             self.stretches.push((shape, stretch.len()));
-            are_dropped |= events.join(shape, names, &mut self.names);
+            are_dropped |= events.join(shape, &mut self.names);
         }
         are_dropped
     }
@@ -127,7 +127,7 @@ impl Tally {
     }
 
     /// Writes the rollup of one event, as those of rare values are.
-    fn write_event(event: Event, events: &Events, table: &[NameId], writer: &mut Writer) {
+    fn write_event(event: Event, events: &Events, names: &Names, table: &[NameId], writer: &mut Writer) {
         let all = events.names(event.shape);
         let kept = &all[..all.len().min(NUMBERS)];
         writer.length(1);
@@ -136,7 +136,7 @@ impl Tally {
         writer.length(kept.len() << 1 | usize::from(kept.len() < all.len()));
         let mut next = 0;
         for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {
-            let place = place_in(table, *name, next);
+            let place = names.place_in(table, *name, next);
             writer.length(place);
             writer.nested(|writer| {
                 writer.byte(1);

@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Reply, ReportData,
-    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage,
+    Admission, Config, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Rejection, Reply, ReportData,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits,
 };
+
+/// More than any vector needs.
+const LIMITS: WriteLimits = WriteLimits { pages: 10_000, bytes: 100_000_000 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::Value;
 
@@ -164,20 +167,26 @@ fn stored(service: &Service, vector: &Vector) -> Result<BTreeMap<String, StoredP
     let mut pages: BTreeMap<String, StoredPage> = BTreeMap::new();
     for records in &vector.folded {
         let records: Vec<String> = records.iter().map(Value::to_string).collect();
-        let fold = service.fold(records.iter().map(String::as_str));
-        if let Some((index, problem)) = fold.unreadable().first() {
-            return Err(format!("record {index}: {problem}"));
+        let unfolded: Vec<_> = records.iter().map(|record| Unfolded { tenant: "default", record }).collect();
+        let mut rest = unfolded.as_slice();
+        while !rest.is_empty() {
+            let step = service.fold(rest, usize::MAX, LIMITS);
+            rest = rest.get(step.records()..).unwrap_or_default();
+            let stored = step.ranges().map(|(_, ranges)| read(&pages, ranges)).collect();
+            let write =
+                step.settle(stored).map_err(|_too_much| "a step needs more than a transaction takes".to_owned())?;
+            if let Some(Rejection { index, reason }) = write.rejections.first() {
+                return Err(format!("record {index}: {reason}"));
+            }
+            pages.extend(write.pages.into_iter().map(|(_, page)| (page.key.clone(), page)));
         }
-        let stored = read(&pages, &fold.ranges());
-        let written = fold.settle(stored).map_err(|unreadable| unreadable.to_string())?;
-        pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
     }
     if vector.compacted {
         let marks = read(&pages, &[service.marks()]);
         let received_at = Millis(vector.received_at);
-        for compaction in service.compactions(&marks, received_at).map_err(|unreadable| unreadable.to_string())? {
+        for compaction in service.compactions(&marks, received_at) {
             let stored = read(&pages, &compaction.ranges());
-            let written = compaction.settle(stored).map_err(|unreadable| unreadable.to_string())?;
+            let written = compaction.settle(stored, LIMITS).pages;
             pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
         }
     }

@@ -1,0 +1,257 @@
+//! What clients send decides neither how large the units are that a fold writes, nor whether others are folded.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use isotherm_core::{
+    Admission, Config, KeyRange, Merged, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
+    StoredPage, TooMuch, Unfolded, WriteLimits,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
+/// The least that a store takes under one key: DynamoDB's 400 KB, with its attributes' names.
+const UNIT: usize = 400_000;
+
+fn service() -> Service {
+    Service::new(Config::default())
+}
+
+/// One tenant's pages.
+#[derive(Clone, Default)]
+struct Store(BTreeMap<String, Vec<u8>>);
+
+impl Store {
+    fn read(&self, ranges: &[KeyRange]) -> Vec<StoredPage> {
+        let range = |range: &KeyRange| self.0.range(range.from.clone()..range.until.clone());
+        let pages = ranges.iter().flat_map(range);
+        pages.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
+    }
+
+    /// Writes pages, each of which a store has to take.
+    fn write(&mut self, pages: impl IntoIterator<Item = StoredPage>) {
+        for StoredPage { key, bytes } in pages {
+            assert!(key.len() <= 1000 && key.len() + bytes.len() < UNIT, "{} and {} bytes", key.len(), bytes.len());
+            self.0.insert(key, bytes);
+        }
+    }
+
+    /// Folds records step by step; the keys of what is damaged, and how many steps that took.
+    fn fold(&mut self, records: &[String]) -> (Vec<String>, usize) {
+        let unfolded: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
+        let (mut rest, mut at_most) = (unfolded.as_slice(), usize::MAX);
+        let (mut keys, mut steps) = (Vec::new(), 0);
+        while !rest.is_empty() {
+            let step = service().fold(rest, at_most, WriteLimits::ONE_WRITER);
+            let taken = step.records();
+            let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
+            match step.settle(stored) {
+                Ok(StepWrite { pages, damaged, rejections }) => {
+                    assert_eq!(rejections, []);
+                    self.write(pages.into_iter().map(|(_, page)| page));
+                    keys.extend(damaged.into_iter().map(|(_, page)| page.key));
+                    rest = &rest[taken..];
+                    steps += 1;
+                }
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
+            }
+        }
+        (keys, steps)
+    }
+
+    fn compact(&mut self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for compaction in service().compactions(&self.read(&[service().marks()]), STAMP.received_at) {
+            let stored = self.read(&compaction.ranges());
+            let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            self.write(pages);
+            keys.extend(damaged.into_iter().map(|page| page.key));
+        }
+        keys
+    }
+
+    fn report(&self, target: &str) -> Value {
+        let (path, query) = target.split_once('?').unwrap();
+        let query = format!("from=2013-01-01T00:00:00Z&to=2013-01-03T00:00:00Z&{query}");
+        let request = Request { method: "GET", path, query: &query, headers: &[], body: b"" };
+        let Admission::Plan(Plan::Report(plan)) = service().admit(&request, STAMP) else { panic!("{target}") };
+        let marks = self.read(plan.reading().marks().as_slice());
+        let pages = self.read(&plan.reading().ranges(&marks).unwrap());
+        let data = ReportData { pages, ..ReportData::default() };
+        let reply = plan.settle(ReportOutcome::Read(vec![data]));
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
+    /// The number of all events, and what the rows of a report add up to.
+    #[track_caller]
+    fn check_count(&self, count: usize) {
+        let sum = |report: Value| {
+            let rows = report["rows"].as_array().unwrap().clone();
+            rows.iter().map(|row| row["count"].as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(sum(self.report("/reports/summary?")), count as u64);
+        assert_eq!(sum(self.report("/reports/top?dimension=eventType&limit=10000")), count as u64);
+        assert_eq!(sum(self.report("/reports/timeseries?interval=day")), count as u64);
+    }
+}
+
+fn record(user: usize, event_type: &str, time: &str, properties: &str) -> String {
+    format!(
+        r#"{{"userId":"u{user}","eventType":{},"timestamp":"{time}","properties":{{{properties}}}}}"#,
+        Value::from(event_type)
+    )
+}
+
+fn name(n: usize) -> String {
+    format!("{n:06}{}", "x".repeat(194))
+}
+
+/// Eight dimensions with long names that no other event has.
+fn own_dimensions(n: usize) -> String {
+    let mut properties = String::new();
+    for dimension in 0..8 {
+        let comma = if dimension > 0 { "," } else { "" };
+        let _written = write!(properties, r#"{comma}"{}":"{}""#, name(8 * n + dimension), name(n));
+    }
+    properties
+}
+
+#[test]
+fn names_without_end_are_counted_and_take_no_more_than_a_store_takes() {
+    let records: Vec<String> =
+        (0..1500).map(|n| record(n, &format!("e{n}"), "2013-01-01T00:00:00Z", &own_dimensions(n))).collect();
+    let mut store = Store::default();
+    let (damaged, steps) = store.fold(&records);
+    assert!(damaged.is_empty() && steps > 1);
+    store.check_count(1500);
+    let types = store.report("/reports/top?dimension=eventType&limit=10000");
+    let rows = types["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 501);
+    assert!(rows.iter().any(|row| *row == json!({"value": "(other)", "count": 1000})), "{types}");
+    assert_eq!(store.compact(), Vec::<String>::new());
+    store.check_count(1500);
+}
+
+#[test]
+fn names_of_numbers_without_end_take_no_more_than_a_store_takes() {
+    let numbers = |n: usize| {
+        let numbers = (0..128).map(|at| format!(r#""{:09}":{}.5"#, (n * 128 + at) * 7919 % 1_000_000_007, n * at));
+        numbers.collect::<Vec<_>>().join(",")
+    };
+    let records: Vec<String> =
+        (0..600).map(|n| record(n, "e", &format!("2013-01-01T{:02}:00:00Z", n % 24), &numbers(n))).collect();
+    let mut store = Store::default();
+    store.fold(&records);
+    store.check_count(600);
+    store.compact();
+    store.check_count(600);
+}
+
+/// One rollup with all that it can hold: users and 24 numbers that never repeat.
+#[test]
+fn the_largest_rollup_takes_no_more_than_a_store_takes() {
+    let numbers = |n: usize| {
+        let exponent = |at: usize| ((n * 31 + at * 17) % 600) as i64 - 300;
+        let numbers = (0..24).map(|at| format!(r#""n{at}":{}e{}"#, 1 + n * 7919 % 997, exponent(at)));
+        numbers.collect::<Vec<_>>().join(",")
+    };
+    let mut store = Store::default();
+    for batch in 0..10 {
+        let of = |n: usize| record(n, "e", "2013-01-01T00:00:00Z", &format!(r#""d":"v",{}"#, numbers(n)));
+        store.fold(&(batch * 2000..(batch + 1) * 2000).map(of).collect::<Vec<_>>());
+    }
+    store.check_count(20_000);
+    let largest = store.0.values().map(Vec::len).max().unwrap();
+    assert!((100_000..UNIT).contains(&largest), "{largest}");
+    store.compact();
+    store.check_count(20_000);
+}
+
+#[test]
+fn hours_far_apart_are_folded_in_steps() {
+    let day = |n: usize| format!("2013-{:02}-{:02}T{:02}:00:00Z", 1 + n / 28 % 12, 1 + n % 28, n % 24);
+    let records: Vec<String> = (0..500).map(|n| record(n, "e", &day(n), &own_dimensions(n % 40))).collect();
+    let mut store = Store::default();
+    let (_, steps) = store.fold(&records);
+    assert!((4..30).contains(&steps), "{steps} steps");
+}
+
+#[test]
+fn what_is_damaged_is_set_apart_and_the_rest_goes_on() {
+    let of = |n: usize| record(n, if n % 2 == 0 { "a" } else { "b" }, "2013-01-01T05:00:00Z", r#""to":"x","via":"y""#);
+    let records: Vec<String> = (0..40).map(of).collect();
+    let (before, after) = records.split_at(20);
+    let mut whole = Store::default();
+    whole.fold(before);
+    for key in whole.0.keys() {
+        for bytes in [&b"\0"[..], b"", b"\xff\xff\xff\xff\xff"] {
+            let mut store = whole.clone();
+            store.0.insert(key.clone(), bytes.to_vec());
+            let (damaged, _) = store.fold(after);
+            let is_list_of_types = key.starts_with('\u{1d}');
+            assert_eq!(damaged, if is_list_of_types { vec![] } else { vec![key.clone()] });
+            // Its bytes are kept, and it is not met again.
+            assert!(is_list_of_types || store.0.iter().any(|(other, kept)| other != key && kept == bytes), "{key:?}");
+            assert_eq!(store.fold(after).0, Vec::<String>::new());
+            store.compact();
+            store.compact();
+            // All other series have all events.
+            let mut others = whole.clone();
+            others.fold(after);
+            others.fold(after);
+            let is_other = |(other, _): &(&String, &Vec<u8>)| {
+                !other.starts_with(['\u{1d}', '\u{1e}']) && *other != key && !other.contains("\u{1f}c000")
+            };
+            assert!(
+                others.0.iter().filter(is_other).all(|(other, bytes)| store.0.get(other) == Some(bytes)),
+                "{key:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_day_of_which_something_cannot_be_read_is_kept_by_its_hours() {
+    let records: Vec<String> = (0..40).map(|n| record(n, "a", "2013-01-01T05:00:00Z", r#""to":"x""#)).collect();
+    let mut store = Store::default();
+    store.fold(&records);
+    let key = store.0.keys().find(|key| key.starts_with("to\u{1f}")).unwrap().clone();
+    store.0.insert(key.clone(), vec![0]);
+    assert_eq!(store.compact(), std::slice::from_ref(&key));
+    store.check_count(40);
+    assert!(store.0.keys().all(|key| !key.contains("\u{1f}c000")), "a day was compacted");
+    assert_eq!(store.compact(), Vec::<String>::new());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Whatever is stored under a key, a fold goes on, and so does a compaction.
+    #[test]
+    fn no_bytes_stop_a_fold(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let of = |n: usize| {
+            let properties = format!(r#""to":"x{}","n":{n},"m":{n}.5"#, n % 3);
+            record(n, "a", &format!("2013-01-0{}T05:00:00Z", 1 + n % 2), &properties)
+        };
+        let records: Vec<String> = (0..60).map(of).collect();
+        let mut store = Store::default();
+        store.fold(&records);
+        store.compact();
+        for (page, at, bits) in damage {
+            let keys: Vec<String> = store.0.keys().cloned().collect();
+            let bytes = store.0.get_mut(page.get(&keys)).unwrap();
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] ^= bits;
+            }
+        }
+        store.fold(&records);
+        store.compact();
+        store.fold(&records);
+    }
+}
