@@ -182,7 +182,9 @@ fn hours_far_apart_are_folded_in_steps() {
 
 #[test]
 fn what_is_damaged_is_set_apart_and_the_rest_goes_on() {
-    let of = |n: usize| record(n, if n % 2 == 0 { "a" } else { "b" }, "2013-01-01T05:00:00Z", r#""to":"x","via":"y""#);
+    let of = |n: usize| {
+        record(n, if n.is_multiple_of(2) { "a" } else { "b" }, "2013-01-01T05:00:00Z", r#""to":"x","via":"y""#)
+    };
     let records: Vec<String> = (0..40).map(of).collect();
     let (before, after) = records.split_at(20);
     let mut whole = Store::default();

@@ -4,7 +4,7 @@
 //! was read, the day is read again. A fold that is under way meanwhile opens the day again, as every fold does.
 
 use anyhow::Result;
-use isotherm_core::{Millis, Service, Watermark};
+use isotherm_core::{Merged, Millis, Service, Watermark};
 
 use crate::rollups::LIMITS;
 use crate::store::Store;
@@ -30,16 +30,14 @@ impl Store {
 
     /// `false` when the lane is being folded.
     async fn compact_lane(&self, service: &Service, lane: &str, watermark: &Watermark, now: Millis) -> Result<bool> {
-        let mut forgets = watermark.has_ended(now);
+        let forgets = watermark.has_ended(now);
         for tenant in service.tenants() {
             let marks = self.pages_of(lane, &tenant, &[service.marks()]).await?;
-            for compaction in service.compactions(&marks, now)? {
+            for compaction in service.compactions(&marks, now) {
                 let stored = self.pages_of(lane, &tenant, &compaction.ranges()).await?;
-                let pages = compaction.settle(stored)?;
-                if !LIMITS.fit(pages.iter()) {
-                    forgets = false;
-                    eprintln!("lane {lane}: a day of {} needs more than a transaction takes", tenant.as_str());
-                    continue;
+                let Merged { pages, damaged } = compaction.settle(stored, LIMITS);
+                for page in damaged {
+                    eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                 }
                 let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
                 if !self.write(lane, pages, watermark, Some(watermark)).await? {

@@ -19,8 +19,8 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{
-    KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Service, StepProblem, StoredPage, StreamBatch,
-    StreamWrite, Tenant, Watermark, WriteLimits,
+    KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Service, StoredPage, StreamBatch, StreamWrite, Tenant,
+    TooMuch, Watermark, WriteLimits,
 };
 
 use crate::dead_letters;
@@ -50,21 +50,23 @@ impl Store {
         *watermark = self.watermarks(&lane).await?.remove(&lane).unwrap_or_else(Watermark::start);
         let mut at_most = batch.records.len();
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
-            at_most = step.records();
+            at_most = 2 * step.records();
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
-                stored.push(self.pages_of(&lane, tenant, &ranges).await?);
+                stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
             match step.settle(stored) {
-                Ok(StreamWrite { pages, watermark: moved, letters }) => {
+                Ok(StreamWrite { pages, damaged, watermark: moved, letters }) => {
+                    for (tenant, page) in damaged {
+                        eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
+                    }
                     dead_letters::send(&letters).await?;
                     if !self.write(&lane, pages, watermark, Some(&moved)).await? {
                         return Ok(false);
                     }
                     *watermark = moved;
                 }
-                Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
-                Err(problem) => return Err(problem.into()),
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
         Ok(true)

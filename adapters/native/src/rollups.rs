@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use isotherm_core::{
+    KeyRange, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded, WriteLimits,
+};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::backup;
 
-/// Events of one fold: one transaction.
+/// Events of one fold, one transaction; fewer where they have much to write.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
 
 /// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
@@ -23,6 +25,16 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
     page BLOB NOT NULL,
     PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID";
+
+/// Stored events that are in no report because they are none.
+pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    record TEXT NOT NULL
+)";
+
+const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
 const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY seq LIMIT ?1";
@@ -44,40 +56,74 @@ pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row(COUNT, [], |row| row.get(0))
 }
 
-/// Folds the next events and moves the watermark, in one transaction, once they are in the backup. How many events there were.
-pub(crate) fn fold(connection: &mut Connection, service: &Service, folder: Option<&Path>) -> Result<usize> {
+/// Folds the next events, at most so many, and moves the watermark, in one transaction, once they are in the backup. How many
+/// events there were; 0 when all are folded.
+pub(crate) fn fold(
+    connection: &mut Connection,
+    service: &Service,
+    folder: Option<&Path>,
+    mut at_most: usize,
+) -> Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut unfolded: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut events, mut first, mut watermark) = (0, 0_i64, 0_i64);
-    {
-        let mut statement = transaction.prepare_cached(UNFOLDED)?;
-        let mut rows = statement.query([EVENTS_PER_FOLD])?;
-        while let Some(row) = rows.next()? {
-            watermark = row.get(0)?;
-            first = if events == 0 { watermark } else { first };
-            unfolded.entry(row.get(1)?).or_default().push(row.get(2)?);
-            events += 1;
+    let rows = unfolded_rows(&transaction, at_most)?;
+    let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
+    let (taken, StepWrite { pages: written, damaged, rejections }) = loop {
+        let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
+        let taken = step.records();
+        let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));
+        let stored = stored.collect::<rusqlite::Result<_>>()?;
+        match step.settle(stored) {
+            Ok(write) => break (&rows[..taken], write),
+            Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
-    }
-    if events == 0 {
-        return Ok(0);
-    }
-    for (tenant, records) in &unfolded {
-        let records = || records.iter().map(String::as_str);
-        if let Some(folder) = folder {
+    };
+    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(0) };
+    if let Some(folder) = folder {
+        let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Row { tenant, record, .. } in taken {
+            tenants.entry(tenant).or_default().push(record);
+        }
+        for (tenant, records) in tenants {
             // A fold that is tried again starts at the same event, and overwrites what it has left.
-            backup::write(folder, &service.backup(tenant, &format!("{first:020}"), records()))?;
+            backup::write(folder, &service.backup(tenant, &format!("{:020}", first.seq), records))?;
         }
-        let fold = service.fold(records());
-        for (_, problem) in fold.unreadable() {
-            eprintln!("isotherm-native: an event of {tenant} is in no report: {problem}");
-        }
-        let stored = pages(&transaction, tenant, &fold.ranges())?;
-        write(&transaction, tenant, &fold.settle(stored)?)?;
     }
-    transaction.prepare_cached(WRITE)?.execute(params!["", "", watermark])?;
+    for (tenant, page) in damaged {
+        eprintln!("isotherm-native: reports of {} are incomplete: {page}", tenant.as_str());
+    }
+    for Rejection { index, reason } in rejections {
+        let Row { seq, tenant, record } = &taken[index];
+        eprintln!("isotherm-native: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
+        transaction.prepare_cached(REJECT)?.execute(params![seq, tenant, reason, record])?;
+    }
+    let mut statement = transaction.prepare_cached(WRITE)?;
+    for (tenant, page) in &written {
+        statement.execute(params![tenant.as_str(), page.key, page.bytes])?;
+    }
+    statement.execute(params!["", "", last.seq])?;
+    drop(statement);
     transaction.commit()?;
-    Ok(events)
+    Ok(taken.len())
+}
+
+/// A stored event.
+struct Row {
+    seq: i64,
+    tenant: String,
+    record: String,
+}
+
+/// The next events behind the watermark. What is no text in the store is taken as one, for core to reject.
+fn unfolded_rows(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Row>> {
+    let text = |row: &rusqlite::Row<'_>, column: usize| {
+        let bytes = row.get_ref(column)?;
+        let bytes = bytes.as_bytes_or_null().ok().flatten().unwrap_or_default();
+        Ok::<_, rusqlite::Error>(String::from_utf8_lossy(bytes).into_owned())
+    };
+    let mut statement = connection.prepare_cached(UNFOLDED)?;
+    let rows = statement
+        .query_map([limit], |row| Ok(Row { seq: row.get(0)?, tenant: text(row, 1)?, record: text(row, 2)? }))?;
+    rows.collect()
 }
 
 pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage]) -> rusqlite::Result<()> {
@@ -99,7 +145,11 @@ pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) 
     let mut statement = connection.prepare_cached(PAGES)?;
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
-        let page = |row: &Row<'_>| Ok(StoredPage { key: row.get(0)?, bytes: row.get(1)? });
+        let page = |row: &rusqlite::Row<'_>| {
+            // What is no BLOB is no page: core sets it apart.
+            let bytes = row.get_ref(1)?.as_blob().unwrap_or_default().to_vec();
+            Ok(StoredPage { key: row.get(0)?, bytes })
+        };
         for page in statement.query_map([tenant, from, until], page)? {
             pages.push(page?);
         }

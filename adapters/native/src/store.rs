@@ -38,6 +38,10 @@ const EVENTS_PER_COMMIT: usize = 8192;
 const MOST_UNFOLDED: usize = 64 * 1024;
 /// Events that are not folded yet are folded when none has come for this long.
 const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
+/// After so long folding makes way for the plans that wait.
+const FOLD_WITHIN: Duration = Duration::from_millis(50);
+/// After a part of what is due that failed, the next is done.
+const GO_ON_AFTER: Duration = Duration::from_secs(10);
 /// Lookups and reports at once.
 const READERS: usize = 4;
 /// For another process that has the database, such as a backup or `sqlite3`.
@@ -97,7 +101,11 @@ impl Store {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
         let mut connection = open(&path)
-            .and_then(|connection| connection.execute_batch(&[TABLE, rollups::TABLE].join(";")).map(|()| connection))
+            .and_then(|connection| {
+                connection
+                    .execute_batch(&[TABLE, rollups::TABLE, rollups::REJECTED_TABLE].join(";"))
+                    .map(|()| connection)
+            })
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         let (queue, jobs) = sync_channel(QUEUE);
         let writer = std::thread::Builder::new()
@@ -202,8 +210,12 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
         0
     });
     let mut due = Instant::now() + settings.schedule;
+    let mut pass = schedule::Pass::default();
+    let mut at_most = EVENTS_PER_FOLD;
+    let mut is_behind = false;
     loop {
         let wait = due.saturating_duration_since(Instant::now()).min(FOLD_WHEN_IDLE);
+        let wait = if is_behind { Duration::ZERO } else { wait };
         let is_idle = match jobs.recv_timeout(wait) {
             Ok(job) if unfolded > MOST_UNFOLDED => {
                 job.refuse(StoreOutcome::Overloaded);
@@ -216,11 +228,20 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
             Err(RecvTimeoutError::Timeout) => true,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let until = Instant::now() + FOLD_WITHIN;
+        is_behind = false;
         while unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0) {
-            match rollups::fold(connection, service, settings.backup.as_deref()) {
-                Ok(EVENTS_PER_FOLD) => unfolded = unfolded.saturating_sub(EVENTS_PER_FOLD),
-                // The rest, for duplicates were counted too.
-                Ok(_) => unfolded = 0,
+            if Instant::now() >= until {
+                is_behind = true;
+                break;
+            }
+            match rollups::fold(connection, service, settings.backup.as_deref(), at_most) {
+                // Fewer are left than were counted, because duplicates were counted too.
+                Ok(0) => unfolded = 0,
+                Ok(folded) => {
+                    unfolded = unfolded.saturating_sub(folded);
+                    at_most = (2 * folded).min(EVENTS_PER_FOLD);
+                }
                 Err(error) => {
                     // Reports fold these events themselves until it succeeds.
                     eprintln!("isotherm-native: events cannot be folded: {error:#}");
@@ -229,12 +250,12 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
             }
         }
         if Instant::now() >= due {
-            match schedule::step(connection, service, request::now()) {
+            match pass.step(connection, service, request::now()) {
                 Ok(true) => {}
                 Ok(false) => due = Instant::now() + settings.schedule,
                 Err(error) => {
-                    eprintln!("isotherm-native: days cannot be compacted, or events not deleted: {error:#}");
-                    due = Instant::now() + settings.schedule;
+                    eprintln!("isotherm-native: a day cannot be compacted, or events not deleted: {error:#}");
+                    due = Instant::now() + GO_ON_AFTER;
                 }
             }
         }

@@ -5,10 +5,12 @@
 //! moment. A fold is due after every 512th event, and when a cron asks for one. It also compacts days that are over, and deletes
 //! events that have expired.
 
-use std::collections::BTreeMap;
 use std::iter;
 
-use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage, UnreadablePage};
+use isotherm_core::{
+    KeyRange, Merged, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded, UnreadablePage,
+    WriteLimits,
+};
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::request::now;
@@ -18,7 +20,7 @@ use crate::store::{Database, list};
 const FOLD_EVERY: i64 = 512;
 /// Days that a cron has compacted at once. The request that folds, whose client waits, compacts one.
 pub(crate) const DAYS_AT_ONCE: usize = 31;
-/// Events of one fold. Each goes into 9 pages at most, and a statement may have 32,766 parameters.
+/// Events of one fold, or fewer where they have much to write: a statement may have 32,766 parameters.
 const EVENTS_PER_FOLD: i64 = 1024;
 /// The oldest events that are looked at for whether they have expired.
 const EVENTS_PER_EXPIRY: i64 = 2 * FOLD_EVERY;
@@ -36,20 +38,39 @@ pub(crate) const TABLE: &str = "CREATE TABLE rollups (
 
 const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
+/// Stored events that are in no report because they are none.
+pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    record TEXT NOT NULL
+)";
+
+const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
+
+/// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
+const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
+    SELECT min(tenant) FROM rollups WHERE tenant > ''
+    UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
+) SELECT name FROM tenants WHERE name IS NOT NULL";
+
 /// Whether one of these events, by their `seq`, is one after which to fold.
 pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
     seqs.into_iter().any(|seq| seq % FOLD_EVERY == 0)
 }
 
-/// Folds what is not folded yet, compacts so many days at most, and deletes events that have expired.
-pub(crate) async fn fold(database: &Database<'_>, service: &Service, days: usize) -> Result<(), Error> {
-    let watermark = fold_tail(database, service).await?;
-    compact(database, service, watermark, days).await?;
-    expire(database).await
+/// Folds some of what is not folded yet, deletes events that have expired, and compacts so many days at most. Whether there may
+/// be more to fold.
+pub(crate) async fn fold(database: &Database<'_>, service: &Service, days: usize) -> Result<bool, Error> {
+    let is_behind = fold_tail(database, service).await?;
+    expire(database).await?;
+    compact(database, service, days).await?;
+    Ok(is_behind)
 }
 
-/// Folds what is not folded yet and moves the watermark. Where it stands then, unless another instance has moved it meanwhile.
-async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<i64, Error> {
+/// Folds some of what is not folded yet and moves the watermark, unless another instance has moved it meanwhile. Whether there
+/// may be more.
+async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     // The watermark alone, when there is nothing to fold.
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM (SELECT 1) LEFT JOIN (SELECT seq, tenant, record FROM events \
@@ -57,47 +78,96 @@ async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<i64, Er
     );
     let rows = database.query(&unfolded, &Vec::new).await?;
     let before = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
-    let Some(watermark) = rows.last().and_then(|row| row.get::<i64>(1)) else { return Ok(before) };
-    let mut records: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for row in &rows {
-        records.entry(row.get(2).unwrap_or_default()).or_default().push(row.get(3).unwrap_or_default());
+    let seq = |row: &RowResult| row.get::<i64>(1);
+    if rows.first().and_then(seq).is_none() {
+        return Ok(false);
     }
-    let mut written = vec![Value::text(""), Value::text(""), Value::Integer(watermark)];
-    for (tenant, records) in records {
-        let fold = service.fold(records);
-        for (_, problem) in fold.unreadable() {
-            eprintln!("isotherm: an event of {tenant} is in no report: {problem}");
-        }
+    // What is no text in the store is no event: core rejects it.
+    let text = |row: &RowResult, column| row.get::<&str>(column).unwrap_or_default().to_owned();
+    let texts: Vec<(String, String)> = rows.iter().map(|row| (text(row, 2), text(row, 3))).collect();
+    let records: Vec<_> = texts.iter().map(|(tenant, record)| Unfolded { tenant, record }).collect();
+    let mut at_most = records.len();
+    let (taken, write) = loop {
+        let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
+        let taken = step.records();
         let mut stored = Vec::new();
-        for ranges in fold.ranges().chunks(RANGES) {
-            stored.extend(read_rows(database, tenant, ranges, false).await?.0);
+        for (tenant, ranges) in step.ranges() {
+            let mut of_tenant = Vec::new();
+            for ranges in ranges.chunks(RANGES) {
+                of_tenant.extend(read_rows(database, tenant.as_str(), ranges, false).await?.0);
+            }
+            stored.push(of_tenant);
         }
-        written.extend(rows_of(tenant, fold.settle(stored).map_err(unreadable)?));
+        match step.settle(stored) {
+            Ok(write) => break (taken, write),
+            Err(TooMuch { at_most: fewer }) => at_most = fewer,
+        }
+    };
+    for (tenant, page) in write.damaged {
+        eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
     }
-    write(database, written, before).await?;
-    Ok(watermark)
+    // Before the watermark moves: what is written twice is the same.
+    for Rejection { index, reason } in &write.rejections {
+        let (Some(seq), Some((tenant, record))) = (rows.get(*index).and_then(seq), texts.get(*index)) else { continue };
+        eprintln!("isotherm: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
+        let values = || vec![Value::Integer(seq), Value::text(tenant), Value::text(reason), Value::text(record)];
+        database.query(REJECT, &values).await?;
+    }
+    let watermark = rows.get(taken - 1).and_then(seq).unwrap_or(before);
+    let mut written = vec![Value::text(""), Value::text(""), Value::Integer(watermark)];
+    for (tenant, page) in write.pages {
+        written.extend(rows_of(tenant.as_str(), vec![page]));
+    }
+    self::write(database, written, before).await?;
+    Ok(taken < records.len() || records.len() as i64 == EVENTS_PER_FOLD)
 }
 
 /// Compacts so many days at most.
-async fn compact(database: &Database<'_>, service: &Service, watermark: i64, mut days: usize) -> Result<(), Error> {
-    for tenant in service.tenants() {
+async fn compact(database: &Database<'_>, service: &Service, mut days: usize) -> Result<(), Error> {
+    // Before the marks are read: what is folded meanwhile moves it, and then nothing is written.
+    let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
+    let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let tenants = database.query(TENANTS, &Vec::new).await?;
+    for tenant in tenants.iter().filter_map(|row| row.get::<&str>(0)) {
         if days == 0 {
             break;
         }
-        let tenant = tenant.as_str();
-        let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
-        let mut compactions = service.compactions(&marks, now()).map_err(unreadable)?;
-        // Not always from the first on: it may be one that late events open again and again.
-        let turn = usize::try_from(watermark / FOLD_EVERY).unwrap_or_default() % compactions.len().max(1);
-        compactions.rotate_left(turn);
-        for compaction in compactions.into_iter().take(days) {
-            let stored = read_rows(database, tenant, &compaction.ranges(), false).await?.0;
-            let pages = rows_of(tenant, compaction.settle(stored).map_err(unreadable)?);
-            write(database, pages.collect(), watermark).await?;
-            days -= 1;
+        match compact_tenant(database, service, tenant, watermark, days).await {
+            Ok(done) => days -= done.min(days),
+            // It is left to the next time, and the others go on.
+            Err(error) => eprintln!("isotherm: days of {tenant} cannot be compacted: {error}"),
         }
     }
     Ok(())
+}
+
+/// Compacts so many days of one tenant at most: how many there were.
+async fn compact_tenant(
+    database: &Database<'_>,
+    service: &Service,
+    tenant: &str,
+    watermark: i64,
+    days: usize,
+) -> Result<usize, Error> {
+    let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
+    let mut compactions = service.compactions(&marks, now());
+    // Not always from the first on: it may be one that late events open again and again.
+    let turn = usize::try_from(watermark / FOLD_EVERY).unwrap_or_default() % compactions.len().max(1);
+    compactions.rotate_left(turn);
+    compactions.truncate(days);
+    let done = compactions.len();
+    for compaction in compactions {
+        let mut stored = Vec::new();
+        for ranges in compaction.ranges().chunks(RANGES) {
+            stored.extend(read_rows(database, tenant, ranges, false).await?.0);
+        }
+        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            eprintln!("isotherm: reports of {tenant} are incomplete: {page}");
+        }
+        write(database, rows_of(tenant, pages).collect(), watermark).await?;
+    }
+    Ok(done)
 }
 
 /// Deletes events that have expired, which are those that came first.
@@ -170,7 +240,9 @@ async fn read_rows(
     };
     let rows = database.query(&statement, &parameters).await?;
     let page = |row: &RowResult| {
-        Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes: row.get::<&[u8]>(1)?.to_vec() })
+        // What is no BLOB is no page: core sets it apart.
+        let bytes = row.get::<&[u8]>(1).unwrap_or_default().to_vec();
+        Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes })
     };
     let tail = rows.iter().filter_map(|row| row.get::<&str>(2)).map(str::to_owned).collect();
     Ok((rows.iter().filter_map(page).collect(), tail))

@@ -27,6 +27,9 @@ const TABLE: &str = "CREATE TABLE events (
     UNIQUE (tenant, id)
 )";
 
+/// Folds that a cron asks for at once: the next one goes on.
+const FOLDS_AT_ONCE: usize = 64;
+
 /// Keeps what is new of a plan's events and tells what became of each.
 pub(crate) async fn store(service: &Service, plan: &StorePlan) -> Vec<StoreOutcome> {
     match try_store(service, plan).await {
@@ -64,7 +67,13 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
 
 /// Does what is due every now and then.
 pub(crate) async fn tend(service: &Service) -> Result<(), Error> {
-    rollups::fold(&Database::open(service).await?, service, rollups::DAYS_AT_ONCE).await
+    let database = Database::open(service).await?;
+    for _ in 0..FOLDS_AT_ONCE {
+        if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
@@ -170,7 +179,7 @@ impl<'a> Database<'a> {
     }
 
     async fn create(&self) -> Result<(), Error> {
-        for table in [rollups::TABLE, TABLE] {
+        for table in [rollups::TABLE, rollups::REJECTED_TABLE, TABLE] {
             match self.execute(table, Vec::new()).await {
                 Ok(_) => {}
                 // Another instance was first, or an earlier version.

@@ -1,9 +1,12 @@
 //! Rollups in a shard: folded behind a watermark, and read for reports.
 //!
 //! Nothing is awaited in any function here, so the runtime makes the statements of each one transaction, and those of a
-//! report see one moment. Between [`Unfolded::next`] and [`Unfolded::fold`] something may be: the bucket is.
+//! report see one moment. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] something may be: the bucket is.
 
-use isotherm_core::{Backup, KeyRange, Reading, ReportData, Service, StoredPage, UnreadablePage};
+use isotherm_core::{
+    Backup, KeyRange, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded, UnreadablePage,
+    WriteLimits,
+};
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::shard::ShardName;
@@ -15,6 +18,12 @@ const EVENTS_PER_FOLD: usize = 512;
 /// is in them.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
+
+/// Stored events that are in no report because they are none.
+pub(crate) const REJECTED_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
+
+const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
 const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
@@ -31,15 +40,14 @@ const WRITE: &str = "INSERT OR REPLACE INTO rollups (key, page) VALUES (?, ?)";
 const TAIL: &str = "SELECT record FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
 /// Events that are to be folded.
-pub(crate) struct Unfolded {
+pub(crate) struct UnfoldedEvents {
     /// The watermark behind which they stand.
     after: i64,
-    first: i64,
-    last: i64,
+    seqs: Vec<i64>,
     records: Vec<String>,
 }
 
-impl Unfolded {
+impl UnfoldedEvents {
     /// The next events behind the watermark; `None` when all are folded.
     pub(crate) fn next(sql: &SqlStorage) -> Result<Option<Self>> {
         let after = watermark(sql)?;
@@ -47,41 +55,50 @@ impl Unfolded {
         let mut records = Vec::new();
         let limit = SqlStorageValue::Integer(EVENTS_PER_FOLD as i64);
         for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(after), limit])?.raw() {
-            let [SqlStorageValue::Integer(seq), SqlStorageValue::String(record)] = columns(row?)? else {
-                return Err(other_row());
-            };
+            let [SqlStorageValue::Integer(seq), record] = columns(row?)? else { return Err(other_row()) };
             seqs.push(seq);
-            records.push(record);
+            // What is no text in the store is no event: core rejects it.
+            records.push(if let SqlStorageValue::String(record) = record { record } else { String::new() });
         }
-        let ends = seqs.first().copied().zip(seqs.last().copied());
-        Ok(ends.map(|(first, last)| Self { after, first, last, records }))
-    }
-
-    /// Whether there may be more than these.
-    pub(crate) fn is_full(&self) -> bool {
-        self.records.len() == EVENTS_PER_FOLD
+        Ok((!seqs.is_empty()).then_some(Self { after, seqs, records }))
     }
 
     /// The object that backs these events up. A fold that failed begins at the same event when it is done again, and then
     /// overwrites its object with one that has at least as many.
     pub(crate) fn backup(&self, service: &Service, shard: &ShardName) -> Backup {
-        let batch = format!("{}-{:010}", shard.number, self.first);
+        let batch = format!("{}-{:010}", shard.number, self.seqs.first().copied().unwrap_or_default());
         service.backup(&shard.tenant, &batch, self.records.iter().map(String::as_str))
     }
 
-    /// Folds them and moves the watermark, unless it was moved since they were read.
-    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service) -> Result<()> {
+    /// Folds them, or the first of them, and moves the watermark, unless it was moved since they were read. Whether there may be
+    /// more to fold.
+    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<bool> {
         if watermark(sql)? != self.after {
-            return Ok(());
+            return Ok(true);
         }
-        let fold = service.fold(self.records.iter().map(String::as_str));
-        for (_, problem) in fold.unreadable() {
-            console_error!("isotherm: an event is in no report: {problem}");
+        let records: Vec<_> = self.records.iter().map(|record| Unfolded { tenant, record }).collect();
+        let mut at_most = records.len();
+        let (taken, write) = loop {
+            let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
+            let taken = step.records();
+            let stored = step.ranges().map(|(_, ranges)| pages(sql, ranges)).collect::<Result<_>>()?;
+            match step.settle(stored) {
+                Ok(write) => break (taken, write),
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
+            }
+        };
+        for (_, page) in write.damaged {
+            console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }
-        let stored = pages(sql, &fold.ranges())?;
-        write(sql, fold.settle(stored).map_err(unreadable)?)?;
-        sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(self.last)])?;
-        Ok(())
+        for Rejection { index, reason } in write.rejections {
+            let (Some(seq), Some(record)) = (self.seqs.get(index), self.records.get(index)) else { continue };
+            console_error!("isotherm: event {seq} of {tenant} is in no report, but in rejected_events: {reason}");
+            sql.exec(REJECT, vec![SqlStorageValue::Integer(*seq), reason.into(), record.as_str().into()])?;
+        }
+        self::write(sql, write.pages.into_iter().map(|(_, page)| page).collect())?;
+        let last = taken.checked_sub(1).and_then(|last| self.seqs.get(last)).copied().unwrap_or(self.after);
+        sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(last)])?;
+        Ok(taken < self.records.len() || self.records.len() == EVENTS_PER_FOLD)
     }
 }
 
@@ -110,9 +127,9 @@ pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredP
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
-            let [SqlStorageValue::String(key), SqlStorageValue::Blob(bytes)] = columns(row?)? else {
-                return Err(other_row());
-            };
+            let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
+            // What is no BLOB is no page: core sets it apart.
+            let bytes = if let SqlStorageValue::Blob(bytes) = page { bytes } else { Vec::new() };
             pages.push(StoredPage { key, bytes });
         }
     }

@@ -18,7 +18,7 @@ use worker::{
 };
 
 use crate::entry;
-use crate::rollups::{self, Unfolded};
+use crate::rollups::{self, UnfoldedEvents};
 use crate::schedule;
 
 /// How long new events wait until they are folded, unless there are enough for a fold before; reports fold them by themselves
@@ -70,7 +70,8 @@ impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         // When this fails, so does every statement that finds no table, and says so.
-        let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
+        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, schedule::TABLE];
+        let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
         // With a configuration that is no good no request gets here.
         let service = entry::service(&env).ok();
         Self { state, env, sql, service, alarm: Cell::new(None) }
@@ -83,8 +84,7 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                schedule::step(&self.sql, self.service()?, Millis(Date::now().as_millis()))?;
-                // Folding that failed too often is given up by the runtime: this takes it up again.
+                // What failed too often is given up by the runtime: this takes it up again.
                 self.wake_after(FOLD_AFTER).await?;
                 Response::empty()
             }
@@ -97,17 +97,19 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Backs up what is new, then folds it; the runtime calls again when this fails.
+    /// Backs up what is new, then folds it, and does what is due; the runtime calls again when this fails.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        if let Some(unfolded) = Unfolded::next(&self.sql)? {
-            let is_full = unfolded.is_full();
+        let tenant = ShardName::of(&self.state)?.tenant;
+        // First, so that it waits for no bucket.
+        let now = Millis(Date::now().as_millis());
+        let mut has_more =
+            schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, self.service()?, &tenant, now)?;
+        if let Some(unfolded) = UnfoldedEvents::next(&self.sql)? {
             self.back_up(&unfolded).await?;
-            unfolded.fold(&self.sql, self.service()?)?;
-            if is_full {
-                self.wake_after(Duration::ZERO).await?;
-            }
+            has_more |= unfolded.fold(&self.sql, self.service()?, &tenant)?;
         }
+        self.wake_after(if has_more { Duration::ZERO } else { schedule::EVERY }).await?;
         Response::empty()
     }
 }
@@ -130,7 +132,7 @@ impl Shard {
     }
 
     /// Puts an object with these events into the bucket.
-    async fn back_up(&self, unfolded: &Unfolded) -> Result<()> {
+    async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
         let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;

@@ -182,6 +182,11 @@ impl Compaction {
         compactions
     }
 
+    /// Where the day's mark stands: a host that has done something else since it read the mark reads it again, and begins anew.
+    pub fn mark(&self) -> KeyRange {
+        KeyRange::of_marks(self.day, self.day.next())
+    }
+
     /// Which pages [`Compaction::settle`] needs: all that a store has in these ranges.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let (day, next) = (self.day, self.day.next());
