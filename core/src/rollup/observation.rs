@@ -74,6 +74,11 @@ impl<'a> Observation<'a> {
                 texts.truncate(DIMENSIONS);
             }
         }
+        // No event has such names. They would be read as another series' key.
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte >= b' ');
+        if !is_name(&event_type) || !texts.iter().all(|(name, _)| is_name(name)) {
+            return Err(serde_json::Error::custom("a name with a control character, or none"));
+        }
         for (_, value) in &mut texts {
             if value.len() > Limits::CONTRACT.name_bytes || value == OTHER {
                 *value = Cow::Borrowed("");
