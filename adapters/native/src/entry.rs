@@ -4,16 +4,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
-use hyper::body::Incoming;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use isotherm_core::{Admission, Plan, Service};
 use tokio::net::TcpListener;
 
@@ -42,7 +39,6 @@ pub struct Server {
 /// the store is closed.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let server = Arc::new(server);
-    let router = Router::new().fallback(answer).with_state(Arc::clone(&server));
     let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -56,11 +52,8 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
         };
         // Only delays answers when it fails.
         let _delayed = stream.set_nodelay(true);
-        let router = TowerToHyperService::new(router.clone());
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let response = router.call(request.map(Body::new));
-            async move { response.await.map_or_else(|never| match never {}, response::sendable) }
-        });
+        let server = Arc::clone(&server);
+        let service = service_fn(move |request| answer(Arc::clone(&server), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
@@ -74,7 +67,7 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
     server.store.close().await;
 }
 
-async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<Response, Abandoned> {
+async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let started = Instant::now();
     let stamp = stamp()?;
     let received = Received::read(request, server.service.limits().body_bytes).await?;

@@ -1,4 +1,4 @@
-//! Isotherm as a plain server: axum in front, SQLite behind, one process.
+//! Isotherm as a plain server: hyper in front, SQLite behind, one process.
 //!
 //! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
 //! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
