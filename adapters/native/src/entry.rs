@@ -9,17 +9,18 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use isotherm_core::{Admission, Plan, Service};
 use tokio::net::TcpListener;
 
+use crate::connection::{Connections, Watched};
 use crate::request::{Received, stamp};
 use crate::response::{self, Abandoned};
 use crate::store::Store;
 
-/// A client gets this long for the head of a request, and to send another one on a connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// What hyper holds of what a connection has received; also the longest head. More would be memory that a client takes by sending.
+const RECEIVED_BYTES: usize = 64 << 10;
 /// What requests in flight get when the server stops. Less than what service managers wait before they kill.
 const FINISH_WITHIN: Duration = Duration::from_secs(8);
 /// After an `accept` that failed, such as for want of file descriptors: time for some to come free.
@@ -33,41 +34,56 @@ pub struct Server {
     pub store: Store,
     /// Whether to print one line for each request to standard output.
     pub log_requests: bool,
+    /// How many connections may be open at once.
+    pub connections: usize,
+    /// How long a connection stays open without a request.
+    pub keep_alive: Duration,
 }
 
 /// Answers requests until `stop` is done; then no connection is accepted any more, requests in flight are answered, and
 /// the store is closed.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let server = Arc::new(server);
-    let connections = GracefulShutdown::new();
+    let connections = Arc::new(Connections::new(server.connections, server.keep_alive));
+    let running = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = connections.accept(&listener) => accepted,
             () = &mut stop => break,
         };
-        let Ok((stream, _peer)) = accepted else {
+        let Ok((stream, connection)) = accepted else {
             tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             continue;
         };
         // Only delays answers when it fails.
         let _delayed = stream.set_nodelay(true);
-        let server = Arc::clone(&server);
-        let service = service_fn(move |request| answer(Arc::clone(&server), request));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
+        let stream = Watched { stream, connection: Arc::clone(&connection) };
+        let (server, watched) = (Arc::clone(&server), Arc::clone(&connection));
+        let service = service_fn(move |request| {
+            watched.begin();
+            let (server, watched) = (Arc::clone(&server), Arc::clone(&watched));
+            async move {
+                let response = answer(&server, request).await;
+                watched.answered();
+                response
+            }
+        });
+        let http = http1::Builder::new()
+            .header_read_timeout(None) // it would count the time between requests too
+            .max_buf_size(RECEIVED_BYTES)
             .serve_connection(TokioIo::new(stream), service);
+        let http = running.watch(http);
         // Its errors are the client's: a connection that broke off, a head that is not HTTP.
-        tokio::spawn(connections.watch(connection));
+        tokio::spawn(async move { connection.run(http).await });
     }
     drop(listener);
     // Whoever is not done by then has not got an answer, which says nothing about its events: it asks again.
-    let _unfinished = tokio::time::timeout(FINISH_WITHIN, connections.shutdown()).await;
+    let _unfinished = tokio::time::timeout(FINISH_WITHIN, running.shutdown()).await;
     server.store.close().await;
 }
 
-async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
+async fn answer(server: &Server, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let started = Instant::now();
     let stamp = stamp()?;
     let received = Received::read(request, server.service.limits().body_bytes).await?;

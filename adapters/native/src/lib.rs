@@ -1,10 +1,11 @@
 //! Isotherm as a plain server: hyper in front, SQLite behind, one process.
 //!
-//! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
+//! [`serve`] accepts connections (`connection`); each request becomes core's (`request`), what core plans is applied to the
 //! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
 //! `schedule` compacts and expires. There is no rule about events in this crate.
 
 mod backup;
+mod connection;
 mod entry;
 mod request;
 mod response;

@@ -395,3 +395,45 @@ async fn when_folding_fails_the_tail_has_a_bound_and_loses_nothing() {
     assert_eq!(rows(server.port).await, all);
     assert_eq!(send_batch(server.port, sent..sent + 500).await, 200);
 }
+
+#[tokio::test]
+async fn a_connection_that_waits_makes_room_for_a_new_one_and_a_request_does_not() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &["--connections", "8"]);
+    let mut silent = server.connect().await;
+    let mut slow_head = server.connect().await;
+    slow_head.write_all(b"GET /healthz HT").await.unwrap();
+    let request = post(&event("slow"));
+    let (first, rest) = request.as_bytes().split_at(request.len() / 2);
+    let mut busy = server.connect().await;
+    busy.write_all(first).await.unwrap();
+    // Without a fault of theirs: each asks at once, and stays.
+    let mut idle = Vec::new();
+    for number in 0..100 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 100])).await;
+        assert!(read.is_ok_and(|read| read.is_ok_and(|bytes| bytes > 12)), "connection {number} got no answer");
+        idle.push(stream);
+    }
+    for closed in [&mut silent, &mut slow_head] {
+        let read = tokio::time::timeout(Duration::from_secs(5), closed.read(&mut [0; 100])).await.unwrap();
+        assert!(!matches!(read, Ok(1..)), "{read:?}");
+    }
+    busy.write_all(rest).await.unwrap();
+    assert_eq!(answer(&mut busy).await.unwrap().0, 202);
+}
+
+#[tokio::test]
+async fn the_keep_alive_time_is_a_flag_and_no_limit_of_a_head() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &["--keep-alive", "1"]);
+    let mut idle = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut [0; 1])).await;
+    assert_eq!(closed.unwrap().unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    slow.write_all(b"connection: close\r\n\r\n").await.unwrap();
+    assert_eq!(answer(&mut slow).await.unwrap().0, 200);
+}
