@@ -5,80 +5,58 @@
 //!         keep-alive  30 s    body 30 s   60 s
 //! ```
 //!
-//! When all places are taken, the connection that has waited longest for a whole head makes room for a new one. So idle ones may
-//! stay for long, and those that send nothing, or a head byte by byte, keep nobody out.
+//! A connection gives way to new ones until the head of a request is there. So idle ones may stay for long.
 
-use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
+
+use crate::room::{Place, Room};
 
 /// A client gets this long for the head of a request, from its first byte on.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// A client gets this long to take an answer in.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
-/// Without room for a new connection: when to look again for one that waits.
-const ROOM_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
 /// All connections.
 pub(crate) struct Connections {
-    places: Arc<Semaphore>,
+    room: Arc<Room>,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
     keep_alive: Duration,
     head_within: Duration,
     taken_within: Duration,
-    /// Those without a request, the one that has waited longest first.
-    waiting: Mutex<BTreeMap<u64, Arc<Notify>>>,
-    next_turn: AtomicU64,
 }
 
 impl Connections {
     pub(crate) fn new(most: usize, keep_alive: Duration) -> Self {
-        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        let (waiting, next_turn) = (Mutex::default(), AtomicU64::default());
-        let (head_within, taken_within) = (HEAD_WITHIN, TAKEN_WITHIN);
-        Self { places, keep_alive, head_within, taken_within, waiting, next_turn }
+        let times = Times { keep_alive, head_within: HEAD_WITHIN, taken_within: TAKEN_WITHIN };
+        Self { room: Room::new(most), times }
     }
 
     /// Accepts a connection, once there is room for it.
-    pub(crate) async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Connection>)> {
+    pub(crate) async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Connection>)> {
         let (stream, _peer) = listener.accept().await?;
-        let place = loop {
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                break place;
-            }
-            if let Some((_, longest)) = self.waiting().pop_first() {
-                longest.notify_one();
-            }
-            if let Ok(Ok(place)) = timeout(ROOM_AGAIN_AFTER, Arc::clone(&self.places).acquire_owned()).await {
-                break place;
-            }
-        };
-        let state = State { phase: Phase::Busy, unsent_since: None };
-        let (all, closed) = (Arc::clone(self), Arc::default());
-        let connection = Connection { all, state: Mutex::new(state), closed, _place: place };
-        connection.wait(&mut connection.state());
-        Ok((stream, Arc::new(connection)))
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let place = self.room.take(1).await.ok_or(io::ErrorKind::ResourceBusy)?;
+        place.give_way();
+        let state = State { phase: Phase::Waiting { since: Instant::now() }, unsent_since: None };
+        Ok((stream, Arc::new(Connection { times: self.times, place, state: Mutex::new(state) })))
     }
 }
 
 /// One connection.
 pub(crate) struct Connection {
-    all: Arc<Connections>,
+    times: Times,
+    place: Place,
     state: Mutex<State>,
-    closed: Arc<Notify>,
-    _place: OwnedSemaphorePermit,
 }
 
 struct State {
@@ -88,10 +66,10 @@ struct State {
 }
 
 enum Phase {
-    /// For the first byte of a request. `turn` is its key among those that wait.
-    Waiting { turn: u64, since: Instant },
+    /// For the first byte of a request.
+    Waiting { since: Instant },
     /// For the rest of a head.
-    Head { turn: u64, since: Instant },
+    Head { since: Instant },
     /// A request is being answered.
     Busy,
     /// The answer is made, and not yet sent.
@@ -101,9 +79,8 @@ enum Phase {
 impl Connection {
     /// A request's head has come.
     pub(crate) fn begin(&self) {
-        let mut state = self.state();
-        self.leave(&state);
-        state.phase = Phase::Busy;
+        self.place.hold();
+        self.state().phase = Phase::Busy;
     }
 
     /// The request's answer is made.
@@ -115,8 +92,8 @@ impl Connection {
 
     fn received(&self) {
         let mut state = self.state();
-        if let Phase::Waiting { turn, .. } = state.phase {
-            state.phase = Phase::Head { turn, since: Instant::now() };
+        if matches!(state.phase, Phase::Waiting { .. }) {
+            state.phase = Phase::Head { since: Instant::now() };
         }
     }
 
@@ -125,19 +102,8 @@ impl Connection {
         let mut state = self.state();
         state.unsent_since = None;
         if matches!(state.phase, Phase::Answered) {
-            self.wait(&mut state);
-        }
-    }
-
-    fn wait(&self, state: &mut State) {
-        let turn = self.all.next_turn.fetch_add(1, Ordering::Relaxed);
-        self.all.waiting().insert(turn, Arc::clone(&self.closed));
-        state.phase = Phase::Waiting { turn, since: Instant::now() };
-    }
-
-    fn leave(&self, state: &State) {
-        if let Phase::Waiting { turn, .. } | Phase::Head { turn, .. } = state.phase {
-            self.all.waiting().remove(&turn);
+            state.phase = Phase::Waiting { since: Instant::now() };
+            self.place.give_way();
         }
     }
 
@@ -145,11 +111,11 @@ impl Connection {
     fn due(&self) -> Option<Instant> {
         let state = self.state();
         let phase = match state.phase {
-            Phase::Waiting { since, .. } => Some(since + self.all.keep_alive),
-            Phase::Head { since, .. } => Some(since + self.all.head_within),
+            Phase::Waiting { since } => Some(since + self.times.keep_alive),
+            Phase::Head { since } => Some(since + self.times.head_within),
             Phase::Busy | Phase::Answered => None,
         };
-        let unsent = state.unsent_since.map(|since| since + self.all.taken_within);
+        let unsent = state.unsent_since.map(|since| since + self.times.taken_within);
         phase.into_iter().chain(unsent).min()
     }
 
@@ -175,17 +141,11 @@ impl Connection {
                 }
             }
         });
-        tokio::select! { () = run => (), () = self.closed.notified() => () }
+        tokio::select! { () = run => (), () = self.place.claimed() => () }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.leave(&self.state());
     }
 }
 
@@ -252,10 +212,10 @@ mod tests {
     const BIG: usize = 64 << 20;
 
     /// Accepts one connection and serves it with answers of `bytes`. How long it was open; and its client's end.
-    async fn served(connections: Connections, bytes: usize) -> (tokio::task::JoinHandle<Duration>, TcpStream) {
+    async fn served(times: Times, bytes: usize) -> (tokio::task::JoinHandle<Duration>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, connection) = Arc::new(connections).accept(&listener).await.unwrap();
+        let (stream, connection) = Connections { room: Room::new(1), times }.accept(&listener).await.unwrap();
         let watched = Arc::clone(&connection);
         let service = service_fn(move |_: Request<Incoming>| {
             watched.begin();
@@ -275,47 +235,44 @@ mod tests {
         (open, client)
     }
 
-    fn connections() -> Connections {
-        Connections { head_within: LONG, taken_within: LONG, ..Connections::new(1, LONG) }
-    }
+    const PATIENT: Times = Times { keep_alive: LONG, head_within: LONG, taken_within: LONG };
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
     #[tokio::test]
     async fn an_idle_connection_is_closed_after_the_keep_alive_time() {
-        let (open, mut client) = served(Connections { keep_alive: SHORT, ..connections() }, 1).await;
+        let (open, mut client) = served(Times { keep_alive: SHORT, ..PATIENT }, 1).await;
         tokio::time::sleep(SHORT / 2).await;
         client.write_all(REQUEST).await.unwrap();
-        let open = timeout(LONG, open).await.unwrap().unwrap();
+        let open = tokio::time::timeout(LONG, open).await.unwrap().unwrap();
         assert!(open >= SHORT + SHORT / 2, "it counts from the last answer on: {open:?}");
     }
 
     #[tokio::test]
     async fn a_head_may_take_longer_than_the_keep_alive_time_and_no_longer_than_its_own() {
-        let (open, mut client) =
-            served(Connections { keep_alive: SHORT, head_within: 3 * SHORT, ..connections() }, 1).await;
+        let (open, mut client) = served(Times { keep_alive: SHORT, head_within: 3 * SHORT, ..PATIENT }, 1).await;
         client.write_all(&REQUEST[..4]).await.unwrap();
         tokio::time::sleep(SHORT / 2).await;
         client.write_all(&REQUEST[4..8]).await.unwrap();
-        let open = timeout(LONG, open).await.unwrap().unwrap();
+        let open = tokio::time::timeout(LONG, open).await.unwrap().unwrap();
         assert!((3 * SHORT..LONG).contains(&open), "a head byte by byte gets no more time: {open:?}");
     }
 
     #[tokio::test]
     async fn who_does_not_read_an_answer_is_dropped() {
-        let (open, mut client) = served(Connections { taken_within: 3 * SHORT, ..connections() }, BIG).await;
+        let (open, mut client) = served(Times { taken_within: 3 * SHORT, ..PATIENT }, BIG).await;
         client.write_all(REQUEST).await.unwrap();
         for _ in 0..4 {
             // A little now and then gets no more time.
             client.read_exact(&mut [0; 1000]).await.unwrap();
             tokio::time::sleep(SHORT / 2).await;
         }
-        timeout(LONG, open).await.unwrap().unwrap();
+        tokio::time::timeout(LONG, open).await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn who_reads_an_answer_gets_all_of_it_and_may_ask_again() {
-        let (open, mut client) = served(connections(), 1 << 20).await;
+        let (open, mut client) = served(PATIENT, 1 << 20).await;
         for _ in 0..2 {
             client.write_all(REQUEST).await.unwrap();
             let mut answer = Vec::new();

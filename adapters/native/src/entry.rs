@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -17,10 +17,15 @@ use tokio::net::TcpListener;
 use crate::connection::{Connections, Watched};
 use crate::request::{Received, stamp};
 use crate::response::{self, Abandoned};
+use crate::room::{Place, Room};
 use crate::store::Store;
 
 /// What hyper holds of what a connection has received; also the longest head. More would be memory that a client takes by sending.
 const RECEIVED_BYTES: usize = 64 << 10;
+/// Bodies that are longer than this need room. Shorter ones have a bound in that of the connections.
+const SHORT_BODY: u32 = 32 << 10;
+/// Room for bodies.
+const BODIES_BYTES: usize = 64 << 20;
 /// What requests in flight get when the server stops. Less than what service managers wait before they kill.
 const FINISH_WITHIN: Duration = Duration::from_secs(8);
 /// After an `accept` that failed, such as for want of file descriptors: time for some to come free.
@@ -40,11 +45,35 @@ pub struct Server {
     pub keep_alive: Duration,
 }
 
+/// What connections share.
+struct Shared {
+    server: Server,
+    bodies: Arc<Room>,
+}
+
+impl Shared {
+    /// Room for a body, which gives way while it is read.
+    async fn room_for(&self, request: &Request<Incoming>, limit: usize) -> Option<Place> {
+        let most = request.body().size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
+        let most = u32::try_from(most).ok().filter(|most| *most > SHORT_BODY)?;
+        let room = self.bodies.take(most).await?;
+        room.give_way();
+        Some(room)
+    }
+}
+
+async fn claimed(room: Option<&Place>) {
+    match room {
+        Some(room) => room.claimed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Answers requests until `stop` is done; then no connection is accepted any more, requests in flight are answered, and
 /// the store is closed.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
-    let server = Arc::new(server);
     let connections = Arc::new(Connections::new(server.connections, server.keep_alive));
+    let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES) });
     let running = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -59,12 +88,12 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
         // Only delays answers when it fails.
         let _delayed = stream.set_nodelay(true);
         let stream = Watched { stream, connection: Arc::clone(&connection) };
-        let (server, watched) = (Arc::clone(&server), Arc::clone(&connection));
+        let (shared, watched) = (Arc::clone(&shared), Arc::clone(&connection));
         let service = service_fn(move |request| {
             watched.begin();
-            let (server, watched) = (Arc::clone(&server), Arc::clone(&watched));
+            let (shared, watched) = (Arc::clone(&shared), Arc::clone(&watched));
             async move {
-                let response = answer(&server, request).await;
+                let response = answer(&shared, request).await;
                 watched.answered();
                 response
             }
@@ -80,13 +109,23 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
     drop(listener);
     // Whoever is not done by then has not got an answer, which says nothing about its events: it asks again.
     let _unfinished = tokio::time::timeout(FINISH_WITHIN, running.shutdown()).await;
-    server.store.close().await;
+    shared.server.store.close().await;
 }
 
-async fn answer(server: &Server, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
+async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let started = Instant::now();
+    let server = &shared.server;
     let stamp = stamp()?;
-    let received = Received::read(request, server.service.limits().body_bytes).await?;
+    let limit = server.service.limits().body_bytes;
+    let room = shared.room_for(&request, limit).await;
+    let received = tokio::select! {
+        received = Received::read(request, limit) => received?,
+        () = claimed(room.as_ref()) => return Err(Abandoned("others need the room of its body")),
+    };
+    if let Some(room) = &room {
+        room.hold();
+    }
+    let mut turn = None;
     let reply = match server.service.admit(&received.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
@@ -98,15 +137,17 @@ async fn answer(server: &Server, request: Request<Incoming>) -> Result<Response<
             plan.settle(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
-            let (plan, read) = server.store.report(plan).await?;
+            let (plan, read, its_turn) = server.store.report(plan).await?;
+            turn = its_turn;
             plan.settle(read)
         }
     };
     if server.log_requests {
         let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
         let (isotherm_core::Request { method, path, .. }, status) = (received.request(), reply.status);
-        // Nobody reads standard output any more: no reason to stop answering.
-        let _closed = writeln!(std::io::stdout().lock(), "{now:.3} {method} {path} {status} {ms:.1}");
+        // In one write. Nobody reads standard output any more: no reason to stop answering.
+        let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
+        let _closed = std::io::stdout().write_all(line.as_bytes());
     }
-    response::from_reply(reply)
+    response::from_reply(reply, turn)
 }

@@ -7,11 +7,15 @@
 mod backup;
 mod connection;
 mod entry;
+pub mod log;
+mod queue;
 mod request;
 mod response;
 mod rollups;
+mod room;
 mod schedule;
 mod store;
+mod turns;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use isotherm_core::{Config, Service};
-use isotherm_server::{Server, Settings, Store, serve};
+use isotherm_server::{Server, Settings, Store, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,7 +54,7 @@ const FILES_OF_OUR_OWN: u64 = 128;
 
 fn main() -> ExitCode {
     if let Err(error) = run(&Flags::parse()) {
-        eprintln!("isotherm-native: {error:#}");
+        log::line(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<()> {
     let service = Service::new(config(flags)?);
     if let Some(notice) = service.notice() {
-        eprintln!("isotherm-native: {notice}");
+        log::line(notice);
     }
     let settings = Settings {
         folder: flags.data.clone(),
@@ -80,7 +80,7 @@ fn run(flags: &Flags) -> Result<()> {
         let listener = TcpListener::bind((flags.address, flags.port))
             .await
             .with_context(|| format!("cannot listen on {}:{}", flags.address, flags.port))?;
-        writeln!(std::io::stdout(), "ready http://{}", listener.local_addr()?)?;
+        std::io::stdout().write_all(format!("ready http://{}\n", listener.local_addr()?).as_bytes())?;
         let stop = async move {
             tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         };

@@ -10,7 +10,7 @@ use anyhow::Result;
 use isotherm_core::{KeyRange, ReportData, ReportPlan, Service, StoredPage};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use crate::backup;
+use crate::{backup, log};
 
 /// Events of one fold: one transaction.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
@@ -70,7 +70,7 @@ pub(crate) fn fold(connection: &mut Connection, service: &Service, folder: Optio
         }
         let fold = service.fold(records());
         for (_, problem) in fold.unreadable() {
-            eprintln!("isotherm-native: an event of {tenant} is in no report: {problem}");
+            log::line(format_args!("an event of {tenant} is in no report: {problem}"));
         }
         let stored = pages(&transaction, tenant, &fold.ranges())?;
         write(&transaction, tenant, &fold.settle(stored)?)?;

@@ -1,86 +1,19 @@
 //! The server as a process: what it answered 202 is there after any death, once; and nothing slow holds up the rest.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_isotherm-native")), data)
-    }
-
-    /// A server that can't write files beyond `blocks` of 512 bytes: to SQLite that is a full disk.
-    fn start_on_small_disk(data: &Path, blocks: u32) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_isotherm-native"));
-        Self::run(command, data)
-    }
-
-    fn start_with(data: &Path, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
-        command.args(flags);
-        Self::run(command, data)
-    }
-
-    fn run(mut command: Command, data: &Path) -> Self {
-        command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready http://127.0.0.1:").unwrap().parse().unwrap();
-        Self { child, port }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
-    }
-
-    fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn event(message: &str) -> String {
-    format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{"text":"{}"}}}}"#, "x".repeat(200))
-}
-
-/// The bytes of one request whose connection ends with it.
-fn post(body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-}
-
-async fn get(port: u16, target: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    answer(&mut stream).await.unwrap()
-}
+use crate::common::{Server, answer, event, get, post, send};
 
 /// Events of January 2013, 12 hours apart, as the body of a batch.
 fn batch(numbers: std::ops::Range<usize>) -> String {
@@ -144,20 +77,6 @@ fn backed_up(folder: &Path) -> (Vec<String>, usize) {
     }
     messages.sort();
     (messages, files)
-}
-
-/// Status and body, or `None` when the server died on it.
-async fn send(port: u16, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(post(body).as_bytes()).await.ok()?;
-    answer(&mut stream).await
-}
-
-async fn answer(stream: &mut TcpStream) -> Option<(u16, String)> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// How often an event with each of these messageIds is in the database.
@@ -394,46 +313,4 @@ async fn when_folding_fails_the_tail_has_a_bound_and_loses_nothing() {
     wait_for(data.path(), UNFOLDED, 0).await;
     assert_eq!(rows(server.port).await, all);
     assert_eq!(send_batch(server.port, sent..sent + 500).await, 200);
-}
-
-#[tokio::test]
-async fn a_connection_that_waits_makes_room_for_a_new_one_and_a_request_does_not() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start_with(data.path(), &["--connections", "8"]);
-    let mut silent = server.connect().await;
-    let mut slow_head = server.connect().await;
-    slow_head.write_all(b"GET /healthz HT").await.unwrap();
-    let request = post(&event("slow"));
-    let (first, rest) = request.as_bytes().split_at(request.len() / 2);
-    let mut busy = server.connect().await;
-    busy.write_all(first).await.unwrap();
-    // Without a fault of theirs: each asks at once, and stays.
-    let mut idle = Vec::new();
-    for number in 0..100 {
-        let mut stream = server.connect().await;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
-        let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 100])).await;
-        assert!(read.is_ok_and(|read| read.is_ok_and(|bytes| bytes > 12)), "connection {number} got no answer");
-        idle.push(stream);
-    }
-    for closed in [&mut silent, &mut slow_head] {
-        let read = tokio::time::timeout(Duration::from_secs(5), closed.read(&mut [0; 100])).await.unwrap();
-        assert!(!matches!(read, Ok(1..)), "{read:?}");
-    }
-    busy.write_all(rest).await.unwrap();
-    assert_eq!(answer(&mut busy).await.unwrap().0, 202);
-}
-
-#[tokio::test]
-async fn the_keep_alive_time_is_a_flag_and_no_limit_of_a_head() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start_with(data.path(), &["--keep-alive", "1"]);
-    let mut idle = server.connect().await;
-    let mut slow = server.connect().await;
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n").await.unwrap();
-    let closed = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut [0; 1])).await;
-    assert_eq!(closed.unwrap().unwrap(), 0);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    slow.write_all(b"connection: close\r\n\r\n").await.unwrap();
-    assert_eq!(answer(&mut slow).await.unwrap().0, 200);
 }
