@@ -22,8 +22,8 @@ use isotherm_core::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use crate::backlog::{Backlog, Size, Taken, Untaken};
 use crate::log;
-use crate::queue::{Queue, Size, Taken, Untaken};
 use crate::request;
 use crate::response::Abandoned;
 use crate::rollups::{self, EVENTS_PER_FOLD};
@@ -58,7 +58,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
 
 /// The events of all tenants, in one database.
 pub struct Store {
-    queue: Arc<Queue<Job>>,
+    backlog: Arc<Backlog<Job>>,
     /// Taken by [`Store::close`].
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Arc<Readers>,
@@ -101,8 +101,8 @@ impl Store {
         let mut connection = open(&path)
             .and_then(|connection| connection.execute_batch(&[TABLE, rollups::TABLE].join(";")).map(|()| connection))
             .with_context(|| format!("cannot open the database {}", path.display()))?;
-        let queue = Arc::new(Queue::new());
-        let jobs = Arc::clone(&queue);
+        let backlog = Arc::new(Backlog::new());
+        let jobs = Arc::clone(&backlog);
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
@@ -112,7 +112,7 @@ impl Store {
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers { path, idle: Mutex::default() });
         let (look_ups, reports) = (Turns::new(READERS), Turns::new(READERS));
-        Ok(Self { queue, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
+        Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
 
     /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
@@ -120,7 +120,7 @@ impl Store {
         let (done, outcomes) = oneshot::channel();
         let bytes = plan.events().iter().map(|event| event.record.len()).sum();
         let (size, tenant) = (Size { events: plan.events().len(), bytes }, plan.tenant().clone());
-        match self.queue.push(tenant.as_str(), size, Job { plan, done }) {
+        match self.backlog.push(tenant.as_str(), size, Job { plan, done }) {
             Ok(()) => {}
             Err(Untaken::Full(job)) => job.refuse(StoreOutcome::Overloaded),
             Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Later),
@@ -179,7 +179,7 @@ impl Store {
     pub async fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            self.queue.close();
+            self.backlog.close();
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -207,7 +207,7 @@ impl Drop for AbortOnPanic {
 }
 
 /// Writes what comes, folds what was written, and does what is due, until no more can come.
-fn write_and_fold(connection: &mut Connection, jobs: &Queue<Job>, service: &Service, settings: &Settings) {
+fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
     let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
         0

@@ -13,7 +13,7 @@ const BYTES: usize = 32 << 20;
 const EVENTS_PER_COMMIT: usize = 2048;
 
 /// What waits, in the order in which each tenant sent it.
-pub(crate) struct Queue<T> {
+pub(crate) struct Backlog<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
 }
@@ -58,7 +58,7 @@ pub(crate) enum Taken<T> {
     Closed,
 }
 
-impl<T> Queue<T> {
+impl<T> Backlog<T> {
     pub(crate) fn new() -> Self {
         let state = State { tenants: BTreeMap::new(), is_closed: false };
         Self { state: Mutex::new(state), arrived: Condvar::new() }
@@ -125,12 +125,12 @@ impl<T> Queue<T> {
 mod tests {
     use super::*;
 
-    fn push(queue: &Queue<(&'static str, usize)>, tenant: &'static str, events: usize, number: usize) -> bool {
-        queue.push(tenant, Size { events, bytes: events * 1000 }, (tenant, number)).is_ok()
+    fn push(backlog: &Backlog<(&'static str, usize)>, tenant: &'static str, events: usize, number: usize) -> bool {
+        backlog.push(tenant, Size { events, bytes: events * 1000 }, (tenant, number)).is_ok()
     }
 
-    fn take(queue: &Queue<(&'static str, usize)>) -> Vec<(&'static str, usize)> {
-        match queue.take(Duration::ZERO) {
+    fn take(backlog: &Backlog<(&'static str, usize)>) -> Vec<(&'static str, usize)> {
+        match backlog.take(Duration::ZERO) {
             Taken::Group(group) => group,
             Taken::Nothing | Taken::Closed => Vec::new(),
         }
@@ -138,33 +138,33 @@ mod tests {
 
     #[test]
     fn a_full_queue_is_its_tenants_own() {
-        let queue = Queue::new();
-        assert_eq!((0..1000).filter(|number| push(&queue, "flood", 1, *number)).count(), PLANS);
-        assert!(push(&queue, "trickle", 1, 0));
+        let backlog = Backlog::new();
+        assert_eq!((0..1000).filter(|number| push(&backlog, "flood", 1, *number)).count(), PLANS);
+        assert!(push(&backlog, "trickle", 1, 0));
     }
 
     #[test]
     fn what_waits_has_a_bound_in_bytes() {
-        let queue = Queue::new();
-        let taken = (0..1000).filter(|number| push(&queue, "flood", 500, *number)).count();
+        let backlog = Backlog::new();
+        let taken = (0..1000).filter(|number| push(&backlog, "flood", 500, *number)).count();
         assert_eq!(taken, BYTES / 500_000);
-        take(&queue);
-        assert!(push(&queue, "flood", 500, 0));
+        take(&backlog);
+        assert!(push(&backlog, "flood", 500, 0));
     }
 
     #[test]
     fn each_commit_takes_from_everyone_who_waits_in_order() {
-        let queue = Queue::new();
+        let backlog = Backlog::new();
         for number in 0..60 {
-            assert!(push(&queue, "flood", 500, number) && push(&queue, "flood, too", 500, number));
+            assert!(push(&backlog, "flood", 500, number) && push(&backlog, "flood, too", 500, number));
         }
-        assert!(push(&queue, "trickle", 1, 0) && push(&queue, "trickle", 1, 1));
-        let group = take(&queue);
+        assert!(push(&backlog, "trickle", 1, 0) && push(&backlog, "trickle", 1, 1));
+        let group = take(&backlog);
         assert!(group.contains(&("trickle", 0)) && group.contains(&("trickle", 1)));
         assert!(group.len() <= 2 + EVENTS_PER_COMMIT / 500, "{group:?}");
         let mut rest = group;
         while rest.len() < 122 {
-            rest.extend(take(&queue));
+            rest.extend(take(&backlog));
         }
         let floods: Vec<_> = rest.iter().filter(|(tenant, _)| *tenant == "flood").map(|(_, number)| *number).collect();
         assert!(floods.is_sorted() && floods.len() == 60);
@@ -172,11 +172,11 @@ mod tests {
 
     #[test]
     fn what_waits_when_it_is_closed_is_still_taken() {
-        let queue = Queue::new();
-        assert!(push(&queue, "t", 1, 0));
-        queue.close();
-        assert!(!push(&queue, "t", 1, 1));
-        assert_eq!(take(&queue), [("t", 0)]);
-        assert!(matches!(queue.take(Duration::from_secs(60)), Taken::Closed));
+        let backlog = Backlog::new();
+        assert!(push(&backlog, "t", 1, 0));
+        backlog.close();
+        assert!(!push(&backlog, "t", 1, 1));
+        assert_eq!(take(&backlog), [("t", 0)]);
+        assert!(matches!(backlog.take(Duration::from_secs(60)), Taken::Closed));
     }
 }
