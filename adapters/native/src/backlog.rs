@@ -10,7 +10,7 @@ const PLANS: usize = 512;
 /// Bytes of events of one tenant that wait.
 const BYTES: usize = 32 << 20;
 /// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
-const EVENTS_PER_COMMIT: usize = 2048;
+const EVENTS_PER_COMMIT: usize = 1024;
 
 /// What waits, in the order in which each tenant sent it.
 pub(crate) struct Backlog<T> {

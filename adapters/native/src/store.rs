@@ -215,20 +215,24 @@ fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     let mut due = Instant::now() + settings.schedule;
     let mut fold_from = Instant::now();
     loop {
-        let wait = due.saturating_duration_since(Instant::now()).min(FOLD_WHEN_IDLE);
-        let is_idle = match jobs.take(wait) {
+        let now = Instant::now();
+        let is_behind = unfolded >= EVENTS_PER_FOLD && now >= fold_from;
+        let wait = if is_behind { Duration::ZERO } else { due.saturating_duration_since(now).min(FOLD_WHEN_IDLE) };
+        let (stored, is_idle) = match jobs.take(wait) {
             Taken::Group(group) if unfolded > MOST_UNFOLDED => {
                 group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
-                true
+                (0, true)
             }
-            Taken::Group(group) => {
-                unfolded += write_group(connection, group);
-                false
-            }
-            Taken::Nothing => true,
+            Taken::Group(group) => (write_group(connection, group), false),
+            Taken::Nothing => (0, true),
             Taken::Closed => return,
         };
-        while Instant::now() >= fold_from && (unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0)) {
+        unfolded += stored;
+        // As many as have come, and one more: so it catches up, and no plan waits until it has.
+        for _ in 0..=stored / EVENTS_PER_FOLD {
+            if Instant::now() < fold_from || (unfolded < EVENTS_PER_FOLD && !(is_idle && unfolded > 0)) {
+                break;
+            }
             match rollups::fold(connection, service, settings.backup.as_deref()) {
                 Ok(EVENTS_PER_FOLD) => unfolded = unfolded.saturating_sub(EVENTS_PER_FOLD),
                 // The rest.

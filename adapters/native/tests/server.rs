@@ -53,7 +53,7 @@ async fn wait_for(data: &Path, query: &str, expected: u64) {
         if found == expected {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{query} gives {found}, not {expected}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{query} gives {found}, not {expected}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
