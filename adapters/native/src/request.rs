@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::Request;
-use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use isotherm_core::{HEADERS, Millis, Stamp};
 
 use crate::response::Abandoned;
@@ -23,7 +24,7 @@ pub(crate) struct Received {
 
 impl Received {
     /// Reads the body and keeps at most `limit` + 1 bytes of it.
-    pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, Abandoned> {
+    pub(crate) async fn read(request: Request<Incoming>, limit: usize) -> Result<Self, Abandoned> {
         let (head, body) = request.into_parts();
         let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit));
         let body = reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))??;
@@ -47,7 +48,7 @@ fn value_of(head: &Parts, name: &str) -> Option<String> {
     Some(std::str::from_utf8(head.headers.get(name)?.as_bytes()).ok()?.to_owned())
 }
 
-async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Abandoned> {
+async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Abandoned> {
     let mut kept = Vec::new();
     let mut seen = 0;
     while seen <= limit + DROPPED_BYTES

@@ -12,7 +12,7 @@ use isotherm_core::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::backup;
+use crate::{backup, log};
 
 /// Events of one fold, one transaction; fewer where they have much to write.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
@@ -89,11 +89,11 @@ pub(crate) fn fold(
         }
     }
     for (tenant, page) in damaged {
-        eprintln!("isotherm-native: reports of {} are incomplete: {page}", tenant.as_str());
+        log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
     }
     for Rejection { index, reason } in rejections {
         let Row { seq, tenant, record } = &taken[index];
-        eprintln!("isotherm-native: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
+        log::line(format_args!("event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}"));
         transaction.prepare_cached(REJECT)?.execute(params![seq, tenant, reason, record])?;
     }
     let mut statement = transaction.prepare_cached(WRITE)?;

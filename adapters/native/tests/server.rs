@@ -1,86 +1,19 @@
 //! The server as a process: what it answered 202 is there after any death, once; and nothing slow holds up the rest.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_isotherm-native")), data)
-    }
-
-    /// A server that can't write files beyond `blocks` of 512 bytes: to SQLite that is a full disk.
-    fn start_on_small_disk(data: &Path, blocks: u32) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_isotherm-native"));
-        Self::run(command, data)
-    }
-
-    fn start_with(data: &Path, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
-        command.args(flags);
-        Self::run(command, data)
-    }
-
-    fn run(mut command: Command, data: &Path) -> Self {
-        command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready http://127.0.0.1:").unwrap().parse().unwrap();
-        Self { child, port }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
-    }
-
-    fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn event(message: &str) -> String {
-    format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{"text":"{}"}}}}"#, "x".repeat(200))
-}
-
-/// The bytes of one request whose connection ends with it.
-fn post(body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-}
-
-async fn get(port: u16, target: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    answer(&mut stream).await.unwrap()
-}
+use crate::common::{Server, answer, event, get, post, send};
 
 /// Events of January 2013, 12 hours apart, as the body of a batch.
 fn batch(numbers: std::ops::Range<usize>) -> String {
@@ -120,7 +53,7 @@ async fn wait_for(data: &Path, query: &str, expected: u64) {
         if found == expected {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{query} gives {found}, not {expected}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{query} gives {found}, not {expected}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -144,20 +77,6 @@ fn backed_up(folder: &Path) -> (Vec<String>, usize) {
     }
     messages.sort();
     (messages, files)
-}
-
-/// Status and body, or `None` when the server died on it.
-async fn send(port: u16, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(post(body).as_bytes()).await.ok()?;
-    answer(&mut stream).await
-}
-
-async fn answer(stream: &mut TcpStream) -> Option<(u16, String)> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// How often an event with each of these messageIds is in the database.
