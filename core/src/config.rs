@@ -22,7 +22,11 @@ impl Tenant {
         Self("default".to_owned())
     }
 
-    pub(crate) fn parse(name: String) -> Result<Self, ConfigError> {
+    /// Reads a name, as a store has it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where it is none.
+    pub fn parse(name: String) -> Result<Self, ConfigError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
             Ok(Self(name))

@@ -235,6 +235,8 @@ pub struct StreamWrite {
     pub damaged: Vec<(Tenant, UnreadablePage)>,
     /// Where the lane's watermark stands with them.
     pub watermark: Watermark,
+    /// Tenants that may be new, as in [`StepWrite`].
+    pub newcomers: Vec<Tenant>,
     /// As JSON. What is counted nowhere: it has to be kept before the watermark moves.
     pub letters: Vec<String>,
 }
@@ -256,10 +258,10 @@ impl StreamStep<'_, '_> {
     /// [`TooMuch`]; nothing is to be written then.
     pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
         let Self { batch, taken, step, watermark } = self;
-        let StepWrite { pages, damaged, rejections } = step.settle(stored)?;
+        let StepWrite { pages, damaged, rejections, newcomers } = step.settle(stored)?;
         let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
         let rejected =
             rejections.iter().filter_map(|Rejection { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
-        Ok(StreamWrite { pages, damaged, watermark, letters: foreign.chain(rejected).collect() })
+        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: foreign.chain(rejected).collect() })
     }
 }

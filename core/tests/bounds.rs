@@ -49,7 +49,7 @@ impl Store {
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
             match step.settle(stored) {
-                Ok(StepWrite { pages, damaged, rejections }) => {
+                Ok(StepWrite { pages, damaged, rejections, .. }) => {
                     assert_eq!(rejections, []);
                     self.write(pages.into_iter().map(|(_, page)| page));
                     keys.extend(damaged.into_iter().map(|(_, page)| page.key));
@@ -66,7 +66,7 @@ impl Store {
         let mut keys = Vec::new();
         for compaction in service().compactions(&self.read(&[service().marks()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }

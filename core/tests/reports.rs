@@ -60,7 +60,7 @@ impl Store {
             let step = SERVICE.fold(rest, usize::MAX, LIMITS);
             rest = &rest[step.records()..];
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
-            let StepWrite { pages, damaged, rejections } = step.settle(stored).unwrap();
+            let StepWrite { pages, damaged, rejections, .. } = step.settle(stored).unwrap();
             assert_eq!((damaged.len(), rejections.len()), (0, 0));
             self.0.extend(pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
         }
@@ -77,7 +77,7 @@ impl Store {
         let days = compactions.len();
         for compaction in compactions {
             let pages = self.read(&compaction.ranges());
-            let Merged { pages, damaged } = compaction.settle(pages, LIMITS);
+            let Merged { pages, damaged, .. } = compaction.settle(pages, LIMITS);
             assert_eq!(damaged, []);
             self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
         }

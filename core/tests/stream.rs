@@ -95,7 +95,7 @@ impl Lane {
             let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return };
             let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), ranges)).collect();
             match step.settle(stored) {
-                Ok(StreamWrite { pages, damaged, watermark, letters }) => {
+                Ok(StreamWrite { pages, damaged, watermark, letters, .. }) => {
                     self.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)));
                     let written = pages.into_iter();

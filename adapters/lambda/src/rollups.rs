@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
+//! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
 //! A lane is a shard of the stream. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
 //! its pages and moves the watermark in one transaction, on the condition that the watermark still is what it was when the
@@ -31,6 +32,8 @@ const PARTITIONS: u32 = 4;
 /// What DynamoDB takes in one transaction: 100 actions, one of them for the watermark, and 4 MB, of which some are left for keys.
 pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 
+/// The partition that lists whose events a lane has.
+const TENANT: &str = "tenant";
 /// The partition of the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
@@ -56,12 +59,12 @@ impl Store {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
             match step.settle(stored) {
-                Ok(StreamWrite { pages, damaged, watermark: moved, letters }) => {
+                Ok(StreamWrite { pages, damaged, newcomers, watermark: moved, letters }) => {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                     }
                     dead_letters::send(&letters).await?;
-                    if !self.write(&lane, pages, watermark, Some(&moved)).await? {
+                    if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
                         return Ok(false);
                     }
                     *watermark = moved;
@@ -77,6 +80,7 @@ impl Store {
         &self,
         lane: &str,
         pages: Vec<(Tenant, StoredPage)>,
+        newcomers: Vec<Tenant>,
         was: &Watermark,
         to: Option<&Watermark>,
     ) -> Result<bool> {
@@ -101,6 +105,10 @@ impl Store {
             let put = put(partition_of(&tenant, lane), &page.key, page.bytes).build()?;
             write = write.transact_items(TransactWriteItem::builder().put(put).build());
         }
+        for tenant in newcomers {
+            let put = put(TENANT.to_owned(), tenant.as_str(), Vec::new()).build()?;
+            write = write.transact_items(TransactWriteItem::builder().put(put).build());
+        }
         let Err(error) = write.send().await else { return Ok(true) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(why))
@@ -117,6 +125,14 @@ impl Store {
         let range = KeyRange { from: format!("{SEPARATOR}{start}"), until: format!("{SEPARATOR}{start}g") };
         let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?.into_iter();
         stored.map(|(lane, page)| Ok((lane, Watermark::read(&page)?))).collect()
+    }
+
+    /// Whose pages there are, in which lanes.
+    pub(crate) async fn tenants(&self) -> Result<Vec<(String, String)>> {
+        // Names of tenants are between these.
+        let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
+        let stored = self.pages(iter::once(TENANT.to_owned()), &[all]).await?;
+        Ok(stored.into_iter().map(|(lane, page)| (lane, page.key)).collect())
     }
 
     /// Reads what a report needs.

@@ -67,7 +67,7 @@ pub(crate) fn fold(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
-    let (taken, StepWrite { pages: written, damaged, rejections }) = loop {
+    let (taken, StepWrite { pages: written, damaged, rejections, .. }) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
         let taken = step.records();
         let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));

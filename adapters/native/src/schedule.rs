@@ -65,7 +65,7 @@ fn compact(connection: &mut Connection, service: &Service, tenant: &str, mark: K
     let marks = rollups::pages(&transaction, tenant, &[mark])?;
     for compaction in service.compactions(&marks, now) {
         let stored = rollups::pages(&transaction, tenant, &compaction.ranges())?;
-        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             log::line(format_args!("reports of {tenant} are incomplete: {page}"));
         }

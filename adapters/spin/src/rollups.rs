@@ -161,7 +161,7 @@ async fn compact_tenant(
         for ranges in compaction.ranges().chunks(RANGES) {
             stored.extend(read_rows(database, tenant, ranges, false).await?.0);
         }
-        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             eprintln!("isotherm: reports of {tenant} are incomplete: {page}");
         }
