@@ -85,7 +85,7 @@ fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
         return Err(Refusal::BodyTooLarge);
     }
     match encoding.as_str() {
-        "" | "identity" => Ok(Cow::Borrowed(request.body)),
+        "identity" => Ok(Cow::Borrowed(request.body)),
         "gzip" | "x-gzip" => {
             // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
             let inflated = gzip::inflated(request.body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
