@@ -242,7 +242,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
             Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
-            Self::InvalidGzip => f.write_str("content-encoding is gzip, but the body is no whole gzip stream of at most 1,024 members"),
+            Self::InvalidGzip => {
+                f.write_str("content-encoding is gzip, but the body is no whole gzip stream of at most 1,024 members")
+            }
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::NoEvents => write!(f, "a batch has 1 to {} events, this one has none", LIMITS.batch_events),
             Self::NotAnObject => f.write_str("an event must be a JSON object"),
