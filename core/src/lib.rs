@@ -42,6 +42,7 @@ mod time;
 pub mod warming;
 
 pub use backup::Backup;
+pub use body::without_byte_order_mark;
 pub use config::{Config, ConfigError, Tenant};
 pub use delivery::Delivery;
 pub use event::Digest;

@@ -20,6 +20,20 @@ pub enum Admission {
     Plan(Plan),
 }
 
+impl Admission {
+    /// The answer to `HEAD` is that to `GET` without its body. Core decides it, for hosts differ in what they cut off.
+    pub(crate) fn for_method(self, method: &str) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
+            Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
+            Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
+            Self::Plan(Plan::Store(plan)) => Self::Plan(Plan::Store(plan)),
+        }
+    }
+}
+
+const HEAD: &str = "HEAD";
+
 /// Work on the store. Applying a plan twice is the same as applying it once.
 #[derive(Debug)]
 pub enum Plan {
@@ -100,6 +114,8 @@ pub struct FindPlan {
     pub(crate) tenant: Tenant,
     pub(crate) id: EventId,
     pub(crate) request_id: RequestId,
+    /// Whether the reply goes without its body.
+    pub(crate) is_head: bool,
 }
 
 impl FindPlan {

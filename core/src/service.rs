@@ -20,7 +20,7 @@ use crate::rollup::compaction::Compaction;
 use crate::rollup::fold::{StoredPage, UnreadableRecord};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
-use crate::route::Route;
+use crate::route::{self, Route};
 use crate::settle::{Answer, Slot};
 use crate::step::{Step, Unfolded, WriteLimits};
 use crate::stream::{StreamBatch, StreamStep, Watermark};
@@ -108,11 +108,14 @@ impl Service {
         #[cfg(feature = "test-stamp")]
         let stamp = request.test_stamp().unwrap_or(stamp);
         let request_id = RequestId::of(stamp);
-        self.decide(request, stamp, request_id).unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id)))
+        self.decide(request, stamp, request_id)
+            .unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id)))
+            .for_method(request.method)
     }
 
     fn decide(&self, request: &Request<'_>, stamp: Stamp, request_id: RequestId) -> Result<Admission, Refusal> {
-        let route = Route::of(request.method, request.path)?;
+        let path = route::normal(request.path);
+        let route = Route::of(request.method, &path)?;
         let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
         match route {
             Route::Health => Ok(Admission::Reply(Reply::ok())),
@@ -132,7 +135,7 @@ impl Service {
                 let tenant = tenant_for(Scope::Read)?;
                 // What is no id names no event.
                 let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
-                Ok(Admission::Plan(Plan::Find(FindPlan { tenant, id, request_id })))
+                Ok(Admission::Plan(Plan::Find(FindPlan { tenant, id, request_id, is_head: false })))
             }
             Route::Report(kind) => {
                 let tenant = tenant_for(Scope::Read)?;

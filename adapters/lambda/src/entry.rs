@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
+use crate::failure::{Failure, InvalidEvent};
 use crate::request::Incoming;
 use crate::store::Store;
 use crate::{queue, response, stream};
@@ -22,29 +23,33 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a function that answers HTTP requests until its environment ends.
 pub fn run() -> Result<(), Error> {
-    serve("JSON", invoke)
+    let prefix = env::var("ISOTHERM_PATH_PREFIX").unwrap_or_default();
+    serve(InvalidEvent("the event is no JSON"), async |service, store, event, deadline| {
+        invoke(service, store, event, deadline, &prefix).await
+    })
 }
 
 /// Runs the function that folds events into rollups until its environment ends.
 pub fn aggregate() -> Result<(), Error> {
-    serve("batch of a DynamoDB stream from a mapping with a tumbling window", stream::fold)
+    let expected = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
+    serve(InvalidEvent(expected), stream::fold)
 }
 
 /// Runs the function that takes in what a queue holds until its environment ends.
 pub fn drain() -> Result<(), Error> {
-    serve("batch of an SQS queue", queue::drain)
+    serve(InvalidEvent("the event is no batch of an SQS queue"), queue::drain)
 }
 
 /// Runs the function that compacts rollups until its environment ends.
 pub fn schedule() -> Result<(), Error> {
-    serve("JSON", compact)
+    serve(InvalidEvent("the event is no JSON"), compact)
 }
 
-/// Hands each event, which is to be an `expected` one, to a handler that gives up the store at the deadline.
+/// Hands each event to a handler that gives up the store at the deadline. `unexpected` is what any other event is.
 ///
 /// Nothing is connected here: what happens before the first invocation is what a cold start costs.
 fn serve<Event: DeserializeOwned, Answer: Serialize>(
-    expected: &str,
+    unexpected: InvalidEvent,
     handler: impl AsyncFn(&Service, &Store, Event, Instant) -> Result<Answer>,
 ) -> Result<(), Error> {
     let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
@@ -54,19 +59,24 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
     }
     let store = Store::of_environment();
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
-        let event = serde_json::from_str(payload.get());
-        let event = event.map_err(|error| format!("the event is no {expected}: {error}"))?;
+        let event = serde_json::from_str(payload.get()).context(unexpected)?;
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
-        handler(&service, &store, event, deadline).await.map_err(|error| format!("{error:#}"))
+        handler(&service, &store, event, deadline).await.map_err(Failure::from)
     };
     // An environment serves one request at a time: more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-async fn invoke(service: &Service, store: &Store, event: Box<RawValue>, deadline: Instant) -> Result<Box<RawValue>> {
-    let incoming = match Incoming::read(event.get()) {
+async fn invoke(
+    service: &Service,
+    store: &Store,
+    event: Box<RawValue>,
+    deadline: Instant,
+    prefix: &str,
+) -> Result<Box<RawValue>> {
+    let incoming = match Incoming::read(event.get(), prefix) {
         Ok(incoming) => incoming,
         Err(error) => {
             // Rare beside requests, which are read once.

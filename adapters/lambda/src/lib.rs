@@ -20,6 +20,7 @@ mod backup;
 mod compaction;
 mod dead_letters;
 mod entry;
+mod failure;
 mod queue;
 mod request;
 mod response;

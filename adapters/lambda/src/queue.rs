@@ -8,6 +8,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
 use tokio::time::Instant;
 
+use crate::failure::InvalidEvent;
 use crate::request::known;
 use crate::store::Store;
 
@@ -22,14 +23,14 @@ pub(crate) async fn drain(
     let mut answer = SqsBatchResponse::default();
     for message in batch.records {
         let SqsMessage { message_id: Some(id), body: Some(body), attributes, message_attributes, .. } = message else {
-            bail!(NO_MESSAGE);
+            bail!(InvalidEvent(NO_MESSAGE));
         };
         let attribute = |name: &str| {
             let all = message_attributes.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
             all.filter_map(|(sent, value)| Some((sent, value.string_value.as_deref()?))).min().map(|(_, value)| value)
         };
         // The same whenever it is delivered.
-        let sent_at = Millis(attributes.get("SentTimestamp").context(NO_MESSAGE)?.parse()?);
+        let sent_at = Millis(attributes.get("SentTimestamp").context(InvalidEvent(NO_MESSAGE))?.parse()?);
         let stamp = Stamp::of_message(&id, sent_at);
         let (path, headers) = (attribute("path").unwrap_or("/events"), known(attribute));
         let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };

@@ -28,6 +28,8 @@ pub struct ReportPlan {
     dimensions: Dimensions,
     reading: Reading,
     stamp: Stamp,
+    /// Whether the reply goes without its body.
+    is_head: bool,
 }
 
 /// What became of reading.
@@ -49,7 +51,11 @@ impl ReportPlan {
     ) -> Result<Self, Refusal> {
         let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
         let reading = Reading::of(&query);
-        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp })
+        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp, is_head: false })
+    }
+
+    pub(crate) fn for_head(self, is_head: bool) -> Self {
+        Self { is_head, ..self }
     }
 
     /// Whose events it counts.
@@ -68,6 +74,6 @@ impl ReportPlan {
             ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),
             ReportOutcome::Later => Err(Refusal::Unavailable),
         };
-        answer.unwrap_or_else(|refusal| refusal.reply(RequestId::of(self.stamp)))
+        answer.unwrap_or_else(|refusal| refusal.reply(RequestId::of(self.stamp))).for_head(self.is_head)
     }
 }

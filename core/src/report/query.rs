@@ -15,6 +15,8 @@ const DEFAULT_HOURS: u32 = 7 * 24;
 /// Up to here a time series is by hour unless it is asked for otherwise: 2 days.
 const HOURLY: u32 = 48;
 const MAX_ROWS: usize = 10_000;
+/// The furthest row at which an answer may start.
+const MAX_OFFSET: usize = 1 << 24;
 const METRICS: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +186,9 @@ impl Asked {
                 once(name, &mut self.limit, limit.ok_or_else(problem)?)
             }
             ("cursor", Kind::Timeseries | Kind::Top) => {
-                let offset =
-                    value.parse().map_err(|_unknown| invalid("cursor must be the next of an answer".to_owned()))?;
+                // No answer has a row beyond, and what fits `usize` would be another thing on each target.
+                let offset = value.parse().ok().filter(|offset| *offset <= MAX_OFFSET);
+                let offset = offset.ok_or_else(|| invalid("cursor must be the next of an answer".to_owned()))?;
                 once(name, &mut self.offset, offset)
             }
             _ => {
@@ -345,6 +348,8 @@ mod tests {
             (Kind::Timeseries, "filter=carrier:UA&groupBy=dest", "one dimension at a time"),
             (Kind::Timeseries, "limit=0", "1 to 10000"),
             (Kind::Timeseries, "cursor=x", "next of an answer"),
+            (Kind::Timeseries, "cursor=4294967295", "next of an answer"),
+            (Kind::Timeseries, "cursor=4294967296", "next of an answer"),
             (Kind::Timeseries, "dimension=dest", "unknown parameter \"dimension\""),
             (Kind::Top, "metrics=count", "dimension is required"),
             (Kind::Summary, "limit=1", "unknown parameter \"limit\""),
