@@ -10,6 +10,8 @@ use crate::rollup::number::Number;
 
 /// Bits of the mantissa that tell buckets apart, at first.
 const BITS: u8 = 7;
+/// No bucket is farther from 0.
+const FARTHEST: u32 = 0x7ff << BITS | 0x80;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +124,7 @@ impl Quantiles {
     pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut seen = 0;
         let (bucket, _) = self.buckets.iter().find(|(_, count)| {
-            seen += count;
+            seen = count.saturating_add(seen);
             seen >= rank
         })?;
         let edge = |leading: i32| f64::from_bits((leading as u64) << (52 - self.bits));
@@ -131,6 +133,12 @@ impl Quantiles {
             bucket if bucket > 0 => edge(bucket - 1),
             bucket => -edge(-bucket - 1),
         })
+    }
+
+    /// How many bytes of memory the histogram takes beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        // Lists grow by doubling.
+        self.buckets.len() * 32
     }
 
     /// 2^-7, or more where buckets had to become wider.
@@ -150,7 +158,7 @@ impl Quantiles {
         for _ in 0..length {
             let zigzag: u32 = reader.small()?;
             let gap = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
-            before = before.checked_add(gap)?;
+            before = before.checked_add(gap).filter(|bucket| bucket.unsigned_abs() <= FARTHEST)?;
             buckets.push((before, reader.small()?));
         }
         let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);
