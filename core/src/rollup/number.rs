@@ -247,7 +247,9 @@ mod tests {
         assert!(Number::Float(1e300).compare(Number::Integer(i128::from(u64::MAX))).is_gt());
         assert_eq!(float, Number::Integer(9_007_199_254_740_992));
         let beyond = |steps: i128| Number::Integer((1 << 64) + (steps << 12));
-        assert!(beyond(1).compare(Number::Float(TWO_TO_64)).is_gt() && beyond(0).compare(Number::Float(TWO_TO_64)).is_eq());
+        assert!(
+            beyond(1).compare(Number::Float(TWO_TO_64)).is_gt() && beyond(0).compare(Number::Float(TWO_TO_64)).is_eq()
+        );
         assert!(Number::Float(-TWO_TO_64).compare(Number::Integer(-(1 << 64) - 1)).is_gt());
         assert!(Number::Integer(i128::MAX).compare(Number::Float(TWO_TO_127)).is_lt());
         assert!(Number::Integer(i128::MIN + 1).compare(Number::Float(-TWO_TO_127)).is_gt());
