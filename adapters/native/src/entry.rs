@@ -88,10 +88,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<R
             let found = server.store.find(&plan).await;
             plan.settle(found)
         }
-        Admission::Plan(Plan::Report(plan)) => {
-            let (plan, read) = server.store.report(plan).await?;
-            plan.settle(read)
-        }
+        Admission::Plan(Plan::Report(plan)) => server.store.report(plan).await?,
     };
     if server.log_requests {
         let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);

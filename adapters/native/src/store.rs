@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, NewEvent, Reply, ReportOutcome, ReportPlan, Service, Settled, StoreOutcome,
+    StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{Semaphore, oneshot};
@@ -38,8 +39,10 @@ const EVENTS_PER_COMMIT: usize = 8192;
 const MOST_UNFOLDED: usize = 64 * 1024;
 /// Events that are not folded yet are folded when none has come for this long.
 const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
-/// Lookups and reports at once.
-const READERS: usize = 4;
+/// Look-ups at once.
+const LOOKUPS: usize = 4;
+/// Reports at once. Each may take some 60 MB, and no look-up waits for one.
+const REPORTS: usize = 2;
 /// For another process that has the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -107,7 +110,8 @@ impl Store {
                 write_and_fold(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
-        let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
+        let (lookups, reports) = (Semaphore::new(LOOKUPS), Semaphore::new(REPORTS));
+        let readers = Readers { path, idle: Mutex::default(), lookups, reports };
         Ok(Self { writer: Mutex::new(Some((queue, writer))), readers: Arc::new(readers) })
     }
 
@@ -129,7 +133,7 @@ impl Store {
     /// Looks one event up.
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
-        match self.read(move |connection| find(connection, &tenant, &id)).await {
+        match self.read(&self.readers.lookups, move |connection| find(connection, &tenant, &id)).await {
             Ok(Some(record)) => FindOutcome::Found(record),
             Ok(None) => FindOutcome::Absent,
             Err(error) => {
@@ -139,8 +143,8 @@ impl Store {
         }
     }
 
-    /// Reads what a report needs. The plan comes back with that.
-    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(ReportPlan, ReportOutcome), Abandoned> {
+    /// Reads what a report needs, and answers it, on a thread that may block.
+    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<Reply, Abandoned> {
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
@@ -149,18 +153,23 @@ impl Store {
                 },
                 |data| ReportOutcome::Read(vec![data]),
             );
-            Ok((plan, outcome))
+            let Settled { reply, unreadable } = plan.settle(outcome);
+            if !unreadable.is_empty() {
+                eprintln!("isotherm-native: {unreadable}");
+            }
+            Ok(reply)
         };
-        self.read(read).await.map_err(|_panicked| Abandoned("a reader has ended"))
+        self.read(&self.readers.reports, read).await.map_err(|_panicked| Abandoned("a reader has ended"))
     }
 
     /// Runs `query` on a connection of its own.
     async fn read<T: Send + 'static>(
         &self,
+        permits: &Semaphore,
         query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let readers = Arc::clone(&self.readers);
-        let _permit = self.readers.permits.acquire().await?;
+        let _permit = permits.acquire().await?;
         Ok(tokio::task::spawn_blocking(move || readers.with(query)).await??)
     }
 
@@ -295,7 +304,8 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    lookups: Semaphore,
+    reports: Semaphore,
 }
 
 impl Readers {
