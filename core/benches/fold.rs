@@ -177,8 +177,8 @@ fn answer(service: &Service, pages: &BTreeMap<String, Vec<u8>>, query: &str) -> 
     let request = Request { method: "GET", path: &path, query: &query, headers: &[], body: b"" };
     let Admission::Plan(Plan::Report(plan)) = service.admit(&request, STAMP) else { return None };
     let marks: Vec<_> = plan.reading().marks().into_iter().flat_map(|range| read(pages, &range)).collect();
-    let ranges = plan.reading().ranges(&marks).ok()?;
+    let ranges = plan.reading().ranges(&marks);
     let pages = ranges.iter().flat_map(|range| read(pages, range)).collect();
-    let data = ReportData { pages, tail: Vec::new(), as_of: None };
-    Some(plan.settle(ReportOutcome::Read(vec![data])))
+    let data = ReportData { pages, ..ReportData::default() };
+    Some(plan.settle(ReportOutcome::Read(vec![data])).reply)
 }

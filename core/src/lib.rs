@@ -51,7 +51,7 @@ pub use limits::Limits;
 pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan};
 pub use refusal::{Field, NameFlaw, Refusal};
 pub use reply::Reply;
-pub use report::{Reading, ReportData, ReportOutcome, ReportPlan};
+pub use report::{ReadBudget, Reading, ReportData, ReportOutcome, ReportPlan, Settled, UnreadablePages};
 #[cfg(feature = "test-stamp")]
 pub use request::TEST_STAMP;
 pub use request::{HEADERS, Request};

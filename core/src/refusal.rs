@@ -146,8 +146,8 @@ pub enum Refusal {
     InvalidQuery(String),
     /// No rollup can answer this report: why.
     UnsupportedReport(String),
-    /// What the store has under this key can't be read.
-    UnreadableRollups(String),
+    /// The report would read or hold too much: what to narrow.
+    ReportTooLarge(String),
     /// The store has as much to do as it can.
     Overloaded,
     /// The store did not take it in time.
@@ -183,7 +183,7 @@ impl Refusal {
             Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
-            Self::UnreadableRollups(_) => (500, "unreadable_rollups"),
+            Self::ReportTooLarge(_) => (422, "report_too_large"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
@@ -301,8 +301,9 @@ impl fmt::Display for Refusal {
             Self::Conflict(first) => {
                 write!(f, "this messageId already names {first} with other content, which stays as it is")
             }
-            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) => f.write_str(problem),
-            Self::UnreadableRollups(key) => write!(f, "the stored rollups under {key:?} cannot be read"),
+            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
+                f.write_str(problem)
+            }
             Self::Overloaded => f.write_str("more is coming than the store can take; send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
         }

@@ -79,9 +79,9 @@ impl Store {
         let request = Request { method: "GET", path, query: &query, headers: &[], body: b"" };
         let Admission::Plan(Plan::Report(plan)) = service().admit(&request, STAMP) else { panic!("{target}") };
         let marks = self.read(plan.reading().marks().as_slice());
-        let pages = self.read(&plan.reading().ranges(&marks).unwrap());
+        let pages = self.read(&plan.reading().ranges(&marks));
         let data = ReportData { pages, ..ReportData::default() };
-        let reply = plan.settle(ReportOutcome::Read(vec![data]));
+        let reply = plan.settle(ReportOutcome::Read(vec![data])).reply;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         serde_json::from_slice(&reply.body).unwrap()
     }

@@ -19,7 +19,7 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
             (events.clone(), plan.settle(vec![outcome; events.len()]))
         }
         Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.settle(FindOutcome::Absent)),
-        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new()))),
+        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new())).reply),
     }
 }
 

@@ -56,7 +56,7 @@ impl Reference {
             Admission::Plan(Plan::Report(plan)) => {
                 let of_tenant = kept.iter().filter(|((tenant, _), _)| tenant == plan.tenant().as_str());
                 let tail = of_tenant.map(|(_, (_, record))| record.clone()).collect();
-                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }]))
+                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
             }
         }
     }

@@ -4,7 +4,7 @@ use std::env;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Stamp, warming};
+use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -97,7 +97,11 @@ async fn invoke(
         }
         Admission::Plan(Plan::Report(plan)) => {
             let outcome = in_time(deadline, store.report(&plan, stamp.received_at), ReportOutcome::Later).await;
-            plan.settle(outcome)
+            let Settled { reply, unreadable } = plan.settle(outcome);
+            if !unreadable.is_empty() {
+                eprintln!("{unreadable}");
+            }
+            reply
         }
     };
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)

@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -141,10 +143,16 @@ impl Store {
         let watermarks: Vec<_> = self.watermarks("").await?.into_values().collect();
         let none = ReportData { as_of: Some(Watermark::as_of(&watermarks, now)), ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
-        let marks = self.pages(partitions.clone(), plan.reading().marks().as_slice()).await?;
+        let budget = Mutex::new(plan.reading().budget(1));
+        let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
+        let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
+        let marks = self.pages_while(partitions.clone(), plan.reading().marks().as_slice(), &takes).await?;
+        let Some(marks) = marks else { return Ok(too_large) };
         let marks: Vec<StoredPage> = marks.into_iter().map(|(_lane, mark)| mark).collect();
+        let pages = self.pages_while(partitions, &plan.reading().ranges(&marks), &takes).await?;
+        let Some(pages) = pages else { return Ok(too_large) };
         let mut lanes = BTreeMap::from([(String::new(), none.clone())]);
-        for (lane, page) in self.pages(partitions, &plan.reading().ranges(&marks)?).await? {
+        for (lane, page) in pages {
             lanes.entry(lane).or_insert_with(|| none.clone()).pages.push(page);
         }
         Ok(ReportOutcome::Read(lanes.into_values().collect()))
@@ -163,10 +171,20 @@ impl Store {
         partitions: impl Iterator<Item = String>,
         ranges: &[KeyRange],
     ) -> Result<Vec<(String, StoredPage)>> {
+        self.pages_while(partitions, ranges, &|_| true).await.map(Option::unwrap_or_default)
+    }
+
+    /// The same; `None`, and nothing more is read, as soon as a page is not taken.
+    async fn pages_while(
+        &self,
+        partitions: impl Iterator<Item = String>,
+        ranges: &[KeyRange],
+        takes: &(dyn Fn(&StoredPage) -> bool + Sync),
+    ) -> Result<Option<Vec<(String, StoredPage)>>> {
         let places = partitions.flat_map(|partition| ranges.iter().map(move |range| (partition.clone(), range)));
-        let query = |(partition, KeyRange { from, until }): (String, &KeyRange)| {
+        let query = async |(partition, KeyRange { from, until }): (String, &KeyRange)| {
             let query = DYNAMODB.query().table_name(&self.rollups).consistent_read(true);
-            query
+            let mut items = query
                 // `until` itself is the key of nothing, or of the only one that is asked for.
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
                 .expression_attribute_values(":pk", AttributeValue::S(partition))
@@ -174,13 +192,25 @@ impl Store {
                 .expression_attribute_values(":until", AttributeValue::S(until.clone()))
                 .into_paginator()
                 .items()
-                .send()
-                .collect::<Result<Vec<_>, _>>()
+                .send();
+            let mut pages = Vec::new();
+            while let Some(item) = items.try_next().await? {
+                let (lane, page) =
+                    page_of(item).context("an item is no page: something else writes to the table of rollups")?;
+                if !takes(&page) {
+                    return Ok(None);
+                }
+                pages.push((lane, page));
+            }
+            anyhow::Ok(Some(pages))
         };
-        let items = stream::iter(places.map(query)).buffer_unordered(CONCURRENCY);
-        let items: Vec<_> = items.try_concat().await?;
-        let no_page = "an item is no page: something else writes to the table of rollups";
-        items.into_iter().map(|item| page_of(item).context(no_page)).collect()
+        let mut read = pin!(stream::iter(places.map(query)).buffer_unordered(CONCURRENCY));
+        let mut pages = Vec::new();
+        while let Some(of_place) = read.try_next().await? {
+            let Some(of_place) = of_place else { return Ok(None) };
+            pages.extend(of_place);
+        }
+        Ok(Some(pages))
     }
 }
 

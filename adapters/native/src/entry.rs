@@ -137,9 +137,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             plan.settle(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
-            let (plan, read, its_turn) = server.store.report(plan).await?;
+            let (reply, its_turn) = server.store.report(plan).await?;
             turn = its_turn;
-            plan.settle(read)
+            reply
         }
     };
     if server.log_requests {

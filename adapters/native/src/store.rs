@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, NewEvent, Reply, ReportOutcome, ReportPlan, Service, Settled, StoreOutcome,
+    StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -41,8 +42,10 @@ const FOLD_WITHIN: Duration = Duration::from_millis(50);
 const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// After a part of what is due that failed, the next is done.
 const GO_ON_AFTER: Duration = Duration::from_secs(10);
-/// Look-ups at once, and reports: half of them of one tenant.
-const READERS: usize = 8;
+/// Look-ups at once, half of them of one tenant.
+const LOOK_UPS: usize = 8;
+/// Reports at once, half of them of one tenant. Each may take some 60 MB, and no look-up waits for one.
+const REPORTS: usize = 2;
 /// For another process that has the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -119,7 +122,7 @@ impl Store {
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers { path, idle: Mutex::default() });
-        let (look_ups, reports) = (Turns::new(READERS), Turns::new(READERS));
+        let (look_ups, reports) = (Turns::new(LOOK_UPS), Turns::new(REPORTS));
         Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
 
@@ -150,13 +153,10 @@ impl Store {
         }
     }
 
-    /// Reads what a report needs. The plan comes back with that, and with the turn, which ends once the answer is sent.
-    pub(crate) async fn report(
-        &self,
-        plan: ReportPlan,
-    ) -> Result<(ReportPlan, ReportOutcome, Option<Turn>), Abandoned> {
+    /// Reads what a report needs, and answers it, on a thread that may block. The turn ends once the answer is sent.
+    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
         let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
-            return Ok((plan, ReportOutcome::Later, None));
+            return Ok((plan.settle(ReportOutcome::Later).reply, None));
         };
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
@@ -166,11 +166,14 @@ impl Store {
                 },
                 |data| ReportOutcome::Read(vec![data]),
             );
-            Ok((plan, outcome))
+            let Settled { reply, unreadable } = plan.settle(outcome);
+            if !unreadable.is_empty() {
+                eprintln!("isotherm-native: {unreadable}");
+            }
+            Ok(reply)
         };
-        let ((plan, outcome), turn) =
-            self.read(turn, read).await.map_err(|_panicked| Abandoned("a reader has ended"))?;
-        Ok((plan, outcome, Some(turn)))
+        let (reply, turn) = self.read(turn, read).await.map_err(|_panicked| Abandoned("a reader has ended"))?;
+        Ok((reply, Some(turn)))
     }
 
     /// Runs `query` on a connection of its own. It keeps its turn to its end, also when nobody waits for it any more.

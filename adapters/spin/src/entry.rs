@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use isotherm_core::{Admission, Config, Plan, Reply, Service};
+use isotherm_core::{Admission, Config, Plan, Reply, Service, Settled};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -49,7 +49,11 @@ async fn apply(service: &Service, plan: Plan) -> Reply {
         }
         Plan::Report(plan) => {
             let read = store::report(service, &plan).await;
-            plan.settle(read)
+            let Settled { reply, unreadable } = plan.settle(read);
+            if !unreadable.is_empty() {
+                eprintln!("isotherm: {unreadable}");
+            }
+            reply
         }
     }
 }

@@ -178,6 +178,28 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// Hands out the rows of one statement, until there are none or one is not taken: whether all were.
+    pub(crate) async fn query_while(
+        &self,
+        statement: &str,
+        parameters: &dyn Fn() -> Vec<Value>,
+        mut take: impl FnMut(&RowResult) -> bool,
+    ) -> Result<bool, Error> {
+        let mut rows = match self.connection.execute(statement, parameters()).await {
+            Err(Error::Io(reason)) if reason.contains("no such table") => {
+                self.create().await?;
+                self.connection.execute(statement, parameters()).await?
+            }
+            result => result?,
+        };
+        while let Some(row) = rows.next().await {
+            if !take(&row) {
+                return Ok(false);
+            }
+        }
+        rows.result().await.map(|()| true)
+    }
+
     async fn create(&self) -> Result<(), Error> {
         for table in [rollups::TABLE, rollups::REJECTED_TABLE, TABLE] {
             match self.execute(table, Vec::new()).await {

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Config, Plan, Service};
+use isotherm_core::{Admission, Config, Plan, Service, Settled};
 use worker::wasm_bindgen::JsValue;
 use worker::{
     Context, Env, Error, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event,
@@ -37,7 +37,11 @@ async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store::report(&env, service.shards(), &plan).await;
-            plan.settle(read)
+            let Settled { reply, unreadable } = plan.settle(read);
+            if !unreadable.is_empty() {
+                console_error!("isotherm: {unreadable}");
+            }
+            reply
         }
     };
     response::from_reply(&reply)

@@ -145,7 +145,8 @@ impl Shard {
 
     /// Answers what a report needs of this shard.
     fn report(&self, reading: &Reading) -> Result<Response> {
-        Response::from_bytes(rollups::read(&self.sql, reading)?.to_bytes())
+        let budget = reading.budget(self.service()?.shards());
+        Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 
     /// Answers the record of one event; nothing when it is not there.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{Merged, StoredPage, UnreadablePage};
-use crate::rollup::key::{Apart, Day, KeyRange, Period, Series};
+use crate::rollup::key::{Day, KeyKind, KeyRange, Period, Series};
 use crate::rollup::page::{Head, PageReader, PageWriter};
 use crate::rollup::{Columns, NAMES_A_DAY, NUMBERS, Names, Rollup};
 use crate::step::WriteLimits;
@@ -229,11 +229,13 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
     let mut names = Names::default();
     let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
     for StoredPage { key, bytes } in stored {
-        let Some((series, first)) = Series::parse(&key) else {
-            if Apart::parse(&key).is_none() {
+        let (series, first) = match KeyKind::of(&key) {
+            KeyKind::Page(series, first) => (series, first),
+            KeyKind::Apart(_) | KeyKind::Day => return None,
+            KeyKind::Unknown => {
                 merged.damaged.push(UnreadablePage { key });
+                return None;
             }
-            return None;
         };
         let is_hour = matches!(series.period, Period::Hour(_));
         let whole = all_series.entry(Series { period: Period::Day(day), ..series }).or_default();

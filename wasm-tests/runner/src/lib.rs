@@ -148,13 +148,13 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
         Admission::Plan(Plan::Report(plan)) => {
             let all = stored(&service, vector)?;
             let marks: Vec<KeyRange> = plan.reading().marks().into_iter().collect();
-            let ranges = plan.reading().ranges(&read(&all, &marks)).map_err(|unreadable| unreadable.to_string())?;
+            let ranges = plan.reading().ranges(&read(&all, &marks));
             let pages = read(&all, &ranges);
             let tail = vector.tail.iter().map(Value::to_string).collect();
             let text = |StoredPage { key, bytes }| PageText { key, bytes: STANDARD.encode(bytes) };
             let all = all.into_values().map(text).collect();
             report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
-            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, as_of: None }]))
+            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, ..ReportData::default() }])).reply
         }
     };
     let Reply { status, headers, body } = reply;
