@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isotherm_core::{
     Admission, Config, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Settled, Stamp, StoredPage,
+    Unfolded, WriteLimits,
 };
 use serde_json::{Value, json};
 
@@ -45,9 +46,11 @@ fn record(user: &str, time: &str, properties: &Value) -> String {
 }
 
 fn fold(pages: &mut BTreeMap<String, Vec<u8>>, service: &Service, records: &[String]) {
-    let fold = service.fold(records.iter().map(String::as_str));
-    let stored = read(pages, &fold.ranges());
-    pages.extend(fold.settle(stored).unwrap().into_iter().map(|page| (page.key, page.bytes)));
+    let limits = WriteLimits { pages: usize::MAX, bytes: usize::MAX };
+    let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
+    let step = service.fold(&records, usize::MAX, limits);
+    let stored = step.ranges().map(|(_, ranges)| read(pages, ranges)).collect();
+    pages.extend(step.settle(stored).unwrap().pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
 }
 
 fn read(pages: &BTreeMap<String, Vec<u8>>, ranges: &[KeyRange]) -> Vec<StoredPage> {
