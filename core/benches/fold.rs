@@ -8,8 +8,7 @@ use std::io::Read;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use isotherm_core::{
-    Admission, Config, Fold, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service, Stamp,
-    StoredPage,
+    Admission, Fold, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service, Stamp, StoredPage,
 };
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
@@ -19,7 +18,7 @@ fn main() {
 }
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 /// The records of the flights, as stores keep them.

@@ -124,6 +124,8 @@ pub enum Refusal {
     UnsupportedReport(String),
     /// What the store has under this key can't be read.
     UnreadableRollups(String),
+    /// The service has no configuration that it could take.
+    NotConfigured,
     /// The store has as much to do as it can.
     Overloaded,
     /// The store did not take it in time.
@@ -160,6 +162,7 @@ impl Refusal {
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::UnreadableRollups(_) => (500, "unreadable_rollups"),
+            Self::NotConfigured => (503, "not_configured"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
@@ -256,6 +259,9 @@ impl fmt::Display for Refusal {
             }
             Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) => f.write_str(problem),
             Self::UnreadableRollups(key) => write!(f, "the stored rollups under {key:?} cannot be read"),
+            Self::NotConfigured => {
+                f.write_str("this service is not configured; its operator finds the reason in its log")
+            }
             Self::Overloaded => f.write_str("more is coming than the store can take; send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
         }
