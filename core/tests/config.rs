@@ -80,7 +80,7 @@ fn what_is_wrong_is_named() {
 fn what_is_wrong_says_no_key() {
     const SECRET: &str = "5up3r-s3cret of the operator";
     for wrong in [
-        format!("{SECRET}"),
+        SECRET.to_owned(),
         format!(r#""{SECRET}""#),
         format!(r#"{{"keys":"{SECRET}"}}"#),
         format!(r#"{{"{SECRET}":1}}"#),
