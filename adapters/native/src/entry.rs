@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,10 +16,10 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use isotherm_core::{Admission, Plan, Service};
+use isotherm_core::{Admission, Door, Plan, Reply, Service};
 use tokio::net::TcpListener;
 
-use crate::request::{Received, stamp};
+use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
 use crate::store::Store;
 
@@ -76,9 +78,34 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
 
 async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<Response, Abandoned> {
     let started = Instant::now();
-    let stamp = stamp()?;
-    let received = Received::read(request, server.service.limits().body_bytes).await?;
-    let reply = match server.service.admit(&received.request(), stamp) {
+    let (head, mut body) = request.into_parts();
+    let head = Head::new(head);
+    let request = head.request();
+    let reply = match server.service.admit_head(&request, stamp()?) {
+        Door::Reply(reply) => reply,
+        Door::Body(entry) => {
+            let body = match entry.body_bytes() {
+                0 => Vec::new(),
+                limit => request::body(&mut body, limit).await?,
+            };
+            apply(&server, entry.admit(&body)).await?
+        }
+    };
+    if server.log_requests {
+        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
+        let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
+        // Nobody reads standard output any more: no reason to stop answering.
+        let _closed = writeln!(std::io::stdout().lock(), "{now:.3} {method} {path} {status} {ms:.1}");
+    }
+    let mut response = response::from_reply(reply)?;
+    if request::drop_rest(body) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn apply(server: &Server, admission: Admission) -> Result<Reply, Abandoned> {
+    Ok(match admission {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let (plan, outcomes) = server.store.store(plan).await?;
@@ -92,12 +119,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Result<R
             let (plan, read) = server.store.report(plan).await?;
             plan.settle(read)
         }
-    };
-    if server.log_requests {
-        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let (isotherm_core::Request { method, path, .. }, status) = (received.request(), reply.status);
-        // Nobody reads standard output any more: no reason to stop answering.
-        let _closed = writeln!(std::io::stdout().lock(), "{now:.3} {method} {path} {status} {ms:.1}");
-    }
-    response::from_reply(reply)
+        // The writer has a timer of its own.
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
+    })
 }
