@@ -62,9 +62,16 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
-/// Does what is due every now and then.
-pub(crate) async fn tend(service: &Service) -> Result<(), Error> {
-    rollups::fold(&Database::open(service).await?, service, rollups::DAYS_AT_ONCE).await
+/// Does what is due every now and then. Whether it could.
+pub(crate) async fn tend(service: &Service) -> bool {
+    let tended = async { rollups::fold(&Database::open(service).await?, service, rollups::DAYS_AT_ONCE).await };
+    match tended.await {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("isotherm: what is due could not all be done: {error}");
+            false
+        }
+    }
 }
 
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {

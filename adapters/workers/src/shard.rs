@@ -61,7 +61,7 @@ pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
-    service: Option<Rc<Service>>,
+    service: Rc<Service>,
     /// After what time the alarm rings that this object has set and that has not rung yet.
     alarm: Cell<Option<Duration>>,
 }
@@ -71,8 +71,7 @@ impl DurableObject for Shard {
         let sql = state.storage().sql();
         // When this fails, so does every statement that finds no table, and says so.
         let _made = sql.exec(TABLE, None).and_then(|_| sql.exec(rollups::TABLE, None));
-        // With a configuration that is no good no request gets here.
-        let service = entry::service(&env).ok();
+        let service = entry::service(&env);
         Self { state, env, sql, service, alarm: Cell::new(None) }
     }
 
@@ -83,7 +82,7 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                schedule::step(&self.sql, self.service()?, Millis(Date::now().as_millis()))?;
+                schedule::step(&self.sql, &self.service, Millis(Date::now().as_millis()))?;
                 // Folding that failed too often is given up by the runtime: this takes it up again.
                 self.wake_after(FOLD_AFTER).await?;
                 Response::empty()
@@ -103,7 +102,7 @@ impl DurableObject for Shard {
         if let Some(unfolded) = Unfolded::next(&self.sql)? {
             let is_full = unfolded.is_full();
             self.back_up(&unfolded).await?;
-            unfolded.fold(&self.sql, self.service()?)?;
+            unfolded.fold(&self.sql, &self.service)?;
             if is_full {
                 self.wake_after(Duration::ZERO).await?;
             }
@@ -132,13 +131,9 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, unfolded: &Unfolded) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
-    }
-
-    fn service(&self) -> Result<&Service> {
-        self.service.as_deref().ok_or_else(|| Error::RustError("no configuration".to_owned()))
     }
 
     /// Answers what a report needs of this shard.
