@@ -60,7 +60,12 @@ pub(crate) fn announced(head: &Request<'_>) -> Result<(), Refusal> {
 }
 
 fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
-    Refusal::UnsupportedMediaType(shown(request.header("content-type").unwrap_or_default()), taken)
+    Refusal::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
+}
+
+/// A header's value with `, ` between its parts: gateways differ in the space when they join the lines of a header.
+fn listed(value: &str) -> String {
+    value.split(',').map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
 /// The body, inflated.
@@ -77,7 +82,7 @@ pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a,
             let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
             if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
-        other => Err(Refusal::UnsupportedEncoding(shown(other))),
+        other => Err(Refusal::UnsupportedEncoding(shown(&listed(other)))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -140,6 +140,33 @@ impl Config {
     pub(crate) fn closed(reason: String) -> Self {
         Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
     }
+}
+
+/// A key's entry among the `keys` of a configuration, as JSON on one line.
+///
+/// # Errors
+/// [`ConfigError`] when a configuration would not take it.
+pub fn key_entry(
+    key: &str,
+    id: Option<&str>,
+    tenant: &str,
+    scope: &str,
+    expires: Option<&str>,
+) -> Result<String, ConfigError> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+        sha256: String,
+        tenant: &'a str,
+        scope: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<&'a str>,
+    }
+    let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry = serde_json::to_string(&Entry { id, sha256, tenant, scope, expires });
+    let entry = entry.map_err(|error| ConfigError(error.to_string()))?;
+    Config::parse(&format!(r#"{{"version":2,"keys":[{entry}]}}"#)).map(|_good| entry)
 }
 
 const NEITHER: &str = r#"it needs "keys", or "open": true"#;

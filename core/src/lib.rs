@@ -42,7 +42,7 @@ mod time;
 pub mod warming;
 
 pub use backup::Backup;
-pub use config::{Config, ConfigError, Tenant};
+pub use config::{Config, ConfigError, Tenant, key_entry};
 pub use delivery::Delivery;
 pub use door::{Door, Entry};
 pub use event::Digest;
