@@ -8,6 +8,7 @@ pub mod compare;
 pub mod cost;
 pub mod diff;
 pub mod doctor;
+pub mod key;
 pub mod load;
 pub mod prices;
 pub mod simulate;

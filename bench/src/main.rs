@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, cost, diff, doctor, prices, simulate, up};
+use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Diff(diff::Diff),
     /// Say what is missing on this machine for a comparison, and how to get it
     Doctor(doctor::Doctor),
+    /// Make keys for the configuration
+    Key(key::Key),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
     /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
@@ -74,6 +76,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Cost(flags) => cost::cost(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
+        Command::Key(flags) => key::key(&flags),
         Command::Prices(flags) => prices::prices(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),
     }

@@ -1,6 +1,7 @@
 //! `isotherm up` and `isotherm serve`: one platform in the foreground, until Ctrl-C, SIGTERM or, with `--control`, the end
 //! of standard input.
 
+use std::env::VarError;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use isotherm_core::Config;
 use isotherm_hosts::control::{Answer, Command};
-use isotherm_hosts::{Host, Options, Platform};
+use isotherm_hosts::{Host, OPEN, Options, Platform};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -56,7 +56,8 @@ pub struct Serve {
 
 #[derive(Debug, Args)]
 struct What {
-    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
+    /// open to this machine
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where `cargo xtask build` put the artifacts
@@ -95,16 +96,22 @@ pub async fn serve(flags: Serve) -> Result<ExitCode> {
     foreground(Platform::Native, &options).await
 }
 
-/// The configuration's text, which is a configuration.
+/// The configuration's text, handed over as it is: one that is wrong closes the service, as it does where it is deployed. Where
+/// there is none at all the service is open, since only this machine reaches it.
 fn config(file: Option<&Path>) -> Result<String> {
-    let (text, origin) = match file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            (text, file.display().to_string())
-        }
-        None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => match std::env::var("ISOTHERM_CONFIG") {
+            Ok(text) => text,
+            Err(VarError::NotPresent) => {
+                eprintln!(
+                    "isotherm: no configuration is given, so the service is open to this machine (--config FILE)"
+                );
+                OPEN.to_owned()
+            }
+            Err(error) => return Err(error).context("ISOTHERM_CONFIG"),
+        },
     };
-    Config::parse(&text).context(origin)?;
     Ok(text)
 }
 

@@ -8,8 +8,8 @@ use std::io::Read;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use isotherm_core::{
-    Admission, Config, Fold, KeyRange, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service,
-    Stamp, StoredPage, TooMuch, Unfolded, WriteLimits,
+    Admission, Fold, KeyRange, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service, Stamp,
+    StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
@@ -19,7 +19,7 @@ fn main() {
 }
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 /// The records of the flights, as stores keep them.

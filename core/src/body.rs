@@ -60,38 +60,49 @@ pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-/// The body of a request for one event.
-pub(crate) fn single<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
-    match Media::of(request) {
-        Some(Media::Json) => inflated(request),
-        _ => Err(unsupported(request, "application/json")),
+/// What the body of a request for one event holds, which its head says.
+pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
+    match Media::of(head) {
+        Some(Media::Json) => Ok(Media::Json),
+        _ => Err(unsupported(head, "application/json")),
     }
 }
 
-/// The body of a batch, and what it holds.
-pub(crate) fn batch<'a>(request: &Request<'a>) -> Result<(Media, Cow<'a, [u8]>), Refusal> {
-    let media = Media::of(request).ok_or_else(|| unsupported(request, "application/json or application/x-ndjson"))?;
-    Ok((media, inflated(request)?))
+/// What the body of a batch holds, which its head says.
+pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Refusal> {
+    Media::of(head).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
+}
+
+/// Refuses a body that is too large by what the head says of it.
+pub(crate) fn announced(head: &Request<'_>) -> Result<(), Refusal> {
+    let length = head.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
+    if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
 }
 
 fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
-    Refusal::UnsupportedMediaType(shown(request.header("content-type").unwrap_or_default()), taken)
+    Refusal::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
 }
 
-fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
-    let encoding = request.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
+/// A header's value with `, ` between its parts: gateways differ in the space when they join the lines of a header.
+fn listed(value: &str) -> String {
+    value.split(',').map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+/// The body, inflated.
+pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+    let encoding = head.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
     // Before anything else: a body that a host cut short must not be read as if it were whole.
-    if request.body.len() > LIMITS.body_bytes {
+    if body.len() > LIMITS.body_bytes {
         return Err(Refusal::BodyTooLarge);
     }
     match encoding.as_str() {
-        "identity" => Ok(Cow::Borrowed(request.body)),
+        "identity" => Ok(Cow::Borrowed(body)),
         "gzip" | "x-gzip" => {
             // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
-            let inflated = gzip::inflated(request.body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
+            let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
             if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
-        other => Err(Refusal::UnsupportedEncoding(shown(other))),
+        other => Err(Refusal::UnsupportedEncoding(shown(&listed(other)))),
     }
 }
 

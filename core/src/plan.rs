@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Tenant;
 use crate::event::Digest;
 use crate::id::{EventId, RequestId};
+use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::report::ReportPlan;
 use crate::settle::Answer;
@@ -27,12 +28,13 @@ impl Admission {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
             Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
             Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
-            Self::Plan(Plan::Store(plan)) => Self::Plan(Plan::Store(plan)),
+            other @ Self::Plan(Plan::Store(_) | Plan::Upkeep(_)) => other,
         }
     }
 }
 
-const HEAD: &str = "HEAD";
+/// The method whose answers have no body.
+pub(crate) const HEAD: &str = "HEAD";
 
 /// Work on the store. Applying a plan twice is the same as applying it once.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub enum Plan {
     Find(FindPlan),
     /// Read what a report needs.
     Report(ReportPlan),
+    /// Do what is due, if nothing else here does it in time.
+    Upkeep(UpkeepPlan),
 }
 
 /// One event to keep under (tenant, id), durably, unless that key is taken already.
@@ -127,5 +131,19 @@ impl FindPlan {
     /// Its id.
     pub fn id(&self) -> EventId {
         self.id
+    }
+}
+
+/// Fold, compact and expire what is due: what an operator's cron asks for where the platform has no timer of its own.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct UpkeepPlan {
+    pub(crate) request_id: RequestId,
+}
+
+impl UpkeepPlan {
+    /// The answer, once it is done, or is left to the platform's own timer; otherwise it has failed, and is to be asked for again.
+    pub fn settle(self, is_done: bool) -> Reply {
+        if is_done { Reply::ok() } else { Refusal::Unavailable.reply(self.request_id) }
     }
 }

@@ -148,6 +148,8 @@ pub enum Refusal {
     UnsupportedReport(String),
     /// The report would read or hold too much: what to narrow.
     ReportTooLarge(String),
+    /// The service has no configuration that it could take.
+    NotConfigured,
     /// The store has as much to do as it can.
     Overloaded,
     /// The store did not take it in time.
@@ -184,6 +186,7 @@ impl Refusal {
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::ReportTooLarge(_) => (422, "report_too_large"),
+            Self::NotConfigured => (503, "not_configured"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
@@ -300,6 +303,9 @@ impl fmt::Display for Refusal {
             Self::MethodNotAllowed(methods) => write!(f, "this route takes {methods}"),
             Self::Conflict(first) => {
                 write!(f, "this messageId already names {first} with other content, which stays as it is")
+            }
+            Self::NotConfigured => {
+                f.write_str("this service is not configured; its operator finds the reason in its log")
             }
             Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
                 f.write_str(problem)

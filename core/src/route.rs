@@ -5,6 +5,11 @@ use std::borrow::Cow;
 use crate::refusal::Refusal;
 use crate::report::Kind;
 
+/// The path of what is answered while the process lives, even where it has no configuration.
+pub(crate) const HEALTH: &str = "/healthz";
+/// The path of an operator's route, which tells nothing to whoever is none: not even which methods it takes.
+pub(crate) const SCHEDULE: &str = "/schedule";
+
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
@@ -16,6 +21,8 @@ pub(crate) enum Route<'a> {
     Health,
     OpenApi,
     Dashboard,
+    /// What an operator's cron asks for.
+    Schedule,
 }
 
 impl<'a> Route<'a> {
@@ -27,9 +34,10 @@ impl<'a> Route<'a> {
             "/reports/timeseries" => (Self::Report(Kind::Timeseries), GET),
             "/reports/top" => (Self::Report(Kind::Top), GET),
             "/reports/summary" => (Self::Report(Kind::Summary), GET),
-            "/healthz" => (Self::Health, GET),
+            HEALTH => (Self::Health, GET),
             "/dashboard" => (Self::Dashboard, GET),
             "/openapi.json" => (Self::OpenApi, GET),
+            SCHEDULE => (Self::Schedule, "POST"),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
                 _ => return Err(Refusal::NoRoute),

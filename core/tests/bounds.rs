@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Merged, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
+    Admission, KeyRange, Merged, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
     StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 
 const UNIT: usize = 400_000;
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 /// One tenant's pages.

@@ -1,14 +1,14 @@
 //! What holds for any input.
 
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service,
-    Stamp, StoreOutcome,
+    Admission, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service, Stamp,
+    StoreOutcome,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEvent>, Reply) {
@@ -20,6 +20,7 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
         }
         Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.settle(FindOutcome::Absent)),
         Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new())).reply),
+        Admission::Plan(Plan::Upkeep(plan)) => (Vec::new(), plan.settle(true)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Settled, Stamp, StoredPage,
+    Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Settled, Stamp, StoredPage,
     Unfolded, WriteLimits,
 };
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn read(pages: &BTreeMap<String, Vec<u8>>, ranges: &[KeyRange]) -> Vec<StoredPag
 
 /// As a host does it: what is read is within the budget.
 fn settle(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str, query: &str) -> Settled {
-    let service = Service::new(Config::default());
+    let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
     let request = Request { method: "GET", path, query, headers: &[], body: b"" };
     let plan = match service.admit(&request, STAMP) {
         Admission::Plan(Plan::Report(plan)) => plan,
@@ -97,7 +97,7 @@ fn rows<'v>(answer: &'v Value, name: &str) -> Vec<(&'v str, u64)> {
 /// One test, for it measures memory.
 #[test]
 fn what_is_read_held_and_answered_is_bounded() {
-    let service = Service::new(Config::default());
+    let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
     // 100 hours, 1,000 values, of which each hour counts other users.
     let mut pages = BTreeMap::new();
     for hour in 0..100 {
@@ -162,7 +162,7 @@ fn add(pages: &mut BTreeMap<String, Vec<u8>>, values: &[(&str, usize)]) {
     let records: Vec<String> = events
         .map(|value| record("u", "2024-03-01T00:00:00.000Z", &json!({"d": value, "utm:source": value, "a, b": 1})))
         .collect();
-    fold(pages, &Service::new(Config::default()), &records);
+    fold(pages, &Service::from_text(Some(r#"{"version":2,"open":true}"#)), &records);
 }
 
 #[test]

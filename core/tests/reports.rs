@@ -7,8 +7,8 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Merged, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
-    StepWrite, StoreOutcome, StoredPage, Unfolded, WriteLimits,
+    Admission, KeyRange, Merged, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
+    StoreOutcome, StoredPage, Unfolded, WriteLimits,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 const MONTH: &str = "from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z";
 
-static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::from_text(Some(r#"{"version":2,"open":true}"#)));
 
 /// The records of the flights, as stores keep them.
 static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {

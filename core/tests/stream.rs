@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch,
-    StreamItem, StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits,
+    Admission, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch, StreamItem,
+    StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits,
 };
 use serde_json::Value;
 
 const MUCH: WriteLimits = WriteLimits { pages: 10_000, bytes: 100_000_000 };
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::from_text(Some(r#"{"version":2,"open":true}"#)));
 
 /// The records of some events of several types, hours and dimensions.
 static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {

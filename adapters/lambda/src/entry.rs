@@ -1,10 +1,10 @@
 //! The life of an execution environment: configured once, then one invocation after the other.
 
-use std::env;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
+use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -14,10 +14,12 @@ use tokio::time::{Instant, timeout_at};
 use crate::failure::{Failure, InvalidEvent};
 use crate::request::Incoming;
 use crate::store::Store;
-use crate::{queue, response, stream};
+use crate::{authorizer, config, queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
+/// Where the routes begin that lead into the queue.
+const QUEUE: &str = "/queue/";
 /// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,21 +54,36 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
     unexpected: InvalidEvent,
     handler: impl AsyncFn(&Service, &Store, Event, Instant) -> Result<Answer>,
 ) -> Result<(), Error> {
-    let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
-    let service = Service::new(config);
-    if let Some(notice) = service.notice() {
-        eprintln!("{notice}");
-    }
-    let store = Store::of_environment();
+    let (configured, store) = (OnceLock::new(), Store::of_environment());
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
         let event = serde_json::from_str(payload.get()).context(unexpected)?;
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
-        handler(&service, &store, event, deadline).await.map_err(Failure::from)
+        let closed;
+        let service = match configure(&configured, deadline).await {
+            Ok(service) => service,
+            Err(error) => {
+                // For this invocation: the next one asks again.
+                closed = Service::closed(format_args!("{error:#}"));
+                closed.notice().iter().for_each(|notice| eprintln!("{notice}"));
+                &closed
+            }
+        };
+        handler(service, &store, event, deadline).await.map_err(Failure::from)
     };
     // An environment serves one request at a time: more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
+}
+
+/// The service of this environment, which its first invocation makes.
+async fn configure(configured: &OnceLock<Service>, deadline: Instant) -> Result<&Service> {
+    if let Some(service) = configured.get() {
+        return Ok(service);
+    }
+    let service = timeout_at(deadline, config::service()).await??;
+    service.notice().iter().for_each(|notice| eprintln!("{notice}"));
+    Ok(configured.get_or_init(|| service))
 }
 
 async fn invoke(
@@ -85,6 +102,12 @@ async fn invoke(
         }
     };
     let stamp = stamp()?;
+    // An authoriser's event looks like a request for its route, and these routes lead to no function.
+    if incoming.request().path.starts_with(QUEUE)
+        && let Some(answer) = authorizer::answer(service, event.get(), stamp.received_at)
+    {
+        return Ok(to_raw_value(&answer)?);
+    }
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
@@ -103,6 +126,8 @@ async fn invoke(
             }
             reply
         }
+        // EventBridge asks `schedule` for it.
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
     };
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use isotherm_core::{HEADERS, Request};
+use isotherm_core::{HEADERS, Request, joined};
 
 use crate::failure::InvalidEvent;
 
@@ -42,7 +43,7 @@ impl Incoming {
                 method: context.http.method.to_string(),
                 path: without_prefix(path, prefix, resource, &event.path_parameters),
                 query: event.raw_query_string.unwrap_or_default(),
-                headers: known(|name| str::from_utf8(event.headers.get(name)?.as_bytes()).ok()),
+                headers: known(|name| lines(&event.headers, name)),
                 body: decoded(event.body, event.is_base64_encoded)?,
             });
         }
@@ -63,7 +64,8 @@ impl Incoming {
                 &event.path_parameters,
             ),
             query: form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish(),
-            headers: known(|name| str::from_utf8(event.headers.get(name)?.as_bytes()).ok()),
+            // `headers` has the last line of each alone.
+            headers: known(|name| lines(&event.multi_value_headers, name).or_else(|| lines(&event.headers, name))),
             body: decoded(event.body, event.is_base64_encoded)?,
         })
     }
@@ -78,8 +80,13 @@ const NOT_HTTP: &str =
     "the event is no HTTP request of API Gateway (payload 2.0 or 1.0) or of a Function URL, and no warming ping";
 
 /// The values of the headers that core reads.
-pub(crate) fn known<'h>(value: impl Fn(&str) -> Option<&'h str>) -> Vec<(&'static str, String)> {
-    HEADERS.iter().filter_map(|&name| Some((name, value(name)?.to_owned()))).collect()
+pub(crate) fn known(value: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    HEADERS.iter().filter_map(|&name| Some((name, value(name)?))).collect()
+}
+
+/// The value of a header, whose lines a gateway may have joined already.
+fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
+    joined(headers.get_all(name).iter().map(HeaderValue::as_bytes))
 }
 
 /// The path without the stage that a named stage puts before it.

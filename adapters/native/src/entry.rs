@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use isotherm_core::{Admission, Plan, Service};
+use isotherm_core::{Admission, Door, Plan, Reply, Service};
 use tokio::net::TcpListener;
 
 use crate::connection::{Connections, Watched};
-use crate::request::{Received, stamp};
+use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
 use crate::room::{Place, Room};
 use crate::store::Store;
+use crate::turns::Turn;
 
 /// What hyper holds of what a connection has received; also the longest head. More would be memory that a client takes by sending.
 const RECEIVED_BYTES: usize = 64 << 10;
@@ -53,8 +55,8 @@ struct Shared {
 
 impl Shared {
     /// Room for a body, which gives way while it is read.
-    async fn room_for(&self, request: &Request<Incoming>, limit: usize) -> Option<Place> {
-        let most = request.body().size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
+    async fn room_for(&self, body: &Incoming, limit: usize) -> Option<Place> {
+        let most = body.size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
         let most = u32::try_from(most).ok().filter(|most| *most > SHORT_BODY)?;
         let room = self.bodies.take(most).await?;
         room.give_way();
@@ -115,18 +117,49 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let started = Instant::now();
     let server = &shared.server;
-    let stamp = stamp()?;
-    let limit = server.service.limits().body_bytes;
-    let room = shared.room_for(&request, limit).await;
+    let (head, mut body) = request.into_parts();
+    let head = Head::new(head);
+    let request = head.request();
+    let (reply, turn) = match server.service.admit_head(&request, stamp()?) {
+        Door::Reply(reply) => (reply, None),
+        Door::Body(entry) => {
+            let (room, received) = match entry.body_bytes() {
+                0 => (None, Vec::new()),
+                limit => read(shared, &mut body, limit).await?,
+            };
+            let applied = apply(server, entry.admit(&received)).await?;
+            drop(room);
+            applied
+        }
+    };
+    if server.log_requests {
+        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
+        let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
+        // In one write. Nobody reads standard output any more: no reason to stop answering.
+        let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
+        let _closed = std::io::stdout().write_all(line.as_bytes());
+    }
+    let mut response = response::from_reply(reply, turn)?;
+    if request::drop_rest(body) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// Reads a body within the room that all bodies share, and keeps its place there.
+async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Option<Place>, Vec<u8>), Abandoned> {
+    let room = shared.room_for(body, limit).await;
     let received = tokio::select! {
-        received = Received::read(request, limit) => received?,
+        received = request::body(body, limit) => received?,
         () = claimed(room.as_ref()) => return Err(Abandoned("others need the room of its body")),
     };
-    if let Some(room) = &room {
-        room.hold();
-    }
-    let mut turn = None;
-    let reply = match server.service.admit(&received.request(), stamp) {
+    room.iter().for_each(Place::hold);
+    Ok((room, received))
+}
+
+/// The reply, and a report's turn, which ends once it is sent.
+async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
+    let reply = match admission {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let (plan, outcomes) = server.store.store(plan).await?;
@@ -136,18 +169,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             let found = server.store.find(&plan).await;
             plan.settle(found)
         }
-        Admission::Plan(Plan::Report(plan)) => {
-            let (reply, its_turn) = server.store.report(plan).await?;
-            turn = its_turn;
-            reply
-        }
+        Admission::Plan(Plan::Report(plan)) => return server.store.report(plan).await,
+        // The writer has a timer of its own.
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
     };
-    if server.log_requests {
-        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let (isotherm_core::Request { method, path, .. }, status) = (received.request(), reply.status);
-        // In one write. Nobody reads standard output any more: no reason to stop answering.
-        let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
-        let _closed = std::io::stdout().write_all(line.as_bytes());
-    }
-    response::from_reply(reply, turn)
+    Ok((reply, None))
 }

@@ -1,5 +1,6 @@
 //! `isotherm-native`: the server.
 
+use std::env::VarError;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::{Config, Service};
+use isotherm_core::Service;
 use isotherm_server::{Server, Settings, Store, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -34,7 +35,8 @@ struct Flags {
     /// How often hours are compacted to days, and expired events go
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     schedule: u64,
-    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
+    /// closed and answers 503
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Connections open at once; fewer where the system allows fewer files. One that waits for a request makes room for a new one
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let service = Service::new(config(flags)?);
+    let service = service(flags);
     if let Some(notice) = service.notice() {
         log::line(notice);
     }
@@ -108,11 +110,14 @@ fn connections(wanted: u32) -> u32 {
     u32::try_from(files.saturating_sub(FILES_OF_OUR_OWN)).unwrap_or(wanted).max(1)
 }
 
-fn config(flags: &Flags) -> Result<Config> {
-    let (text, origin) = match &flags.config {
-        Some(file) => (std::fs::read_to_string(file), file.display().to_string()),
-        None => (Ok(std::env::var("ISOTHERM_CONFIG").unwrap_or_default()), "ISOTHERM_CONFIG".to_owned()),
+/// What the file or the environment configures; neither has to be there, and what is wrong closes the service.
+fn service(flags: &Flags) -> Service {
+    let text = match &flags.config {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display())),
+        None => match std::env::var("ISOTHERM_CONFIG") {
+            Err(VarError::NotUnicode(_)) => Err("ISOTHERM_CONFIG is not UTF-8".to_owned()),
+            text => Ok(text.unwrap_or_default()),
+        },
     };
-    let text = text.with_context(|| format!("cannot read {origin}"))?;
-    Config::parse(&text).context(origin)
+    text.map_or_else(Service::closed, |text| Service::from_text(Some(&text)))
 }

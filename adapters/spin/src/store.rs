@@ -65,15 +65,24 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
-/// Does what is due every now and then.
-pub(crate) async fn tend(service: &Service) -> Result<(), Error> {
-    let database = Database::open(service).await?;
-    for _ in 0..FOLDS_AT_ONCE {
-        if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
-            break;
+/// Does what is due every now and then. Whether it could.
+pub(crate) async fn tend(service: &Service) -> bool {
+    let tended = async {
+        let database = Database::open(service).await?;
+        for _ in 0..FOLDS_AT_ONCE {
+            if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
+                break;
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    match tended.await {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("isotherm: what is due could not all be done: {error}");
+            false
         }
     }
-    Ok(())
 }
 
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use isotherm_core::{Admission, Config, Digest, EventId, Millis, Plan, Request, Service, Stamp};
+use isotherm_core::{Admission, Digest, EventId, Millis, Plan, Request, Service, Stamp};
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ pub(super) struct Span {
 /// Reads events and has core admit each of them, so that a bad line is named at once and not as some platform's error.
 pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
     let events = Events::parse(text, source)?;
-    let service = Service::new(Config::parse("").unwrap_or_default());
+    let service = Service::from_text(Some(isotherm_hosts::OPEN));
     let received_at = Millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
     let mut known: BTreeMap<EventId, (Digest, usize)> = BTreeMap::new();
     let (mut earliest, mut latest) = (received_at, Millis(0));
@@ -42,7 +42,9 @@ pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
             Request { method: "POST", path: "/events", query: "", headers: &headers, body: events.line(index) };
         let plan = match service.admit(&request, Stamp { received_at, entropy: index as u128 }) {
             Admission::Plan(Plan::Store(plan)) => plan,
-            Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("{source}:{number}: is not an event"),
+            Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Upkeep(_)) => {
+                bail!("{source}:{number}: is not an event")
+            }
             Admission::Reply(reply) => match serde_json::from_slice::<Refused>(&reply.body) {
                 Ok(refused) => bail!("{source}:{number}: {}", refused.message),
                 Err(_other) => bail!("{source}:{number}: is refused with status {}", reply.status),

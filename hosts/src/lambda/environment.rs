@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use hyper::body::Bytes;
 use rustix::process::{Pid, Signal as Posix, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -36,6 +36,9 @@ fn random() -> u128 {
     u128::from_ne_bytes(bytes)
 }
 
+/// What Lambda takes of environment variables, names and values together.
+const VARIABLES_BYTES: usize = 4096;
+
 /// How the environments of one function are started.
 pub(crate) struct Launch {
     pub(crate) name: &'static str,
@@ -54,6 +57,7 @@ impl Launch {
         variables: Vec<(String, String)>,
         limits: Limits,
     ) -> Result<Self> {
+        check(name, &variables)?;
         let binary = artifact.join(name);
         let binary = binary
             .canonicalize()
@@ -98,6 +102,18 @@ impl Launch {
             .stderr(log_stream()?);
         Ok(command)
     }
+}
+
+/// Refuses variables that Lambda refuses.
+fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
+    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+    ensure!(
+        bytes <= VARIABLES_BYTES,
+        "InvalidParameterValueException: Lambda was unable to configure {function}'s environment variables because the environment \
+         variables you have provided exceeded the 4KB limit: {bytes} bytes, at most {VARIABLES_BYTES} are taken; a configuration \
+         that is longer can be a parameter or a secret (ISOTHERM_CONFIG_PARAMETER, ISOTHERM_CONFIG_SECRET)"
+    );
+    Ok(())
 }
 
 /// Shows what a process prints where this program's errors go, as it would go to CloudWatch, and counts its bytes.
@@ -309,5 +325,17 @@ impl Environment {
         // Only a process that has ended already can't be killed.
         let _ended = self.process.child().kill().await;
         usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn an_environment_has_4096_bytes() {
+        let of = |bytes: usize| check("ingest", &[("NAME".to_owned(), "x".repeat(bytes - 4))]);
+        assert!(of(4096).is_ok());
+        assert!(of(4097).is_err_and(|error| error.to_string().contains("exceeded the 4KB limit: 4097 bytes")));
     }
 }

@@ -218,9 +218,9 @@ pub fn a_report_of_many_bytes_comes_in_parts(platform: Platform) {
 pub fn reports_need_the_scope_read(platform: Platform) {
     let host = Fixture::keyed(platform);
     let ask = |key: &str| host.send(&Ask::get("/reports/summary").header("authorization", &format!("Bearer {key}")));
-    check(&ask("acme writes"), 403, "forbidden");
-    check(&ask("no such key"), 401, "unauthorized");
-    assert_eq!(ask("acme reads").status, 200);
+    check(&ask("acme writes events"), 403, "forbidden");
+    check(&ask("no such key is there"), 401, "unauthorized");
+    assert_eq!(ask("acme reads reports").status, 200);
 }
 
 /// SIGKILL again and again while events come and are folded. Whoever sends again what got no answer finds all of it

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+pub(crate) const OPEN: &str = r#"{"version":2,"open":true}"#;
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
@@ -34,6 +36,9 @@ impl Server {
     }
 
     pub(crate) fn run(mut command: Command, data: &Path) -> Self {
+        if command.get_envs().all(|(name, _)| name != "ISOTHERM_CONFIG") {
+            command.env("ISOTHERM_CONFIG", OPEN);
+        }
         command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
