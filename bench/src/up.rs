@@ -1,7 +1,6 @@
 //! `isotherm up` and `isotherm serve`: one platform in the foreground, until Ctrl-C, SIGTERM or, with `--control`, the end
 //! of standard input.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use isotherm_core::Config;
 use isotherm_hosts::control::{Answer, Command};
-use isotherm_hosts::{Host, Options, Platform};
+use isotherm_hosts::{Host, Options, Platform, lines};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -98,10 +97,7 @@ pub async fn serve(flags: Serve) -> Result<ExitCode> {
 /// The configuration's text, which is a configuration.
 fn config(file: Option<&Path>) -> Result<String> {
     let (text, origin) = match file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            (text, file.display().to_string())
-        }
+        Some(file) => (crate::text::read(file)?, file.display().to_string()),
         None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
     };
     Config::parse(&text).context(origin)?;
@@ -116,7 +112,7 @@ async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
         () = ends.one() => return Ok(ExitCode::SUCCESS),
     };
     let url = host.url();
-    print(&format!("ready {url}"));
+    lines::print(&format!("ready {url}"));
     let lost = tokio::select! {
         () = ends.one() => false,
         () = unreachable(&url) => true,
@@ -177,13 +173,8 @@ async fn result(host: &Host, line: &str) -> Result<Answer> {
 }
 
 fn answer(answer: &Answer) -> Result<()> {
-    print(&serde_json::to_string(answer)?);
+    lines::print(&serde_json::to_string(answer)?);
     Ok(())
-}
-
-fn print(line: &str) {
-    // Nobody reads standard output any more: Ctrl-C or the end of standard input follows.
-    let _closed = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// What ends the program in order.
@@ -221,13 +212,13 @@ impl Ends {
 
 /// The lines of standard input, whose end is one of `ends`.
 fn commands(ends: &mut Ends) -> mpsc::Receiver<String> {
-    let (lines, commands) = mpsc::channel(1);
+    let (said, commands) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     ends.input = Some(end);
     // A thread of its own, which the program's end does not wait for: a read of a terminal can't be called off.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if lines.blocking_send(line).is_err() {
+            if said.blocking_send(line).is_err() {
                 break;
             }
         }
