@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod load;
 pub mod prices;
 pub mod simulate;
+pub mod soak;
 pub mod stats;
 mod text;
 pub mod up;
