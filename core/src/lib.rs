@@ -58,5 +58,7 @@ pub use rollup::fold::{Fold, StoredPage, UnreadablePage, UnreadableRecord};
 pub use rollup::key::KeyRange;
 pub use rollup::observation::Observation;
 pub use service::Service;
-pub use stream::{StepProblem, StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark, WriteLimits};
+pub use stream::{
+    StepProblem, StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark, WriteLimits, letter_notice,
+};
 pub use time::{Millis, RETENTION, Seconds, Stamp};

@@ -42,17 +42,19 @@ const PHASES: usize = 2;
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 const ABOUT: &str = "\
-A soak has two phases of the same length: good clients alone, then the same clients beside hostile ones of another tenant. Good clients send
-single events and batches with messageIds, look events up and ask for reports, at a fixed rate. Hostile ones send whatever is
-valid and costly, or not valid at all: new names and values without end, 300 event types with long names, hours over 20 years, gzip
-junk, bodies that come slowly, wrong keys, the worst reports. The host is killed after each round and started again on the same data.
+A soak has two phases of the same length: good clients alone, then the same clients beside hostile ones of another tenant.
 
-At the end every event that was accepted must be there once. The report also says how memory grew, and what the hostile clients did to
-the 99th percentile of the good ones. The exit code is 1 where an event was lost or doubled.
+Good clients send single events and batches with messageIds, look events up and ask for reports, at a fixed rate. Hostile ones send \
+what is valid and costly, or not valid at all: new names and values without end, 300 event types with long names, hours over 20 \
+years, gzip junk, bodies that come slowly, wrong keys, the worst reports. The host is killed after each round and started again on \
+the same data.
+
+At the end every event that was accepted must be there once. The report also says how memory grew, and what the hostile clients did \
+to the 99th percentile of the good ones. The exit code is 1 where an event was lost or doubled.
 
 Examples:
   isotherm soak native                                  20 rounds of 30 s
-  isotherm soak workers --minutes 60 --state w.json     can be interrupted, and goes on when it is started again
+  isotherm soak workers --minutes 60 --state w.json     can be interrupted; started again, it goes on
   isotherm soak lambda --out bench/results/soak-lambda.md";
 
 /// The flags of `isotherm soak`.
