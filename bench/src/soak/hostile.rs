@@ -26,8 +26,11 @@ const DRIPS: usize = 50;
 const DRIP_EVERY: Duration = Duration::from_millis(200);
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// What is sent, by its name in reports.
-const KINDS: [(&str, fn(u64) -> Ask); 8] = [
+/// A name in reports, and the request of a turn.
+type Kind = (&'static str, fn(u64) -> Ask);
+
+/// What is sent.
+const KINDS: [Kind; 8] = [
     ("hostile: new numeric names", |turn| {
         let numbers =
             |event: u64| (0..128).map(move |at| (format!("k{:09}", (turn * 20 + event) * 128 + at), json!(at)));
