@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::Context as _;
 
 pub mod compare;
+mod contract;
 pub mod cost;
 pub mod diff;
 pub mod doctor;
@@ -12,7 +13,9 @@ pub mod key;
 pub mod load;
 pub mod prices;
 pub mod simulate;
+pub mod soak;
 pub mod stats;
+mod text;
 pub mod up;
 pub mod workload;
 

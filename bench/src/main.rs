@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, up};
+use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, soak, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Prices(prices::Prices),
     /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
     Simulate(Box<simulate::Simulate>),
+    /// Put one platform under good and hostile load, kill it again and again, and look for every event
+    Soak(soak::Soak),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Key(flags) => key::key(&flags),
         Command::Prices(flags) => prices::prices(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),
+        Command::Soak(flags) => threads()?.block_on(soak::soak(flags)),
     }
 }
 

@@ -2,7 +2,6 @@
 //! of standard input.
 
 use std::env::VarError;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use isotherm_hosts::control::{Answer, Command};
-use isotherm_hosts::{Host, OPEN, Options, Platform};
+use isotherm_hosts::{Host, OPEN, Options, Platform, lines};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -99,20 +98,16 @@ pub async fn serve(flags: Serve) -> Result<ExitCode> {
 /// The configuration's text, handed over as it is: one that is wrong closes the service, as it does where it is deployed. Where
 /// there is none at all the service is open, since only this machine reaches it.
 fn config(file: Option<&Path>) -> Result<String> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
-        None => match std::env::var("ISOTHERM_CONFIG") {
-            Ok(text) => text,
-            Err(VarError::NotPresent) => {
-                eprintln!(
-                    "isotherm: no configuration is given, so the service is open to this machine (--config FILE)"
-                );
-                OPEN.to_owned()
-            }
-            Err(error) => return Err(error).context("ISOTHERM_CONFIG"),
-        },
-    };
-    Ok(text)
+    match file.map_or_else(|| Ok(std::env::var("ISOTHERM_CONFIG")), |file| crate::text::read(file).map(Ok))? {
+        Ok(text) => Ok(text),
+        Err(VarError::NotPresent) => {
+            lines::print_error(
+                "isotherm: no configuration is given, so the service is open to this machine (--config FILE)",
+            );
+            Ok(OPEN.to_owned())
+        }
+        Err(error) => Err(error).context("ISOTHERM_CONFIG"),
+    }
 }
 
 async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
@@ -123,7 +118,7 @@ async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
         () = ends.one() => return Ok(ExitCode::SUCCESS),
     };
     let url = host.url();
-    print(&format!("ready {url}"));
+    lines::print(&format!("ready {url}"));
     let lost = tokio::select! {
         () = ends.one() => false,
         () = unreachable(&url) => true,
@@ -184,13 +179,8 @@ async fn result(host: &Host, line: &str) -> Result<Answer> {
 }
 
 fn answer(answer: &Answer) -> Result<()> {
-    print(&serde_json::to_string(answer)?);
+    lines::print(&serde_json::to_string(answer)?);
     Ok(())
-}
-
-fn print(line: &str) {
-    // Nobody reads standard output any more: Ctrl-C or the end of standard input follows.
-    let _closed = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// What ends the program in order.
@@ -228,13 +218,13 @@ impl Ends {
 
 /// The lines of standard input, whose end is one of `ends`.
 fn commands(ends: &mut Ends) -> mpsc::Receiver<String> {
-    let (lines, commands) = mpsc::channel(1);
+    let (said, commands) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     ends.input = Some(end);
     // A thread of its own, which the program's end does not wait for: a read of a terminal can't be called off.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if lines.blocking_send(line).is_err() {
+            if said.blocking_send(line).is_err() {
                 break;
             }
         }

@@ -63,5 +63,5 @@ pub use rollup::key::KeyRange;
 pub use rollup::observation::Observation;
 pub use service::Service;
 pub use step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
-pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark};
+pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark, letter_notice};
 pub use time::{Millis, RETENTION, Seconds, Stamp};

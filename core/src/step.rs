@@ -27,6 +27,9 @@ impl WriteLimits {
     /// Of a store that holds others up while it writes, such as one with one writer: some ten milliseconds of work.
     pub const ONE_WRITER: Self = Self { pages: 1000, bytes: 8_000_000 };
 
+    /// None at all.
+    pub const NONE: Self = Self { pages: usize::MAX, bytes: usize::MAX };
+
     /// Whether it takes these.
     pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
         let (count, bytes) =
@@ -109,7 +112,7 @@ impl Step {
                 return Self { records: count, folds, rejections, limits };
             }
             // Each range gets a page or more: of too many, nothing is worth reading.
-            count = (count * limits.pages / ranges).clamp(1, count - 1);
+            count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
         }
     }
 

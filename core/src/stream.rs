@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::backup::Backup;
 use crate::config::Tenant;
@@ -201,6 +201,20 @@ impl<'a> StreamBatch<'a> {
         // Only maps with other keys than strings fail.
         serde_json::to_string(&letter).unwrap_or_else(|_no_json| reason.to_owned())
     }
+}
+
+/// What a log may say of a dead letter: why, and where the record stands in its stream. An operator reads neither the record nor
+/// its key.
+pub fn letter_notice(letter: &str) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Notice {
+        reason: String,
+        shard_id: String,
+        sequence_number: String,
+    }
+    let Notice { reason, shard_id, sequence_number } = serde_json::from_str(letter).unwrap_or_default();
+    format!("in no report: record {sequence_number} of {shard_id}: {reason}")
 }
 
 impl<'a> StreamRecord<'a> {

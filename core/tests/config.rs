@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
-use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp};
+use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 /// Of the empty text.
@@ -168,7 +168,11 @@ fn a_closed_service_goes_on_folding() {
     let (open, closed) = (Service::from_text(Some(r#"{"open":true}"#)), Service::from_text(Some("{")));
     let Admission::Plan(Plan::Store(plan)) = open.admit(&post(&[], EVENT), STAMP) else { unreachable!("it is open") };
     let record = plan.events()[0].record.as_str();
-    let pages = |service: &Service| service.fold([record]).settle(Vec::new()).unwrap();
+    let records = [Unfolded { tenant: "default", record }];
+    let pages = |service: &Service| {
+        let step = service.fold(&records, usize::MAX, WriteLimits::ONE_WRITER);
+        step.settle(vec![Vec::new()]).unwrap()
+    };
     assert_eq!(pages(&open), pages(&closed));
     assert_eq!(open.tenants(), closed.tenants());
     let _unanswered = plan.settle(Vec::new());

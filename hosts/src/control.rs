@@ -129,6 +129,11 @@ impl Remote {
         &self.url
     }
 
+    /// Its process; `None` once that has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// What the artifact runs on.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime

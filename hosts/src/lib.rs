@@ -15,6 +15,7 @@ mod host;
 mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
+pub mod lines;
 pub mod meters;
 #[cfg(feature = "native")]
 mod native;

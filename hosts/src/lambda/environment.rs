@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -12,14 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 use hyper::body::Bytes;
 use rustix::process::{Pid, Signal as Posix, kill_process};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::runtime_api::{Answer, Invocation, RuntimeApi, Signal};
 use super::{Limits, log_stream};
-use crate::Usage;
 use crate::process::Process;
+use crate::{Usage, lines};
 
 /// A random UUID, as request ids of Lambda are and other ids of AWS.
 pub(crate) fn uuid() -> String {
@@ -115,14 +114,17 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
     );
     Ok(())
 }
+/// A longer line is shown in parts.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// Shows what a process prints where this program's errors go, as it would go to CloudWatch, and counts its bytes.
 async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
-    let (Some(mut printed), mut chunk) = (printed, [0; 4096]) else { return };
-    while let Ok(count @ 1..) = printed.read(&mut chunk).await {
+    let (Some(printed), mut line) = (printed, Vec::new()) else { return };
+    let mut printed = BufReader::new(printed);
+    while let Ok(count @ 1..) = (&mut printed).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
-        // Nobody reads standard error any more: no reason to stop the function.
-        let _closed = std::io::stderr().write_all(&chunk[..count]);
+        lines::print_error(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        line.clear();
     }
 }
 

@@ -25,6 +25,7 @@ use super::function::Function;
 use super::queues::{EVENTS, NewMessage, Queues};
 use super::{Backend, Functions, payload, sqs};
 use crate::http::log_request;
+use crate::lines::log;
 
 /// The largest body of an HTTP API: 10 MB.
 const BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -108,7 +109,7 @@ async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: boo
         Ok(Ok(body)) => match tokio::time::timeout(INTEGRATION, integrate(targets, &head, body.to_bytes())).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => {
-                eprintln!("{} {}: {failure}", head.method, head.uri.path());
+                log!("{} {}: {failure}", head.method, head.uri.path());
                 of_gateway(status(&failure))
             }
             Err(_elapsed) => of_gateway(StatusCode::SERVICE_UNAVAILABLE),
