@@ -7,6 +7,8 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStreamDefaultReader};
 use worker::{Date, Error, Result};
 
+use crate::target::path_and_query;
+
 /// A request whose body has been read, as far as it may be.
 pub(crate) struct Received {
     method: String,
@@ -32,13 +34,6 @@ impl Received {
         let (path, query) = path_and_query(&self.url);
         isotherm_core::Request { method: &self.method, path, query, headers: &self.headers, body: &self.body }
     }
-}
-
-/// The parts of a URL as the runtime gives it: absolute, percent-encoded, without a fragment.
-fn path_and_query(url: &str) -> (&str, &str) {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
-    target.split_once('?').unwrap_or((target, ""))
 }
 
 async fn body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>> {
