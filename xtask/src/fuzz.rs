@@ -72,7 +72,8 @@ struct Asked {
 /// The command.
 pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
     let Asked { targets, budget, merges, is_planted } = asked(arguments)?;
-    let chosen = TARGETS.into_iter().filter(|(name, _)| targets.is_empty() || targets.iter().any(|asked| asked == name));
+    let chosen =
+        TARGETS.into_iter().filter(|(name, _)| targets.is_empty() || targets.iter().any(|asked| asked == name));
     if is_planted {
         return planted::prove(chosen.map(|(name, _)| name), budget);
     }
@@ -97,7 +98,8 @@ fn asked(arguments: &[String]) -> Result<Asked> {
     let mut asked = Asked::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut number = || rest.next().and_then(|value| value.parse().ok()).with_context(|| format!("{argument} needs a number"));
+        let mut number =
+            || rest.next().and_then(|value| value.parse().ok()).with_context(|| format!("{argument} needs a number"));
         match argument.as_str() {
             "--runs" => asked.budget.runs = Some(number()?),
             "--seconds" => asked.budget.seconds = Some(number()?),
@@ -142,7 +144,8 @@ fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Bu
     let mut fuzz = target(programs, name)?;
     fuzz.args(["-print_final_stats=1".to_owned(), format!("-timeout={SLOW_SECONDS}")]);
     fuzz.arg(format!("-artifact_prefix={}/", findings.display()));
-    fuzz.args(runs.map(|runs| format!("-runs={runs}"))).args(seconds.map(|seconds| format!("-max_total_time={seconds}")));
+    fuzz.args(runs.map(|runs| format!("-runs={runs}")))
+        .args(seconds.map(|seconds| format!("-max_total_time={seconds}")));
     let words = dictionary(name);
     if words.is_file() {
         fuzz.arg(format!("-dict={}", words.display()));
@@ -194,7 +197,12 @@ fn merge(programs: &Path, name: &str) -> Result<()> {
     fs::create_dir_all(&least)?;
     let new = paths::target().join("fuzz/corpus").join(name);
     fs::create_dir_all(&new)?;
-    run(target(programs, name)?.args(["-merge=1", "-verbosity=0"]).arg(&least).arg(&kept).arg(new).stderr(Stdio::null()))?;
+    run(target(programs, name)?
+        .args(["-merge=1", "-verbosity=0"])
+        .arg(&least)
+        .arg(&kept)
+        .arg(new)
+        .stderr(Stdio::null()))?;
     fs::remove_dir_all(&kept)?;
     fs::create_dir_all(&kept)?;
     for input in fs::read_dir(&least)? {
@@ -244,7 +252,10 @@ mod tests {
     fn what_is_asked_for_is_read() {
         let asked = |text: &str| super::asked(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
         let budget = Budget { runs: Some(5), seconds: None };
-        assert_eq!(asked("gzip --runs 5").unwrap(), Asked { targets: vec!["gzip".to_owned()], budget, ..Asked::default() });
+        assert_eq!(
+            asked("gzip --runs 5").unwrap(),
+            Asked { targets: vec!["gzip".to_owned()], budget, ..Asked::default() }
+        );
         assert!(asked("gzap").is_err() && asked("--runs").is_err() && asked("--runs x").is_err());
     }
 
