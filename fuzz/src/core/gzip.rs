@@ -20,13 +20,19 @@ pub(crate) fn run(input: &[u8]) {
         assert_eq!(shown(&admit(&packed, true)), shown(&admit(body, false)), "packed, it is something else");
         return;
     }
-    let answered = admit(body, true);
-    if let Admission::Reply(reply) = &answered {
-        check_reply(reply);
-    }
+    let answered = || {
+        let answered = admit(body, true);
+        if let Admission::Reply(reply) = &answered {
+            check_reply(reply);
+        }
+        answered
+    };
     let mut peer = Vec::new();
-    match MultiGzDecoder::new(body).take(MOST as u64 + 1).read_to_end(&mut peer) {
-        Ok(_) if peer.len() <= MOST => {
+    // Long ones are slow: one in 128 is enough.
+    let most = if *first == 254 { MOST } else { MOST / 16 };
+    match MultiGzDecoder::new(body).take(most as u64 + 1).read_to_end(&mut peer) {
+        Ok(_) if peer.len() <= most => {
+            let answered = answered();
             // Members that hold nothing cost work, so there may be a limit to them.
             let is_refused =
                 matches!(&answered, Admission::Reply(reply) if reply.body.starts_with(br#"{"error":"invalid_gzip""#));
@@ -35,8 +41,9 @@ pub(crate) fn run(input: &[u8]) {
             }
         }
         // Of what is too long, the end is not looked at.
-        Ok(_) => assert!(matches!(status(&answered), Some(400 | 413)), "too long, and taken"),
-        Err(_) => assert!(matches!(status(&answered), Some(400 | 413)), "the peer refuses it"),
+        Ok(_) if most == MOST => assert!(matches!(status(&answered()), Some(400 | 413)), "too long, and taken"),
+        Ok(_) => {}
+        Err(_) => assert!(matches!(status(&answered()), Some(400 | 413)), "the peer refuses it"),
     }
 }
 

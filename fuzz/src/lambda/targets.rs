@@ -45,19 +45,28 @@ pub(crate) fn http(input: &[u8]) {
         Ok(body) => json!({"body": body, "isBase64Encoded": false}),
         Err(_) => json!({"body": STANDARD.encode(text.body), "isBase64Encoded": true}),
     };
-    for stage in ["$default", "prod"] {
-        let path = if stage == "prod" { format!("/prod{}", text.path) } else { text.path.to_owned() };
-        if stage == "prod" && !text.path.starts_with('/') {
-            continue;
-        }
-        let mut event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": text.query, "headers": headers,
-            "requestContext": {"stage": stage, "http": {"method": text.method, "path": path}},
-        });
-        merge(&mut event, &body);
-        let incoming = Incoming::read(&event.to_string()).expect("an event of payload 2.0");
-        same(&incoming.request(), &text);
+    // One of three, for an event is slow to read.
+    match input.len() % 3 {
+        0 => payload_1(&text, headers, &body),
+        stage => payload_2(&text, headers, &body, ["$default", "prod"][stage - 1]),
     }
+}
+
+fn payload_2(text: &Text<'_>, headers: Map<String, Value>, body: &Value, stage: &str) {
+    let path = if stage == "prod" { format!("/prod{}", text.path) } else { text.path.to_owned() };
+    if !text.path.starts_with('/') {
+        return;
+    }
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": text.query, "headers": headers,
+        "requestContext": {"stage": stage, "http": {"method": text.method, "path": path}},
+    });
+    merge(&mut event, body);
+    let incoming = Incoming::read(&event.to_string()).expect("an event of payload 2.0");
+    same(&incoming.request(), text);
+}
+
+fn payload_1(text: &Text<'_>, headers: Map<String, Value>, body: &Value) {
     let mut parameters: Map<String, Value> = Map::new();
     for (name, value) in form_urlencoded::parse(text.query.as_bytes()) {
         let values = parameters.entry(name.into_owned()).or_insert_with(|| json!([]));
@@ -68,13 +77,13 @@ pub(crate) fn http(input: &[u8]) {
         "multiValueHeaders": {}, "multiValueQueryStringParameters": parameters,
         "requestContext": {"stage": "prod", "path": format!("/prod{}", text.path), "httpMethod": text.method},
     });
-    merge(&mut event, &body);
+    merge(&mut event, body);
     let incoming = Incoming::read(&event.to_string()).expect("an event of payload 1.0");
     let request = incoming.request();
     let mut sent: Vec<_> = form_urlencoded::parse(text.query.as_bytes()).collect();
     sent.sort_by(|(one, _), (two, _)| one.cmp(two));
     assert!(form_urlencoded::parse(request.query.as_bytes()).eq(sent), "{:?}", request.query);
-    same(&Request { query: text.query, ..request }, &text);
+    same(&Request { query: text.query, ..request }, text);
 }
 
 fn merge(event: &mut Value, more: &Value) {
