@@ -38,7 +38,7 @@ pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -
         }
         match fuzz_in(&new, &programs, name, budget)? {
             // The defect is what is found where the input does no harm without it.
-            Outcome { runs, found: Some(input), .. } if works(target(&sound, name)?.arg(input)) => {
+            Outcome { runs, found: Some(ref input), .. } if works(target(&sound, name)?.arg(input)) => {
                 println!("{name:14} finds its planted defect with {runs} inputs");
             }
             Outcome { runs, .. } => {
