@@ -8,6 +8,7 @@ use spin_sdk::wasip3::wit_bindgen::StreamResult;
 use spin_sdk::wasip3::wit_future;
 
 use crate::response::failure;
+use crate::target::path_and_query;
 
 /// How much of a body is asked for at first, and at least.
 const CHUNK: usize = 16 * 1024;
@@ -32,7 +33,7 @@ impl Head {
 
     /// Core's request, whose body is still to be read.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let (path, query) = path_and_query(&self.target);
         isotherm_core::Request { method: name(&self.method), path, query, headers: &self.headers, body: &[] }
     }
 }

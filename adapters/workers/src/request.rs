@@ -7,6 +7,8 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStreamDefaultReader};
 use worker::{Date, Error, Result};
 
+use crate::target::path_and_query;
+
 /// A request's head.
 pub(crate) struct Head {
     method: String,
@@ -28,13 +30,6 @@ impl Head {
         let (path, query) = path_and_query(&self.url);
         isotherm_core::Request { method: &self.method, path, query, headers: &self.headers, body: &[] }
     }
-}
-
-/// The parts of a URL as the runtime gives it: absolute, percent-encoded, without a fragment.
-fn path_and_query(url: &str) -> (&str, &str) {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
-    target.split_once('?').unwrap_or((target, ""))
 }
 
 /// Reads a body that may have `limit` bytes, and one more where there are more.
