@@ -225,10 +225,6 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
     }
 }
 
-fn unreadable(page: UnreadablePage) -> Error {
-    Error::Io(page.to_string())
-}
-
 /// The pages in these ranges, and the records behind the watermark where they are wanted.
 async fn read_rows(
     database: &Database<'_>,

@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_warn, event, web_sys};
+use worker::{
+    Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event, web_sys,
+};
 
 use crate::{queue, request, response, store};
 
@@ -49,7 +51,11 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store::report(env, service.shards(), &plan).await;
-            plan.settle(read)
+            let Settled { reply, unreadable } = plan.settle(read);
+            if !unreadable.is_empty() {
+                console_error!("isotherm: {unreadable}");
+            }
+            reply
         }
         Admission::Plan(Plan::Upkeep(plan)) => {
             let is_done = store::schedule(env, service).await;

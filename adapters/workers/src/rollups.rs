@@ -176,10 +176,6 @@ fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageV
     row.try_into().map_err(|_other| other_row())
 }
 
-pub(crate) fn unreadable(page: UnreadablePage) -> Error {
-    Error::RustError(page.to_string())
-}
-
 fn other_row() -> Error {
     Error::RustError("a shard's statement gave another row than it was written for".to_owned())
 }
