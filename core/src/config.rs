@@ -20,7 +20,11 @@ impl Tenant {
         &self.0
     }
 
-    pub(crate) fn parse(name: String) -> Result<Self, ConfigError> {
+    /// Reads a name, as a store has it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where it is none.
+    pub fn parse(name: String) -> Result<Self, ConfigError> {
         if is_name(&name) { Ok(Self(name)) } else { Err(ConfigError(format!("tenant {NAME}"))) }
     }
 

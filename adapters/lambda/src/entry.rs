@@ -25,7 +25,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a function that answers HTTP requests until its environment ends.
 pub fn run() -> Result<(), Error> {
-    let prefix = env::var("ISOTHERM_PATH_PREFIX").unwrap_or_default();
+    let prefix = std::env::var("ISOTHERM_PATH_PREFIX").unwrap_or_default();
     serve(InvalidEvent("the event is no JSON"), async |service, store, event, deadline| {
         invoke(service, store, event, deadline, &prefix).await
     })
