@@ -34,6 +34,7 @@ macro_rules! conformance {
                 wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
                 slow_bodies_hold_up_nobody,
             }
+            bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
             store { a_store_that_does_not_answer_loses_nothing }
             reports {

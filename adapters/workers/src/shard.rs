@@ -14,7 +14,7 @@ use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
     Date, DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State,
-    durable_object, wasm_bindgen,
+    console_error, durable_object, wasm_bindgen,
 };
 
 use crate::entry;
@@ -83,8 +83,10 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
+                let tenant = ShardName::of(&self.state)?.tenant;
+                let has_more = schedule::step(&self.sql, &self.service, &tenant, Millis(Date::now().as_millis()))?;
                 // What failed too often is given up by the runtime: this takes it up again.
-                self.wake_after(FOLD_AFTER).await?;
+                self.wake_after(if has_more { Duration::ZERO } else { FOLD_AFTER }).await?;
                 Response::empty()
             }
             Method::Post => {
@@ -101,8 +103,10 @@ impl DurableObject for Shard {
         self.alarm.set(None);
         let tenant = ShardName::of(&self.state)?.tenant;
         // First, so that it waits for no bucket.
-        let now = Millis(Date::now().as_millis());
-        let mut has_more = schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, &self.service, &tenant, now)?;
+        let mut has_more = self.do_what_is_due(&tenant).unwrap_or_else(|error| {
+            console_error!("isotherm: a shard of {tenant} did not compact and expire: {error}");
+            false
+        });
         if let Some(unfolded) = UnfoldedEvents::next(&self.sql)? {
             self.back_up(&unfolded).await?;
             has_more |= unfolded.fold(&self.sql, &self.service, &tenant)?;
@@ -118,6 +122,12 @@ impl Shard {
         let taken = text(self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next())?;
         self.sql.exec_raw(KEEP, vec![events])?;
         Response::ok(taken.unwrap_or_default())
+    }
+
+    /// Whether there may be more.
+    fn do_what_is_due(&self, tenant: &str) -> Result<bool> {
+        let now = Millis(Date::now().as_millis());
+        Ok(schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, &self.service, tenant, now)?)
     }
 
     /// Sets the alarm, unless it is set to ring as soon.
