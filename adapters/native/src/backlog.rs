@@ -1,6 +1,7 @@
 //! What waits for the writer: a queue for each tenant.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Add, Sub};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ const PLANS: usize = 512;
 const BYTES: usize = 32 << 20;
 /// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
 const EVENTS_PER_COMMIT: usize = 1024;
+/// The same in bytes.
+const BYTES_PER_COMMIT: usize = 4 << 20;
 
 /// What waits, in the order in which each tenant sent it.
 pub(crate) struct Backlog<T> {
@@ -35,11 +38,27 @@ impl<T> Waiting<T> {
     }
 }
 
-/// How much a plan is.
-#[derive(Clone, Copy)]
+/// How much a plan is, or what is stored.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Size {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
+}
+
+impl Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sub for Size {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { events: self.events.saturating_sub(other.events), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
 }
 
 /// Why a plan was not taken; here it is again.
@@ -93,15 +112,16 @@ impl<T> Backlog<T> {
         if state.tenants.is_empty() {
             return if state.is_closed { Taken::Closed } else { Taken::Nothing };
         }
-        let share = EVENTS_PER_COMMIT / state.tenants.len();
+        let share =
+            Size { events: EVENTS_PER_COMMIT / state.tenants.len(), bytes: BYTES_PER_COMMIT / state.tenants.len() };
         let mut group = Vec::new();
         state.tenants.retain(|_, waiting| {
-            let mut events = 0;
+            let mut taken = Size::default();
             // One at least, however many tenants wait.
-            while (events == 0 || events < share)
+            while (taken.events == 0 || (taken.events < share.events && taken.bytes < share.bytes))
                 && let Some((size, plan)) = waiting.plans.pop_front()
             {
-                events += size.events;
+                taken = taken + size;
                 waiting.bytes -= size.bytes;
                 group.push(plan);
             }

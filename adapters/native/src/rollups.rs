@@ -13,10 +13,13 @@ use isotherm_core::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::backlog::Size;
 use crate::{backup, log};
 
 /// Events of one fold, one transaction; fewer where they have much to write.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
+/// The same in bytes.
+pub(crate) const BYTES_PER_FOLD: usize = 4 << 20;
 
 /// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
 /// in them.
@@ -40,7 +43,7 @@ const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reaso
 const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY seq LIMIT ?1";
 
-const COUNT: &str = "SELECT count(*) FROM events
+const COUNT: &str = "SELECT count(*), coalesce(sum(length(CAST(record AS BLOB))), 0) FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= ?2 AND key < ?3";
@@ -52,19 +55,19 @@ const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
 const TAIL: &str = "SELECT record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND +tenant = ?1";
 
-/// How many events are not folded yet.
-pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.query_row(COUNT, [], |row| row.get(0))
+/// What is not folded yet.
+pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<Size> {
+    connection.query_row(COUNT, [], |row| Ok(Size { events: row.get(0)?, bytes: row.get(1)? }))
 }
 
-/// Folds the next events, at most so many, and moves the watermark, in one transaction, once they are in the backup. How many
-/// events there were; 0 when all are folded.
+/// Folds the next events, at most so many, and moves the watermark, in one transaction, once they are in the backup. How much
+/// that was; nothing when all are folded.
 pub(crate) fn fold(
     connection: &mut Connection,
     service: &Service,
     folder: Option<&Path>,
     mut at_most: usize,
-) -> Result<usize> {
+) -> Result<Size> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
@@ -78,7 +81,7 @@ pub(crate) fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
-    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(0) };
+    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Size::default()) };
     if let Some(folder) = folder {
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Row { tenant, record, .. } in taken {
@@ -104,7 +107,7 @@ pub(crate) fn fold(
     statement.execute(params!["", "", last.seq])?;
     drop(statement);
     transaction.commit()?;
-    Ok(taken.len())
+    Ok(Size { events: taken.len(), bytes: taken.iter().map(|row| row.record.len()).sum() })
 }
 
 /// A stored event.
@@ -122,9 +125,16 @@ fn unfolded_rows(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<
         Ok::<_, rusqlite::Error>(String::from_utf8_lossy(bytes).into_owned())
     };
     let mut statement = connection.prepare_cached(UNFOLDED)?;
-    let rows = statement
-        .query_map([limit], |row| Ok(Row { seq: row.get(0)?, tenant: text(row, 1)?, record: text(row, 2)? }))?;
-    rows.collect()
+    let mut rows = statement.query([limit])?;
+    let (mut unfolded, mut bytes) = (Vec::new(), 0);
+    while bytes < BYTES_PER_FOLD
+        && let Some(row) = rows.next()?
+    {
+        let row = Row { seq: row.get(0)?, tenant: text(row, 1)?, record: text(row, 2)? };
+        bytes += row.record.len();
+        unfolded.push(row);
+    }
+    Ok(unfolded)
 }
 
 pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage]) -> rusqlite::Result<()> {

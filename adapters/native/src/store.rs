@@ -27,13 +27,13 @@ use crate::backlog::{Backlog, Size, Taken, Untaken};
 use crate::log;
 use crate::request;
 use crate::response::Abandoned;
-use crate::rollups::{self, EVENTS_PER_FOLD};
+use crate::rollups::{self, BYTES_PER_FOLD, EVENTS_PER_FOLD};
 use crate::schedule;
 use crate::turns::{Turn, Turns};
 
-/// Events that are not folded, when folding fails: with more, new ones are refused, or reports would have to fold ever more of
-/// them.
-const MOST_UNFOLDED: usize = 64 * 1024;
+/// Bytes of events that are not folded, when folding fails: with more, new ones are refused, or reports, which fold them, would
+/// have to read more than they may.
+const MOST_UNFOLDED: usize = 10 << 20;
 /// Events that are not folded yet are folded when none has come for this long.
 const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
 /// After so long folding makes way for the plans that wait.
@@ -221,7 +221,7 @@ impl Drop for AbortOnPanic {
 fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
     let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
-        0
+        Size::default()
     });
     let mut due = Instant::now() + settings.schedule;
     let mut pass = schedule::Pass::default();
@@ -229,28 +229,28 @@ fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     let mut at_most = EVENTS_PER_FOLD;
     loop {
         let now = Instant::now();
-        let is_behind = unfolded >= EVENTS_PER_FOLD && now >= fold_from;
+        let is_behind = is_enough(unfolded) && now >= fold_from;
         let wait = if is_behind { Duration::ZERO } else { due.saturating_duration_since(now).min(FOLD_WHEN_IDLE) };
         let (stored, is_idle) = match jobs.take(wait) {
-            Taken::Group(group) if unfolded > MOST_UNFOLDED => {
+            Taken::Group(group) if unfolded.bytes > MOST_UNFOLDED => {
                 group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
-                (0, true)
+                (Size::default(), true)
             }
             Taken::Group(group) => (write_group(connection, group), false),
-            Taken::Nothing => (0, true),
+            Taken::Nothing => (Size::default(), true),
             Taken::Closed => return,
         };
-        unfolded += stored;
+        unfolded = unfolded + stored;
         let until = Instant::now() + FOLD_WITHIN;
-        while unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0) {
+        while is_enough(unfolded) || (is_idle && unfolded.events > 0) {
             if !(fold_from..until).contains(&Instant::now()) {
                 break;
             }
             match rollups::fold(connection, service, settings.backup.as_deref(), at_most) {
-                Ok(0) => unfolded = 0,
+                Ok(Size { events: 0, .. }) => unfolded = Size::default(),
                 Ok(folded) => {
-                    unfolded = unfolded.saturating_sub(folded);
-                    at_most = (2 * folded).min(EVENTS_PER_FOLD);
+                    unfolded = unfolded - folded;
+                    at_most = (2 * folded.events).min(EVENTS_PER_FOLD);
                 }
                 Err(error) => {
                     // Reports fold these events themselves until it succeeds.
@@ -272,14 +272,21 @@ fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     }
 }
 
-/// Writes a group of plans, and answers them all. How many events are kept now that were not before.
-fn write_group(connection: &mut Connection, group: Vec<Job>) -> usize {
+/// Whether that is enough for a fold.
+fn is_enough(Size { events, bytes }: Size) -> bool {
+    events >= EVENTS_PER_FOLD || bytes >= BYTES_PER_FOLD
+}
+
+/// Writes a group of plans, and answers them all. How much is kept now that was not before.
+fn write_group(connection: &mut Connection, group: Vec<Job>) -> Size {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
         log::failure("events cannot be stored", error);
         group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
     });
-    let stored = outcomes.iter().flatten().filter(|outcome| matches!(outcome, StoreOutcome::Stored)).count();
+    let events = group.iter().flat_map(|job| job.plan.events());
+    let stored = events.zip(outcomes.iter().flatten()).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
+    let stored = stored.fold(Size::default(), |sum, (event, _)| sum + Size { events: 1, bytes: event.record.len() });
     for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
         // The client has gone: its events are kept, and it finds that out when it sends them again.
         let _gone = done.send((plan, outcomes));

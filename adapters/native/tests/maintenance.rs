@@ -1,0 +1,102 @@
+//! What is stored decides what is folded, compacted and deleted: neither damage to another tenant's data nor a missing key does.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use crate::common::{Server, get, send};
+
+const UNFOLDED: &str =
+    "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+const SUMMARY: &str = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z";
+const TOP: &str = "/reports/top?dimension=to&from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z";
+
+fn flight(to: &str) -> String {
+    format!(
+        r#"{{"userId":"u","eventType":"t","timestamp":"2013-01-01T10:00:00Z","properties":{{"to":"{to}","via":"x"}}}}"#
+    )
+}
+
+fn store(data: &Path) -> Connection {
+    let store = Connection::open(data.join("events.sqlite")).unwrap();
+    store.busy_timeout(Duration::from_secs(10)).unwrap();
+    store
+}
+
+/// Waits until a query's one number is as expected.
+async fn until(data: &Path, query: &str, expected: i64) {
+    let (store, deadline) = (store(data), Instant::now() + Duration::from_secs(60));
+    loop {
+        let found: i64 = store.query_row(query, [], |row| row.get(0)).unwrap();
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{query}: {found}, not {expected}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_set_apart_and_the_rest_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let damaged = store(data.path())
+        .execute("UPDATE rollups SET page = x'00' WHERE tenant = 'default' AND key LIKE 'to' || char(31) || '%'", [])
+        .unwrap();
+    assert_eq!(damaged, 1);
+    let (_, before) = get(server.port, TOP).await;
+    assert!(before.contains(r#""incomplete":true"#), "{before}");
+    assert_eq!(send(server.port, &flight("JFK")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let (status, top) = get(server.port, TOP).await;
+    assert_eq!(status, 200);
+    assert!(top.contains(r#"{"value":"JFK","count":1}"#) && top.contains(r#""incomplete":true"#), "{top}");
+    for whole in [SUMMARY.to_owned(), TOP.replace("=to&", "=via&")] {
+        let (_, body) = get(server.port, &whole).await;
+        assert!(body.contains(r#""count":2"#) && !body.contains("incomplete"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_event_is_kept_elsewhere_and_the_rest_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    let add = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+        VALUES (?1, ?2, x'', 0, 0, 9999999999, ?3)";
+    let records: [&dyn rusqlite::ToSql; 3] = [&"{", &vec![0xff_u8], &""];
+    for (n, record) in records.into_iter().enumerate() {
+        store(data.path()).execute(add, params!["default", format!("evt_{n}"), record]).unwrap();
+    }
+    store(data.path()).execute(add, params!["no/tenant", "evt_3", "{}"]).unwrap();
+    assert_eq!(send(server.port, &flight("JFK")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    until(data.path(), "SELECT count(*) FROM rejected_events", 4).await;
+    let (_, summary) = get(server.port, SUMMARY).await;
+    assert!(summary.contains(r#""count":2"#), "{summary}");
+}
+
+#[tokio::test]
+async fn events_of_a_tenant_without_a_key_are_compacted_and_deleted() {
+    let hash = "5dbde737f8598eb030464eb5eb27696837e542c958d536ca388eb6f683097143";
+    for config in [format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"other","scope":"both"}}]}}"#), "{".to_owned()] {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path());
+        assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+        until(data.path(), UNFOLDED, 0).await;
+        drop(server);
+        store(data.path()).execute("UPDATE events SET expires_at = 1", []).unwrap();
+        let file = data.path().join("config.json");
+        std::fs::write(&file, config).unwrap();
+        let _server = Server::start_with(data.path(), &["--schedule", "1", "--config", file.to_str().unwrap()]);
+        until(data.path(), "SELECT count(*) FROM events", 0).await;
+        let days = "SELECT count(*) > 0 FROM rollups WHERE key LIKE '%' || char(31) || 'c%'";
+        until(data.path(), days, 1).await;
+    }
+}
