@@ -81,6 +81,7 @@ fn after_header(gzip: &[u8]) -> Option<&[u8]> {
 
 const TABLE: [u32; 256] = table();
 
+#[allow(clippy::indexing_slicing, reason = "a const function has no other way, and the compiler checks the place")]
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -97,6 +98,7 @@ const fn table() -> [u32; 256] {
     table
 }
 
+#[allow(clippy::indexing_slicing, reason = "a byte has no more values than the table")]
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
 }

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! Read on in the order in which data passes: [`Request`], the routes, the body, the event, [`Plan`], [`Reply`].
+#![warn(clippy::indexing_slicing)]
 
 mod request;
 

@@ -89,6 +89,7 @@ impl FindPlan {
 }
 
 impl Verdict {
+    #[allow(clippy::indexing_slicing, reason = "a slot's place is that of its event in the same plan")]
     fn of(slot: Slot, events: &[NewEvent], outcomes: &[StoreOutcome]) -> Self {
         let (at, digest, first) = match slot {
             Slot::Refused(refusal) => return Self::Invalid(refusal),

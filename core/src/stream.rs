@@ -154,12 +154,12 @@ impl<'a> StreamBatch<'a> {
         limits: WriteLimits,
         dimensions: &Dimensions,
     ) -> Option<StreamStep<'b, 'a>> {
-        let rest = &self.records[self.folded(watermark)..];
+        let rest = self.records.get(self.folded(watermark)..).unwrap_or_default();
         if rest.is_empty() {
             return self.completion(watermark, limits, dimensions);
         }
         let step = Step::of(rest.iter().map(StreamRecord::unfolded), at_most.max(1), limits, dimensions);
-        let taken = &rest[..step.records()];
+        let taken = rest.get(..step.records())?;
         let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
         let folded_to = watermark.folded_to.max(*written_at);
         let watermark = Watermark { sequence_number: (*sequence_number).to_owned(), folded_to };

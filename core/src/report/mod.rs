@@ -1,7 +1,5 @@
 //! Reports: a query says what to read, and what was read is merged into rows. What is read, merged and answered is bounded.
 
-#![warn(clippy::indexing_slicing)]
-
 mod answer;
 mod calendar;
 mod cursor;

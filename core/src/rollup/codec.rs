@@ -1,4 +1,8 @@
 //! Bytes of stored rollups: variable-length integers and texts. What can't be read is `None`, never a panic.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
+)]
 
 /// Appends values to bytes.
 #[derive(Debug, Default)]

@@ -140,7 +140,7 @@ fn put<'a, T>(list: &mut Vec<(Cow<'a, str>, T)>, name: Cow<'a, str>, value: T) {
     }
     // No record is so, but if one were, its pages must be right.
     match list.binary_search_by(|(known, _)| known.cmp(&name)) {
-        Ok(at) => list[at].1 = value,
+        Ok(at) => drop(list.get_mut(at).map(|(_, known)| *known = value)),
         Err(at) => list.insert(at, (name, value)),
     }
 }

@@ -1,5 +1,9 @@
 //! The rollup of some events as bytes, without making a [`Rollup`](crate::rollup::Rollup): most are written once and never
 //! merged. Where one is stored already, both are read and merged.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
+)]
 
 use crate::rollup::codec::Writer;
 use crate::rollup::codes::{Codes, Counts};

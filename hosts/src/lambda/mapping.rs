@@ -24,12 +24,10 @@ use super::clock::{now_ms, rfc3339};
 use super::environment::Failure;
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::Shard;
-
 use crate::lines::log;
 
 /// The largest event that a mapping makes: 6 MB.
 const EVENT_BYTES: usize = 6 * 1024 * 1024;
-/// What an event has around its records.
 const ENVELOPE_BYTES: usize = 4096;
 /// How often the position is kept, at most.
 const KEPT_EVERY: Duration = Duration::from_secs(1);

@@ -9,13 +9,6 @@ use anyhow::Result;
 use super::source::{lines, names};
 use super::{files, is_rust};
 
-/// Lines of code of an adapter. Taking events in and giving them back takes some 400; the rest is folding, reports, backup and
-/// schedule. Lambda has six functions, and its queues, buckets and streams come as events and clients of their own. Native does by
-/// itself what a platform does for the others: connections, memory, and what tenants share.
-const MOST_LINES: [(&str, usize); 4] = [("lambda", 665), ("native", 1150), ("spin", 460), ("workers", 570)];
-/// Of another one.
-const MOST_LINES_OF_A_NEW_ONE: usize = 600;
-
 /// The files that every adapter has, so that two can be read side by side.
 const SAME_FILES: [&str; 5] = ["entry.rs", "request.rs", "response.rs", "rollups.rs", "store.rs"];
 
@@ -80,13 +73,9 @@ pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
         for file in SAME_FILES.iter().filter(|file| !src.join(file).is_file()) {
             problems.push(format!("adapters/{adapter}/src/{file} is missing: adapters have the same files"));
         }
-        let mut count = 0;
         for path in sources {
             let text = fs::read_to_string(&path)?;
-            // Unit tests and comments are not what makes an adapter thick.
-            let lines = lines(&text);
-            count += lines.iter().filter(|line| !line.code.trim().is_empty()).count();
-            for (number, line) in lines.iter().enumerate() {
+            for (number, line) in lines(&text).iter().enumerate() {
                 let at = || format!("{}:{}", path.strip_prefix(dir).unwrap_or(&path).display(), number + 1);
                 problems.extend(forbidden(&line.code).map(|why| format!("adapters/{}: {why}", at())));
                 for field in FIELDS.iter().filter(|field| line.texts.iter().any(|text| spells(text, field))) {
@@ -94,12 +83,6 @@ pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
                         .push(format!("adapters/{}: {field:?}: an adapter does not look into events or answers", at()));
                 }
             }
-        }
-        let most =
-            MOST_LINES.iter().find(|(name, _)| *name == adapter).map_or(MOST_LINES_OF_A_NEW_ONE, |(_, most)| *most);
-        println!("  adapters/{adapter}: {count} of {most} lines of code");
-        if count > most {
-            problems.push(format!("adapters/{adapter} has {count} lines of code, {most} are its most"));
         }
     }
     Ok(problems)
@@ -146,11 +129,6 @@ mod tests {
         let request =
             "let s = StatusCode::from_u16(reply.status);\nuse spin_sdk::sqlite::Value;\nlog(\"an invalid header\");";
         assert_eq!(with(request), [""; 0]);
-    }
-
-    #[test]
-    fn a_thick_adapter_is_found() {
-        assert!(with(&"a();\n".repeat(601))[0].contains("601 lines"));
     }
 
     #[test]
