@@ -180,6 +180,39 @@ fn hours_far_apart_are_folded_in_steps() {
     assert!((4..30).contains(&steps), "{steps} steps");
 }
 
+/// Not by one record fewer at a time: each try folds what it keeps.
+#[test]
+fn a_step_is_cut_by_as_much_as_it_is_too_large() {
+    let day = |n: usize| record(n, "e", &format!("2013-01-{:02}T00:00:00Z", 1 + n), "");
+    let records: Vec<String> = (0..80_usize).map(|n| day(n.saturating_sub(60))).collect();
+    let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
+    let step = |at_most, pages| service().fold(&records, at_most, WriteLimits { pages, ..WriteLimits::ONE_WRITER });
+    let ranges = step(80, 1000).ranges().map(|(_, ranges)| ranges.len()).sum::<usize>();
+    assert_eq!((step(80, 1000).records(), step(80, ranges).records()), (80, 80));
+    // Those of one day alone would be 60.
+    assert_eq!(step(80, ranges / 4).records(), 80 * (ranges / 4) / ranges);
+}
+
+#[test]
+fn an_hour_has_eight_dimensions_and_says_so_ever_after() {
+    let of = |dimensions: std::ops::Range<u8>| {
+        let properties: Vec<String> = dimensions.map(|dimension| format!(r#""d{dimension}":"v""#)).collect();
+        record(0, "e", "2013-01-01T00:00:00Z", &properties.join(","))
+    };
+    // No event has more than five.
+    let records = [of(0..5), of(4..9), of(0..1)];
+    for batch in [1, 3] {
+        let mut store = Store::default();
+        records.chunks(batch).for_each(|records| drop(store.fold(records)));
+        let dimensions = (0..8).map(|dimension| format!("d{dimension}")).collect::<Vec<_>>();
+        assert_eq!(store.report("/reports/summary?")["dimensions"], json!(dimensions));
+        for (dimension, accuracy) in [("d7", "exact"), ("d8", "capped")] {
+            let report = store.report(&format!("/reports/top?dimension={dimension}"));
+            assert_eq!(report["accuracy"]["dimension"], accuracy, "{dimension}, {batch} at a time");
+        }
+    }
+}
+
 #[test]
 fn what_is_damaged_is_set_apart_and_the_rest_goes_on() {
     let of = |n: usize| {
