@@ -5,13 +5,17 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::Context as _;
 
 pub mod compare;
+mod contract;
 pub mod cost;
 pub mod diff;
 pub mod doctor;
+pub mod key;
 pub mod load;
 pub mod prices;
 pub mod simulate;
+pub mod soak;
 pub mod stats;
+mod text;
 pub mod up;
 pub mod workload;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use isotherm_bench::{compare, cost, diff, doctor, prices, simulate, up};
+use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, soak, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -30,10 +30,14 @@ enum Command {
     Diff(diff::Diff),
     /// Say what is missing on this machine for a comparison, and how to get it
     Doctor(doctor::Doctor),
+    /// Make keys for the configuration
+    Key(key::Key),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
     /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
     Simulate(Box<simulate::Simulate>),
+    /// Put one platform under good and hostile load, kill it again and again, and look for every event
+    Soak(soak::Soak),
 }
 
 fn main() -> ExitCode {
@@ -74,8 +78,10 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Cost(flags) => cost::cost(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
+        Command::Key(flags) => key::key(&flags),
         Command::Prices(flags) => prices::prices(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),
+        Command::Soak(flags) => threads()?.block_on(soak::soak(flags)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `isotherm up` and `isotherm serve`: one platform in the foreground, until Ctrl-C, SIGTERM or, with `--control`, the end
 //! of standard input.
 
-use std::io::Write as _;
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use isotherm_core::Config;
 use isotherm_hosts::control::{Answer, Command};
-use isotherm_hosts::{Host, Options, Platform};
+use isotherm_hosts::{Host, OPEN, Options, Platform, lines};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -56,7 +55,8 @@ pub struct Serve {
 
 #[derive(Debug, Args)]
 struct What {
-    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
+    /// open to this machine
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where `cargo xtask build` put the artifacts
@@ -95,17 +95,19 @@ pub async fn serve(flags: Serve) -> Result<ExitCode> {
     foreground(Platform::Native, &options).await
 }
 
-/// The configuration's text, which is a configuration.
+/// The configuration's text, handed over as it is: one that is wrong closes the service, as it does where it is deployed. Where
+/// there is none at all the service is open, since only this machine reaches it.
 fn config(file: Option<&Path>) -> Result<String> {
-    let (text, origin) = match file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            (text, file.display().to_string())
+    match file.map_or_else(|| Ok(std::env::var("ISOTHERM_CONFIG")), |file| crate::text::read(file).map(Ok))? {
+        Ok(text) => Ok(text),
+        Err(VarError::NotPresent) => {
+            lines::print_error(
+                "isotherm: no configuration is given, so the service is open to this machine (--config FILE)",
+            );
+            Ok(OPEN.to_owned())
         }
-        None => (std::env::var("ISOTHERM_CONFIG").unwrap_or_default(), "ISOTHERM_CONFIG".to_owned()),
-    };
-    Config::parse(&text).context(origin)?;
-    Ok(text)
+        Err(error) => Err(error).context("ISOTHERM_CONFIG"),
+    }
 }
 
 async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
@@ -116,7 +118,7 @@ async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
         () = ends.one() => return Ok(ExitCode::SUCCESS),
     };
     let url = host.url();
-    print(&format!("ready {url}"));
+    lines::print(&format!("ready {url}"));
     let lost = tokio::select! {
         () = ends.one() => false,
         () = unreachable(&url) => true,
@@ -177,13 +179,8 @@ async fn result(host: &Host, line: &str) -> Result<Answer> {
 }
 
 fn answer(answer: &Answer) -> Result<()> {
-    print(&serde_json::to_string(answer)?);
+    lines::print(&serde_json::to_string(answer)?);
     Ok(())
-}
-
-fn print(line: &str) {
-    // Nobody reads standard output any more: Ctrl-C or the end of standard input follows.
-    let _closed = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// What ends the program in order.
@@ -221,13 +218,13 @@ impl Ends {
 
 /// The lines of standard input, whose end is one of `ends`.
 fn commands(ends: &mut Ends) -> mpsc::Receiver<String> {
-    let (lines, commands) = mpsc::channel(1);
+    let (said, commands) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     ends.input = Some(end);
     // A thread of its own, which the program's end does not wait for: a read of a terminal can't be called off.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if lines.blocking_send(line).is_err() {
+            if said.blocking_send(line).is_err() {
                 break;
             }
         }

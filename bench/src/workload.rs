@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// The workload that is run when none is named, and its data: part of the program, so that it runs from anywhere.
 const FLIGHTS: (&str, &str, &[u8]) =
     ("flights", include_str!("../workloads/flights.toml"), include_bytes!("../data/flights-2013-01.ndjson.gz"));
@@ -209,7 +211,7 @@ impl Workload {
             (Self::parse(FLIGHTS.1, "bench/workloads/flights.toml")?, None)
         } else {
             let path = Path::new(named);
-            let text = std::fs::read_to_string(path).with_context(|| {
+            let text = text::read(path).with_context(|| {
                 format!(
                     "workload {named}: neither a built-in workload (there is: {}) nor a file that can be read",
                     FLIGHTS.0
@@ -225,7 +227,10 @@ impl Workload {
                 (read(&data)?, file_name(&workload.data))
             }
         };
-        Ok(Loaded { events: inflate(packed, &source)?, workload, source })
+        let mut events = inflate(packed, &source)?;
+        let mark = events.len() - text::without_mark(&events).len();
+        events.drain(..mark);
+        Ok(Loaded { events, workload, source })
     }
 
     /// Reads the text of a workload's file; `file` is for messages.
@@ -387,7 +392,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine.toml");
         std::fs::write(&file, flights().replace("../data/flights-2013-01.ndjson.gz", "mine.ndjson")).unwrap();
-        std::fs::write(folder.path().join("mine.ndjson"), "{}\n").unwrap();
+        // Some writers put a byte order mark before the first line.
+        std::fs::write(folder.path().join("mine.ndjson"), "\u{feff}{}\n").unwrap();
         let named = file.to_str().unwrap();
         let loaded = Workload::load(named, None).unwrap();
         assert_eq!((loaded.events.as_slice(), loaded.source.as_str()), (&b"{}\n"[..], "mine.ndjson"));

@@ -17,9 +17,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-const KEY: &str = "deployed-key";
+const KEY: &str = "deployed-key-of-tests";
 /// With the SHA-256 of that key.
-const CONFIG: &str = r#"{"keys": [{"sha256": "d60e876dfdcfdc884406a7dbc5f85760ef1cb4b780eaed382e5757e670bdbe62", "tenant": "t", "scope": "both"}]}"#;
+const CONFIG: &str = r#"{"keys": [{"sha256": "e7d2d762f1ba00a482bca2ec94bef97956aac17ff375ef647a0b273752837350", "tenant": "t", "scope": "both"}]}"#;
 
 async fn up(fixture: &Fixture, set: &str, config: &str) -> Remote {
     let mut up = Up::new(env!("CARGO_BIN_EXE_isotherm"), Platform::Native, &fixture.artifacts);

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use isotherm_core::{Admission, Config, HEADERS, Millis, Plan, Reply, Request, Service, Stamp, StoreOutcome};
+use isotherm_core::{Admission, HEADERS, Millis, Plan, Reply, Request, Service, Stamp, StoreOutcome};
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
 
@@ -23,7 +23,7 @@ fn main() {
 }
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 fn flights() -> String {
@@ -51,7 +51,9 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.settle(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_)) | Admission::Reply(_) => unreachable!("flights are valid"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Upkeep(_)) | Admission::Reply(_) => {
+            unreachable!("flights are valid")
+        }
     }
 }
 

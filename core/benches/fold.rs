@@ -8,8 +8,8 @@ use std::io::Read;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use isotherm_core::{
-    Admission, Config, Fold, KeyRange, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service,
-    Stamp, StoredPage, TooMuch, Unfolded, WriteLimits,
+    Admission, Fold, KeyRange, Millis, Observation, Plan, Reply, ReportData, ReportOutcome, Request, Service, Stamp,
+    StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
@@ -19,7 +19,7 @@ fn main() {
 }
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 /// The records of the flights, as stores keep them.
@@ -177,8 +177,8 @@ fn answer(service: &Service, pages: &BTreeMap<String, Vec<u8>>, query: &str) -> 
     let request = Request { method: "GET", path: &path, query: &query, headers: &[], body: b"" };
     let Admission::Plan(Plan::Report(plan)) = service.admit(&request, STAMP) else { return None };
     let marks: Vec<_> = plan.reading().marks().into_iter().flat_map(|range| read(pages, &range)).collect();
-    let ranges = plan.reading().ranges(&marks).ok()?;
+    let ranges = plan.reading().ranges(&marks);
     let pages = ranges.iter().flat_map(|range| read(pages, range)).collect();
-    let data = ReportData { pages, tail: Vec::new(), as_of: None };
-    Some(plan.settle(ReportOutcome::Read(vec![data])))
+    let data = ReportData { pages, ..ReportData::default() };
+    Some(plan.settle(ReportOutcome::Read(vec![data])).reply)
 }

@@ -8,6 +8,10 @@ use subtle::ConstantTimeEq;
 
 use crate::config::Tenant;
 use crate::refusal::Refusal;
+use crate::time::Millis;
+
+/// Fewer characters than this are no key: they could be guessed.
+const KEY_CHARACTERS: usize = 16;
 
 /// What a key may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -15,65 +19,132 @@ use crate::refusal::Refusal;
 pub(crate) enum Scope {
     Write,
     Read,
+    /// Write and read.
     Both,
+    /// What an operator does: upkeep.
+    Operate,
+    /// To erase events. No route asks for it yet.
+    Erase,
 }
 
-/// The configured keys. None at all: the service is open, and everything belongs to one tenant.
+impl Scope {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Both => "both",
+            Self::Operate => "operate",
+            Self::Erase => "erase",
+        }
+    }
+
+    fn covers(self, needed: Self) -> bool {
+        self == needed || (self == Self::Both && matches!(needed, Self::Write | Self::Read))
+    }
+}
+
+/// To whom a service is open.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// Nobody, since its configuration could not be taken: why.
+    Closed(String),
+    /// Everyone may write and read, and all belongs to one tenant. Nobody is its operator.
+    Open,
+    /// Whoever has one of these.
+    Keys(Keys),
+}
+
+/// What a request shows for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Credential<'a> {
+    /// The value of the header `authorization`.
+    Authorization(Option<&'a str>),
+    /// The id of a key that was checked before the request was written down as a message.
+    KeyId(&'a str),
+}
+
+/// The configured keys: no hash and no id twice.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys(Vec<Key>);
 
+/// One key.
 #[derive(Clone, Debug)]
-struct Key {
-    sha256: [u8; 32],
-    tenant: Tenant,
-    scope: Scope,
+pub(crate) struct Key {
+    /// What messages and configurations call it.
+    pub(crate) id: String,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) tenant: Tenant,
+    pub(crate) scope: Scope,
+    /// From then on it opens nothing.
+    pub(crate) expires: Option<Millis>,
 }
 
-/// This hash has a tenant already.
-#[derive(Debug)]
-pub(crate) struct Taken;
-
-impl Keys {
-    pub(crate) fn add(&mut self, sha256: [u8; 32], tenant: Tenant, scope: Scope) -> Result<(), Taken> {
-        if self.0.iter().any(|key| key.sha256 == sha256) {
-            return Err(Taken);
-        }
-        self.0.push(Key { sha256, tenant, scope });
-        Ok(())
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.is_empty()
-    }
-
+impl Access {
     /// Everyone to whom a key belongs, each once.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
+        let Self::Keys(Keys(keys)) = self else { return vec![Tenant::default_tenant()] };
         let mut tenants: Vec<Tenant> = Vec::new();
-        for Key { tenant, .. } in &self.0 {
+        for Key { tenant, .. } in keys {
             if !tenants.contains(tenant) {
                 tenants.push(tenant.clone());
             }
         }
-        if tenants.is_empty() { vec![Tenant::default_tenant()] } else { tenants }
+        tenants
     }
 
-    /// Whose request it is, if its `authorization` may do what `needed` says.
-    pub(crate) fn authorize(&self, authorization: Option<&str>, needed: Scope) -> Result<Tenant, Refusal> {
-        if self.is_open() {
-            return Ok(Tenant::default_tenant());
+    /// Whose request it is, if its credential may do at that time what `needed` says.
+    pub(crate) fn authorize(&self, credential: Credential<'_>, needed: Scope, now: Millis) -> Result<Tenant, Refusal> {
+        match self {
+            Self::Closed(_) => Err(Refusal::NotConfigured),
+            Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
+            Self::Open => Err(Refusal::Unauthorized),
+            Self::Keys(keys) => keys.authorize(credential, needed, now).map(|key| key.tenant.clone()),
         }
-        let presented = authorization.and_then(credential).ok_or(Refusal::Unauthorized)?;
+    }
+
+    /// The id of the key in `authorization`, if it may write. An open service looks at none, and has a name for that.
+    pub(crate) fn writer(&self, authorization: Option<&str>, now: Millis) -> Result<&str, Refusal> {
+        match self {
+            Self::Closed(_) => Err(Refusal::NotConfigured),
+            Self::Open => Ok("open"),
+            Self::Keys(keys) => {
+                keys.authorize(Credential::Authorization(authorization), Scope::Write, now).map(|key| key.id.as_str())
+            }
+        }
+    }
+}
+
+impl Keys {
+    /// Adds a key, unless its hash or its id is there; says which.
+    pub(crate) fn add(&mut self, key: Key) -> Result<(), String> {
+        if self.0.iter().any(|known| known.sha256 == key.sha256) {
+            return Err(".sha256 is there twice; one key has one tenant and one scope".to_owned());
+        }
+        if self.0.iter().any(|known| known.id == key.id) {
+            return Err(".id is there twice".to_owned());
+        }
+        self.0.push(key);
+        Ok(())
+    }
+
+    fn authorize(&self, credential: Credential<'_>, needed: Scope, now: Millis) -> Result<&Key, Refusal> {
+        let found = match credential {
+            Credential::Authorization(header) => self.presented(header),
+            Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
+        };
+        let is_valid = |key: &&Key| key.expires.is_none_or(|expires| now < expires);
+        let key = found.filter(is_valid).ok_or(Refusal::Unauthorized)?;
+        if key.scope.covers(needed) { Ok(key) } else { Err(Refusal::Forbidden(needed.name())) }
+    }
+
+    fn presented(&self, authorization: Option<&str>) -> Option<&Key> {
+        let presented = authorization.and_then(credential)?;
+        presented.chars().nth(KEY_CHARACTERS - 1)?;
         let hash = Sha256::digest(presented.as_bytes());
         // Every key is compared, each in constant time: how long it takes tells nothing of a key.
-        let found = self.0.iter().fold(None, |found, key| {
+        self.0.iter().fold(None, |found, key| {
             if bool::from(key.sha256.as_slice().ct_eq(hash.as_slice())) { Some(key) } else { found }
-        });
-        let key = found.ok_or(Refusal::Unauthorized)?;
-        match (key.scope, needed) {
-            (Scope::Both, _) | (Scope::Write, Scope::Write) | (Scope::Read, Scope::Read) => Ok(key.tenant.clone()),
-            (_, Scope::Write) => Err(Refusal::Forbidden("write")),
-            _ => Err(Refusal::Forbidden("read")),
-        }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::gzip;
 use crate::limits::Limits;
-use crate::refusal::{Refusal, shown};
+use crate::refusal::{Refusal, shown, shown_problem};
 use crate::request::Request;
 
 const LIMITS: Limits = Limits::CONTRACT;
@@ -24,11 +24,17 @@ impl Media {
     /// The media type of the request; a request that names none sends JSON. `None`: one that no route takes.
     fn of(request: &Request<'_>) -> Option<Self> {
         let Some(header) = request.header("content-type") else { return Some(Self::Json) };
-        let mut parts = header.split(';').map(str::trim);
+        // The header came more than once, and which of them counts is a guess.
+        if unquoted(header, ',').nth(1).is_some() {
+            return None;
+        }
+        let mut parts = unquoted(header, ';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         let utf8 = parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+                let charset = value.trim_matches('"').to_ascii_lowercase();
+                // ASCII is UTF-8 too, and whether the bytes are either is checked when they are read.
+                matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii" | "ascii")
             }
             _ => true,
         });
@@ -40,44 +46,73 @@ impl Media {
     }
 }
 
-/// The body of a request for one event.
-pub(crate) fn single<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
-    match Media::of(request) {
-        Some(Media::Json) => inflated(request),
-        _ => Err(unsupported(request, "application/json")),
+/// The parts of a header's value between separators that stand outside quotation marks.
+fn unquoted(value: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    value.split(move |character| {
+        quoted ^= character == '"';
+        character == separator && !quoted
+    })
+}
+
+/// The text without the byte order mark that some programs write at its beginning (RFC 8259, 8.1).
+pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+/// What the body of a request for one event holds, which its head says.
+pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
+    match Media::of(head) {
+        Some(Media::Json) => Ok(Media::Json),
+        _ => Err(unsupported(head, "application/json")),
     }
 }
 
-/// The body of a batch, and what it holds.
-pub(crate) fn batch<'a>(request: &Request<'a>) -> Result<(Media, Cow<'a, [u8]>), Refusal> {
-    let media = Media::of(request).ok_or_else(|| unsupported(request, "application/json or application/x-ndjson"))?;
-    Ok((media, inflated(request)?))
+/// What the body of a batch holds, which its head says.
+pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Refusal> {
+    Media::of(head).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
+}
+
+/// Refuses a body that is too large by what the head says of it.
+pub(crate) fn announced(head: &Request<'_>) -> Result<(), Refusal> {
+    let length = head.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
+    if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
 }
 
 fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
-    Refusal::UnsupportedMediaType(shown(request.header("content-type").unwrap_or_default()), taken)
+    Refusal::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
 }
 
-fn inflated<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, Refusal> {
-    let encoding = request.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
+/// A header's value with `, ` between its parts: gateways differ in the space when they join the lines of a header.
+fn listed(value: &str) -> String {
+    value.split(',').map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+/// The body, inflated.
+pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+    let encoding = head.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
     // Before anything else: a body that a host cut short must not be read as if it were whole.
-    if request.body.len() > LIMITS.body_bytes {
+    if body.len() > LIMITS.body_bytes {
         return Err(Refusal::BodyTooLarge);
     }
     match encoding.as_str() {
-        "" | "identity" => Ok(Cow::Borrowed(request.body)),
+        "identity" => Ok(Cow::Borrowed(body)),
         "gzip" | "x-gzip" => {
             // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
-            let inflated = gzip::inflated(request.body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
+            let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
             if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
-        other => Err(Refusal::UnsupportedEncoding(shown(other))),
+        other => Err(Refusal::UnsupportedEncoding(shown(&listed(other)))),
     }
 }
 
 /// The text of a JSON body.
 pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(body).map_err(|error| Refusal::InvalidUtf8(error.valid_up_to()))
+    utf8(without_byte_order_mark(body))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|error| Refusal::InvalidUtf8(error.valid_up_to()))
 }
 
 /// The texts of a batch's events, in order; a line of NDJSON that is not UTF-8 is the only kind that fails by itself.
@@ -85,12 +120,12 @@ pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Refus
     let events: Vec<_> = match media {
         Media::Json => envelope(text(body)?)?.into_iter().map(|event| Ok(event.get())).collect(),
         // One more than is allowed is enough to know.
-        Media::Ndjson => body
+        Media::Ndjson => without_byte_order_mark(body)
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty())
             .take(LIMITS.batch_events + 1)
-            .map(text)
+            .map(utf8)
             .collect(),
     };
     match events.len() {
@@ -112,6 +147,7 @@ fn envelope(text: &str) -> Result<Vec<&RawValue>, Refusal> {
         return Err(Refusal::InvalidBatch("this is an array".to_owned()));
     }
     serde_json::from_str::<Envelope<'_>>(text).map(|envelope| envelope.events).map_err(|error| {
-        if error.is_data() { Refusal::InvalidBatch(error.to_string()) } else { Refusal::InvalidJson(error.to_string()) }
+        let problem = shown_problem(&error);
+        if error.is_data() { Refusal::InvalidBatch(problem) } else { Refusal::InvalidJson(problem) }
     })
 }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
-use crate::access::{Keys, Scope};
+use crate::access::{Access, Key, Keys, Scope};
 use crate::rollup::observation::{DIMENSIONS, Dimensions};
+use crate::time::Millis;
 
 /// Whose events they are. 1–64 of `A–Z a–z 0–9 _ -`, so that every store can take it into a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,30 +20,25 @@ impl Tenant {
         &self.0
     }
 
-    /// The tenant of a service without keys.
-    pub(crate) fn default_tenant() -> Self {
-        Self("default".to_owned())
+    pub(crate) fn parse(name: String) -> Result<Self, ConfigError> {
+        if is_name(&name) { Ok(Self(name)) } else { Err(ConfigError(format!("tenant {NAME}"))) }
     }
 
-    pub(crate) fn parse(name: String) -> Result<Self, ConfigError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
-            Ok(Self(name))
-        } else {
-            Err(ConfigError(format!("tenant {name:?} must be 1 to 64 of A-Z a-z 0-9 _ -")))
-        }
+    /// The tenant of an open service.
+    pub(crate) fn default_tenant() -> Self {
+        Self("default".to_owned())
     }
 }
 
 /// The configuration of a service.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) keys: Keys,
+    pub(crate) access: Access,
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
 }
 
-/// The configuration is no good: where, and what was expected.
+/// The configuration is no good: where, and what was expected. Says nothing of a key or its hash, since it goes to a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -52,11 +50,16 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Version 1, which may leave `version` out, and version 2.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ConfigText {
+struct ConfigText<'a> {
+    #[serde(default = "first_version")]
+    version: u32,
     #[serde(default)]
-    keys: Vec<KeyText>,
+    open: bool,
+    #[serde(borrow, default)]
+    keys: Option<Vec<&'a RawValue>>,
     #[serde(default = "default_shards")]
     shards: u32,
     #[serde(default)]
@@ -66,57 +69,156 @@ struct ConfigText {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyText {
+    id: Option<String>,
     sha256: String,
     tenant: String,
     scope: Scope,
+    expires: Option<String>,
 }
 
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 const SHARDS: u32 = 4;
+
+fn first_version() -> u32 {
+    *VERSIONS.start()
+}
 
 fn default_shards() -> u32 {
     SHARDS
 }
 
-impl Default for Config {
-    /// No keys, so that the service is open, and 4 shards.
-    fn default() -> Self {
-        Self { keys: Keys::default(), shards: SHARDS, dimensions: Dimensions::new() }
-    }
-}
-
 impl Config {
-    /// Reads `{"keys": [{"sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write|read|both"}], "shards": 4,
-    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`. All members may be left out; an empty text is the default
-    /// configuration: no keys, 4 shards, and every string property of an event is a dimension, up to 8.
+    /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write",
+    /// "expires": "2027-01-01T00:00:00Z"}], "shards": 4, "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or
+    /// `{"version": 2, "open": true}`.
+    ///
+    /// One of `open` and `keys` must be there. The rest may be left out: `version` is 1, a key's `id` is the first 8 digits of
+    /// its hash, it never expires, there are 4 shards, and every string property of an event is a dimension, up to 8.
     ///
     /// # Errors
     /// [`ConfigError`] says which member is wrong and what was expected.
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
-        if json.trim().is_empty() {
-            return Ok(Self::default());
+        let json = json.trim_start_matches('\u{feff}').trim();
+        if json.is_empty() {
+            return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { keys, shards, dimensions } =
-            serde_json::from_str(json).map_err(|error| ConfigError(error.to_string()))?;
+        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        if !VERSIONS.contains(&version) {
+            return Err(ConfigError(format!("version is {version}, 1 and 2 are known")));
+        }
         if !(1..=256).contains(&shards) {
             return Err(ConfigError(format!("shards is {shards}, 1 to 256 are possible")));
         }
-        for (event_type, names) in &dimensions {
+        for names in dimensions.values() {
             if names.len() > DIMENSIONS {
                 let count = names.len();
-                return Err(ConfigError(format!(
-                    "dimensions.{event_type} has {count} names, at most {DIMENSIONS} are possible"
-                )));
+                return Err(ConfigError(format!("dimensions has {count} names, at most {DIMENSIONS} are possible")));
             }
         }
-        let mut known = Keys::default();
-        for (index, KeyText { sha256, tenant, scope }) in keys.into_iter().enumerate() {
-            let hash = parse_sha256(&sha256)
-                .ok_or_else(|| ConfigError(format!("keys[{index}].sha256 must be 64 hexadecimal digits")))?;
-            known.add(hash, Tenant::parse(tenant)?, scope).map_err(|_taken| {
-                ConfigError(format!("keys[{index}].sha256 is there twice; one key has one tenant and one scope"))
-            })?;
+        let access = match (open, keys) {
+            (true, None) => Access::Open,
+            (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
+            (false, Some(texts)) if !texts.is_empty() => {
+                let mut keys = Keys::default();
+                for (index, text) in texts.into_iter().enumerate() {
+                    let key = key(text.get()).and_then(|key| keys.add(key));
+                    key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
+                }
+                Access::Keys(keys)
+            }
+            (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
+        };
+        Ok(Self { access, shards, dimensions })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.access, Access::Closed(_))
+    }
+
+    /// The configuration of a service that has none that can be read, and why: it is closed, and has the usual shards and
+    /// dimensions.
+    pub(crate) fn closed(reason: String) -> Self {
+        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+    }
+}
+
+/// A key's entry among the `keys` of a configuration, as JSON on one line.
+///
+/// # Errors
+/// [`ConfigError`] when a configuration would not take it.
+pub fn key_entry(
+    key: &str,
+    id: Option<&str>,
+    tenant: &str,
+    scope: &str,
+    expires: Option<&str>,
+) -> Result<String, ConfigError> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+        sha256: String,
+        tenant: &'a str,
+        scope: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<&'a str>,
+    }
+    let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry = serde_json::to_string(&Entry { id, sha256, tenant, scope, expires });
+    let entry = entry.map_err(|error| ConfigError(error.to_string()))?;
+    Config::parse(&format!(r#"{{"version":2,"keys":[{entry}]}}"#)).map(|_good| entry)
+}
+
+const NEITHER: &str = r#"it needs "keys", or "open": true"#;
+
+/// Reads one key; what is wrong with it is said as what follows its place.
+fn key(text: &str) -> Result<Key, String> {
+    let KeyText { id, sha256, tenant, scope, expires } = object(text).map_err(|problem| format!(": {problem}"))?;
+    let hash = parse_sha256(&sha256).ok_or(".sha256 must be 64 hexadecimal digits")?;
+    if hash.as_slice() == Sha256::digest(b"").as_slice() {
+        return Err(".sha256 is that of the empty text, which is no key".to_owned());
+    }
+    let tenant = Tenant::parse(tenant).map_err(|ConfigError(problem)| format!(".{problem}"))?;
+    let id = id.unwrap_or_else(|| sha256.chars().take(8).collect::<String>().to_ascii_lowercase());
+    if !is_name(&id) {
+        return Err(format!(".id {NAME}"));
+    }
+    let expires = expires.as_deref().map(Millis::from_rfc3339).transpose();
+    let expires = expires.map_err(|_refused| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
+    Ok(Key { id, sha256: hash, tenant, scope, expires })
+}
+
+const NAME: &str = "must be 1 to 64 of A-Z a-z 0-9 _ -";
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(allowed)
+}
+
+/// Reads an object. serde would take an array for one: its elements for the members, in order.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    if !json.starts_with('{') {
+        return Err("it must be a JSON object".to_owned());
+    }
+    serde_json::from_str(json).map_err(|error| without_values(&error.to_string()))
+}
+
+/// The parser's message without what it repeats of the configuration, but for short words: that could be a key or its hash.
+fn without_values(message: &str) -> String {
+    let is_word = |text: &str| text.len() < 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let quoted = |quote: char, text: &str| {
+        let parts = text.split(quote).enumerate();
+        let parts = parts.map(|(index, part)| if index % 2 == 0 || is_word(part) { part } else { "…" });
+        parts.collect::<Vec<_>>().join(&quote.to_string())
+    };
+    // serde writes a string as Rust does, with escapes: from its first quote to its last there is nothing to tell.
+    match (message.find('"'), message.rfind('"')) {
+        (Some(from), Some(until)) if from < until => {
+            let (before, after) =
+                (message.get(..from).unwrap_or_default(), message.get(until + 1..).unwrap_or_default());
+            format!("{}\"…\"{}", quoted('`', before), quoted('`', after))
         }
-        Ok(Self { keys: known, shards, dimensions })
+        _ => quoted('`', message),
     }
 }
 
@@ -126,7 +228,7 @@ fn parse_sha256(digits: &str) -> Option<[u8; 32]> {
         return None;
     }
     for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+        *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
     }
     Some(hash)
 }

@@ -41,7 +41,11 @@ impl<'a> Event<'a> {
         let mut unknown = None;
         for (name, value) in members {
             match Field::ALL.iter().position(|field| field.name() == name) {
-                Some(at) => fields[at] = Some(value),
+                Some(at) => {
+                    if let Some(field) = fields.get_mut(at) {
+                        *field = Some(value);
+                    }
+                }
                 None => unknown = unknown.or(Some(name)),
             }
         }
@@ -157,6 +161,8 @@ fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Refusal> {
     let time = match value {
         Value::Unsigned(ms) => Millis(ms),
         Value::Signed(_) => return Err(Refusal::TimestampOutOfRange),
+        // A whole number is an integer to JSON Schema, however it is written. `as` saturates: what is too large stays too large.
+        Value::Float(ms) if ms.fract() == 0.0 => Millis(ms as u64),
         Value::Float(_) => return Err(Refusal::InvalidTimestamp),
         Value::String(text) => Millis::from_rfc3339(&text)?,
         _ => return Err(Refusal::WrongType(Field::Timestamp)),

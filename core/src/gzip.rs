@@ -9,17 +9,21 @@ const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
+/// How many members a stream may have. Each costs as much as inflating some kilobytes, however little is in it; a batch whose
+/// every event is a member of its own has 500.
+const MEMBERS: usize = 1024;
 /// What is inflated at a time, at least.
 const CHUNK: usize = 16 * 1024;
 
 /// What is in a gzip stream, its members one after the other, or the first `most` bytes of that and maybe some more.
-/// `None`: it is no gzip, or not whole.
+/// `None`: it is no gzip, or not whole, or has more than [`MEMBERS`] members.
 pub(crate) fn inflated(mut gzip: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
-    loop {
+    let mut inflate = Decompress::new(false);
+    for _ in 0..MEMBERS {
         gzip = after_header(gzip)?;
         let start = inflated.len();
-        let mut inflate = Decompress::new(false);
+        inflate.reset(false);
         loop {
             if inflated.len() >= most {
                 return Some(inflated);
@@ -45,6 +49,7 @@ pub(crate) fn inflated(mut gzip: &[u8], most: usize) -> Option<Vec<u8>> {
         }
         gzip = rest;
     }
+    None
 }
 
 fn after_header(gzip: &[u8]) -> Option<&[u8]> {

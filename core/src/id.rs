@@ -129,7 +129,8 @@ struct Base32([u8; DIGITS]);
 
 impl Base32 {
     fn of(bits: u128) -> Self {
-        Self(std::array::from_fn(|at| ALPHABET[(bits >> (5 * (DIGITS - 1 - at)) & 31) as usize]))
+        let digit = |at| ALPHABET.get((bits >> (5 * (DIGITS - 1 - at)) & 31) as usize);
+        Self(std::array::from_fn(|at| digit(at).copied().unwrap_or_default()))
     }
 }
 

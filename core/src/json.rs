@@ -10,7 +10,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde::{Serialize, Serializer};
 
 use crate::limits::Limits;
-use crate::refusal::{NameFlaw, Refusal, shown};
+use crate::refusal::{NameFlaw, Refusal, shown, shown_path, shown_problem};
 
 /// A JSON value. Strings are borrowed from the text where it has no escapes.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ pub(crate) fn name_flaw(name: &str) -> Option<NameFlaw> {
 }
 
 fn refusal(error: &serde_json::Error) -> Refusal {
-    let text = error.to_string();
+    let text = shown_problem(error);
     // serde_json has no kind of its own for 1e999; the tests pin its words.
     match text.strip_prefix("number out of range") {
         Some(place) => Refusal::NumberOutOfRange(format!("a number{place}")),
@@ -84,7 +84,7 @@ fn refusal(error: &serde_json::Error) -> Refusal {
 fn wide_integer(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        rest = &rest[start..];
+        rest = rest.get(start..)?;
         if let Some(string) = rest.strip_prefix('"') {
             let mut escaped = false;
             let end = string.find(|c| {
@@ -92,7 +92,7 @@ fn wide_integer(text: &str) -> Option<&str> {
                 escaped = c == '\\' && !escaped;
                 closes
             })?;
-            rest = &string[end + 1..];
+            rest = string.get(end + 1..)?;
         } else {
             let number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
             let (token, after) = rest.split_at(rest.find(|c| !number(c)).unwrap_or(rest.len()));
@@ -127,7 +127,7 @@ impl Reader {
             && let Some(Refusal::DuplicateKey(path) | Refusal::Name(path, _) | Refusal::TooDeep(path)) = &mut self.flaw
         {
             let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-            *path = format!("{key}{separator}{path}");
+            *path = shown_path(format!("{key}{separator}{path}"));
         }
         result
     }
@@ -215,8 +215,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             members.push((key, value));
         }
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            self.reader.flaw(|| Refusal::DuplicateKey(pair[0].0.to_string()));
+        let twice = members.iter().zip(members.iter().skip(1)).find(|((one, _), (next, _))| one == next);
+        if let Some(((key, _), _)) = twice {
+            self.reader.flaw(|| Refusal::DuplicateKey(key.to_string()));
         }
         Ok(Value::Object(members))
     }

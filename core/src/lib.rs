@@ -15,6 +15,7 @@ mod request;
 
 mod access;
 mod document;
+mod door;
 mod route;
 mod service;
 
@@ -42,23 +43,25 @@ mod time;
 pub mod warming;
 
 pub use backup::Backup;
-pub use config::{Config, ConfigError, Tenant};
+pub use body::without_byte_order_mark;
+pub use config::{Config, ConfigError, Tenant, key_entry};
 pub use delivery::Delivery;
+pub use door::{Door, Entry};
 pub use event::Digest;
 pub use id::{EventId, NotAnEventId};
 pub use limits::Limits;
-pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan};
+pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, UpkeepPlan};
 pub use refusal::{Field, NameFlaw, Refusal};
 pub use reply::Reply;
-pub use report::{Reading, ReportData, ReportOutcome, ReportPlan};
+pub use report::{ReadBudget, Reading, ReportData, ReportOutcome, ReportPlan, Settled, UnreadablePages};
 #[cfg(feature = "test-stamp")]
 pub use request::TEST_STAMP;
-pub use request::{HEADERS, Request};
+pub use request::{HEADERS, Request, joined};
 pub use rollup::compaction::Compaction;
 pub use rollup::fold::{Fold, Merged, StoredPage, UnreadablePage, UnreadableRecord};
 pub use rollup::key::KeyRange;
 pub use rollup::observation::Observation;
 pub use service::Service;
 pub use step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
-pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark};
+pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, Watermark, letter_notice};
 pub use time::{Millis, RETENTION, Seconds, Stamp};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Tenant;
 use crate::event::Digest;
 use crate::id::{EventId, RequestId};
+use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::report::ReportPlan;
 use crate::settle::Answer;
@@ -20,6 +21,21 @@ pub enum Admission {
     Plan(Plan),
 }
 
+impl Admission {
+    /// The answer to `HEAD` is that to `GET` without its body. Core decides it, for hosts differ in what they cut off.
+    pub(crate) fn for_method(self, method: &str) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
+            Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
+            Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
+            other @ Self::Plan(Plan::Store(_) | Plan::Upkeep(_)) => other,
+        }
+    }
+}
+
+/// The method whose answers have no body.
+pub(crate) const HEAD: &str = "HEAD";
+
 /// Work on the store. Applying a plan twice is the same as applying it once.
 #[derive(Debug)]
 pub enum Plan {
@@ -29,6 +45,8 @@ pub enum Plan {
     Find(FindPlan),
     /// Read what a report needs.
     Report(ReportPlan),
+    /// Do what is due, if nothing else here does it in time.
+    Upkeep(UpkeepPlan),
 }
 
 /// One event to keep under (tenant, id), durably, unless that key is taken already.
@@ -100,6 +118,8 @@ pub struct FindPlan {
     pub(crate) tenant: Tenant,
     pub(crate) id: EventId,
     pub(crate) request_id: RequestId,
+    /// Whether the reply goes without its body.
+    pub(crate) is_head: bool,
 }
 
 impl FindPlan {
@@ -111,5 +131,19 @@ impl FindPlan {
     /// Its id.
     pub fn id(&self) -> EventId {
         self.id
+    }
+}
+
+/// Fold, compact and expire what is due: what an operator's cron asks for where the platform has no timer of its own.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct UpkeepPlan {
+    pub(crate) request_id: RequestId,
+}
+
+impl UpkeepPlan {
+    /// The answer, once it is done, or is left to the platform's own timer; otherwise it has failed, and is to be asked for again.
+    pub fn settle(self, is_done: bool) -> Reply {
+        if is_done { Reply::ok() } else { Refusal::Unavailable.reply(self.request_id) }
     }
 }

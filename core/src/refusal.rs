@@ -9,6 +9,8 @@ use crate::limits::Limits;
 use crate::reply::Reply;
 
 const LIMITS: Limits = Limits::CONTRACT;
+/// The longest message, as JSON writes it: a whole answer that refuses a request stays below 1 kB.
+const MESSAGE_BYTES: usize = 640;
 
 /// A field of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +56,33 @@ pub enum NameFlaw {
 
 /// As much of a client's text as a message repeats.
 pub(crate) fn shown(text: &str) -> String {
-    const CHARACTERS: usize = 40;
-    match text.char_indices().nth(CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    first(text, 40).map_or_else(|| text.to_owned(), |start| format!("{start}…"))
+}
+
+/// A path into a client's JSON, without its middle where it is long: where it starts and what it leads to say most.
+pub(crate) fn shown_path(path: String) -> String {
+    const START: usize = 40;
+    const END: usize = 80;
+    let (Some(start), Some((cut, _))) = (first(&path, START + END), path.char_indices().nth_back(END - 1)) else {
+        return path;
+    };
+    format!("{}…{}", first(start, START).unwrap_or(start), path.get(cut..).unwrap_or_default())
+}
+
+/// The words of serde about a client's text, which they repeat: as much of them as a message may have, and the place.
+pub(crate) fn shown_problem(error: &serde_json::Error) -> String {
+    let problem = error.to_string();
+    match first(&problem, 80) {
+        Some(start) if problem.len() > 160 => {
+            format!("{start}… at line {} column {}", error.line(), error.column())
+        }
+        _ => problem,
     }
+}
+
+/// The first characters of a text that has more of them.
+fn first(text: &str, characters: usize) -> Option<&str> {
+    text.get(..text.char_indices().nth(characters)?.0)
 }
 
 /// A reason to refuse a request or one event of a batch.
@@ -122,8 +146,10 @@ pub enum Refusal {
     InvalidQuery(String),
     /// No rollup can answer this report: why.
     UnsupportedReport(String),
-    /// What the store has under this key can't be read.
-    UnreadableRollups(String),
+    /// The report would read or hold too much: what to narrow.
+    ReportTooLarge(String),
+    /// The service has no configuration that it could take.
+    NotConfigured,
     /// The store has as much to do as it can.
     Overloaded,
     /// The store did not take it in time.
@@ -159,7 +185,8 @@ impl Refusal {
             Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
-            Self::UnreadableRollups(_) => (500, "unreadable_rollups"),
+            Self::ReportTooLarge(_) => (422, "report_too_large"),
+            Self::NotConfigured => (503, "not_configured"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
@@ -167,6 +194,25 @@ impl Refusal {
 
     pub(crate) fn code(&self) -> &'static str {
         self.status_and_code().1
+    }
+
+    /// What is wrong, in words. Whatever it repeats of a request, it has [`MESSAGE_BYTES`] at most.
+    pub(crate) fn message(&self) -> String {
+        let mut message = self.to_string();
+        let mut bytes = 0;
+        let beyond = message.char_indices().find(|(_, character)| {
+            bytes += match character {
+                '"' | '\\' => 2,
+                control if control.is_ascii_control() => 6,
+                other => other.len_utf8(),
+            };
+            bytes > MESSAGE_BYTES
+        });
+        if let Some((end, _)) = beyond {
+            message.truncate(end);
+            message.push('…');
+        }
+        message
     }
 
     /// The response, with the headers that its status asks for.
@@ -180,7 +226,7 @@ impl Refusal {
             request_id: String,
         }
         let (status, code) = self.status_and_code();
-        let body = Body { error: code, code, message: self.to_string(), request_id: request.to_string() };
+        let body = Body { error: code, code, message: self.message(), request_id: request.to_string() };
         let header = match self {
             Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
             Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
@@ -199,7 +245,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
             Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
-            Self::InvalidGzip => f.write_str("content-encoding is gzip, but the body is not a whole gzip stream"),
+            Self::InvalidGzip => {
+                f.write_str("content-encoding is gzip, but the body is no whole gzip stream of at most 1,024 members")
+            }
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::NoEvents => write!(f, "a batch has 1 to {} events, this one has none", LIMITS.batch_events),
             Self::NotAnObject => f.write_str("an event must be a JSON object"),
@@ -242,9 +290,11 @@ impl fmt::Display for Refusal {
             }
             Self::BodyTooLarge => write!(f, "the body has more than {} bytes, inflated", LIMITS.body_bytes),
             Self::TooManyEvents => write!(f, "the batch has more than {} events", LIMITS.batch_events),
-            Self::UnsupportedMediaType(sent, taken) => write!(f, "content-type {sent:?} is not taken: send {taken}"),
+            Self::UnsupportedMediaType(sent, taken) => {
+                write!(f, "unsupported content type {sent:?}: send {taken}, in UTF-8")
+            }
             Self::UnsupportedEncoding(sent) => {
-                write!(f, "content-encoding {sent:?} is not taken: send gzip or identity")
+                write!(f, "unsupported content encoding {sent:?}: send gzip or identity")
             }
             Self::Unauthorized => f.write_str("a configured key is required, as Bearer token or Basic credentials"),
             Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
@@ -254,8 +304,12 @@ impl fmt::Display for Refusal {
             Self::Conflict(first) => {
                 write!(f, "this messageId already names {first} with other content, which stays as it is")
             }
-            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) => f.write_str(problem),
-            Self::UnreadableRollups(key) => write!(f, "the stored rollups under {key:?} cannot be read"),
+            Self::NotConfigured => {
+                f.write_str("this service is not configured; its operator finds the reason in its log")
+            }
+            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
+                f.write_str(problem)
+            }
             Self::Overloaded => f.write_str("more is coming than the store can take; send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
         }

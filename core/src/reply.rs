@@ -20,6 +20,14 @@ impl Reply {
         Self::of_json(200, br#"{"status":"ok"}"#.to_vec())
     }
 
+    /// The reply to a `HEAD` request: all but the body.
+    pub(crate) fn for_head(mut self, is_head: bool) -> Self {
+        if is_head {
+            self.body.clear();
+        }
+        self
+    }
+
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
         // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
         Self::of_json(status, serde_json::to_vec(body).unwrap_or_default())

@@ -2,10 +2,10 @@
 
 /// The headers that core reads. A host passes these, by these names, where the request has them.
 #[cfg(not(feature = "test-stamp"))]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding"];
+pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length"];
 /// The headers that core reads. A host passes these, by these names, where the request has them.
 #[cfg(feature = "test-stamp")]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", TEST_STAMP];
+pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", TEST_STAMP];
 
 /// `<milliseconds>.<32 hexadecimal digits>`: replaces the host's stamp. Only with the feature `test-stamp`.
 #[cfg(feature = "test-stamp")]
@@ -20,11 +20,23 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query as it was sent, without `?`; empty when there is none.
     pub query: &'a str,
-    /// The values of [`HEADERS`], by these names in lower case. A value that is not UTF-8 is left out.
+    /// The values of [`HEADERS`], by these names in lower case. The values of a header that is there more than once are joined by
+    /// `, `, and what is not UTF-8 in them is replaced by U+FFFD: [`joined`] does both.
     pub headers: &'a [(&'static str, String)],
     /// The body as it was sent. A host that reads it reads [`crate::Limits::body_bytes`] + 1 bytes at most and may drop the
     /// rest: that one byte more is how core knows that there was more.
     pub body: &'a [u8],
+}
+
+/// The value of a header from its lines in order; `None` where there is no line.
+pub fn joined<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Option<String> {
+    let mut lines = lines.into_iter().map(String::from_utf8_lossy);
+    let mut value = lines.next()?.into_owned();
+    for line in lines {
+        value.push_str(", ");
+        value.push_str(&line);
+    }
+    Some(value)
 }
 
 impl Request<'_> {

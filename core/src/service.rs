@@ -1,27 +1,19 @@
 //! The function itself: a request and a stamp in, a reply or a plan out.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::fmt::Display;
 
-use crate::access::Scope;
+use crate::access::{Access, Credential};
 use crate::backup::Backup;
-use crate::body;
 use crate::config::{Config, Tenant};
-use crate::document;
-use crate::event::Event;
-use crate::id::{EventId, RequestId};
+use crate::door::Door;
+use crate::id::RequestId;
 use crate::limits::Limits;
-use crate::plan::{Admission, FindPlan, NewEvent, Plan, StorePlan};
-use crate::refusal::Refusal;
-use crate::reply::Reply;
-use crate::report::ReportPlan;
+use crate::plan::Admission;
 use crate::request::Request;
 use crate::rollup::compaction::Compaction;
 use crate::rollup::fold::{StoredPage, UnreadableRecord};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
-use crate::route::Route;
-use crate::settle::{Answer, Slot};
 use crate::step::{Step, Unfolded, WriteLimits};
 use crate::stream::{StreamBatch, StreamStep, Watermark};
 use crate::time::{Millis, Stamp};
@@ -38,6 +30,17 @@ impl Service {
         Self { config }
     }
 
+    /// The service that this text configures. Without one, or with one that is not a whole configuration, it is closed: every
+    /// request but `/healthz` is answered 503, and what is stored is folded, compacted and expired as ever.
+    pub fn from_text(text: Option<&str>) -> Self {
+        Config::parse(text.unwrap_or_default()).map_or_else(Self::closed, Self::new)
+    }
+
+    /// A service whose configuration could not be read, and why: closed as that of [`Service::from_text`].
+    pub fn closed(reason: impl Display) -> Self {
+        Self { config: Config::closed(reason.to_string()) }
+    }
+
     /// The limits of the contract. A host needs [`Limits::body_bytes`].
     pub fn limits(&self) -> Limits {
         Limits::CONTRACT
@@ -48,12 +51,23 @@ impl Service {
         self.config.shards
     }
 
-    /// What the operator should read when the service starts.
-    pub fn notice(&self) -> Option<&'static str> {
-        self.config
-            .keys
-            .is_open()
-            .then_some("no keys are configured: the service is open, and everything belongs to the tenant `default`")
+    /// What the operator should read when the service starts: that it is open, or why it is closed. It says nothing of a key.
+    pub fn notice(&self) -> Option<String> {
+        match &self.config.access {
+            Access::Keys(_) => None,
+            Access::Open => Some(
+                "the service is open: everyone may send and read events, and everything belongs to the tenant `default`"
+                    .to_owned(),
+            ),
+            Access::Closed(reason) => {
+                Some(format!("the service is closed and answers 503 to all but /healthz, since it is not configured: {reason}"))
+            }
+        }
+    }
+
+    /// Whether every request but `/healthz` is answered 503, for want of a configuration.
+    pub fn is_closed(&self) -> bool {
+        self.config.is_closed()
     }
 
     /// Reads what rollups need of a stored event, given by its [`NewEvent::record`].
@@ -100,103 +114,45 @@ impl Service {
 
     /// Everyone who may have events.
     pub fn tenants(&self) -> Vec<Tenant> {
-        self.config.keys.tenants()
+        self.config.access.tenants()
     }
 
     /// Decides what a request comes to: a reply, or a plan for the host's store.
     pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
+        match self.admit_head(request, stamp) {
+            Door::Reply(reply) => Admission::Reply(reply),
+            Door::Body(entry) => entry.admit(request.body),
+        }
+    }
+
+    /// Decides on a request's head, which is all of it but [`Request::body`]: its route, method and key, and what the head says of
+    /// the body. A host that reads a body itself asks this first.
+    pub fn admit_head<'a>(&'a self, head: &'a Request<'a>, stamp: Stamp) -> Door<'a> {
+        self.door(head, Credential::Authorization(head.header("authorization")), stamp)
+    }
+
+    /// Decides what a message of a queue comes to: a request that was written down, with the id of the key that was checked
+    /// before ([`Service::writer`]), or with its header `authorization`.
+    pub fn admit_message(&self, request: &Request<'_>, key_id: Option<&str>, stamp: Stamp) -> Admission {
+        let authorization = Credential::Authorization(request.header("authorization"));
+        match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
+            Door::Reply(reply) => Admission::Reply(reply),
+            Door::Body(entry) => entry.admit(request.body),
+        }
+    }
+
+    /// The id of the key in this value of the header `authorization`, if it may send events: what a gateway asks before it puts a
+    /// request into a queue, and what the message then carries.
+    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<&str> {
+        self.config.access.writer(authorization, received_at).ok()
+    }
+
+    fn door<'a>(&'a self, head: &'a Request<'a>, credential: Credential<'_>, stamp: Stamp) -> Door<'a> {
         #[cfg(feature = "test-stamp")]
-        let stamp = request.test_stamp().unwrap_or(stamp);
-        let request_id = RequestId::of(stamp);
-        self.decide(request, stamp, request_id).unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id)))
-    }
-
-    fn decide(&self, request: &Request<'_>, stamp: Stamp, request_id: RequestId) -> Result<Admission, Refusal> {
-        let route = Route::of(request.method, request.path)?;
-        let tenant_for = |needed| self.config.keys.authorize(request.header("authorization"), needed);
-        match route {
-            Route::Health => Ok(Admission::Reply(Reply::ok())),
-            Route::Dashboard => Ok(Admission::Reply(document::dashboard())),
-            Route::OpenApi => Ok(Admission::Reply(document::openapi())),
-            Route::PostEvent => {
-                let tenant = tenant_for(Scope::Write)?;
-                let body = body::single(request)?;
-                admit_one(tenant, body::text(&body)?, stamp, request_id)
-            }
-            Route::PostBatch => {
-                let tenant = tenant_for(Scope::Write)?;
-                let (media, body) = body::batch(request)?;
-                Ok(admit_batch(tenant, body::events(media, &body)?, stamp, request_id))
-            }
-            Route::OneEvent(id) => {
-                let tenant = tenant_for(Scope::Read)?;
-                // What is no id names no event.
-                let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
-                Ok(Admission::Plan(Plan::Find(FindPlan { tenant, id, request_id })))
-            }
-            Route::Report(kind) => {
-                let tenant = tenant_for(Scope::Read)?;
-                let plan = ReportPlan::new(tenant, kind, request.query, &self.config.dimensions, stamp)?;
-                Ok(Admission::Plan(Plan::Report(plan)))
-            }
-        }
-    }
-}
-
-fn admit_one(tenant: Tenant, text: &str, stamp: Stamp, request_id: RequestId) -> Result<Admission, Refusal> {
-    let mut intake = Intake::new(tenant, stamp);
-    let slot = intake.take(text)?;
-    Ok(intake.plan(Answer::One(slot, request_id)))
-}
-
-fn admit_batch(tenant: Tenant, texts: Vec<Result<&str, Refusal>>, stamp: Stamp, request_id: RequestId) -> Admission {
-    let mut intake = Intake::new(tenant, stamp);
-    let slots =
-        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Refused)).collect();
-    intake.plan(Answer::Batch(slots, request_id))
-}
-
-/// Collects the events of one request, each key once.
-struct Intake {
-    tenant: Tenant,
-    stamp: Stamp,
-    events: Vec<NewEvent>,
-    /// Where in `events` each messageId of this request stands.
-    named: BTreeMap<EventId, usize>,
-}
-
-impl Intake {
-    fn new(tenant: Tenant, stamp: Stamp) -> Self {
-        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
-    }
-
-    fn take(&mut self, text: &str) -> Result<Slot, Refusal> {
-        let event = Event::read(text, self.stamp.received_at)?;
-        let next = self.events.len();
-        let Some(id) = event.named_id(&self.tenant) else {
-            let unnamed = next - self.named.len();
-            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
-            return Ok(Slot::New { at: next, named: false });
-        };
-        let event = event.keep(id, self.stamp);
-        match self.named.entry(id) {
-            Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
-            Entry::Vacant(place) => {
-                place.insert(next);
-                self.events.push(event);
-                Ok(Slot::New { at: next, named: true })
-            }
-        }
-    }
-
-    fn plan(self, answer: Answer) -> Admission {
-        let Self { tenant, events, .. } = self;
-        let plan = StorePlan { tenant, events, answer };
-        // Nothing to keep is nothing to ask a store for.
-        if plan.events.is_empty() {
-            Admission::Reply(plan.settle(Vec::new()))
-        } else {
-            Admission::Plan(Plan::Store(plan))
+        let stamp = head.test_stamp().unwrap_or(stamp);
+        match Door::of(&self.config, head, credential, stamp) {
+            Ok(door) => door.for_method(head.method),
+            Err(refusal) => Door::Reply(refusal.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
 }

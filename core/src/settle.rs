@@ -62,7 +62,9 @@ impl StorePlan {
             match Verdict::of(slot, &events, &outcomes) {
                 Verdict::Accepted(_) | Verdict::Duplicate(_) => {}
                 Verdict::Retry(_) | Verdict::Overloaded(_) => return Delivery::Again,
-                Verdict::Invalid(refusal) if refused.is_empty() => refused = format!("event {index}: {refusal}"),
+                Verdict::Invalid(refusal) if refused.is_empty() => {
+                    refused = format!("event {index}: {}", refusal.message())
+                }
                 Verdict::Invalid(_) => {}
             }
         }
@@ -77,11 +79,12 @@ fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
 impl FindPlan {
     /// The reply, from what the host found.
     pub fn settle(self, found: FindOutcome) -> Reply {
-        match found {
+        let reply = match found {
             FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
             FindOutcome::Absent => Refusal::NoEvent.reply(self.request_id),
             FindOutcome::Later => Refusal::Unavailable.reply(self.request_id),
-        }
+        };
+        reply.for_head(self.is_head)
     }
 }
 
@@ -163,7 +166,7 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             status,
             event_id,
             code: refusal.as_ref().map(Refusal::code),
-            message: refusal.as_ref().map(Refusal::to_string),
+            message: refusal.as_ref().map(Refusal::message),
         });
     }
     Reply::json(200, &body)

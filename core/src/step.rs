@@ -27,6 +27,9 @@ impl WriteLimits {
     /// Of a store that holds others up while it writes, such as one with one writer: some ten milliseconds of work.
     pub const ONE_WRITER: Self = Self { pages: 1000, bytes: 8_000_000 };
 
+    /// None at all.
+    pub const NONE: Self = Self { pages: usize::MAX, bytes: usize::MAX };
+
     /// Whether it takes these.
     pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
         let (count, bytes) =
@@ -64,7 +67,7 @@ pub struct Step {
 
 /// What a step writes, once its rejections are kept.
 #[must_use = "what is merged and not written is in no report"]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepWrite {
     /// Each with its tenant.
     pub pages: Vec<(Tenant, StoredPage)>,
@@ -72,6 +75,8 @@ pub struct StepWrite {
     pub damaged: Vec<(Tenant, UnreadablePage)>,
     /// What is counted nowhere.
     pub rejections: Vec<Rejection>,
+    /// Tenants that may be new. A store whose tenants can't be listed keeps them, so that maintenance finds them without keys.
+    pub newcomers: Vec<Tenant>,
 }
 
 /// A step is more than the store takes.
@@ -107,7 +112,7 @@ impl Step {
                 return Self { records: count, folds, rejections, limits };
             }
             // Each range gets a page or more: of too many, nothing is worth reading.
-            count = (count * limits.pages / ranges).clamp(1, count - 1);
+            count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
         }
     }
 
@@ -126,22 +131,21 @@ impl Step {
     /// # Errors
     /// [`TooMuch`]; nothing is to be written then.
     pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StepWrite, TooMuch> {
-        let mut write = StepWrite { pages: Vec::new(), damaged: Vec::new(), rejections: self.rejections };
+        let mut write = StepWrite { rejections: self.rejections, ..StepWrite::default() };
         for ((tenant, fold, _), stored) in self.folds.into_iter().zip(stored) {
-            let Merged { pages, damaged } = fold.settle(stored);
+            let Merged { pages, damaged, opens_day } = fold.settle(stored);
+            write.newcomers.extend(opens_day.then(|| tenant.clone()));
             write.pages.extend(pages.into_iter().map(|page| (tenant.clone(), page)));
             write.damaged.extend(damaged.into_iter().map(|page| (tenant.clone(), page)));
         }
+        let newcomer = StoredPage { key: String::new(), bytes: Vec::new() };
+        let newcomers = write.newcomers.iter().map(|_| &newcomer);
         match self.records / 2 {
-            _ if self.limits.fit(write.pages.iter().map(|(_, page)| page)) => Ok(write),
+            _ if self.limits.fit(write.pages.iter().map(|(_, page)| page).chain(newcomers)) => Ok(write),
             // A record that no transaction takes must not hold up those behind it.
             0 => {
                 let reason = "its pages need more than a transaction takes".to_owned();
-                Ok(StepWrite {
-                    pages: Vec::new(),
-                    damaged: Vec::new(),
-                    rejections: vec![Rejection { index: 0, reason }],
-                })
+                Ok(StepWrite { rejections: vec![Rejection { index: 0, reason }], ..StepWrite::default() })
             }
             at_most => Err(TooMuch { at_most }),
         }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::backup::Backup;
 use crate::config::Tenant;
@@ -203,6 +203,20 @@ impl<'a> StreamBatch<'a> {
     }
 }
 
+/// What a log may say of a dead letter: why, and where the record stands in its stream. An operator reads neither the record nor
+/// its key.
+pub fn letter_notice(letter: &str) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Notice {
+        reason: String,
+        shard_id: String,
+        sequence_number: String,
+    }
+    let Notice { reason, shard_id, sequence_number } = serde_json::from_str(letter).unwrap_or_default();
+    format!("in no report: record {sequence_number} of {shard_id}: {reason}")
+}
+
 impl<'a> StreamRecord<'a> {
     /// What of it is to be folded: a new event.
     fn unfolded(&self) -> Option<Unfolded<'a>> {
@@ -235,6 +249,8 @@ pub struct StreamWrite {
     pub damaged: Vec<(Tenant, UnreadablePage)>,
     /// Where the lane's watermark stands with them.
     pub watermark: Watermark,
+    /// Tenants that may be new, as in [`StepWrite`].
+    pub newcomers: Vec<Tenant>,
     /// As JSON. What is counted nowhere: it has to be kept before the watermark moves.
     pub letters: Vec<String>,
 }
@@ -256,10 +272,10 @@ impl StreamStep<'_, '_> {
     /// [`TooMuch`]; nothing is to be written then.
     pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
         let Self { batch, taken, step, watermark } = self;
-        let StepWrite { pages, damaged, rejections } = step.settle(stored)?;
+        let StepWrite { pages, damaged, rejections, newcomers } = step.settle(stored)?;
         let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
         let rejected =
             rejections.iter().filter_map(|Rejection { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
-        Ok(StreamWrite { pages, damaged, watermark, letters: foreign.chain(rejected).collect() })
+        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: foreign.chain(rejected).collect() })
     }
 }

@@ -4,19 +4,52 @@ use serde::Deserialize;
 
 /// The answer to a payload that is a warming ping; `None` when it is anything else.
 ///
-/// Pings are `{"source":"warming","action":"ping"}`, the scheduled events of EventBridge (`"source":"aws.events"`) and
-/// those of the plugins named serverless-warmup.
+/// Pings are `{"source":"warming","action":"ping"}`, the scheduled events of EventBridge (`"source":"aws.events"`) and of its
+/// Scheduler (`aws.scheduler`), those of the plugins named serverless-warmup, and lambda-warmer's `{"warmer":true}`.
 pub fn answer(payload: &[u8]) -> Option<&'static str> {
     #[derive(Deserialize)]
-    struct Ping<'a> {
-        source: &'a str,
-        action: Option<&'a str>,
+    struct Ping {
+        source: Option<String>,
+        action: Option<String>,
+        warmer: Option<bool>,
     }
-    let ping: Ping<'_> = serde_json::from_slice(payload).ok()?;
-    let warming = match ping.source {
-        "warming" => ping.action == Some("ping"),
-        "aws.events" | "serverless-warmup" | "serverless-plugin-warmup" => true,
-        _ => false,
+    let ping: Ping = serde_json::from_slice(payload).ok()?;
+    let warming = match ping.source.as_deref() {
+        Some("warming") => ping.action.as_deref() == Some("ping"),
+        Some("aws.events" | "aws.scheduler" | "serverless-warmup" | "serverless-plugin-warmup") => true,
+        _ => ping.warmer == Some(true),
     };
     warming.then_some(r#"{"status":"warm"}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_told_from_everything_else() {
+        for ping in [
+            r#"{"source":"warming","action":"ping"}"#,
+            r#"{"version":"0","detail-type":"Scheduled Event","source":"aws.events","resources":[],"detail":{}}"#,
+            r#"{"version":"0","detail-type":"Scheduled Event","source":"aws.scheduler","resources":["arn"],"detail":"{}"}"#,
+            r#"{"source":"serverless-plugin-warmup"}"#,
+            r#"{"warmer":true,"concurrency":1}"#,
+            r#"{"warmer":true,"concurrency":3,"__WARMER_INVOCATION__":2,"__WARMER_CORRELATIONID__":"id"}"#,
+        ] {
+            assert_eq!(answer(ping.as_bytes()), Some(r#"{"status":"warm"}"#), "{ping}");
+        }
+        for other in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"source":"warming"}"#,
+            r#"{"source":"aws.s3"}"#,
+            r#"{"warmer":false}"#,
+            r#"{"warmer":"true"}"#,
+            r#"{"Records":[]}"#,
+        ] {
+            assert_eq!(answer(other.as_bytes()), None, "{other}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Merged, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
+    Admission, KeyRange, Merged, Millis, Plan, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
     StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 
 const UNIT: usize = 400_000;
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 /// One tenant's pages.
@@ -49,7 +49,7 @@ impl Store {
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
             match step.settle(stored) {
-                Ok(StepWrite { pages, damaged, rejections }) => {
+                Ok(StepWrite { pages, damaged, rejections, .. }) => {
                     assert_eq!(rejections, []);
                     self.write(pages.into_iter().map(|(_, page)| page));
                     keys.extend(damaged.into_iter().map(|(_, page)| page.key));
@@ -66,7 +66,7 @@ impl Store {
         let mut keys = Vec::new();
         for compaction in service().compactions(&self.read(&[service().marks()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }
@@ -79,9 +79,9 @@ impl Store {
         let request = Request { method: "GET", path, query: &query, headers: &[], body: b"" };
         let Admission::Plan(Plan::Report(plan)) = service().admit(&request, STAMP) else { panic!("{target}") };
         let marks = self.read(plan.reading().marks().as_slice());
-        let pages = self.read(&plan.reading().ranges(&marks).unwrap());
+        let pages = self.read(&plan.reading().ranges(&marks));
         let data = ReportData { pages, ..ReportData::default() };
-        let reply = plan.settle(ReportOutcome::Read(vec![data]));
+        let reply = plan.settle(ReportOutcome::Read(vec![data])).reply;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         serde_json::from_slice(&reply.body).unwrap()
     }

@@ -1,8 +1,15 @@
-//! Configurations: what is refused says where and what was expected.
+//! Configurations: what is refused says where and what was expected, and never a key.
 
-use isotherm_core::{Config, Service};
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+
+use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// Of the empty text.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// Of `a key of the tests`.
+const KEY: (&str, &str) = ("a key of the tests", "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1");
+const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 
 #[track_caller]
 fn check(json: &str, expect: Result<u32, &str>) {
@@ -14,11 +21,20 @@ fn check(json: &str, expect: Result<u32, &str>) {
 }
 
 #[test]
-fn nothing_is_the_default() {
-    check("", Ok(4));
-    check(" \n", Ok(4));
-    check("{}", Ok(4));
-    assert!(Service::new(Config::parse("").unwrap()).notice().is_some());
+fn only_open_is_open() {
+    for open in [r#"{"open":true}"#, r#"{"version":1,"open":true}"#, "\u{feff} {\"version\":2,\"open\":true}\n"] {
+        check(open, Ok(4));
+        let service = Service::from_text(Some(open));
+        assert!(service.notice().unwrap().contains("is open") && !service.is_closed());
+    }
+    for closed in ["", " \n", "{}", r#"{"keys":[]}"#, r#"{"open":false}"#, r#"{"version":2,"shards":4}"#] {
+        check(closed, Err(r#"it needs "keys", or "open": true"#));
+        assert!(Service::from_text(Some(closed)).is_closed());
+    }
+    assert!(Service::from_text(None).is_closed());
+    let unreadable = Service::closed("no such file");
+    assert!(unreadable.is_closed() && unreadable.notice().unwrap().ends_with("not configured: no such file"));
+    assert_eq!(unreadable.shards(), 4);
 }
 
 #[test]
@@ -26,6 +42,9 @@ fn keys_and_shards() {
     let keys = format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"both"}}],"shards":16}}"#);
     check(&keys, Ok(16));
     assert_eq!(Service::new(Config::parse(&keys).unwrap()).notice(), None);
+    check(&keys.replace(r#"{"keys""#, r#"{"version":2,"open":false,"keys""#), Ok(16));
+    check(&keys.replace(r#"{"keys""#, r#"{"open":true,"keys""#), Err("open stands beside keys"));
+    check(r#"{"open":true,"keys":[]}"#, Err("open stands beside keys"));
 }
 
 #[test]
@@ -33,15 +52,128 @@ fn what_is_wrong_is_named() {
     let key = |hash: &str, tenant: &str, scope: &str| {
         format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"{tenant}","scope":"{scope}"}}]}}"#)
     };
+    let with = |more: &str| format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"read",{more}}}]}}"#);
     check("{", Err("line 1 column 1"));
+    check("[2,true]", Err("must be a JSON object"));
+    check(r#"{"version":3,"open":true}"#, Err("version is 3, 1 and 2 are known"));
     check(r#"{"shard":1}"#, Err("unknown field `shard`"));
-    check(r#"{"shards":0}"#, Err("shards is 0, 1 to 256 are possible"));
-    check(r#"{"shards":257}"#, Err("shards is 257"));
+    check(r#"{"open":true,"shards":0}"#, Err("shards is 0, 1 to 256 are possible"));
+    check(r#"{"open":true,"shards":257}"#, Err("shards is 257"));
     check(&key("abc", "acme", "both"), Err("keys[0].sha256 must be 64 hexadecimal digits"));
     check(&key(&format!("+{}", &HASH[1..]), "acme", "both"), Err("keys[0].sha256"));
-    check(&key(HASH, "", "both"), Err("tenant \"\" must be"));
-    check(&key(HASH, "a#b", "both"), Err("tenant \"a#b\" must be"));
-    check(&key(HASH, "acme", "admin"), Err("unknown variant `admin`"));
+    check(&key(EMPTY, "acme", "both"), Err("keys[0].sha256 is that of the empty text"));
+    check(&key(&EMPTY.to_uppercase(), "acme", "both"), Err("keys[0].sha256 is that of the empty text"));
+    check(&key(HASH, "", "both"), Err("keys[0].tenant must be"));
+    check(&key(HASH, "a#b", "both"), Err("keys[0].tenant must be"));
+    check(&key(HASH, "acme", "admin"), Err("keys[0]: unknown variant `admin`"));
+    check(&with(r#""id":"""#), Err("keys[0].id must be"));
+    check(&with(&format!(r#""id":"{}""#, "x".repeat(65))), Err("keys[0].id must be"));
+    check(&with(r#""expires":"soon""#), Err("keys[0].expires must be RFC 3339"));
+    check(r#"{"keys":[["x"]]}"#, Err("keys[0]: it must be a JSON object"));
     let twice = format!(r#"{{"sha256":"{HASH}","tenant":"a","scope":"read"}}"#);
     check(&format!(r#"{{"keys":[{twice},{twice}]}}"#), Err("keys[1].sha256 is there twice"));
+    let other = format!(r#"{{"id":"9f86d081","sha256":"{}","tenant":"a","scope":"read"}}"#, KEY.1);
+    check(&format!(r#"{{"keys":[{twice},{other}]}}"#), Err("keys[1].id is there twice"));
+}
+
+#[test]
+fn what_is_wrong_says_no_key() {
+    const SECRET: &str = "5up3r-s3cret of the operator";
+    for wrong in [
+        SECRET.to_owned(),
+        format!(r#""{SECRET}""#),
+        format!(r#"{{"keys":"{SECRET}"}}"#),
+        format!(r#"{{"{SECRET}":1}}"#),
+        format!(r#"{{"shards":"{SECRET}"}}"#),
+        format!(r#"{{"shards":"\" {SECRET}"}}"#),
+        format!(r#"{{"keys":["{SECRET}"]}}"#),
+        format!(r#"{{"keys":[{{"{SECRET}":"{HASH}","tenant":"a","scope":"both"}}]}}"#),
+        format!(r#"{{"keys":[{{"sha256":"{SECRET}","tenant":"a","scope":"both"}}]}}"#),
+        format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"{SECRET}","scope":"both"}}]}}"#),
+        format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"a","scope":"{SECRET}"}}]}}"#),
+        format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"a","scope":"both","expires":"{SECRET}"}}]}}"#),
+        format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"a","scope":"both","id":"{SECRET}"}}]}}"#),
+        format!(r#"{{"open":true,"dimensions":"{SECRET}"}}"#),
+    ] {
+        let said = Service::from_text(Some(&wrong)).notice().unwrap();
+        assert!(!said.contains("5up3r") && !said.contains("operator\"") && !said.contains(&HASH[..8]), "{said}");
+    }
+}
+
+fn keyed() -> Service {
+    let config =
+        format!(r#"{{"version":2,"keys":[{{"id":"web","sha256":"{}","tenant":"acme","scope":"write"}}]}}"#, KEY.1);
+    Service::from_text(Some(&config))
+}
+
+fn post<'a>(headers: &'a [(&'static str, String)], body: &'a [u8]) -> Request<'a> {
+    Request { method: "POST", path: "/events", query: "", headers, body }
+}
+
+fn status(admission: Admission) -> u16 {
+    match admission {
+        Admission::Reply(reply) => reply.status,
+        Admission::Plan(Plan::Store(_)) => 202,
+        Admission::Plan(_) => 0,
+    }
+}
+
+const EVENT: &[u8] = br#"{"userId":"u","eventType":"t","properties":{}}"#;
+
+#[test]
+fn the_head_says_whether_there_is_a_body_to_read() {
+    let service = keyed();
+    let bytes = |head: &Request<'_>| match service.admit_head(head, STAMP) {
+        Door::Reply(reply) => Err(reply.status),
+        Door::Body(entry) => Ok(entry.body_bytes()),
+    };
+    let bearer = |key: &str| ("authorization", format!("Bearer {key}"));
+    let (good, bad) = ([bearer(KEY.0)], [bearer("a key of somebody else")]);
+    assert_eq!(bytes(&post(&good, b"")), Ok(1024 * 1024));
+    assert_eq!(bytes(&post(&bad, b"")), Err(401));
+    assert_eq!(bytes(&post(&[], b"")), Err(401));
+    assert_eq!(bytes(&Request { path: "/nowhere", ..post(&good, b"") }), Err(404));
+    assert_eq!(bytes(&Request { method: "PUT", ..post(&good, b"") }), Err(405));
+    assert_eq!(bytes(&post(&[bearer(KEY.0), ("content-type", "text/plain".to_owned())], b"")), Err(415));
+    assert_eq!(bytes(&post(&[bearer(KEY.0), ("content-length", "1048577".to_owned())], b"")), Err(413));
+    assert_eq!(bytes(&post(&[bearer(KEY.0), ("content-length", "1048576".to_owned())], b"")), Ok(1024 * 1024));
+    let open = Service::from_text(Some(r#"{"open":true}"#));
+    let get = Request { method: "GET", path: "/reports/summary", ..post(&[], b"") };
+    assert!(matches!(open.admit_head(&get, STAMP), Door::Body(entry) if entry.body_bytes() == 0));
+}
+
+#[test]
+fn a_message_carries_the_id_of_a_key() {
+    let (service, bearer) = (keyed(), format!("Bearer {}", KEY.0));
+    assert_eq!(service.writer(Some(&bearer), STAMP.received_at), Some("web"));
+    assert_eq!(service.writer(Some("Bearer a key of somebody else"), STAMP.received_at), None);
+    assert_eq!(service.writer(None, STAMP.received_at), None);
+    let admit = |key_id: Option<&str>| status(service.admit_message(&post(&[], EVENT), key_id, STAMP));
+    assert_eq!(admit(Some("web")), 202);
+    assert_eq!(admit(Some(KEY.0)), 401);
+    assert_eq!(admit(None), 401);
+    // Messages that were written down before keys had ids.
+    let headers = [("authorization", bearer.clone())];
+    assert_eq!(status(service.admit_message(&post(&headers, EVENT), None, STAMP)), 202);
+    // A request over HTTP names no key by its id.
+    assert_eq!(status(service.admit(&post(&[("authorization", "Bearer web".to_owned())], EVENT), STAMP)), 401);
+    let open = Service::from_text(Some(r#"{"open":true}"#));
+    let id = open.writer(None, STAMP.received_at);
+    assert_eq!(status(open.admit_message(&post(&[], EVENT), id, STAMP)), 202);
+    assert_eq!(Service::from_text(None).writer(Some(&bearer), STAMP.received_at), None);
+}
+
+#[test]
+fn a_closed_service_goes_on_folding() {
+    let (open, closed) = (Service::from_text(Some(r#"{"open":true}"#)), Service::from_text(Some("{")));
+    let Admission::Plan(Plan::Store(plan)) = open.admit(&post(&[], EVENT), STAMP) else { unreachable!("it is open") };
+    let record = plan.events()[0].record.as_str();
+    let records = [Unfolded { tenant: "default", record }];
+    let pages = |service: &Service| {
+        let step = service.fold(&records, usize::MAX, WriteLimits::ONE_WRITER);
+        step.settle(vec![Vec::new()]).unwrap()
+    };
+    assert_eq!(pages(&open), pages(&closed));
+    assert_eq!(open.tenants(), closed.tenants());
+    let _unanswered = plan.settle(Vec::new());
 }

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
 use isotherm_core::{
-    Admission, Config, Delivery, Millis, NewEvent, Plan, Reply, Request, Service, Stamp, StoreOutcome, StorePlan,
+    Admission, Delivery, Millis, NewEvent, Plan, Reply, Request, Service, Stamp, StoreOutcome, StorePlan,
 };
 
 const SENT_AT: Millis = Millis(1_763_690_000_000);
 
 fn admit(path: &str, body: &str, stamp: Stamp) -> Admission {
     let request = Request { method: "POST", path, query: "", headers: &[], body: body.as_bytes() };
-    Service::new(Config::default()).admit(&request, stamp)
+    Service::from_text(Some(r#"{"version":2,"open":true}"#)).admit(&request, stamp)
 }
 
 fn plan(path: &str, body: &str) -> StorePlan {

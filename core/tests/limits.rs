@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
-use isotherm_core::{Admission, Config, Limits, Millis, Plan, Request, Service, Stamp, StoreOutcome};
+use isotherm_core::{Admission, Limits, Millis, Plan, Request, Service, Stamp, StoreOutcome};
 use serde_json::{Value, json};
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 const LIMITS: Limits = Limits::CONTRACT;
 
 fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Value) {
-    let service = Service::new(Config::default());
+    let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     let reply = match service.admit(&Request { method: "POST", path, query: "", headers: &headers, body }, STAMP) {
         Admission::Reply(reply) => reply,
@@ -17,7 +17,7 @@ fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Valu
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.settle(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_)) => unreachable!("a POST looks nothing up"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Upkeep(_)) => unreachable!("a POST looks nothing up"),
     };
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }

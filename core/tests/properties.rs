@@ -1,14 +1,14 @@
 //! What holds for any input.
 
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service,
-    Stamp, StoreOutcome,
+    Admission, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service, Stamp,
+    StoreOutcome,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 fn service() -> Service {
-    Service::new(Config::default())
+    Service::from_text(Some(r#"{"version":2,"open":true}"#))
 }
 
 fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEvent>, Reply) {
@@ -19,7 +19,8 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
             (events.clone(), plan.settle(vec![outcome; events.len()]))
         }
         Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.settle(FindOutcome::Absent)),
-        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new()))),
+        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new())).reply),
+        Admission::Plan(Plan::Upkeep(plan)) => (Vec::new(), plan.settle(true)),
     }
 }
 
@@ -78,6 +79,41 @@ proptest! {
         let (_, reply) = run(&request, stamp, StoreOutcome::Later);
         prop_assert!((200..600).contains(&reply.status));
         prop_assert!(serde_json::from_slice::<Value>(&reply.body).is_ok());
+    }
+
+    #[test]
+    fn what_a_refusal_repeats_is_bounded(
+        text in "(\\PC|[\u{1}\"\\\\]){1,60}", times in 1..200_usize, field in 0..6_usize,
+        ndjson in any::<bool>(),
+    ) {
+        let long = text.repeat(times);
+        let (key, value) = (Value::from(&*long), json!({ "k": 1 }));
+        let body = match field {
+            0 => format!("{{{key}:{value}}}"),
+            1 => json!({ "events": long }).to_string(),
+            2 => json!({ "userId": "u", "eventType": long, "properties": {} }).to_string(),
+            3 => json!({ "userId": "u", "eventType": "t", "properties": { &*long: [{ &*long: 1 }] } }).to_string(),
+            4 => format!(r#"{{"userId":"u","eventType":"t","properties":{{{key}:1,{key}:2}}}}"#),
+            _ => long.clone(),
+        };
+        let media = if field == 5 { long } else { "application/json".to_owned() };
+        let headers = [("content-type", media)];
+        let stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 1 };
+        for path in ["/events", "/events/batch"] {
+            let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
+            let (_, reply) = run(&request, stamp, StoreOutcome::Stored);
+            prop_assert!(reply.body.len() < 1000, "{}", String::from_utf8_lossy(&reply.body));
+        }
+        if ndjson {
+            let headers = [("content-type", "application/x-ndjson".to_owned())];
+            let path = "/events/batch";
+            let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
+            let (_, reply) = run(&request, stamp, StoreOutcome::Stored);
+            let result: Value = serde_json::from_slice(&reply.body).unwrap();
+            for result in result["results"].as_array().into_iter().flatten() {
+                prop_assert!(result.to_string().len() < 1000, "{result}");
+            }
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Merged, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp,
-    StepWrite, StoreOutcome, StoredPage, Unfolded, WriteLimits,
+    Admission, KeyRange, Merged, Millis, Plan, Reading, ReportData, ReportOutcome, Request, Service, Stamp, StepWrite,
+    StoreOutcome, StoredPage, Unfolded, WriteLimits,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 const MONTH: &str = "from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z";
 
-static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::from_text(Some(r#"{"version":2,"open":true}"#)));
 
 /// The records of the flights, as stores keep them.
 static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -60,7 +60,7 @@ impl Store {
             let step = SERVICE.fold(rest, usize::MAX, LIMITS);
             rest = &rest[step.records()..];
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
-            let StepWrite { pages, damaged, rejections } = step.settle(stored).unwrap();
+            let StepWrite { pages, damaged, rejections, .. } = step.settle(stored).unwrap();
             assert_eq!((damaged.len(), rejections.len()), (0, 0));
             self.0.extend(pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
         }
@@ -68,7 +68,7 @@ impl Store {
 
     fn ranges(&self, reading: &Reading) -> Vec<KeyRange> {
         let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
-        reading.ranges(&self.read(&marks)).unwrap()
+        reading.ranges(&self.read(&marks))
     }
 
     /// Compacts what can be, and gives how many days that were.
@@ -77,7 +77,7 @@ impl Store {
         let days = compactions.len();
         for compaction in compactions {
             let pages = self.read(&compaction.ranges());
-            let Merged { pages, damaged } = compaction.settle(pages, LIMITS);
+            let Merged { pages, damaged, .. } = compaction.settle(pages, LIMITS);
             assert_eq!(damaged, []);
             self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
         }
@@ -100,10 +100,10 @@ fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u
             let data = |(store, tail): &(&Store, &[String])| ReportData {
                 pages: store.read(&store.ranges(plan.reading())),
                 tail: tail.to_vec(),
-                as_of: None,
+                ..ReportData::default()
             };
             let data = shards.iter().map(data).collect();
-            plan.settle(ReportOutcome::Read(data))
+            plan.settle(ReportOutcome::Read(data)).reply
         }
         Admission::Plan(other) => panic!("{other:?}"),
     };
@@ -163,7 +163,7 @@ fn check(shards: &[(&Store, &[String])]) {
     let destinations = rows("/reports/top", "dimension=dest&limit=10");
     let top: Vec<(String, u64)> = serde_json::from_value(ANSWERS["top_dest"].clone()).unwrap();
     assert_eq!(by(&destinations, "value"), top);
-    assert_eq!(destinations["next"], "10");
+    assert!(destinations["next"].is_string());
     assert_eq!(destinations["accuracy"], json!({"count": "exact", "dimension": "exact"}));
 }
 

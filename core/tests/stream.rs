@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use isotherm_core::{
-    Admission, Config, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch,
-    StreamItem, StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits,
+    Admission, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch, StreamItem,
+    StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits, letter_notice,
 };
 use serde_json::Value;
 
 const MUCH: WriteLimits = WriteLimits { pages: 10_000, bytes: 100_000_000 };
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Config::default()));
+static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::from_text(Some(r#"{"version":2,"open":true}"#)));
 
 /// The records of some events of several types, hours and dimensions.
 static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -95,7 +95,7 @@ impl Lane {
             let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return };
             let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), ranges)).collect();
             match step.settle(stored) {
-                Ok(StreamWrite { pages, damaged, watermark, letters }) => {
+                Ok(StreamWrite { pages, damaged, watermark, letters, .. }) => {
                     self.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)));
                     let written = pages.into_iter();
@@ -198,6 +198,13 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     let letters: Vec<Value> = lane.letters.iter().map(|letter| serde_json::from_str(letter).unwrap()).collect();
     let of = |n: usize| letters.iter().find(|letter| letter["sequenceNumber"] == NUMBERS[n].as_str()).unwrap();
     assert_eq!(letters.len(), 6);
+    for (letter, read) in lane.letters.iter().zip(&letters) {
+        let (notice, text) = (letter_notice(letter), |name: &str| read[name].as_str().unwrap_or("nowhere").to_owned());
+        let said =
+            format!("in no report: record {} of {}: {}", text("sequenceNumber"), text("shardId"), text("reason"));
+        assert_eq!(notice, said, "the log holds neither record nor key");
+    }
+    assert_eq!(letter_notice("no letter"), "in no report: record  of : ");
     assert!(of(2)["reason"].as_str().unwrap().contains("no event") && of(2)["record"] == "{}", "{}", of(2));
     assert!(of(3)["reason"].as_str().unwrap().contains("something else writes") && of(3)["key"] == "key", "{}", of(3));
     assert!(of(6).get("key").is_none() && of(6)["shardId"] == "shard", "{}", of(6));

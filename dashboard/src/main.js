@@ -22,6 +22,8 @@ let state = read(location.hash);
 let known = { dimensions: [], numbers: [], eventTypes: [] };
 let loading;
 let timer;
+/** The last time zone that the server did not know. */
+let unknownZone = '';
 
 const iso = (instant) => new Date(instant).toISOString();
 
@@ -53,6 +55,7 @@ function showControls() {
   control('property').value = property;
   control('of').hidden = !property;
   control('live').checked = state.live !== '';
+  say(control('zone'), unknownZone && `The server does not know the time zone ${unknownZone}: all times are in UTC.`);
   find(`[name=range][value="${state.range}"]`).checked = true;
   custom.hidden = state.range !== 'custom';
   const [from, to] = range(state);
@@ -241,6 +244,7 @@ async function load(asked) {
   }
 
   clearTimeout(slow);
+  if (failures.some((failure) => isUnknownZone(failure, tz))) return inUtc();
   main.ariaBusy = 'false';
   control('forget').hidden = !hasKey();
   if (failures.length > 0) {
@@ -248,6 +252,17 @@ async function load(asked) {
     if (asked && failures[0].status === 401) control('secret').focus();
   } else problem.hidden = keyForm.hidden = true;
   schedule();
+}
+
+/** Whether the server refused the time zone. A browser may be in one that the server has no rules of, such as Etc/Unknown. */
+const isUnknownZone = ({ status, message }, tz) => status === 400 && tz !== 'UTC' && message.startsWith('tz ');
+
+/** Shows the same in UTC, and says so: figures in another zone than the one asked for must not pass for it. */
+function inUtc() {
+  unknownZone = state.tz;
+  state = { ...state, tz: 'UTC' };
+  history.replaceState(null, '', write(state));
+  apply();
 }
 
 function schedule() {
@@ -258,6 +273,7 @@ function schedule() {
 
 function apply() {
   state = read(location.hash);
+  if (state.tz !== 'UTC') unknownZone = '';
   showControls();
   load(true);
 }

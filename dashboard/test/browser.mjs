@@ -11,11 +11,11 @@ export const IDLE = 'main[aria-busy=false]';
 
 /**
  * Opens the page in a browser profile of its own, hands it to `body`, and afterwards fails on anything that the browser
- * complained of. `answer(request)` may answer requests of reports itself; a failed load it causes is not complained of.
+ * complained of. `prepare(page)` may change the browser before the page loads. `answer(request)` may answer requests of reports itself; a failed load it causes is not complained of.
  */
 export async function visit(
   fragment,
-  { width = 1280, scheme = 'light', answer, wait = IDLE, key = ISOTHERM_KEY } = {},
+  { width = 1280, scheme = 'light', answer, wait = IDLE, key = ISOTHERM_KEY, prepare } = {},
   body,
 ) {
   const profile = await browser.createBrowserContext();
@@ -31,6 +31,7 @@ export async function visit(
     );
     if (given) sessionStorage.setItem('isotherm.key', given);
   }, key);
+  await prepare?.(page);
   page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
   page.on('console', (message) => {
     const caused = answer && message.text().startsWith('Failed to load resource');

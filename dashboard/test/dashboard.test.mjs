@@ -65,6 +65,42 @@ test('a link reproduces the view: zone, groups, metric, event type', async () =>
   });
 });
 
+test('a time zone that the server does not know: UTC, and the page says so', async () => {
+  // What a browser in such a zone starts with, and a link that names one. The refused request is what the browser complains of.
+  const refused = /^console: Failed to load resource/;
+  for (const zone of ['Etc/Unknown', 'Mars/Olympus']) {
+    const link = `from=2013-01-01&to=2013-02-01&tz=${zone}`;
+    await visit(link, { wait: null }, async (page, { problems }) => {
+      await until(page, '#zone', `does not know the time zone ${zone}: all times are in UTC.`);
+      await page.waitForSelector(IDLE);
+      assert.equal(await text(page, '[data-metric=count]'), '26,865');
+      assert.match(await text(page, '#summary .note'), /Jan 1, 2013, 00:00 – Feb 1, 2013, 00:00, UTC/);
+      assert.equal(await seen(page, '#problem'), false);
+      assert.match(page.url(), /tz=UTC/);
+      assert.equal(await page.$eval('#tz', (tz) => tz.value), 'UTC');
+      await page.select('#tz', 'Europe/Berlin');
+      await page.waitForFunction(() => document.querySelector('#zone').hidden);
+      await page.waitForSelector(IDLE);
+      assert.ok(problems.every((problem) => refused.test(problem)), `${problems}`);
+      problems.length = 0;
+    });
+  }
+  // The zone that the browser itself tells.
+  const inZone = (page) => page.evaluateOnNewDocument(() => {
+    const told = Intl.DateTimeFormat.prototype.resolvedOptions;
+    Intl.DateTimeFormat.prototype.resolvedOptions = function () {
+      return { ...told.call(this), timeZone: 'Etc/Unknown' };
+    };
+  });
+  await visit('range=24h', { wait: null, prepare: inZone }, async (page, { problems }) => {
+    await until(page, '#zone', 'Etc/Unknown');
+    await page.waitForSelector(IDLE);
+    assert.match(await text(page, '#summary .note'), /UTC/);
+    assert.ok(problems.every((problem) => refused.test(problem)), `${problems}`);
+    problems.length = 0;
+  });
+});
+
 test('by keyboard alone: range, interval, metric, and the values of the chart', async () => {
   await visit(JANUARY, {}, async (page) => {
     const first = await picture(page);

@@ -71,14 +71,14 @@ pub struct Up {
     pub port: u16,
     /// Where the data is kept; `None` for a temporary folder.
     pub data: Option<PathBuf>,
-    /// The configuration as JSON; empty for the default.
+    /// The configuration as JSON.
     pub config: String,
     /// More variables for its environment, and for that of what it starts.
     pub environment: Vec<(String, String)>,
 }
 
 impl Up {
-    /// The release artifact on a free port, with temporary data and the default configuration.
+    /// The release artifact on a free port, with temporary data, open to everyone on this machine.
     pub fn new(program: impl Into<PathBuf>, platform: Platform, artifacts: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -87,7 +87,7 @@ impl Up {
             set: "release".to_owned(),
             port: 0,
             data: None,
-            config: String::new(),
+            config: crate::OPEN.to_owned(),
             environment: Vec::new(),
         }
     }
@@ -127,6 +127,11 @@ impl Remote {
     /// Where it answers, such as `http://127.0.0.1:8080`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its process; `None` once that has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// What the artifact runs on.

@@ -1,6 +1,5 @@
 //! One HTTP request, timed to the first byte of its answer; and the line that is logged for a request.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,8 +8,8 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::ColdRequest;
 use crate::process::Process;
+use crate::{ColdRequest, lines};
 
 /// How long one request may take. A cold start that needs longer has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -84,6 +83,5 @@ pub(crate) async fn wait_for_port(port: u16, process: &mut Process, limit: Durat
 pub(crate) fn log_request(method: &str, path: &str, status: u16, took: Duration) {
     let now = jiff::Timestamp::now();
     let ms = took.as_secs_f64() * 1000.0;
-    // Nobody reads standard output any more: no reason to stop answering.
-    let _closed = writeln!(std::io::stdout().lock(), "{now:.3} {method} {path} {status} {ms:.1}");
+    lines::print(&format!("{now:.3} {method} {path} {status} {ms:.1}"));
 }

@@ -15,6 +15,7 @@ mod host;
 mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
+pub mod lines;
 pub mod meters;
 #[cfg(feature = "native")]
 mod native;
@@ -75,6 +76,9 @@ impl fmt::Display for Platform {
     }
 }
 
+/// The configuration of a service that is open to everyone who reaches it: on this machine, its own users.
+pub const OPEN: &str = r#"{"version":2,"open":true}"#;
+
 /// How to start a host.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -84,7 +88,7 @@ pub struct Options {
     pub port: u16,
     /// Where the platform's store keeps its data. `None`: a temporary folder, removed when the host stops.
     pub data: Option<PathBuf>,
-    /// The configuration as JSON, handed to the adapter as it is; empty for the default.
+    /// The configuration as JSON, handed to the adapter as it is: [`OPEN`], or keys. With any other the service is closed.
     pub config: String,
     /// Whether to print one line for each request to standard output.
     pub log_requests: bool,

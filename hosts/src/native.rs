@@ -1,6 +1,5 @@
 //! The plain server: the binary itself, a process per instance.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use tokio::sync::OnceCell;
 use crate::http;
 use crate::meters::count;
 use crate::process::Process;
-use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
+use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage, lines};
 
 /// A server that does not listen after this time won't.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -113,22 +112,22 @@ impl Launch {
         let mut process = Process::spawn(command)?;
         let output = process.child().stdout.take().context("its standard output is not ours")?;
         let mut errors = process.child().stderr.take().context("its standard error is not ours")?;
-        let mut lines = BufReader::new(output).lines();
-        let first = tokio::time::timeout(READY_WITHIN, lines.next_line())
+        let mut said = BufReader::new(output).lines();
+        let first = tokio::time::timeout(READY_WITHIN, said.next_line())
             .await
             .with_context(|| format!("{} did not listen within {READY_WITHIN:?}", self.binary.display()))??;
         let address = first.as_deref().and_then(|line| line.strip_prefix("ready http://127.0.0.1:"));
         let Some(port) = address.and_then(|port| port.parse().ok()) else {
-            drop(lines);
-            let mut said = String::new();
-            errors.read_to_string(&mut said).await?;
+            drop(said);
+            let mut reason = String::new();
+            errors.read_to_string(&mut reason).await?;
             let status = process.child().wait().await?;
-            let reason = said.lines().last().unwrap_or_default();
+            let reason = reason.lines().last().unwrap_or_default();
             anyhow::bail!("{} ended before it listened, with {status}: {reason}", self.binary.display());
         };
         // Both pipes are read in any case, or the server would block on them.
-        tokio::spawn(forward(lines, std::io::stdout(), log));
-        tokio::spawn(forward(BufReader::new(errors).lines(), std::io::stderr(), log));
+        tokio::spawn(forward(said, lines::print, log));
+        tokio::spawn(forward(BufReader::new(errors).lines(), lines::print_error, log));
         Ok(Server { process, port })
     }
 
@@ -155,11 +154,10 @@ impl Launch {
 }
 
 /// Passes lines on as they come, until the server ends.
-async fn forward<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, mut to: impl Write, log: Log) {
-    while let Ok(Some(line)) = lines.next_line().await {
+async fn forward<R: AsyncRead + Unpin>(mut said: Lines<BufReader<R>>, to: fn(&str), log: Log) {
+    while let Ok(Some(line)) = said.next_line().await {
         if log != Log::Nothing {
-            // Nobody reads what we say any more: the server must not notice.
-            let _closed = writeln!(to, "{line}");
+            to(&line);
         }
     }
 }

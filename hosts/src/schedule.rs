@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::lines::log;
+
 /// Once a minute, the shortest rate that EventBridge and crons have.
 const RATE: Duration = Duration::from_secs(60);
 /// Names another rate, in seconds: tests can't wait for minutes.
@@ -27,7 +29,7 @@ impl Schedule {
             loop {
                 tokio::time::sleep(rate).await;
                 if let Err(failure) = due().await {
-                    eprintln!("schedule: {failure}");
+                    log!("schedule: {failure}");
                 }
             }
         }))

@@ -68,7 +68,7 @@ fn options(artifact: &Path, data: Option<&Path>) -> Options {
         artifact: artifact.to_owned(),
         port: 0,
         data: data.map(Path::to_owned),
-        config: String::new(),
+        config: isotherm_hosts::OPEN.to_owned(),
         log_requests: false,
     }
 }

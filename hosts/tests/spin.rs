@@ -13,9 +13,21 @@ use serde_json::{Value, json};
 
 use crate::common::built;
 
+const DOES_BOTH: &str = "does both in tests";
+const OPERATES: &str = "operates in tests";
+const KEYED: &str = r#"{"version":2,"keys":[
+    {"id":"both","sha256":"bf2467bdf00166ba5472da81d64b08862dc98acd8839e6cdb131622bc4835eae","tenant":"default","scope":"both"},
+    {"id":"cron","sha256":"e43b3a2a8230a666f273552c2fa743d7180be510ec1ddb9dce968cf994622ef4","tenant":"default","scope":"operate"}]}"#;
+
 fn options(set: &str, data: Option<&Path>) -> Options {
     let artifact = built(set, "spin");
-    Options { artifact, port: 0, data: data.map(PathBuf::from), config: String::new(), log_requests: false }
+    Options {
+        artifact,
+        port: 0,
+        data: data.map(PathBuf::from),
+        config: isotherm_hosts::OPEN.to_owned(),
+        log_requests: false,
+    }
 }
 
 async fn start(set: &str, data: Option<&Path>) -> Host {
@@ -127,27 +139,39 @@ async fn folding_compacts_a_day_and_expired_events_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
     let data = tempfile::tempdir().expect("a folder");
-    let host = start("test", Some(data.path())).await;
+    let options = Options { config: KEYED.to_owned(), ..options("test", Some(data.path())) };
+    let host = Host::start(Platform::Spin, &options).await.expect("the host starts");
     let in_database = |query: &str| number_of(data.path(), query);
+    for method in ["POST", "GET", "DELETE"] {
+        assert_eq!(send(&host, method, "/schedule", "").await.0, 401, "{method}");
+    }
+    let as_one = async |key: &str, stamp: Option<&str>, method: &str, path: &str, body: String| {
+        let key = format!("Bearer {key}");
+        let mut headers = vec![("authorization", key.as_str()), ("content-type", "application/json")];
+        headers.extend(stamp.map(|stamp| ("x-isotherm-test-stamp", stamp)));
+        let answer = common::send(&host.url(), method, path, &headers, body).await;
+        (answer.status, answer.text().to_owned())
+    };
+    let cron = async || as_one(OPERATES, None, "POST", "/schedule", String::new()).await;
     // A database without tables is no reason to fail.
-    assert_eq!(send(&host, "GET", "/schedule", "").await, (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(cron().await, (200, r#"{"status":"ok"}"#.to_owned()));
     let event = |n: u64| {
         json!({"userId": "u", "eventType": "t", "messageId": n.to_string(), "properties": {"n": n},
         "timestamp": format!("2013-01-{:02}T12:00:00Z", 1 + n % 5)})
     };
     for (range, stamp) in [(0..20, Some(LONG_AGO)), (20..40, None)] {
         let batch = json!({"events": range.map(event).collect::<Vec<_>>()}).to_string();
-        assert_eq!(send_at(&host, stamp, "POST", "/events/batch", batch).await.0, 200);
+        assert_eq!(as_one(DOES_BOTH, stamp, "POST", "/events/batch", batch).await.0, 200);
     }
     assert_eq!((in_database("SELECT count(*) FROM events"), in_database("SELECT count(*) FROM rollups")), (40, 0));
     let summary = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n";
     for _twice in 0..2 {
-        assert_eq!(send(&host, "GET", "/schedule", "").await.0, 200);
+        assert_eq!(cron().await.0, 200);
         assert_eq!(in_database("SELECT page FROM rollups WHERE key = ''"), 40);
         // All five days, and none of the events of long ago.
         let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
         assert_eq!((in_database(days), in_database("SELECT count(*) FROM events")), (5, 20));
-        let (status, body) = send(&host, "GET", summary, "").await;
+        let (status, body) = as_one(DOES_BOTH, None, "GET", summary, String::new()).await;
         assert_eq!(status, 200, "{body}");
         assert!(body.contains(r#""count":40,"sum:n":780"#), "{body}");
     }
@@ -155,11 +179,13 @@ async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_that_fails_answers_500_and_the_host_goes_on() {
+async fn without_a_whole_configuration_the_service_is_closed() {
     let options = Options { config: "no configuration".to_owned(), ..options("release", None) };
     let host = Host::start(Platform::Spin, &options).await.expect("the host starts");
     for _ in 0..3 {
-        assert_eq!(send(&host, "GET", "/healthz", "").await, (500, String::new()));
+        assert_eq!(send(&host, "GET", "/healthz", "").await.0, 200);
+        let (status, body) = send(&host, "GET", "/reports/summary", "").await;
+        assert!(status == 503 && body.contains("not_configured"), "{body}");
     }
     host.stop().await.expect("it stops");
 }

@@ -13,10 +13,11 @@ use crate::reference::Reference;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
 
 /// The keys of [`Fixture::keyed`], with their SHA-256, tenants and scopes.
-const KEYS: [(&str, &str, &str, &str); 4] = [
-    ("acme writes", "242d98f9686770f93ac8fd7c5c1973cd5cead445c18963b3d351e965e838e21e", "acme", "write"),
-    ("acme reads", "bba662d7d260029cdb49eadd347d1a568a2220775ad7bf51852af29cd0a064d1", "acme", "read"),
-    ("acme does both", "46b3d83390a5167a341772707dc040ba81123c910ed51a5aeed5930111d20322", "acme", "both"),
+const KEYS: [(&str, &str, &str, &str); 5] = [
+    ("acme writes events", "5dbde737f8598eb030464eb5eb27696837e542c958d536ca388eb6f683097143", "acme", "write"),
+    ("acme reads reports", "035ca5336fd81a95d7045618baa7e8a25ac1d615b2dca4effe9594158ba53481", "acme", "read"),
+    ("acme does both of it", "dbd6c4ec6884754cc696beb88b321662b27124c6cdd8f1238c4c366d6d977484", "acme", "both"),
+    ("acme operates it all", "57e0707d59b253d9d6a9eca905cc47209f7ddca808396fdfca5e4ca41b401896", "acme", "operate"),
     ("globex does both", "da163b025bde382448ef2827682f57add1ea42770e66a816d03fdddbb40dc123", "globex", "both"),
 ];
 
@@ -63,7 +64,7 @@ impl Fixture {
         static OPEN: OnceLock<Fixture> = OnceLock::new();
         OPEN.get_or_init(|| match std::env::var("ISOTHERM_TARGET") {
             // Something else that answers at this URL with the artifacts of this platform.
-            Ok(url) => Self { port: port_of(&url), reference: Reference::new(""), _remote: None },
+            Ok(url) => Self { port: port_of(&url), reference: Reference::new(isotherm_hosts::OPEN), _remote: None },
             Err(_) => Self::new(&up(platform, "test")),
         })
     }
@@ -77,6 +78,11 @@ impl Fixture {
             );
             Self::new(&Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") })
         })
+    }
+
+    /// A host with this text for a configuration.
+    pub fn configured(platform: Platform, config: &str) -> Self {
+        Self::new(&Up { config: config.to_owned(), ..up(platform, "test") })
     }
 
     pub(crate) fn new(up: &Up) -> Self {

@@ -19,14 +19,17 @@ pub mod reference;
 macro_rules! conformance {
     ($platform:ident) => {
         $crate::conformance! { $platform:
-            routes { every_route_answers, other_methods_are_refused, unknown_routes_are_refused, the_contract_is_served }
+            routes { every_route_answers, other_methods_are_refused, unknown_routes_are_refused, heads_are_answered_without_bodies, the_contract_is_served }
             events {
                 every_vector_is_answered_to_the_byte, an_event_is_found_again, the_three_basic_checks,
                 the_same_event_again_is_a_duplicate, other_content_is_a_conflict, unicode_and_big_integers_survive,
             }
             batches { each_kind_of_result, repetitions_within_a_batch, all_shards_take_part, ndjson_and_gzip }
             limits { a_body_has_1_mib, an_event_has_32_kib, a_batch_has_500_events, names_depth_and_properties }
-            access { keys_open_what_their_scope_says, tenants_do_not_see_each_other }
+            access {
+                keys_open_what_their_scope_says, tenants_do_not_see_each_other, without_a_whole_configuration_nothing_is_open,
+                the_schedule_asks_for_an_operator, repeated_headers_are_one_value, the_head_is_looked_at_first,
+            }
             bodies {
                 wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
                 slow_bodies_hold_up_nobody,
@@ -34,7 +37,7 @@ macro_rules! conformance {
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
             store { a_store_that_does_not_answer_loses_nothing }
             reports {
-                the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, reports_need_the_scope_read,
+                the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, a_report_of_many_bytes_comes_in_parts, reports_need_the_scope_read,
                 a_kill_while_folding_counts_nothing_twice,
             }
             dashboard { a_browser_shows_the_flights }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use isotherm_core::{
-    Admission, Config, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome, Request,
-    Service, Stamp, StoreOutcome,
+    Admission, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome, Request, Service,
+    Stamp, StoreOutcome, joined,
 };
 
 use crate::client::Ask;
@@ -21,14 +21,17 @@ pub struct Reference {
 impl Reference {
     /// A reference with this configuration and no events.
     pub fn new(config: &str) -> Self {
-        let service = Service::new(Config::parse(config).expect("the tests' configuration is good"));
+        let service = Service::from_text(Some(config));
         Self { service, kept: Mutex::default() }
     }
 
     /// The answer to `ask`, whose stamp is in its header.
     pub fn answer(&self, ask: &Ask) -> Reply {
         let (path, query) = ask.target.split_once('?').unwrap_or((&ask.target, ""));
-        let header = |name: &str| ask.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let header = |name: &str| {
+            let lines = ask.headers.iter().filter(|(known, _)| known == name);
+            joined(lines.map(|(_, value)| value.as_bytes()))
+        };
         let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
         let request = Request { method: &ask.method, path, query, headers: &headers, body: &ask.body };
         // Replaced by the header's stamp.
@@ -56,8 +59,9 @@ impl Reference {
             Admission::Plan(Plan::Report(plan)) => {
                 let of_tenant = kept.iter().filter(|((tenant, _), _)| tenant == plan.tenant().as_str());
                 let tail = of_tenant.map(|(_, (_, record))| record.clone()).collect();
-                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }]))
+                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
             }
+            Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
         }
     }
 }

@@ -112,7 +112,8 @@ pub(crate) fn isotherm() -> Command {
 }
 
 /// Native crates that have no tests of their own. What is deployed is built apart from the tests, which start it.
-const WITHOUT_TESTS: [(&str, &str); 4] = [
+const WITHOUT_TESTS: [(&str, &str); 5] = [
+    ("isotherm-fuzz", "fuzz"),
     ("isotherm-lambda", "adapters/lambda"),
     ("isotherm-floor-lambda", "bench/floors/lambda"),
     ("isotherm-floor-native", "bench/floors/native"),

@@ -1,10 +1,11 @@
 //! Sets up, builds and tests Isotherm: `cargo xtask help`.
 //!
 //! Data passes through it in this order: [`setup`] installs the tools that are missing, [`build`] makes the artifacts
-//! that are stale, [`mod@test`] runs all that tests, [`gates`] among it. [`shell`] starts programs, [`paths`] knows where
-//! things are.
+//! that are stale, [`mod@test`] runs all that tests, [`gates`] and [`fuzz`] among it. [`shell`] starts programs, [`paths`] knows
+//! where things are.
 
 mod build;
+mod fuzz;
 mod gates;
 mod paths;
 mod setup;
@@ -24,7 +25,9 @@ cargo xtask <command>
 
   compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help)
   test [--only PART]…    run everything that tests; PART is one of:
-                         fmt deny clippy doc dashboard build unit gates wasm conformance
+                         fmt deny clippy doc dashboard build unit gates wasm fuzz conformance
+  fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
+                         have found in fuzz/corpus, --planted proves that each target finds a planted defect
   build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
                          it, the article's function to compare with (default: all)
   setup                  install the tools that are missing into target/tools
@@ -69,6 +72,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let error = compare.arg("compare").args(rest).exec();
             return Err(error).with_context(|| format!("cannot start {}", program.display()));
         }
+        "fuzz" => return fuzz::command(rest),
         "test" => return test::run(&options(command, rest, "--only")?),
         "help" | "--help" | "-h" => print!("{HELP}"),
         other => bail!("there is no command {other:?}; see `cargo xtask help`"),

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::build::{self, Set, WASM_CRATES, exclude_wasm, native_crates};
+use crate::fuzz::{self, Budget, Outcome, TARGETS};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
@@ -17,7 +18,7 @@ use crate::test::tally::{Summary, Tally};
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
@@ -27,6 +28,7 @@ const PARTS: [(&str, Part); 10] = [
     ("unit", unit),
     ("gates", gate),
     ("wasm", wasm),
+    ("fuzz", fuzzing),
     ("conformance", conformance),
 ];
 
@@ -132,6 +134,19 @@ fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
     let module = gates::vector_module(tools)?;
     tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
+}
+
+/// A short run of each target from its kept inputs.
+fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
+    let programs = fuzz::build(paths::root())?;
+    for (name, _) in TARGETS {
+        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: None, seconds: Some(5) })?;
+        if let Some(input) = &found {
+            println!("fuzz {name}: {} fails", input.display());
+        }
+        tally.check(&format!("fuzz {name}"), found.is_none());
+    }
+    Ok(())
 }
 
 fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {

@@ -3,8 +3,10 @@
 //! A day is written in one transaction with the lane's watermark, which stays where it is: where the lane was folded since it
 //! was read, the day is read again. A fold that is under way meanwhile opens the day again, as every fold does.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
-use isotherm_core::{Merged, Millis, Service, Watermark};
+use isotherm_core::{Merged, Millis, Service, Tenant, Watermark};
 
 use crate::rollups::LIMITS;
 use crate::store::Store;
@@ -17,9 +19,19 @@ impl Store {
     /// next time.
     pub(crate) async fn compact(&self, service: &Service, now: Millis) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let mut is_done = true;
+            let (mut is_done, listed) = (true, self.tenants().await?);
             for (lane, watermark) in self.watermarks("").await? {
-                is_done &= self.compact_lane(service, &lane, &watermark, now).await?;
+                // With keys or without. Those with keys may have pages from before there was a list.
+                let of_lane = listed
+                    .iter()
+                    .filter(|(of, _)| *of == lane)
+                    .filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
+                let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
+                match self.compact_lane(service, &lane, &watermark, &tenants, now).await {
+                    Ok(is_whole) => is_done &= is_whole,
+                    // The other lanes go on.
+                    Err(error) => eprintln!("lane {lane} cannot be compacted: {error:#}"),
+                }
             }
             if is_done {
                 break;
@@ -29,22 +41,29 @@ impl Store {
     }
 
     /// `false` when the lane is being folded.
-    async fn compact_lane(&self, service: &Service, lane: &str, watermark: &Watermark, now: Millis) -> Result<bool> {
+    async fn compact_lane(
+        &self,
+        service: &Service,
+        lane: &str,
+        watermark: &Watermark,
+        tenants: &BTreeSet<Tenant>,
+        now: Millis,
+    ) -> Result<bool> {
         let forgets = watermark.has_ended(now);
-        for tenant in service.tenants() {
-            let marks = self.pages_of(lane, &tenant, &[service.marks()]).await?;
+        for tenant in tenants {
+            let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
             for compaction in service.compactions(&marks, now) {
-                let stored = self.pages_of(lane, &tenant, &compaction.ranges()).await?;
-                let Merged { pages, damaged } = compaction.settle(stored, LIMITS);
+                let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
+                let Merged { pages, damaged, .. } = compaction.settle(stored, LIMITS);
                 for page in damaged {
                     eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                 }
                 let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-                if !self.write(lane, pages, watermark, Some(watermark)).await? {
+                if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
                     return Ok(false);
                 }
             }
         }
-        if forgets { self.write(lane, Vec::new(), watermark, None).await } else { Ok(true) }
+        if forgets { self.write(lane, Vec::new(), Vec::new(), watermark, None).await } else { Ok(true) }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result};
 use aws_sdk_sqs::Client;
+use isotherm_core::letter_notice;
 
 use crate::aws::{environment, settings};
 
@@ -12,7 +13,7 @@ static SQS: LazyLock<Client> = LazyLock::new(|| Client::new(&settings("SQS")));
 /// Sends letters to the queue that the environment names. Fails where it names none: nothing is dropped.
 pub(crate) async fn send(letters: &[String]) -> Result<()> {
     for letter in letters {
-        eprintln!("in no report: {letter}");
+        eprintln!("{}", letter_notice(letter));
         let queue = environment("ISOTHERM_DEAD_LETTERS")
             .context("a record is no event, and ISOTHERM_DEAD_LETTERS names no queue")?;
         SQS.send_message().queue_url(queue).message_body(letter).send().await?;

@@ -1,72 +1,99 @@
 //! The life of an execution environment: configured once, then one invocation after the other.
 
-use std::env;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
-use isotherm_core::{Admission, Config, FindOutcome, Millis, Plan, ReportOutcome, Service, Stamp, warming};
+use anyhow::{Context as _, Result};
+use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
+use crate::failure::{Failure, InvalidEvent};
 use crate::request::Incoming;
 use crate::store::Store;
-use crate::{queue, response, stream};
+use crate::{authorizer, config, queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
+/// Where the routes begin that lead into the queue.
+const QUEUE: &str = "/queue/";
 /// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a function that answers HTTP requests until its environment ends.
 pub fn run() -> Result<(), Error> {
-    serve("JSON", invoke)
+    let prefix = env::var("ISOTHERM_PATH_PREFIX").unwrap_or_default();
+    serve(InvalidEvent("the event is no JSON"), async |service, store, event, deadline| {
+        invoke(service, store, event, deadline, &prefix).await
+    })
 }
 
 /// Runs the function that folds events into rollups until its environment ends.
 pub fn aggregate() -> Result<(), Error> {
-    serve("batch of a DynamoDB stream from a mapping with a tumbling window", stream::fold)
+    let expected = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
+    serve(InvalidEvent(expected), stream::fold)
 }
 
 /// Runs the function that takes in what a queue holds until its environment ends.
 pub fn drain() -> Result<(), Error> {
-    serve("batch of an SQS queue", queue::drain)
+    serve(InvalidEvent("the event is no batch of an SQS queue"), queue::drain)
 }
 
 /// Runs the function that compacts rollups until its environment ends.
 pub fn schedule() -> Result<(), Error> {
-    serve("JSON", compact)
+    serve(InvalidEvent("the event is no JSON"), compact)
 }
 
-/// Hands each event, which is to be an `expected` one, to a handler that gives up the store at the deadline.
+/// Hands each event to a handler that gives up the store at the deadline. `unexpected` is what any other event is.
 ///
 /// Nothing is connected here: what happens before the first invocation is what a cold start costs.
 fn serve<Event: DeserializeOwned, Answer: Serialize>(
-    expected: &str,
+    unexpected: InvalidEvent,
     handler: impl AsyncFn(&Service, &Store, Event, Instant) -> Result<Answer>,
 ) -> Result<(), Error> {
-    let config = Config::parse(&env::var("ISOTHERM_CONFIG").unwrap_or_default())?;
-    let service = Service::new(config);
-    if let Some(notice) = service.notice() {
-        eprintln!("{notice}");
-    }
-    let store = Store::of_environment();
+    let (configured, store) = (OnceLock::new(), Store::of_environment());
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
-        let event = serde_json::from_str(payload.get());
-        let event = event.map_err(|error| format!("the event is no {expected}: {error}"))?;
+        let event = serde_json::from_str(payload.get()).context(unexpected)?;
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
-        handler(&service, &store, event, deadline).await.map_err(|error| format!("{error:#}"))
+        let closed;
+        let service = match configure(&configured, deadline).await {
+            Ok(service) => service,
+            Err(error) => {
+                // For this invocation: the next one asks again.
+                closed = Service::closed(format_args!("{error:#}"));
+                closed.notice().iter().for_each(|notice| eprintln!("{notice}"));
+                &closed
+            }
+        };
+        handler(service, &store, event, deadline).await.map_err(Failure::from)
     };
     // An environment serves one request at a time: more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-async fn invoke(service: &Service, store: &Store, event: Box<RawValue>, deadline: Instant) -> Result<Box<RawValue>> {
-    let incoming = match Incoming::read(event.get()) {
+/// The service of this environment, which its first invocation makes.
+async fn configure(configured: &OnceLock<Service>, deadline: Instant) -> Result<&Service> {
+    if let Some(service) = configured.get() {
+        return Ok(service);
+    }
+    let service = timeout_at(deadline, config::service()).await??;
+    service.notice().iter().for_each(|notice| eprintln!("{notice}"));
+    Ok(configured.get_or_init(|| service))
+}
+
+async fn invoke(
+    service: &Service,
+    store: &Store,
+    event: Box<RawValue>,
+    deadline: Instant,
+    prefix: &str,
+) -> Result<Box<RawValue>> {
+    let incoming = match Incoming::read(event.get(), prefix) {
         Ok(incoming) => incoming,
         Err(error) => {
             // Rare beside requests, which are read once.
@@ -75,6 +102,12 @@ async fn invoke(service: &Service, store: &Store, event: Box<RawValue>, deadline
         }
     };
     let stamp = stamp()?;
+    // An authoriser's event looks like a request for its route, and these routes lead to no function.
+    if incoming.request().path.starts_with(QUEUE)
+        && let Some(answer) = authorizer::answer(service, event.get(), stamp.received_at)
+    {
+        return Ok(to_raw_value(&answer)?);
+    }
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
@@ -87,8 +120,14 @@ async fn invoke(service: &Service, store: &Store, event: Box<RawValue>, deadline
         }
         Admission::Plan(Plan::Report(plan)) => {
             let outcome = in_time(deadline, store.report(&plan, stamp.received_at), ReportOutcome::Later).await;
-            plan.settle(outcome)
+            let Settled { reply, unreadable } = plan.settle(outcome);
+            if !unreadable.is_empty() {
+                eprintln!("{unreadable}");
+            }
+            reply
         }
+        // EventBridge asks `schedule` for it.
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
     };
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }

@@ -7,7 +7,7 @@
 //! | `ingest` | HTTP requests | takes events in |
 //! | `drain` | messages of an SQS queue | the same, for requests that API Gateway has put into the queue |
 //! | `aggregate` | batches of the event table's stream | backs events up in S3, folds them into rollups; what is no event goes to a dead-letter queue |
-//! | `read` | HTTP requests | gives events back |
+//! | `read` | HTTP requests | gives events back; tells the gateway whose key a request for the queue has |
 //! | `report` | HTTP requests | answers reports |
 //! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
 //!
@@ -15,11 +15,14 @@
 //! answer every route: which routes reach which function, and what it may do with the tables, is decided where they are
 //! deployed, in `deploy/lambda/template.yaml`.
 
+mod authorizer;
 mod aws;
 mod backup;
 mod compaction;
+mod config;
 mod dead_letters;
 mod entry;
+mod failure;
 mod queue;
 mod request;
 mod response;

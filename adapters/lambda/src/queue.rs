@@ -1,13 +1,15 @@
 //! From the batches of a queue in SQS to core's requests, and back to the answer of its event source mapping.
 //!
-//! A message is the body of a `POST`; what core reads of the headers, and the path, are message attributes, as the
-//! integration of API Gateway with SQS sends them. Without the attribute `path` it is one event.
+//! A message is the body of a `POST`; what core reads of the headers, the path, and as `key` the id of the key that the gateway's
+//! authoriser has found, are message attributes, as the integration of API Gateway with SQS sends them. Without the attribute
+//! `path` it is one event; messages from before keys had ids have `authorization` and no `key`.
 
 use anyhow::{Context as _, Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
 use tokio::time::Instant;
 
+use crate::failure::InvalidEvent;
 use crate::request::known;
 use crate::store::Store;
 
@@ -22,18 +24,19 @@ pub(crate) async fn drain(
     let mut answer = SqsBatchResponse::default();
     for message in batch.records {
         let SqsMessage { message_id: Some(id), body: Some(body), attributes, message_attributes, .. } = message else {
-            bail!(NO_MESSAGE);
+            bail!(InvalidEvent(NO_MESSAGE));
         };
         let attribute = |name: &str| {
             let all = message_attributes.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
             all.filter_map(|(sent, value)| Some((sent, value.string_value.as_deref()?))).min().map(|(_, value)| value)
         };
         // The same whenever it is delivered.
-        let sent_at = Millis(attributes.get("SentTimestamp").context(NO_MESSAGE)?.parse()?);
+        let sent_at = Millis(attributes.get("SentTimestamp").context(InvalidEvent(NO_MESSAGE))?.parse()?);
         let stamp = Stamp::of_message(&id, sent_at);
-        let (path, headers) = (attribute("path").unwrap_or("/events"), known(attribute));
+        let (path, headers) =
+            (attribute("path").unwrap_or("/events"), known(|name| attribute(name).map(str::to_owned)));
         let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
-        let delivery = match service.admit(&request, stamp) {
+        let delivery = match service.admit_message(&request, attribute("key"), stamp) {
             Admission::Plan(Plan::Store(plan)) => {
                 let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
                 plan.deliver(outcomes)

@@ -1,10 +1,15 @@
 //! From the HTTP events of API Gateway and Function URLs to core's request.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use isotherm_core::{HEADERS, Request};
+use isotherm_core::{HEADERS, Request, joined};
+
+use crate::failure::InvalidEvent;
 
 /// Which of the two shapes an event has; its answer has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +31,23 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Reads an event.
-    pub(crate) fn read(event: &str) -> Result<Self> {
+    /// Reads an event. `prefix` is what stands before every path, where the event itself does not say it.
+    pub(crate) fn read(event: &str, prefix: &str) -> Result<Self> {
         if let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(event) {
             let context = event.request_context;
+            let path = without_stage(event.raw_path.unwrap_or_default(), context.stage.as_deref());
+            // `POST /events`, `ANY /{proxy+}`, or `$default`, which says nothing of the path.
+            let resource = event.route_key.as_deref().and_then(|key| Some(key.split_once(' ')?.1));
             return Ok(Self {
                 payload: Payload::V2,
                 method: context.http.method.to_string(),
-                path: without_stage(event.raw_path.unwrap_or_default(), context.stage.as_deref()),
+                path: without_prefix(path, prefix, resource, &event.path_parameters),
                 query: event.raw_query_string.unwrap_or_default(),
-                headers: known(|name| str::from_utf8(event.headers.get(name)?.as_bytes()).ok()),
+                headers: known(|name| lines(&event.headers, name)),
                 body: decoded(event.body, event.is_base64_encoded)?,
             });
         }
-        let event: ApiGatewayProxyRequest = serde_json::from_str(event).context(NOT_HTTP)?;
+        let event: ApiGatewayProxyRequest = serde_json::from_str(event).context(InvalidEvent(NOT_HTTP))?;
         let (context, path) = (event.request_context, event.path.unwrap_or_default());
         // A REST API has taken the stage off `path` already; an HTTP API gives the same path in both places.
         let stage = context.stage.filter(|_| context.path.as_ref() == Some(&path));
@@ -49,9 +57,15 @@ impl Incoming {
         Ok(Self {
             payload: Payload::V1,
             method: event.http_method.to_string(),
-            path: without_stage(path, stage.as_deref()),
+            path: without_prefix(
+                without_stage(path, stage.as_deref()),
+                prefix,
+                event.resource.as_deref(),
+                &event.path_parameters,
+            ),
             query: form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish(),
-            headers: known(|name| str::from_utf8(event.headers.get(name)?.as_bytes()).ok()),
+            // `headers` has the last line of each alone.
+            headers: known(|name| lines(&event.multi_value_headers, name).or_else(|| lines(&event.headers, name))),
             body: decoded(event.body, event.is_base64_encoded)?,
         })
     }
@@ -66,8 +80,13 @@ const NOT_HTTP: &str =
     "the event is no HTTP request of API Gateway (payload 2.0 or 1.0) or of a Function URL, and no warming ping";
 
 /// The values of the headers that core reads.
-pub(crate) fn known<'h>(value: impl Fn(&str) -> Option<&'h str>) -> Vec<(&'static str, String)> {
-    HEADERS.iter().filter_map(|&name| Some((name, value(name)?.to_owned()))).collect()
+pub(crate) fn known(value: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    HEADERS.iter().filter_map(|&name| Some((name, value(name)?))).collect()
+}
+
+/// The value of a header, whose lines a gateway may have joined already.
+fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
+    joined(headers.get_all(name).iter().map(HeaderValue::as_bytes))
 }
 
 /// The path without the stage that a named stage puts before it.
@@ -79,7 +98,127 @@ fn without_stage(path: String, stage: Option<&str>) -> String {
     }
 }
 
+/// The path without what a custom domain's mapping puts before it: all before the resource that API Gateway found, or the
+/// `prefix` that is configured.
+fn without_prefix(path: String, prefix: &str, resource: Option<&str>, parameters: &HashMap<String, String>) -> String {
+    let prefix = prefix.trim_matches('/');
+    if !prefix.is_empty()
+        && let Some(rest) = path.strip_prefix('/').and_then(|path| path.strip_prefix(prefix))
+        && rest.starts_with('/')
+    {
+        return rest.to_owned();
+    }
+    match resource.and_then(|resource| found(&path, resource, parameters)) {
+        Some(found) => found.to_owned(),
+        None => path,
+    }
+}
+
+/// The end of the path that is this resource, such as `/{proxy+}`, with these parameters.
+fn found<'p>(path: &'p str, resource: &str, parameters: &HashMap<String, String>) -> Option<&'p str> {
+    let mut filled = String::new();
+    for part in resource.strip_prefix('/')?.split('/') {
+        let parameter = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        let value = parameter.map(|name| parameters.get(name.trim_end_matches('+')).map(String::as_str));
+        filled.push('/');
+        filled.push_str(value.unwrap_or(Some(part))?);
+    }
+    let (start, _) = path.rmatch_indices('/').nth(filled.matches('/').count() - 1)?;
+    let end = path.get(start..)?;
+    // Of a path with escapes the parameters may be decoded, and are as many parts all the same.
+    (end == filled || end.contains('%')).then_some(end)
+}
+
 fn decoded(body: Option<String>, is_base64_encoded: bool) -> Result<Vec<u8>> {
     let body = body.unwrap_or_default();
-    if is_base64_encoded { Ok(STANDARD.decode(body)?) } else { Ok(body.into_bytes()) }
+    if is_base64_encoded {
+        Ok(STANDARD.decode(body).context(InvalidEvent("the event's body is no base64"))?)
+    } else {
+        Ok(body.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isotherm_core::{Admission, Config, Plan, Service, Stamp};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const V1: &str = include_str!("../../../hosts/tests/lambda/payloads/rest-api.json");
+    const V2: &str = include_str!("../../../hosts/tests/lambda/payloads/http-api.json");
+
+    /// A payload, with what a test changes: JSON pointers and values.
+    fn read(payload: &str, changes: Value, prefix: &str) -> Incoming {
+        let mut payload: Value = serde_json::from_str(payload).unwrap();
+        for (pointer, value) in changes.as_object().unwrap() {
+            *payload.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.clone();
+        }
+        Incoming::read(&payload.to_string(), prefix).unwrap()
+    }
+
+    /// A REST API's event.
+    fn v1(path: &str, sent: &str, resource: &str, parameters: Value, prefix: &str) -> Incoming {
+        let changes = json!({ "/path": path, "/requestContext/path": sent, "/resource": resource,
+            "/pathParameters": parameters });
+        read(V1, changes, prefix)
+    }
+
+    /// An HTTP API's event.
+    fn v2(path: &str, key: &str, parameters: Value, prefix: &str) -> Incoming {
+        let changes = json!({ "/rawPath": path, "/requestContext/http/path": path, "/routeKey": key,
+            "/requestContext/routeKey": key, "/pathParameters": parameters });
+        read(V2, changes, prefix)
+    }
+
+    #[test]
+    fn what_a_custom_domain_puts_before_a_path_is_taken_off() {
+        let proxy = |path: &str| json!({ "proxy": path });
+        for (incoming, expected) in [
+            // Recorded shapes: base path mapping, none, a stage.
+            (v1("/analytics/events", "/analytics/events", "/{proxy+}", proxy("events"), ""), "/events"),
+            (v1("/events", "/events", "/{proxy+}", proxy("events"), ""), "/events"),
+            (v1("/events", "/prod/events", "/{proxy+}", proxy("events"), ""), "/events"),
+            (v1("/a/b/events/batch", "/a/b/events/batch", "/{proxy+}", proxy("events/batch"), ""), "/events/batch"),
+            (v1("/a/events", "/a/events", "/events", Value::Null, ""), "/events"),
+            (v1("/a/events/x", "/a/events/x", "/events/{eventId}", json!({ "eventId": "x" }), ""), "/events/x"),
+            (v1("/a/%65vents/x", "/a/%65vents/x", "/{proxy+}", proxy("events/x"), ""), "/%65vents/x"),
+            (v1("/events/x", "/events/x", "/{proxy+}", proxy("events"), ""), "/events/x"),
+            (v1("/events/x", "/events/x", "/{proxy+}", Value::Null, ""), "/events/x"),
+            (v2("/analytics/events", "ANY /{proxy+}", proxy("events"), ""), "/events"),
+            (v2("/analytics/events", "POST /events", Value::Null, ""), "/events"),
+            (v2("/events", "POST /events", Value::Null, ""), "/events"),
+            // Only the operator knows.
+            (v2("/analytics/events", "$default", Value::Null, ""), "/analytics/events"),
+            (v2("/analytics/events", "$default", Value::Null, "/analytics"), "/events"),
+            (v2("/analytics/events", "$default", Value::Null, "analytics/"), "/events"),
+            (v2("/analyticsevents", "$default", Value::Null, "analytics"), "/analyticsevents"),
+            (v2("/events", "$default", Value::Null, "analytics"), "/events"),
+            (v1("/a/events", "/a/events", "/{proxy+}", proxy("a/events"), "a"), "/events"),
+        ] {
+            assert_eq!(incoming.request().path, expected);
+        }
+    }
+
+    #[test]
+    fn one_request_is_one_plan_in_both_payloads() {
+        let service = Service::new(Config::parse(r#"{"open":true}"#).unwrap_or_default());
+        let stamp = Stamp { received_at: isotherm_core::Millis(1_763_690_000_000), entropy: 7 };
+        let plans = [V1, V2].map(|payload| {
+            let incoming = Incoming::read(payload, "").unwrap();
+            match service.admit(&incoming.request(), stamp) {
+                Admission::Plan(Plan::Store(plan)) => plan.events().to_vec(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(plans[0], plans[1]);
+    }
+
+    #[test]
+    fn what_is_no_request_is_an_invalid_event() {
+        for event in ["{}", "[]", r#"{"requestContext":{}}"#] {
+            let error = Incoming::read(event, "").err().unwrap();
+            assert!(error.is::<InvalidEvent>(), "{error:#}");
+        }
+    }
 }

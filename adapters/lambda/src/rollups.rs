@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
+//! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
 //! A lane is a shard of the stream. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
 //! its pages and moves the watermark in one transaction, on the condition that the watermark still is what it was when the
@@ -12,6 +13,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -31,6 +34,8 @@ const PARTITIONS: u32 = 4;
 /// What DynamoDB takes in one transaction: 100 actions, one of them for the watermark, and 4 MB, of which some are left for keys.
 pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 
+/// The partition that lists whose events a lane has.
+const TENANT: &str = "tenant";
 /// The partition of the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
@@ -56,12 +61,12 @@ impl Store {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
             match step.settle(stored) {
-                Ok(StreamWrite { pages, damaged, watermark: moved, letters }) => {
+                Ok(StreamWrite { pages, damaged, newcomers, watermark: moved, letters }) => {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                     }
                     dead_letters::send(&letters).await?;
-                    if !self.write(&lane, pages, watermark, Some(&moved)).await? {
+                    if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
                         return Ok(false);
                     }
                     *watermark = moved;
@@ -77,6 +82,7 @@ impl Store {
         &self,
         lane: &str,
         pages: Vec<(Tenant, StoredPage)>,
+        newcomers: Vec<Tenant>,
         was: &Watermark,
         to: Option<&Watermark>,
     ) -> Result<bool> {
@@ -101,6 +107,10 @@ impl Store {
             let put = put(partition_of(&tenant, lane), &page.key, page.bytes).build()?;
             write = write.transact_items(TransactWriteItem::builder().put(put).build());
         }
+        for tenant in newcomers {
+            let put = put(TENANT.to_owned(), tenant.as_str(), Vec::new()).build()?;
+            write = write.transact_items(TransactWriteItem::builder().put(put).build());
+        }
         let Err(error) = write.send().await else { return Ok(true) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(why))
@@ -119,16 +129,30 @@ impl Store {
         stored.map(|(lane, page)| Ok((lane, Watermark::read(&page)?))).collect()
     }
 
+    /// Whose pages there are, in which lanes.
+    pub(crate) async fn tenants(&self) -> Result<Vec<(String, String)>> {
+        // Names of tenants are between these.
+        let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
+        let stored = self.pages(iter::once(TENANT.to_owned()), &[all]).await?;
+        Ok(stored.into_iter().map(|(lane, page)| (lane, page.key)).collect())
+    }
+
     /// Reads what a report needs.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
         // Before the pages, which then hold at least what the watermarks say.
         let watermarks: Vec<_> = self.watermarks("").await?.into_values().collect();
         let none = ReportData { as_of: Some(Watermark::as_of(&watermarks, now)), ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
-        let marks = self.pages(partitions.clone(), plan.reading().marks().as_slice()).await?;
+        let budget = Mutex::new(plan.reading().budget(1));
+        let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
+        let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
+        let marks = self.pages_while(partitions.clone(), plan.reading().marks().as_slice(), &takes).await?;
+        let Some(marks) = marks else { return Ok(too_large) };
         let marks: Vec<StoredPage> = marks.into_iter().map(|(_lane, mark)| mark).collect();
+        let pages = self.pages_while(partitions, &plan.reading().ranges(&marks), &takes).await?;
+        let Some(pages) = pages else { return Ok(too_large) };
         let mut lanes = BTreeMap::from([(String::new(), none.clone())]);
-        for (lane, page) in self.pages(partitions, &plan.reading().ranges(&marks)?).await? {
+        for (lane, page) in pages {
             lanes.entry(lane).or_insert_with(|| none.clone()).pages.push(page);
         }
         Ok(ReportOutcome::Read(lanes.into_values().collect()))
@@ -147,10 +171,20 @@ impl Store {
         partitions: impl Iterator<Item = String>,
         ranges: &[KeyRange],
     ) -> Result<Vec<(String, StoredPage)>> {
+        self.pages_while(partitions, ranges, &|_| true).await.map(Option::unwrap_or_default)
+    }
+
+    /// The same; `None`, and nothing more is read, as soon as a page is not taken.
+    async fn pages_while(
+        &self,
+        partitions: impl Iterator<Item = String>,
+        ranges: &[KeyRange],
+        takes: &(dyn Fn(&StoredPage) -> bool + Sync),
+    ) -> Result<Option<Vec<(String, StoredPage)>>> {
         let places = partitions.flat_map(|partition| ranges.iter().map(move |range| (partition.clone(), range)));
-        let query = |(partition, KeyRange { from, until }): (String, &KeyRange)| {
+        let query = async |(partition, KeyRange { from, until }): (String, &KeyRange)| {
             let query = DYNAMODB.query().table_name(&self.rollups).consistent_read(true);
-            query
+            let mut items = query
                 // `until` itself is the key of nothing, or of the only one that is asked for.
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
                 .expression_attribute_values(":pk", AttributeValue::S(partition))
@@ -158,13 +192,25 @@ impl Store {
                 .expression_attribute_values(":until", AttributeValue::S(until.clone()))
                 .into_paginator()
                 .items()
-                .send()
-                .collect::<Result<Vec<_>, _>>()
+                .send();
+            let mut pages = Vec::new();
+            while let Some(item) = items.try_next().await? {
+                let (lane, page) =
+                    page_of(item).context("an item is no page: something else writes to the table of rollups")?;
+                if !takes(&page) {
+                    return Ok(None);
+                }
+                pages.push((lane, page));
+            }
+            anyhow::Ok(Some(pages))
         };
-        let items = stream::iter(places.map(query)).buffer_unordered(CONCURRENCY);
-        let items: Vec<_> = items.try_concat().await?;
-        let no_page = "an item is no page: something else writes to the table of rollups";
-        items.into_iter().map(|item| page_of(item).context(no_page)).collect()
+        let mut read = pin!(stream::iter(places.map(query)).buffer_unordered(CONCURRENCY));
+        let mut pages = Vec::new();
+        while let Some(of_place) = read.try_next().await? {
+            let Some(of_place) = of_place else { return Ok(None) };
+            pages.extend(of_place);
+        }
+        Ok(Some(pages))
     }
 }
 

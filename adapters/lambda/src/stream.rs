@@ -12,6 +12,7 @@ use serde_dynamo::AttributeValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup;
+use crate::failure::InvalidEvent;
 use crate::store::Store;
 
 /// After a transaction that was cancelled, before the watermark is read again.
@@ -55,7 +56,7 @@ fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
     let window = &event.time_window_properties;
     let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
     Ok(StreamBatch {
-        shard_id: window.shard_id.as_deref().context("the batch does not name its shard")?,
+        shard_id: window.shard_id.as_deref().context(InvalidEvent("the batch does not name its shard"))?,
         records: event.dynamo_db_event.records.iter().map(record_of).collect::<Result<_>>()?,
         complete_to: end.map(u64::try_from).transpose()?.map(Millis),
     })
@@ -72,7 +73,7 @@ fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
     // What else there is are events that the table has forgotten.
     let is_new = record.event_name == "INSERT" && !change.new_image.is_empty();
     Ok(StreamRecord {
-        sequence_number: change.sequence_number.as_deref().context("a record has no number")?,
+        sequence_number: change.sequence_number.as_deref().context(InvalidEvent("a record has no number"))?,
         // Whole seconds: DynamoDB says no more of a record, and the library reads no more.
         written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
         item: is_new.then(|| StreamItem { key, tenant, record: text("record") }),

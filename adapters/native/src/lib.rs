@@ -1,16 +1,24 @@
-//! Isotherm as a plain server: axum in front, SQLite behind, one process.
+//! Isotherm as a plain server: hyper in front, SQLite behind, one process.
 //!
-//! [`serve`] accepts connections; each request becomes core's (`request`), what core plans is applied to the
+//! [`serve`] accepts connections (`connection`); each request becomes core's (`request`), what core plans is applied to the
 //! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
 //! `schedule` compacts and expires. There is no rule about events in this crate.
+//!
+//! What clients share has a bound: connections and bodies have `room`, plans wait in a `backlog` by tenant, and tenants take `turns`
+//! at reading.
 
+mod backlog;
 mod backup;
+mod connection;
 mod entry;
+pub mod log;
 mod request;
 mod response;
 mod rollups;
+mod room;
 mod schedule;
 mod store;
+mod turns;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

@@ -1,5 +1,6 @@
 //! `isotherm-native`: the server.
 
+use std::env::VarError;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::{Config, Service};
-use isotherm_server::{Server, Settings, Store, serve};
+use isotherm_core::Service;
+use isotherm_server::{Server, Settings, Store, log, serve};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,26 +35,37 @@ struct Flags {
     /// How often hours are compacted to days, and expired events go
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     schedule: u64,
-    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
+    /// closed and answers 503
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Connections open at once; fewer where the system allows fewer files. One that waits for a request makes room for a new one
+    #[arg(long, value_name = "NUMBER", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// How long a connection stays open without a request. Longer than what is in front keeps it, or that sends a request into a
+    /// connection that is being closed: nginx and AWS's balancers keep one for 60 seconds, Google's for 600
+    #[arg(long, value_name = "SECONDS", default_value_t = 620, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_alive: u32,
     /// Print one line for each request
     #[arg(long)]
     log_requests: bool,
 }
 
+/// Files that are no connections: the database's, of the writer and of each reader, the backup's, the standard streams.
+const FILES_OF_OUR_OWN: u64 = 128;
+
 fn main() -> ExitCode {
     if let Err(error) = run(&Flags::parse()) {
-        eprintln!("isotherm-native: {error:#}");
+        log::line(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let service = Service::new(config(flags)?);
+    let service = service(flags);
     if let Some(notice) = service.notice() {
-        eprintln!("isotherm-native: {notice}");
+        log::line(notice);
     }
     let settings = Settings {
         folder: flags.data.clone(),
@@ -69,20 +82,42 @@ fn run(flags: &Flags) -> Result<()> {
         let listener = TcpListener::bind((flags.address, flags.port))
             .await
             .with_context(|| format!("cannot listen on {}:{}", flags.address, flags.port))?;
-        writeln!(std::io::stdout(), "ready http://{}", listener.local_addr()?)?;
+        std::io::stdout().write_all(format!("ready http://{}\n", listener.local_addr()?).as_bytes())?;
         let stop = async move {
             tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         };
-        serve(listener, Server { service, store, log_requests: flags.log_requests }, stop).await;
+        let server = Server {
+            service,
+            store,
+            log_requests: flags.log_requests,
+            connections: connections(flags.connections) as usize,
+            keep_alive: Duration::from_secs(flags.keep_alive.into()),
+        };
+        serve(listener, server, stop).await;
         anyhow::Ok(())
     })
 }
 
-fn config(flags: &Flags) -> Result<Config> {
-    let (text, origin) = match &flags.config {
-        Some(file) => (std::fs::read_to_string(file), file.display().to_string()),
-        None => (Ok(std::env::var("ISOTHERM_CONFIG").unwrap_or_default()), "ISOTHERM_CONFIG".to_owned()),
+/// As many connections as the system gives files for. Many give a process more than it starts with, if it asks.
+fn connections(wanted: u32) -> u32 {
+    let files = u64::from(wanted) + FILES_OF_OUR_OWN;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = files.min(maximum.unwrap_or(u64::MAX));
+    let current = current.unwrap_or(u64::MAX);
+    let limit = Rlimit { current: Some(allowed), maximum };
+    let files =
+        if current < allowed && setrlimit(Resource::Nofile, limit).is_ok() { allowed } else { current.min(files) };
+    u32::try_from(files.saturating_sub(FILES_OF_OUR_OWN)).unwrap_or(wanted).max(1)
+}
+
+/// What the file or the environment configures; neither has to be there, and what is wrong closes the service.
+fn service(flags: &Flags) -> Service {
+    let text = match &flags.config {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display())),
+        None => match std::env::var("ISOTHERM_CONFIG") {
+            Err(VarError::NotUnicode(_)) => Err("ISOTHERM_CONFIG is not UTF-8".to_owned()),
+            text => Ok(text.unwrap_or_default()),
+        },
     };
-    let text = text.with_context(|| format!("cannot read {origin}"))?;
-    Config::parse(&text).context(origin)
+    text.map_or_else(Service::closed, |text| Service::from_text(Some(&text)))
 }

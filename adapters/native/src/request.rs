@@ -2,65 +2,78 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::Request;
-use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
-use isotherm_core::{HEADERS, Millis, Stamp};
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use isotherm_core::{HEADERS, Millis, Stamp, joined};
 
 use crate::response::Abandoned;
 
 /// A client gets this long to send a body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// What is read and dropped of a body that is too long: a client that is still sending may not read why it is refused.
+/// What is read of a body that nobody wants, and for how long.
 const DROPPED_BYTES: usize = 16 << 20;
+const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A request whose body has been read, as far as it may be.
-pub(crate) struct Received {
+/// A request's head.
+pub(crate) struct Head {
     head: Parts,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
 }
 
-impl Received {
-    /// Reads the body and keeps at most `limit` + 1 bytes of it.
-    pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, Abandoned> {
-        let (head, body) = request.into_parts();
-        let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit));
-        let body = reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))??;
-        let headers = HEADERS.iter().filter_map(|name| Some((*name, value_of(&head, name)?))).collect();
-        Ok(Self { head, headers, body })
+impl Head {
+    pub(crate) fn new(head: Parts) -> Self {
+        let lines = |name| head.headers.get_all(name).iter().map(|value| value.as_bytes());
+        let headers = HEADERS.iter().filter_map(|&name| Some((name, joined(lines(name))?))).collect();
+        Self { head, headers }
     }
 
+    /// Core's request, whose body is still to be read.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         isotherm_core::Request {
             method: self.head.method.as_str(),
             path: self.head.uri.path(),
             query: self.head.uri.query().unwrap_or_default(),
             headers: &self.headers,
-            body: &self.body,
+            body: &[],
         }
     }
 }
 
-/// The value of a header that is UTF-8. Not `HeaderValue::to_str`, which refuses what is not ASCII.
-fn value_of(head: &Parts, name: &str) -> Option<String> {
-    Some(std::str::from_utf8(head.headers.get(name)?.as_bytes()).ok()?.to_owned())
+/// Reads a body that may have `limit` bytes, and one more where there are more.
+pub(crate) async fn body(body: &mut Incoming, limit: usize) -> Result<Vec<u8>, Abandoned> {
+    let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit + 1));
+    reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))?
 }
 
-async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Abandoned> {
+async fn read(body: &mut Incoming, most: usize) -> Result<Vec<u8>, Abandoned> {
     let mut kept = Vec::new();
-    let mut seen = 0;
-    while seen <= limit + DROPPED_BYTES
+    while kept.len() < most
         && let Some(frame) = body.frame().await
     {
         // A body that broke off is no body: nothing is kept of it.
         let frame = frame.map_err(|_broken| Abandoned("its body broke off"))?;
         let Some(data) = frame.data_ref() else { continue };
-        seen += data.len();
-        let room = (limit + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(data.get(..room).unwrap_or(data));
+        kept.extend_from_slice(data.get(..most - kept.len()).unwrap_or(data));
     }
     Ok(kept)
+}
+
+/// Reads and drops what is left of a body after its answer: a client that is still sending may not read the answer before it is
+/// done. Whether anything was left.
+pub(crate) fn drop_rest(mut body: Incoming) -> bool {
+    if body.is_end_stream() {
+        return false;
+    }
+    tokio::spawn(tokio::time::timeout(DROPPED_WITHIN, async move {
+        let mut left = DROPPED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await
+            && let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len()))
+        {
+            left = rest;
+        }
+    }));
+    true
 }
 
 /// The system's clock and random source.

@@ -8,11 +8,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded, WriteLimits,
+    KeyRange, ReadBudget, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded,
+    WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::backup;
+use crate::{backup, log};
 
 /// Events of one fold, one transaction; fewer where they have much to write.
 pub(crate) const EVENTS_PER_FOLD: usize = 2048;
@@ -67,7 +68,7 @@ pub(crate) fn fold(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
-    let (taken, StepWrite { pages: written, damaged, rejections }) = loop {
+    let (taken, StepWrite { pages: written, damaged, rejections, .. }) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
         let taken = step.records();
         let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));
@@ -89,11 +90,11 @@ pub(crate) fn fold(
         }
     }
     for (tenant, page) in damaged {
-        eprintln!("isotherm-native: reports of {} are incomplete: {page}", tenant.as_str());
+        log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
     }
     for Rejection { index, reason } in rejections {
         let Row { seq, tenant, record } = &taken[index];
-        eprintln!("isotherm-native: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
+        log::line(format_args!("event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}"));
         transaction.prepare_cached(REJECT)?.execute(params![seq, tenant, reason, record])?;
     }
     let mut statement = transaction.prepare_cached(WRITE)?;
@@ -133,15 +134,45 @@ pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage])
 
 /// What a report needs, as of one moment.
 pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> Result<ReportData> {
+    Ok(read_within(connection, plan, plan.reading().budget(1))?.unwrap_or_else(ReportData::too_large))
+}
+
+/// `None` where it is more than the budget.
+fn read_within(
+    connection: &mut Connection,
+    plan: &ReportPlan,
+    mut budget: ReadBudget,
+) -> rusqlite::Result<Option<ReportData>> {
     let transaction = connection.transaction()?;
-    let tenant = plan.tenant().as_str();
-    let marks = pages(&transaction, tenant, plan.reading().marks().as_slice())?;
-    let pages = pages(&transaction, tenant, &plan.reading().ranges(&marks)?)?;
-    let tail = transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(ReportData { pages, tail, as_of: None })
+    let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
+    let mut takes = |page: &StoredPage| budget.takes_page(page);
+    let Some(marks) = pages_while(&transaction, tenant, reading.marks().as_slice(), &mut takes)? else {
+        return Ok(None);
+    };
+    let Some(pages) = pages_while(&transaction, tenant, &reading.ranges(&marks), &mut takes)? else {
+        return Ok(None);
+    };
+    let mut tail: Vec<String> = Vec::new();
+    for record in transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))? {
+        tail.push(record?);
+        if !tail.last().is_some_and(|record| budget.takes_record(record)) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(ReportData { pages, tail, ..ReportData::default() }))
 }
 
 pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) -> rusqlite::Result<Vec<StoredPage>> {
+    pages_while(connection, tenant, ranges, &mut |_| true).map(Option::unwrap_or_default)
+}
+
+/// The pages in these ranges; `None`, and nothing more is read, as soon as one is not taken.
+fn pages_while(
+    connection: &Connection,
+    tenant: &str,
+    ranges: &[KeyRange],
+    takes: &mut dyn FnMut(&StoredPage) -> bool,
+) -> rusqlite::Result<Option<Vec<StoredPage>>> {
     let mut statement = connection.prepare_cached(PAGES)?;
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
@@ -151,10 +182,14 @@ pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) 
             Ok(StoredPage { key: row.get(0)?, bytes })
         };
         for page in statement.query_map([tenant, from, until], page)? {
-            pages.push(page?);
+            let page = page?;
+            if !takes(&page) {
+                return Ok(None);
+            }
+            pages.push(page);
         }
     }
-    Ok(pages)
+    Ok(Some(pages))
 }
 
 #[cfg(test)]

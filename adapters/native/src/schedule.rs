@@ -4,7 +4,7 @@ use anyhow::Result;
 use isotherm_core::{KeyRange, Merged, Millis, Service, WriteLimits};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::rollups;
+use crate::{log, rollups};
 
 /// The oldest events that one step looks at.
 const EVENTS_PER_STEP: usize = 10_000;
@@ -65,9 +65,9 @@ fn compact(connection: &mut Connection, service: &Service, tenant: &str, mark: K
     let marks = rollups::pages(&transaction, tenant, &[mark])?;
     for compaction in service.compactions(&marks, now) {
         let stored = rollups::pages(&transaction, tenant, &compaction.ranges())?;
-        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
-            eprintln!("isotherm-native: reports of {tenant} are incomplete: {page}");
+            log::line(format_args!("reports of {tenant} are incomplete: {page}"));
         }
         rollups::write(&transaction, tenant, &pages)?;
     }

@@ -7,32 +7,30 @@
 //! ```
 //!
 //! A disk makes a few hundred to a few thousand commits durable a second, however large each is. So one thread writes:
-//! it takes every plan that waits, writes them in one transaction, and answers each only after the commit is on disk.
-//! While it waits for the disk, the next plans gather.
+//! it takes plans that wait, writes them in one transaction, and answers each only after the commit is on disk.
+//! While it waits for the disk, the next plans gather. Each tenant has a queue of its own, and a part of each transaction.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, NewEvent, Reply, ReportOutcome, ReportPlan, Service, Settled, StoreOutcome,
+    StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
+use crate::backlog::{Backlog, Size, Taken, Untaken};
+use crate::log;
 use crate::request;
 use crate::response::Abandoned;
 use crate::rollups::{self, EVENTS_PER_FOLD};
 use crate::schedule;
+use crate::turns::{Turn, Turns};
 
-/// Plans that wait for the writer. Whoever finds the queue full is told to come again: waiting longer would only make the
-/// queue's memory grow.
-const QUEUE: usize = 512;
-/// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
-const EVENTS_PER_COMMIT: usize = 8192;
 /// Events that are not folded, when folding fails: with more, new ones are refused, or reports would have to fold ever more of
 /// them.
 const MOST_UNFOLDED: usize = 64 * 1024;
@@ -40,10 +38,14 @@ const MOST_UNFOLDED: usize = 64 * 1024;
 const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
 /// After so long folding makes way for the plans that wait.
 const FOLD_WITHIN: Duration = Duration::from_millis(50);
+/// Folding that failed is tried again after this long, and not with every commit.
+const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// After a part of what is due that failed, the next is done.
 const GO_ON_AFTER: Duration = Duration::from_secs(10);
-/// Lookups and reports at once.
-const READERS: usize = 4;
+/// Look-ups at once, half of them of one tenant.
+const LOOK_UPS: usize = 8;
+/// Reports at once, half of them of one tenant. Each may take some 60 MB, and no look-up waits for one.
+const REPORTS: usize = 2;
 /// For another process that has the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,9 +65,12 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
 
 /// The events of all tenants, in one database.
 pub struct Store {
-    /// Taken by [`Store::close`]: without its queue the writer knows that no plan follows.
-    writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+    backlog: Arc<Backlog<Job>>,
+    /// Taken by [`Store::close`].
+    writer: Mutex<Option<JoinHandle<()>>>,
     readers: Arc<Readers>,
+    look_ups: Turns,
+    reports: Turns,
 }
 
 /// Where a store keeps what.
@@ -107,7 +112,8 @@ impl Store {
                     .map(|()| connection)
             })
             .with_context(|| format!("cannot open the database {}", path.display()))?;
-        let (queue, jobs) = sync_channel(QUEUE);
+        let backlog = Arc::new(Backlog::new());
+        let jobs = Arc::clone(&backlog);
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
@@ -115,21 +121,20 @@ impl Store {
                 write_and_fold(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
-        let readers = Readers { path, idle: Mutex::default(), permits: Semaphore::new(READERS) };
-        Ok(Self { writer: Mutex::new(Some((queue, writer))), readers: Arc::new(readers) })
+        let readers = Arc::new(Readers { path, idle: Mutex::default() });
+        let (look_ups, reports) = (Turns::new(LOOK_UPS), Turns::new(REPORTS));
+        Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
 
     /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
     pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
         let (done, outcomes) = oneshot::channel();
-        let job = Job { plan, done };
-        match &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((queue, _)) => match queue.try_send(job) {
-                Ok(()) => {}
-                Err(TrySendError::Full(job)) => job.refuse(StoreOutcome::Overloaded),
-                Err(TrySendError::Disconnected(job)) => job.refuse(StoreOutcome::Later),
-            },
-            None => job.refuse(StoreOutcome::Later),
+        let bytes = plan.events().iter().map(|event| event.record.len()).sum();
+        let (size, tenant) = (Size { events: plan.events().len(), bytes }, plan.tenant().clone());
+        match self.backlog.push(tenant.as_str(), size, Job { plan, done }) {
+            Ok(()) => {}
+            Err(Untaken::Full(job)) => job.refuse(StoreOutcome::Overloaded),
+            Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Later),
         }
         outcomes.await.map_err(|_gone| Abandoned("the writer has ended"))
     }
@@ -137,46 +142,55 @@ impl Store {
     /// Looks one event up.
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
-        match self.read(move |connection| find(connection, &tenant, &id)).await {
-            Ok(Some(record)) => FindOutcome::Found(record),
-            Ok(None) => FindOutcome::Absent,
+        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Later };
+        match self.read(turn, move |connection| find(connection, &tenant, &id)).await {
+            Ok((Some(record), _)) => FindOutcome::Found(record),
+            Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
-                eprintln!("isotherm-native: an event cannot be looked up: {error}");
+                log::failure("an event cannot be looked up", error);
                 FindOutcome::Later
             }
         }
     }
 
-    /// Reads what a report needs. The plan comes back with that.
-    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(ReportPlan, ReportOutcome), Abandoned> {
+    /// Reads what a report needs, and answers it, on a thread that may block. The turn ends once the answer is sent.
+    pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
+        let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
+            return Ok((plan.settle(ReportOutcome::Later).reply, None));
+        };
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
-                    eprintln!("isotherm-native: a report cannot be read: {error:#}");
+                    log::failure("a report cannot be read", format_args!("{error:#}"));
                     ReportOutcome::Later
                 },
                 |data| ReportOutcome::Read(vec![data]),
             );
-            Ok((plan, outcome))
+            let Settled { reply, unreadable } = plan.settle(outcome);
+            if !unreadable.is_empty() {
+                eprintln!("isotherm-native: {unreadable}");
+            }
+            Ok(reply)
         };
-        self.read(read).await.map_err(|_panicked| Abandoned("a reader has ended"))
+        let (reply, turn) = self.read(turn, read).await.map_err(|_panicked| Abandoned("a reader has ended"))?;
+        Ok((reply, Some(turn)))
     }
 
-    /// Runs `query` on a connection of its own.
+    /// Runs `query` on a connection of its own. It keeps its turn to its end, also when nobody waits for it any more.
     async fn read<T: Send + 'static>(
         &self,
+        turn: Turn,
         query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
+    ) -> Result<(T, Turn)> {
         let readers = Arc::clone(&self.readers);
-        let _permit = self.readers.permits.acquire().await?;
-        Ok(tokio::task::spawn_blocking(move || readers.with(query)).await??)
+        tokio::task::spawn_blocking(move || Ok((readers.with(query)?, turn))).await?
     }
 
     /// Writes what waits and closes the database. What comes after it is told to come again.
     pub async fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((queue, writer)) = writer {
-            drop(queue);
+        if let Some(writer) = writer {
+            self.backlog.close();
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -204,39 +218,35 @@ impl Drop for AbortOnPanic {
 }
 
 /// Writes what comes, folds what was written, and does what is due, until no more can come.
-fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &Service, settings: &Settings) {
+fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
     let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
-        eprintln!("isotherm-native: what is not folded yet cannot be counted: {error}");
+        log::failure("what is not folded yet cannot be counted", error);
         0
     });
     let mut due = Instant::now() + settings.schedule;
     let mut pass = schedule::Pass::default();
+    let mut fold_from = Instant::now();
     let mut at_most = EVENTS_PER_FOLD;
-    let mut is_behind = false;
     loop {
-        let wait = due.saturating_duration_since(Instant::now()).min(FOLD_WHEN_IDLE);
-        let wait = if is_behind { Duration::ZERO } else { wait };
-        let is_idle = match jobs.recv_timeout(wait) {
-            Ok(job) if unfolded > MOST_UNFOLDED => {
-                job.refuse(StoreOutcome::Overloaded);
-                true
+        let now = Instant::now();
+        let is_behind = unfolded >= EVENTS_PER_FOLD && now >= fold_from;
+        let wait = if is_behind { Duration::ZERO } else { due.saturating_duration_since(now).min(FOLD_WHEN_IDLE) };
+        let (stored, is_idle) = match jobs.take(wait) {
+            Taken::Group(group) if unfolded > MOST_UNFOLDED => {
+                group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
+                (0, true)
             }
-            Ok(job) => {
-                unfolded += write_group(connection, job, jobs);
-                false
-            }
-            Err(RecvTimeoutError::Timeout) => true,
-            Err(RecvTimeoutError::Disconnected) => return,
+            Taken::Group(group) => (write_group(connection, group), false),
+            Taken::Nothing => (0, true),
+            Taken::Closed => return,
         };
+        unfolded += stored;
         let until = Instant::now() + FOLD_WITHIN;
-        is_behind = false;
         while unfolded >= EVENTS_PER_FOLD || (is_idle && unfolded > 0) {
-            if Instant::now() >= until {
-                is_behind = true;
+            if !(fold_from..until).contains(&Instant::now()) {
                 break;
             }
             match rollups::fold(connection, service, settings.backup.as_deref(), at_most) {
-                // Fewer are left than were counted, because duplicates were counted too.
                 Ok(0) => unfolded = 0,
                 Ok(folded) => {
                     unfolded = unfolded.saturating_sub(folded);
@@ -244,8 +254,8 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
                 }
                 Err(error) => {
                     // Reports fold these events themselves until it succeeds.
-                    eprintln!("isotherm-native: events cannot be folded: {error:#}");
-                    break;
+                    log::failure("events cannot be folded", format_args!("{error:#}"));
+                    fold_from = Instant::now() + FOLD_AGAIN_AFTER;
                 }
             }
         }
@@ -254,7 +264,7 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
                 Ok(true) => {}
                 Ok(false) => due = Instant::now() + settings.schedule,
                 Err(error) => {
-                    eprintln!("isotherm-native: a day cannot be compacted, or events not deleted: {error:#}");
+                    log::failure("a day cannot be compacted, or events not deleted", format_args!("{error:#}"));
                     due = Instant::now() + GO_ON_AFTER;
                 }
             }
@@ -262,26 +272,19 @@ fn write_and_fold(connection: &mut Connection, jobs: &Receiver<Job>, service: &S
     }
 }
 
-/// Writes `first` and what waits behind it, and answers them all. How many events there were.
-fn write_group(connection: &mut Connection, first: Job, jobs: &Receiver<Job>) -> usize {
-    let mut events = first.plan.events().len();
-    let mut group = vec![first];
-    while events < EVENTS_PER_COMMIT
-        && let Ok(job) = jobs.try_recv()
-    {
-        events += job.plan.events().len();
-        group.push(job);
-    }
+/// Writes a group of plans, and answers them all. How many events are kept now that were not before.
+fn write_group(connection: &mut Connection, group: Vec<Job>) -> usize {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
-        eprintln!("isotherm-native: {events} events cannot be stored: {error}");
+        log::failure("events cannot be stored", error);
         group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
     });
+    let stored = outcomes.iter().flatten().filter(|outcome| matches!(outcome, StoreOutcome::Stored)).count();
     for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
         // The client has gone: its events are kept, and it finds that out when it sends them again.
         let _gone = done.send((plan, outcomes));
     }
-    events
+    stored
 }
 
 fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec<StoreOutcome>>> {
@@ -316,7 +319,6 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
 }
 
 impl Readers {

@@ -1,10 +1,12 @@
 //! The server as a process: what it answered 202 is there after any death, once; and nothing slow holds up the rest.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -12,75 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_isotherm-native")), data)
-    }
-
-    /// A server that can't write files beyond `blocks` of 512 bytes: to SQLite that is a full disk.
-    fn start_on_small_disk(data: &Path, blocks: u32) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_isotherm-native"));
-        Self::run(command, data)
-    }
-
-    fn start_with(data: &Path, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
-        command.args(flags);
-        Self::run(command, data)
-    }
-
-    fn run(mut command: Command, data: &Path) -> Self {
-        command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready http://127.0.0.1:").unwrap().parse().unwrap();
-        Self { child, port }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
-    }
-
-    fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn event(message: &str) -> String {
-    format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{"text":"{}"}}}}"#, "x".repeat(200))
-}
-
-/// The bytes of one request whose connection ends with it.
-fn post(body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-}
-
-async fn get(port: u16, target: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    answer(&mut stream).await.unwrap()
-}
+use crate::common::{Server, answer, event, get, post, send};
 
 /// Events of January 2013, 12 hours apart, as the body of a batch.
 fn batch(numbers: std::ops::Range<usize>) -> String {
@@ -120,7 +54,7 @@ async fn wait_for(data: &Path, query: &str, expected: u64) {
         if found == expected {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{query} gives {found}, not {expected}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{query} gives {found}, not {expected}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -144,20 +78,6 @@ fn backed_up(folder: &Path) -> (Vec<String>, usize) {
     }
     messages.sort();
     (messages, files)
-}
-
-/// Status and body, or `None` when the server died on it.
-async fn send(port: u16, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(post(body).as_bytes()).await.ok()?;
-    answer(&mut stream).await
-}
-
-async fn answer(stream: &mut TcpStream) -> Option<(u16, String)> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// How often an event with each of these messageIds is in the database.
@@ -394,4 +314,98 @@ async fn when_folding_fails_the_tail_has_a_bound_and_loses_nothing() {
     wait_for(data.path(), UNFOLDED, 0).await;
     assert_eq!(rows(server.port).await, all);
     assert_eq!(send_batch(server.port, sent..sent + 500).await, 200);
+}
+
+/// The head and body of the answer to these bytes, after which nothing more is sent.
+async fn raw(port: u16, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut text = String::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    text
+}
+
+fn keyed(data: &Path, config: &str) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
+    let file = data.join("config.json");
+    std::fs::write(&file, config).unwrap();
+    command.arg("--config").arg(file);
+    Server::run(command, data)
+}
+
+#[tokio::test]
+async fn a_server_without_a_whole_configuration_is_closed() {
+    let data = tempfile::tempdir().unwrap();
+    for config in ["", "{", r#"{"keys":[]}"#] {
+        let server = keyed(data.path(), config);
+        assert_eq!(get(server.port, "/healthz").await.0, 200);
+        let (status, body) = get(server.port, "/reports/summary").await;
+        assert!(status == 503 && body.contains("not_configured"), "{body}");
+        assert_eq!(send(server.port, &event("closed")).await.unwrap().0, 503);
+    }
+    let server = Server::start_with(data.path(), &["--config", "/no/such/file"]);
+    assert_eq!(send(server.port, &event("closed")).await.unwrap().0, 503);
+    assert_eq!(times_kept(data.path(), &["closed".to_owned()]), [0]);
+}
+
+#[tokio::test]
+async fn a_closed_server_goes_on_folding() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    assert_eq!(send_batch(server.port, 0..100).await, 200);
+    drop(server);
+    let database = Connection::open(data.path().join("events.sqlite")).unwrap();
+    database.execute("DELETE FROM rollups", []).unwrap();
+    drop(database);
+    let _closed = keyed(data.path(), "");
+    wait_for(data.path(), UNFOLDED, 0).await;
+}
+
+#[tokio::test]
+async fn a_body_is_not_waited_for_when_the_head_decides() {
+    let data = tempfile::tempdir().unwrap();
+    // Of `a key of the tests`.
+    let hash = "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1";
+    let server = keyed(data.path(), &format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"a","scope":"write"}}]}}"#));
+    let key = "authorization: Bearer a key of the tests\r\n";
+    for (head, status) in [
+        ("POST /events HTTP/1.1\r\ncontent-length: 1000000\r\n".to_owned(), 401),
+        ("POST /nowhere HTTP/1.1\r\ncontent-length: 1000000\r\n".to_owned(), 404),
+        ("PUT /events HTTP/1.1\r\ntransfer-encoding: chunked\r\n".to_owned(), 405),
+        ("POST /schedule HTTP/1.1\r\ncontent-length: 1000000\r\n".to_owned(), 401),
+        (format!("POST /events HTTP/1.1\r\n{key}content-length: 1048577\r\n"), 413),
+        (format!("POST /events HTTP/1.1\r\n{key}content-type: text/plain\r\ncontent-length: 9\r\n"), 415),
+        (format!("POST /events HTTP/1.1\r\n{key}{key}content-length: 9\r\n"), 401),
+    ] {
+        let started = Instant::now();
+        let answered = raw(server.port, format!("{head}host: test\r\n\r\n").as_bytes()).await;
+        assert!(answered.starts_with(&format!("HTTP/1.1 {status} ")), "{head}{answered}");
+        assert!(answered.contains("connection: close\r\n"), "{answered}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{head}");
+    }
+    // A client that sends all before it reads gets its answer too.
+    let head = "POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 8000000\r\n\r\n";
+    let request = [head.as_bytes(), &vec![b' '; 8_000_000]].concat();
+    assert!(raw(server.port, &request).await.starts_with("HTTP/1.1 401 "));
+}
+
+#[tokio::test]
+async fn repeated_headers_are_one_value() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let body = event("twice");
+    let twice = |types: &[u8]| {
+        let head =
+            format!("POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        [head.as_bytes(), types, b"\r\n", body.as_bytes()].concat()
+    };
+    let json = b"content-type: application/json\r\n".as_slice();
+    assert!(raw(server.port, &twice(json)).await.starts_with("HTTP/1.1 202 "));
+    let answered = raw(server.port, &twice(&[json, json].concat())).await;
+    assert!(
+        answered.starts_with("HTTP/1.1 415 ") && answered.contains("application/json, application/json"),
+        "{answered}"
+    );
+    // What is not UTF-8 is not left out.
+    assert!(raw(server.port, &twice(b"content-type: \xff\r\n")).await.starts_with("HTTP/1.1 415 "));
 }

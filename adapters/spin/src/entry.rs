@@ -2,16 +2,15 @@
 
 use std::sync::OnceLock;
 
-use isotherm_core::{Admission, Config, Plan, Reply, Service};
+use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
-use crate::response::failure;
 use crate::{request, response, store};
 
-/// What a cron asks for: Spin has no other trigger for one. Needs no key, for it does only what is due, a bounded part each time.
-const SCHEDULE: &str = "/schedule";
+/// The variable that holds the configuration.
+const CONFIG: &str = "isotherm_config";
 
 struct Isotherm;
 
@@ -20,18 +19,20 @@ spin_sdk::wasip3::http::service::export!(Isotherm);
 
 impl Guest for Isotherm {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let service = service().await?;
-        let stamp = request::stamp()?;
-        let received = request::Received::read(request, service.limits().body_bytes).await?;
-        let request = received.request();
-        if request.path == SCHEDULE {
-            let tended = store::tend(service).await;
-            tended.map_err(|error| failure(&format!("what is due could not all be done: {error}")))?;
-            return response::from_reply(Reply::ok());
-        }
-        let reply = match service.admit(&request, stamp) {
-            Admission::Reply(reply) => reply,
-            Admission::Plan(plan) => apply(service, plan).await,
+        let service = service().await;
+        let head = request::Head::new(&request);
+        let reply = match service.admit_head(&head.request(), request::stamp()?) {
+            Door::Reply(reply) => reply,
+            Door::Body(entry) => {
+                let body = match entry.body_bytes() {
+                    0 => Vec::new(),
+                    limit => request::body(request, limit).await?,
+                };
+                match entry.admit(&body) {
+                    Admission::Reply(reply) => reply,
+                    Admission::Plan(plan) => apply(service, plan).await,
+                }
+            }
         };
         response::from_reply(reply)
     }
@@ -49,22 +50,34 @@ async fn apply(service: &Service, plan: Plan) -> Reply {
         }
         Plan::Report(plan) => {
             let read = store::report(service, &plan).await;
-            plan.settle(read)
+            let Settled { reply, unreadable } = plan.settle(read);
+            if !unreadable.is_empty() {
+                eprintln!("isotherm: {unreadable}");
+            }
+            reply
+        }
+        // Asked for by a cron: Spin has no other trigger for one.
+        Plan::Upkeep(plan) => {
+            let is_done = store::tend(service).await;
+            plan.settle(is_done)
         }
     }
 }
 
 /// What this instance answers with. Later requests find it made, when Spin keeps the instance for them.
-async fn service() -> Result<&'static Service, ErrorCode> {
+async fn service() -> &'static Service {
     static SERVICE: OnceLock<Service> = OnceLock::new();
     if let Some(service) = SERVICE.get() {
-        return Ok(service);
+        return service;
     }
-    let config = match variables::get("isotherm_config").await {
-        Ok(config) => config,
-        Err(variables::Error::Undefined(_)) => String::new(),
-        Err(error) => return Err(failure(&format!("the variable isotherm_config cannot be read: {error}"))),
+    let service = match variables::get(CONFIG).await {
+        Ok(config) => Service::from_text(Some(&config)),
+        Err(variables::Error::Undefined(_)) => Service::from_text(None),
+        Err(error) => Service::closed(format_args!("the variable {CONFIG} cannot be read: {error}")),
     };
-    let config = Config::parse(&config).map_err(|error| failure(&format!("the variable isotherm_config: {error}")))?;
-    Ok(SERVICE.get_or_init(|| Service::new(config)))
+    // That it is open is said once in the life of a database.
+    if let Some(notice) = service.notice().filter(|_| service.is_closed()) {
+        eprintln!("isotherm: {notice}");
+    }
+    SERVICE.get_or_init(|| service)
 }

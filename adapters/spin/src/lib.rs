@@ -8,3 +8,4 @@ mod request;
 mod response;
 mod rollups;
 mod store;
+mod target;

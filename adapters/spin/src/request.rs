@@ -2,43 +2,45 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use isotherm_core::{HEADERS, Millis, Stamp};
+use isotherm_core::{HEADERS, Millis, Stamp, joined};
 use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 use spin_sdk::wasip3::wit_future;
 
 use crate::response::failure;
+use crate::target::path_and_query;
 
 /// How much of a body is asked for at first, and at least.
 const CHUNK: usize = 16 * 1024;
 
-/// A request whose body has been read, as far as it may be.
-pub(crate) struct Received {
+/// A request's head.
+pub(crate) struct Head {
     method: Method,
     target: String,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
 }
 
-impl Received {
-    /// Reads at most `limit` + 1 bytes of the body.
-    pub(crate) async fn read(request: Request, limit: usize) -> Result<Self, ErrorCode> {
-        let method = request.get_method();
-        let target = request.get_path_with_query().unwrap_or_default();
+impl Head {
+    pub(crate) fn new(request: &Request) -> Self {
         let fields = request.get_headers();
-        let header = |name: &&'static str| Some((*name, String::from_utf8(fields.get(name).into_iter().next()?).ok()?));
-        let headers = HEADERS.iter().filter_map(header).collect();
-        let body = body(request, limit + 1).await?;
-        Ok(Self { method, target, headers, body })
+        let header = |name: &&'static str| Some((*name, joined(fields.get(name).iter().map(Vec::as_slice))?));
+        Self {
+            method: request.get_method(),
+            target: request.get_path_with_query().unwrap_or_default(),
+            headers: HEADERS.iter().filter_map(header).collect(),
+        }
     }
 
+    /// Core's request, whose body is still to be read.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        isotherm_core::Request { method: name(&self.method), path, query, headers: &self.headers, body: &self.body }
+        let (path, query) = path_and_query(&self.target);
+        isotherm_core::Request { method: name(&self.method), path, query, headers: &self.headers, body: &[] }
     }
 }
 
-async fn body(request: Request, most: usize) -> Result<Vec<u8>, ErrorCode> {
+/// Reads a body that may have `limit` bytes, and one more where there are more.
+pub(crate) async fn body(request: Request, limit: usize) -> Result<Vec<u8>, ErrorCode> {
+    let most = limit + 1;
     let (_received, received) = wit_future::new(|| Ok(()));
     let (mut stream, trailers) = Request::consume_body(request, received);
     let mut body = Vec::new();

@@ -8,7 +8,7 @@
 use std::iter;
 
 use isotherm_core::{
-    KeyRange, Merged, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded, UnreadablePage,
+    KeyRange, Merged, ReadBudget, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
     WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
@@ -161,7 +161,7 @@ async fn compact_tenant(
         for ranges in compaction.ranges().chunks(RANGES) {
             stored.extend(read_rows(database, tenant, ranges, false).await?.0);
         }
-        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             eprintln!("isotherm: reports of {tenant} are incomplete: {page}");
         }
@@ -198,27 +198,31 @@ async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Res
 
 /// What a report needs, as of one moment.
 pub(crate) async fn read(database: &Database<'_>, plan: &ReportPlan) -> Result<ReportData, Error> {
+    Ok(read_within(database, plan).await?.unwrap_or_else(ReportData::too_large))
+}
+
+/// `None` where it is more than the budget.
+async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Option<ReportData>, Error> {
     let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
     let mut marks = match reading.marks() {
-        Some(range) => read_rows(database, tenant, &[range], false).await?.0,
+        Some(range) => match read_while(database, tenant, &[range], false, reading.budget(1)).await? {
+            Some((marks, _)) => marks,
+            None => return Ok(None),
+        },
         None => Vec::new(),
     };
     loop {
-        let ranges = reading.ranges(&marks).map_err(unreadable)?;
         // Days may have been sealed or opened since their marks were read: so the marks are read with the pages once more.
-        let ranges: Vec<KeyRange> = ranges.into_iter().chain(reading.marks()).collect();
-        let (pages, tail) = read_rows(database, tenant, &ranges, true).await?;
+        let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
+        let read = read_while(database, tenant, &ranges, true, reading.budget(1)).await?;
+        let Some((pages, tail)) = read else { return Ok(None) };
         let is_mark = |page: &StoredPage| reading.marks().is_some_and(|marks| marks.contains(&page.key));
         let (read_again, pages) = pages.into_iter().partition(is_mark);
         if read_again == marks {
-            return Ok(ReportData { pages, tail, as_of: None });
+            return Ok(Some(ReportData { pages, tail, ..ReportData::default() }));
         }
         marks = read_again;
     }
-}
-
-fn unreadable(page: UnreadablePage) -> Error {
-    Error::Io(page.to_string())
 }
 
 /// The pages in these ranges, and the records behind the watermark where they are wanted.
@@ -228,22 +232,52 @@ async fn read_rows(
     ranges: &[KeyRange],
     with_tail: bool,
 ) -> Result<(Vec<StoredPage>, Vec<String>), Error> {
+    let (statement, parameters) = statement(tenant, ranges, with_tail);
+    let rows = database.query(&statement, &parameters).await?;
+    let tail = rows.iter().filter_map(|row| row.get::<&str>(2)).map(str::to_owned).collect();
+    Ok((rows.iter().filter_map(page_of).collect(), tail))
+}
+
+/// The same for a report; `None`, and nothing more is read, where it is more than the budget.
+async fn read_while(
+    database: &Database<'_>,
+    tenant: &str,
+    ranges: &[KeyRange],
+    with_tail: bool,
+    mut budget: ReadBudget,
+) -> Result<Option<(Vec<StoredPage>, Vec<String>)>, Error> {
+    let (statement, parameters) = statement(tenant, ranges, with_tail);
+    let (mut pages, mut tail) = (Vec::new(), Vec::new());
+    let take = |row: &RowResult| {
+        if let Some(page) = page_of(row) {
+            pages.push(page);
+            return pages.last().is_some_and(|page| budget.takes_page(page));
+        }
+        let record = row.get::<&str>(2).unwrap_or_default();
+        tail.push(record.to_owned());
+        budget.takes_record(record)
+    };
+    let is_whole = database.query_while(&statement, &parameters, take).await?;
+    Ok(is_whole.then_some((pages, tail)))
+}
+
+/// Selects the pages in these ranges, and the records behind the watermark where they are wanted.
+fn statement(tenant: &str, ranges: &[KeyRange], with_tail: bool) -> (String, impl Fn() -> Vec<Value>) {
     // Not one condition with OR, which SQLite would answer by reading all keys of the tenant.
     let pages =
         iter::repeat_n("SELECT key, page, NULL FROM rollups WHERE tenant = ?1 AND key >= ? AND key < ?", ranges.len());
     // `+tenant`, or it would read all events of the tenant, by the index that has it, and not the few behind the watermark.
     let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND +tenant = ?1");
     let statement = pages.chain(with_tail.then_some(tail.as_str())).collect::<Vec<_>>().join(" UNION ALL ");
-    let parameters = || {
+    let parameters = move || {
         let edges = ranges.iter().flat_map(|KeyRange { from, until }| [from, until]);
         iter::once(tenant).chain(edges.map(String::as_str)).map(Value::text).collect()
     };
-    let rows = database.query(&statement, &parameters).await?;
-    let page = |row: &RowResult| {
-        // What is no BLOB is no page: core sets it apart.
-        let bytes = row.get::<&[u8]>(1).unwrap_or_default().to_vec();
-        Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes })
-    };
-    let tail = rows.iter().filter_map(|row| row.get::<&str>(2)).map(str::to_owned).collect();
-    Ok((rows.iter().filter_map(page).collect(), tail))
+    (statement, parameters)
+}
+
+fn page_of(row: &RowResult) -> Option<StoredPage> {
+    // What is no BLOB is no page: core sets it apart.
+    let bytes = row.get::<&[u8]>(1).unwrap_or_default().to_vec();
+    Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes })
 }

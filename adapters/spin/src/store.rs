@@ -65,15 +65,24 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
-/// Does what is due every now and then.
-pub(crate) async fn tend(service: &Service) -> Result<(), Error> {
-    let database = Database::open(service).await?;
-    for _ in 0..FOLDS_AT_ONCE {
-        if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
-            break;
+/// Does what is due every now and then. Whether it could.
+pub(crate) async fn tend(service: &Service) -> bool {
+    let tended = async {
+        let database = Database::open(service).await?;
+        for _ in 0..FOLDS_AT_ONCE {
+            if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
+                break;
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    match tended.await {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("isotherm: what is due could not all be done: {error}");
+            false
         }
     }
-    Ok(())
 }
 
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
@@ -176,6 +185,28 @@ impl<'a> Database<'a> {
             }
             result => result,
         }
+    }
+
+    /// Hands out the rows of one statement, until there are none or one is not taken: whether all were.
+    pub(crate) async fn query_while(
+        &self,
+        statement: &str,
+        parameters: &dyn Fn() -> Vec<Value>,
+        mut take: impl FnMut(&RowResult) -> bool,
+    ) -> Result<bool, Error> {
+        let mut rows = match self.connection.execute(statement, parameters()).await {
+            Err(Error::Io(reason)) if reason.contains("no such table") => {
+                self.create().await?;
+                self.connection.execute(statement, parameters()).await?
+            }
+            result => result?,
+        };
+        while let Some(row) = rows.next().await {
+            if !take(&row) {
+                return Ok(false);
+            }
+        }
+        rows.result().await.map(|()| true)
     }
 
     async fn create(&self) -> Result<(), Error> {

@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Config, Plan, Service};
+use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
+use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    Context, Env, Error, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event,
-    web_sys,
+    Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event, web_sys,
 };
 
 use crate::{queue, request, response, store};
@@ -23,30 +23,51 @@ thread_local! {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
-    let service = service(&env)?;
-    let received = request::Received::read(&request, service.limits().body_bytes).await?;
-    let reply = match service.admit(&received.request(), request::stamp()?) {
-        Admission::Reply(reply) => reply,
-        Admission::Plan(Plan::Store(plan)) => {
-            let outcomes = store::store(&env, service.shards(), &plan).await;
-            plan.settle(outcomes)
-        }
-        Admission::Plan(Plan::Find(plan)) => {
-            let found = store::find(&env, service.shards(), &plan).await;
-            plan.settle(found)
-        }
-        Admission::Plan(Plan::Report(plan)) => {
-            let read = store::report(&env, service.shards(), &plan).await;
-            plan.settle(read)
+    let service = service(&env);
+    let head = request::Head::new(&request);
+    let reply = match service.admit_head(&head.request(), request::stamp()?) {
+        Door::Reply(reply) => reply,
+        Door::Body(entry) => {
+            let body = match entry.body_bytes() {
+                0 => Vec::new(),
+                limit => request::body(&request, limit).await?,
+            };
+            apply(&env, &service, entry.admit(&body)).await
         }
     };
     response::from_reply(&reply)
 }
 
+async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
+    match admission {
+        Admission::Reply(reply) => reply,
+        Admission::Plan(Plan::Store(plan)) => {
+            let outcomes = store::store(env, service.shards(), &plan).await;
+            plan.settle(outcomes)
+        }
+        Admission::Plan(Plan::Find(plan)) => {
+            let found = store::find(env, service.shards(), &plan).await;
+            plan.settle(found)
+        }
+        Admission::Plan(Plan::Report(plan)) => {
+            let read = store::report(env, service.shards(), &plan).await;
+            let Settled { reply, unreadable } = plan.settle(read);
+            if !unreadable.is_empty() {
+                console_error!("isotherm: {unreadable}");
+            }
+            reply
+        }
+        Admission::Plan(Plan::Upkeep(plan)) => {
+            let is_done = store::schedule(env, service).await;
+            plan.settle(is_done)
+        }
+    }
+}
+
 /// Each message of a batch is settled by itself: one that fails brings no other back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
-    let service = service(&env)?;
+    let service = service(&env);
     join_all(batch.raw_iter().map(|message| queue::settle(&env, &service, message))).await;
     Ok(())
 }
@@ -54,23 +75,24 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 /// Has all shards compact and expire. What fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    match service(&env) {
-        Ok(service) => store::schedule(&env, &service).await,
-        Err(error) => console_error!("isotherm: nothing is compacted or expired: {error}"),
-    }
+    store::schedule(&env, &service(&env)).await;
 }
 
 /// What this isolate answers with.
-pub(crate) fn service(env: &Env) -> Result<Rc<Service>> {
+pub(crate) fn service(env: &Env) -> Rc<Service> {
     if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
-        return Ok(service);
+        return service;
     }
-    // A deployment without this binding has the default configuration.
-    let config = env.var(CONFIG).map(|config| config.to_string()).unwrap_or_default();
-    let config = Config::parse(&config).map_err(|error| Error::RustError(format!("{CONFIG}: {error}")))?;
-    let service = Service::new(config);
+    let service = Service::from_text(config(env).as_deref());
     if let Some(notice) = service.notice() {
         console_warn!("isotherm: {notice}");
     }
-    Ok(SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone()))
+    SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone())
+}
+
+/// The text of the binding, which may be a variable or secret with the text, or a variable with the JSON itself. Not
+/// `Env::var`, which has no text for the latter.
+fn config(env: &Env) -> Option<String> {
+    let binding = Reflect::get(env.as_ref(), &CONFIG.into()).ok()?;
+    binding.as_string().or_else(|| if binding.is_object() { JSON::stringify(&binding).ok()?.as_string() } else { None })
 }

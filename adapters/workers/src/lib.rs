@@ -17,3 +17,4 @@ mod rollups;
 mod schedule;
 mod shard;
 mod store;
+mod target;

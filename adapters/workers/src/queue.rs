@@ -1,10 +1,11 @@
 //! Events that come by way of a queue: a message is a request that was written down.
 //!
 //! ```text
-//! {"path": "/events", "authorization": "Bearer …", "contentType": "application/json", "body": "…"}
+//! {"path": "/events", "key": "<a key's id>", "contentType": "application/json", "body": "…"}
 //! ```
 //!
-//! `body` is text; the rest may be left out. A message is acknowledged once all its events are kept. Any other is to be
+//! `body` is text; the rest may be left out, but for the id of a key where there are keys: who sends to the queue vouches for it.
+//! Messages that were written down before keys had ids have `"authorization": "Bearer …"` in its place. A message is acknowledged once all its events are kept. Any other is to be
 //! delivered again, and after as many times as the queue is configured for it goes to the dead-letter queue.
 
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
@@ -36,7 +37,7 @@ pub(crate) async fn settle(env: &Env, service: &Service, message: RawMessage) {
 
 async fn deliver(env: &Env, service: &Service, read: &Message, message: &RawMessage) -> Delivery {
     let stamp = Stamp::of_message(&message.id(), Millis(message.timestamp().as_millis()));
-    match service.admit(&read.request(), stamp) {
+    match service.admit_message(&read.request(), read.key.as_deref(), stamp) {
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store::store(env, service.shards(), &plan).await;
             plan.deliver(outcomes)
@@ -48,6 +49,7 @@ async fn deliver(env: &Env, service: &Service, read: &Message, message: &RawMess
 /// What a producer wrote down.
 struct Message {
     path: Option<String>,
+    key: Option<String>,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
@@ -64,7 +66,7 @@ impl Message {
         for (name, header) in [("authorization", "authorization"), ("contentType", "content-type")] {
             headers.extend(member(name)?.map(|value| (header, value)));
         }
-        Ok(Self { path: member("path")?, headers, body: member("body")?.unwrap_or_default() })
+        Ok(Self { path: member("path")?, key: member("key")?, headers, body: member("body")?.unwrap_or_default() })
     }
 
     fn request(&self) -> Request<'_> {

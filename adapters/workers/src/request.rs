@@ -7,41 +7,33 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStreamDefaultReader};
 use worker::{Date, Error, Result};
 
-/// A request whose body has been read, as far as it may be.
-pub(crate) struct Received {
+use crate::target::path_and_query;
+
+/// A request's head.
+pub(crate) struct Head {
     method: String,
     url: String,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
 }
 
-impl Received {
-    /// Reads at most `limit` + 1 bytes of the body.
-    pub(crate) async fn read(request: &web_sys::Request, limit: usize) -> Result<Self> {
+impl Head {
+    pub(crate) fn new(request: &web_sys::Request) -> Self {
         let headers = request.headers();
+        // The runtime has joined the lines of a header.
         let header = |name: &'static str| Some((name, headers.get(name).ok()??));
-        Ok(Self {
-            method: request.method(),
-            url: request.url(),
-            headers: HEADERS.iter().filter_map(|name| header(name)).collect(),
-            body: body(request, limit).await?,
-        })
+        let headers = HEADERS.iter().filter_map(|name| header(name)).collect();
+        Self { method: request.method(), url: request.url(), headers }
     }
 
+    /// Core's request, whose body is still to be read.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         let (path, query) = path_and_query(&self.url);
-        isotherm_core::Request { method: &self.method, path, query, headers: &self.headers, body: &self.body }
+        isotherm_core::Request { method: &self.method, path, query, headers: &self.headers, body: &[] }
     }
 }
 
-/// The parts of a URL as the runtime gives it: absolute, percent-encoded, without a fragment.
-fn path_and_query(url: &str) -> (&str, &str) {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
-    target.split_once('?').unwrap_or((target, ""))
-}
-
-async fn body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>> {
+/// Reads a body that may have `limit` bytes, and one more where there are more.
+pub(crate) async fn body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     let Some(stream) = request.body() else { return Ok(body) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();

@@ -4,8 +4,7 @@
 //! report see one moment. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] something may be: the bucket is.
 
 use isotherm_core::{
-    Backup, KeyRange, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded, UnreadablePage,
-    WriteLimits,
+    Backup, KeyRange, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
@@ -112,28 +111,50 @@ pub(crate) fn is_due(sql: &SqlStorage) -> Result<bool> {
 }
 
 /// What a report needs of this shard.
-pub(crate) fn read(sql: &SqlStorage, reading: &Reading) -> Result<ReportData> {
-    let marks = pages(sql, reading.marks().as_slice())?;
-    let pages = pages(sql, &reading.ranges(&marks).map_err(unreadable)?)?;
+pub(crate) fn read(sql: &SqlStorage, reading: &Reading, budget: ReadBudget) -> Result<ReportData> {
+    Ok(read_within(sql, reading, budget)?.unwrap_or_else(ReportData::too_large))
+}
+
+/// `None` where it is more than the budget.
+fn read_within(sql: &SqlStorage, reading: &Reading, mut budget: ReadBudget) -> Result<Option<ReportData>> {
+    let mut takes = |page: &StoredPage| budget.takes_page(page);
+    let Some(marks) = pages_while(sql, reading.marks().as_slice(), &mut takes)? else { return Ok(None) };
+    let Some(pages) = pages_while(sql, &reading.ranges(&marks), &mut takes)? else { return Ok(None) };
     let mut tail = Vec::new();
     for row in sql.exec(TAIL, None)?.raw() {
         let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
+        if !budget.takes_record(&record) {
+            return Ok(None);
+        }
         tail.push(record);
     }
-    Ok(ReportData { pages, tail, as_of: None })
+    Ok(Some(ReportData { pages, tail, ..ReportData::default() }))
 }
 
 pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
+    pages_while(sql, ranges, &mut |_| true).map(Option::unwrap_or_default)
+}
+
+/// The pages in these ranges; `None`, and nothing more is read, as soon as one is not taken.
+fn pages_while(
+    sql: &SqlStorage,
+    ranges: &[KeyRange],
+    takes: &mut dyn FnMut(&StoredPage) -> bool,
+) -> Result<Option<Vec<StoredPage>>> {
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
             let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
             // What is no BLOB is no page: core sets it apart.
             let bytes = if let SqlStorageValue::Blob(bytes) = page { bytes } else { Vec::new() };
-            pages.push(StoredPage { key, bytes });
+            let page = StoredPage { key, bytes };
+            if !takes(&page) {
+                return Ok(None);
+            }
+            pages.push(page);
         }
     }
-    Ok(pages)
+    Ok(Some(pages))
 }
 
 pub(crate) fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {
@@ -153,10 +174,6 @@ fn watermark(sql: &SqlStorage) -> Result<i64> {
 
 fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
     row.try_into().map_err(|_other| other_row())
-}
-
-pub(crate) fn unreadable(page: UnreadablePage) -> Error {
-    Error::RustError(page.to_string())
 }
 
 fn other_row() -> Error {

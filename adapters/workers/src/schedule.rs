@@ -45,7 +45,7 @@ pub(crate) fn step(sql: &SqlStorage, service: &Service, tenant: &str, now: Milli
     let has_more = compactions.len() > DAYS_AT_ONCE;
     for compaction in compactions.into_iter().take(DAYS_AT_ONCE) {
         let stored = pages(sql, &compaction.ranges())?;
-        let Merged { pages, damaged } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }

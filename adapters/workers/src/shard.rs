@@ -61,7 +61,7 @@ pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
-    service: Option<Rc<Service>>,
+    service: Rc<Service>,
     /// After what time the alarm rings that this object has set and that has not rung yet.
     alarm: Cell<Option<Duration>>,
 }
@@ -72,8 +72,7 @@ impl DurableObject for Shard {
         // When this fails, so does every statement that finds no table, and says so.
         let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, schedule::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        // With a configuration that is no good no request gets here.
-        let service = entry::service(&env).ok();
+        let service = entry::service(&env);
         Self { state, env, sql, service, alarm: Cell::new(None) }
     }
 
@@ -103,11 +102,10 @@ impl DurableObject for Shard {
         let tenant = ShardName::of(&self.state)?.tenant;
         // First, so that it waits for no bucket.
         let now = Millis(Date::now().as_millis());
-        let mut has_more =
-            schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, self.service()?, &tenant, now)?;
+        let mut has_more = schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, &self.service, &tenant, now)?;
         if let Some(unfolded) = UnfoldedEvents::next(&self.sql)? {
             self.back_up(&unfolded).await?;
-            has_more |= unfolded.fold(&self.sql, self.service()?, &tenant)?;
+            has_more |= unfolded.fold(&self.sql, &self.service, &tenant)?;
         }
         self.wake_after(if has_more { Duration::ZERO } else { schedule::EVERY }).await?;
         Response::empty()
@@ -134,18 +132,15 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(self.service()?, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 
-    fn service(&self) -> Result<&Service> {
-        self.service.as_deref().ok_or_else(|| Error::RustError("no configuration".to_owned()))
-    }
-
     /// Answers what a report needs of this shard.
     fn report(&self, reading: &Reading) -> Result<Response> {
-        Response::from_bytes(rollups::read(&self.sql, reading)?.to_bytes())
+        let budget = reading.budget(self.service.shards());
+        Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 
     /// Answers the record of one event; nothing when it is not there.

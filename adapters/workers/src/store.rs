@@ -60,14 +60,17 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
     }
 }
 
-/// Has the shards of all tenants do what is done from time to time.
-pub(crate) async fn schedule(env: &Env, service: &Service) {
+/// Has the shards of all tenants do what is done from time to time. Whether all of them did.
+pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
+    let mut is_done = true;
     for tenant in service.tenants() {
         let scheduled = (0..service.shards()).map(|shard| try_schedule(env, &tenant, shard));
         for error in join_all(scheduled).await.into_iter().filter_map(Result::err) {
+            is_done = false;
             console_error!("isotherm: a shard of {} did not compact and expire: {error}", tenant.as_str());
         }
     }
+    is_done
 }
 
 async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {

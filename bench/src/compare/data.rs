@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
-use isotherm_core::{Admission, Config, Digest, EventId, Millis, Plan, Request, Service, Stamp};
+use anyhow::{Context as _, Result, bail};
+use isotherm_core::{Digest, EventId, Millis};
 use jiff::{SignedDuration, Timestamp, Unit};
-use serde::Deserialize;
 
+use crate::contract::Contract;
 use crate::load::Events;
-
-#[derive(Deserialize)]
-struct Refused {
-    message: String,
-}
 
 /// The longest range of a report, and how long a run may last whose events have the time when they were received.
 const LONGEST: SignedDuration = SignedDuration::from_hours(400 * 24);
@@ -31,29 +26,18 @@ pub(super) struct Span {
 /// Reads events and has core admit each of them, so that a bad line is named at once and not as some platform's error.
 pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
     let events = Events::parse(text, source)?;
-    let service = Service::new(Config::parse("").unwrap_or_default());
     let received_at = Millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let contract = Contract::at(received_at)?;
     let mut known: BTreeMap<EventId, (Digest, usize)> = BTreeMap::new();
     let (mut earliest, mut latest) = (received_at, Millis(0));
     for index in 0..events.len() {
         let number = events.line_number(index);
-        let headers = [("content-type", "application/json".to_owned())];
-        let request =
-            Request { method: "POST", path: "/events", query: "", headers: &headers, body: events.line(index) };
-        let plan = match service.admit(&request, Stamp { received_at, entropy: index as u128 }) {
-            Admission::Plan(Plan::Store(plan)) => plan,
-            Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("{source}:{number}: is not an event"),
-            Admission::Reply(reply) => match serde_json::from_slice::<Refused>(&reply.body) {
-                Ok(refused) => bail!("{source}:{number}: {}", refused.message),
-                Err(_other) => bail!("{source}:{number}: is refused with status {}", reply.status),
-            },
-        };
-        for event in plan.events() {
-            (earliest, latest) = (earliest.min(event.occurred_at), latest.max(event.occurred_at));
-            let (digest, first) = *known.entry(event.id).or_insert((event.digest, number));
-            if digest != event.digest {
-                bail!("{source}:{number}: has the messageId of line {first}, but other content");
-            }
+        let event = contract.event(events.line(index), index as u128);
+        let event = event.with_context(|| format!("{source}:{number}"))?;
+        (earliest, latest) = (earliest.min(event.occurred_at), latest.max(event.occurred_at));
+        let (digest, first) = *known.entry(event.id).or_insert((event.digest, number));
+        if digest != event.digest {
+            bail!("{source}:{number}: has the messageId of line {first}, but other content");
         }
     }
     Ok((events, span(earliest, latest)?))
@@ -75,7 +59,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(line: &str, expect: &str) {
-        let error = parse(format!("{GOOD}\n{line}\n").into_bytes(), "mine.ndjson").unwrap_err().to_string();
+        let error = format!("{:#}", parse(format!("{GOOD}\n{line}\n").into_bytes(), "mine.ndjson").unwrap_err());
         assert!(error.starts_with(expect), "{error}");
     }
 

@@ -59,8 +59,8 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
 /// Where it can't be read, or is no result of this version.
 pub(crate) fn read(path: &Path) -> Result<Comparison> {
     let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let result: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{name}: is not JSON"))?;
+    let text = crate::text::read(path)?;
+    let result: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{name}: is not JSON"))?;
     let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
     ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
     serde_json::from_value(result).with_context(|| {

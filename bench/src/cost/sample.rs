@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
-use isotherm_core::{Admission, Config, Millis, Plan, Request, Service, Stamp, StoredPage};
+use anyhow::{Context, Result, ensure};
+use isotherm_core::{Millis, StoredPage, Unfolded, WriteLimits};
+use serde_json::value::RawValue;
+
+use crate::contract::Contract;
 
 /// How many events are looked at. Where there are more in an hour, its pages are those of so many: they grow slowly by then.
 const EVENTS: usize = 20_000;
@@ -16,7 +19,7 @@ const PAGE_ITEM_BYTES: usize = 40;
 
 /// Events as core keeps them.
 pub(super) struct Sample {
-    service: Service,
+    contract: Contract,
     records: Vec<String>,
     /// The mean length of an event as it is sent, bytes.
     pub body_bytes: f64,
@@ -45,18 +48,21 @@ impl Sample {
     /// # Errors
     /// Where a line is no event.
     pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
-        let service = Service::new(Config::parse("").unwrap_or_default());
+        let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
         let (mut records, mut sent) = (Vec::new(), 0);
         for (at, line) in lines.take(EVENTS) {
-            let record = record(&service, line, at).with_context(|| format!("{source}:{}", at + 1))?;
-            records.push(record);
+            let read = || {
+                as_sent.event(line, at as u128).context("is refused")?;
+                record(&contract, line, at)
+            };
+            records.push(read().with_context(|| format!("{source}:{}", at + 1))?);
             sent += line.len();
         }
         ensure!(!records.is_empty(), "{source} has no event");
         let count = records.len() as f64;
         let kept: usize = records.iter().map(String::len).sum();
-        Ok(Self { service, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, records })
+        Ok(Self { contract, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, records })
     }
 
     /// What a fold of `batch` events does where `per_hour` come to the same pages; `units` are those of reads and writes.
@@ -82,7 +88,7 @@ impl Sample {
         }
         self.fold(&mut pages, &hour[folded..], units)?;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
-        let backup = self.service.backup("default", "batch", hour[..batch].iter().map(String::as_str));
+        let backup = self.contract.service().backup("default", "batch", hour[..batch].iter().map(String::as_str));
         sum.backup_bytes = backup.bytes.len() as f64 / batch as f64;
         Ok(sum)
     }
@@ -94,16 +100,18 @@ impl Sample {
         [read, write]: [&dyn Fn(f64) -> f64; 2],
     ) -> Result<Folded> {
         let item = |key: &str, page: &[u8]| (key.len() + page.len() + PAGE_ITEM_BYTES) as f64;
-        let fold = self.service.fold(records.iter().map(String::as_str));
+        let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "default", record }).collect();
+        let step = self.contract.service().fold(&records, records.len(), WriteLimits::NONE);
         let (mut folded, mut stored) = (Folded::default(), Vec::new());
-        for range in fold.ranges() {
-            let there = pages.range(range.from..range.until);
+        for range in step.ranges().flat_map(|(_, ranges)| ranges) {
+            let there = pages.range(range.from.clone()..range.until.clone());
             let there: Vec<_> =
                 there.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect();
             folded.read_units += read(there.iter().map(|page| item(&page.key, &page.bytes)).sum());
             stored.extend(there);
         }
-        for StoredPage { key, bytes } in fold.settle(stored).map_err(|page| anyhow::anyhow!("{page}"))? {
+        let write_of = step.settle(vec![stored]).map_err(|_too_much| anyhow::anyhow!("a fold has no end"))?;
+        for (_, StoredPage { key, bytes }) in write_of.pages {
             folded.pages += 1.0;
             folded.write_units += write(item(&key, &bytes));
             pages.insert(key, bytes);
@@ -113,19 +121,11 @@ impl Sample {
 }
 
 /// The record that core makes of an event, as if it happened when it was received.
-fn record(service: &Service, line: &[u8], at: usize) -> Result<String> {
-    let mut event: serde_json::Value = serde_json::from_slice(line).context("is no JSON")?;
-    event.as_object_mut().context("is no object")?.remove("timestamp");
-    let body = serde_json::to_vec(&event)?;
-    let headers = [("content-type", "application/json".to_owned())];
-    let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: &body };
-    match service.admit(&request, Stamp { received_at: RECEIVED_AT, entropy: at as u128 }) {
-        Admission::Plan(Plan::Store(plan)) => {
-            plan.events().first().map(|event| event.record.clone()).context("is no event")
-        }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_)) => bail!("is no event"),
-        Admission::Reply(reply) => bail!("is refused: {}", String::from_utf8_lossy(&reply.body)),
-    }
+fn record(contract: &Contract, line: &[u8], at: usize) -> Result<String> {
+    let mut event: BTreeMap<String, &RawValue> = serde_json::from_slice(line).context("is no object")?;
+    event.remove("timestamp");
+    let event = contract.event(&serde_json::to_vec(&event)?, at as u128).context("is refused")?;
+    Ok(event.record)
 }
 
 #[cfg(test)]

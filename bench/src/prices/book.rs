@@ -80,8 +80,7 @@ impl Book {
     /// Where the file can't be read, or says something that no price book says.
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let Some(file) = file else { return Self::parse(BOOK).context("the program's own price book") };
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is no price book", file.display()))
+        Self::parse(&crate::text::read(file)?).with_context(|| format!("{} is no price book", file.display()))
     }
 
     fn parse(text: &str) -> Result<Self> {

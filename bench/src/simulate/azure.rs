@@ -96,7 +96,7 @@ impl Invocations {
     /// # Errors
     /// Where the first line is not the header.
     pub(super) fn new(mut lines: Lines, function: Option<String>, window: Micros) -> Result<Self> {
-        let header = lines.next()?.unwrap_or_default().trim_start_matches('\u{feff}');
+        let header = lines.next()?.unwrap_or_default();
         ensure!(
             header == "app,func,end_timestamp,duration",
             "{}: the first line is not app,func,end_timestamp,duration",

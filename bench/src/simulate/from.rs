@@ -73,8 +73,7 @@ impl Measurements {
     /// # Errors
     /// Where it can't be read or is none.
     pub(super) fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Self::parse(&text, &file.display().to_string())
+        Self::parse(&crate::text::read(file)?, &file.display().to_string())
     }
 
     /// Reads the text of one.

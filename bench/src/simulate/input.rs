@@ -40,7 +40,7 @@ impl Lines {
         Ok(Self { reader, name, number: 0, line: String::new() })
     }
 
-    /// The next line without its end; `None` after the last.
+    /// The next line without its end, the first without a byte order mark; `None` after the last.
     ///
     /// # Errors
     /// Where it can't be read, is no text, or is too long.
@@ -51,7 +51,8 @@ impl Lines {
         if read as u64 == LONGEST {
             anyhow::bail!("{}: is longer than a megabyte", self.place());
         }
-        Ok((read > 0).then(|| self.line.trim_end_matches(['\n', '\r'])))
+        let line = if self.number == 1 { self.line.trim_start_matches('\u{feff}') } else { &self.line };
+        Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r'])))
     }
 
     /// The file, for messages.
@@ -85,7 +86,7 @@ pub(super) mod tests {
     #[test]
     fn plain_and_packed_lines_are_the_same_and_numbered() {
         let packed = Lines::new(std::io::Cursor::new(gzip("a\r\n\nb")), "mine.csv".to_owned()).unwrap();
-        for mut lines in [lines("a\r\n\nb"), packed] {
+        for mut lines in [lines("a\r\n\nb"), lines("\u{feff}a\n\nb"), packed] {
             assert_eq!(lines.next().unwrap(), Some("a"));
             assert_eq!(lines.next().unwrap(), Some(""));
             assert_eq!(lines.next().unwrap(), Some("b"));

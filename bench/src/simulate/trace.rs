@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use jiff::Timestamp;
-use serde::Deserialize;
+use isotherm_core::Millis;
 
+use crate::contract::Contract;
 use crate::simulate::azure::{self, Invocations};
 use crate::simulate::generate::{self, Spread};
 use crate::simulate::input::Lines;
@@ -133,9 +133,9 @@ impl Spec {
             Kind::Flights { spread } => {
                 let flights = Workload::load("flights", None)?;
                 let lines = Lines::new(Cursor::new(flights.events), flights.source)?;
-                (copies(Box::new(Events::new(lines)), *spread), None)
+                (copies(Box::new(Events::new(lines)?), *spread), None)
             }
-            Kind::Events { file, spread } => (copies(Box::new(Events::new(Lines::open(file)?)), *spread), None),
+            Kind::Events { file, spread } => (copies(Box::new(Events::new(Lines::open(file)?)?), *spread), None),
             Kind::Poisson { rate } => (plain(generate::poisson(rate * scale, seed)), generated(GENERATED)),
             Kind::Bursty { rate, size, within } => {
                 (plain(generate::bursty(rate * scale, *size, *within, seed)), generated(GENERATED))
@@ -181,18 +181,14 @@ fn plain(times: impl Iterator<Item = Micros> + 'static) -> Arrivals {
 /// The timestamps of events, NDJSON, in the order of the file.
 struct Events {
     lines: Lines,
-    /// The first and the last that was given, microseconds since 1970.
-    given: Option<(i64, i64)>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    timestamp: String,
+    contract: Contract,
+    /// The first and the last that was given.
+    given: Option<(Millis, Millis)>,
 }
 
 impl Events {
-    fn new(lines: Lines) -> Self {
-        Self { lines, given: None }
+    fn new(lines: Lines) -> Result<Self> {
+        Ok(Self { lines, contract: Contract::at_any_time()?, given: None })
     }
 
     fn next_arrival(&mut self) -> Result<Option<Arrival>> {
@@ -201,8 +197,8 @@ impl Events {
             if line.trim().is_empty() {
                 continue;
             }
-            let event =
-                timestamp(line).with_context(|| format!("{}: is no event with a timestamp", self.lines.place()))?;
+            let event = self.contract.time(line);
+            let event = event.with_context(|| format!("{}: is no event with a timestamp", self.lines.place()))?;
             let (first, last) = self.given.unwrap_or((event, event));
             ensure!(
                 event >= last,
@@ -210,14 +206,9 @@ impl Events {
                 self.lines.place()
             );
             self.given = Some((first, event));
-            return Ok(Some(Arrival { at: Micros(event.abs_diff(first)), service: None }));
+            return Ok(Some(Arrival { at: Micros(1000 * event.0.abs_diff(first.0)), service: None }));
         }
     }
-}
-
-fn timestamp(line: &str) -> Result<i64> {
-    let event: Event = serde_json::from_str(line)?;
-    Ok(event.timestamp.parse::<Timestamp>()?.as_microsecond())
 }
 
 impl Iterator for Events {
@@ -275,11 +266,14 @@ mod tests {
         std::fs::write(&file, gzip(&(event("00:00.5") + "\n" + &event("01:00")))).unwrap();
         let read = times(&format!("events:{}", file.display()), 1.0, None);
         assert_eq!(read, [Micros::ZERO, Micros(59_500_000)]);
+        let marked = "\u{feff}{\"timestamp\":1357034400500}\n".to_owned() + &event("01:00");
+        let read: Vec<_> = Events::new(lines(&marked)).unwrap().map(|arrival| arrival.unwrap().at).collect();
+        assert_eq!(read, [Micros::ZERO, Micros(59_500_000)], "milliseconds, behind a byte order mark");
         for (text, expect) in [
             (event("01:00") + &event("00:00"), "mine.csv:2: is older than the line before"),
             (event("01:00") + "{}\n", "mine.csv:2: is no event with a timestamp: missing field"),
         ] {
-            let error = format!("{:#}", Events::new(lines(&text)).find_map(Result::err).unwrap());
+            let error = format!("{:#}", Events::new(lines(&text)).unwrap().find_map(Result::err).unwrap());
             assert!(error.starts_with(expect), "{error}");
         }
     }

@@ -1,26 +1,34 @@
 //! The JSON of an answer.
 
+use std::cmp::Ordering;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::report::ReportData;
 use crate::report::calendar::Interval;
+use crate::report::cursor::LastRow;
+use crate::report::data::{READ_BYTES, UnreadablePages};
 use crate::report::query::{Figure, Kind, Metric, Query};
-use crate::report::table::Table;
+use crate::report::table::{CELL_BYTES, Caps, Problem, Table};
+use crate::report::{ReportData, Settled};
 use crate::rollup::Rollup;
-use crate::rollup::fold::Fold;
+use crate::rollup::fold::{Fold, StoredPage};
 use crate::rollup::key::Hour;
+use crate::rollup::number::Number;
 use crate::rollup::observation::Dimensions;
 use crate::time::{Millis, Stamp};
 
 /// Hours that a summary names.
 const BUSIEST: usize = 5;
-/// Names of each kind that a summary lists.
-const LISTED: usize = 100;
 /// For how long an answer may be kept, seconds: events of the past come rarely, those of the present all the time.
 const MAX_AGE_PAST: u32 = 60;
 const MAX_AGE_PRESENT: u32 = 1;
+/// Bytes of rows in one answer, as text within JSON: Lambda's answer holds the body so, and has 6 MB at most. What an answer
+/// holds beside rows has less than 1 MB so.
+const ROW_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of records that are folded at once for an answer.
+const TAIL_BYTES: usize = 1024 * 1024;
 
 /// The answer to a query from what the shards have.
 pub(crate) fn reply(
@@ -28,75 +36,168 @@ pub(crate) fn reply(
     dimensions: &Dimensions,
     shards: Vec<ReportData>,
     stamp: Stamp,
-) -> Result<Reply, Refusal> {
-    let mut table = Table::new(query);
+) -> Result<Settled, Refusal> {
+    if shards.iter().any(|shard| shard.is_too_large) {
+        return Err(too_large(query, "would read", READ_BYTES));
+    }
+    let mut merging = Merging { table: Table::new(query), unreadable: UnreadablePages::default() };
     let mut as_of = stamp.received_at;
-    for ReportData { pages, tail, as_of: of_shard } in shards {
+    for ReportData { pages, tail, as_of: of_shard, .. } in shards {
         as_of = of_shard.map_or(as_of, |of_shard| of_shard.min(as_of));
-        let unfolded = Fold::of_records(tail.iter().map(String::as_str), dimensions).settle(Vec::new()).pages;
-        for pages in [pages, unfolded] {
-            for (at, page) in pages.iter().enumerate() {
-                table.add(page, pages.get(at + 1))?;
-            }
+        merging.add_all(pages)?;
+        let mut rest = tail.as_slice();
+        while !rest.is_empty() {
+            // Not all at once: in memory a record may become several times as large.
+            let mut bytes = 0;
+            let is_more = |record: &String| {
+                bytes += record.len();
+                bytes > TAIL_BYTES
+            };
+            let (records, others) = rest.split_at(rest.iter().position(is_more).unwrap_or(rest.len()).max(1));
+            rest = others;
+            let records = records.iter().map(String::as_str);
+            merging.add_all(Fold::of_records(records, dimensions).settle(Vec::new()).pages)?;
         }
     }
+    let Merging { table, unreadable } = merging;
     let max_age = if query.until.start() <= as_of { MAX_AGE_PAST } else { MAX_AGE_PRESENT };
-    let mut reply = Reply::json(200, &Answer::of(query, &table, as_of));
+    let mut reply = Reply::of_json(200, Answer { query, table: &table, as_of }.json());
     reply.headers.push(("cache-control", format!("private, max-age={max_age}")));
-    Ok(reply)
+    Ok(Settled { reply, unreadable })
+}
+
+fn too_large(query: &Query, does: &str, limit: usize) -> Refusal {
+    Refusal::ReportTooLarge(format!(
+        "the report {does} more than {} MiB of rollups; ask for {}",
+        limit / 1024 / 1024,
+        query.narrower()
+    ))
+}
+
+/// What is merged, and what can't be.
+struct Merging<'q> {
+    table: Table<'q>,
+    unreadable: UnreadablePages,
+}
+
+impl Merging<'_> {
+    /// Merges pages of one store or shard.
+    fn add_all(&mut self, mut pages: Vec<StoredPage>) -> Result<(), Refusal> {
+        // A store's own order may be another, where values have control characters: pages of a series are told by their order.
+        pages.sort_unstable_by(|one, two| one.key.cmp(&two.key));
+        let mut pages = pages.into_iter().peekable();
+        while let Some(page) = pages.next() {
+            match self.table.add(&page, pages.peek()) {
+                Ok(()) => {}
+                Err(Problem::Unreadable) => self.miss(&page.key),
+                Err(Problem::TooLarge) => return Err(too_large(self.table.query, "would hold", CELL_BYTES)),
+            }
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, key: &str) {
+        self.table.is_incomplete = true;
+        self.unreadable.add(key);
+    }
 }
 
 struct Answer<'t> {
     query: &'t Query,
     table: &'t Table<'t>,
     as_of: Millis,
-    rows: Vec<Row<'t>>,
-    /// Where the next page of rows starts.
-    next: Option<String>,
 }
 
 /// One row: what tells it from others, and its figures in the order of the query.
 struct Row<'t> {
-    names: Vec<(&'static str, String)>,
-    metrics: &'t [Metric],
-    table: &'t Table<'t>,
+    place: Place<'t>,
+    figures: &'t Figures<'t>,
     cell: Option<&'t Rollup>,
 }
 
+/// Where a row stands among others.
+enum Place<'t> {
+    /// The place of an interval, and a group.
+    Interval(usize, &'t str),
+    /// The figure that rows are ranked by, and a value.
+    Value(Option<Number>, &'t str),
+    Only,
+}
+
+/// The columns of rows.
+struct Figures<'t> {
+    table: &'t Table<'t>,
+    columns: Vec<(String, &'t Metric)>,
+    is_grouped: bool,
+}
+
+/// The largest figure first, and figures that are not known last; those that are equal by value.
+fn by_rank((one, first): (Option<Number>, &str), (two, second): (Option<Number>, &str)) -> Ordering {
+    let figures = match (one, two) {
+        (Some(one), Some(two)) => two.compare(one),
+        _ => two.is_some().cmp(&one.is_some()),
+    };
+    figures.then_with(|| first.cmp(second))
+}
+
+impl Place<'_> {
+    fn last_row(&self, table: &Table<'_>) -> Option<LastRow> {
+        match *self {
+            Self::Interval(bucket, group) => Some(LastRow::Interval(table.buckets.start(bucket)?, group.to_owned())),
+            Self::Value(figure, value) => Some(LastRow::Value(figure, value.to_owned())),
+            Self::Only => None,
+        }
+    }
+}
+
 impl<'t> Answer<'t> {
-    fn of(query: &'t Query, table: &'t Table<'t>, as_of: Millis) -> Self {
-        let row = |names, cell| Row { names, metrics: &query.metrics, table, cell };
-        // One row more than is asked for tells whether there are more.
-        let (offset, limit) = (query.offset, query.limit);
-        let mut rows: Vec<Row<'_>> = match query.kind {
-            Kind::Timeseries => table
-                .rows(offset, limit + 1)
-                .into_iter()
-                .map(|(bucket, group, cell)| {
-                    let group = query.group.is_some().then(|| ("group", group.to_owned()));
-                    row(std::iter::once(("time", table.buckets.time(bucket))).chain(group).collect(), cell)
-                })
-                .collect(),
-            Kind::Top => {
-                let first = &query.metrics[0];
-                let mut ranked: Vec<_> = table
-                    .totals()
-                    .into_iter()
-                    .map(|(value, cell)| (table.figure(first, Some(cell)), value, cell))
-                    .collect();
-                // Values come sorted by name, and a stable sort leaves ties in that order.
-                ranked.sort_by(|(one, ..), (two, ..)| match (one, two) {
-                    (Some(one), Some(two)) => two.compare(*one),
-                    _ => two.is_some().cmp(&one.is_some()),
-                });
-                let wanted = ranked.into_iter().skip(offset).take(limit + 1);
-                wanted.map(|(_, value, cell)| row(vec![("value", value.to_owned())], Some(cell))).collect()
-            }
-            Kind::Summary => vec![row(Vec::new(), table.totals().first().map(|(_, cell)| *cell))],
+    /// The rows, written one by one until there are enough, and then the rest of the object.
+    fn json(&self) -> Vec<u8> {
+        let mut body = br#"{"rows":["#.to_vec();
+        let next = self.write_rows(&mut body);
+        body.push(b']');
+        let rest = serde_json::to_vec(&Rest { answer: self, next }).unwrap_or_default();
+        if let Some((_brace, rest)) = rest.split_first() {
+            body.push(b',');
+            body.extend_from_slice(rest);
+        }
+        body
+    }
+
+    /// Writes rows behind the cursor, and gives the cursor of those that follow.
+    fn write_rows(&self, body: &mut Vec<u8>) -> Option<String> {
+        let Self { query, table, .. } = *self;
+        let figures = Figures {
+            table,
+            columns: query.metrics.iter().map(|metric| (metric.to_string(), metric)).collect(),
+            is_grouped: query.group.is_some(),
         };
-        let next = (rows.len() > limit).then(|| (offset + limit).to_string());
-        rows.truncate(limit);
-        Self { query, table, as_of, rows, next }
+        let (after, limit) = (query.after.as_ref(), query.limit);
+        let row = |place, cell| Row { place, figures: &figures, cell };
+        let last = match query.kind {
+            Kind::Timeseries => {
+                let rows = table.rows(after);
+                write(rows.map(|(bucket, group, cell)| row(Place::Interval(bucket, group), cell)), limit, body)
+            }
+            Kind::Top => {
+                let figure = |cell| query.metrics.first().and_then(|first| table.figure(first, Some(cell)));
+                let ranked = table.totals().map(|(value, cell)| (figure(cell), value, cell));
+                let mut ranked: Vec<_> = ranked
+                    .filter(|(figure, value, _)| match after {
+                        Some(LastRow::Value(last, of)) => by_rank((*figure, value), (*last, of)).is_gt(),
+                        _ => true,
+                    })
+                    .collect();
+                ranked.sort_unstable_by(|one, two| by_rank((one.0, one.1), (two.0, two.1)));
+                let rows = ranked.into_iter();
+                write(rows.map(|(figure, value, cell)| row(Place::Value(figure, value), Some(cell))), limit, body)
+            }
+            Kind::Summary => {
+                let total = table.totals().next().map(|(_, cell)| cell);
+                write(std::iter::once(row(Place::Only, total)), limit, body)
+            }
+        };
+        Some(last?.last_row(table)?.to_cursor(query.fingerprint))
     }
 
     fn busiest_hours(&self) -> Vec<Busiest> {
@@ -117,16 +218,51 @@ struct Busiest {
     count: u64,
 }
 
-impl Serialize for Answer<'_> {
+/// Writes rows with commas between, as many as are asked for and have room; the place of the last, if others follow.
+fn write<'t>(rows: impl Iterator<Item = Row<'t>>, limit: usize, body: &mut Vec<u8>) -> Option<Place<'t>> {
+    let mut last: Option<Place<'t>> = None;
+    let mut bytes = 0;
+    for (count, row) in rows.enumerate() {
+        if count == limit {
+            return last;
+        }
+        let end = body.len();
+        if count > 0 {
+            body.push(b',');
+        }
+        // Writing to memory never fails.
+        let _written = serde_json::to_writer(&mut *body, &row);
+        bytes += body.get(end..).map_or(0, escaped_length);
+        if bytes > ROW_BYTES && count > 0 {
+            body.truncate(end);
+            return last;
+        }
+        last = Some(row.place);
+    }
+    None
+}
+
+/// How long this part of a JSON text is within a string of another.
+fn escaped_length(json: &[u8]) -> usize {
+    json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+}
+
+/// All of an answer but its rows.
+struct Rest<'t> {
+    answer: &'t Answer<'t>,
+    next: Option<String>,
+}
+
+impl Serialize for Rest<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { query, table, as_of, rows, next } = self;
+        let Self { answer, next } = self;
+        let Answer { query, table, as_of } = answer;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("rows", rows)?;
         if query.kind == Kind::Summary {
-            map.serialize_entry("busiestHours", &self.busiest_hours())?;
-            map.serialize_entry("eventTypes", &table.event_types.iter().take(LISTED).collect::<Vec<_>>())?;
-            map.serialize_entry("dimensions", &table.dimensions.iter().take(LISTED).collect::<Vec<_>>())?;
-            map.serialize_entry("numbers", &table.numeric_properties().iter().take(LISTED).collect::<Vec<_>>())?;
+            map.serialize_entry("busiestHours", &answer.busiest_hours())?;
+            map.serialize_entry("eventTypes", &table.event_types)?;
+            map.serialize_entry("dimensions", &table.dimensions)?;
+            map.serialize_entry("numbers", &table.numeric_properties)?;
         }
         map.serialize_entry("from", &query.zone.rfc3339(query.from))?;
         map.serialize_entry("to", &query.zone.rfc3339(query.until))?;
@@ -142,19 +278,40 @@ impl Serialize for Answer<'_> {
         }
         map.serialize_entry("asOf", &as_of.to_rfc3339())?;
         map.serialize_entry("accuracy", &Accuracy { query, table })?;
+        let caps = names_of(table.caps);
+        if !caps.is_empty() {
+            map.serialize_entry("caps", &caps)?;
+        }
+        if table.is_incomplete {
+            map.serialize_entry("incomplete", &true)?;
+        }
         map.serialize_entry("next", next)?;
         map.end()
     }
 }
 
+fn names_of(caps: Caps) -> Vec<&'static str> {
+    let Caps { values, dimensions, event_types, numbers } = caps;
+    let caps = [(values, "values"), (dimensions, "dimensions"), (event_types, "eventTypes"), (numbers, "numbers")];
+    caps.into_iter().filter_map(|(is_met, name)| is_met.then_some(name)).collect()
+}
+
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { place, figures, cell } = self;
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in &self.names {
-            map.serialize_entry(name, value)?;
+        match *place {
+            Place::Interval(bucket, group) => {
+                map.serialize_entry("time", &figures.table.buckets.time(bucket))?;
+                if figures.is_grouped {
+                    map.serialize_entry("group", group)?;
+                }
+            }
+            Place::Value(_, value) => map.serialize_entry("value", value)?,
+            Place::Only => {}
         }
-        for metric in self.metrics {
-            map.serialize_entry(&metric.to_string(), &self.table.figure(metric, self.cell))?;
+        for (name, metric) in &figures.columns {
+            map.serialize_entry(name, &figures.table.figure(metric, *cell))?;
         }
         map.end()
     }
@@ -191,15 +348,19 @@ impl Serialize for Accuracy<'_> {
         let mut map = serializer.serialize_map(None)?;
         for metric in &query.metrics {
             let bound = match metric {
+                _ if table.is_incomplete => Bound::Word("incomplete"),
                 Metric::Users => Bound::Confidence { relative: 0.02, confidence: 0.95 },
-                Metric::Number(..) if table.numbers_dropped => Bound::Word("incomplete"),
+                Metric::Number(..) if table.caps.numbers => Bound::Word("incomplete"),
                 Metric::Number(Figure::Percentile(_), name) => Bound::Relative { relative: table.relative_error(name) },
                 Metric::Count | Metric::Number(..) => Bound::Word("exact"),
             };
             map.serialize_entry(&metric.to_string(), &bound)?;
         }
         if query.dimension().is_some() {
-            map.serialize_entry("dimension", if table.is_capped { "capped" } else { "exact" })?;
+            map.serialize_entry(
+                "dimension",
+                if table.caps.values || table.caps.dimensions { "capped" } else { "exact" },
+            )?;
         }
         let shift_minutes = table.buckets.shift_minutes();
         if shift_minutes > 0 {

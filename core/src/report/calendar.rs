@@ -102,6 +102,16 @@ impl Buckets {
         self.list.partition_point(|bucket| bucket.until <= hour)
     }
 
+    /// The place of the first interval that starts at a time or later.
+    pub(crate) fn from(&self, start: i64) -> usize {
+        self.list.partition_point(|bucket| bucket.start < start)
+    }
+
+    /// When the interval at a place starts, in seconds since 1970.
+    pub(crate) fn start(&self, place: usize) -> Option<i64> {
+        self.list.get(place).map(|bucket| bucket.start)
+    }
+
     /// When the interval at a place starts, in local time; empty if there is none.
     pub(crate) fn time(&self, place: usize) -> String {
         self.list.get(place).map(|bucket| local_rfc3339(bucket.start, bucket.offset)).unwrap_or_default()
@@ -147,8 +157,10 @@ pub(crate) fn local_rfc3339(utc: i64, offset: i32) -> String {
     ];
     for (at, number) in numbers {
         let number = number as u8; // all have two digits
-        text[at] += number / 10;
-        text[at + 1] += number % 10;
+        if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+            *tens += number / 10;
+            *ones += number % 10;
+        }
     }
     let text = match offset {
         0 => {

@@ -1,11 +1,14 @@
-//! What a store has for a report, and how a shard sends it.
+//! What a store has for a report, how much of it may be read, and how a shard sends it.
+
+use std::fmt;
 
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::StoredPage;
+use crate::rollup::key::Series;
 use crate::time::Millis;
 
 /// Of [`ReportData::to_bytes`]: shard and front may be of two versions while a new one is deployed.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,15 +20,93 @@ pub struct ReportData {
     /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: all that were accepted before the
     /// request arrived are.
     pub as_of: Option<Millis>,
+    /// Whether reading ended at the budget: then there is nothing else in here. See [`ReportData::too_large`].
+    pub is_too_large: bool,
+}
+
+/// Bytes that a report reads, of all shards together. A Workers isolate may hold each of them four times: in a shard, on the
+/// way and here.
+pub(crate) const READ_BYTES: usize = 16 * 1024 * 1024;
+/// What a page or a record takes in memory beside its bytes.
+const ITEM_BYTES: usize = 64;
+
+/// The bytes that a report may still read from a store, or from one of its shards. A host takes what it reads off it, before
+/// it reads on; where it can't, it gives [`ReportData::too_large`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadBudget {
+    left: usize,
+}
+
+impl ReadBudget {
+    /// The share of one of so many shards.
+    pub(crate) fn of_shards(shards: u32) -> Self {
+        Self { left: READ_BYTES / usize::try_from(shards).unwrap_or(usize::MAX).max(1) }
+    }
+
+    /// Takes a page or a mark off: whether it is within the budget.
+    #[must_use]
+    pub fn takes_page(&mut self, page: &StoredPage) -> bool {
+        self.takes(page.key.len() + page.bytes.len())
+    }
+
+    /// Takes a record off: whether it is within the budget.
+    #[must_use]
+    pub fn takes_record(&mut self, record: &str) -> bool {
+        self.takes(record.len())
+    }
+
+    fn takes(&mut self, bytes: usize) -> bool {
+        match self.left.checked_sub(bytes + ITEM_BYTES) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Stored pages that a report could not read, for one line of a log. It names no value, for that is a client's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnreadablePages {
+    count: usize,
+    first: String,
+}
+
+impl UnreadablePages {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn add(&mut self, key: &str) {
+        if self.count == 0 {
+            self.first =
+                Series::parse(key).map_or_else(|| "an unknown key".to_owned(), |(series, _)| series.to_string());
+        }
+        self.count += 1;
+    }
+}
+
+impl fmt::Display for UnreadablePages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, first } = self;
+        write!(f, "a report is incomplete, for {count} stored pages cannot be read; the first: {first}")
+    }
 }
 
 impl ReportData {
+    /// What a host gives when the budget ends.
+    pub fn too_large() -> Self {
+        Self { is_too_large: true, ..Self::default() }
+    }
+
     /// As a shard answers it, where what it has and what settles the report are apart. Texts and pages stand there as they
     /// are: no encoding would come cheaper.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { pages, tail, as_of } = self;
+        let Self { pages, tail, as_of, is_too_large } = self;
         let mut writer = Writer(vec![VERSION]);
-        writer.length(usize::from(as_of.is_some()));
+        writer.byte(u8::from(as_of.is_some()) | u8::from(*is_too_large) << 1);
         writer.unsigned(as_of.map_or(0, |Millis(as_of)| as_of));
         writer.length(pages.len());
         for StoredPage { key, bytes } in pages {
@@ -41,8 +122,9 @@ impl ReportData {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.byte().filter(|version| *version == VERSION)?;
-        let (is_some, as_of) = (reader.byte()? == 1, reader.small()?);
-        let mut data = Self { as_of: is_some.then_some(Millis(as_of)), ..Self::default() };
+        let (flags, as_of) = (reader.byte()?, reader.small()?);
+        let mut data =
+            Self { as_of: (flags & 1 == 1).then_some(Millis(as_of)), is_too_large: flags & 2 == 2, ..Self::default() };
         for _ in 0..reader.small::<usize>()? {
             data.pages.push(StoredPage { key: reader.text()?.to_owned(), bytes: reader.bytes()?.to_owned() });
         }
@@ -63,8 +145,14 @@ mod tests {
         let pages = vec![page("", 0), page("carrier", 200), page("é", 70_000)];
         for data in [
             ReportData::default(),
-            ReportData { pages: pages.clone(), tail: vec!["{}".to_owned()], as_of: Some(Millis(0)) },
-            ReportData { pages, tail: vec![String::new(); 300], as_of: Some(Millis(u64::MAX)) },
+            ReportData::too_large(),
+            ReportData {
+                pages: pages.clone(),
+                tail: vec!["{}".to_owned()],
+                as_of: Some(Millis(0)),
+                is_too_large: false,
+            },
+            ReportData { pages, tail: vec![String::new(); 300], as_of: Some(Millis(u64::MAX)), is_too_large: true },
         ] {
             let bytes = data.to_bytes();
             assert_eq!(ReportData::from_bytes(&bytes), Some(data));
@@ -72,6 +160,18 @@ mod tests {
                 assert_eq!(ReportData::from_bytes(&bytes[..length]), None, "{length}");
             }
             assert_eq!(ReportData::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_shared_by_shards_and_ends() {
+        let page = StoredPage { key: "k".to_owned(), bytes: vec![0; 64 * 1024] };
+        for shards in [0, 1, 4] {
+            let mut budget = ReadBudget::of_shards(shards);
+            let taken = (0..).take_while(|_| budget.takes_page(&page)).count();
+            assert_eq!(taken, READ_BYTES / shards.max(1) as usize / (64 * 1024 + 1 + ITEM_BYTES));
+            let records = (0..).take_while(|_| budget.takes_record("")).count();
+            assert!(records <= 1024 && !budget.takes_record(""));
         }
     }
 }

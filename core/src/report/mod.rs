@@ -1,8 +1,12 @@
-//! Reports: a query says what to read, and what was read is merged into rows.
+//! Reports: a query says what to read, and what was read is merged into rows. What is read, merged and answered is bounded.
+
+#![warn(clippy::indexing_slicing)]
 
 mod answer;
 mod calendar;
+mod cursor;
 mod data;
+mod names;
 mod query;
 mod reading;
 mod table;
@@ -15,7 +19,7 @@ use crate::reply::Reply;
 use crate::rollup::observation::Dimensions;
 use crate::time::Stamp;
 
-pub use data::ReportData;
+pub use data::{ReadBudget, ReportData, UnreadablePages};
 pub(crate) use query::{Kind, Query};
 pub use reading::Reading;
 
@@ -28,6 +32,8 @@ pub struct ReportPlan {
     dimensions: Dimensions,
     reading: Reading,
     stamp: Stamp,
+    /// Whether the reply goes without its body.
+    is_head: bool,
 }
 
 /// What became of reading.
@@ -37,6 +43,16 @@ pub enum ReportOutcome {
     Read(Vec<ReportData>),
     /// The store did not answer.
     Later,
+}
+
+/// The reply to a report, and what its host has to log.
+#[must_use = "a reply that is dropped leaves its client without an answer"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The reply.
+    pub reply: Reply,
+    /// What could not be read, where there is any.
+    pub unreadable: UnreadablePages,
 }
 
 impl ReportPlan {
@@ -49,7 +65,11 @@ impl ReportPlan {
     ) -> Result<Self, Refusal> {
         let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
         let reading = Reading::of(&query);
-        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp })
+        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp, is_head: false })
+    }
+
+    pub(crate) fn for_head(self, is_head: bool) -> Self {
+        Self { is_head, ..self }
     }
 
     /// Whose events it counts.
@@ -62,12 +82,18 @@ impl ReportPlan {
         &self.reading
     }
 
-    /// The reply, from what the host read.
-    pub fn settle(self, outcome: ReportOutcome) -> Reply {
+    /// The reply, from what the host read. It takes some time and memory: a host that answers several requests at once does
+    /// this where it reads.
+    pub fn settle(self, outcome: ReportOutcome) -> Settled {
         let answer = match outcome {
             ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),
             ReportOutcome::Later => Err(Refusal::Unavailable),
         };
-        answer.unwrap_or_else(|refusal| refusal.reply(RequestId::of(self.stamp)))
+        let mut settled = answer.unwrap_or_else(|refusal| Settled {
+            reply: refusal.reply(RequestId::of(self.stamp)),
+            unreadable: UnreadablePages::default(),
+        });
+        settled.reply = settled.reply.for_head(self.is_head);
+        settled
     }
 }

@@ -1,11 +1,18 @@
 //! What a report is asked for, checked.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use twox_hash::XxHash3_64;
+
+use crate::limits::Limits;
 use crate::refusal::{Refusal, shown};
 use crate::report::calendar::Interval;
+use crate::report::cursor::LastRow;
+use crate::report::names::{self, EVENT_TYPE};
 use crate::report::zone::Zone;
-use crate::rollup::key::Hour;
+use crate::rollup::codec::Writer;
+use crate::rollup::key::{Hour, Series};
 use crate::time::Millis;
 
 /// The longest range: 400 days.
@@ -16,6 +23,10 @@ const DEFAULT_HOURS: u32 = 7 * 24;
 const HOURLY: u32 = 48;
 const MAX_ROWS: usize = 10_000;
 const METRICS: usize = 20;
+/// Values that a query can filter by.
+const FILTERS: usize = 100;
+/// Bytes of a query as it is sent.
+const QUERY_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -36,10 +47,13 @@ pub(crate) struct Query {
     pub(crate) metrics: Vec<Metric>,
     pub(crate) event_type: Option<String>,
     /// One dimension, and the values of it that count.
-    pub(crate) filter: Option<(String, Vec<String>)>,
+    pub(crate) filter: Option<(String, BTreeSet<String>)>,
     pub(crate) group: Option<Group>,
     pub(crate) limit: usize,
-    pub(crate) offset: usize,
+    /// Rows start behind this one.
+    pub(crate) after: Option<LastRow>,
+    /// A hash of what is asked for, apart from limit and cursor.
+    pub(crate) fingerprint: u64,
 }
 
 /// What rows are told apart by.
@@ -71,6 +85,9 @@ pub(crate) enum Figure {
 impl Query {
     /// Reads the query of a request; `received_at` is where a range ends that names no end.
     pub(crate) fn parse(kind: Kind, query: &str, received_at: Millis) -> Result<Self, Refusal> {
+        if query.len() > QUERY_BYTES {
+            return Err(invalid(format!("the query has {} bytes; the limit is {QUERY_BYTES}", query.len())));
+        }
         let mut asked = Asked::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             asked.take(kind, &name, &value)?;
@@ -108,7 +125,7 @@ impl Query {
                 "filter is by {filtered:?} and rows are by {grouped:?}: rollups know one dimension at a time"
             )));
         }
-        Ok(Self {
+        let mut query = Self {
             kind,
             from,
             until,
@@ -119,8 +136,78 @@ impl Query {
             filter: asked.filter,
             group,
             limit: asked.limit.unwrap_or(if kind == Kind::Top { 10 } else { 1000 }),
-            offset: asked.offset.unwrap_or(0),
+            after: None,
+            fingerprint: 0,
+        };
+        query.fingerprint = query.fingerprint(asked.from, asked.to);
+        query.after = asked.cursor.map(|cursor| query.last_row(&cursor)).transpose()?;
+        Ok(query)
+    }
+
+    /// A range that is not named moves on between two pages: only what is named counts.
+    fn fingerprint(&self, from: Option<Millis>, to: Option<Millis>) -> u64 {
+        let mut writer = Writer::default();
+        writer.byte(self.kind as u8);
+        writer.byte(self.interval as u8);
+        for time in [from, to] {
+            writer.text(&time.map(|time| time.0.to_string()).unwrap_or_default());
+        }
+        writer.text(self.zone.name());
+        writer.length(self.metrics.len());
+        self.metrics.iter().for_each(|metric| writer.text(&metric.to_string()));
+        writer.text(self.event_type.as_deref().unwrap_or_default());
+        let (filtered, values) = self.filter.as_ref().map_or(("", None), |(name, values)| (name, Some(values)));
+        writer.text(filtered);
+        values.into_iter().flatten().for_each(|value| writer.text(value));
+        match &self.group {
+            None => {}
+            Some(Group::EventType) => writer.byte(1),
+            Some(Group::Dimension(dimension)) => writer.text(dimension),
+        }
+        XxHash3_64::oneshot(&writer.0)
+    }
+
+    fn last_row(&self, cursor: &str) -> Result<LastRow, Refusal> {
+        LastRow::of_cursor(cursor, self.kind, self.fingerprint).ok_or_else(|| {
+            let is_old = !cursor.is_empty() && cursor.bytes().all(|byte| byte.is_ascii_digit());
+            invalid(if is_old {
+                "cursor is one of an earlier version: begin anew, without a cursor".to_owned()
+            } else {
+                "cursor must be the next of an answer to this query: begin anew, without a cursor".to_owned()
+            })
         })
+    }
+
+    /// Whether the rollups of a series lie within the range.
+    pub(crate) fn spans(&self, series: &Series) -> bool {
+        self.from <= series.period.first_hour() && series.period.until() <= self.until
+    }
+
+    /// Whether the answer needs the rollups of a series.
+    pub(crate) fn asks_for(&self, series: &Series) -> bool {
+        let is_of_type = self.event_type.as_ref().is_none_or(|event_type| *event_type == series.event_type);
+        is_of_type && self.spans(series)
+    }
+
+    /// What would make the report smaller, as words for a client.
+    pub(crate) fn narrower(&self) -> String {
+        let mut ways = vec!["a shorter range"];
+        if self.kind == Kind::Timeseries && self.interval != Interval::Month {
+            ways.push("a longer interval");
+        }
+        if self.filter.is_none() && self.dimension().is_some() {
+            ways.push("a filter");
+        }
+        if self.event_type.is_none() {
+            ways.push("one eventType");
+        }
+        if self.metrics.contains(&Metric::Users) {
+            ways.push("no users");
+        }
+        if self.metrics.len() > 1 {
+            ways.push("fewer metrics");
+        }
+        ways.join(", or ")
     }
 
     /// The dimension whose rollups give the answer; `None`: those of all events do.
@@ -145,10 +232,10 @@ struct Asked {
     interval: Option<Interval>,
     metrics: Option<Vec<Metric>>,
     event_type: Option<String>,
-    filter: Option<(String, Vec<String>)>,
+    filter: Option<(String, BTreeSet<String>)>,
     group: Option<Group>,
     limit: Option<usize>,
-    offset: Option<usize>,
+    cursor: Option<String>,
 }
 
 impl Asked {
@@ -159,22 +246,30 @@ impl Asked {
             ("tz", _) => once(name, &mut self.tz, value.to_owned()),
             ("interval", Kind::Timeseries) => once(name, &mut self.interval, interval(value)?),
             ("metrics", _) => {
-                let metrics = value.split(',').map(Metric::parse).collect::<Result<Vec<_>, _>>()?;
-                if metrics.len() > METRICS {
-                    return Err(invalid(format!("metrics are {}, at most {METRICS} are possible", metrics.len())));
-                }
-                if let Some(twice) = (1..metrics.len()).find(|&at| metrics[..at].contains(&metrics[at])) {
-                    return Err(invalid(format!("metric {} is given twice", metrics[twice])));
+                let mut metrics = Vec::new();
+                let mut rest = Some(value);
+                while let Some(text) = rest {
+                    let (metric, others) =
+                        names::split_once(text, ',').map_or((text, None), |(metric, rest)| (metric, Some(rest)));
+                    let metric = Metric::parse(metric)?;
+                    if metrics.contains(&metric) {
+                        return Err(invalid(format!("metric {} is given twice", shown(&metric.to_string()))));
+                    }
+                    metrics.push(metric);
+                    if metrics.len() > METRICS {
+                        return Err(invalid(format!("too many metrics; the limit is {METRICS}")));
+                    }
+                    rest = others;
                 }
                 once(name, &mut self.metrics, metrics)
             }
-            ("eventType", _) => once(name, &mut self.event_type, value.to_owned()),
+            ("eventType", _) => once(name, &mut self.event_type, names::check_name(name, value.to_owned())?),
             ("filter", _) => self.filter(value),
             ("groupBy", Kind::Timeseries) | ("dimension", Kind::Top) => {
                 let group = match value {
                     "" => return Err(invalid(format!("{name} is empty: give eventType or the name of a dimension"))),
-                    "eventType" => Group::EventType,
-                    dimension => Group::Dimension(dimension.to_owned()),
+                    EVENT_TYPE => Group::EventType,
+                    dimension => Group::Dimension(names::name(name, dimension)?),
                 };
                 once(name, &mut self.group, group)
             }
@@ -183,11 +278,7 @@ impl Asked {
                 let problem = || invalid(format!("limit must be 1 to {MAX_ROWS}"));
                 once(name, &mut self.limit, limit.ok_or_else(problem)?)
             }
-            ("cursor", Kind::Timeseries | Kind::Top) => {
-                let offset =
-                    value.parse().map_err(|_unknown| invalid("cursor must be the next of an answer".to_owned()))?;
-                once(name, &mut self.offset, offset)
-            }
+            ("cursor", Kind::Timeseries | Kind::Top) => once(name, &mut self.cursor, value.to_owned()),
             _ => {
                 let taken = match kind {
                     Kind::Timeseries => "from, to, interval, tz, metrics, eventType, filter, groupBy, limit, cursor",
@@ -201,17 +292,31 @@ impl Asked {
 
     /// Values of one dimension: an event counts if it has any of them.
     fn filter(&mut self, text: &str) -> Result<(), Refusal> {
-        let (dimension, value) = text
-            .split_once(':')
+        let (dimension, value) = names::split_once(text, ':')
             .filter(|(dimension, value)| !dimension.is_empty() && !value.is_empty())
             .ok_or_else(|| invalid("filter must be <dimension>:<value>, such as carrier:UA".to_owned()))?;
-        let (known, values) = self.filter.get_or_insert_with(|| (dimension.to_owned(), Vec::new()));
-        if known != dimension {
+        if dimension == EVENT_TYPE {
+            return Err(invalid(
+                r"the parameter eventType filters by event type; filter=\eventType:<value> by a property of that name"
+                    .to_owned(),
+            ));
+        }
+        let dimension = names::name("dimension", dimension)?;
+        let value = names::unescaped(value)?;
+        let longest = Limits::CONTRACT.name_bytes;
+        if value.len() > longest {
+            return Err(invalid(format!("values of more than {longest} bytes are counted as (other): filter by that")));
+        }
+        let (known, values) = self.filter.get_or_insert_with(|| (dimension.clone(), BTreeSet::new()));
+        if *known != dimension {
             return Err(Refusal::UnsupportedReport(format!(
                 "filters are by {known:?} and by {dimension:?}: rollups know one dimension at a time"
             )));
         }
-        values.push(value.to_owned());
+        values.insert(value);
+        if values.len() > FILTERS {
+            return Err(invalid(format!("too many values to filter by; the limit is {FILTERS}")));
+        }
         Ok(())
     }
 }
@@ -258,7 +363,7 @@ impl Metric {
                     "mean" => Figure::Mean,
                     _ => Figure::Percentile(figure.strip_prefix('p').and_then(percentile).ok_or_else(unknown)?),
                 };
-                Ok(Self::Number(figure, name.to_owned()))
+                Ok(Self::Number(figure, names::name("metric of", name)?))
             }
             _ => Err(unknown()),
         }
@@ -282,17 +387,22 @@ impl fmt::Display for Metric {
         match self {
             Self::Count => f.write_str("count"),
             Self::Users => f.write_str("users"),
-            Self::Number(Figure::Sum, name) => write!(f, "sum:{name}"),
-            Self::Number(Figure::Min, name) => write!(f, "min:{name}"),
-            Self::Number(Figure::Max, name) => write!(f, "max:{name}"),
-            Self::Number(Figure::Mean, name) => write!(f, "mean:{name}"),
-            Self::Number(Figure::Percentile(thousandths), name) => {
-                write!(f, "p{}", thousandths / 1000)?;
-                let fraction = format!("{:03}", thousandths % 1000);
-                match fraction.trim_end_matches('0') {
-                    "" => write!(f, ":{name}"),
-                    fraction => write!(f, ".{fraction}:{name}"),
+            Self::Number(figure, name) => {
+                match figure {
+                    Figure::Sum => f.write_str("sum")?,
+                    Figure::Min => f.write_str("min")?,
+                    Figure::Max => f.write_str("max")?,
+                    Figure::Mean => f.write_str("mean")?,
+                    Figure::Percentile(thousandths) => {
+                        write!(f, "p{}", thousandths / 1000)?;
+                        let fraction = format!("{:03}", thousandths % 1000);
+                        match fraction.trim_end_matches('0') {
+                            "" => {}
+                            fraction => write!(f, ".{fraction}")?,
+                        }
+                    }
                 }
+                write!(f, ":{}", names::escaped(name))
             }
         }
     }
@@ -318,11 +428,34 @@ mod tests {
 
     #[test]
     fn metrics_are_written_as_they_are_read() {
-        for metrics in ["count", "users", "sum:a:b", "p99.9:x", "p0.5:x", "p100:x", "min:é", "mean:x"] {
+        for metrics in [
+            "count",
+            "users",
+            "sum:a:b",
+            r"sum:price\, EUR",
+            r"max:a\\b",
+            "p99.9:x",
+            "p0.5:x",
+            "p100:x",
+            "min:é",
+            "mean:x",
+        ] {
             assert_eq!(Metric::parse(metrics).unwrap().to_string(), metrics);
         }
-        for wrong in ["", "Count", "p:x", "p101:x", "p99.:x", "p9.1234:x", "p-1:x", "p+1:x", "sum:", "sum", "median:x"]
-        {
+        for wrong in [
+            "",
+            "Count",
+            "p:x",
+            "p101:x",
+            "p99.:x",
+            "p9.1234:x",
+            "p-1:x",
+            "p+1:x",
+            "sum:",
+            "sum",
+            "median:x",
+            r"sum:a\b",
+        ] {
             assert!(Metric::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -345,6 +478,15 @@ mod tests {
             (Kind::Timeseries, "filter=carrier:UA&groupBy=dest", "one dimension at a time"),
             (Kind::Timeseries, "limit=0", "1 to 10000"),
             (Kind::Timeseries, "cursor=x", "next of an answer"),
+            (Kind::Timeseries, "cursor=10", "earlier version"),
+            (Kind::Timeseries, "filter=eventType:x", "the parameter eventType"),
+            (Kind::Timeseries, "eventType=", "1 to 200 bytes"),
+            (Kind::Timeseries, "eventType=a%0A", "no control characters"),
+            (Kind::Timeseries, "filter=a%0A:x", "no control characters"),
+            (Kind::Timeseries, r"filter=a:b\c", "write \\\\ for one"),
+            (Kind::Timeseries, "groupBy=a%00", "no control characters"),
+            (Kind::Summary, "metrics=sum:a%00", "no control characters"),
+            (Kind::Summary, "cursor=x", "unknown parameter"),
             (Kind::Timeseries, "dimension=dest", "unknown parameter \"dimension\""),
             (Kind::Top, "metrics=count", "dimension is required"),
             (Kind::Summary, "limit=1", "unknown parameter \"limit\""),
@@ -357,7 +499,40 @@ mod tests {
     #[test]
     fn filters_of_one_dimension_add_up() {
         let query = parse(Kind::Timeseries, "filter=carrier%3AUA&filter=carrier:A:B&groupBy=carrier").unwrap();
-        assert_eq!(query.filter, Some(("carrier".to_owned(), vec!["UA".to_owned(), "A:B".to_owned()])));
+        assert_eq!(query.filter, Some(("carrier".to_owned(), BTreeSet::from(["UA".to_owned(), "A:B".to_owned()]))));
         assert_eq!(query.dimension(), Some("carrier"));
+        let query = parse(Kind::Timeseries, r"filter=utm\:source:a\,b%5C%5Cc").unwrap();
+        assert_eq!(query.filter, Some(("utm:source".to_owned(), BTreeSet::from([r"a,b\c".to_owned()]))));
+        let property = parse(Kind::Top, r"dimension=\eventType").unwrap();
+        assert_eq!(property.group, Some(Group::Dimension("eventType".to_owned())));
+        assert_eq!(parse(Kind::Top, "dimension=eventType").unwrap().group, Some(Group::EventType));
+    }
+
+    #[test]
+    fn a_query_is_bounded() {
+        let filters = |count: usize| (0..count).map(|at| format!("filter=a:{at}")).collect::<Vec<_>>().join("&");
+        assert!(parse(Kind::Summary, &filters(100)).is_ok());
+        assert!(parse(Kind::Summary, &filters(101)).unwrap_err().contains("limit is 100"));
+        assert!(parse(Kind::Summary, &"x".repeat(16 * 1024 + 1)).unwrap_err().contains("16384"));
+        let long = format!("filter=a:{}", "x".repeat(201));
+        assert!(parse(Kind::Summary, &long).unwrap_err().contains("(other)"));
+        let metrics: Vec<String> = (0..21).map(|at| format!("sum:{at}")).collect();
+        assert!(parse(Kind::Summary, &format!("metrics={}", metrics.join(","))).unwrap_err().contains("limit is 20"));
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_query() {
+        let query = parse(Kind::Top, "dimension=a&filter=a:x&filter=a:y").unwrap();
+        let row = LastRow::Value(None, "x".to_owned());
+        let cursor = row.to_cursor(query.fingerprint);
+        let next = parse(Kind::Top, &format!("filter=a:y&filter=a:x&dimension=a&limit=3&cursor={cursor}")).unwrap();
+        assert_eq!(next.after, Some(row));
+        for other in [
+            "dimension=a&filter=a:x",
+            "dimension=b&filter=b:x&filter=b:y",
+            "dimension=a&filter=a:x&filter=a:y&tz=Asia/Kolkata",
+        ] {
+            assert!(parse(Kind::Top, &format!("{other}&cursor={cursor}")).unwrap_err().contains("to this query"));
+        }
     }
 }

@@ -6,9 +6,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::report::calendar::{Buckets, Interval};
+use crate::report::data::ReadBudget;
 use crate::report::query::{Kind, Query};
 use crate::rollup::compaction::{DayState, Mark};
-use crate::rollup::fold::{StoredPage, UnreadablePage};
+use crate::rollup::fold::StoredPage;
 use crate::rollup::key::{Day, Hour, KeyRange};
 
 /// Of more ranges, a report reads hours only: on some stores each is a request.
@@ -57,11 +58,14 @@ impl Reading {
         Some(KeyRange::of_marks(first.start, last.end))
     }
 
-    /// Which pages to read, given the marks: all that a store has in these ranges, in the order of their keys.
-    ///
-    /// # Errors
-    /// [`UnreadablePage`] where a mark can't be read.
-    pub fn ranges(&self, marks: &[StoredPage]) -> Result<Vec<KeyRange>, UnreadablePage> {
+    /// How much may be read from each of so many shards, marks included.
+    pub fn budget(&self, shards: u32) -> ReadBudget {
+        ReadBudget::of_shards(shards)
+    }
+
+    /// Which pages to read, given the marks: all that a store has in these ranges. A day whose mark can't be read is read by
+    /// its hours, which are always there.
+    pub fn ranges(&self, marks: &[StoredPage]) -> Vec<KeyRange> {
         // A store may have several marks of a day, of parts that are folded apart. A day without any has no events.
         let mut open = BTreeSet::new();
         for mark in marks {
@@ -71,7 +75,7 @@ impl Reading {
             }
         }
         let ranges = self.ranges_but(&open);
-        Ok(if ranges.len() > RANGES { self.of_hours() } else { ranges })
+        if ranges.len() > RANGES { self.of_hours() } else { ranges }
     }
 
     /// All pages of hours.

@@ -2,22 +2,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::refusal::Refusal;
 use crate::report::calendar::Buckets;
+use crate::report::cursor::LastRow;
 use crate::report::query::{Figure, Group, Kind, Metric, Query};
 use crate::rollup::fold::StoredPage;
-use crate::rollup::key::{Day, Hour, Period, Series};
+use crate::rollup::key::{Hour, KeyKind, Period, Series};
 use crate::rollup::number::Number;
 use crate::rollup::observation::OTHER;
 use crate::rollup::page::PageReader;
 use crate::rollup::{Columns, NameId, Names, Rollup};
 
-/// Cells of a table that hold something: what a report may take in memory.
-const CELLS: usize = 100_000;
+/// Bytes of memory that the cells of a table may take, by [`Rollup::memory`]. With the pages beside them they have to fit into
+/// an isolate of 128 MB.
+pub(crate) const CELL_BYTES: usize = 32 * 1024 * 1024;
+/// What a group takes beside its name and its cells.
+const GROUP_BYTES: usize = 1000;
+/// Names of each kind that a summary lists.
+const LISTED: usize = 100;
+
+/// Why a page is not merged, or not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The page can't be read.
+    Unreadable,
+    /// The cells have no room for it.
+    TooLarge,
+}
+
+/// Which caps of rollups were met, so that something counts as `(other)` or is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Caps {
+    /// An hour had more values of the dimension.
+    pub(crate) values: bool,
+    /// An hour had more dimensions, and the one asked for may be among those left out.
+    pub(crate) dimensions: bool,
+    /// An hour had more event types.
+    pub(crate) event_types: bool,
+    /// A rollup had more numeric properties, and one asked for may be among those left out.
+    pub(crate) numbers: bool,
+}
 
 /// What has been read for a query so far.
 pub(crate) struct Table<'q> {
-    query: &'q Query,
+    pub(crate) query: &'q Query,
     names: Names,
     /// The numeric properties that the query asks for.
     numbers: Vec<NameId>,
@@ -26,17 +53,17 @@ pub(crate) struct Table<'q> {
     pub(crate) buckets: Buckets,
     /// By group, and then by the place of the interval in `buckets`.
     groups: BTreeMap<String, BTreeMap<usize, Rollup>>,
-    cells: usize,
+    /// Bytes that the groups take.
+    memory: usize,
     /// Events by hour: of a summary.
     pub(crate) hours: BTreeMap<Hour, u64>,
-    /// What there is in the range: of a summary.
+    /// The first names of what there is in the range: of a summary.
     pub(crate) dimensions: BTreeSet<String>,
     pub(crate) event_types: BTreeSet<String>,
-    properties: BTreeSet<NameId>,
-    /// Whether the dimension asked for had more values, or an event type more dimensions, than rollups keep.
-    pub(crate) is_capped: bool,
-    /// Whether rollups had more numeric properties than they keep, and one asked for may be among them.
-    pub(crate) numbers_dropped: bool,
+    pub(crate) numeric_properties: BTreeSet<String>,
+    pub(crate) caps: Caps,
+    /// Whether something of the answer is missing, because it can't be read.
+    pub(crate) is_incomplete: bool,
 }
 
 impl<'q> Table<'q> {
@@ -58,53 +85,60 @@ impl<'q> Table<'q> {
                 Kind::Top | Kind::Summary => Buckets::whole(&query.zone, query.from, query.until),
             },
             groups: BTreeMap::new(),
-            cells: 0,
+            memory: 0,
             hours: BTreeMap::new(),
             dimensions: BTreeSet::new(),
             event_types: BTreeSet::new(),
-            properties: BTreeSet::new(),
-            is_capped: false,
-            numbers_dropped: false,
+            numeric_properties: BTreeSet::new(),
+            caps: Caps::default(),
+            is_incomplete: false,
         }
     }
 
     /// Merges what the query asks for of a page. `next` is the page after it: where that is of the same series, the values that
     /// it starts with are there, whatever this one says, which was read before it was split.
-    pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Refusal> {
-        if Day::of_mark(&page.key).is_some() || Day::of_types(&page.key).is_some() {
-            // The tail is folded as if it were stored, and so has marks.
-            return Ok(());
-        }
-        let unreadable = || Refusal::UnreadableRollups(page.key.clone());
-        let (series, _) = Series::parse(&page.key).ok_or_else(unreadable)?;
-        let until = next.and_then(|next| Series::parse(&next.key).filter(|(of, _)| *of == series));
+    pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Problem> {
         let query = self.query;
-        let is_asked_for = query.from <= series.period.first_hour()
-            && series.period.until() <= query.until
-            && query.event_type.as_ref().is_none_or(|event_type| *event_type == series.event_type);
-        if !is_asked_for {
+        let series = match KeyKind::of(&page.key) {
+            // The tail is folded as if it were stored, and so has marks.
+            KeyKind::Day => return Ok(()),
+            KeyKind::Unknown => return Err(Problem::Unreadable),
+            KeyKind::Apart(series) => {
+                self.is_incomplete |= query.asks_for(&series);
+                return Ok(());
+            }
+            KeyKind::Page(series, _) => series,
+        };
+        if series.event_type == OTHER && query.spans(&series) {
+            self.caps.event_types = true;
+        }
+        if !query.asks_for(&series) {
             return Ok(());
         }
-        let mut reader = PageReader::open(&page.bytes, &mut self.names).ok_or_else(unreadable)?;
+        let until = next.and_then(|next| match KeyKind::of(&next.key) {
+            KeyKind::Page(of, first) if of == series => Some(first),
+            _ => None,
+        });
+        let mut reader = PageReader::open(&page.bytes, &mut self.names).ok_or(Problem::Unreadable)?;
         if series.dimension.is_empty() {
             self.meet(&series, &reader);
         }
         if query.dimension().unwrap_or_default() != series.dimension {
             return Ok(());
         }
-        while let Some((value, entry)) = reader.next().ok_or_else(unreadable)? {
-            if until.as_ref().is_some_and(|(_, until)| value >= *until) {
+        while let Some((value, entry)) = reader.next().ok_or(Problem::Unreadable)? {
+            if until.is_some_and(|until| value >= until) {
                 break;
             }
             let value = if value.is_empty() && !series.dimension.is_empty() {
-                self.is_capped = true;
+                self.caps.values = true;
                 OTHER
             } else {
                 value
             };
-            if query.filter.as_ref().is_none_or(|(_, values)| values.iter().any(|wanted| wanted == value)) {
+            if query.filter.as_ref().is_none_or(|(_, values)| values.contains(value)) {
                 let columns = Columns::Some { users: self.wants_users, numbers: &self.numbers };
-                let rollup = reader.rollup(entry, columns).ok_or_else(unreadable)?;
+                let rollup = reader.rollup(entry, columns).ok_or(Problem::Unreadable)?;
                 self.merge(&series, value, rollup)?;
             }
         }
@@ -113,20 +147,21 @@ impl<'q> Table<'q> {
 
     /// What the page of all events of an hour says about what there is.
     fn meet(&mut self, series: &Series, page: &PageReader<'_>) {
+        let is_summary = self.query.kind == Kind::Summary;
         let dimension = self.query.dimension();
-        if page.dimensions_dropped && dimension.is_some_and(|asked| !page.dimensions.contains(&asked)) {
-            self.is_capped = true;
-        }
-        if self.query.kind == Kind::Summary {
-            self.dimensions.extend(page.dimensions.iter().map(|dimension| (*dimension).to_owned()));
-            self.event_types.insert(series.event_type.clone());
-            self.properties.extend(page.names());
+        let is_missing = dimension.map_or(is_summary, |asked| !page.dimensions.contains(&asked));
+        self.caps.dimensions |= page.dimensions_dropped && is_missing;
+        if is_summary {
+            page.dimensions.iter().for_each(|dimension| list(&mut self.dimensions, dimension));
+            list(&mut self.event_types, &series.event_type);
+            page.names().for_each(|name| list(&mut self.numeric_properties, self.names.name(name)));
         }
     }
 
-    fn merge(&mut self, series: &Series, value: &str, rollup: Rollup) -> Result<(), Refusal> {
+    fn merge(&mut self, series: &Series, value: &str, rollup: Rollup) -> Result<(), Problem> {
         if let (Kind::Summary, Period::Hour(hour)) = (self.query.kind, series.period) {
-            *self.hours.entry(hour).or_default() += rollup.count;
+            let count = self.hours.entry(hour).or_default();
+            *count = count.saturating_add(rollup.count);
         }
         let group = match &self.query.group {
             None => "",
@@ -134,52 +169,53 @@ impl<'q> Table<'q> {
             Some(Group::Dimension(_)) => value,
         };
         let asked = |name: &NameId| !rollup.numbers.iter().any(|(known, _)| known == name);
-        self.numbers_dropped |= rollup.numbers_dropped && self.numbers.iter().any(asked);
+        self.caps.numbers |= rollup.numbers_dropped && self.numbers.iter().any(asked);
         let bucket = self.buckets.place(series.period.first_hour());
         if !self.groups.contains_key(group) {
+            self.memory += GROUP_BYTES + 2 * group.len();
             self.groups.insert(group.to_owned(), BTreeMap::new());
         }
         let Some(cells) = self.groups.get_mut(group) else { return Ok(()) };
         match cells.get_mut(&bucket) {
-            Some(cell) => cell.merge(rollup, &self.names),
+            Some(cell) => {
+                let before = cell.memory();
+                cell.merge(rollup, &self.names);
+                self.memory = (self.memory + cell.memory()).saturating_sub(before);
+            }
             None => {
+                self.memory += rollup.memory();
                 cells.insert(bucket, rollup);
-                self.cells += 1;
             }
         }
-        if self.cells > CELLS {
-            return Err(Refusal::UnsupportedReport(format!(
-                "the report has more than {CELLS} figures by time and group: ask for a shorter range, a longer interval or a filter"
-            )));
-        }
-        Ok(())
+        if self.memory > CELL_BYTES { Err(Problem::TooLarge) } else { Ok(()) }
     }
 
-    /// The rows of a time series from `offset` on: every interval with every group, those without events too.
-    pub(crate) fn rows(&self, offset: usize, limit: usize) -> Vec<(usize, &str, Option<&Rollup>)> {
+    /// The rows of a time series behind one: every interval with every group, those without events too.
+    pub(crate) fn rows(&self, after: Option<&LastRow>) -> impl Iterator<Item = (usize, &str, Option<&Rollup>)> {
         let mut groups: Vec<(&str, Option<&BTreeMap<usize, Rollup>>)> =
             self.groups.iter().map(|(group, cells)| (group.as_str(), Some(cells))).collect();
         if self.query.group.is_none() && groups.is_empty() {
             groups.push(("", None));
         }
-        let rows = self.buckets.len() * groups.len();
-        let row = |at: usize| {
-            let (bucket, (group, cells)) = (at / groups.len(), groups[at % groups.len()]);
-            (bucket, group, cells.and_then(|cells| cells.get(&bucket)))
+        let first = match after {
+            Some(LastRow::Interval(start, group)) => {
+                let bucket = self.buckets.from(*start);
+                let is_same = self.buckets.start(bucket) == Some(*start);
+                let shown = groups.partition_point(|(known, _)| is_same && *known <= group.as_str());
+                bucket * groups.len() + shown
+            }
+            _ => 0,
         };
-        (offset..rows.min(offset.saturating_add(limit))).map(row).collect()
+        (first..self.buckets.len() * groups.len()).filter_map(move |at| {
+            let bucket = at / groups.len();
+            let (group, cells) = *groups.get(at % groups.len())?;
+            Some((bucket, group, cells.and_then(|cells| cells.get(&bucket))))
+        })
     }
 
     /// The groups of the whole range, in the order of their names.
-    pub(crate) fn totals(&self) -> Vec<(&str, &Rollup)> {
-        self.groups.iter().filter_map(|(group, cells)| Some((group.as_str(), cells.get(&0)?))).collect()
-    }
-
-    pub(crate) fn numeric_properties(&self) -> BTreeSet<&str> {
-        // Not `collect`, which brings a sort along.
-        let mut names = BTreeSet::new();
-        names.extend(self.properties.iter().map(|name| self.names.name(*name)));
-        names
+    pub(crate) fn totals(&self) -> impl Iterator<Item = (&str, &Rollup)> {
+        self.groups.iter().filter_map(|(group, cells)| Some((group.as_str(), cells.get(&0)?)))
     }
 
     /// One figure of a cell.
@@ -203,7 +239,8 @@ impl<'q> Table<'q> {
             Figure::Sum => measure.sum.total(),
             Figure::Min => Some(measure.min),
             Figure::Max => Some(measure.max),
-            Figure::Mean => Number::from_f64(measure.sum.total()?.to_f64() / measure.count as f64),
+            // Where integers are too large for doubles, the nearest double may be beyond all values.
+            Figure::Mean => Some(measure.sum.mean(measure.count).larger(measure.min).smaller(measure.max)),
             Figure::Percentile(thousandths) => {
                 // Nearest rank.
                 let rank = (u128::from(measure.count) * u128::from(thousandths)).div_ceil(100_000).max(1);
@@ -217,5 +254,28 @@ impl<'q> Table<'q> {
         let cells = self.groups.values().flat_map(BTreeMap::values).flat_map(|cell| &cell.numbers);
         let of_name = cells.filter(|(known, _)| self.names.name(*known) == name);
         of_name.map(|(_, measure)| measure.relative_error()).fold(Rollup::relative_error(), f64::max)
+    }
+}
+
+/// Adds a name, if it is among the first [`LISTED`].
+fn list(names: &mut BTreeSet<String>, name: &str) {
+    if names.len() == LISTED && names.last().is_some_and(|last| last.as_str() < name) || names.contains(name) {
+        return;
+    }
+    names.insert(name.to_owned());
+    if names.len() > LISTED {
+        names.pop_last();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_names_are_listed() {
+        let mut names = BTreeSet::new();
+        (0..300).rev().chain(0..300).for_each(|at| list(&mut names, &format!("{at:03}")));
+        assert_eq!((names.len(), names.first().unwrap().as_str(), names.last().unwrap().as_str()), (100, "000", "099"));
     }
 }

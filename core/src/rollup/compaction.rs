@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{Merged, StoredPage, UnreadablePage};
-use crate::rollup::key::{Apart, Day, KeyRange, Period, Series};
+use crate::rollup::key::{Day, KeyKind, KeyRange, Period, Series};
 use crate::rollup::page::{Head, PageReader, PageWriter};
 use crate::rollup::{Columns, NAMES_A_DAY, NUMBERS, Names, Rollup};
 use crate::step::WriteLimits;
@@ -80,6 +80,7 @@ impl Mark {
 /// What a fold knows of a day, and what it writes of it.
 #[derive(Default)]
 struct DayEntry {
+    is_stored: bool,
     mark: Mark,
     types: BTreeSet<String>,
     has_new_types: bool,
@@ -94,7 +95,9 @@ impl Days {
     /// Takes in what is stored of a day. What can't be read is set apart.
     pub(crate) fn know(&mut self, page: StoredPage, merged: &mut Merged) {
         if let Some((day, mark)) = Mark::read(&page) {
-            self.0.entry(day).or_default().mark = mark.unwrap_or_else(|| {
+            let entry = self.0.entry(day).or_default();
+            entry.is_stored = true;
+            entry.mark = mark.unwrap_or_else(|| {
                 merged.set_apart(page.key, page.bytes);
                 Mark::default().by_hour()
             });
@@ -125,9 +128,11 @@ impl Days {
         dimensions.contains(dimension) || (dimensions.len() < NAMES_A_DAY && dimensions.insert(dimension.to_owned()))
     }
 
-    /// Writes what is new of each day, and that it is open.
-    pub(crate) fn write(self, written: &mut Vec<StoredPage>) {
-        for (day, DayEntry { mut mark, types, has_new_types }) in self.0 {
+    /// Writes what is new of each day, and that it is open. Whether nothing was stored of one of them.
+    pub(crate) fn write(self, written: &mut Vec<StoredPage>) -> bool {
+        let mut opens_day = false;
+        for (day, DayEntry { is_stored, mut mark, types, has_new_types }) in self.0 {
+            opens_day |= !is_stored;
             if mark.state == DayState::Sealed {
                 mark.state = DayState::Open;
             }
@@ -136,6 +141,7 @@ impl Days {
                 written.push(StoredPage { key: day.types(), bytes: write_types(&types) });
             }
         }
+        opens_day
     }
 }
 
@@ -223,11 +229,13 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
     let mut names = Names::default();
     let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
     for StoredPage { key, bytes } in stored {
-        let Some((series, first)) = Series::parse(&key) else {
-            if Apart::parse(&key).is_none() {
+        let (series, first) = match KeyKind::of(&key) {
+            KeyKind::Page(series, first) => (series, first),
+            KeyKind::Apart(_) | KeyKind::Day => return None,
+            KeyKind::Unknown => {
                 merged.damaged.push(UnreadablePage { key });
+                return None;
             }
-            return None;
         };
         let is_hour = matches!(series.period, Period::Hour(_));
         let whole = all_series.entry(Series { period: Period::Day(day), ..series }).or_default();

@@ -49,6 +49,8 @@ pub struct Merged {
     /// What can't be read of what is stored. It is set apart within `pages`: reports that it belongs to say that they are
     /// incomplete, and nothing else is affected. The host writes a line of log for each.
     pub damaged: Vec<UnreadablePage>,
+    /// Whether there are the first events of some day.
+    pub(crate) opens_day: bool,
 }
 
 impl Merged {
@@ -205,7 +207,7 @@ impl Fold {
         }
         let Pages { writer, mut merged, .. } = pages;
         merged.pages.extend(writer.written);
-        days.write(&mut merged.pages);
+        merged.opens_day = days.write(&mut merged.pages);
         merged
     }
 }

@@ -169,29 +169,33 @@ pub(crate) fn apart(key: &str) -> String {
     }
 }
 
-/// What is set apart.
+/// What stands under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Apart {
-    /// A page of this series.
-    Page(Series),
-    /// A day's mark.
-    Mark,
+pub(crate) enum KeyKind<'k> {
+    /// A page of this series, and the value that it starts at.
+    Page(Series, &'k str),
+    /// What is set apart of this series.
+    Apart(Series),
+    /// What is said of a day, or set apart of that.
+    Day,
+    Unknown,
 }
 
-impl Apart {
-    /// What a key says is set apart there; `None` where that is nothing.
-    pub(crate) fn parse(key: &str) -> Option<Self> {
-        if key.starts_with(MARK) {
-            return key.ends_with(APART).then_some(Self::Mark);
+impl<'k> KeyKind<'k> {
+    pub(crate) fn of(key: &'k str) -> Self {
+        if key.starts_with([MARK, TYPES]) {
+            return Self::Day;
         }
-        let mut parts = key.splitn(3, SEPARATOR);
-        let (dimension, period, rest) = (parts.next()?, parts.next()?, parts.next()?);
-        let (event_type, _first) = rest.split_once(APART)?;
-        if event_type.contains(SEPARATOR) {
-            return None;
+        if let Some((series, first)) = Series::parse(key) {
+            return Self::Page(series, first);
         }
-        let period = Period::of(u32::from_str_radix(period, 16).ok()?);
-        Some(Self::Page(Series { dimension: dimension.to_owned(), period, event_type: event_type.to_owned() }))
+        // With the separator that it had, it is a page's key.
+        let set_apart = key.split_once(APART).and_then(|(prefix, _)| {
+            let (series, first) =
+                Series::parse(&format!("{prefix}{SEPARATOR}")).map(|(series, first)| (series, first.len()))?;
+            (first == 0).then_some(series)
+        });
+        set_apart.map_or(Self::Unknown, Self::Apart)
     }
 }
 
@@ -284,13 +288,18 @@ mod tests {
         for first in ["", "UA", "a\u{1f}b\u{1e}"] {
             let prefix = key("carrier", 15, "x");
             let apart = apart(&format!("{prefix}{first}"));
-            assert_eq!(Apart::parse(&apart), Some(Apart::Page(series("carrier", 15, "x"))));
+            assert_eq!(KeyKind::of(&apart), KeyKind::Apart(series("carrier", 15, "x")));
             assert!(KeyRange::of_hours("carrier", Hour(15), Hour(16)).contains(&apart));
             assert!(!KeyRange::of_series(prefix.clone()).contains(&apart) && Series::parse(&apart).is_none());
-            assert_eq!(Apart::parse(&format!("{prefix}{first}")), None);
+            assert_eq!(KeyKind::of(&format!("{prefix}{first}")), KeyKind::Page(series("carrier", 15, "x"), first));
         }
         let mark = Day(15_706).mark();
-        assert_eq!((Apart::parse(&apart(&mark)), Apart::parse(&mark)), (Some(Apart::Mark), None));
+        for of_day in [&apart(&mark), &mark, &Day(7).types()] {
+            assert_eq!(KeyKind::of(of_day), KeyKind::Day);
+        }
+        for unknown in ["", "d", "d\u{1f}x\u{1f}t\u{1f}", "d\u{1f}0005c07a\u{1f}t"] {
+            assert_eq!(KeyKind::of(unknown), KeyKind::Unknown, "{unknown}");
+        }
         assert!(KeyRange::of_marks(Day(15_706), Day(15_707)).contains(&apart(&mark)));
         assert_eq!((Day::of_mark(&apart(&mark)), Day::of_types(&Day(7).types())), (None, Some(Day(7))));
     }

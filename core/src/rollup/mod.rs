@@ -147,6 +147,16 @@ impl Rollup {
         }
     }
 
+    /// How many bytes of memory the rollup takes, the same on every target.
+    pub(crate) fn memory(&self) -> usize {
+        // Twice what is used: lists grow by doubling, and nodes of trees are half full.
+        const ROLLUP: usize = 160;
+        const MEASURE: usize = 320;
+        let numbers = self.numbers.iter();
+        let numbers = numbers.map(|(_, measure)| MEASURE + measure.sum.memory() + measure.quantiles.memory());
+        ROLLUP + self.users.memory() + numbers.sum::<usize>()
+    }
+
     /// The relative error of quantiles, at best.
     pub(crate) fn relative_error() -> f64 {
         Quantiles::default().relative_error()

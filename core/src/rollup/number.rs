@@ -1,10 +1,13 @@
 //! Numbers of properties, and their sums, exactly: whatever the order of addition, no bit is lost before the end.
 
+mod wide;
+
 use std::cmp::Ordering;
 
 use serde::{Serialize, Serializer};
 
 use crate::rollup::codec::{Reader, Writer};
+use crate::rollup::number::wide::Wide;
 
 /// A finite number. Integral ones below 2^64 are always `Integer`, so that 2 and 2.0 are the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +25,8 @@ impl Default for Number {
 }
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+/// More than the integer of a sum can be.
+const TWO_TO_127: f64 = TWO_TO_64 * 9_223_372_036_854_775_808.0;
 /// Up to here every integer has a double of its own.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
@@ -96,12 +101,16 @@ impl Number {
     }
 }
 
-/// A float that is not an integer below 2^64 never equals one.
+/// Exact: the float is no integer below 2^64, but the integer may be a sum that is beyond.
 fn compare_mixed(integer: i128, float: f64) -> Ordering {
-    if float.abs() >= TWO_TO_64 {
+    if float.abs() >= TWO_TO_127 {
         return if float > 0.0 { Ordering::Less } else { Ordering::Greater };
     }
-    if integer <= float.floor() as i128 { Ordering::Less } else { Ordering::Greater }
+    integer.cmp(&(float.floor() as i128)).then(if float.fract() > 0.0 || float.fract() < 0.0 {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    })
 }
 
 impl Serialize for Number {
@@ -153,6 +162,18 @@ impl Sum {
         Number::from_f64(all.nearest())
     }
 
+    /// The sum divided by a count: exactly where that is an integer below 2^64, else the nearest double.
+    pub(crate) fn mean(&self, count: u64) -> Number {
+        let mut all = self.floats.as_deref().cloned().unwrap_or_default();
+        all.add_integer(self.integers);
+        all.divided_by(count)
+    }
+
+    /// How many bytes of memory the sum takes beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.floats.as_ref().map_or(0, |floats| floats.memory())
+    }
+
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.signed_wide(self.integers);
@@ -171,173 +192,6 @@ impl Sum {
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self { integers: reader.signed_wide()?, floats: Wide::read(reader)? })
-    }
-}
-
-/// Bits of a digit of [`Wide`].
-const DIGIT: usize = 32;
-/// Digits that every double fits into, with 64 bits to spare for carries of sums.
-const DIGITS: usize = (1074 + 1024) / DIGIT + 3;
-/// Where the bit of 1 stands, in units of the smallest double.
-const ONE: usize = 1074;
-
-/// A fixed-point number in units of 2^-1074, the smallest double, so that any sum of doubles is exact (a superaccumulator:
-/// R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015).
-#[derive(Clone, Debug, Default)]
-struct Wide {
-    /// Which digit `digits[0]` is: most sums need three or four of all [`DIGITS`].
-    low: usize,
-    /// Signed, and wider than a digit between carries.
-    digits: Vec<i64>,
-    /// Additions since digits were last carried; below 2^30, so that none overflows.
-    pending: u32,
-}
-
-impl Wide {
-    fn add_f64(&mut self, value: f64) {
-        let bits = value.to_bits();
-        let exponent = (bits >> 52 & 0x7ff) as usize;
-        let mantissa = bits & ((1 << 52) - 1);
-        let (mantissa, place) = if exponent == 0 { (mantissa, 0) } else { (mantissa | 1 << 52, exponent - 1) };
-        self.add_at(place, mantissa, value.is_sign_negative());
-    }
-
-    fn add_integer(&mut self, value: i128) {
-        let magnitude = value.unsigned_abs();
-        self.add_at(ONE, magnitude as u64, value < 0);
-        self.add_at(ONE + 64, (magnitude >> 64) as u64, value < 0);
-    }
-
-    /// Adds `value` × 2^`place` units.
-    fn add_at(&mut self, place: usize, value: u64, is_negative: bool) {
-        let first = place / DIGIT;
-        self.cover(first, first + 3);
-        let mut shifted = u128::from(value) << (place % DIGIT);
-        for digit in self.digits.iter_mut().skip(first - self.low).take(3) {
-            let part = (shifted & 0xffff_ffff) as i64;
-            *digit += if is_negative { -part } else { part };
-            shifted >>= DIGIT;
-        }
-        self.pending += 1;
-        if self.pending >= 1 << 30 {
-            self.carry();
-        }
-    }
-
-    /// Makes room for the digits `from..until`.
-    fn cover(&mut self, from: usize, until: usize) {
-        if self.digits.is_empty() {
-            self.low = from;
-        }
-        if from < self.low {
-            self.digits.splice(0..0, std::iter::repeat_n(0, self.low - from));
-            self.low = from;
-        }
-        let wanted = until.saturating_sub(self.low);
-        if self.digits.len() < wanted {
-            self.digits.resize(wanted, 0);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        let mut other = other.clone();
-        other.carry();
-        self.carry();
-        self.cover(other.low, other.low + other.digits.len());
-        for (digit, more) in self.digits.iter_mut().skip(other.low - self.low).zip(&other.digits) {
-            *digit += more;
-        }
-        self.pending = 2;
-    }
-
-    /// Brings every digit but the highest into 0..2^32.
-    fn carry(&mut self) {
-        let mut carried = 0;
-        for digit in &mut self.digits {
-            let sum = *digit + carried;
-            *digit = sum & 0xffff_ffff;
-            carried = sum >> DIGIT;
-        }
-        match self.digits.last_mut() {
-            // The sign stays in the highest digit, as far as it fits there.
-            Some(last) if carried == -1 || carried == 0 => *last += carried << DIGIT,
-            Some(_) => self.digits.push(carried),
-            None => {}
-        }
-        self.pending = 1;
-    }
-
-    /// Sign and magnitude: digits below 2^32, none of them zero at either end. The same for the same number, always.
-    fn magnitude(&self) -> (bool, usize, Vec<u32>) {
-        let mut wide = self.clone();
-        wide.carry();
-        let is_negative = wide.digits.last().is_some_and(|last| *last < 0);
-        if is_negative {
-            for digit in &mut wide.digits {
-                *digit = -*digit;
-            }
-            wide.carry();
-        }
-        let mut digits: Vec<u32> = wide.digits.iter().map(|digit| *digit as u32).collect();
-        while digits.last() == Some(&0) {
-            digits.pop();
-        }
-        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-        digits.drain(..zeros);
-        let low = if digits.is_empty() { 0 } else { wide.low + zeros };
-        (is_negative && !digits.is_empty(), low, digits)
-    }
-
-    /// The nearest double, halves to even; infinite beyond the largest.
-    fn nearest(&self) -> f64 {
-        let (is_negative, low, digits) = self.magnitude();
-        let Some(last) = digits.last() else { return 0.0 };
-        let highest = DIGIT * (low + digits.len() - 1) + 31 - last.leading_zeros() as usize;
-        // Bits of the number, counted from the unit; what is below the first digit is zero.
-        let bit_at = |place: usize| {
-            place / DIGIT >= low
-                && digits.get(place / DIGIT - low).is_some_and(|digit| digit >> (place % DIGIT) & 1 == 1)
-        };
-        let dropped = highest.saturating_sub(52);
-        let mut mantissa = 0_u64;
-        for place in (dropped..=highest).rev() {
-            mantissa = mantissa << 1 | u64::from(bit_at(place));
-        }
-        let is_half = dropped > 0 && bit_at(dropped - 1);
-        let is_more = dropped > 1 && (low * DIGIT..dropped - 1).any(bit_at);
-        if is_half && (is_more || mantissa & 1 == 1) {
-            mantissa += 1;
-        }
-        // The mantissa's bit 52 adds 1 to the exponent, and so does the carry of one that was rounded up to 2^53.
-        let bits = ((dropped as u64) << 52) + mantissa;
-        let value = if bits >= 0x7ff << 52 { f64::INFINITY } else { f64::from_bits(bits) };
-        if is_negative { -value } else { value }
-    }
-
-    fn write(&self, writer: &mut Writer) {
-        let (is_negative, low, digits) = self.magnitude();
-        writer.byte(if is_negative { 2 } else { 1 });
-        writer.length(low);
-        writer.length(digits.len());
-        for digit in digits {
-            writer.0.extend_from_slice(&digit.to_le_bytes());
-        }
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Option<Option<Box<Self>>> {
-        let sign = match reader.byte()? {
-            0 => return Some(None),
-            1 => 1,
-            2 => -1,
-            _ => return None,
-        };
-        let (low, length): (usize, usize) = (reader.small()?, reader.small()?);
-        if low + length > DIGITS {
-            return None;
-        }
-        let bytes = reader.take(length * 4)?;
-        let digits = bytes.as_chunks::<4>().0.iter().map(|digit| sign * i64::from(u32::from_le_bytes(*digit)));
-        Some(Some(Box::new(Self { low, digits: digits.collect(), pending: 1 })))
     }
 }
 
@@ -392,11 +246,59 @@ mod tests {
         assert!(Number::Float(-2.5).compare(Number::Integer(-2)).is_lt());
         assert!(Number::Float(1e300).compare(Number::Integer(i128::from(u64::MAX))).is_gt());
         assert_eq!(float, Number::Integer(9_007_199_254_740_992));
+        let beyond = |steps: i128| Number::Integer((1 << 64) + (steps << 12));
+        assert!(
+            beyond(1).compare(Number::Float(TWO_TO_64)).is_gt() && beyond(0).compare(Number::Float(TWO_TO_64)).is_eq()
+        );
+        assert!(Number::Float(-TWO_TO_64).compare(Number::Integer(-(1 << 64) - 1)).is_gt());
+        assert!(Number::Integer(i128::MAX).compare(Number::Float(TWO_TO_127)).is_lt());
+        assert!(Number::Integer(i128::MIN + 1).compare(Number::Float(-TWO_TO_127)).is_gt());
         assert_eq!(Number::from_f64(-0.0), Some(Number::Integer(0)));
         assert_eq!(Number::from_f64(f64::NAN), None);
     }
 
+    #[test]
+    fn means_are_the_double_nearest_to_the_quotient() {
+        let mean = |numbers: &[Number]| {
+            let mut sum = Sum::default();
+            numbers.iter().for_each(|number| sum.add(*number));
+            sum.mean(numbers.len() as u64)
+        };
+        let float = |value| Number::from_f64(value).unwrap();
+        let large = Number::Integer(9_007_199_254_740_993);
+        assert_eq!(mean(&[large]), large);
+        assert_eq!(mean(&[large; 3]), large);
+        assert_eq!(mean(&[float(0.5), float(0.5), Number::Integer(2)]), Number::Integer(1));
+        assert_eq!(mean(&[Number::Integer(-1), Number::Integer(-2)]), float(-1.5));
+        assert_eq!(mean(&[Number::Integer(1), Number::Integer(0), Number::Integer(0)]), float(1.0 / 3.0));
+        assert_eq!(mean(&[float(f64::MAX); 2]), float(f64::MAX));
+        assert_eq!(mean(&[float(1.797_693_134_862_315_7e308); 2]), float(1.797_693_134_862_315_7e308));
+        assert_eq!(mean(&[float(5e-324), float(5e-324), float(0.0)]), float(5e-324));
+        assert_eq!(mean(&[float(5e-324), float(0.0), float(0.0)]), float(0.0));
+        // Half of the smallest double is as near to 0, which is even.
+        assert_eq!(mean(&[float(5e-324), float(0.0)]), float(0.0));
+        assert_eq!(mean(&[float(1.5e-323), float(0.0)]), float(1e-323));
+        assert_eq!(mean(&[Number::Integer(u64::MAX.into()); 5]), Number::Integer(u64::MAX.into()));
+        assert_eq!(Sum::default().mean(0), Number::Integer(0));
+    }
+
     proptest! {
+        /// Against a quotient of integers that doubles hold exactly, which IEEE 754 rounds rightly.
+        #[test]
+        fn means_are_rounded_as_division_is(sum in -(1_i128 << 53)..1 << 53, count in 1..1_u64 << 53) {
+            let mean = Sum { integers: sum, floats: None }.mean(count);
+            prop_assert_eq!(mean, Number::from_f64(sum as f64 / count as f64).unwrap());
+        }
+
+        /// The mean of equal doubles is that double.
+        #[test]
+        fn means_of_one_value_are_that_value(bits in any::<u64>(), count in 1..200_usize) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite());
+            let (mean, number) = (sum(&vec![value; count]).mean(count as u64), Number::from_f64(value).unwrap());
+            prop_assert_eq!(mean, number);
+        }
+
         /// Every double, subnormal or huge, by its bits.
         #[test]
         fn order_and_grouping_change_no_byte(bits in prop::collection::vec(any::<u64>(), 1..60), cut in 0_usize..60) {

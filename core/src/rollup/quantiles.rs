@@ -12,7 +12,7 @@ use crate::rollup::number::Number;
 const BITS: u8 = 7;
 
 /// The bucket of the largest double; that of the least is as far on the other side of 0.
-const FURTHEST: u32 = (0x7ff << BITS) + 1;
+const FARTHEST: u32 = (0x7ff << BITS) + 1;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,12 @@ impl Quantiles {
         })
     }
 
+    /// How many bytes of memory the histogram takes beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        // Lists grow by doubling.
+        self.buckets.len() * 32
+    }
+
     /// 2^-7, or more where buckets had to become wider.
     pub(crate) fn relative_error(&self) -> f64 {
         1.0 / f64::from(1_u32 << self.bits)
@@ -153,7 +159,7 @@ impl Quantiles {
         for _ in 0..length {
             let zigzag: u32 = reader.small()?;
             let gap = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
-            before = before.checked_add(gap).filter(|bucket| bucket.unsigned_abs() <= FURTHEST)?;
+            before = before.checked_add(gap).filter(|bucket| bucket.unsigned_abs() <= FARTHEST)?;
             buckets.push((before, reader.small()?));
         }
         let is_sorted = buckets.is_sorted_by(|(one, _), (two, _)| one < two);

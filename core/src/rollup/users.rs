@@ -89,6 +89,15 @@ impl Users {
         }
     }
 
+    /// How many bytes of memory the set takes beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            // Lists grow by doubling.
+            Self::Few(list) => list.len() * 8,
+            Self::Many(_) => REGISTERS,
+        }
+    }
+
     /// How many users, rounded.
     pub(crate) fn count(&self) -> u64 {
         let mut with_value = [0_u32; HIGHEST + 1];

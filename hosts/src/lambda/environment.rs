@@ -2,24 +2,23 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use hyper::body::Bytes;
 use rustix::process::{Pid, Signal as Posix, kill_process};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::runtime_api::{Answer, Invocation, RuntimeApi, Signal};
 use super::{Limits, log_stream};
-use crate::Usage;
 use crate::process::Process;
+use crate::{Usage, lines};
 
 /// A random UUID, as request ids of Lambda are and other ids of AWS.
 pub(crate) fn uuid() -> String {
@@ -35,6 +34,9 @@ fn random() -> u128 {
     let _unavailable = getrandom::fill(&mut bytes);
     u128::from_ne_bytes(bytes)
 }
+
+/// What Lambda takes of environment variables, names and values together.
+const VARIABLES_BYTES: usize = 4096;
 
 /// How the environments of one function are started.
 pub(crate) struct Launch {
@@ -54,6 +56,7 @@ impl Launch {
         variables: Vec<(String, String)>,
         limits: Limits,
     ) -> Result<Self> {
+        check(name, &variables)?;
         let binary = artifact.join(name);
         let binary = binary
             .canonicalize()
@@ -100,13 +103,28 @@ impl Launch {
     }
 }
 
+/// Refuses variables that Lambda refuses.
+fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
+    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+    ensure!(
+        bytes <= VARIABLES_BYTES,
+        "InvalidParameterValueException: Lambda was unable to configure {function}'s environment variables because the environment \
+         variables you have provided exceeded the 4KB limit: {bytes} bytes, at most {VARIABLES_BYTES} are taken; a configuration \
+         that is longer can be a parameter or a secret (ISOTHERM_CONFIG_PARAMETER, ISOTHERM_CONFIG_SECRET)"
+    );
+    Ok(())
+}
+/// A longer line is shown in parts.
+const LONGEST_LINE: u64 = 1 << 20;
+
 /// Shows what a process prints where this program's errors go, as it would go to CloudWatch, and counts its bytes.
 async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
-    let (Some(mut printed), mut chunk) = (printed, [0; 4096]) else { return };
-    while let Ok(count @ 1..) = printed.read(&mut chunk).await {
+    let (Some(printed), mut line) = (printed, Vec::new()) else { return };
+    let mut printed = BufReader::new(printed);
+    while let Ok(count @ 1..) = (&mut printed).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
-        // Nobody reads standard error any more: no reason to stop the function.
-        let _closed = std::io::stderr().write_all(&chunk[..count]);
+        lines::print_error(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        line.clear();
     }
 }
 
@@ -309,5 +327,17 @@ impl Environment {
         // Only a process that has ended already can't be killed.
         let _ended = self.process.child().kill().await;
         usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn an_environment_has_4096_bytes() {
+        let of = |bytes: usize| check("ingest", &[("NAME".to_owned(), "x".repeat(bytes - 4))]);
+        assert!(of(4096).is_ok());
+        assert!(of(4097).is_err_and(|error| error.to_string().contains("exceeded the 4KB limit: 4097 bytes")));
     }
 }

@@ -1,6 +1,7 @@
 //! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0, and those under `/queue` into a
 //! queue. Beside it, Lambda's own call that invokes a function: `aws lambda invoke --endpoint-url …` works here.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,11 +25,14 @@ use super::function::Function;
 use super::queues::{EVENTS, NewMessage, Queues};
 use super::{Backend, Functions, payload, sqs};
 use crate::http::log_request;
+use crate::lines::log;
 
 /// The largest body of an HTTP API: 10 MB.
 const BODY_BYTES: usize = 10 * 1024 * 1024;
 /// The longest that an HTTP API waits for a request, and for a function.
 const INTEGRATION: Duration = Duration::from_secs(30);
+/// The function that the routes of the queue ask about a key.
+const AUTHORIZER: &str = "read";
 /// Time for the requests under way when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -104,7 +109,7 @@ async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: boo
         Ok(Ok(body)) => match tokio::time::timeout(INTEGRATION, integrate(targets, &head, body.to_bytes())).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => {
-                eprintln!("{} {}: {failure}", head.method, head.uri.path());
+                log!("{} {}: {failure}", head.method, head.uri.path());
                 of_gateway(status(&failure))
             }
             Err(_elapsed) => of_gateway(StatusCode::SERVICE_UNAVAILABLE),
@@ -125,11 +130,12 @@ async fn answer(targets: &Targets, request: Request<Incoming>, log_requests: boo
 async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
     let (backend, queues) = &**targets;
     if let Some(path) = queued(&head.method, head.uri.path()) {
-        let is_drained = backend.has("drain");
-        return Ok(if is_drained {
-            enqueue(queues, path, head, &body).await
-        } else {
-            of_gateway(StatusCode::NOT_FOUND)
+        if !backend.has("drain") {
+            return Ok(of_gateway(StatusCode::NOT_FOUND));
+        }
+        return Ok(match authorize(backend, head).await? {
+            Ok(key) => enqueue(queues, path, key, head, &body).await,
+            Err(status) => of_gateway(status),
         });
     }
     let name = route(&head.method, head.uri.path());
@@ -183,13 +189,41 @@ fn queued(method: &Method, path: &str) -> Option<&'static str> {
     }
 }
 
-/// The direct integration with SQS: the body is the message, and these headers are attributes. What is not text has to be sent
-/// to a function.
-async fn enqueue(queues: &Queues, path: &str, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+/// Asks the authoriser of the queue's routes, and gives what it says of the key. Without the header that it looks at it is not
+/// asked at all.
+async fn authorize(backend: &Backend, head: &Parts) -> Result<Result<String, StatusCode>, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer {
+        is_authorized: bool,
+        #[serde(default)]
+        context: BTreeMap<String, String>,
+    }
+    if !head.headers.contains_key(AUTHORIZATION) {
+        return Ok(Err(StatusCode::UNAUTHORIZED));
+    }
+    let event = payload::authorizer_event(&head.method, &head.uri, &head.headers).map_err(Failure::Host)?;
+    let answer = match backend {
+        Backend::Functions(functions) => match functions.named(AUTHORIZER) {
+            Some(function) => function.invoke(event).await?,
+            None => return Ok(Err(StatusCode::INTERNAL_SERVER_ERROR)),
+        },
+        Backend::Peer(peer) => peer.invoke(AUTHORIZER, event).await.map_err(Failure::Host)?,
+    };
+    let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Failure::Error(error.to_string()))?;
+    if !answer.is_authorized {
+        return Ok(Err(StatusCode::FORBIDDEN));
+    }
+    Ok(answer.context.get("key").cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// The direct integration with SQS: the body is the message, and its content type and what the authoriser says of the key are
+/// attributes. What is not text has to be sent to a function.
+async fn enqueue(queues: &Queues, path: &str, key: String, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
     let Ok(body) = std::str::from_utf8(body) else { return of_gateway(StatusCode::BAD_REQUEST) };
     let header = |name: &str| Some((name.to_owned(), head.headers.get(name)?.to_str().ok()?.to_owned()));
-    let headers = ["authorization", "content-type"].into_iter().filter_map(header);
-    let attributes = headers.chain([("path".to_owned(), path.to_owned())]).collect();
+    let attributes = header("content-type").into_iter();
+    let attributes = attributes.chain([("path".to_owned(), path.to_owned()), ("key".to_owned(), key)]).collect();
     sqs::integrate(queues, EVENTS, NewMessage { body: body.to_owned(), attributes }).await
 }
 

@@ -25,6 +25,8 @@ use super::environment::Failure;
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::Shard;
 
+use crate::lines::log;
+
 /// The largest event that a mapping makes: 6 MB.
 const EVENT_BYTES: usize = 6 * 1024 * 1024;
 /// What an event has around its records.
@@ -193,7 +195,7 @@ impl<T: Target> Poller<T> {
             let records = match self.shard.after(self.after.clone(), self.settings.batch_size).await {
                 Ok(records) => records,
                 Err(error) => {
-                    eprintln!("cannot read the stream: {error:#}");
+                    log!("cannot read the stream: {error:#}");
                     self.pause(LONGEST_BACKOFF).await;
                     continue;
                 }
@@ -259,7 +261,7 @@ impl<T: Target> Poller<T> {
                     parts.push(Part { records: range.start + taken..range.end, failures });
                 }
                 Err(failure) => {
-                    eprintln!("aggregate: {failure:#}");
+                    log!("aggregate: {failure:#}");
                     // Halving does not count as a try.
                     let middle = range.start + range.len() / 2;
                     if range.len() > 1 {
@@ -274,7 +276,7 @@ impl<T: Target> Poller<T> {
             if let Some(Part { records: range, failures }) = given_up {
                 let condition = self.gives_up(&records[range.clone()], failures).unwrap_or_default();
                 if let Err(error) = self.send_away(&records[range.clone()], condition, failures).await {
-                    eprintln!("cannot send to {RECORDS_DEAD}: {error:#}");
+                    log!("cannot send to {RECORDS_DEAD}: {error:#}");
                 }
                 self.advance(&records[range]);
                 continue;
@@ -365,7 +367,7 @@ impl<T: Target> Poller<T> {
             Ok(std::fs::rename(&unfinished, &self.position)?)
         });
         if let Err(error) = written {
-            eprintln!("cannot write {}: {error:#}", self.position.display());
+            log!("cannot write {}: {error:#}", self.position.display());
         }
     }
 }

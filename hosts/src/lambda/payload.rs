@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,18 @@ pub(crate) fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]
     Ok(serde_json::to_vec(&event)?.into())
 }
 
+/// What a request's head is to an authoriser, payload 2.0.
+pub(crate) fn authorizer_event(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Bytes> {
+    let event = event(method, uri, headers, &[])?;
+    let mut event: serde_json::Value = serde_json::from_slice(&event)?;
+    event["type"] = "REQUEST".into();
+    event["identitySource"] = serde_json::json!([text(headers.get(AUTHORIZATION))]);
+    if let Some(event) = event.as_object_mut() {
+        event.remove("isBase64Encoded");
+    }
+    Ok(serde_json::to_vec(&event)?.into())
+}
+
 /// The id that API Gateway gives a request.
 pub(crate) fn request_id() -> String {
     let mut bytes = [0; 11];
@@ -125,21 +137,21 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = Cow<'_, str>> {
     value.to_str().unwrap_or_default().split(';').map(|cookie| Cow::Borrowed(cookie.trim()))
 }
 
-/// Names in lower case; what came more than once, joined by commas. A value that is not UTF-8 can't stand in JSON.
+/// Names in lower case; what came more than once, joined by commas. What is not UTF-8 can't stand in JSON, and is replaced.
 fn joined(headers: &HeaderMap) -> BTreeMap<&str, String> {
     let mut joined: BTreeMap<&str, String> = BTreeMap::new();
     for (name, value) in headers {
-        let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
         if name == COOKIE {
             continue;
         }
+        let value = text(Some(value));
         joined
             .entry(name.as_str())
             .and_modify(|values| {
                 values.push(',');
-                values.push_str(value);
+                values.push_str(&value);
             })
-            .or_insert_with(|| value.to_owned());
+            .or_insert_with(|| value.clone().into_owned());
     }
     joined
 }

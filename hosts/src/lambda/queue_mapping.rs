@@ -17,6 +17,8 @@ use super::environment::{ACCOUNT, REGION};
 use super::mapping::{ItemFailure, Target};
 use super::queues::{Message, Queues, md5};
 
+use crate::lines::log;
+
 /// What the messages of one event may have together: 6 MB, of which some are left for what is around them.
 const EVENT_BYTES: usize = 6_000_000;
 
@@ -80,7 +82,7 @@ async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() && stopped.has_changed().is_ok() {
         let received = poller.queues.receive(poller.queue, batch_size, visibility).await;
         let messages = received.unwrap_or_else(|error| {
-            eprintln!("cannot receive from {}: {error:#}", poller.queue);
+            log!("cannot receive from {}: {error:#}", poller.queue);
             Vec::new()
         });
         if messages.is_empty() {
@@ -120,7 +122,7 @@ impl<T: Target> Poller<T> {
 
     async fn settle(&self, batch: Vec<Message>) {
         let failed = self.invoke(&batch).await.unwrap_or_else(|error| {
-            eprintln!("{}: {error:#}", self.queue);
+            log!("{}: {error:#}", self.queue);
             None
         });
         let is_failed = |message: &Message| failed.as_ref().is_none_or(|failed| failed.contains(&message.id));
@@ -130,7 +132,7 @@ impl<T: Target> Poller<T> {
         let done = done.and(self.queues.change_visibility(receipts(again), self.settings.again_after).await);
         if let Err(error) = done {
             // They come again when their time is over.
-            eprintln!("{}: {error:#}", self.queue);
+            log!("{}: {error:#}", self.queue);
         }
     }
 

@@ -15,6 +15,8 @@ use super::environment::{ACCOUNT, uuid};
 use super::queues::{NewMessage, Queues, md5};
 use super::server::{Server, free_port};
 
+use crate::lines::log;
+
 /// A message and what JSON makes of it.
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
@@ -86,7 +88,7 @@ async fn send(
         Ok(Some(id)) => json_of(StatusCode::OK, shape(json!({ "MessageId": id, "MD5OfMessageBody": md5 }))),
         Ok(None) => refusal("InvalidParameterValue", "a message must have 1 character to 1 MiB"),
         Err(error) => {
-            eprintln!("SQS: {error:#}");
+            log!("SQS: {error:#}");
             json_of(StatusCode::INTERNAL_SERVER_ERROR, json!({ "__type": "com.amazonaws.sqs#InternalError" }))
         }
     }

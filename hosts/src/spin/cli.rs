@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::CONFIG_VARIABLE;
+use crate::lines::log;
 use crate::process::Process;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
 
@@ -40,7 +41,7 @@ impl Spin {
         let output = tokio::time::timeout(Duration::from_secs(10), command.output()).await.ok()?.ok()?;
         let version = version(&String::from_utf8_lossy(&output.stdout))?;
         if major(&version)? < OLDEST {
-            eprintln!(
+            log!(
                 "spin: {} is {version}, too old for this component: running it in an embedded wasmtime",
                 program.display()
             );
@@ -75,7 +76,7 @@ impl Spin {
         let group = Group::of(&mut process)?;
         http::wait_for_port(port, &mut process, READY_WITHIN).await?;
         if options.log_requests {
-            eprintln!("spin: `spin up` does not log its requests");
+            log!("spin: `spin up` does not log its requests");
         }
         Ok(SpinUp { process, group, port, version: self.version })
     }

@@ -24,11 +24,13 @@ const CONFIG_VARIABLE: &str = "isotherm_config";
 
 /// What a cron requests of the component.
 const SCHEDULE: &str = "/schedule";
+/// Names the key of scope `operate` that the cron sends; without it there is no cron, as an open service has no such key.
+const CRON_KEY: &str = "ISOTHERM_CRON_KEY";
 
 /// A running component, and its cron.
 pub(crate) struct SpinHost {
     runtime: SpinRuntime,
-    schedule: Schedule,
+    schedule: Option<Schedule>,
 }
 
 enum SpinRuntime {
@@ -48,7 +50,9 @@ impl SpinHost {
             None => SpinRuntime::Embedded(server::Embedded::start(&component, options, data).await?),
         };
         let port = runtime.port();
-        Ok(Self { runtime, schedule: Schedule::start(move || ask_for_what_is_due(port)) })
+        let key = std::env::var(CRON_KEY).ok();
+        let schedule = key.map(|key| Schedule::start(move || ask_for_what_is_due(port, key.clone())));
+        Ok(Self { runtime, schedule })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -87,7 +91,9 @@ impl SpinHost {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        self.schedule.stop().await;
+        if let Some(schedule) = self.schedule {
+            schedule.stop().await;
+        }
         match self.runtime {
             SpinRuntime::Embedded(host) => host.stop().await,
             SpinRuntime::Cli(host) => host.stop().await,
@@ -105,9 +111,14 @@ impl SpinRuntime {
 }
 
 /// A cron on this machine, as hosted Spin and Kubernetes have it: an HTTP request.
-async fn ask_for_what_is_due(port: u16) -> Result<()> {
-    let answer = http::get(port, SCHEDULE).await?;
-    // A floor has no schedule.
-    ensure!(answer.status < 500, "{SCHEDULE} was answered with {}", answer.status);
+async fn ask_for_what_is_due(port: u16, key: String) -> Result<()> {
+    let request = ColdRequest {
+        method: "POST".to_owned(),
+        path: SCHEDULE.to_owned(),
+        headers: vec![("authorization".to_owned(), format!("Bearer {key}"))],
+        body: String::new(),
+    };
+    let answer = http::send(port, &request).await?;
+    ensure!(answer.status == 200, "{SCHEDULE} was answered with {}", answer.status);
     Ok(())
 }

@@ -25,6 +25,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _};
 use super::DATABASE;
 use super::component::{INSTANCES, Instance, LinkedComponent, Node};
 use super::sqlite::Database;
+use crate::lines::log;
 use crate::{ColdRequest, ColdSample, Options, http};
 
 /// Time for the requests in flight when the host is stopped.
@@ -48,10 +49,7 @@ impl Embedded {
         let node = Node { database: Arc::new(Database::open(&data.join(DATABASE))?), config: options.config.clone() };
         let component = tokio::task::spawn_blocking(move || LinkedComponent::load(&path, node)).await??;
         let compile = component.compile;
-        eprintln!(
-            "spin: loaded and compiled the component in {:.0} ms, once for this node",
-            compile.as_secs_f64() * 1000.0
-        );
+        log!("spin: loaded and compiled the component in {:.0} ms, once for this node", compile.as_secs_f64() * 1000.0);
         let runtime = Arc::new(Runtime { component, turns: Semaphore::new(INSTANCES as usize) });
         let (told, inits) = mpsc::unbounded_channel();
         let server =
@@ -169,7 +167,7 @@ async fn answer(runtime: Arc<Runtime>, observer: &Observer, request: Request<Inc
     let response = match runtime.handle(request, observer).await {
         Ok(response) => response,
         Err(error) => {
-            eprintln!("spin: a request failed: {error:#}");
+            log!("spin: a request failed: {error:#}");
             let mut response = Response::new(Empty::new().map_err(Error::from).boxed_unsync());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
@@ -201,7 +199,7 @@ impl Runtime {
             if let Err(error) = self.run(request, &mut respond, inits).await {
                 match respond {
                     Some(respond) => drop(respond.send(Err(error))),
-                    None => eprintln!("spin: a response broke off: {error:#}"),
+                    None => log!("spin: a response broke off: {error:#}"),
                 }
             }
         });

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,8 +14,8 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 use super::Artifact;
 use super::config::{self, Role};
 use super::services;
-use crate::Usage;
 use crate::process::Process;
+use crate::{Usage, lines};
 
 /// Names the program when it is not where `cargo xtask` installs it.
 const VARIABLE: &str = "ISOTHERM_WORKERD";
@@ -147,24 +146,18 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) ->
 }
 
 /// What is logged, as it comes; the pipe must be read in any case, or workerd would block on it.
-async fn pass_on(mut lines: Lines<BufReader<ChildStdout>>, log_requests: bool) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        // Nobody reads our output any more: workerd must not notice.
-        let _closed = if log_requests {
-            writeln!(std::io::stdout().lock(), "{line}")
-        } else {
-            writeln!(std::io::stderr().lock(), "{line}")
-        };
+async fn pass_on(mut logged: Lines<BufReader<ChildStdout>>, log_requests: bool) {
+    while let Ok(Some(line)) = logged.next_line().await {
+        if log_requests { lines::print(&line) } else { lines::print_error(&line) }
     }
 }
 
 /// Errors, each once: a thousand new isolates would say a thousand times what each has to say at its start.
-async fn pass_on_once(mut lines: Lines<BufReader<ChildStderr>>) {
+async fn pass_on_once(mut logged: Lines<BufReader<ChildStderr>>) {
     let mut said = BTreeSet::new();
-    while let Ok(Some(line)) = lines.next_line().await {
+    while let Ok(Some(line)) = logged.next_line().await {
         if said.insert(line.clone()) {
-            // Nobody reads our errors any more: workerd must not notice.
-            let _closed = writeln!(std::io::stderr().lock(), "{line}");
+            lines::print_error(&line);
         }
     }
 }

@@ -17,7 +17,8 @@ fn unnamed(numbers: std::ops::Range<usize>) -> Vec<Value> {
 }
 
 async fn enqueue(url: &str, path: &str, body: String) {
-    let answer = send(url, "POST", path, &[("content-type", "application/json")], body).await;
+    let headers = [("content-type", "application/json"), ("authorization", "any, since the service is open")];
+    let answer = send(url, "POST", path, &headers, body).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let result = answer.json()["SendMessageResponse"]["SendMessageResult"].clone();
     assert!(result["MessageId"].is_string() && result["MD5OfMessageBody"].is_string(), "{result}");
@@ -91,7 +92,7 @@ async fn what_is_in_the_queue_is_there_after_a_restart() {
     let (artifact, data) = (misbehaving(), tempfile::tempdir().unwrap());
     let host = start(artifact.path(), Some(data.path())).await;
     enqueue(&host.url(), "/queue/events", unnamed(0..1).remove(0).to_string()).await;
-    assert_eq!(send(&host.url(), "POST", "/queue/events", &[], "").await.status, 400);
+    assert_eq!(send(&host.url(), "POST", "/queue/events", &[("authorization", "any")], "").await.status, 400);
     host.stop().await.unwrap();
     let host = start(&built("release", "lambda"), Some(data.path())).await;
     counted(&host.url(), 1).await;
@@ -100,23 +101,28 @@ async fn what_is_in_the_queue_is_there_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_has_the_key_of_its_client() {
+async fn the_gateway_looks_at_the_key_and_the_message_has_its_id() {
     let data = tempfile::tempdir().unwrap();
-    // SHA-256 of "k".
-    let key = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a";
+    // SHA-256 of "a key of the tests".
+    let key = "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1";
     let config = json!({ "keys": [{ "sha256": key, "tenant": "acme", "scope": "both" }] }).to_string();
     let options = Options { config, ..options(&built("release", "lambda"), Some(data.path())) };
     let host = Host::start(Platform::Lambda, &options).await.unwrap();
     let event = event_at(0).to_string();
-    for key in ["Bearer another", "Bearer k"] {
+    for (key, status) in [("Bearer another key that is none", 403), ("Bearer a key of the tests", 200)] {
         let headers = [("content-type", "application/json"), ("authorization", key)];
-        assert_eq!(send(&host.url(), "POST", "/queue/events", &headers, event.clone()).await.status, 200);
+        assert_eq!(send(&host.url(), "POST", "/queue/events", &headers, event.clone()).await.status, status);
     }
+    let no_key = [("content-type", "application/json")];
+    assert_eq!(send(&host.url(), "POST", "/queue/events", &no_key, event.clone()).await.status, 401);
     holds(data.path(), "events", 0).await;
-    assert_eq!(queue_of(data.path(), "events-dead").len(), 1);
+    assert_eq!(queue_of(data.path(), "events-dead"), [Value::Null; 0]);
     let path = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z";
     let started = Instant::now();
-    while send(&host.url(), "GET", path, &[("authorization", "Bearer k")], "").await.json()["rows"][0]["count"] != 1 {
+    while send(&host.url(), "GET", path, &[("authorization", "Bearer a key of the tests")], "").await.json()["rows"][0]
+        ["count"]
+        != 1
+    {
         assert!(started.elapsed() < Duration::from_secs(60));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -17,15 +17,15 @@ pub fn keys_open_what_their_scope_says(platform: Platform) {
     let host = Fixture::keyed(platform);
     let event = || Ask::event(&named("scopes"));
     check(&host.ask(&event()), 401, "unauthorized");
-    check(&host.ask(&with(event(), "no such key")), 401, "unauthorized");
+    check(&host.ask(&with(event(), "no such key is there")), 401, "unauthorized");
     check(&host.ask(&event().header("authorization", "Basic !")), 401, "unauthorized");
-    check(&host.ask(&with(event(), "acme reads")), 403, "forbidden");
-    let accepted = host.ask(&with(event(), "acme writes"));
+    check(&host.ask(&with(event(), "acme reads reports")), 403, "forbidden");
+    let accepted = host.ask(&with(event(), "acme writes events"));
     assert_eq!(accepted.status, 202);
     let find = || Ask::get(&format!("/events/{}", accepted.text("eventId")));
     check(&host.ask(&find()), 401, "unauthorized");
-    check(&host.ask(&with(find(), "acme writes")), 403, "forbidden");
-    for key in ["acme reads", "acme does both"] {
+    check(&host.ask(&with(find(), "acme writes events")), 403, "forbidden");
+    for key in ["acme reads reports", "acme does both of it"] {
         assert_eq!(host.ask(&with(find(), key)).status, 200);
         for pair in [format!("{key}:"), format!("anyone:{key}")] {
             let basic = format!("Basic {}", STANDARD.encode(pair));
@@ -40,10 +40,55 @@ pub fn keys_open_what_their_scope_says(platform: Platform) {
 pub fn tenants_do_not_see_each_other(platform: Platform) {
     let host = Fixture::keyed(platform);
     let event = || Ask::event(&named("tenants"));
-    let acme = host.ask(&with(event(), "acme does both"));
+    let acme = host.ask(&with(event(), "acme does both of it"));
     let globex = host.ask(&with(event(), "globex does both"));
     assert!(globex.json()["duplicate"].is_null());
     assert_ne!(acme.text("eventId"), globex.text("eventId"));
     let find = Ask::get(&format!("/events/{}", acme.text("eventId")));
     check(&host.ask(&with(find, "globex does both")), 404, "not_found");
+}
+
+/// 503 for whatever is asked, but for whether it lives.
+pub fn without_a_whole_configuration_nothing_is_open(platform: Platform) {
+    for config in ["", r#"{"keys":[]}"#, r#"{"open":tru"#] {
+        let host = Fixture::configured(platform, config);
+        assert_eq!(host.ask(&Ask::get("/healthz")).status, 200);
+        check(&host.ask(&Ask::event(&named("closed"))), 503, "not_configured");
+        check(&host.ask(&with(Ask::event(&named("closed")), "acme does both of it")), 503, "not_configured");
+        check(&host.ask(&Ask::get("/reports/summary")), 503, "not_configured");
+        check(&host.ask(&Ask::get("/nowhere")), 503, "not_configured");
+    }
+}
+
+/// An operator's route is for operators.
+pub fn the_schedule_asks_for_an_operator(platform: Platform) {
+    let host = Fixture::keyed(platform);
+    let schedule = |method: &str| Ask::new(method, "/schedule");
+    for method in ["POST", "GET", "DELETE"] {
+        check(&host.ask(&schedule(method)), 401, "unauthorized");
+        check(&host.ask(&with(schedule(method), "acme does both of it")), 403, "forbidden");
+        check(&Fixture::open(platform).ask(&schedule(method)), 401, "unauthorized");
+    }
+    check(&host.ask(&with(schedule("GET"), "acme operates it all")), 405, "method_not_allowed");
+    assert_eq!(host.ask(&with(schedule("POST"), "acme operates it all")).status, 200);
+    check(&host.ask(&with(Ask::event(&named("operator")), "acme operates it all")), 403, "forbidden");
+}
+
+/// What a header's lines are joined to is one value, which is no key and no content type.
+pub fn repeated_headers_are_one_value(platform: Platform) {
+    let host = Fixture::keyed(platform);
+    let event = || Ask::event(&named("twice"));
+    let twice = with(with(event(), "acme writes events"), "acme writes events");
+    check(&host.ask(&twice), 401, "unauthorized");
+    let twice = with(event(), "acme writes events").header("content-type", "application/json; charset=utf-8");
+    check(&host.ask(&twice), 415, "unsupported_media_type");
+}
+
+/// The key is looked at before the body.
+pub fn the_head_is_looked_at_first(platform: Platform) {
+    let host = Fixture::keyed(platform);
+    let post = || Ask::new("POST", "/events").header("content-type", "text/plain").body("no event");
+    check(&host.ask(&post()), 401, "unauthorized");
+    check(&host.ask(&with(post(), "acme reads reports")), 403, "forbidden");
+    check(&host.ask(&with(post(), "acme writes events")), 415, "unsupported_media_type");
 }

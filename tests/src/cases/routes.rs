@@ -21,6 +21,20 @@ pub fn every_route_answers(platform: Platform) {
         assert_eq!(host.send(&Ask::get(target)).status, 200, "{target}");
     }
     check(&host.ask(&Ask::get(ABSENT)), 404, "not_found");
+    // An escaped character is that character.
+    assert_eq!(host.ask(&Ask::get("/%68ealth%7A")).json(), json!({"status": "ok"}));
+}
+
+/// HEAD: as GET, without a body.
+pub fn heads_are_answered_without_bodies(platform: Platform) {
+    let host = Fixture::open(platform);
+    for (target, status) in
+        [("/healthz", 200), ("/dashboard", 200), ("/openapi.json", 200), (ABSENT, 404), ("/events", 405)]
+    {
+        let answer = host.ask(&Ask::new("HEAD", target));
+        assert_eq!((answer.status, answer.body.len()), (status, 0), "{target}");
+    }
+    assert_eq!(host.send(&Ask::new("HEAD", "/reports/summary")).status, 200);
 }
 
 /// 405, with the method that the route takes.
@@ -45,7 +59,8 @@ pub fn other_methods_are_refused(platform: Platform) {
 /// 404, whatever is asked for.
 pub fn unknown_routes_are_refused(platform: Platform) {
     let host = Fixture::open(platform);
-    for target in ["/", "/event", "/events/", "/events/batch/", "/Events", "/events/evt_x/y", "/healthz/", "/%65vents"]
+    for target in
+        ["/", "/event", "/events/", "/events/batch/", "/Events", "/events/evt_x/y", "/healthz/", "/events%2Fbatch"]
     {
         check(&host.ask(&Ask::get(target)), 404, "not_found");
     }

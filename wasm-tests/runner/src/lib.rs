@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, Config, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Rejection, Reply, ReportData,
-    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits,
+    Admission, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Rejection, Reply, ReportData,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, joined,
 };
 
 /// More than any vector needs.
@@ -24,12 +24,12 @@ use serde_json::value::Value;
 pub struct Vector {
     /// What it shows.
     pub name: String,
-    /// The configuration; the default one when it is left out.
+    /// The configuration, or its text where it is a string; an open service when it is left out.
     #[serde(default)]
     pub config: Option<Value>,
     /// `method path`, or `method path?query`.
     pub request: String,
-    /// Header names in lower case, with their values.
+    /// Header names in lower case, with their values, a line each.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// The body as text.
@@ -120,16 +120,25 @@ pub fn run(file: &[u8]) -> Result<String, String> {
     Ok(format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
+const OPEN: &str = r#"{"version":2,"open":true}"#;
+
 fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
-    let config = vector.config.as_ref().map(Value::to_string).unwrap_or_default();
-    let service = Service::new(Config::parse(&config).map_err(|error| error.to_string())?);
+    let config = match &vector.config {
+        None => OPEN.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(config) => config.to_string(),
+    };
+    let service = Service::from_text(Some(&config));
     let (method, target) = vector.request.split_once(' ').ok_or("request must be `METHOD PATH`")?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let body = match (&vector.body, &vector.body_base64) {
         (_, Some(base64)) => STANDARD.decode(base64).map_err(|error| error.to_string())?,
         (body, None) => body.clone().unwrap_or_default().into_bytes(),
     };
-    let header = |name: &str| vector.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let header = |name: &str| {
+        let lines = vector.headers.iter().filter(|(known, _)| known == name);
+        joined(lines.map(|(_, value)| value.as_bytes()))
+    };
     let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
     let entropy = u128::from_str_radix(&vector.entropy, 16).map_err(|error| error.to_string())?;
     let stamp = Stamp { received_at: Millis(vector.received_at), entropy };
@@ -148,14 +157,15 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
         Admission::Plan(Plan::Report(plan)) => {
             let all = stored(&service, vector)?;
             let marks: Vec<KeyRange> = plan.reading().marks().into_iter().collect();
-            let ranges = plan.reading().ranges(&read(&all, &marks)).map_err(|unreadable| unreadable.to_string())?;
+            let ranges = plan.reading().ranges(&read(&all, &marks));
             let pages = read(&all, &ranges);
             let tail = vector.tail.iter().map(Value::to_string).collect();
             let text = |StoredPage { key, bytes }| PageText { key, bytes: STANDARD.encode(bytes) };
             let all = all.into_values().map(text).collect();
             report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
-            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, as_of: None }]))
+            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, ..ReportData::default() }])).reply
         }
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
     };
     let Reply { status, headers, body } = reply;
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;

@@ -10,8 +10,9 @@ use super::source::{lines, names};
 use super::{files, is_rust};
 
 /// Lines of code of an adapter. Taking events in and giving them back takes some 400; the rest is folding, reports, backup and
-/// schedule. Lambda has six functions, and its queues, buckets and streams come as events and clients of their own.
-const MOST_LINES: [(&str, usize); 4] = [("lambda", 665), ("native", 620), ("spin", 460), ("workers", 570)];
+/// schedule. Lambda has six functions, and its queues, buckets and streams come as events and clients of their own. Native does by
+/// itself what a platform does for the others: connections, memory, and what tenants share.
+const MOST_LINES: [(&str, usize); 4] = [("lambda", 665), ("native", 1150), ("spin", 460), ("workers", 570)];
 /// Of another one.
 const MOST_LINES_OF_A_NEW_ONE: usize = 600;
 

@@ -1,0 +1,182 @@
+//! What waits for the writer: a queue for each tenant.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Plans of one tenant that wait. A tenant whose queue is full is told to come again: waiting longer would only make the queue's
+/// memory grow.
+const PLANS: usize = 512;
+/// Bytes of events of one tenant that wait.
+const BYTES: usize = 32 << 20;
+/// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
+const EVENTS_PER_COMMIT: usize = 1024;
+
+/// What waits, in the order in which each tenant sent it.
+pub(crate) struct Backlog<T> {
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+}
+
+struct State<T> {
+    tenants: BTreeMap<String, Waiting<T>>,
+    is_closed: bool,
+}
+
+struct Waiting<T> {
+    plans: VecDeque<(Size, T)>,
+    bytes: usize,
+}
+
+impl<T> Waiting<T> {
+    /// An empty one takes any.
+    fn takes(&self, size: Size) -> bool {
+        self.plans.is_empty() || (self.plans.len() < PLANS && self.bytes + size.bytes <= BYTES)
+    }
+}
+
+/// How much a plan is.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Why a plan was not taken; here it is again.
+pub(crate) enum Untaken<T> {
+    Full(T),
+    Closed(T),
+}
+
+/// What there is for the writer.
+pub(crate) enum Taken<T> {
+    /// The plans of one transaction.
+    Group(Vec<T>),
+    /// Nothing has come.
+    Nothing,
+    /// Nothing is left, and nothing more can come.
+    Closed,
+}
+
+impl<T> Backlog<T> {
+    pub(crate) fn new() -> Self {
+        let state = State { tenants: BTreeMap::new(), is_closed: false };
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
+    }
+
+    /// Puts a plan behind those of its tenant.
+    pub(crate) fn push(&self, tenant: &str, size: Size, plan: T) -> Result<(), Untaken<T>> {
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(Untaken::Closed(plan));
+        }
+        if !state.tenants.contains_key(tenant) {
+            state.tenants.insert(tenant.to_owned(), Waiting { plans: VecDeque::new(), bytes: 0 });
+        }
+        match state.tenants.get_mut(tenant) {
+            Some(waiting) if waiting.takes(size) => {
+                waiting.bytes += size.bytes;
+                waiting.plans.push_back((size, plan));
+            }
+            _ => return Err(Untaken::Full(plan)),
+        }
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits for plans, and takes of each tenant that has some an equal share: one that floods fills only what others leave.
+    pub(crate) fn take(&self, wait: Duration) -> Taken<T> {
+        let is_empty = |state: &mut State<T>| state.tenants.is_empty() && !state.is_closed;
+        let waited = self.arrived.wait_timeout_while(self.state(), wait, is_empty);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.tenants.is_empty() {
+            return if state.is_closed { Taken::Closed } else { Taken::Nothing };
+        }
+        let share = EVENTS_PER_COMMIT / state.tenants.len();
+        let mut group = Vec::new();
+        state.tenants.retain(|_, waiting| {
+            let mut events = 0;
+            // One at least, however many tenants wait.
+            while (events == 0 || events < share)
+                && let Some((size, plan)) = waiting.plans.pop_front()
+            {
+                events += size.events;
+                waiting.bytes -= size.bytes;
+                group.push(plan);
+            }
+            !waiting.plans.is_empty()
+        });
+        Taken::Group(group)
+    }
+
+    /// Takes no more; what waits stays to be taken.
+    pub(crate) fn close(&self) {
+        self.state().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(backlog: &Backlog<(&'static str, usize)>, tenant: &'static str, events: usize, number: usize) -> bool {
+        backlog.push(tenant, Size { events, bytes: events * 1000 }, (tenant, number)).is_ok()
+    }
+
+    fn take(backlog: &Backlog<(&'static str, usize)>) -> Vec<(&'static str, usize)> {
+        match backlog.take(Duration::ZERO) {
+            Taken::Group(group) => group,
+            Taken::Nothing | Taken::Closed => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_is_its_tenants_own() {
+        let backlog = Backlog::new();
+        assert_eq!((0..1000).filter(|number| push(&backlog, "flood", 1, *number)).count(), PLANS);
+        assert!(push(&backlog, "trickle", 1, 0));
+    }
+
+    #[test]
+    fn what_waits_has_a_bound_in_bytes() {
+        let backlog = Backlog::new();
+        let taken = (0..1000).filter(|number| push(&backlog, "flood", 500, *number)).count();
+        assert_eq!(taken, BYTES / 500_000);
+        take(&backlog);
+        assert!(push(&backlog, "flood", 500, 0));
+    }
+
+    #[test]
+    fn each_commit_takes_from_everyone_who_waits_in_order() {
+        let backlog = Backlog::new();
+        for number in 0..60 {
+            assert!(push(&backlog, "flood", 500, number) && push(&backlog, "flood, too", 500, number));
+        }
+        assert!(push(&backlog, "trickle", 1, 0) && push(&backlog, "trickle", 1, 1));
+        let group = take(&backlog);
+        assert!(group.contains(&("trickle", 0)) && group.contains(&("trickle", 1)));
+        assert!(group.len() <= 2 + EVENTS_PER_COMMIT / 500, "{group:?}");
+        let mut rest = group;
+        while rest.len() < 122 {
+            rest.extend(take(&backlog));
+        }
+        let floods: Vec<_> = rest.iter().filter(|(tenant, _)| *tenant == "flood").map(|(_, number)| *number).collect();
+        assert!(floods.is_sorted() && floods.len() == 60);
+    }
+
+    #[test]
+    fn what_waits_when_it_is_closed_is_still_taken() {
+        let backlog = Backlog::new();
+        assert!(push(&backlog, "t", 1, 0));
+        backlog.close();
+        assert!(!push(&backlog, "t", 1, 1));
+        assert_eq!(take(&backlog), [("t", 0)]);
+        assert!(matches!(backlog.take(Duration::from_secs(60)), Taken::Closed));
+    }
+}

@@ -1,0 +1,40 @@
+//! Lines for the operator, on standard error.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A failure that goes on is told this often.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Prints a line in one write, so that no other one gets into it.
+pub fn line(text: impl Display) {
+    // Nobody reads standard error any more: no reason to stop answering.
+    let _closed = std::io::stderr().write_all(format!("isotherm-native: {text}\n").as_bytes());
+}
+
+/// Prints that `what` failed, unless that was just told; then it counts, and the next line says how often.
+pub(crate) fn failure(what: &'static str, error: impl Display) {
+    static TOLD: Mutex<BTreeMap<&str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
+    let now = Instant::now();
+    let untold = {
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.get_mut(what) {
+            Some((at, untold)) if now.duration_since(*at) < AGAIN_AFTER => {
+                *untold += 1;
+                return;
+            }
+            known => {
+                let untold = known.map_or(0, |(_, untold)| *untold);
+                told.insert(what, (now, 0));
+                untold
+            }
+        }
+    };
+    match untold {
+        0 => line(format_args!("{what}: {error}")),
+        _ => line(format_args!("{what}: {error} (and {untold} times before, since the last such line)")),
+    }
+}

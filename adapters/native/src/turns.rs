@@ -1,0 +1,65 @@
+//! What tenants share: so much for all at once, and at most half of it for one. So a tenant with much to do leaves room for others.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Who has not got a turn by then is told to come again.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is shared.
+pub(crate) struct Turns {
+    all: Arc<Semaphore>,
+    of_one: usize,
+    tenants: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+}
+
+/// A part of it, until this is dropped.
+pub(crate) struct Turn {
+    _all: OwnedSemaphorePermit,
+    _tenant: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    pub(crate) fn new(all: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), of_one: all / 2, tenants: Mutex::default() }
+    }
+
+    /// Waits for its turn to take `many`: first among the tenant's own, so that the others meet no more than half of it. `None`: it
+    /// took too long.
+    pub(crate) async fn take(&self, tenant: &str, many: u32) -> Option<Turn> {
+        let own = {
+            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            match tenants.get(tenant) {
+                Some(own) => Arc::clone(own),
+                None => Arc::clone(tenants.entry(tenant.to_owned()).or_insert(Arc::new(Semaphore::new(self.of_one)))),
+            }
+        };
+        let turn = async {
+            let tenant = own.acquire_many_owned(many).await.ok()?;
+            let all = Arc::clone(&self.all).acquire_many_owned(many).await.ok()?;
+            Some(Turn { _all: all, _tenant: tenant })
+        };
+        timeout(TURN_WITHIN, turn).await.ok()?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_tenant_takes_half_and_leaves_the_rest() {
+        let turns = Turns::new(4);
+        let flood = [turns.take("flood", 1).await.unwrap(), turns.take("flood", 1).await.unwrap()];
+        let mut third = Box::pin(turns.take("flood", 1));
+        assert!(timeout(Duration::from_millis(50), &mut third).await.is_err());
+        let trickle = timeout(Duration::from_millis(50), turns.take("trickle", 2)).await;
+        assert!(trickle.is_ok_and(|turn| turn.is_some()));
+        drop(flood);
+        assert!(third.await.is_some());
+    }
+}

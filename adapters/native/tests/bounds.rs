@@ -1,0 +1,183 @@
+//! No client holds up the others: not by connections, bodies or load, and neither does a full disk.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::common::{Server, answer, event, get, post, send};
+
+/// Two tenants, `flood` and `trickle`; the key of each is `key-of-tenant-` and its name.
+const CONFIG: &str = r#"{"keys":[
+    {"sha256":"42d97745a49175229cacaef56fa928ba185d3309f41760516bd67f96f7aba075","tenant":"flood","scope":"both"},
+    {"sha256":"0446f869ef618bde7d139576eca64dbb73a9a614bdc3c6959cf56210f7ae1e85","tenant":"trickle","scope":"both"}]}"#;
+
+fn with_tenants(data: &Path) -> Server {
+    let file = data.join("config.json");
+    std::fs::write(&file, CONFIG).unwrap();
+    Server::start_with(data, &["--config", file.to_str().unwrap()])
+}
+
+/// The status of an event of a tenant.
+async fn send_as(port: u16, tenant: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let key = format!("host: test\r\nauthorization: Bearer key-of-tenant-{tenant}");
+    stream.write_all(post(body).replacen("host: test", &key, 1).as_bytes()).await.unwrap();
+    answer(&mut stream).await.unwrap().0
+}
+
+/// What a process has in memory.
+fn resident_bytes(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_makes_room_for_a_new_one_and_a_request_does_not() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &["--connections", "8"]);
+    let mut silent = server.connect().await;
+    let mut slow_head = server.connect().await;
+    slow_head.write_all(b"GET /healthz HT").await.unwrap();
+    let request = post(&event("slow"));
+    let (first, rest) = request.as_bytes().split_at(request.len() / 2);
+    let mut busy = server.connect().await;
+    busy.write_all(first).await.unwrap();
+    // Without a fault of theirs: each asks at once, and stays.
+    let mut idle = Vec::new();
+    for number in 0..100 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 100])).await;
+        assert!(read.is_ok_and(|read| read.is_ok_and(|bytes| bytes > 12)), "connection {number} got no answer");
+        idle.push(stream);
+    }
+    for closed in [&mut silent, &mut slow_head] {
+        let read = tokio::time::timeout(Duration::from_secs(5), closed.read(&mut [0; 100])).await.unwrap();
+        assert!(!matches!(read, Ok(1..)), "{read:?}");
+    }
+    busy.write_all(rest).await.unwrap();
+    assert_eq!(answer(&mut busy).await.unwrap().0, 202);
+}
+
+#[tokio::test]
+async fn the_keep_alive_time_is_a_flag_and_no_limit_of_a_head() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &["--keep-alive", "1"]);
+    let mut idle = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut [0; 1])).await;
+    assert_eq!(closed.unwrap().unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    slow.write_all(b"connection: close\r\n\r\n").await.unwrap();
+    assert_eq!(answer(&mut slow).await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_fills_its_queue_leaves_the_others_theirs() {
+    let data = tempfile::tempdir().unwrap();
+    let server = with_tenants(data.path());
+    let other = Connection::open(data.path().join("events.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap(); // the writer waits for this one
+    let mut flood = JoinSet::new();
+    for number in 0..700 {
+        let port = server.port;
+        flood.spawn(async move { send_as(port, "flood", &event(&number.to_string())).await });
+    }
+    for _ in 0..100 {
+        assert_eq!(flood.join_next().await.unwrap().unwrap(), 429);
+    }
+    let mut trickle = JoinSet::new();
+    for number in 0..100 {
+        let port = server.port;
+        trickle.spawn(async move { send_as(port, "trickle", &event(&number.to_string())).await });
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(trickle.try_join_next().is_none(), "it waits, and is not refused");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(trickle.join_all().await.iter().all(|status| *status == 202));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_take_memory_within_a_bound_and_hold_up_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let before = resident_bytes(server.child.id());
+    let head = format!(
+        "POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        1 << 20
+    );
+    let mut slow = JoinSet::new();
+    for _ in 0..400 {
+        let (port, head) = (server.port, head.clone());
+        slow.spawn(async move {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let _closed = stream.write_all(&vec![b' '; (1 << 20) - 1]).await;
+            std::future::pending::<()>().await;
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let taken = resident_bytes(server.child.id()) - before;
+    assert!(taken < 200 << 20, "{} MiB of 400", taken >> 20);
+    let started = Instant::now();
+    assert_eq!(send(server.port, &event("quick")).await.unwrap().0, 202);
+    let events: Vec<_> = (0..400).map(|number| event(&number.to_string())).collect();
+    let batch = post(&format!(r#"{{"events":[{}]}}"#, events.join(","))).replacen("/events", "/events/batch", 1);
+    let mut stream = server.connect().await;
+    stream.write_all(batch.as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.unwrap().0, 200);
+    assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
+}
+
+/// A server on a disk that is full once a file has so many blocks of 512 bytes, and the file with what it prints for the operator.
+fn start_on_disk_that_grows(data: &Path, blocks: u32) -> (Server, PathBuf) {
+    let lines = data.join("lines");
+    let mut command = Command::new("sh");
+    // Only the soft limit, so that `prlimit` can raise it.
+    let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\" 2>'{}'", lines.display());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_isotherm-native")]);
+    (Server::run(command, data), lines)
+}
+
+#[tokio::test]
+async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, lines) = start_on_disk_that_grows(data.path(), 1024);
+    let (status, first) = send(server.port, &event("first")).await.unwrap();
+    assert_eq!(status, 202);
+    let id = first.split(r#""eventId":""#).nth(1).unwrap().split('"').next().unwrap();
+    let (mut number, mut refused) = (0, 0);
+    while refused < 200 {
+        number += 1;
+        match send(server.port, &event(&number.to_string())).await.unwrap().0 {
+            202 => {}
+            503 => refused += 1,
+            status => panic!("{status}"),
+        }
+        assert!(number < 10_000, "the disk was never full");
+    }
+    assert_eq!(get(server.port, &format!("/events/{id}")).await.0, 200);
+    let report = "/reports/summary?from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z";
+    assert_eq!(get(server.port, report).await.0, 200);
+    let printed = std::fs::read_to_string(lines).unwrap();
+    let told = printed.lines().filter(|line| line.contains("events cannot be stored")).count();
+    assert!((1..20).contains(&told), "{told} lines of {refused} failures");
+    let process = server.child.id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited:"]).stderr(Stdio::null()).status();
+    assert!(raised.unwrap().success());
+    let started = Instant::now();
+    while send(server.port, &event("after")).await.unwrap().0 != 202 {
+        assert!(started.elapsed() < Duration::from_secs(10), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

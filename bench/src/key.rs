@@ -1,0 +1,91 @@
+//! `isotherm key new`: a key, and what a configuration says of it.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+
+/// The flags of `isotherm key`.
+#[derive(Debug, Args)]
+pub struct Key {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a key of 128 random bits, and print it with its entry for the configuration
+    New(New),
+}
+
+/// The key goes to the client, who sends it as `Authorization: Bearer KEY`; nobody else needs it. The entry goes into the
+/// configuration, among the others:
+///
+///   {"version": 2, "keys": [ENTRY, ENTRY]}
+///
+/// which is the file of `--config`, or the variable or secret ISOTHERM_CONFIG. It holds the key's SHA-256, so whoever reads it
+/// learns no key. To take a key back, remove its entry; to replace one, add the new one, change the clients, remove the old one.
+#[derive(Debug, Args)]
+struct New {
+    /// Whose events it is for: 1 to 64 of A-Z a-z 0-9 _ -
+    #[arg(long, default_value = "default")]
+    tenant: String,
+    /// What it may do: write events, read them and reports, both, operate (upkeep, such as Spin's cron asks for), or erase
+    #[arg(long, value_enum, default_value = "write")]
+    scope: Scope,
+    /// What logs and messages call it; without it, the first 8 digits of its hash
+    #[arg(long)]
+    id: Option<String>,
+    /// When it ends, RFC 3339, such as 2027-01-01T00:00:00Z; without it, never
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scope {
+    Write,
+    Read,
+    Both,
+    Operate,
+    Erase,
+}
+
+/// Runs `isotherm key`.
+///
+/// # Errors
+/// When there is no randomness, or a configuration would not take the entry.
+pub fn key(Key { what: What::New(new) }: &Key) -> Result<ExitCode> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(|error| anyhow::anyhow!("{error}")).context("the system has no randomness")?;
+    let key = format!("{:032x}", u128::from_be_bytes(bits));
+    println!("{key}\n{}", entry(&key, new)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn entry(key: &str, New { tenant, scope, id, expires }: &New) -> Result<String> {
+    let scope = scope.to_possible_value().context("every scope has a name")?;
+    Ok(isotherm_core::key_entry(key, id.as_deref(), tenant, scope.get_name(), expires.as_deref())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(id: Option<&str>, expires: Option<&str>) -> New {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        New { tenant: "acme".to_owned(), scope: Scope::Both, id: text(id), expires: text(expires) }
+    }
+
+    #[test]
+    fn an_entry_is_what_a_configuration_takes() {
+        let entry = entry("0123456789abcdef0123456789abcdef", &new(Some("web"), Some("2027-01-01T00:00:00Z"))).unwrap();
+        let expected = r#"{"id":"web","sha256":"3eb1bd439947eb762998e566ccc2e099c791118b2f40579cc4f7da2b5061b7f9","tenant":"acme","scope":"both","expires":"2027-01-01T00:00:00Z"}"#;
+        assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn what_no_configuration_takes_is_refused() {
+        assert!(entry("0123456789abcdef", &new(Some("no id"), None)).is_err());
+        assert!(entry("0123456789abcdef", &new(None, Some("tomorrow"))).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! What a soak knows so far: a file of JSON, written after each round.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use isotherm_hosts::Platform;
+use serde::{Deserialize, Serialize};
+
+use crate::soak::PHASES;
+use crate::soak::good::{Round, Sent};
+
+/// So many events are looked up at the end.
+const LOOK_UPS: usize = 1000;
+
+/// How often a kind of request got a status; 0 stands for no answer.
+pub(super) type Statuses = BTreeMap<String, BTreeMap<u16, u64>>;
+
+/// What is known of a soak.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    pub platform: Platform,
+    pub round_seconds: f64,
+    /// Of each phase.
+    pub rounds: usize,
+    pub phases: [Phase; PHASES],
+    /// By event type, of which each round has its own: how many events were accepted.
+    pub accepted: BTreeMap<String, u64>,
+    /// Events that were sent and not answered: to be sent again.
+    pub unanswered: Vec<Sent>,
+    /// Some events that were accepted, with their ids.
+    pub examples: Vec<(String, String)>,
+}
+
+/// What was found in one phase.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Phase {
+    pub rounds: usize,
+    /// Microseconds, by kind of request.
+    pub latencies: BTreeMap<String, Vec<u32>>,
+    /// Seconds of load and resident bytes, without each round's first third.
+    pub memory: Vec<(f64, u64)>,
+    pub statuses: Statuses,
+}
+
+impl State {
+    /// Reads the file, or begins anew where there is none.
+    ///
+    /// # Errors
+    /// Where it is of another soak, or can't be read.
+    pub(super) fn open(file: &Path, platform: Platform, round_seconds: f64, rounds: usize) -> Result<Self> {
+        if !file.exists() {
+            let phases = Default::default();
+            let (accepted, unanswered, examples) = Default::default();
+            return Ok(Self { platform, round_seconds, rounds, phases, accepted, unanswered, examples });
+        }
+        let name = file.display();
+        let state: Self =
+            serde_json::from_str(&crate::text::read(file)?).with_context(|| format!("{name} is no state of a soak"))?;
+        ensure!(
+            (state.platform, state.round_seconds, state.rounds) == (platform, round_seconds, rounds),
+            "{name} is of another soak: of {} with {} rounds of {} s in each phase",
+            state.platform,
+            state.rounds,
+            state.round_seconds
+        );
+        Ok(state)
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub(super) fn save(&self, file: &Path) -> Result<()> {
+        let write = || {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut written = tempfile::NamedTempFile::new_in(folder)?;
+            written.write_all(&serde_json::to_vec(self)?)?;
+            written.persist(file)?;
+            anyhow::Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// How many rounds are done.
+    pub(super) fn done(&self) -> usize {
+        self.phases.iter().map(|phase| phase.rounds).sum()
+    }
+
+    /// Adds a round that is over.
+    pub(super) fn add(&mut self, phase: usize, round: Round) {
+        let Round { accepted, unanswered, examples, latencies, memory, statuses } = round;
+        for (event_type, count) in accepted {
+            *self.accepted.entry(event_type).or_default() += count;
+        }
+        self.unanswered.extend(unanswered);
+        // Those of all rounds have the same chance to be among them.
+        self.examples.extend(examples);
+        let step = self.examples.len().div_ceil(LOOK_UPS).max(1);
+        self.examples = std::mem::take(&mut self.examples).into_iter().step_by(step).collect();
+        let phase = &mut self.phases[phase];
+        let before = phase.rounds as f64 * self.round_seconds;
+        let is_warm = |(at, _): &(f64, u64)| *at > self.round_seconds / 3.0;
+        phase.memory.extend(memory.into_iter().filter(is_warm).map(|(at, bytes)| (before + at, bytes)));
+        for (kind, latencies) in latencies {
+            phase.latencies.entry(kind).or_default().extend(latencies);
+        }
+        add(&mut phase.statuses, statuses);
+        phase.rounds += 1;
+    }
+}
+
+/// Adds counts to counts.
+pub(super) fn add(to: &mut Statuses, more: Statuses) {
+    for (kind, statuses) in more {
+        let to = to.entry(kind).or_default();
+        statuses.into_iter().for_each(|(status, count)| *to.entry(status).or_default() += count);
+    }
+}
+
+/// Where the platform's data is kept.
+pub(super) fn data(file: &Path) -> PathBuf {
+    file.with_extension("data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_goes_on_where_its_state_says_and_no_other_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.json");
+        let mut state = State::open(&file, Platform::Native, 6.0, 2).unwrap();
+        let memory = vec![(1.0, 9), (3.0, 7)];
+        let accepted = BTreeMap::from([("soak_1".to_owned(), 3)]);
+        state.add(0, Round { memory, accepted, ..Round::default() });
+        state.save(&file).unwrap();
+        let state = State::open(&file, Platform::Native, 6.0, 2).unwrap();
+        assert_eq!((state.done(), state.accepted["soak_1"]), (1, 3));
+        assert_eq!(state.phases[0].memory, [(3.0, 7)]);
+        let other = format!("{:#}", State::open(&file, Platform::Spin, 6.0, 2).unwrap_err());
+        assert!(other.contains("is of another soak: of native"), "{other}");
+        std::fs::write(&file, "{").unwrap();
+        assert!(State::open(&file, Platform::Native, 6.0, 2).is_err());
+    }
+}

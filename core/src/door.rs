@@ -1,0 +1,203 @@
+//! What a request comes to: first by its head, then, where it may have one, by its body.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+
+use crate::access::{Credential, Scope};
+use crate::body::{self, Media};
+use crate::config::{Config, Tenant};
+use crate::document;
+use crate::event::Event;
+use crate::id::{EventId, RequestId};
+use crate::limits::Limits;
+use crate::plan::{Admission, FindPlan, HEAD, NewEvent, Plan, StorePlan, UpkeepPlan};
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::report::ReportPlan;
+use crate::request::Request;
+use crate::route::{self, HEALTH, Route, SCHEDULE};
+use crate::settle::{Answer, Slot};
+use crate::time::Stamp;
+
+/// What the head of a request comes to.
+#[must_use = "a door that is dropped leaves its client without an answer"]
+#[derive(Debug)]
+pub enum Door<'a> {
+    /// This, whatever the body is: there is no need to read it.
+    Reply(Reply),
+    /// It depends on the body, if it may have one at all.
+    Body(Entry<'a>),
+}
+
+/// A request that may come in: its route, method and key are good.
+#[must_use = "an entry that is dropped leaves its client without an answer"]
+#[derive(Debug)]
+pub struct Entry<'a> {
+    head: &'a Request<'a>,
+    stamp: Stamp,
+    asks: Asks,
+}
+
+/// What it asks for.
+#[derive(Debug)]
+enum Asks {
+    /// To keep one event of this tenant.
+    Event(Tenant),
+    /// To keep a batch of events.
+    Batch(Tenant, Media),
+    /// Something that no body is needed for.
+    Plan(Plan),
+}
+
+impl<'a> Door<'a> {
+    pub(crate) fn of(
+        config: &'a Config,
+        head: &'a Request<'a>,
+        credential: Credential<'_>,
+        stamp: Stamp,
+    ) -> Result<Self, Refusal> {
+        let request_id = RequestId::of(stamp);
+        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let path = route::normal(head.path);
+        if path != HEALTH && config.is_closed() {
+            return Err(Refusal::NotConfigured);
+        }
+        if path == SCHEDULE {
+            tenant_for(Scope::Operate)?;
+        }
+        let asks = match Route::of(head.method, &path)? {
+            Route::Health => return Ok(Self::Reply(Reply::ok())),
+            Route::Dashboard => return Ok(Self::Reply(document::dashboard())),
+            Route::OpenApi => return Ok(Self::Reply(document::openapi())),
+            Route::PostEvent => {
+                let tenant = tenant_for(Scope::Write)?;
+                body::single(head)?;
+                body::announced(head)?;
+                Asks::Event(tenant)
+            }
+            Route::PostBatch => {
+                let tenant = tenant_for(Scope::Write)?;
+                let media = body::batch(head)?;
+                body::announced(head)?;
+                Asks::Batch(tenant, media)
+            }
+            Route::OneEvent(id) => {
+                let tenant = tenant_for(Scope::Read)?;
+                // What is no id names no event.
+                let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
+                Asks::Plan(Plan::Find(FindPlan { tenant, id, request_id, is_head: false }))
+            }
+            Route::Report(kind) => {
+                let tenant = tenant_for(Scope::Read)?;
+                Asks::Plan(Plan::Report(ReportPlan::new(tenant, kind, head.query, &config.dimensions, stamp)?))
+            }
+            Route::Schedule => Asks::Plan(Plan::Upkeep(UpkeepPlan { request_id })),
+        };
+        Ok(Self::Body(Entry { head, stamp, asks }))
+    }
+
+    /// The same, where a reply to `HEAD` has no body.
+    pub(crate) fn for_method(self, method: &str) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
+            Self::Body(entry) => Self::Body(entry),
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// How many bytes the body may have as it is sent: 0 where the request is to have none. Where it may have some, a host hands
+    /// one byte more over if there are more: core refuses them.
+    pub fn body_bytes(&self) -> usize {
+        match self.asks {
+            Asks::Event(_) | Asks::Batch(..) => Limits::CONTRACT.body_bytes,
+            Asks::Plan(_) => 0,
+        }
+    }
+
+    /// Decides what the request comes to, with this body.
+    pub fn admit(self, body: &[u8]) -> Admission {
+        let Self { head, stamp, asks } = self;
+        let request_id = RequestId::of(stamp);
+        let admitted = match asks {
+            Asks::Event(tenant) => admit_one(tenant, head, body, stamp, request_id),
+            Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
+            Asks::Plan(plan) => Ok(Admission::Plan(plan)),
+        };
+        admitted.unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id))).for_method(head.method)
+    }
+}
+
+fn admit_one(
+    tenant: Tenant,
+    head: &Request<'_>,
+    body: &[u8],
+    stamp: Stamp,
+    request_id: RequestId,
+) -> Result<Admission, Refusal> {
+    let body = body::inflated(head, body)?;
+    let mut intake = Intake::new(tenant, stamp);
+    let slot = intake.take(body::text(&body)?)?;
+    Ok(intake.plan(Answer::One(slot, request_id)))
+}
+
+fn admit_batch(
+    tenant: Tenant,
+    media: Media,
+    head: &Request<'_>,
+    body: &[u8],
+    stamp: Stamp,
+    request_id: RequestId,
+) -> Result<Admission, Refusal> {
+    let body = body::inflated(head, body)?;
+    let texts = body::events(media, &body)?;
+    let mut intake = Intake::new(tenant, stamp);
+    let slots =
+        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Refused)).collect();
+    Ok(intake.plan(Answer::Batch(slots, request_id)))
+}
+
+/// Collects the events of one request, each key once.
+struct Intake {
+    tenant: Tenant,
+    stamp: Stamp,
+    events: Vec<NewEvent>,
+    /// Where in `events` each messageId of this request stands.
+    named: BTreeMap<EventId, usize>,
+}
+
+impl Intake {
+    fn new(tenant: Tenant, stamp: Stamp) -> Self {
+        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
+    }
+
+    fn take(&mut self, text: &str) -> Result<Slot, Refusal> {
+        let event = Event::read(text, self.stamp.received_at)?;
+        let next = self.events.len();
+        let Some(id) = event.named_id(&self.tenant) else {
+            let unnamed = next - self.named.len();
+            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
+            return Ok(Slot::New { at: next, named: false });
+        };
+        let event = event.keep(id, self.stamp);
+        match self.named.entry(id) {
+            btree_map::Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
+            btree_map::Entry::Vacant(place) => {
+                place.insert(next);
+                self.events.push(event);
+                Ok(Slot::New { at: next, named: true })
+            }
+        }
+    }
+
+    fn plan(self, answer: Answer) -> Admission {
+        let Self { tenant, events, .. } = self;
+        let plan = StorePlan { tenant, events, answer };
+        // Nothing to keep is nothing to ask a store for.
+        if plan.events.is_empty() {
+            Admission::Reply(plan.settle(Vec::new()))
+        } else {
+            Admission::Plan(Plan::Store(plan))
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Bytes that a store or a shard hands back: what can be read is written as it was read.
+
+use isotherm_core::{Millis, ReportData, StoredPage, Watermark};
+
+/// The answer of a shard.
+pub(crate) fn shard(input: &[u8]) {
+    let Some(data) = ReportData::from_bytes(input) else { return };
+    let bytes = data.to_bytes();
+    assert!(bytes.len() <= input.len(), "{} bytes were read, {} are written", input.len(), bytes.len());
+    assert_eq!(ReportData::from_bytes(&bytes).as_ref(), Some(&data));
+    for length in [0, bytes.len() / 2, bytes.len() - 1] {
+        assert_eq!(ReportData::from_bytes(&bytes[..length]), None, "a part of it is read as a whole");
+    }
+}
+
+/// The watermark of a lane; the first 8 bytes are a time.
+pub(crate) fn watermark(input: &[u8]) {
+    let Some((time, bytes)) = input.split_first_chunk() else { return };
+    let now = Millis(u64::from_le_bytes(*time));
+    let stored = StoredPage { key: "watermark".to_owned(), bytes: bytes.to_vec() };
+    match Watermark::read(&stored) {
+        Err(unreadable) => assert_eq!(unreadable.key, stored.key),
+        Ok(watermark) => {
+            let again = StoredPage { bytes: watermark.to_bytes(), ..stored };
+            assert_eq!(Watermark::read(&again).as_ref(), Ok(&watermark));
+            let all = [watermark.clone(), Watermark::start(), watermark.clone()];
+            assert!(Watermark::as_of(&all, now) <= now.max(Watermark::as_of(&all[..1], now)));
+            if watermark.has_ended(now) {
+                assert_eq!(
+                    Watermark::as_of(&all[..1], now),
+                    Watermark::as_of(&[], now),
+                    "an ended lane holds reports back"
+                );
+            }
+        }
+    }
+}

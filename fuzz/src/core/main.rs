@@ -1,0 +1,25 @@
+//! The targets that need core alone.
+
+#![no_main]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]
+
+mod config;
+mod damaged;
+mod gzip;
+mod pages;
+mod query;
+mod record;
+mod request;
+mod stream;
+
+isotherm_fuzz::program! {
+    "config" => config::run,
+    "gzip" => gzip::run,
+    "pages" => pages::run,
+    "query" => query::run,
+    "record" => record::run,
+    "request" => request::run,
+    "shard" => damaged::shard,
+    "stream" => stream::run,
+    "watermark" => damaged::watermark,
+}

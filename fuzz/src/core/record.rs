@@ -1,0 +1,83 @@
+//! Records in a store, any text among them: which are events is said of each alone, and no order of folding changes a byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isotherm_fuzz::{Pages, SERVICE, report};
+use serde_json::{Map, Value, json};
+
+/// More lines are not read: an input is to be quick.
+const LINES: usize = 64;
+
+/// The first byte says where records are cut in two; then each line is a record: as it is where it begins with `{`, or short,
+/// `hour|eventType|userId|name=value|…`.
+pub(crate) fn run(input: &[u8]) {
+    let Some((cut, rest)) = input.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(rest) else { return };
+    let lines: Vec<&str> = text.lines().take(LINES).collect();
+    let records: Vec<String> = lines.iter().map(|line| record(line)).collect();
+    let all: Vec<&str> = records.iter().map(String::as_str).collect();
+    let fold = SERVICE.fold(all.iter().copied());
+    let unreadable: BTreeMap<usize, String> =
+        fold.unreadable().iter().map(|(at, why)| (*at, why.to_string())).collect();
+    for (at, record) in all.iter().enumerate() {
+        let alone = SERVICE.observe(record).err().map(|why| why.to_string());
+        assert_eq!(alone.as_ref(), unreadable.get(&at), "{record}");
+        assert!(alone.is_none_or(|why| why.len() < 1024), "a long reason: {record}");
+    }
+    let of = |batches: &[&[&str]]| {
+        let mut pages = Pages::default();
+        for batch in batches {
+            pages.fold(&SERVICE, batch.iter().copied()).expect("what is written can be read");
+        }
+        pages
+    };
+    let whole = of(&[&all]);
+    let mut twice = whole.clone();
+    twice.fold(&SERVICE, []).expect("what is written can be read");
+    assert_eq!(twice, whole, "to fold nothing changes something");
+    if dimensions(&records) <= 8 {
+        let (one, two) = all.split_at(usize::from(*cut) % (all.len() + 1));
+        assert_eq!(of(&[one, two]), whole, "batches change pages");
+        assert_eq!(of(&[two, one]), whole, "the order changes pages");
+    }
+    let mut compacted = whole.clone();
+    compacted.compact(&SERVICE).expect("what is written can be read");
+    if lines.iter().all(|line| !line.starts_with('{')) {
+        for pages in [&whole, &compacted] {
+            let query = "from=2013-01-01T00:00:00Z&to=2013-01-12T00:00:00Z&interval=month&metrics=count,users,sum:n";
+            let reply = report(&SERVICE, &[(pages, &[])], "/reports/timeseries", query).expect("marks can be read");
+            let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+            assert_eq!(body["rows"][0]["count"], lines.len() - unreadable.len(), "{body}");
+        }
+    }
+}
+
+fn record(line: &str) -> String {
+    if line.starts_with('{') {
+        return line.to_owned();
+    }
+    let mut fields = line.split('|');
+    let hour = fields.next().and_then(|hour| hour.parse::<u32>().ok()).unwrap_or_default() % 240;
+    let (event_type, user) = (fields.next().unwrap_or("t"), fields.next().unwrap_or("u"));
+    let properties = fields.take(40).map(|field| {
+        let (name, value) = field.split_once('=').unwrap_or((field, "1"));
+        (name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_text| Value::from(value)))
+    });
+    let properties: Map<String, Value> = properties.collect();
+    let timestamp = format!("2013-01-{:02}T{:02}:30:00.000Z", 1 + hour / 24, hour % 24);
+    json!({"userId": user, "eventType": event_type, "timestamp": timestamp, "properties": properties}).to_string()
+}
+
+/// The most dimensions of events of one type and hour: of more, those that come first stay.
+fn dimensions(records: &[String]) -> usize {
+    let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for record in records {
+        let Ok(record) = serde_json::from_str::<Value>(record) else { continue };
+        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        let hour = text("timestamp").get(..10).unwrap_or_default().to_owned();
+        let known = names.entry((text("eventType"), hour)).or_default();
+        let members = record["properties"].as_object().into_iter().flatten();
+        known.extend(members.filter(|(_, value)| value.is_string()).map(|(name, _)| name.clone()));
+    }
+    names.values().map(BTreeSet::len).max().unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! In the place of DynamoDB: events and pages in maps.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use isotherm_core::{
+    Digest, KeyRange, NewEvent, Service, StepProblem, StoreOutcome, StorePlan, StreamBatch, Tenant, Watermark,
+    WriteLimits,
+};
+use isotherm_fuzz::Pages;
+use tokio::time::Instant;
+
+const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
+
+/// What the functions keep.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) bucket: Option<String>,
+    /// By tenant and id.
+    pub(crate) events: RefCell<BTreeMap<(String, String), Digest>>,
+    /// By tenant.
+    pub(crate) pages: RefCell<BTreeMap<String, Pages>>,
+    pub(crate) letters: RefCell<Vec<String>>,
+    pub(crate) stored: RefCell<Option<Watermark>>,
+}
+
+impl Store {
+    /// Keeps a plan's events.
+    pub(crate) async fn keep(&self, plan: &StorePlan, _entropy: u128, _deadline: Instant) -> Vec<StoreOutcome> {
+        let mut kept = self.events.borrow_mut();
+        let keep = |event: &NewEvent| {
+            let key = (plan.tenant().as_str().to_owned(), event.id.to_string());
+            match kept.get(&key) {
+                Some(digest) => StoreOutcome::Existing(*digest),
+                None => {
+                    kept.insert(key, event.digest);
+                    StoreOutcome::Stored
+                }
+            }
+        };
+        plan.events().iter().map(keep).collect()
+    }
+
+    /// Folds some records of a batch, and says whether all are folded.
+    pub(crate) async fn fold(
+        &self,
+        service: &Service,
+        batch: &StreamBatch<'_>,
+        watermark: &mut Watermark,
+    ) -> Result<bool> {
+        if let Some(stored) = self.stored.borrow().clone() {
+            *watermark = stored;
+        }
+        let mut at_most = usize::MAX;
+        while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
+            let mut pages = self.pages.borrow_mut();
+            let read = |(tenant, ranges): (&Tenant, Vec<KeyRange>)| {
+                pages.get(tenant.as_str()).map(|pages| pages.read(&ranges)).unwrap_or_default()
+            };
+            let stored = step.ranges().map(read).collect();
+            match step.settle(stored) {
+                Ok(write) => {
+                    for (tenant, page) in write.pages {
+                        pages.entry(tenant.as_str().to_owned()).or_default().write([page]);
+                    }
+                    self.letters.borrow_mut().extend(write.letters);
+                    self.stored.replace(Some(write.watermark.clone()));
+                    *watermark = write.watermark;
+                }
+                Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,89 @@
+//! What the fuzzing targets share: the service, requests as text, a store in memory, and what holds for every reply.
+//!
+//! A target takes any bytes and panics where a rule of the contract is broken. `cargo xtask fuzz` builds the programs with
+//! coverage, chooses a target by [`TARGET`], and starts from the inputs kept in `fuzz/corpus/`.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]
+
+mod request;
+mod store;
+
+use std::sync::LazyLock;
+
+use isotherm_core::{Admission, Config, Millis, Reply, Service, Stamp};
+use serde_json::Value;
+
+pub use request::Text;
+pub use store::{Pages, records, report};
+
+/// The environment variable that names the target.
+pub const TARGET: &str = "ISOTHERM_FUZZ_TARGET";
+
+/// A target: it panics at what it finds.
+pub type Target = fn(&[u8]);
+
+/// Its key belongs to the tenant `acme`, and may write and read.
+pub const KEY: &str = "isotherm-fuzz-0123456789";
+
+/// 2025-11-21T01:53:20Z.
+pub const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
+
+/// A service with one key, [`KEY`].
+pub static SERVICE: LazyLock<Service> = LazyLock::new(|| {
+    let sha256 = "1e3aeef9b5451f3474e9b9ee9b9520ff53aa6c1c5e2ff04f1bdf32c60d2f9808";
+    let config = format!(r#"{{"keys":[{{"sha256":"{sha256}","tenant":"acme","scope":"both"}}]}}"#);
+    Service::new(Config::parse(&config).expect("the configuration is good"))
+});
+
+/// The target that the environment names.
+///
+/// # Panics
+/// Where it names none of these.
+pub fn chosen(targets: &[(&str, Target)]) -> Target {
+    let name = std::env::var(TARGET).unwrap_or_default();
+    let found = targets.iter().find(|(known, _)| *known == name);
+    found.map(|(_, target)| *target).unwrap_or_else(|| {
+        let names: Vec<&str> = targets.iter().map(|(name, _)| *name).collect();
+        panic!("{TARGET} is {name:?}; this program has {}", names.join(", "))
+    })
+}
+
+/// Makes a program of targets.
+#[macro_export]
+macro_rules! program {
+    ($($name:literal => $target:path),* $(,)?) => {
+        static CHOSEN: std::sync::LazyLock<$crate::Target> =
+            std::sync::LazyLock::new(|| $crate::chosen(&[$(($name, $target as $crate::Target)),*]));
+
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| (*CHOSEN)(data));
+    };
+}
+
+/// An answer of the contract's: its status is known, an error is short and says what its code is, and the rest is JSON.
+pub fn check_reply(reply: &Reply) {
+    const STATUSES: [u16; 16] = [200, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 503];
+    let Reply { status, headers, body } = reply;
+    assert!(STATUSES.contains(status), "status {status}");
+    let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    let is_visible = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    assert!(headers.iter().all(|(_, value)| is_visible(value)), "{headers:?}");
+    if *status < 400 {
+        if header("content-type") == Some("application/json") && header("content-encoding").is_none() {
+            serde_json::from_slice::<Value>(body).expect("JSON");
+        }
+        return;
+    }
+    assert!(body.len() < 1024, "an error of {} bytes", body.len());
+    let error: Value = serde_json::from_slice(body).expect("JSON");
+    let text = |name: &str| error[name].as_str().unwrap_or_else(|| panic!("no {name} in {error}"));
+    assert_eq!(text("error"), text("code"));
+    assert!(!text("code").is_empty() && !text("message").is_empty() && text("requestId").starts_with("req_"));
+    assert_eq!(*status == 405, header("allow").is_some());
+    assert_eq!(*status == 401, header("www-authenticate").is_some());
+    assert_eq!(matches!(*status, 429 | 503), header("retry-after").is_some());
+}
+
+/// An admission as text, to compare two.
+pub fn shown(admission: &Admission) -> String {
+    format!("{admission:?}")
+}

@@ -1,0 +1,269 @@
+//! `cargo xtask fuzz`: builds the fuzzing targets with coverage, runs them, and says what they found.
+//!
+//! libFuzzer is compiled by its crate, and the coverage that it needs is a pass of LLVM that stable rustc has. Kept inputs are in
+//! `fuzz/corpus/<target>`, words of each format in `fuzz/dict`; what a run adds goes to `target/fuzz/corpus/<target>`.
+
+mod planted;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::paths;
+use crate::shell::{cargo, phase, program, run};
+
+/// Each target with its program.
+pub(crate) const TARGETS: [(&str, &str); 13] = [
+    ("config", "fuzz-core"),
+    ("gzip", "fuzz-core"),
+    ("http_head", "fuzz-http"),
+    ("lambda_http", "fuzz-lambda"),
+    ("lambda_queue", "fuzz-lambda"),
+    ("lambda_stream", "fuzz-lambda"),
+    ("pages", "fuzz-core"),
+    ("query", "fuzz-core"),
+    ("record", "fuzz-core"),
+    ("request", "fuzz-core"),
+    ("shard", "fuzz-core"),
+    ("stream", "fuzz-core"),
+    ("watermark", "fuzz-core"),
+];
+
+/// What makes rustc count which code an input reaches, and what it is compared with.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Clink-dead-code";
+/// Named, so that build scripts are not compiled with [`COVERAGE`].
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+/// An input that takes longer is a finding.
+const SLOW_SECONDS: u32 = 10;
+/// Between lines that say how far a run is.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// How long a target runs: until either is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Budget {
+    pub(crate) runs: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) runs: u64,
+    /// Edges of the program that were reached.
+    pub(crate) coverage: u64,
+    /// The input that fails.
+    pub(crate) found: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    targets: Vec<String>,
+    budget: Budget,
+    merges: bool,
+    is_planted: bool,
+}
+
+/// The command.
+pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
+    let Asked { targets, budget, merges, is_planted } = asked(arguments)?;
+    let chosen =
+        TARGETS.into_iter().filter(|(name, _)| targets.is_empty() || targets.iter().any(|asked| asked == name));
+    if is_planted {
+        return planted::prove(chosen.map(|(name, _)| name), budget);
+    }
+    let programs = build(paths::root())?;
+    let mut failed = 0;
+    for (name, _) in chosen {
+        if merges {
+            merge(&programs, name)?;
+            continue;
+        }
+        let Outcome { runs, coverage, found } = fuzz(&programs, name, budget)?;
+        println!("{name:14} {runs:>11} inputs, {coverage:>6} edges");
+        if let Some(input) = found {
+            failed += 1;
+            println!("{name:14} FOUND {}; its log is {}", input.display(), log(name).display());
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn asked(arguments: &[String]) -> Result<Asked> {
+    let mut asked = Asked::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut number =
+            || rest.next().and_then(|value| value.parse().ok()).with_context(|| format!("{argument} needs a number"));
+        match argument.as_str() {
+            "--runs" => asked.budget.runs = Some(number()?),
+            "--seconds" => asked.budget.seconds = Some(number()?),
+            "--merge" => asked.merges = true,
+            "--planted" => asked.is_planted = true,
+            name if TARGETS.iter().any(|(known, _)| *known == name) => asked.targets.push(name.to_owned()),
+            other => {
+                let names = TARGETS.map(|(name, _)| name).join(", ");
+                bail!("`cargo xtask fuzz` does not take {other:?}; the targets are {names}");
+            }
+        }
+    }
+    if asked.budget == Budget::default() {
+        asked.budget.seconds = Some(60);
+    }
+    Ok(asked)
+}
+
+/// Builds the targets of the project in `root`, and says where the programs are.
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
+    phase("fuzz: building");
+    let target = paths::target().join("fuzz");
+    let mut build = cargo();
+    build.current_dir(root).args(["build", "--quiet", "--package", "isotherm-fuzz", "--bins", "--profile", "fuzz"]);
+    build.args(["--target", TRIPLE]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &target);
+    run(&mut build)?;
+    Ok(target.join(TRIPLE).join("fuzz"))
+}
+
+/// Runs a target from its kept inputs and those of earlier runs.
+pub(crate) fn fuzz(programs: &Path, name: &str, budget: Budget) -> Result<Outcome> {
+    phase(&format!("fuzz: {name}"));
+    fuzz_in(&paths::target().join("fuzz/corpus").join(name), programs, name, budget)
+}
+
+/// The same; inputs that reach something new are put into `new`.
+fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Budget) -> Result<Outcome> {
+    let findings = paths::target().join("fuzz/found").join(name);
+    fs::create_dir_all(new)?;
+    fs::create_dir_all(&findings)?;
+    fs::create_dir_all(paths::logs())?;
+    let mut fuzz = target(programs, name)?;
+    fuzz.args(["-print_final_stats=1".to_owned(), format!("-timeout={SLOW_SECONDS}")]);
+    fuzz.arg(format!("-artifact_prefix={}/", findings.display()));
+    fuzz.args(runs.map(|runs| format!("-runs={runs}")))
+        .args(seconds.map(|seconds| format!("-max_total_time={seconds}")));
+    let words = dictionary(name);
+    if words.is_file() {
+        fuzz.arg(format!("-dict={}", words.display()));
+    }
+    let mut child = fuzz.arg(new).arg(kept(name)).stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut outcome = Outcome { runs: 0, coverage: 0, found: None };
+    let mut log = fs::File::create(log(name))?;
+    let mut said = Instant::now();
+    for line in BufReader::new(child.stderr.take().context("a pipe")?).split(b'\n') {
+        let line = line?;
+        log.write_all(&line)?;
+        log.write_all(b"\n")?;
+        let line = String::from_utf8_lossy(&line);
+        outcome.read(&line);
+        if said.elapsed() > PROGRESS && line.starts_with('#') {
+            said = Instant::now();
+            phase(&format!("fuzz: {name} {line}"));
+        }
+    }
+    if !child.wait()?.success() && outcome.found.is_none() {
+        bail!("{name} does not run; its log is {}", self::log(name).display());
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// Takes in a line of libFuzzer's.
+    fn read(&mut self, line: &str) {
+        if let Some((runs, rest)) = line.strip_prefix('#').and_then(|line| line.split_once('\t')) {
+            self.runs = runs.parse().unwrap_or(self.runs);
+            let mut words = rest.split_whitespace().skip_while(|word| *word != "cov:").skip(1);
+            self.coverage = words.next().and_then(|edges| edges.parse().ok()).unwrap_or(self.coverage);
+        } else if let Some(runs) = line.strip_prefix("stat::number_of_executed_units:") {
+            self.runs = runs.trim().parse().unwrap_or(self.runs);
+        } else if let Some((_, path)) = line.split_once("Test unit written to ")
+            && !path.contains("/slow-unit-")
+        {
+            self.found = Some(PathBuf::from(path.trim()));
+        }
+    }
+}
+
+/// Puts into the kept inputs what runs have found, as few as reach the same.
+fn merge(programs: &Path, name: &str) -> Result<()> {
+    let (kept, least) = (kept(name), paths::target().join("fuzz/least").join(name));
+    if least.exists() {
+        fs::remove_dir_all(&least)?;
+    }
+    fs::create_dir_all(&least)?;
+    let new = paths::target().join("fuzz/corpus").join(name);
+    fs::create_dir_all(&new)?;
+    run(target(programs, name)?
+        .args(["-merge=1", "-verbosity=0"])
+        .arg(&least)
+        .arg(&kept)
+        .arg(new)
+        .stderr(Stdio::null()))?;
+    fs::remove_dir_all(&kept)?;
+    fs::create_dir_all(&kept)?;
+    for input in fs::read_dir(&least)? {
+        let input = input?;
+        fs::copy(input.path(), kept.join(input.file_name()))?;
+    }
+    println!("{name:14} {} inputs are kept", fs::read_dir(&kept)?.count());
+    Ok(())
+}
+
+fn target(programs: &Path, name: &str) -> Result<std::process::Command> {
+    let (_, file) = TARGETS.into_iter().find(|(known, _)| *known == name).context("a target")?;
+    let mut target = program(programs.join(file));
+    target.env("ISOTHERM_FUZZ_TARGET", name);
+    Ok(target)
+}
+
+fn kept(name: &str) -> PathBuf {
+    paths::root().join("fuzz/corpus").join(name)
+}
+
+fn dictionary(name: &str) -> PathBuf {
+    paths::root().join("fuzz/dict").join(format!("{name}.dict"))
+}
+
+fn log(name: &str) -> PathBuf {
+    paths::logs().join(format!("fuzz-{name}.log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_read() {
+        let mut outcome = Outcome { runs: 0, coverage: 0, found: None };
+        outcome.read("#7180\tNEW    cov: 6087 ft: 15953 corp: 592/122Kb");
+        assert_eq!((outcome.runs, outcome.coverage), (7180, 6087));
+        outcome.read("artifact_prefix='x/'; Test unit written to x/slow-unit-1");
+        assert_eq!(outcome.found, None);
+        outcome.read("artifact_prefix='x/'; Test unit written to x/crash-1");
+        outcome.read("stat::number_of_executed_units: 7300");
+        assert_eq!((outcome.runs, outcome.found), (7300, Some(PathBuf::from("x/crash-1"))));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read() {
+        let asked = |text: &str| super::asked(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let budget = Budget { runs: Some(5), seconds: None };
+        assert_eq!(
+            asked("gzip --runs 5").unwrap(),
+            Asked { targets: vec!["gzip".to_owned()], budget, ..Asked::default() }
+        );
+        assert!(asked("gzap").is_err() && asked("--runs").is_err() && asked("--runs x").is_err());
+    }
+
+    #[test]
+    fn every_target_has_inputs_and_a_planted_defect() {
+        for (name, _) in TARGETS {
+            assert!(kept(name).is_dir(), "{name}");
+            assert!(planted::patch(name).is_file(), "{name}");
+        }
+    }
+}
