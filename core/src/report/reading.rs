@@ -126,7 +126,7 @@ mod tests {
                 let state = if open.contains(&Day(day)) { DayState::Open } else { DayState::Sealed };
                 Mark { state, ..Mark::default() }.write(Day(day))
             };
-            reading.ranges(&(first.0..end.0).map(mark).collect::<Vec<_>>()).unwrap()
+            reading.ranges(&(first.0..end.0).map(mark).collect::<Vec<_>>())
         };
         let of_hours = |from, until| KeyRange::of_hours("to", from, until);
         let of_day = |day: Day| of_hours(day.first_hour(), day.next().first_hour());
