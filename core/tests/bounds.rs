@@ -180,6 +180,57 @@ fn hours_far_apart_are_folded_in_steps() {
     assert!((4..30).contains(&steps), "{steps} steps");
 }
 
+/// Not by one record fewer at a time: each try folds what it keeps.
+#[test]
+fn a_step_is_cut_by_as_much_as_it_is_too_large() {
+    let day = |n: usize| record(n, "e", &format!("2013-01-{:02}T00:00:00Z", 1 + n), "");
+    let records: Vec<String> = (0..80_usize).map(|n| day(n.saturating_sub(60))).collect();
+    let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
+    let step = |at_most, pages| service().fold(&records, at_most, WriteLimits { pages, ..WriteLimits::ONE_WRITER });
+    let ranges = step(80, 1000).ranges().map(|(_, ranges)| ranges.len()).sum::<usize>();
+    assert_eq!((step(80, 1000).records(), step(80, ranges).records()), (80, 80));
+    // Those of one day alone would be 60.
+    assert_eq!(step(80, ranges / 4).records(), 80 * (ranges / 4) / ranges);
+}
+
+#[test]
+fn an_hour_has_eight_dimensions_and_says_so_ever_after() {
+    let of = |dimensions: std::ops::Range<u8>| {
+        let properties: Vec<String> = dimensions.map(|dimension| format!(r#""d{dimension}":"v""#)).collect();
+        record(0, "e", "2013-01-01T00:00:00Z", &properties.join(","))
+    };
+    // No event has more than five.
+    let records = [of(0..5), of(4..9), of(0..1)];
+    for batch in [1, 3] {
+        let mut store = Store::default();
+        records.chunks(batch).for_each(|records| drop(store.fold(records)));
+        let dimensions = (0..8).map(|dimension| format!("d{dimension}")).collect::<Vec<_>>();
+        assert_eq!(store.report("/reports/summary?")["dimensions"], json!(dimensions));
+        for (dimension, accuracy) in [("d7", "exact"), ("d8", "capped")] {
+            let report = store.report(&format!("/reports/top?dimension={dimension}"));
+            assert_eq!(report["accuracy"]["dimension"], accuracy, "{dimension}, {batch} at a time");
+        }
+    }
+}
+
+#[test]
+fn a_value_is_counted_in_the_page_that_it_belongs_to() {
+    let of = |n: usize| record(n, "e", "2013-01-01T00:00:00Z", &format!(r#""page":"{}""#, name(n)));
+    let mut store = Store::default();
+    store.fold(&(0..900).map(of).collect::<Vec<_>>());
+    let pages = |store: &Store| -> BTreeMap<String, Vec<u8>> {
+        store.0.clone().into_iter().filter(|(key, _)| key.starts_with("page\u{1f}")).collect()
+    };
+    assert!(pages(&store).len() > 2, "no page was split");
+    for n in (0..900).step_by(50) {
+        let before = pages(&store);
+        store.fold(&[of(n)]);
+        let changed: Vec<_> = pages(&store).into_iter().filter(|(key, bytes)| before.get(key) != Some(bytes)).collect();
+        let is_before = |key: &&String| key.rsplit('\u{1f}').next().unwrap() <= name(n).as_str();
+        assert_eq!(changed.iter().map(|(key, _)| key).collect::<Vec<_>>(), [before.keys().rfind(is_before).unwrap()]);
+    }
+}
+
 #[test]
 fn what_is_damaged_is_set_apart_and_the_rest_goes_on() {
     let of = |n: usize| {
@@ -227,6 +278,21 @@ fn a_day_of_which_something_cannot_be_read_is_kept_by_its_hours() {
     store.check_count(40);
     assert!(store.0.keys().all(|key| !key.contains("\u{1f}c000")), "a day was compacted");
     assert_eq!(store.compact(), Vec::<String>::new());
+}
+
+#[test]
+fn a_day_whose_hours_have_more_numbers_together_than_a_rollup_keeps_is_kept_by_its_hours() {
+    for (numbers, is_compacted) in [(24, true), (25, false)] {
+        let of = |hour: usize, numbers: std::ops::Range<usize>| {
+            let properties: Vec<String> = numbers.map(|number| format!(r#""n{number:02}":1"#)).collect();
+            record(0, "e", &format!("2013-01-01T{hour:02}:00:00Z"), &properties.join(","))
+        };
+        let mut store = Store::default();
+        store.fold(&[of(5, 0..12), of(6, 12..numbers)]);
+        store.compact();
+        assert_eq!(store.0.keys().any(|key| key.contains("\u{1f}c000")), is_compacted, "{numbers} numbers");
+        store.check_count(2);
+    }
 }
 
 proptest! {

@@ -110,3 +110,35 @@ impl Reading {
         ranges.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_read_as_a_whole_but_those_that_are_open_and_of_too_many_ranges_all_by_their_hours() {
+        let (first, end) = (Day(15_000), Day(15_100));
+        // An hour more than whole days.
+        let hours = first.first_hour()..end.first_hour().next();
+        let reading = Reading { dimensions: vec!["to".to_owned()], hours: hours.clone(), days: vec![first..end] };
+        let ranges = |open: &[Day]| {
+            let mark = |day: u32| {
+                let state = if open.contains(&Day(day)) { DayState::Open } else { DayState::Sealed };
+                Mark { state, ..Mark::default() }.write(Day(day))
+            };
+            reading.ranges(&(first.0..end.0).map(mark).collect::<Vec<_>>())
+        };
+        let of_hours = |from, until| KeyRange::of_hours("to", from, until);
+        let of_day = |day: Day| of_hours(day.first_hour(), day.next().first_hour());
+        let expected = [
+            of_day(Day(15_003)),
+            of_hours(end.first_hour(), hours.end),
+            KeyRange::of_days("to", first, Day(15_003)),
+            KeyRange::of_days("to", Day(15_004), end),
+        ];
+        assert_eq!(ranges(&[Day(15_003)]), expected);
+        let every_other: Vec<Day> = (0..25).map(|at| Day(15_001 + 2 * at)).collect();
+        assert_eq!(ranges(&every_other[..23]).len(), RANGES);
+        assert_eq!(ranges(&every_other[..24]), [of_hours(hours.start, hours.end)]);
+    }
+}

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn of_a_name_the_last_value_is_taken() {
-        let record = RECORD.replace(r#""j":2.0"#, r#""b":4,"a":"y","a2":0.5"#);
+        let record = RECORD.replace(r#""j":2.0"#, r#""b":4,"a":"y","a2":0.5"#).replace(r#""f":-3"#, r#""f":-2,"f":-3"#);
         let observation = Observation::read(&record, &Dimensions::new()).unwrap();
         assert_eq!(observation.dimensions, [("a".into(), "y".into()), ("i".into(), "\u{1}".into())]);
         let found = observation.numbers.iter().map(|(name, sample)| (&**name, sample.number(&observation.large)));

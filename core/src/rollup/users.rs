@@ -285,6 +285,25 @@ mod tests {
         let full = Users::Many(Box::new([HIGHEST as u8; REGISTERS]));
         assert_eq!(Users::read(&mut Reader(&bytes(&full))), Some(full.clone()));
         assert_eq!(full.count(), u64::MAX);
+        // One less is an estimate: m α∞ 2^50.
+        let registers = REGISTERS as f64;
+        let expected = registers / (2.0 * std::f64::consts::LN_2) * 2_f64.powi(50);
+        let found = Users::Many(Box::new([50; REGISTERS])).count() as f64;
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn sigma_and_tau_are_their_series() {
+        for at in 0..100 {
+            let x = f64::from(at) / 100.0;
+            let terms = (1..60).map(|k| x.powf(2_f64.powi(k)) * 2_f64.powi(k - 1));
+            let expected = x + terms.sum::<f64>();
+            assert!((sigma(x) - expected).abs() <= expected * 1e-12, "sigma of {x}");
+            let terms = (1..60).map(|k| (1.0 - x.powf(2_f64.powi(-k))).powi(2) * 2_f64.powi(-k));
+            let expected = (1.0 - x - terms.sum::<f64>()) / 3.0;
+            assert!((tau(x) - expected).abs() < 1e-12, "tau of {x}");
+        }
+        assert_eq!((sigma(1.0), tau(1.0)), (f64::INFINITY, 0.0));
     }
 
     #[test]
