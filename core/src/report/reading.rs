@@ -69,7 +69,10 @@ impl Reading {
         // A store may have several marks of a day, of parts that are folded apart. A day without any has no events.
         let mut open = BTreeSet::new();
         for mark in marks {
-            let Some((day, mark)) = Mark::read(mark) else { continue };
+            let Some((day, mark)) = Mark::read(mark) else {
+                open.extend(Day::of_apart_mark(&mark.key));
+                continue;
+            };
             if mark.is_none_or(|mark| mark.state != DayState::Sealed) {
                 open.insert(day);
             }

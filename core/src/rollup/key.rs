@@ -57,6 +57,11 @@ impl Day {
         Self::parse(key.strip_prefix(MARK)?)
     }
 
+    /// The day of a mark that is set apart.
+    pub(crate) fn of_apart_mark(key: &str) -> Option<Self> {
+        Self::of_mark(key.strip_suffix(APART)?)
+    }
+
     /// The key of the list of this day's event types.
     pub(crate) fn types(self) -> String {
         format!("{TYPES}{:07x}", self.0)
