@@ -31,11 +31,13 @@ pub const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy
 /// What a store takes under one key: DynamoDB's 400 KB, with its attributes' names.
 pub const UNIT_BYTES: usize = 400_000;
 
-/// A service with one key, [`KEY`].
+/// A service with two keys: [`KEY`], and `isotherm-fuzz-operates-0123`, which an operator has.
 pub static SERVICE: LazyLock<Service> = LazyLock::new(|| {
-    let sha256 = "1e3aeef9b5451f3474e9b9ee9b9520ff53aa6c1c5e2ff04f1bdf32c60d2f9808";
-    let config = format!(r#"{{"keys":[{{"sha256":"{sha256}","tenant":"acme","scope":"both"}}]}}"#);
-    let service = Service::from_text(Some(&config));
+    let config = r#"{"version":2,"keys":[
+        {"sha256":"1e3aeef9b5451f3474e9b9ee9b9520ff53aa6c1c5e2ff04f1bdf32c60d2f9808","tenant":"acme","scope":"both"},
+        {"sha256":"4884995e29a15fca05128f12d8778384ce0145eb5cf65eb4aa5ec55d60aa4cab","tenant":"acme","scope":"operate"}
+    ]}"#;
+    let service = Service::from_text(Some(config));
     assert_eq!(service.notice(), None, "the configuration is good");
     service
 });

@@ -140,7 +140,7 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
     for (name, _) in TARGETS {
-        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: None, seconds: Some(5) })?;
+        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: None, seconds: Some(2) })?;
         if let Some(input) = &found {
             println!("fuzz {name}: {} fails", input.display());
         }

@@ -140,7 +140,7 @@ fn decoded(body: Option<String>, is_base64_encoded: bool) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use isotherm_core::{Admission, Config, Plan, Service, Stamp};
+    use isotherm_core::{Admission, Plan, Service, Stamp};
     use serde_json::{Value, json};
 
     use super::*;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn one_request_is_one_plan_in_both_payloads() {
-        let service = Service::new(Config::parse(r#"{"open":true}"#).unwrap_or_default());
+        let service = Service::from_text(Some(r#"{"open":true}"#));
         let stamp = Stamp { received_at: isotherm_core::Millis(1_763_690_000_000), entropy: 7 };
         let plans = [V1, V2].map(|payload| {
             let incoming = Incoming::read(payload, "").unwrap();
