@@ -210,20 +210,18 @@ fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
 /// The parser's message without what it repeats of the configuration, but for short words: that could be a key or its hash.
 fn without_values(message: &str) -> String {
     let is_word = |text: &str| text.len() < 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let quoted = |quote: char, text: &str| {
-        let parts = text.split(quote).enumerate();
-        let parts = parts.map(|(index, part)| if index % 2 == 0 || is_word(part) { part } else { "…" });
-        parts.collect::<Vec<_>>().join(&quote.to_string())
+    // What it repeats comes first, in quotes of one of two kinds, and may have both in it; what serde expects comes after.
+    let Some((from, quote)) = message.char_indices().find(|(_, c)| matches!(c, '`' | '"')) else {
+        return message.to_owned();
     };
-    // serde writes a string as Rust does, with escapes: from its first quote to its last there is nothing to tell.
-    match (message.find('"'), message.rfind('"')) {
-        (Some(from), Some(until)) if from < until => {
-            let (before, after) =
-                (message.get(..from).unwrap_or_default(), message.get(until + 1..).unwrap_or_default());
-            format!("{}\"…\"{}", quoted('`', before), quoted('`', after))
-        }
-        _ => quoted('`', message),
-    }
+    let until = message.rfind(&format!("{quote}, expected ")).or(message.rfind(quote)).unwrap_or(from);
+    let (Some(before), Some(value), Some(after)) =
+        (message.get(..=from), message.get(from + 1..until), message.get(until..))
+    else {
+        return message.get(..from).unwrap_or_default().to_owned();
+    };
+    let value = if quote == '`' && is_word(value) { value } else { "…" };
+    [before, value, after].concat()
 }
 
 fn parse_sha256(digits: &str) -> Option<[u8; 32]> {

@@ -3,14 +3,24 @@
 use std::collections::BTreeMap;
 
 use isotherm_core::{
-    Admission, KeyRange, Plan, Reading, Reply, ReportData, ReportOutcome, Request, Service, StoredPage, UnreadablePage,
+    Admission, KeyRange, Merged, Plan, Reading, Rejection, ReportData, ReportOutcome, Request, Service, Settled,
+    StepWrite, StoredPage, TooMuch, Unfolded, UnreadablePages, WriteLimits,
 };
 
-use crate::{KEY, SERVICE, STAMP};
+use crate::{KEY, SERVICE, STAMP, UNIT_BYTES};
 
 /// Pages of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages(pub BTreeMap<String, Vec<u8>>);
+
+/// What folding comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// The keys of what can't be read.
+    pub damaged: Vec<String>,
+    /// Of all records.
+    pub rejections: Vec<Rejection>,
+}
 
 impl Pages {
     /// All pages in these ranges, in the order of their keys.
@@ -20,62 +30,87 @@ impl Pages {
     }
 
     /// Puts pages in the place of those with the same keys.
+    ///
+    /// # Panics
+    /// Where one is more than a store takes.
     pub fn write(&mut self, pages: impl IntoIterator<Item = StoredPage>) {
-        self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
+        for StoredPage { key, bytes } in pages {
+            assert!(key.len() <= 1000 && key.len() + bytes.len() < UNIT_BYTES, "{key:?} has {} bytes", bytes.len());
+            self.0.insert(key, bytes);
+        }
     }
 
-    /// Folds these records.
+    /// Folds these records, in steps within `limits`.
     ///
-    /// # Errors
-    /// Where a stored page can't be read; nothing is written then.
+    /// # Panics
+    /// Where folding does not come to an end.
     pub fn fold<'a>(
         &mut self,
         service: &Service,
         records: impl IntoIterator<Item = &'a str>,
-    ) -> Result<(), UnreadablePage> {
-        let fold = service.fold(records);
-        let stored = self.read(&fold.ranges());
-        let written = fold.settle(stored)?;
-        self.write(written);
-        Ok(())
+        limits: WriteLimits,
+    ) -> Folded {
+        let records: Vec<_> = records.into_iter().map(|record| Unfolded { tenant: "acme", record }).collect();
+        let (mut done, mut at_most, mut folded) = (0, usize::MAX, Folded::default());
+        while done < records.len() {
+            let step = service.fold(&records[done..], at_most, limits);
+            let taken = step.records();
+            let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
+            match step.settle(stored) {
+                Ok(StepWrite { pages, damaged, rejections, .. }) => {
+                    assert!((1..=at_most).contains(&taken), "a step of {taken} records");
+                    assert!(limits.fit(pages.iter().map(|(_, page)| page)), "more than a store takes at once");
+                    self.write(pages.into_iter().map(|(_, page)| page));
+                    folded.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
+                    let of_all = |rejection: Rejection| Rejection { index: done + rejection.index, ..rejection };
+                    folded.rejections.extend(rejections.into_iter().map(of_all));
+                    done += taken;
+                    at_most = usize::MAX;
+                }
+                Err(TooMuch { at_most: fewer }) => {
+                    assert!((1..taken).contains(&fewer), "{fewer} of {taken}");
+                    at_most = fewer;
+                }
+            }
+        }
+        folded
     }
 
-    /// Compacts all days that are over.
-    ///
-    /// # Errors
-    /// Where a stored page can't be read; days before it are compacted.
-    pub fn compact(&mut self, service: &Service) -> Result<(), UnreadablePage> {
-        for compaction in service.compactions(&self.read(&[service.marks()]), STAMP.received_at)? {
+    /// Compacts all days that are over; the keys of what can't be read.
+    pub fn compact(&mut self, service: &Service) -> Vec<String> {
+        let mut keys = Vec::new();
+        for compaction in service.compactions(&self.read(&[service.marks()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let written = compaction.settle(stored)?;
-            self.write(written);
+            let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            self.write(pages);
+            keys.extend(damaged.into_iter().map(|page| page.key));
         }
-        Ok(())
+        keys
     }
 
     /// What a report reads.
-    ///
-    /// # Errors
-    /// Where a mark can't be read.
-    pub fn for_report(&self, reading: &Reading) -> Result<Vec<StoredPage>, UnreadablePage> {
+    pub fn for_report(&self, reading: &Reading) -> Vec<StoredPage> {
         let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
-        Ok(self.read(&reading.ranges(&self.read(&marks))?))
+        self.read(&reading.ranges(&self.read(&marks)))
     }
 }
 
-/// The answer to a report from these shards: pages, and a tail that is not folded. `None` where a mark can't be read.
-pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, query: &str) -> Option<Reply> {
+/// What a report from these shards comes to: pages, and a tail that is not folded.
+///
+/// # Panics
+/// Where the path is no report's.
+pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, query: &str) -> Settled {
     let headers = [("authorization", format!("Bearer {KEY}"))];
     let request = Request { method: "GET", path, query, headers: &headers, body: b"" };
     match service.admit(&request, STAMP) {
-        Admission::Reply(reply) => Some(reply),
+        Admission::Reply(reply) => Settled { reply, unreadable: UnreadablePages::default() },
         Admission::Plan(Plan::Report(plan)) => {
-            let mut all = Vec::new();
-            for (pages, tail) in shards {
-                let pages = pages.for_report(plan.reading()).ok()?;
-                all.push(ReportData { pages, tail: tail.to_vec(), as_of: None });
-            }
-            Some(plan.settle(ReportOutcome::Read(all)))
+            let data = |(pages, tail): &(&Pages, &[String])| {
+                let pages = pages.for_report(plan.reading());
+                ReportData { pages, tail: tail.to_vec(), ..ReportData::default() }
+            };
+            let all = shards.iter().map(data).collect();
+            plan.settle(ReportOutcome::Read(all))
         }
         Admission::Plan(other) => panic!("{path} is no report: {other:?}"),
     }

@@ -77,7 +77,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
     if is_planted {
         return planted::prove(chosen.map(|(name, _)| name), budget);
     }
-    let programs = build(paths::root())?;
+    let programs = build()?;
     let mut failed = 0;
     for (name, _) in chosen {
         if merges {
@@ -118,13 +118,18 @@ fn asked(arguments: &[String]) -> Result<Asked> {
     Ok(asked)
 }
 
-/// Builds the targets of the project in `root`, and says where the programs are.
-pub(crate) fn build(root: &Path) -> Result<PathBuf> {
+/// Builds the targets, and says where the programs are.
+pub(crate) fn build() -> Result<PathBuf> {
+    build_in(paths::root(), &["--bins"])
+}
+
+/// Builds some programs of the project in `root`.
+fn build_in(root: &Path, programs: &[&str]) -> Result<PathBuf> {
     phase("fuzz: building");
     let target = paths::target().join("fuzz");
     let mut build = cargo();
-    build.current_dir(root).args(["build", "--quiet", "--package", "isotherm-fuzz", "--bins", "--profile", "fuzz"]);
-    build.args(["--target", TRIPLE]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &target);
+    build.current_dir(root).args(["build", "--quiet", "--package", "isotherm-fuzz", "--profile", "fuzz"]);
+    build.args(programs).args(["--target", TRIPLE]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &target);
     run(&mut build)?;
     Ok(target.join(TRIPLE).join("fuzz"))
 }
@@ -214,10 +219,15 @@ fn merge(programs: &Path, name: &str) -> Result<()> {
 }
 
 fn target(programs: &Path, name: &str) -> Result<std::process::Command> {
-    let (_, file) = TARGETS.into_iter().find(|(known, _)| *known == name).context("a target")?;
-    let mut target = program(programs.join(file));
+    let mut target = program(programs.join(file(name)?));
     target.env("ISOTHERM_FUZZ_TARGET", name);
     Ok(target)
+}
+
+/// The program of a target.
+fn file(name: &str) -> Result<&'static str> {
+    let found = TARGETS.into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, file)| file).context("a target")
 }
 
 fn kept(name: &str) -> PathBuf {

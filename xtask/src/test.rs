@@ -138,9 +138,9 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 /// A short run of each target from its kept inputs.
 fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
-    let programs = fuzz::build(paths::root())?;
+    let programs = fuzz::build()?;
     for (name, _) in TARGETS {
-        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: None, seconds: Some(5) })?;
+        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: None, seconds: Some(2) })?;
         if let Some(input) = &found {
             println!("fuzz {name}: {} fails", input.display());
         }

@@ -1,6 +1,6 @@
-//! Any text as a configuration: it is refused in few words, or makes a service whose door is shut.
+//! Any text as a configuration: it is refused in few words, and the service is closed; or it makes a service whose door is shut.
 
-use isotherm_core::{Admission, Config, Request, Service};
+use isotherm_core::{Admission, Config, Reply, Request, Service};
 use isotherm_fuzz::{STAMP, check_reply};
 
 pub(crate) fn run(input: &[u8]) {
@@ -10,13 +10,16 @@ pub(crate) fn run(input: &[u8]) {
         Err(error) => {
             let message = error.to_string();
             assert!(message.len() < 1024, "an error of {} bytes", message.len());
+            assert!(!has_hash(&message), "a hash is in the log: {message}");
             assert_eq!(Config::parse(text).expect_err("refused before"), error);
+            check_closed(&Service::from_text(Some(text)), &message);
             return;
         }
     };
     let again = Config::parse(text).expect("taken before");
     assert_eq!(format!("{config:?}"), format!("{again:?}"));
     let service = Service::new(config);
+    assert!(!service.is_closed());
     assert!((1..=256).contains(&service.shards()));
     let tenants = service.tenants();
     for (at, tenant) in tenants.iter().enumerate() {
@@ -27,16 +30,42 @@ pub(crate) fn run(input: &[u8]) {
     let body = br#"{"userId":"u","eventType":"t","properties":{}}"#;
     for authorization in [None, Some("Bearer "), Some("Bearer 0"), Some("Basic Og==")] {
         let headers: Vec<_> = authorization.map(|value| ("authorization", value.to_owned())).into_iter().collect();
-        let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body };
+        let upkeep = Request { method: "POST", path: "/schedule", query: "", headers: &headers, body: b"" };
+        assert!(matches!(reply(&service, &upkeep), Some(reply) if reply.status == 401), "anyone is an operator");
+        let request = Request { path: "/events", body, ..upkeep };
         match service.admit(&request, STAMP) {
             Admission::Reply(reply) => {
-                check_reply(&reply);
-                assert!(matches!(reply.status, 401 | 403 | 503), "status {}", reply.status);
+                check_reply("POST", &reply);
+                assert_eq!(reply.status, 401);
             }
             // Escapes could spell the word as well.
-            Admission::Plan(_) => assert!(text.contains("open") || text.contains('\\'), "open, and nobody said so"),
+            Admission::Plan(_) => {
+                assert!(text.contains("open") || text.contains('\\'), "open, and nobody said so");
+                assert!(service.notice().is_some(), "open, and nobody is told so");
+            }
         }
     }
-    let request = Request { method: "GET", path: "/healthz", query: "", headers: &[], body: b"" };
-    assert!(matches!(service.admit(&request, STAMP), Admission::Reply(reply) if reply.status == 200));
+    assert!(matches!(reply(&service, &get("/healthz")), Some(reply) if reply.status == 200));
+}
+
+/// Of a service that could not be configured, and why.
+fn check_closed(service: &Service, reason: &str) {
+    assert!(service.is_closed() && service.notice().is_some_and(|notice| notice.contains(reason)));
+    for (path, status) in [("/healthz", 200), ("/events", 503), ("/reports/summary", 503), ("/openapi.json", 503)] {
+        let reply = reply(service, &get(path)).expect("no plan");
+        check_reply("GET", &reply);
+        assert_eq!(reply.status, status, "{path}");
+    }
+}
+
+fn get(path: &str) -> Request<'_> {
+    Request { method: "GET", path, query: "", headers: &[], body: b"" }
+}
+
+fn reply(service: &Service, request: &Request<'_>) -> Option<Reply> {
+    if let Admission::Reply(reply) = service.admit(request, STAMP) { Some(reply) } else { None }
+}
+
+fn has_hash(text: &str) -> bool {
+    text.split(|character: char| !character.is_ascii_hexdigit()).any(|digits| digits.len() >= 32)
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(input: &[u8]) {
     let answered = || {
         let answered = admit(body, true);
         if let Admission::Reply(reply) = &answered {
-            check_reply(reply);
+            check_reply("POST", reply);
         }
         answered
     };

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use isotherm_fuzz::{Pages, SERVICE, check_reply, records, report};
+use isotherm_core::WriteLimits;
+use isotherm_fuzz::{Folded, Pages, SERVICE, check_reply, records, report};
 use serde_json::Value;
 
 /// Some events of several types, hours, days, dimensions and numbers.
@@ -25,12 +26,13 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 static STORES: LazyLock<[Pages; 4]> = LazyLock::new(|| {
     let of = |records: &[String]| {
         let mut pages = Pages::default();
-        pages.fold(&SERVICE, records.iter().map(String::as_str)).expect("pages can be read");
+        let folded = pages.fold(&SERVICE, records.iter().map(String::as_str), WriteLimits::ONE_WRITER);
+        assert_eq!(folded, Folded::default());
         pages
     };
     let (one, two) = RECORDS.split_at(25);
     let mut compacted = of(&RECORDS);
-    compacted.compact(&SERVICE).expect("pages can be read");
+    assert!(compacted.compact(&SERVICE).is_empty(), "pages can be read");
     [of(&RECORDS), of(one), of(two), compacted]
 });
 
@@ -45,9 +47,13 @@ pub(crate) fn run(input: &[u8]) {
     };
     let [whole, one, two, compacted] = &*STORES;
     let (none, empty) = (&[][..], Pages::default());
-    let asked = |shards: &[(&Pages, &[String])], query: &str| report(&SERVICE, shards, path, query).expect("marks");
+    let asked = |shards: &[(&Pages, &[String])], query: &str| {
+        let settled = report(&SERVICE, shards, path, query);
+        assert!(settled.unreadable.is_empty(), "{}", settled.unreadable);
+        settled.reply
+    };
     let reply = asked(&[(whole, none)], query);
-    check_reply(&reply);
+    check_reply("GET", &reply);
     assert!(matches!(reply.status, 200 | 400 | 422), "status {}", reply.status);
     assert!(reply.body.len() < 6_000_000, "an answer of {} bytes", reply.body.len());
     for shards in

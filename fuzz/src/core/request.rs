@@ -1,62 +1,86 @@
 //! Any request: it is answered as the contract says, and what is kept of it is what was sent.
 
-use isotherm_core::{Admission, Delivery, FindOutcome, NewEvent, Plan, ReportOutcome, Request, StoreOutcome};
-use isotherm_fuzz::{KEY, SERVICE, STAMP, Text, check_reply, shown};
+use isotherm_core::{
+    Admission, Delivery, Door, FindOutcome, NewEvent, Plan, Reply, ReportData, ReportOutcome, Request, StoreOutcome,
+    StorePlan, WriteLimits,
+};
+use isotherm_fuzz::{Folded, KEY, Pages, SERVICE, STAMP, Text, check_reply, shown};
 use serde_json::Value;
 
 pub(crate) fn run(input: &[u8]) {
     let Some(text) = Text::read(input) else { return };
-    let admit = || SERVICE.admit(&text.request(), STAMP);
+    let request = text.request();
+    let admit = || SERVICE.admit(&request, STAMP);
     assert_eq!(shown(&admit()), shown(&admit()), "the same request is admitted in two ways");
-    match admit() {
-        Admission::Reply(reply) => {
-            check_reply(&reply);
-            same_by_head(&text);
-        }
-        Admission::Plan(Plan::Find(plan)) => {
-            assert_eq!(plan.id().to_string().parse(), Ok(plan.id()));
-            check_reply(&plan.settle(FindOutcome::Absent));
-            if let Admission::Plan(Plan::Find(plan)) = admit() {
-                check_reply(&plan.settle(FindOutcome::Later));
-            }
-        }
-        Admission::Plan(Plan::Report(plan)) => {
-            check_reply(&plan.settle(ReportOutcome::Read(Vec::new())));
-            if let Admission::Plan(Plan::Report(plan)) = admit() {
-                check_reply(&plan.settle(ReportOutcome::Later));
-            }
-        }
-        Admission::Plan(Plan::Store(plan)) => {
-            let events = plan.events().to_vec();
-            assert!((1..=500).contains(&events.len()), "{} events", events.len());
-            for (at, event) in events.iter().enumerate() {
-                assert!(events[..at].iter().all(|before| before.id != event.id), "an id twice");
-                check_kept(event);
-            }
-            let fold = SERVICE.fold(events.iter().map(|event| event.record.as_str()));
-            assert_eq!(fold.unreadable(), [], "an event that was accepted is in no report");
-            let reply = plan.settle(vec![StoreOutcome::Stored; events.len()]);
-            check_reply(&reply);
-            check_results(&reply.body, events.len());
-            for outcome in [StoreOutcome::Later, StoreOutcome::Overloaded, StoreOutcome::Existing(events[0].digest)] {
-                let Admission::Plan(Plan::Store(plan)) = admit() else { panic!("another plan") };
-                check_reply(&plan.settle(vec![outcome; events.len()]));
-            }
-            let Admission::Plan(Plan::Store(plan)) = admit() else { panic!("another plan") };
-            assert_eq!(plan.deliver(Vec::new()), Delivery::Again, "what is not durable is done");
+    check_door(&request, &admit());
+    if let Admission::Plan(Plan::Store(plan)) = admit() {
+        check_events(&admit, plan);
+        return;
+    }
+    let replies = replies(&request);
+    replies.iter().for_each(|reply| check_reply(request.method, reply));
+    if request.method == "GET" {
+        let without_body = |reply: Reply| Reply { body: Vec::new(), ..reply };
+        let by_head = self::replies(&Request { method: "HEAD", ..request });
+        assert_eq!(by_head, replies.into_iter().map(without_body).collect::<Vec<_>>(), "HEAD is not as GET");
+    }
+}
+
+/// The head alone decides as much as it may: what it refuses is refused whatever the body is.
+fn check_door(request: &Request<'_>, admitted: &Admission) {
+    let head = Request { body: b"", ..request.clone() };
+    match SERVICE.admit_head(&head, STAMP) {
+        Door::Reply(reply) => assert_eq!(shown(&Admission::Reply(reply)), shown(admitted)),
+        Door::Body(entry) => {
+            assert!(entry.body_bytes() == 0 || request.method == "POST", "a body for {}", request.method);
+            let body = request.body.get(..=entry.body_bytes()).unwrap_or(request.body);
+            assert_eq!(shown(&entry.admit(body)), shown(admitted), "another answer than by the whole request");
         }
     }
 }
 
-/// HEAD is GET without its body, wherever it is taken.
-fn same_by_head(text: &Text<'_>) {
-    if text.method != "GET" {
-        return;
+/// All answers that a request may get which keeps nothing.
+fn replies(request: &Request<'_>) -> Vec<Reply> {
+    let found = [FindOutcome::Found("{}".to_owned()), FindOutcome::Absent, FindOutcome::Later];
+    let read = [
+        ReportOutcome::Read(Vec::new()),
+        ReportOutcome::Read(vec![ReportData::default(), ReportData::too_large()]),
+        ReportOutcome::Later,
+    ];
+    let settled = (0..3).map(|at| match SERVICE.admit(request, STAMP) {
+        Admission::Reply(reply) => reply,
+        Admission::Plan(Plan::Find(plan)) => {
+            assert_eq!(plan.id().to_string().parse(), Ok(plan.id()));
+            plan.settle(found[at].clone())
+        }
+        Admission::Plan(Plan::Report(plan)) => plan.settle(read[at].clone()).reply,
+        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(at == 0),
+        Admission::Plan(Plan::Store(_)) => panic!("another plan"),
+    });
+    settled.collect()
+}
+
+fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan) {
+    let events = plan.events().to_vec();
+    assert!((1..=500).contains(&events.len()), "{} events", events.len());
+    for (at, event) in events.iter().enumerate() {
+        assert!(events[..at].iter().all(|before| before.id != event.id), "an id twice");
+        check_kept(event);
     }
-    let admit = |method| SERVICE.admit(&Request { method, ..text.request() }, STAMP);
-    if let (Admission::Reply(get), Admission::Reply(head)) = (admit("GET"), admit("HEAD")) {
-        assert!(head.status == get.status || head.status == 405, "GET {}, HEAD {}", get.status, head.status);
+    let records = events.iter().map(|event| event.record.as_str());
+    let folded = Pages::default().fold(&SERVICE, records, WriteLimits::ONE_WRITER);
+    assert_eq!(folded, Folded::default(), "an event that was accepted is in no report");
+    let reply = plan.settle(vec![StoreOutcome::Stored; events.len()]);
+    check_reply("POST", &reply);
+    check_results(&reply.body, events.len());
+    let again = || match admit() {
+        Admission::Plan(Plan::Store(plan)) => plan,
+        other => panic!("another plan: {other:?}"),
+    };
+    for outcome in [StoreOutcome::Later, StoreOutcome::Overloaded, StoreOutcome::Existing(events[0].digest)] {
+        check_reply("POST", &again().settle(vec![outcome; events.len()]));
     }
+    assert_eq!(again().deliver(Vec::new()), Delivery::Again, "what is not durable is done");
 }
 
 /// What is kept says what was sent: sent again, it is the same event.

@@ -9,7 +9,7 @@ mod head;
 mod response;
 
 #[path = "../../../adapters/native/src/request.rs"]
-#[allow(dead_code, reason = "the stamp is the target's")]
+#[allow(dead_code, reason = "bodies need a connection, and the stamp is the target's")]
 mod native;
 #[path = "../../../adapters/spin/src/target.rs"]
 mod spin;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use isotherm_core::{
-    Digest, KeyRange, NewEvent, Service, StepProblem, StoreOutcome, StorePlan, StreamBatch, Tenant, Watermark,
-    WriteLimits,
+    Digest, KeyRange, NewEvent, Service, StoreOutcome, StorePlan, StreamBatch, Tenant, TooMuch, Watermark, WriteLimits,
 };
 use isotherm_fuzz::Pages;
 use tokio::time::Instant;
@@ -55,12 +54,13 @@ impl Store {
         let mut at_most = usize::MAX;
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
             let mut pages = self.pages.borrow_mut();
-            let read = |(tenant, ranges): (&Tenant, Vec<KeyRange>)| {
-                pages.get(tenant.as_str()).map(|pages| pages.read(&ranges)).unwrap_or_default()
+            let read = |(tenant, ranges): (&Tenant, &[KeyRange])| {
+                pages.get(tenant.as_str()).map(|pages| pages.read(ranges)).unwrap_or_default()
             };
             let stored = step.ranges().map(read).collect();
             match step.settle(stored) {
                 Ok(write) => {
+                    assert!(write.damaged.is_empty(), "what is written can be read: {:?}", write.damaged);
                     for (tenant, page) in write.pages {
                         pages.entry(tenant.as_str().to_owned()).or_default().write([page]);
                     }
@@ -68,8 +68,7 @@ impl Store {
                     self.stored.replace(Some(write.watermark.clone()));
                     *watermark = write.watermark;
                 }
-                Err(StepProblem::TooMuch { at_most: fewer }) => at_most = fewer,
-                Err(problem) => return Err(problem.into()),
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
         Ok(true)

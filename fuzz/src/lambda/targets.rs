@@ -25,7 +25,7 @@ thread_local! {
 pub(crate) fn http(input: &[u8]) {
     if input.first() == Some(&b'{') {
         let Ok(event) = std::str::from_utf8(input) else { return };
-        match Incoming::read(event) {
+        match Incoming::read(event, "") {
             Ok(incoming) => check(&incoming.request()),
             Err(error) => assert!(format!("{error:#}").len() < 1024, "a long error"),
         }
@@ -62,7 +62,7 @@ fn payload_2(text: &Text<'_>, headers: Map<String, Value>, body: &Value, stage: 
         "requestContext": {"stage": stage, "http": {"method": text.method, "path": path}},
     });
     merge(&mut event, body);
-    let incoming = Incoming::read(&event.to_string()).expect("an event of payload 2.0");
+    let incoming = Incoming::read(&event.to_string(), "").expect("an event of payload 2.0");
     same(&incoming.request(), text);
 }
 
@@ -78,7 +78,7 @@ fn payload_1(text: &Text<'_>, headers: Map<String, Value>, body: &Value) {
         "requestContext": {"stage": "prod", "path": format!("/prod{}", text.path), "httpMethod": text.method},
     });
     merge(&mut event, body);
-    let incoming = Incoming::read(&event.to_string()).expect("an event of payload 1.0");
+    let incoming = Incoming::read(&event.to_string(), "").expect("an event of payload 1.0");
     let request = incoming.request();
     let mut sent: Vec<_> = form_urlencoded::parse(text.query.as_bytes()).collect();
     sent.sort_by(|(one, _), (two, _)| one.cmp(two));
@@ -103,8 +103,8 @@ fn same(request: &Request<'_>, text: &Text<'_>) {
 
 fn check(request: &Request<'_>) {
     match SERVICE.admit(request, STAMP) {
-        isotherm_core::Admission::Reply(reply) => check_reply(&reply),
-        isotherm_core::Admission::Plan(Plan::Store(plan)) => check_reply(&plan.settle(Vec::new())),
+        isotherm_core::Admission::Reply(reply) => check_reply(request.method, &reply),
+        isotherm_core::Admission::Plan(Plan::Store(plan)) => check_reply(request.method, &plan.settle(Vec::new())),
         isotherm_core::Admission::Plan(_) => {}
     }
 }
