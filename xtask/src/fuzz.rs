@@ -149,7 +149,8 @@ fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Bu
     let mut fuzz = target(programs, name)?;
     fuzz.args(["-print_final_stats=1".to_owned(), format!("-timeout={SLOW_SECONDS}")]);
     fuzz.arg(format!("-artifact_prefix={}/", findings.display()));
-    fuzz.args(runs.map(|runs| format!("-runs={runs}")))
+    // So many inputs are the same ones each time.
+    fuzz.args(runs.into_iter().flat_map(|runs| [format!("-runs={runs}"), "-seed=1".to_owned()]))
         .args(seconds.map(|seconds| format!("-max_total_time={seconds}")));
     let words = dictionary(name);
     if words.is_file() {
