@@ -70,7 +70,7 @@ impl Service {
         self.config.is_closed()
     }
 
-    /// Reads what rollups need of a stored event, given by its [`NewEvent::record`].
+    /// Reads what rollups need of a stored event, given by its [`crate::NewEvent::record`].
     ///
     /// # Errors
     /// [`UnreadableRecord`] where the record is no event.
@@ -96,7 +96,7 @@ impl Service {
         batch.step(watermark, at_most, limits, &self.config.dimensions)
     }
 
-    /// One object of the raw backup: these [`NewEvent::record`]s of a tenant. `batch` names them among the tenant's, and is the
+    /// One object of the raw backup: these [`crate::NewEvent::record`]s of a tenant. `batch` names them among the tenant's, and is the
     /// same when the same are backed up again.
     pub fn backup<'a>(&self, tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Backup {
         Backup::of(tenant, batch, records)
