@@ -33,10 +33,13 @@ fn dimensions() -> Vec<Value> {
     (0..300).map(of).collect()
 }
 
-/// 500 events with 128 numbers that no other has.
+/// Events of a batch, near 1 MiB.
+const EVENTS: usize = 450;
+
+/// Events with 128 numbers that no other has.
 fn numbers(batch: usize) -> Vec<Value> {
-    let name = |n: usize, at: usize| format!("k{:09}", (batch * 500 + n) * 128 + at);
-    (0..500).map(|n| event("numbers", (0..128).map(|at| (name(n, at), json!(at))).collect())).collect()
+    let name = |n: usize, at: usize| format!("k{:09}", (batch * EVENTS + n) * 128 + at);
+    (0..EVENTS).map(|n| event("numbers", (0..128).map(|at| (name(n, at), json!(at))).collect())).collect()
 }
 
 /// Waits until a tenant's reports count so many events.
