@@ -18,8 +18,6 @@ use crate::{authorizer, config, queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
-/// Where the routes begin that lead into the queue.
-const QUEUE: &str = "/queue/";
 /// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -97,17 +95,14 @@ async fn invoke(
         Ok(incoming) => incoming,
         Err(error) => {
             // Rare beside requests, which are read once.
-            let warm = warming::answer(event.get().as_bytes()).ok_or(error)?;
-            return Ok(RawValue::from_string(warm.to_owned())?);
+            if let Some(warm) = warming::answer(event.get().as_bytes()) {
+                return Ok(RawValue::from_string(warm.to_owned())?);
+            }
+            let answer = authorizer::answer(service, event.get(), now()?).ok_or(error)?;
+            return Ok(to_raw_value(&answer)?);
         }
     };
     let stamp = stamp()?;
-    // An authoriser's event looks like a request for its route, and these routes lead to no function.
-    if incoming.request().path.starts_with(QUEUE)
-        && let Some(answer) = authorizer::answer(service, event.get(), stamp.received_at)
-    {
-        return Ok(to_raw_value(&answer)?);
-    }
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {

@@ -56,7 +56,7 @@ async fn http_events_are_requests_and_answers_have_their_shape() {
     let encoded = "eyJ1c2VySWQiOiJ1IiwiZXZlbnRUeXBlIjoidCIsInByb3BlcnRpZXMiOnt9fQ==";
     assert_eq!(status(HTTP_API, json!({ "/body": encoded, "/isBase64Encoded": true })).await, 202);
     // A header counts in whatever case it is sent.
-    assert_eq!(status(REST_API, json!({ "/headers": { "CONTENT-Type": "text/plain" } })).await, 415);
+    assert_eq!(status(REST_API, json!({ "/multiValueHeaders": { "CONTENT-Type": ["text/plain"] } })).await, 415);
     host.stop().await.unwrap();
 }
 

@@ -61,7 +61,7 @@ async fn reports(host: &Host) -> Vec<Bytes> {
 async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
     let artifact = built("test", "workers");
     let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
-    let host = start_with(&artifact, data.path(), "").await;
+    let host = start_with(&artifact, data.path(), isotherm_hosts::OPEN).await;
     let mut all = Vec::new();
     // The second time into days that are compacted.
     for from in [0, 600] {
@@ -83,7 +83,7 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
     }
     let before = reports(&host).await;
     host.stop().await.unwrap();
-    let host = start_with(&artifact, data.path(), "").await;
+    let host = start_with(&artifact, data.path(), isotherm_hosts::OPEN).await;
     assert_eq!(reports(&host).await, before);
     host.stop().await.unwrap();
     assert_eq!(workerds_of(data.path()), [0; 0]);
@@ -93,7 +93,7 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
 async fn a_shard_that_has_forgotten_all_it_had_counts_what_comes_next() {
     let artifact = built("test", "workers");
     let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
-    let host = start_with(&artifact, data.path(), r#"{"shards": 1}"#).await;
+    let host = start_with(&artifact, data.path(), r#"{"open": true, "shards": 1}"#).await;
     let mut ids = accepted_long_ago(&host.url(), 0..20).await;
     until_backed_up(data.path(), ids.clone()).await;
     fire(data.path()).await;

@@ -20,7 +20,10 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [(name = "SHARDS", durableObjectNamespace = (className = "Shard", serviceName = "artifact"))],
+        bindings = [
+          (name = "SHARDS", durableObjectNamespace = (className = "Shard", serviceName = "artifact")),
+          (name = "ISOTHERM_CONFIG", text = "{\"open\": true}"),
+        ],
         durableObjectNamespaces = [(className = "Shard", uniqueKey = "isotherm-shard", enableSql = true)],
         durableObjectStorage = (localDisk = "data")
       )

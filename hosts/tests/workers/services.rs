@@ -227,7 +227,7 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fold_that_is_done_again_overwrites_its_object() {
     let artifact = built("release", "workers");
-    let config = r#"{"shards": 1}"#;
+    let config = r#"{"open": true, "shards": 1}"#;
     let _turn = beside().await;
     for _ in 0..5 {
         let (data, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
