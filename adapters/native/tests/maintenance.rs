@@ -100,3 +100,27 @@ async fn events_of_a_tenant_without_a_key_are_compacted_and_deleted() {
         until(data.path(), days, 1).await;
     }
 }
+
+/// Written by the server of commit da27c14: 30 events of three days, folded and compacted.
+const VERSION_1: &[u8] = include_bytes!("data/version-1.sqlite");
+
+#[tokio::test]
+async fn what_an_earlier_version_has_stored_is_read_and_folded_on() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("events.sqlite"), VERSION_1).unwrap();
+    let server = Server::start(data.path());
+    let top = "/reports/top?dimension=to&from=2013-01-01T00:00:00Z&to=2013-01-05T00:00:00Z&metrics=count,users,sum:n,sum:x,p50:n";
+    let rows = |first: &str| {
+        format!(
+            r#"{{"rows":[{first},{{"value":"JFK","count":10,"users":5,"sum:n":145,"sum:x":150,"p50:n":13}},{{"value":"ORD","count":10,"users":5,"sum:n":155,"sum:x":160,"p50:n":14}}]"#
+        )
+    };
+    let (_, before) = get(server.port, top).await;
+    let atlanta = r#"{"value":"ATL","count":10,"users":5,"sum:n":135,"sum:x":140,"p50:n":12}"#;
+    assert!(before.starts_with(&rows(atlanta)), "{before}");
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let (_, after) = get(server.port, top).await;
+    let atlanta = r#"{"value":"ATL","count":11,"users":6,"sum:n":135,"sum:x":140,"p50:n":12}"#;
+    assert!(after.starts_with(&rows(atlanta)), "{after}");
+}
