@@ -111,7 +111,8 @@ pub(crate) fn isotherm() -> Command {
     build
 }
 
-/// Native crates that have no tests of their own. What is deployed is built apart from the tests, which start it.
+/// Native crates that have no tests of their own, or have them run apart. What is deployed is built apart from the tests, which
+/// start it.
 const WITHOUT_TESTS: [(&str, &str); 5] = [
     ("isotherm-fuzz", "fuzz"),
     ("isotherm-lambda", "adapters/lambda"),

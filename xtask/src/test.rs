@@ -117,7 +117,9 @@ fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut test = cargo_test();
     // The hosts' own tests start artifacts, and fail where there are none.
     test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
-    tally.cargo_test(test.args(["--", "--skip", "wasm::"]))
+    tally.cargo_test(test.args(["--", "--skip", "wasm::"]))?;
+    // By itself: cargo would unite its features with those of the tests' programs, and build these once more.
+    tally.cargo_test(cargo().args(["test", "--release", "--package", "isotherm-lambda", "--lib"]))
 }
 
 fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
