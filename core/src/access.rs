@@ -93,23 +93,28 @@ impl Access {
     }
 
     /// Whose request it is, if its credential may do at that time what `needed` says.
-    pub(crate) fn authorize(&self, credential: Credential<'_>, needed: Scope, now: Millis) -> Result<Tenant, Refusal> {
+    pub(crate) fn authorize(
+        &self,
+        credential: Credential<'_>,
+        needed: Scope,
+        received_at: Millis,
+    ) -> Result<Tenant, Refusal> {
         match self {
             Self::Closed(_) => Err(Refusal::NotConfigured),
             Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
             Self::Open => Err(Refusal::Unauthorized),
-            Self::Keys(keys) => keys.authorize(credential, needed, now).map(|key| key.tenant.clone()),
+            Self::Keys(keys) => keys.authorize(credential, needed, received_at).map(|key| key.tenant.clone()),
         }
     }
 
     /// The id of the key in `authorization`, if it may write. An open service looks at none, and has a name for that.
-    pub(crate) fn writer(&self, authorization: Option<&str>, now: Millis) -> Result<&str, Refusal> {
+    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Refusal> {
         match self {
             Self::Closed(_) => Err(Refusal::NotConfigured),
             Self::Open => Ok("open"),
-            Self::Keys(keys) => {
-                keys.authorize(Credential::Authorization(authorization), Scope::Write, now).map(|key| key.id.as_str())
-            }
+            Self::Keys(keys) => keys
+                .authorize(Credential::Authorization(authorization), Scope::Write, received_at)
+                .map(|key| key.id.as_str()),
         }
     }
 }
@@ -127,12 +132,12 @@ impl Keys {
         Ok(())
     }
 
-    fn authorize(&self, credential: Credential<'_>, needed: Scope, now: Millis) -> Result<&Key, Refusal> {
+    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Refusal> {
         let found = match credential {
             Credential::Authorization(header) => self.presented(header),
             Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
         };
-        let is_valid = |key: &&Key| key.expires.is_none_or(|expires| now < expires);
+        let is_valid = |key: &&Key| key.expires.is_none_or(|expires| received_at < expires);
         let key = found.filter(is_valid).ok_or(Refusal::Unauthorized)?;
         if key.scope.covers(needed) { Ok(key) } else { Err(Refusal::Forbidden(needed.name())) }
     }
