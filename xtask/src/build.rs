@@ -111,11 +111,12 @@ pub(crate) fn isotherm() -> Command {
     build
 }
 
-/// Native crates that have no tests of their own, or have them run apart. What is deployed is built apart from the tests, which
-/// start it.
-const WITHOUT_TESTS: [(&str, &str); 5] = [
+/// A native crate whose tests run apart: what is deployed is built apart from the tests, which start it.
+pub(crate) const TESTED_APART: &str = "isotherm-lambda";
+
+/// Native crates that have no tests of their own.
+const WITHOUT_TESTS: [(&str, &str); 4] = [
     ("isotherm-fuzz", "fuzz"),
-    ("isotherm-lambda", "adapters/lambda"),
     ("isotherm-floor-lambda", "bench/floors/lambda"),
     ("isotherm-floor-native", "bench/floors/native"),
     ("isotherm-wasm-bindgen", "xtask/wasm-bindgen"),
@@ -127,7 +128,7 @@ const WITHOUT_TESTS: [(&str, &str); 5] = [
 pub(crate) fn native_crates(command: &str) -> Command {
     let mut cargo = cargo();
     cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
-    for (package, _) in WITHOUT_TESTS {
+    for package in WITHOUT_TESTS.map(|(package, _)| package).into_iter().chain([TESTED_APART]) {
         cargo.args(["--exclude", package]);
     }
     exclude_wasm(&mut cargo);

@@ -119,7 +119,7 @@ fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
     test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
     tally.cargo_test(test.args(["--", "--skip", "wasm::"]))?;
     // By itself: cargo would unite its features with those of the tests' programs, and build these once more.
-    tally.cargo_test(cargo().args(["test", "--release", "--package", "isotherm-lambda", "--lib"]))
+    tally.cargo_test(cargo().args(["test", "--release", "--package", build::TESTED_APART, "--lib"]))
 }
 
 fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {

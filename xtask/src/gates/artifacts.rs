@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_artifact_over_its_budget_is_found() {
-        let big = "x".repeat(500_001); // packs to almost nothing
+        let big = "x".repeat(1_000_001); // packs to almost nothing
         let content = |spin: &'static str| {
             [
                 ("workers/index.js", big.as_str()),
@@ -119,7 +119,7 @@ mod tests {
             ]
         };
         let problems = budgets(tree_of(&content("big")).path()).unwrap();
-        assert_eq!(problems, ["spin/isotherm.wasm: 500001 bytes as it is; the budget is 500000"]);
+        assert_eq!(problems, ["spin/isotherm.wasm: 1000001 bytes as it is; the budget is 1000000"]);
         assert_eq!(budgets(tree_of(&content("small")).path()).unwrap(), [""; 0]);
     }
 
