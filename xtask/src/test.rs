@@ -163,5 +163,7 @@ fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
     tally.cargo_test(&mut test())?;
     // The same functions against an implementation of the Runtime API that is not ours.
     let peer = setup::python_tool("cargo-lambda");
-    tally.cargo_test_on("cargo-lambda", test().args(["--test", "lambda"]).env("ISOTHERM_CARGO_LAMBDA", peer))
+    // Its gateway keeps one line of a header that stands twice, where AWS's joins them: that case can't be asked there.
+    let asked = ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value"];
+    tally.cargo_test_on("cargo-lambda", test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
 }
