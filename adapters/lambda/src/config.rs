@@ -42,7 +42,7 @@ async fn asked(path: &str) -> Result<Service> {
     let port = environment("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT").unwrap_or_else(|| PORT.to_owned());
     let token = environment("AWS_SESSION_TOKEN").unwrap_or_default();
     let mut stream = TcpStream::connect(("127.0.0.1", port.parse()?)).await.context("its extension does not listen")?;
-    // Of version 1.0, so that the answer ends with the connection and comes in one piece.
+    // HTTP 1.0: the answer then ends with the connection, and comes in one piece.
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\nx-aws-parameters-secrets-token: {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();

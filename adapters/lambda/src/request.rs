@@ -125,7 +125,7 @@ fn found<'p>(path: &'p str, resource: &str, parameters: &HashMap<String, String>
     }
     let (start, _) = path.rmatch_indices('/').nth(filled.matches('/').count() - 1)?;
     let end = path.get(start..)?;
-    // Of a path with escapes the parameters may be decoded, and are as many parts all the same.
+    // Parameters may be decoded where the path has escapes; the number of parts is the same.
     (end == filled || end.contains('%')).then_some(end)
 }
 

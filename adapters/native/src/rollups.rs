@@ -117,7 +117,7 @@ struct Row {
     record: String,
 }
 
-/// The next events behind the watermark. What is no text in the store is taken as one, for core to reject.
+/// The next events behind the watermark. A value that is not text is read as text, so that core rejects it.
 fn unfolded_rows(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Row>> {
     let text = |row: &rusqlite::Row<'_>, column: usize| {
         let bytes = row.get_ref(column)?;
@@ -187,7 +187,7 @@ fn pages_while(
     let mut pages = Vec::new();
     for KeyRange { from, until } in ranges {
         let page = |row: &rusqlite::Row<'_>| {
-            // What is no BLOB is no page: core sets it apart.
+            // A value that is not a BLOB is read as an empty page, which core sets apart.
             let bytes = row.get_ref(1)?.as_blob().unwrap_or_default().to_vec();
             Ok(StoredPage { key: row.get(0)?, bytes })
         };

@@ -272,7 +272,7 @@ fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     }
 }
 
-/// Whether that is enough for a fold.
+/// Tells whether so many unfolded events are worth a fold.
 fn is_enough(Size { events, bytes }: Size) -> bool {
     events >= EVENTS_PER_FOLD || bytes >= BYTES_PER_FOLD
 }

@@ -82,7 +82,7 @@ async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<bool, E
     if rows.first().and_then(seq).is_none() {
         return Ok(false);
     }
-    // What is no text in the store is no event: core rejects it.
+    // A value that is not text is read as an empty one, which core rejects.
     let text = |row: &RowResult, column| row.get::<&str>(column).unwrap_or_default().to_owned();
     let texts: Vec<(String, String)> = rows.iter().map(|row| (text(row, 2), text(row, 3))).collect();
     let records: Vec<_> = texts.iter().map(|(tenant, record)| Unfolded { tenant, record }).collect();
@@ -277,7 +277,7 @@ fn statement(tenant: &str, ranges: &[KeyRange], with_tail: bool) -> (String, imp
 }
 
 fn page_of(row: &RowResult) -> Option<StoredPage> {
-    // What is no BLOB is no page: core sets it apart.
+    // A value that is not a BLOB is read as an empty page, which core sets apart.
     let bytes = row.get::<&[u8]>(1).unwrap_or_default().to_vec();
     Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes })
 }

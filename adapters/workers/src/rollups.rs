@@ -56,7 +56,7 @@ impl UnfoldedEvents {
         for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(after), limit])?.raw() {
             let [SqlStorageValue::Integer(seq), record] = columns(row?)? else { return Err(other_row()) };
             seqs.push(seq);
-            // What is no text in the store is no event: core rejects it.
+            // A value that is not text is read as an empty one, which core rejects.
             records.push(if let SqlStorageValue::String(record) = record { record } else { String::new() });
         }
         Ok((!seqs.is_empty()).then_some(Self { after, seqs, records }))
@@ -145,7 +145,7 @@ fn pages_while(
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
             let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
-            // What is no BLOB is no page: core sets it apart.
+            // A value that is not a BLOB is read as an empty page, which core sets apart.
             let bytes = if let SqlStorageValue::Blob(bytes) = page { bytes } else { Vec::new() };
             let page = StoredPage { key, bytes };
             if !takes(&page) {

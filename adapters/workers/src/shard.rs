@@ -124,7 +124,7 @@ impl Shard {
         Response::ok(taken.unwrap_or_default())
     }
 
-    /// Whether there may be more.
+    /// Compacts and expires if an hour has passed. Tells whether more may be left to do.
     fn do_what_is_due(&self, tenant: &str) -> Result<bool> {
         let now = Millis(Date::now().as_millis());
         Ok(schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, &self.service, tenant, now)?)

@@ -107,7 +107,7 @@ impl Days {
         }
     }
 
-    /// That the day has events.
+    /// Opens a day that gets events.
     pub(crate) fn touch(&mut self, day: Day) {
         self.0.entry(day).or_default();
     }
