@@ -95,13 +95,20 @@ impl Step {
         dimensions: &Dimensions,
     ) -> Self {
         let (mut events, mut rejections, mut count) = (Vec::new(), Vec::new(), 0);
+        // Records of one tenant mostly come in a row: its name is checked once.
+        let mut checked: Option<(&str, bool)> = None;
         for (index, unfolded) in records.into_iter().take(at_most).enumerate() {
             count = index + 1;
             let Some(Unfolded { tenant, record }) = unfolded else { continue };
-            match (Tenant::parse(tenant.to_owned()), Observation::read(record, dimensions)) {
-                (Ok(_), Ok(observation)) => events.push((index, tenant, observation)),
-                (Ok(_), Err(problem)) => rejections.push(Rejection { index, reason: problem.to_string() }),
-                (Err(_), _) => rejections.push(Rejection { index, reason: "its tenant is none".to_owned() }),
+            let is_tenant = match checked {
+                Some((name, is_tenant)) if name == tenant => is_tenant,
+                _ => Tenant::parse(tenant.to_owned()).is_ok(),
+            };
+            checked = Some((tenant, is_tenant));
+            match Observation::read(record, dimensions) {
+                Ok(observation) if is_tenant => events.push((index, tenant, observation)),
+                Err(problem) if is_tenant => rejections.push(Rejection { index, reason: problem.to_string() }),
+                _ => rejections.push(Rejection { index, reason: "its tenant is none".to_owned() }),
             }
         }
         loop {
