@@ -1,9 +1,10 @@
 //! What waits for the writer: a queue for each tenant.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Add, Sub};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use isotherm_core::Load;
 
 /// Plans of one tenant that wait. A tenant whose queue is full is told to come again: waiting longer would only make the queue's
 /// memory grow.
@@ -27,37 +28,14 @@ struct State<T> {
 }
 
 struct Waiting<T> {
-    plans: VecDeque<(Size, T)>,
+    plans: VecDeque<(Load, T)>,
     bytes: usize,
 }
 
 impl<T> Waiting<T> {
     /// An empty one takes any.
-    fn takes(&self, size: Size) -> bool {
-        self.plans.is_empty() || (self.plans.len() < PLANS && self.bytes + size.bytes <= BYTES)
-    }
-}
-
-/// How much a plan is, or what is stored.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Size {
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Add for Size {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
-    }
-}
-
-impl Sub for Size {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self { events: self.events.saturating_sub(other.events), bytes: self.bytes.saturating_sub(other.bytes) }
+    fn takes(&self, load: Load) -> bool {
+        self.plans.is_empty() || (self.plans.len() < PLANS && self.bytes + load.bytes <= BYTES)
     }
 }
 
@@ -84,7 +62,7 @@ impl<T> Backlog<T> {
     }
 
     /// Puts a plan behind those of its tenant.
-    pub(crate) fn push(&self, tenant: &str, size: Size, plan: T) -> Result<(), Untaken<T>> {
+    pub(crate) fn push(&self, tenant: &str, load: Load, plan: T) -> Result<(), Untaken<T>> {
         let mut state = self.state();
         if state.is_closed {
             return Err(Untaken::Closed(plan));
@@ -93,9 +71,9 @@ impl<T> Backlog<T> {
             state.tenants.insert(tenant.to_owned(), Waiting { plans: VecDeque::new(), bytes: 0 });
         }
         match state.tenants.get_mut(tenant) {
-            Some(waiting) if waiting.takes(size) => {
-                waiting.bytes += size.bytes;
-                waiting.plans.push_back((size, plan));
+            Some(waiting) if waiting.takes(load) => {
+                waiting.bytes += load.bytes;
+                waiting.plans.push_back((load, plan));
             }
             _ => return Err(Untaken::Full(plan)),
         }
@@ -113,16 +91,16 @@ impl<T> Backlog<T> {
             return if state.is_closed { Taken::Closed } else { Taken::Nothing };
         }
         let share =
-            Size { events: EVENTS_PER_COMMIT / state.tenants.len(), bytes: BYTES_PER_COMMIT / state.tenants.len() };
+            Load { events: EVENTS_PER_COMMIT / state.tenants.len(), bytes: BYTES_PER_COMMIT / state.tenants.len() };
         let mut group = Vec::new();
         state.tenants.retain(|_, waiting| {
-            let mut taken = Size::default();
+            let mut taken = Load::default();
             // One at least, however many tenants wait.
             while (taken.events == 0 || (taken.events < share.events && taken.bytes < share.bytes))
-                && let Some((size, plan)) = waiting.plans.pop_front()
+                && let Some((load, plan)) = waiting.plans.pop_front()
             {
-                taken = taken + size;
-                waiting.bytes -= size.bytes;
+                taken = taken + load;
+                waiting.bytes -= load.bytes;
                 group.push(plan);
             }
             !waiting.plans.is_empty()
@@ -146,7 +124,7 @@ mod tests {
     use super::*;
 
     fn push(backlog: &Backlog<(&'static str, usize)>, tenant: &'static str, events: usize, number: usize) -> bool {
-        backlog.push(tenant, Size { events, bytes: events * 1000 }, (tenant, number)).is_ok()
+        backlog.push(tenant, Load { events, bytes: events * 1000 }, (tenant, number)).is_ok()
     }
 
     fn take(backlog: &Backlog<(&'static str, usize)>) -> Vec<(&'static str, usize)> {

@@ -2,7 +2,7 @@
 //!
 //! [`serve`] accepts connections (`connection`); each request becomes core's (`request`), what core plans is applied to the
 //! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
-//! `schedule` compacts and expires. There is no rule about events in this crate.
+//! core's `upkeep` is done between writes. There is no rule about events in this crate.
 //!
 //! What clients share has a bound: connections and bodies have `room`, plans wait in a `backlog` by tenant, and tenants take `turns`
 //! at reading.
@@ -16,9 +16,9 @@ mod request;
 mod response;
 mod rollups;
 mod room;
-mod schedule;
 mod store;
 mod turns;
+mod upkeep;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

@@ -1,25 +1,18 @@
 //! Rollups in SQLite: folded behind a watermark, and read for reports.
 //!
-//! The writer folds between its commits. So the events behind the watermark never are more than a report folds by itself in
-//! some milliseconds, however fast events come: what comes faster waits in the writer's queue.
+//! The writer folds between its commits, so what comes faster than it is folded waits in the writer's queue.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, ReadBudget, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded,
+    KeyRange, Load, ReadBudget, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded,
     WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::backlog::Size;
 use crate::{backup, log};
-
-/// Events of one fold, one transaction; fewer where they have much to write.
-pub(crate) const EVENTS_PER_FOLD: usize = 2048;
-/// The same in bytes.
-pub(crate) const BYTES_PER_FOLD: usize = 4 << 20;
 
 /// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
 /// in them.
@@ -43,9 +36,6 @@ const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reaso
 const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY seq LIMIT ?1";
 
-const COUNT: &str = "SELECT count(*), coalesce(sum(length(CAST(record AS BLOB))), 0) FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
-
 const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= ?2 AND key < ?3";
 
 const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
@@ -55,11 +45,6 @@ const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
 const TAIL: &str = "SELECT record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND +tenant = ?1";
 
-/// What is not folded yet.
-pub(crate) fn unfolded(connection: &Connection) -> rusqlite::Result<Size> {
-    connection.query_row(COUNT, [], |row| Ok(Size { events: row.get(0)?, bytes: row.get(1)? }))
-}
-
 /// Folds the next events, at most so many, and moves the watermark, in one transaction, once they are in the backup. How much
 /// that was; nothing when all are folded.
 pub(crate) fn fold(
@@ -67,9 +52,10 @@ pub(crate) fn fold(
     service: &Service,
     folder: Option<&Path>,
     mut at_most: usize,
-) -> Result<Size> {
+    bytes: usize,
+) -> Result<Load> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let rows = unfolded_rows(&transaction, at_most)?;
+    let rows = unfolded_rows(&transaction, at_most, bytes)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
     let (taken, StepWrite { pages: written, damaged, rejections, .. }) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
@@ -81,7 +67,7 @@ pub(crate) fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
-    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Size::default()) };
+    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Load::default()) };
     if let Some(folder) = folder {
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Row { tenant, record, .. } in taken {
@@ -107,7 +93,7 @@ pub(crate) fn fold(
     statement.execute(params!["", "", last.seq])?;
     drop(statement);
     transaction.commit()?;
-    Ok(Size { events: taken.len(), bytes: taken.iter().map(|row| row.record.len()).sum() })
+    Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
 }
 
 /// A stored event.
@@ -118,16 +104,16 @@ struct Row {
 }
 
 /// The next events behind the watermark. A value that is not text is read as text, so that core rejects it.
-fn unfolded_rows(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Row>> {
+fn unfolded_rows(connection: &Connection, at_most: usize, most_bytes: usize) -> rusqlite::Result<Vec<Row>> {
     let text = |row: &rusqlite::Row<'_>, column: usize| {
         let bytes = row.get_ref(column)?;
         let bytes = bytes.as_bytes_or_null().ok().flatten().unwrap_or_default();
         Ok::<_, rusqlite::Error>(String::from_utf8_lossy(bytes).into_owned())
     };
     let mut statement = connection.prepare_cached(UNFOLDED)?;
-    let mut rows = statement.query([limit])?;
+    let mut rows = statement.query([at_most])?;
     let (mut unfolded, mut bytes) = (Vec::new(), 0);
-    while bytes < BYTES_PER_FOLD
+    while bytes < most_bytes
         && let Some(row) = rows.next()?
     {
         let row = Row { seq: row.get(0)?, tenant: text(row, 1)?, record: text(row, 2)? };

@@ -17,31 +17,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, NewEvent, Reply, ReportOutcome, ReportPlan, Service, Settled, StoreOutcome,
-    StorePlan,
+    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, SLICE,
+    Service, Settled, StoreOutcome, StorePlan, Task, Upkeep,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use crate::backlog::{Backlog, Size, Taken, Untaken};
+use crate::backlog::{Backlog, Taken, Untaken};
 use crate::log;
 use crate::request;
 use crate::response::Abandoned;
-use crate::rollups::{self, BYTES_PER_FOLD, EVENTS_PER_FOLD};
-use crate::schedule;
+use crate::rollups;
 use crate::turns::{Turn, Turns};
+use crate::upkeep;
 
-/// Bytes of events that are not folded, when folding fails: with more, new ones are refused, or reports, which fold them, would
-/// have to read more than they may.
-const MOST_UNFOLDED: usize = 10 << 20;
-/// Events that are not folded yet are folded when none has come for this long.
-const FOLD_WHEN_IDLE: Duration = Duration::from_secs(1);
-/// After so long folding makes way for the plans that wait.
-const FOLD_WITHIN: Duration = Duration::from_millis(50);
-/// Folding that failed is tried again after this long, and not with every commit.
-const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// After a part of what is due that failed, the next is done.
-const GO_ON_AFTER: Duration = Duration::from_secs(10);
 /// Look-ups at once, half of them of one tenant.
 const LOOK_UPS: usize = 8;
 /// Reports at once, half of them of one tenant. Each may take some 60 MB, and no look-up waits for one.
@@ -108,7 +97,7 @@ impl Store {
         let mut connection = open(&path)
             .and_then(|connection| {
                 connection
-                    .execute_batch(&[TABLE, rollups::TABLE, rollups::REJECTED_TABLE].join(";"))
+                    .execute_batch(&[TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE].join(";"))
                     .map(|()| connection)
             })
             .with_context(|| format!("cannot open the database {}", path.display()))?;
@@ -118,7 +107,7 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_fold(&mut connection, &jobs, &service, &settings);
+                write_and_tend(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers { path, idle: Mutex::default() });
@@ -129,9 +118,9 @@ impl Store {
     /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
     pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
         let (done, outcomes) = oneshot::channel();
-        let bytes = plan.events().iter().map(|event| event.record.len()).sum();
-        let (size, tenant) = (Size { events: plan.events().len(), bytes }, plan.tenant().clone());
-        match self.backlog.push(tenant.as_str(), size, Job { plan, done }) {
+        let load = plan.events().iter().map(|event| Load::of(&event.record)).sum();
+        let tenant = plan.tenant().clone();
+        match self.backlog.push(tenant.as_str(), load, Job { plan, done }) {
             Ok(()) => {}
             Err(Untaken::Full(job)) => job.refuse(StoreOutcome::Overloaded),
             Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Later),
@@ -217,68 +206,47 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes what comes, folds what was written, and does what is due, until no more can come.
-fn write_and_fold(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
-    let mut unfolded = rollups::unfolded(connection).unwrap_or_else(|error| {
+/// Writes what comes, and does what core asks for between two groups, until no more can come.
+fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
+    let held = upkeep::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
-        Size::default()
+        Held::default()
     });
-    let mut due = Instant::now() + settings.schedule;
-    let mut pass = schedule::Pass::default();
-    let mut fold_from = Instant::now();
-    let mut at_most = EVENTS_PER_FOLD;
+    let round = Millis(settings.schedule.as_millis().try_into().unwrap_or(u64::MAX));
+    let mut upkeep = Upkeep::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
-        let now = Instant::now();
-        let is_behind = is_enough(unfolded) && now >= fold_from;
-        let wait = if is_behind { Duration::ZERO } else { due.saturating_duration_since(now).min(FOLD_WHEN_IDLE) };
-        let (stored, is_idle) = match jobs.take(wait) {
-            Taken::Group(group) if unfolded.bytes > MOST_UNFOLDED => {
-                group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
-                (Size::default(), true)
-            }
-            Taken::Group(group) => (write_group(connection, group), false),
-            Taken::Nothing => (Size::default(), true),
-            Taken::Closed => return,
+        let wait = match upkeep.next(request::now()) {
+            Task::Sleep { until } => Duration::from_millis(until.0.saturating_sub(request::now().0)),
+            _ => Duration::ZERO,
         };
-        unfolded = unfolded + stored;
-        let until = Instant::now() + FOLD_WITHIN;
-        while is_enough(unfolded) || (is_idle && unfolded.events > 0) {
-            if !(fold_from..until).contains(&Instant::now()) {
+        match jobs.take(wait) {
+            Taken::Group(group) if upkeep.takes_events() => {
+                let stored = write_group(connection, group);
+                upkeep.stored(stored, request::now());
+            }
+            Taken::Group(group) => group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded)),
+            Taken::Nothing => {}
+            Taken::Closed => return,
+        }
+        let started = Instant::now();
+        while started.elapsed() < SLICE {
+            let now = request::now();
+            let task = upkeep.next(now);
+            if matches!(task, Task::Sleep { .. }) {
                 break;
             }
-            match rollups::fold(connection, service, settings.backup.as_deref(), at_most) {
-                Ok(Size { events: 0, .. }) => unfolded = Size::default(),
-                Ok(folded) => {
-                    unfolded = unfolded - folded;
-                    at_most = (2 * folded.events).min(EVENTS_PER_FOLD);
-                }
-                Err(error) => {
-                    // Reports fold these events themselves until it succeeds.
-                    log::failure("events cannot be folded", format_args!("{error:#}"));
-                    fold_from = Instant::now() + FOLD_AGAIN_AFTER;
-                }
-            }
-        }
-        if Instant::now() >= due {
-            match pass.step(connection, service, request::now()) {
-                Ok(true) => {}
-                Ok(false) => due = Instant::now() + settings.schedule,
-                Err(error) => {
-                    log::failure("a day cannot be compacted, or events not deleted", format_args!("{error:#}"));
-                    due = Instant::now() + GO_ON_AFTER;
-                }
-            }
+            let done = upkeep::perform(connection, service, settings.backup.as_deref(), &task, now);
+            let outcome = done.unwrap_or_else(|error| {
+                log::failure(task.failure(), format_args!("{error:#}"));
+                task.failed()
+            });
+            upkeep.done(outcome, request::now());
         }
     }
 }
 
-/// Tells whether so many unfolded events are worth a fold.
-fn is_enough(Size { events, bytes }: Size) -> bool {
-    events >= EVENTS_PER_FOLD || bytes >= BYTES_PER_FOLD
-}
-
 /// Writes a group of plans, and answers them all. How much is kept now that was not before.
-fn write_group(connection: &mut Connection, group: Vec<Job>) -> Size {
+fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
         log::failure("events cannot be stored", error);
@@ -286,7 +254,7 @@ fn write_group(connection: &mut Connection, group: Vec<Job>) -> Size {
     });
     let events = group.iter().flat_map(|job| job.plan.events());
     let stored = events.zip(outcomes.iter().flatten()).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
-    let stored = stored.fold(Size::default(), |sum, (event, _)| sum + Size { events: 1, bytes: event.record.len() });
+    let stored = stored.map(|(event, _)| Load::of(&event.record)).sum();
     for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
         // The client has gone: its events are kept, and it finds that out when it sends them again.
         let _gone = done.send((plan, outcomes));
@@ -345,6 +313,6 @@ fn find(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
-fn integer(value: u64) -> i64 {
+pub(crate) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,98 @@
+//! Upkeep: does what core asks for, each task in one transaction.
+
+use std::path::Path;
+
+use anyhow::Result;
+use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::store::integer;
+use crate::{log, rollups};
+
+/// When days were last looked for.
+pub(crate) const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
+
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0),
+        coalesce((SELECT looked_at FROM upkeep), 0) FROM events
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+const LOOKED: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
+
+/// Events expire about in the order in which they came, so the oldest ones are looked at.
+const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
+    SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+/// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
+const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
+    SELECT min(tenant) FROM rollups WHERE tenant > ''
+    UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
+) SELECT name FROM tenants WHERE name IS NOT NULL";
+
+/// What the database says of itself.
+pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
+    connection.query_row(HELD, [], |row| {
+        let looked_at = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        Ok(Held { unfolded: Load { events: row.get(0)?, bytes: row.get(1)? }, looked_at: Millis(looked_at) })
+    })
+}
+
+/// Does a task.
+pub(crate) fn perform(
+    connection: &mut Connection,
+    service: &Service,
+    backup: Option<&Path>,
+    task: &Task,
+    now: Millis,
+) -> Result<Outcome> {
+    Ok(match task {
+        Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(connection, service, backup, *events, *bytes)?),
+        Task::Expire { until: Seconds(until), among } => {
+            Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
+        }
+        Task::Look => {
+            let days = days(connection, service, now)?;
+            connection.execute(LOOKED, [integer(now.0)])?;
+            Outcome::Looked(days)
+        }
+        Task::Compact { tenant, mark } => {
+            compact(connection, service, tenant, mark, now)?;
+            Outcome::Compacted
+        }
+        Task::Sleep { .. } => Outcome::Compacted,
+    })
+}
+
+/// The days to compact, by their marks.
+fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(Tenant, KeyRange)>> {
+    let tenants =
+        connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let mut days = Vec::new();
+    for tenant in tenants.into_iter().filter_map(|name| Tenant::parse(name).ok()) {
+        let marks = rollups::pages(connection, tenant.as_str(), &[service.marks()])?;
+        days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
+    }
+    Ok(days)
+}
+
+fn compact(
+    connection: &mut Connection,
+    service: &Service,
+    tenant: &Tenant,
+    mark: &KeyRange,
+    now: Millis,
+) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Something may have been folded since the mark was read.
+    let marks = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(mark))?;
+    for compaction in service.compactions(&marks, now) {
+        let stored = rollups::pages(&transaction, tenant.as_str(), &compaction.ranges())?;
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
+        }
+        rollups::write(&transaction, tenant.as_str(), &pages)?;
+    }
+    Ok(transaction.commit()?)
+}

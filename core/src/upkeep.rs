@@ -1,0 +1,549 @@
+//! Upkeep: what a store has done beside requests, decided from what it holds and what time it is.
+//!
+//! ```text
+//! the store ─▶ Held ─▶ Upkeep::new
+//!                      Upkeep::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Upkeep::done(task's outcome) ─▶ and now?
+//! new events ────────▶ Upkeep::stored
+//! ```
+//!
+//! One machine serves one database, or one shard. A host that has lost it makes a new one from what the store holds. Each task is
+//! safe to lose, to repeat, and to be done by two instances at once, because what a task writes is written only if the watermark
+//! still stands where it stood when the task read.
+//!
+//! Folding, expiry and compaction wait for each other's turn, and never for each other's success.
+
+use std::iter::Sum;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use crate::config::Tenant;
+use crate::rollup::key::KeyRange;
+use crate::time::{Millis, Seconds};
+
+/// [`Pace::round`]: an hour.
+const ROUND: u64 = 60 * 60 * 1000;
+/// Events among which one task finds and deletes those that have expired: some ten milliseconds.
+const EXPIRED: usize = 10_000;
+/// The first wait after a failure; it doubles with each failure that follows.
+const RETRY: u64 = 1000;
+/// The longest wait after a failure.
+const LONGEST_RETRY: u64 = 60_000;
+/// The unfolded tail of a store: a report reads all of it beside the rollups, within [`ReadBudget`](crate::ReadBudget).
+const TAIL: Load = Load { events: 40_000, bytes: 10 << 20 };
+
+/// Tasks may follow one another for so long; then requests that wait have their turn.
+pub const SLICE: Duration = Duration::from_millis(50);
+
+/// Some events: how many, and the bytes of their records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events.
+    pub events: usize,
+    /// Bytes of [`crate::NewEvent::record`].
+    pub bytes: usize,
+}
+
+impl Load {
+    /// Of one record.
+    pub fn of(record: &str) -> Self {
+        Self { events: 1, bytes: record.len() }
+    }
+
+    fn reaches(self, other: Self) -> bool {
+        self.events >= other.events || self.bytes >= other.bytes
+    }
+}
+
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { events: self.events.saturating_add(other.events), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl Sub for Load {
+    type Output = Self;
+
+    /// Nothing is left where there was less.
+    fn sub(self, other: Self) -> Self {
+        Self { events: self.events.saturating_sub(other.events), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+}
+
+impl Sum for Load {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), Self::add)
+    }
+}
+
+/// How large one fold is, and how long events wait for one.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    fold: Load,
+    /// Milliseconds after which events are folded although there are few.
+    patience: u64,
+    /// Milliseconds between two searches for what has expired and for days that are over.
+    round: u64,
+    /// How many tasks one request does, on a platform that has no other time for upkeep.
+    tasks: usize,
+    /// How many stores a report reads at once; together they have room for one tail.
+    stores: u32,
+}
+
+impl Pace {
+    /// Of a process that has its database for itself.
+    pub const SERVER: Self =
+        Self { fold: Load { events: 2048, bytes: 4 << 20 }, patience: 5000, round: ROUND, tasks: 0, stores: 1 };
+
+    /// Of instances that share a database and come and go with requests. A statement may have 32,766 parameters.
+    pub const INSTANCE: Self =
+        Self { fold: Load { events: 512, bytes: 2 << 20 }, patience: 0, round: ROUND, tasks: 4, stores: 1 };
+
+    /// Of one of so many shards, each of which answers requests on the thread that folds. Each fold puts an object into a
+    /// bucket, which costs as much as 15 requests: so few events wait for more.
+    pub fn shard(shards: u32) -> Self {
+        Self {
+            fold: Load { events: 512, bytes: 2 << 20 },
+            patience: 10_000,
+            round: ROUND,
+            tasks: 0,
+            stores: shards.max(1),
+        }
+    }
+
+    /// The same with so many milliseconds between two searches for what has expired and for days that are over.
+    #[must_use]
+    pub fn with_round(self, Millis(round): Millis) -> Self {
+        Self { round, ..self }
+    }
+
+    fn tail(&self) -> Load {
+        let share = |all: usize, least: usize| (all / self.stores.max(1) as usize).max(least);
+        Load { events: share(TAIL.events, self.fold.events), bytes: share(TAIL.bytes, 1 << 20) }
+    }
+}
+
+/// What a store says of itself, all as of one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Events behind the watermark.
+    pub unfolded: Load,
+    /// When [`Task::Look`] was last done; 0: never.
+    pub looked_at: Millis,
+}
+
+/// What is to be done next.
+#[must_use = "a task that is not done is asked for again"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Fold the oldest unfolded events, as [`Service::fold`](crate::Service::fold) says, and move the watermark behind them.
+    /// [`Outcome::Folded`].
+    Fold {
+        /// Read no more events.
+        events: usize,
+        /// Read no more, once their records have so many bytes.
+        bytes: usize,
+    },
+    /// Delete events that expire by then and are folded. [`Outcome::Expired`].
+    Expire {
+        /// The time.
+        until: Seconds,
+        /// Look at so many events only, at those that came first.
+        among: usize,
+    },
+    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, whether it has keys or not;
+    /// and keep the time of this task as [`Held::looked_at`]. [`Outcome::Looked`].
+    Look,
+    /// Compact the day of this mark, if it is still to be compacted. [`Outcome::Compacted`].
+    Compact {
+        /// Whose day.
+        tenant: Tenant,
+        /// Where its mark stands.
+        mark: KeyRange,
+    },
+    /// Nothing until then, unless events come.
+    Sleep {
+        /// When to ask again.
+        until: Millis,
+    },
+}
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// So much is folded; nothing, where all was folded before.
+    Folded(Load),
+    /// So many events are deleted.
+    Expired(usize),
+    /// The days to compact.
+    Looked(Vec<(Tenant, KeyRange)>),
+    /// The day is compacted, or needs it no longer.
+    Compacted,
+    /// The task could not be done, or only a part of it.
+    Failed(Failed),
+}
+
+/// Which kind of task failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// [`Task::Fold`].
+    Fold,
+    /// [`Task::Expire`].
+    Expire,
+    /// [`Task::Look`].
+    Look,
+    /// [`Task::Compact`]; the day is left to the next search.
+    Compact,
+}
+
+impl Task {
+    /// What to tell the operator when this task fails.
+    pub fn failure(&self) -> &'static str {
+        match self {
+            Self::Fold { .. } => "events cannot be folded",
+            Self::Expire { .. } => "expired events cannot be deleted",
+            Self::Look => "days to compact cannot be looked for",
+            Self::Compact { .. } => "a day cannot be compacted",
+            Self::Sleep { .. } => "nothing was to be done",
+        }
+    }
+
+    /// The outcome of this task when it fails.
+    pub fn failed(&self) -> Outcome {
+        Outcome::Failed(match self {
+            Self::Fold { .. } => Failed::Fold,
+            Self::Expire { .. } => Failed::Expire,
+            Self::Compact { .. } => Failed::Compact,
+            Self::Look | Self::Sleep { .. } => Failed::Look,
+        })
+    }
+}
+
+/// The machine; see the module.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    pace: Pace,
+    unfolded: Load,
+    /// Since when there are events to fold.
+    waits_since: Option<Millis>,
+    /// How many events the next fold takes: fewer after one that had much to write.
+    fold_events: usize,
+    fold: Retry,
+    /// When events are next deleted.
+    expire_at: Millis,
+    expire: Retry,
+    look_at: Millis,
+    look: Retry,
+    days: Vec<(Tenant, KeyRange)>,
+    /// Whether folding has its turn before expiry and compaction.
+    is_folds_turn: bool,
+}
+
+/// When what failed is tried again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Retry {
+    failures: u32,
+    at: Millis,
+}
+
+impl Retry {
+    fn failed(&mut self, now: Millis) {
+        let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+        *self = Self { failures: self.failures.saturating_add(1), at: Millis(now.0.saturating_add(wait)) };
+    }
+}
+
+impl Upkeep {
+    /// Upkeep of a store that holds this.
+    pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
+        // A clock that went back must not put the next round off for long.
+        let round = Millis(held.looked_at.min(now).0.saturating_add(pace.round));
+        Self {
+            pace,
+            unfolded: held.unfolded,
+            waits_since: (held.unfolded.events > 0).then_some(now),
+            fold_events: pace.fold.events,
+            fold: Retry::default(),
+            expire_at: round,
+            expire: Retry::default(),
+            look_at: round,
+            look: Retry::default(),
+            days: Vec::new(),
+            is_folds_turn: true,
+        }
+    }
+
+    /// Whether there is room for new events: beyond it they get [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded),
+    /// until folding has caught up.
+    pub fn takes_events(&self) -> bool {
+        !self.unfolded.reaches(self.pace.tail())
+    }
+
+    /// Takes in new events that are durable now.
+    pub fn stored(&mut self, load: Load, now: Millis) {
+        if load.events > 0 {
+            self.unfolded = self.unfolded + load;
+            self.waits_since.get_or_insert(now);
+        }
+    }
+
+    /// What is not folded yet, as far as this machine knows.
+    pub fn unfolded(&self) -> Load {
+        self.unfolded
+    }
+
+    /// How many tasks the request may do that has just stored events, on a platform that has no other time for upkeep: none
+    /// before there is enough for a whole fold.
+    pub fn tasks_of_request(&self) -> usize {
+        if self.unfolded.reaches(self.pace.fold) { self.pace.tasks } else { 0 }
+    }
+
+    /// What to do now. Ask again after each task.
+    pub fn next(&self, now: Millis) -> Task {
+        let folds = self.fold_due(now).is_some_and(|at| at <= now);
+        let expires = self.expire_due() <= now;
+        let expiry = Task::Expire { until: Seconds(now.0 / 1000), among: EXPIRED };
+        let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
+        match self.days.last() {
+            _ if folds && (self.is_folds_turn || !self.has_other(now)) => fold,
+            _ if expires => expiry,
+            Some((tenant, mark)) => Task::Compact { tenant: tenant.clone(), mark: mark.clone() },
+            None if self.look_due() <= now => Task::Look,
+            None => {
+                let due = [Some(self.expire_due()), Some(self.look_due()), self.fold_due(now)];
+                Task::Sleep { until: due.into_iter().flatten().min().unwrap_or(now) }
+            }
+        }
+    }
+
+    /// Takes in what became of the task that was asked for last.
+    pub fn done(&mut self, outcome: Outcome, now: Millis) {
+        self.is_folds_turn = !matches!(outcome, Outcome::Folded(_) | Outcome::Failed(Failed::Fold));
+        match outcome {
+            Outcome::Folded(load) => {
+                self.fold = Retry::default();
+                // Another instance may have folded, or this one may have counted wrong.
+                self.unfolded = if load.events == 0 { Load::default() } else { self.unfolded - load };
+                self.waits_since = (self.unfolded.events > 0).then_some(now);
+                self.fold_events = load.events.saturating_mul(2).clamp(1, self.pace.fold.events);
+            }
+            Outcome::Expired(events) => {
+                self.expire = Retry::default();
+                self.expire_at = if events == 0 { self.round_after(now) } else { now };
+            }
+            Outcome::Looked(days) => {
+                self.look = Retry::default();
+                self.days = days;
+                self.look_at = self.round_after(now);
+            }
+            Outcome::Compacted | Outcome::Failed(Failed::Compact) => drop(self.days.pop()),
+            Outcome::Failed(Failed::Fold) => self.fold.failed(now),
+            Outcome::Failed(Failed::Expire) => self.expire.failed(now),
+            Outcome::Failed(Failed::Look) => self.look.failed(now),
+        }
+    }
+
+    fn round_after(&self, time: Millis) -> Millis {
+        Millis(time.0.saturating_add(self.pace.round))
+    }
+
+    fn has_other(&self, now: Millis) -> bool {
+        self.expire_due() <= now || !self.days.is_empty() || self.look_due() <= now
+    }
+
+    fn expire_due(&self) -> Millis {
+        self.expire_at.max(self.expire.at)
+    }
+
+    fn look_due(&self) -> Millis {
+        self.look_at.max(self.look.at)
+    }
+
+    /// When the next fold is due, if there is something to fold.
+    fn fold_due(&self, now: Millis) -> Option<Millis> {
+        let since = self.waits_since?;
+        let at = if self.unfolded.reaches(self.pace.fold) {
+            now
+        } else {
+            Millis(since.0.saturating_add(self.pace.patience))
+        };
+        Some(at.max(self.fold.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::key::Day;
+
+    const NOW: Millis = Millis(1_763_690_000_000);
+    const FULL: Load = Load { events: 2048, bytes: 2048 };
+
+    fn after(milliseconds: u64) -> Millis {
+        Millis(NOW.0 + milliseconds)
+    }
+
+    fn idle() -> Upkeep {
+        Upkeep::new(Pace::SERVER, Held { looked_at: NOW, ..Held::default() }, NOW)
+    }
+
+    fn day(name: &str) -> (Tenant, KeyRange) {
+        (Tenant::parse(name.to_owned()).unwrap(), KeyRange::of_marks(Day(15_000), Day(15_001)))
+    }
+
+    #[track_caller]
+    fn check_folds(upkeep: &Upkeep, now: Millis) {
+        assert!(matches!(upkeep.next(now), Task::Fold { .. }), "{:?}", upkeep.next(now));
+    }
+
+    #[test]
+    fn few_events_are_folded_after_a_while_and_many_at_once() {
+        let mut upkeep = idle();
+        assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(ROUND) });
+        upkeep.stored(Load { events: 1, bytes: 200 }, after(5));
+        upkeep.stored(Load { events: 1, bytes: 200 }, after(900));
+        assert_eq!(upkeep.next(after(900)), Task::Sleep { until: after(5005) });
+        check_folds(&upkeep, after(5005));
+        upkeep.stored(FULL, after(901));
+        check_folds(&upkeep, after(901));
+        upkeep.done(Outcome::Folded(FULL), after(902));
+        assert_eq!(upkeep.unfolded(), Load { events: 2, bytes: 400 });
+        assert_eq!(upkeep.next(after(903)), Task::Sleep { until: after(5902) });
+    }
+
+    #[test]
+    fn a_fold_with_much_to_write_makes_the_next_ones_smaller_for_a_while() {
+        let mut upkeep = idle();
+        upkeep.stored(Load { events: 100_000, bytes: 100_000 }, NOW);
+        let mut sizes = Vec::new();
+        for taken in [3, 6, 12] {
+            upkeep.done(Outcome::Folded(Load { events: taken, bytes: taken }), NOW);
+            let Task::Fold { events, .. } = upkeep.next(NOW) else { panic!("nothing to fold") };
+            sizes.push(events);
+        }
+        assert_eq!(sizes, [6, 12, 24]);
+    }
+
+    #[test]
+    fn a_store_with_nothing_to_fold_is_believed() {
+        let mut upkeep = idle();
+        upkeep.stored(FULL, NOW);
+        upkeep.done(Outcome::Folded(Load::default()), NOW);
+        assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(ROUND) });
+    }
+
+    #[test]
+    fn all_that_has_expired_goes_in_one_round_however_much_it_is() {
+        let mut upkeep = Upkeep::new(Pace::SERVER, Held::default(), NOW);
+        for _ in 0..1000 {
+            assert_eq!(upkeep.next(NOW), Task::Expire { until: Seconds(1_763_690_000), among: EXPIRED });
+            upkeep.done(Outcome::Expired(EXPIRED), NOW);
+        }
+        upkeep.done(Outcome::Expired(1), NOW);
+        upkeep.done(Outcome::Expired(0), NOW);
+        assert_eq!(upkeep.next(NOW), Task::Look);
+        upkeep.done(Outcome::Looked(vec![]), NOW);
+        assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(ROUND) });
+    }
+
+    #[test]
+    fn what_fails_holds_up_nothing_else() {
+        let mut upkeep = Upkeep::new(Pace::SERVER, Held { unfolded: FULL, ..Held::default() }, NOW);
+        check_folds(&upkeep, NOW);
+        upkeep.done(Outcome::Failed(Failed::Fold), NOW);
+        assert!(matches!(upkeep.next(NOW), Task::Expire { .. }));
+        upkeep.done(Outcome::Failed(Failed::Expire), NOW);
+        assert_eq!(upkeep.next(NOW), Task::Look);
+        upkeep.done(Outcome::Looked(vec![day("a"), day("b")]), NOW);
+        let (tenant, mark) = day("b");
+        assert_eq!(upkeep.next(NOW), Task::Compact { tenant, mark });
+        upkeep.done(Outcome::Failed(Failed::Compact), NOW);
+        let (tenant, mark) = day("a");
+        assert_eq!(upkeep.next(NOW), Task::Compact { tenant, mark });
+        upkeep.done(Outcome::Compacted, NOW);
+        assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(RETRY) });
+        check_folds(&upkeep, after(RETRY));
+    }
+
+    #[test]
+    fn folding_and_the_rest_take_turns() {
+        let mut upkeep = Upkeep::new(Pace::SERVER, Held::default(), NOW);
+        upkeep.stored(Load { events: 30_000, bytes: 30_000 }, NOW);
+        let mut done = [0, 0];
+        for _ in 0..20 {
+            match upkeep.next(NOW) {
+                Task::Fold { events, .. } => {
+                    done[0] += 1;
+                    upkeep.done(Outcome::Folded(Load { events, bytes: events }), NOW);
+                    upkeep.stored(FULL, NOW);
+                }
+                Task::Expire { among, .. } => {
+                    done[1] += 1;
+                    upkeep.done(Outcome::Expired(among), NOW);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(done, [10, 10]);
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_ever_later_and_at_least_each_minute() {
+        let mut upkeep = idle();
+        upkeep.stored(FULL, NOW);
+        let mut now = NOW;
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            upkeep.done(Outcome::Failed(Failed::Fold), now);
+            let Task::Sleep { until } = upkeep.next(now) else { panic!("it is tried again at once") };
+            waits.push(until.0 - now.0);
+            now = until;
+        }
+        assert_eq!(waits[..7], [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000]);
+        assert!(waits[7..].iter().all(|wait| *wait == LONGEST_RETRY));
+        upkeep.done(Outcome::Folded(FULL), now);
+        upkeep.stored(FULL, now);
+        check_folds(&upkeep, now);
+    }
+
+    #[test]
+    fn a_full_tail_takes_no_events_until_it_is_folded() {
+        for pace in [Pace::SERVER, Pace::INSTANCE, Pace::shard(4)] {
+            let mut upkeep = Upkeep::new(pace, Held { looked_at: NOW, ..Held::default() }, NOW);
+            assert!(upkeep.takes_events());
+            upkeep.stored(pace.tail(), NOW);
+            assert!(!upkeep.takes_events());
+            while let Task::Fold { events, .. } = upkeep.next(NOW) {
+                let bytes = upkeep.unfolded().bytes.div_ceil(upkeep.unfolded().events.max(1)) * events;
+                upkeep.done(Outcome::Folded(Load { events, bytes }), NOW);
+                if upkeep.takes_events() {
+                    break;
+                }
+            }
+            assert!(upkeep.takes_events());
+        }
+    }
+
+    #[test]
+    fn the_tails_of_all_shards_are_within_what_a_report_reads() {
+        for shards in [1, 2, 4, 8] {
+            assert!(shards as usize * Pace::shard(shards).tail().bytes <= TAIL.bytes);
+        }
+    }
+
+    #[test]
+    fn a_request_folds_only_when_there_is_enough() {
+        let mut upkeep = Upkeep::new(Pace::INSTANCE, Held { looked_at: NOW, ..Held::default() }, NOW);
+        upkeep.stored(Load { events: 511, bytes: 1 }, NOW);
+        assert_eq!(upkeep.tasks_of_request(), 0);
+        upkeep.stored(Load { events: 1, bytes: 1 }, NOW);
+        assert_eq!(upkeep.tasks_of_request(), 4);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_stops_nothing_for_long() {
+        let held = Held { looked_at: after(1_000_000 * ROUND), ..Held::default() };
+        assert_eq!(Upkeep::new(Pace::SERVER, held, NOW).next(NOW), Task::Sleep { until: after(ROUND) });
+    }
+}
