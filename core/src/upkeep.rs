@@ -14,7 +14,6 @@
 
 use std::iter::Sum;
 use std::ops::{Add, Sub};
-use std::time::Duration;
 
 use crate::config::Tenant;
 use crate::rollup::key::KeyRange;
@@ -30,9 +29,6 @@ const RETRY: u64 = 1000;
 const LONGEST_RETRY: u64 = 60_000;
 /// The unfolded tail of a store: a report reads all of it beside the rollups, within [`ReadBudget`](crate::ReadBudget).
 const TAIL: Load = Load { events: 40_000, bytes: 10 << 20 };
-
-/// Tasks may follow one another for so long; then requests that wait have their turn.
-pub const SLICE: Duration = Duration::from_millis(50);
 
 /// Some events: how many, and the bytes of their records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,8 +81,8 @@ pub struct Pace {
     patience: u64,
     /// Milliseconds between two searches for what has expired and for days that are over.
     round: u64,
-    /// How many tasks one request does, on a platform that has no other time for upkeep.
-    tasks: usize,
+    /// Tasks that may follow one another before requests that wait have their turn. Each takes some ten milliseconds at most.
+    turn: usize,
     /// How many stores a report reads at once; together they have room for one tail.
     stores: u32,
 }
@@ -94,11 +90,11 @@ pub struct Pace {
 impl Pace {
     /// Of a process that has its database for itself.
     pub const SERVER: Self =
-        Self { fold: Load { events: 2048, bytes: 4 << 20 }, patience: 5000, round: ROUND, tasks: 0, stores: 1 };
+        Self { fold: Load { events: 2048, bytes: 4 << 20 }, patience: 5000, round: ROUND, turn: 8, stores: 1 };
 
     /// Of instances that share a database and come and go with requests. A statement may have 32,766 parameters.
     pub const INSTANCE: Self =
-        Self { fold: Load { events: 512, bytes: 2 << 20 }, patience: 0, round: ROUND, tasks: 4, stores: 1 };
+        Self { fold: Load { events: 512, bytes: 2 << 20 }, patience: 0, round: ROUND, turn: 4, stores: 1 };
 
     /// Of one of so many shards, each of which answers requests on the thread that folds. Each fold puts an object into a
     /// bucket, which costs as much as 15 requests: so few events wait for more.
@@ -107,7 +103,7 @@ impl Pace {
             fold: Load { events: 512, bytes: 2 << 20 },
             patience: 10_000,
             round: ROUND,
-            tasks: 0,
+            turn: 4,
             stores: shards.max(1),
         }
     }
@@ -293,10 +289,15 @@ impl Upkeep {
         self.unfolded
     }
 
-    /// How many tasks the request may do that has just stored events, on a platform that has no other time for upkeep: none
-    /// before there is enough for a whole fold.
-    pub fn tasks_of_request(&self) -> usize {
-        if self.unfolded.reaches(self.pace.fold) { self.pace.tasks } else { 0 }
+    /// How many tasks may follow one another before requests that wait have their turn.
+    pub fn turn(&self) -> usize {
+        self.pace.turn
+    }
+
+    /// Whether the request that has just stored events does a turn of upkeep itself, where a platform has no other time for it:
+    /// there is enough for a whole fold.
+    pub fn is_pressing(&self) -> bool {
+        self.unfolded.reaches(self.pace.fold)
     }
 
     /// What to do now. Ask again after each task.
@@ -536,9 +537,9 @@ mod tests {
     fn a_request_folds_only_when_there_is_enough() {
         let mut upkeep = Upkeep::new(Pace::INSTANCE, Held { looked_at: NOW, ..Held::default() }, NOW);
         upkeep.stored(Load { events: 511, bytes: 1 }, NOW);
-        assert_eq!(upkeep.tasks_of_request(), 0);
+        assert!(!upkeep.is_pressing());
         upkeep.stored(Load { events: 1, bytes: 1 }, NOW);
-        assert_eq!(upkeep.tasks_of_request(), 4);
+        assert!(upkeep.is_pressing());
     }
 
     #[test]

@@ -13,12 +13,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, SLICE,
-    Service, Settled, StoreOutcome, StorePlan, Task, Upkeep,
+    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, Service,
+    Settled, StoreOutcome, StorePlan, Task, Upkeep,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -228,8 +228,7 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
             Taken::Nothing => {}
             Taken::Closed => return,
         }
-        let started = Instant::now();
-        while started.elapsed() < SLICE {
+        for _ in 0..upkeep.turn() {
             let now = request::now();
             let task = upkeep.next(now);
             if matches!(task, Task::Sleep { .. }) {

@@ -14,7 +14,7 @@ mod queue;
 mod request;
 mod response;
 mod rollups;
-mod schedule;
 mod shard;
 mod store;
 mod target;
+mod upkeep;

@@ -4,14 +4,12 @@
 //! report see one moment. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] something may be: the bucket is.
 
 use isotherm_core::{
-    Backup, KeyRange, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded, WriteLimits,
+    Backup, KeyRange, Load, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded,
+    WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::shard::ShardName;
-
-/// Events of one fold. Requests wait while a shard folds, so it folds a few milliseconds at a time.
-const EVENTS_PER_FOLD: usize = 512;
 
 /// Pages of rollups. The row with the empty key holds the watermark in the place of a page: the `seq` of the last event that
 /// is in them.
@@ -25,10 +23,6 @@ pub(crate) const REJECTED_TABLE: &str =
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
 const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
-
-/// Whether there are enough events for a fold: their numbers have no great gaps.
-const DUE: &str =
-    "SELECT coalesce(max(seq), 0) >= ? + coalesce((SELECT page FROM rollups WHERE key = ''), 0) FROM events";
 
 const UNFOLDED: &str = "SELECT seq, record FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
 
@@ -47,17 +41,24 @@ pub(crate) struct UnfoldedEvents {
 }
 
 impl UnfoldedEvents {
-    /// The next events behind the watermark; `None` when all are folded.
-    pub(crate) fn next(sql: &SqlStorage) -> Result<Option<Self>> {
+    /// The next events behind the watermark, at most so many, and no more once their records have so many bytes; `None` when all
+    /// are folded.
+    pub(crate) fn next(sql: &SqlStorage, events: usize, bytes: usize) -> Result<Option<Self>> {
         let after = watermark(sql)?;
         let mut seqs = Vec::new();
         let mut records = Vec::new();
-        let limit = SqlStorageValue::Integer(EVENTS_PER_FOLD as i64);
+        let limit = SqlStorageValue::Integer(events as i64);
+        let mut read = 0;
         for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(after), limit])?.raw() {
             let [SqlStorageValue::Integer(seq), record] = columns(row?)? else { return Err(other_row()) };
             seqs.push(seq);
             // A value that is not text is read as an empty one, which core rejects.
-            records.push(if let SqlStorageValue::String(record) = record { record } else { String::new() });
+            let record = if let SqlStorageValue::String(record) = record { record } else { String::new() };
+            read += record.len();
+            records.push(record);
+            if read >= bytes {
+                break;
+            }
         }
         Ok((!seqs.is_empty()).then_some(Self { after, seqs, records }))
     }
@@ -69,11 +70,10 @@ impl UnfoldedEvents {
         service.backup(&shard.tenant, &batch, self.records.iter().map(String::as_str))
     }
 
-    /// Folds them, or the first of them, and moves the watermark, unless it was moved since they were read. Whether there may be
-    /// more to fold.
-    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<bool> {
+    /// Folds them, or the first of them, and moves the watermark, unless it was moved since they were read. How much that was.
+    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<Load> {
         if watermark(sql)? != self.after {
-            return Ok(true);
+            return Err(Error::RustError("its watermark has moved meanwhile".to_owned()));
         }
         let records: Vec<_> = self.records.iter().map(|record| Unfolded { tenant, record }).collect();
         let mut at_most = records.len();
@@ -97,16 +97,7 @@ impl UnfoldedEvents {
         self::write(sql, write.pages.into_iter().map(|(_, page)| page).collect())?;
         let last = taken.checked_sub(1).and_then(|last| self.seqs.get(last)).copied().unwrap_or(self.after);
         sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(last)])?;
-        Ok(taken < self.records.len() || self.records.len() == EVENTS_PER_FOLD)
-    }
-}
-
-/// Whether there are enough events to fold them now.
-pub(crate) fn is_due(sql: &SqlStorage) -> Result<bool> {
-    let limit = SqlStorageValue::Integer(EVENTS_PER_FOLD as i64);
-    match sql.exec(DUE, vec![limit])?.raw().next().transpose()?.as_deref() {
-        Some([SqlStorageValue::Integer(is_due)]) => Ok(*is_due != 0),
-        _ => Err(other_row()),
+        Ok(self.records.iter().take(taken).map(|record| Load::of(record)).sum())
     }
 }
 
@@ -172,10 +163,10 @@ fn watermark(sql: &SqlStorage) -> Result<i64> {
     }
 }
 
-fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
+pub(crate) fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
     row.try_into().map_err(|_other| other_row())
 }
 
-fn other_row() -> Error {
+pub(crate) fn other_row() -> Error {
     Error::RustError("a shard's statement gave another row than it was written for".to_owned())
 }

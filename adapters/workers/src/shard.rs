@@ -4,12 +4,12 @@
 //! apart here. Between two statements nothing is awaited: the runtime makes them one transaction, and holds the response
 //! back until it is on disk (the output gate).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Millis, Reading, Service};
+use isotherm_core::{Held, Load, Millis, Outcome, Pace, Reading, Service, Task, Tenant, Upkeep};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -19,11 +19,7 @@ use worker::{
 
 use crate::entry;
 use crate::rollups::{self, UnfoldedEvents};
-use crate::schedule;
-
-/// How long new events wait until they are folded, unless there are enough for a fold before; reports fold them by themselves
-/// meanwhile. Each fold is an object in the bucket, and to put one costs as much as 15 requests.
-const FOLD_AFTER: Duration = Duration::from_secs(10);
+use crate::upkeep;
 
 /// The bucket for raw backups, where there is one.
 const BACKUP: &str = "BACKUP";
@@ -44,9 +40,10 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
 const TAKEN: &str = "SELECT json_group_object(id, digest) FROM events
     WHERE id IN (SELECT value ->> 'id' FROM json_each(?))";
 
+/// The bytes of each record that is new.
 const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, received_at, expires_at, record)
     SELECT value ->> 'id', value ->> 'digest', value ->> 'occurred_at', value ->> 'received_at', value ->> 'expires_at', value ->> 'record'
-    FROM json_each(?)";
+    FROM json_each(?) WHERE true RETURNING octet_length(record)";
 
 const FIND: &str = "SELECT record FROM events WHERE id = ?";
 
@@ -54,6 +51,8 @@ const FIND: &str = "SELECT record FROM events WHERE id = ?";
 pub(crate) const REPORT: &str = "/report";
 /// The path of the cron trigger.
 pub(crate) const SCHEDULE: &str = "/schedule";
+/// The status of an answer that takes no events for now.
+pub(crate) const OVERLOADED: u16 = 429;
 
 /// The class that the binding `SHARDS` makes objects of.
 #[durable_object(alarm)]
@@ -62,18 +61,24 @@ pub struct Shard {
     env: Env,
     sql: SqlStorage,
     service: Rc<Service>,
-    /// After what time the alarm rings that this object has set and that has not rung yet.
-    alarm: Cell<Option<Duration>>,
+    upkeep: RefCell<Upkeep>,
+    /// When the pending alarm rings, if this object has set one.
+    alarm: Cell<Option<Millis>>,
 }
 
 impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         // When this fails, so does every statement that finds no table, and says so.
-        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, schedule::TABLE];
+        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
         let service = entry::service(&env);
-        Self { state, env, sql, service, alarm: Cell::new(None) }
+        let held = upkeep::held(&sql).unwrap_or_else(|error| {
+            console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
+            Held::default()
+        });
+        let upkeep = RefCell::new(Upkeep::new(Pace::shard(service.shards()), held, now()));
+        Self { state, env, sql, service, upkeep, alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -83,35 +88,42 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                let tenant = ShardName::of(&self.state)?.tenant;
-                let has_more = schedule::step(&self.sql, &self.service, &tenant, Millis(Date::now().as_millis()))?;
-                // What failed too often is given up by the runtime: this takes it up again.
-                self.wake_after(if has_more { Duration::ZERO } else { FOLD_AFTER }).await?;
+                // The runtime gives an alarm up that failed too often: this sets one again.
+                self.wake().await?;
                 Response::empty()
+            }
+            Method::Post if !self.upkeep.borrow().takes_events() => {
+                self.wake().await?;
+                Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
             Method::Post => {
                 let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
-                self.wake_after(if rollups::is_due(&self.sql)? { Duration::ZERO } else { FOLD_AFTER }).await?;
+                self.wake().await?;
                 Ok(reply)
             }
             _ => self.find(request.path().trim_start_matches('/')),
         }
     }
 
-    /// Backs up what is new, then folds it, and does what is due; the runtime calls again when this fails.
+    /// Does a turn of upkeep, and is called again when there is more.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        let tenant = ShardName::of(&self.state)?.tenant;
-        // First, so that it waits for no bucket.
-        let mut has_more = self.do_what_is_due(&tenant).unwrap_or_else(|error| {
-            console_error!("isotherm: a shard of {tenant} did not compact and expire: {error}");
-            false
-        });
-        if let Some(unfolded) = UnfoldedEvents::next(&self.sql)? {
-            self.back_up(&unfolded).await?;
-            has_more |= unfolded.fold(&self.sql, &self.service, &tenant)?;
+        let turn = self.upkeep.borrow().turn();
+        for _ in 0..turn {
+            let task = self.upkeep.borrow().next(now());
+            if matches!(task, Task::Sleep { .. }) {
+                break;
+            }
+            let outcome = match self.perform(&task).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    console_error!("isotherm: a shard: {}: {error}", task.failure());
+                    task.failed()
+                }
+            };
+            self.upkeep.borrow_mut().done(outcome, now());
         }
-        self.wake_after(if has_more { Duration::ZERO } else { schedule::EVERY }).await?;
+        self.wake().await?;
         Response::empty()
     }
 }
@@ -120,21 +132,47 @@ impl Shard {
     /// Keeps the events that are not there yet, and answers those that were, each with its digest.
     fn keep(&self, events: JsValue) -> Result<Response> {
         let taken = text(self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next())?;
-        self.sql.exec_raw(KEEP, vec![events])?;
+        let mut load = Load::default();
+        for row in self.sql.exec_raw(KEEP, vec![events])?.raw() {
+            if let [SqlStorageValue::Integer(bytes)] = row?.as_slice() {
+                load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
+            }
+        }
+        self.upkeep.borrow_mut().stored(load, now());
         Response::ok(taken.unwrap_or_default())
     }
 
-    /// Compacts and expires if an hour has passed. Tells whether more may be left to do.
-    fn do_what_is_due(&self, tenant: &str) -> Result<bool> {
-        let now = Millis(Date::now().as_millis());
-        Ok(schedule::is_due(&self.sql, now)? && schedule::step(&self.sql, &self.service, tenant, now)?)
+    async fn perform(&self, task: &Task) -> Result<Outcome> {
+        match task {
+            Task::Fold { events, bytes } => {
+                let Some(unfolded) = UnfoldedEvents::next(&self.sql, *events, *bytes)? else {
+                    return Ok(Outcome::Folded(Load::default()));
+                };
+                self.back_up(&unfolded).await?;
+                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+                unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
+            }
+            Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
+            Task::Look => {
+                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+                let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
+                upkeep::look(&self.sql, &self.service, &tenant, now())
+            }
+            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
+            Task::Sleep { .. } => Ok(Outcome::Compacted),
+        }
     }
 
-    /// Sets the alarm, unless it is set to ring as soon.
-    async fn wake_after(&self, time: Duration) -> Result<()> {
-        if self.alarm.get().is_none_or(|set| time < set) {
-            self.alarm.set(Some(time));
-            self.state.storage().set_alarm(time).await?;
+    /// Sets the alarm for what is due next, unless it is set to ring by then.
+    async fn wake(&self) -> Result<()> {
+        let now = now();
+        let at = match self.upkeep.borrow().next(now) {
+            Task::Sleep { until } => until,
+            _ => now,
+        };
+        if self.alarm.get().is_none_or(|set| at < set) {
+            self.alarm.set(Some(at));
+            self.state.storage().set_alarm(Duration::from_millis(at.0.saturating_sub(now.0))).await?;
         }
         Ok(())
     }
@@ -158,6 +196,10 @@ impl Shard {
         let found = text(self.sql.exec(FIND, vec![id.into()])?.raw().next())?;
         Response::ok(found.unwrap_or_default())
     }
+}
+
+fn now() -> Millis {
+    Millis(Date::now().as_millis())
 }
 
 /// Whose events a shard has, and which of them.

@@ -10,7 +10,7 @@ use isotherm_core::{
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
 
-use crate::shard::{REPORT, SCHEDULE, ShardName};
+use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName};
 
 /// The binding that leads to the objects.
 const SHARDS: &str = "SHARDS";
@@ -24,11 +24,12 @@ pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<Store
     let mut outcomes = BTreeMap::new();
     for (part, answer) in parts.iter().zip(answers) {
         match answer {
-            Ok(taken) => outcomes.extend(part.events.iter().map(|event| {
+            Ok(Some(taken)) => outcomes.extend(part.events.iter().map(|event| {
                 let outcome =
                     taken.get(&event.id).map_or(StoreOutcome::Stored, |digest| StoreOutcome::Existing(*digest));
                 (event.id, outcome)
             })),
+            Ok(None) => outcomes.extend(part.events.iter().map(|event| (event.id, StoreOutcome::Overloaded))),
             Err(error) => console_error!("isotherm: shard {} did not store: {error}", part.shard),
         }
     }
@@ -112,11 +113,14 @@ fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
 }
 
 impl Part<'_> {
-    /// Those of the events that were there already.
-    async fn store(&self, env: &Env, tenant: &Tenant) -> Result<BTreeMap<EventId, Digest>> {
+    /// Those of the events that were there already; `None` where the shard takes none for now.
+    async fn store(&self, env: &Env, tenant: &Tenant) -> Result<Option<BTreeMap<EventId, Digest>>> {
         let request = post("/", &serde_json::to_string(&self.events)?)?;
-        let taken = answer(stub(env, tenant, self.shard)?.fetch_with_request(request).await?).await?.text().await?;
-        Ok(serde_json::from_str(&taken)?)
+        let response = stub(env, tenant, self.shard)?.fetch_with_request(request).await?;
+        if response.status_code() == OVERLOADED {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&answer(response).await?.text().await?)?))
     }
 }
 

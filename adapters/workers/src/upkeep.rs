@@ -1,0 +1,75 @@
+//! Upkeep of a shard: does what core asks for. Nothing is awaited within a task but the bucket, so the runtime makes each one
+//! transaction.
+
+use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Tenant, WriteLimits};
+use worker::{Result, SqlStorage, SqlStorageValue, console_error};
+
+use crate::rollups::{columns, other_row, pages, write};
+
+/// When days were last looked for.
+pub(crate) const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
+
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce((SELECT done_at FROM upkeep), 0)
+    FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+
+const LOOKED: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
+
+/// Events expire about in the order in which they came, so the oldest ones are looked at.
+const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
+    SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?) WHERE expires_at <= ?)
+    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+
+/// What the shard says of itself.
+pub(crate) fn held(sql: &SqlStorage) -> Result<Held> {
+    let row = sql.exec(HELD, None)?.raw().next().transpose()?.ok_or_else(other_row)?;
+    let [events, bytes, looked_at] = columns(row)?.map(whole);
+    Ok(Held { unfolded: Load { events: events as usize, bytes: bytes as usize }, looked_at: Millis(looked_at) })
+}
+
+/// Deletes events that expire by then, among so many of the oldest.
+pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) -> Result<Outcome> {
+    sql.exec(EXPIRE, vec![SqlStorageValue::Integer(among as i64), integer(until)])?;
+    let row = sql.exec("SELECT changes()", None)?.raw().next().transpose()?.ok_or_else(other_row)?;
+    let [events] = columns(row)?.map(whole);
+    Ok(Outcome::Expired(events as usize))
+}
+
+/// Finds the days to compact.
+pub(crate) fn look(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
+    let marks = pages(sql, &[service.marks()])?;
+    let days = service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())).collect();
+    sql.exec(LOOKED, vec![integer(now.0)])?;
+    Ok(Outcome::Looked(days))
+}
+
+/// Compacts the day of this mark.
+pub(crate) fn compact(
+    sql: &SqlStorage,
+    service: &Service,
+    tenant: &Tenant,
+    mark: KeyRange,
+    now: Millis,
+) -> Result<Outcome> {
+    for compaction in service.compactions(&pages(sql, &[mark])?, now) {
+        let stored = pages(sql, &compaction.ranges())?;
+        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
+        }
+        write(sql, pages)?;
+    }
+    Ok(Outcome::Compacted)
+}
+
+/// A number that is none is nothing.
+fn whole(value: SqlStorageValue) -> u64 {
+    match value {
+        SqlStorageValue::Integer(number) => number.try_into().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+fn integer(value: u64) -> SqlStorageValue {
+    SqlStorageValue::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
