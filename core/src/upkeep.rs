@@ -14,6 +14,7 @@
 
 use std::iter::Sum;
 use std::ops::{Add, Sub};
+use std::time::Duration;
 
 use crate::config::Tenant;
 use crate::rollup::key::KeyRange;
@@ -25,10 +26,15 @@ const ROUND: u64 = 60 * 60 * 1000;
 const EXPIRED: usize = 10_000;
 /// The first wait after a failure; it doubles with each failure that follows.
 const RETRY: u64 = 1000;
+/// How long one of several instances believes what it knows of their store.
+const BELIEVED: u64 = 1000;
 /// The longest wait after a failure.
 const LONGEST_RETRY: u64 = 60_000;
 /// The unfolded tail of a store: a report reads all of it beside the rollups, within [`ReadBudget`](crate::ReadBudget).
 const TAIL: Load = Load { events: 40_000, bytes: 10 << 20 };
+
+/// How long the request of an operator's cron may go on with upkeep: less than proxies wait for an answer.
+pub const CRON: Duration = Duration::from_secs(20);
 
 /// Some events: how many, and the bytes of their records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -220,6 +226,7 @@ impl Task {
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     pace: Pace,
+    made_at: Millis,
     unfolded: Load,
     /// Since when there are events to fold.
     waits_since: Option<Millis>,
@@ -257,6 +264,7 @@ impl Upkeep {
         let round = Millis(held.looked_at.min(now).0.saturating_add(pace.round));
         Self {
             pace,
+            made_at: now,
             unfolded: held.unfolded,
             waits_since: (held.unfolded.events > 0).then_some(now),
             fold_events: pace.fold.events,
@@ -268,6 +276,11 @@ impl Upkeep {
             days: Vec::new(),
             is_folds_turn: true,
         }
+    }
+
+    /// Whether a host whose store others write to asks the store anew what it holds, and makes a new machine.
+    pub fn is_outdated(&self, now: Millis) -> bool {
+        now.0.abs_diff(self.made_at.0) >= BELIEVED
     }
 
     /// Whether there is room for new events: beyond it they get [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded),

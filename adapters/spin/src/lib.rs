@@ -9,3 +9,4 @@ mod response;
 mod rollups;
 mod store;
 mod target;
+mod upkeep;

@@ -2,28 +2,17 @@
 //!
 //! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which does
 //! nothing when another instance has moved the watermark meanwhile; and a report reads with one statement, which sees one
-//! moment. A fold is due after every 512th event, and when a cron asks for one. It also compacts days that are over, and deletes
-//! events that have expired.
+//! moment.
 
 use std::iter;
 
 use isotherm_core::{
-    KeyRange, Merged, ReadBudget, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
-    WriteLimits,
+    KeyRange, Load, ReadBudget, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
-use crate::request::now;
 use crate::store::{Database, list};
 
-/// The request that stores every so many-th event folds what there is: reports fold the rest by themselves.
-const FOLD_EVERY: i64 = 512;
-/// Days that a cron has compacted at once. The request that folds, whose client waits, compacts one.
-pub(crate) const DAYS_AT_ONCE: usize = 31;
-/// Events of one fold, or fewer where they have much to write: a statement may have 32,766 parameters.
-const EVENTS_PER_FOLD: i64 = 1024;
-/// The oldest events that are looked at for whether they have expired.
-const EVENTS_PER_EXPIRY: i64 = 2 * FOLD_EVERY;
 /// Ranges of keys that one statement reads: SQLite takes 500 parts.
 const RANGES: usize = 400;
 
@@ -36,7 +25,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE rollups (
     PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID";
 
-const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+pub(crate) const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
 /// Stored events that are in no report because they are none.
 pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
@@ -48,39 +37,30 @@ pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
-/// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
-const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
-    SELECT min(tenant) FROM rollups WHERE tenant > ''
-    UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
-) SELECT name FROM tenants WHERE name IS NOT NULL";
-
-/// Whether one of these events, by their `seq`, is one after which to fold.
-pub(crate) fn is_due(seqs: impl IntoIterator<Item = i64>) -> bool {
-    seqs.into_iter().any(|seq| seq % FOLD_EVERY == 0)
-}
-
-/// Folds some of what is not folded yet, deletes events that have expired, and compacts so many days at most. Whether there may
-/// be more to fold.
-pub(crate) async fn fold(database: &Database<'_>, service: &Service, days: usize) -> Result<bool, Error> {
-    let is_behind = fold_tail(database, service).await?;
-    expire(database).await?;
-    compact(database, service, days).await?;
-    Ok(is_behind)
-}
-
-/// Folds some of what is not folded yet and moves the watermark, unless another instance has moved it meanwhile. Whether there
-/// may be more.
-async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
+/// Folds the next events, at most so many, and moves the watermark, unless another instance has done so meanwhile. How much that
+/// is.
+pub(crate) async fn fold(
+    database: &Database<'_>,
+    service: &Service,
+    events: usize,
+    most_bytes: usize,
+) -> Result<Load, Error> {
     // The watermark alone, when there is nothing to fold.
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM (SELECT 1) LEFT JOIN (SELECT seq, tenant, record FROM events \
-         WHERE seq > {WATERMARK} ORDER BY seq LIMIT {EVENTS_PER_FOLD}) ORDER BY seq"
+         WHERE seq > {WATERMARK} ORDER BY seq LIMIT {events}) ORDER BY seq"
     );
-    let rows = database.query(&unfolded, &Vec::new).await?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let take = |row: RowResult| {
+        bytes += row.get::<&str>(3).map_or(0, str::len);
+        rows.push(row);
+        bytes < most_bytes
+    };
+    database.query_while(&unfolded, &Vec::new, take).await?;
     let before = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
     let seq = |row: &RowResult| row.get::<i64>(1);
     if rows.first().and_then(seq).is_none() {
-        return Ok(false);
+        return Ok(Load::default());
     }
     // A value that is not text is read as an empty one, which core rejects.
     let text = |row: &RowResult, column| row.get::<&str>(column).unwrap_or_default().to_owned();
@@ -92,11 +72,7 @@ async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<bool, E
         let taken = step.records();
         let mut stored = Vec::new();
         for (tenant, ranges) in step.ranges() {
-            let mut of_tenant = Vec::new();
-            for ranges in ranges.chunks(RANGES) {
-                of_tenant.extend(read_rows(database, tenant.as_str(), ranges, false).await?.0);
-            }
-            stored.push(of_tenant);
+            stored.push(pages(database, tenant.as_str(), ranges).await?);
         }
         match step.settle(stored) {
             Ok(write) => break (taken, write),
@@ -119,75 +95,17 @@ async fn fold_tail(database: &Database<'_>, service: &Service) -> Result<bool, E
         written.extend(rows_of(tenant.as_str(), vec![page]));
     }
     self::write(database, written, before).await?;
-    Ok(taken < records.len() || records.len() as i64 == EVENTS_PER_FOLD)
+    Ok(texts.iter().take(taken).map(|(_, record)| Load::of(record)).sum())
 }
 
-/// Compacts so many days at most.
-async fn compact(database: &Database<'_>, service: &Service, mut days: usize) -> Result<(), Error> {
-    // Before the marks are read: what is folded meanwhile moves it, and then nothing is written.
-    let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
-    let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
-    let tenants = database.query(TENANTS, &Vec::new).await?;
-    for tenant in tenants.iter().filter_map(|row| row.get::<&str>(0)) {
-        if days == 0 {
-            break;
-        }
-        match compact_tenant(database, service, tenant, watermark, days).await {
-            Ok(done) => days -= done.min(days),
-            // It is left to the next time, and the others go on.
-            Err(error) => eprintln!("isotherm: days of {tenant} cannot be compacted: {error}"),
-        }
-    }
-    Ok(())
-}
-
-/// Compacts so many days of one tenant at most: how many there were.
-async fn compact_tenant(
-    database: &Database<'_>,
-    service: &Service,
-    tenant: &str,
-    watermark: i64,
-    days: usize,
-) -> Result<usize, Error> {
-    let marks = read_rows(database, tenant, &[service.marks()], false).await?.0;
-    let mut compactions = service.compactions(&marks, now());
-    // Not always from the first on: it may be one that late events open again and again.
-    let turn = usize::try_from(watermark / FOLD_EVERY).unwrap_or_default() % compactions.len().max(1);
-    compactions.rotate_left(turn);
-    compactions.truncate(days);
-    let done = compactions.len();
-    for compaction in compactions {
-        let mut stored = Vec::new();
-        for ranges in compaction.ranges().chunks(RANGES) {
-            stored.extend(read_rows(database, tenant, ranges, false).await?.0);
-        }
-        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
-        for page in damaged {
-            eprintln!("isotherm: reports of {tenant} are incomplete: {page}");
-        }
-        write(database, rows_of(tenant, pages).collect(), watermark).await?;
-    }
-    Ok(done)
-}
-
-/// Deletes events that have expired, which are those that came first.
-async fn expire(database: &Database<'_>) -> Result<(), Error> {
-    let seconds = now().0 / 1000;
-    let expire = format!(
-        "DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN (SELECT seq FROM \
-         (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {EVENTS_PER_EXPIRY}) WHERE expires_at <= {seconds})"
-    );
-    database.query(&expire, &Vec::new).await.map(drop)
-}
-
-fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Item = Value> {
+pub(crate) fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Item = Value> {
     pages
         .into_iter()
         .flat_map(move |StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)])
 }
 
 /// Writes rows of tenant, key and page, if the watermark still stands where it was.
-async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<(), Error> {
+pub(crate) async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<(), Error> {
     let write = format!(
         "INSERT INTO rollups (tenant, key, page) SELECT * FROM (VALUES {}) WHERE {WATERMARK} = {before} \
          ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
@@ -225,17 +143,18 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
     }
 }
 
-/// The pages in these ranges, and the records behind the watermark where they are wanted.
-async fn read_rows(
+/// The pages in these ranges.
+pub(crate) async fn pages(
     database: &Database<'_>,
     tenant: &str,
     ranges: &[KeyRange],
-    with_tail: bool,
-) -> Result<(Vec<StoredPage>, Vec<String>), Error> {
-    let (statement, parameters) = statement(tenant, ranges, with_tail);
-    let rows = database.query(&statement, &parameters).await?;
-    let tail = rows.iter().filter_map(|row| row.get::<&str>(2)).map(str::to_owned).collect();
-    Ok((rows.iter().filter_map(page_of).collect(), tail))
+) -> Result<Vec<StoredPage>, Error> {
+    let mut pages = Vec::new();
+    for ranges in ranges.chunks(RANGES) {
+        let (statement, parameters) = statement(tenant, ranges, false);
+        pages.extend(database.query(&statement, &parameters).await?.iter().filter_map(page_of));
+    }
+    Ok(pages)
 }
 
 /// The same for a report; `None`, and nothing more is read, where it is more than the budget.
@@ -248,8 +167,8 @@ async fn read_while(
 ) -> Result<Option<(Vec<StoredPage>, Vec<String>)>, Error> {
     let (statement, parameters) = statement(tenant, ranges, with_tail);
     let (mut pages, mut tail) = (Vec::new(), Vec::new());
-    let take = |row: &RowResult| {
-        if let Some(page) = page_of(row) {
+    let take = |row: RowResult| {
+        if let Some(page) = page_of(&row) {
             pages.push(page);
             return pages.last().is_some_and(|page| budget.takes_page(page));
         }

@@ -3,15 +3,15 @@
 //! A batch is one INSERT, which SQLite applies as a whole or not at all: there is no transaction to leave open when the
 //! instance ends early, and none that another request on a connection shared by the runtime could slip into.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
-use crate::rollups;
+use crate::{rollups, upkeep};
 
 /// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given once,
 /// even when the last event has expired: what gets a lower one than the watermark would never be folded.
@@ -26,9 +26,6 @@ const TABLE: &str = "CREATE TABLE events (
     record TEXT NOT NULL,
     UNIQUE (tenant, id)
 )";
-
-/// Folds that a cron asks for at once: the next one goes on.
-const FOLDS_AT_ONCE: usize = 64;
 
 /// Keeps what is new of a plan's events and tells what became of each.
 pub(crate) async fn store(service: &Service, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -65,59 +62,47 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
-/// Does what is due every now and then. Whether it could.
+/// Does what is due. Whether all of it could be done.
 pub(crate) async fn tend(service: &Service) -> bool {
-    let tended = async {
-        let database = Database::open(service).await?;
-        for _ in 0..FOLDS_AT_ONCE {
-            if !rollups::fold(&database, service, rollups::DAYS_AT_ONCE).await? {
-                break;
-            }
-        }
-        Ok::<_, Error>(())
-    };
-    match tended.await {
-        Ok(()) => true,
-        Err(error) => {
-            eprintln!("isotherm: what is due could not all be done: {error}");
-            false
-        }
-    }
+    let tended = async { upkeep::visit(&Database::open(service).await?, service).await };
+    tended.await.unwrap_or_else(|error| {
+        eprintln!("isotherm: what is due cannot be done: {error}");
+        false
+    })
 }
 
 async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
-    let stored = insert(&database, tenant, &ids, plan.events()).await?;
-    // What fails is done by the next one.
-    if rollups::is_due(stored.values().copied())
-        && let Err(error) = rollups::fold(&database, service, 1).await
-    {
-        eprintln!("isotherm: events cannot be folded: {error}");
+    if !upkeep::takes_events(&database, service).await? {
+        return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
-    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains_key(*id)).collect();
+    let stored = insert(&database, tenant, &ids, plan.events()).await?;
+    let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
+    upkeep::stored(&database, service, ids.iter().zip(plan.events()).filter_map(is_new).sum()).await;
+    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains(*id)).collect();
     let mut outcomes = vec![StoreOutcome::Stored; ids.len()];
     if !taken.is_empty() {
         let digests = digests(&database, tenant, &taken).await?;
-        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains_key(*id)) {
+        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains(*id)) {
             *outcome = digests.get(id).map_or(StoreOutcome::Later, |digest| StoreOutcome::Existing(*digest));
         }
     }
     Ok(outcomes)
 }
 
-/// The ids of the events that were new, each with its `seq`.
+/// The ids of the events that were new.
 async fn insert(
     database: &Database<'_>,
     tenant: &str,
     ids: &[String],
     events: &[NewEvent],
-) -> Result<BTreeMap<String, i64>, Error> {
+) -> Result<BTreeSet<String>, Error> {
     let rows = list(events.len(), "(?1, ?, ?, ?, ?, ?, ?)");
     let statement = format!(
         "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) VALUES {rows} \
-         ON CONFLICT (tenant, id) DO NOTHING RETURNING id, seq"
+         ON CONFLICT (tenant, id) DO NOTHING RETURNING id"
     );
     let parameters = || {
         let events = ids.iter().zip(events).flat_map(|(id, event)| {
@@ -133,10 +118,7 @@ async fn insert(
         iter::once(Value::text(tenant)).chain(events).collect()
     };
     let rows = database.query(&statement, &parameters).await?;
-    let mut stored = BTreeMap::new();
-    // Not `collect`, which brings a sort of 5 kB with it, like that of the digests.
-    stored.extend(rows.iter().filter_map(|row| Some((row.get::<&str>(0)?.to_owned(), row.get(1)?))));
-    Ok(stored)
+    Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
 }
 
 /// The digests of events that were there before.
@@ -192,7 +174,7 @@ impl<'a> Database<'a> {
         &self,
         statement: &str,
         parameters: &dyn Fn() -> Vec<Value>,
-        mut take: impl FnMut(&RowResult) -> bool,
+        mut take: impl FnMut(RowResult) -> bool,
     ) -> Result<bool, Error> {
         let mut rows = match self.connection.execute(statement, parameters()).await {
             Err(Error::Io(reason)) if reason.contains("no such table") => {
@@ -202,7 +184,7 @@ impl<'a> Database<'a> {
             result => result?,
         };
         while let Some(row) = rows.next().await {
-            if !take(&row) {
+            if !take(row) {
                 return Ok(false);
             }
         }
@@ -210,7 +192,7 @@ impl<'a> Database<'a> {
     }
 
     async fn create(&self) -> Result<(), Error> {
-        for table in [rollups::TABLE, rollups::REJECTED_TABLE, TABLE] {
+        for table in [rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE, TABLE] {
             match self.execute(table, Vec::new()).await {
                 Ok(_) => {}
                 // Another instance was first, or an earlier version.
@@ -233,6 +215,6 @@ pub(crate) fn list(count: usize, item: &str) -> String {
     iter::repeat_n(item, count).collect::<Vec<_>>().join(", ")
 }
 
-fn integer(value: u64) -> Value {
+pub(crate) fn integer(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
