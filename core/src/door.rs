@@ -85,7 +85,13 @@ impl<'a> Door<'a> {
                 let tenant = tenant_for(Scope::Read)?;
                 // What is no id names no event.
                 let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
-                Asks::Plan(Plan::Find(FindPlan { tenant, id, request_id, is_head: false }))
+                Asks::Plan(Plan::Find(FindPlan {
+                    tenant,
+                    id,
+                    request_id,
+                    received_at: stamp.received_at,
+                    is_head: false,
+                }))
             }
             Route::Report(kind) => {
                 let tenant = tenant_for(Scope::Read)?;

@@ -49,7 +49,7 @@ pub enum Plan {
     Upkeep(UpkeepPlan),
 }
 
-/// One event to keep under (tenant, id), durably, unless that key is taken already.
+/// One event to keep under (tenant, id), durably, unless that key is taken by one that has not expired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// The key, together with the tenant.
@@ -66,12 +66,20 @@ pub struct NewEvent {
     pub record: String,
 }
 
+impl NewEvent {
+    /// Whether a stored event under the same key makes way for this one: it has expired. A store whose events are folded behind
+    /// a watermark deletes it only if it is folded, and says [`StoreOutcome::Later`] if it is not.
+    pub fn outlives(&self, stored_expires_at: Seconds) -> bool {
+        stored_expires_at.0 <= self.received_at.0 / 1000
+    }
+}
+
 /// What became of one [`NewEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreOutcome {
     /// The key was free; the event is durable now.
     Stored,
-    /// The key was taken by an event with this digest, which stays as it is.
+    /// The key was taken by an event with this digest, which has not expired and stays as it is.
     Existing(Digest),
     /// Not known to be durable: the client is told to send it again.
     Later,
@@ -118,6 +126,8 @@ pub struct FindPlan {
     pub(crate) tenant: Tenant,
     pub(crate) id: EventId,
     pub(crate) request_id: RequestId,
+    /// When it is asked for: an event that has expired by then is none.
+    pub(crate) received_at: Millis,
     /// Whether the reply goes without its body.
     pub(crate) is_head: bool,
 }

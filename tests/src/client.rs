@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use isotherm_core::TEST_STAMP;
+use isotherm_core::{RETENTION, TEST_STAMP};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -41,9 +41,21 @@ impl Ask {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
         // In the middle: ids that count up from here meet no other request's, and request ids differ too.
-        let stamp = format!("{}.{:032x}", *RECEIVED_AT, count << 56);
-        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
-            .header(TEST_STAMP, &stamp)
+        let ask = Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() };
+        ask.stamped(*RECEIVED_AT, count << 56)
+    }
+
+    /// The same request when events that are sent now have expired.
+    pub fn after_retention(mut self) -> Self {
+        let (_, stamp) = self.headers.remove(0);
+        let entropy = stamp.split_once('.').and_then(|(_, entropy)| u128::from_str_radix(entropy, 16).ok());
+        self.stamped(*RECEIVED_AT + RETENTION.0 * 1000, entropy.unwrap_or_default())
+    }
+
+    /// Its stamp is its first header.
+    fn stamped(mut self, received_at: u64, entropy: u128) -> Self {
+        self.headers.insert(0, (TEST_STAMP.to_owned(), format!("{received_at}.{entropy:032x}")));
+        self
     }
 
     /// `GET target`.

@@ -94,7 +94,10 @@ impl Store {
             .item("receivedAt", number(event.received_at.0))
             .item("ttl", number(event.expires_at.0))
             .item("putBy", AttributeValue::B(put_by.clone()))
-            .condition_expression("attribute_not_exists(pk)")
+            // One that has expired makes way, although its TTL has not deleted it yet.
+            .condition_expression("attribute_not_exists(pk) OR #ttl <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", number(event.received_at.0 / 1000))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = put.send().await else { return Ok(StoreOutcome::Stored) };
         let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {

@@ -70,8 +70,9 @@ fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
     };
     let key = text("pk");
     let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
-    // What else there is are events that the table has forgotten.
-    let is_new = record.event_name == "INSERT" && !change.new_image.is_empty();
+    // An event that took the place of an expired one is a change of its item. What else there is are events that the table has
+    // forgotten.
+    let is_new = record.event_name != "REMOVE" && !change.new_image.is_empty();
     Ok(StreamRecord {
         sequence_number: change.sequence_number.as_deref().context(InvalidEvent("a record has no number"))?,
         // Whole seconds: DynamoDB says no more of a record, and the library reads no more.

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, Service,
-    Settled, StoreOutcome, StorePlan, Task, Upkeep,
+    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
+    Service, Settled, StoreOutcome, StorePlan, Task, Upkeep,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -51,6 +51,10 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     record TEXT NOT NULL,
     UNIQUE (tenant, id)
 )";
+
+/// Deletes an event that has expired, if it is folded.
+const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
 /// The events of all tenants, in one database.
 pub struct Store {
@@ -268,17 +272,24 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
             "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tenant, id) DO NOTHING",
         )?;
-        let mut existing = transaction.prepare_cached("SELECT digest FROM events WHERE tenant = ?1 AND id = ?2")?;
+        let mut existing =
+            transaction.prepare_cached("SELECT digest, expires_at FROM events WHERE tenant = ?1 AND id = ?2")?;
+        let mut make_way = transaction.prepare_cached(MAKE_WAY)?;
         let mut keep = |tenant: &str, event: &NewEvent| {
             let id = event.id.to_string();
             let (occurred_at, received_at) = (integer(event.occurred_at.0), integer(event.received_at.0));
             let (digest, expires_at) = (event.digest.to_bytes(), integer(event.expires_at.0));
-            match insert.execute(params![tenant, id, digest, occurred_at, received_at, expires_at, event.record])? {
-                0 => {
-                    Ok(StoreOutcome::Existing(Digest::from_bytes(existing.query_row([tenant, &id], |row| row.get(0))?)))
-                }
-                _ => Ok(StoreOutcome::Stored),
+            let new = params![tenant, id, digest, occurred_at, received_at, expires_at, event.record];
+            if insert.execute(new)? > 0 {
+                return Ok(StoreOutcome::Stored);
             }
+            let (digest, expires_at) =
+                existing.query_row([tenant, &id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+            if !event.outlives(Seconds(expires_at.unsigned_abs())) {
+                return Ok(StoreOutcome::Existing(Digest::from_bytes(digest)));
+            }
+            let is_stored = make_way.execute([tenant, &id])? > 0 && insert.execute(new)? > 0;
+            Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Later })
         };
         let outcomes = group
             .iter()

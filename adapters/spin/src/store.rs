@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 
@@ -78,18 +78,33 @@ async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutco
     if !upkeep::takes_events(&database, service).await? {
         return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
-    let stored = insert(&database, tenant, &ids, plan.events()).await?;
-    let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
-    upkeep::stored(&database, service, ids.iter().zip(plan.events()).filter_map(is_new).sum()).await;
-    let taken: Vec<&String> = ids.iter().filter(|id| !stored.contains(*id)).collect();
-    let mut outcomes = vec![StoreOutcome::Stored; ids.len()];
-    if !taken.is_empty() {
-        let digests = digests(&database, tenant, &taken).await?;
-        for (id, outcome) in ids.iter().zip(&mut outcomes).filter(|(id, _)| !stored.contains(*id)) {
-            *outcome = digests.get(id).map_or(StoreOutcome::Later, |digest| StoreOutcome::Existing(*digest));
+    let mut stored = insert(&database, tenant, &ids, plan.events()).await?;
+    let mut existing = BTreeMap::new();
+    if stored.len() < ids.len() {
+        let taken = |(id, _): &(&String, &NewEvent)| !stored.contains(*id);
+        let (taken, events): (Vec<&String>, Vec<&NewEvent>) = ids.iter().zip(plan.events()).filter(taken).unzip();
+        let mut expired = Vec::new();
+        for (id, digest, expires_at) in kept(&database, tenant, &taken).await? {
+            match taken.iter().zip(&events).find(|(taken, _)| ***taken == id) {
+                Some((_, event)) if event.outlives(expires_at) => expired.push(((*event).clone(), id)),
+                _ => drop(existing.insert(id, digest)),
+            }
+        }
+        if !expired.is_empty() {
+            let (events, ids): (Vec<NewEvent>, Vec<String>) = expired.into_iter().unzip();
+            make_way(&database, tenant, &ids).await?;
+            // One that is not folded yet has stayed: its place is asked for again later.
+            stored.extend(insert(&database, tenant, &ids, &events).await?);
         }
     }
-    Ok(outcomes)
+    let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
+    upkeep::stored(&database, service, ids.iter().zip(plan.events()).filter_map(is_new).sum()).await;
+    let outcome = |id| match existing.get(id) {
+        _ if stored.contains(id) => StoreOutcome::Stored,
+        Some(digest) => StoreOutcome::Existing(*digest),
+        None => StoreOutcome::Later,
+    };
+    Ok(ids.iter().map(outcome).collect())
 }
 
 /// The ids of the events that were new.
@@ -121,18 +136,29 @@ async fn insert(
     Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
 }
 
-/// The digests of events that were there before.
-async fn digests(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<BTreeMap<String, Digest>, Error> {
-    let statement = format!("SELECT id, digest FROM events WHERE tenant = ?1 AND id IN ({})", list(ids.len(), "?"));
+/// The ids of events that were there before, with their digests and when they expire.
+async fn kept(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<Vec<(String, Digest, Seconds)>, Error> {
+    let ids_of = list(ids.len(), "?");
+    let statement = format!("SELECT id, digest, expires_at FROM events WHERE tenant = ?1 AND id IN ({ids_of})");
     let parameters = || iter::once(tenant).chain(ids.iter().map(|id| id.as_str())).map(Value::text).collect();
     let rows = database.query(&statement, &parameters).await?;
-    let digest = |row: &RowResult| {
-        let bytes = row.get::<&[u8]>(1)?.try_into().ok()?;
-        Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(bytes)))
+    let kept = |row: &RowResult| {
+        let digest = row.get::<&[u8]>(1)?.try_into().ok()?;
+        let expires_at = Seconds(row.get::<i64>(2)?.unsigned_abs());
+        Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(digest), expires_at))
     };
-    let mut digests = BTreeMap::new();
-    digests.extend(rows.iter().filter_map(digest));
-    Ok(digests)
+    Ok(rows.iter().filter_map(kept).collect())
+}
+
+/// Deletes events that have expired, those of them that are folded.
+async fn make_way(database: &Database<'_>, tenant: &str, ids: &[String]) -> Result<(), Error> {
+    let statement = format!(
+        "DELETE FROM events WHERE tenant = ?1 AND id IN ({}) AND seq <= {}",
+        list(ids.len(), "?"),
+        rollups::WATERMARK
+    );
+    let parameters = || iter::once(tenant).chain(ids.iter().map(String::as_str)).map(Value::text).collect();
+    database.query(&statement, &parameters).await.map(drop)
 }
 
 async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, Error> {

@@ -18,7 +18,7 @@ use worker::{
 };
 
 use crate::entry;
-use crate::rollups::{self, UnfoldedEvents};
+use crate::rollups::{self, UnfoldedEvents, columns, other_row};
 use crate::upkeep;
 
 /// The bucket for raw backups, where there is one.
@@ -36,9 +36,15 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     record TEXT NOT NULL
 )";
 
-/// Which of these events are there: an object of ids and their digests.
-const TAKEN: &str = "SELECT json_group_object(id, digest) FROM events
-    WHERE id IN (SELECT value ->> 'id' FROM json_each(?))";
+/// Which of these events are there: an object of ids and their digests, and how many of them have expired.
+const TAKEN: &str = "SELECT json_group_object(id, digest),
+        count(*) FILTER (WHERE expires_at <= (?1 ->> '$[0].received_at') / 1000)
+    FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))";
+
+/// Deletes those that have expired, if they are folded.
+const MAKE_WAY: &str = "DELETE FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))
+    AND expires_at <= (?1 ->> '$[0].received_at') / 1000
+    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
 /// The bytes of each record that is new.
 const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, received_at, expires_at, record)
@@ -131,7 +137,14 @@ impl DurableObject for Shard {
 impl Shard {
     /// Keeps the events that are not there yet, and answers those that were, each with its digest.
     fn keep(&self, events: JsValue) -> Result<Response> {
-        let taken = text(self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next())?;
+        let (mut taken, mut expired) = self.taken(&events)?;
+        if expired > 0 {
+            self.sql.exec_raw(MAKE_WAY, vec![events.clone()])?;
+            (taken, expired) = self.taken(&events)?;
+        }
+        if expired > 0 {
+            return Response::error("events that have expired are not folded yet", 503);
+        }
         let mut load = Load::default();
         for row in self.sql.exec_raw(KEEP, vec![events])?.raw() {
             if let [SqlStorageValue::Integer(bytes)] = row?.as_slice() {
@@ -139,7 +152,16 @@ impl Shard {
             }
         }
         self.upkeep.borrow_mut().stored(load, now());
-        Response::ok(taken.unwrap_or_default())
+        Response::ok(taken)
+    }
+
+    /// Those of the events that are there, as [`TAKEN`] says, and how many have expired.
+    fn taken(&self, events: &JsValue) -> Result<(String, i64)> {
+        let row = self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next().transpose()?;
+        match columns(row.unwrap_or_default())? {
+            [SqlStorageValue::String(taken), SqlStorageValue::Integer(expired)] => Ok((taken, expired)),
+            _ => Err(other_row()),
+        }
     }
 
     async fn perform(&self, task: &Task) -> Result<Outcome> {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use isotherm_hosts::{Platform, Up};
 use serde_json::Value;
 
-use super::{counts, named};
+use super::{check, counts, named};
 use crate::client::{Ask, send};
 use crate::fixture::{block_on, start, up};
 
@@ -140,6 +140,39 @@ fn processes(marker: &str) -> Vec<String> {
     // A zombie has no command line any more: it has ended.
     .filter(|command| !command.is_empty())
     .collect()
+}
+
+/// Once its retention is over, an event is found no more and its messageId is free, although nothing has deleted it yet.
+pub fn an_event_that_has_expired_is_there_no_more(platform: Platform) {
+    block_on(async {
+        let (port, remote) = start(&up(platform, "test")).await;
+        let mut event = named("expires");
+        let id = send(port, &Ask::event(&event)).await.unwrap().text("eventId");
+        let find = || Ask::get(&format!("/events/{id}"));
+        // Enough for a fold: an event that is not folded yet keeps its place.
+        for part in 0..6 {
+            let others: Vec<_> = (0..500).map(|index| named(&format!("fold-{part}-{index}"))).collect();
+            assert_eq!(counts(&send(port, &Ask::batch(&others)).await.unwrap()), [500, 0, 0, 0]);
+        }
+        assert_eq!(send(port, &find()).await.unwrap().status, 200);
+        check(&send(port, &find().after_retention()).await.unwrap(), 404, "not_found");
+        event["userId"] = "another".into();
+        check(&send(port, &Ask::event(&event)).await.unwrap(), 409, "conflict");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let answer = loop {
+            let answer = send(port, &Ask::event(&event).after_retention()).await.unwrap();
+            if answer.status != 503 || Instant::now() > deadline {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        assert_eq!((answer.status, answer.text("eventId")), (202, id.clone()), "{answer:?}");
+        assert!(answer.json()["duplicate"].is_null(), "{answer:?}");
+        let again = send(port, &Ask::event(&event).after_retention()).await.unwrap();
+        assert_eq!((again.status, again.json()["duplicate"].as_bool()), (202, Some(true)), "{again:?}");
+        assert_eq!(send(port, &find().after_retention()).await.unwrap().text("userId"), "another");
+        remote.stop().await.unwrap();
+    });
 }
 
 /// The header that fixes the stamp in these tests does nothing to what is deployed.
