@@ -91,8 +91,7 @@ pub(crate) fn schemathesis_folder() -> PathBuf {
 /// schemathesis, exactly as its requirements say, in a folder of its own: what it needs is of no use to other tools.
 fn schemathesis() -> Result<()> {
     let (requirements, dir) = (paths::root().join("xtask/schemathesis/requirements.txt"), schemathesis_folder());
-    let text =
-        fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let stamp = Stamp::new("schemathesis", text);
     if stamp.holds() && dir.is_dir() {
         return Ok(());
