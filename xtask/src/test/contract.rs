@@ -13,18 +13,18 @@ use crate::paths;
 use crate::setup::{Tools, schemathesis_folder};
 use crate::shell::{phase, program, show};
 
-/// Documents with a fault: what is replaced by what, and what schemathesis says then. It shows that a right document is found
+/// Documents with a fault: in which operation, what is replaced by what, and what schemathesis says then. It shows that a right document is found
 /// right because something was looked for.
-const PLANTED: [(&str, &str, &str); 2] = [
-    (r#""maximum": 10000"#, r#""maximum": 10001"#, "Schema-valid request rejected"),
-    (r#""maximum": 10000"#, r#""maximum": 9999"#, "Schema-violating request accepted"),
+const PLANTED: [(&str, &str, &str, &str); 2] = [
+    ("top", r#""maximum": 10000"#, r#""maximum": 10001"#, "Schema-valid request rejected"),
+    ("postEvent", r#""minimum": 946684800000"#, r#""minimum": 946684800001"#, "Schema-violating request accepted"),
 ];
 
 pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
     let server = Server::start(&build::server(Set::Release)?)?;
     phase("contract: requests by the document");
     tally.command("schemathesis", schemathesis(&server).arg(format!("{}/openapi.json", server.url)))?;
-    for (right, wrong, finding) in PLANTED {
+    for (operation, right, wrong, finding) in PLANTED {
         phase(&format!("contract: {wrong} in place of {right}"));
         let document = fs::read_to_string(paths::root().join("core/src/openapi.json"))?;
         if !document.contains(right) {
@@ -33,7 +33,7 @@ pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
         let planted = server.folder.join("planted.json");
         fs::write(&planted, document.replace(right, wrong))?;
         let mut run = schemathesis(&server);
-        run.args(["--url", &server.url, "--include-operation-id", "top", "--phases", "coverage"]).arg(planted);
+        run.args(["--url", &server.url, "--include-operation-id", operation, "--phases", "coverage"]).arg(planted);
         let out = run.output().with_context(|| format!("cannot start {}", show(&run)))?;
         let report = String::from_utf8_lossy(&out.stdout);
         let is_found = out.status.code() == Some(1) && report.contains(finding);
