@@ -146,14 +146,20 @@ pub(crate) fn exclude_wasm(command: &mut Command) {
     }
 }
 
+/// Builds the plain server of a set; where it is.
+pub(crate) fn server(set: Set) -> Result<PathBuf> {
+    phase(&format!("build: native ({})", set.name()));
+    let package = set.package("native");
+    run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
+    let to = set.folder("native").join("isotherm-native");
+    files::copy_if_changed(&paths::target().join("artifact").join(&package), &to)?;
+    Ok(to)
+}
+
 fn native(sets: &[Set]) -> Result<()> {
     let built = paths::target().join("artifact");
     for set in sets {
-        phase(&format!("build: native ({})", set.name()));
-        let package = set.package("native");
-        run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
-        files::copy_if_changed(&built.join(&package), &set.folder("native").join("isotherm-native"))?;
-
+        server(*set)?;
         phase(&format!("build: lambda ({})", set.name()));
         for (functions, features) in [(ASKED, set.features()), (TRIGGERED, &[])] {
             let programs = if *set == Set::Floor { ["hello"; 3] } else { functions };

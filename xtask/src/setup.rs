@@ -64,6 +64,7 @@ pub(crate) fn for_builds() -> Result<Tools> {
 /// What only `cargo xtask test` needs.
 pub(crate) fn for_tests() -> Result<()> {
     dashboard()?;
+    schemathesis()?;
     let packages = PYTHON_TOOLS.map(|(_, package, version)| format!("{package}=={version}"));
     let stamp = Stamp::new("python", packages.join(" "));
     if stamp.holds() && PYTHON_TOOLS.iter().all(|(name, ..)| python_tool(name).is_file()) {
@@ -80,6 +81,27 @@ pub(crate) fn for_tests() -> Result<()> {
 /// A program that [`for_tests`] installed from PyPI.
 pub(crate) fn python_tool(name: &str) -> PathBuf {
     paths::tools().join("python/bin").join(name)
+}
+
+/// Where schemathesis and the packages that it needs are.
+pub(crate) fn schemathesis_folder() -> PathBuf {
+    paths::tools().join("schemathesis")
+}
+
+/// schemathesis, exactly as its requirements say, in a folder of its own: what it needs is of no use to other tools.
+fn schemathesis() -> Result<()> {
+    let (requirements, dir) = (paths::root().join("xtask/schemathesis/requirements.txt"), schemathesis_folder());
+    let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let stamp = Stamp::new("schemathesis", text);
+    if stamp.holds() && dir.is_dir() {
+        return Ok(());
+    }
+    phase("set-up: schemathesis from PyPI");
+    _ = fs::remove_dir_all(&dir);
+    let mut pip = program("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(dir);
+    run_logged("setup-schemathesis", pip.arg("--requirement").arg(requirements))?;
+    stamp.set()
 }
 
 /// Debian's packages that a machine with Rust, Node.js and Python may still lack.
@@ -105,7 +127,8 @@ fn debian_packages(for_tests: bool) -> Result<()> {
             missing.push("pkg-config");
         }
     }
-    let python_tools_missing = PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file());
+    let python_tools_missing =
+        PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file()) || !schemathesis_folder().is_dir();
     if python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
         missing.push("python3-pip");
     }

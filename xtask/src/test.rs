@@ -1,5 +1,6 @@
 //! Runs everything that tests, part by part, and sums up.
 
+mod contract;
 mod deny;
 mod tally;
 
@@ -18,7 +19,7 @@ use crate::test::tally::{Summary, Tally};
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
@@ -28,6 +29,7 @@ const PARTS: [(&str, Part); 11] = [
     ("unit", unit),
     ("gates", gate),
     ("wasm", wasm),
+    ("contract", contract::check),
     ("fuzz", fuzzing),
     ("conformance", conformance),
 ];

@@ -23,7 +23,7 @@ const DEFAULT_HOURS: u32 = 7 * 24;
 const HOURLY: u32 = 48;
 const MAX_ROWS: usize = 10_000;
 const METRICS: usize = 20;
-/// Values that a query can filter by.
+/// Filters of a query, one a value.
 const FILTERS: usize = 100;
 /// Bytes of a query as it is sent.
 const QUERY_BYTES: usize = 16 * 1024;
@@ -233,6 +233,8 @@ struct Asked {
     metrics: Option<Vec<Metric>>,
     event_type: Option<String>,
     filter: Option<(String, BTreeSet<String>)>,
+    /// How many filters there were, repeated ones too: the document bounds their list.
+    filters: usize,
     group: Option<Group>,
     limit: Option<usize>,
     cursor: Option<String>,
@@ -314,8 +316,9 @@ impl Asked {
             )));
         }
         values.insert(value);
-        if values.len() > FILTERS {
-            return Err(invalid(format!("too many values to filter by; the limit is {FILTERS}")));
+        self.filters += 1;
+        if self.filters > FILTERS {
+            return Err(invalid(format!("too many filters; the limit is {FILTERS}")));
         }
         Ok(())
     }

@@ -81,6 +81,7 @@ fn a_query_is_bounded() {
     let filters = |count: usize| (0..count).map(|at| format!("filter=a:{at}")).collect::<Vec<_>>().join("&");
     assert!(parse(Kind::Summary, &filters(100)).is_ok());
     assert!(parse(Kind::Summary, &filters(101)).unwrap_err().contains("limit is 100"));
+    assert!(parse(Kind::Summary, &"filter=a:b&".repeat(101)).unwrap_err().contains("limit is 100"));
     assert!(parse(Kind::Summary, &"x".repeat(16 * 1024 + 1)).unwrap_err().contains("16384"));
     let long = format!("filter=a:{}", "x".repeat(201));
     assert!(parse(Kind::Summary, &long).unwrap_err().contains("(other)"));
