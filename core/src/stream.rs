@@ -110,7 +110,7 @@ impl Watermark {
 
     /// Whether the lane gets no records any more, so that its watermark can be forgotten once its days are compacted.
     pub fn has_ended(&self, received_at: Millis) -> bool {
-        self.folded_to.0.saturating_add(SILENCE_MS) <= received_at.0
+        self.folded_to.0.checked_add(SILENCE_MS).is_some_and(|ended| ended <= received_at.0)
     }
 
     /// Whether a record is in the pages already. Numbers of more digits are greater.

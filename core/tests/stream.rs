@@ -239,6 +239,14 @@ fn reports_are_complete_to_the_lane_that_is_behind_and_not_silent() {
     assert!(!lanes[0].has_ended(Millis(12 * DAY + 4)) && lanes[0].has_ended(Millis(12 * DAY + 5)));
 }
 
+/// A watermark is bytes of a store: any time may be in it.
+#[test]
+fn a_lane_that_is_folded_to_the_end_of_time_has_not_ended() {
+    let bytes = [&[1][..], &[0xff; 9], &[1, 0]].concat();
+    let lane = Watermark::read(&StoredPage { key: String::new(), bytes }).unwrap();
+    assert!(!lane.has_ended(Millis(u64::MAX)));
+}
+
 /// Names of lanes are in keys: another hash would count what is delivered again.
 #[test]
 fn a_shard_keeps_its_lane() {

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::build::{self, Set, WASM_CRATES, exclude_wasm, native_crates};
-use crate::fuzz::{self, Budget, Outcome, TARGETS};
+use crate::fuzz::{self, Budget, Outcome};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
@@ -143,7 +143,7 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
 /// A short run of each target from its kept inputs, the same each time.
 fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
-    for (name, _) in TARGETS {
+    for name in fuzz::names() {
         let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: Some(2000), seconds: None })?;
         if let Some(input) = &found {
             println!("fuzz {name}: {} fails", input.display());

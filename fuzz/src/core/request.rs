@@ -11,15 +11,20 @@ pub(crate) fn run(input: &[u8]) {
     let Some(text) = Text::read(input) else { return };
     let request = text.request();
     let admit = || SERVICE.admit(&request, STAMP);
-    assert_eq!(shown(&admit()), shown(&admit()), "the same request is admitted in two ways");
-    check_door(&request, &admit());
-    if let Admission::Plan(Plan::Store(plan)) = admit() {
+    let admitted = admit();
+    // One of four each, for they cost as much as all the rest.
+    match input.len() % 4 {
+        0 => assert_eq!(shown(&admitted), shown(&admit()), "the same request is admitted in two ways"),
+        1 => check_door(&request, &admitted),
+        _ => {}
+    }
+    if let Admission::Plan(Plan::Store(plan)) = admitted {
         check_events(&admit, plan);
         return;
     }
     let replies = replies(&request);
     replies.iter().for_each(|reply| check_reply(request.method, reply));
-    if request.method == "GET" {
+    if request.method == "GET" && input.len() % 4 == 2 {
         let without_body = |reply: Reply| Reply { body: Vec::new(), ..reply };
         let by_head = self::replies(&Request { method: "HEAD", ..request });
         assert_eq!(by_head, replies.into_iter().map(without_body).collect::<Vec<_>>(), "HEAD is not as GET");

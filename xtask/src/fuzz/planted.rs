@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use super::{Budget, Outcome, TARGETS, build, build_in, file, fuzz_in, target};
+use super::{Budget, Outcome, TARGETS, build, build_in, fuzz_in, known, target};
 use crate::paths;
 use crate::shell::{output, phase, program, run, works};
 
@@ -20,7 +20,7 @@ pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -
     let (copy, sound) = (paths::target().join("fuzz/planted"), paths::target().join("fuzz/sound"));
     fs::create_dir_all(&sound)?;
     let programs = build()?;
-    for (_, file) in TARGETS {
+    for (_, file, _) in TARGETS {
         fs::copy(programs.join(file), sound.join(file))?;
     }
     let mut missed = 0;
@@ -31,7 +31,7 @@ pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -
         let mut apply = program("git");
         apply.current_dir(&copy).env("GIT_CEILING_DIRECTORIES", paths::target().join("fuzz"));
         run(apply.arg("apply").arg(patch(name)))?;
-        let programs = build_in(&copy, &["--bin", file(name)?])?;
+        let programs = build_in(&copy, &["--bin", known(name)?.1])?;
         let new = paths::target().join("fuzz/planted-corpus").join(name);
         if new.exists() {
             fs::remove_dir_all(&new)?;
