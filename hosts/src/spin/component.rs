@@ -122,6 +122,7 @@ fn link(linker: &mut Linker<State>) -> Result<()> {
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, State::cli)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, State::random)?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, State::random)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     interfaces::spin::sqlite::sqlite::add_to_linker::<_, Spin>(linker, |state| state)?;
     interfaces::spin::variables::variables::add_to_linker::<_, Spin>(linker, |state| state)?;

@@ -91,7 +91,10 @@ impl WorkerState for Reuse {
     }
 
     fn drop(&self, _store: Store<State>, ended: wasmtime::Result<()>) {
-        if let Err(error) = ended {
+        // A panic has said so itself, and an instance that ends with this process counts as one.
+        if let Err(error) = ended
+            && error.to_string() != "worker panicked"
+        {
             log!("spin: an instance failed: {error:#}");
         }
     }
