@@ -27,6 +27,7 @@ mod json;
 mod limits;
 
 mod delivery;
+mod patience;
 mod plan;
 mod refusal;
 mod reply;
@@ -52,6 +53,7 @@ pub use door::{Door, Entry};
 pub use event::Digest;
 pub use id::{EventId, NotAnEventId};
 pub use limits::Limits;
+pub use patience::Patience;
 pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, UpkeepPlan};
 pub use refusal::{Field, NameFlaw, Refusal};
 pub use reply::Reply;

@@ -5,11 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome, StorePlan,
+    Digest, FindOutcome, FindPlan, Load, NewEvent, Patience, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome,
+    StorePlan,
 };
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
+use spin_sdk::time::sleep;
 
 use crate::{rollups, upkeep};
 
@@ -26,6 +30,9 @@ const TABLE: &str = "CREATE TABLE events (
     record TEXT NOT NULL,
     UNIQUE (tenant, id)
 )";
+
+/// What SQLite says where another connection has kept the lock for longer than its own patience.
+const LOCKED: &str = "database is locked";
 
 /// Keeps what is new of a plan's events and tells what became of each.
 pub(crate) async fn store(service: &Service, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -168,30 +175,42 @@ async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, 
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
 }
 
-/// The default database, whose tables may still be missing.
+/// The default database, whose tables may still be missing, for one request.
 pub(crate) struct Database<'a> {
-    connection: Connection,
+    connection: &'static Connection,
     service: &'a Service,
+    arrived: Instant,
 }
 
 impl<'a> Database<'a> {
+    /// Requests that an instance has in hand share one connection, on which their statements wait for each other: a queue,
+    /// where connections would compete for SQLite's lock.
     async fn open(service: &'a Service) -> Result<Self, Error> {
-        Ok(Self { connection: Connection::open_default().await?, service })
+        static CONNECTION: OnceLock<Connection> = OnceLock::new();
+        let arrived = Instant::now();
+        let connection = match CONNECTION.get() {
+            Some(connection) => connection,
+            None => {
+                let opened = Connection::open_default().await?;
+                CONNECTION.get_or_init(|| opened)
+            }
+        };
+        Ok(Self { connection, service, arrived })
     }
 
-    /// All rows of one statement. Only the first statement ever finds no table: the others don't pay for looking.
+    /// All rows of one statement.
     pub(crate) async fn query(
         &self,
         statement: &str,
         // Not `impl Fn`: this function is made once, and not for each statement.
         parameters: &dyn Fn() -> Vec<Value>,
     ) -> Result<Vec<RowResult>, Error> {
-        match self.execute(statement, parameters()).await {
-            Err(Error::Io(reason)) if reason.contains("no such table") => {
-                self.create().await?;
-                self.execute(statement, parameters()).await
+        let mut patience = Patience::default();
+        loop {
+            match self.execute(statement, parameters()).await {
+                Err(error) => self.before_next_try(error, &mut patience).await?,
+                rows => return rows,
             }
-            result => result,
         }
     }
 
@@ -202,19 +221,42 @@ impl<'a> Database<'a> {
         parameters: &dyn Fn() -> Vec<Value>,
         mut take: impl FnMut(RowResult) -> bool,
     ) -> Result<bool, Error> {
-        let mut rows = match self.connection.execute(statement, parameters()).await {
-            Err(Error::Io(reason)) if reason.contains("no such table") => {
-                self.create().await?;
-                self.connection.execute(statement, parameters()).await?
+        let mut patience = Patience::default();
+        loop {
+            let mut rows = self.connection.execute(statement, parameters()).await?;
+            let mut is_begun = false;
+            while let Some(row) = rows.next().await {
+                is_begun = true;
+                if !take(row) {
+                    return Ok(false);
+                }
             }
-            result => result?,
-        };
-        while let Some(row) = rows.next().await {
-            if !take(row) {
-                return Ok(false);
+            match rows.result().await {
+                Err(error) if !is_begun => self.before_next_try(error, &mut patience).await?,
+                result => return result.map(|()| true),
             }
         }
-        rows.result().await.map(|()| true)
+    }
+
+    /// Makes missing tables, and waits while another instance writes: a statement that failed for either has done nothing. Any
+    /// other error is given back, and this one when the request has no more time.
+    async fn before_next_try(&self, error: Error, patience: &mut Patience) -> Result<(), Error> {
+        let error = match &error {
+            // Only the first statement ever finds no table: the others don't pay for looking.
+            Error::Io(reason) if reason.contains("no such table") => match self.create().await {
+                Ok(()) => error,
+                Err(other) => other,
+            },
+            Error::Io(reason) if reason.contains(LOCKED) => error,
+            _ => return Err(error),
+        };
+        match patience.pause(self.arrived.elapsed()) {
+            Some(pause) => {
+                sleep(pause).await;
+                Ok(())
+            }
+            None => Err(error),
+        }
     }
 
     async fn create(&self) -> Result<(), Error> {

@@ -1,6 +1,6 @@
-//! The component in wasmtime: compiled once, instantiated for each request.
+//! The component in wasmtime: compiled once, and what its instances are linked to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::sqlite::Database;
-
 /// wasmtime's version, as Cargo.lock has it; wasmtime does not tell.
 pub(super) const WASMTIME: &str = "48.0.8";
 
-/// Requests that run at once; more wait for their turn.
-pub(super) const INSTANCES: u32 = 256;
+/// Instances at once, as in Spin: a request that needs one more fails.
+const INSTANCES: u32 = 1000;
 /// A component consists of a few core modules, each instantiated on its own: Rust's have four.
 const CORE_INSTANCES: u32 = 8;
 /// What hosted Spin allows an instance.
@@ -52,7 +50,7 @@ pub(super) struct LinkedComponent {
 
 /// What every instance sees of the node it runs on.
 pub(super) struct Node {
-    pub(super) database: Arc<Database>,
+    pub(super) database: PathBuf,
     pub(super) config: String,
 }
 
@@ -63,12 +61,6 @@ pub(super) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: NoOutgoingRequests,
-}
-
-/// A fresh instance and what it lives in.
-pub(super) struct Instance {
-    pub(super) store: Store<State>,
-    pub(super) service: Service,
 }
 
 impl LinkedComponent {
@@ -88,7 +80,8 @@ impl LinkedComponent {
         Ok(Self { engine, service, node: Arc::new(node), compile: started.elapsed() })
     }
 
-    pub(super) async fn instantiate(&self) -> Result<Instance> {
+    /// A fresh instance and what it lives in.
+    pub(super) async fn instantiate(&self) -> wasmtime::Result<(Store<State>, Service)> {
         let state = State {
             table: ResourceTable::new(),
             node: Arc::clone(&self.node),
@@ -98,7 +91,7 @@ impl LinkedComponent {
         };
         let mut store = Store::new(&self.engine, state);
         let service = self.service.instantiate_async(&mut store).await?;
-        Ok(Instance { store, service })
+        Ok((store, service))
     }
 }
 
@@ -106,9 +99,9 @@ fn engine() -> Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(INSTANCES)
         .total_core_instances(INSTANCES * CORE_INSTANCES)
-        .total_memories(INSTANCES * 2)
+        .total_memories(INSTANCES)
         .total_tables(INSTANCES * CORE_INSTANCES)
-        .total_stacks(INSTANCES * 4)
+        .total_stacks(INSTANCES)
         .max_memory_size(MEMORY_BYTES);
     let mut config = Config::new();
     config.wasm_component_model_async(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -128,6 +121,7 @@ fn link(linker: &mut Linker<State>) -> Result<()> {
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, State::cli)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, State::random)?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, State::random)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     interfaces::spin::sqlite::sqlite::add_to_linker::<_, Spin>(linker, |state| state)?;
     interfaces::spin::variables::variables::add_to_linker::<_, Spin>(linker, |state| state)?;

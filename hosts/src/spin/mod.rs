@@ -1,8 +1,10 @@
 //! Spin: the component that `spin up` runs, run by Spin itself where it is on the PATH, otherwise by a wasmtime inside
-//! this process, with Spin's interfaces over SQLite and a fresh instance for each request, as Spin does it.
+//! this process, which answers as Spin does when it is told nothing: see [`server`].
 
 mod cli;
 mod component;
+mod instances;
+mod rows;
 mod server;
 mod sqlite;
 mod variables;

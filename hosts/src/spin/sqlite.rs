@@ -1,93 +1,73 @@
 //! spin:sqlite over rusqlite, as Spin's own default store does it: a connection of SQLite for each connection that a
 //! component opens, made when its first statement runs, and statements on threads where they may block.
 //!
-//! One thing is not SQLite's own: writers of this process wait on a lock for their turn. SQLite lets them try again after
-//! ever longer pauses, and of many that write at once some come too late every time, until they give up.
+//! The database is as SQLite makes it: its journal is `DELETE` unless an operator has changed it in the file, and writers have
+//! no queue. A connection tries for 5 s to get its lock, which is rusqlite's default, then its statement fails with
+//! `database is locked`. That is an [`Error::Io`], and where the statement is async, it comes after the rows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
 use rusqlite::params_from_iter;
 use rusqlite::types::{ToSqlOutput, ValueRef};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::component::interfaces::spin::sqlite::sqlite::{
     Error, Host, HostConnection, HostConnectionWithStore, QueryResult, RowResult, Value,
 };
 use super::component::{Spin, State};
+use super::rows::RowStream;
 
 /// The only database that the manifest grants.
 const DEFAULT: &str = "default";
-
-/// A database file.
-pub(super) struct Database {
-    path: PathBuf,
-    /// Whose turn it is to write.
-    writing: Mutex<()>,
-    /// Held for as long as the host runs: when the last connection to a database closes, SQLite writes all of its log back.
-    _keeper: Mutex<rusqlite::Connection>,
-}
-
-impl Database {
-    /// Opens the file, or makes it.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let keeper = rusqlite::Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        // Kept in the file for every later connection. `synchronous` stays at SQLite's default, FULL: a COMMIT that
-        // returned is on the disk.
-        keeper.pragma_update(None, "journal_mode", "wal").with_context(|| format!("cannot use {}", path.display()))?;
-        // The log is opened by the first read, and only who has it open keeps it from being written back.
-        let opens_the_log = keeper.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        opens_the_log.with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), writing: Mutex::new(()), _keeper: Mutex::new(keeper) })
-    }
-}
+/// Rows of an async statement that wait for the component. The statement goes on, and keeps its lock, until it has taken them.
+const ROWS_AHEAD: usize = 4;
 
 /// What a component has opened.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which they can't with less")]
 pub struct Connection(Arc<Opened>);
 
 struct Opened {
-    database: Arc<Database>,
+    file: PathBuf,
     connection: Mutex<Option<rusqlite::Connection>>,
 }
 
 impl Opened {
-    /// Blocks for as long as another connection writes.
+    /// Blocks while another statement of this connection runs, and while another connection has the lock that is needed.
     fn with<R>(&self, work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<R>) -> Result<R, Error> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match connection.take() {
             Some(opened) => opened,
-            None => rusqlite::Connection::open(&self.database.path).map_err(io)?,
+            None => rusqlite::Connection::open(&self.file).map_err(io)?,
         };
         work(connection.insert(opened)).map_err(io)
     }
 
-    async fn execute(self: Arc<Self>, statement: String, parameters: Vec<Value>) -> Result<QueryResult, Error> {
-        let work = move || self.with(|connection| execute(connection, &self.database.writing, &statement, &parameters));
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::Io(error.to_string())))
+    /// Runs a statement to its last row: only then has one that writes been committed.
+    fn execute(
+        &self,
+        statement: &str,
+        parameters: &[Value],
+        names: impl FnOnce(Vec<String>),
+        mut take: impl FnMut(RowResult) -> bool,
+    ) -> Result<(), Error> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(statement)?;
+            let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let width = columns.len();
+            names(columns);
+            let mut rows = statement.query(params_from_iter(parameters))?;
+            while let Some(row) = rows.next()? {
+                let values = (0..width).map(|column| row.get_ref(column).map(value));
+                if !take(RowResult { values: values.collect::<rusqlite::Result<_>>()? }) {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
-}
-
-fn execute(
-    connection: &rusqlite::Connection,
-    writing: &Mutex<()>,
-    statement: &str,
-    parameters: &[Value],
-) -> rusqlite::Result<QueryResult> {
-    let mut statement = connection.prepare_cached(statement)?;
-    // Who is within a transaction must not wait: perhaps it is what the others wait for.
-    let writes = connection.is_autocommit() && !statement.readonly();
-    let _turn = writes.then(|| writing.lock().unwrap_or_else(PoisonError::into_inner));
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let width = columns.len();
-    let row = |row: &rusqlite::Row<'_>| {
-        let values = (0..width).map(|column| row.get_ref(column).map(value)).collect::<rusqlite::Result<_>>()?;
-        Ok(RowResult { values })
-    };
-    // To the last row: only then has a statement that writes been committed.
-    let rows = statement.query_map(params_from_iter(parameters), row)?.collect::<rusqlite::Result<_>>()?;
-    Ok(QueryResult { columns, rows })
 }
 
 fn value(value: ValueRef<'_>) -> Value {
@@ -121,7 +101,7 @@ impl State {
         if database != DEFAULT {
             return Ok(Err(Error::AccessDenied));
         }
-        let opened = Opened { database: Arc::clone(&self.node.database), connection: Mutex::new(None) };
+        let opened = Opened { file: self.node.database.clone(), connection: Mutex::new(None) };
         Ok(Ok(self.table.push(Connection(Arc::new(opened)))?))
     }
 
@@ -146,7 +126,17 @@ impl HostConnection for &mut State {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
-        Ok(self.opened(&connection)?.execute(statement, parameters).await)
+        let opened = self.opened(&connection)?;
+        let work = move || {
+            let mut result = QueryResult { columns: Vec::new(), rows: Vec::new() };
+            let QueryResult { columns, rows } = &mut result;
+            let take = |row| {
+                rows.push(row);
+                true
+            };
+            opened.execute(&statement, &parameters, |names| *columns = names, take).map(|()| result)
+        };
+        Ok(spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::Io(error.to_string()))))
     }
 
     async fn last_insert_rowid(&mut self, connection: Resource<Connection>) -> wasmtime::Result<i64> {
@@ -178,15 +168,22 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Rows, Error>> {
         let opened = accessor.with(|mut access| access.get().opened(&connection))?;
-        match opened.execute(statement, parameters).await {
-            Ok(QueryResult { columns, rows }) => accessor.with(|mut access| {
-                let rows = StreamReader::new(&mut access, rows)?;
-                // The statement has run to its end already: nothing can go wrong any more.
-                let finished = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
-                Ok(Ok((columns, rows, finished)))
-            }),
-            Err(error) => Ok(Err(error)),
-        }
+        let (names, columns) = oneshot::channel();
+        let (rows, taken) = mpsc::channel(ROWS_AHEAD);
+        let (end, ended) = oneshot::channel();
+        spawn_blocking(move || {
+            // The component may have let go of any of the three.
+            let names = |columns| drop(names.send(columns));
+            let result = opened.execute(&statement, &parameters, names, |row| rows.blocking_send(row).is_ok());
+            drop(end.send(result));
+        });
+        // A statement that can't be prepared has no columns, and says why at its end.
+        let columns = columns.await.unwrap_or_default();
+        accessor.with(|mut access| {
+            let rows = StreamReader::new(&mut access, RowStream(taken))?;
+            let ended = async { wasmtime::error::Ok(ended.await.unwrap_or(Ok(()))) };
+            Ok(Ok((columns, rows, FutureReader::new(&mut access, ended)?)))
+        })
     }
 
     async fn last_insert_rowid_async(
