@@ -294,7 +294,8 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
     let mut connection = None;
     let unanswered = state.unanswered.iter().map(|sent| sent.count).sum();
     let mut found = Found { unanswered, ..Found::default() };
-    let deadline = Instant::now() + COUNTED_WITHIN;
+    let mut deadline = Instant::now() + COUNTED_WITHIN;
+    let mut before = 0;
     for (event_type, expected) in &state.accepted {
         let counted = loop {
             // Those of which nothing is known may be counted too.
@@ -309,6 +310,10 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
             };
             if allowed.contains(&counted) {
                 break *expected;
+            }
+            // A backlog that is being folded is waited for, however long it is.
+            if counted != before {
+                (before, deadline) = (counted, Instant::now() + COUNTED_WITHIN);
             }
             if Instant::now() > deadline {
                 break counted;
