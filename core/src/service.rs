@@ -15,8 +15,9 @@ use crate::rollup::fold::{StoredPage, UnreadableRecord};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Observation;
 use crate::step::{Step, Unfolded, WriteLimits};
-use crate::stream::{StreamBatch, StreamStep, Watermark};
+use crate::stream::{StreamBatch, StreamStep};
 use crate::time::{Millis, Stamp};
+use crate::watermark::Watermark;
 
 /// The analytics function, configured.
 #[derive(Clone, Debug)]

@@ -3,10 +3,7 @@
 //! A lane is what one shard of the stream is folded into. It has pages of its own, so that it has one writer, and reports add
 //! the lanes up. Its watermark says which record is the last one in its pages, and moves in the transaction that writes them:
 //! what is delivered again is not counted again. A record that is no event becomes a dead letter, and the ones after it go on.
-//!
-//! How far reports are complete is what all lanes that had a record lately are folded to. This relies on what DynamoDB and
-//! Lambda say of streams: that a shard takes records for some hours only, so that one silent for a day is at its end; that
-//! the records of a new shard are handed over after those of the shard it follows; and that no record is given up.
+//! Which shard has which lane: `lanes.rs`.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::Backup;
 use crate::config::Tenant;
-use crate::rollup::codec::{Reader, Writer};
+use crate::lanes::PULSE;
 use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::Dimensions;
 use crate::step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
 use crate::time::Millis;
+use crate::watermark::{LaneShard, Watermark};
 
-/// How long a stream keeps its records.
-const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-/// A lane that had no record for so long gets none any more.
-const SILENCE_MS: u64 = 2 * RETENTION_MS;
 /// Of a longer record, its letter has the beginning: with all its escapes it has to fit into a message.
 const LETTER_BYTES: usize = 100_000;
 const FOREIGN: &str = "the item is none of an event: something else writes to the store";
@@ -36,6 +30,8 @@ pub struct StreamBatch<'a> {
     pub shard_id: &'a str,
     /// May be none.
     pub records: Vec<StreamRecord<'a>>,
+    /// When the window began that the batch is of.
+    pub window_start: Millis,
     /// When this is known: all that was written to the shard before this moment is in this batch or in an earlier one.
     pub complete_to: Option<Millis>,
 }
@@ -62,81 +58,33 @@ pub struct StreamItem<'a> {
     pub record: Option<&'a str>,
 }
 
-/// How far a lane is folded. Stored beside the lane's pages, as bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watermark {
-    /// Of the last record in the pages; empty: of none.
-    sequence_number: String,
-    folded_to: Millis,
-}
-
-impl Watermark {
-    const VERSION: u8 = 1;
-
-    /// Of a lane that nothing is folded of.
-    pub fn start() -> Self {
-        Self { sequence_number: String::new(), folded_to: Millis(0) }
-    }
-
-    /// The one that is stored.
-    ///
-    /// # Errors
-    /// [`UnreadablePage`] where the page is no watermark.
-    pub fn read(stored: &StoredPage) -> Result<Self, UnreadablePage> {
-        Self::parse(&stored.bytes).ok_or_else(|| UnreadablePage { key: stored.key.clone() })
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader(bytes);
-        reader.byte().filter(|version| *version == Self::VERSION)?;
-        let folded_to = Millis(reader.small()?);
-        Some(Self { sequence_number: reader.text()?.to_owned(), folded_to })
-    }
-
-    /// Version 1: the version; to when it is folded, milliseconds; the last record's number.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.byte(Self::VERSION);
-        writer.unsigned(self.folded_to.0);
-        writer.text(&self.sequence_number);
-        writer.0
-    }
-
-    /// How far reports over all lanes are complete, by their watermarks, at a moment.
-    pub fn as_of(all: &[Self], received_at: Millis) -> Millis {
-        let day_ago = Millis(received_at.0.saturating_sub(RETENTION_MS));
-        all.iter().map(|lane| lane.folded_to).filter(|folded_to| *folded_to > day_ago).min().unwrap_or(day_ago)
-    }
-
-    /// Whether the lane gets no records any more, so that its watermark can be forgotten once its days are compacted.
-    pub fn has_ended(&self, received_at: Millis) -> bool {
-        self.folded_to.0.checked_add(SILENCE_MS).is_some_and(|ended| ended <= received_at.0)
-    }
-
-    /// Whether a record is in the pages already. Numbers of more digits are greater.
-    fn covers(&self, record: &StreamRecord<'_>) -> bool {
-        let (number, last) = (record.sequence_number, self.sequence_number.as_str());
-        (number.len(), number) <= (last.len(), last)
-    }
-}
-
 impl<'a> StreamBatch<'a> {
-    /// The name of the shard's lane: FNV-1a of the shard's, 8 hexadecimal digits.
-    pub fn lane(&self) -> String {
-        let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        format!("{:08x}", self.shard_id.bytes().fold(0x811c_9dc5, hash))
-    }
-
     /// How many of the records are in the lane's pages.
     pub fn folded(&self, watermark: &Watermark) -> usize {
-        self.records.partition_point(|record| watermark.covers(record))
+        let is_another = watermark.shard_id().is_some_and(|id| id != self.shard_id);
+        self.records.partition_point(|record| !is_another && watermark.covers(record.sequence_number))
+    }
+
+    /// Whether the batch says that the shard is complete to a later moment.
+    pub(crate) fn completes(&self, watermark: &Watermark) -> bool {
+        self.complete_to.is_some_and(|to| to > watermark.folded_to)
+    }
+
+    /// Whether there is anything to write.
+    pub(crate) fn has_more(&self, watermark: &Watermark) -> bool {
+        self.folded(watermark) < self.records.len() || self.completes(watermark)
+    }
+
+    /// The number of the last new event.
+    pub(crate) fn last_event(&self) -> Option<&'a str> {
+        self.records.iter().rfind(|record| record.unfolded().is_some()).map(|record| record.sequence_number)
     }
 
     /// Objects for the raw backup. They are named after the batch, so that a replay overwrites itself; a batch that is cut
     /// another way the next time gives objects that repeat some events.
     pub fn backups(&self) -> Vec<Backup> {
         let ([first, ..], [.., last]) = (&self.records[..], &self.records[..]) else { return Vec::new() };
-        let name = format!("{}-{}-{}", self.lane(), first.sequence_number, last.sequence_number);
+        let name = format!("{}-{}-{}", self.shard_id, first.sequence_number, last.sequence_number);
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Unfolded { tenant, record } in self.records.iter().filter_map(StreamRecord::unfolded) {
             if Tenant::parse(tenant.to_owned()).is_ok() {
@@ -161,8 +109,13 @@ impl<'a> StreamBatch<'a> {
         let step = Step::of(rest.iter().map(StreamRecord::unfolded), at_most.max(1), limits, dimensions);
         let taken = rest.get(..step.records())?;
         let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
-        let folded_to = watermark.folded_to.max(*written_at);
-        let watermark = Watermark { sequence_number: (*sequence_number).to_owned(), folded_to };
+        let pulse = taken.iter().rev().find_map(StreamRecord::pulse);
+        let watermark = Watermark {
+            shard: LaneShard::Id(self.shard_id.to_owned()),
+            sequence_number: (*sequence_number).to_owned(),
+            folded_to: watermark.folded_to.max(*written_at),
+            pulse: pulse.map_or_else(|| watermark.pulse.clone(), str::to_owned),
+        };
         Some(StreamStep { batch: self, taken, step, watermark })
     }
 
@@ -173,9 +126,9 @@ impl<'a> StreamBatch<'a> {
         limits: WriteLimits,
         dimensions: &Dimensions,
     ) -> Option<StreamStep<'_, 'a>> {
-        let has_records = !watermark.sequence_number.is_empty();
-        let folded_to = self.complete_to.filter(|to| has_records && *to > watermark.folded_to)?;
-        let watermark = Watermark { folded_to, ..watermark.clone() };
+        let folded_to = self.complete_to.filter(|_| self.completes(watermark))?;
+        let shard = LaneShard::Id(self.shard_id.to_owned());
+        let watermark = Watermark { shard, folded_to, ..watermark.clone() };
         let step = Step::of([], 0, limits, dimensions);
         Some(StreamStep { batch: self, taken: &[], step, watermark })
     }
@@ -226,7 +179,12 @@ impl<'a> StreamRecord<'a> {
 
     /// Whether something is new in the store that is no event.
     fn is_foreign(&self) -> bool {
-        self.item.is_some() && self.unfolded().is_none()
+        self.item.is_some() && self.unfolded().is_none() && self.pulse().is_none()
+    }
+
+    /// The key of a pulse.
+    fn pulse(&self) -> Option<&'a str> {
+        self.item?.key.filter(|key| key.starts_with(PULSE))
     }
 }
 

@@ -20,14 +20,12 @@ impl Store {
     pub(crate) async fn compact(&self, service: &Service, now: Millis) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let (mut is_done, listed) = (true, self.tenants().await?);
-            for (lane, watermark) in self.watermarks("").await? {
+            for (lane, watermark) in self.lanes().await?.watermarks() {
                 // With keys or without. Those with keys may have pages from before there was a list.
-                let of_lane = listed
-                    .iter()
-                    .filter(|(of, _)| *of == lane)
-                    .filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
+                let of_lane =
+                    listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
                 let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
-                match self.compact_lane(service, &lane, &watermark, &tenants, now).await {
+                match self.compact_lane(service, lane, watermark, &tenants, now).await {
                     Ok(is_whole) => is_done &= is_whole,
                     // The other lanes go on.
                     Err(error) => eprintln!("lane {lane} cannot be compacted: {error:#}"),

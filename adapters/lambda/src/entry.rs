@@ -146,6 +146,7 @@ fn stamp() -> Result<Stamp> {
     Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
 }
 
-fn now() -> Result<Millis> {
+/// What time it is.
+pub(crate) fn now() -> Result<Millis> {
     Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }

@@ -27,6 +27,7 @@ mod queue;
 mod request;
 mod response;
 mod rollups;
+mod shards;
 mod store;
 mod stream;
 

@@ -4,9 +4,10 @@
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
+//! | which shards wait for a lane | `watermark` | U+001F, core's name | B |
 //! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
-//! A lane is a shard of the stream. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
+//! A lane is what one shard of the stream at a time is folded into; core says which. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
 //! its pages and moves the watermark in one transaction, on the condition that the watermark still is what it was when the
 //! pages were read: should two be at work on a lane by mistake, it lets one through. A batch is backed up before it is folded.
 //! Dead letters are sent before the watermark moves; there has to be a queue for them.
@@ -16,18 +17,22 @@ use std::iter;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{
-    KeyRange, Millis, ReportData, ReportOutcome, ReportPlan, Service, StoredPage, StreamBatch, StreamWrite, Tenant,
-    TooMuch, Watermark, WriteLimits,
+    KeyRange, LaneStep, LaneWrite, Lanes, Millis, ReportData, ReportOutcome, ReportPlan, Service, StoredPage,
+    StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
 };
 
-use crate::dead_letters;
+use crate::entry::now;
+use crate::failure::InvalidEvent;
 use crate::store::{CONCURRENCY, DYNAMODB, Store};
+use crate::{dead_letters, shards};
 
 /// Partitions of a tenant's pages.
 const PARTITIONS: u32 = 4;
@@ -39,8 +44,8 @@ const TENANT: &str = "tenant";
 /// The partition of the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
-/// The watermark is where it was, or nowhere: nothing of the lane is folded, or it has ended.
-const UNMOVED: &str = "attribute_not_exists(pk) OR page = :was";
+/// The watermark is where it was.
+const UNMOVED: &str = "page = :was";
 
 impl Store {
     /// Folds what of a batch is behind the watermark, which is where it is stored from the first step on. `false` when
@@ -48,11 +53,27 @@ impl Store {
     pub(crate) async fn fold(
         &self,
         service: &Service,
-        batch: &StreamBatch<'_>,
+        stream: &str,
+        batch: &mut StreamBatch<'_>,
         watermark: &mut Watermark,
     ) -> Result<bool> {
-        let lane = batch.lane();
-        *watermark = self.watermarks(&lane).await?.remove(&lane).unwrap_or_else(Watermark::start);
+        let mut lanes = self.lanes().await?;
+        let lane = loop {
+            match lanes.next(batch) {
+                LaneStep::Describe => lanes.learn(shards::of(stream).await?),
+                LaneStep::Write(writes) => {
+                    if !self.write_lanes(writes).await? {
+                        return Ok(false);
+                    }
+                }
+                LaneStep::Fold { lane, watermark: stored } => {
+                    *watermark = stored;
+                    break lane;
+                }
+                LaneStep::Done => return Ok(true),
+                LaneStep::UnknownShard => bail!(InvalidEvent("the stream does not have the batch's shard")),
+            }
+        };
         let mut at_most = batch.records.len();
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
             at_most = 2 * step.records();
@@ -74,6 +95,7 @@ impl Store {
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
+        self.pulse(lanes.pulses(batch, now()?)).await;
         Ok(true)
     }
 
@@ -86,20 +108,15 @@ impl Store {
         was: &Watermark,
         to: Option<&Watermark>,
     ) -> Result<bool> {
-        let sort = |key: &str| AttributeValue::S(format!("{key}{SEPARATOR}{lane}"));
-        let blob = |bytes| AttributeValue::B(Blob::new(bytes));
-        let put = |partition: String, key: &str, bytes| {
-            let put = Put::builder().table_name(&self.rollups).item("pk", AttributeValue::S(partition));
-            put.item("sk", sort(key)).item("page", blob(bytes))
-        };
-        let (partition, was) = (WATERMARK.to_owned(), blob(was.to_bytes()));
+        let put = |partition: String, key: &str, bytes| self.put_page(partition, key, lane, bytes);
+        let (partition, was) = (WATERMARK.to_owned(), AttributeValue::B(Blob::new(was.to_bytes())));
         let watermark = TransactWriteItem::builder();
         let watermark = if let Some(to) = to {
             let put = put(partition, "", to.to_bytes()).condition_expression(UNMOVED);
             watermark.put(put.expression_attribute_values(":was", was).build()?)
         } else {
             let delete = Delete::builder().table_name(&self.rollups).key("pk", AttributeValue::S(partition));
-            let delete = delete.key("sk", sort("")).condition_expression(UNMOVED);
+            let delete = delete.key("sk", sort_key("", lane)).condition_expression(UNMOVED);
             watermark.delete(delete.expression_attribute_values(":was", was).build()?)
         };
         let mut write = DYNAMODB.transact_write_items().transact_items(watermark.build());
@@ -111,22 +128,38 @@ impl Store {
             let put = put(TENANT.to_owned(), tenant.as_str(), Vec::new()).build()?;
             write = write.transact_items(TransactWriteItem::builder().put(put).build());
         }
-        let Err(error) = write.send().await else { return Ok(true) };
-        match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(why))
-                if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>
-            {
-                Ok(false)
-            }
-            _ => Err(error.into()),
-        }
+        is_written(write.send().await)
     }
 
-    /// The watermarks by lane: of the lanes whose names, which are hexadecimal, start so.
-    pub(crate) async fn watermarks(&self, start: &str) -> Result<BTreeMap<String, Watermark>> {
-        let range = KeyRange { from: format!("{SEPARATOR}{start}"), until: format!("{SEPARATOR}{start}g") };
+    /// Writes watermarks, and which shards wait, if all of them still are what they were: whether they were.
+    async fn write_lanes(&self, writes: Vec<LaneWrite>) -> Result<bool> {
+        let mut write = DYNAMODB.transact_write_items();
+        for LaneWrite { name, was, bytes } in writes {
+            let put = self.put_page(WATERMARK.to_owned(), "", &name, bytes);
+            let put = match was {
+                Some(was) => {
+                    let was = AttributeValue::B(Blob::new(was));
+                    put.condition_expression(UNMOVED).expression_attribute_values(":was", was)
+                }
+                None => put.condition_expression("attribute_not_exists(pk)"),
+            };
+            write = write.transact_items(TransactWriteItem::builder().put(put.build()?).build());
+        }
+        is_written(write.send().await)
+    }
+
+    fn put_page(&self, partition: String, key: &str, lane: &str, bytes: Vec<u8>) -> PutBuilder {
+        let put = Put::builder().table_name(&self.rollups).item("pk", AttributeValue::S(partition));
+        put.item("sk", sort_key(key, lane)).item("page", AttributeValue::B(Blob::new(bytes)))
+    }
+
+    /// All that is stored of lanes beside their pages.
+    pub(crate) async fn lanes(&self) -> Result<Lanes> {
+        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~") };
         let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?.into_iter();
-        stored.map(|(lane, page)| Ok((lane, Watermark::read(&page)?))).collect()
+        let lanes = Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page }));
+        lanes.damaged().iter().for_each(|page| eprintln!("{page}"));
+        Ok(lanes)
     }
 
     /// Whose pages there are, in which lanes.
@@ -140,8 +173,7 @@ impl Store {
     /// Reads what a report needs.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
         // Before the pages, which then hold at least what the watermarks say.
-        let watermarks: Vec<_> = self.watermarks("").await?.into_values().collect();
-        let none = ReportData { as_of: Some(Watermark::as_of(&watermarks, now)), ..ReportData::default() };
+        let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
         let budget = Mutex::new(plan.reading().budget(1));
         let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
@@ -212,6 +244,23 @@ impl Store {
         }
         Ok(Some(pages))
     }
+}
+
+/// Whether a transaction was made; `false` where it was cancelled.
+fn is_written<Written>(sent: Result<Written, SdkError<TransactWriteItemsError>>) -> Result<bool> {
+    let Err(error) = sent else { return Ok(true) };
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(why))
+            if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>
+        {
+            Ok(false)
+        }
+        _ => Err(error.into()),
+    }
+}
+
+fn sort_key(key: &str, lane: &str) -> AttributeValue {
+    AttributeValue::S(format!("{key}{SEPARATOR}{lane}"))
 }
 
 /// A page and its lane.

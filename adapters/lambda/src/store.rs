@@ -8,8 +8,11 @@
 //! | `occurredAt`, `receivedAt` | N | milliseconds |
 //! | `ttl` | N | seconds, as DynamoDB wants it; it deletes the item some time after |
 //! | `putBy` | B | the request that put it, so that a retried put knows its own item |
+//!
+//! Items whose key has no tenant are core's pulses: they have a time `at`, and a `ttl`.
 
 use std::future::ready;
+use std::pin::pin;
 use std::sync::LazyLock;
 
 use anyhow::{Result, bail};
@@ -20,7 +23,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::stream::{self, StreamExt as _};
-use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan, Tenant};
+use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, Pulse, StoreOutcome, StorePlan, Tenant};
 use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{environment, settings};
@@ -68,6 +71,19 @@ impl Store {
             eprintln!("the invocation's deadline came before DynamoDB had answered every put");
         }
         outcomes
+    }
+
+    /// Puts pulses beside the events. One that fails is missed the next time.
+    pub(crate) async fn pulse(&self, pulses: Vec<Pulse>) {
+        let put = async |Pulse { key, at: Millis(at), expires_at }: Pulse| {
+            let put = DYNAMODB.put_item().table_name(&self.table).item("pk", AttributeValue::S(key));
+            let put = put.item("at", AttributeValue::N(at.to_string()));
+            put.item("ttl", AttributeValue::N(expires_at.0.to_string())).send().await
+        };
+        let mut all = pin!(stream::iter(pulses.into_iter().map(put)).buffer_unordered(CONCURRENCY));
+        while let Some(put) = all.next().await {
+            put.err().iter().for_each(|error| eprintln!("cannot put a pulse: {error:#}"));
+        }
     }
 
     /// Looks one event up, as it is after every write that was answered before.

@@ -30,12 +30,13 @@ pub(crate) async fn fold(
     deadline: Instant,
 ) -> Result<TimeWindowEventResponse> {
     let mut answer = TimeWindowEventResponse::default();
-    let (batch, mut watermark) = (batch_of(&event)?, Watermark::start());
+    let (mut batch, mut watermark) = (batch_of(&event)?, Watermark::start());
+    let stream = event.time_window_properties.event_source_arn.as_deref().unwrap_or_default();
     let all = async {
         if let Some(bucket) = &store.bucket {
             backup::put(bucket, batch.backups()).await?;
         }
-        while !store.fold(service, &batch, &mut watermark).await? {
+        while !store.fold(service, stream, &mut batch, &mut watermark).await? {
             sleep(PAUSE).await;
         }
         Ok(())
@@ -57,6 +58,7 @@ fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
     let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
     Ok(StreamBatch {
         shard_id: window.shard_id.as_deref().context(InvalidEvent("the batch does not name its shard"))?,
+        window_start: Millis(window.window.start.timestamp_millis().try_into()?),
         records: event.dynamo_db_event.records.iter().map(record_of).collect::<Result<_>>()?,
         complete_to: end.map(u64::try_from).transpose()?.map(Millis),
     })

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::dynamodb_http::{self, Counts};
-use super::stream::Shard;
+use super::stream::{self, Stream};
 use crate::Meters;
 
 /// The table of events.
@@ -24,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct DynamoDb {
     url: String,
     database: Database,
+    stream: Stream,
     counts: Counts,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<()>>,
@@ -31,26 +32,27 @@ pub(crate) struct DynamoDb {
 
 impl DynamoDb {
     /// Opens or makes the tables under `data` and serves them.
-    pub(crate) fn start(data: &Path) -> Result<Self> {
+    pub(crate) fn start(data: &Path, settings: stream::Settings) -> Result<Self> {
         let file = data.join("dynamodb.sqlite");
         let database = open(&file).with_context(|| format!("cannot use {} as DynamoDB's data", file.display()))?;
+        let stream = Stream::open(database.clone(), EVENTS, data.join("shards.json"), settings)?;
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("no port is free on 127.0.0.1")?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = Counts::default();
-        let (served, counted) = (database.clone(), counts.clone());
+        let (served, described, counted) = (database.clone(), stream.clone(), counts.clone());
         let serve = move || {
             runtime.block_on(async {
-                let _serving = dynamodb_http::start(listener, served, counted).await?;
+                let _serving = dynamodb_http::start(listener, served, described, counted).await?;
                 // The sender gone means stop, too. An operation never waits: none is under way when this goes on.
                 drop(stopped.await);
                 Ok(())
             })
         };
         let thread = std::thread::Builder::new().name("dynamodb".to_owned()).spawn(serve)?;
-        Ok(Self { url, database, counts, stop, thread })
+        Ok(Self { url, database, stream, counts, stop, thread })
     }
 
     /// Its endpoint.
@@ -59,8 +61,8 @@ impl DynamoDb {
     }
 
     /// The stream of the table of events.
-    pub(crate) fn stream(&self) -> Result<Shard> {
-        Shard::of(self.database.clone(), EVENTS)
+    pub(crate) fn stream(&self) -> Stream {
+        self.stream.clone()
     }
 
     /// Adds the operations so far, and what is stored.

@@ -16,10 +16,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::server::Server;
+use super::stream::Stream;
 use crate::meters::count::step;
 use crate::meters::{SIZE_STEP, Sizes};
 
@@ -42,18 +43,30 @@ impl Counts {
 }
 
 /// Serves the database. It blocks: this belongs on a thread of its own.
-pub(super) async fn start(listener: std::net::TcpListener, database: Database, counts: Counts) -> Result<Server> {
+pub(super) async fn start(
+    listener: std::net::TcpListener,
+    database: Database,
+    stream: Stream,
+    counts: Counts,
+) -> Result<Server> {
     let answer = move |request| {
-        let (database, counts) = (database.clone(), counts.clone());
-        async move { Ok::<_, Infallible>(answer(&database, &counts, request).await) }
+        let (database, stream, counts) = (database.clone(), stream.clone(), counts.clone());
+        async move { Ok::<_, Infallible>(answer(&database, &stream, &counts, request).await) }
     };
     Server::start(tokio::net::TcpListener::from_std(listener)?, service_fn(answer))
 }
 
-async fn answer(database: &Database, counts: &Counts, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    database: &Database,
+    stream: &Stream,
+    counts: &Counts,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let is_of_stream = target == Some("DynamoDBStreams_20120810.DescribeStream");
     let operation = target.and_then(|target| target.strip_prefix("DynamoDB_20120810.")).unwrap_or_default().to_owned();
     let result = match Limited::new(request.into_body(), REQUEST_BYTES).collect().await {
+        Ok(body) if is_of_stream => describe(stream, &body.to_bytes()),
         Ok(body) => run(database, counts, &operation, &body.to_bytes()),
         Err(_broken) => Err(malformed()),
     };
@@ -121,6 +134,23 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
             Err(DynoxideError::ValidationException(format!("{other:?} is none of the operations that are served here")))
         }
     }
+}
+
+/// `DescribeStream`, which is not billed.
+fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Describe {
+        stream_arn: String,
+        exclusive_start_shard_id: Option<String>,
+    }
+    let Describe { stream_arn, exclusive_start_shard_id } = parse(body)?;
+    if stream_arn != stream.arn() {
+        return Err(DynoxideError::ResourceNotFoundException(format!(
+            "Requested resource not found: Stream: {stream_arn}"
+        )));
+    }
+    text(&stream.describe(exclusive_start_shard_id.as_deref()))
 }
 
 /// The table of each action of a transaction, and the bytes of the item that it puts or of the key that it is about.

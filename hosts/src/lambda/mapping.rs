@@ -1,39 +1,28 @@
-//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window.
+//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before its children.
 //!
-//! At least once and in order: a batch is handed over again until the function has taken it, from the record that the
-//! function says, and in halves after an error of the function. What it never takes goes to the on-failure destination, a
-//! queue, as the summary that AWS sends. The position is kept in the data folder, up to a second late: a restart hands some
-//! records over again, as AWS does now and then.
+//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some records over again, as
+//! AWS does now and then.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use dynoxide::actions::get_records::Record;
+use anyhow::{Context, Result};
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::clock::{now_ms, rfc3339};
 use super::environment::Failure;
-use super::queues::{NewMessage, Queues, RECORDS_DEAD};
-use super::stream::Shard;
+use super::poller::Poller;
+use super::queues::Queues;
+use super::stream::Stream;
 use crate::lines::log;
 
-/// The largest event that a mapping makes: 6 MB.
-const EVENT_BYTES: usize = 6 * 1024 * 1024;
-const ENVELOPE_BYTES: usize = 4096;
-/// How often the position is kept, at most.
+/// How often positions are kept, at most.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
-/// After the first failure, then twice as long each time.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +57,7 @@ pub(crate) trait Target: Send + Sync + 'static {
     fn invoke(&self, event: Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
 }
 
-/// The running mapping. Dropped, it stops after the invocation under way.
+/// The running mapping. Dropped, it stops after the invocations under way.
 pub(crate) struct Mapping {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -76,30 +65,33 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Reads `shard` from where it was left, which it keeps under `data`.
+    /// Reads `stream` from where it was left, which it keeps under `data`.
     pub(crate) fn start(
-        shard: Shard,
+        stream: Stream,
         target: Arc<impl Target>,
         queues: Queues,
         data: &Path,
         settings: Settings,
     ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let position = data.join("aggregate.position.json");
-        let after = match std::fs::read(&position) {
-            Ok(kept) => {
-                let Position { shard_id, sequence_number } =
-                    serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", position.display()))?;
-                (shard_id == shard.id).then_some(sequence_number)
+        let positions = Arc::new(Positions::open(data.join("aggregate.positions.json"))?);
+        let records = Arc::<AtomicU64>::default();
+        let poller = {
+            let (records, stream) = (Arc::clone(&records), stream.clone());
+            move |shard_id: String, positions: &Arc<Positions>, stopped: &watch::Receiver<bool>| Poller {
+                stream: stream.clone(),
+                after: positions.of(&shard_id).after,
+                shard_id,
+                target: Arc::clone(&target),
+                queues: queues.clone(),
+                settings,
+                stopped: stopped.clone(),
+                positions: Arc::clone(positions),
+                taken: Arc::clone(&records),
+                window: None,
             }
-            Err(_none_yet) => None,
         };
-        let (kept, taken) = (Instant::now(), Arc::<AtomicU64>::default());
-        let records = Arc::clone(&taken);
-        let mut poller =
-            Poller { shard, target, queues, settings, stopped, position, after, kept, taken, window: None };
-        let task = tokio::spawn(async move { poller.run().await });
-        Ok(Self { stop, task, records })
+        Ok(Self { stop, task: tokio::spawn(run(poller, positions, stopped, settings.poll, stream)), records })
     }
 
     /// How many records the function has taken.
@@ -107,69 +99,12 @@ impl Mapping {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// Ends it after the invocation under way.
+    /// Ends it after the invocations under way.
     pub(crate) async fn stop(self) {
         // Both only fail when it has ended by itself.
         let _ended = self.stop.send(true);
         let _ended = self.task.await;
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Position {
-    shard_id: String,
-    /// Of the last record that the function has taken, or one a little before.
-    sequence_number: String,
-}
-
-struct Poller<T> {
-    shard: Shard,
-    target: Arc<T>,
-    queues: Queues,
-    settings: Settings,
-    stopped: watch::Receiver<bool>,
-    position: PathBuf,
-    after: Option<String>,
-    kept: Instant,
-    taken: Arc<AtomicU64>,
-    /// The window that records were handed over of, not yet its end.
-    window: Option<Window>,
-}
-
-/// A window, in milliseconds, and what the function wants to know of it the next time.
-struct Window {
-    times: Range<u64>,
-    state: Value,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(rename = "Records")]
-    records: Vec<EventRecord<'a>>,
-    window: BTreeMap<&'static str, String>,
-    state: &'a Value,
-    shard_id: &'a str,
-    #[serde(rename = "eventSourceARN")]
-    event_source_arn: &'a str,
-    is_final_invoke_for_window: bool,
-    is_window_terminated_early: bool,
-}
-
-#[derive(Serialize)]
-struct EventRecord<'a> {
-    #[serde(flatten)]
-    record: &'a Record,
-    #[serde(rename = "eventSourceARN")]
-    event_source_arn: &'a str,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Answer {
-    state: Option<Value>,
-    batch_item_failures: Option<Vec<ItemFailure>>,
 }
 
 #[derive(Deserialize)]
@@ -178,201 +113,91 @@ pub(crate) struct ItemFailure {
     pub(crate) item_identifier: String,
 }
 
-/// Records that still are to be handed over together, and how often that failed.
-struct Part {
-    records: Range<usize>,
-    failures: u32,
+/// Starts a poller for each shard whose parent is done with.
+async fn run<T: Target>(
+    poller: impl Fn(String, &Arc<Positions>, &watch::Receiver<bool>) -> Poller<T>,
+    positions: Arc<Positions>,
+    mut stopped: watch::Receiver<bool>,
+    poll: Duration,
+    stream: Stream,
+) {
+    let (mut started, mut pollers) = (BTreeSet::new(), JoinSet::new());
+    while !*stopped.borrow() {
+        let shards = stream.shards();
+        let is_open = |id: &String| shards.iter().any(|shard| shard.id == *id) && !positions.of(id).is_done;
+        for shard in &shards {
+            let waits = shard.parent.as_ref().is_some_and(is_open);
+            if !waits && !positions.of(&shard.id).is_done && started.insert(shard.id.clone()) {
+                let mut poller = poller(shard.id.clone(), &positions, &stopped);
+                pollers.spawn(async move {
+                    if poller.run().await {
+                        poller.positions.end(&poller.shard_id);
+                    }
+                });
+            }
+        }
+        let _either = tokio::time::timeout(poll, stopped.wait_for(|stopped| *stopped)).await;
+    }
+    pollers.join_all().await;
 }
 
-impl<T: Target> Poller<T> {
-    async fn run(&mut self) {
-        let mut waited = false;
-        while !*self.stopped.borrow() {
-            // Before reading: what is written later is in a later window, or is read the next time.
-            let now = now_ms();
-            let records = match self.shard.after(self.after.clone(), self.settings.batch_size).await {
-                Ok(records) => records,
-                Err(error) => {
-                    log!("cannot read the stream: {error:#}");
-                    self.pause(LONGEST_BACKOFF).await;
-                    continue;
-                }
-            };
-            let first = records.first().map(written_at);
-            match &self.window {
-                Some(window) if first.map_or(now >= window.times.end, |first| first >= window.times.end) => {
-                    self.hand_over(&[]).await;
-                    self.window = None;
-                }
-                _ if first.is_none() => self.pause(self.settings.poll).await,
-                _ if records.len() < self.settings.batch_size && !waited => {
-                    waited = true;
-                    self.pause(self.settings.batching_window).await;
-                }
-                _ => {
-                    waited = false;
-                    let batch = self.cut(&records);
-                    self.hand_over(batch).await;
-                }
-            }
-        }
-    }
+/// How far each shard is handed over.
+pub(crate) struct Positions {
+    file: PathBuf,
+    state: Mutex<(BTreeMap<String, Position>, Instant)>,
+}
 
-    /// Waits, unless the mapping is stopped.
-    async fn pause(&mut self, time: Duration) {
-        let _either = tokio::time::timeout(time, self.stopped.wait_for(|stopped| *stopped)).await;
-    }
+/// How far one is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Position {
+    /// The place of the last record that the function has taken, or of one a little before.
+    after: u128,
+    /// Whether the shard is handed over to its end.
+    is_done: bool,
+}
 
-    /// Those of the window, and not more than fit into an event.
-    fn cut<'r>(&mut self, records: &'r [Record]) -> &'r [Record] {
-        let length = u64::try_from(self.settings.tumbling_window.as_millis()).unwrap_or(u64::MAX);
-        let start = records.first().map_or(0, |first| written_at(first) / length * length);
-        let window = self.window.get_or_insert_with(|| Window { times: start..start + length, state: json!({}) });
-        let mut bytes = ENVELOPE_BYTES;
-        let fits = |record: &&Record| {
-            // The source's name comes to each record.
-            bytes += serde_json::to_vec(record).map_or(0, |json| json.len()) + self.shard.arn.len() + 24;
-            written_at(record) < window.times.end && bytes <= EVENT_BYTES
+impl Positions {
+    fn open(file: PathBuf) -> Result<Self> {
+        let kept = match std::fs::read(&file) {
+            Ok(kept) => serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?,
+            Err(_none_yet) => BTreeMap::new(),
         };
-        let count = records.iter().take_while(fits).count();
-        records.get(..count.max(1)).unwrap_or(records)
+        Ok(Self { file, state: Mutex::new((kept, Instant::now())) })
     }
 
-    /// Hands records over until the function has taken them, or they are given up; none: the end of the window.
-    async fn hand_over(&mut self, records: &[Record]) {
-        let mut parts = vec![Part { records: 0..records.len(), failures: 0 }];
-        let mut backoff = FIRST_BACKOFF;
-        while let Some(Part { records: range, failures }) = parts.pop() {
-            if *self.stopped.borrow() {
-                return;
-            }
-            let Some(part) = records.get(range.clone()) else { return };
-            match self.invoke(part).await {
-                Ok(taken) if taken == part.len() => {
-                    self.advance(part);
-                    backoff = FIRST_BACKOFF;
-                    continue;
-                }
-                Ok(taken) => {
-                    self.advance(&part[..taken]);
-                    let failures = if taken == 0 { failures + 1 } else { 0 };
-                    parts.push(Part { records: range.start + taken..range.end, failures });
-                }
-                Err(failure) => {
-                    log!("aggregate: {failure:#}");
-                    // Halving does not count as a try.
-                    let middle = range.start + range.len() / 2;
-                    if range.len() > 1 {
-                        parts.push(Part { records: middle..range.end, failures });
-                        parts.push(Part { records: range.start..middle, failures });
-                    } else {
-                        parts.push(Part { records: range, failures: failures + 1 });
-                    }
-                }
-            }
-            let given_up = parts.pop_if(|part| self.gives_up(&records[part.records.clone()], part.failures).is_some());
-            if let Some(Part { records: range, failures }) = given_up {
-                let condition = self.gives_up(&records[range.clone()], failures).unwrap_or_default();
-                if let Err(error) = self.send_away(&records[range.clone()], condition, failures).await {
-                    log!("cannot send to {RECORDS_DEAD}: {error:#}");
-                }
-                self.advance(&records[range]);
-                continue;
-            }
-            self.pause(backoff).await;
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+    fn of(&self, shard_id: &str) -> Position {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.get(shard_id).copied().unwrap_or_default()
+    }
+
+    /// A shard is handed over up to here.
+    pub(crate) fn advance(&self, shard_id: &str, after: u128) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.entry(shard_id.to_owned()).or_default().after = after;
+        if state.1.elapsed() >= KEPT_EVERY {
+            state.1 = Instant::now();
+            self.write(&state.0);
         }
     }
 
-    /// Invokes the function, and says how many records it has taken.
-    async fn invoke(&mut self, records: &[Record]) -> Result<usize> {
-        let window = self.window.as_mut().context("no window is open")?;
-        let event = Event {
-            records: records.iter().map(|record| EventRecord { record, event_source_arn: &self.shard.arn }).collect(),
-            window: [("start", window.times.start), ("end", window.times.end)]
-                .map(|(name, ms)| (name, rfc3339(ms)))
-                .into(),
-            state: &window.state,
-            shard_id: &self.shard.id,
-            event_source_arn: &self.shard.arn,
-            is_final_invoke_for_window: records.is_empty(),
-            is_window_terminated_early: false,
-        };
-        let event = serde_json::to_vec(&event)?;
-        let answer = self.target.invoke(event.into()).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        // No answer is the answer that all is well.
-        let answer: Option<Answer> =
-            serde_json::from_slice(&answer).context("the function's answer is none to a batch")?;
-        let Answer { state, batch_item_failures } = answer.unwrap_or_default();
-        let mut taken = records.len();
-        for ItemFailure { item_identifier } in batch_item_failures.unwrap_or_default() {
-            let at = records.iter().position(|record| record.dynamodb.sequence_number == item_identifier);
-            ensure!(at.is_some(), "the function says that {item_identifier:?} failed, which it was not given");
-            taken = taken.min(at.unwrap_or_default());
-        }
-        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
-        window.state = state.unwrap_or_else(|| json!({}));
-        Ok(taken)
+    fn end(&self, shard_id: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.entry(shard_id.to_owned()).or_default().is_done = true;
+        self.write(&state.0);
     }
 
-    /// Why records are given up after so many failures.
-    fn gives_up(&self, records: &[Record], failures: u32) -> Option<&'static str> {
-        let record_age = u64::try_from(self.settings.record_age.as_millis()).unwrap_or(u64::MAX);
-        if failures > self.settings.retries {
-            Some("RetryAttemptsExhausted")
-        } else if records.first().is_some_and(|first| now_ms().saturating_sub(written_at(first)) > record_age) {
-            Some("RecordAgeExceeded")
-        } else {
-            None
-        }
-    }
-
-    async fn send_away(&self, records: &[Record], condition: &str, failures: u32) -> Result<()> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let summary = json!({
-            "requestContext": { "condition": condition, "approximateInvokeCount": failures },
-            "version": "1.0",
-            "timestamp": rfc3339(now_ms()),
-            "DDBStreamBatchInfo": {
-                "shardId": self.shard.id,
-                "startSequenceNumber": first.dynamodb.sequence_number,
-                "endSequenceNumber": last.dynamodb.sequence_number,
-                "approximateArrivalOfFirstRecord": rfc3339(written_at(first)),
-                "approximateArrivalOfLastRecord": rfc3339(written_at(last)),
-                "batchSize": records.len(),
-                "streamArn": self.shard.arn,
-            },
-        });
-        let message = NewMessage { body: summary.to_string(), attributes: Vec::new() };
-        self.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
-        Ok(())
-    }
-
-    /// These records are done with.
-    fn advance(&mut self, records: &[Record]) {
-        let Some(last) = records.last() else { return };
-        self.after = Some(last.dynamodb.sequence_number.clone());
-        if self.kept.elapsed() < KEPT_EVERY {
-            return;
-        }
-        self.kept = Instant::now();
-        let position =
-            Position { shard_id: self.shard.id.clone(), sequence_number: last.dynamodb.sequence_number.clone() };
-        // What is not kept is handed over again.
-        let written = serde_json::to_vec(&position).map_err(anyhow::Error::from).and_then(|position| {
-            let unfinished = self.position.with_extension("new");
-            std::fs::write(&unfinished, position)?;
-            Ok(std::fs::rename(&unfinished, &self.position)?)
+    /// What is not kept is handed over again.
+    fn write(&self, positions: &BTreeMap<String, Position>) {
+        let written = serde_json::to_vec(positions).map_err(anyhow::Error::from).and_then(|positions| {
+            let unfinished = self.file.with_extension("new");
+            std::fs::write(&unfinished, positions)?;
+            Ok(std::fs::rename(&unfinished, &self.file)?)
         });
         if let Err(error) = written {
-            log!("cannot write {}: {error:#}", self.position.display());
+            log!("cannot write {}: {error:#}", self.file.display());
         }
     }
-}
-
-fn written_at(record: &Record) -> u64 {
-    // Saturates, and no clock is there.
-    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
 }
 
 #[cfg(test)]
@@ -380,7 +205,11 @@ mod tests {
     use std::sync::Mutex;
 
     use dynoxide::Database;
+    use serde_json::{Value, json};
 
+    use super::super::clock::now_ms;
+    use super::super::queues::RECORDS_DEAD;
+    use super::super::stream;
     use super::*;
 
     /// Takes batches as a closure says, which gets the numbers of the items, and notes them.
@@ -401,7 +230,7 @@ mod tests {
         }
     }
 
-    fn stream(items: std::ops::Range<u64>) -> Shard {
+    fn stream(items: std::ops::Range<u64>, data: &Path) -> Stream {
         let database = Database::memory().unwrap();
         let table = json!({
             "TableName": "items",
@@ -419,12 +248,13 @@ mod tests {
             let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
             database.put_item(serde_json::from_value(put).unwrap()).unwrap();
         }
-        Shard::of(database, "items").unwrap()
+        let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
+        Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
     }
 
     /// Runs a mapping until `done` says so of the batches that were handed over, and gives them.
     async fn run(
-        shard: Shard,
+        stream: Stream,
         data: &Path,
         answer: impl Fn(&[u64]) -> Result<Value, Failure> + Send + Sync + 'static,
         done: impl Fn(&[Vec<u64>]) -> bool,
@@ -432,7 +262,7 @@ mod tests {
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
         let settings = Settings { retries: 2, batching_window: Duration::ZERO, ..Settings::default() };
         let queues = Queues::open(data).unwrap();
-        let mapping = Mapping::start(shard, Arc::clone(&target), queues, data, settings).unwrap();
+        let mapping = Mapping::start(stream, Arc::clone(&target), queues, data, settings).unwrap();
         let started = Instant::now();
         while !done(&target.taken.lock().unwrap()) {
             assert!(started.elapsed() < Duration::from_secs(30), "{:?}", target.taken.lock().unwrap());
@@ -440,6 +270,12 @@ mod tests {
         }
         mapping.stop().await;
         target.taken.lock().unwrap().clone()
+    }
+
+    /// The sequence numbers of the first shard's records.
+    async fn numbers(stream: &Stream) -> Vec<String> {
+        let read = stream.after(&stream.shards()[0].id, 0, 10).await.unwrap();
+        read.records.iter().map(|record| record.dynamodb.sequence_number.clone()).collect()
     }
 
     /// What was given up.
@@ -460,7 +296,7 @@ mod tests {
             true => Err(Failure::Error("five".to_owned())),
             false => Ok(json!({})),
         };
-        let taken = run(stream(0..8), data.path(), bad, ended(7)).await;
+        let taken = run(stream(0..8, data.path()), data.path(), bad, ended(7)).await;
         let good: Vec<u64> = taken.iter().filter(|batch| !batch.contains(&5)).flatten().copied().collect();
         assert_eq!(good, [0, 1, 2, 3, 4, 6, 7], "{taken:?}");
         assert_eq!(taken.iter().filter(|batch| **batch == [5]).count(), 3, "a try and two more: {taken:?}");
@@ -472,16 +308,15 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_handed_over_again_from_what_failed() {
         let data = tempfile::tempdir().unwrap();
-        let shard = stream(0..6);
-        let numbers: Vec<String> =
-            shard.after(None, 10).await.unwrap().into_iter().map(|record| record.dynamodb.sequence_number).collect();
+        let stream = stream(0..6, data.path());
+        let numbers: Vec<String> = numbers(&stream).await;
         let failures = Mutex::new(vec!["of another batch".to_owned(), numbers[4].clone()]);
         let answer = move |_: &[u64]| {
             let failure = failures.lock().unwrap().pop().map(|number| json!({ "itemIdentifier": number }));
             Ok(json!({ "batchItemFailures": Vec::from_iter(failure) }))
         };
         // All but 4 and 5 are taken; a failure that is none of these fails both.
-        let taken = run(shard, data.path(), answer, ended(5)).await;
+        let taken = run(stream, data.path(), answer, ended(5)).await;
         let expected: [&[u64]; 5] = [&[0, 1, 2, 3, 4, 5], &[4, 5], &[4], &[5], &[]];
         assert_eq!(taken, expected);
         assert_eq!(given_up(data.path()).await, [Value::Null; 0]);
@@ -490,11 +325,12 @@ mod tests {
     #[tokio::test]
     async fn a_shard_is_read_on_from_its_position() {
         let data = tempfile::tempdir().unwrap();
-        let shard = stream(0..4);
-        let third = shard.after(None, 3).await.unwrap().pop().unwrap().dynamodb.sequence_number;
-        let position = Position { shard_id: shard.id.clone(), sequence_number: third };
-        std::fs::write(data.path().join("aggregate.position.json"), serde_json::to_vec(&position).unwrap()).unwrap();
-        let taken = run(shard, data.path(), |_| Ok(Value::Null), ended(3)).await;
+        let stream = stream(0..4, data.path());
+        let third = numbers(&stream).await[2].parse().unwrap();
+        let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
+        positions.advance(&stream.shards()[0].id, third);
+        positions.end("another");
+        let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
     }
 }

@@ -25,6 +25,7 @@ mod gateway;
 mod mapping;
 mod payload;
 mod peer;
+mod poller;
 mod queue_mapping;
 mod queues;
 mod runtime_api;
@@ -116,7 +117,7 @@ impl Triggers {
     fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
         let mapping =
-            Mapping::start(dynamodb.stream()?, target("aggregate"), queues.clone(), data, Settings::default())?;
+            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, Settings::default())?;
         let settings = queue_mapping::Settings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
@@ -175,7 +176,7 @@ impl Target for Named {
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
-        let dynamodb = DynamoDb::start(data)?;
+        let dynamodb = DynamoDb::start(data, stream::Settings::default())?;
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
@@ -289,6 +290,7 @@ fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, 
         ("ISOTHERM_BACKUP_BUCKET", s3::BUCKET),
         ("ISOTHERM_DEAD_LETTERS", &sqs::url(sqs, queues::RECORDS_DEAD)),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb),
         ("AWS_ENDPOINT_URL_S3", s3),
         ("AWS_ENDPOINT_URL_SQS", sqs),
     ]

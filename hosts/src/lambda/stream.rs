@@ -1,48 +1,343 @@
-//! The stream of the table of events, as DynamoDB Streams gives it.
+//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and whose children go on.
 //!
-//! dynoxide's has one shard, which never ends, and forgets nothing.
+//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the item's key, as a
+//! table's partitions would spread them: each shard has a range of hashes. When it closes, two children share its range, or one
+//! has it, where there are enough shards.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use dynoxide::Database;
 use dynoxide::actions::get_records::Record;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// A shard of a stream.
-#[derive(Clone)]
+use super::clock::now_ms;
+use super::queues::md5;
+
+/// The most records that dynoxide gives at once.
+const READ: usize = 1000;
+/// Records that are kept in memory for all shards; a shard that is further behind reads for itself.
+const RECENT: usize = 10_000;
+/// Shards in one answer of `DescribeStream`.
+const DESCRIBED: usize = 100;
+
+/// What the stream does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Shards at the beginning.
+    pub(crate) shards: u64,
+    /// Open shards at most: as long as there are fewer, one that closes splits.
+    pub(crate) most: usize,
+    /// How long a shard takes records: some four hours on AWS.
+    pub(crate) life: Duration,
+    /// How long it keeps them.
+    pub(crate) retention: Duration,
+    /// How often it is read at most.
+    pub(crate) poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            shards: 4,
+            most: 8,
+            life: Duration::from_secs(4 * 60 * 60),
+            retention: Duration::from_secs(24 * 60 * 60),
+            poll: Duration::from_millis(50),
+        }
+    }
+}
+
+/// A shard of the stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Shard {
-    database: Database,
-    /// Its stream.
-    pub(crate) arn: String,
     pub(crate) id: String,
+    pub(crate) parent: Option<String>,
+    /// The hashes of its items' keys: from the first to the last.
+    hashes: (u64, u64),
+    /// Its records come after this place of the table's changes, and not after the other.
+    after: u128,
+    end: Option<u128>,
+    opened_at: u64,
+    closed_at: Option<u64>,
 }
 
 impl Shard {
-    /// The shard of the stream of `table`.
-    pub(crate) fn of(database: Database, table: &str) -> Result<Self> {
+    fn new(parent: Option<&Self>, hashes: (u64, u64), after: u128, opened_at: u64) -> Self {
+        let name = format!("{}-{hashes:?}", parent.map_or("", |parent| parent.id.as_str()));
+        let id = format!("shardId-{opened_at:020}-{}", md5(&name).get(..8).unwrap_or_default());
+        Self {
+            id,
+            parent: parent.map(|parent| parent.id.clone()),
+            hashes,
+            after,
+            end: None,
+            opened_at,
+            closed_at: None,
+        }
+    }
+
+    fn has(&self, record: &Placed) -> bool {
+        let (first, last) = self.hashes;
+        (first..=last).contains(&record.hash)
+            && record.place > self.after
+            && self.end.is_none_or(|end| record.place <= end)
+    }
+}
+
+/// Some records of a shard.
+pub(crate) struct Read {
+    /// Everything that was written to the shard before is in `records`, or comes after them.
+    pub(crate) at: u64,
+    pub(crate) records: Vec<Arc<Record>>,
+    /// Where to read on.
+    pub(crate) to: u128,
+    /// Whether the shard is closed, and nothing comes after these.
+    pub(crate) is_end: bool,
+}
+
+/// A record, its place among the table's changes, and the hash of its item's key.
+#[derive(Clone)]
+struct Placed {
+    place: u128,
+    hash: u64,
+    record: Arc<Record>,
+}
+
+/// A table's stream.
+#[derive(Clone)]
+pub(crate) struct Stream {
+    source: Source,
+    settings: Settings,
+    /// Where the shards are kept.
+    file: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+/// dynoxide's shard.
+#[derive(Clone)]
+struct Source {
+    database: Database,
+    arn: Arc<str>,
+    shard_id: Arc<str>,
+}
+
+struct State {
+    shards: Vec<Shard>,
+    /// The newest records, in order.
+    recent: VecDeque<Placed>,
+    /// All records after this place, to the other, are among them.
+    recent_after: u128,
+    read_to: u128,
+    read_at: u64,
+}
+
+impl Stream {
+    /// The stream of `table`, whose shards are kept in `file`.
+    pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: Settings) -> Result<Self> {
+        let source = Source::of(database, table)?;
+        let kept = std::fs::read(&file).ok();
+        let shards: Vec<Shard> = match kept {
+            Some(kept) => serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?,
+            None => first_shards(&settings),
+        };
+        // What is older is read by each shard for itself.
+        let read_to = shards.iter().map(|shard| shard.after).max().unwrap_or_default();
+        let state = State { shards, recent: VecDeque::new(), recent_after: read_to, read_to, read_at: 0 };
+        let stream = Self { source, settings, file, state: Arc::new(Mutex::new(state)) };
+        stream.keep(&stream.state().shards)?;
+        Ok(stream)
+    }
+
+    pub(crate) fn arn(&self) -> &str {
+        &self.source.arn
+    }
+
+    /// All shards that have not been forgotten, parents before children.
+    pub(crate) fn shards(&self) -> Vec<Shard> {
+        self.state().shards.clone()
+    }
+
+    /// The first records of a shard after this place, at most `limit`.
+    pub(crate) async fn after(&self, shard_id: &str, place: u128, limit: usize) -> Result<Read> {
+        let (stream, shard_id) = (self.clone(), shard_id.to_owned());
+        // SQLite blocks.
+        tokio::task::spawn_blocking(move || stream.read(&shard_id, place, limit)).await?
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, shard_id: &str, place: u128, limit: usize) -> Result<Read> {
+        let mut state = self.state();
+        self.refresh(&mut state)?;
+        let State { shards, recent, recent_after, read_to, read_at } = &*state;
+        let shard =
+            shards.iter().find(|shard| shard.id == shard_id).context("the stream has forgotten the shard")?.clone();
+        let (at, read_to) = (*read_at, *read_to);
+        let place = place.max(shard.after);
+        if place >= *recent_after {
+            let first = recent.partition_point(|record| record.place <= place);
+            let of_shard = recent.iter().skip(first).filter(|record| shard.has(record));
+            let records: Vec<Placed> = of_shard.take(limit).cloned().collect();
+            return Ok(read(&shard, records, limit, read_to, at));
+        }
+        drop(state);
+        let (mut records, mut place) = (Vec::new(), place);
+        while records.len() < limit && place < read_to {
+            let chunk = self.source.after(place)?;
+            let Some(last) = chunk.last() else { break };
+            place = last.place;
+            records.extend(chunk.into_iter().filter(|record| shard.has(record)));
+        }
+        records.truncate(limit);
+        Ok(read(&shard, records, limit, place, at))
+    }
+
+    /// Reads what is new, closes shards whose time has come, and forgets those that closed long ago.
+    fn refresh(&self, state: &mut State) -> Result<()> {
+        let now = now_ms();
+        if now < state.read_at + ms(self.settings.poll) {
+            return Ok(());
+        }
+        loop {
+            let chunk = self.source.after(state.read_to)?;
+            let is_whole = chunk.len() < READ;
+            state.read_to = chunk.last().map_or(state.read_to, |last| last.place);
+            state.recent.extend(chunk);
+            while state.recent.len() > RECENT {
+                state.recent_after = state.recent.pop_front().map_or(state.recent_after, |record| record.place);
+            }
+            if is_whole {
+                break;
+            }
+        }
+        state.read_at = now;
+        let Settings { most, life, retention, .. } = self.settings;
+        let mut open = state.shards.iter().filter(|shard| shard.end.is_none()).count();
+        let (mut children, mut is_changed) = (Vec::new(), false);
+        for shard in &mut state.shards {
+            if shard.end.is_some() || now < shard.opened_at + ms(life) {
+                continue;
+            }
+            (shard.end, shard.closed_at) = (Some(state.read_to), Some(now));
+            let (first, last) = shard.hashes;
+            let middle = first + (last - first) / 2;
+            let (halves, whole) = ([(first, middle), (middle + 1, last)], [(first, last)]);
+            let ranges = if open < most && first < last { &halves[..] } else { &whole[..] };
+            open += ranges.len() - 1;
+            children.extend(ranges.iter().map(|hashes| Shard::new(Some(shard), *hashes, state.read_to, now)));
+            is_changed = true;
+        }
+        state.shards.extend(children);
+        let count = state.shards.len();
+        state.shards.retain(|shard| shard.closed_at.is_none_or(|closed| now < closed + ms(retention)));
+        if is_changed || state.shards.len() < count {
+            self.keep(&state.shards)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, shards: &[Shard]) -> Result<()> {
+        let unfinished = self.file.with_extension("new");
+        std::fs::write(&unfinished, serde_json::to_vec(shards)?)?;
+        Ok(std::fs::rename(&unfinished, &self.file)?)
+    }
+
+    /// The answer of `DescribeStream`, from after this shard.
+    pub(crate) fn describe(&self, after: Option<&str>) -> Value {
+        let all = self.shards();
+        let start = after.and_then(|id| all.iter().position(|shard| shard.id == id)).map_or(0, |at| at + 1);
+        let shards = all.get(start..).unwrap_or_default();
+        let described: Vec<Value> = shards.iter().take(DESCRIBED).map(describe).collect();
+        let last = (shards.len() > DESCRIBED).then(|| described.last().map(|shard| shard["ShardId"].clone())).flatten();
+        let mut description = json!({
+            "StreamArn": self.arn(), "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE", "Shards": described,
+        });
+        if let Some(last) = last {
+            description["LastEvaluatedShardId"] = last;
+        }
+        json!({ "StreamDescription": description })
+    }
+}
+
+impl Source {
+    fn of(database: Database, table: &str) -> Result<Self> {
         let streams = database.list_streams(serde_json::from_value(json!({ "TableName": table }))?)?;
         let stream = streams.streams.into_iter().next();
         let arn =
             stream.with_context(|| format!("table {table} has no stream: its data is of an older version"))?.stream_arn;
         let stream = database.describe_stream(serde_json::from_value(json!({ "StreamArn": arn }))?)?.stream_description;
-        let id = stream.shards.into_iter().next().context("the stream has no shard")?.shard_id;
-        Ok(Self { database, arn, id })
+        let shard_id = stream.shards.into_iter().next().context("the stream has no shard")?.shard_id;
+        Ok(Self { database, arn: arn.into(), shard_id: shard_id.into() })
     }
 
-    /// The first records after this sequence number, at most `limit`.
-    pub(crate) async fn after(&self, sequence_number: Option<String>, limit: usize) -> Result<Vec<Record>> {
-        let shard = self.clone();
-        // SQLite blocks.
-        tokio::task::spawn_blocking(move || shard.read(sequence_number.as_deref(), limit)).await?
-    }
-
-    fn read(&self, sequence_number: Option<&str>, limit: usize) -> Result<Vec<Record>> {
-        let mut request = json!({ "StreamArn": self.arn, "ShardId": self.id, "ShardIteratorType": "TRIM_HORIZON" });
-        if let Some(sequence_number) = sequence_number {
+    /// The first records after this place.
+    fn after(&self, place: u128) -> Result<Vec<Placed>> {
+        let mut request =
+            json!({ "StreamArn": &*self.arn, "ShardId": &*self.shard_id, "ShardIteratorType": "TRIM_HORIZON" });
+        if place > 0 {
             request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER".into();
-            request["SequenceNumber"] = sequence_number.into();
+            request["SequenceNumber"] = format!("{place:021}").into();
         }
         let iterator = self.database.get_shard_iterator(serde_json::from_value(request)?)?.shard_iterator;
-        let request = json!({ "ShardIterator": iterator, "Limit": limit });
-        Ok(self.database.get_records(serde_json::from_value(request)?)?.records)
+        let request = json!({ "ShardIterator": iterator, "Limit": READ });
+        let records = self.database.get_records(serde_json::from_value(request)?)?.records;
+        records.into_iter().map(Placed::of).collect()
     }
+}
+
+impl Placed {
+    fn of(record: Record) -> Result<Self> {
+        let hash = md5(&serde_json::to_string(&record.dynamodb.keys)?);
+        let hash = u64::from_str_radix(hash.get(..16).unwrap_or_default(), 16)?;
+        Ok(Self { place: place(&record)?, hash, record: Arc::new(record) })
+    }
+}
+
+/// Where a record stands among all changes of its table.
+pub(crate) fn place(record: &Record) -> Result<u128> {
+    record.dynamodb.sequence_number.parse().context("a sequence number is none")
+}
+
+fn read(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Read {
+    let is_all = records.len() < limit;
+    let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
+    let is_end = is_all && shard.end.is_some_and(|end| read_to >= end);
+    Read { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
+}
+
+/// The shards of a table that is new. They don't all close at once.
+fn first_shards(settings: &Settings) -> Vec<Shard> {
+    let (now, shards) = (now_ms(), settings.shards.max(1));
+    let first = |number: u64| u64::MAX / shards * number;
+    let shard = |number: u64| {
+        let last = if number + 1 == shards { u64::MAX } else { first(number + 1) - 1 };
+        Shard::new(None, (first(number), last), 0, now - ms(settings.life) / shards * number)
+    };
+    (0..shards).map(shard).collect()
+}
+
+fn describe(shard: &Shard) -> Value {
+    let mut described = json!({
+        "ShardId": shard.id,
+        "SequenceNumberRange": { "StartingSequenceNumber": format!("{:021}", shard.after + 1) },
+    });
+    if let Some(parent) = &shard.parent {
+        described["ParentShardId"] = parent.as_str().into();
+    }
+    if let Some(end) = shard.end {
+        described["SequenceNumberRange"]["EndingSequenceNumber"] = format!("{end:021}").into();
+    }
+    described
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
 }

@@ -1,0 +1,29 @@
+//! The shards of the stream of the table of events, as DynamoDB Streams describes them.
+
+use std::sync::LazyLock;
+
+use anyhow::Result;
+use aws_sdk_dynamodbstreams::Client;
+use isotherm_core::StreamShard;
+
+use crate::aws::settings;
+
+static STREAMS: LazyLock<Client> = LazyLock::new(|| Client::new(&settings("DYNAMODB_STREAMS")));
+
+/// All shards of a stream, by its ARN.
+pub(crate) async fn of(stream: &str) -> Result<Vec<StreamShard>> {
+    let (mut shards, mut last) = (Vec::new(), None);
+    loop {
+        let describe = STREAMS.describe_stream().stream_arn(stream).set_exclusive_start_shard_id(last);
+        let Some(description) = describe.send().await?.stream_description else { return Ok(shards) };
+        for shard in description.shards.unwrap_or_default() {
+            let is_closed = shard.sequence_number_range.is_some_and(|range| range.ending_sequence_number.is_some());
+            let parent = shard.parent_shard_id;
+            shards.extend(shard.shard_id.map(|id| StreamShard { id, parent, is_closed }));
+        }
+        last = description.last_evaluated_shard_id;
+        if last.is_none() {
+            return Ok(shards);
+        }
+    }
+}

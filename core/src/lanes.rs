@@ -1,0 +1,370 @@
+//! Which shard of a stream is folded into which lane, and how far all of them are.
+//!
+//! ```text
+//!            DescribeStream ──▶ Lanes::learn ──▶ shards that wait
+//!                                                     │  a batch of one comes
+//!  lane 0  ── shard A ────────── its child C ─────────┘      the lane of an ancestor, or one that is free, or a new one
+//!  lane 1  ── shard B ─────────────────────────▶
+//! ```
+//!
+//! A lane is pages that one shard at a time is folded into: its watermark names the shard by its whole id. A shard takes
+//! records for some hours, then its children do; the mapping hands them over when their parent's records are done with. So a
+//! batch of a child says that its ancestors are folded, and the child goes on in the lane of one of them. There are as many lanes as there
+//! were shards at once, however many come and go.
+//!
+//! How far reports are complete is what the shard that is furthest behind is folded to. A shard that nothing is folded of
+//! waits: it is folded as far as its parent is. A store knows nothing of such shards, so a function asks the stream. A window's end says that its shard
+//! is folded to that moment only if the shard was still open then: its children have what was written later.
+//!
+//! A shard without records says nothing of how far it is handed over. When events come elsewhere, the function writes pulses: items that
+//! are no events, and come through the stream. A pulse in the shard's batch says how far the shard is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::rollup::codec::{Reader, Writer};
+use crate::rollup::fold::{StoredPage, UnreadablePage};
+use crate::stream::StreamBatch;
+use crate::time::{Millis, Seconds};
+use crate::watermark::{LaneShard, Watermark};
+
+/// How long a stream keeps its records: what is older is folded, or lost.
+const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+/// The name of the list of shards that wait, among the names of lanes.
+const SHARDS: &str = "shards";
+/// Changes of watermarks and of the list that are written at once.
+const WRITES: usize = 90;
+/// What the keys of pulses start with. No tenant's name is empty, so no event's key does.
+pub(crate) const PULSE: &str = "#pulse-";
+/// Pulses for each shard that may be missed, where it isn't known which key leads to which shard: 1 of 50 gets none, and the next window tries again.
+const PULSES_A_SHARD: usize = 4;
+const PULSES: usize = 64;
+/// How long a pulse is kept.
+const PULSE_S: u64 = 7 * 24 * 60 * 60;
+
+/// A shard as the stream describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamShard {
+    /// Its id.
+    pub id: String,
+    /// The shard whose records come before its own, if there was one. The stream may have forgotten it.
+    pub parent: Option<String>,
+    /// Whether it takes no more records.
+    pub is_closed: bool,
+}
+
+/// What to do with a batch next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneStep {
+    /// Ask the stream for all its shards, and call [`Lanes::learn`].
+    Describe,
+    /// Write all of these in one transaction, then call [`Lanes::next`] again. Where one has moved, read the lanes anew.
+    Write(Vec<LaneWrite>),
+    /// Fold the batch into this lane, behind this watermark.
+    Fold {
+        /// The lane's name.
+        lane: String,
+        /// As it is stored.
+        watermark: Watermark,
+    },
+    /// Everything in the batch is folded.
+    Done,
+    /// The stream does not have this shard, or not yet: the batch is to come again.
+    UnknownShard,
+}
+
+/// A write on the condition that nothing else has written since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneWrite {
+    /// Under which name, among those that [`Lanes::read`] gets.
+    pub name: String,
+    /// What has to be stored there; `None`: nothing.
+    pub was: Option<Vec<u8>>,
+    /// What is stored then.
+    pub bytes: Vec<u8>,
+}
+
+/// An item to put into the table of events: it is none, and comes through the stream as all items do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// Its key.
+    pub key: String,
+    /// Part of the item, or a table that has it already would not put it into the stream.
+    pub at: Millis,
+    /// When it can be deleted.
+    pub expires_at: Seconds,
+}
+
+/// The lanes of a store and the shards of its stream.
+#[derive(Clone, Debug, Default)]
+pub struct Lanes {
+    /// As it is stored, by name.
+    stored: BTreeMap<String, Vec<u8>>,
+    /// By lane; `None`: it can't be read.
+    watermarks: BTreeMap<String, Option<Watermark>>,
+    /// Those that nothing is folded of; `None`: the stream was never asked.
+    waiting: Option<BTreeMap<String, Waiting>>,
+    /// What the stream said, if it was asked now.
+    described: Option<BTreeMap<String, StreamShard>>,
+}
+
+/// A shard that nothing is folded of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waiting {
+    /// The shard that it is folded as far as.
+    parent: Option<String>,
+    /// To when its ancestors are folded, where they have no lane any more.
+    folded_to: Millis,
+}
+
+impl Lanes {
+    /// The lanes, from all that a store has of them: each page's key is its name.
+    pub fn read(stored: impl IntoIterator<Item = StoredPage>) -> Self {
+        let mut lanes = Self::default();
+        for StoredPage { key, bytes } in stored {
+            if key == SHARDS {
+                // A list that can't be read is begun anew.
+                lanes.waiting = read_waiting(&bytes);
+            } else {
+                lanes.watermarks.insert(key.clone(), Watermark::parse(&bytes));
+            }
+            lanes.stored.insert(key, bytes);
+        }
+        lanes
+    }
+
+    /// The watermarks that can be read, by the names of their lanes.
+    pub fn watermarks(&self) -> impl Iterator<Item = (&str, &Watermark)> {
+        self.watermarks.iter().filter_map(|(lane, watermark)| Some((lane.as_str(), watermark.as_ref()?)))
+    }
+
+    /// What of the lanes can't be read. Its shard goes on in another lane.
+    pub fn damaged(&self) -> Vec<UnreadablePage> {
+        let damaged = self.watermarks.iter().filter(|(_, watermark)| watermark.is_none());
+        let list = self.stored.contains_key(SHARDS) && self.waiting.is_none();
+        let names = damaged.map(|(lane, _)| lane.clone()).chain(list.then(|| SHARDS.to_owned()));
+        names.map(|key| UnreadablePage { key }).collect()
+    }
+
+    /// How far reports over all lanes are complete, at a moment.
+    pub fn as_of(&self, received_at: Millis) -> Millis {
+        let day_ago = Millis(received_at.0.saturating_sub(RETENTION_MS));
+        let folded_to = |watermark: &Option<Watermark>| match watermark {
+            None => Some(day_ago),
+            Some(Watermark { shard: LaneShard::Free, .. }) => None,
+            // Its shard may have ended long ago.
+            Some(Watermark { shard: LaneShard::Unsaid, folded_to, .. }) => {
+                Some(*folded_to).filter(|folded_to| *folded_to > day_ago)
+            }
+            Some(Watermark { folded_to, .. }) => Some(*folded_to),
+        };
+        let lanes = self.watermarks.values().filter_map(folded_to);
+        let waiting = self.waiting.iter().flatten().map(|(_, shard)| self.bound(shard));
+        lanes.chain(waiting).min().unwrap_or(day_ago).max(day_ago)
+    }
+
+    /// To when a shard that waits is folded.
+    fn bound(&self, shard: &Waiting) -> Millis {
+        let mut shard = shard;
+        // More ancestors than shards there are not.
+        for _ in 0..=self.waiting.as_ref().map_or(0, BTreeMap::len) {
+            let Some(parent) = &shard.parent else { break };
+            if let Some((_, watermark)) = self.lane_of(parent) {
+                return watermark.folded_to;
+            }
+            match self.waiting.as_ref().and_then(|waiting| waiting.get(parent)) {
+                Some(parent) => shard = parent,
+                None => break,
+            }
+        }
+        shard.folded_to
+    }
+
+    fn lane_of(&self, shard_id: &str) -> Option<(&str, &Watermark)> {
+        self.watermarks().find(|(_, watermark)| watermark.shard_id() == Some(shard_id))
+    }
+
+    /// What to do next with a batch. Takes from the batch what the stream does not vouch for: that the shard is complete to a moment when it may have
+    /// been closed.
+    pub fn next(&mut self, batch: &mut StreamBatch<'_>) -> LaneStep {
+        let lane = self.lane_of(batch.shard_id).map(|(lane, watermark)| (lane.to_owned(), watermark.clone()));
+        let completes = lane.as_ref().is_some_and(|(_, watermark)| batch.completes(watermark));
+        let is_asked = self.waiting.is_none() || lane.is_none() || completes;
+        let knows = |waiting: &BTreeMap<String, Waiting>| waiting.contains_key(batch.shard_id);
+        let waits = self.waiting.as_ref().is_some_and(knows);
+        if is_asked && !waits && self.described.is_none() {
+            return LaneStep::Describe;
+        }
+        if completes && self.described.as_ref().is_some_and(|shards| is_closed(shards, batch.shard_id)) {
+            batch.complete_to = None;
+        }
+        if waits {
+            self.begin(batch.shard_id);
+        }
+        let writes = self.changes();
+        if !writes.is_empty() {
+            self.stored.extend(writes.iter().map(|write| (write.name.clone(), write.bytes.clone())));
+            return LaneStep::Write(writes);
+        }
+        match lane {
+            Some((_, watermark)) if !batch.has_more(&watermark) => LaneStep::Done,
+            Some((lane, watermark)) => LaneStep::Fold { lane, watermark },
+            None if self.described.as_ref().is_some_and(|shards| shards.contains_key(batch.shard_id)) => LaneStep::Done,
+            None => LaneStep::UnknownShard,
+        }
+    }
+
+    /// Takes in what the stream says: all its shards. Lanes of shards that it has forgotten are free.
+    pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
+        let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
+        let mut hashes: BTreeMap<String, &str> =
+            shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
+        for (lane, watermark) in &mut self.watermarks {
+            let Some(watermark) = watermark else { continue };
+            match &watermark.shard {
+                LaneShard::Unsaid => {
+                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, |id| LaneShard::Id(id.to_owned()));
+                }
+                LaneShard::Id(id) if !shards.contains_key(id) => watermark.free(),
+                LaneShard::Id(_) | LaneShard::Free => {}
+            }
+        }
+        let begun: BTreeSet<String> =
+            self.watermarks().filter_map(|(_, watermark)| watermark.shard_id()).map(str::to_owned).collect();
+        let done: BTreeSet<&str> = begun.iter().flat_map(|id| ancestors(&shards, id)).collect();
+        let mut waiting = self.waiting.take().unwrap_or_default();
+        waiting.retain(|id, _| shards.contains_key(id) && !begun.contains(id) && !done.contains(id.as_str()));
+        for (id, shard) in &shards {
+            if !begun.contains(id) && !done.contains(id.as_str()) && !waiting.contains_key(id) {
+                let parent = shard.parent.clone().filter(|parent| shards.contains_key(parent));
+                waiting.insert(id.clone(), Waiting { parent, folded_to: Millis(0) });
+            }
+        }
+        // A shard is done with before its children begin: it has a lane only where version 1 gave it one.
+        for watermark in self.watermarks.values_mut().flatten() {
+            let Some(id) = watermark.shard_id().filter(|id| done.contains(id)) else { continue };
+            leave(&mut waiting, id, watermark.folded_to);
+            watermark.free();
+        }
+        (self.waiting, self.described) = (Some(waiting), Some(shards));
+    }
+
+    /// Gives a lane to a shard that waits: a batch of it has come, so that its ancestors are done with.
+    fn begin(&mut self, shard_id: &str) {
+        let Some(mut waiting) = self.waiting.clone() else { return };
+        let Some(shard) = waiting.remove(shard_id) else { return };
+        let folded_to = self.bound(&shard);
+        let mut freed = None;
+        let mut parent = shard.parent;
+        while let Some(id) = parent {
+            let lane = self.lane_of(&id).map(|(lane, watermark)| (lane.to_owned(), watermark.folded_to));
+            let of_ancestor = waiting.get(&id).map(|ancestor| self.bound(ancestor));
+            let to = lane.as_ref().map(|(_, folded_to)| *folded_to).or(of_ancestor).unwrap_or(Millis(0));
+            leave(&mut waiting, &id, to);
+            if let Some((lane, _)) = lane {
+                self.watermarks.get_mut(&lane).into_iter().flatten().for_each(Watermark::free);
+                freed.get_or_insert(lane);
+            }
+            parent = waiting.remove(&id).and_then(|ancestor| ancestor.parent);
+        }
+        let is_free =
+            |(lane, watermark): (&str, &Watermark)| (watermark.shard == LaneShard::Free).then(|| lane.to_owned());
+        let lane = freed.or_else(|| self.watermarks().find_map(is_free)).unwrap_or_else(|| self.new_lane());
+        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::Id(shard_id.to_owned()), folded_to)));
+        self.waiting = Some(waiting);
+    }
+
+    /// Names are 8 hexadecimal digits.
+    fn new_lane(&self) -> String {
+        let names = (0..u32::MAX).map(|number| format!("{number:08x}"));
+        names.into_iter().find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
+    }
+
+    /// What is not stored as it is here; some of it where that is much.
+    fn changes(&self) -> Vec<LaneWrite> {
+        let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), write_waiting(waiting)));
+        let watermarks = self.watermarks().map(|(lane, watermark)| (lane.to_owned(), watermark.to_bytes()));
+        let all = list.into_iter().chain(watermarks);
+        let changed = all.filter(|(name, bytes)| self.stored.get(name) != Some(bytes));
+        let write = |(name, bytes): (String, Vec<u8>)| LaneWrite { was: self.stored.get(&name).cloned(), name, bytes };
+        changed.take(WRITES).map(write).collect()
+    }
+
+    /// The pulses to write when a batch is folded: for the shards that nothing has come of since its window began, if it has events. A
+    /// batch of pulses alone gives none, or they would go round for ever.
+    pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
+        let Some(last) = batch.last_event() else { return Vec::new() };
+        let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
+        for (_, watermark) in self.watermarks() {
+            let Some(shard_id) = watermark.shard_id() else { continue };
+            shards += 1;
+            if shard_id != batch.shard_id && watermark.folded_to < batch.window_start {
+                is_one_unknown |= watermark.pulse.is_empty();
+                keys.extend(Some(watermark.pulse.clone()).filter(|key| !key.is_empty()));
+            }
+        }
+        for (id, shard) in self.waiting.iter().flatten() {
+            shards += 1;
+            is_one_unknown |= id != batch.shard_id && self.bound(shard) < batch.window_start;
+        }
+        if is_one_unknown {
+            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{last}-{number}"));
+            keys.extend(unknown);
+        }
+        let expires_at = Seconds(now.0 / 1000 + PULSE_S);
+        keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
+    }
+}
+
+/// A shard is folded to its end: its children that wait can't look it up any more.
+fn leave(waiting: &mut BTreeMap<String, Waiting>, shard_id: &str, folded_to: Millis) {
+    for child in waiting.values_mut().filter(|child| child.parent.as_deref() == Some(shard_id)) {
+        *child = Waiting { parent: None, folded_to };
+    }
+}
+
+/// Whether a shard takes no more records. What the stream has forgotten does not.
+fn is_closed(shards: &BTreeMap<String, StreamShard>, id: &str) -> bool {
+    shards.get(id).is_none_or(|shard| shard.is_closed)
+}
+
+fn ancestors<'s>(shards: &'s BTreeMap<String, StreamShard>, id: &str) -> BTreeSet<&'s str> {
+    let mut ancestors = BTreeSet::new();
+    let mut next = shards.get(id);
+    while let Some(parent) = next.and_then(|shard| shard.parent.as_deref()) {
+        if !ancestors.insert(parent) {
+            break;
+        }
+        next = shards.get(parent);
+    }
+    ancestors
+}
+
+/// The lane of a shard in version 1: FNV-1a of its id, 8 hexadecimal digits.
+fn lane_of_version_1(shard_id: &str) -> String {
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
+}
+
+/// Version 1: the version; how many wait; of each its id, its parent's, empty where it has none, and to when it is folded, milliseconds.
+fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
+    let mut writer = Writer(vec![1]);
+    writer.length(waiting.len());
+    for (id, Waiting { parent, folded_to }) in waiting {
+        writer.text(id);
+        writer.text(parent.as_deref().unwrap_or_default());
+        writer.unsigned(folded_to.0);
+    }
+    writer.0
+}
+
+fn read_waiting(bytes: &[u8]) -> Option<BTreeMap<String, Waiting>> {
+    let mut reader = Reader(bytes);
+    reader.byte().filter(|version| *version == 1)?;
+    let mut waiting = BTreeMap::new();
+    for _ in 0..reader.small::<usize>()? {
+        let (id, parent) = (reader.text()?.to_owned(), reader.text()?.to_owned());
+        let folded_to = Millis(reader.small()?);
+        waiting.insert(id, Waiting { parent: Some(parent).filter(|parent| !parent.is_empty()), folded_to });
+    }
+    reader.is_empty().then_some(waiting)
+}

@@ -1,0 +1,273 @@
+//! One shard's part of an event source mapping: batches in order, each until it is taken or given up, in tumbling windows.
+//!
+//! A batch is handed over again from the record that the function says, and in halves after an error of the function. What it never
+//! takes goes to the on-failure destination, a queue, as the summary that AWS sends. At the shard's end its window ends early.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use dynoxide::actions::get_records::Record;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::clock::{now_ms, rfc3339};
+use super::mapping::{ItemFailure, Positions, Settings, Target};
+use super::queues::{NewMessage, Queues, RECORDS_DEAD};
+use super::stream::{self, Read, Stream};
+use crate::lines::log;
+
+/// The largest event that a mapping makes: 6 MB.
+const EVENT_BYTES: usize = 6 * 1024 * 1024;
+const ENVELOPE_BYTES: usize = 4096;
+/// After the first failure, then twice as long each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// Hands one shard over.
+pub(crate) struct Poller<T> {
+    pub(crate) stream: Stream,
+    pub(crate) shard_id: String,
+    pub(crate) target: Arc<T>,
+    pub(crate) queues: Queues,
+    pub(crate) settings: Settings,
+    pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) positions: Arc<Positions>,
+    /// The place of the last record that is done with, or one behind it where there is no record of the shard between them.
+    pub(crate) after: u128,
+    pub(crate) taken: Arc<AtomicU64>,
+    /// The window that records were handed over of, not yet its end.
+    pub(crate) window: Option<Window>,
+}
+
+/// A window, in milliseconds, and what the function wants to know of it the next time.
+pub(crate) struct Window {
+    times: Range<u64>,
+    state: Value,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(rename = "Records")]
+    records: Vec<EventRecord<'a>>,
+    window: BTreeMap<&'static str, String>,
+    state: &'a Value,
+    shard_id: &'a str,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'a str,
+    is_final_invoke_for_window: bool,
+    is_window_terminated_early: bool,
+}
+
+#[derive(Serialize)]
+struct EventRecord<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'a str,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Answer {
+    state: Option<Value>,
+    batch_item_failures: Option<Vec<ItemFailure>>,
+}
+
+/// Records that still are to be handed over together, and how often that failed.
+struct Part {
+    records: Range<usize>,
+    failures: u32,
+}
+
+impl<T: Target> Poller<T> {
+    /// Until the shard's end: whether that was reached before the mapping was stopped.
+    pub(crate) async fn run(&mut self) -> bool {
+        let mut waited = false;
+        while !*self.stopped.borrow() {
+            let read = self.stream.after(&self.shard_id, self.after, self.settings.batch_size).await;
+            // What is written later than it was read is in a later window, or is read the next time.
+            let Read { at: now, records, to, is_end } = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    log!("cannot read the stream: {error:#}");
+                    self.pause(LONGEST_BACKOFF).await;
+                    continue;
+                }
+            };
+            if records.is_empty() {
+                self.after = to;
+            }
+            let first = records.first().map(|first| written_at(first));
+            match &self.window {
+                Some(_) if is_end && first.is_none() => {
+                    self.hand_over(&[]).await;
+                    self.window = None;
+                }
+                None if is_end && first.is_none() => return true,
+                Some(window) if first.map_or(now >= window.times.end, |first| first >= window.times.end) => {
+                    self.hand_over(&[]).await;
+                    self.window = None;
+                }
+                _ if first.is_none() => self.pause(self.settings.poll).await,
+                _ if records.len() < self.settings.batch_size && !waited && !is_end => {
+                    waited = true;
+                    self.pause(self.settings.batching_window).await;
+                }
+                _ => {
+                    waited = false;
+                    let batch = self.cut(&records);
+                    self.hand_over(batch).await;
+                }
+            }
+        }
+        false
+    }
+
+    /// Waits, unless the mapping is stopped.
+    async fn pause(&mut self, time: Duration) {
+        let _either = tokio::time::timeout(time, self.stopped.wait_for(|stopped| *stopped)).await;
+    }
+
+    /// Those of the window, and not more than fit into an event.
+    fn cut<'r>(&mut self, records: &'r [Arc<Record>]) -> &'r [Arc<Record>] {
+        let length = u64::try_from(self.settings.tumbling_window.as_millis()).unwrap_or(u64::MAX);
+        let start = records.first().map_or(0, |first| written_at(first) / length * length);
+        let window = self.window.get_or_insert_with(|| Window { times: start..start + length, state: json!({}) });
+        let mut bytes = ENVELOPE_BYTES;
+        let fits = |record: &&Arc<Record>| {
+            // The source's name comes to each record.
+            bytes += serde_json::to_vec(&***record).map_or(0, |json| json.len()) + self.stream.arn().len() + 24;
+            written_at(record) < window.times.end && bytes <= EVENT_BYTES
+        };
+        let count = records.iter().take_while(fits).count();
+        records.get(..count.max(1)).unwrap_or(records)
+    }
+
+    /// Hands records over until the function has taken them, or they are given up; none: the end of the window.
+    async fn hand_over(&mut self, records: &[Arc<Record>]) {
+        let mut parts = vec![Part { records: 0..records.len(), failures: 0 }];
+        let mut backoff = FIRST_BACKOFF;
+        while let Some(Part { records: range, failures }) = parts.pop() {
+            if *self.stopped.borrow() {
+                return;
+            }
+            let Some(part) = records.get(range.clone()) else { return };
+            match self.invoke(part).await {
+                Ok(taken) if taken == part.len() => {
+                    self.advance(part);
+                    backoff = FIRST_BACKOFF;
+                    continue;
+                }
+                Ok(taken) => {
+                    self.advance(&part[..taken]);
+                    let failures = if taken == 0 { failures + 1 } else { 0 };
+                    parts.push(Part { records: range.start + taken..range.end, failures });
+                }
+                Err(failure) => {
+                    log!("aggregate: {failure:#}");
+                    // Halving does not count as a try.
+                    let middle = range.start + range.len() / 2;
+                    if range.len() > 1 {
+                        parts.push(Part { records: middle..range.end, failures });
+                        parts.push(Part { records: range.start..middle, failures });
+                    } else {
+                        parts.push(Part { records: range, failures: failures + 1 });
+                    }
+                }
+            }
+            let given_up = parts.pop_if(|part| self.gives_up(&records[part.records.clone()], part.failures).is_some());
+            if let Some(Part { records: range, failures }) = given_up {
+                let condition = self.gives_up(&records[range.clone()], failures).unwrap_or_default();
+                if let Err(error) = self.send_away(&records[range.clone()], condition, failures).await {
+                    log!("cannot send to {RECORDS_DEAD}: {error:#}");
+                }
+                self.advance(&records[range]);
+                continue;
+            }
+            self.pause(backoff).await;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    /// Invokes the function, and says how many records it has taken.
+    async fn invoke(&mut self, records: &[Arc<Record>]) -> Result<usize> {
+        let window = self.window.as_mut().context("no window is open")?;
+        let event = Event {
+            records: records.iter().map(|record| EventRecord { record, event_source_arn: self.stream.arn() }).collect(),
+            window: [("start", window.times.start), ("end", window.times.end)]
+                .map(|(name, ms)| (name, rfc3339(ms)))
+                .into(),
+            state: &window.state,
+            shard_id: &self.shard_id,
+            event_source_arn: self.stream.arn(),
+            is_final_invoke_for_window: records.is_empty(),
+            is_window_terminated_early: false,
+        };
+        let event = serde_json::to_vec(&event)?;
+        let answer = self.target.invoke(event.into()).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        // No answer is the answer that all is well.
+        let answer: Option<Answer> =
+            serde_json::from_slice(&answer).context("the function's answer is none to a batch")?;
+        let Answer { state, batch_item_failures } = answer.unwrap_or_default();
+        let mut taken = records.len();
+        for ItemFailure { item_identifier } in batch_item_failures.unwrap_or_default() {
+            let at = records.iter().position(|record| record.dynamodb.sequence_number == item_identifier);
+            ensure!(at.is_some(), "the function says that {item_identifier:?} failed, which it was not given");
+            taken = taken.min(at.unwrap_or_default());
+        }
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        window.state = state.unwrap_or_else(|| json!({}));
+        Ok(taken)
+    }
+
+    /// Why records are given up after so many failures.
+    fn gives_up(&self, records: &[Arc<Record>], failures: u32) -> Option<&'static str> {
+        let record_age = u64::try_from(self.settings.record_age.as_millis()).unwrap_or(u64::MAX);
+        if failures > self.settings.retries {
+            Some("RetryAttemptsExhausted")
+        } else if records.first().is_some_and(|first| now_ms().saturating_sub(written_at(first)) > record_age) {
+            Some("RecordAgeExceeded")
+        } else {
+            None
+        }
+    }
+
+    async fn send_away(&self, records: &[Arc<Record>], condition: &str, failures: u32) -> Result<()> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let summary = json!({
+            "requestContext": { "condition": condition, "approximateInvokeCount": failures },
+            "version": "1.0",
+            "timestamp": rfc3339(now_ms()),
+            "DDBStreamBatchInfo": {
+                "shardId": self.shard_id,
+                "startSequenceNumber": first.dynamodb.sequence_number,
+                "endSequenceNumber": last.dynamodb.sequence_number,
+                "approximateArrivalOfFirstRecord": rfc3339(written_at(first)),
+                "approximateArrivalOfLastRecord": rfc3339(written_at(last)),
+                "batchSize": records.len(),
+                "streamArn": self.stream.arn(),
+            },
+        });
+        let message = NewMessage { body: summary.to_string(), attributes: Vec::new() };
+        self.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
+        Ok(())
+    }
+
+    /// These records are done with.
+    fn advance(&mut self, records: &[Arc<Record>]) {
+        let Some(last) = records.last() else { return };
+        self.after = stream::place(last).unwrap_or(self.after);
+        self.positions.advance(&self.shard_id, self.after);
+    }
+}
+
+fn written_at(record: &Record) -> u64 {
+    // Saturates, and no clock is there.
+    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
+}
