@@ -14,7 +14,6 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-
 /// wasmtime's version, as Cargo.lock has it; wasmtime does not tell.
 pub(super) const WASMTIME: &str = "48.0.8";
 
