@@ -29,7 +29,7 @@ async fn start(data: &Path) -> Host {
     Host::start(Platform::Spin, &options).await.expect("the host starts")
 }
 
-async fn post(url: &str, path: &str, body: &Value) -> Answer {
+async fn post(url: &str, path: &str, body: Value) -> Answer {
     common::send(url, "POST", path, &[("content-type", "application/json")], body.to_string()).await
 }
 
@@ -88,7 +88,7 @@ async fn a_locked_database_is_waited_for() {
     // SQLite itself gives up after 5 s.
     let lock = lock(data.path(), Duration::from_secs(7));
     let (started, url) = (Instant::now(), host.url());
-    let (one, report) = tokio::join!(post(&url, "/events", &event("m1")), common::send(&url, "GET", REPORT, &[], ""));
+    let (one, report) = tokio::join!(post(&url, "/events", event("m1")), common::send(&url, "GET", REPORT, &[], ""));
     assert_eq!((one.status, report.status), (202, 200), "{} {}", one.text(), report.text());
     assert!(started.elapsed() > Duration::from_secs(6), "{:?}", started.elapsed());
     lock.join().expect("the lock ends");
@@ -107,12 +107,12 @@ async fn a_database_that_stays_locked_is_unavailable_in_time() {
     let lock = lock(data.path(), Duration::from_secs(18));
     let (started, url) = (Instant::now(), host.url());
     let batch = json!({"events": [event("m1"), event("m2")]});
-    let (one, batch) = tokio::join!(post(&url, "/events", &event("m0")), post(&url, "/events/batch", &batch));
+    let (one, batch) = tokio::join!(post(&url, "/events", event("m0")), post(&url, "/events/batch", batch));
     assert!(started.elapsed() < Duration::from_secs(18), "{:?}", started.elapsed());
     assert_eq!((one.status, &one.json()["code"]), (503, &json!("unavailable")), "{}", one.text());
     assert_eq!((batch.status, &batch.json()["retry"]), (200, &json!(2)), "{}", batch.text());
     lock.join().expect("the lock ends");
-    assert_eq!(post(&url, "/events", &event("m0")).await.status, 202);
+    assert_eq!(post(&url, "/events", event("m0")).await.status, 202);
     host.stop().await.expect("it stops");
 }
 
@@ -129,7 +129,7 @@ async fn instances_that_write_at_once_lose_nothing_and_count_nothing_twice() {
             let mut first = 0;
             // Each of a node's four writers sends a quarter of the events, which a writer of the other node sends as well.
             for at in (0..EVENTS).filter(|at| at % 4 == writer / 2) {
-                let answer = post(&url, "/events", &event(&at.to_string())).await;
+                let answer = post(&url, "/events", event(&at.to_string())).await;
                 assert_eq!(answer.status, 202, "{}", answer.text());
                 first += usize::from(answer.json().get("duplicate").is_none());
             }
@@ -156,11 +156,11 @@ async fn values_with_control_characters_are_told_apart() {
                 "timestamp": "2013-01-01T00:00:00Z", "properties": {"name": value}})
         })
     });
-    assert_eq!(post(&host.url(), "/events/batch", &json!({"events": events.collect::<Vec<_>>()})).await.status, 200);
+    assert_eq!(post(&host.url(), "/events/batch", json!({"events": events.collect::<Vec<_>>()})).await.status, 200);
     // The 512th event has all of them folded, so that they are read as pages.
     for batch in 0..5 {
         let events = (0..100).map(|n| event(&format!("{batch}-{n}"))).collect::<Vec<_>>();
-        assert_eq!(post(&host.url(), "/events/batch", &json!({"events": events})).await.status, 200);
+        assert_eq!(post(&host.url(), "/events/batch", json!({"events": events})).await.status, 200);
     }
     let top = "/reports/top?dimension=name&eventType=t&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count";
     let answer = common::send(&host.url(), "GET", top, &[], "").await;
@@ -171,7 +171,7 @@ async fn values_with_control_characters_are_told_apart() {
         .filter_map(|row| Some((row["value"].as_str()?.to_owned(), row["count"].as_u64()?)))
         .collect();
     let expected: Vec<(String, u64)> =
-        values.iter().zip(1..).map(|(value, count)| ((*value).to_owned(), count)).rev().collect();
+        (1..=values.len()).rev().map(|count| (values[count - 1].to_owned(), count as u64)).collect();
     assert_eq!(rows, expected, "{}", answer.text());
     host.stop().await.expect("it stops");
 }
@@ -182,7 +182,7 @@ async fn serves_300_requests() {
     let data = tempfile::tempdir().expect("a folder");
     let host = start(data.path()).await;
     for n in 0..100 {
-        assert_eq!(post(&host.url(), "/events", &event(&n.to_string())).await.status, 202);
+        assert_eq!(post(&host.url(), "/events", event(&n.to_string())).await.status, 202);
         assert_eq!(common::send(&host.url(), "GET", REPORT, &[], "").await.status, 200);
         assert_eq!(common::send(&host.url(), "GET", "/nothing", &[], "").await.status, 404);
     }
