@@ -22,10 +22,16 @@ impl Guest for Isotherm {
         let service = service().await;
         let head = request::Head::new(&request);
         let reply = match service.admit_head(&head.request(), request::stamp()?) {
-            Door::Reply(reply) => reply,
+            Door::Reply(reply) => {
+                head.discard(request);
+                reply
+            }
             Door::Body(entry) => {
                 let body = match entry.body_bytes() {
-                    0 => Vec::new(),
+                    0 => {
+                        head.discard(request);
+                        Vec::new()
+                    }
                     limit => request::body(request, limit).await?,
                 };
                 match entry.admit(&body) {

@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use isotherm_core::{HEADERS, Millis, Stamp, joined};
 use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request};
-use spin_sdk::wasip3::wit_bindgen::StreamResult;
-use spin_sdk::wasip3::wit_future;
+use spin_sdk::wasip3::wit_bindgen::{StreamReader, StreamResult};
+use spin_sdk::wasip3::{spawn, wit_future};
 
 use crate::response::failure;
 use crate::target::path_and_query;
@@ -13,11 +13,15 @@ use crate::target::path_and_query;
 /// How much of a body is asked for at first, and at least.
 const CHUNK: usize = 16 * 1024;
 
+/// How much of a body that nobody needs is read, for its client to get to its answer.
+const DRAINED: usize = 64 * 1024 * 1024;
+
 /// A request's head.
 pub(crate) struct Head {
     method: Method,
     target: String,
     headers: Vec<(&'static str, String)>,
+    has_body: bool,
 }
 
 impl Head {
@@ -28,6 +32,16 @@ impl Head {
             method: request.get_method(),
             target: request.get_path_with_query().unwrap_or_default(),
             headers: HEADERS.iter().filter_map(header).collect(),
+            has_body: fields.has("content-length") || fields.has("transfer-encoding"),
+        }
+    }
+
+    /// Throws the body away of a request that is answered without it.
+    pub(crate) fn discard(&self, request: Request) {
+        if self.has_body {
+            let (_received, received) = wit_future::new(|| Ok(()));
+            let (stream, _no_trailers) = Request::consume_body(request, received);
+            spawn(drain(stream));
         }
     }
 
@@ -55,8 +69,26 @@ pub(crate) async fn body(request: Request, limit: usize) -> Result<Vec<u8>, Erro
             break;
         }
     }
+    if body.len() >= most {
+        spawn(drain(stream));
+    }
     body.truncate(most);
     Ok(body)
+}
+
+/// Reads what is left of a body, beside the answer to it. Otherwise the runtime closes the connection on a client that still
+/// sends, and the client never reads its answer.
+async fn drain(mut stream: StreamReader<u8>) {
+    let (mut left, mut chunk) = (DRAINED, Vec::with_capacity(CHUNK));
+    while left > 0 {
+        let (result, mut read) = stream.read(chunk).await;
+        if let StreamResult::Dropped | StreamResult::Cancelled = result {
+            break;
+        }
+        left = left.saturating_sub(read.len());
+        read.clear();
+        chunk = read;
+    }
 }
 
 fn name(method: &Method) -> &str {

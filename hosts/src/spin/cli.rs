@@ -23,6 +23,8 @@ const DEPLOYED: &str = r#""../../target/artifacts/release/spin/isotherm.wasm""#;
 const OLDEST: u64 = 4;
 /// Compiling included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// More than the second after which Spin drops an instance without a request.
+const IDLE: Duration = Duration::from_millis(1_200);
 /// Time for the requests in flight when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -65,10 +67,6 @@ impl Spin {
         command.arg("up").arg("--from").arg(&manifest_file);
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
         command.arg("--state-dir").arg(data);
-        // By itself it gives an instance 128 requests before it makes a new one: then no request could be called cold.
-        command.arg("--max-instance-reuse-count").arg("1");
-        // One writer at a time is SQLite's rule; with its log, readers and the writer don't wait for each other.
-        command.arg("--sqlite").arg("PRAGMA journal_mode = wal");
         command.env(format!("SPIN_VARIABLE_{}", CONFIG_VARIABLE.to_uppercase()), &options.config);
         // Its own messages would stand between the lines of requests.
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -99,8 +97,10 @@ impl SpinUp {
         Runtime { name: "spin".to_owned(), version: self.version.clone() }
     }
 
+    /// Waits until no instance is left, so that the request gets a new one.
     /// Spin does not tell how long it took to instantiate: `init` is zero, and the whole in `first_response`.
     pub(super) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
+        tokio::time::sleep(IDLE).await;
         let started = Instant::now();
         let answer = http::send(self.port, request).await?;
         let first_response = answer.first_byte.duration_since(started);
