@@ -291,7 +291,9 @@ impl Lanes {
     /// The pulses to write when a batch is folded: for the shards that nothing has come of since its window began, if it has events. A
     /// batch of pulses alone gives none, or they would go round for ever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
-        let Some(last) = batch.last_event() else { return Vec::new() };
+        if !batch.has_events() {
+            return Vec::new();
+        }
         let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
         for (_, watermark) in self.watermarks() {
             let Some(shard_id) = watermark.shard_id() else { continue };
@@ -306,7 +308,8 @@ impl Lanes {
             is_one_unknown |= id != batch.shard_id && self.bound(shard) < batch.window_start;
         }
         if is_one_unknown {
-            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{last}-{number}"));
+            let Millis(window) = batch.window_start;
+            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{window}-{number}"));
             keys.extend(unknown);
         }
         let expires_at = Seconds(now.0 / 1000 + PULSE_S);

@@ -75,9 +75,9 @@ impl<'a> StreamBatch<'a> {
         self.folded(watermark) < self.records.len() || self.completes(watermark)
     }
 
-    /// The number of the last new event.
-    pub(crate) fn last_event(&self) -> Option<&'a str> {
-        self.records.iter().rfind(|record| record.unfolded().is_some()).map(|record| record.sequence_number)
+    /// Whether there is a new event among its records.
+    pub(crate) fn has_events(&self) -> bool {
+        self.records.iter().any(|record| record.unfolded().is_some())
     }
 
     /// Objects for the raw backup. They are named after the batch, so that a replay overwrites itself; a batch that is cut

@@ -117,7 +117,7 @@ impl Triggers {
     fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
         let mapping =
-            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, Settings::default())?;
+            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, Settings::of_environment())?;
         let settings = queue_mapping::Settings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
@@ -176,7 +176,7 @@ impl Target for Named {
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
-        let dynamodb = DynamoDb::start(data, stream::Settings::default())?;
+        let dynamodb = DynamoDb::start(data, stream::Settings::of_environment())?;
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
