@@ -215,14 +215,14 @@ impl Lanes {
 
     /// Takes in what the stream says: all its shards. Lanes of shards that it has forgotten are free.
     pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
-        let shards: BTreeMap<String, StreamShard> =
-            shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
-        let mut hashes: BTreeMap<String, &str> = shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
+        let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
+        let mut hashes: BTreeMap<String, &str> =
+            shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
         for (lane, watermark) in &mut self.watermarks {
             let Some(watermark) = watermark else { continue };
             match &watermark.shard {
                 LaneShard::Unsaid => {
-                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, |id| LaneShard::Id(id.to_owned()));
+                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, LaneShard::of);
                 }
                 LaneShard::Id(id) if !shards.contains_key(id) => watermark.free(),
                 LaneShard::Id(_) | LaneShard::Free => {}
@@ -266,16 +266,17 @@ impl Lanes {
             }
             parent = waiting.remove(&id).and_then(|ancestor| ancestor.parent);
         }
-        let is_free = |(lane, watermark): (&str, &Watermark)| (watermark.shard == LaneShard::Free).then(|| lane.to_owned());
+        let is_free =
+            |(lane, watermark): (&str, &Watermark)| (watermark.shard == LaneShard::Free).then(|| lane.to_owned());
         let lane = freed.or_else(|| self.watermarks().find_map(is_free)).unwrap_or_else(|| self.new_lane());
-        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::Id(shard_id.to_owned()), folded_to)));
+        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::of(shard_id), folded_to)));
         self.waiting = Some(waiting);
     }
 
     /// Names are 8 hexadecimal digits.
     fn new_lane(&self) -> String {
-        let names = (0..u32::MAX).map(|number| format!("{number:08x}"));
-        names.into_iter().find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
+        let mut names = (0..u32::MAX).map(|number| format!("{number:08x}"));
+        names.find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
     }
 
     /// What is not stored as it is here; some of it where that is much.

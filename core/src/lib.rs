@@ -33,9 +33,9 @@ mod reply;
 mod settle;
 
 mod backup;
+mod lanes;
 mod report;
 mod rollup;
-mod lanes;
 mod step;
 mod stream;
 mod watermark;

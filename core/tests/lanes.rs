@@ -194,7 +194,13 @@ fn shards_come_and_go_and_lanes_stay() {
 fn a_shard_without_records_is_passed_over() {
     let mut store = Store::with(&[("A", "", false)]);
     store.record("A", -100);
-    store.describe(&[("A", "", true), ("A1", "A", true), ("A2", "A", false), ("A11", "A1", false), ("A12", "A1", false)]);
+    store.describe(&[
+        ("A", "", true),
+        ("A1", "A", true),
+        ("A2", "A", false),
+        ("A11", "A1", false),
+        ("A12", "A1", false),
+    ]);
     assert_eq!(store.record("A11", -50).unwrap(), "00000000");
     assert_eq!(store.as_of(), from_now(-100).0, "A2 and A12 wait");
     store.record("A12", -40);

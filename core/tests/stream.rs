@@ -54,7 +54,12 @@ fn record(n: usize) -> StreamRecord<'static> {
 }
 
 fn batch(records: impl IntoIterator<Item = StreamRecord<'static>>) -> StreamBatch<'static> {
-    StreamBatch { shard_id: "shard", records: records.into_iter().collect(), window_start: Millis(0), complete_to: None }
+    StreamBatch {
+        shard_id: "shard",
+        records: records.into_iter().collect(),
+        window_start: Millis(0),
+        complete_to: None,
+    }
 }
 
 fn all() -> StreamBatch<'static> {

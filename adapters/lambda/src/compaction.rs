@@ -22,10 +22,8 @@ impl Store {
             let (mut is_done, listed) = (true, self.tenants().await?);
             for (lane, watermark) in self.lanes().await?.watermarks() {
                 // With keys or without. Those with keys may have pages from before there was a list.
-                let of_lane = listed
-                    .iter()
-                    .filter(|(of, _)| of == lane)
-                    .filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
+                let of_lane =
+                    listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
                 let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
                 match self.compact_lane(service, lane, watermark, &tenants, now).await {
                     Ok(is_whole) => is_done &= is_whole,

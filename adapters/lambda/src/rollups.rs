@@ -31,8 +31,8 @@ use isotherm_core::{
 
 use crate::entry::now;
 use crate::failure::InvalidEvent;
-use crate::{dead_letters, shards};
 use crate::store::{CONCURRENCY, DYNAMODB, Store};
+use crate::{dead_letters, shards};
 
 /// Partitions of a tenant's pages.
 const PARTITIONS: u32 = 4;

@@ -155,7 +155,9 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
     }
     let Describe { stream_arn, exclusive_start_shard_id } = parse(body)?;
     if stream_arn != stream.arn() {
-        return Err(DynoxideError::ResourceNotFoundException(format!("Requested resource not found: Stream: {stream_arn}")));
+        return Err(DynoxideError::ResourceNotFoundException(format!(
+            "Requested resource not found: Stream: {stream_arn}"
+        )));
     }
     text(&stream.describe(exclusive_start_shard_id.as_deref()))
 }

@@ -87,12 +87,22 @@ impl Shard {
     fn new(parent: Option<&Self>, hashes: (u64, u64), after: u128, opened_at: u64) -> Self {
         let name = format!("{}-{hashes:?}", parent.map_or("", |parent| parent.id.as_str()));
         let id = format!("shardId-{opened_at:020}-{}", md5(&name).get(..8).unwrap_or_default());
-        Self { id, parent: parent.map(|parent| parent.id.clone()), hashes, after, end: None, opened_at, closed_at: None }
+        Self {
+            id,
+            parent: parent.map(|parent| parent.id.clone()),
+            hashes,
+            after,
+            end: None,
+            opened_at,
+            closed_at: None,
+        }
     }
 
     fn has(&self, record: &Placed) -> bool {
         let (first, last) = self.hashes;
-        (first..=last).contains(&record.hash) && record.place > self.after && self.end.is_none_or(|end| record.place <= end)
+        (first..=last).contains(&record.hash)
+            && record.place > self.after
+            && self.end.is_none_or(|end| record.place <= end)
     }
 }
 
@@ -197,7 +207,8 @@ impl Stream {
         let mut state = self.state();
         self.refresh(&mut state)?;
         let State { shards, recent, recent_after, read_to, read_at } = &*state;
-        let shard = shards.iter().find(|shard| shard.id == shard_id).context("the stream has forgotten the shard")?.clone();
+        let shard =
+            shards.iter().find(|shard| shard.id == shard_id).context("the stream has forgotten the shard")?.clone();
         let (at, read_to) = (*read_at, *read_to);
         let place = place.max(shard.after);
         if place >= *recent_after {
@@ -299,7 +310,8 @@ impl Source {
 
     /// The first records after this place.
     fn after(&self, place: u128) -> Result<Vec<Placed>> {
-        let mut request = json!({ "StreamArn": &*self.arn, "ShardId": &*self.shard_id, "ShardIteratorType": "TRIM_HORIZON" });
+        let mut request =
+            json!({ "StreamArn": &*self.arn, "ShardId": &*self.shard_id, "ShardIteratorType": "TRIM_HORIZON" });
         if place > 0 {
             request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER".into();
             request["SequenceNumber"] = format!("{place:021}").into();
