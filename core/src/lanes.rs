@@ -222,7 +222,7 @@ impl Lanes {
             let Some(watermark) = watermark else { continue };
             match &watermark.shard {
                 LaneShard::Unsaid => {
-                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, |id| LaneShard::Id(id.to_owned()));
+                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, LaneShard::of);
                 }
                 LaneShard::Id(id) if !shards.contains_key(id) => watermark.free(),
                 LaneShard::Id(_) | LaneShard::Free => {}
@@ -269,14 +269,14 @@ impl Lanes {
         let is_free =
             |(lane, watermark): (&str, &Watermark)| (watermark.shard == LaneShard::Free).then(|| lane.to_owned());
         let lane = freed.or_else(|| self.watermarks().find_map(is_free)).unwrap_or_else(|| self.new_lane());
-        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::Id(shard_id.to_owned()), folded_to)));
+        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::of(shard_id), folded_to)));
         self.waiting = Some(waiting);
     }
 
     /// Names are 8 hexadecimal digits.
     fn new_lane(&self) -> String {
-        let names = (0..u32::MAX).map(|number| format!("{number:08x}"));
-        names.into_iter().find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
+        let mut names = (0..u32::MAX).map(|number| format!("{number:08x}"));
+        names.find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
     }
 
     /// What is not stored as it is here; some of it where that is much.
@@ -292,7 +292,9 @@ impl Lanes {
     /// The pulses to write when a batch is folded: for the shards that nothing has come of since its window began, if it has events. A
     /// batch of pulses alone gives none, or they would go round for ever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
-        let Some(last) = batch.last_event() else { return Vec::new() };
+        if !batch.has_events() {
+            return Vec::new();
+        }
         let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
         for (_, watermark) in self.watermarks() {
             let Some(shard_id) = watermark.shard_id() else { continue };
@@ -307,7 +309,8 @@ impl Lanes {
             is_one_unknown |= id != batch.shard_id && self.bound(shard) < batch.window_start;
         }
         if is_one_unknown {
-            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{last}-{number}"));
+            let Millis(window) = batch.window_start;
+            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{window}-{number}"));
             keys.extend(unknown);
         }
         let expires_at = Seconds(now.0 / 1000 + PULSE_S);

@@ -75,9 +75,9 @@ impl<'a> StreamBatch<'a> {
         self.folded(watermark) < self.records.len() || self.completes(watermark)
     }
 
-    /// The number of the last new event.
-    pub(crate) fn last_event(&self) -> Option<&'a str> {
-        self.records.iter().rfind(|record| record.unfolded().is_some()).map(|record| record.sequence_number)
+    /// Whether there is a new event among its records.
+    pub(crate) fn has_events(&self) -> bool {
+        self.records.iter().any(|record| record.unfolded().is_some())
     }
 
     /// Objects for the raw backup. They are named after the batch, so that a replay overwrites itself; a batch that is cut
@@ -111,7 +111,7 @@ impl<'a> StreamBatch<'a> {
         let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
         let pulse = taken.iter().rev().find_map(StreamRecord::pulse);
         let watermark = Watermark {
-            shard: LaneShard::Id(self.shard_id.to_owned()),
+            shard: LaneShard::of(self.shard_id),
             sequence_number: (*sequence_number).to_owned(),
             folded_to: watermark.folded_to.max(*written_at),
             pulse: pulse.map_or_else(|| watermark.pulse.clone(), str::to_owned),
@@ -127,7 +127,7 @@ impl<'a> StreamBatch<'a> {
         dimensions: &Dimensions,
     ) -> Option<StreamStep<'_, 'a>> {
         let folded_to = self.complete_to.filter(|_| self.completes(watermark))?;
-        let shard = LaneShard::Id(self.shard_id.to_owned());
+        let shard = LaneShard::of(self.shard_id);
         let watermark = Watermark { shard, folded_to, ..watermark.clone() };
         let step = Step::of([], 0, limits, dimensions);
         Some(StreamStep { batch: self, taken: &[], step, watermark })

@@ -30,6 +30,13 @@ pub(crate) enum LaneShard {
     Id(String),
 }
 
+impl LaneShard {
+    /// The shard with this id; no shard has an empty one.
+    pub(crate) fn of(id: &str) -> Self {
+        if id.is_empty() { Self::Free } else { Self::Id(id.to_owned()) }
+    }
+}
+
 impl Watermark {
     /// The watermark of a lane before its first fold.
     pub fn start() -> Self {
@@ -56,10 +63,7 @@ impl Watermark {
         let sequence_number = reader.text()?.to_owned();
         let (shard, pulse) = match version {
             1 => (LaneShard::Unsaid, String::new()),
-            2 => match reader.text()? {
-                "" => (LaneShard::Free, reader.text()?.to_owned()),
-                id => (LaneShard::Id(id.to_owned()), reader.text()?.to_owned()),
-            },
+            2 => (LaneShard::of(reader.text()?), reader.text()?.to_owned()),
             _ => return None,
         };
         Some(Self { shard, sequence_number, folded_to, pulse })

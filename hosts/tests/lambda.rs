@@ -22,6 +22,8 @@ mod proxy;
 mod queue;
 #[path = "lambda/reports.rs"]
 mod reports;
+#[path = "lambda/shards.rs"]
+mod shards;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 //! Bytes that a store or a shard hands back: what can be read is written as it was read.
 
-use isotherm_core::{Millis, ReportData, StoredPage, Watermark};
+use isotherm_core::{Lanes, Millis, ReportData, StoredPage, Watermark};
 
 /// The answer of a shard.
 pub(crate) fn shard(input: &[u8]) {
@@ -23,14 +23,17 @@ pub(crate) fn watermark(input: &[u8]) {
         Ok(watermark) => {
             let again = StoredPage { bytes: watermark.to_bytes(), ..stored };
             assert_eq!(Watermark::read(&again).as_ref(), Ok(&watermark));
-            let all = [watermark.clone(), Watermark::start(), watermark.clone()];
-            assert!(Watermark::as_of(&all, now) <= now.max(Watermark::as_of(&all[..1], now)));
+            let as_of = |watermarks: &[&Watermark]| {
+                let named = watermarks.iter().zip(["0", "1"]);
+                let page = |(watermark, name): (&&Watermark, &str)| StoredPage {
+                    key: name.to_owned(),
+                    bytes: watermark.to_bytes(),
+                };
+                Lanes::read(named.map(page)).as_of(now)
+            };
+            assert!(as_of(&[&watermark, &Watermark::start()]) <= now.max(as_of(&[&watermark])));
             if watermark.has_ended(now) {
-                assert_eq!(
-                    Watermark::as_of(&all[..1], now),
-                    Watermark::as_of(&[], now),
-                    "an ended lane holds reports back"
-                );
+                assert_eq!(as_of(&[&watermark]), as_of(&[]), "an ended lane holds reports back");
             }
         }
     }

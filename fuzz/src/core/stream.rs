@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use isotherm_core::{
-    KeyRange, Millis, StoredPage, StreamBatch, StreamItem, StreamRecord, StreamWrite, Tenant, TooMuch, Watermark,
-    WriteLimits,
+    KeyRange, Lanes, Millis, StoredPage, StreamBatch, StreamItem, StreamRecord, StreamWrite, Tenant, TooMuch,
+    Watermark, WriteLimits,
 };
 use isotherm_fuzz::{Pages, SERVICE, STAMP, records};
 use serde_json::Value;
@@ -51,8 +51,12 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let changes = changes(input)?;
     let all: Vec<StreamRecord<'_>> = changes.iter().map(Change::record).collect();
     let shard_id: String = input.arbitrary()?;
-    let batch =
-        |range: Range<usize>| StreamBatch { shard_id: &shard_id, records: all[range].to_vec(), complete_to: None };
+    let batch = |range: Range<usize>| StreamBatch {
+        shard_id: &shard_id,
+        records: all[range].to_vec(),
+        window_start: Millis(0),
+        complete_to: None,
+    };
     let of_all = || batch(0..all.len());
     // To pack objects takes longer than all the rest.
     if input.ratio(1, 32)? {
@@ -68,11 +72,11 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         let folded = of_all().folded(&parts.watermark);
         let from = input.int_in_range(0..=folded)?;
         let until = input.int_in_range(from..=all.len())?;
-        let before = Watermark::as_of(std::slice::from_ref(&parts.watermark), STAMP.received_at);
+        let before = parts.as_of();
         let steps = input.int_in_range(0..=3)?;
         parts.fold(&batch(from..until), limits, steps);
         assert!(of_all().folded(&parts.watermark) >= folded, "a watermark goes back");
-        assert!(Watermark::as_of(std::slice::from_ref(&parts.watermark), STAMP.received_at) >= before);
+        assert!(parts.as_of() >= before);
     }
     parts.fold(&of_all(), MUCH, usize::MAX);
     assert_eq!(parts.watermark, whole.watermark);
@@ -118,6 +122,11 @@ impl Change {
 impl Lane {
     fn new() -> Self {
         Self { tenants: BTreeMap::new(), watermark: Watermark::start(), letters: Vec::new() }
+    }
+
+    fn as_of(&self) -> Millis {
+        let stored = StoredPage { key: "00000000".to_owned(), bytes: self.watermark.to_bytes() };
+        Lanes::read([stored]).as_of(STAMP.received_at)
     }
 
     /// Folds as an adapter does, at most so many steps.

@@ -45,7 +45,8 @@ impl Store {
     pub(crate) async fn fold(
         &self,
         service: &Service,
-        batch: &StreamBatch<'_>,
+        _stream: &str,
+        batch: &mut StreamBatch<'_>,
         watermark: &mut Watermark,
     ) -> Result<bool> {
         if let Some(stored) = self.stored.borrow().clone() {

@@ -74,7 +74,9 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?, stored(ROLLUPS)?);
+        // Pulses of earlier runs are counted as events, for this run's meters as for those it is compared with.
+        let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
+        (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;
         Ok(())
     }

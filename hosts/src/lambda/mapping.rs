@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::clock::seconds;
 use super::environment::Failure;
 use super::poller::Poller;
 use super::queues::Queues;
@@ -37,6 +38,21 @@ pub(crate) struct Settings {
     pub(crate) record_age: Duration,
     /// How often an idle shard is asked: AWS does it four times a second.
     pub(crate) poll: Duration,
+}
+
+impl Settings {
+    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's `FoldSeconds`, which
+    /// is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
+    pub(crate) fn of_environment() -> Self {
+        let all = Self::default();
+        let window = seconds("ISOTHERM_FOLD_SECONDS");
+        Self {
+            batching_window: window.unwrap_or(all.batching_window),
+            tumbling_window: window.unwrap_or(all.tumbling_window),
+            record_age: seconds("ISOTHERM_STREAM_SECONDS").unwrap_or(all.record_age),
+            ..all
+        }
+    }
 }
 
 impl Default for Settings {
@@ -203,6 +219,7 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
 
     use dynoxide::Database;
     use serde_json::{Value, json};
@@ -231,6 +248,24 @@ mod tests {
     }
 
     fn stream(items: std::ops::Range<u64>, data: &Path) -> Stream {
+        let database = table();
+        // All in one window.
+        while now_ms() % 1000 > 500 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for n in items {
+            put(&database, n);
+        }
+        let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
+        Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
+    }
+
+    fn put(database: &Database, n: u64) {
+        let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
+        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
+    }
+
+    fn table() -> Database {
         let database = Database::memory().unwrap();
         let table = json!({
             "TableName": "items",
@@ -240,16 +275,7 @@ mod tests {
             "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
         });
         database.create_table(serde_json::from_value(table).unwrap()).unwrap();
-        // All in one window.
-        while now_ms() % 1000 > 500 {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        for n in items {
-            let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
-            database.put_item(serde_json::from_value(put).unwrap()).unwrap();
-        }
-        let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
-        Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
+        database
     }
 
     /// Runs a mapping until `done` says so of the batches that were handed over, and gives them.
@@ -332,5 +358,42 @@ mod tests {
         positions.end("another");
         let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
+    }
+
+    /// Item 0 fails for a time.
+    #[tokio::test]
+    async fn a_batch_that_fails_holds_only_its_shard_and_its_children() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = stream::Settings { life: Duration::from_millis(400), most: 6, ..stream::Settings::default() };
+        let database = table();
+        let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
+        let (started, fails) = (Instant::now(), Arc::new(AtomicBool::new(true)));
+        let failing = Arc::clone(&fails);
+        let holds = move |numbers: &[u64]| match numbers.contains(&0) && failing.load(Ordering::Relaxed) {
+            true => Err(Failure::Error("nought".to_owned())),
+            false => Ok(json!({})),
+        };
+        let target = Arc::new(Fake { taken: Mutex::default(), answer: holds });
+        let settings = Settings { batching_window: Duration::ZERO, ..Settings::default() };
+        let queues = Queues::open(data.path()).unwrap();
+        let mapping = Mapping::start(stream.clone(), Arc::clone(&target), queues, data.path(), settings).unwrap();
+        for n in 0..200 {
+            put(&database, n);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let taken = || target.taken.lock().unwrap().iter().flatten().copied().collect::<BTreeSet<u64>>();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let others = taken().len();
+        assert!((100..195).contains(&others), "{others} of 200: the others go on");
+        fails.store(false, Ordering::Relaxed);
+        while taken().len() < 200 {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", taken());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        mapping.stop().await;
+        let shards = stream.shards();
+        assert!(shards.len() > 12, "{} shards", shards.len());
+        let is_open = |id: &String| !shards.iter().any(|child| child.parent.as_ref() == Some(id));
+        assert_eq!(shards.iter().filter(|shard| is_open(&shard.id)).count(), 6, "{shards:?}");
     }
 }

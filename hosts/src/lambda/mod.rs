@@ -55,6 +55,7 @@ use self::peer::Peer;
 use self::queue_mapping::QueueMapping;
 use self::queues::Queues;
 use self::server::Server;
+use crate::lines::log;
 use crate::schedule::Schedule;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
@@ -116,8 +117,10 @@ struct Triggers {
 impl Triggers {
     fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
+        let settings = Settings::of_environment();
+        log!("the stream's windows are of {:?}", settings.tumbling_window);
         let mapping =
-            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, Settings::default())?;
+            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
         let settings = queue_mapping::Settings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
@@ -176,7 +179,7 @@ impl Target for Named {
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
-        let dynamodb = DynamoDb::start(data, stream::Settings::default())?;
+        let dynamodb = DynamoDb::start(data, stream::Settings::of_environment())?;
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dynoxide::Database;
 use dynoxide::actions::get_records::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::clock::now_ms;
+use super::clock::{now_ms, seconds};
 use super::queues::md5;
 
 /// The most records that dynoxide gives at once.
@@ -38,6 +38,22 @@ pub(crate) struct Settings {
     pub(crate) retention: Duration,
     /// How often it is read at most.
     pub(crate) poll: Duration,
+}
+
+impl Settings {
+    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each, and
+    /// `ISOTHERM_STREAM_SECONDS` for records.
+    pub(crate) fn of_environment() -> Self {
+        let all = Self::default();
+        let most = std::env::var("ISOTHERM_SHARDS").ok().and_then(|most| most.parse().ok()).unwrap_or(all.most);
+        Self {
+            shards: all.shards.min(most as u64),
+            most,
+            life: seconds("ISOTHERM_SHARD_SECONDS").unwrap_or(all.life),
+            retention: seconds("ISOTHERM_STREAM_SECONDS").unwrap_or(all.retention),
+            ..all
+        }
+    }
 }
 
 impl Default for Settings {
@@ -88,6 +104,14 @@ impl Shard {
             && record.place > self.after
             && self.end.is_none_or(|end| record.place <= end)
     }
+}
+
+/// What is kept of a stream.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Its ARN.
+    stream: String,
+    shards: Vec<Shard>,
 }
 
 /// Some records of a shard.
@@ -143,7 +167,12 @@ impl Stream {
         let source = Source::of(database, table)?;
         let kept = std::fs::read(&file).ok();
         let shards: Vec<Shard> = match kept {
-            Some(kept) => serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?,
+            Some(kept) => {
+                let Kept { stream, shards } =
+                    serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?;
+                ensure!(*stream == *source.arn, "{} is of another stream", file.display());
+                shards
+            }
             None => first_shards(&settings),
         };
         // What is older is read by each shard for itself.
@@ -246,7 +275,8 @@ impl Stream {
 
     fn keep(&self, shards: &[Shard]) -> Result<()> {
         let unfinished = self.file.with_extension("new");
-        std::fs::write(&unfinished, serde_json::to_vec(shards)?)?;
+        let kept = Kept { stream: self.arn().to_owned(), shards: shards.to_vec() };
+        std::fs::write(&unfinished, serde_json::to_vec(&kept)?)?;
         Ok(std::fs::rename(&unfinished, &self.file)?)
     }
 

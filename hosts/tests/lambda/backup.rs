@@ -65,7 +65,7 @@ async fn a_replay_overwrites_itself() {
     for key in before.keys() {
         std::fs::remove_file(data.path().join("backup/events").join(key)).unwrap();
     }
-    std::fs::remove_file(data.path().join("aggregate.position.json")).unwrap();
+    std::fs::remove_file(data.path().join("aggregate.positions.json")).unwrap();
     let host = start(&artifact, Some(data.path())).await;
     send_events(&host.url(), 3..4).await;
     counted(&host.url(), 4).await;

@@ -11,16 +11,19 @@ async fn what_is_billed_is_counted() {
     complete(&host.url(), EVENTS).await;
     let meters = host.meters().await.unwrap();
     assert_eq!((meters.operations("events/put"), meters.events_stored), (EVENTS as u64, EVENTS as u64));
-    assert_eq!(meters.stream_records, EVENTS as u64);
+    let pulses = meters.operations("events/put-pulse") + meters.operations("events/put-pulse-again");
+    // Some pulses may be under way.
+    assert!((EVENTS as u64..=EVENTS as u64 + pulses).contains(&meters.stream_records), "{meters:?}");
     assert!(meters.operations("rollups/transact") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
     assert!(meters.objects > 0 && meters.object_bytes > 0 && meters.pages_stored > 0, "{meters:?}");
     assert_eq!(meters.functions["ingest"].count, 1);
     // One line of each environment, which says that the service is open.
-    let said = |meters: &isotherm_hosts::Meters| meters.log_bytes;
-    assert!((1..2000).contains(&said(&meters)), "{meters:?}");
+    assert!((1..2000).contains(&meters.log_bytes), "{meters:?}");
     send_events(&host.url(), EVENTS..EVENTS + 1).await;
     complete(&host.url(), EVENTS + 1).await;
     let since = host.meters().await.unwrap().since(&meters);
-    assert_eq!((since.operations("events/put"), since.stream_records, said(&since)), (1, 1, 0));
+    let pulses = since.operations("events/put-pulse") + since.operations("events/put-pulse-again");
+    assert!(pulses > 0, "the shards that the event is not in");
+    assert_eq!((since.operations("events/put"), since.events_stored), (1, 1));
     host.stop().await.unwrap();
 }

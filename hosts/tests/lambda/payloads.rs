@@ -130,7 +130,14 @@ async fn what_is_no_event_of_a_function_is_its_error_and_a_ping_is_none() {
 async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&built("release", "lambda"), Some(data.path())).await;
-    let answer = invoke(&host.url(), "aggregate", &changed(STREAM, json!({}))).await.json();
+    // Of the stream's first shards; numbers before all that come.
+    let shards: Value = serde_json::from_slice(&std::fs::read(data.path().join("shards.json")).unwrap()).unwrap();
+    let of_shard = |number: usize| {
+        json!({ "/shardId": shards["shards"][number]["id"], "/eventSourceARN": shards["stream"],
+            "/Records/0/dynamodb/SequenceNumber": "1", "/Records/1/dynamodb/SequenceNumber": "2" })
+    };
+    let stream = changed(STREAM, of_shard(0)).to_string();
+    let answer = invoke(&host.url(), "aggregate", &changed(&stream, json!({}))).await.json();
     assert_eq!(answer, json!({ "state": { "1": "282" }, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
     assert_eq!((letters.len(), &letters[0]["key"]), (1, &json!("a#evt_1")), "{letters:?}");
@@ -138,11 +145,12 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
     let item = json!({ "pk": { "B": "AAA=" }, "n": { "N": "1e300" }, "null": { "NULL": true }, "no": { "BOOL": false },
         "l": { "L": [{ "S": "" }] }, "m": { "M": { "s": { "S": "" } } }, "ss": { "SS": ["a"] }, "ns": { "NS": ["1"] },
         "bs": { "BS": ["AAA="] } });
-    let foreign = changed(STREAM, json!({ "/Records/0/dynamodb/NewImage": item, "/shardId": "shard2", "/state": {} }));
+    let stream = changed(STREAM, of_shard(1)).to_string();
+    let foreign = changed(&stream, json!({ "/Records/0/dynamodb/NewImage": item, "/state": {} }));
     let answer = invoke(&host.url(), "aggregate", &foreign).await.json();
     assert_eq!(answer, json!({ "state": {}, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
-    let of_shard: Vec<_> = letters.iter().filter(|letter| letter["shardId"] == "shard2").collect();
+    let of_shard: Vec<_> = letters.iter().filter(|letter| letter["shardId"] == shards["shards"][1]["id"]).collect();
     assert_eq!((letters.len(), of_shard.len()), (2, 1), "{letters:?}");
     for _ in 0..2 {
         let answer = invoke(&host.url(), "drain", &changed(QUEUE, json!({}))).await.json();

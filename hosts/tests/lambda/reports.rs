@@ -64,7 +64,7 @@ async fn events_are_counted_once_though_the_stream_is_read_again() {
         // What is handed over again comes before the new event.
         counted(&host.url(), total).await;
         host.stop().await.unwrap();
-        let _none_yet = std::fs::remove_file(data.path().join("aggregate.position.json"));
+        let _none_yet = std::fs::remove_file(data.path().join("aggregate.positions.json"));
     }
     assert_eq!(queue_of(data.path(), "records-dead"), [Value::Null; 0]);
 }
