@@ -239,6 +239,15 @@ fn reports_are_complete_to_the_lane_that_is_behind_and_not_silent() {
     assert!(!lanes[0].has_ended(Millis(12 * DAY + 4)) && lanes[0].has_ended(Millis(12 * DAY + 5)));
 }
 
+#[test]
+fn a_batch_that_is_out_of_order_comes_to_an_end() {
+    let numbers = ["100", "101", "2000", "1003"];
+    let all = batch(numbers.map(|sequence_number| StreamRecord { sequence_number, ..record(0) }));
+    let mut lane = Lane::new();
+    lane.fold(&all, MUCH, numbers.len());
+    assert!(SERVICE.step(&all, &lane.watermark, usize::MAX, MUCH).is_none());
+}
+
 /// A watermark is bytes of a store: any time may be in it.
 #[test]
 fn a_lane_that_is_folded_to_the_end_of_time_has_not_ended() {
