@@ -108,14 +108,13 @@ impl<'a> StreamBatch<'a> {
         }
         let step = Step::of(rest.iter().map(StreamRecord::unfolded), at_most.max(1), limits, dimensions);
         let taken = rest.get(..step.records())?;
-        let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
+        let folded_to = watermark.folded_to.max(taken.last()?.written_at);
+        // The greatest, not the last: in a batch that is out of order, a watermark that goes back would never come to the end.
+        let numbers = taken.iter().map(|record| record.sequence_number);
+        let sequence_number = numbers.max_by_key(|number| (number.len(), *number))?.to_owned();
         let pulse = taken.iter().rev().find_map(StreamRecord::pulse);
-        let watermark = Watermark {
-            shard: LaneShard::of(self.shard_id),
-            sequence_number: (*sequence_number).to_owned(),
-            folded_to: watermark.folded_to.max(*written_at),
-            pulse: pulse.map_or_else(|| watermark.pulse.clone(), str::to_owned),
-        };
+        let pulse = pulse.map_or_else(|| watermark.pulse.clone(), str::to_owned);
+        let watermark = Watermark { shard: LaneShard::of(self.shard_id), sequence_number, folded_to, pulse };
         Some(StreamStep { batch: self, taken, step, watermark })
     }
 

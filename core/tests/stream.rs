@@ -217,6 +217,15 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     assert!(letters.iter().all(|letter| letter["sequenceNumber"] != NUMBERS[0].as_str()));
 }
 
+#[test]
+fn a_batch_that_is_out_of_order_comes_to_an_end() {
+    let numbers = ["100", "101", "2000", "1003"];
+    let all = batch(numbers.map(|sequence_number| StreamRecord { sequence_number, ..record(0) }));
+    let mut lane = Lane::new();
+    lane.fold(&all, MUCH, numbers.len());
+    assert!(SERVICE.step(&all, &lane.watermark, usize::MAX, MUCH).is_none());
+}
+
 /// A watermark is bytes of a store: any time may be in it.
 #[test]
 fn a_lane_that_is_folded_to_the_end_of_time_has_not_ended() {

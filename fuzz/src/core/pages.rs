@@ -20,9 +20,9 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     records(&(0..EVENTS).map(event).collect::<Vec<_>>().join("\n"))
 });
 
-const EVENTS: usize = 14;
+const EVENTS: usize = 12;
 /// How many of them are folded before pages are damaged.
-const FIRST: usize = 9;
+const FIRST: usize = 8;
 
 static GOOD: LazyLock<[Pages; 2]> = LazyLock::new(|| {
     let mut pages = Pages::default();

@@ -7,7 +7,7 @@ use isotherm_fuzz::{Folded, Pages, SERVICE, report};
 use serde_json::{Map, Value, json};
 
 /// More lines are not read: an input is to be quick.
-const LINES: usize = 24;
+const LINES: usize = 12;
 /// A store that takes little at once.
 const LITTLE: WriteLimits = WriteLimits { pages: 40, ..WriteLimits::NONE };
 

@@ -68,7 +68,7 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     whole.fold(&of_all(), MUCH, usize::MAX);
     let mut parts = Lane::new();
     let limits = WriteLimits { pages: input.int_in_range(1..=60)?, bytes: input.int_in_range(500..=9000)? };
-    for _ in 0..input.int_in_range(0..=4)? {
+    for _ in 0..input.int_in_range(0..=3)? {
         let folded = of_all().folded(&parts.watermark);
         let from = input.int_in_range(0..=folded)?;
         let until = input.int_in_range(from..=all.len())?;
@@ -94,7 +94,7 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 fn changes(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Change>> {
     let (mut number, mut written_at) = (1_u128, 1_763_600_000_000);
     let mut changes = Vec::new();
-    for _ in 0..input.int_in_range(0..=12)? {
+    for _ in 0..input.int_in_range(0..=8)? {
         number += 1 + u128::from(input.arbitrary::<u16>()?).pow(input.int_in_range(0..=4)?);
         written_at += u64::from(input.arbitrary::<u16>()?);
         let item = match input.int_in_range(0..=9)? {
