@@ -119,8 +119,7 @@ impl Triggers {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
         let settings = Settings::of_environment();
         log!("the stream's windows are of {:?}", settings.tumbling_window);
-        let mapping =
-            Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
+        let mapping = Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
         let settings = queue_mapping::Settings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
