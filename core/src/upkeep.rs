@@ -131,7 +131,7 @@ impl Pace {
 pub struct Held {
     /// Events behind the watermark.
     pub unfolded: Load,
-    /// When [`Task::Look`] was last done; 0: never.
+    /// What the last [`Task::Look`] had kept; 0: there was none.
     pub looked_at: Millis,
 }
 
@@ -154,9 +154,13 @@ pub enum Task {
         /// Look at so many events only, at those that came first.
         among: usize,
     },
-    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, whether it has keys or not;
-    /// and keep the time of this task as [`Held::looked_at`]. [`Outcome::Looked`].
-    Look,
+    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, whether it has keys or not.
+    /// [`Outcome::Looked`].
+    Look {
+        /// What to keep as [`Held::looked_at`]: now, unless expired events are still to be deleted. A machine that is made anew
+        /// would else put them off for a round, and each that follows for another one.
+        keep: Millis,
+    },
     /// Compact the day of this mark, if it is still to be compacted. [`Outcome::Compacted`].
     Compact {
         /// Whose day.
@@ -205,7 +209,7 @@ impl Task {
         match self {
             Self::Fold { .. } => "events cannot be folded",
             Self::Expire { .. } => "expired events cannot be deleted",
-            Self::Look => "days to compact cannot be looked for",
+            Self::Look { .. } => "days to compact cannot be looked for",
             Self::Compact { .. } => "a day cannot be compacted",
             Self::Sleep { .. } => "nothing was to be done",
         }
@@ -217,7 +221,7 @@ impl Task {
             Self::Fold { .. } => Failed::Fold,
             Self::Expire { .. } => Failed::Expire,
             Self::Compact { .. } => Failed::Compact,
-            Self::Look | Self::Sleep { .. } => Failed::Look,
+            Self::Look { .. } | Self::Sleep { .. } => Failed::Look,
         })
     }
 }
@@ -238,6 +242,8 @@ pub struct Upkeep {
     expire: Retry,
     look_at: Millis,
     look: Retry,
+    /// [`Held::looked_at`], as this machine found it.
+    looked_at: Millis,
     days: Vec<(Tenant, KeyRange)>,
     /// Whether folding has its turn before expiry and compaction.
     is_folds_turn: bool,
@@ -273,6 +279,7 @@ impl Upkeep {
             expire: Retry::default(),
             look_at: round,
             look: Retry::default(),
+            looked_at: held.looked_at.min(now),
             days: Vec::new(),
             is_folds_turn: true,
         }
@@ -323,7 +330,9 @@ impl Upkeep {
             _ if folds && (self.is_folds_turn || !self.has_other(now)) => fold,
             _ if expires => expiry,
             Some((tenant, mark)) => Task::Compact { tenant: tenant.clone(), mark: mark.clone() },
-            None if self.look_due() <= now => Task::Look,
+            None if self.look_due() <= now => {
+                Task::Look { keep: if self.expire_at <= now { self.looked_at } else { now } }
+            }
             None => {
                 let due = [Some(self.expire_due()), Some(self.look_due()), self.fold_due(now)];
                 Task::Sleep { until: due.into_iter().flatten().min().unwrap_or(now) }
@@ -456,7 +465,7 @@ mod tests {
         }
         upkeep.done(Outcome::Expired(1), NOW);
         upkeep.done(Outcome::Expired(0), NOW);
-        assert_eq!(upkeep.next(NOW), Task::Look);
+        assert_eq!(upkeep.next(NOW), Task::Look { keep: NOW });
         upkeep.done(Outcome::Looked(vec![]), NOW);
         assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(ROUND) });
     }
@@ -468,7 +477,7 @@ mod tests {
         upkeep.done(Outcome::Failed(Failed::Fold), NOW);
         assert!(matches!(upkeep.next(NOW), Task::Expire { .. }));
         upkeep.done(Outcome::Failed(Failed::Expire), NOW);
-        assert_eq!(upkeep.next(NOW), Task::Look);
+        assert!(matches!(upkeep.next(NOW), Task::Look { .. }));
         upkeep.done(Outcome::Looked(vec![day("a"), day("b")]), NOW);
         let (tenant, mark) = day("b");
         assert_eq!(upkeep.next(NOW), Task::Compact { tenant, mark });
@@ -478,6 +487,18 @@ mod tests {
         upkeep.done(Outcome::Compacted, NOW);
         assert_eq!(upkeep.next(NOW), Task::Sleep { until: after(RETRY) });
         check_folds(&upkeep, after(RETRY));
+    }
+
+    #[test]
+    fn expiry_that_failed_is_not_put_off_by_a_restart() {
+        let held = Held { looked_at: NOW, ..Held::default() };
+        let mut upkeep = Upkeep::new(Pace::SERVER, held, NOW);
+        let round = after(ROUND);
+        upkeep.done(Outcome::Failed(Failed::Expire), round);
+        let Task::Look { keep } = upkeep.next(round) else { panic!("no search for days") };
+        upkeep.done(Outcome::Looked(vec![]), round);
+        let restarted = Upkeep::new(Pace::SERVER, Held { looked_at: keep, ..Held::default() }, round);
+        assert!(matches!(restarted.next(round), Task::Expire { .. }));
     }
 
     #[test]

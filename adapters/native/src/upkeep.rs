@@ -51,9 +51,9 @@ pub(crate) fn perform(
         Task::Expire { until: Seconds(until), among } => {
             Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
         }
-        Task::Look => {
+        Task::Look { keep } => {
             let days = days(connection, service, now)?;
-            connection.execute(LOOKED, [integer(now.0)])?;
+            connection.execute(LOOKED, [integer(keep.0)])?;
             Outcome::Looked(days)
         }
         Task::Compact { tenant, mark } => {

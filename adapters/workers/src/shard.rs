@@ -175,10 +175,10 @@ impl Shard {
                 unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
             }
             Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
-            Task::Look => {
+            Task::Look { keep } => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::look(&self.sql, &self.service, &tenant, now())
+                upkeep::look(&self.sql, &self.service, &tenant, *keep, now())
             }
             Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
             Task::Sleep { .. } => Ok(Outcome::Compacted),

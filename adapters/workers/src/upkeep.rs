@@ -36,10 +36,10 @@ pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) ->
 }
 
 /// Finds the days to compact.
-pub(crate) fn look(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
+pub(crate) fn look(sql: &SqlStorage, service: &Service, tenant: &Tenant, keep: Millis, now: Millis) -> Result<Outcome> {
     let marks = pages(sql, &[service.marks()])?;
     let days = service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())).collect();
-    sql.exec(LOOKED, vec![integer(now.0)])?;
+    sql.exec(LOOKED, vec![integer(keep.0)])?;
     Ok(Outcome::Looked(days))
 }
 
