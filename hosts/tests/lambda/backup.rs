@@ -69,6 +69,12 @@ async fn a_replay_overwrites_itself() {
     let host = start(&artifact, Some(data.path())).await;
     send_events(&host.url(), 3..4).await;
     counted(&host.url(), 4).await;
+    // Each shard is read again by itself.
+    let started = Instant::now();
+    while before.keys().any(|key| !data.path().join("backup/events").join(key).exists()) {
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", objects(data.path()).keys());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     host.stop().await.unwrap();
     let mut after = objects(data.path());
     after.retain(|_, lines| !lines[0].contains(&format!("{:?}", event_at(3)["messageId"].as_str().unwrap())));
