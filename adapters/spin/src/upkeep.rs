@@ -121,7 +121,7 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
             );
             Outcome::Expired(database.query(&expire, &Vec::new).await?.len())
         }
-        Task::Look => {
+        Task::Look { keep } => {
             let now = now();
             let mut days = Vec::new();
             let tenants = database.query(TENANTS, &Vec::new).await?;
@@ -130,7 +130,7 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
                 let marks = pages(database, tenant.as_str(), &[service.marks()]).await?;
                 days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
             }
-            database.query(LOOKED, &|| vec![integer(now.0)]).await?;
+            database.query(LOOKED, &|| vec![integer(keep.0)]).await?;
             Outcome::Looked(days)
         }
         Task::Compact { tenant, mark } => {
