@@ -56,9 +56,9 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// Memory that is freed is kept: an input is quicker than the system takes pages back and gives others.
 const MEMORY: (&str, &str) =
     ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456");
-/// Without libFuzzer's count of how rare each edge is, and without its search for shorter inputs, a run is twice as quick. What a
-/// target prints, which is a line for each message that an adapter refuses, is not looked at.
-const QUICK: [&str; 3] = ["-entropic=0", "-reduce_inputs=0", "-close_fd_mask=2"];
+/// libFuzzer does not search for shorter inputs, which is a quarter of a run; and what a target prints, a line for each message
+/// that an adapter refuses, is not looked at.
+const QUICK: [&str; 2] = ["-reduce_inputs=0", "-close_fd_mask=2"];
 /// An input that takes longer is a finding.
 const SLOW_SECONDS: u32 = 10;
 /// Between lines that say how far a run is.
@@ -230,29 +230,41 @@ impl Outcome {
     }
 }
 
-/// Puts into the kept inputs what runs have found, as few as reach the same.
+/// Puts into the kept inputs what runs have found, as few as reach the same. Those that somebody has named stay.
 fn merge(programs: &Path, name: &str) -> Result<()> {
     let (kept, least) = (kept(name), paths::target().join("fuzz/least").join(name));
-    if least.exists() {
-        fs::remove_dir_all(&least)?;
-    }
-    fs::create_dir_all(&least)?;
     let new = paths::target().join("fuzz/corpus").join(name);
     fs::create_dir_all(&new)?;
-    run(target(programs, name)?
-        .args(["-merge=1", "-verbosity=0"])
-        .arg(&least)
-        .arg(&kept)
-        .arg(new)
-        .stderr(Stdio::null()))?;
-    fs::remove_dir_all(&kept)?;
-    fs::create_dir_all(&kept)?;
+    clear(&least)?;
+    for input in fs::read_dir(&kept)? {
+        let input = input?;
+        if !is_hash(&input.file_name().to_string_lossy()) {
+            fs::copy(input.path(), least.join(input.file_name()))?;
+        }
+    }
+    let mut merge = target(programs, name)?;
+    merge.args(["-set_cover_merge=1", "-use_counters=0", "-verbosity=0"]).args([&least, &kept, &new]);
+    run(merge.stderr(Stdio::null()))?;
+    clear(&kept)?;
     for input in fs::read_dir(&least)? {
         let input = input?;
         fs::copy(input.path(), kept.join(input.file_name()))?;
     }
     println!("{name:14} {} inputs are kept", fs::read_dir(&kept)?.count());
     Ok(())
+}
+
+/// Makes an empty folder.
+fn clear(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// Whether libFuzzer has named this input.
+fn is_hash(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn target(programs: &Path, name: &str) -> Result<std::process::Command> {

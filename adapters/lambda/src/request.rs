@@ -89,9 +89,9 @@ fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
     joined(headers.get_all(name).iter().map(HeaderValue::as_bytes))
 }
 
-/// The path without the stage that a named stage puts before it.
+/// The path without the stage that a named stage puts before it; `$default` puts nothing.
 fn without_stage(path: String, stage: Option<&str>) -> String {
-    match stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage)) {
+    match stage.filter(|stage| *stage != "$default").and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage)) {
         Some("") => "/".to_owned(),
         Some(rest) if rest.starts_with('/') => rest.to_owned(),
         _ => path,

@@ -95,7 +95,10 @@ impl Number {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         match reader.byte()? {
             0 => reader.signed_wide().map(Self::Integer),
-            1 => Some(Self::Float(f64::from_le_bytes(reader.take(8)?.try_into().ok()?))),
+            // What is no number is damage: sums of it could not be read again.
+            1 => Some(f64::from_le_bytes(reader.take(8)?.try_into().ok()?))
+                .filter(|value| value.is_finite())
+                .map(Self::Float),
             _ => None,
         }
     }
@@ -207,6 +210,13 @@ mod tests {
             sum.add(Number::from_f64(*number).unwrap());
         }
         sum
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_read() {
+        let read = |value: f64| Number::read(&mut Reader(&[&[1][..], &value.to_le_bytes()].concat()));
+        assert!(read(1.5).is_some());
+        assert!([f64::NAN, f64::INFINITY, f64::NEG_INFINITY].into_iter().all(|value| read(value).is_none()));
     }
 
     fn bytes(sum: &Sum) -> Vec<u8> {

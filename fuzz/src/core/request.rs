@@ -12,19 +12,20 @@ pub(crate) fn run(input: &[u8]) {
     let request = text.request();
     let admit = || SERVICE.admit(&request, STAMP);
     let admitted = admit();
-    // One of four each, for they cost as much as all the rest.
-    match input.len() % 4 {
+    // One part of four, for each costs as much as the request itself.
+    let part = input.len() % 4;
+    match part {
         0 => assert_eq!(shown(&admitted), shown(&admit()), "the same request is admitted in two ways"),
         1 => check_door(&request, &admitted),
         _ => {}
     }
     if let Admission::Plan(Plan::Store(plan)) = admitted {
-        check_events(&admit, plan);
+        check_events(&admit, plan, part);
         return;
     }
     let replies = replies(&request);
     replies.iter().for_each(|reply| check_reply(request.method, reply));
-    if request.method == "GET" && input.len() % 4 == 2 {
+    if request.method == "GET" && part == 2 {
         let without_body = |reply: Reply| Reply { body: Vec::new(), ..reply };
         let by_head = self::replies(&Request { method: "HEAD", ..request });
         assert_eq!(by_head, replies.into_iter().map(without_body).collect::<Vec<_>>(), "HEAD is not as GET");
@@ -65,19 +66,26 @@ fn replies(request: &Request<'_>) -> Vec<Reply> {
     settled.collect()
 }
 
-fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan) {
+fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan, part: usize) {
     let events = plan.events().to_vec();
     assert!((1..=500).contains(&events.len()), "{} events", events.len());
     for (at, event) in events.iter().enumerate() {
         assert!(events[..at].iter().all(|before| before.id != event.id), "an id twice");
-        check_kept(event);
+        if part == 2 {
+            check_kept(event);
+        }
     }
-    let records = events.iter().map(|event| event.record.as_str());
-    let folded = Pages::default().fold(&SERVICE, records, WriteLimits::ONE_WRITER);
-    assert_eq!(folded, Folded::default(), "an event that was accepted is in no report");
+    if part == 3 {
+        let records = events.iter().map(|event| event.record.as_str());
+        let folded = Pages::default().fold(&SERVICE, records, WriteLimits::ONE_WRITER);
+        assert_eq!(folded, Folded::default(), "an event that was accepted is in no report");
+    }
     let reply = plan.settle(vec![StoreOutcome::Stored; events.len()]);
     check_reply("POST", &reply);
     check_results(&reply.body, events.len());
+    if part != 0 {
+        return;
+    }
     let again = || match admit() {
         Admission::Plan(Plan::Store(plan)) => plan,
         other => panic!("another plan: {other:?}"),
