@@ -48,7 +48,7 @@ pub struct StreamShard {
     pub id: String,
     /// The shard whose records come before its own, if there was one. The stream may have forgotten it.
     pub parent: Option<String>,
-    /// Whether it takes no more records.
+    /// The shard has ended: it gets no more records.
     pub is_closed: bool,
 }
 
@@ -325,7 +325,7 @@ fn leave(waiting: &mut BTreeMap<String, Waiting>, shard_id: &str, folded_to: Mil
     }
 }
 
-/// Whether a shard takes no more records. What the stream has forgotten does not.
+/// A shard has ended if the stream says so, or no longer knows it.
 fn is_closed(shards: &BTreeMap<String, StreamShard>, id: &str) -> bool {
     shards.get(id).is_none_or(|shard| shard.is_closed)
 }

@@ -34,6 +34,7 @@ mod reply;
 mod settle;
 
 mod backup;
+pub mod group_commit;
 mod lanes;
 mod report;
 mod rollup;

@@ -67,8 +67,8 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// Whether a stored event under the same key makes way for this one: it has expired. A store whose events are folded behind
-    /// a watermark deletes it only if it is folded, and says [`StoreOutcome::Later`] if it is not.
+    /// Says that a stored event under the same key has expired and makes way for this one. A store that folds behind a watermark
+    /// deletes the stored event only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
     pub fn outlives(&self, stored_expires_at: Seconds) -> bool {
         stored_expires_at.0 <= self.received_at.0 / 1000
     }

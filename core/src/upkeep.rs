@@ -290,8 +290,8 @@ impl Upkeep {
         now.0.abs_diff(self.made_at.0) >= BELIEVED
     }
 
-    /// Whether there is room for new events: beyond it they get [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded),
-    /// until folding has caught up.
+    /// Says whether the store accepts new events. While the unfolded tail is at its bound, they get
+    /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded).
     pub fn takes_events(&self) -> bool {
         !self.unfolded.reaches(self.pace.tail())
     }

@@ -246,7 +246,7 @@ impl Store {
     }
 }
 
-/// Whether a transaction was made; `false` where it was cancelled.
+/// Tells a transaction that was committed (`true`) from one that was cancelled (`false`).
 fn is_written<Written>(sent: Result<Written, SdkError<TransactWriteItemsError>>) -> Result<bool> {
     let Err(error) = sent else { return Ok(true) };
     match error.as_service_error() {

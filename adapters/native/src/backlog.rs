@@ -5,16 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use isotherm_core::Load;
-
-/// Plans of one tenant that wait. A tenant whose queue is full is told to come again: waiting longer would only make the queue's
-/// memory grow.
-const PLANS: usize = 512;
-/// Bytes of events of one tenant that wait.
-const BYTES: usize = 32 << 20;
-/// Events after which a transaction is committed although more plans wait, so that the first ones are not kept too long.
-const EVENTS_PER_COMMIT: usize = 1024;
-/// The same in bytes.
-const BYTES_PER_COMMIT: usize = 4 << 20;
+use isotherm_core::group_commit::{self, Queue};
 
 /// What waits, in the order in which each tenant sent it.
 pub(crate) struct Backlog<T> {
@@ -29,13 +20,12 @@ struct State<T> {
 
 struct Waiting<T> {
     plans: VecDeque<(Load, T)>,
-    bytes: usize,
+    load: Load,
 }
 
 impl<T> Waiting<T> {
-    /// An empty one takes any.
-    fn takes(&self, load: Load) -> bool {
-        self.plans.is_empty() || (self.plans.len() < PLANS && self.bytes + load.bytes <= BYTES)
+    fn queue(&self) -> Queue {
+        Queue { plans: self.plans.len(), load: self.load }
     }
 }
 
@@ -68,11 +58,11 @@ impl<T> Backlog<T> {
             return Err(Untaken::Closed(plan));
         }
         if !state.tenants.contains_key(tenant) {
-            state.tenants.insert(tenant.to_owned(), Waiting { plans: VecDeque::new(), bytes: 0 });
+            state.tenants.insert(tenant.to_owned(), Waiting { plans: VecDeque::new(), load: Load::default() });
         }
         match state.tenants.get_mut(tenant) {
-            Some(waiting) if waiting.takes(load) => {
-                waiting.bytes += load.bytes;
+            Some(waiting) if waiting.queue().has_room_for(load) => {
+                waiting.load = waiting.load + load;
                 waiting.plans.push_back((load, plan));
             }
             _ => return Err(Untaken::Full(plan)),
@@ -90,8 +80,7 @@ impl<T> Backlog<T> {
         if state.tenants.is_empty() {
             return if state.is_closed { Taken::Closed } else { Taken::Nothing };
         }
-        let share =
-            Load { events: EVENTS_PER_COMMIT / state.tenants.len(), bytes: BYTES_PER_COMMIT / state.tenants.len() };
+        let share = group_commit::share(state.tenants.len());
         let mut group = Vec::new();
         state.tenants.retain(|_, waiting| {
             let mut taken = Load::default();
@@ -100,7 +89,7 @@ impl<T> Backlog<T> {
                 && let Some((load, plan)) = waiting.plans.pop_front()
             {
                 taken = taken + load;
-                waiting.bytes -= load.bytes;
+                waiting.load = waiting.load - load;
                 group.push(plan);
             }
             !waiting.plans.is_empty()
@@ -137,7 +126,7 @@ mod tests {
     #[test]
     fn a_full_queue_is_its_tenants_own() {
         let backlog = Backlog::new();
-        assert_eq!((0..1000).filter(|number| push(&backlog, "flood", 1, *number)).count(), PLANS);
+        assert_eq!((0..1000).filter(|number| push(&backlog, "flood", 1, *number)).count(), 512);
         assert!(push(&backlog, "trickle", 1, 0));
     }
 
@@ -145,7 +134,7 @@ mod tests {
     fn what_waits_has_a_bound_in_bytes() {
         let backlog = Backlog::new();
         let taken = (0..1000).filter(|number| push(&backlog, "flood", 500, *number)).count();
-        assert_eq!(taken, BYTES / 500_000);
+        assert_eq!(taken, (32 << 20) / 500_000);
         take(&backlog);
         assert!(push(&backlog, "flood", 500, 0));
     }
@@ -159,7 +148,7 @@ mod tests {
         assert!(push(&backlog, "trickle", 1, 0) && push(&backlog, "trickle", 1, 1));
         let group = take(&backlog);
         assert!(group.contains(&("trickle", 0)) && group.contains(&("trickle", 1)));
-        assert!(group.len() <= 2 + EVENTS_PER_COMMIT / 500, "{group:?}");
+        assert!(group.len() <= 2 + group_commit::share(1).events / 500, "{group:?}");
         let mut rest = group;
         while rest.len() < 122 {
             rest.extend(take(&backlog));

@@ -31,7 +31,7 @@ thread_local! {
     static UPKEEP: RefCell<Option<Upkeep>> = const { RefCell::new(None) };
 }
 
-/// Whether there is room for new events. Where there is none, a turn of upkeep may make some.
+/// Says whether the store accepts new events. A store at its bound is folded first.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     ask(database).await?;
     if !with(|upkeep| upkeep.takes_events()) {
