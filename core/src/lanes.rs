@@ -101,7 +101,7 @@ pub struct Lanes {
     stored: BTreeMap<String, Vec<u8>>,
     /// By lane; `None`: it can't be read.
     watermarks: BTreeMap<String, Option<Watermark>>,
-    /// Those that nothing is folded of; `None`: the stream was never asked.
+    /// Shards whose first batch has not come. `None`: the stream has not been described yet.
     waiting: Option<BTreeMap<String, Waiting>>,
     /// What the stream said, if it was asked now.
     described: Option<BTreeMap<String, StreamShard>>,
@@ -165,7 +165,7 @@ impl Lanes {
     /// To when a shard that waits is folded.
     fn bound(&self, shard: &Waiting) -> Millis {
         let mut shard = shard;
-        // More ancestors than shards there are not.
+        // The chain of parents is no longer than the list.
         for _ in 0..=self.waiting.as_ref().map_or(0, BTreeMap::len) {
             let Some(parent) = &shard.parent else { break };
             if let Some((_, watermark)) = self.lane_of(parent) {
@@ -183,8 +183,8 @@ impl Lanes {
         self.watermarks().find(|(_, watermark)| watermark.shard_id() == Some(shard_id))
     }
 
-    /// What to do next with a batch. Takes from the batch what the stream does not vouch for: that the shard is complete to a moment when it may have
-    /// been closed.
+    /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its children then
+    /// hold the later records.
     pub fn next(&mut self, batch: &mut StreamBatch<'_>) -> LaneStep {
         let lane = self.lane_of(batch.shard_id).map(|(lane, watermark)| (lane.to_owned(), watermark.clone()));
         let completes = lane.as_ref().is_some_and(|(_, watermark)| batch.completes(watermark));
@@ -213,13 +213,25 @@ impl Lanes {
         }
     }
 
+    /// Takes in that the stream could not be asked. A batch whose lane is known is folded all the same, but completes nothing.
+    ///
+    /// Says whether it is.
+    pub fn go_on(&self, batch: &mut StreamBatch<'_>) -> bool {
+        batch.complete_to = None;
+        self.waiting.is_some() && self.lane_of(batch.shard_id).is_some()
+    }
+
     /// Takes in what the stream says: all its shards. Lanes of shards that it has forgotten are free.
     pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
         let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
         let mut hashes: BTreeMap<String, &str> =
             shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
-        for (lane, watermark) in &mut self.watermarks {
-            let Some(watermark) = watermark else { continue };
+        for (lane, stored) in &mut self.watermarks {
+            let Some(watermark) = stored else {
+                // Its shard waits for a lane like one that nothing is folded of, and holds reports back by itself.
+                *stored = Some(Watermark::of(LaneShard::Free, Millis(0)));
+                continue;
+            };
             match &watermark.shard {
                 LaneShard::Unsaid => {
                     watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, LaneShard::of);
@@ -248,7 +260,7 @@ impl Lanes {
         (self.waiting, self.described) = (Some(waiting), Some(shards));
     }
 
-    /// Gives a lane to a shard that waits: a batch of it has come, so that its ancestors are done with.
+    /// Assigns a lane to a waiting shard. Its first batch means that all its ancestors are folded.
     fn begin(&mut self, shard_id: &str) {
         let Some(mut waiting) = self.waiting.clone() else { return };
         let Some(shard) = waiting.remove(shard_id) else { return };
@@ -289,8 +301,8 @@ impl Lanes {
         changed.take(WRITES).map(write).collect()
     }
 
-    /// The pulses to write when a batch is folded: for the shards that nothing has come of since its window began, if it has events. A
-    /// batch of pulses alone gives none, or they would go round for ever.
+    /// Pulses to write after a batch with events, for each shard that is behind this window. A batch of pulses writes none, or
+    /// pulses would cause pulses for ever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
         if !batch.has_events() {
             return Vec::new();

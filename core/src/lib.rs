@@ -73,5 +73,5 @@ pub use service::Service;
 pub use step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
 pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, letter_notice};
 pub use time::{Millis, RETENTION, Seconds, Stamp};
-pub use upkeep::{CRON, Failed, Held, Load, Outcome, Pace, Task, Upkeep};
+pub use upkeep::{CRON, Held, Load, Next, Outcome, Pace, Task, Upkeep};
 pub use watermark::Watermark;

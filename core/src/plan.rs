@@ -66,14 +66,6 @@ pub struct NewEvent {
     pub record: String,
 }
 
-impl NewEvent {
-    /// Says that a stored event under the same key has expired and makes way for this one. A store that folds behind a watermark
-    /// deletes the stored event only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
-    pub fn outlives(&self, stored_expires_at: Seconds) -> bool {
-        stored_expires_at.0 <= self.received_at.0 / 1000
-    }
-}
-
 /// What became of one [`NewEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreOutcome {
@@ -113,6 +105,12 @@ impl StorePlan {
         &self.tenant
     }
 
+    /// A stored event that expires by then has expired: it makes way for a new one under its key. A store that folds behind a
+    /// watermark deletes it only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
+    pub fn expired_by(&self) -> Seconds {
+        self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
+    }
+
     /// The events to keep: 1 to 500, no id twice.
     pub fn events(&self) -> &[NewEvent] {
         &self.events
@@ -126,7 +124,6 @@ pub struct FindPlan {
     pub(crate) tenant: Tenant,
     pub(crate) id: EventId,
     pub(crate) request_id: RequestId,
-    /// When it is asked for: an event that has expired by then is none.
     pub(crate) received_at: Millis,
     /// Whether the reply goes without its body.
     pub(crate) is_head: bool,
@@ -141,6 +138,11 @@ impl FindPlan {
     /// Its id.
     pub fn id(&self) -> EventId {
         self.id
+    }
+
+    /// A stored event that expires by then is [`FindOutcome::Absent`].
+    pub fn expired_by(&self) -> Seconds {
+        self.received_at.to_seconds()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a client is told, once the host has said what became of its plan.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::delivery::Delivery;
 use crate::event::Digest;
@@ -8,7 +8,6 @@ use crate::id::{EventId, RequestId};
 use crate::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::time::Millis;
 
 /// The shape of the answer to a [`StorePlan`].
 #[derive(Debug)]
@@ -81,26 +80,12 @@ impl FindPlan {
     /// The reply, from what the host found.
     pub fn settle(self, found: FindOutcome) -> Reply {
         let reply = match found {
-            FindOutcome::Found(record) if !has_expired(&record, self.received_at) => {
-                Reply::of_json(200, record.into_bytes())
-            }
-            FindOutcome::Found(_) | FindOutcome::Absent => Refusal::NoEvent.reply(self.request_id),
+            FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
+            FindOutcome::Absent => Refusal::NoEvent.reply(self.request_id),
             FindOutcome::Later => Refusal::Unavailable.reply(self.request_id),
         };
         reply.for_head(self.is_head)
     }
-}
-
-/// Whether a store has still to delete this record. One that says nothing of its age is shown.
-fn has_expired(record: &str, now: Millis) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Received<'r> {
-        received_at: &'r str,
-    }
-    let received = serde_json::from_str::<Received<'_>>(record).ok();
-    let received_at = received.and_then(|record| Millis::from_rfc3339(record.received_at).ok());
-    received_at.is_some_and(|received_at| received_at.expiry().0 <= now.0 / 1000)
 }
 
 impl Verdict {

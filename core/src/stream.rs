@@ -43,8 +43,10 @@ pub struct StreamRecord<'a> {
     pub sequence_number: &'a str,
     /// Records before it were written at this moment or earlier, and those after it not before.
     pub written_at: Millis,
-    /// What is new in the store; `None` where something is deleted or changed.
+    /// The item that the store has then; `None` where it was deleted.
     pub item: Option<StreamItem<'a>>,
+    /// Whether the store had no such item before. An event that is changed is no new event.
+    pub is_new: bool,
 }
 
 /// An item of the store of events, if it is one.
@@ -59,6 +61,11 @@ pub struct StreamItem<'a> {
 }
 
 impl<'a> StreamBatch<'a> {
+    /// Puts the records into the order of their numbers, which all that follows relies on.
+    pub fn sort(&mut self) {
+        self.records.sort_by_key(|record| (record.sequence_number.len(), record.sequence_number));
+    }
+
     /// How many of the records are in the lane's pages.
     pub fn folded(&self, watermark: &Watermark) -> usize {
         let is_another = watermark.shard_id().is_some_and(|id| id != self.shard_id);
@@ -108,10 +115,9 @@ impl<'a> StreamBatch<'a> {
         }
         let step = Step::of(rest.iter().map(StreamRecord::unfolded), at_most.max(1), limits, dimensions);
         let taken = rest.get(..step.records())?;
-        let folded_to = watermark.folded_to.max(taken.last()?.written_at);
-        // The greatest, not the last: in a batch that is out of order, a watermark that goes back would never come to the end.
-        let numbers = taken.iter().map(|record| record.sequence_number);
-        let sequence_number = numbers.max_by_key(|number| (number.len(), *number))?.to_owned();
+        let StreamRecord { sequence_number, written_at, .. } = taken.last()?;
+        let folded_to = watermark.folded_to.max(*written_at);
+        let sequence_number = (*sequence_number).to_owned();
         let pulse = taken.iter().rev().find_map(StreamRecord::pulse);
         let pulse = pulse.map_or_else(|| watermark.pulse.clone(), str::to_owned);
         let watermark = Watermark { shard: LaneShard::of(self.shard_id), sequence_number, folded_to, pulse };
@@ -172,13 +178,13 @@ pub fn letter_notice(letter: &str) -> String {
 impl<'a> StreamRecord<'a> {
     /// What of it is to be folded: a new event.
     fn unfolded(&self) -> Option<Unfolded<'a>> {
-        let StreamItem { tenant, record, .. } = self.item?;
+        let StreamItem { tenant, record, .. } = self.item.filter(|_| self.is_new)?;
         Some(Unfolded { tenant: tenant?, record: record? })
     }
 
     /// Whether something is new in the store that is no event.
     fn is_foreign(&self) -> bool {
-        self.item.is_some() && self.unfolded().is_none() && self.pulse().is_none()
+        self.is_new && self.item.is_some() && self.unfolded().is_none() && self.pulse().is_none()
     }
 
     /// The key of a pulse.

@@ -27,9 +27,14 @@ pub struct Stamp {
 }
 
 impl Millis {
+    /// The whole seconds.
+    pub(crate) fn to_seconds(self) -> Seconds {
+        Seconds(self.0 / 1000)
+    }
+
     /// When an event that was received now may be forgotten.
     pub(crate) fn expiry(self) -> Seconds {
-        Seconds(self.0 / 1000 + RETENTION.0)
+        Seconds(self.to_seconds().0 + RETENTION.0)
     }
 
     /// RFC 3339 in UTC with milliseconds: `2013-01-01T10:15:00.000Z`.

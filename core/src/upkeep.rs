@@ -1,39 +1,37 @@
-//! Upkeep: what a store has done beside requests, decided from what it holds and what time it is.
+//! Upkeep: the work on a store that no request asks for. Core decides it from the store's state and the time.
 //!
 //! ```text
 //! the store ─▶ Held ─▶ Upkeep::new
-//!                      Upkeep::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Upkeep::done(task's outcome) ─▶ and now?
+//!                      Upkeep::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Upkeep::done, or failed ─▶ and now?
 //! new events ────────▶ Upkeep::stored
 //! ```
 //!
-//! One machine serves one database, or one shard. A host that has lost it makes a new one from what the store holds. Each task is
-//! safe to lose, to repeat, and to be done by two instances at once, because what a task writes is written only if the watermark
-//! still stands where it stood when the task read.
+//! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store holds.
+//! A task may be lost, repeated, or done by two instances at once: what it writes is written only if the watermark still stands
+//! where it stood when the task read.
 //!
-//! Folding, expiry and compaction wait for each other's turn, and never for each other's success.
+//! Folding, expiry and compaction take turns, and none waits for another's success.
 
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use crate::config::Tenant;
+use crate::report::{ITEM_BYTES, READ_BYTES};
 use crate::rollup::key::KeyRange;
 use crate::time::{Millis, Seconds};
 
 /// [`Pace::round`]: an hour.
 const ROUND: u64 = 60 * 60 * 1000;
-/// Events among which one task finds and deletes those that have expired: some ten milliseconds.
+/// Events among which one task finds and deletes those that have expired.
 const EXPIRED: usize = 10_000;
 /// The first wait after a failure; it doubles with each failure that follows.
 const RETRY: u64 = 1000;
-/// How long one of several instances believes what it knows of their store.
-const BELIEVED: u64 = 1000;
 /// The longest wait after a failure.
 const LONGEST_RETRY: u64 = 60_000;
-/// The unfolded tail of a store: a report reads all of it beside the rollups, within [`ReadBudget`](crate::ReadBudget).
-const TAIL: Load = Load { events: 40_000, bytes: 10 << 20 };
-
-/// How long the request of an operator's cron may go on with upkeep: less than proxies wait for an answer.
+/// How long one of several instances relies on what it has read of their store.
+const UP_TO_DATE: u64 = 1000;
+/// How long the request of an operator's cron may go on with upkeep. Proxies wait longer for an answer.
 pub const CRON: Duration = Duration::from_secs(20);
 
 /// Some events: how many, and the bytes of their records.
@@ -46,13 +44,18 @@ pub struct Load {
 }
 
 impl Load {
-    /// Of one record.
+    /// One record.
     pub fn of(record: &str) -> Self {
         Self { events: 1, bytes: record.len() }
     }
 
     fn reaches(self, other: Self) -> bool {
         self.events >= other.events || self.bytes >= other.bytes
+    }
+
+    /// What the events take of a report's budget.
+    fn budget_bytes(self) -> usize {
+        self.bytes.saturating_add(self.events.saturating_mul(ITEM_BYTES))
     }
 }
 
@@ -69,7 +72,10 @@ impl Sub for Load {
 
     /// Nothing is left where there was less.
     fn sub(self, other: Self) -> Self {
-        Self { events: self.events.saturating_sub(other.events), bytes: self.bytes.saturating_sub(other.bytes) }
+        match self.events.saturating_sub(other.events) {
+            0 => Self::default(),
+            events => Self { events, bytes: self.bytes.saturating_sub(other.bytes) },
+        }
     }
 }
 
@@ -84,45 +90,44 @@ impl Sum for Load {
 pub struct Pace {
     fold: Load,
     /// Milliseconds after which events are folded although there are few.
-    patience: u64,
+    fold_within: u64,
     /// Milliseconds between two searches for what has expired and for days that are over.
     round: u64,
-    /// Tasks that may follow one another before requests that wait have their turn. Each takes some ten milliseconds at most.
-    turn: usize,
-    /// How many stores a report reads at once; together they have room for one tail.
+    /// Tasks that may follow one another before requests that wait have their turn.
+    tasks_a_turn: usize,
+    /// How many stores one report reads.
     stores: u32,
 }
 
 impl Pace {
-    /// Of a process that has its database for itself.
-    pub const SERVER: Self =
-        Self { fold: Load { events: 2048, bytes: 4 << 20 }, patience: 5000, round: ROUND, turn: 8, stores: 1 };
+    /// A process that has its database for itself.
+    pub const SERVER: Self = Self {
+        fold: Load { events: 2048, bytes: 4 << 20 },
+        fold_within: 5000,
+        round: ROUND,
+        tasks_a_turn: 8,
+        stores: 1,
+    };
 
-    /// Of instances that share a database and come and go with requests. A statement may have 32,766 parameters.
+    /// Instances that share a database, and come and go with requests.
     pub const INSTANCE: Self =
-        Self { fold: Load { events: 512, bytes: 2 << 20 }, patience: 0, round: ROUND, turn: 4, stores: 1 };
+        Self { fold: Load { events: 512, bytes: 2 << 20 }, fold_within: 0, round: ROUND, tasks_a_turn: 4, stores: 1 };
 
-    /// Of one of so many shards, each of which answers requests on the thread that folds. Each fold puts an object into a
-    /// bucket, which costs as much as 15 requests: so few events wait for more.
+    /// One of so many shards. It answers requests on the thread that folds. Each fold writes an object to a bucket, and that
+    /// costs as much as 15 requests. So a few events wait for more.
     pub fn shard(shards: u32) -> Self {
-        Self {
-            fold: Load { events: 512, bytes: 2 << 20 },
-            patience: 10_000,
-            round: ROUND,
-            turn: 4,
-            stores: shards.max(1),
-        }
+        Self { fold_within: 10_000, stores: shards.max(1), ..Self::INSTANCE }
     }
 
-    /// The same with so many milliseconds between two searches for what has expired and for days that are over.
+    /// The same with so long between two searches for what has expired and for days that are over; at least a second.
     #[must_use]
     pub fn with_round(self, Millis(round): Millis) -> Self {
-        Self { round, ..self }
+        Self { round: round.max(1000), ..self }
     }
 
-    fn tail(&self) -> Load {
-        let share = |all: usize, least: usize| (all / self.stores.max(1) as usize).max(least);
-        Load { events: share(TAIL.events, self.fold.events), bytes: share(TAIL.bytes, 1 << 20) }
+    /// The bound of a store's tail: half of what a report may read of this store, so that it can read rollups too.
+    fn tail_bytes(&self) -> usize {
+        READ_BYTES / 2 / self.stores.max(1) as usize
     }
 }
 
@@ -131,12 +136,22 @@ impl Pace {
 pub struct Held {
     /// Events behind the watermark.
     pub unfolded: Load,
-    /// What the last [`Task::Look`] had kept; 0: there was none.
+    /// [`NewEvent::received_at`](crate::NewEvent::received_at) of the first of them; any where there are none.
+    pub oldest: Millis,
+    /// What [`Task::Keep`] kept last; 0: nothing yet.
     pub looked_at: Millis,
 }
 
-/// What is to be done next.
-#[must_use = "a task that is not done is asked for again"]
+/// What a host does now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This, then [`Upkeep::done`] or [`Upkeep::failed`].
+    Do(Task),
+    /// Nothing until then, unless events come.
+    SleepUntil(Millis),
+}
+
+/// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Fold the oldest unfolded events, as [`Service::fold`](crate::Service::fold) says, and move the watermark behind them.
@@ -155,52 +170,20 @@ pub enum Task {
         among: usize,
     },
     /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, whether it has keys or not.
-    /// [`Outcome::Looked`].
-    Look {
-        /// What to keep as [`Held::looked_at`]: now, unless expired events are still to be deleted. A machine that is made anew
-        /// would else put them off for a round, and each that follows for another one.
-        keep: Millis,
-    },
-    /// Compact the day of this mark, if it is still to be compacted. [`Outcome::Compacted`].
+    /// [`Outcome::Found`].
+    FindDays,
+    /// Compact the day of this mark, if it is still to be compacted. [`Outcome::Done`].
     Compact {
         /// Whose day.
         tenant: Tenant,
         /// Where its mark stands.
         mark: KeyRange,
     },
-    /// Nothing until then, unless events come.
-    Sleep {
-        /// When to ask again.
-        until: Millis,
+    /// Keep this as [`Held::looked_at`]. [`Outcome::Done`].
+    Keep {
+        /// When the search began whose work is done.
+        looked_at: Millis,
     },
-}
-
-/// What became of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// So much is folded; nothing, where all was folded before.
-    Folded(Load),
-    /// So many events are deleted.
-    Expired(usize),
-    /// The days to compact.
-    Looked(Vec<(Tenant, KeyRange)>),
-    /// The day is compacted, or needs it no longer.
-    Compacted,
-    /// The task could not be done, or only a part of it.
-    Failed(Failed),
-}
-
-/// Which kind of task failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// [`Task::Fold`].
-    Fold,
-    /// [`Task::Expire`].
-    Expire,
-    /// [`Task::Look`].
-    Look,
-    /// [`Task::Compact`]; the day is left to the next search.
-    Compact,
 }
 
 impl Task {
@@ -209,44 +192,50 @@ impl Task {
         match self {
             Self::Fold { .. } => "events cannot be folded",
             Self::Expire { .. } => "expired events cannot be deleted",
-            Self::Look { .. } => "days to compact cannot be looked for",
+            Self::FindDays => "days to compact cannot be looked for",
             Self::Compact { .. } => "a day cannot be compacted",
-            Self::Sleep { .. } => "nothing was to be done",
+            Self::Keep { .. } => "the time of the last upkeep cannot be kept",
         }
     }
+}
 
-    /// The outcome of this task when it fails.
-    pub fn failed(&self) -> Outcome {
-        Outcome::Failed(match self {
-            Self::Fold { .. } => Failed::Fold,
-            Self::Expire { .. } => Failed::Expire,
-            Self::Compact { .. } => Failed::Compact,
-            Self::Look { .. } | Self::Sleep { .. } => Failed::Look,
-        })
-    }
+/// What a task has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// So much is folded; nothing, where all was folded before.
+    Folded(Load),
+    /// So many events are deleted.
+    Expired(usize),
+    /// The days to compact.
+    Found(Vec<(Tenant, KeyRange)>),
+    /// A task without a result is done.
+    Done,
 }
 
 /// The machine; see the module.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     pace: Pace,
-    made_at: Millis,
+    /// When what is known of the store was read.
+    read_at: Millis,
     unfolded: Load,
     /// Since when there are events to fold.
     waits_since: Option<Millis>,
     /// How many events the next fold takes: fewer after one that had much to write.
     fold_events: usize,
-    fold: Retry,
-    /// When events are next deleted.
+    fold_retry: Retry,
     expire_at: Millis,
-    expire: Retry,
-    look_at: Millis,
-    look: Retry,
-    /// [`Held::looked_at`], as this machine found it.
-    looked_at: Millis,
+    expire_retry: Retry,
+    find_at: Millis,
+    find_retry: Retry,
     days: Vec<(Tenant, KeyRange)>,
-    /// Whether folding has its turn before expiry and compaction.
+    /// When the search began whose days are being compacted. It is kept once they are.
+    found_at: Option<Millis>,
+    keep_retry: Retry,
+    /// Whether folding comes before the rest, where there is a whole fold.
     is_folds_turn: bool,
+    /// Whether expiry comes before compaction.
+    is_expirys_turn: bool,
 }
 
 /// When what failed is tried again.
@@ -259,41 +248,65 @@ struct Retry {
 impl Retry {
     fn failed(&mut self, now: Millis) {
         let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
-        *self = Self { failures: self.failures.saturating_add(1), at: Millis(now.0.saturating_add(wait)) };
+        *self = Self { failures: self.failures.saturating_add(1), at: after(now, wait) };
     }
+
+    /// When what is due at a time may be done.
+    fn not_before(self, due: Millis, now: Millis) -> Millis {
+        due.max(within(self.at, LONGEST_RETRY, now))
+    }
+}
+
+fn after(time: Millis, wait: u64) -> Millis {
+    Millis(time.0.saturating_add(wait))
+}
+
+/// A time that was set at most so far ahead. One that is further ahead than that was set before the clock went back: it is now.
+fn within(at: Millis, longest: u64, now: Millis) -> Millis {
+    if at > after(now, longest) { now } else { at }
 }
 
 impl Upkeep {
     /// Upkeep of a store that holds this.
     pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
-        // A clock that went back must not put the next round off for long.
-        let round = Millis(held.looked_at.min(now).0.saturating_add(pace.round));
-        Self {
+        let round = after(held.looked_at.min(now), pace.round);
+        let mut upkeep = Self {
             pace,
-            made_at: now,
-            unfolded: held.unfolded,
-            waits_since: (held.unfolded.events > 0).then_some(now),
+            read_at: now,
+            unfolded: Load::default(),
+            waits_since: None,
             fold_events: pace.fold.events,
-            fold: Retry::default(),
+            fold_retry: Retry::default(),
             expire_at: round,
-            expire: Retry::default(),
-            look_at: round,
-            look: Retry::default(),
-            looked_at: held.looked_at.min(now),
+            expire_retry: Retry::default(),
+            find_at: round,
+            find_retry: Retry::default(),
             days: Vec::new(),
+            found_at: None,
+            keep_retry: Retry::default(),
             is_folds_turn: true,
-        }
+            is_expirys_turn: true,
+        };
+        upkeep.refresh(held, now);
+        upkeep
     }
 
-    /// Whether a host whose store others write to asks the store anew what it holds, and makes a new machine.
+    /// Tells a host that shares its store to read anew what the store holds, and to [`Upkeep::refresh`]: others may have written.
     pub fn is_outdated(&self, now: Millis) -> bool {
-        now.0.abs_diff(self.made_at.0) >= BELIEVED
+        now.0.abs_diff(self.read_at.0) >= UP_TO_DATE
     }
 
-    /// Says whether the store accepts new events. While the unfolded tail is at its bound, they get
-    /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded).
+    /// Takes in what the store holds by now. Work that is begun goes on.
+    pub fn refresh(&mut self, held: Held, now: Millis) {
+        self.read_at = now;
+        self.unfolded = held.unfolded;
+        self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
+    }
+
+    /// Says whether the store accepts new events. While its unfolded tail is at the bound, they get
+    /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty tail takes any.
     pub fn takes_events(&self) -> bool {
-        !self.unfolded.reaches(self.pace.tail())
+        self.unfolded.events == 0 || self.unfolded.budget_bytes() < self.pace.tail_bytes()
     }
 
     /// Takes in new events that are durable now.
@@ -304,94 +317,132 @@ impl Upkeep {
         }
     }
 
-    /// What is not folded yet, as far as this machine knows.
-    pub fn unfolded(&self) -> Load {
-        self.unfolded
-    }
-
     /// How many tasks may follow one another before requests that wait have their turn.
-    pub fn turn(&self) -> usize {
-        self.pace.turn
+    pub fn tasks_a_turn(&self) -> usize {
+        self.pace.tasks_a_turn
     }
 
-    /// Whether the request that has just stored events does a turn of upkeep itself, where a platform has no other time for it:
-    /// there is enough for a whole fold.
-    pub fn is_pressing(&self) -> bool {
-        self.unfolded.reaches(self.pace.fold)
+    /// Enough events wait for a whole fold. A platform without a timer then does upkeep in the request that stored them.
+    pub fn has_whole_fold(&self) -> bool {
+        self.unfolded.reaches(self.pace.fold) || self.unfolded.budget_bytes() >= self.pace.tail_bytes() / 2
     }
 
     /// What to do now. Ask again after each task.
-    pub fn next(&self, now: Millis) -> Task {
-        let folds = self.fold_due(now).is_some_and(|at| at <= now);
-        let expires = self.expire_due() <= now;
-        let expiry = Task::Expire { until: Seconds(now.0 / 1000), among: EXPIRED };
+    pub fn next(&self, now: Millis) -> Next {
         let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
-        match self.days.last() {
-            _ if folds && (self.is_folds_turn || !self.has_other(now)) => fold,
-            _ if expires => expiry,
-            Some((tenant, mark)) => Task::Compact { tenant: tenant.clone(), mark: mark.clone() },
-            None if self.look_due() <= now => {
-                Task::Look { keep: if self.expire_at <= now { self.looked_at } else { now } }
-            }
-            None => {
-                let due = [Some(self.expire_due()), Some(self.look_due()), self.fold_due(now)];
-                Task::Sleep { until: due.into_iter().flatten().min().unwrap_or(now) }
-            }
+        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED };
+        let is_fold_due = self.fold_due(now).is_some_and(|due| due <= now);
+        let is_expiry_due = self.expire_due(now) <= now;
+        let compaction = self.compaction(now);
+        let is_other_due = is_expiry_due || compaction.is_some();
+        let is_folds_turn = !is_other_due || (self.is_folds_turn && self.has_whole_fold());
+        let next = match compaction {
+            _ if is_fold_due && is_folds_turn => Some(fold),
+            None if is_expiry_due => Some(expiry),
+            Some(_) if is_expiry_due && self.is_expirys_turn => Some(expiry),
+            compaction => compaction,
+        };
+        next.map_or_else(|| Next::SleepUntil(self.wake_at(now)), Next::Do)
+    }
+
+    /// The next step towards having all days compacted that are over, if it is due.
+    fn compaction(&self, now: Millis) -> Option<Task> {
+        if let Some((tenant, mark)) = self.days.last() {
+            return Some(Task::Compact { tenant: tenant.clone(), mark: mark.clone() });
+        }
+        match (self.keep_due(now), self.found_at) {
+            (Some(due), Some(looked_at)) if due <= now => Some(Task::Keep { looked_at }),
+            _ if self.find_due(now) <= now => Some(Task::FindDays),
+            _ => None,
         }
     }
 
-    /// Takes in what became of the task that was asked for last.
+    fn wake_at(&self, now: Millis) -> Millis {
+        let due = [self.fold_due(now), Some(self.expire_due(now)), self.keep_due(now), Some(self.find_due(now))];
+        due.into_iter().flatten().min().unwrap_or(now)
+    }
+
+    /// Takes in what the task has come to that was asked for last.
     pub fn done(&mut self, outcome: Outcome, now: Millis) {
-        self.is_folds_turn = !matches!(outcome, Outcome::Folded(_) | Outcome::Failed(Failed::Fold));
+        self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
         match outcome {
             Outcome::Folded(load) => {
-                self.fold = Retry::default();
-                // Another instance may have folded, or this one may have counted wrong.
-                self.unfolded = if load.events == 0 { Load::default() } else { self.unfolded - load };
-                self.waits_since = (self.unfolded.events > 0).then_some(now);
-                self.fold_events = load.events.saturating_mul(2).clamp(1, self.pace.fold.events);
+                self.fold_retry = Retry::default();
+                self.folded(load, now);
             }
             Outcome::Expired(events) => {
-                self.expire = Retry::default();
-                self.expire_at = if events == 0 { self.round_after(now) } else { now };
+                self.is_expirys_turn = false;
+                self.expire_retry = Retry::default();
+                self.expire_at = if events == 0 { after(now, self.pace.round) } else { now };
             }
-            Outcome::Looked(days) => {
-                self.look = Retry::default();
+            Outcome::Found(days) => {
+                self.is_expirys_turn = true;
+                self.find_retry = Retry::default();
+                self.find_at = after(now, self.pace.round);
                 self.days = days;
-                self.look_at = self.round_after(now);
+                self.found_at = Some(now);
             }
-            Outcome::Compacted | Outcome::Failed(Failed::Compact) => drop(self.days.pop()),
-            Outcome::Failed(Failed::Fold) => self.fold.failed(now),
-            Outcome::Failed(Failed::Expire) => self.expire.failed(now),
-            Outcome::Failed(Failed::Look) => self.look.failed(now),
+            Outcome::Done => {
+                self.is_expirys_turn = true;
+                if self.days.pop().is_none() {
+                    (self.found_at, self.keep_retry) = (None, Retry::default());
+                }
+            }
         }
     }
 
-    fn round_after(&self, time: Millis) -> Millis {
-        Millis(time.0.saturating_add(self.pace.round))
+    /// Takes in that this task, which was asked for last, could not be done as a whole.
+    pub fn failed(&mut self, task: &Task, now: Millis) {
+        self.is_folds_turn = !matches!(task, Task::Fold { .. });
+        self.is_expirys_turn = !matches!(task, Task::Expire { .. });
+        match task {
+            Task::Fold { .. } => self.fold_retry.failed(now),
+            Task::Expire { .. } => self.expire_retry.failed(now),
+            Task::FindDays => self.find_retry.failed(now),
+            // The other days go on; this one is found again in the next round.
+            Task::Compact { .. } => drop(self.days.pop()),
+            Task::Keep { .. } => self.keep_retry.failed(now),
+        }
     }
 
-    fn has_other(&self, now: Millis) -> bool {
-        self.expire_due() <= now || !self.days.is_empty() || self.look_due() <= now
+    fn folded(&mut self, load: Load, now: Millis) {
+        if load.events == 0 {
+            // Another instance has folded, or this one has counted wrong.
+            (self.unfolded, self.waits_since) = (Load::default(), None);
+            return;
+        }
+        let is_cut = load.events < self.fold_events.min(self.unfolded.events) && load.bytes < self.pace.fold.bytes;
+        let next = if is_cut { load.events } else { self.fold_events };
+        self.fold_events = next.saturating_mul(2).min(self.pace.fold.events);
+        self.unfolded = self.unfolded - load;
+        self.waits_since = match self.waits_since {
+            _ if self.unfolded.events == 0 => None,
+            // What is left has waited as long.
+            since if is_cut => since,
+            _ => Some(now),
+        };
     }
 
-    fn expire_due(&self) -> Millis {
-        self.expire_at.max(self.expire.at)
+    fn expire_due(&self, now: Millis) -> Millis {
+        self.expire_retry.not_before(within(self.expire_at, self.pace.round, now), now)
     }
 
-    fn look_due(&self) -> Millis {
-        self.look_at.max(self.look.at)
+    fn find_due(&self, now: Millis) -> Millis {
+        self.find_retry.not_before(within(self.find_at, self.pace.round, now), now)
+    }
+
+    /// When the round can be kept whose days are compacted. Its expiry belongs to it: a machine that is made anew must not put off
+    /// what failed.
+    fn keep_due(&self, now: Millis) -> Option<Millis> {
+        let is_over = self.found_at.is_some() && self.days.is_empty() && self.expire_at > now;
+        is_over.then(|| self.keep_retry.not_before(now, now))
     }
 
     /// When the next fold is due, if there is something to fold.
     fn fold_due(&self, now: Millis) -> Option<Millis> {
-        let since = self.waits_since?;
-        let at = if self.unfolded.reaches(self.pace.fold) {
-            now
-        } else {
-            Millis(since.0.saturating_add(self.pace.patience))
-        };
-        Some(at.max(self.fold.at))
+        let since = self.waits_since?.min(now);
+        let due = if self.has_whole_fold() { now } else { after(since, self.pace.fold_within) };
+        Some(self.fold_retry.not_before(due, now))
     }
 }
 

@@ -43,7 +43,7 @@ impl Watermark {
         Self::of(LaneShard::Free, Millis(0))
     }
 
-    /// Of a shard that nothing is folded of, whose ancestors are folded to this moment.
+    /// The watermark of a shard before its first record. Its ancestors are folded up to `folded_to`.
     pub(crate) fn of(shard: LaneShard, folded_to: Millis) -> Self {
         Self { shard, sequence_number: String::new(), folded_to, pulse: String::new() }
     }

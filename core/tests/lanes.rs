@@ -104,7 +104,7 @@ fn batch<'a>(shard_id: &'a str, records: &[(i64, &'a str)]) -> StreamBatch<'a> {
         let number: &'static str = from_now(*at).0.to_string().leak();
         let is_event = !key.starts_with('#');
         let item = StreamItem { key: Some(key), tenant: is_event.then_some("a"), record: is_event.then_some(RECORD) };
-        StreamRecord { sequence_number: number, written_at: from_now(*at), item: Some(item) }
+        StreamRecord { sequence_number: number, written_at: from_now(*at), item: Some(item), is_new: true }
     };
     let window_start = records.first().map_or(Millis(NOW), |(at, _)| from_now(at - 60));
     StreamBatch { shard_id, records: records.iter().map(record).collect(), window_start, complete_to: None }
@@ -252,7 +252,8 @@ fn watermarks_of_version_1_are_read_and_written_anew_with_the_whole_id() {
     assert_eq!(watermark(&store, "bf9cf968").to_bytes(), OF_FOOBAR, "not known yet");
     // What is folded is not folded again, whatever the lane is known by.
     let number = "123456";
-    let records = vec![StreamRecord { sequence_number: number, written_at: Millis(NOW - 100_000), item: None }];
+    let records =
+        vec![StreamRecord { sequence_number: number, written_at: Millis(NOW - 100_000), item: None, is_new: false }];
     assert_eq!(store.fold(&mut StreamBatch { records, ..batch("foobar", &[]) }), None);
     assert!(store.stored.iter().filter(|(name, _)| *name != "shards").all(|(_, bytes)| bytes[0] == 2));
     assert_eq!(store.as_of(), NOW - DAY, "the new one waits");
@@ -291,12 +292,13 @@ fn what_cannot_be_read_holds_reports_back_and_nobody_up() {
     assert_eq!(store.as_of(), NOW - DAY);
     assert_eq!(store.lanes().damaged()[0].key, "00000000");
     assert_eq!(store.record("B", -80).unwrap(), "00000001");
-    assert_eq!(store.record("A", -70).unwrap(), "00000002");
-    assert_eq!(store.stored["00000000"], [9]);
+    // A waits for a lane, and gets the one that could not be read.
+    assert_eq!(store.record("A", -70).unwrap(), "00000000");
+    assert_eq!(store.as_of(), from_now(-80).0);
     for length in 0..store.stored["shards"].len() {
         let mut cut = Store { stored: store.stored.clone(), ..Store::with(&[("A", "", false), ("B", "", false)]) };
         cut.stored.get_mut("shards").unwrap().truncate(length);
-        assert_eq!(cut.record("A", -60).unwrap(), "00000002", "{length}");
+        assert_eq!(cut.record("A", -60).unwrap(), "00000000", "{length}");
     }
 }
 
@@ -315,4 +317,18 @@ fn a_lane_is_forgotten_when_it_has_no_shard_and_is_silent() {
     store.complete("B", -50);
     assert_eq!(ended(&store, from_now(-101).0 + 2 * DAY), [""; 0]);
     assert_eq!(ended(&store, from_now(-100).0 + 2 * DAY), ["00000000"]);
+}
+
+#[test]
+fn a_batch_is_folded_although_the_stream_cannot_be_asked_unless_its_lane_is_unknown() {
+    let mut store = Store::with(&[("A", "", false)]);
+    store.record("A", -100);
+    let mut known = batch("A", &[(-50, "e")]);
+    known.complete_to = Some(from_now(-10));
+    let mut lanes = store.lanes();
+    assert_eq!(lanes.next(&mut known), LaneStep::Describe);
+    assert!(lanes.go_on(&mut known));
+    assert_eq!(known.complete_to, None);
+    assert!(matches!(lanes.next(&mut known), LaneStep::Fold { .. }));
+    assert!(!store.lanes().go_on(&mut batch("B", &[(-50, "e")])));
 }

@@ -50,7 +50,12 @@ fn item(n: usize) -> StreamItem<'static> {
 }
 
 fn record(n: usize) -> StreamRecord<'static> {
-    StreamRecord { sequence_number: &NUMBERS[n], written_at: Millis(1000 * (n as u64 + 1)), item: Some(item(n)) }
+    StreamRecord {
+        sequence_number: &NUMBERS[n],
+        written_at: Millis(1000 * (n as u64 + 1)),
+        item: Some(item(n)),
+        is_new: true,
+    }
 }
 
 fn batch(records: impl IntoIterator<Item = StreamRecord<'static>>) -> StreamBatch<'static> {
@@ -181,6 +186,13 @@ fn a_fold_that_breaks_off_goes_on_behind_its_watermark() {
 }
 
 #[test]
+fn an_event_that_is_changed_is_no_new_event() {
+    let changed = StreamRecord { is_new: false, ..record(1) };
+    let lane = folded(&[batch([record(0), changed])], MUCH);
+    assert_eq!((lane.pages, lane.letters), (folded(&[batch([record(0)])], MUCH).pages, vec![]));
+}
+
+#[test]
 fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     let spoilt = |n: usize, item: Option<StreamItem<'static>>| StreamRecord { item, ..record(n) };
     let long: &'static str = "é".repeat(60_001).leak();
@@ -220,9 +232,12 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
 #[test]
 fn a_batch_that_is_out_of_order_comes_to_an_end() {
     let numbers = ["100", "101", "2000", "1003"];
-    let all = batch(numbers.map(|sequence_number| StreamRecord { sequence_number, ..record(0) }));
+    let mut all = batch(numbers.map(|sequence_number| StreamRecord { sequence_number, ..record(0) }));
+    all.sort();
     let mut lane = Lane::new();
-    lane.fold(&all, MUCH, numbers.len());
+    // One record at a time, so that none is passed over with those before it.
+    lane.fold(&all, WriteLimits { pages: 1, ..MUCH }, usize::MAX);
+    assert_eq!((all.folded(&lane.watermark), lane.letters.len()), (4, 4));
     assert!(SERVICE.step(&all, &lane.watermark, usize::MAX, MUCH).is_none());
 }
 

@@ -60,7 +60,11 @@ impl Store {
         let mut lanes = self.lanes().await?;
         let lane = loop {
             match lanes.next(batch) {
-                LaneStep::Describe => lanes.learn(shards::of(stream).await?),
+                LaneStep::Describe => match shards::of(stream).await {
+                    Ok(shards) => lanes.learn(shards),
+                    Err(error) if lanes.go_on(batch) => eprintln!("the stream cannot be described: {error:#}"),
+                    Err(error) => return Err(error),
+                },
                 LaneStep::Write(writes) => {
                     if !self.write_lanes(writes).await? {
                         return Ok(false);

@@ -11,6 +11,7 @@
 //!
 //! Items whose key has no tenant are core's pulses: they have a time `at`, and a `ttl`.
 
+use std::collections::HashMap;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::LazyLock;
@@ -19,11 +20,14 @@ use anyhow::{Result, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::stream::{self, StreamExt as _};
-use isotherm_core::{Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, Pulse, StoreOutcome, StorePlan, Tenant};
+use isotherm_core::{
+    Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, Pulse, Seconds, StoreOutcome, StorePlan, Tenant,
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{environment, settings};
@@ -55,11 +59,11 @@ impl Store {
 
     /// Puts each event unless its key is taken, and says what became of each when the deadline comes.
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
-        let (tenant, events) = (plan.tenant(), plan.events());
+        let events = plan.events();
         let put_by = &Blob::new(entropy.to_be_bytes());
         let mut outcomes = vec![StoreOutcome::Later; events.len()];
         let puts = events.iter().enumerate();
-        let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(tenant, event, put_by).await) }));
+        let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(plan, event, put_by).await) }));
         let all = puts.buffer_unordered(CONCURRENCY).for_each(|(at, outcome)| {
             match outcome {
                 Ok(outcome) => outcomes[at] = outcome,
@@ -91,44 +95,80 @@ impl Store {
         let (tenant, id) = (plan.tenant(), plan.id());
         let get = DYNAMODB.get_item().table_name(&self.table).key("pk", key(tenant, id)).consistent_read(true);
         let Some(mut item) = get.send().await?.item else { return Ok(FindOutcome::Absent) };
+        if expires_at(&item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
+            return Ok(FindOutcome::Absent);
+        }
         match item.remove("record") {
             Some(AttributeValue::S(record)) => Ok(FindOutcome::Found(record)),
             _ => bail!("the item of {id} has no record: something else writes to table {}", self.table),
         }
     }
 
-    /// Puts one event, and again while DynamoDB throttles or fails.
-    async fn put(&self, tenant: &Tenant, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
+    /// Puts one event, and again while DynamoDB throttles or fails. One that has expired makes way, although its TTL has not
+    /// deleted it yet.
+    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
         let number = |number: u64| AttributeValue::N(number.to_string());
+        let key = key(plan.tenant(), event.id);
         let put = DYNAMODB
             .put_item()
             .table_name(&self.table)
-            .item("pk", key(tenant, event.id))
+            .item("pk", key.clone())
             .item("digest", AttributeValue::B(Blob::new(event.digest.to_bytes())))
             .item("record", AttributeValue::S(event.record.clone()))
             .item("occurredAt", number(event.occurred_at.0))
             .item("receivedAt", number(event.received_at.0))
             .item("ttl", number(event.expires_at.0))
             .item("putBy", AttributeValue::B(put_by.clone()))
-            // One that has expired makes way, although its TTL has not deleted it yet.
-            .condition_expression("attribute_not_exists(pk) OR #ttl <= :now")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":now", number(event.received_at.0 / 1000))
+            .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = put.send().await else { return Ok(StoreOutcome::Stored) };
-        let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
-            return Err(error.into());
-        };
-        let blob = |name| taken.item()?.get(name)?.as_b().ok();
-        if blob("putBy") == Some(put_by) {
-            // An earlier attempt of this very put got through, and its answer got lost.
-            return Ok(StoreOutcome::Stored);
-        }
-        match blob("digest").and_then(|digest| digest.as_ref().try_into().ok()) {
-            Some(digest) => Ok(StoreOutcome::Existing(Digest::from_bytes(digest))),
-            None => bail!("an item has no digest: something else writes to table {}", self.table),
+        let mut has_made_way = false;
+        loop {
+            let Err(error) = put.clone().send().await else { return Ok(StoreOutcome::Stored) };
+            let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
+                return Err(error.into());
+            };
+            let Some(item) = taken.item() else { bail!("DynamoDB does not say which item it has") };
+            let blob = |name| item.get(name)?.as_b().ok();
+            if blob("putBy") == Some(put_by) {
+                // An earlier attempt of this very put got through, and its answer got lost.
+                return Ok(StoreOutcome::Stored);
+            }
+            if !has_made_way && expires_at(item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
+                self.make_way(&key, plan.expired_by()).await?;
+                has_made_way = true;
+                continue;
+            }
+            return match blob("digest").and_then(|digest| digest.as_ref().try_into().ok()) {
+                Some(digest) => Ok(StoreOutcome::Existing(Digest::from_bytes(digest))),
+                None => bail!("an item has no digest: something else writes to table {}", self.table),
+            };
         }
     }
+
+    /// Deletes an event if it has expired. It is not overwritten: the stream tells of a new item, and not of one that is changed.
+    async fn make_way(&self, key: &AttributeValue, Seconds(expired_by): Seconds) -> Result<()> {
+        let delete = DYNAMODB
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", key.clone())
+            .condition_expression("#ttl <= :now")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", AttributeValue::N(expired_by.to_string()));
+        match delete.send().await {
+            // Another request was first.
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            deleted => Ok(deleted.map(drop)?),
+        }
+    }
+}
+
+/// When an item expires, if it says so.
+fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
+    item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
 }
 
 fn key(tenant: &Tenant, id: EventId) -> AttributeValue {

@@ -56,12 +56,14 @@ pub(crate) async fn fold(
 fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
     let window = &event.time_window_properties;
     let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
-    Ok(StreamBatch {
+    let mut batch = StreamBatch {
         shard_id: window.shard_id.as_deref().context(InvalidEvent("the batch does not name its shard"))?,
         window_start: Millis(window.window.start.timestamp_millis().try_into()?),
         records: event.dynamo_db_event.records.iter().map(record_of).collect::<Result<_>>()?,
         complete_to: end.map(u64::try_from).transpose()?.map(Millis),
-    })
+    };
+    batch.sort();
+    Ok(batch)
 }
 
 fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
@@ -72,13 +74,11 @@ fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
     };
     let key = text("pk");
     let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
-    // An event that took the place of an expired one is a change of its item. What else there is are events that the table has
-    // forgotten.
-    let is_new = record.event_name != "REMOVE" && !change.new_image.is_empty();
     Ok(StreamRecord {
         sequence_number: change.sequence_number.as_deref().context(InvalidEvent("a record has no number"))?,
         // Whole seconds: DynamoDB says no more of a record, and the library reads no more.
         written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
-        item: is_new.then(|| StreamItem { key, tenant, record: text("record") }),
+        item: (!change.new_image.is_empty()).then(|| StreamItem { key, tenant, record: text("record") }),
+        is_new: record.event_name == "INSERT",
     })
 }

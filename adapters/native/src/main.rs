@@ -33,7 +33,7 @@ struct Flags {
     #[arg(long, value_name = "DIR")]
     backup: Option<PathBuf>,
     /// How often hours are compacted to days, and expired events go
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     schedule: u64,
     /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
     /// closed and answers 503

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
-    Service, Settled, StoreOutcome, StorePlan, Task, Upkeep,
+    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
+    Service, Settled, StoreOutcome, StorePlan, Upkeep,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -135,8 +135,9 @@ impl Store {
     /// Looks one event up.
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
+        let expired_by = integer(plan.expired_by().0);
         let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Later };
-        match self.read(turn, move |connection| find(connection, &tenant, &id)).await {
+        match self.read(turn, move |connection| find(connection, &tenant, &id, expired_by)).await {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
@@ -220,8 +221,8 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     let mut upkeep = Upkeep::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
         let wait = match upkeep.next(request::now()) {
-            Task::Sleep { until } => Duration::from_millis(until.0.saturating_sub(request::now().0)),
-            _ => Duration::ZERO,
+            Next::SleepUntil(until) => Duration::from_millis(until.0.saturating_sub(request::now().0)),
+            Next::Do(_) => Duration::ZERO,
         };
         match jobs.take(wait) {
             Taken::Group(group) if upkeep.takes_events() => {
@@ -232,18 +233,16 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
             Taken::Nothing => {}
             Taken::Closed => return,
         }
-        for _ in 0..upkeep.turn() {
+        for _ in 0..upkeep.tasks_a_turn() {
             let now = request::now();
-            let task = upkeep.next(now);
-            if matches!(task, Task::Sleep { .. }) {
-                break;
+            let Next::Do(task) = upkeep.next(now) else { break };
+            match upkeep::perform(connection, service, settings.backup.as_deref(), &task, now) {
+                Ok(outcome) => upkeep.done(outcome, request::now()),
+                Err(error) => {
+                    log::failure(task.failure(), format_args!("{error:#}"));
+                    upkeep.failed(&task, request::now());
+                }
             }
-            let done = upkeep::perform(connection, service, settings.backup.as_deref(), &task, now);
-            let outcome = done.unwrap_or_else(|error| {
-                log::failure(task.failure(), format_args!("{error:#}"));
-                task.failed()
-            });
-            upkeep.done(outcome, request::now());
         }
     }
 }
@@ -275,7 +274,7 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
         let mut existing =
             transaction.prepare_cached("SELECT digest, expires_at FROM events WHERE tenant = ?1 AND id = ?2")?;
         let mut make_way = transaction.prepare_cached(MAKE_WAY)?;
-        let mut keep = |tenant: &str, event: &NewEvent| {
+        let mut keep = |tenant: &str, event: &NewEvent, expired_by: Seconds| {
             let id = event.id.to_string();
             let (occurred_at, received_at) = (integer(event.occurred_at.0), integer(event.received_at.0));
             let (digest, expires_at) = (event.digest.to_bytes(), integer(event.expires_at.0));
@@ -285,15 +284,16 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
             }
             let (digest, expires_at) =
                 existing.query_row([tenant, &id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
-            if !event.outlives(Seconds(expires_at.unsigned_abs())) {
+            if Seconds(expires_at.unsigned_abs()) > expired_by {
                 return Ok(StoreOutcome::Existing(Digest::from_bytes(digest)));
             }
             let is_stored = make_way.execute([tenant, &id])? > 0 && insert.execute(new)? > 0;
             Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Later })
         };
-        let outcomes = group
-            .iter()
-            .map(|Job { plan, .. }| plan.events().iter().map(|event| keep(plan.tenant().as_str(), event)).collect());
+        let outcomes = group.iter().map(|Job { plan, .. }| {
+            let keep = |event| keep(plan.tenant().as_str(), event, plan.expired_by());
+            plan.events().iter().map(keep).collect()
+        });
         outcomes.collect::<rusqlite::Result<_>>()?
     };
     transaction.commit()?;
@@ -316,10 +316,10 @@ impl Readers {
     }
 }
 
-fn find(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Option<String>> {
+fn find(connection: &Connection, tenant: &str, id: &str, expired_by: i64) -> rusqlite::Result<Option<String>> {
     connection
-        .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2")?
-        .query_row([tenant, id], |row| row.get(0))
+        .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3")?
+        .query_row(params![tenant, id, expired_by], |row| row.get(0))
         .optional()
 }
 

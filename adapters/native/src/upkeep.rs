@@ -13,11 +13,11 @@ use crate::{log, rollups};
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
-const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0),
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
         coalesce((SELECT looked_at FROM upkeep), 0) FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
-const LOOKED: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
 
 /// Events expire about in the order in which they came, so the oldest ones are looked at.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
@@ -33,8 +33,9 @@ const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
 /// What the database says of itself.
 pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
     connection.query_row(HELD, [], |row| {
-        let looked_at = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
-        Ok(Held { unfolded: Load { events: row.get(0)?, bytes: row.get(1)? }, looked_at: Millis(looked_at) })
+        let time = |column| row.get::<_, i64>(column).map(|time| Millis(time.unsigned_abs()));
+        let unfolded = Load { events: row.get(0)?, bytes: row.get(1)? };
+        Ok(Held { unfolded, oldest: time(2)?, looked_at: time(3)? })
     })
 }
 
@@ -51,16 +52,15 @@ pub(crate) fn perform(
         Task::Expire { until: Seconds(until), among } => {
             Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
         }
-        Task::Look { keep } => {
-            let days = days(connection, service, now)?;
-            connection.execute(LOOKED, [integer(keep.0)])?;
-            Outcome::Looked(days)
-        }
+        Task::FindDays => Outcome::Found(days(connection, service, now)?),
         Task::Compact { tenant, mark } => {
             compact(connection, service, tenant, mark, now)?;
-            Outcome::Compacted
+            Outcome::Done
         }
-        Task::Sleep { .. } => Outcome::Compacted,
+        Task::Keep { looked_at: Millis(looked_at) } => {
+            connection.execute(KEEP, [integer(*looked_at)])?;
+            Outcome::Done
+        }
     })
 }
 

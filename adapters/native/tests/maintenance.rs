@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use crate::common::{Server, get, send};
+use crate::common::{Server, get, post, send};
 
 const UNFOLDED: &str =
     "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
@@ -123,4 +123,23 @@ async fn what_an_earlier_version_has_stored_is_read_and_folded_on() {
     let (_, after) = get(server.port, top).await;
     let atlanta = r#"{"value":"ATL","count":11,"users":6,"sum:n":135,"sum:x":140,"p50:n":12}"#;
     assert!(after.starts_with(&rows(atlanta)), "{after}");
+}
+
+/// Deleting an expired event that is not folded would take it out of the reports.
+#[tokio::test]
+async fn an_expired_event_keeps_its_place_until_it_is_folded() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("backup");
+    std::fs::write(&folder, "no folder, so nothing is folded").unwrap();
+    let server = Server::start_with(data.path(), &["--backup", folder.to_str().unwrap()]);
+    let event = |to: &str| flight(to).replacen('{', r#"{"messageId":"m","#, 1);
+    assert_eq!(post(server.port, "/events", &event("SFO")).await.0, 202);
+    store(data.path()).execute("UPDATE events SET expires_at = 1", []).unwrap();
+    assert_eq!(post(server.port, "/events", &event("LAX")).await.0, 503);
+    until(data.path(), "SELECT count(*) FROM events WHERE record LIKE '%SFO%'", 1).await;
+    std::fs::remove_file(&folder).unwrap();
+    until(data.path(), "SELECT count(*) FROM rollups WHERE tenant = ''", 1).await;
+    assert_eq!(post(server.port, "/events", &event("LAX")).await.0, 202);
+    let (_, report) = get(server.port, SUMMARY).await;
+    assert!(report.contains(r#""count":2"#), "{report}");
 }

@@ -44,7 +44,7 @@ impl Guest for Isotherm {
     }
 }
 
-async fn apply(service: &Service, plan: Plan) -> Reply {
+async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
         Plan::Store(plan) => {
             let outcomes = store::store(service, &plan).await;

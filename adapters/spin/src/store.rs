@@ -35,7 +35,7 @@ const TABLE: &str = "CREATE TABLE events (
 const LOCKED: &str = "database is locked";
 
 /// Keeps what is new of a plan's events and tells what became of each.
-pub(crate) async fn store(service: &Service, plan: &StorePlan) -> Vec<StoreOutcome> {
+pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
     match try_store(service, plan).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
@@ -70,19 +70,18 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
 }
 
 /// Does what is due. Whether all of it could be done.
-pub(crate) async fn tend(service: &Service) -> bool {
-    let tended = async { upkeep::visit(&Database::open(service).await?, service).await };
-    tended.await.unwrap_or_else(|error| {
+pub(crate) async fn tend(service: &'static Service) -> bool {
+    upkeep::visit(service).await.unwrap_or_else(|error| {
         eprintln!("isotherm: what is due cannot be done: {error}");
         false
     })
 }
 
-async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
+async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Error> {
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
-    if !upkeep::takes_events(&database, service).await? {
+    if !upkeep::takes_events(service).await? {
         return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
     let mut stored = insert(&database, tenant, &ids, plan.events()).await?;
@@ -93,19 +92,19 @@ async fn try_store(service: &Service, plan: &StorePlan) -> Result<Vec<StoreOutco
         let mut expired = Vec::new();
         for (id, digest, expires_at) in kept(&database, tenant, &taken).await? {
             match taken.iter().zip(&events).find(|(taken, _)| ***taken == id) {
-                Some((_, event)) if event.outlives(expires_at) => expired.push(((*event).clone(), id)),
+                Some((_, event)) if expires_at <= plan.expired_by() => expired.push(((*event).clone(), id)),
                 _ => drop(existing.insert(id, digest)),
             }
         }
         if !expired.is_empty() {
             let (events, ids): (Vec<NewEvent>, Vec<String>) = expired.into_iter().unzip();
-            make_way(&database, tenant, &ids).await?;
+            make_way(&database, tenant, &ids, plan.expired_by()).await?;
             // One that is not folded yet has stayed: its place is asked for again later.
             stored.extend(insert(&database, tenant, &ids, &events).await?);
         }
     }
     let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
-    upkeep::stored(&database, service, ids.iter().zip(plan.events()).filter_map(is_new).sum()).await;
+    upkeep::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
     let outcome = |id| match existing.get(id) {
         _ if stored.contains(id) => StoreOutcome::Stored,
         Some(digest) => StoreOutcome::Existing(*digest),
@@ -157,11 +156,12 @@ async fn kept(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<
     Ok(rows.iter().filter_map(kept).collect())
 }
 
-/// Deletes events that have expired, those of them that are folded.
-async fn make_way(database: &Database<'_>, tenant: &str, ids: &[String]) -> Result<(), Error> {
+/// Deletes expired events that are folded.
+async fn make_way(database: &Database<'_>, tenant: &str, ids: &[String], expired_by: Seconds) -> Result<(), Error> {
     let statement = format!(
-        "DELETE FROM events WHERE tenant = ?1 AND id IN ({}) AND seq <= {}",
+        "DELETE FROM events WHERE tenant = ?1 AND id IN ({}) AND expires_at <= {} AND seq <= {}",
         list(ids.len(), "?"),
+        expired_by.0,
         rollups::WATERMARK
     );
     let parameters = || iter::once(tenant).chain(ids.iter().map(String::as_str)).map(Value::text).collect();
@@ -170,8 +170,10 @@ async fn make_way(database: &Database<'_>, tenant: &str, ids: &[String]) -> Resu
 
 async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, Error> {
     let database = Database::open(service).await?;
-    let parameters = || vec![Value::text(plan.tenant().as_str()), Value::text(plan.id().to_string())];
-    let rows = database.query("SELECT record FROM events WHERE tenant = ?1 AND id = ?2", &parameters).await?;
+    let parameters =
+        || vec![Value::text(plan.tenant().as_str()), Value::text(plan.id().to_string()), integer(plan.expired_by().0)];
+    let find = "SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3";
+    let rows = database.query(find, &parameters).await?;
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
 }
 
@@ -185,7 +187,7 @@ pub(crate) struct Database<'a> {
 impl<'a> Database<'a> {
     /// Requests that an instance has in hand share one connection, on which their statements wait for each other: a queue,
     /// where connections would compete for SQLite's lock.
-    async fn open(service: &'a Service) -> Result<Self, Error> {
+    pub(crate) async fn open(service: &'a Service) -> Result<Self, Error> {
         static CONNECTION: OnceLock<Connection> = OnceLock::new();
         let arrived = Instant::now();
         let connection = match CONNECTION.get() {

@@ -1,24 +1,26 @@
-//! Upkeep: does what core asks for, in a request that has stored enough for a fold, and when a cron asks for it.
+//! Upkeep: does what core asks for, beside the answer to a request after which a whole fold waits, and when a cron asks for it.
 //!
 //! Several instances may do the same at once: what a task writes is written only if the watermark stands where it stood before
 //! the task read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Held, KeyRange, Load, Merged, Millis, Outcome, Pace, Seconds, Service, Task, Tenant, Upkeep, WriteLimits,
+    CRON, Held, KeyRange, Load, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant, Upkeep,
+    WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
+use spin_sdk::wasip3::spawn;
 
 use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
 use crate::store::{Database, integer};
 
-/// When days were last looked for.
+/// When days were last looked for and all of them compacted.
 pub(crate) const TABLE: &str =
     "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
-const LOOKED: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
 /// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
 const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
@@ -27,87 +29,123 @@ const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
 ) SELECT name FROM tenants WHERE name IS NOT NULL";
 
 thread_local! {
-    /// What this instance knows, for as long as core believes it.
+    /// What this instance knows, once it has asked the database.
     static UPKEEP: RefCell<Option<Upkeep>> = const { RefCell::new(None) };
+    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says whether the store accepts new events. A store at its bound is folded first.
-pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
-    ask(database).await?;
-    if !with(|upkeep| upkeep.takes_events()) {
-        turn(database, service).await;
+/// The turn of one request among those that this instance has in hand: they would all be given the same task.
+struct Turn;
+
+impl Turn {
+    fn take() -> Option<Self> {
+        (!HAS_TURN.replace(true)).then_some(Self)
     }
-    Ok(with(|upkeep| upkeep.takes_events()))
 }
 
-/// Takes in that so much is new, and does a turn of upkeep where that is pressing.
-pub(crate) async fn stored(database: &Database<'_>, service: &Service, load: Load) {
-    let is_pressing = with(|upkeep| {
+impl Drop for Turn {
+    fn drop(&mut self) {
+        HAS_TURN.set(false);
+    }
+}
+
+/// Says whether the store accepts new events. A store at its bound is asked again and folded first. An instance that knows
+/// nothing of its store yet accepts them: it asks after its first answer.
+pub(crate) async fn takes_events(service: &Service) -> Result<bool, Error> {
+    let is_full = || UPKEEP.with_borrow(|upkeep| upkeep.as_ref().is_some_and(|upkeep| !upkeep.takes_events()));
+    if is_full()
+        && let Some(turn) = Turn::take()
+    {
+        do_turn(&turn, service).await?;
+    }
+    Ok(!is_full())
+}
+
+/// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
+pub(crate) fn stored(service: &'static Service, load: Load) {
+    let is_due = UPKEEP.with_borrow_mut(|upkeep| {
+        let Some(upkeep) = upkeep else { return true };
         upkeep.stored(load, now());
-        upkeep.is_pressing()
+        upkeep.is_outdated(now()) || upkeep.has_whole_fold()
     });
-    if is_pressing {
-        turn(database, service).await;
+    if is_due && let Some(turn) = Turn::take() {
+        spawn(async move {
+            let done = async {
+                if ask(&Database::open(service).await?).await?.has_whole_fold() {
+                    do_turn(&turn, service).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = done.await {
+                eprintln!("isotherm: what the store holds cannot be read: {error}");
+            }
+        });
     }
 }
 
-/// Does all that is due, or as much of it as a cron waits for. Whether nothing failed.
-pub(crate) async fn visit(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
-    UPKEEP.take();
-    ask(database).await?;
+/// Does all that is due, or as much of it as a cron waits for. Says whether nothing failed.
+pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
+    let Some(_turn) = Turn::take() else { return Ok(true) };
+    let mut upkeep = ask(&Database::open(service).await?).await?;
     let (started, mut is_done) = (now(), true);
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
-        match step(database, service).await {
+        match step(&mut upkeep, service).await? {
             Some(is_task_done) => is_done &= is_task_done,
             None => break,
         }
     }
+    // What others have stored meanwhile is found when the database is asked the next time.
+    UPKEEP.set(Some(upkeep));
     Ok(is_done)
 }
 
-async fn turn(database: &Database<'_>, service: &Service) {
-    for _ in 0..with(|upkeep| upkeep.turn()) {
-        if step(database, service).await.is_none() {
+async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
+    let mut upkeep = ask(&Database::open(service).await?).await?;
+    for _ in 0..upkeep.tasks_a_turn() {
+        if step(&mut upkeep, service).await?.is_none() {
             break;
+        }
+    }
+    UPKEEP.set(Some(upkeep));
+    Ok(())
+}
+
+/// Does the next task: whether it succeeded; `None` where there is nothing to do.
+async fn step(upkeep: &mut Upkeep, service: &Service) -> Result<Option<bool>, Error> {
+    let Next::Do(task) = upkeep.next(now()) else { return Ok(None) };
+    // Each task has its own time for a locked database.
+    match perform(&Database::open(service).await?, service, &task).await {
+        Ok(outcome) => {
+            upkeep.done(outcome, now());
+            Ok(Some(true))
+        }
+        Err(error) => {
+            eprintln!("isotherm: {}: {error}", task.failure());
+            upkeep.failed(&task, now());
+            Ok(Some(false))
         }
     }
 }
 
-/// Does the next task: whether it succeeded; `None` where there is nothing to do.
-async fn step(database: &Database<'_>, service: &Service) -> Option<bool> {
-    let task = with(|upkeep| upkeep.next(now()));
-    if matches!(task, Task::Sleep { .. }) {
-        return None;
-    }
-    let done = perform(database, service, &task).await;
-    if let Err(error) = &done {
-        eprintln!("isotherm: {}: {error}", task.failure());
-    }
-    let is_done = done.is_ok();
-    with(|upkeep| upkeep.done(done.unwrap_or_else(|_| task.failed()), now()));
-    Some(is_done)
-}
-
-/// Asks the database what it holds, where this instance does not know.
-async fn ask(database: &Database<'_>) -> Result<(), Error> {
-    if UPKEEP.with_borrow(|upkeep| upkeep.as_ref().is_some_and(|upkeep| !upkeep.is_outdated(now()))) {
-        return Ok(());
-    }
+/// Asks the database what it holds. What this instance has begun goes on.
+async fn ask(database: &Database<'_>) -> Result<Upkeep, Error> {
     let statement = format!(
-        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce((SELECT looked_at FROM upkeep), 0) \
-         FROM events WHERE seq > {WATERMARK}"
+        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
+         coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > {WATERMARK}"
     );
     let rows = database.query(&statement, &Vec::new).await?;
     let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
     let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
-    UPKEEP.set(Some(Upkeep::new(Pace::INSTANCE, Held { unfolded, looked_at: Millis(whole(2)) }, now())));
-    Ok(())
-}
-
-fn with<T>(work: impl FnOnce(&mut Upkeep) -> T) -> T {
-    UPKEEP.with_borrow_mut(|upkeep| {
-        work(upkeep.get_or_insert_with(|| Upkeep::new(Pace::INSTANCE, Held::default(), now())))
-    })
+    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
+    let upkeep = UPKEEP.take().map_or_else(
+        || Upkeep::new(Pace::INSTANCE, held, now()),
+        |mut upkeep| {
+            upkeep.refresh(held, now());
+            upkeep
+        },
+    );
+    UPKEEP.set(Some(upkeep.clone()));
+    Ok(upkeep)
 }
 
 async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
@@ -121,7 +159,7 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
             );
             Outcome::Expired(database.query(&expire, &Vec::new).await?.len())
         }
-        Task::Look { keep } => {
+        Task::FindDays => {
             let now = now();
             let mut days = Vec::new();
             let tenants = database.query(TENANTS, &Vec::new).await?;
@@ -130,14 +168,16 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
                 let marks = pages(database, tenant.as_str(), &[service.marks()]).await?;
                 days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
             }
-            database.query(LOOKED, &|| vec![integer(keep.0)]).await?;
-            Outcome::Looked(days)
+            Outcome::Found(days)
         }
         Task::Compact { tenant, mark } => {
             compact(database, service, tenant, mark).await?;
-            Outcome::Compacted
+            Outcome::Done
         }
-        Task::Sleep { .. } => Outcome::Compacted,
+        Task::Keep { looked_at: Millis(looked_at) } => {
+            database.query(KEEP, &|| vec![integer(*looked_at)]).await?;
+            Outcome::Done
+        }
     })
 }
 

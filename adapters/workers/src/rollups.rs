@@ -73,7 +73,7 @@ impl UnfoldedEvents {
     /// Folds them, or the first of them, and moves the watermark, unless it was moved since they were read. How much that was.
     pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<Load> {
         if watermark(sql)? != self.after {
-            return Err(Error::RustError("its watermark has moved meanwhile".to_owned()));
+            return Err(Error::RustError("the watermark moved during the backup".to_owned()));
         }
         let records: Vec<_> = self.records.iter().map(|record| Unfolded { tenant, record }).collect();
         let mut at_most = records.len();

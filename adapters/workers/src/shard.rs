@@ -9,7 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Outcome, Pace, Reading, Service, Task, Tenant, Upkeep};
+use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -36,14 +36,15 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     record TEXT NOT NULL
 )";
 
-/// Which of these events are there: an object of ids and their digests, and how many of them have expired.
-const TAKEN: &str = "SELECT json_group_object(id, digest),
-        count(*) FILTER (WHERE expires_at <= (?1 ->> '$[0].received_at') / 1000)
-    FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))";
+/// Which of these events are there, and which of those have expired: an object of ids and their digests, and a list of ids; and
+/// how many are in the list.
+const THERE: &str = "SELECT json_object(
+        'taken', json_group_object(id, digest) FILTER (WHERE expires_at > ?2),
+        'expired', json_group_array(id) FILTER (WHERE expires_at <= ?2)
+    ), count(*) FILTER (WHERE expires_at <= ?2) FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))";
 
 /// Deletes those that have expired, if they are folded.
-const MAKE_WAY: &str = "DELETE FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))
-    AND expires_at <= (?1 ->> '$[0].received_at') / 1000
+const MAKE_WAY: &str = "DELETE FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1)) AND expires_at <= ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
 /// The bytes of each record that is new.
@@ -51,14 +52,19 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
     SELECT value ->> 'id', value ->> 'digest', value ->> 'occurred_at', value ->> 'received_at', value ->> 'expires_at', value ->> 'record'
     FROM json_each(?) WHERE true RETURNING octet_length(record)";
 
-const FIND: &str = "SELECT record FROM events WHERE id = ?";
+const FIND: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
 
-/// The path that a report is asked for under; no event has it for its id.
+/// The path that a report is asked for under. Others are those of [`events_path`].
 pub(crate) const REPORT: &str = "/report";
 /// The path of the cron trigger.
 pub(crate) const SCHEDULE: &str = "/schedule";
 /// The status of an answer that takes no events for now.
 pub(crate) const OVERLOADED: u16 = 429;
+
+/// The path for events as of a time: those that expire by then have expired. `id` is that of the one to find, or empty.
+pub(crate) fn events_path(Seconds(expired_by): Seconds, id: &str) -> String {
+    format!("/{expired_by}/{id}")
+}
 
 /// The class that the binding `SHARDS` makes objects of.
 #[durable_object(alarm)]
@@ -67,7 +73,8 @@ pub struct Shard {
     env: Env,
     sql: SqlStorage,
     service: Rc<Service>,
-    upkeep: RefCell<Upkeep>,
+    /// Made when it is first needed: look-ups and reports do without.
+    upkeep: RefCell<Option<Upkeep>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
 }
@@ -79,12 +86,7 @@ impl DurableObject for Shard {
         let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
         let service = entry::service(&env);
-        let held = upkeep::held(&sql).unwrap_or_else(|error| {
-            console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
-            Held::default()
-        });
-        let upkeep = RefCell::new(Upkeep::new(Pace::shard(service.shards()), held, now()));
-        Self { state, env, sql, service, upkeep, alarm: Cell::new(None) }
+        Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -98,36 +100,36 @@ impl DurableObject for Shard {
                 self.wake().await?;
                 Response::empty()
             }
-            Method::Post if !self.upkeep.borrow().takes_events() => {
+            Method::Post if !self.upkeep(|upkeep| upkeep.takes_events()) => {
                 self.wake().await?;
                 Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
             Method::Post => {
-                let reply = self.keep(JsFuture::from(request.inner().text()?).await?)?;
+                let (expired_by, _) = expired_by_and_id(&request.path())?;
+                let reply = self.keep(JsFuture::from(request.inner().text()?).await?, &expired_by)?;
                 self.wake().await?;
                 Ok(reply)
             }
-            _ => self.find(request.path().trim_start_matches('/')),
+            _ => {
+                let path = request.path();
+                let (expired_by, id) = expired_by_and_id(&path)?;
+                self.find(id, expired_by)
+            }
         }
     }
 
     /// Does a turn of upkeep, and is called again when there is more.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        let turn = self.upkeep.borrow().turn();
-        for _ in 0..turn {
-            let task = self.upkeep.borrow().next(now());
-            if matches!(task, Task::Sleep { .. }) {
-                break;
-            }
-            let outcome = match self.perform(&task).await {
-                Ok(outcome) => outcome,
+        for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
+            let Next::Do(task) = self.upkeep(|upkeep| upkeep.next(now())) else { break };
+            match self.perform(&task).await {
+                Ok(outcome) => self.upkeep(|upkeep| upkeep.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    task.failed()
+                    self.upkeep(|upkeep| upkeep.failed(&task, now()));
                 }
-            };
-            self.upkeep.borrow_mut().done(outcome, now());
+            }
         }
         self.wake().await?;
         Response::empty()
@@ -135,15 +137,24 @@ impl DurableObject for Shard {
 }
 
 impl Shard {
-    /// Keeps the events that are not there yet, and answers those that were, each with its digest.
-    fn keep(&self, events: JsValue) -> Result<Response> {
-        let (mut taken, mut expired) = self.taken(&events)?;
+    /// What core knows of this shard.
+    fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
+        let make = || {
+            let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
+                console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
+                Held::default()
+            });
+            Upkeep::new(Pace::shard(self.service.shards()), held, now())
+        };
+        ask(self.upkeep.borrow_mut().get_or_insert_with(make))
+    }
+
+    /// Keeps the events that are not there yet, and answers which were, as [`THERE`] says.
+    fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
+        let (mut there, expired) = self.there(&events, expired_by)?;
         if expired > 0 {
-            self.sql.exec_raw(MAKE_WAY, vec![events.clone()])?;
-            (taken, expired) = self.taken(&events)?;
-        }
-        if expired > 0 {
-            return Response::error("events that have expired are not folded yet", 503);
+            self.sql.exec_raw(MAKE_WAY, vec![events.clone(), expired_by.clone()])?;
+            (there, _) = self.there(&events, expired_by)?;
         }
         let mut load = Load::default();
         for row in self.sql.exec_raw(KEEP, vec![events])?.raw() {
@@ -151,15 +162,14 @@ impl Shard {
                 load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
             }
         }
-        self.upkeep.borrow_mut().stored(load, now());
-        Response::ok(taken)
+        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        Response::ok(there)
     }
 
-    /// Those of the events that are there, as [`TAKEN`] says, and how many have expired.
-    fn taken(&self, events: &JsValue) -> Result<(String, i64)> {
-        let row = self.sql.exec_raw(TAKEN, vec![events.clone()])?.raw().next().transpose()?;
+    fn there(&self, events: &JsValue, expired_by: &JsValue) -> Result<(String, i64)> {
+        let row = self.sql.exec_raw(THERE, vec![events.clone(), expired_by.clone()])?.raw().next().transpose()?;
         match columns(row.unwrap_or_default())? {
-            [SqlStorageValue::String(taken), SqlStorageValue::Integer(expired)] => Ok((taken, expired)),
+            [SqlStorageValue::String(there), SqlStorageValue::Integer(expired)] => Ok((there, expired)),
             _ => Err(other_row()),
         }
     }
@@ -175,22 +185,22 @@ impl Shard {
                 unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
             }
             Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
-            Task::Look { keep } => {
+            Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::look(&self.sql, &self.service, &tenant, *keep, now())
+                upkeep::find_days(&self.sql, &self.service, &tenant, now())
             }
             Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
-            Task::Sleep { .. } => Ok(Outcome::Compacted),
+            Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
         }
     }
 
     /// Sets the alarm for what is due next, unless it is set to ring by then.
     async fn wake(&self) -> Result<()> {
         let now = now();
-        let at = match self.upkeep.borrow().next(now) {
-            Task::Sleep { until } => until,
-            _ => now,
+        let at = match self.upkeep(|upkeep| upkeep.next(now)) {
+            Next::SleepUntil(until) => until,
+            Next::Do(_) => now,
         };
         if self.alarm.get().is_none_or(|set| at < set) {
             self.alarm.set(Some(at));
@@ -214,10 +224,17 @@ impl Shard {
     }
 
     /// Answers the record of one event; nothing when it is not there.
-    fn find(&self, id: &str) -> Result<Response> {
-        let found = text(self.sql.exec(FIND, vec![id.into()])?.raw().next())?;
+    fn find(&self, id: &str, expired_by: JsValue) -> Result<Response> {
+        let found = text(self.sql.exec_raw(FIND, vec![id.into(), expired_by])?.raw().next())?;
         Response::ok(found.unwrap_or_default())
     }
+}
+
+/// What [`events_path`] made a path of; the time as a statement takes it.
+fn expired_by_and_id(path: &str) -> Result<(JsValue, &str)> {
+    let parts = path.trim_start_matches('/').split_once('/');
+    let parts = parts.and_then(|(expired_by, id)| Some((expired_by.parse::<u32>().ok()?.into(), id)));
+    parts.ok_or_else(|| Error::RustError("a shard is asked for a path that it does not have".to_owned()))
 }
 
 fn now() -> Millis {

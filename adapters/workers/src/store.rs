@@ -1,16 +1,17 @@
 //! Events in Durable Objects: each tenant has a number of them, and an event's id names the one that keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use isotherm_core::{
     Digest, EventId, FindOutcome, FindPlan, NewEvent, ReportData, ReportOutcome, ReportPlan, Service, StoreOutcome,
     StorePlan, Tenant,
 };
+use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
 
-use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName};
+use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName, events_path};
 
 /// The binding that leads to the objects.
 const SHARDS: &str = "SHARDS";
@@ -20,15 +21,11 @@ const PART_BYTES: usize = 512 * 1024;
 /// Keeps what is new of a plan's events and tells what became of each.
 pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<StoreOutcome> {
     let parts = parts(shards, plan.events());
-    let answers = join_all(parts.iter().map(|part| part.store(env, plan.tenant()))).await;
+    let answers = join_all(parts.iter().map(|part| part.store(env, plan))).await;
     let mut outcomes = BTreeMap::new();
     for (part, answer) in parts.iter().zip(answers) {
         match answer {
-            Ok(Some(taken)) => outcomes.extend(part.events.iter().map(|event| {
-                let outcome =
-                    taken.get(&event.id).map_or(StoreOutcome::Stored, |digest| StoreOutcome::Existing(*digest));
-                (event.id, outcome)
-            })),
+            Ok(Some(there)) => outcomes.extend(part.events.iter().map(|event| (event.id, there.outcome(event.id)))),
             Ok(None) => outcomes.extend(part.events.iter().map(|event| (event.id, StoreOutcome::Overloaded))),
             Err(error) => console_error!("isotherm: shard {} did not store: {error}", part.shard),
         }
@@ -39,7 +36,7 @@ pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<Store
 /// Looks one event up.
 pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome {
     let shard = plan.id().shard(shards);
-    match try_find(env, plan.tenant(), shard, plan.id()).await {
+    match try_find(env, plan, shard).await {
         Ok(record) if record.is_empty() => FindOutcome::Absent,
         Ok(record) => FindOutcome::Found(record),
         Err(error) => {
@@ -84,9 +81,10 @@ async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportDa
     ReportData::from_bytes(&data).ok_or_else(|| Error::RustError("its answer can't be read".to_owned()))
 }
 
-async fn try_find(env: &Env, tenant: &Tenant, shard: u32, id: EventId) -> Result<String> {
-    let request = Request::new(&format!("https://shard/{id}"), Method::Get)?;
-    answer(stub(env, tenant, shard)?.fetch_with_request(request).await?).await?.text().await
+async fn try_find(env: &Env, plan: &FindPlan, shard: u32) -> Result<String> {
+    let path = events_path(plan.expired_by(), &plan.id().to_string());
+    let request = Request::new(&format!("https://shard{path}"), Method::Get)?;
+    answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?.text().await
 }
 
 /// Events that go to one shard in one request.
@@ -112,11 +110,29 @@ fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
     parts
 }
 
+/// What a shard says of the events that it was given.
+#[derive(Deserialize)]
+struct There {
+    taken: BTreeMap<EventId, Digest>,
+    /// They keep their places until they are folded.
+    expired: BTreeSet<EventId>,
+}
+
+impl There {
+    fn outcome(&self, id: EventId) -> StoreOutcome {
+        match self.taken.get(&id) {
+            Some(digest) => StoreOutcome::Existing(*digest),
+            None if self.expired.contains(&id) => StoreOutcome::Later,
+            None => StoreOutcome::Stored,
+        }
+    }
+}
+
 impl Part<'_> {
-    /// Those of the events that were there already; `None` where the shard takes none for now.
-    async fn store(&self, env: &Env, tenant: &Tenant) -> Result<Option<BTreeMap<EventId, Digest>>> {
-        let request = post("/", &serde_json::to_string(&self.events)?)?;
-        let response = stub(env, tenant, self.shard)?.fetch_with_request(request).await?;
+    /// Which of the events were there already; `None` where the shard takes none for now.
+    async fn store(&self, env: &Env, plan: &StorePlan) -> Result<Option<There>> {
+        let request = post(&events_path(plan.expired_by(), ""), &serde_json::to_string(&self.events)?)?;
+        let response = stub(env, plan.tenant(), self.shard)?.fetch_with_request(request).await?;
         if response.status_code() == OVERLOADED {
             return Ok(None);
         }

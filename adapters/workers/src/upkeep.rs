@@ -6,14 +6,15 @@ use worker::{Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::rollups::{columns, other_row, pages, write};
 
-/// When days were last looked for.
+/// When days were last looked for and all of them compacted. Shards that exist call it `done_at`.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
 
-const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce((SELECT done_at FROM upkeep), 0)
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
+        coalesce((SELECT done_at FROM upkeep), 0)
     FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
-const LOOKED: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
 
 /// Events expire about in the order in which they came, so the oldest ones are looked at.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
@@ -23,8 +24,9 @@ const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
 /// What the shard says of itself.
 pub(crate) fn held(sql: &SqlStorage) -> Result<Held> {
     let row = sql.exec(HELD, None)?.raw().next().transpose()?.ok_or_else(other_row)?;
-    let [events, bytes, looked_at] = columns(row)?.map(whole);
-    Ok(Held { unfolded: Load { events: events as usize, bytes: bytes as usize }, looked_at: Millis(looked_at) })
+    let [events, bytes, oldest, looked_at] = columns(row)?.map(whole);
+    let unfolded = Load { events: events as usize, bytes: bytes as usize };
+    Ok(Held { unfolded, oldest: Millis(oldest), looked_at: Millis(looked_at) })
 }
 
 /// Deletes events that expire by then, among so many of the oldest.
@@ -36,11 +38,16 @@ pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) ->
 }
 
 /// Finds the days to compact.
-pub(crate) fn look(sql: &SqlStorage, service: &Service, tenant: &Tenant, keep: Millis, now: Millis) -> Result<Outcome> {
+pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
     let marks = pages(sql, &[service.marks()])?;
     let days = service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())).collect();
-    sql.exec(LOOKED, vec![integer(keep.0)])?;
-    Ok(Outcome::Looked(days))
+    Ok(Outcome::Found(days))
+}
+
+/// Keeps when days were last looked for.
+pub(crate) fn keep(sql: &SqlStorage, Millis(looked_at): Millis) -> Result<Outcome> {
+    sql.exec(KEEP, vec![integer(looked_at)])?;
+    Ok(Outcome::Done)
 }
 
 /// Compacts the day of this mark.
@@ -59,10 +66,10 @@ pub(crate) fn compact(
         }
         write(sql, pages)?;
     }
-    Ok(Outcome::Compacted)
+    Ok(Outcome::Done)
 }
 
-/// A number that is none is nothing.
+/// Any other value counts as 0.
 fn whole(value: SqlStorageValue) -> u64 {
     match value {
         SqlStorageValue::Integer(number) => number.try_into().unwrap_or_default(),

@@ -28,7 +28,7 @@ pub struct ReportData {
 /// way and here.
 pub(crate) const READ_BYTES: usize = 16 * 1024 * 1024;
 /// What a page or a record takes in memory beside its bytes.
-const ITEM_BYTES: usize = 64;
+pub(crate) const ITEM_BYTES: usize = 64;
 
 /// The bytes that a report may still read from a store, or from one of its shards. A host takes what it reads off it, before
 /// it reads on; where it can't, it gives [`ReportData::too_large`].

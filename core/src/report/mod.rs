@@ -17,6 +17,7 @@ use crate::reply::Reply;
 use crate::rollup::observation::Dimensions;
 use crate::time::Stamp;
 
+pub(crate) use data::{ITEM_BYTES, READ_BYTES};
 pub use data::{ReadBudget, ReportData, UnreadablePages};
 pub(crate) use query::{Kind, Query};
 pub use reading::Reading;

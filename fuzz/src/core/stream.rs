@@ -115,7 +115,7 @@ impl Change {
             tenant: tenant.as_deref(),
             record: record.as_deref(),
         });
-        StreamRecord { sequence_number: &self.sequence_number, written_at: self.written_at, item }
+        StreamRecord { sequence_number: &self.sequence_number, written_at: self.written_at, item, is_new: true }
     }
 }
 
