@@ -24,13 +24,13 @@ pub(crate) const TARGETS: [(&str, &str, usize); 13] = [
     ("lambda_http", "fuzz-lambda", 2048),
     ("lambda_queue", "fuzz-lambda", 2048),
     ("lambda_stream", "fuzz-lambda", 2048),
-    ("pages", "fuzz-core", 320),
+    ("pages", "fuzz-core", 704),
     ("query", "fuzz-core", 256),
     ("record", "fuzz-core", 832),
     ("request", "fuzz-core", 2048),
     ("shard", "fuzz-core", 512),
-    ("stream", "fuzz-core", 320),
-    ("watermark", "fuzz-core", 64),
+    ("stream", "fuzz-core", 704),
+    ("watermark", "fuzz-core", 160),
 ];
 
 const HELP: &str = "\
@@ -167,6 +167,16 @@ fn build_in(root: &Path, programs: &[&str]) -> Result<PathBuf> {
 pub(crate) fn fuzz(programs: &Path, name: &str, budget: Budget) -> Result<Outcome> {
     phase(&format!("fuzz: {name}"));
     fuzz_in(&paths::target().join("fuzz/corpus").join(name), programs, name, budget)
+}
+
+/// Runs a target from its kept inputs alone, so that the same inputs are tried each time.
+pub(crate) fn fuzz_anew(programs: &Path, name: &str, budget: Budget) -> Result<Outcome> {
+    phase(&format!("fuzz: {name}"));
+    let new = paths::target().join("fuzz/anew").join(name);
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fuzz_in(&new, programs, name, budget)
 }
 
 /// The same; inputs that reach something new are put into `new`.
@@ -325,7 +335,8 @@ mod tests {
         for name in names() {
             assert!(HELP.contains(name), "{name}");
             assert!(kept(name).is_dir(), "{name}");
-            assert!(planted::patch(name).is_file(), "{name}");
+            let applies = works(program("git").args(["apply", "--check"]).arg(planted::patch(name)));
+            assert!(applies, "the defect of {name} is planted in code that is gone");
         }
     }
 }

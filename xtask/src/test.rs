@@ -144,7 +144,7 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
     for name in fuzz::names() {
-        let Outcome { found, .. } = fuzz::fuzz(&programs, name, Budget { runs: Some(2000), seconds: None })?;
+        let Outcome { found, .. } = fuzz::fuzz_anew(&programs, name, Budget { runs: Some(2000), seconds: None })?;
         if let Some(input) = &found {
             println!("fuzz {name}: {} fails", input.display());
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use crate::common::{Server, get, post, send};
+use crate::common::{Server, get, send};
 
 const UNFOLDED: &str =
     "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
@@ -133,13 +133,13 @@ async fn an_expired_event_keeps_its_place_until_it_is_folded() {
     std::fs::write(&folder, "no folder, so nothing is folded").unwrap();
     let server = Server::start_with(data.path(), &["--backup", folder.to_str().unwrap()]);
     let event = |to: &str| flight(to).replacen('{', r#"{"messageId":"m","#, 1);
-    assert_eq!(post(server.port, "/events", &event("SFO")).await.0, 202);
+    assert_eq!(send(server.port, &event("SFO")).await.unwrap().0, 202);
     store(data.path()).execute("UPDATE events SET expires_at = 1", []).unwrap();
-    assert_eq!(post(server.port, "/events", &event("LAX")).await.0, 503);
+    assert_eq!(send(server.port, &event("LAX")).await.unwrap().0, 503);
     until(data.path(), "SELECT count(*) FROM events WHERE record LIKE '%SFO%'", 1).await;
     std::fs::remove_file(&folder).unwrap();
     until(data.path(), "SELECT count(*) FROM rollups WHERE tenant = ''", 1).await;
-    assert_eq!(post(server.port, "/events", &event("LAX")).await.0, 202);
+    assert_eq!(send(server.port, &event("LAX")).await.unwrap().0, 202);
     let (_, report) = get(server.port, SUMMARY).await;
     assert!(report.contains(r#""count":2"#), "{report}");
 }

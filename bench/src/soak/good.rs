@@ -295,8 +295,8 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
     let unanswered = state.unanswered.iter().map(|sent| sent.count).sum();
     let mut found = Found { unanswered, ..Found::default() };
     let mut deadline = Instant::now() + COUNTED_WITHIN;
-    let mut before = 0;
     for (event_type, expected) in &state.accepted {
+        let mut before = 0;
         let counted = loop {
             // Those of which nothing is known may be counted too.
             let may_be = state.unanswered.iter().filter(|sent| sent.event_type == *event_type);
@@ -312,7 +312,7 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
                 break *expected;
             }
             // A backlog that is being folded is waited for, however long it is.
-            if counted != before {
+            if counted > before {
                 (before, deadline) = (counted, Instant::now() + COUNTED_WITHIN);
             }
             if Instant::now() > deadline {

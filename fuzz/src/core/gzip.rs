@@ -15,7 +15,7 @@ pub(crate) fn run(input: &[u8]) {
     let Some((first, body)) = input.split_first() else { return };
     if first % 16 == 1 {
         let packed: Vec<u8> =
-            body.chunks(256 * usize::from(*first)).flat_map(|part| member(part, first >> 4)).collect();
+            body.chunks(64 * (1 + usize::from(first >> 4))).flat_map(|part| member(part, first >> 4)).collect();
         if body.is_empty() {
             return;
         }

@@ -37,8 +37,8 @@ pub(crate) fn run(input: &[u8]) {
         }
         pages
     };
-    let (one, two) = all.split_at(usize::from(*cut / 4) % (all.len() + 1));
-    match cut % 4 {
+    let (one, two) = all.split_at(usize::from(*cut / 3) % (all.len() + 1));
+    match cut % 3 {
         0 if is_below_caps(&records) => assert_eq!(of(&[one, two], LITTLE), whole, "batches change pages"),
         1 if is_below_caps(&records) => {
             assert_eq!(of(&[two, one], WriteLimits::NONE), whole, "the order changes pages")

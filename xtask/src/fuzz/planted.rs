@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use super::{Budget, Outcome, TARGETS, build, build_in, fuzz_in, known, target};
+use super::{Budget, Outcome, TARGETS, build, build_in, fuzz_anew, known, target};
 use crate::paths;
 use crate::shell::{output, phase, program, run, works};
 
@@ -32,11 +32,7 @@ pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -
         apply.current_dir(&copy).env("GIT_CEILING_DIRECTORIES", paths::target().join("fuzz"));
         run(apply.arg("apply").arg(patch(name)))?;
         let programs = build_in(&copy, &["--bin", known(name)?.1])?;
-        let new = paths::target().join("fuzz/planted-corpus").join(name);
-        if new.exists() {
-            fs::remove_dir_all(&new)?;
-        }
-        match fuzz_in(&new, &programs, name, budget)? {
+        match fuzz_anew(&programs, name, budget)? {
             // The defect is what is found where the input does no harm without it.
             Outcome { runs, found: Some(ref input), .. } if works(target(&sound, name)?.arg(input)) => {
                 println!("{name:14} finds its planted defect with {runs} inputs");

@@ -13,8 +13,8 @@ use crate::paths;
 use crate::setup::{Tools, schemathesis_folder};
 use crate::shell::{phase, program, show};
 
-/// Documents with a fault: in which operation, what is replaced by what, and what schemathesis says then. It shows that a right document is found
-/// right because something was looked for.
+/// Faults to plant in the document: the operation, the right text, the wrong text (wherever the right one stands), and
+/// schemathesis's finding. They prove that the check can fail.
 const PLANTED: [(&str, &str, &str, &str); 2] = [
     ("top", r#""maximum": 10000"#, r#""maximum": 10001"#, "Schema-valid request rejected"),
     ("postEvent", r#""minimum": 946684800000"#, r#""minimum": 946684800001"#, "Schema-violating request accepted"),
@@ -24,9 +24,9 @@ pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
     let server = Server::start(&build::server(Set::Release)?)?;
     phase("contract: requests by the document");
     tally.command("schemathesis", schemathesis(&server).arg(format!("{}/openapi.json", server.url)))?;
+    let document = fs::read_to_string(paths::root().join("core/src/openapi.json"))?;
     for (operation, right, wrong, finding) in PLANTED {
         phase(&format!("contract: {wrong} in place of {right}"));
-        let document = fs::read_to_string(paths::root().join("core/src/openapi.json"))?;
         if !document.contains(right) {
             bail!("the document has no {right} any more: plant another fault");
         }
