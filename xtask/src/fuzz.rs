@@ -335,7 +335,7 @@ mod tests {
         for name in names() {
             assert!(HELP.contains(name), "{name}");
             assert!(kept(name).is_dir(), "{name}");
-            let applies = works(program("git").args(["apply", "--check"]).arg(planted::patch(name)));
+            let applies = crate::shell::works(program("git").args(["apply", "--check"]).arg(planted::patch(name)));
             assert!(applies, "the defect of {name} is planted in code that is gone");
         }
     }
