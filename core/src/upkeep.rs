@@ -303,6 +303,11 @@ impl Upkeep {
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
+    /// Begins a round now, because an operator asks for one.
+    pub fn begin_round(&mut self, now: Millis) {
+        (self.expire_at, self.find_at) = (now, now);
+    }
+
     /// Says whether the store accepts new events. While its unfolded tail is at the bound, they get
     /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty tail takes any.
     pub fn takes_events(&self) -> bool {

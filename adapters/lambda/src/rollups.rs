@@ -25,7 +25,7 @@ use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{
-    KeyRange, LaneStep, LaneWrite, Lanes, Millis, ReportData, ReportOutcome, ReportPlan, Service, StoredPage,
+    KeyRange, LaneStep, LaneWrite, Lanes, Millis, Pulse, ReportData, ReportOutcome, ReportPlan, Service, StoredPage,
     StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
 };
 
@@ -48,15 +48,15 @@ const SEPARATOR: char = '\u{1f}';
 const UNMOVED: &str = "page = :was";
 
 impl Store {
-    /// Folds what of a batch is behind the watermark, which is where it is stored from the first step on. `false` when
-    /// something else has moved it, or holds an item: it is to be read again.
+    /// Folds what of a batch is behind the watermark, which is where it is stored from the first step on. The pulses to write
+    /// then; `None` when something else has moved the watermark, or holds an item: it is to be read again.
     pub(crate) async fn fold(
         &self,
         service: &Service,
         stream: &str,
         batch: &mut StreamBatch<'_>,
         watermark: &mut Watermark,
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<Pulse>>> {
         let mut lanes = self.lanes().await?;
         let lane = loop {
             match lanes.next(batch) {
@@ -67,14 +67,14 @@ impl Store {
                 },
                 LaneStep::Write(writes) => {
                     if !self.write_lanes(writes).await? {
-                        return Ok(false);
+                        return Ok(None);
                     }
                 }
                 LaneStep::Fold { lane, watermark: stored } => {
                     *watermark = stored;
                     break lane;
                 }
-                LaneStep::Done => return Ok(true),
+                LaneStep::Done => return Ok(Some(Vec::new())),
                 LaneStep::UnknownShard => bail!(InvalidEvent("the stream does not have the batch's shard")),
             }
         };
@@ -92,15 +92,14 @@ impl Store {
                     }
                     dead_letters::send(&letters).await?;
                     if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
-                        return Ok(false);
+                        return Ok(None);
                     }
                     *watermark = moved;
                 }
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
-        self.pulse(lanes.pulses(batch, now()?)).await;
-        Ok(true)
+        Ok(Some(lanes.pulses(batch, now()?)))
     }
 
     /// Writes pages of a lane and moves its watermark, or forgets that, if it still is what it was: whether it was.

@@ -36,17 +36,25 @@ pub(crate) async fn fold(
         if let Some(bucket) = &store.bucket {
             backup::put(bucket, batch.backups()).await?;
         }
-        while !store.fold(service, stream, &mut batch, &mut watermark).await? {
+        loop {
+            if let Some(pulses) = store.fold(service, stream, &mut batch, &mut watermark).await? {
+                return Ok(pulses);
+            }
             sleep(PAUSE).await;
         }
-        Ok(())
     };
-    if let Err(error) = timeout_at(deadline, all).await.map_err(Error::from).flatten() {
-        eprintln!("cannot fold: {error:#}");
-        let first = batch.records.get(batch.folded(&watermark)).ok_or(error)?;
-        let mut failure = DynamoDbBatchItemFailure::default();
-        failure.item_identifier = Some(first.sequence_number.to_owned());
-        answer.batch_item_failures.push(failure);
+    match timeout_at(deadline, all).await.map_err(Error::from).flatten() {
+        Ok(pulses) => {
+            // All is folded: pulses that come too late are missed, and nothing else.
+            let _late = timeout_at(deadline, store.pulse(pulses)).await;
+        }
+        Err(error) => {
+            eprintln!("cannot fold: {error:#}");
+            let first = batch.records.get(batch.folded(&watermark)).ok_or(error)?;
+            let mut failure = DynamoDbBatchItemFailure::default();
+            failure.item_identifier = Some(first.sequence_number.to_owned());
+            answer.batch_item_failures.push(failure);
+        }
     }
     answer.time_window_event_response_properties.state = event.time_window_properties.state;
     Ok(answer)

@@ -88,6 +88,7 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     let Some(_turn) = Turn::take() else { return Ok(true) };
     let mut upkeep = ask(&Database::open(service).await?).await?;
     let (started, mut is_done) = (now(), true);
+    upkeep.begin_round(started);
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
         match step(&mut upkeep, service).await? {
             Some(is_task_done) => is_done &= is_task_done,

@@ -311,3 +311,12 @@ fn a_round_takes_a_second_at_least() {
     let tasks = (0..100).take_while(|_| store.do_task(&mut upkeep, NOW)).count();
     assert_eq!((tasks, upkeep.next(NOW)), (3, Next::SleepUntil(later(1000))));
 }
+
+#[test]
+fn an_operator_begins_a_round_whenever_the_last_one_was() {
+    let mut upkeep = idle();
+    upkeep.begin_round(NOW);
+    let mut store = Store { held: Held::default(), expired: 1, days: vec![day("a")] };
+    assert_eq!((0..100).take_while(|_| store.do_task(&mut upkeep, NOW)).count(), 5);
+    assert_eq!((store.expired, store.days.len()), (0, 0));
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use isotherm_core::{
-    Digest, KeyRange, NewEvent, Service, StoreOutcome, StorePlan, StreamBatch, Tenant, TooMuch, Watermark, WriteLimits,
+    Digest, KeyRange, NewEvent, Pulse, Service, StoreOutcome, StorePlan, StreamBatch, Tenant, TooMuch, Watermark,
+    WriteLimits,
 };
 use isotherm_fuzz::Pages;
 use tokio::time::Instant;
@@ -41,14 +42,14 @@ impl Store {
         plan.events().iter().map(keep).collect()
     }
 
-    /// Folds some records of a batch, and says whether all are folded.
+    /// Folds a batch.
     pub(crate) async fn fold(
         &self,
         service: &Service,
         _stream: &str,
         batch: &mut StreamBatch<'_>,
         watermark: &mut Watermark,
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<Pulse>>> {
         if let Some(stored) = self.stored.borrow().clone() {
             *watermark = stored;
         }
@@ -72,6 +73,9 @@ impl Store {
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
-        Ok(true)
+        Ok(Some(Vec::new()))
     }
+
+    /// Writes pulses, of which there are none.
+    pub(crate) async fn pulse(&self, _pulses: Vec<Pulse>) {}
 }
