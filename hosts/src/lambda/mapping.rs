@@ -123,6 +123,11 @@ impl Mapping {
     }
 }
 
+/// Whether a mapping is stopped: told so, or dropped.
+pub(crate) fn is_stopped(stopped: &watch::Receiver<bool>) -> bool {
+    *stopped.borrow() || stopped.has_changed().is_err()
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ItemFailure {
@@ -138,7 +143,7 @@ async fn run<T: Target>(
     stream: Stream,
 ) {
     let (mut started, mut pollers) = (BTreeSet::new(), JoinSet::new());
-    while !*stopped.borrow() {
+    while !is_stopped(&stopped) {
         let shards = stream.shards();
         let is_open = |id: &String| shards.iter().any(|shard| shard.id == *id) && !positions.of(id).is_done;
         for shard in &shards {
@@ -358,6 +363,48 @@ mod tests {
         positions.end("another");
         let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_fails_until_it_is_too_old_is_given_up() {
+        let data = tempfile::tempdir().unwrap();
+        let stream = stream(0..1, data.path());
+        let target =
+            Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Err(Failure::Error("no".to_owned())) });
+        let settings = Settings { record_age: Duration::from_secs(2), ..Settings::default() };
+        let queues = Queues::open(data.path()).unwrap();
+        let mapping = Mapping::start(stream, Arc::clone(&target), queues, data.path(), settings).unwrap();
+        let started = Instant::now();
+        let failed = loop {
+            if let Some(failed) = given_up(data.path()).await.pop() {
+                break failed;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        mapping.stop().await;
+        assert_eq!(failed["requestContext"]["condition"], "RecordAgeExceeded");
+        assert!(target.taken.lock().unwrap().len() > 1);
+    }
+
+    #[tokio::test]
+    async fn a_mapping_that_is_dropped_stops() {
+        let data = tempfile::tempdir().unwrap();
+        let stream = stream(0..1, data.path());
+        let target = Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Ok(json!({})) });
+        let queues = Queues::open(data.path()).unwrap();
+        let mapping = Mapping::start(stream, Arc::clone(&target), queues, data.path(), Settings::default()).unwrap();
+        let started = Instant::now();
+        while target.taken.lock().unwrap().is_empty() {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(mapping);
+        // Its tasks have the target until they end.
+        while Arc::strong_count(&target) > 1 {
+            assert!(started.elapsed() < Duration::from_secs(30), "it goes on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Item 0 fails for a time.

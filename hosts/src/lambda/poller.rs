@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::clock::{now_ms, rfc3339};
-use super::mapping::{ItemFailure, Positions, Settings, Target};
+use super::mapping::{ItemFailure, Positions, Settings, Target, is_stopped};
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::{self, Read, Stream};
 use crate::lines::log;
@@ -89,7 +89,7 @@ impl<T: Target> Poller<T> {
     /// Until the shard's end: whether that was reached before the mapping was stopped.
     pub(crate) async fn run(&mut self) -> bool {
         let mut waited = false;
-        while !*self.stopped.borrow() {
+        while !is_stopped(&self.stopped) {
             let read = self.stream.after(&self.shard_id, self.after, self.settings.batch_size).await;
             // What is written later than it was read is in a later window, or is read the next time.
             let Read { at: now, records, to, is_end } = match read {
@@ -154,7 +154,7 @@ impl<T: Target> Poller<T> {
         let mut parts = vec![Part { records: 0..records.len(), failures: 0 }];
         let mut backoff = FIRST_BACKOFF;
         while let Some(Part { records: range, failures }) = parts.pop() {
-            if *self.stopped.borrow() {
+            if is_stopped(&self.stopped) {
                 return;
             }
             let Some(part) = records.get(range.clone()) else { return };

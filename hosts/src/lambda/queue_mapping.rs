@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::environment::{ACCOUNT, REGION};
-use super::mapping::{ItemFailure, Target};
+use super::mapping::{ItemFailure, Target, is_stopped};
 use super::queues::{Message, Queues, md5};
 
 use crate::lines::log;
@@ -79,7 +79,7 @@ async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
     let poller = Arc::new(poller);
     let Settings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
     let mut under_way = JoinSet::new();
-    while !*stopped.borrow() && stopped.has_changed().is_ok() {
+    while !is_stopped(&stopped) {
         let received = poller.queues.receive(poller.queue, batch_size, visibility).await;
         let messages = received.unwrap_or_else(|error| {
             log!("cannot receive from {}: {error:#}", poller.queue);
