@@ -226,12 +226,12 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
 
-    use dynoxide::Database;
     use serde_json::{Value, json};
 
     use super::super::clock::now_ms;
     use super::super::queues::RECORDS_DEAD;
     use super::super::stream;
+    use super::super::stream::tests::{put, table};
     use super::*;
 
     /// Takes batches as a closure says, which gets the numbers of the items, and notes them.
@@ -263,24 +263,6 @@ mod tests {
         }
         let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
         Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
-    }
-
-    fn put(database: &Database, n: u64) {
-        let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
-        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
-    }
-
-    fn table() -> Database {
-        let database = Database::memory().unwrap();
-        let table = json!({
-            "TableName": "items",
-            "KeySchema": [{ "AttributeName": "n", "KeyType": "HASH" }],
-            "AttributeDefinitions": [{ "AttributeName": "n", "AttributeType": "N" }],
-            "BillingMode": "PAY_PER_REQUEST",
-            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
-        });
-        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
-        database
     }
 
     /// Runs a mapping until `done` says so of the batches that were handed over, and gives them.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::clock::{now_ms, rfc3339};
 use super::mapping::{ItemFailure, Positions, Settings, Target, is_stopped};
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
-use super::stream::{self, Read, Stream};
+use super::stream::{self, Read, Stream, written_at};
 use crate::lines::log;
 
 /// The largest event that a mapping makes: 6 MB.
@@ -265,9 +265,4 @@ impl<T: Target> Poller<T> {
         self.after = stream::place(last).unwrap_or(self.after);
         self.positions.advance(&self.shard_id, self.after);
     }
-}
-
-fn written_at(record: &Record) -> u64 {
-    // Saturates, and no clock is there.
-    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
 }

@@ -140,6 +140,7 @@ pub(crate) struct Stream {
     settings: Settings,
     /// Where the shards are kept.
     file: PathBuf,
+    opened_at: u64,
     state: Arc<Mutex<State>>,
 }
 
@@ -178,7 +179,7 @@ impl Stream {
         // What is older is read by each shard for itself.
         let read_to = shards.iter().map(|shard| shard.after).max().unwrap_or_default();
         let state = State { shards, recent: VecDeque::new(), recent_after: read_to, read_to, read_at: 0 };
-        let stream = Self { source, settings, file, state: Arc::new(Mutex::new(state)) };
+        let stream = Self { source, settings, file, opened_at: now_ms(), state: Arc::new(Mutex::new(state)) };
         stream.keep(&stream.state().shards)?;
         Ok(stream)
     }
@@ -207,26 +208,45 @@ impl Stream {
         let mut state = self.state();
         self.refresh(&mut state)?;
         let State { shards, recent, recent_after, read_to, read_at } = &*state;
-        let shard =
-            shards.iter().find(|shard| shard.id == shard_id).context("the stream has forgotten the shard")?.clone();
         let (at, read_to) = (*read_at, *read_to);
+        let Some(shard) = shards.iter().find(|shard| shard.id == shard_id).cloned() else {
+            // The stream has forgotten it, and its records: none can follow.
+            return Ok(Read { at, records: Vec::new(), to: place, is_end: true });
+        };
         let place = place.max(shard.after);
         if place >= *recent_after {
             let first = recent.partition_point(|record| record.place <= place);
-            let of_shard = recent.iter().skip(first).filter(|record| shard.has(record));
+            let of_shard = recent.iter().skip(first).filter(|record| self.gives(&shard, record, at));
             let records: Vec<Placed> = of_shard.take(limit).cloned().collect();
             return Ok(read(&shard, records, limit, read_to, at));
         }
         drop(state);
-        let (mut records, mut place) = (Vec::new(), place);
+        self.read_behind(&shard, place, limit, read_to, at)
+    }
+
+    /// Reads records that `recent` has no more. The others go on meanwhile, so the shard may close: what was written after
+    /// `read_to` is then its children's, though this copy of it does not say so.
+    fn read_behind(&self, shard: &Shard, mut place: u128, limit: usize, read_to: u128, at: u64) -> Result<Read> {
+        let mut records = Vec::new();
         while records.len() < limit && place < read_to {
             let chunk = self.source.after(place)?;
-            let Some(last) = chunk.last() else { break };
-            place = last.place;
-            records.extend(chunk.into_iter().filter(|record| shard.has(record)));
+            place = chunk.last().map_or(read_to, |last| last.place).min(read_to);
+            records.extend(chunk.into_iter().filter(|record| record.place <= read_to && self.gives(shard, record, at)));
         }
         records.truncate(limit);
-        Ok(read(&shard, records, limit, place, at))
+        Ok(read(shard, records, limit, place, at))
+    }
+
+    /// Whether a record is the shard's, and not forgotten.
+    fn gives(&self, shard: &Shard, record: &Placed, now: u64) -> bool {
+        // A record's time is that of the second in which it was written.
+        shard.has(record) && !self.has_forgotten(written_at(&record.record) + 1000, now)
+    }
+
+    /// Whether the stream has forgotten what was last written at this time. While the host is off nobody can read, and no
+    /// time passes.
+    fn has_forgotten(&self, written_at: u64, now: u64) -> bool {
+        now >= written_at.max(self.opened_at) + ms(self.settings.retention)
     }
 
     /// Reads what is new, closes shards whose time has come, and forgets those that closed long ago.
@@ -248,7 +268,7 @@ impl Stream {
             }
         }
         state.read_at = now;
-        let Settings { most, life, retention, .. } = self.settings;
+        let Settings { most, life, .. } = self.settings;
         let mut open = state.shards.iter().filter(|shard| shard.end.is_none()).count();
         let (mut children, mut is_changed) = (Vec::new(), false);
         for shard in &mut state.shards {
@@ -266,7 +286,7 @@ impl Stream {
         }
         state.shards.extend(children);
         let count = state.shards.len();
-        state.shards.retain(|shard| shard.closed_at.is_none_or(|closed| now < closed + ms(retention)));
+        state.shards.retain(|shard| shard.closed_at.is_none_or(|closed| !self.has_forgotten(closed, now)));
         if is_changed || state.shards.len() < count {
             self.keep(&state.shards)?;
         }
@@ -336,6 +356,12 @@ pub(crate) fn place(record: &Record) -> Result<u128> {
     record.dynamodb.sequence_number.parse().context("a sequence number is none")
 }
 
+/// When a record was written, in milliseconds since 1970.
+pub(crate) fn written_at(record: &Record) -> u64 {
+    // Saturates, and no clock is there.
+    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
+}
+
 fn read(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Read {
     let is_all = records.len() < limit;
     let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
@@ -370,4 +396,84 @@ fn describe(shard: &Shard) -> Value {
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A table of items whose key is a number, with a stream.
+    pub(crate) fn table() -> Database {
+        let database = Database::memory().unwrap();
+        let table = json!({
+            "TableName": "items",
+            "KeySchema": [{ "AttributeName": "n", "KeyType": "HASH" }],
+            "AttributeDefinitions": [{ "AttributeName": "n", "AttributeType": "N" }],
+            "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
+        });
+        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
+        database
+    }
+
+    pub(crate) fn put(database: &Database, n: u64) {
+        let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
+        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
+    }
+
+    /// A stream that begins with one shard and is read anew each time; what is in it, and where it is kept.
+    fn stream(settings: Settings) -> (Stream, Database, tempfile::TempDir) {
+        let (database, data) = (table(), tempfile::tempdir().unwrap());
+        let settings = Settings { shards: 1, most: 1, poll: Duration::ZERO, ..settings };
+        let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
+        (stream, database, data)
+    }
+
+    fn numbers(read: &Read) -> Vec<Value> {
+        read.records
+            .iter()
+            .map(|record| serde_json::to_value(&record.dynamodb.keys).unwrap()["n"]["N"].clone())
+            .collect()
+    }
+
+    #[test]
+    fn a_shard_that_is_behind_gives_no_record_of_its_children() {
+        let (stream, database, _data) = stream(Settings::default());
+        (0..3).for_each(|n| put(&database, n));
+        let id = stream.shards()[0].id.clone();
+        let read_to = stream.read(&id, 0, 10).unwrap().to;
+        let shard = stream.shards()[0].clone();
+        // The shard may close now, before it is read.
+        (3..6).for_each(|n| put(&database, n));
+        let read = stream.read_behind(&shard, 0, 10, read_to, now_ms()).unwrap();
+        assert_eq!((numbers(&read), read.to, read.is_end), (vec!["0".into(), "1".into(), "2".into()], read_to, false));
+    }
+
+    #[test]
+    fn a_record_is_forgotten_after_the_retention() {
+        let (stream, database, _data) = stream(Settings { retention: Duration::from_secs(1), ..Settings::default() });
+        (0..3).for_each(|n| put(&database, n));
+        let shard = stream.shards()[0].clone();
+        assert_eq!(stream.read(&shard.id, 0, 10).unwrap().records.len(), 3);
+        std::thread::sleep(Duration::from_millis(2100));
+        put(&database, 3);
+        let read = stream.read(&shard.id, 0, 10).unwrap();
+        let behind = stream.read_behind(&shard, 0, 10, read.to, read.at).unwrap();
+        assert_eq!((numbers(&read), numbers(&behind)), (vec!["3".into()], vec!["3".into()]));
+    }
+
+    #[test]
+    fn a_forgotten_shard_is_at_its_end() {
+        let moment = Duration::from_millis(1);
+        let (stream, _database, _data) = stream(Settings { life: moment, retention: moment, ..Settings::default() });
+        let id = stream.shards()[0].id.clone();
+        let started = std::time::Instant::now();
+        while stream.shards().iter().any(|shard| shard.id == id) {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(2));
+            stream.read(&id, 0, 10).unwrap();
+        }
+        let read = stream.read(&id, 7, 10).unwrap();
+        assert_eq!((read.records.len(), read.to, read.is_end), (0, 7, true));
+    }
 }
