@@ -10,17 +10,6 @@ use super::*;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const REPORT: &str = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z&metrics=count,users";
 
-/// Runs this test again in a process of its own, with these variables; whether this one is it.
-fn again(name: &str, variables: &[(&str, &str)]) -> bool {
-    if variables.iter().all(|(name, _)| std::env::var_os(name).is_some()) {
-        return true;
-    }
-    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", name, "--nocapture"]).envs(variables.iter().copied());
-    assert!(again.status().unwrap().success());
-    false
-}
-
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
@@ -64,7 +53,7 @@ fn shards(data: &Path) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
     let name = "shards::reports_say_how_far_they_are_complete_while_shards_close_and_split";
-    if !again(name, &[("ISOTHERM_SHARD_SECONDS", "3"), ("ISOTHERM_SHARDS", "6")]) {
+    if !has_variables(name, &[("ISOTHERM_SHARD_SECONDS", "3"), ("ISOTHERM_SHARDS", "6")]) {
         return;
     }
     let data = tempfile::tempdir().unwrap();
@@ -114,7 +103,7 @@ async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
 async fn reports_and_compactions_read_no_more_because_shards_have_come_and_gone() {
     let name = "shards::reports_and_compactions_read_no_more_because_shards_have_come_and_gone";
     let variables = [("ISOTHERM_SHARD_SECONDS", "0.7"), ("ISOTHERM_SHARDS", "4"), ("ISOTHERM_SCHEDULE_SECONDS", "0.5")];
-    if !again(name, &variables) {
+    if !has_variables(name, &variables) {
         return;
     }
     let data = tempfile::tempdir().unwrap();
