@@ -203,7 +203,8 @@ async fn outcome(ended: oneshot::Receiver<Result<(), Error>>) -> Result<(), Erro
     ended.await.unwrap_or_else(|_| Err(Error::Io("the statement did not end".to_owned())))
 }
 
-// Both read a field of the connection and don't block, unless a statement of the same instance is still running.
+// Both read a field of the connection. While another statement of the same connection runs, they block a thread that runs
+// components.
 
 fn last_insert_rowid(opened: &Opened) -> wasmtime::Result<i64> {
     Ok(opened.with(|connection| Ok(connection.last_insert_rowid()))?)
