@@ -159,7 +159,8 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
             "Requested resource not found: Stream: {stream_arn}"
         )));
     }
-    text(&stream.describe(exclusive_start_shard_id.as_deref()))
+    let described = stream.describe(exclusive_start_shard_id.as_deref());
+    text(&described.map_err(|error| DynoxideError::InternalServerError(format!("{error:#}")))?)
 }
 
 /// Whether this is no event, but what a function puts beside events to hear of a shard: no tenant is in its key.

@@ -2,7 +2,10 @@
 //!
 //! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the item's key, as a
 //! table's partitions would spread them: each shard has a range of hashes. When it closes, two children share its range, or one
-//! has it, where there are enough shards.
+//! has it, where there are enough shards. AWS answers ten `DescribeStream` a second and refuses more; here all are answered.
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -22,6 +25,8 @@ use super::queues::md5;
 const READ: usize = 1000;
 /// Records that are kept in memory for all shards; a shard that is further behind reads for itself.
 const RECENT: usize = 10_000;
+/// What they may have together: an item has up to 400 KB.
+const RECENT_BYTES: u64 = 32 * 1024 * 1024;
 /// Shards in one answer of `DescribeStream`.
 const DESCRIBED: usize = 100;
 
@@ -156,7 +161,8 @@ struct State {
     shards: Vec<Shard>,
     /// The newest records, in order.
     recent: VecDeque<Placed>,
-    /// All records after this place, to the other, are among them.
+    recent_bytes: u64,
+    /// `recent` holds every record after this place, up to `read_to`.
     recent_after: u128,
     read_to: u128,
     read_at: u64,
@@ -178,7 +184,8 @@ impl Stream {
         };
         // What is older is read by each shard for itself.
         let read_to = shards.iter().map(|shard| shard.after).max().unwrap_or_default();
-        let state = State { shards, recent: VecDeque::new(), recent_after: read_to, read_to, read_at: 0 };
+        let state =
+            State { shards, recent: VecDeque::new(), recent_bytes: 0, recent_after: read_to, read_to, read_at: 0 };
         let stream = Self { source, settings, file, opened_at: now_ms(), state: Arc::new(Mutex::new(state)) };
         stream.keep(&stream.state().shards)?;
         Ok(stream)
@@ -207,7 +214,7 @@ impl Stream {
     fn read(&self, shard_id: &str, place: u128, limit: usize) -> Result<Read> {
         let mut state = self.state();
         self.refresh(&mut state)?;
-        let State { shards, recent, recent_after, read_to, read_at } = &*state;
+        let State { shards, recent, recent_after, read_to, read_at, .. } = &*state;
         let (at, read_to) = (*read_at, *read_to);
         let Some(shard) = shards.iter().find(|shard| shard.id == shard_id).cloned() else {
             // The stream has forgotten it, and its records: none can follow.
@@ -258,11 +265,7 @@ impl Stream {
         loop {
             let chunk = self.source.after(state.read_to)?;
             let is_whole = chunk.len() < READ;
-            state.read_to = chunk.last().map_or(state.read_to, |last| last.place);
-            state.recent.extend(chunk);
-            while state.recent.len() > RECENT {
-                state.recent_after = state.recent.pop_front().map_or(state.recent_after, |record| record.place);
-            }
+            state.remember(chunk);
             if is_whole {
                 break;
             }
@@ -301,8 +304,10 @@ impl Stream {
     }
 
     /// The answer of `DescribeStream`, from after this shard.
-    pub(crate) fn describe(&self, after: Option<&str>) -> Value {
-        let all = self.shards();
+    pub(crate) fn describe(&self, after: Option<&str>) -> Result<Value> {
+        let mut state = self.state();
+        self.refresh(&mut state)?;
+        let all = &state.shards;
         let start = after.and_then(|id| all.iter().position(|shard| shard.id == id)).map_or(0, |at| at + 1);
         let shards = all.get(start..).unwrap_or_default();
         let described: Vec<Value> = shards.iter().take(DESCRIBED).map(describe).collect();
@@ -313,7 +318,21 @@ impl Stream {
         if let Some(last) = last {
             description["LastEvaluatedShardId"] = last;
         }
-        json!({ "StreamDescription": description })
+        Ok(json!({ "StreamDescription": description }))
+    }
+}
+
+impl State {
+    /// Keeps what is new, and lets the oldest go where that is too much.
+    fn remember(&mut self, chunk: Vec<Placed>) {
+        self.read_to = chunk.last().map_or(self.read_to, |last| last.place);
+        self.recent_bytes += chunk.iter().map(Placed::bytes).sum::<u64>();
+        self.recent.extend(chunk);
+        while self.recent.len() > RECENT || self.recent_bytes > RECENT_BYTES {
+            let Some(oldest) = self.recent.pop_front() else { return };
+            self.recent_bytes -= oldest.bytes();
+            self.recent_after = oldest.place;
+        }
     }
 }
 
@@ -348,6 +367,10 @@ impl Placed {
         let hash = md5(&serde_json::to_string(&record.dynamodb.keys)?);
         let hash = u64::from_str_radix(hash.get(..16).unwrap_or_default(), 16)?;
         Ok(Self { place: place(&record)?, hash, record: Arc::new(record) })
+    }
+
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.record.dynamodb.size_bytes).unwrap_or_default()
     }
 }
 
@@ -396,84 +419,4 @@ fn describe(shard: &Shard) -> Value {
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// A table of items whose key is a number, with a stream.
-    pub(crate) fn table() -> Database {
-        let database = Database::memory().unwrap();
-        let table = json!({
-            "TableName": "items",
-            "KeySchema": [{ "AttributeName": "n", "KeyType": "HASH" }],
-            "AttributeDefinitions": [{ "AttributeName": "n", "AttributeType": "N" }],
-            "BillingMode": "PAY_PER_REQUEST",
-            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
-        });
-        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
-        database
-    }
-
-    pub(crate) fn put(database: &Database, n: u64) {
-        let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
-        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
-    }
-
-    /// A stream that begins with one shard and is read anew each time; what is in it, and where it is kept.
-    fn stream(settings: Settings) -> (Stream, Database, tempfile::TempDir) {
-        let (database, data) = (table(), tempfile::tempdir().unwrap());
-        let settings = Settings { shards: 1, most: 1, poll: Duration::ZERO, ..settings };
-        let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
-        (stream, database, data)
-    }
-
-    fn numbers(read: &Read) -> Vec<Value> {
-        read.records
-            .iter()
-            .map(|record| serde_json::to_value(&record.dynamodb.keys).unwrap()["n"]["N"].clone())
-            .collect()
-    }
-
-    #[test]
-    fn a_shard_that_is_behind_gives_no_record_of_its_children() {
-        let (stream, database, _data) = stream(Settings::default());
-        (0..3).for_each(|n| put(&database, n));
-        let id = stream.shards()[0].id.clone();
-        let read_to = stream.read(&id, 0, 10).unwrap().to;
-        let shard = stream.shards()[0].clone();
-        // The shard may close now, before it is read.
-        (3..6).for_each(|n| put(&database, n));
-        let read = stream.read_behind(&shard, 0, 10, read_to, now_ms()).unwrap();
-        assert_eq!((numbers(&read), read.to, read.is_end), (vec!["0".into(), "1".into(), "2".into()], read_to, false));
-    }
-
-    #[test]
-    fn a_record_is_forgotten_after_the_retention() {
-        let (stream, database, _data) = stream(Settings { retention: Duration::from_secs(1), ..Settings::default() });
-        (0..3).for_each(|n| put(&database, n));
-        let shard = stream.shards()[0].clone();
-        assert_eq!(stream.read(&shard.id, 0, 10).unwrap().records.len(), 3);
-        std::thread::sleep(Duration::from_millis(2100));
-        put(&database, 3);
-        let read = stream.read(&shard.id, 0, 10).unwrap();
-        let behind = stream.read_behind(&shard, 0, 10, read.to, read.at).unwrap();
-        assert_eq!((numbers(&read), numbers(&behind)), (vec!["3".into()], vec!["3".into()]));
-    }
-
-    #[test]
-    fn a_forgotten_shard_is_at_its_end() {
-        let moment = Duration::from_millis(1);
-        let (stream, _database, _data) = stream(Settings { life: moment, retention: moment, ..Settings::default() });
-        let id = stream.shards()[0].id.clone();
-        let started = std::time::Instant::now();
-        while stream.shards().iter().any(|shard| shard.id == id) {
-            assert!(started.elapsed() < Duration::from_secs(30));
-            std::thread::sleep(Duration::from_millis(2));
-            stream.read(&id, 0, 10).unwrap();
-        }
-        let read = stream.read(&id, 7, 10).unwrap();
-        assert_eq!((read.records.len(), read.to, read.is_end), (0, 7, true));
-    }
 }
