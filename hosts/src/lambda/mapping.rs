@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::clock::seconds;
 use super::environment::Failure;
 use super::poller::Poller;
 use super::queues::Queues;
 use super::stream::Stream;
 use crate::lines::log;
+use crate::schedule::seconds;
 
 /// How often positions are kept, at most.
 const KEPT_EVERY: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::clock::{now_ms, rfc3339};
+use super::clock::{ms, now_ms, rfc3339};
 use super::mapping::{ItemFailure, Positions, Settings, Target, is_stopped};
 use super::queues::{NewMessage, Queues, RECORDS_DEAD};
 use super::stream::{self, Read, Stream, written_at};
@@ -136,7 +136,7 @@ impl<T: Target> Poller<T> {
 
     /// Those of the window, and not more than fit into an event.
     fn cut<'r>(&mut self, records: &'r [Arc<Record>]) -> &'r [Arc<Record>] {
-        let length = u64::try_from(self.settings.tumbling_window.as_millis()).unwrap_or(u64::MAX);
+        let length = ms(self.settings.tumbling_window);
         let start = records.first().map_or(0, |first| written_at(first) / length * length);
         let window = self.window.get_or_insert_with(|| Window { times: start..start + length, state: json!({}) });
         let mut bytes = ENVELOPE_BYTES;
@@ -228,7 +228,7 @@ impl<T: Target> Poller<T> {
 
     /// Why records are given up after so many failures.
     fn gives_up(&self, records: &[Arc<Record>], failures: u32) -> Option<&'static str> {
-        let record_age = u64::try_from(self.settings.record_age.as_millis()).unwrap_or(u64::MAX);
+        let record_age = ms(self.settings.record_age);
         if failures > self.settings.retries {
             Some("RetryAttemptsExhausted")
         } else if records.first().is_some_and(|first| now_ms().saturating_sub(written_at(first)) > record_age) {

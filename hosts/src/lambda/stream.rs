@@ -18,8 +18,9 @@ use dynoxide::actions::get_records::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::clock::{now_ms, seconds};
+use super::clock::{ms, now_ms};
 use super::queues::md5;
+use crate::schedule::seconds;
 
 /// The most records that dynoxide gives at once.
 const READ: usize = 1000;
@@ -415,8 +416,4 @@ fn describe(shard: &Shard) -> Value {
         described["SequenceNumberRange"]["EndingSequenceNumber"] = format!("{end:021}").into();
     }
     described
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
 }
