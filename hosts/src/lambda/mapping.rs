@@ -1,24 +1,25 @@
-//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before its children.
+//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before
+//! its children.
 //!
-//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some records over again, as
-//! AWS does now and then.
+//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some
+//! records over again, as AWS does now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use hyper::body::Bytes;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
-use super::environment::Failure;
+use super::kept;
 use super::poller::Poller;
 use super::queues::Queues;
 use super::stream::Stream;
+use super::target::Target;
 use crate::lines::log;
 use crate::schedule::seconds;
 
@@ -41,8 +42,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's `FoldSeconds`, which
-    /// is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
+    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's
+    /// `FoldSeconds`, which is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let window = seconds("ISOTHERM_FOLD_SECONDS");
@@ -68,11 +69,6 @@ impl Default for Settings {
     }
 }
 
-/// What the mapping invokes.
-pub(crate) trait Target: Send + Sync + 'static {
-    fn invoke(&self, event: Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
-}
-
 /// The running mapping. Dropped, it stops after the invocations under way.
 pub(crate) struct Mapping {
     stop: watch::Sender<bool>,
@@ -90,24 +86,10 @@ impl Mapping {
         settings: Settings,
     ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let positions = Arc::new(Positions::open(data.join("aggregate.positions.json"))?);
+        let positions = Positions::open(data.join("aggregate.positions.json"))?;
         let records = Arc::<AtomicU64>::default();
-        let poller = {
-            let (records, stream) = (Arc::clone(&records), stream.clone());
-            move |shard_id: String, positions: &Arc<Positions>, stopped: &watch::Receiver<bool>| Poller {
-                stream: stream.clone(),
-                after: positions.of(&shard_id).after,
-                shard_id,
-                target: Arc::clone(&target),
-                queues: queues.clone(),
-                settings,
-                stopped: stopped.clone(),
-                positions: Arc::clone(positions),
-                taken: Arc::clone(&records),
-                window: None,
-            }
-        };
-        Ok(Self { stop, task: tokio::spawn(run(poller, positions, stopped, settings.poll, stream)), records })
+        let shared = Shared { stream, target, queues, settings, positions, taken: Arc::clone(&records) };
+        Ok(Self { stop, task: tokio::spawn(run(Arc::new(shared), stopped)), records })
     }
 
     /// How many records the function has taken.
@@ -128,44 +110,64 @@ pub(crate) fn is_stopped(stopped: &watch::Receiver<bool>) -> bool {
     *stopped.borrow() || stopped.has_changed().is_err()
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ItemFailure {
-    pub(crate) item_identifier: String,
+/// What the pollers of a mapping have in common.
+pub(crate) struct Shared<T> {
+    pub(crate) stream: Stream,
+    pub(crate) target: Arc<T>,
+    pub(crate) queues: Queues,
+    pub(crate) settings: Settings,
+    pub(crate) positions: Positions,
+    /// Records that the function has taken.
+    pub(crate) taken: Arc<AtomicU64>,
 }
 
 /// Starts a poller for each shard whose parent is done with.
-async fn run<T: Target>(
-    poller: impl Fn(String, &Arc<Positions>, &watch::Receiver<bool>) -> Poller<T>,
-    positions: Arc<Positions>,
-    mut stopped: watch::Receiver<bool>,
-    poll: Duration,
-    stream: Stream,
-) {
+async fn run(shared: Arc<Shared<impl Target>>, mut stopped: watch::Receiver<bool>) {
+    let Shared { stream, positions, settings, .. } = &*shared;
     let (mut started, mut pollers) = (BTreeSet::new(), JoinSet::new());
     while !is_stopped(&stopped) {
         let shards = stream.shards();
-        let is_open = |id: &String| shards.iter().any(|shard| shard.id == *id) && !positions.of(id).is_done;
+        let ids: BTreeSet<&str> = shards.iter().map(|shard| &*shard.id).collect();
+        positions.retain(|id| ids.contains(id));
+        started.retain(|id: &String| ids.contains(&**id));
+        let is_open = |id: &String| ids.contains(&**id) && !positions.of(id).is_done;
         for shard in &shards {
             let waits = shard.parent.as_ref().is_some_and(is_open);
             if !waits && !positions.of(&shard.id).is_done && started.insert(shard.id.clone()) {
-                let mut poller = poller(shard.id.clone(), &positions, &stopped);
+                let (shared, shard_id, stopped) = (Arc::clone(&shared), shard.id.clone(), stopped.clone());
                 pollers.spawn(async move {
-                    if poller.run().await {
-                        poller.positions.end(&poller.shard_id);
+                    if Poller::new(&shared, &shard_id, stopped).run().await {
+                        shared.positions.end(&shard_id);
                     }
                 });
             }
         }
-        let _either = tokio::time::timeout(poll, stopped.wait_for(|stopped| *stopped)).await;
+        while let Some(ended) = pollers.try_join_next() {
+            log_panic(ended);
+        }
+        let _either = tokio::time::timeout(settings.poll, stopped.wait_for(|stopped| *stopped)).await;
     }
-    pollers.join_all().await;
+    while let Some(ended) = pollers.join_next().await {
+        log_panic(ended);
+    }
+}
+
+fn log_panic(poller: Result<(), JoinError>) {
+    if let Err(error) = poller {
+        log!("a shard is read no more: {error}");
+    }
 }
 
 /// How far each shard is handed over.
 pub(crate) struct Positions {
     file: PathBuf,
-    state: Mutex<(BTreeMap<String, Position>, Instant)>,
+    state: Mutex<PositionsState>,
+}
+
+struct PositionsState {
+    /// By the shard's id.
+    positions: BTreeMap<String, Position>,
+    written_at: Instant,
 }
 
 /// How far one is.
@@ -173,49 +175,54 @@ pub(crate) struct Positions {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Position {
     /// The place of the last record that the function has taken, or of one a little before.
-    after: u128,
+    pub(crate) after: u128,
     /// Whether the shard is handed over to its end.
     is_done: bool,
 }
 
 impl Positions {
     fn open(file: PathBuf) -> Result<Self> {
-        let kept = match std::fs::read(&file) {
-            Ok(kept) => serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?,
-            Err(_none_yet) => BTreeMap::new(),
-        };
-        Ok(Self { file, state: Mutex::new((kept, Instant::now())) })
+        let positions = kept::load(&file)?.unwrap_or_default();
+        Ok(Self { file, state: Mutex::new(PositionsState { positions, written_at: Instant::now() }) })
     }
 
-    fn of(&self, shard_id: &str) -> Position {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.get(shard_id).copied().unwrap_or_default()
+    pub(crate) fn of(&self, shard_id: &str) -> Position {
+        self.state().positions.get(shard_id).copied().unwrap_or_default()
     }
 
     /// A shard is handed over up to here.
     pub(crate) fn advance(&self, shard_id: &str, after: u128) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.entry(shard_id.to_owned()).or_default().after = after;
-        if state.1.elapsed() >= KEPT_EVERY {
-            state.1 = Instant::now();
-            self.write(&state.0);
+        let mut state = self.state();
+        state.positions.entry(shard_id.to_owned()).or_default().after = after;
+        if state.written_at.elapsed() >= KEPT_EVERY {
+            state.written_at = Instant::now();
+            self.write(&state);
         }
     }
 
     fn end(&self, shard_id: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.entry(shard_id.to_owned()).or_default().is_done = true;
-        self.write(&state.0);
+        let mut state = self.state();
+        state.positions.entry(shard_id.to_owned()).or_default().is_done = true;
+        self.write(&state);
+    }
+
+    /// Drops the positions of shards that the stream has forgotten.
+    fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        let mut state = self.state();
+        let count = state.positions.len();
+        state.positions.retain(|shard_id, _| is_known(shard_id));
+        if state.positions.len() < count {
+            self.write(&state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PositionsState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is not kept is handed over again.
-    fn write(&self, positions: &BTreeMap<String, Position>) {
-        let written = serde_json::to_vec(positions).map_err(anyhow::Error::from).and_then(|positions| {
-            let unfinished = self.file.with_extension("new");
-            std::fs::write(&unfinished, positions)?;
-            Ok(std::fs::rename(&unfinished, &self.file)?)
-        });
-        if let Err(error) = written {
+    fn write(&self, state: &PositionsState) {
+        if let Err(error) = kept::replace(&self.file, &state.positions) {
             log!("cannot write {}: {error:#}", self.file.display());
         }
     }
@@ -226,9 +233,11 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
 
+    use hyper::body::Bytes;
     use serde_json::{Value, json};
 
     use super::super::clock::now_ms;
+    use super::super::environment::Failure;
     use super::super::queues::RECORDS_DEAD;
     use super::super::stream;
     use super::super::stream::tests::{put, table};
@@ -342,9 +351,12 @@ mod tests {
         let third = numbers(&stream).await[2].parse().unwrap();
         let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
         positions.advance(&stream.shards()[0].id, third);
-        positions.end("another");
+        // The end of a shard is written at once, and the position of the other with it.
+        positions.end("forgotten");
         let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
+        let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
+        assert!(!positions.of("forgotten").is_done, "the stream has no such shard");
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
-//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and whose children go on.
+//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and
+//! whose children go on.
 //!
-//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the item's key, as a
-//! table's partitions would spread them: each shard has a range of hashes. When it closes, two children share its range, or one
-//! has it, where there are enough shards. AWS answers ten `DescribeStream` a second and refuses more; here all are answered.
+//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the
+//! item's key, as a table's partitions would spread them: each shard has a range of hashes. When it closes, two
+//! children share its range, or one has it, where there are enough shards. AWS answers ten `DescribeStream` a second
+//! and refuses more; here all are answered.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::clock::{ms, now_ms};
+use super::kept;
 use super::queues::md5;
 use crate::schedule::seconds;
 
@@ -47,8 +50,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each, and
-    /// `ISOTHERM_STREAM_SECONDS` for records.
+    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each,
+    /// and `ISOTHERM_STREAM_SECONDS` for records.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let most = std::env::var("ISOTHERM_SHARDS").ok().and_then(|most| most.parse().ok()).unwrap_or(all.most);
@@ -82,8 +85,9 @@ pub(crate) struct Shard {
     pub(crate) parent: Option<String>,
     /// The hashes of its items' keys: from the first to the last.
     hashes: (u64, u64),
-    /// Its records come after this place of the table's changes, and not after the other.
+    /// Its records come after this place of the table's changes.
     after: u128,
+    /// The place of its last record, or a later one, once it is closed.
     end: Option<u128>,
     opened_at: u64,
     closed_at: Option<u64>,
@@ -131,6 +135,16 @@ pub(crate) struct Read {
     pub(crate) is_end: bool,
 }
 
+impl Read {
+    /// What was read of a shard, at most `limit` records, when the table's changes were read to `read_to`.
+    fn of(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Self {
+        let is_all = records.len() < limit;
+        let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
+        let is_end = is_all && shard.end.is_some_and(|end| read_to >= end);
+        Self { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
+    }
+}
+
 /// A record, its place among the table's changes, and the hash of its item's key.
 #[derive(Clone)]
 struct Placed {
@@ -173,11 +187,8 @@ impl Stream {
     /// The stream of `table`, whose shards are kept in `file`.
     pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: Settings) -> Result<Self> {
         let source = Source::of(database, table)?;
-        let kept = std::fs::read(&file).ok();
-        let shards: Vec<Shard> = match kept {
-            Some(kept) => {
-                let Kept { stream, shards } =
-                    serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?;
+        let shards = match kept::load(&file)? {
+            Some(Kept { stream, shards }) => {
                 ensure!(*stream == *source.arn, "{} is of another stream", file.display());
                 shards
             }
@@ -226,14 +237,14 @@ impl Stream {
             let first = recent.partition_point(|record| record.place <= place);
             let of_shard = recent.iter().skip(first).filter(|record| self.gives(&shard, record, at));
             let records: Vec<Placed> = of_shard.take(limit).cloned().collect();
-            return Ok(read(&shard, records, limit, read_to, at));
+            return Ok(Read::of(&shard, records, limit, read_to, at));
         }
         drop(state);
         self.read_behind(&shard, place, limit, read_to, at)
     }
 
-    /// Reads records that `recent` has no more. The others go on meanwhile, so the shard may close: what was written after
-    /// `read_to` is then its children's, though this copy of it does not say so.
+    /// Reads records that `recent` has no more. The others go on meanwhile, so the shard may close: what was written
+    /// after `read_to` is then its children's, though this copy of it does not say so.
     fn read_behind(&self, shard: &Shard, mut place: u128, limit: usize, read_to: u128, at: u64) -> Result<Read> {
         let mut records = Vec::new();
         while records.len() < limit && place < read_to {
@@ -242,7 +253,7 @@ impl Stream {
             records.extend(chunk.into_iter().filter(|record| record.place <= read_to && self.gives(shard, record, at)));
         }
         records.truncate(limit);
-        Ok(read(shard, records, limit, place, at))
+        Ok(Read::of(shard, records, limit, place, at))
     }
 
     /// Whether a record is the shard's, and not forgotten.
@@ -251,8 +262,8 @@ impl Stream {
         shard.has(record) && !self.has_forgotten(written_at(&record.record) + 1000, now)
     }
 
-    /// Whether the stream has forgotten what was last written at this time. While the host is off nobody can read, and no
-    /// time passes.
+    /// Whether the stream has forgotten what was last written at this time. While the host is off nobody can read, and
+    /// no time passes.
     fn has_forgotten(&self, written_at: u64, now: u64) -> bool {
         now >= written_at.max(self.opened_at) + ms(self.settings.retention)
     }
@@ -298,10 +309,7 @@ impl Stream {
     }
 
     fn keep(&self, shards: &[Shard]) -> Result<()> {
-        let unfinished = self.file.with_extension("new");
-        let kept = Kept { stream: self.arn().to_owned(), shards: shards.to_vec() };
-        std::fs::write(&unfinished, serde_json::to_vec(&kept)?)?;
-        Ok(std::fs::rename(&unfinished, &self.file)?)
+        kept::replace(&self.file, &Kept { stream: self.arn().to_owned(), shards: shards.to_vec() })
     }
 
     /// The answer of `DescribeStream`, from after this shard.
@@ -384,13 +392,6 @@ pub(crate) fn place(record: &Record) -> Result<u128> {
 pub(crate) fn written_at(record: &Record) -> u64 {
     // Saturates, and no clock is there.
     (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
-}
-
-fn read(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Read {
-    let is_all = records.len() < limit;
-    let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
-    let is_end = is_all && shard.end.is_some_and(|end| read_to >= end);
-    Read { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
 }
 
 /// The shards of a table that is new. They don't all close at once.
