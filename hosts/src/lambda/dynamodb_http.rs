@@ -163,7 +163,7 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
     text(&described.map_err(|error| DynoxideError::InternalServerError(format!("{error:#}")))?)
 }
 
-/// Whether this is no event, but what a function puts beside events to hear of a shard: no tenant is in its key.
+/// Whether the item is a pulse: its key names no tenant.
 fn is_pulse(item: &Item) -> bool {
     matches!(item.get("pk"), Some(AttributeValue::S(key)) if key.starts_with('#'))
 }

@@ -28,7 +28,7 @@ const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct MappingSettings {
     pub(crate) batch_size: usize,
     /// `MaximumBatchingWindowInSeconds`, which AWS has in whole seconds.
     pub(crate) batching_window: Duration,
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Settings {
+impl MappingSettings {
     /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's
     /// `FoldSeconds`, which is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
     pub(crate) fn of_environment() -> Self {
@@ -56,7 +56,7 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for MappingSettings {
     fn default() -> Self {
         Self {
             batch_size: 1000,
@@ -83,7 +83,7 @@ impl Mapping {
         target: Arc<impl Target>,
         queues: Queues,
         data: &Path,
-        settings: Settings,
+        settings: MappingSettings,
     ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let positions = Positions::open(data.join("aggregate.positions.json"))?;
@@ -115,7 +115,7 @@ pub(crate) struct Shared<T> {
     pub(crate) stream: Stream,
     pub(crate) target: Arc<T>,
     pub(crate) queues: Queues,
-    pub(crate) settings: Settings,
+    pub(crate) settings: MappingSettings,
     pub(crate) positions: Positions,
     /// Records that the function has taken.
     pub(crate) taken: Arc<AtomicU64>,
@@ -239,7 +239,7 @@ mod tests {
     use super::super::clock::now_ms;
     use super::super::environment::Failure;
     use super::super::queues::RECORDS_DEAD;
-    use super::super::stream;
+    use super::super::stream::StreamSettings;
     use super::super::stream::tests::{put, table};
     use super::*;
 
@@ -270,7 +270,7 @@ mod tests {
         for n in items {
             put(&database, n);
         }
-        let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
+        let settings = StreamSettings { shards: 1, ..StreamSettings::default() };
         Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
     }
 
@@ -282,7 +282,7 @@ mod tests {
         done: impl Fn(&[Vec<u64>]) -> bool,
     ) -> Vec<Vec<u64>> {
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
-        let settings = Settings { retries: 2, batching_window: Duration::ZERO, ..Settings::default() };
+        let settings = MappingSettings { retries: 2, batching_window: Duration::ZERO, ..MappingSettings::default() };
         let queues = Queues::open(data).unwrap();
         let mapping = Mapping::start(stream, Arc::clone(&target), queues, data, settings).unwrap();
         let started = Instant::now();
@@ -365,7 +365,7 @@ mod tests {
         let stream = stream(0..1, data.path());
         let target =
             Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Err(Failure::Error("no".to_owned())) });
-        let settings = Settings { record_age: Duration::from_secs(2), ..Settings::default() };
+        let settings = MappingSettings { record_age: Duration::from_secs(2), ..MappingSettings::default() };
         let queues = Queues::open(data.path()).unwrap();
         let mapping = Mapping::start(stream, Arc::clone(&target), queues, data.path(), settings).unwrap();
         let started = Instant::now();
@@ -387,7 +387,8 @@ mod tests {
         let stream = stream(0..1, data.path());
         let target = Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Ok(json!({})) });
         let queues = Queues::open(data.path()).unwrap();
-        let mapping = Mapping::start(stream, Arc::clone(&target), queues, data.path(), Settings::default()).unwrap();
+        let mapping =
+            Mapping::start(stream, Arc::clone(&target), queues, data.path(), MappingSettings::default()).unwrap();
         let started = Instant::now();
         while target.taken.lock().unwrap().is_empty() {
             assert!(started.elapsed() < Duration::from_secs(30));
@@ -405,7 +406,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_fails_holds_only_its_shard_and_its_children() {
         let data = tempfile::tempdir().unwrap();
-        let settings = stream::Settings { life: Duration::from_millis(400), most: 6, ..stream::Settings::default() };
+        let settings = StreamSettings { life: Duration::from_millis(400), most: 6, ..StreamSettings::default() };
         let database = table();
         let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
         let (started, fails) = (Instant::now(), Arc::new(AtomicBool::new(true)));
@@ -415,7 +416,7 @@ mod tests {
             false => Ok(json!({})),
         };
         let target = Arc::new(Fake { taken: Mutex::default(), answer: holds });
-        let settings = Settings { batching_window: Duration::ZERO, ..Settings::default() };
+        let settings = MappingSettings { batching_window: Duration::ZERO, ..MappingSettings::default() };
         let queues = Queues::open(data.path()).unwrap();
         let mapping = Mapping::start(stream.clone(), Arc::clone(&target), queues, data.path(), settings).unwrap();
         for n in 0..200 {

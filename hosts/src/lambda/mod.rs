@@ -53,11 +53,12 @@ use self::dynamodb::DynamoDb;
 use self::environment::{Environment, Failure, Init, Launch, Logs};
 use self::function::Function;
 use self::gateway::Gateway;
-use self::mapping::{Mapping, Settings};
+use self::mapping::{Mapping, MappingSettings};
 use self::peer::Peer;
-use self::queue_mapping::QueueMapping;
+use self::queue_mapping::{QueueMapping, QueueMappingSettings};
 use self::queues::Queues;
 use self::server::Server;
+use self::stream::StreamSettings;
 use self::target::Target;
 use crate::lines::log;
 use crate::schedule::Schedule;
@@ -122,10 +123,10 @@ struct Triggers {
 impl Triggers {
     fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
-        let settings = Settings::of_environment();
+        let settings = MappingSettings::of_environment();
         log!("the stream's windows are of {:?}", settings.tumbling_window);
         let mapping = Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
-        let settings = queue_mapping::Settings::default();
+        let settings = QueueMappingSettings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
     }
@@ -183,7 +184,7 @@ impl Target for Named {
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
-        let dynamodb = DynamoDb::start(data, stream::Settings::of_environment())?;
+        let dynamodb = DynamoDb::start(data, StreamSettings::of_environment())?;
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());

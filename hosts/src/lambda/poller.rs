@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::clock::{ms, now_ms, rfc3339};
-use super::mapping::{Settings, Shared, is_stopped};
+use super::mapping::{MappingSettings, Shared, is_stopped};
 use super::queues::{NewMessage, RECORDS_DEAD};
 use super::stream::{self, Read, written_at};
 use super::target::{self, Outcome, RECORDS_BYTES, Target};
@@ -216,7 +216,7 @@ impl<'a, T: Target> Poller<'a, T> {
 
     /// Why records are given up after so many failures.
     fn gives_up(&self, records: &[Arc<Record>], failures: u32) -> Option<&'static str> {
-        let Settings { retries, record_age, .. } = self.shared.settings;
+        let MappingSettings { retries, record_age, .. } = self.shared.settings;
         let oldest = now_ms().saturating_sub(ms(record_age));
         if failures > retries {
             Some("RetryAttemptsExhausted")

@@ -1,6 +1,6 @@
 //! Lambda's event source mapping for a standard queue of SQS, with `ReportBatchItemFailures`.
 //!
-//! At least once: what the function has not taken is visible again after [`Settings::again_after`], where
+//! At least once: what the function has not taken is visible again after [`QueueMappingSettings::again_after`], where
 //! AWS lets the rest of the visibility timeout pass. The queue itself moves to its dead-letter queue what was received
 //! too often.
 
@@ -21,7 +21,7 @@ use crate::lines::log;
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct QueueMappingSettings {
     pub(crate) batch_size: usize,
     /// `MaximumConcurrency`: batches under way at once.
     pub(crate) concurrency: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Default for Settings {
+impl Default for QueueMappingSettings {
     fn default() -> Self {
         Self {
             batch_size: 10,
@@ -52,9 +52,14 @@ pub(crate) struct QueueMapping {
 
 impl QueueMapping {
     /// Hands what comes into `queue` to `target`.
-    pub(crate) fn start(queues: Queues, queue: &'static str, target: Arc<impl Target>, settings: Settings) -> Self {
+    pub(crate) fn start(
+        queues: Queues,
+        queue: &'static str,
+        target: Arc<impl Target>,
+        settings: QueueMappingSettings,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(poll(Poller { queues, queue, target, settings }, stopped)) }
+        Self { stop, task: tokio::spawn(poll(QueuePoller { queues, queue, target, settings }, stopped)) }
     }
 
     /// Ends it after the invocations under way.
@@ -65,16 +70,16 @@ impl QueueMapping {
     }
 }
 
-struct Poller<T> {
+struct QueuePoller<T> {
     queues: Queues,
     queue: &'static str,
     target: Arc<T>,
-    settings: Settings,
+    settings: QueueMappingSettings,
 }
 
-async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
+async fn poll(poller: QueuePoller<impl Target>, mut stopped: watch::Receiver<bool>) {
     let poller = Arc::new(poller);
-    let Settings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
+    let QueueMappingSettings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
     let mut under_way = JoinSet::new();
     while !is_stopped(&stopped) {
         let received = poller.queues.receive(poller.queue, batch_size, visibility).await;
@@ -100,7 +105,7 @@ async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
     under_way.join_all().await;
 }
 
-impl<T: Target> Poller<T> {
+impl<T: Target> QueuePoller<T> {
     /// In one event, or in several when one can't have them all.
     async fn hand_over(&self, messages: Vec<Message>) {
         let mut batch = Vec::new();
@@ -108,16 +113,16 @@ impl<T: Target> Poller<T> {
         for message in messages {
             let length = record(self.queue, &message).to_string().len();
             if bytes + length > RECORDS_BYTES && !batch.is_empty() {
-                self.settle(std::mem::take(&mut batch)).await;
+                self.hand_over_batch(std::mem::take(&mut batch)).await;
                 bytes = 0;
             }
             bytes += length;
             batch.push(message);
         }
-        self.settle(batch).await;
+        self.hand_over_batch(batch).await;
     }
 
-    async fn settle(&self, batch: Vec<Message>) {
+    async fn hand_over_batch(&self, batch: Vec<Message>) {
         let failed = self.invoke(&batch).await.unwrap_or_else(|error| {
             log!("{}: {error:#}", self.queue);
             (0..batch.len()).collect()
@@ -206,7 +211,8 @@ mod tests {
             queues.send(EVENTS, NewMessage { body: body.clone(), attributes: Vec::new() }).await.unwrap().unwrap();
         }
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
-        let settings = Settings { concurrency: 1, again_after: Duration::ZERO, ..Settings::default() };
+        let settings =
+            QueueMappingSettings { concurrency: 1, again_after: Duration::ZERO, ..QueueMappingSettings::default() };
         let mapping = QueueMapping::start(queues.clone(), EVENTS, Arc::clone(&target), settings);
         let started = Instant::now();
         while !done(&target.taken.lock().unwrap()) {

@@ -36,7 +36,7 @@ const DESCRIBED: usize = 100;
 
 /// What the stream does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct StreamSettings {
     /// Shards at the beginning.
     pub(crate) shards: u64,
     /// Open shards at most: as long as there are fewer, one that closes splits.
@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Settings {
+impl StreamSettings {
     /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each,
     /// and `ISOTHERM_STREAM_SECONDS` for records.
     pub(crate) fn of_environment() -> Self {
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for StreamSettings {
     fn default() -> Self {
         Self {
             shards: 4,
@@ -86,23 +86,25 @@ pub(crate) struct Shard {
     /// The hashes of its items' keys: from the first to the last.
     hashes: (u64, u64),
     /// Its records come after this place of the table's changes.
-    after: u128,
+    #[serde(rename = "after")]
+    starts_after: u128,
     /// The place of its last record, or a later one, once it is closed.
-    end: Option<u128>,
+    #[serde(rename = "end")]
+    ends_at: Option<u128>,
     opened_at: u64,
     closed_at: Option<u64>,
 }
 
 impl Shard {
-    fn new(parent: Option<&Self>, hashes: (u64, u64), after: u128, opened_at: u64) -> Self {
+    fn new(parent: Option<&Self>, hashes: (u64, u64), starts_after: u128, opened_at: u64) -> Self {
         let name = format!("{}-{hashes:?}", parent.map_or("", |parent| parent.id.as_str()));
         let id = format!("shardId-{opened_at:020}-{}", md5(&name).get(..8).unwrap_or_default());
         Self {
             id,
             parent: parent.map(|parent| parent.id.clone()),
             hashes,
-            after,
-            end: None,
+            starts_after,
+            ends_at: None,
             opened_at,
             closed_at: None,
         }
@@ -111,8 +113,8 @@ impl Shard {
     fn has(&self, record: &Placed) -> bool {
         let (first, last) = self.hashes;
         (first..=last).contains(&record.hash)
-            && record.place > self.after
-            && self.end.is_none_or(|end| record.place <= end)
+            && record.place > self.starts_after
+            && self.ends_at.is_none_or(|end| record.place <= end)
     }
 }
 
@@ -140,7 +142,7 @@ impl Read {
     fn of(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Self {
         let is_all = records.len() < limit;
         let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
-        let is_end = is_all && shard.end.is_some_and(|end| read_to >= end);
+        let is_end = is_all && shard.ends_at.is_some_and(|end| read_to >= end);
         Self { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
     }
 }
@@ -157,7 +159,7 @@ struct Placed {
 #[derive(Clone)]
 pub(crate) struct Stream {
     source: Source,
-    settings: Settings,
+    settings: StreamSettings,
     /// Where the shards are kept.
     file: PathBuf,
     opened_at: u64,
@@ -185,7 +187,7 @@ struct State {
 
 impl Stream {
     /// The stream of `table`, whose shards are kept in `file`.
-    pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: Settings) -> Result<Self> {
+    pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: StreamSettings) -> Result<Self> {
         let source = Source::of(database, table)?;
         let shards = match kept::load(&file)? {
             Some(Kept { stream, shards }) => {
@@ -195,7 +197,7 @@ impl Stream {
             None => first_shards(&settings),
         };
         // What is older is read by each shard for itself.
-        let read_to = shards.iter().map(|shard| shard.after).max().unwrap_or_default();
+        let read_to = shards.iter().map(|shard| shard.starts_after).max().unwrap_or_default();
         let state =
             State { shards, recent: VecDeque::new(), recent_bytes: 0, recent_after: read_to, read_to, read_at: 0 };
         let stream = Self { source, settings, file, opened_at: now_ms(), state: Arc::new(Mutex::new(state)) };
@@ -232,7 +234,7 @@ impl Stream {
             // The stream has forgotten it, and its records: none can follow.
             return Ok(Read { at, records: Vec::new(), to: place, is_end: true });
         };
-        let place = place.max(shard.after);
+        let place = place.max(shard.starts_after);
         if place >= *recent_after {
             let first = recent.partition_point(|record| record.place <= place);
             let of_shard = recent.iter().skip(first).filter(|record| self.gives(&shard, record, at));
@@ -283,14 +285,14 @@ impl Stream {
             }
         }
         state.read_at = now;
-        let Settings { most, life, .. } = self.settings;
-        let mut open = state.shards.iter().filter(|shard| shard.end.is_none()).count();
+        let StreamSettings { most, life, .. } = self.settings;
+        let mut open = state.shards.iter().filter(|shard| shard.ends_at.is_none()).count();
         let (mut children, mut is_changed) = (Vec::new(), false);
         for shard in &mut state.shards {
-            if shard.end.is_some() || now < shard.opened_at + ms(life) {
+            if shard.ends_at.is_some() || now < shard.opened_at + ms(life) {
                 continue;
             }
-            (shard.end, shard.closed_at) = (Some(state.read_to), Some(now));
+            (shard.ends_at, shard.closed_at) = (Some(state.read_to), Some(now));
             let (first, last) = shard.hashes;
             let middle = first + (last - first) / 2;
             let (halves, whole) = ([(first, middle), (middle + 1, last)], [(first, last)]);
@@ -395,7 +397,7 @@ pub(crate) fn written_at(record: &Record) -> u64 {
 }
 
 /// The shards of a table that is new. They don't all close at once.
-fn first_shards(settings: &Settings) -> Vec<Shard> {
+fn first_shards(settings: &StreamSettings) -> Vec<Shard> {
     let (now, shards) = (now_ms(), settings.shards.max(1));
     let first = |number: u64| u64::MAX / shards * number;
     let shard = |number: u64| {
@@ -408,12 +410,12 @@ fn first_shards(settings: &Settings) -> Vec<Shard> {
 fn describe(shard: &Shard) -> Value {
     let mut described = json!({
         "ShardId": shard.id,
-        "SequenceNumberRange": { "StartingSequenceNumber": format!("{:021}", shard.after + 1) },
+        "SequenceNumberRange": { "StartingSequenceNumber": format!("{:021}", shard.starts_after + 1) },
     });
     if let Some(parent) = &shard.parent {
         described["ParentShardId"] = parent.as_str().into();
     }
-    if let Some(end) = shard.end {
+    if let Some(end) = shard.ends_at {
         described["SequenceNumberRange"]["EndingSequenceNumber"] = format!("{end:021}").into();
     }
     described

@@ -30,8 +30,8 @@ async fn report(url: &str) -> (usize, jiff::Timestamp) {
     (count, report["asOf"].as_str().unwrap().parse().unwrap())
 }
 
-/// Waits until all events are counted and `asOf` has passed the time of sending, less 3 s. A later `asOf` need not come: a closed
-/// shard whose children have no events is not known yet.
+/// Waits until all events are counted and `asOf` has passed the time of sending, less 3 s. A later `asOf` need not come: a
+/// closed shard whose children have no events is not known yet.
 async fn complete(url: &str, count: usize) {
     let (sent, started) = (now() - Duration::from_secs(3), Instant::now());
     loop {

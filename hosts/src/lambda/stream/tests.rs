@@ -20,9 +20,9 @@ pub(crate) fn put(database: &Database, n: u64) {
 }
 
 /// A stream that begins with one shard and is read anew each time; what is in it, and where it is kept.
-fn stream(settings: Settings) -> (Stream, Database, tempfile::TempDir) {
+fn stream(settings: StreamSettings) -> (Stream, Database, tempfile::TempDir) {
     let (database, data) = (table(), tempfile::tempdir().unwrap());
-    let settings = Settings { shards: 1, most: 1, poll: Duration::ZERO, ..settings };
+    let settings = StreamSettings { shards: 1, most: 1, poll: Duration::ZERO, ..settings };
     let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
     (stream, database, data)
 }
@@ -33,7 +33,7 @@ fn numbers(read: &Read) -> Vec<Value> {
 
 #[test]
 fn a_shard_that_is_behind_gives_no_record_of_its_children() {
-    let (stream, database, _data) = stream(Settings::default());
+    let (stream, database, _data) = stream(StreamSettings::default());
     (0..3).for_each(|n| put(&database, n));
     let id = stream.shards()[0].id.clone();
     let read_to = stream.read(&id, 0, 10).unwrap().to;
@@ -46,7 +46,8 @@ fn a_shard_that_is_behind_gives_no_record_of_its_children() {
 
 #[test]
 fn a_record_is_forgotten_after_the_retention() {
-    let (stream, database, _data) = stream(Settings { retention: Duration::from_secs(1), ..Settings::default() });
+    let (stream, database, _data) =
+        stream(StreamSettings { retention: Duration::from_secs(1), ..StreamSettings::default() });
     (0..3).for_each(|n| put(&database, n));
     let shard = stream.shards()[0].clone();
     assert_eq!(stream.read(&shard.id, 0, 10).unwrap().records.len(), 3);
@@ -59,7 +60,7 @@ fn a_record_is_forgotten_after_the_retention() {
 
 #[test]
 fn only_so_many_bytes_are_kept_in_memory() {
-    let (stream, _database, _data) = stream(Settings::default());
+    let (stream, _database, _data) = stream(StreamSettings::default());
     let large = |place| {
         let mut record = Record::default();
         record.dynamodb.size_bytes = 400 * 1024;
@@ -75,7 +76,7 @@ fn only_so_many_bytes_are_kept_in_memory() {
 
 #[test]
 fn a_description_is_of_the_moment_though_nobody_reads() {
-    let (stream, _database, _data) = stream(Settings { life: Duration::from_millis(1), ..Default::default() });
+    let (stream, _database, _data) = stream(StreamSettings { life: Duration::from_millis(1), ..Default::default() });
     std::thread::sleep(Duration::from_millis(5));
     let described = stream.describe(None).unwrap();
     let shards = described["StreamDescription"]["Shards"].as_array().unwrap();
@@ -86,7 +87,8 @@ fn a_description_is_of_the_moment_though_nobody_reads() {
 #[test]
 fn a_forgotten_shard_is_at_its_end() {
     let moment = Duration::from_millis(1);
-    let (stream, _database, _data) = stream(Settings { life: moment, retention: moment, ..Settings::default() });
+    let (stream, _database, _data) =
+        stream(StreamSettings { life: moment, retention: moment, ..StreamSettings::default() });
     let id = stream.shards()[0].id.clone();
     let started = std::time::Instant::now();
     while stream.shards().iter().any(|shard| shard.id == id) {
