@@ -19,6 +19,7 @@ pub struct Meters {
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
     /// transaction, with the sum of what is billed for its items; `transact-cancelled` an item of one that was cancelled.
+    /// `put-pulse` is an item by which a function hears of a shard, `put-pulse-again` one that takes its place.
     pub store: BTreeMap<String, Sizes>,
     /// Rows of a store that bills them, by the table that a statement names first; `alarms` are billed as rows.
     #[serde(default)]

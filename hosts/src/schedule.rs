@@ -9,8 +9,14 @@ use crate::lines::log;
 
 /// Once a minute, the shortest rate that EventBridge and crons have.
 const RATE: Duration = Duration::from_secs(60);
-/// Names another rate, in seconds: tests can't wait for minutes.
+/// Names another rate.
 const VARIABLE: &str = "ISOTHERM_SCHEDULE_SECONDS";
+
+/// A time in seconds that the environment names, for tests that can't wait as long as platforms do.
+pub(crate) fn seconds(variable: &str) -> Option<Duration> {
+    let seconds = std::env::var(variable).ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
 
 /// What runs.
 pub(crate) struct Schedule(JoinHandle<()>);
@@ -23,8 +29,7 @@ impl Schedule {
         F: Future<Output = Result<(), E>> + Send,
         E: Display,
     {
-        let seconds = std::env::var(VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
-        let rate = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(RATE);
+        let rate = seconds(VARIABLE).unwrap_or(RATE);
         Self(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(rate).await;

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, built, send};
+use crate::common::{Answer, built, has_variables, send};
 
 /// Answers with the event it got and its process id, and does as the path says.
 const FUNCTION: &str = r#"#!/usr/bin/env -S python3 -S

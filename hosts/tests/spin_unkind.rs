@@ -5,7 +5,6 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use isotherm_hosts::{Host, Options, Platform};
@@ -14,9 +13,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::common::{Answer, built};
+use crate::common::{Answer, built, has_variables, run_apart};
 
 const REPORT: &str = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count";
+
+/// Hides `spin`, so that the embedded runtime serves.
+const NO_PROGRAMS: [(&str, &str); 1] = [("PATH", "")];
 
 async fn start(data: &Path) -> Host {
     let options = Options {
@@ -50,6 +52,10 @@ async fn status_line(host: &Host, request: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_an_answer() {
+    // `spin up` closes the connection where the embedded runtime answers 400.
+    if !has_variables("every_request_has_an_answer", &NO_PROGRAMS) {
+        return;
+    }
     let data = tempfile::tempdir().expect("a folder");
     let host = start(data.path()).await;
     let large = format!(
@@ -191,11 +197,7 @@ async fn serves_300_requests() {
 
 #[test]
 fn nothing_is_printed_once_a_request() {
-    let mut served = Command::new(std::env::current_exe().expect("this program"));
-    served.args(["--ignored", "--exact", "--nocapture", "serves_300_requests"]).stdin(Stdio::null());
-    let output = served.output().expect("it runs");
-    let printed = [output.stdout, output.stderr].map(|printed| String::from_utf8_lossy(&printed).into_owned()).concat();
-    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+    let printed = run_apart("serves_300_requests", &NO_PROGRAMS);
     let lines: Vec<&str> =
         printed.lines().filter(|line| line.starts_with("spin:") || line.starts_with("isotherm:")).collect();
     // How long compiling took, and that the service is open.

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::dynamodb_http::{self, Counts};
-use super::stream::{self, Stream};
+use super::stream::{Stream, StreamSettings};
 use crate::Meters;
 
 /// The table of events.
@@ -32,7 +32,7 @@ pub(crate) struct DynamoDb {
 
 impl DynamoDb {
     /// Opens or makes the tables under `data` and serves them.
-    pub(crate) fn start(data: &Path, settings: stream::Settings) -> Result<Self> {
+    pub(crate) fn start(data: &Path, settings: StreamSettings) -> Result<Self> {
         let file = data.join("dynamodb.sqlite");
         let database = open(&file).with_context(|| format!("cannot use {} as DynamoDB's data", file.display()))?;
         let stream = Stream::open(database.clone(), EVENTS, data.join("shards.json"), settings)?;
@@ -74,7 +74,7 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        // Pulses of earlier runs are counted as events, for this run's meters as for those it is compared with.
+        // The store counts pulses as items. Only this run's pulses are known, so those of earlier runs stay in the figure.
         let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
         (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;

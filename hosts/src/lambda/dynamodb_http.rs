@@ -159,10 +159,11 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
             "Requested resource not found: Stream: {stream_arn}"
         )));
     }
-    text(&stream.describe(exclusive_start_shard_id.as_deref()))
+    let described = stream.describe(exclusive_start_shard_id.as_deref());
+    text(&described.map_err(|error| DynoxideError::InternalServerError(format!("{error:#}")))?)
 }
 
-/// Whether this is no event, but what a function puts beside events to hear of a shard: no tenant is in its key.
+/// Whether the item is a pulse: its key names no tenant.
 fn is_pulse(item: &Item) -> bool {
     matches!(item.get("pk"), Some(AttributeValue::S(key)) if key.starts_with('#'))
 }

@@ -8,11 +8,10 @@ use hyper::body::Bytes;
 use tokio::sync::oneshot;
 
 use super::environment::{Environment, Failure, Launch, Logs};
+use super::target::EVENT_BYTES;
 use crate::Usage;
 use crate::meters::Invocations;
 
-/// The largest event of a synchronous invocation: 6 MB.
-const EVENT_BYTES: usize = 6 * 1024 * 1024;
 /// Time for the invocations under way when the host stops. The gateway has waited for them already.
 const GRACE: Duration = Duration::from_secs(1);
 

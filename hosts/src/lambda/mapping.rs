@@ -1,33 +1,34 @@
-//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before its children.
+//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before
+//! its children.
 //!
-//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some records over again, as
-//! AWS does now and then.
+//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some
+//! records over again, as AWS does now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use hyper::body::Bytes;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
-use super::clock::seconds;
-use super::environment::Failure;
+use super::kept;
 use super::poller::Poller;
 use super::queues::Queues;
 use super::stream::Stream;
+use super::target::Target;
 use crate::lines::log;
+use crate::schedule::seconds;
 
 /// How often positions are kept, at most.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct MappingSettings {
     pub(crate) batch_size: usize,
     /// `MaximumBatchingWindowInSeconds`, which AWS has in whole seconds.
     pub(crate) batching_window: Duration,
@@ -40,9 +41,9 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Settings {
-    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's `FoldSeconds`, which
-    /// is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
+impl MappingSettings {
+    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's
+    /// `FoldSeconds`, which is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let window = seconds("ISOTHERM_FOLD_SECONDS");
@@ -55,7 +56,7 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for MappingSettings {
     fn default() -> Self {
         Self {
             batch_size: 1000,
@@ -66,11 +67,6 @@ impl Default for Settings {
             poll: Duration::from_millis(50),
         }
     }
-}
-
-/// What the mapping invokes.
-pub(crate) trait Target: Send + Sync + 'static {
-    fn invoke(&self, event: Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
 }
 
 /// The running mapping. Dropped, it stops after the invocations under way.
@@ -87,27 +83,13 @@ impl Mapping {
         target: Arc<impl Target>,
         queues: Queues,
         data: &Path,
-        settings: Settings,
+        settings: MappingSettings,
     ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let positions = Arc::new(Positions::open(data.join("aggregate.positions.json"))?);
+        let positions = Positions::open(data.join("aggregate.positions.json"))?;
         let records = Arc::<AtomicU64>::default();
-        let poller = {
-            let (records, stream) = (Arc::clone(&records), stream.clone());
-            move |shard_id: String, positions: &Arc<Positions>, stopped: &watch::Receiver<bool>| Poller {
-                stream: stream.clone(),
-                after: positions.of(&shard_id).after,
-                shard_id,
-                target: Arc::clone(&target),
-                queues: queues.clone(),
-                settings,
-                stopped: stopped.clone(),
-                positions: Arc::clone(positions),
-                taken: Arc::clone(&records),
-                window: None,
-            }
-        };
-        Ok(Self { stop, task: tokio::spawn(run(poller, positions, stopped, settings.poll, stream)), records })
+        let shared = Shared { stream, target, queues, settings, positions, taken: Arc::clone(&records) };
+        Ok(Self { stop, task: tokio::spawn(run(Arc::new(shared), stopped)), records })
     }
 
     /// How many records the function has taken.
@@ -123,44 +105,69 @@ impl Mapping {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ItemFailure {
-    pub(crate) item_identifier: String,
+/// Whether a mapping is stopped: told so, or dropped.
+pub(crate) fn is_stopped(stopped: &watch::Receiver<bool>) -> bool {
+    *stopped.borrow() || stopped.has_changed().is_err()
+}
+
+/// What the pollers of a mapping have in common.
+pub(crate) struct Shared<T> {
+    pub(crate) stream: Stream,
+    pub(crate) target: Arc<T>,
+    pub(crate) queues: Queues,
+    pub(crate) settings: MappingSettings,
+    pub(crate) positions: Positions,
+    /// Records that the function has taken.
+    pub(crate) taken: Arc<AtomicU64>,
 }
 
 /// Starts a poller for each shard whose parent is done with.
-async fn run<T: Target>(
-    poller: impl Fn(String, &Arc<Positions>, &watch::Receiver<bool>) -> Poller<T>,
-    positions: Arc<Positions>,
-    mut stopped: watch::Receiver<bool>,
-    poll: Duration,
-    stream: Stream,
-) {
+async fn run(shared: Arc<Shared<impl Target>>, mut stopped: watch::Receiver<bool>) {
+    let Shared { stream, positions, settings, .. } = &*shared;
     let (mut started, mut pollers) = (BTreeSet::new(), JoinSet::new());
-    while !*stopped.borrow() {
+    while !is_stopped(&stopped) {
         let shards = stream.shards();
-        let is_open = |id: &String| shards.iter().any(|shard| shard.id == *id) && !positions.of(id).is_done;
+        let ids: BTreeSet<&str> = shards.iter().map(|shard| &*shard.id).collect();
+        positions.retain(|id| ids.contains(id));
+        started.retain(|id: &String| ids.contains(&**id));
+        let is_open = |id: &String| ids.contains(&**id) && !positions.of(id).is_done;
         for shard in &shards {
             let waits = shard.parent.as_ref().is_some_and(is_open);
             if !waits && !positions.of(&shard.id).is_done && started.insert(shard.id.clone()) {
-                let mut poller = poller(shard.id.clone(), &positions, &stopped);
+                let (shared, shard_id, stopped) = (Arc::clone(&shared), shard.id.clone(), stopped.clone());
                 pollers.spawn(async move {
-                    if poller.run().await {
-                        poller.positions.end(&poller.shard_id);
+                    if Poller::new(&shared, &shard_id, stopped).run().await {
+                        shared.positions.end(&shard_id);
                     }
                 });
             }
         }
-        let _either = tokio::time::timeout(poll, stopped.wait_for(|stopped| *stopped)).await;
+        while let Some(ended) = pollers.try_join_next() {
+            log_panic(ended);
+        }
+        let _either = tokio::time::timeout(settings.poll, stopped.wait_for(|stopped| *stopped)).await;
     }
-    pollers.join_all().await;
+    while let Some(ended) = pollers.join_next().await {
+        log_panic(ended);
+    }
+}
+
+fn log_panic(poller: Result<(), JoinError>) {
+    if let Err(error) = poller {
+        log!("a shard is read no more: {error}");
+    }
 }
 
 /// How far each shard is handed over.
 pub(crate) struct Positions {
     file: PathBuf,
-    state: Mutex<(BTreeMap<String, Position>, Instant)>,
+    state: Mutex<PositionsState>,
+}
+
+struct PositionsState {
+    /// By the shard's id.
+    positions: BTreeMap<String, Position>,
+    written_at: Instant,
 }
 
 /// How far one is.
@@ -168,49 +175,54 @@ pub(crate) struct Positions {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Position {
     /// The place of the last record that the function has taken, or of one a little before.
-    after: u128,
+    pub(crate) after: u128,
     /// Whether the shard is handed over to its end.
     is_done: bool,
 }
 
 impl Positions {
     fn open(file: PathBuf) -> Result<Self> {
-        let kept = match std::fs::read(&file) {
-            Ok(kept) => serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?,
-            Err(_none_yet) => BTreeMap::new(),
-        };
-        Ok(Self { file, state: Mutex::new((kept, Instant::now())) })
+        let positions = kept::load(&file)?.unwrap_or_default();
+        Ok(Self { file, state: Mutex::new(PositionsState { positions, written_at: Instant::now() }) })
     }
 
-    fn of(&self, shard_id: &str) -> Position {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.get(shard_id).copied().unwrap_or_default()
+    pub(crate) fn of(&self, shard_id: &str) -> Position {
+        self.state().positions.get(shard_id).copied().unwrap_or_default()
     }
 
     /// A shard is handed over up to here.
     pub(crate) fn advance(&self, shard_id: &str, after: u128) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.entry(shard_id.to_owned()).or_default().after = after;
-        if state.1.elapsed() >= KEPT_EVERY {
-            state.1 = Instant::now();
-            self.write(&state.0);
+        let mut state = self.state();
+        state.positions.entry(shard_id.to_owned()).or_default().after = after;
+        if state.written_at.elapsed() >= KEPT_EVERY {
+            state.written_at = Instant::now();
+            self.write(&state);
         }
     }
 
     fn end(&self, shard_id: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.entry(shard_id.to_owned()).or_default().is_done = true;
-        self.write(&state.0);
+        let mut state = self.state();
+        state.positions.entry(shard_id.to_owned()).or_default().is_done = true;
+        self.write(&state);
+    }
+
+    /// Drops the positions of shards that the stream has forgotten.
+    fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        let mut state = self.state();
+        let count = state.positions.len();
+        state.positions.retain(|shard_id, _| is_known(shard_id));
+        if state.positions.len() < count {
+            self.write(&state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PositionsState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is not kept is handed over again.
-    fn write(&self, positions: &BTreeMap<String, Position>) {
-        let written = serde_json::to_vec(positions).map_err(anyhow::Error::from).and_then(|positions| {
-            let unfinished = self.file.with_extension("new");
-            std::fs::write(&unfinished, positions)?;
-            Ok(std::fs::rename(&unfinished, &self.file)?)
-        });
-        if let Err(error) = written {
+    fn write(&self, state: &PositionsState) {
+        if let Err(error) = kept::replace(&self.file, &state.positions) {
             log!("cannot write {}: {error:#}", self.file.display());
         }
     }
@@ -221,12 +233,14 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
 
-    use dynoxide::Database;
+    use hyper::body::Bytes;
     use serde_json::{Value, json};
 
     use super::super::clock::now_ms;
+    use super::super::environment::Failure;
     use super::super::queues::RECORDS_DEAD;
-    use super::super::stream;
+    use super::super::stream::StreamSettings;
+    use super::super::stream::tests::{put, table};
     use super::*;
 
     /// Takes batches as a closure says, which gets the numbers of the items, and notes them.
@@ -256,26 +270,8 @@ mod tests {
         for n in items {
             put(&database, n);
         }
-        let settings = stream::Settings { shards: 1, ..stream::Settings::default() };
+        let settings = StreamSettings { shards: 1, ..StreamSettings::default() };
         Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
-    }
-
-    fn put(database: &Database, n: u64) {
-        let put = json!({ "TableName": "items", "Item": { "n": { "N": n.to_string() } } });
-        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
-    }
-
-    fn table() -> Database {
-        let database = Database::memory().unwrap();
-        let table = json!({
-            "TableName": "items",
-            "KeySchema": [{ "AttributeName": "n", "KeyType": "HASH" }],
-            "AttributeDefinitions": [{ "AttributeName": "n", "AttributeType": "N" }],
-            "BillingMode": "PAY_PER_REQUEST",
-            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
-        });
-        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
-        database
     }
 
     /// Runs a mapping until `done` says so of the batches that were handed over, and gives them.
@@ -286,7 +282,7 @@ mod tests {
         done: impl Fn(&[Vec<u64>]) -> bool,
     ) -> Vec<Vec<u64>> {
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
-        let settings = Settings { retries: 2, batching_window: Duration::ZERO, ..Settings::default() };
+        let settings = MappingSettings { retries: 2, batching_window: Duration::ZERO, ..MappingSettings::default() };
         let queues = Queues::open(data).unwrap();
         let mapping = Mapping::start(stream, Arc::clone(&target), queues, data, settings).unwrap();
         let started = Instant::now();
@@ -355,16 +351,62 @@ mod tests {
         let third = numbers(&stream).await[2].parse().unwrap();
         let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
         positions.advance(&stream.shards()[0].id, third);
-        positions.end("another");
+        // The end of a shard is written at once, and the position of the other with it.
+        positions.end("forgotten");
         let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
+        let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
+        assert!(!positions.of("forgotten").is_done, "the stream has no such shard");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_fails_until_it_is_too_old_is_given_up() {
+        let data = tempfile::tempdir().unwrap();
+        let stream = stream(0..1, data.path());
+        let target =
+            Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Err(Failure::Error("no".to_owned())) });
+        let settings = MappingSettings { record_age: Duration::from_secs(2), ..MappingSettings::default() };
+        let queues = Queues::open(data.path()).unwrap();
+        let mapping = Mapping::start(stream, Arc::clone(&target), queues, data.path(), settings).unwrap();
+        let started = Instant::now();
+        let failed = loop {
+            if let Some(failed) = given_up(data.path()).await.pop() {
+                break failed;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        mapping.stop().await;
+        assert_eq!(failed["requestContext"]["condition"], "RecordAgeExceeded");
+        assert!(target.taken.lock().unwrap().len() > 1);
+    }
+
+    #[tokio::test]
+    async fn a_mapping_that_is_dropped_stops() {
+        let data = tempfile::tempdir().unwrap();
+        let stream = stream(0..1, data.path());
+        let target = Arc::new(Fake { taken: Mutex::default(), answer: |_: &[u64]| Ok(json!({})) });
+        let queues = Queues::open(data.path()).unwrap();
+        let mapping =
+            Mapping::start(stream, Arc::clone(&target), queues, data.path(), MappingSettings::default()).unwrap();
+        let started = Instant::now();
+        while target.taken.lock().unwrap().is_empty() {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(mapping);
+        // Its tasks have the target until they end.
+        while Arc::strong_count(&target) > 1 {
+            assert!(started.elapsed() < Duration::from_secs(30), "it goes on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Item 0 fails for a time.
     #[tokio::test]
     async fn a_batch_that_fails_holds_only_its_shard_and_its_children() {
         let data = tempfile::tempdir().unwrap();
-        let settings = stream::Settings { life: Duration::from_millis(400), most: 6, ..stream::Settings::default() };
+        let settings = StreamSettings { life: Duration::from_millis(400), most: 6, ..StreamSettings::default() };
         let database = table();
         let stream = Stream::open(database.clone(), "items", data.path().join("shards.json"), settings).unwrap();
         let (started, fails) = (Instant::now(), Arc::new(AtomicBool::new(true)));
@@ -374,7 +416,7 @@ mod tests {
             false => Ok(json!({})),
         };
         let target = Arc::new(Fake { taken: Mutex::default(), answer: holds });
-        let settings = Settings { batching_window: Duration::ZERO, ..Settings::default() };
+        let settings = MappingSettings { batching_window: Duration::ZERO, ..MappingSettings::default() };
         let queues = Queues::open(data.path()).unwrap();
         let mapping = Mapping::start(stream.clone(), Arc::clone(&target), queues, data.path(), settings).unwrap();
         for n in 0..200 {

@@ -11,7 +11,8 @@
 //!     schedule ◀── schedule (once a minute)
 //! ```
 //!
-//! An artifact of `ingest` alone, as another's may be, gets its events over HTTP and both stores; all else is for six functions.
+//! An artifact of `ingest` alone, as another's may be, gets its events over HTTP and both stores; all else is for six
+//! functions.
 //!
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
 //! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
@@ -22,6 +23,7 @@ mod dynamodb_http;
 mod environment;
 mod function;
 mod gateway;
+mod kept;
 mod mapping;
 mod payload;
 mod peer;
@@ -34,6 +36,7 @@ mod schedule;
 mod server;
 mod sqs;
 mod stream;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,11 +53,13 @@ use self::dynamodb::DynamoDb;
 use self::environment::{Environment, Failure, Init, Launch, Logs};
 use self::function::Function;
 use self::gateway::Gateway;
-use self::mapping::{Mapping, Settings, Target};
+use self::mapping::{Mapping, MappingSettings};
 use self::peer::Peer;
-use self::queue_mapping::QueueMapping;
+use self::queue_mapping::{QueueMapping, QueueMappingSettings};
 use self::queues::Queues;
 use self::server::Server;
+use self::stream::StreamSettings;
+use self::target::Target;
 use crate::lines::log;
 use crate::schedule::Schedule;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
@@ -62,7 +67,8 @@ use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 /// What the service allows a function, in Lambda's terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Environments at once, Lambda's reserved concurrency. The default is low, since each gets as much of this machine as it wants.
+    /// Environments at once, Lambda's reserved concurrency. The default is low, since each gets as much of this machine
+    /// as it wants.
     pub(crate) concurrency: usize,
     /// How long a request may wait for one of them before it is throttled. Lambda throttles at once; a client
     /// would meet a thousand environments there before it does.
@@ -89,8 +95,8 @@ impl Default for Limits {
 
 /// Time for one batch of the stream, and for one run of the schedule.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
-/// The functions that the gateway's routes, the event source mappings and the schedule lead to; and whether they answer requests, which
-/// wait no longer than the gateway does.
+/// The functions that the gateway's routes, the event source mappings and the schedule lead to; and whether they answer
+/// requests, which wait no longer than the gateway does.
 const FUNCTIONS: [(&str, bool); 6] =
     [("ingest", true), ("read", true), ("report", true), ("aggregate", false), ("drain", true), ("schedule", false)];
 /// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
@@ -117,10 +123,10 @@ struct Triggers {
 impl Triggers {
     fn start(backend: &Arc<Backend>, dynamodb: &DynamoDb, queues: &Queues, data: &Path) -> Result<Self> {
         let target = |name| Arc::new(Named(Arc::clone(backend), name));
-        let settings = Settings::of_environment();
+        let settings = MappingSettings::of_environment();
         log!("the stream's windows are of {:?}", settings.tumbling_window);
         let mapping = Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
-        let settings = queue_mapping::Settings::default();
+        let settings = QueueMappingSettings::default();
         let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
         Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
     }
@@ -178,7 +184,7 @@ impl Target for Named {
 
 impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
-        let dynamodb = DynamoDb::start(data, stream::Settings::of_environment())?;
+        let dynamodb = DynamoDb::start(data, StreamSettings::of_environment())?;
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
@@ -241,7 +247,8 @@ impl LambdaHost {
         Ok(ColdSample { init: ready.duration_since(spawned), first_response, status: status.as_u16() })
     }
 
-    /// The environments that requests and batches came to, those that ended included; not those of [`LambdaHost::cold`].
+    /// The environments that requests and batches came to, those that ended included; not those of
+    /// [`LambdaHost::cold`].
     pub(crate) fn usage(&self) -> Usage {
         match &*self.backend {
             Backend::Functions(functions) => functions.0.values().map(|function| function.usage()).sum(),
@@ -300,7 +307,8 @@ fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, 
     .to_vec()
 }
 
-/// What a function prints goes where this program's errors go, as it would go to CloudWatch: standard output is the host's.
+/// What a function prints goes where this program's errors go, as it would go to CloudWatch: standard output is the
+/// host's.
 fn log_stream() -> Result<Stdio> {
     use std::os::fd::AsFd as _;
     Ok(std::io::stderr().as_fd().try_clone_to_owned().context("cannot share standard error")?.into())

@@ -1,51 +1,46 @@
-//! One shard's part of an event source mapping: batches in order, each until it is taken or given up, in tumbling windows.
+//! One shard's part of an event source mapping: batches in order, each until it is taken or given up, in tumbling
+//! windows.
 //!
-//! A batch is handed over again from the record that the function says, and in halves after an error of the function. What it never
-//! takes goes to the on-failure destination, a queue, as the summary that AWS sends. At the shard's end its window ends early.
+//! A batch is handed over again from the record that the function says, and in halves after an error of the function.
+//! What it never takes goes to the on-failure destination, a queue, as the summary that AWS sends. At the shard's end
+//! its window ends early.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use dynoxide::actions::get_records::Record;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::clock::{now_ms, rfc3339};
-use super::mapping::{ItemFailure, Positions, Settings, Target};
-use super::queues::{NewMessage, Queues, RECORDS_DEAD};
-use super::stream::{self, Read, Stream};
+use super::clock::{ms, now_ms, rfc3339};
+use super::mapping::{MappingSettings, Shared, is_stopped};
+use super::queues::{NewMessage, RECORDS_DEAD};
+use super::stream::{self, Read, written_at};
+use super::target::{self, Outcome, RECORDS_BYTES, Target};
 use crate::lines::log;
 
-/// The largest event that a mapping makes: 6 MB.
-const EVENT_BYTES: usize = 6 * 1024 * 1024;
-const ENVELOPE_BYTES: usize = 4096;
 /// After the first failure, then twice as long each time.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Hands one shard over.
-pub(crate) struct Poller<T> {
-    pub(crate) stream: Stream,
-    pub(crate) shard_id: String,
-    pub(crate) target: Arc<T>,
-    pub(crate) queues: Queues,
-    pub(crate) settings: Settings,
-    pub(crate) stopped: watch::Receiver<bool>,
-    pub(crate) positions: Arc<Positions>,
-    /// The place of the last record that is done with, or one behind it where there is no record of the shard between them.
-    pub(crate) after: u128,
-    pub(crate) taken: Arc<AtomicU64>,
-    /// The window that records were handed over of, not yet its end.
-    pub(crate) window: Option<Window>,
+pub(crate) struct Poller<'a, T> {
+    shared: &'a Shared<T>,
+    shard_id: &'a str,
+    stopped: watch::Receiver<bool>,
+    /// Position of the last finished record, or a later one with no record of this shard in between.
+    after: u128,
+    /// The open window, if records of it were handed over.
+    window: Option<Window>,
 }
 
 /// A window, in milliseconds, and what the function wants to know of it the next time.
-pub(crate) struct Window {
+struct Window {
     times: Range<u64>,
     state: Value,
 }
@@ -72,25 +67,23 @@ struct EventRecord<'a> {
     event_source_arn: &'a str,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Answer {
-    state: Option<Value>,
-    batch_item_failures: Option<Vec<ItemFailure>>,
-}
-
 /// Records that still are to be handed over together, and how often that failed.
 struct Part {
     records: Range<usize>,
     failures: u32,
 }
 
-impl<T: Target> Poller<T> {
+impl<'a, T: Target> Poller<'a, T> {
+    pub(crate) fn new(shared: &'a Shared<T>, shard_id: &'a str, stopped: watch::Receiver<bool>) -> Self {
+        Self { shared, shard_id, stopped, after: shared.positions.of(shard_id).after, window: None }
+    }
+
     /// Until the shard's end: whether that was reached before the mapping was stopped.
     pub(crate) async fn run(&mut self) -> bool {
+        let Shared { stream, settings, .. } = self.shared;
         let mut waited = false;
-        while !*self.stopped.borrow() {
-            let read = self.stream.after(&self.shard_id, self.after, self.settings.batch_size).await;
+        while !is_stopped(&self.stopped) {
+            let read = stream.after(self.shard_id, self.after, settings.batch_size).await;
             // What is written later than it was read is in a later window, or is read the next time.
             let Read { at: now, records, to, is_end } = match read {
                 Ok(read) => read,
@@ -114,10 +107,10 @@ impl<T: Target> Poller<T> {
                     self.hand_over(&[]).await;
                     self.window = None;
                 }
-                _ if first.is_none() => self.pause(self.settings.poll).await,
-                _ if records.len() < self.settings.batch_size && !waited && !is_end => {
+                _ if first.is_none() => self.pause(settings.poll).await,
+                _ if records.len() < settings.batch_size && !waited && !is_end => {
                     waited = true;
-                    self.pause(self.settings.batching_window).await;
+                    self.pause(settings.batching_window).await;
                 }
                 _ => {
                     waited = false;
@@ -136,14 +129,14 @@ impl<T: Target> Poller<T> {
 
     /// Those of the window, and not more than fit into an event.
     fn cut<'r>(&mut self, records: &'r [Arc<Record>]) -> &'r [Arc<Record>] {
-        let length = u64::try_from(self.settings.tumbling_window.as_millis()).unwrap_or(u64::MAX);
+        let length = ms(self.shared.settings.tumbling_window);
         let start = records.first().map_or(0, |first| written_at(first) / length * length);
         let window = self.window.get_or_insert_with(|| Window { times: start..start + length, state: json!({}) });
-        let mut bytes = ENVELOPE_BYTES;
+        let mut bytes = 0;
         let fits = |record: &&Arc<Record>| {
             // The source's name comes to each record.
-            bytes += serde_json::to_vec(&***record).map_or(0, |json| json.len()) + self.stream.arn().len() + 24;
-            written_at(record) < window.times.end && bytes <= EVENT_BYTES
+            bytes += serde_json::to_vec(&***record).map_or(0, |json| json.len()) + self.shared.stream.arn().len() + 24;
+            written_at(record) < window.times.end && bytes <= RECORDS_BYTES
         };
         let count = records.iter().take_while(fits).count();
         records.get(..count.max(1)).unwrap_or(records)
@@ -154,7 +147,7 @@ impl<T: Target> Poller<T> {
         let mut parts = vec![Part { records: 0..records.len(), failures: 0 }];
         let mut backoff = FIRST_BACKOFF;
         while let Some(Part { records: range, failures }) = parts.pop() {
-            if *self.stopped.borrow() {
+            if is_stopped(&self.stopped) {
                 return;
             }
             let Some(part) = records.get(range.clone()) else { return };
@@ -181,13 +174,15 @@ impl<T: Target> Poller<T> {
                     }
                 }
             }
-            let given_up = parts.pop_if(|part| self.gives_up(&records[part.records.clone()], part.failures).is_some());
-            if let Some(Part { records: range, failures }) = given_up {
-                let condition = self.gives_up(&records[range.clone()], failures).unwrap_or_default();
-                if let Err(error) = self.send_away(&records[range.clone()], condition, failures).await {
+            if let Some(Part { records: range, failures }) = parts.last()
+                && let Some(condition) = self.gives_up(&records[range.clone()], *failures)
+            {
+                let part = &records[range.clone()];
+                if let Err(error) = self.send_away(part, condition, *failures).await {
                     log!("cannot send to {RECORDS_DEAD}: {error:#}");
                 }
-                self.advance(&records[range]);
+                self.advance(part);
+                parts.pop();
                 continue;
             }
             self.pause(backoff).await;
@@ -198,40 +193,34 @@ impl<T: Target> Poller<T> {
     /// Invokes the function, and says how many records it has taken.
     async fn invoke(&mut self, records: &[Arc<Record>]) -> Result<usize> {
         let window = self.window.as_mut().context("no window is open")?;
+        let event_source_arn = self.shared.stream.arn();
         let event = Event {
-            records: records.iter().map(|record| EventRecord { record, event_source_arn: self.stream.arn() }).collect(),
+            records: records.iter().map(|record| EventRecord { record, event_source_arn }).collect(),
             window: [("start", window.times.start), ("end", window.times.end)]
                 .map(|(name, ms)| (name, rfc3339(ms)))
                 .into(),
             state: &window.state,
-            shard_id: &self.shard_id,
-            event_source_arn: self.stream.arn(),
+            shard_id: self.shard_id,
+            event_source_arn,
             is_final_invoke_for_window: records.is_empty(),
             is_window_terminated_early: false,
         };
         let event = serde_json::to_vec(&event)?;
-        let answer = self.target.invoke(event.into()).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        // No answer is the answer that all is well.
-        let answer: Option<Answer> =
-            serde_json::from_slice(&answer).context("the function's answer is none to a batch")?;
-        let Answer { state, batch_item_failures } = answer.unwrap_or_default();
-        let mut taken = records.len();
-        for ItemFailure { item_identifier } in batch_item_failures.unwrap_or_default() {
-            let at = records.iter().position(|record| record.dynamodb.sequence_number == item_identifier);
-            ensure!(at.is_some(), "the function says that {item_identifier:?} failed, which it was not given");
-            taken = taken.min(at.unwrap_or_default());
-        }
-        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
-        window.state = state.unwrap_or_else(|| json!({}));
+        let ids: Vec<&str> = records.iter().map(|record| &*record.dynamodb.sequence_number).collect();
+        let Outcome { failed, state } = target::hand_over(&*self.shared.target, event, &ids).await?;
+        window.state = state;
+        let taken = failed.first().copied().unwrap_or(records.len());
+        self.shared.taken.fetch_add(taken as u64, Ordering::Relaxed);
         Ok(taken)
     }
 
     /// Why records are given up after so many failures.
     fn gives_up(&self, records: &[Arc<Record>], failures: u32) -> Option<&'static str> {
-        let record_age = u64::try_from(self.settings.record_age.as_millis()).unwrap_or(u64::MAX);
-        if failures > self.settings.retries {
+        let MappingSettings { retries, record_age, .. } = self.shared.settings;
+        let oldest = now_ms().saturating_sub(ms(record_age));
+        if failures > retries {
             Some("RetryAttemptsExhausted")
-        } else if records.first().is_some_and(|first| now_ms().saturating_sub(written_at(first)) > record_age) {
+        } else if records.first().is_some_and(|first| written_at(first) < oldest) {
             Some("RecordAgeExceeded")
         } else {
             None
@@ -251,11 +240,11 @@ impl<T: Target> Poller<T> {
                 "approximateArrivalOfFirstRecord": rfc3339(written_at(first)),
                 "approximateArrivalOfLastRecord": rfc3339(written_at(last)),
                 "batchSize": records.len(),
-                "streamArn": self.stream.arn(),
+                "streamArn": self.shared.stream.arn(),
             },
         });
         let message = NewMessage { body: summary.to_string(), attributes: Vec::new() };
-        self.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
+        self.shared.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
         Ok(())
     }
 
@@ -263,11 +252,6 @@ impl<T: Target> Poller<T> {
     fn advance(&mut self, records: &[Arc<Record>]) {
         let Some(last) = records.last() else { return };
         self.after = stream::place(last).unwrap_or(self.after);
-        self.positions.advance(&self.shard_id, self.after);
+        self.shared.positions.advance(self.shard_id, self.after);
     }
-}
-
-fn written_at(record: &Record) -> u64 {
-    // Saturates, and no clock is there.
-    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
 }

@@ -1,30 +1,27 @@
 //! Lambda's event source mapping for a standard queue of SQS, with `ReportBatchItemFailures`.
 //!
-//! At least once: what the function has not taken is visible again after [`Settings::again_after`], where AWS lets the rest of
-//! the visibility timeout pass. The queue itself moves to its dead-letter queue what was received too often.
+//! At least once: what the function has not taken is visible again after [`QueueMappingSettings::again_after`], where
+//! AWS lets the rest of the visibility timeout pass. The queue itself moves to its dead-letter queue what was received
+//! too often.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use hyper::body::Bytes;
-use serde::Deserialize;
+use anyhow::Result;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::environment::{ACCOUNT, REGION};
-use super::mapping::{ItemFailure, Target};
+use super::mapping::is_stopped;
 use super::queues::{Message, Queues, md5};
-
+use super::target::{self, RECORDS_BYTES, Target};
 use crate::lines::log;
-
-/// What the messages of one event may have together: 6 MB, of which some are left for what is around them.
-const EVENT_BYTES: usize = 6_000_000;
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct QueueMappingSettings {
     pub(crate) batch_size: usize,
     /// `MaximumConcurrency`: batches under way at once.
     pub(crate) concurrency: usize,
@@ -35,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Default for Settings {
+impl Default for QueueMappingSettings {
     fn default() -> Self {
         Self {
             batch_size: 10,
@@ -55,9 +52,14 @@ pub(crate) struct QueueMapping {
 
 impl QueueMapping {
     /// Hands what comes into `queue` to `target`.
-    pub(crate) fn start(queues: Queues, queue: &'static str, target: Arc<impl Target>, settings: Settings) -> Self {
+    pub(crate) fn start(
+        queues: Queues,
+        queue: &'static str,
+        target: Arc<impl Target>,
+        settings: QueueMappingSettings,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(poll(Poller { queues, queue, target, settings }, stopped)) }
+        Self { stop, task: tokio::spawn(poll(QueuePoller { queues, queue, target, settings }, stopped)) }
     }
 
     /// Ends it after the invocations under way.
@@ -68,18 +70,18 @@ impl QueueMapping {
     }
 }
 
-struct Poller<T> {
+struct QueuePoller<T> {
     queues: Queues,
     queue: &'static str,
     target: Arc<T>,
-    settings: Settings,
+    settings: QueueMappingSettings,
 }
 
-async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
+async fn poll(poller: QueuePoller<impl Target>, mut stopped: watch::Receiver<bool>) {
     let poller = Arc::new(poller);
-    let Settings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
+    let QueueMappingSettings { batch_size, concurrency, visibility, poll, .. } = poller.settings;
     let mut under_way = JoinSet::new();
-    while !*stopped.borrow() && stopped.has_changed().is_ok() {
+    while !is_stopped(&stopped) {
         let received = poller.queues.receive(poller.queue, batch_size, visibility).await;
         let messages = received.unwrap_or_else(|error| {
             log!("cannot receive from {}: {error:#}", poller.queue);
@@ -103,31 +105,32 @@ async fn poll(poller: Poller<impl Target>, mut stopped: watch::Receiver<bool>) {
     under_way.join_all().await;
 }
 
-impl<T: Target> Poller<T> {
+impl<T: Target> QueuePoller<T> {
     /// In one event, or in several when one can't have them all.
     async fn hand_over(&self, messages: Vec<Message>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for message in messages {
             let length = record(self.queue, &message).to_string().len();
-            if bytes + length > EVENT_BYTES && !batch.is_empty() {
-                self.settle(std::mem::take(&mut batch)).await;
+            if bytes + length > RECORDS_BYTES && !batch.is_empty() {
+                self.hand_over_batch(std::mem::take(&mut batch)).await;
                 bytes = 0;
             }
             bytes += length;
             batch.push(message);
         }
-        self.settle(batch).await;
+        self.hand_over_batch(batch).await;
     }
 
-    async fn settle(&self, batch: Vec<Message>) {
+    async fn hand_over_batch(&self, batch: Vec<Message>) {
         let failed = self.invoke(&batch).await.unwrap_or_else(|error| {
             log!("{}: {error:#}", self.queue);
-            None
+            (0..batch.len()).collect()
         });
-        let is_failed = |message: &Message| failed.as_ref().is_none_or(|failed| failed.contains(&message.id));
-        let (again, taken): (Vec<Message>, Vec<Message>) = batch.into_iter().partition(is_failed);
-        let receipts = |messages: Vec<Message>| messages.into_iter().map(|message| message.receipt).collect();
+        let (again, taken): (Vec<_>, Vec<_>) =
+            batch.into_iter().enumerate().partition(|(place, _)| failed.contains(place));
+        let receipts =
+            |messages: Vec<(usize, Message)>| messages.into_iter().map(|(_, message)| message.receipt).collect();
         let done = self.queues.delete(receipts(taken)).await;
         let done = done.and(self.queues.change_visibility(receipts(again), self.settings.again_after).await);
         if let Err(error) = done {
@@ -136,24 +139,12 @@ impl<T: Target> Poller<T> {
         }
     }
 
-    /// Invokes the function, and gives the ids of messages that failed; `None` when all did.
-    async fn invoke(&self, batch: &[Message]) -> Result<Option<Vec<String>>> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Answer {
-            batch_item_failures: Option<Vec<ItemFailure>>,
-        }
+    /// Invokes the function, and gives the messages that failed, by their place in the batch.
+    async fn invoke(&self, batch: &[Message]) -> Result<BTreeSet<usize>> {
         let records: Vec<Value> = batch.iter().map(|message| record(self.queue, message)).collect();
-        let event = Bytes::from(json!({ "Records": records }).to_string());
-        let answer = self.target.invoke(event).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        // No answer is the answer that all is well.
-        let answer: Option<Answer> =
-            serde_json::from_slice(&answer).context("the function's answer is none to a batch")?;
-        let failures = answer.and_then(|answer| answer.batch_item_failures).unwrap_or_default();
-        let failed: Vec<String> = failures.into_iter().map(|failure| failure.item_identifier).collect();
-        let is_known = |id: &String| batch.iter().any(|message| message.id == *id);
-        // One that was not in the batch fails it all, as on AWS.
-        Ok(failed.iter().all(is_known).then_some(failed))
+        let ids: Vec<&str> = batch.iter().map(|message| &*message.id).collect();
+        let event = serde_json::to_vec(&json!({ "Records": records }))?;
+        Ok(target::hand_over(&*self.target, event, &ids).await?.failed)
     }
 }
 
@@ -184,6 +175,8 @@ fn record(queue: &str, message: &Message) -> Value {
 mod tests {
     use std::sync::Mutex;
     use std::time::Instant;
+
+    use hyper::body::Bytes;
 
     use super::super::environment::Failure;
     use super::super::queues::{EVENTS, EVENTS_DEAD, NewMessage};
@@ -218,7 +211,8 @@ mod tests {
             queues.send(EVENTS, NewMessage { body: body.clone(), attributes: Vec::new() }).await.unwrap().unwrap();
         }
         let target = Arc::new(Fake { taken: Mutex::default(), answer });
-        let settings = Settings { concurrency: 1, again_after: Duration::ZERO, ..Settings::default() };
+        let settings =
+            QueueMappingSettings { concurrency: 1, again_after: Duration::ZERO, ..QueueMappingSettings::default() };
         let mapping = QueueMapping::start(queues.clone(), EVENTS, Arc::clone(&target), settings);
         let started = Instant::now();
         while !done(&target.taken.lock().unwrap()) {

@@ -191,12 +191,14 @@ pub(crate) fn md5(body: &str) -> String {
     Md5::checksum(body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+// SQLite's numbers have a sign.
+
 fn now_ms() -> i64 {
-    ms(clock::now())
+    clock::now_ms().cast_signed()
 }
 
-fn ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+fn ms(time: Duration) -> i64 {
+    clock::ms(time).cast_signed()
 }
 
 #[cfg(test)]

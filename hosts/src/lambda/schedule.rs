@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::clock::{self, rfc3339};
 use super::environment::{ACCOUNT, REGION, uuid};
-use super::mapping::Target;
+use super::target::Target;
 use crate::schedule::Schedule;
 
 /// Invokes `target` at the rate.

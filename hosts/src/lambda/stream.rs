@@ -1,8 +1,13 @@
-//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and whose children go on.
+//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and
+//! whose children go on.
 //!
-//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the item's key, as a
-//! table's partitions would spread them: each shard has a range of hashes. When it closes, two children share its range, or one
-//! has it, where there are enough shards.
+//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the
+//! item's key, as a table's partitions would spread them: each shard has a range of hashes. When it closes, two
+//! children share its range, or one has it, where there are enough shards. AWS answers ten `DescribeStream` a second
+//! and refuses more; here all are answered.
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -15,19 +20,23 @@ use dynoxide::actions::get_records::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::clock::{now_ms, seconds};
+use super::clock::{ms, now_ms};
+use super::kept;
 use super::queues::md5;
+use crate::schedule::seconds;
 
 /// The most records that dynoxide gives at once.
 const READ: usize = 1000;
 /// Records that are kept in memory for all shards; a shard that is further behind reads for itself.
 const RECENT: usize = 10_000;
+/// What they may have together: an item has up to 400 KB.
+const RECENT_BYTES: u64 = 32 * 1024 * 1024;
 /// Shards in one answer of `DescribeStream`.
 const DESCRIBED: usize = 100;
 
 /// What the stream does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct StreamSettings {
     /// Shards at the beginning.
     pub(crate) shards: u64,
     /// Open shards at most: as long as there are fewer, one that closes splits.
@@ -40,9 +49,9 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
 }
 
-impl Settings {
-    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each, and
-    /// `ISOTHERM_STREAM_SECONDS` for records.
+impl StreamSettings {
+    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each,
+    /// and `ISOTHERM_STREAM_SECONDS` for records.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let most = std::env::var("ISOTHERM_SHARDS").ok().and_then(|most| most.parse().ok()).unwrap_or(all.most);
@@ -56,7 +65,7 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for StreamSettings {
     fn default() -> Self {
         Self {
             shards: 4,
@@ -76,23 +85,26 @@ pub(crate) struct Shard {
     pub(crate) parent: Option<String>,
     /// The hashes of its items' keys: from the first to the last.
     hashes: (u64, u64),
-    /// Its records come after this place of the table's changes, and not after the other.
-    after: u128,
-    end: Option<u128>,
+    /// Its records come after this place of the table's changes.
+    #[serde(rename = "after")]
+    starts_after: u128,
+    /// The place of its last record, or a later one, once it is closed.
+    #[serde(rename = "end")]
+    ends_at: Option<u128>,
     opened_at: u64,
     closed_at: Option<u64>,
 }
 
 impl Shard {
-    fn new(parent: Option<&Self>, hashes: (u64, u64), after: u128, opened_at: u64) -> Self {
+    fn new(parent: Option<&Self>, hashes: (u64, u64), starts_after: u128, opened_at: u64) -> Self {
         let name = format!("{}-{hashes:?}", parent.map_or("", |parent| parent.id.as_str()));
         let id = format!("shardId-{opened_at:020}-{}", md5(&name).get(..8).unwrap_or_default());
         Self {
             id,
             parent: parent.map(|parent| parent.id.clone()),
             hashes,
-            after,
-            end: None,
+            starts_after,
+            ends_at: None,
             opened_at,
             closed_at: None,
         }
@@ -101,8 +113,8 @@ impl Shard {
     fn has(&self, record: &Placed) -> bool {
         let (first, last) = self.hashes;
         (first..=last).contains(&record.hash)
-            && record.place > self.after
-            && self.end.is_none_or(|end| record.place <= end)
+            && record.place > self.starts_after
+            && self.ends_at.is_none_or(|end| record.place <= end)
     }
 }
 
@@ -125,6 +137,16 @@ pub(crate) struct Read {
     pub(crate) is_end: bool,
 }
 
+impl Read {
+    /// What was read of a shard, at most `limit` records, when the table's changes were read to `read_to`.
+    fn of(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Self {
+        let is_all = records.len() < limit;
+        let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
+        let is_end = is_all && shard.ends_at.is_some_and(|end| read_to >= end);
+        Self { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
+    }
+}
+
 /// A record, its place among the table's changes, and the hash of its item's key.
 #[derive(Clone)]
 struct Placed {
@@ -137,9 +159,10 @@ struct Placed {
 #[derive(Clone)]
 pub(crate) struct Stream {
     source: Source,
-    settings: Settings,
+    settings: StreamSettings,
     /// Where the shards are kept.
     file: PathBuf,
+    opened_at: u64,
     state: Arc<Mutex<State>>,
 }
 
@@ -155,7 +178,8 @@ struct State {
     shards: Vec<Shard>,
     /// The newest records, in order.
     recent: VecDeque<Placed>,
-    /// All records after this place, to the other, are among them.
+    recent_bytes: u64,
+    /// `recent` holds every record after this place, up to `read_to`.
     recent_after: u128,
     read_to: u128,
     read_at: u64,
@@ -163,22 +187,20 @@ struct State {
 
 impl Stream {
     /// The stream of `table`, whose shards are kept in `file`.
-    pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: Settings) -> Result<Self> {
+    pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: StreamSettings) -> Result<Self> {
         let source = Source::of(database, table)?;
-        let kept = std::fs::read(&file).ok();
-        let shards: Vec<Shard> = match kept {
-            Some(kept) => {
-                let Kept { stream, shards } =
-                    serde_json::from_slice(&kept).with_context(|| format!("cannot read {}", file.display()))?;
+        let shards = match kept::load(&file)? {
+            Some(Kept { stream, shards }) => {
                 ensure!(*stream == *source.arn, "{} is of another stream", file.display());
                 shards
             }
             None => first_shards(&settings),
         };
         // What is older is read by each shard for itself.
-        let read_to = shards.iter().map(|shard| shard.after).max().unwrap_or_default();
-        let state = State { shards, recent: VecDeque::new(), recent_after: read_to, read_to, read_at: 0 };
-        let stream = Self { source, settings, file, state: Arc::new(Mutex::new(state)) };
+        let read_to = shards.iter().map(|shard| shard.starts_after).max().unwrap_or_default();
+        let state =
+            State { shards, recent: VecDeque::new(), recent_bytes: 0, recent_after: read_to, read_to, read_at: 0 };
+        let stream = Self { source, settings, file, opened_at: now_ms(), state: Arc::new(Mutex::new(state)) };
         stream.keep(&stream.state().shards)?;
         Ok(stream)
     }
@@ -206,27 +228,46 @@ impl Stream {
     fn read(&self, shard_id: &str, place: u128, limit: usize) -> Result<Read> {
         let mut state = self.state();
         self.refresh(&mut state)?;
-        let State { shards, recent, recent_after, read_to, read_at } = &*state;
-        let shard =
-            shards.iter().find(|shard| shard.id == shard_id).context("the stream has forgotten the shard")?.clone();
+        let State { shards, recent, recent_after, read_to, read_at, .. } = &*state;
         let (at, read_to) = (*read_at, *read_to);
-        let place = place.max(shard.after);
+        let Some(shard) = shards.iter().find(|shard| shard.id == shard_id).cloned() else {
+            // The stream has forgotten it, and its records: none can follow.
+            return Ok(Read { at, records: Vec::new(), to: place, is_end: true });
+        };
+        let place = place.max(shard.starts_after);
         if place >= *recent_after {
             let first = recent.partition_point(|record| record.place <= place);
-            let of_shard = recent.iter().skip(first).filter(|record| shard.has(record));
+            let of_shard = recent.iter().skip(first).filter(|record| self.gives(&shard, record, at));
             let records: Vec<Placed> = of_shard.take(limit).cloned().collect();
-            return Ok(read(&shard, records, limit, read_to, at));
+            return Ok(Read::of(&shard, records, limit, read_to, at));
         }
         drop(state);
-        let (mut records, mut place) = (Vec::new(), place);
+        self.read_behind(&shard, place, limit, read_to, at)
+    }
+
+    /// Reads records that `recent` has no more. The others go on meanwhile, so the shard may close: what was written
+    /// after `read_to` is then its children's, though this copy of it does not say so.
+    fn read_behind(&self, shard: &Shard, mut place: u128, limit: usize, read_to: u128, at: u64) -> Result<Read> {
+        let mut records = Vec::new();
         while records.len() < limit && place < read_to {
             let chunk = self.source.after(place)?;
-            let Some(last) = chunk.last() else { break };
-            place = last.place;
-            records.extend(chunk.into_iter().filter(|record| shard.has(record)));
+            place = chunk.last().map_or(read_to, |last| last.place).min(read_to);
+            records.extend(chunk.into_iter().filter(|record| record.place <= read_to && self.gives(shard, record, at)));
         }
         records.truncate(limit);
-        Ok(read(&shard, records, limit, place, at))
+        Ok(Read::of(shard, records, limit, place, at))
+    }
+
+    /// Whether a record is the shard's, and not forgotten.
+    fn gives(&self, shard: &Shard, record: &Placed, now: u64) -> bool {
+        // A record's time is that of the second in which it was written.
+        shard.has(record) && !self.has_forgotten(written_at(&record.record) + 1000, now)
+    }
+
+    /// Whether the stream has forgotten what was last written at this time. While the host is off nobody can read, and
+    /// no time passes.
+    fn has_forgotten(&self, written_at: u64, now: u64) -> bool {
+        now >= written_at.max(self.opened_at) + ms(self.settings.retention)
     }
 
     /// Reads what is new, closes shards whose time has come, and forgets those that closed long ago.
@@ -238,24 +279,20 @@ impl Stream {
         loop {
             let chunk = self.source.after(state.read_to)?;
             let is_whole = chunk.len() < READ;
-            state.read_to = chunk.last().map_or(state.read_to, |last| last.place);
-            state.recent.extend(chunk);
-            while state.recent.len() > RECENT {
-                state.recent_after = state.recent.pop_front().map_or(state.recent_after, |record| record.place);
-            }
+            state.remember(chunk);
             if is_whole {
                 break;
             }
         }
         state.read_at = now;
-        let Settings { most, life, retention, .. } = self.settings;
-        let mut open = state.shards.iter().filter(|shard| shard.end.is_none()).count();
+        let StreamSettings { most, life, .. } = self.settings;
+        let mut open = state.shards.iter().filter(|shard| shard.ends_at.is_none()).count();
         let (mut children, mut is_changed) = (Vec::new(), false);
         for shard in &mut state.shards {
-            if shard.end.is_some() || now < shard.opened_at + ms(life) {
+            if shard.ends_at.is_some() || now < shard.opened_at + ms(life) {
                 continue;
             }
-            (shard.end, shard.closed_at) = (Some(state.read_to), Some(now));
+            (shard.ends_at, shard.closed_at) = (Some(state.read_to), Some(now));
             let (first, last) = shard.hashes;
             let middle = first + (last - first) / 2;
             let (halves, whole) = ([(first, middle), (middle + 1, last)], [(first, last)]);
@@ -266,7 +303,7 @@ impl Stream {
         }
         state.shards.extend(children);
         let count = state.shards.len();
-        state.shards.retain(|shard| shard.closed_at.is_none_or(|closed| now < closed + ms(retention)));
+        state.shards.retain(|shard| shard.closed_at.is_none_or(|closed| !self.has_forgotten(closed, now)));
         if is_changed || state.shards.len() < count {
             self.keep(&state.shards)?;
         }
@@ -274,15 +311,14 @@ impl Stream {
     }
 
     fn keep(&self, shards: &[Shard]) -> Result<()> {
-        let unfinished = self.file.with_extension("new");
-        let kept = Kept { stream: self.arn().to_owned(), shards: shards.to_vec() };
-        std::fs::write(&unfinished, serde_json::to_vec(&kept)?)?;
-        Ok(std::fs::rename(&unfinished, &self.file)?)
+        kept::replace(&self.file, &Kept { stream: self.arn().to_owned(), shards: shards.to_vec() })
     }
 
     /// The answer of `DescribeStream`, from after this shard.
-    pub(crate) fn describe(&self, after: Option<&str>) -> Value {
-        let all = self.shards();
+    pub(crate) fn describe(&self, after: Option<&str>) -> Result<Value> {
+        let mut state = self.state();
+        self.refresh(&mut state)?;
+        let all = &state.shards;
         let start = after.and_then(|id| all.iter().position(|shard| shard.id == id)).map_or(0, |at| at + 1);
         let shards = all.get(start..).unwrap_or_default();
         let described: Vec<Value> = shards.iter().take(DESCRIBED).map(describe).collect();
@@ -293,7 +329,21 @@ impl Stream {
         if let Some(last) = last {
             description["LastEvaluatedShardId"] = last;
         }
-        json!({ "StreamDescription": description })
+        Ok(json!({ "StreamDescription": description }))
+    }
+}
+
+impl State {
+    /// Keeps what is new, and lets the oldest go where that is too much.
+    fn remember(&mut self, chunk: Vec<Placed>) {
+        self.read_to = chunk.last().map_or(self.read_to, |last| last.place);
+        self.recent_bytes += chunk.iter().map(Placed::bytes).sum::<u64>();
+        self.recent.extend(chunk);
+        while self.recent.len() > RECENT || self.recent_bytes > RECENT_BYTES {
+            let Some(oldest) = self.recent.pop_front() else { return };
+            self.recent_bytes -= oldest.bytes();
+            self.recent_after = oldest.place;
+        }
     }
 }
 
@@ -329,6 +379,10 @@ impl Placed {
         let hash = u64::from_str_radix(hash.get(..16).unwrap_or_default(), 16)?;
         Ok(Self { place: place(&record)?, hash, record: Arc::new(record) })
     }
+
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.record.dynamodb.size_bytes).unwrap_or_default()
+    }
 }
 
 /// Where a record stands among all changes of its table.
@@ -336,15 +390,14 @@ pub(crate) fn place(record: &Record) -> Result<u128> {
     record.dynamodb.sequence_number.parse().context("a sequence number is none")
 }
 
-fn read(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Read {
-    let is_all = records.len() < limit;
-    let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
-    let is_end = is_all && shard.end.is_some_and(|end| read_to >= end);
-    Read { at, records: records.into_iter().map(|record| record.record).collect(), to, is_end }
+/// When a record was written, in milliseconds since 1970.
+pub(crate) fn written_at(record: &Record) -> u64 {
+    // Saturates, and no clock is there.
+    (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
 }
 
 /// The shards of a table that is new. They don't all close at once.
-fn first_shards(settings: &Settings) -> Vec<Shard> {
+fn first_shards(settings: &StreamSettings) -> Vec<Shard> {
     let (now, shards) = (now_ms(), settings.shards.max(1));
     let first = |number: u64| u64::MAX / shards * number;
     let shard = |number: u64| {
@@ -357,17 +410,13 @@ fn first_shards(settings: &Settings) -> Vec<Shard> {
 fn describe(shard: &Shard) -> Value {
     let mut described = json!({
         "ShardId": shard.id,
-        "SequenceNumberRange": { "StartingSequenceNumber": format!("{:021}", shard.after + 1) },
+        "SequenceNumberRange": { "StartingSequenceNumber": format!("{:021}", shard.starts_after + 1) },
     });
     if let Some(parent) = &shard.parent {
         described["ParentShardId"] = parent.as_str().into();
     }
-    if let Some(end) = shard.end {
+    if let Some(end) = shard.ends_at {
         described["SequenceNumberRange"]["EndingSequenceNumber"] = format!("{end:021}").into();
     }
     described
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
 }

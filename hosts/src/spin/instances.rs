@@ -11,7 +11,7 @@ use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
 use super::component::{LinkedComponent, State};
@@ -41,12 +41,6 @@ pub(super) struct Instances {
     pub(super) reuse: Reuse,
     /// Who is told how long each instantiation took.
     pub(super) inits: Option<mpsc::UnboundedSender<Duration>>,
-}
-
-impl Instances {
-    pub(super) fn handler(self) -> ProxyHandler<Self> {
-        ProxyHandler::new(self)
-    }
 }
 
 impl HandlerState for Instances {

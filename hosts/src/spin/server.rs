@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, HeaderMap};
+use hyper::header::{HOST, HeaderMap};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
@@ -96,7 +96,7 @@ impl Server {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
         let port = listener.local_addr()?.port();
         let (stop, stopped) = watch::channel(false);
-        let answers = Answers { instances: instances.handler(), log_requests };
+        let answers = Answers { instances: ProxyHandler::new(instances), log_requests };
         let listening = tokio::spawn(listen(listener, Arc::new(answers), stopped));
         Ok(Self { port, stop, listening })
     }
@@ -177,8 +177,7 @@ impl Answers {
     }
 
     async fn of_component(&self, request: Request<Incoming>) -> wasmtime::Result<Response<WasiBody>> {
-        let Some(mut request) = with_authority(request) else { return Ok(empty(StatusCode::BAD_REQUEST)) };
-        request.headers_mut().remove(CONNECTION);
+        let Some(request) = with_authority(request) else { return Ok(empty(StatusCode::BAD_REQUEST)) };
         if !is_utf8(request.headers()) {
             return Ok(empty(StatusCode::INTERNAL_SERVER_ERROR));
         }

@@ -181,7 +181,7 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
         let columns = columns.await.unwrap_or_default();
         accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, RowStream(taken))?;
-            let ended = async { wasmtime::error::Ok(ended.await.unwrap_or(Ok(()))) };
+            let ended = async { wasmtime::error::Ok(outcome(ended).await) };
             Ok(Ok((columns, rows, FutureReader::new(&mut access, ended)?)))
         })
     }
@@ -198,7 +198,13 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
     }
 }
 
-// Both read a field of the connection and don't block, unless a statement of the same instance is still running.
+/// How an async statement ended. Its thread says so, unless it panics.
+async fn outcome(ended: oneshot::Receiver<Result<(), Error>>) -> Result<(), Error> {
+    ended.await.unwrap_or_else(|_| Err(Error::Io("the statement did not end".to_owned())))
+}
+
+// Both read a field of the connection. While another statement of the same connection runs, they block a thread that runs
+// components.
 
 fn last_insert_rowid(opened: &Opened) -> wasmtime::Result<i64> {
     Ok(opened.with(|connection| Ok(connection.last_insert_rowid()))?)
@@ -206,4 +212,20 @@ fn last_insert_rowid(opened: &Opened) -> wasmtime::Result<i64> {
 
 fn changes(opened: &Opened) -> wasmtime::Result<u64> {
     Ok(opened.with(|connection| Ok(connection.changes()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_whose_thread_panics_has_failed() {
+        let (end, ended) = oneshot::channel();
+        let thread = spawn_blocking(move || {
+            let _end = end;
+            panic!("as a statement's might");
+        });
+        assert!(matches!(outcome(ended).await, Err(Error::Io(_))));
+        thread.await.expect_err("it panicked");
+    }
 }

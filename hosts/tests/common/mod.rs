@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -17,6 +18,29 @@ pub(crate) fn built(set: &str, platform: &str) -> PathBuf {
     let artifact = root.join(set).join(platform);
     assert!(artifact.is_dir(), "no artifact in {}: run `cargo xtask build`", artifact.display());
     artifact
+}
+
+/// Whether this process has these variables. If it has not, its test runs again in a process that has.
+#[allow(dead_code, reason = "few hosts' tests need variables")]
+pub(crate) fn has_variables(test: &str, variables: &[(&str, &str)]) -> bool {
+    let has_all = variables.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|is| is == *value));
+    if !has_all {
+        run_apart(test, variables);
+    }
+    has_all
+}
+
+/// Runs a test of this program in a process of its own, with these variables, and gives what it printed.
+#[allow(dead_code, reason = "likewise")]
+pub(crate) fn run_apart(test: &str, variables: &[(&str, &str)]) -> String {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", test, "--include-ignored", "--nocapture"]).envs(variables.iter().copied());
+    let Output { status, stdout, stderr } = process.stdin(Stdio::null()).output().unwrap();
+    let printed = [stdout, stderr].map(|printed| String::from_utf8_lossy(&printed).into_owned()).concat();
+    println!("{printed}");
+    // Of a name that no test has, the process makes a success.
+    assert!(status.success() && printed.contains("1 passed"), "{test} has not passed: {printed}");
+    printed
 }
 
 /// What a host answered.

@@ -30,11 +30,8 @@ async fn reports(url: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compaction_changes_no_report_and_late_events_are_counted() {
-    if std::env::var_os(RATE).is_none() {
-        let test = std::env::current_exe().unwrap();
-        let name = "compaction::compaction_changes_no_report_and_late_events_are_counted";
-        let mut again = std::process::Command::new(test);
-        assert!(again.args(["--exact", name, "--nocapture"]).env(RATE, "0.2").status().unwrap().success());
+    let name = "compaction::compaction_changes_no_report_and_late_events_are_counted";
+    if !has_variables(name, &[(RATE, "0.2")]) {
         return;
     }
     // Of three days.

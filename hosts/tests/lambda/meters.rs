@@ -23,5 +23,6 @@ async fn what_is_billed_is_counted() {
     complete(&host.url(), EVENTS + 1).await;
     let since = host.meters().await.unwrap().since(&meters);
     assert_eq!((since.operations("events/put"), since.events_stored), (1, 1));
+    assert!(since.stream_records >= 1, "{since:?}");
     host.stop().await.unwrap();
 }

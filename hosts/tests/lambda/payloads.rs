@@ -136,8 +136,7 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
         json!({ "/shardId": shards["shards"][number]["id"], "/eventSourceARN": shards["stream"],
             "/Records/0/dynamodb/SequenceNumber": "1", "/Records/1/dynamodb/SequenceNumber": "2" })
     };
-    let stream = changed(STREAM, of_shard(0)).to_string();
-    let answer = invoke(&host.url(), "aggregate", &changed(&stream, json!({}))).await.json();
+    let answer = invoke(&host.url(), "aggregate", &changed(STREAM, of_shard(0))).await.json();
     assert_eq!(answer, json!({ "state": { "1": "282" }, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
     assert_eq!((letters.len(), &letters[0]["key"]), (1, &json!("a#evt_1")), "{letters:?}");
@@ -145,8 +144,10 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
     let item = json!({ "pk": { "B": "AAA=" }, "n": { "N": "1e300" }, "null": { "NULL": true }, "no": { "BOOL": false },
         "l": { "L": [{ "S": "" }] }, "m": { "M": { "s": { "S": "" } } }, "ss": { "SS": ["a"] }, "ns": { "NS": ["1"] },
         "bs": { "BS": ["AAA="] } });
-    let stream = changed(STREAM, of_shard(1)).to_string();
-    let foreign = changed(&stream, json!({ "/Records/0/dynamodb/NewImage": item, "/state": {} }));
+    let mut foreign = of_shard(1);
+    foreign["/Records/0/dynamodb/NewImage"] = item;
+    foreign["/state"] = json!({});
+    let foreign = changed(STREAM, foreign);
     let answer = invoke(&host.url(), "aggregate", &foreign).await.json();
     assert_eq!(answer, json!({ "state": {}, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
