@@ -90,7 +90,9 @@ impl<'a> StreamBatch<'a> {
     /// Objects for the raw backup. They are named after the batch, so that a replay overwrites itself; a batch that is cut
     /// another way the next time gives objects that repeat some events.
     pub fn backups(&self) -> Vec<Backup> {
-        let ([first, ..], [.., last]) = (&self.records[..], &self.records[..]) else { return Vec::new() };
+        // Named by its events: another record, such as a pulse, may be with them the next time or not.
+        let events = || self.records.iter().filter(|record| record.unfolded().is_some());
+        let (Some(first), Some(last)) = (events().next(), events().next_back()) else { return Vec::new() };
         let name = format!("{}-{}-{}", self.shard_id, first.sequence_number, last.sequence_number);
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Unfolded { tenant, record } in self.records.iter().filter_map(StreamRecord::unfolded) {

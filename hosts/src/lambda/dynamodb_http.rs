@@ -103,6 +103,19 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
             }
             text(&put?)
         }
+        "DeleteItem" => {
+            let mut request: dynoxide::actions::delete_item::DeleteItemRequest = parse(body)?;
+            let table = request.table_name.clone();
+            // Billed by the size of what is deleted; one that is refused by the least.
+            request.return_values = Some("ALL_OLD".to_owned());
+            let deleted = database.delete_item(request);
+            match &deleted {
+                Ok(deleted) => counts.add(&table, "delete", deleted.attributes.as_ref().map_or(0, item_size)),
+                Err(DynoxideError::ConditionalCheckFailedException(..)) => counts.add(&table, "delete-refused", 0),
+                Err(_) => {}
+            }
+            deleted.map(|_| "{}".to_owned())
+        }
         "GetItem" => {
             let request: dynoxide::actions::get_item::GetItemRequest = parse(body)?;
             let (table, kind) = (request.table_name.clone(), read("get", request.consistent_read));
