@@ -19,7 +19,7 @@ use crate::test::tally::{Summary, Tally};
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, Part); 12] = [
+const PARTS: [(&str, Part); 13] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
@@ -30,6 +30,7 @@ const PARTS: [(&str, Part); 12] = [
     ("gates", gate),
     ("wasm", wasm),
     ("contract", contract::check),
+    ("simulation", simulation),
     ("fuzz", fuzzing),
     ("conformance", conformance),
 ];
@@ -138,6 +139,11 @@ fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
     let module = gates::vector_module(tools)?;
     tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
+}
+
+/// Core's machines beside model stores: the same seeds each time.
+fn simulation(_: &Tools, tally: &mut Tally) -> Result<()> {
+    tally.cargo_test(cargo().args(["test", "--release", "--package", build::SIMULATION]))
 }
 
 /// A short run of each target from its kept inputs, the same each time.
