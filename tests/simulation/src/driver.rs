@@ -6,8 +6,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, KeyRange, Load, Merged, Outcome, ReportData, ReportPlan, StepWrite, StoredPage, Task,
-    Tenant, TooMuch, Unfolded, WriteLimits,
+    FindOutcome, FindPlan, KeyRange, Load, Merged, Millis, Outcome, ReportData, ReportPlan, StepWrite, StoredPage,
+    Task, Tenant, TooMuch, Unfolded, WriteLimits,
 };
 
 use crate::database::{Database, Row};
@@ -113,9 +113,11 @@ impl Session {
         Ok(match task {
             Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
             Task::Expire { until, among } => {
-                Outcome::Expired(self.run(Kind::Write, |database| database.expire(*until, *among)).await?)
+                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among)).await?;
+                self.world.say(|| format!("{deleted} expired events are deleted"));
+                Outcome::Expired(deleted)
             }
-            Task::Look => self.look().await?,
+            Task::Look { keep } => self.look(*keep).await?,
             Task::Compact { tenant, mark } => self.compact(tenant, mark).await?,
             Task::Sleep { .. } => Outcome::Compacted,
         })
@@ -152,14 +154,14 @@ impl Session {
         Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
     }
 
-    async fn look(&self) -> Result<Outcome, Fault> {
+    async fn look(&self, keep: Millis) -> Result<Outcome, Fault> {
         let (service, now) = (self.world.service(), self.world.now());
         let mut days = Vec::new();
         for tenant in self.run(Kind::Read, |database| database.tenants()).await? {
             let marks = self.pages(&tenant, &[service.marks()]).await?;
             days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
         }
-        self.run(Kind::Write, |database| database.looked(now)).await?;
+        self.run(Kind::Write, |database| database.looked(keep)).await?;
         Ok(Outcome::Looked(days))
     }
 

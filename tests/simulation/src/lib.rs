@@ -17,6 +17,7 @@ mod clients;
 mod database;
 mod driver;
 mod fibers;
+mod instances;
 mod platform;
 mod reports;
 mod run;
@@ -31,16 +32,19 @@ pub use world::Figures;
 pub enum Model {
     /// One writer with transactions: native.
     Server,
+    /// Instances that share a database of single statements: Spin.
+    Instances,
 }
 
 impl Model {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Server];
+    pub const ALL: [Self; 2] = [Self::Server, Self::Instances];
 
     /// As it is asked for.
     pub fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::Instances => "instances",
         }
     }
 }
@@ -52,5 +56,6 @@ impl Model {
 pub fn simulate(model: Model, seed: u64, traces: bool) -> Result<Figures, String> {
     match model {
         Model::Server => run::run::<server::Server>(seed, traces),
+        Model::Instances => run::run::<instances::Instances>(seed, traces),
     }
 }

@@ -201,6 +201,10 @@ impl<P: Platform> Run<P> {
 
     /// Time passes, and platforms do what they do by themselves.
     fn pass(&mut self, milliseconds: u64) {
+        if milliseconds > MINUTE {
+            // What is under way does not take longer.
+            self.work(usize::MAX);
+        }
         let until = Millis(self.world.now().0 + milliseconds);
         let (mut at, mut wakes) = (self.world.now(), 0);
         while self.world.violation().is_none() {

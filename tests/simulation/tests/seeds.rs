@@ -51,3 +51,8 @@ fn check(model: Model) {
 fn server() {
     check(Model::Server);
 }
+
+#[test]
+fn instances() {
+    check(Model::Instances);
+}
