@@ -18,6 +18,7 @@ mod database;
 mod driver;
 mod fibers;
 mod instances;
+mod objects;
 mod platform;
 mod reports;
 mod run;
@@ -32,18 +33,21 @@ pub use world::Figures;
 pub enum Model {
     /// One writer with transactions: native.
     Server,
+    /// Objects with a database and an alarm each: Workers.
+    Objects,
     /// Instances that share a database of single statements: Spin.
     Instances,
 }
 
 impl Model {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Server, Self::Instances];
+    pub const ALL: [Self; 3] = [Self::Server, Self::Objects, Self::Instances];
 
     /// As it is asked for.
     pub fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::Objects => "objects",
             Self::Instances => "instances",
         }
     }
@@ -56,6 +60,7 @@ impl Model {
 pub fn simulate(model: Model, seed: u64, traces: bool) -> Result<Figures, String> {
     match model {
         Model::Server => run::run::<server::Server>(seed, traces),
+        Model::Objects => run::run::<objects::Objects>(seed, traces),
         Model::Instances => run::run::<instances::Instances>(seed, traces),
     }
 }

@@ -53,6 +53,11 @@ fn server() {
 }
 
 #[test]
+fn objects() {
+    check(Model::Objects);
+}
+
+#[test]
 fn instances() {
     check(Model::Instances);
 }
