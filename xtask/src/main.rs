@@ -5,6 +5,7 @@
 //! where things are.
 
 mod build;
+mod defect;
 mod fuzz;
 mod gates;
 mod paths;

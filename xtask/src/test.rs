@@ -2,6 +2,7 @@
 
 mod contract;
 mod deny;
+mod simulation;
 mod tally;
 
 use std::process::{Command, ExitCode};
@@ -30,7 +31,7 @@ const PARTS: [(&str, Part); 13] = [
     ("gates", gate),
     ("wasm", wasm),
     ("contract", contract::check),
-    ("simulation", simulation),
+    ("simulation", simulation::check),
     ("fuzz", fuzzing),
     ("conformance", conformance),
 ];
@@ -139,11 +140,6 @@ fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
     let module = gates::vector_module(tools)?;
     tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
-}
-
-/// Core's machines beside model stores: the same seeds each time.
-fn simulation(_: &Tools, tally: &mut Tally) -> Result<()> {
-    tally.cargo_test(cargo().args(["test", "--release", "--package", build::SIMULATION]))
 }
 
 /// A short run of each target from its kept inputs, the same each time.

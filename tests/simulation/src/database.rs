@@ -1,6 +1,6 @@
 //! A database as the SQL stores have it: each function is one statement, or one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -16,6 +16,8 @@ pub(crate) struct Database {
     world: Rc<World>,
     events: BTreeMap<u64, Row>,
     places: BTreeMap<(String, EventId), u64>,
+    /// The events by when they expire: a run asks for that all the time.
+    expiries: BTreeSet<(Seconds, u64)>,
     pages: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     last_seq: u64,
     watermark: u64,
@@ -39,6 +41,7 @@ impl Database {
             world,
             events: BTreeMap::new(),
             places: BTreeMap::new(),
+            expiries: BTreeSet::new(),
             pages: BTreeMap::new(),
             last_seq: 0,
             watermark: 0,
@@ -61,6 +64,7 @@ impl Database {
         let NewEvent { id, digest, expires_at, record, .. } = event.clone();
         let row = Row { seq: self.last_seq, tenant: tenant.to_owned(), record: record.into(), id, digest, expires_at };
         self.places.insert(place, row.seq);
+        self.expiries.insert((expires_at, row.seq));
         self.events.insert(row.seq, row);
         StoreOutcome::Stored
     }
@@ -133,10 +137,14 @@ impl Database {
 
     /// Deletes what has expired among the oldest events, and is folded.
     pub(crate) fn expire(&mut self, until: Seconds, among: usize) -> usize {
+        if self.oldest_expiry().is_none_or(|oldest| oldest > until) {
+            return 0;
+        }
         let oldest = self.events.values().take(among);
         let expired = oldest.filter(|row| row.expires_at <= until && row.seq <= self.watermark);
         let expired: Vec<u64> = expired.map(|row| row.seq).collect();
         for row in expired.iter().filter_map(|seq| self.events.remove(seq)) {
+            self.expiries.remove(&(row.expires_at, row.seq));
             self.places.remove(&(row.tenant, row.id));
         }
         self.world.figures.borrow_mut().deleted += expired.len() as u64;
@@ -177,7 +185,7 @@ impl Database {
 
     /// The event that should have gone longest ago, if any has expired.
     pub(crate) fn oldest_expiry(&self) -> Option<Seconds> {
-        self.events.values().map(|row| row.expires_at).min()
+        self.expiries.first().map(|(oldest, _)| *oldest)
     }
 
     /// Something writes over a page. Whose, if there is one.

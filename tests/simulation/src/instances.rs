@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::world::{MINUTE, World};
 
 /// Between two calls of the cron.
-const CRON: u64 = 5 * MINUTE;
+const CRON: u64 = 15 * MINUTE;
 /// Tasks of one call of the cron: it ends with its request's deadline.
 const TASKS_A_CALL: usize = 500;
 /// Times that a locked database is asked again.

@@ -8,7 +8,7 @@
 //! clock ────▶ Upkeep::next ────────┘
 //! ```
 //!
-//! [`run`](run::run) decides what happens and when all is checked; `world` has the clock, chance and faults; `truth` is the
+//! `run` decides what happens and when all is checked; `world` has the clock, chance and faults; `truth` is the
 //! reference. What a store does is in `database`, what an adapter does in `driver`, and what sets a platform apart in a module of
 //! its own. It does not test the adapters themselves: conformance does, on their real runtimes.
 #![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]

@@ -76,7 +76,7 @@ impl Platform for Objects {
             // The object may be gone before it has stored, and before it has answered.
             let kept =
                 if self.world.fails_one_in(40) { None } else { object.keep(plan.tenant().as_str(), events).await };
-            if self.world.fails_one_in(40) {
+            if !object.is_ringing.get() && self.world.fails_one_in(40) {
                 object.evict();
                 continue;
             }
@@ -125,7 +125,7 @@ impl Platform for Objects {
             }
             if self.world.fails_one_in(10) {
                 // It rings late.
-                object.alarm.set(Some(Millis(now.0 + self.world.below(600 * SECOND))));
+                object.alarm.set(Some(Millis(now.0 + self.world.below(300 * SECOND))));
                 continue;
             }
             object.is_ringing.set(true);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, Seconds, Tenant};
+use isotherm_core::{Load, Millis, Seconds, Tenant};
 
 use crate::clients::Clients;
 use crate::fibers::Fibers;
@@ -11,12 +11,18 @@ use crate::platform::Platform;
 use crate::reports::{Report, Rows};
 use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
 
-/// How long a run is: longer than events are kept.
-const LENGTH: u64 = 100 * DAY;
-/// Things that happen in it, beside what each platform does by itself.
-const STEPS: u64 = 250;
+/// How long a run is: every other longer than events are kept, and the rest shorter, for there can be more of them.
+const LENGTHS: [u64; 2] = [100 * DAY, 20 * DAY];
+/// Between two things that happen, beside what each platform does by itself.
+const GAP: u64 = 10 * HOUR;
+/// What happens once in a run happens in one of so many steps.
+const STEPS: u64 = 80;
+/// What a store may have behind its watermark, so that reports stay within their budget.
+const TAIL: Load = Load { events: 40_000, bytes: 10 << 20 };
+/// What one commit may add to it.
+const COMMIT: Load = Load { events: 1500, bytes: 4 << 20 };
 /// In this time a store without faults has caught up.
-const CALM: u64 = 10 * MINUTE;
+const CALM: u64 = 40 * MINUTE;
 /// Wakes without a moment between them, after which a store is never quiet.
 const WAKES: usize = 20_000;
 
@@ -48,24 +54,26 @@ pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, Strin
 
 impl<P: Platform> Run<P> {
     fn play(&mut self) {
-        let end = self.world.now().0 + LENGTH + self.world.below(10 * DAY);
         // Rare, for it takes as long as all the rest of many runs.
-        let mut much = match self.world.below(60) {
+        let mut much = match self.world.below(100) {
             0 => Some(Much::Events),
-            1..4 => Some(Much::Bytes),
+            1..5 => Some(Much::Bytes),
             _ => None,
         };
+        let length = if much == Some(Much::Events) { LENGTHS[0] } else { LENGTHS[self.world.below(2) as usize] };
+        let end = self.world.now().0 + length + self.world.below(10 * DAY);
         let loses_keys = self.world.one_in(4);
         self.world.faults.are_on.set(true);
         while self.world.now().0 < end && self.world.violation().is_none() {
-            let mean = LENGTH / STEPS;
-            let gap = if self.world.one_in(3) { self.world.below(10 * SECOND) } else { self.world.below(3 * mean) };
+            let gap = if self.world.one_in(3) { self.world.below(10 * SECOND) } else { self.world.below(3 * GAP) };
             self.pass(gap);
             self.happen();
-            if self.world.one_in(STEPS / 3) {
+            self.check_bounds();
+            // Events early, so that they expire within the run.
+            if much == Some(Much::Events) || self.world.one_in(STEPS) {
                 much.take().into_iter().for_each(|much| self.send_much(much));
             }
-            if loses_keys && self.world.one_in(STEPS / 2) {
+            if loses_keys && self.world.one_in(STEPS) {
                 self.world.say(|| "a tenant's keys are removed".to_owned());
                 self.world.remove_keys();
             }
@@ -140,9 +148,9 @@ impl<P: Platform> Run<P> {
         self.world.say(|| format!("much is sent: {much:?}"));
         let requests = match much {
             Much::Bytes => 24,
-            Much::Events => 70,
+            Much::Events => 80,
         };
-        if much == Much::Bytes {
+        if much == Much::Bytes || self.world.one_in(2) {
             self.world.faults.rollups.set(Millis(self.world.now().0 + HOUR));
         }
         for _ in 0..requests {
@@ -155,6 +163,8 @@ impl<P: Platform> Run<P> {
             self.work(40);
             self.pass(SECOND);
         }
+        self.check_bounds();
+        self.be_quiet();
     }
 
     /// A process ends, one of those at work if there is any.
@@ -211,6 +221,13 @@ impl<P: Platform> Run<P> {
             let Some(wakes_at) = self.platform.wakes_at().filter(|wakes_at| *wakes_at <= until) else { break };
             self.world.pass_to(wakes_at);
             self.platform.wake(&mut self.fibers);
+            // After midnight, when days are compacted, late events come while that is done.
+            if self.world.now().0 % DAY < HOUR && self.world.fails_one_in(6) {
+                let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+                self.fibers.start(self.platform.process(), clients.send_some(platform));
+                self.work(12);
+                self.platform.wake(&mut self.fibers);
+            }
             self.work(usize::MAX);
             wakes += 1;
             if self.world.now().0 > at.0 + SECOND {
@@ -234,7 +251,6 @@ impl<P: Platform> Run<P> {
                 self.world.violated(format!("{unfolded:?} are not folded after {CALM} ms without faults"));
             }
         }
-        self.check_expiry(DAY);
         for tenant in TENANTS.iter().take(self.world.service().tenants().len()) {
             let rows = Rows::ALL[self.world.below(Rows::ALL.len() as u64) as usize];
             let report = Report::any(&self.world, tenant, rows, self.world.one_in(2));
@@ -246,12 +262,16 @@ impl<P: Platform> Run<P> {
         self.world.faults.are_on.set(true);
     }
 
-    /// What has expired is deleted within this time.
-    fn check_expiry(&self, within: u64) {
+    /// What has expired is deleted within a day, and what is not folded has a bound, faults or not: they last for hours.
+    fn check_bounds(&self) {
         let now = self.world.now().0;
         for database in self.platform.databases() {
+            let Load { events, bytes } = database.borrow().held().unfolded;
+            if events > TAIL.events + COMMIT.events || bytes > TAIL.bytes + COMMIT.bytes {
+                self.world.violated(format!("{events} events with {bytes} bytes are not folded"));
+            }
             if let Some(Seconds(oldest)) = database.borrow().oldest_expiry()
-                && oldest * 1000 + within < now
+                && oldest * 1000 + DAY < now
             {
                 let hours = (now - oldest * 1000) / HOUR;
                 self.world.violated(format!("an event is still there {hours} h after it expired"));

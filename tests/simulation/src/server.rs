@@ -92,7 +92,9 @@ impl Platform for Server {
     }
 
     fn wake(self: &Rc<Self>, fibers: &mut Fibers) {
-        self.writes.set(true);
+        if self.writes.replace(true) {
+            return;
+        }
         let server = Rc::clone(self);
         fibers.start(SERVER, async move {
             server.write_and_tend().await;
