@@ -121,9 +121,31 @@ impl Clients {
         self.send(platform, 34, LARGE).await;
     }
 
+    /// An event that was sent before and has expired, while nothing fails: its messageId is free.
+    pub(crate) async fn send_expired_again<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
+        let (world, now) = (Rc::clone(&self.world), self.world.now());
+        let tenants = world.service().tenants();
+        let is_expired = |sent: &&Sent| {
+            let kept = tenants.get(sent.tenant).zip(sent.message);
+            let id = kept.map(|(tenant, message)| EventId::of_message(tenant, &format!("m{message}")));
+            let truth = world.truth.borrow();
+            let kept = id.map_or(&[][..], |id| truth.of(TENANTS[sent.tenant], id));
+            !kept.is_empty() && kept.iter().all(|kept| kept.expires_at <= now)
+        };
+        let Some(expired) = self.sent.borrow().iter().find(is_expired).cloned() else { return };
+        let before = world.figures.borrow().events;
+        self.post(platform, TENANTS[expired.tenant], vec![Value::clone(&expired.content)]).await;
+        if world.figures.borrow().events == before {
+            world.violated(format!("m{:?} has expired and is not free", expired.message));
+        }
+    }
+
     async fn send<P: Platform>(&self, platform: Rc<P>, count: u64, size: usize) {
         let (tenant, events) = self.events(count, size);
-        let tenant = TENANTS[tenant];
+        self.post(platform, TENANTS[tenant], events).await;
+    }
+
+    async fn post<P: Platform>(&self, platform: Rc<P>, tenant: &str, events: Vec<Value>) {
         let (path, body) = match &events[..] {
             [event] => ("/events", event.to_string()),
             events => ("/events/batch", json!({ "events": events }).to_string()),
@@ -187,14 +209,15 @@ impl Clients {
     fn check_result(&self, tenant: &str, id: EventId, digest: Digest, result: &str, began: Millis) {
         let now = self.world.now();
         let kept = self.world.truth.borrow().of(tenant, id).to_vec();
-        // What was there during the request, perhaps expired and not deleted yet.
         let is_same = |kept: &Kept| kept.digest == digest;
+        // What had expired when the request came counts for nothing, deleted or not.
+        let mut lasting = kept.iter().filter(|kept| kept.expires_at > began);
         let broken = match result {
             "accepted" if !kept.last().is_some_and(is_same) => "is accepted and not kept",
             "accepted" if kept.iter().any(|kept| kept.kept_at < began && kept.expires_at > now) => "is new once more",
             "accepted" if self.world.truth.borrow_mut().tell(tenant, id) => "is accepted twice",
-            "duplicate" if !kept.iter().any(is_same) => "was never there and is a duplicate",
-            "conflict" if kept.iter().all(is_same) => "is in conflict with nothing",
+            "duplicate" if !lasting.any(is_same) => "is not there and is a duplicate",
+            "conflict" if lasting.all(is_same) => "is in conflict with nothing",
             "accepted" | "duplicate" | "conflict" | "retry" => return,
             _ => "is refused",
         };
@@ -226,8 +249,8 @@ impl Clients {
         world.say(|| format!("{} of a look-up of {id}", reply.status));
         let is_there = kept.iter().any(|kept| kept.kept_at < began && kept.expires_at > now);
         match reply.status {
-            200 if !kept.iter().any(|kept| kept.record.as_bytes() == reply.body) => {
-                world.violated(format!("{id} is found and was never kept"));
+            200 if !kept.iter().any(|kept| kept.expires_at > began && kept.record.as_bytes() == reply.body) => {
+                world.violated(format!("{id} is found and is not there"));
             }
             404 if is_there => world.violated(format!("{id} is kept and not found")),
             200 | 404 | 503 => {}

@@ -12,6 +12,7 @@ use isotherm_core::{
 use crate::world::World;
 
 /// All that is on disk.
+#[derive(Clone)]
 pub(crate) struct Database {
     world: Rc<World>,
     events: BTreeMap<u64, Row>,
@@ -32,6 +33,7 @@ pub(crate) struct Row {
     pub(crate) record: Rc<str>,
     id: EventId,
     digest: Digest,
+    received_at: Millis,
     expires_at: Seconds,
 }
 
@@ -49,11 +51,45 @@ impl Database {
         }
     }
 
-    /// `INSERT … ON CONFLICT DO NOTHING`.
-    pub(crate) fn keep(&mut self, tenant: &str, event: &NewEvent) -> StoreOutcome {
+    /// Keeps an event where its place is free, or had by one that has expired and is folded.
+    pub(crate) fn keep(&mut self, tenant: &str, event: &NewEvent, expired_by: Seconds) -> StoreOutcome {
+        match self.there(tenant, event.id) {
+            Some((digest, expires_at)) if expires_at > expired_by => return StoreOutcome::Existing(digest),
+            _ => self.make_way(tenant, event.id, expired_by),
+        }
+        if self.insert(tenant, event) { StoreOutcome::Stored } else { StoreOutcome::Later }
+    }
+
+    /// Who has this place, and until when.
+    pub(crate) fn there(&self, tenant: &str, id: EventId) -> Option<(Digest, Seconds)> {
+        self.row(tenant, id).map(|row| (row.digest, row.expires_at))
+    }
+
+    fn row(&self, tenant: &str, id: EventId) -> Option<&Row> {
+        self.events.get(self.places.get(&(tenant.to_owned(), id))?)
+    }
+
+    /// Deletes an event that has expired, if it is folded.
+    pub(crate) fn make_way(&mut self, tenant: &str, id: EventId, expired_by: Seconds) {
+        let gone = self.row(tenant, id).filter(|row| row.expires_at <= expired_by && row.seq <= self.watermark);
+        if let Some(seq) = gone.map(|row| row.seq) {
+            self.delete(seq);
+        }
+    }
+
+    fn delete(&mut self, seq: u64) {
+        if let Some(row) = self.events.remove(&seq) {
+            self.expiries.remove(&(row.expires_at, row.seq));
+            self.places.remove(&(row.tenant, row.id));
+            self.world.figures.borrow_mut().deleted += 1;
+        }
+    }
+
+    /// `INSERT … ON CONFLICT DO NOTHING`: whether the event is new.
+    pub(crate) fn insert(&mut self, tenant: &str, event: &NewEvent) -> bool {
         let place = (tenant.to_owned(), event.id);
-        if let Some(row) = self.places.get(&place).and_then(|seq| self.events.get(seq)) {
-            return StoreOutcome::Existing(row.digest);
+        if self.places.contains_key(&place) {
+            return false;
         }
         let now = self.world.now();
         if let Err(twice) = self.world.truth.borrow_mut().keep(tenant, event, now) {
@@ -61,21 +97,25 @@ impl Database {
         }
         self.world.figures.borrow_mut().events += 1;
         self.last_seq += 1;
-        let NewEvent { id, digest, expires_at, record, .. } = event.clone();
-        let row = Row { seq: self.last_seq, tenant: tenant.to_owned(), record: record.into(), id, digest, expires_at };
+        let NewEvent { id, digest, received_at, expires_at, record, .. } = event.clone();
+        let (seq, tenant, record) = (self.last_seq, tenant.to_owned(), record.into());
+        let row = Row { seq, tenant, record, id, digest, received_at, expires_at };
         self.places.insert(place, row.seq);
         self.expiries.insert((expires_at, row.seq));
         self.events.insert(row.seq, row);
-        StoreOutcome::Stored
+        true
     }
 
-    pub(crate) fn find(&self, tenant: &str, id: EventId) -> Option<String> {
-        let seq = self.places.get(&(tenant.to_owned(), id))?;
-        Some(self.events.get(seq)?.record.as_ref().to_owned())
+    pub(crate) fn find(&self, tenant: &str, id: EventId, expired_by: Seconds) -> Option<String> {
+        self.row(tenant, id).filter(|row| row.expires_at > expired_by).map(|row| row.record.as_ref().to_owned())
     }
 
     pub(crate) fn held(&self) -> Held {
-        Held { unfolded: self.tail().map(|row| Load::of(&row.record)).sum(), looked_at: self.looked_at }
+        Held {
+            unfolded: self.tail().map(|row| Load::of(&row.record)).sum(),
+            oldest: self.tail().map(|row| row.received_at).min().unwrap_or_default(),
+            looked_at: self.looked_at,
+        }
     }
 
     fn tail(&self) -> impl Iterator<Item = &Row> {
@@ -143,16 +183,12 @@ impl Database {
         let oldest = self.events.values().take(among);
         let expired = oldest.filter(|row| row.expires_at <= until && row.seq <= self.watermark);
         let expired: Vec<u64> = expired.map(|row| row.seq).collect();
-        for row in expired.iter().filter_map(|seq| self.events.remove(seq)) {
-            self.expiries.remove(&(row.expires_at, row.seq));
-            self.places.remove(&(row.tenant, row.id));
-        }
-        self.world.figures.borrow_mut().deleted += expired.len() as u64;
+        expired.iter().for_each(|seq| self.delete(*seq));
         expired.len()
     }
 
-    pub(crate) fn looked(&mut self, now: Millis) {
-        self.looked_at = now;
+    pub(crate) fn keep_looked_at(&mut self, looked_at: Millis) {
+        self.looked_at = looked_at;
     }
 
     /// Whoever has rollups.

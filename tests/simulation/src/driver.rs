@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, KeyRange, Load, Merged, Millis, Outcome, ReportData, ReportPlan, StepWrite, StoredPage,
+    FindOutcome, FindPlan, KeyRange, Load, Merged, Outcome, ReportData, ReportPlan, StepWrite, StoredPage,
     Task, Tenant, TooMuch, Unfolded, WriteLimits,
 };
 
@@ -101,15 +101,16 @@ impl Session {
         if fails { Err(Fault::BucketFails) } else { Ok(()) }
     }
 
-    /// Does a task, or says that it failed.
-    pub(crate) async fn perform_or_fail(&self, task: &Task) -> Outcome {
-        self.perform(task).await.unwrap_or_else(|fault| {
+    /// Does a task.
+    pub(crate) async fn perform(&self, task: &Task) -> Result<Outcome, Fault> {
+        let result = self.try_to_perform(task).await;
+        if let Err(fault) = result {
             self.world.say(|| format!("{}: {fault}", task.failure()));
-            task.failed()
-        })
+        }
+        result
     }
 
-    async fn perform(&self, task: &Task) -> Result<Outcome, Fault> {
+    async fn try_to_perform(&self, task: &Task) -> Result<Outcome, Fault> {
         Ok(match task {
             Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
             Task::Expire { until, among } => {
@@ -117,9 +118,12 @@ impl Session {
                 self.world.say(|| format!("{deleted} expired events are deleted"));
                 Outcome::Expired(deleted)
             }
-            Task::Look { keep } => self.look(*keep).await?,
+            Task::FindDays => self.find_days().await?,
             Task::Compact { tenant, mark } => self.compact(tenant, mark).await?,
-            Task::Sleep { .. } => Outcome::Compacted,
+            Task::Keep { looked_at } => {
+                self.run(Kind::Write, |database| database.keep_looked_at(*looked_at)).await?;
+                Outcome::Done
+            }
         })
     }
 
@@ -154,15 +158,14 @@ impl Session {
         Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
     }
 
-    async fn look(&self, keep: Millis) -> Result<Outcome, Fault> {
+    async fn find_days(&self) -> Result<Outcome, Fault> {
         let (service, now) = (self.world.service(), self.world.now());
         let mut days = Vec::new();
         for tenant in self.run(Kind::Read, |database| database.tenants()).await? {
             let marks = self.pages(&tenant, &[service.marks()]).await?;
             days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
         }
-        self.run(Kind::Write, |database| database.looked(keep)).await?;
-        Ok(Outcome::Looked(days))
+        Ok(Outcome::Found(days))
     }
 
     async fn compact(&self, tenant: &Tenant, mark: &KeyRange) -> Result<Outcome, Fault> {
@@ -179,16 +182,18 @@ impl Session {
             self.write(before, pages.into_iter().map(|page| (tenant.clone(), page)).collect(), None).await?;
             self.world.say(|| format!("compacted {} of {}", mark.from.escape_debug(), tenant.as_str()));
         }
-        Ok(Outcome::Compacted)
+        Ok(Outcome::Done)
     }
 
     async fn write(&self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> Result<(), Fault> {
         let is_done = self.run(Kind::Write, |database| database.write_if(before, pages, moved)).await?;
-        if is_done { Ok(()) } else { Err(Fault::Moved) }
+        // A single statement does not say whether it did something.
+        if is_done || self.manner == Manner::Statements { Ok(()) } else { Err(Fault::Moved) }
     }
 
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
-        match self.run(Kind::Read, |database| database.find(plan.tenant().as_str(), plan.id())).await {
+        let tenant = plan.tenant().as_str();
+        match self.run(Kind::Read, |database| database.find(tenant, plan.id(), plan.expired_by())).await {
             Ok(Some(record)) => FindOutcome::Found(record),
             Ok(None) => FindOutcome::Absent,
             Err(_) => FindOutcome::Later,

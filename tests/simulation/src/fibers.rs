@@ -1,6 +1,7 @@
 //! Requests and upkeep under way at once: futures that are polled in an order that the seed decides, and dropped where a process
 //! ends.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +11,21 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Process(pub(crate) usize);
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    static RUNNING: Cell<Process> = const { Cell::new(Process(0)) };
+    static SPAWNED: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The process whose work goes on now.
+pub(crate) fn running() -> Process {
+    RUNNING.get()
+}
+
+/// Has the process that goes on now do this too, beside what it does.
+pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(work)));
+}
 
 /// What is under way, each with the process that does it.
 #[derive(Default)]
@@ -33,10 +49,13 @@ impl Fibers {
 
     /// Takes one of them to its next pause, or to its end.
     pub(crate) fn go_on(&mut self, index: usize) {
-        let Some((_, work)) = self.running.get_mut(index) else { return };
+        let Some((process, work)) = self.running.get_mut(index) else { return };
+        let process = *process;
+        RUNNING.set(process);
         if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             drop(self.running.swap_remove(index));
         }
+        self.running.extend(SPAWNED.take().into_iter().map(|work| (process, work)));
     }
 
     /// The process ends: what it did ends where it stands.

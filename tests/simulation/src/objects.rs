@@ -1,7 +1,7 @@
 //! Objects with a database and an alarm each: Workers. A tenant's events are spread over some of them.
 //!
 //! An object is made when it is needed and evicted at any time, and then has only what is on its disk: its rows, and its alarm. An
-//! alarm rings late, rings again when its handler ended early, and is given up after six times. A cron asks the objects of every
+//! alarm rings late, rings again when its object ended early, and is given up after six times; its handler itself never fails. A cron asks the objects of every
 //! tenant that has keys.
 
 use std::cell::{Cell, RefCell};
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, NewEvent, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan, Task,
-    Upkeep,
+    FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds, StoreOutcome,
+    StorePlan, Upkeep,
 };
 
 use crate::database::Database;
@@ -24,6 +24,8 @@ const SHARDS: u32 = 2;
 const CRON: u64 = HOUR;
 /// Times that an alarm rings whose handler ends early.
 const RINGS: u32 = 6;
+/// What goes to an object in one request.
+const PART_BYTES: usize = 512 * 1024;
 /// The process of a request, before it comes to an object; those of objects come after it.
 const FRONT: Process = Process(0);
 
@@ -58,30 +60,21 @@ impl Platform for Objects {
     }
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
-        let mut outcomes = Vec::new();
-        for event in plan.events() {
-            outcomes.push((event.id.shard(SHARDS), StoreOutcome::Later));
-        }
-        for shard in 0..SHARDS {
+        let mut outcomes: Vec<_> = plan.events().iter().map(|event| (event.id, StoreOutcome::Later)).collect();
+        for (shard, events) in parts(plan.events()) {
             pause().await;
-            let of_shard = |(event, (of, _)): &(&NewEvent, &mut (u32, StoreOutcome))| {
-                event.id.shard(SHARDS) == *of && *of == shard
-            };
-            let part: Vec<_> = plan.events().iter().zip(&mut outcomes).filter(of_shard).collect();
-            if part.is_empty() {
+            let object = self.object(plan.tenant().as_str(), shard);
+            // The object may be gone before it has stored, and before it has answered.
+            if self.world.fails_one_in(40) {
                 continue;
             }
-            let object = self.object(plan.tenant().as_str(), shard);
-            let events = part.iter().map(|(event, _)| *event);
-            // The object may be gone before it has stored, and before it has answered.
-            let kept =
-                if self.world.fails_one_in(40) { None } else { object.keep(plan.tenant().as_str(), events).await };
+            let kept = object.keep(plan.tenant().as_str(), &events, plan.expired_by()).await;
             if !object.is_ringing.get() && self.world.fails_one_in(40) {
                 object.evict();
                 continue;
             }
-            for ((_, (_, outcome)), kept) in part.into_iter().zip(kept.into_iter().flatten()) {
-                *outcome = kept;
+            for (event, kept) in events.iter().zip(kept.into_iter().flatten()) {
+                outcomes.iter_mut().filter(|(id, _)| *id == event.id).for_each(|(_, outcome)| *outcome = kept);
             }
         }
         pause().await;
@@ -207,19 +200,16 @@ impl Object {
     }
 
     /// Keeps events; `None` where it fails.
-    async fn keep<'e>(
-        &self,
-        tenant: &str,
-        events: impl Iterator<Item = &'e NewEvent> + Clone,
-    ) -> Option<Vec<StoreOutcome>> {
+    async fn keep(&self, tenant: &str, events: &[&NewEvent], expired_by: Seconds) -> Option<Vec<StoreOutcome>> {
         if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
             self.wake();
-            return Some(events.map(|_| StoreOutcome::Overloaded).collect());
+            return Some(events.iter().map(|_| StoreOutcome::Overloaded).collect());
         }
-        let keep =
-            |database: &mut Database| events.clone().map(|event| database.keep(tenant, event)).collect::<Vec<_>>();
+        let keep = |database: &mut Database| {
+            events.iter().map(|event| database.keep(tenant, event, expired_by)).collect::<Vec<_>>()
+        };
         let outcomes = self.session.run(Kind::Write, keep).await.ok()?;
-        let stored = events.zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
+        let stored = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
         let stored: Load = stored.map(|(event, _)| Load::of(&event.record)).sum();
         self.with_upkeep(|upkeep| upkeep.stored(stored, self.session.world.now()));
         self.wake();
@@ -228,14 +218,14 @@ impl Object {
 
     /// The handler of the alarm: a turn of upkeep.
     async fn ring(&self) {
+        let now = || self.session.world.now();
         self.set.set(None);
-        for _ in 0..self.with_upkeep(|upkeep| upkeep.turn()) {
-            let task = self.with_upkeep(|upkeep| upkeep.next(self.session.world.now()));
-            if matches!(task, Task::Sleep { .. }) {
-                break;
+        for _ in 0..self.with_upkeep(|upkeep| upkeep.tasks_a_turn()) {
+            let Next::Do(task) = self.with_upkeep(|upkeep| upkeep.next(now())) else { break };
+            match self.session.perform(&task).await {
+                Ok(outcome) => self.with_upkeep(|upkeep| upkeep.done(outcome, now())),
+                Err(_) => self.with_upkeep(|upkeep| upkeep.failed(&task, now())),
             }
-            let outcome = self.session.perform_or_fail(&task).await;
-            self.with_upkeep(|upkeep| upkeep.done(outcome, self.session.world.now()));
         }
         self.wake();
     }
@@ -244,12 +234,28 @@ impl Object {
     fn wake(&self) {
         let now = self.session.world.now();
         let at = match self.with_upkeep(|upkeep| upkeep.next(now)) {
-            Task::Sleep { until } => until,
-            _ => now,
+            Next::SleepUntil(until) => until,
+            Next::Do(_) => now,
         };
         if self.set.get().is_none_or(|set| at < set) {
             self.set.set(Some(at));
             self.alarm.set(Some(at));
         }
     }
+}
+
+/// Events that go to one object in one request, and to which.
+fn parts(events: &[NewEvent]) -> Vec<(u32, Vec<&NewEvent>)> {
+    let mut parts: Vec<(u32, usize, Vec<&NewEvent>)> = Vec::new();
+    for event in events {
+        let (shard, bytes) = (event.id.shard(SHARDS), event.record.len());
+        match parts.iter_mut().rev().find(|(of, ..)| *of == shard) {
+            Some((_, sum, part)) if *sum + bytes <= PART_BYTES => {
+                *sum += bytes;
+                part.push(event);
+            }
+            _ => parts.push((shard, bytes, vec![event])),
+        }
+    }
+    parts.into_iter().map(|(shard, _, part)| (shard, part)).collect()
 }

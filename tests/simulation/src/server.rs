@@ -1,10 +1,12 @@
 //! A server with one writer, group commit and a disk: the native platform.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use isotherm_core::group_commit::{self, Queue};
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan, Task, Upkeep,
+    FindOutcome, FindPlan, Load, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan, Upkeep,
 };
 
 use crate::database::Database;
@@ -21,7 +23,8 @@ pub(crate) struct Server {
     pace: Pace,
     /// What the process has in memory.
     upkeep: RefCell<Option<Upkeep>>,
-    queue: RefCell<Vec<Job>>,
+    /// What waits of each tenant.
+    queues: RefCell<BTreeMap<String, VecDeque<Job>>>,
     writes: Cell<bool>,
 }
 
@@ -34,6 +37,10 @@ struct Job {
 impl Job {
     fn answer(&self, outcomes: Vec<StoreOutcome>) {
         *self.outcomes.borrow_mut() = Some(outcomes);
+    }
+
+    fn load(&self) -> Load {
+        self.plan.events().iter().map(|event| Load::of(&event.record)).sum()
     }
 
     fn refuse(&self, outcome: StoreOutcome) {
@@ -53,7 +60,7 @@ impl Platform for Server {
             session,
             pace: Pace::SERVER.with_round(Millis(rounds * HOUR)),
             upkeep: RefCell::default(),
-            queue: RefCell::default(),
+            queues: RefCell::default(),
             writes: Cell::default(),
         }
     }
@@ -64,7 +71,7 @@ impl Platform for Server {
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
         let outcomes = Rc::default();
-        self.queue.borrow_mut().push(Job { plan, outcomes: Rc::clone(&outcomes) });
+        self.push(Job { plan, outcomes: Rc::clone(&outcomes) });
         wait_for(|| outcomes.borrow_mut().take()).await
     }
 
@@ -82,12 +89,12 @@ impl Platform for Server {
             return None;
         }
         let now = self.session.world.now();
-        if !self.queue.borrow().is_empty() {
+        if !self.queues.borrow().is_empty() {
             return Some(now);
         }
         Some(match self.upkeep.borrow().as_ref().map(|upkeep| upkeep.next(now)) {
-            Some(Task::Sleep { until }) => until,
-            _ => now,
+            Some(Next::SleepUntil(until)) => until,
+            Some(Next::Do(_)) | None => now,
         })
     }
 
@@ -105,7 +112,7 @@ impl Platform for Server {
     fn end(&self, process: Process, fibers: &mut Fibers) {
         fibers.end(process);
         *self.upkeep.borrow_mut() = None;
-        self.queue.borrow_mut().clear();
+        self.queues.borrow_mut().clear();
         self.writes.set(false);
     }
 
@@ -115,6 +122,36 @@ impl Platform for Server {
 }
 
 impl Server {
+    /// Puts a plan behind those of its tenant, where there is room.
+    fn push(&self, job: Job) {
+        let mut queues = self.queues.borrow_mut();
+        let waiting = queues.entry(job.plan.tenant().as_str().to_owned()).or_default();
+        let queue = Queue { plans: waiting.len(), load: waiting.iter().map(Job::load).sum() };
+        if queue.has_room_for(job.load()) {
+            waiting.push_back(job);
+        } else {
+            job.refuse(StoreOutcome::Overloaded);
+        }
+    }
+
+    /// The plans of one transaction: of each tenant that waits an equal share.
+    fn take(&self) -> Vec<Job> {
+        let mut queues = self.queues.borrow_mut();
+        let share = group_commit::share(queues.len());
+        let mut group = Vec::new();
+        queues.retain(|_, waiting| {
+            let mut taken = Load::default();
+            while (taken.events == 0 || (taken.events < share.events && taken.bytes < share.bytes))
+                && let Some(job) = waiting.pop_front()
+            {
+                taken = taken + job.load();
+                group.push(job);
+            }
+            !waiting.is_empty()
+        });
+        group
+    }
+
     /// One group of plans, and a turn of upkeep. The machine is lost where this ends early.
     async fn write_and_tend(&self) {
         let world = &self.session.world;
@@ -126,20 +163,19 @@ impl Server {
                 Upkeep::new(self.pace, held, world.now())
             }
         };
-        let jobs = self.queue.take();
+        let jobs = self.take();
         if upkeep.takes_events() {
             let stored = self.write_group(&jobs).await;
             upkeep.stored(stored, world.now());
         } else {
             jobs.iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
         }
-        for _ in 0..upkeep.turn() {
-            let task = upkeep.next(world.now());
-            if matches!(task, Task::Sleep { .. }) {
-                break;
+        for _ in 0..upkeep.tasks_a_turn() {
+            let Next::Do(task) = upkeep.next(world.now()) else { break };
+            match self.session.perform(&task).await {
+                Ok(outcome) => upkeep.done(outcome, world.now()),
+                Err(_) => upkeep.failed(&task, world.now()),
             }
-            let outcome = self.session.perform_or_fail(&task).await;
-            upkeep.done(outcome, world.now());
         }
         *self.upkeep.borrow_mut() = Some(upkeep);
     }
@@ -151,8 +187,8 @@ impl Server {
         }
         let written = self.session.run(Kind::Write, |database| {
             let mut keep = |job: &Job| {
-                let tenant = job.plan.tenant().as_str();
-                job.plan.events().iter().map(|event| database.keep(tenant, event)).collect::<Vec<_>>()
+                let (tenant, expired_by) = (job.plan.tenant().as_str(), job.plan.expired_by());
+                job.plan.events().iter().map(|event| database.keep(tenant, event, expired_by)).collect::<Vec<_>>()
             };
             jobs.iter().map(&mut keep).collect::<Vec<_>>()
         });
