@@ -199,6 +199,9 @@ impl Instance {
     }
 
     async fn takes_events(self: &Rc<Self>) -> Result<bool, Fault> {
+        if self.upkeep.borrow().is_none() {
+            self.ask().await?;
+        }
         let is_full = || self.upkeep.borrow().as_ref().is_some_and(|upkeep| !upkeep.takes_events());
         if is_full()
             && let Some(turn) = Turn::take(self)
@@ -210,13 +213,10 @@ impl Instance {
 
     /// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
     fn stored(self: &Rc<Self>, load: Load) {
-        let is_due = match &mut *self.upkeep.borrow_mut() {
-            Some(upkeep) => {
-                upkeep.stored(load, self.now());
-                upkeep.is_outdated(self.now()) || upkeep.has_whole_fold()
-            }
-            None => true,
-        };
+        let is_due = self.upkeep.borrow_mut().as_mut().is_some_and(|upkeep| {
+            upkeep.stored(load, self.now());
+            upkeep.is_outdated(self.now()) || upkeep.has_whole_fold()
+        });
         if is_due && let Some(turn) = Turn::take(self) {
             let instance = Rc::clone(self);
             fibers::spawn(async move {
