@@ -14,6 +14,7 @@
 #![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]
 
 mod clients;
+mod compaction;
 mod database;
 mod driver;
 mod fibers;

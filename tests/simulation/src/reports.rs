@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, Plan, Request, Settled};
+use isotherm_core::{Millis, Plan, ReportPlan, Request, Settled};
 use serde_json::Value;
 
 use crate::clients::{Clients, authorization};
@@ -100,13 +100,8 @@ impl Clients {
     }
 
     async fn answer<P: Platform>(&self, platform: &P, report: &Report) -> Option<(Value, Millis)> {
-        let Report { tenant, rows, hours } = report;
-        let (from, to) = (rfc3339(Millis(hours.start * HOUR)), rfc3339(Millis(hours.end * HOUR)));
-        let query = format!("from={from}&to={to}&metrics=count,sum:n,min:n,max:n&{}", rows.query());
-        let headers = [authorization(tenant)];
-        let request = Request { method: "GET", path: rows.path(), query: &query, headers: &headers, body: &[] };
         let asked_at = self.world.now();
-        let Some(Plan::Report(plan)) = self.admit(&request) else { return None };
+        let plan = self.plan(report)?;
         let outcome = platform.report(&plan).await;
         let Settled { reply, .. } = plan.settle(outcome);
         match reply.status {
@@ -117,6 +112,21 @@ impl Clients {
                 self.world.violated(format!("{} is answered {status}: {body}", report.name()));
                 None
             }
+        }
+    }
+}
+
+impl Clients {
+    /// What core makes of a request for a report.
+    pub(crate) fn plan(&self, report: &Report) -> Option<ReportPlan> {
+        let Report { tenant, rows, hours } = report;
+        let (from, to) = (rfc3339(Millis(hours.start * HOUR)), rfc3339(Millis(hours.end * HOUR)));
+        let query = format!("from={from}&to={to}&metrics=count,sum:n,min:n,max:n&{}", rows.query());
+        let headers = [authorization(tenant)];
+        let request = Request { method: "GET", path: rows.path(), query: &query, headers: &headers, body: &[] };
+        match self.admit(&request)? {
+            Plan::Report(plan) => Some(plan),
+            _ => None,
         }
     }
 }
@@ -138,7 +148,7 @@ impl Report {
         Self { tenant: tenant.to_owned(), rows, hours: from..until.max(from + 24) }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Self { tenant, rows, hours } = self;
         format!(
             "{rows:?} of {tenant} from {} on, for {} h",

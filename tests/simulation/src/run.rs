@@ -6,13 +6,14 @@ use std::rc::Rc;
 use isotherm_core::{Load, Millis, Seconds, Tenant};
 
 use crate::clients::Clients;
+use crate::compaction;
 use crate::fibers::Fibers;
 use crate::platform::Platform;
 use crate::reports::{Report, Rows};
 use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
 
-/// How long a run is: every other longer than events are kept, and the rest shorter, for there can be more of them.
-const LENGTHS: [u64; 2] = [100 * DAY, 20 * DAY];
+/// How long a run is: every fourth longer than events are kept, and the rest shorter, for there can be more of them.
+const LENGTHS: [u64; 4] = [100 * DAY, 20 * DAY, 20 * DAY, 20 * DAY];
 /// Between two things that happen, beside what each platform does by itself.
 const GAP: u64 = 10 * HOUR;
 /// What happens once in a run happens in one of so many steps.
@@ -61,7 +62,7 @@ impl<P: Platform> Run<P> {
             1..5 => Some(Much::Bytes),
             _ => None,
         };
-        let length = if much == Some(Much::Events) { LENGTHS[0] } else { LENGTHS[self.world.below(2) as usize] };
+        let length = if much == Some(Much::Events) { LENGTHS[0] } else { LENGTHS[self.world.below(4) as usize] };
         let end = self.world.now().0 + length + self.world.below(10 * DAY);
         let loses_keys = self.world.one_in(4);
         self.world.faults.are_on.set(true);
@@ -80,6 +81,7 @@ impl<P: Platform> Run<P> {
             }
         }
         self.be_quiet();
+        compaction::check(&self.clients, &self.platform.databases(), P::SHARDS);
         self.rest();
     }
 
