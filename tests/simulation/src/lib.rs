@@ -27,6 +27,10 @@ mod server;
 mod truth;
 mod world;
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
 pub use world::Figures;
 
 /// Whose store is modelled.
@@ -52,6 +56,52 @@ impl Model {
             Self::Instances => "instances",
         }
     }
+}
+
+/// What some seeds came to.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// All that happened.
+    pub figures: Figures,
+    /// Seeds that broke a rule, and the rule.
+    pub broken: Vec<(u64, String)>,
+}
+
+/// Runs seeds on all cores: all of them, or until one of them breaks a rule.
+///
+/// # Errors
+/// A run has panicked.
+pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Result<Runs, String> {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut runs = Runs::default();
+        while let seed = next.fetch_add(1, Ordering::Relaxed)
+            && seed < seeds.end
+        {
+            match simulate(model, seed, false) {
+                Ok(figures) => runs.figures = runs.figures + figures,
+                Err(rule) => {
+                    runs.broken.push((seed, rule));
+                    if finds {
+                        next.store(seeds.end, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        runs
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Runs::default();
+        for thread in working {
+            let Runs { figures, broken } = thread.join().map_err(|_panic| "a run has panicked".to_owned())?;
+            all.figures = all.figures + figures;
+            all.broken.extend(broken);
+        }
+        all.broken.sort();
+        Ok(all)
+    })
 }
 
 /// Runs a seed, and says on standard output what happens where it is to be traced.

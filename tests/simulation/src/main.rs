@@ -1,12 +1,13 @@
-//! Replays seeds: `--seed N` one of them, `--seeds N` the first so many; `--model NAME` on one model alone; `--trace` says what
-//! happens; `--find` looks for a seed that breaks a rule, and fails where there is none.
+//! Replays seeds: `--seed N` one of them, and `--trace` says what happens in it; `--seeds N` runs the first so many on all cores;
+//! `--model NAME` on one model alone; `--find` looks for a seed that breaks a rule, and fails where there is none.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use isotherm_simulation::{Figures, Model, simulate};
+use isotherm_simulation::{Model, Runs, simulate, simulate_all};
 
-const HELP: &str = "isotherm-simulation [--seed N | --seeds N] [--model server|objects|instances] [--find] [--trace]";
+const HELP: &str =
+    "isotherm-simulation [--seed N [--trace] | --seeds N [--find]] [--model server|objects|instances]";
 
 fn main() -> ExitCode {
     let (mut seeds, mut models) = (0..100, Model::ALL.to_vec());
@@ -35,22 +36,27 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for model in models {
         let began = Instant::now();
-        let mut all = Figures::default();
-        for seed in seeds.clone() {
-            match simulate(model, seed, traces) {
-                Ok(figures) => all = all + figures,
-                Err(rule) => {
-                    failed += 1;
-                    println!("{} --seed {seed}: {rule}", model.name());
-                    if finds {
-                        return ExitCode::SUCCESS;
-                    }
-                }
+        let runs = if traces { trace(model, seeds.start) } else { simulate_all(model, seeds.clone(), finds) };
+        match runs {
+            Ok(Runs { figures, broken }) => {
+                failed += broken.len();
+                broken.iter().for_each(|(seed, rule)| println!("{} --seed {seed}: {rule}", model.name()));
+                println!("{}: {figures:?}, {:.1} s", model.name(), began.elapsed().as_secs_f64());
+            }
+            Err(error) => {
+                println!("{}: {error}", model.name());
+                return ExitCode::FAILURE;
             }
         }
-        println!("{}: {all:?}, {:.1} s", model.name(), began.elapsed().as_secs_f64());
     }
-    if failed == 0 && !finds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if (failed > 0) == finds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn trace(model: Model, seed: u64) -> Result<Runs, String> {
+    Ok(match simulate(model, seed, true) {
+        Ok(figures) => Runs { figures, broken: Vec::new() },
+        Err(rule) => Runs { broken: vec![(seed, rule)], ..Runs::default() },
+    })
 }
 
 fn help() -> ExitCode {
