@@ -6,8 +6,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, KeyRange, Load, Merged, Outcome, ReportData, ReportPlan, StepWrite, StoredPage,
-    Task, Tenant, TooMuch, Unfolded, WriteLimits,
+    FindOutcome, FindPlan, KeyRange, Load, Merged, Outcome, ReportData, ReportPlan, StepWrite, StoredPage, Task,
+    Tenant, TooMuch, Unfolded, WriteLimits,
 };
 
 use crate::database::{Database, Row};

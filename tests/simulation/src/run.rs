@@ -12,8 +12,9 @@ use crate::platform::Platform;
 use crate::reports::{Report, Rows};
 use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
 
-/// How long a run is: every fourth longer than events are kept, and the rest shorter, for there can be more of them.
-const LENGTHS: [u64; 4] = [100 * DAY, 20 * DAY, 20 * DAY, 20 * DAY];
+/// How long a run is: one in six is longer than events are kept, and the rest are shorter, for there can be more of them.
+const LONG: u64 = 100 * DAY;
+const SHORT: u64 = 20 * DAY;
 /// Between two things that happen, beside what each platform does by itself.
 const GAP: u64 = 10 * HOUR;
 /// What happens once in a run happens in one of so many steps.
@@ -64,7 +65,7 @@ pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, Strin
 
 impl<P: Platform> Run<P> {
     fn play(&mut self) {
-        let length = if self.much == Some(Much::Events) { LENGTHS[0] } else { LENGTHS[self.world.below(4) as usize] };
+        let length = if self.much == Some(Much::Events) || self.world.one_in(6) { LONG } else { SHORT };
         let end = self.world.now().0 + length + self.world.below(10 * DAY);
         let loses_keys = self.world.one_in(4);
         self.world.faults.are_on.set(true);

@@ -21,15 +21,15 @@ fn check(model: Model, seeds: u64) {
 
 #[test]
 fn server() {
-    check(Model::Server, 600);
+    check(Model::Server, 1000);
 }
 
 #[test]
 fn objects() {
-    check(Model::Objects, 200);
+    check(Model::Objects, 300);
 }
 
 #[test]
 fn instances() {
-    check(Model::Instances, 300);
+    check(Model::Instances, 400);
 }
