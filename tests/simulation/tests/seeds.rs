@@ -26,10 +26,10 @@ fn server() {
 
 #[test]
 fn objects() {
-    check(Model::Objects, 300);
+    check(Model::Objects, 250);
 }
 
 #[test]
 fn instances() {
-    check(Model::Instances, 400);
+    check(Model::Instances, 350);
 }
