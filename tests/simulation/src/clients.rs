@@ -3,17 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use isotherm_core::{Admission, Digest, EventId, Millis, Plan, Reply, Request, Stamp};
+use isotherm_core::{Admission, Digest, EventId, Millis, Plan, RETENTION, Reply, Request, Stamp};
 use serde_json::{Value, json};
 
 use crate::platform::Platform;
 use crate::truth::Kept;
-use crate::world::{DAY, HOUR, TENANTS, World, key};
+use crate::world::{DAY, HOUR, SECOND, TENANTS, World, key};
 
 /// Bytes that make an event large; events have 32 KiB at most.
 const LARGE: usize = 30_000;
 /// What is sent again was mostly sent lately.
 const LATELY: u64 = 40;
+/// About as many expire between two times that expired events are deleted.
+const LATELY_EXPIRED: usize = 8;
 
 /// All clients of all tenants.
 pub(crate) struct Clients {
@@ -27,6 +29,7 @@ pub(crate) struct Clients {
 struct Sent {
     tenant: usize,
     message: Option<u64>,
+    at: Millis,
     content: Rc<Value>,
 }
 
@@ -80,7 +83,7 @@ impl Clients {
         if let Some(message) = message {
             event["messageId"] = json!(format!("m{message}"));
         }
-        let sent = Sent { tenant, message, content: Rc::new(event) };
+        let sent = Sent { tenant, message, at: world.now(), content: Rc::new(event) };
         // What is large or comes in a flood is not sent again: it would be a flood once more.
         if message.is_some() && size == 0 {
             self.sent.borrow_mut().push(sent.clone());
@@ -94,6 +97,11 @@ impl Clients {
         if !world.one_in(4) || sent.is_empty() {
             return None;
         }
+        if world.one_in(4)
+            && let Some(expired) = self.expired().filter(|expired| expired.tenant == tenant)
+        {
+            return Some(expired);
+        }
         let among = if world.one_in(3) { sent.len() as u64 } else { LATELY.min(sent.len() as u64) };
         let again =
             sent.get(sent.len() - 1 - world.below(among) as usize).filter(|sent| sent.tenant == tenant)?.clone();
@@ -103,6 +111,14 @@ impl Clients {
         let mut content = Value::clone(&again.content);
         content["properties"]["n"] = json!(world.below(2000));
         Some(Sent { content: Rc::new(content), ..again })
+    }
+
+    /// One of the events that have expired lately; they may not be deleted yet.
+    fn expired(&self) -> Option<Sent> {
+        let (world, sent) = (&self.world, self.sent.borrow());
+        let expired = sent.partition_point(|sent| sent.at.0 + RETENTION.0 * SECOND <= world.now().0);
+        let expired = sent.get(..expired)?.last_chunk::<LATELY_EXPIRED>()?;
+        expired.get(world.below(LATELY_EXPIRED as u64) as usize).cloned()
     }
 
     /// A few events, one alone or in a batch.
@@ -125,14 +141,14 @@ impl Clients {
     pub(crate) async fn send_expired_again<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
         let (world, now) = (Rc::clone(&self.world), self.world.now());
         let tenants = world.service().tenants();
-        let is_expired = |sent: &&Sent| {
-            let kept = tenants.get(sent.tenant).zip(sent.message);
-            let id = kept.map(|(tenant, message)| EventId::of_message(tenant, &format!("m{message}")));
+        let has_expired = |sent: &Sent| {
+            let known = tenants.get(sent.tenant).zip(sent.message);
+            let id = known.map(|(tenant, message)| EventId::of_message(tenant, &format!("m{message}")));
             let truth = world.truth.borrow();
             let kept = id.map_or(&[][..], |id| truth.of(TENANTS[sent.tenant], id));
             !kept.is_empty() && kept.iter().all(|kept| kept.expires_at <= now)
         };
-        let Some(expired) = self.sent.borrow().iter().find(is_expired).cloned() else { return };
+        let Some(expired) = self.expired().filter(has_expired) else { return };
         let before = world.figures.borrow().events;
         self.post(platform, TENANTS[expired.tenant], vec![Value::clone(&expired.content)]).await;
         if world.figures.borrow().events == before {
@@ -229,7 +245,8 @@ impl Clients {
         let world = &self.world;
         let Some(Sent { tenant, message: Some(message), .. }) = ({
             let sent = self.sent.borrow();
-            sent.get(world.below(sent.len() as u64) as usize).cloned()
+            let any = sent.get(world.below(sent.len() as u64) as usize).cloned();
+            if world.one_in(3) { self.expired().or(any) } else { any }
         }) else {
             return;
         };
