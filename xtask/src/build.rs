@@ -114,6 +114,9 @@ pub(crate) fn isotherm() -> Command {
 /// A native crate whose tests run apart: what is deployed is built apart from the tests, which start it.
 pub(crate) const TESTED_APART: &str = "isotherm-lambda";
 
+/// Runs seeds for as long as all other tests of native crates together: a part of its own.
+pub(crate) const SIMULATION: &str = "isotherm-simulation";
+
 /// Native crates that have no tests of their own.
 const WITHOUT_TESTS: [(&str, &str); 4] = [
     ("isotherm-fuzz", "fuzz"),
@@ -128,7 +131,7 @@ const WITHOUT_TESTS: [(&str, &str); 4] = [
 pub(crate) fn native_crates(command: &str) -> Command {
     let mut cargo = cargo();
     cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
-    for package in WITHOUT_TESTS.map(|(package, _)| package).into_iter().chain([TESTED_APART]) {
+    for package in WITHOUT_TESTS.map(|(package, _)| package).into_iter().chain([TESTED_APART, SIMULATION]) {
         cargo.args(["--exclude", package]);
     }
     exclude_wasm(&mut cargo);

@@ -2,6 +2,7 @@
 
 mod contract;
 mod deny;
+mod simulation;
 mod tally;
 
 use std::process::{Command, ExitCode};
@@ -19,7 +20,7 @@ use crate::test::tally::{Summary, Tally};
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
-const PARTS: [(&str, Part); 12] = [
+const PARTS: [(&str, Part); 13] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
@@ -30,6 +31,7 @@ const PARTS: [(&str, Part); 12] = [
     ("gates", gate),
     ("wasm", wasm),
     ("contract", contract::check),
+    ("simulation", simulation::check),
     ("fuzz", fuzzing),
     ("conformance", conformance),
 ];

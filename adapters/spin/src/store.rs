@@ -81,7 +81,7 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
-    if !upkeep::takes_events(service).await? {
+    if !upkeep::takes_events(&database, service).await? {
         return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
     let mut stored = insert(&database, tenant, &ids, plan.events()).await?;

@@ -50,8 +50,11 @@ impl Drop for Turn {
 }
 
 /// Says whether the store accepts new events. A store at its bound is asked again and folded first. An instance that knows
-/// nothing of its store yet accepts them: it asks after its first answer.
-pub(crate) async fn takes_events(service: &Service) -> Result<bool, Error> {
+/// nothing of its store yet asks it: instances that each get one request would fill it without a bound.
+pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
+    if UPKEEP.with_borrow(Option::is_none) {
+        ask(database).await?;
+    }
     let is_full = || UPKEEP.with_borrow(|upkeep| upkeep.as_ref().is_some_and(|upkeep| !upkeep.takes_events()));
     if is_full()
         && let Some(turn) = Turn::take()
@@ -64,9 +67,10 @@ pub(crate) async fn takes_events(service: &Service) -> Result<bool, Error> {
 /// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
     let is_due = UPKEEP.with_borrow_mut(|upkeep| {
-        let Some(upkeep) = upkeep else { return true };
-        upkeep.stored(load, now());
-        upkeep.is_outdated(now()) || upkeep.has_whole_fold()
+        upkeep.as_mut().is_some_and(|upkeep| {
+            upkeep.stored(load, now());
+            upkeep.is_outdated(now()) || upkeep.has_whole_fold()
+        })
     });
     if is_due && let Some(turn) = Turn::take() {
         spawn(async move {

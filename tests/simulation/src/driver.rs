@@ -1,0 +1,227 @@
+//! What an adapter does: core's tasks and plans, statement by statement. All SQL platforms share it, and differ in where another
+//! may have its turn, where a process may end, and what may fail.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use isotherm_core::{
+    FindOutcome, FindPlan, KeyRange, Load, Merged, Outcome, ReportData, ReportPlan, StepWrite, StoredPage, Task,
+    Tenant, TooMuch, Unfolded, WriteLimits,
+};
+
+use crate::database::{Database, Row};
+use crate::fibers::pause;
+use crate::world::World;
+
+/// Why a statement was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Another writes: `database is locked`.
+    Locked,
+    DiskIsFull,
+    BucketFails,
+    CannotRead,
+    /// The watermark stands elsewhere than it did.
+    Moved,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// How a platform's statements go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// One process writes; it may end before and after each transaction.
+    OneWriter,
+    /// Nothing else happens between two statements, unless the bucket is waited for.
+    Object,
+    /// Others write between any two statements.
+    Statements,
+}
+
+/// A connection.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) world: Rc<World>,
+    pub(crate) database: Rc<RefCell<Database>>,
+    pub(crate) manner: Manner,
+    /// Whether what is folded is backed up first.
+    pub(crate) backs_up: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+impl Session {
+    /// Does one statement, as a whole or not at all.
+    pub(crate) async fn run<T>(&self, kind: Kind, statement: impl FnOnce(&mut Database) -> T) -> Result<T, Fault> {
+        let pauses = match self.manner {
+            Manner::OneWriter => kind == Kind::Write,
+            Manner::Object => false,
+            Manner::Statements => true,
+        };
+        if pauses {
+            pause().await;
+        }
+        if self.manner == Manner::Statements && self.world.fails_one_in(12) {
+            return Err(Fault::Locked);
+        }
+        if kind == Kind::Write && self.world.lasts(&self.world.faults.disk) {
+            return Err(Fault::DiskIsFull);
+        }
+        let done = statement(&mut self.database.borrow_mut());
+        if pauses {
+            pause().await;
+        }
+        Ok(done)
+    }
+
+    async fn pages(&self, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>, Fault> {
+        if self.world.lasts(&self.world.faults.rollups) {
+            return Err(Fault::CannotRead);
+        }
+        self.run(Kind::Read, |database| database.pages(tenant.as_str(), ranges)).await
+    }
+
+    /// Keeps these events in a bucket or a folder, which may take a while.
+    async fn back_up(&self, rows: &[Row]) -> Result<(), Fault> {
+        let Some(first) = rows.first().filter(|_| self.backs_up) else { return Ok(()) };
+        pause().await;
+        let fails = self.world.lasts(&self.world.faults.bucket) || self.world.fails_one_in(20);
+        // What an object of the backup holds has tests elsewhere; here matters that it comes before the fold.
+        self.world.say(|| format!("backup from {} on{}", first.seq, if fails { " fails" } else { "" }));
+        pause().await;
+        if fails { Err(Fault::BucketFails) } else { Ok(()) }
+    }
+
+    /// Does a task.
+    pub(crate) async fn perform(&self, task: &Task) -> Result<Outcome, Fault> {
+        let result = self.try_to_perform(task).await;
+        if let Err(fault) = result {
+            self.world.say(|| format!("{}: {fault}", task.failure()));
+        }
+        result
+    }
+
+    async fn try_to_perform(&self, task: &Task) -> Result<Outcome, Fault> {
+        Ok(match task {
+            Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
+            Task::Expire { until, among } => {
+                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among)).await?;
+                self.world.say(|| format!("{deleted} expired events are deleted"));
+                Outcome::Expired(deleted)
+            }
+            Task::FindDays => self.find_days().await?,
+            Task::Compact { tenant, mark } => self.compact(tenant, mark).await?,
+            Task::Keep { looked_at } => {
+                self.run(Kind::Write, |database| database.keep_looked_at(*looked_at)).await?;
+                Outcome::Done
+            }
+        })
+    }
+
+    async fn fold(&self, mut at_most: usize, bytes: usize) -> Result<Load, Fault> {
+        let (before, rows) = self.run(Kind::Read, |database| database.unfolded(at_most, bytes)).await?;
+        if self.manner == Manner::Object {
+            self.back_up(&rows).await?;
+        }
+        let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
+        let service = self.world.service();
+        let (taken, StepWrite { pages, rejections, .. }) = loop {
+            let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
+            let mut stored = Vec::new();
+            for (tenant, ranges) in step.ranges() {
+                stored.push(self.pages(tenant, ranges).await?);
+            }
+            let taken = step.records();
+            match step.settle(stored) {
+                Ok(write) => break (rows.get(..taken).unwrap_or_default(), write),
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
+            }
+        };
+        let Some(last) = taken.last() else { return Ok(Load::default()) };
+        if self.manner == Manner::OneWriter {
+            self.back_up(taken).await?;
+        }
+        if let Some(rejection) = rejections.first() {
+            self.world.violated(format!("an accepted event is in no report: {}", rejection.reason));
+        }
+        self.write(before, pages, Some(last.seq)).await?;
+        self.world.say(|| format!("folded {} events up to {}", taken.len(), last.seq));
+        Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
+    }
+
+    async fn find_days(&self) -> Result<Outcome, Fault> {
+        let (service, now) = (self.world.service(), self.world.now());
+        let mut days = Vec::new();
+        for tenant in self.run(Kind::Read, |database| database.tenants()).await? {
+            let marks = self.pages(&tenant, &[service.marks()]).await?;
+            days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
+        }
+        Ok(Outcome::Found(days))
+    }
+
+    async fn compact(&self, tenant: &Tenant, mark: &KeyRange) -> Result<Outcome, Fault> {
+        let service = self.world.service();
+        // Before the mark is read: what is folded meanwhile moves it, and then nothing is written.
+        let before = self.run(Kind::Read, |database| database.watermark()).await?;
+        let marks = self.pages(tenant, std::slice::from_ref(mark)).await?;
+        for compaction in service.compactions(&marks, self.world.now()) {
+            if self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
+                return Err(Fault::CannotRead);
+            }
+            let stored = self.pages(tenant, &compaction.ranges()).await?;
+            let Merged { pages, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            self.write(before, pages.into_iter().map(|page| (tenant.clone(), page)).collect(), None).await?;
+            self.world.say(|| format!("compacted {} of {}", mark.from.escape_debug(), tenant.as_str()));
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn write(&self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> Result<(), Fault> {
+        let is_done = self.run(Kind::Write, |database| database.write_if(before, pages, moved)).await?;
+        // A single statement does not say whether it did something.
+        if is_done || self.manner == Manner::Statements { Ok(()) } else { Err(Fault::Moved) }
+    }
+
+    pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
+        let tenant = plan.tenant().as_str();
+        match self.run(Kind::Read, |database| database.find(tenant, plan.id(), plan.expired_by())).await {
+            Ok(Some(record)) => FindOutcome::Found(record),
+            Ok(None) => FindOutcome::Absent,
+            Err(_) => FindOutcome::Later,
+        }
+    }
+
+    /// What a report needs, as of one moment.
+    pub(crate) async fn report(&self, plan: &ReportPlan, shards: u32) -> Result<ReportData, Fault> {
+        if self.world.lasts(&self.world.faults.rollups) {
+            return Err(Fault::CannotRead);
+        }
+        let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
+        if self.manner != Manner::Statements {
+            return self.run(Kind::Read, |database| database.read(tenant, reading, shards)).await;
+        }
+        let mut marks = self.run(Kind::Read, |database| database.pages(tenant, reading.marks().as_slice())).await?;
+        loop {
+            // Days may have been sealed or opened since their marks were read: so the marks are read with the pages once more.
+            let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
+            let budget = reading.budget(shards);
+            let read = self.run(Kind::Read, |database| database.read_on(tenant, &ranges, budget)).await?;
+            let Some(ReportData { pages, tail, .. }) = read else { return Ok(ReportData::too_large()) };
+            let is_mark = |page: &StoredPage| reading.marks().is_some_and(|marks| marks.contains(&page.key));
+            let (read_again, pages) = pages.into_iter().partition(is_mark);
+            if read_again == marks {
+                return Ok(ReportData { pages, tail, ..ReportData::default() });
+            }
+            marks = read_again;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Requests and upkeep under way at once: futures that are polled in an order that the seed decides, and dropped where a process
+//! ends.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// What ends together: a server, an object, an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(pub(crate) usize);
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    static RUNNING: Cell<Process> = const { Cell::new(Process(0)) };
+    static SPAWNED: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The process whose work goes on now.
+pub(crate) fn running() -> Process {
+    RUNNING.get()
+}
+
+/// Has the process that goes on now do this too, beside what it does.
+pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(work)));
+}
+
+/// What is under way, each with the process that does it.
+#[derive(Default)]
+pub(crate) struct Fibers {
+    running: Vec<(Process, Work)>,
+}
+
+impl Fibers {
+    pub(crate) fn start(&mut self, process: Process, work: impl Future<Output = ()> + 'static) {
+        self.running.push((process, Box::pin(work)));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The process that does this one.
+    pub(crate) fn process(&self, index: usize) -> Option<Process> {
+        self.running.get(index).map(|(process, _)| *process)
+    }
+
+    /// Takes one of them to its next pause, or to its end.
+    pub(crate) fn go_on(&mut self, index: usize) {
+        let Some((process, work)) = self.running.get_mut(index) else { return };
+        let process = *process;
+        RUNNING.set(process);
+        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            drop(self.running.swap_remove(index));
+        }
+        self.running.extend(SPAWNED.take().into_iter().map(|work| (process, work)));
+    }
+
+    /// The process ends: what it did ends where it stands.
+    pub(crate) fn end(&mut self, process: Process) {
+        self.running.retain(|(of, _)| *of != process);
+    }
+}
+
+/// Where others may have their turn, and where a process may end.
+pub(crate) async fn pause() {
+    let mut has_paused = false;
+    poll_fn(|_| if std::mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// Waits for something that another does.
+pub(crate) async fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    poll_fn(|_| found().map_or(Poll::Pending, Poll::Ready)).await
+}

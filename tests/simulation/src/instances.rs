@@ -1,0 +1,269 @@
+//! Instances that come and go with requests, and share a database of single statements: Spin.
+//!
+//! An instance answers some requests, several at once, and knows what it has asked the database before. A cron asks one of them for
+//! what is due, and comes again some minutes later, whatever became of the last one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use isotherm_core::{
+    CRON, FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome,
+    StorePlan, Upkeep,
+};
+
+use crate::database::Database;
+use crate::driver::{Fault, Kind, Manner, Session};
+use crate::fibers::{self, Fibers, Process, pause};
+use crate::platform::Platform;
+use crate::world::{MINUTE, SECOND, World};
+
+/// Between two calls of the cron.
+const BETWEEN_CALLS: u64 = 15 * MINUTE;
+/// Times that a locked database is asked again.
+const TRIES: usize = 4;
+/// An instance that gets no request for so long ends.
+const IDLE: u64 = SECOND;
+/// Requests that an instance answers.
+const REQUESTS: usize = 128;
+
+pub(crate) struct Instances {
+    session: Session,
+    instances: RefCell<BTreeMap<usize, Rc<Instance>>>,
+    next: Cell<usize>,
+    cron_at: Cell<Millis>,
+}
+
+struct Instance {
+    session: Session,
+    requests: Cell<usize>,
+    asked_at: Cell<Millis>,
+    /// What it knows, once it has asked the database.
+    upkeep: RefCell<Option<Upkeep>>,
+    has_turn: Cell<bool>,
+}
+
+/// The turn of one request among those that an instance has in hand.
+struct Turn(Rc<Instance>);
+
+impl Turn {
+    fn take(instance: &Rc<Instance>) -> Option<Self> {
+        (!instance.has_turn.replace(true)).then(|| Self(Rc::clone(instance)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.has_turn.set(false);
+    }
+}
+
+impl Platform for Instances {
+    const SHARDS: u32 = 1;
+
+    fn new(world: &Rc<World>) -> Self {
+        let database = Rc::new(RefCell::new(Database::new(Rc::clone(world))));
+        let session = Session { world: Rc::clone(world), database, manner: Manner::Statements, backs_up: false };
+        Self { session, instances: RefCell::default(), next: Cell::default(), cron_at: Cell::new(world.now()) }
+    }
+
+    fn process(&self) -> Process {
+        let world = &self.session.world;
+        let mut instances = self.instances.borrow_mut();
+        instances.retain(|_, instance| instance.asked_at.get().0 + IDLE > world.now().0);
+        let count = instances.len() as u64;
+        let known = instances.iter().nth(world.below(count + 1) as usize);
+        let (number, instance) = match known.filter(|(_, instance)| instance.requests.get() < REQUESTS) {
+            Some((number, instance)) => (*number, Rc::clone(instance)),
+            None => {
+                self.next.set(self.next.get() + 1);
+                (self.next.get(), Rc::new(Instance::new(&self.session)))
+            }
+        };
+        instance.requests.set(instance.requests.get() + 1);
+        instance.asked_at.set(world.now());
+        instances.insert(number, instance);
+        Process(number)
+    }
+
+    async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
+        let outcomes = self.instance().try_store(&plan).await;
+        outcomes.unwrap_or_else(|_| vec![StoreOutcome::Later; plan.events().len()])
+    }
+
+    async fn find(&self, plan: &FindPlan) -> FindOutcome {
+        self.session.find(plan).await
+    }
+
+    async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
+        let read = self.session.report(plan, 1).await;
+        read.map_or(ReportOutcome::Later, |data| ReportOutcome::Read(vec![data]))
+    }
+
+    fn wakes_at(&self) -> Option<Millis> {
+        Some(self.cron_at.get())
+    }
+
+    fn wake(self: &Rc<Self>, fibers: &mut Fibers) {
+        self.cron_at.set(Millis(self.session.world.now().0 + BETWEEN_CALLS));
+        let instances = Rc::clone(self);
+        fibers.start(self.process(), async move {
+            let _is_done = instances.instance().visit().await;
+        });
+    }
+
+    fn end(&self, process: Process, fibers: &mut Fibers) {
+        fibers.end(process);
+        self.instances.borrow_mut().remove(&process.0);
+    }
+
+    fn databases(&self) -> Vec<Rc<RefCell<Database>>> {
+        vec![Rc::clone(&self.session.database)]
+    }
+}
+
+impl Instances {
+    /// The one whose request goes on now.
+    fn instance(&self) -> Rc<Instance> {
+        let mut instances = self.instances.borrow_mut();
+        Rc::clone(instances.entry(fibers::running().0).or_insert_with(|| Rc::new(Instance::new(&self.session))))
+    }
+}
+
+impl Instance {
+    fn new(session: &Session) -> Self {
+        Self {
+            session: session.clone(),
+            requests: Cell::default(),
+            asked_at: Cell::default(),
+            upkeep: RefCell::default(),
+            has_turn: Cell::default(),
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.session.world.now()
+    }
+
+    /// A statement, which is tried again where the database is locked.
+    async fn run<T>(&self, kind: Kind, statement: impl Fn(&mut Database) -> T) -> Result<T, Fault> {
+        for _ in 0..TRIES {
+            match self.session.run(kind, &statement).await {
+                Err(Fault::Locked) => pause().await,
+                result => return result,
+            }
+        }
+        Err(Fault::Locked)
+    }
+
+    async fn try_store(self: &Rc<Self>, plan: &StorePlan) -> Result<Vec<StoreOutcome>, Fault> {
+        let (tenant, events, expired_by) = (plan.tenant().as_str(), plan.events(), plan.expired_by());
+        if !self.takes_events().await? {
+            return Ok(vec![StoreOutcome::Overloaded; events.len()]);
+        }
+        let insert = |database: &mut Database, events: &[&NewEvent]| {
+            events.iter().filter(|event| database.insert(tenant, event)).map(|event| event.id).collect::<Vec<_>>()
+        };
+        let all: Vec<&NewEvent> = events.iter().collect();
+        let mut stored = self.run(Kind::Write, |database| insert(database, &all)).await?;
+        let taken: Vec<&NewEvent> = events.iter().filter(|event| !stored.contains(&event.id)).collect();
+        let mut existing = BTreeMap::new();
+        if !taken.is_empty() {
+            let there = |database: &mut Database| {
+                taken.iter().map(|event| database.there(tenant, event.id)).collect::<Vec<_>>()
+            };
+            let mut expired = Vec::new();
+            for (event, there) in taken.iter().zip(self.run(Kind::Read, there).await?) {
+                match there {
+                    Some((_, expires_at)) if expires_at <= expired_by => expired.push(*event),
+                    Some((digest, _)) => drop(existing.insert(event.id, digest)),
+                    None => {}
+                }
+            }
+            if !expired.is_empty() {
+                let make_way = |database: &mut Database| {
+                    expired.iter().for_each(|event| database.make_way(tenant, event.id, expired_by));
+                };
+                self.run(Kind::Write, make_way).await?;
+                stored.extend(self.run(Kind::Write, |database| insert(database, &expired)).await?);
+            }
+        }
+        let is_new = |event: &&NewEvent| stored.contains(&event.id);
+        self.stored(events.iter().filter(is_new).map(|event| Load::of(&event.record)).sum());
+        let outcome = |event: &NewEvent| match existing.get(&event.id) {
+            _ if stored.contains(&event.id) => StoreOutcome::Stored,
+            Some(digest) => StoreOutcome::Existing(*digest),
+            None => StoreOutcome::Later,
+        };
+        Ok(events.iter().map(outcome).collect())
+    }
+
+    async fn takes_events(self: &Rc<Self>) -> Result<bool, Fault> {
+        if self.upkeep.borrow().is_none() {
+            self.ask().await?;
+        }
+        let is_full = || self.upkeep.borrow().as_ref().is_some_and(|upkeep| !upkeep.takes_events());
+        if is_full()
+            && let Some(turn) = Turn::take(self)
+        {
+            self.do_turn(&turn).await?;
+        }
+        Ok(!is_full())
+    }
+
+    /// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
+    fn stored(self: &Rc<Self>, load: Load) {
+        let is_due = self.upkeep.borrow_mut().as_mut().is_some_and(|upkeep| {
+            upkeep.stored(load, self.now());
+            upkeep.is_outdated(self.now()) || upkeep.has_whole_fold()
+        });
+        if is_due && let Some(turn) = Turn::take(self) {
+            let instance = Rc::clone(self);
+            fibers::spawn(async move {
+                if instance.ask().await.is_ok_and(|upkeep| upkeep.has_whole_fold()) {
+                    let _is_done = instance.do_turn(&turn).await;
+                }
+            });
+        }
+    }
+
+    /// All that is due, or as much of it as a cron waits for.
+    async fn visit(self: &Rc<Self>) -> Result<(), Fault> {
+        let Some(_turn) = Turn::take(self) else { return Ok(()) };
+        let (mut upkeep, started) = (self.ask().await?, self.now());
+        while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step(&mut upkeep).await {}
+        *self.upkeep.borrow_mut() = Some(upkeep);
+        Ok(())
+    }
+
+    async fn do_turn(&self, _turn: &Turn) -> Result<(), Fault> {
+        let mut upkeep = self.ask().await?;
+        for _ in 0..upkeep.tasks_a_turn() {
+            if !self.step(&mut upkeep).await {
+                break;
+            }
+        }
+        *self.upkeep.borrow_mut() = Some(upkeep);
+        Ok(())
+    }
+
+    /// Does the next task, if there is one.
+    async fn step(&self, upkeep: &mut Upkeep) -> bool {
+        let Next::Do(task) = upkeep.next(self.now()) else { return false };
+        match self.session.perform(&task).await {
+            Ok(outcome) => upkeep.done(outcome, self.now()),
+            Err(_) => upkeep.failed(&task, self.now()),
+        }
+        true
+    }
+
+    /// Asks the database what it holds. What this instance has begun goes on.
+    async fn ask(&self) -> Result<Upkeep, Fault> {
+        let held = self.run(Kind::Read, |database| database.held()).await?;
+        let now = self.now();
+        let mut known = self.upkeep.borrow_mut();
+        let upkeep = known.get_or_insert_with(|| Upkeep::new(Pace::INSTANCE, held, now));
+        upkeep.refresh(held, now);
+        Ok(upkeep.clone())
+    }
+}

@@ -1,0 +1,117 @@
+//! Core's machines beside model stores that behave as each platform's, for simulated months, with faults at every step. All that
+//! happens follows from one seed, so that what a run finds can be replayed: `cargo run --package isotherm-simulation -- --seed N
+//! --trace`.
+//!
+//! ```text
+//! clients ──▶ Service::admit ──▶ the platform's model ──▶ settle ──▶ checks against what was kept
+//!                                  │  database, driver
+//! clock ────▶ Upkeep::next ────────┘
+//! ```
+//!
+//! `run` decides what happens and when all is checked; `world` has the clock, chance and faults; `truth` is the
+//! reference. What a store does is in `database`, what an adapter does in `driver`, and what sets a platform apart in a module of
+//! its own. It does not test the adapters themselves: conformance does, on their real runtimes.
+#![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]
+
+mod clients;
+mod compaction;
+mod database;
+mod driver;
+mod fibers;
+mod instances;
+mod objects;
+mod platform;
+mod reports;
+mod run;
+mod server;
+mod truth;
+mod world;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+pub use world::Figures;
+
+/// Whose store is modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// One writer with transactions: native.
+    Server,
+    /// Objects with a database and an alarm each: Workers.
+    Objects,
+    /// Instances that share a database of single statements: Spin.
+    Instances,
+}
+
+impl Model {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Server, Self::Objects, Self::Instances];
+
+    /// As it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Objects => "objects",
+            Self::Instances => "instances",
+        }
+    }
+}
+
+/// What some seeds came to.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// All that happened.
+    pub figures: Figures,
+    /// Seeds that broke a rule, and the rule.
+    pub broken: Vec<(u64, String)>,
+}
+
+/// Runs seeds on all cores: all of them, or until one of them breaks a rule.
+///
+/// # Errors
+/// A run has panicked.
+pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Result<Runs, String> {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut runs = Runs::default();
+        while let seed = next.fetch_add(1, Ordering::Relaxed)
+            && seed < seeds.end
+        {
+            match simulate(model, seed, false) {
+                Ok(figures) => runs.figures = runs.figures + figures,
+                Err(rule) => {
+                    runs.broken.push((seed, rule));
+                    if finds {
+                        next.store(seeds.end, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        runs
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Runs::default();
+        for thread in working {
+            let Runs { figures, broken } = thread.join().map_err(|_panic| "a run has panicked".to_owned())?;
+            all.figures = all.figures + figures;
+            all.broken.extend(broken);
+        }
+        all.broken.sort();
+        Ok(all)
+    })
+}
+
+/// Runs a seed, and says on standard output what happens where it is to be traced.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn simulate(model: Model, seed: u64, traces: bool) -> Result<Figures, String> {
+    match model {
+        Model::Server => run::run::<server::Server>(seed, traces),
+        Model::Objects => run::run::<objects::Objects>(seed, traces),
+        Model::Instances => run::run::<instances::Instances>(seed, traces),
+    }
+}

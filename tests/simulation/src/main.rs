@@ -1,0 +1,64 @@
+//! Replays seeds: `--seed N` one of them, and `--trace` says what happens in it; `--seeds N` runs the first so many on all cores;
+//! `--model NAME` on one model alone; `--find` looks for a seed that breaks a rule, and fails where there is none.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use isotherm_simulation::{Model, Runs, simulate, simulate_all};
+
+const HELP: &str = "isotherm-simulation [--seed N [--trace] | --seeds N [--find]] [--model server|objects|instances]";
+
+fn main() -> ExitCode {
+    let (mut seeds, mut models) = (0..100, Model::ALL.to_vec());
+    let (mut traces, mut finds) = (false, false);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|value| value.parse::<u64>().ok());
+        match argument.as_str() {
+            "--trace" => traces = true,
+            "--find" => finds = true,
+            "--seed" => match number() {
+                Some(seed) => seeds = seed..seed + 1,
+                None => return help(),
+            },
+            "--seeds" => match number() {
+                Some(count) => seeds = 0..count,
+                None => return help(),
+            },
+            "--model" => {
+                let name = arguments.next().unwrap_or_default();
+                models.retain(|model| model.name() == name);
+            }
+            _ => return help(),
+        }
+    }
+    let mut failed = 0;
+    for model in models {
+        let began = Instant::now();
+        let runs = if traces { trace(model, seeds.start) } else { simulate_all(model, seeds.clone(), finds) };
+        match runs {
+            Ok(Runs { figures, broken }) => {
+                failed += broken.len();
+                broken.iter().for_each(|(seed, rule)| println!("{} --seed {seed}: {rule}", model.name()));
+                println!("{}: {figures:?}, {:.1} s", model.name(), began.elapsed().as_secs_f64());
+            }
+            Err(error) => {
+                println!("{}: {error}", model.name());
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    if (failed > 0) == finds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn trace(model: Model, seed: u64) -> Result<Runs, String> {
+    Ok(match simulate(model, seed, true) {
+        Ok(figures) => Runs { figures, broken: Vec::new() },
+        Err(rule) => Runs { broken: vec![(seed, rule)], ..Runs::default() },
+    })
+}
+
+fn help() -> ExitCode {
+    eprintln!("{HELP}");
+    ExitCode::FAILURE
+}

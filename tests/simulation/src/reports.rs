@@ -1,0 +1,221 @@
+//! Reports, compared with a recount of all events that were kept.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use isotherm_core::{Millis, Plan, ReportPlan, Request, Settled};
+use serde_json::Value;
+
+use crate::clients::{Clients, authorization};
+use crate::platform::Platform;
+use crate::truth::Count;
+use crate::world::{DAY, HOUR, World};
+
+/// What a report is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    Days,
+    HoursByType,
+    DaysByCarrier,
+    TopCarriers,
+}
+
+impl Rows {
+    pub(crate) const ALL: [Self; 4] = [Self::Days, Self::HoursByType, Self::DaysByCarrier, Self::TopCarriers];
+
+    fn path(self) -> &'static str {
+        if self == Self::TopCarriers { "/reports/top" } else { "/reports/timeseries" }
+    }
+
+    fn query(self) -> &'static str {
+        match self {
+            Self::Days => "interval=day",
+            Self::HoursByType => "interval=hour&groupBy=eventType&limit=10000",
+            Self::DaysByCarrier => "interval=day&groupBy=carrier&limit=10000",
+            Self::TopCarriers => "dimension=carrier",
+        }
+    }
+
+    /// The row of some events: when it begins, and what it is called.
+    fn row(self, hour: u64, event_type: &str, carrier: &str) -> (u64, String) {
+        let day = hour / 24 * 24;
+        match self {
+            Self::Days => (day, String::new()),
+            Self::HoursByType => (hour, event_type.to_owned()),
+            Self::DaysByCarrier => (day, carrier.to_owned()),
+            Self::TopCarriers => (0, carrier.to_owned()),
+        }
+    }
+}
+
+/// A report of these hours.
+pub(crate) struct Report {
+    pub(crate) tenant: String,
+    pub(crate) rows: Rows,
+    pub(crate) hours: std::ops::Range<u64>,
+}
+
+impl Clients {
+    /// A report, while others write: what it counts is at least what was kept when it was asked for, and at most what is kept when
+    /// it is answered.
+    pub(crate) async fn ask<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report) {
+        let world = &self.world;
+        let least = report.count(world);
+        let Some((body, asked_at)) = self.answer(&*platform, &report).await else { return };
+        if body["asOf"].as_str().is_none_or(|as_of| as_of != rfc3339(asked_at)) {
+            world.violated(format!("asOf is {} at {}", body["asOf"], rfc3339(asked_at)));
+        }
+        if body["incomplete"] == true {
+            return;
+        }
+        let most = report.count(world);
+        let counted = counted(&body);
+        let total = |counts: &BTreeMap<_, Count>| counts.values().map(|count| count.count).sum::<u64>();
+        let (least, total, most) = (total(&least), total(&counted), total(&most));
+        world.say(|| format!("{} counts {total}, between {least} and {most}", report.name()));
+        if total < least || total > most {
+            world.violated(format!("{} counts {total} events, and there are {least} to {most}", report.name()));
+        }
+    }
+
+    /// A report while nothing else happens: each row is that of a recount.
+    pub(crate) async fn ask_quietly<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report) {
+        let world = &self.world;
+        let Some((body, _)) = self.answer(&*platform, &report).await else {
+            return world.violated(format!("{} is not answered", report.name()));
+        };
+        world.figures.borrow_mut().reports += 1;
+        if body["incomplete"] == true {
+            if !world.faults.damaged.borrow().contains(&report.tenant) {
+                world.violated(format!("{} is incomplete, and nothing of that tenant is damaged", report.name()));
+            }
+            return;
+        }
+        let (expected, counted) = (report.count(world), counted(&body));
+        if expected != counted {
+            let differ = expected.keys().chain(counted.keys()).find(|row| expected.get(row) != counted.get(row));
+            let shown = differ.map(|row| (row, expected.get(row), counted.get(row)));
+            world.violated(format!("{} is not what a recount gives: {shown:?}", report.name()));
+        }
+    }
+
+    async fn answer<P: Platform>(&self, platform: &P, report: &Report) -> Option<(Value, Millis)> {
+        let asked_at = self.world.now();
+        let plan = self.plan(report)?;
+        let outcome = platform.report(&plan).await;
+        let Settled { reply, .. } = plan.settle(outcome);
+        match reply.status {
+            200 => Some((serde_json::from_slice(&reply.body).ok()?, asked_at)),
+            503 => None,
+            status => {
+                let body = String::from_utf8_lossy(&reply.body).into_owned();
+                self.world.violated(format!("{} is answered {status}: {body}", report.name()));
+                None
+            }
+        }
+    }
+}
+
+impl Clients {
+    /// What core makes of a request for a report.
+    pub(crate) fn plan(&self, report: &Report) -> Option<ReportPlan> {
+        let Report { tenant, rows, hours } = report;
+        let (from, to) = (rfc3339(Millis(hours.start * HOUR)), rfc3339(Millis(hours.end * HOUR)));
+        let query = format!("from={from}&to={to}&metrics=count,sum:n,min:n,max:n&{}", rows.query());
+        let headers = [authorization(tenant)];
+        let request = Request { method: "GET", path: rows.path(), query: &query, headers: &headers, body: &[] };
+        match self.admit(&request)? {
+            Plan::Report(plan) => Some(plan),
+            _ => None,
+        }
+    }
+}
+
+impl Report {
+    /// One over all that the tenant has, or over a part of it.
+    pub(crate) fn any(world: &World, tenant: &str, rows: Rows, is_part: bool) -> Self {
+        let hours = world.truth.borrow().hours(tenant);
+        let now = world.now().0 / HOUR + 1;
+        let first = hours.first().copied().unwrap_or(now - 1);
+        // Rows of days are compared as whole days.
+        let whole = |hour: u64| if rows == Rows::HoursByType { hour } else { hour / 24 * 24 };
+        let longest = if rows == Rows::HoursByType { 7 * 24 } else { 399 * 24 };
+        let (mut from, mut until) = (whole(first.max(now.saturating_sub(longest))), whole(now + 23));
+        if is_part {
+            from = whole(from + world.below(until - from));
+            until = whole(from + 24 + world.below(until - from + 24));
+        }
+        Self { tenant: tenant.to_owned(), rows, hours: from..until.max(from + 24) }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let Self { tenant, rows, hours } = self;
+        format!(
+            "{rows:?} of {tenant} from {} on, for {} h",
+            rfc3339(Millis(hours.start * HOUR)),
+            hours.end - hours.start
+        )
+    }
+
+    fn count(&self, world: &World) -> BTreeMap<Row, Count> {
+        let row = |hour, event_type: &str, carrier: &str| self.rows.row(hour, event_type, carrier);
+        let counts = world.truth.borrow().count(&self.tenant, self.hours.clone(), row);
+        let time = |hour| if self.rows == Rows::TopCarriers { String::new() } else { seconds(Millis(hour * HOUR)) };
+        counts.into_iter().map(|((hour, name), count)| ((time(hour), name), count)).collect()
+    }
+}
+
+/// When a row begins, and what it is called.
+type Row = (String, String);
+
+/// The rows of an answer that count something.
+fn counted(body: &Value) -> BTreeMap<Row, Count> {
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
+    let rows = body["rows"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let rows = rows.filter(|row| row["count"] != 0).map(|row| {
+        let name = row["group"].as_str().or(row["value"].as_str()).unwrap_or_default().to_owned();
+        let count = Count {
+            count: row["count"].as_u64().unwrap_or_default(),
+            sum: number(&row["sum:n"]).unwrap_or_default(),
+            min: number(&row["min:n"]),
+            max: number(&row["max:n"]),
+        };
+        ((row["time"].as_str().unwrap_or_default().to_owned(), name), count)
+    });
+    rows.collect()
+}
+
+/// `2025-01-01T10:00:00.000Z`, as answers have it.
+fn rfc3339(Millis(time): Millis) -> String {
+    let (year, month, day) = civil(time / DAY);
+    let (hour, minute, second, milli) = (time % DAY / HOUR, time / 60_000 % 60, time / 1000 % 60, time % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// The same without milliseconds, as rows have it.
+fn seconds(time: Millis) -> String {
+    rfc3339(time).replace(".000", "")
+}
+
+/// Year, month and day, counted out year by year: a simulation needs no faster way, and core's own is under test.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let mut year = 1970;
+    loop {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let length = 365 + u64::from(is_leap);
+        if days < length {
+            let months = [31, 28 + u64::from(is_leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            let mut month = 1;
+            for length in months {
+                if days < length {
+                    break;
+                }
+                days -= length;
+                month += 1;
+            }
+            return (year, month, days + 1);
+        }
+        days -= length;
+        year += 1;
+    }
+}

@@ -1,0 +1,312 @@
+//! One run: what happens, in which order, and what is checked when.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use isotherm_core::{Load, Millis, Seconds, Tenant};
+
+use crate::clients::Clients;
+use crate::compaction;
+use crate::fibers::Fibers;
+use crate::platform::Platform;
+use crate::reports::{Report, Rows};
+use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
+
+/// How long a run is: one in six is longer than events are kept, and the rest are shorter, for there can be more of them.
+const LONG: u64 = 100 * DAY;
+const SHORT: u64 = 20 * DAY;
+/// Between two things that happen, beside what each platform does by itself.
+const GAP: u64 = 10 * HOUR;
+/// What happens once in a run happens in one of so many steps.
+const STEPS: u64 = 80;
+/// What the stores of a tenant may have behind their watermarks, of the 16 MiB that a report reads. Each event takes some of it.
+const TAIL: usize = 8 << 20;
+const EVENT: usize = 64;
+/// What may come to a store before it is known to be full.
+const COMMIT: usize = 7 << 20;
+/// In this time a store without faults has caught up.
+const CALM: u64 = 40 * MINUTE;
+/// Wakes without a moment between them, after which a store is never quiet.
+const WAKES: usize = 20_000;
+
+/// What a flood has much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Much {
+    Events,
+    Bytes,
+}
+
+struct Run<P> {
+    world: Rc<World>,
+    platform: Rc<P>,
+    clients: Rc<Clients>,
+    fibers: Fibers,
+    /// What is to come as a flood, once.
+    much: Option<Much>,
+}
+
+/// Runs a seed. The error is the rule that was broken.
+pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, String> {
+    let world = World::new(seed, P::SHARDS, traces);
+    let (platform, clients) = (Rc::new(P::new(&world)), Rc::new(Clients::new(&world)));
+    // Few of the runs, for each takes as long as many others.
+    let much = match seed % 100 {
+        0 => Some(Much::Events),
+        1..5 => Some(Much::Bytes),
+        _ => None,
+    };
+    let mut run = Run { world, platform, clients, fibers: Fibers::default(), much };
+    run.play();
+    match run.world.violation() {
+        Some(rule) => Err(rule),
+        None => Ok(*run.world.figures.borrow()),
+    }
+}
+
+impl<P: Platform> Run<P> {
+    fn play(&mut self) {
+        let length = if self.much == Some(Much::Events) || self.world.one_in(6) { LONG } else { SHORT };
+        let end = self.world.now().0 + length + self.world.below(10 * DAY);
+        let loses_keys = self.world.one_in(4);
+        self.world.faults.are_on.set(true);
+        while self.world.now().0 < end && self.world.violation().is_none() {
+            let gap = if self.world.one_in(3) { self.world.below(10 * SECOND) } else { self.world.below(3 * GAP) };
+            self.pass(gap);
+            self.happen();
+            self.check_bounds();
+            // Events early, so that they expire within the run.
+            if self.much == Some(Much::Events) || self.world.one_in(STEPS) {
+                self.much.take().into_iter().for_each(|much| self.send_much(much));
+            }
+            if loses_keys && self.world.one_in(STEPS) {
+                self.world.say(|| "a tenant's keys are removed".to_owned());
+                self.world.remove_keys();
+            }
+        }
+        self.be_quiet();
+        compaction::check(&self.clients, &self.platform.databases(), P::SHARDS);
+        self.rest();
+    }
+
+    /// Something happens.
+    fn happen(&mut self) {
+        let (clients, platform, process) =
+            (Rc::clone(&self.clients), Rc::clone(&self.platform), self.platform.process());
+        let faults = &self.world.faults;
+        match self.world.below(40) {
+            0..16 => self.fibers.start(process, clients.send_some(platform)),
+            16..20 => self.fibers.start(process, clients.look_up(platform)),
+            20..24 => {
+                let report = self.any_report();
+                self.fibers.start(process, clients.ask(platform, report));
+            }
+            24 => self.end(),
+            25 => self.fail("the disk", &faults.disk),
+            26 => self.fail("the bucket", &faults.bucket),
+            27 => self.fail("reading of rollups", &faults.rollups),
+            28..30 => self.be_quiet(),
+            32 => self.damage(),
+            33 => self.stick(),
+            _ => {}
+        }
+        self.work(self.world.below(30) as usize);
+    }
+
+    fn any_report(&self) -> Report {
+        let tenant = TENANTS[self.world.below(self.world.service().tenants().len() as u64) as usize];
+        let rows = Rows::ALL[self.world.below(Rows::ALL.len() as u64) as usize];
+        Report::any(&self.world, tenant, rows, self.world.one_in(2))
+    }
+
+    /// Something fails for a while: mostly for minutes, sometimes for hours.
+    fn fail(&self, name: &str, fault: &Cell<Millis>) {
+        let longest = if self.world.one_in(4) { 3 * HOUR } else { 10 * MINUTE };
+        let lasts = self.world.below(longest);
+        fault.set(Millis(self.world.now().0 + lasts));
+        self.world.say(|| format!("{name} fails for {} min", lasts / MINUTE));
+    }
+
+    /// Something writes over a page.
+    fn damage(&self) {
+        if !self.world.one_in(4) {
+            return;
+        }
+        let databases = self.platform.databases();
+        let Some(database) = databases.get(self.world.below(databases.len() as u64) as usize) else { return };
+        if let Some(tenant) = database.borrow_mut().damage() {
+            self.world.say(|| format!("a page of {tenant} is damaged"));
+            self.world.faults.damaged.borrow_mut().insert(tenant);
+        }
+    }
+
+    /// One tenant's days can't be compacted any more.
+    fn stick(&self) {
+        if self.world.one_in(8) {
+            let tenant = TENANTS[self.world.below(TENANTS.len() as u64) as usize];
+            self.world.say(|| format!("the days of {tenant} can't be compacted any more"));
+            *self.world.faults.stuck.borrow_mut() = Tenant::parse(tenant.to_owned()).ok();
+        }
+    }
+
+    /// More than a store has room for behind its watermark, while nothing can be folded; or more in some minutes than it deletes in
+    /// one task.
+    fn send_much(&mut self, much: Much) {
+        self.world.say(|| format!("much is sent: {much:?}"));
+        let requests = match much {
+            Much::Bytes => 24,
+            Much::Events => 80,
+        };
+        if much == Much::Bytes || self.world.one_in(2) {
+            self.world.faults.rollups.set(Millis(self.world.now().0 + HOUR));
+        }
+        for _ in 0..requests {
+            let (clients, platform, process) =
+                (Rc::clone(&self.clients), Rc::clone(&self.platform), self.platform.process());
+            match much {
+                Much::Bytes => self.fibers.start(process, clients.send_large(platform)),
+                Much::Events => self.fibers.start(process, clients.send_many(platform)),
+            }
+            self.work(40);
+            self.pass(SECOND);
+        }
+        self.check_bounds();
+        self.be_quiet();
+    }
+
+    /// A process ends, one of those at work if there is any.
+    fn end(&mut self) {
+        let working = self.fibers.process(self.world.below(self.fibers.len() as u64) as usize);
+        let process = working.unwrap_or_else(|| self.platform.process());
+        let before = self.fibers.len();
+        self.platform.end(process, &mut self.fibers);
+        let mut figures = self.world.figures.borrow_mut();
+        figures.crashes += 1;
+        figures.unanswered += (before - self.fibers.len()) as u64;
+        drop(figures);
+        self.world.say(|| format!("{process:?} ends"));
+    }
+
+    /// Takes what is under way so many steps on.
+    fn work(&mut self, steps: usize) {
+        for _ in 0..steps {
+            if self.fibers.len() == 0 {
+                self.wake_if_due();
+            }
+            if self.fibers.len() == 0 {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let index = self.world.below(self.fibers.len() as u64) as usize;
+        self.fibers.go_on(index);
+        self.wake_if_due();
+        self.world.pass_to(Millis(self.world.now().0 + self.world.below(3)));
+        if self.world.fails_one_in(300) {
+            self.end();
+        }
+    }
+
+    fn wake_if_due(&mut self) {
+        if self.platform.wakes_at().is_some_and(|at| at <= self.world.now()) {
+            self.platform.wake(&mut self.fibers);
+        }
+    }
+
+    /// Time passes, and platforms do what they do by themselves.
+    fn pass(&mut self, milliseconds: u64) {
+        if milliseconds > MINUTE {
+            // What is under way does not take longer.
+            self.work(usize::MAX);
+        }
+        let until = Millis(self.world.now().0 + milliseconds);
+        let (mut at, mut wakes) = (self.world.now(), 0);
+        while self.world.violation().is_none() {
+            let Some(wakes_at) = self.platform.wakes_at().filter(|wakes_at| *wakes_at <= until) else { break };
+            self.world.pass_to(wakes_at);
+            self.platform.wake(&mut self.fibers);
+            // After midnight, when days are compacted, late events come while that is done.
+            if self.world.now().0 % DAY < HOUR && self.world.fails_one_in(6) {
+                let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+                self.fibers.start(self.platform.process(), clients.send_some(platform));
+                self.work(12);
+                self.platform.wake(&mut self.fibers);
+            }
+            self.work(usize::MAX);
+            wakes += 1;
+            if self.world.now().0 > at.0 + SECOND {
+                (at, wakes) = (self.world.now(), 0);
+            } else if wakes > WAKES {
+                self.world.violated("upkeep never sleeps".to_owned());
+            }
+        }
+        self.world.pass_to(until);
+    }
+
+    /// All works again for a while. Then nothing may be left to fold, and answers are those of a recount.
+    fn be_quiet(&mut self) {
+        self.world.say(|| "faults end".to_owned());
+        self.world.faults.end();
+        self.work(usize::MAX);
+        self.pass(CALM);
+        for database in self.platform.databases() {
+            let unfolded = database.borrow().held().unfolded;
+            if unfolded.events > 0 {
+                self.world.violated(format!("{unfolded:?} are not folded after {CALM} ms without faults"));
+            }
+        }
+        for tenant in TENANTS.iter().take(self.world.service().tenants().len()) {
+            let rows = Rows::ALL[self.world.below(Rows::ALL.len() as u64) as usize];
+            let report = Report::any(&self.world, tenant, rows, self.world.one_in(2));
+            let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+            self.fibers.start(self.platform.process(), clients.ask_quietly(platform, report));
+            self.work(usize::MAX);
+        }
+        let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+        self.fibers.start(self.platform.process(), clients.send_expired_again(platform));
+        self.work(usize::MAX);
+        self.world.say(|| "faults begin".to_owned());
+        self.world.faults.are_on.set(true);
+    }
+
+    /// What has expired is deleted within a day, and what is not folded has a bound, faults or not: they last for hours.
+    fn check_bounds(&self) {
+        let now = self.world.now().0;
+        for database in self.platform.databases() {
+            let Load { events, bytes } = database.borrow().held().unfolded;
+            if bytes + EVENT * events > TAIL / P::SHARDS as usize + COMMIT {
+                self.world.violated(format!("{events} events with {bytes} bytes are not folded"));
+            }
+            if let Some(Seconds(oldest)) = database.borrow().oldest_expiry()
+                && oldest * 1000 + DAY < now
+            {
+                let hours = (now - oldest * 1000) / HOUR;
+                self.world.violated(format!("an event is still there {hours} h after it expired"));
+            }
+        }
+    }
+
+    /// Without faults and requests for two days: all days that are over are compacted, and answers are as before.
+    fn rest(&mut self) {
+        self.world.faults.end();
+        self.pass(2 * DAY);
+        let now = self.world.now();
+        let over = Millis(now.0 - DAY - HOUR);
+        let service = self.world.service();
+        for database in self.platform.databases() {
+            let database = database.borrow();
+            let tenants = database.tenants();
+            let stuck = self.world.faults.stuck.borrow();
+            for tenant in tenants.iter().filter(|tenant| stuck.as_ref() != Some(tenant)) {
+                let marks = database.pages(tenant.as_str(), &[service.marks()]);
+                let open = service.compactions(&marks, over).len();
+                if open > 0 {
+                    self.world.violated(format!("{open} days of {} are not compacted", tenant.as_str()));
+                }
+            }
+        }
+        self.be_quiet();
+    }
+}

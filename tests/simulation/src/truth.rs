@@ -1,0 +1,103 @@
+//! What stores have kept, written down when it became durable: the reference that answers are compared with.
+
+use std::collections::BTreeMap;
+
+use isotherm_core::{Digest, EventId, Millis, NewEvent};
+use serde_json::Value;
+
+use crate::world::{HOUR, millis};
+
+/// All events that were ever kept.
+#[derive(Default)]
+pub(crate) struct Truth {
+    by_id: BTreeMap<(String, EventId), Vec<Kept>>,
+    counts: BTreeMap<(String, u64), BTreeMap<(String, String), Count>>,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) digest: Digest,
+    pub(crate) kept_at: Millis,
+    pub(crate) expires_at: Millis,
+    pub(crate) record: String,
+    /// Whether a client was told that it is new.
+    pub(crate) is_told: bool,
+}
+
+/// What a report says of some events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) count: u64,
+    pub(crate) sum: i64,
+    pub(crate) min: Option<i64>,
+    pub(crate) max: Option<i64>,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.into_iter().chain(other.min).min();
+        self.max = self.max.into_iter().chain(other.max).max();
+    }
+}
+
+impl Truth {
+    /// An event is durable now.
+    ///
+    /// # Errors
+    /// The store had it already.
+    pub(crate) fn keep(&mut self, tenant: &str, event: &NewEvent, now: Millis) -> Result<(), String> {
+        let NewEvent { id, digest, occurred_at, expires_at, record, .. } = event;
+        let expires_at = millis(*expires_at);
+        let kept = self.by_id.entry((tenant.to_owned(), *id)).or_default();
+        if kept.iter().any(|kept| kept.expires_at > now) {
+            return Err(format!("{id} of {tenant} is kept twice"));
+        }
+        kept.push(Kept { digest: *digest, kept_at: now, expires_at, record: record.clone(), is_told: false });
+        let Ok(event) = serde_json::from_str::<Value>(record) else { return Err(format!("{id} is no JSON")) };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let number = event["properties"]["n"].as_i64();
+        let count = Count { count: 1, sum: number.unwrap_or_default(), min: number, max: number };
+        let names = (text(&event["eventType"]), text(&event["properties"]["carrier"]));
+        self.counts.entry((tenant.to_owned(), occurred_at.0 / HOUR)).or_default().entry(names).or_default().add(count);
+        Ok(())
+    }
+
+    /// All that was kept under this id.
+    pub(crate) fn of(&self, tenant: &str, id: EventId) -> &[Kept] {
+        self.by_id.get(&(tenant.to_owned(), id)).map_or(&[], Vec::as_slice)
+    }
+
+    /// A client is told that the last event under this id is new. Whether that was told before.
+    pub(crate) fn tell(&mut self, tenant: &str, id: EventId) -> bool {
+        let last = self.by_id.get_mut(&(tenant.to_owned(), id)).and_then(|kept| kept.last_mut());
+        last.is_some_and(|last| std::mem::replace(&mut last.is_told, true))
+    }
+
+    /// The tenant's hours that have events.
+    pub(crate) fn hours(&self, tenant: &str) -> Vec<u64> {
+        self.counts.range(span(tenant, 0..u64::MAX)).map(|((_, hour), _)| *hour).collect()
+    }
+
+    /// The tenant's events in some hours, by the row of an hour, an event type and a carrier.
+    pub(crate) fn count(
+        &self,
+        tenant: &str,
+        hours: std::ops::Range<u64>,
+        row: impl Fn(u64, &str, &str) -> (u64, String),
+    ) -> BTreeMap<(u64, String), Count> {
+        let mut counts: BTreeMap<(u64, String), Count> = BTreeMap::new();
+        for ((_, hour), names) in self.counts.range(span(tenant, hours)) {
+            for ((event_type, carrier), count) in names {
+                counts.entry(row(*hour, event_type, carrier)).or_default().add(*count);
+            }
+        }
+        counts
+    }
+}
+
+fn span(tenant: &str, hours: std::ops::Range<u64>) -> std::ops::Range<(String, u64)> {
+    (tenant.to_owned(), hours.start)..(tenant.to_owned(), hours.end)
+}

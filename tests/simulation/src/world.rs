@@ -1,0 +1,190 @@
+//! What all parts of a run share: the clock, chance, what is broken, and what has happened.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use isotherm_core::{Millis, Seconds, Service, Tenant, key_entry};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use crate::truth::Truth;
+
+pub(crate) const SECOND: u64 = 1000;
+pub(crate) const MINUTE: u64 = 60 * SECOND;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+pub(crate) const DAY: u64 = 24 * HOUR;
+/// When the runs begin: 2025-01-01.
+const START: u64 = 20_089 * DAY;
+
+/// Whose events there are. Names of different lengths, one the beginning of another.
+pub(crate) const TENANTS: [&str; 3] = ["acme", "acme-2", "b"];
+
+/// One run.
+pub(crate) struct World {
+    now: Cell<u64>,
+    rng: RefCell<Pcg64Mcg>,
+    traces: bool,
+    pub(crate) truth: RefCell<Truth>,
+    pub(crate) faults: Faults,
+    service: RefCell<Rc<Service>>,
+    violation: RefCell<Option<String>>,
+    pub(crate) figures: RefCell<Figures>,
+}
+
+/// What is broken now.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Whether a process may end at any pause, and a statement may fail.
+    pub(crate) are_on: Cell<bool>,
+    /// Until when nothing can be written.
+    pub(crate) disk: Cell<Millis>,
+    /// Until when no backup can be written.
+    pub(crate) bucket: Cell<Millis>,
+    /// Until when no rollups can be read.
+    pub(crate) rollups: Cell<Millis>,
+    /// This tenant's days can't be read whole: one row of them is damaged. It stays so.
+    pub(crate) stuck: RefCell<Option<Tenant>>,
+    /// Tenants of whom something has written over a page.
+    pub(crate) damaged: RefCell<BTreeSet<String>>,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Events that stores kept.
+    pub events: u64,
+    /// Requests of clients, reports among them.
+    pub requests: u64,
+    /// Requests and turns of upkeep that came to no end, for their process had ended.
+    pub unanswered: u64,
+    /// Processes that ended.
+    pub crashes: u64,
+    /// Reports whose figures were compared with a recount of the events.
+    pub reports: u64,
+    /// Events that expired and were deleted.
+    pub deleted: u64,
+    /// Simulated milliseconds.
+    pub milliseconds: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, shards: u32, traces: bool) -> Rc<Self> {
+        let service = RefCell::new(Rc::new(service(shards, &TENANTS)));
+        Rc::new(Self {
+            now: Cell::new(START),
+            rng: RefCell::new(Pcg64Mcg::seed_from_u64(seed)),
+            traces,
+            truth: RefCell::default(),
+            faults: Faults::default(),
+            service,
+            violation: RefCell::default(),
+            figures: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        Millis(self.now.get())
+    }
+
+    /// Time goes on to then, if it has not come yet.
+    pub(crate) fn pass_to(&self, Millis(then): Millis) {
+        self.now.set(self.now.get().max(then));
+        self.figures.borrow_mut().milliseconds = self.now.get() - START;
+    }
+
+    pub(crate) fn service(&self) -> Rc<Service> {
+        Rc::clone(&self.service.borrow())
+    }
+
+    /// The last tenant's keys are removed, and its events stay.
+    pub(crate) fn remove_keys(&self) {
+        let shards = self.service().shards();
+        *self.service.borrow_mut() = Rc::new(service(shards, &TENANTS[..TENANTS.len() - 1]));
+    }
+
+    /// A number from 0 up to, and without, `end`.
+    pub(crate) fn below(&self, end: u64) -> u64 {
+        self.rng.borrow_mut().random_range(0..end.max(1))
+    }
+
+    pub(crate) fn one_in(&self, cases: u64) -> bool {
+        self.below(cases) == 0
+    }
+
+    /// Whether a fault comes here.
+    pub(crate) fn fails_one_in(&self, cases: u64) -> bool {
+        self.faults.are_on.get() && self.one_in(cases)
+    }
+
+    /// Whether this fault lasts.
+    pub(crate) fn lasts(&self, until: &Cell<Millis>) -> bool {
+        self.now() < until.get()
+    }
+
+    pub(crate) fn bits(&self) -> u128 {
+        self.rng.borrow_mut().random()
+    }
+
+    /// A line of the trace.
+    pub(crate) fn say(&self, line: impl FnOnce() -> String) {
+        if self.traces {
+            let at = self.now.get() - START;
+            let (day, hour, minute) = (at / DAY, at % DAY / HOUR, at % HOUR / MINUTE);
+            println!("day {day:3} {hour:02}:{minute:02}:{:06.3}  {}", (at % MINUTE) as f64 / 1000.0, line());
+        }
+    }
+
+    /// A rule is broken.
+    pub(crate) fn violated(&self, rule: String) {
+        self.say(|| format!("VIOLATED: {rule}"));
+        self.violation.borrow_mut().get_or_insert(rule);
+    }
+
+    /// The first rule that was broken.
+    pub(crate) fn violation(&self) -> Option<String> {
+        self.violation.borrow().clone()
+    }
+}
+
+impl Faults {
+    /// All works again, but what is damaged for good.
+    pub(crate) fn end(&self) {
+        self.are_on.set(false);
+        for fault in [&self.disk, &self.bucket, &self.rollups] {
+            fault.set(Millis(0));
+        }
+    }
+}
+
+/// The key of a tenant.
+pub(crate) fn key(tenant: &str) -> String {
+    format!("a-key-that-is-long-enough-of-{tenant}")
+}
+
+fn service(shards: u32, tenants: &[&str]) -> Service {
+    let entry = |tenant: &&str| key_entry(&key(tenant), Some(tenant), tenant, "both", None).unwrap_or_default();
+    let keys: Vec<String> = tenants.iter().map(entry).collect();
+    Service::from_text(Some(&format!(r#"{{"version":2,"shards":{shards},"keys":[{}]}}"#, keys.join(","))))
+}
+
+/// The first moment of a second.
+pub(crate) fn millis(Seconds(seconds): Seconds) -> Millis {
+    Millis(seconds * 1000)
+}
+
+impl std::ops::Add for Figures {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            requests: self.requests + other.requests,
+            unanswered: self.unanswered + other.unanswered,
+            crashes: self.crashes + other.crashes,
+            reports: self.reports + other.reports,
+            deleted: self.deleted + other.deleted,
+            milliseconds: self.milliseconds + other.milliseconds,
+        }
+    }
+}

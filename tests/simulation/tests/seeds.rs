@@ -1,0 +1,35 @@
+//! The seeds that CI runs: those of all models take about as long, and the kept defects are found with fewer.
+
+#![allow(clippy::panic, reason = "a test panics to fail")]
+
+use isotherm_simulation::{Model, Runs, simulate_all};
+
+fn check(model: Model, seeds: u64) {
+    let Runs { figures, broken } = simulate_all(model, 0..seeds, false).unwrap_or_else(|error| panic!("{error}"));
+    println!("{}: {seeds} seeds, {figures:?}", model.name());
+    for (seed, rule) in &broken {
+        println!(
+            "cargo run --release --package isotherm-simulation -- --model {} --seed {seed} --trace: {rule}",
+            model.name()
+        );
+    }
+    assert!(broken.is_empty(), "{} of {seeds} seeds break a rule", broken.len());
+    // What never happens is not tested.
+    let happened = [figures.crashes, figures.deleted, figures.reports, figures.unanswered];
+    assert!(happened.iter().all(|count| *count > seeds), "{figures:?}");
+}
+
+#[test]
+fn server() {
+    check(Model::Server, 1000);
+}
+
+#[test]
+fn objects() {
+    check(Model::Objects, 250);
+}
+
+#[test]
+fn instances() {
+    check(Model::Instances, 350);
+}

@@ -1,0 +1,52 @@
+//! Core's machines beside model stores: the same seeds each time. Then each defect that is kept has to be found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::setup::Tools;
+use crate::shell::{self, cargo, phase, run};
+use crate::test::tally::Tally;
+use crate::{build, defect, paths};
+
+/// No more than the sound one passes.
+const SEEDS: &str = "300";
+
+/// Runs the seeds, and then those that find each defect.
+pub(crate) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
+    tally.cargo_test(cargo().args(["test", "--release", "--package", build::SIMULATION]))?;
+    for model in files(&paths::root().join("tests/simulation/defects"))? {
+        for patch in files(&model)? {
+            let (model, name) = (stem(&model), stem(&patch));
+            phase(&format!("simulation: planting {name}"));
+            let mut find = shell::program(plant(&patch)?);
+            find.args(["--find", "--model", &model, "--seeds", SEEDS]);
+            tally.command(&format!("the simulation finds {name}"), &mut find)?;
+        }
+    }
+    Ok(())
+}
+
+/// The simulation with this defect in what it tests.
+fn plant(patch: &Path) -> Result<PathBuf> {
+    let copy = paths::target().join("simulation/planted");
+    fs::create_dir_all(&copy)?;
+    defect::plant(&copy, patch)?;
+    let mut build = cargo();
+    build.current_dir(&copy).args(["build", "--quiet", "--release", "--package", build::SIMULATION]);
+    // From one defect to the next little changes. The libraries are there already.
+    run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", paths::target()))?;
+    Ok(paths::target().join("release").join(build::SIMULATION))
+}
+
+/// What a folder has: a folder of defects for each model that finds them, and in it each as `git diff` wrote it.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
