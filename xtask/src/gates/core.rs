@@ -15,7 +15,7 @@ const FORBIDDEN: [(&str, &str); 22] = [
     ("await", "core is never async: a host does the waiting"),
     ("Instant", "core asks no clock: time is in the Stamp"),
     ("SystemTime", "core asks no clock: time is in the Stamp"),
-    ("now", "core asks no clock: time is in the Stamp"),
+    ("::now", "core asks no clock: time is in the Stamp"),
     ("getrandom", "core has no randomness: entropy is in the Stamp"),
     ("rand", "core has no randomness: entropy is in the Stamp"),
     ("thread_rng", "core has no randomness: entropy is in the Stamp"),
