@@ -108,9 +108,10 @@ impl Stamp {
     }
 }
 
-/// The id of a request, for people who compare an error with a log: `req_` and 26 characters.
+/// The id of a request, for people who compare an error with a log: `req_` and 26 characters. What a host logs of a request
+/// that failed names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(u128);
+pub struct RequestId(u128);
 
 impl RequestId {
     pub(crate) fn of(stamp: Stamp) -> Self {

@@ -54,7 +54,7 @@ pub use config::{Config, ConfigError, Tenant, key_entry};
 pub use delivery::Delivery;
 pub use door::{Door, Entry};
 pub use event::Digest;
-pub use id::{EventId, NotAnEventId};
+pub use id::{EventId, NotAnEventId, RequestId};
 pub use lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
 pub use limits::Limits;
 pub use patience::Patience;

@@ -111,6 +111,13 @@ impl StorePlan {
         self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
     }
 
+    /// The request that brought them, as its answer names it.
+    pub fn request_id(&self) -> RequestId {
+        match &self.answer {
+            Answer::One(_, request_id) | Answer::Batch(_, request_id) => *request_id,
+        }
+    }
+
     /// The events to keep: 1 to 500, no id twice.
     pub fn events(&self) -> &[NewEvent] {
         &self.events
@@ -138,6 +145,11 @@ impl FindPlan {
     /// Its id.
     pub fn id(&self) -> EventId {
         self.id
+    }
+
+    /// The request that looks it up, as its answer names it.
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
     }
 
     /// A stored event that expires by then is [`FindOutcome::Absent`].

@@ -303,9 +303,11 @@ impl Upkeep {
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
-    /// Begins a round now, because an operator asks for one.
+    /// Begins a round now, because an operator asks for one. A fold that is due comes first: only what is folded expires, and
+    /// days are compacted as they are folded.
     pub fn begin_round(&mut self, now: Millis) {
         (self.expire_at, self.find_at) = (now, now);
+        self.is_folds_turn = true;
     }
 
     /// Says whether the store accepts new events. While its unfolded tail is at the bound, they get
@@ -340,7 +342,7 @@ impl Upkeep {
         let is_expiry_due = self.expire_due(now) <= now;
         let compaction = self.compaction(now);
         let is_other_due = is_expiry_due || compaction.is_some();
-        let is_folds_turn = !is_other_due || (self.is_folds_turn && self.has_whole_fold());
+        let is_folds_turn = !is_other_due || self.is_folds_turn;
         let next = match compaction {
             _ if is_fold_due && is_folds_turn => Some(fold),
             None if is_expiry_due => Some(expiry),

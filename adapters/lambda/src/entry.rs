@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
+use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, RequestId, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -110,11 +110,12 @@ async fn invoke(
             plan.settle(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
-            let outcome = in_time(deadline, store.find(&plan), FindOutcome::Later).await;
+            let outcome = in_time(deadline, plan.request_id(), store.find(&plan), FindOutcome::Later).await;
             plan.settle(outcome)
         }
         Admission::Plan(Plan::Report(plan)) => {
-            let outcome = in_time(deadline, store.report(&plan, stamp.received_at), ReportOutcome::Later).await;
+            let read = store.report(&plan, stamp.received_at);
+            let outcome = in_time(deadline, plan.request_id(), read, ReportOutcome::Later).await;
             let Settled { reply, unreadable } = plan.settle(outcome);
             if !unreadable.is_empty() {
                 eprintln!("{unreadable}");
@@ -128,9 +129,14 @@ async fn invoke(
 }
 
 /// What is read before the deadline; `later` where it is not, and why is logged.
-async fn in_time<Read>(deadline: Instant, read: impl Future<Output = Result<Read>>, later: Read) -> Read {
+async fn in_time<Read>(
+    deadline: Instant,
+    request_id: RequestId,
+    read: impl Future<Output = Result<Read>>,
+    later: Read,
+) -> Read {
     timeout_at(deadline, read).await.map_err(anyhow::Error::from).flatten().unwrap_or_else(|error| {
-        eprintln!("cannot read: {error:#}");
+        eprintln!("{request_id}: cannot read: {error:#}");
         later
     })
 }

@@ -67,12 +67,12 @@ impl Store {
         let all = puts.buffer_unordered(CONCURRENCY).for_each(|(at, outcome)| {
             match outcome {
                 Ok(outcome) => outcomes[at] = outcome,
-                Err(error) => eprintln!("cannot put an event: {error:#}"),
+                Err(error) => eprintln!("{}: cannot put an event: {error:#}", plan.request_id()),
             }
             ready(())
         });
         if timeout_at(deadline, all).await.is_err() {
-            eprintln!("the invocation's deadline came before DynamoDB had answered every put");
+            eprintln!("{}: the invocation's deadline came before DynamoDB had answered every put", plan.request_id());
         }
         outcomes
     }

@@ -141,7 +141,7 @@ impl Store {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
-                log::failure("an event cannot be looked up", error);
+                log::failure("an event cannot be looked up", format_args!("{error:#} ({})", plan.request_id()));
                 FindOutcome::Later
             }
         }
@@ -155,7 +155,7 @@ impl Store {
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
-                    log::failure("a report cannot be read", format_args!("{error:#}"));
+                    log::failure("a report cannot be read", format_args!("{error:#} ({})", plan.request_id()));
                     ReportOutcome::Later
                 },
                 |data| ReportOutcome::Read(vec![data]),
@@ -251,7 +251,8 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
 fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
-        log::failure("events cannot be stored", error);
+        let requests: Vec<_> = group.iter().map(|job| job.plan.request_id().to_string()).collect();
+        log::failure("events cannot be stored", format_args!("{error} ({})", requests.join(", ")));
         group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
     });
     let events = group.iter().flat_map(|job| job.plan.events());

@@ -156,13 +156,13 @@ async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
     let (status, first) = send(server.port, &event("first")).await.unwrap();
     assert_eq!(status, 202);
     let id = first.split(r#""eventId":""#).nth(1).unwrap().split('"').next().unwrap();
-    let (mut number, mut refused) = (0, 0);
-    while refused < 200 {
+    let (mut number, mut refused) = (0, vec![]);
+    while refused.len() < 200 {
         number += 1;
-        match send(server.port, &event(&number.to_string())).await.unwrap().0 {
-            202 => {}
-            503 => refused += 1,
-            status => panic!("{status}"),
+        match send(server.port, &event(&number.to_string())).await.unwrap() {
+            (202, _) => {}
+            (503, answer) => refused.push(answer),
+            other => panic!("{other:?}"),
         }
         assert!(number < 10_000, "the disk was never full");
     }
@@ -170,8 +170,10 @@ async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
     let report = "/reports/summary?from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z";
     assert_eq!(get(server.port, report).await.0, 200);
     let printed = std::fs::read_to_string(lines).unwrap();
-    let told = printed.lines().filter(|line| line.contains("events cannot be stored")).count();
-    assert!((1..20).contains(&told), "{told} lines of {refused} failures");
+    let told: Vec<_> = printed.lines().filter(|line| line.contains("events cannot be stored")).collect();
+    assert!((1..20).contains(&told.len()), "{} lines of {} failures", told.len(), refused.len());
+    let request_id = refused[0].split(r#""requestId":""#).nth(1).unwrap().split('"').next().unwrap();
+    assert!(told[0].contains(request_id), "{request_id} is not in {:?}", told[0]);
     let process = server.child.id().to_string();
     let raised = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited:"]).stderr(Stdio::null()).status();
     assert!(raised.unwrap().success());

@@ -39,7 +39,7 @@ pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<St
     match try_store(service, plan).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
-            eprintln!("isotherm: events cannot be stored: {error}");
+            eprintln!("isotherm: {}: events cannot be stored: {error}", plan.request_id());
             vec![StoreOutcome::Later; plan.events().len()]
         }
     }
@@ -51,7 +51,7 @@ pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
         Ok(Some(record)) => FindOutcome::Found(record),
         Ok(None) => FindOutcome::Absent,
         Err(error) => {
-            eprintln!("isotherm: events cannot be looked up: {error}");
+            eprintln!("isotherm: {}: an event cannot be looked up: {error}", plan.request_id());
             FindOutcome::Later
         }
     }
@@ -63,7 +63,7 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     match read.await {
         Ok(data) => ReportOutcome::Read(vec![data]),
         Err(error) => {
-            eprintln!("isotherm: a report cannot be read: {error}");
+            eprintln!("isotherm: {}: a report cannot be read: {error}", plan.request_id());
             ReportOutcome::Later
         }
     }

@@ -96,7 +96,8 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                // The runtime gives an alarm up that failed too often: this sets one again.
+                // It also sets an alarm again where the runtime has given one up that failed too often.
+                self.upkeep(|upkeep| upkeep.begin_round(now()));
                 self.wake().await?;
                 Response::empty()
             }

@@ -27,7 +27,9 @@ pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<Store
         match answer {
             Ok(Some(there)) => outcomes.extend(part.events.iter().map(|event| (event.id, there.outcome(event.id)))),
             Ok(None) => outcomes.extend(part.events.iter().map(|event| (event.id, StoreOutcome::Overloaded))),
-            Err(error) => console_error!("isotherm: shard {} did not store: {error}", part.shard),
+            Err(error) => {
+                console_error!("isotherm: {}: shard {} did not store: {error}", plan.request_id(), part.shard)
+            }
         }
     }
     plan.events().iter().map(|event| outcomes.remove(&event.id).unwrap_or(StoreOutcome::Later)).collect()
@@ -40,7 +42,7 @@ pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome
         Ok(record) if record.is_empty() => FindOutcome::Absent,
         Ok(record) => FindOutcome::Found(record),
         Err(error) => {
-            console_error!("isotherm: shard {shard} did not look an event up: {error}");
+            console_error!("isotherm: {}: shard {shard} did not look an event up: {error}", plan.request_id());
             FindOutcome::Later
         }
     }
@@ -52,7 +54,7 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
     match join_all(read).await.into_iter().collect::<Result<_>>() {
         Ok(shards) => ReportOutcome::Read(shards),
         Err(error) => {
-            console_error!("isotherm: a shard did not read what a report needs: {error}");
+            console_error!("isotherm: {}: a shard did not read what a report needs: {error}", plan.request_id());
             ReportOutcome::Later
         }
     }

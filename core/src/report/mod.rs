@@ -71,6 +71,11 @@ impl ReportPlan {
         Self { is_head, ..self }
     }
 
+    /// The request for it, as its answer names it.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::of(self.stamp)
+    }
+
     /// Whose events it counts.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant

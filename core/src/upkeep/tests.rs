@@ -320,3 +320,15 @@ fn an_operator_begins_a_round_whenever_the_last_one_was() {
     assert_eq!((0..100).take_while(|_| store.do_task(&mut upkeep, NOW)).count(), 5);
     assert_eq!((store.expired, store.days.len()), (0, 0));
 }
+
+#[test]
+fn in_a_round_that_an_operator_begins_a_fold_that_is_due_comes_first() {
+    let mut upkeep = idle();
+    upkeep.done(Outcome::Folded(Load::default()), NOW);
+    upkeep.stored(Load { events: 3, bytes: 3 }, NOW);
+    let now = later(60_000);
+    upkeep.begin_round(now);
+    check_folds(&upkeep, now);
+    upkeep.done(Outcome::Folded(Load { events: 3, bytes: 3 }), now);
+    assert!(is_expiry(&upkeep.next(now)));
+}
