@@ -132,8 +132,8 @@ fn debian_packages(for_tests: bool) -> Result<()> {
     if python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
         missing.push("python3-pip");
     }
-    if for_tests && !on_path("chromium") {
-        missing.push("chromium");
+    if for_tests {
+        missing.extend(["chromium", "curl"].into_iter().filter(|name| !on_path(name)));
     }
     if missing.is_empty() {
         return Ok(());

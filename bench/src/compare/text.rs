@@ -50,7 +50,7 @@ pub(super) fn markdown(result: &Comparison) -> String {
             );
         }
     }
-    text += &format!("\n### Guarantees\n\n{}", guarantees::MARKDOWN);
+    text += &format!("\n### Guarantees\n\n{}", guarantees::markdown());
     text += &format!(
         "\nValue (95 % interval) and multiple of the floor's figure; **bold**: best of its row, or tied with it. Figures are measured.\n\n\
          {} · {}\n",
