@@ -16,7 +16,12 @@ use crate::say;
 
 /// The flags of `isotherm doctor`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Exit codes: 0 everything is there that a comparison needs, 1 something is missing.")]
+#[command(
+    before_help = "Examples:
+  isotherm doctor           what is missing, and how to get it
+  isotherm doctor --json    the same for a program",
+    after_help = "Exit codes: 0 everything is there that a comparison needs, 1 something is missing."
+)]
 pub struct Doctor {
     /// Where `cargo xtask build` put the artifacts
     #[arg(long, value_name = "DIR", env = "ISOTHERM_ARTIFACTS", default_value = "target/artifacts")]

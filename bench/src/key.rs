@@ -5,8 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
+const EXAMPLES: &str = "Examples:
+  isotherm key new --tenant acme --scope write               for clients that send events
+  isotherm key new --tenant acme --scope read --id board --expires 2027-01-01T00:00:00Z
+  isotherm key new --scope operate --id cron                 for Spin's cron";
+
 /// The flags of `isotherm key`.
 #[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
 pub struct Key {
     #[command(subcommand)]
     what: What,
@@ -26,6 +32,7 @@ enum What {
 /// which is the file of `--config`, or the variable or secret ISOTHERM_CONFIG. It holds the key's SHA-256, so whoever reads it
 /// learns no key. To take a key back, remove its entry; to replace one, add the new one, change the clients, remove the old one.
 #[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
 struct New {
     /// Whose events it is for: 1 to 64 of A-Z a-z 0-9 _ -
     #[arg(long, default_value = "default")]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, soak, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
@@ -40,8 +40,39 @@ enum Command {
     Soak(soak::Soak),
 }
 
+/// What one wants, and the commands for it.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Measure", &["compare", "report", "diff", "soak"]),
+    ("Decide", &["cost", "simulate", "prices"]),
+    ("Run", &["serve", "up", "key", "doctor"]),
+];
+
+/// Each command's help begins with its examples.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// The program's flags, with help that groups the commands.
+fn command_line() -> clap::Command {
+    let command = Flags::command();
+    let about = |name: &str| command.find_subcommand(name).and_then(clap::Command::get_about).cloned();
+    let mut groups = String::new();
+    for (group, names) in GROUPS {
+        groups += &format!("{group}:\n");
+        for name in names {
+            groups += &format!("  {name:10}{}\n", about(name).unwrap_or_default());
+        }
+        groups.push('\n');
+    }
+    let examples_first =
+        |command: clap::Command| command.help_template(HELP).mut_subcommands(|command| command.help_template(HELP));
+    let help = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}`isotherm COMMAND --help` begins with examples.\n\n\
+         Options:\n{{options}}\n"
+    );
+    command.mut_subcommands(examples_first).help_template(help)
+}
+
 fn main() -> ExitCode {
-    let flags = match Flags::try_parse() {
+    let flags = match command_line().try_get_matches().and_then(|matches| Flags::from_arg_matches(&matches)) {
         Ok(flags) => flags,
         Err(error) => return refuse(&error),
     };
@@ -88,4 +119,24 @@ fn run(flags: Flags) -> Result<ExitCode> {
 /// This thread starts the hosts' processes, which end when it ends: it lives as long as the program.
 fn threads() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_command_is_in_one_group_and_its_help_begins_with_examples() {
+        let command = command_line();
+        let named: Vec<_> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let there: BTreeSet<_> =
+            command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help").collect();
+        assert_eq!((named.len(), named.into_iter().collect::<BTreeSet<_>>()), (there.len(), there));
+        for command in command.get_subcommands() {
+            let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.starts_with("Examples:\n  isotherm "), "{}", command.get_name());
+        }
+    }
 }

@@ -20,6 +20,10 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The flags of `isotherm up`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  isotherm up workers --port 8787               until Ctrl-C; its data goes with it
+  isotherm up lambda --port 8787 --data kept    its data stays for the next start
+  isotherm up spin --config config.json         with keys: `isotherm key new` makes them")]
 pub struct Up {
     /// What to start
     #[arg(value_parser = platform())]
@@ -42,6 +46,9 @@ pub struct Up {
 
 /// The flags of `isotherm serve`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  isotherm serve                             http://127.0.0.1:8080, data in ./isotherm-data
+  isotherm serve --port 80 --data /srv/events --config config.json")]
 pub struct Serve {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]

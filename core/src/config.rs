@@ -108,15 +108,15 @@ impl Config {
         }
         let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
-            return Err(ConfigError(format!("version is {version}, 1 and 2 are known")));
+            return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
         if !(1..=256).contains(&shards) {
-            return Err(ConfigError(format!("shards is {shards}, 1 to 256 are possible")));
+            return Err(ConfigError(format!("shards is {shards}; it must be 1 to 256")));
         }
         for names in dimensions.values() {
             if names.len() > DIMENSIONS {
                 let count = names.len();
-                return Err(ConfigError(format!("dimensions has {count} names, at most {DIMENSIONS} are possible")));
+                return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
         }
         let access = match (open, keys) {

@@ -246,10 +246,10 @@ impl fmt::Display for Refusal {
             Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
             Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
             Self::InvalidGzip => {
-                f.write_str("content-encoding is gzip, but the body is no whole gzip stream of at most 1,024 members")
+                f.write_str("the body is not a complete gzip stream of at most 1,024 members")
             }
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
-            Self::NoEvents => write!(f, "a batch has 1 to {} events, this one has none", LIMITS.batch_events),
+            Self::NoEvents => write!(f, "the batch is empty: send 1 to {} events", LIMITS.batch_events),
             Self::NotAnObject => f.write_str("an event must be a JSON object"),
             Self::Required(Field::Properties) | Self::WrongType(Field::Properties) => {
                 f.write_str("properties must be an object")
@@ -276,7 +276,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooDeep(path) => write!(f, "{path} is nested more than {} levels deep", LIMITS.depth),
             Self::TooManyProperties(count) => {
-                write!(f, "properties has {count} members, at most {} are taken", LIMITS.properties)
+                write!(f, "properties has {count} members; the limit is {}", LIMITS.properties)
             }
             Self::NumberOutOfRange(number) => {
                 write!(f, "{number}: numbers are finite and integers fit 64 bits; send others as strings")
@@ -286,10 +286,10 @@ impl fmt::Display for Refusal {
             ),
             Self::TimestampOutOfRange => f.write_str("timestamp must be between 2000-01-01 and 24 hours from now"),
             Self::EventTooLarge(bytes) => {
-                write!(f, "the event has {bytes} bytes, at most {} are taken", LIMITS.event_bytes)
+                write!(f, "the event has {bytes} bytes; the limit is {}", LIMITS.event_bytes)
             }
-            Self::BodyTooLarge => write!(f, "the body has more than {} bytes, inflated", LIMITS.body_bytes),
-            Self::TooManyEvents => write!(f, "the batch has more than {} events", LIMITS.batch_events),
+            Self::BodyTooLarge => write!(f, "the body has more than the limit of {} bytes, inflated", LIMITS.body_bytes),
+            Self::TooManyEvents => write!(f, "the batch has more than the limit of {} events", LIMITS.batch_events),
             Self::UnsupportedMediaType(sent, taken) => {
                 write!(f, "unsupported content type {sent:?}: send {taken}, in UTF-8")
             }
@@ -310,8 +310,8 @@ impl fmt::Display for Refusal {
             Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
                 f.write_str(problem)
             }
-            Self::Overloaded => f.write_str("more is coming than the store can take; send the request again, later"),
-            Self::Unavailable => f.write_str("the store did not answer in time; send the request again"),
+            Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
+            Self::Unavailable => f.write_str("the store did not answer in time: send the request again"),
         }
     }
 }

@@ -55,9 +55,9 @@ fn what_is_wrong_is_named() {
     let with = |more: &str| format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"read",{more}}}]}}"#);
     check("{", Err("line 1 column 1"));
     check("[2,true]", Err("must be a JSON object"));
-    check(r#"{"version":3,"open":true}"#, Err("version is 3, 1 and 2 are known"));
+    check(r#"{"version":3,"open":true}"#, Err("unsupported version 3: use 1 or 2"));
     check(r#"{"shard":1}"#, Err("unknown field `shard`"));
-    check(r#"{"open":true,"shards":0}"#, Err("shards is 0, 1 to 256 are possible"));
+    check(r#"{"open":true,"shards":0}"#, Err("shards is 0; it must be 1 to 256"));
     check(r#"{"open":true,"shards":257}"#, Err("shards is 257"));
     check(&key("abc", "acme", "both"), Err("keys[0].sha256 must be 64 hexadecimal digits"));
     check(&key(&format!("+{}", &HASH[1..]), "acme", "both"), Err("keys[0].sha256"));

@@ -55,8 +55,9 @@ Examples:
   isotherm compare --repeat 5 --against before/result.json --fail-if 'any>10%'
   isotherm compare --events mine.ndjson.gz --platform native --platform spin
   isotherm compare --target prod=https://events.example.com --idle 15m
-        a deployment beside them, cold after 15 minutes' rest; its key is in ISOTHERM_KEY
+        a deployment beside them, cold after 15 minutes' rest; its key is in ISOTHERM_KEY";
 
+const NOTES: &str = "\
 A target must speak the contract. It gets the workload's events, under messageIds of their own, and keeps them. The network is in its \
 figures, so it is shown beside the platforms and not ranked with them.
 
@@ -65,7 +66,7 @@ workload or events that can't be used; 3 a platform could not be started, or a t
 
 /// The flags of `isotherm compare`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(before_help = EXAMPLES, after_help = NOTES)]
 pub struct Compare {
     /// What is sent: the name of a built-in workload, or a TOML file as in bench/workloads
     #[arg(long, value_name = "NAME|FILE", default_value = "flights")]

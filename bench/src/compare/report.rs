@@ -50,7 +50,7 @@ impl Format {
 
 /// The flags of `isotherm report`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(before_help = EXAMPLES)]
 pub struct Report {
     /// A result of `isotherm compare`
     #[arg(value_name = "result.json")]

@@ -47,7 +47,7 @@ Examples:
 
 /// The flags of `isotherm cost`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(before_help = EXAMPLES)]
 pub struct Cost {
     /// What is priced; may be given again; without it, all
     #[arg(long = "platform", value_name = "NAME", value_enum)]

@@ -18,16 +18,17 @@ use crate::say;
 
 /// The flags of `isotherm diff`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    before_help = "Examples:
   isotherm diff before/result.json after/result.json
   isotherm diff main.json mine.json --all                          ties too, with their intervals
-  isotherm diff main.json mine.json --fail-if 'any>10%' --fail-if 'lambda.cold_init_p50>5%'
-
-What changed is beyond what its platform's floor, the same hello function in both, moved by, beyond 5 %, and beyond chance: of 1,000 comparisons of
+  isotherm diff main.json mine.json --fail-if 'any>10%' --fail-if 'lambda.cold_init_p50>5%'",
+    after_help = "What changed is beyond what its platform's floor, the same hello function in both, moved by, beyond 5 %, and beyond chance: of 1,000 comparisons of
 a program with itself one is expected to call any of its figures changed. That holds for results of several runs (`compare --repeat 5`): a single
 run does not show what differs from run to run.
 
-Exit codes: 0 nothing that --fail-if names became worse, 1 something did, 2 a file or rule can't be used.")]
+Exit codes: 0 nothing that --fail-if names became worse, 1 something did, 2 a file or rule can't be used."
+)]
 pub struct Diff {
     /// The earlier result.json of `isotherm compare`
     before: PathBuf,

@@ -42,6 +42,10 @@ impl WhichPrices {
 
 /// The flags of `isotherm prices`.
 #[derive(Args, Clone, Debug)]
+#[command(before_help = "Examples:
+  isotherm prices                    all of them, with their sources
+  isotherm prices --on 2027-01-01    those of another day
+  isotherm prices --json             for a program")]
 pub struct Prices {
     /// Only the prices of this platform; may be given again
     #[arg(long = "platform", value_name = "PLATFORM", value_parser = crate::up::platform())]

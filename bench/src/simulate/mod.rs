@@ -49,6 +49,12 @@ use crate::simulate::report::{Goals, Named, Report};
 use crate::simulate::time::Micros;
 
 /// What the flags can't say in a line each.
+const EXAMPLES: &str = "\
+Examples:
+  isotherm simulate --scale 100 --cold-share 1%
+  isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
+  isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
+
 const HELP: &str = "\
 TRACES
   flights[,spread=1m]                       every departure from New York in January 2013, at its own time
@@ -65,15 +71,11 @@ POLICIES
   container[,nodes=N|N..M][,slots=16][,target=0.7][,start=TIMES][,interval=15s][,cooldown=5m][,queue=10000][,node=t4g-small]
   each[,service=TIMES], and lambda and workers[,init=TIMES][,keep-alive=TIMES]
 TIMES
-  10ms   uniform:5m..7m   exp:10ms   lognormal:p50=10ms/p99=50ms   lognormal:mean=3s/sd=7s   published:rust-al2023-x86-128
-EXAMPLES
-  isotherm simulate --scale 100 --cold-share 1%
-  isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
-  isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
+  10ms   uniform:5m..7m   exp:10ms   lognormal:p50=10ms/p99=50ms   lognormal:mean=3s/sd=7s   published:rust-al2023-x86-128";
 
 /// The flags of `isotherm simulate`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = HELP)]
+#[command(before_help = EXAMPLES, after_help = HELP)]
 pub struct Simulate {
     /// The arrivals; see below
     #[arg(long, value_name = "TRACE", default_value = "flights")]

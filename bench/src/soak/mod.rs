@@ -41,6 +41,12 @@ const PHASES: usize = 2;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
+const EXAMPLES: &str = "\
+Examples:
+  isotherm soak native                                  20 rounds of 30 s
+  isotherm soak workers --minutes 60 --state w.json     can be interrupted; started again, it goes on
+  isotherm soak lambda --out bench/results/soak-lambda.md";
+
 const ABOUT: &str = "\
 A soak has two phases of the same length: good clients alone, then the same clients beside hostile ones of another tenant.
 
@@ -50,16 +56,11 @@ years, gzip junk, bodies that come slowly, wrong keys, the worst reports. The ho
 the same data.
 
 At the end every event that was accepted must be there once. The report also says how memory grew, and what the hostile clients did \
-to the 99th percentile of the good ones. The exit code is 1 where an event was lost or doubled.
-
-Examples:
-  isotherm soak native                                  20 rounds of 30 s
-  isotherm soak workers --minutes 60 --state w.json     can be interrupted; started again, it goes on
-  isotherm soak lambda --out bench/results/soak-lambda.md";
+to the 99th percentile of the good ones. The exit code is 1 where an event was lost or doubled.";
 
 /// The flags of `isotherm soak`.
 #[derive(Debug, Args)]
-#[command(after_help = ABOUT)]
+#[command(before_help = EXAMPLES, after_help = ABOUT)]
 pub struct Soak {
     /// What to put under load
     #[arg(value_parser = up::platform())]

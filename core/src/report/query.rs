@@ -104,7 +104,7 @@ impl Query {
         let hours = until.0 - from.0;
         if hours > HOURS {
             return Err(Refusal::UnsupportedReport(format!(
-                "from and to are {} days apart, at most 400 are possible",
+                "from and to are {} days apart; the limit is 400",
                 hours.div_ceil(24)
             )));
         }
