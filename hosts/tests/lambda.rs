@@ -63,8 +63,6 @@ while True:
     assert call("POST", f"/invocation/{id}/response", json.dumps(answer))[0] == 202
 "#;
 
-const FUNCTIONS: [&str; 6] = ["ingest", "read", "report", "aggregate", "drain", "schedule"];
-
 fn options(artifact: &Path, data: Option<&Path>) -> Options {
     Options {
         artifact: artifact.to_owned(),
@@ -82,12 +80,14 @@ async fn start(artifact: &Path, data: Option<&Path>) -> Host {
 /// The function above, as all functions of an artifact of its own.
 fn misbehaving() -> tempfile::TempDir {
     let artifact = tempfile::tempdir().unwrap();
-    for name in FUNCTIONS {
-        let file = artifact.path().join(name);
-        std::fs::write(&file, FUNCTION).unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    write_bootstrap(artifact.path(), FUNCTION);
     artifact
+}
+
+fn write_bootstrap(artifact: &Path, script: &str) {
+    let file = artifact.join("bootstrap");
+    std::fs::write(&file, script).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// Processes whose command line names a file in this folder.
@@ -210,11 +210,7 @@ async fn what_cannot_start_says_why() {
     let artifact = tempfile::tempdir().unwrap();
     let missing = Host::start(Platform::Lambda, &options(artifact.path(), None)).await.err().unwrap();
     assert!(format!("{missing:#}").contains("cargo xtask build"), "{missing:#}");
-    for name in FUNCTIONS {
-        let file = artifact.path().join(name);
-        std::fs::write(&file, "#!/bin/sh\necho no such luck >&2\nexit 7\n").unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    write_bootstrap(artifact.path(), "#!/bin/sh\necho no such luck >&2\nexit 7\n");
     let host = start(artifact.path(), None).await;
     assert_eq!(send(&host.url(), "GET", "/", &[], "").await.status, 500);
     let request = ColdRequest { method: "GET".into(), path: "/".into(), headers: vec![], body: String::new() };

@@ -28,11 +28,6 @@ pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
     ("isotherm-floor-spin", "wasm32-wasip2"),
 ];
 
-/// The functions of Lambda that requests come to: a request may fix its stamp in the set `test`.
-const ASKED: [&str; 3] = ["ingest", "read", "report"];
-/// Those that batches and schedules come to: the same in both sets.
-const TRIGGERED: [&str; 3] = ["aggregate", "drain", "schedule"];
-
 /// Which artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -160,22 +155,22 @@ pub(crate) fn server(set: Set) -> Result<PathBuf> {
 }
 
 fn native(sets: &[Set]) -> Result<()> {
-    let built = paths::target().join("artifact");
     for set in sets {
         server(*set)?;
-        phase(&format!("build: lambda ({})", set.name()));
-        for (functions, features) in [(ASKED, set.features()), (TRIGGERED, &[])] {
-            let programs = if *set == Set::Floor { ["hello"; 3] } else { functions };
-            let mut build = artifact_cargo(&["--profile", "artifact", "--package", &set.package("lambda")]);
-            run(build.args(programs.iter().flat_map(|program| ["--bin", program])).args(features))?;
-            for (function, program) in functions.iter().zip(programs) {
-                let to = set.folder("lambda").join(function);
-                files::copy_if_changed(&built.join(program), &to)?;
-                files::zip_if_changed(&to, &to.with_extension("zip"))?;
-            }
-        }
+        lambda(*set)?;
     }
     Ok(())
+}
+
+/// Builds the program of the functions, and the zip of it that is deployed for each.
+fn lambda(set: Set) -> Result<()> {
+    phase(&format!("build: lambda ({})", set.name()));
+    let package = set.package("lambda");
+    run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
+    let to = set.folder("lambda").join("bootstrap");
+    let program = if set == Set::Floor { &*package } else { "bootstrap" };
+    files::copy_if_changed(&paths::target().join("artifact").join(program), &to)?;
+    files::zip_if_changed(&to, &to.with_extension("zip"))
 }
 
 fn wasm(tools: &Tools, sets: &[Set]) -> Result<()> {

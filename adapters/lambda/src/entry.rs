@@ -21,27 +21,45 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a function that answers HTTP requests until its environment ends.
+/// Runs the function that the handler names until its environment ends.
+///
+/// # Errors
+/// Where no function has this name.
 pub fn run() -> Result<(), Error> {
+    let handler = std::env::var("_HANDLER").unwrap_or_default();
+    let function = function(&handler).ok_or_else(|| {
+        format!("the handler is {handler:?}; it must be ingest, drain, aggregate, read, report or schedule")
+    })?;
+    function()
+}
+
+fn function(handler: &str) -> Option<fn() -> Result<(), Error>> {
+    match handler {
+        "ingest" | "read" | "report" => Some(answer),
+        "aggregate" => Some(aggregate),
+        "drain" => Some(drain),
+        "schedule" => Some(schedule),
+        _ => None,
+    }
+}
+
+fn answer() -> Result<(), Error> {
     let prefix = std::env::var("ISOTHERM_PATH_PREFIX").unwrap_or_default();
     serve(InvalidEvent("the event is no JSON"), async |service, store, event, deadline| {
         invoke(service, store, event, deadline, &prefix).await
     })
 }
 
-/// Runs the function that folds events into rollups until its environment ends.
-pub fn aggregate() -> Result<(), Error> {
+fn aggregate() -> Result<(), Error> {
     let expected = "the event is no batch of a DynamoDB stream from a mapping with a tumbling window";
     serve(InvalidEvent(expected), stream::fold)
 }
 
-/// Runs the function that takes in what a queue holds until its environment ends.
-pub fn drain() -> Result<(), Error> {
+fn drain() -> Result<(), Error> {
     serve(InvalidEvent("the event is no batch of an SQS queue"), queue::drain)
 }
 
-/// Runs the function that compacts rollups until its environment ends.
-pub fn schedule() -> Result<(), Error> {
+fn schedule() -> Result<(), Error> {
     serve(InvalidEvent("the event is no JSON"), compact)
 }
 
@@ -155,4 +173,20 @@ fn stamp() -> Result<Stamp> {
 /// What time it is.
 pub(crate) fn now() -> Result<Millis> {
     Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function;
+
+    #[test]
+    fn the_handlers_of_the_template_are_functions() {
+        let template = include_str!("../../../deploy/lambda/template.yaml");
+        let mut handlers: Vec<&str> =
+            template.lines().filter_map(|line| line.trim().strip_prefix("Handler: ")).collect();
+        handlers.sort_unstable();
+        assert_eq!(handlers, ["aggregate", "drain", "ingest", "read", "report", "schedule"]);
+        assert!(handlers.iter().all(|handler| function(handler).is_some()));
+        assert!(function("bootstrap").is_none() && function("").is_none());
+    }
 }

@@ -1,8 +1,8 @@
 //! Isotherm on AWS Lambda, with its events and rollups in DynamoDB.
 //!
-//! Each binary of this crate is one function; the head of each file in `bin/` lists what it may do.
+//! One program, `bootstrap`, is every function: the function's handler says which. A function starts only what it needs.
 //!
-//! | function | takes | does |
+//! | handler | takes | does |
 //! | --- | --- | --- |
 //! | `ingest` | HTTP requests | takes events in |
 //! | `drain` | messages of an SQS queue | the same, for requests that API Gateway has put into the queue |
@@ -12,8 +12,8 @@
 //! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
 //!
 //! HTTP requests are the events of API Gateway (payload 2.0 and 1.0) and of Function URLs, and the functions for them all
-//! answer every route: which routes reach which function, and what it may do with the tables, is decided where they are
-//! deployed, in `deploy/lambda/template.yaml`.
+//! answer every route. `deploy/lambda/template.yaml` decides which routes reach which function, and what it may do: each
+//! has a role of its own.
 
 mod authorizer;
 mod aws;
@@ -31,4 +31,4 @@ mod shards;
 mod store;
 mod stream;
 
-pub use entry::{aggregate, drain, run, schedule};
+pub use entry::run;

@@ -28,12 +28,8 @@ pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec
         Platform::Lambda if role == Role::Article => {
             paths.extend(["ingest", "index.mjs"].map(|name| folder.join(name)))
         }
-        // The one function that is compared with it.
-        Platform::Lambda if role == Role::Singles => paths.push(folder.join("ingest")),
-        // What is deployed is a zip of each; the binaries are counted, so that packing is the same for all.
-        Platform::Lambda => {
-            paths.extend(["ingest", "read", "report", "aggregate", "drain", "schedule"].map(|name| folder.join(name)))
-        }
+        // Each function is deployed as a zip of this one program; the program is counted, so that packing is the same for all.
+        Platform::Lambda => paths.push(folder.join("bootstrap")),
         Platform::Workers => modules(folder, &mut paths)?,
         Platform::Spin => paths.push(folder.join("isotherm.wasm")),
         Platform::Native => paths.push(folder.join("isotherm-native")),

@@ -49,15 +49,14 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// The function `name`, whose bootstrap is the file of that name in `artifact`.
+    /// The function `name`, which `binary` becomes when its handler says so.
     pub(crate) fn new(
         name: &'static str,
-        artifact: &Path,
+        binary: &Path,
         variables: Vec<(String, String)>,
         limits: Limits,
     ) -> Result<Self> {
         check(name, &variables)?;
-        let binary = artifact.join(name);
         let binary = binary
             .canonicalize()
             .with_context(|| format!("{} is missing: run `cargo xtask build`", binary.display()))?;
@@ -91,7 +90,7 @@ impl Launch {
             .env("AWS_SESSION_TOKEN", CREDENTIAL)
             .env("LAMBDA_TASK_ROOT", root)
             .env("LAMBDA_RUNTIME_DIR", "/var/runtime")
-            .env("_HANDLER", "bootstrap")
+            .env("_HANDLER", self.name)
             .env("LANG", "en_US.UTF-8")
             .env("PATH", path())
             .env("TZ", ":UTC")
@@ -233,7 +232,7 @@ impl Environment {
             Ok(Ok(ready)) => Ok((environment, Init { spawned, ready })),
             Ok(Err(error)) => {
                 let logs = environment.kept_logs().await;
-                Err(error.context(format!("cannot start {}{logs}", launch.binary.display())))
+                Err(error.context(format!("cannot start {} from {}{logs}", launch.name, launch.binary.display())))
             }
             Err(_elapsed) => {
                 bail!("{} did not ask for an invocation within {:?}", launch.binary.display(), launch.limits.init)

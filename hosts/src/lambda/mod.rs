@@ -1,7 +1,7 @@
 //! AWS Lambda on this machine: the real Runtime API between the functions and an emulated API Gateway and DynamoDB.
 //!
 //! ```text
-//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap of ingest, read or report)
+//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap as ingest, read or report)
 //!                (payload) │          (which of its environments)                 │
 //!                          ▼                                          dynamodb ◀──┘ HTTP
 //!                   queues (sqs)                                         │ stream
@@ -11,8 +11,8 @@
 //!     schedule ◀── schedule (once a minute)
 //! ```
 //!
-//! An artifact of `ingest` alone, as another's may be, gets its events over HTTP and both stores; all else is for six
-//! functions.
+//! The artifact is the program `bootstrap`, which is all six functions: `_HANDLER` tells a process which of them it is. Another's
+//! artifact may be the program `ingest`, that function alone: it gets its events over HTTP and both stores, nothing else.
 //!
 //! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
 //! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
@@ -188,13 +188,14 @@ impl LambdaHost {
         let queues = Queues::open(data)?;
         let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
-        // All of them, so that one that is missing is missed; or, of another's artifact, what takes events.
-        let is_whole = FUNCTIONS.iter().any(|(name, _)| *name != "ingest" && options.artifact.join(name).exists());
+        let (all, ingest) = (options.artifact.join("bootstrap"), options.artifact.join("ingest"));
+        let is_whole = all.exists() || !ingest.exists();
+        let binary = if is_whole { all } else { ingest };
         let functions = FUNCTIONS.into_iter().filter(|(name, _)| is_whole || *name == "ingest");
         let launches = functions.map(|(name, is_asked)| {
             let timeout = if is_asked { Limits::default().timeout } else { BACKGROUND_TIMEOUT };
             let limits = Limits { timeout, ..Limits::default() };
-            Launch::new(name, &options.artifact, variables.clone(), limits)
+            Launch::new(name, &binary, variables.clone(), limits)
         });
         let launches = launches.collect::<Result<Vec<_>>>()?;
         let backend = match std::env::var_os(PEER) {

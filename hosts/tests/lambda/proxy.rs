@@ -123,21 +123,20 @@ impl Proxy {
 
 /// An artifact one function of which reaches DynamoDB through a proxy.
 pub(crate) async fn behind_a_proxy(function: &str, operation: &'static str) -> (tempfile::TempDir, Arc<Proxy>) {
-    let (artifact, functions) = (tempfile::tempdir().unwrap(), built("release", "lambda").canonicalize().unwrap());
+    let artifact = tempfile::tempdir().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let script = format!(
-        "#!/bin/sh\ncd {}\necho $$ >pid\necho $AWS_ENDPOINT_URL_DYNAMODB >endpoint\nAWS_ENDPOINT_URL_DYNAMODB=http://{} exec {}\n",
+        "#!/bin/sh\n\
+         if [ $_HANDLER = {function} ]; then\n\
+         cd {} && echo $$ >pid && echo $AWS_ENDPOINT_URL_DYNAMODB >endpoint\n\
+         export AWS_ENDPOINT_URL_DYNAMODB=http://{}\n\
+         fi\n\
+         exec {}\n",
         artifact.path().display(),
         listener.local_addr().unwrap(),
-        functions.join(function).display(),
+        built("release", "lambda").join("bootstrap").canonicalize().unwrap().display(),
     );
-    for name in FUNCTIONS {
-        std::os::unix::fs::symlink(functions.join(name), artifact.path().join(name)).unwrap();
-    }
-    let function = artifact.path().join(function);
-    std::fs::remove_file(&function).unwrap();
-    std::fs::write(&function, script).unwrap();
-    std::fs::set_permissions(&function, PermissionsExt::from_mode(0o755)).unwrap();
+    write_bootstrap(artifact.path(), &script);
     let proxy = Arc::new(Proxy { folder: artifact.path().to_owned(), operation, ..Proxy::default() });
     let passes = Arc::clone(&proxy);
     tokio::spawn(async move {

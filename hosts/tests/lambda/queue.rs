@@ -89,8 +89,10 @@ async fn what_is_refused_becomes_a_dead_letter_and_holds_nothing_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_queue_is_there_after_a_restart() {
     // Its `drain` always fails; its `read` is asked about keys.
-    let (artifact, data) = (misbehaving(), tempfile::tempdir().unwrap());
-    std::fs::copy(built("release", "lambda").join("read"), artifact.path().join("read")).unwrap();
+    let (artifact, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bootstrap = built("release", "lambda").join("bootstrap").canonicalize().unwrap();
+    let script = format!("#!/bin/sh\n[ $_HANDLER != drain ] && exec {}\n", bootstrap.display());
+    write_bootstrap(artifact.path(), &script);
     let host = start(artifact.path(), Some(data.path())).await;
     enqueue(&host.url(), "/queue/events", unnamed(0..1).remove(0).to_string()).await;
     assert_eq!(send(&host.url(), "POST", "/queue/events", &[("authorization", "any")], "").await.status, 400);

@@ -21,15 +21,10 @@ struct Budget {
     bytes: usize,
 }
 
-const BUDGETS: [Budget; 8] = [
+const BUDGETS: [Budget; 3] = [
     Budget { files: &["workers/index.js", "workers/index_bg.wasm"], gzip: true, bytes: 500_000 },
     Budget { files: &["spin/isotherm.wasm"], gzip: false, bytes: 1_000_000 },
-    Budget { files: &["lambda/ingest.zip"], gzip: false, bytes: 5_000_000 },
-    Budget { files: &["lambda/read.zip"], gzip: false, bytes: 5_000_000 },
-    Budget { files: &["lambda/report.zip"], gzip: false, bytes: 5_000_000 },
-    Budget { files: &["lambda/aggregate.zip"], gzip: false, bytes: 5_000_000 },
-    Budget { files: &["lambda/drain.zip"], gzip: false, bytes: 5_000_000 },
-    Budget { files: &["lambda/schedule.zip"], gzip: false, bytes: 5_000_000 },
+    Budget { files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_000_000 },
 ];
 
 /// Artifacts that grew over their budget.
@@ -110,12 +105,7 @@ mod tests {
                 ("workers/index.js", big.as_str()),
                 ("workers/index_bg.wasm", big.as_str()),
                 ("spin/isotherm.wasm", if spin == "big" { big.as_str() } else { spin }),
-                ("lambda/ingest.zip", ""),
-                ("lambda/read.zip", ""),
-                ("lambda/report.zip", ""),
-                ("lambda/aggregate.zip", ""),
-                ("lambda/drain.zip", ""),
-                ("lambda/schedule.zip", ""),
+                ("lambda/bootstrap.zip", ""),
             ]
         };
         let problems = budgets(tree_of(&content("big")).path()).unwrap();
