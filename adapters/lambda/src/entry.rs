@@ -4,17 +4,18 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Failure, InvalidEvent};
 use crate::request::Incoming;
 use crate::store::Store;
-use crate::{authorizer, config, queue, response, stream};
+use crate::{authorizer, config, lost, queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -40,9 +41,9 @@ pub fn drain() -> Result<(), Error> {
     serve(InvalidEvent("the event is no batch of an SQS queue"), queue::drain)
 }
 
-/// Runs the function that compacts rollups until its environment ends.
+/// Runs the function that compacts rollups, and takes in what the stream's mapping has given up, until its environment ends.
 pub fn schedule() -> Result<(), Error> {
-    serve(InvalidEvent("the event is no JSON"), compact)
+    serve(InvalidEvent("the event is no JSON"), upkeep)
 }
 
 /// Hands each event to a handler that gives up the store at the deadline. `unexpected` is what any other event is.
@@ -135,9 +136,18 @@ async fn in_time<Read>(deadline: Instant, read: impl Future<Output = Result<Read
     })
 }
 
-/// Whatever the event is: a schedule says nothing but that it is time.
-async fn compact(service: &Service, store: &Store, _event: IgnoredAny, deadline: Instant) -> Result<()> {
-    timeout_at(deadline, store.compact(service, now()?)).await?
+/// Messages are taken in. Whatever else the event is, a schedule says nothing but that it is time.
+async fn upkeep(
+    service: &Service,
+    store: &Store,
+    event: Box<RawValue>,
+    deadline: Instant,
+) -> Result<Option<SqsBatchResponse>> {
+    if let Ok(messages) = serde_json::from_str(event.get()) {
+        return lost::take(store, messages, deadline).await.map(Some);
+    }
+    timeout_at(deadline, store.compact(service, now()?)).await??;
+    Ok(None)
 }
 
 fn stamp() -> Result<Stamp> {
