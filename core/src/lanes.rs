@@ -25,6 +25,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::formats;
 use crate::lost::LostTimes;
 use crate::report::Reading;
 use crate::rollup::codec::{Reader, Writer};
@@ -406,7 +407,7 @@ fn lane_of_version_1(shard_id: &str) -> String {
 
 /// Version 1: the version; how many wait; of each its id, its parent's, empty where it has none, and to when it is folded, milliseconds.
 fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
-    let mut writer = Writer(vec![1]);
+    let mut writer = Writer(vec![formats::WAITING]);
     writer.length(waiting.len());
     for (id, Waiting { parent, folded_to }) in waiting {
         writer.text(id);
@@ -418,7 +419,7 @@ fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
 
 fn read_waiting(bytes: &[u8]) -> Option<BTreeMap<String, Waiting>> {
     let mut reader = Reader(bytes);
-    reader.byte().filter(|version| *version == 1)?;
+    reader.byte().filter(|version| *version == formats::WAITING)?;
     let mut waiting = BTreeMap::new();
     for _ in 0..reader.small::<usize>()? {
         let (id, parent) = (reader.text()?.to_owned(), reader.text()?.to_owned());

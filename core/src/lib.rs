@@ -34,6 +34,7 @@ mod reply;
 mod settle;
 
 mod backup;
+mod formats;
 pub mod group_commit;
 mod lanes;
 mod lost;

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::time::Millis;
 
@@ -54,7 +55,7 @@ impl LostTimes {
 
     /// Version 1: the version; how many there are; of each when it begins and how long it lasts, milliseconds.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer(vec![1]);
+        let mut writer = Writer(vec![formats::LOST]);
         writer.length(self.0.len());
         for Range { start, end } in &self.0 {
             writer.unsigned(start.0);
@@ -66,7 +67,7 @@ impl LostTimes {
     /// `None`: these bytes are no list.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        reader.byte().filter(|version| *version == 1)?;
+        reader.byte().filter(|version| *version == formats::LOST)?;
         let mut times = Vec::new();
         for _ in 0..reader.small::<usize>()? {
             let (start, length): (u64, u64) = (reader.small()?, reader.small()?);

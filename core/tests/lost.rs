@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use isotherm_core::{
-    Admission, LaneStep, LaneWrite, Lanes, Millis, Plan, ReportData, ReportOutcome, ReportPlan, Request, Service, Stamp,
-    StoredPage, StreamBatch, StreamRecord, StreamShard, given_up,
+    Admission, LaneStep, LaneWrite, Lanes, Millis, Plan, ReportData, ReportOutcome, ReportPlan, Request, Service,
+    Stamp, StoredPage, StreamBatch, StreamRecord, StreamShard, given_up,
 };
 use serde_json::{Value, json};
 
@@ -98,8 +98,7 @@ fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>
     let mut stored = Stored::new();
     for (at, now) in [(folded_to, folded_to), (written_at, NOW)] {
         let number = at.to_string();
-        let record =
-            StreamRecord { sequence_number: &number, written_at: Millis(at), item: None, is_new: false };
+        let record = StreamRecord { sequence_number: &number, written_at: Millis(at), item: None, is_new: false };
         let mut batch =
             StreamBatch { shard_id: "A", records: vec![record], window_start: Millis(at), complete_to: None };
         let mut lanes = lanes(&stored);

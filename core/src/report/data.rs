@@ -2,13 +2,11 @@
 
 use std::fmt;
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::StoredPage;
 use crate::rollup::key::Series;
 use crate::time::Millis;
-
-/// Of [`ReportData::to_bytes`]: shard and front may be of two versions while a new one is deployed.
-const VERSION: u8 = 2;
 
 /// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +105,7 @@ impl ReportData {
     /// are: no encoding would come cheaper.
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { pages, tail, as_of, is_too_large, is_incomplete } = self;
-        let mut writer = Writer(vec![VERSION]);
+        let mut writer = Writer(vec![formats::REPORT_DATA]);
         writer.byte(u8::from(as_of.is_some()) | u8::from(*is_too_large) << 1 | u8::from(*is_incomplete) << 2);
         writer.unsigned(as_of.map_or(0, |Millis(as_of)| as_of));
         writer.length(pages.len());
@@ -123,7 +121,7 @@ impl ReportData {
     /// What [`ReportData::to_bytes`] gave; `None` where these bytes are of another version, or none of its.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        reader.byte().filter(|version| *version == VERSION)?;
+        reader.byte().filter(|version| *version == formats::REPORT_DATA)?;
         let (flags, as_of) = (reader.byte()?, reader.small()?);
         let as_of = (flags & 1 == 1).then_some(Millis(as_of));
         let (is_too_large, is_incomplete) = (flags & 2 == 2, flags & 4 == 4);
@@ -168,7 +166,7 @@ mod tests {
             for length in (0..bytes.len()).step_by(1 + bytes.len() / 500) {
                 assert_eq!(ReportData::from_bytes(&bytes[..length]), None, "{length}");
             }
-            assert_eq!(ReportData::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
+            assert_eq!(ReportData::from_bytes(&[&[formats::REPORT_DATA + 1], &bytes[1..]].concat()), None);
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::clock::{ms, now_ms, rfc3339};
 use super::mapping::{MappingSettings, Shared, is_stopped};
-use super::queues::{NewMessage, GIVEN_UP};
+use super::queues::{GIVEN_UP, NewMessage};
 use super::stream::{self, Read, written_at};
 use super::target::{self, Outcome, RECORDS_BYTES, Target};
 use crate::lines::log;
