@@ -26,6 +26,8 @@ mod queue;
 mod reports;
 #[path = "lambda/shards.rs"]
 mod shards;
+#[path = "lambda/throttled.rs"]
+mod throttled;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

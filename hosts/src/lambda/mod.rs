@@ -37,6 +37,7 @@ mod server;
 mod sqs;
 mod stream;
 mod target;
+mod throughput;
 
 use std::collections::BTreeMap;
 use std::path::Path;
