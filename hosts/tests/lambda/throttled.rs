@@ -1,6 +1,5 @@
 //! Tables whose partitions take far less than is sent.
 
-use super::reports::event_at;
 use super::*;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -63,7 +62,7 @@ async fn what_a_table_does_not_take_now_is_for_later_and_is_counted_once_in_the_
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     // It has recovered: one more is taken in at once.
-    let answer = send(&host.url(), "POST", "/events", &JSON, event_at(0).to_string()).await;
+    let answer = send(&host.url(), "POST", "/events", &JSON, event(EVENTS).to_string()).await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
     host.stop().await.unwrap();
 }
