@@ -18,9 +18,16 @@
 //!
 //! A shard without records says nothing of how far it is handed over. When events come elsewhere, the function writes pulses: items that
 //! are no events, and come through the stream. A pulse in the shard's batch says how far the shard is.
+//!
+//! What the stream has lost unfolded is known in two ways. The mapping says which records it has given up ([`Lanes::lose`]). And a batch that is
+//! nearly as old as what the stream keeps says that older records may be gone ([`Lanes::look_back`]): the mapping stood still.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use crate::formats;
+use crate::lost::LostTimes;
+use crate::report::Reading;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::stream::StreamBatch;
@@ -31,6 +38,10 @@ use crate::watermark::{LaneShard, Watermark};
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 /// The name of the list of shards that wait, among the names of lanes.
 const SHARDS: &str = "shards";
+/// The name of the list of times that are lost. A version that doesn't know it reads names before `~` only.
+const LOST: &str = "~lost";
+/// A batch is nearly as old as what the stream keeps where no more than this lies between.
+const NEARLY_MS: u64 = 60 * 60 * 1000;
 /// Changes of watermarks and of the list that are written at once.
 const WRITES: usize = 90;
 /// What the keys of pulses start with. No tenant's name is empty, so no event's key does.
@@ -105,6 +116,8 @@ pub struct Lanes {
     waiting: Option<BTreeMap<String, Waiting>>,
     /// What the stream said, if it was asked now.
     described: Option<BTreeMap<String, StreamShard>>,
+    /// When records were written that the stream has lost.
+    lost: LostTimes,
 }
 
 /// A shard that nothing is folded of.
@@ -124,6 +137,8 @@ impl Lanes {
             if key == SHARDS {
                 // A list that can't be read is begun anew.
                 lanes.waiting = read_waiting(&bytes);
+            } else if key == LOST {
+                lanes.lost = LostTimes::parse(&bytes).unwrap_or_else(LostTimes::any);
             } else {
                 lanes.watermarks.insert(key.clone(), Watermark::parse(&bytes));
             }
@@ -141,7 +156,9 @@ impl Lanes {
     pub fn damaged(&self) -> Vec<UnreadablePage> {
         let damaged = self.watermarks.iter().filter(|(_, watermark)| watermark.is_none());
         let list = self.stored.contains_key(SHARDS) && self.waiting.is_none();
-        let names = damaged.map(|(lane, _)| lane.clone()).chain(list.then(|| SHARDS.to_owned()));
+        let lost = self.stored.get(LOST).is_some_and(|bytes| LostTimes::parse(bytes).is_none());
+        let lists = list.then_some(SHARDS).into_iter().chain(lost.then_some(LOST)).map(str::to_owned);
+        let names = damaged.map(|(lane, _)| lane.clone()).chain(lists);
         names.map(|key| UnreadablePage { key }).collect()
     }
 
@@ -295,10 +312,38 @@ impl Lanes {
     fn changes(&self) -> Vec<LaneWrite> {
         let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), write_waiting(waiting)));
         let watermarks = self.watermarks().map(|(lane, watermark)| (lane.to_owned(), watermark.to_bytes()));
-        let all = list.into_iter().chain(watermarks);
+        let lost = (!self.lost.is_empty()).then(|| (LOST.to_owned(), self.lost.to_bytes()));
+        let all = list.into_iter().chain(watermarks).chain(lost);
         let changed = all.filter(|(name, bytes)| self.stored.get(name) != Some(bytes));
         let write = |(name, bytes): (String, Vec<u8>)| LaneWrite { was: self.stored.get(&name).cloned(), name, bytes };
         changed.take(WRITES).map(write).collect()
+    }
+
+    /// Takes in that the stream has lost what was written within this time: a batch was given up. What to write, as with
+    /// [`LaneStep::Write`].
+    pub fn lose(&mut self, written: Range<Millis>) -> Vec<LaneWrite> {
+        self.lost.add(written);
+        self.changes()
+    }
+
+    /// Takes in that the stream may have lost records before a batch that is nearly as old as what it keeps. [`Lanes::next`] gives it
+    /// to write.
+    pub fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
+        let day_ago = Millis(now.0.saturating_sub(RETENTION_MS));
+        let is_nearly = |written_at: Millis| written_at.0.abs_diff(day_ago.0) <= NEARLY_MS;
+        if !batch.records.first().is_some_and(|first| is_nearly(first.written_at)) {
+            return;
+        }
+        let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
+        let folded_to = begun.map(|(_, watermark)| watermark.folded_to).filter(|folded_to| folded_to.0 > 0).min();
+        if let Some(folded_to) = folded_to.filter(|folded_to| *folded_to < day_ago) {
+            self.lost.add(folded_to..day_ago);
+        }
+    }
+
+    /// Whether a report misses events that were received in its hours.
+    pub fn is_incomplete(&self, reading: &Reading) -> bool {
+        self.lost.overlap(&reading.time())
     }
 
     /// Pulses to write after a batch with events, for each shard that is behind this window. A batch of pulses writes none, or
@@ -362,7 +407,7 @@ fn lane_of_version_1(shard_id: &str) -> String {
 
 /// Version 1: the version; how many wait; of each its id, its parent's, empty where it has none, and to when it is folded, milliseconds.
 fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
-    let mut writer = Writer(vec![1]);
+    let mut writer = Writer(vec![formats::WAITING]);
     writer.length(waiting.len());
     for (id, Waiting { parent, folded_to }) in waiting {
         writer.text(id);
@@ -374,7 +419,7 @@ fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
 
 fn read_waiting(bytes: &[u8]) -> Option<BTreeMap<String, Waiting>> {
     let mut reader = Reader(bytes);
-    reader.byte().filter(|version| *version == 1)?;
+    reader.byte().filter(|version| *version == formats::WAITING)?;
     let mut waiting = BTreeMap::new();
     for _ in 0..reader.small::<usize>()? {
         let (id, parent) = (reader.text()?.to_owned(), reader.text()?.to_owned());

@@ -6,6 +6,7 @@
 //! Which shard has which lane: `lanes.rs`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +176,27 @@ pub fn letter_notice(letter: &str) -> String {
     }
     let Notice { reason, shard_id, sequence_number } = serde_json::from_str(letter).unwrap_or_default();
     format!("in no report: record {sequence_number} of {shard_id}: {reason}")
+}
+
+/// When the records were written that a mapping has given up, from what it says then of their batch. `None`: the message says something
+/// else.
+pub fn given_up(message: &str) -> Option<Range<Millis>> {
+    #[derive(Deserialize)]
+    struct Message<'m> {
+        #[serde(rename = "DDBStreamBatchInfo", borrow)]
+        batch: BatchInfo<'m>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct BatchInfo<'m> {
+        approximate_arrival_of_first_record: &'m str,
+        approximate_arrival_of_last_record: &'m str,
+    }
+    let BatchInfo { approximate_arrival_of_first_record: first, approximate_arrival_of_last_record: last } =
+        serde_json::from_str::<Message<'_>>(message).ok()?.batch;
+    let (first, last) = (Millis::from_rfc3339(first).ok()?, Millis::from_rfc3339(last).ok()?);
+    // They are times of whole seconds.
+    (first <= last).then_some(first..Millis(last.0 + 1000))
 }
 
 impl<'a> StreamRecord<'a> {

@@ -1,5 +1,6 @@
 //! How far a lane is folded.
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::time::Millis;
@@ -62,8 +63,8 @@ impl Watermark {
         let folded_to = Millis(reader.small()?);
         let sequence_number = reader.text()?.to_owned();
         let (shard, pulse) = match version {
-            1 => (LaneShard::Unsaid, String::new()),
-            2 => (LaneShard::of(reader.text()?), reader.text()?.to_owned()),
+            formats::WATERMARK_BY_HASH => (LaneShard::Unsaid, String::new()),
+            formats::WATERMARK => (LaneShard::of(reader.text()?), reader.text()?.to_owned()),
             _ => return None,
         };
         Some(Self { shard, sequence_number, folded_to, pulse })
@@ -73,7 +74,7 @@ impl Watermark {
     /// empty where there is none; the key of a pulse. A watermark is of version 1 until its shard is known.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
-        writer.byte(if self.shard == LaneShard::Unsaid { 1 } else { 2 });
+        writer.byte(if self.shard == LaneShard::Unsaid { formats::WATERMARK_BY_HASH } else { formats::WATERMARK });
         writer.unsigned(self.folded_to.0);
         writer.text(&self.sequence_number);
         match &self.shard {

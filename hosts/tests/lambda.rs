@@ -12,6 +12,8 @@ mod common;
 mod compaction;
 #[path = "lambda/faults.rs"]
 mod faults;
+#[path = "lambda/lost.rs"]
+mod lost;
 #[path = "lambda/meters.rs"]
 mod meters;
 #[path = "lambda/payloads.rs"]
@@ -24,6 +26,8 @@ mod queue;
 mod reports;
 #[path = "lambda/shards.rs"]
 mod shards;
+#[path = "lambda/throttled.rs"]
+mod throttled;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! The dead-letter queue in SQS, for what the stream brings that is no event.
+//! The dead-letter queue in SQS, for what the stream brings that is no event, and for what of it was given up.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,15 @@ static SQS: LazyLock<Client> = LazyLock::new(|| Client::new(&settings("SQS")));
 pub(crate) async fn send(letters: &[String]) -> Result<()> {
     for letter in letters {
         eprintln!("{}", letter_notice(letter));
-        let queue = environment("ISOTHERM_DEAD_LETTERS")
-            .context("a record is no event, and ISOTHERM_DEAD_LETTERS names no queue")?;
-        SQS.send_message().queue_url(queue).message_body(letter).send().await?;
+        send_on(letter).await?;
     }
+    Ok(())
+}
+
+/// Sends one.
+pub(crate) async fn send_on(letter: &str) -> Result<()> {
+    let queue = environment("ISOTHERM_DEAD_LETTERS")
+        .context("a record is counted nowhere, and ISOTHERM_DEAD_LETTERS names no queue")?;
+    SQS.send_message().queue_url(queue).message_body(letter).send().await?;
     Ok(())
 }

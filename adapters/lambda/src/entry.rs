@@ -4,17 +4,18 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, RequestId, Service, Settled, Stamp, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Failure, InvalidEvent};
 use crate::request::Incoming;
 use crate::store::Store;
-use crate::{authorizer, config, queue, response, stream};
+use crate::{authorizer, config, lost, queue, response, stream};
 
 /// How long before the invocation's deadline the store is given up: enough to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -60,7 +61,7 @@ fn drain() -> Result<(), Error> {
 }
 
 fn schedule() -> Result<(), Error> {
-    serve(InvalidEvent("the event is no JSON"), compact)
+    serve(InvalidEvent("the event is no JSON"), upkeep)
 }
 
 /// Hands each event to a handler that gives up the store at the deadline. `unexpected` is what any other event is.
@@ -159,9 +160,18 @@ async fn in_time<Read>(
     })
 }
 
-/// Whatever the event is: a schedule says nothing but that it is time.
-async fn compact(service: &Service, store: &Store, _event: IgnoredAny, deadline: Instant) -> Result<()> {
-    timeout_at(deadline, store.compact(service, now()?)).await?
+/// Messages are taken in. Whatever else the event is, a schedule says nothing but that it is time.
+async fn upkeep(
+    service: &Service,
+    store: &Store,
+    event: Box<RawValue>,
+    deadline: Instant,
+) -> Result<Option<SqsBatchResponse>> {
+    if let Ok(messages) = serde_json::from_str(event.get()) {
+        return lost::take(store, messages, deadline).await.map(Some);
+    }
+    timeout_at(deadline, store.compact(service, now()?)).await??;
+    Ok(None)
 }
 
 fn stamp() -> Result<Stamp> {

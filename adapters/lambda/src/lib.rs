@@ -10,6 +10,7 @@
 //! | `read` | HTTP requests | gives events back; tells the gateway whose key a request for the queue has |
 //! | `report` | HTTP requests | answers reports |
 //! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
+//! | | messages of the stream's on-failure destination | notes which times reports miss, and sends the message on to the dead-letter queue |
 //!
 //! HTTP requests are the events of API Gateway (payload 2.0 and 1.0) and of Function URLs, and the functions for them all
 //! answer every route. `deploy/lambda/template.yaml` decides which routes reach which function, and what it may do: each
@@ -23,6 +24,7 @@ mod config;
 mod dead_letters;
 mod entry;
 mod failure;
+mod lost;
 mod queue;
 mod request;
 mod response;

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
-//! | which shards wait for a lane | `watermark` | U+001F, core's name | B |
+//! | which shards wait for a lane; which times are lost | `watermark` | U+001F, core's name | B |
 //! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
 //! A lane is what one shard of the stream at a time is folded into; core says which. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,10 +29,12 @@ use isotherm_core::{
     KeyRange, LaneStep, LaneWrite, Lanes, Millis, Pulse, ReportData, ReportOutcome, ReportPlan, Service, StoredPage,
     StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
 };
+use tokio::time::sleep;
 
 use crate::entry::now;
 use crate::failure::InvalidEvent;
 use crate::store::{CONCURRENCY, DYNAMODB, Store};
+use crate::stream::PAUSE;
 use crate::{dead_letters, shards};
 
 /// Partitions of a tenant's pages.
@@ -58,6 +61,7 @@ impl Store {
         watermark: &mut Watermark,
     ) -> Result<Option<Vec<Pulse>>> {
         let mut lanes = self.lanes().await?;
+        lanes.look_back(batch, now()?);
         let lane = loop {
             match lanes.next(batch) {
                 LaneStep::Describe => match shards::of(stream).await {
@@ -102,6 +106,14 @@ impl Store {
         Ok(Some(lanes.pulses(batch, now()?)))
     }
 
+    /// Notes that what was written to the stream within this time is lost.
+    pub(crate) async fn lose(&self, written: Range<Millis>) -> Result<()> {
+        while !self.write_lanes(self.lanes().await?.lose(written.clone())).await? {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// Writes pages of a lane and moves its watermark, or forgets that, if it still is what it was: whether it was.
     pub(crate) async fn write(
         &self,
@@ -136,6 +148,9 @@ impl Store {
 
     /// Writes watermarks, and which shards wait, if all of them still are what they were: whether they were.
     async fn write_lanes(&self, writes: Vec<LaneWrite>) -> Result<bool> {
+        if writes.is_empty() {
+            return Ok(true);
+        }
         let mut write = DYNAMODB.transact_write_items();
         for LaneWrite { name, was, bytes } in writes {
             let put = self.put_page(WATERMARK.to_owned(), "", &name, bytes);
@@ -158,7 +173,7 @@ impl Store {
 
     /// All that is stored of lanes beside their pages.
     pub(crate) async fn lanes(&self) -> Result<Lanes> {
-        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~") };
+        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~~") };
         let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?.into_iter();
         let lanes = Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page }));
         lanes.damaged().iter().for_each(|page| eprintln!("{page}"));
@@ -176,7 +191,9 @@ impl Store {
     /// Reads what a report needs.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
         // Before the pages, which then hold at least what the watermarks say.
-        let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
+        let lanes = self.lanes().await?;
+        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading()));
+        let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
         let budget = Mutex::new(plan.reading().budget(1));
         let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);

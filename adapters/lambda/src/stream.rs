@@ -16,7 +16,7 @@ use crate::failure::InvalidEvent;
 use crate::store::Store;
 
 /// After a transaction that was cancelled, before the watermark is read again.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Folds a batch, and answers with the first record that is not folded when the deadline or a failure came before. There is
 /// nothing to hand to the window's next invocation: its state stays what it is.

@@ -89,7 +89,7 @@ fn store(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
 fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     let (load, rates) = (given.load, given.rates);
     let (rate, kept) = (load.rate(), given.assumed("kept-months")?);
-    let lanes = (rate / given.assumed("stream-writes-per-shard")?).ceil().max(1.0);
+    let lanes = (rate / given.assumed("stream-writes-per-shard")?).ceil().max(given.assumed("stream-shards")?).max(1.0);
     let tumbling = given.assumed("lambda-tumbling-s")?;
     // A batch's records are all of one tumbling window.
     let gathering = given.assumed("lambda-window-s")?.min(tumbling);
@@ -97,25 +97,58 @@ fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     let window_ends = lanes * SECONDS / tumbling * -(-rate / lanes * tumbling).exp_m1();
     let folded = given.folded(rate / lanes * 3600.0, batches.events)?;
 
+    let Pulses { put, batches: pulsed } = Pulses::of(rate, lanes, tumbling, given.assumed("stream-shard-hours")?);
+    // A shard that a pulse comes through has a batch and an end of its window, and both move nothing but the watermark.
+    let moves = window_ends + 2.0 * pulsed;
+
     // Each moves the watermark, too: a small item, read and then put in the transaction.
     let transactional = rates.price("dynamodb-write")?.times("transactional");
-    let writes = batches.count * (folded.write_units + 1.0) + window_ends;
-    usage.add(Service::Aggregation, "dynamodb-write", writes * transactional);
-    usage.add(Service::Aggregation, "dynamodb-read", batches.count * (folded.read_units + 1.0) + window_ends);
+    let writes = batches.count * (folded.write_units + 1.0) + moves;
+    usage.add(Service::Aggregation, "dynamodb-write", writes * transactional + put);
+    usage.add(Service::Aggregation, "dynamodb-read", batches.count * (folded.read_units + 1.0) + moves);
     let hours = HOURS * -(-rate * 3600.0).exp_m1();
     usage.add(Service::Aggregation, "dynamodb-storage", lanes * hours * folded.hour_bytes * kept / GB);
 
     let id = format!("lambda-duration-{}", load.arch);
     let (cpu, wait) = (given.cpu_ms("lambda-fold-cpu-ms")?, given.assumed("dynamodb-ms")?);
     let fold_ms = rates.units_of(&id, cpu + WAITS_OF_A_FOLD * wait + given.assumed("s3-put-ms")?)?;
-    let end_ms = rates.units_of(&id, 2.0 * wait)?;
-    let seconds = (batches.count * fold_ms + window_ends * end_ms) / 1000.0;
-    usage.add(Service::Aggregation, "lambda-request", batches.count + window_ends);
+    let move_ms = rates.units_of(&id, 2.0 * wait)?;
+    let seconds = (batches.count * fold_ms + moves * move_ms) / 1000.0;
+    usage.add(Service::Aggregation, "lambda-request", batches.count + moves);
     usage.add(Service::Aggregation, &id, seconds * given.assumed("lambda-memory-mb")? / 1024.0);
 
     usage.add(Service::Backup, "s3-put", batches.count);
     usage.add(Service::Backup, "s3-storage", load.events() * folded.backup_bytes * kept / GB);
-    Ok(batches.count + window_ends)
+    Ok(batches.count + moves)
+}
+
+/// The small items that folds put for shards without events, in a month.
+struct Pulses {
+    /// How many are put.
+    put: f64,
+    /// How many batches of them there are.
+    batches: f64,
+}
+
+impl Pulses {
+    /// Most unknown keys that are tried for shards that are new.
+    const UNKNOWN: f64 = 64.0;
+    /// Of these, for each shard.
+    const UNKNOWN_A_SHARD: f64 = 4.0;
+
+    /// With windows of so many seconds, and shards that live for so many hours. Events come to one shard as to another.
+    fn of(rate: f64, lanes: f64, window: f64, shard_hours: f64) -> Self {
+        let windows = SECONDS / window;
+        let has_events = -(-rate / lanes * window).exp_m1();
+        let is_quiet = 1.0 - has_events;
+        // Each shard with events puts one for each that has none, and a batch has those of a window.
+        let put = windows * lanes * (lanes - 1.0) * has_events * is_quiet;
+        let batches = windows * lanes * is_quiet * (1.0 - is_quiet.powf(lanes - 1.0));
+        // Nobody knows yet which key leads to a shard that is new.
+        let others = -(-rate * (lanes - 1.0) / lanes * shard_hours * 3600.0).exp_m1();
+        let unknown = others * lanes * HOURS / shard_hours * Self::UNKNOWN.min(Self::UNKNOWN_A_SHARD * lanes);
+        Self { put: put + unknown, batches }
+    }
 }
 
 fn queue(given: &Given<'_>, body: f64, usage: &mut Usage) -> Result<()> {
@@ -124,4 +157,40 @@ fn queue(given: &Given<'_>, body: f64, usage: &mut Usage) -> Result<()> {
     let of_a_message = 2.0 * given.rates.units_of("sqs-request", body)? + 1.0;
     usage.add(Service::Queue, "sqs-request", messages * of_a_message + polls);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of all the ways in which some of the shards have events in a window and the others have none.
+    fn counted(rate: f64, lanes: u32, window: f64) -> (f64, f64) {
+        let has_events = 1.0 - (-rate / f64::from(lanes) * window).exp();
+        let mut sum = (0.0, 0.0);
+        for which in 0..1_u32 << lanes {
+            let with = which.count_ones();
+            let quiet = f64::from(lanes - with);
+            let chance = has_events.powi(with.cast_signed()) * (1.0 - has_events).powf(quiet) * SECONDS / window;
+            sum.0 += chance * f64::from(with) * quiet;
+            sum.1 += chance * if with > 0 { quiet } else { 0.0 };
+        }
+        sum
+    }
+
+    #[test]
+    fn pulses_are_put_where_some_shards_have_events_and_others_none() {
+        for (rate, lanes, window) in
+            [(0.001, 4, 60.0), (0.05, 4, 60.0), (1.0, 6, 5.0), (300.0, 4, 60.0), (0.5, 1, 60.0)]
+        {
+            let (put, batches) = counted(rate, lanes, window);
+            let pulses = Pulses::of(rate, f64::from(lanes), window, 4.0);
+            let unknown = pulses.put - put;
+            assert!((pulses.batches - batches).abs() <= 1e-6 * batches.max(1.0), "{rate} {lanes}: {}", pulses.batches);
+            let shards = HOURS / 4.0 * f64::from(lanes) * f64::from(4 * lanes).min(64.0);
+            let most = if lanes > 1 { shards } else { 0.0 };
+            assert!((-1e-6..=most + 1e-6).contains(&unknown), "{rate} {lanes}: {unknown} of {most}");
+        }
+        let none = Pulses::of(0.0, 4.0, 60.0, 4.0);
+        assert_eq!((none.put, none.batches), (0.0, 0.0));
+    }
 }

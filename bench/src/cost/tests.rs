@@ -124,6 +124,21 @@ fn an_object_a_batch_costs_less_than_an_object_an_event() {
 }
 
 #[test]
+fn shards_without_events_cost_pulses() {
+    // An event every 20 minutes, in one of the shards.
+    let of = |shards: u32, price: &str| {
+        let flags = "--platform lambda --service aggregation --requests 2190";
+        units(&quoted(&format!("{flags} --assume stream-shards={shards}")), price)
+    };
+    // Its batch and its window's end, and as many for each shard that has none.
+    assert!((of(1, "lambda-request") / 4380.0 - 1.0).abs() < 0.03, "{}", of(1, "lambda-request"));
+    assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
+    // For each the put, and twice a watermark of two units; and puts for shards that are new.
+    let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
+    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 16.0) - 1.0).abs() < 0.1, "{more}");
+}
+
+#[test]
 fn an_unpublished_price_is_said_or_is_yours() {
     let quote = quoted("--platform akamai --requests 2000000");
     assert_eq!((quote.designs[0].month_usd, &quote.designs[0].unpriced[..]), (0.0, &["akamai-request".to_owned()][..]));

@@ -42,7 +42,8 @@ pub(crate) fn reply(
     }
     let mut merging = Merging { table: Table::new(query), unreadable: UnreadablePages::default() };
     let mut as_of = stamp.received_at;
-    for ReportData { pages, tail, as_of: of_shard, .. } in shards {
+    for ReportData { pages, tail, as_of: of_shard, is_incomplete, .. } in shards {
+        merging.table.is_incomplete |= is_incomplete;
         as_of = of_shard.map_or(as_of, |of_shard| of_shard.min(as_of));
         merging.add_all(pages)?;
         let mut rest = tail.as_slice();

@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::formats;
 use crate::report::query::Kind;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
-const VERSION: u8 = 1;
 /// A cursor has fewer characters: the longest holds a name of 200 bytes.
 pub(crate) const CURSOR_LENGTH: usize = 400;
 
@@ -23,7 +23,7 @@ pub(crate) enum LastRow {
 impl LastRow {
     /// The cursor of the query with this fingerprint.
     pub(crate) fn to_cursor(&self, fingerprint: u64) -> String {
-        let mut writer = Writer(vec![VERSION]);
+        let mut writer = Writer(vec![formats::CURSOR]);
         writer.0.extend_from_slice(&fingerprint.to_le_bytes());
         match self {
             Self::Interval(start, group) => {
@@ -46,7 +46,7 @@ impl LastRow {
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let mut reader = Reader(&bytes);
-        reader.byte().filter(|version| *version == VERSION)?;
+        reader.byte().filter(|version| *version == formats::CURSOR)?;
         if *reader.take(8)? != fingerprint.to_le_bytes() {
             return None;
         }
@@ -94,7 +94,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_cursor_or_none(bytes in prop::collection::vec(any::<u8>(), 0..40), text in ".{0,30}") {
-            let bytes = [&[VERSION][..], &0_u64.to_le_bytes(), &bytes].concat();
+            let bytes = [&[formats::CURSOR][..], &0_u64.to_le_bytes(), &bytes].concat();
             for kind in [Kind::Timeseries, Kind::Top] {
                 for cursor in [&URL_SAFE_NO_PAD.encode(&bytes), &text] {
                     let _ = LastRow::of_cursor(cursor, kind, 0);

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::StoredPage;
 use crate::rollup::key::Series;
 use crate::time::Millis;
-
-/// Of [`ReportData::to_bytes`]: shard and front may be of two versions while a new one is deployed.
-const VERSION: u8 = 2;
 
 /// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +20,8 @@ pub struct ReportData {
     pub as_of: Option<Millis>,
     /// Whether reading ended at the budget: then there is nothing else in here. See [`ReportData::too_large`].
     pub is_too_large: bool,
+    /// Whether events of its hours are known to be missing.
+    pub is_incomplete: bool,
 }
 
 /// Bytes that a report reads, of all shards together. A Workers isolate may hold each of them four times: in a shard, on the
@@ -104,9 +104,9 @@ impl ReportData {
     /// As a shard answers it, where what it has and what settles the report are apart. Texts and pages stand there as they
     /// are: no encoding would come cheaper.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { pages, tail, as_of, is_too_large } = self;
-        let mut writer = Writer(vec![VERSION]);
-        writer.byte(u8::from(as_of.is_some()) | u8::from(*is_too_large) << 1);
+        let Self { pages, tail, as_of, is_too_large, is_incomplete } = self;
+        let mut writer = Writer(vec![formats::REPORT_DATA]);
+        writer.byte(u8::from(as_of.is_some()) | u8::from(*is_too_large) << 1 | u8::from(*is_incomplete) << 2);
         writer.unsigned(as_of.map_or(0, |Millis(as_of)| as_of));
         writer.length(pages.len());
         for StoredPage { key, bytes } in pages {
@@ -121,10 +121,11 @@ impl ReportData {
     /// What [`ReportData::to_bytes`] gave; `None` where these bytes are of another version, or none of its.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        reader.byte().filter(|version| *version == VERSION)?;
+        reader.byte().filter(|version| *version == formats::REPORT_DATA)?;
         let (flags, as_of) = (reader.byte()?, reader.small()?);
-        let mut data =
-            Self { as_of: (flags & 1 == 1).then_some(Millis(as_of)), is_too_large: flags & 2 == 2, ..Self::default() };
+        let as_of = (flags & 1 == 1).then_some(Millis(as_of));
+        let (is_too_large, is_incomplete) = (flags & 2 == 2, flags & 4 == 4);
+        let mut data = Self { as_of, is_too_large, is_incomplete, ..Self::default() };
         for _ in 0..reader.small::<usize>()? {
             data.pages.push(StoredPage { key: reader.text()?.to_owned(), bytes: reader.bytes()?.to_owned() });
         }
@@ -150,16 +151,22 @@ mod tests {
                 pages: pages.clone(),
                 tail: vec!["{}".to_owned()],
                 as_of: Some(Millis(0)),
-                is_too_large: false,
+                ..ReportData::default()
             },
-            ReportData { pages, tail: vec![String::new(); 300], as_of: Some(Millis(u64::MAX)), is_too_large: true },
+            ReportData {
+                pages,
+                tail: vec![String::new(); 300],
+                as_of: Some(Millis(u64::MAX)),
+                is_too_large: true,
+                is_incomplete: true,
+            },
         ] {
             let bytes = data.to_bytes();
             assert_eq!(ReportData::from_bytes(&bytes), Some(data));
             for length in (0..bytes.len()).step_by(1 + bytes.len() / 500) {
                 assert_eq!(ReportData::from_bytes(&bytes[..length]), None, "{length}");
             }
-            assert_eq!(ReportData::from_bytes(&[&[VERSION + 1], &bytes[1..]].concat()), None);
+            assert_eq!(ReportData::from_bytes(&[&[formats::REPORT_DATA + 1], &bytes[1..]].concat()), None);
         }
     }
 

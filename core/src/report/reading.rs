@@ -11,6 +11,7 @@ use crate::report::query::{Kind, Query};
 use crate::rollup::compaction::{DayState, Mark};
 use crate::rollup::fold::StoredPage;
 use crate::rollup::key::{Day, Hour, KeyRange};
+use crate::time::Millis;
 
 /// Of more ranges, a report reads hours only: on some stores each is a request.
 const RANGES: usize = 48;
@@ -50,6 +51,11 @@ impl Reading {
         };
         let days = days.into_iter().filter(|run| run.start < run.end).collect();
         Self { dimensions, hours: query.from..query.until, days }
+    }
+
+    /// All of its hours.
+    pub(crate) fn time(&self) -> Range<Millis> {
+        self.hours.start.start()..self.hours.end.start()
     }
 
     /// Where the marks stand that [`Reading::ranges`] needs; none where no day is read as a whole.

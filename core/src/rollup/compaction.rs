@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{Merged, StoredPage, UnreadablePage};
 use crate::rollup::key::{Day, KeyKind, KeyRange, Period, Series};
@@ -42,7 +43,7 @@ impl Mark {
     /// same, of a day that is kept by its hours.
     pub(crate) fn write(&self, day: Day) -> StoredPage {
         let mut writer = Writer::default();
-        writer.byte(if self.state == DayState::ByHour { 2 } else { 1 });
+        writer.byte(if self.state == DayState::ByHour { formats::MARK_BY_HOUR } else { formats::MARK });
         writer.length(self.dimensions.len() << 1 | usize::from(self.state == DayState::Sealed));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
         StoredPage { key: day.mark(), bytes: writer.0 }
@@ -54,9 +55,9 @@ impl Mark {
         let version = reader.byte()?;
         let length: usize = reader.small()?;
         let state = match (version, length & 1) {
-            (1, 0) => DayState::Open,
-            (1, _) => DayState::Sealed,
-            (2, 0) => DayState::ByHour,
+            (formats::MARK, 0) => DayState::Open,
+            (formats::MARK, _) => DayState::Sealed,
+            (formats::MARK_BY_HOUR, 0) => DayState::ByHour,
             _ => return None,
         };
         let mut mark = Self { state, ..Self::default() };
@@ -147,7 +148,7 @@ impl Days {
 
 /// Version 1: the version; how many there are; the event types.
 fn write_types(types: &BTreeSet<String>) -> Vec<u8> {
-    let mut writer = Writer(vec![1]);
+    let mut writer = Writer(vec![formats::TYPES]);
     writer.length(types.len());
     types.iter().for_each(|event_type| writer.text(event_type));
     writer.0
@@ -155,7 +156,7 @@ fn write_types(types: &BTreeSet<String>) -> Vec<u8> {
 
 fn read_types(bytes: &[u8]) -> Option<BTreeSet<String>> {
     let mut reader = Reader(bytes);
-    reader.byte().filter(|version| *version == 1)?;
+    reader.byte().filter(|version| *version == formats::TYPES)?;
     let length: usize = reader.small()?;
     let types = (0..length).map(|_| reader.text().map(str::to_owned)).collect::<Option<_>>()?;
     reader.is_empty().then_some(types)

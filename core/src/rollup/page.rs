@@ -8,13 +8,13 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::events::{Events, Run};
 use crate::rollup::fold::StoredPage;
 use crate::rollup::tally::Tally;
 use crate::rollup::{Columns, NUMBERS, NameId, Names, Rollup};
 
-const VERSION: u8 = 1;
 /// A page that grows beyond this is split, where it has two values or more.
 const PAGE_BYTES: usize = 64 * 1024;
 
@@ -39,7 +39,7 @@ impl Head {
 
     /// All of a page but its values.
     fn write(&self, length: usize, table: &[NameId], names: &Names, writer: &mut Writer) {
-        writer.byte(VERSION);
+        writer.byte(formats::PAGE);
         writer.length(length);
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
         self.dimensions.iter().for_each(|dimension| writer.text(dimension));
@@ -51,7 +51,7 @@ impl Head {
 /// How many values a page has, without reading them.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let mut reader = Reader(bytes);
-    reader.byte().filter(|version| *version == VERSION)?;
+    reader.byte().filter(|version| *version == formats::PAGE)?;
     reader.small()
 }
 
@@ -192,7 +192,7 @@ pub(crate) struct PageReader<'a> {
 impl<'a> PageReader<'a> {
     pub(crate) fn open(bytes: &'a [u8], names: &mut Names) -> Option<Self> {
         let mut rest = Reader(bytes);
-        rest.byte().filter(|version| *version == VERSION)?;
+        rest.byte().filter(|version| *version == formats::PAGE)?;
         let left = rest.small()?;
         let length: usize = rest.small()?;
         let dimensions = (0..length >> 1).map(|_| rest.text()).collect::<Option<_>>()?;

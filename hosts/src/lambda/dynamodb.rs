@@ -9,8 +9,9 @@ use dynoxide::Database;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::dynamodb_http::{self, Counts};
+use super::dynamodb_http::{self, Counts, Tables};
 use super::stream::{Stream, StreamSettings};
+use super::throughput::{Throughput, ThroughputSettings};
 use crate::Meters;
 
 /// The table of events.
@@ -42,10 +43,12 @@ impl DynamoDb {
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = Counts::default();
-        let (served, described, counted) = (database.clone(), stream.clone(), counts.clone());
+        let throughput = Throughput::new(ThroughputSettings::of_environment());
+        let tables = Tables { database: database.clone(), counts: counts.clone(), throughput };
+        let described = stream.clone();
         let serve = move || {
             runtime.block_on(async {
-                let _serving = dynamodb_http::start(listener, served, described, counted).await?;
+                let _serving = dynamodb_http::start(listener, tables, described).await?;
                 // The sender gone means stop, too. An operation never waits: none is under way when this goes on.
                 drop(stopped.await);
                 Ok(())

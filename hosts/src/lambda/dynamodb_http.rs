@@ -1,4 +1,7 @@
-//! DynamoDB's protocol, as far as functions use it, over dynoxide; each operation is counted by its size, as DynamoDB bills it.
+//! DynamoDB's protocol, as far as functions use it, over dynoxide; each operation is counted by its size, as DynamoDB bills it,
+//! and takes of its partition's throughput.
+//!
+//! dynoxide itself has DynamoDB's limits of items (400 KB) and transactions (100 actions, 4 MB).
 //!
 //! dynoxide has a server of its own, which gives nobody a place to count; something between it and the functions would
 //! take part in every figure.
@@ -21,12 +24,15 @@ use serde::{Deserialize, Serialize};
 
 use super::server::Server;
 use super::stream::Stream;
+use super::throughput::{Access, Partition, Throughput, read_units, write_units};
 use crate::meters::count::step;
 use crate::meters::{SIZE_STEP, Sizes};
 
 /// The largest request of DynamoDB: 16 MB.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
+/// The partition key of all tables here.
+const KEY: &str = "pk";
 /// The kind of a pulse that was not there before.
 pub(super) const PULSE_NEW: &str = "put-pulse";
 
@@ -45,32 +51,30 @@ impl Counts {
     }
 }
 
-/// Serves the database. It blocks: this belongs on a thread of its own.
-pub(super) async fn start(
-    listener: std::net::TcpListener,
-    database: Database,
-    stream: Stream,
-    counts: Counts,
-) -> Result<Server> {
+/// What is served.
+#[derive(Clone)]
+pub(super) struct Tables {
+    pub(super) database: Database,
+    pub(super) counts: Counts,
+    pub(super) throughput: Throughput,
+}
+
+/// Serves the tables and the stream of one. It blocks: this belongs on a thread of its own.
+pub(super) async fn start(listener: std::net::TcpListener, tables: Tables, stream: Stream) -> Result<Server> {
     let answer = move |request| {
-        let (database, stream, counts) = (database.clone(), stream.clone(), counts.clone());
-        async move { Ok::<_, Infallible>(answer(&database, &stream, &counts, request).await) }
+        let (tables, stream) = (tables.clone(), stream.clone());
+        async move { Ok::<_, Infallible>(answer(&tables, &stream, request).await) }
     };
     Server::start(tokio::net::TcpListener::from_std(listener)?, service_fn(answer))
 }
 
-async fn answer(
-    database: &Database,
-    stream: &Stream,
-    counts: &Counts,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn answer(tables: &Tables, stream: &Stream, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     let is_of_stream = target == Some("DynamoDBStreams_20120810.DescribeStream");
     let operation = target.and_then(|target| target.strip_prefix("DynamoDB_20120810.")).unwrap_or_default().to_owned();
     let result = match Limited::new(request.into_body(), REQUEST_BYTES).collect().await {
         Ok(body) if is_of_stream => describe(stream, &body.to_bytes()),
-        Ok(body) => run(database, counts, &operation, &body.to_bytes()),
+        Ok(body) => run(tables, &operation, &body.to_bytes()),
         Err(_broken) => Err(malformed()),
     };
     let (status, body) = match result {
@@ -83,11 +87,15 @@ async fn answer(
     response
 }
 
-fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+    let Tables { database, counts, throughput } = tables;
     match operation {
         "PutItem" => {
             let mut request: dynoxide::actions::put_item::PutItemRequest = parse(body)?;
             let (table, bytes) = (request.table_name.clone(), item_size(&request.item));
+            let partition = throughput.partition(&table, request.item.get(KEY), Access::Write);
+            throughput.admit(&partition)?;
+            throughput.take(&partition, write_units(bytes));
             if is_pulse(&request.item) {
                 request.return_values = Some("ALL_OLD".to_owned());
                 let put = database.put_item(request)?;
@@ -106,11 +114,15 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
         "DeleteItem" => {
             let mut request: dynoxide::actions::delete_item::DeleteItemRequest = parse(body)?;
             let table = request.table_name.clone();
+            let partition = throughput.partition(&table, request.key.get(KEY), Access::Write);
+            throughput.admit(&partition)?;
             // Billed by the size of what is deleted; one that is refused by the least.
             request.return_values = Some("ALL_OLD".to_owned());
             let deleted = database.delete_item(request);
+            let bytes = deleted.as_ref().ok().and_then(|deleted| deleted.attributes.as_ref()).map_or(0, item_size);
+            throughput.take(&partition, write_units(bytes));
             match &deleted {
-                Ok(deleted) => counts.add(&table, "delete", deleted.attributes.as_ref().map_or(0, item_size)),
+                Ok(_) => counts.add(&table, "delete", bytes),
                 Err(DynoxideError::ConditionalCheckFailedException(..)) => counts.add(&table, "delete-refused", 0),
                 Err(_) => {}
             }
@@ -118,16 +130,26 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
         }
         "GetItem" => {
             let request: dynoxide::actions::get_item::GetItemRequest = parse(body)?;
-            let (table, kind) = (request.table_name.clone(), read("get", request.consistent_read));
+            let (table, is_consistent) = (request.table_name.clone(), request.consistent_read);
+            let partition = throughput.partition(&table, request.key.get(KEY), Access::Read);
+            throughput.admit(&partition)?;
             let found = database.get_item(request)?;
-            counts.add(&table, kind, found.item.as_ref().map_or(0, item_size));
+            let bytes = found.item.as_ref().map_or(0, item_size);
+            throughput.take(&partition, read_units(bytes, is_consistent));
+            counts.add(&table, read("get", is_consistent), bytes);
             text(&found)
         }
         "Query" => {
             let request: dynoxide::actions::query::QueryRequest = parse(body)?;
-            let (table, kind) = (request.table_name.clone(), read("query", request.consistent_read));
+            let (table, is_consistent) = (request.table_name.clone(), request.consistent_read);
+            // What the functions here call their partition key in a query.
+            let key = request.expression_attribute_values.as_ref().and_then(|values| values.get(":pk"));
+            let partition = throughput.partition(&table, key, Access::Read);
+            throughput.admit(&partition)?;
             let found = database.query(request)?;
-            counts.add(&table, kind, found.items.iter().flatten().map(|item: &Item| item_size(item)).sum());
+            let bytes = found.items.iter().flatten().map(|item: &Item| item_size(item)).sum();
+            throughput.take(&partition, read_units(bytes, is_consistent));
+            counts.add(&table, read("query", is_consistent), bytes);
             text(&found)
         }
         "TransactWriteItems" => {
@@ -135,6 +157,15 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
             // The store's own count, for only it knows what was there before: the larger of both is billed.
             request.return_consumed_capacity = Some("TOTAL".to_owned());
             let actions = actions(&request);
+            let partition = |(table, key, _): &(String, Option<AttributeValue>, usize)| {
+                throughput.partition(table, key.as_ref(), Access::Write)
+            };
+            let partitions: Vec<Partition> = actions.iter().map(partition).collect();
+            throughput.admit_all(&partitions)?;
+            for (partition, (.., bytes)) in partitions.iter().zip(&actions) {
+                // Prepared, and committed.
+                throughput.take(partition, 2.0 * write_units(*bytes));
+            }
             let mut written = database.transact_write_items(request);
             match &mut written {
                 Ok(written) => {
@@ -144,7 +175,7 @@ fn run(database: &Database, counts: &Counts, operation: &str, body: &[u8]) -> Re
                 }
                 // Of these it tells nothing. A refused put is billed as if it were made, so each action here is, too.
                 Err(DynoxideError::TransactionCanceledException(..)) => {
-                    for (table, bytes) in actions {
+                    for (table, _, bytes) in actions {
                         counts.add(&table, "transact-cancelled", bytes);
                     }
                 }
@@ -178,11 +209,12 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
 
 /// Whether the item is a pulse: its key names no tenant.
 fn is_pulse(item: &Item) -> bool {
-    matches!(item.get("pk"), Some(AttributeValue::S(key)) if key.starts_with('#'))
+    matches!(item.get(KEY), Some(AttributeValue::S(key)) if key.starts_with('#'))
 }
 
-/// The table of each action of a transaction, and the bytes of the item that it puts or of the key that it is about.
-fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, usize)> {
+/// The table of each action of a transaction, the key of its partition, and the bytes of the item that it puts or of the key
+/// that it is about.
+fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, Option<AttributeValue>, usize)> {
     let actions = request.transact_items.iter();
     let sizes = actions.filter_map(|TransactWriteItem { put, delete, update, condition_check }| {
         let put = put.as_ref().map(|put| (&put.table_name, &put.item));
@@ -191,7 +223,7 @@ fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, usize)> {
         let check = || condition_check.as_ref().map(|check| (&check.table_name, &check.key));
         put.or_else(delete).or_else(update).or_else(check)
     });
-    sizes.map(|(table, item)| (table.clone(), item_size(item))).collect()
+    sizes.map(|(table, item)| (table.clone(), item.get(KEY).cloned(), item_size(item))).collect()
 }
 
 /// The bytes that a transaction's write units stand for: two units for each step of each item's size.
@@ -229,66 +261,132 @@ fn malformed() -> DynoxideError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::super::throughput::ThroughputSettings;
     use super::*;
 
-    #[test]
-    fn operations_are_counted_by_size_and_answered() {
+    fn tables() -> Tables {
         let database = Database::memory().unwrap();
-        let table = serde_json::json!({
+        let (counts, throughput) = (Counts::default(), Throughput::new(ThroughputSettings::default()));
+        let tables = Tables { database, counts, throughput };
+        let table = json!({
             "TableName": "table",
             "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
             "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
             "BillingMode": "PAY_PER_REQUEST",
         });
-        database.create_table(serde_json::from_value(table).unwrap()).unwrap();
-        let counts = Counts::default();
-        let call = |operation: &str, request: serde_json::Value| {
-            run(&database, &counts, operation, request.to_string().as_bytes())
-        };
-        let put = |key: &str, length: usize| {
-            serde_json::json!({
-                "TableName": "table",
-                "Item": { "pk": { "S": key }, "x": { "S": "x".repeat(length) } },
-                "ConditionExpression": "attribute_not_exists(pk)",
-            })
-        };
+        tables.database.create_table(serde_json::from_value(table).unwrap()).unwrap();
+        tables
+    }
+
+    /// Puts an item with an attribute of this length, if there is none.
+    fn put(key: &str, length: usize) -> Value {
+        json!({
+            "TableName": "table",
+            "Item": { "pk": { "S": key }, "x": { "S": "x".repeat(length) } },
+            "ConditionExpression": "attribute_not_exists(pk)",
+        })
+    }
+
+    #[test]
+    fn operations_are_counted_by_size_and_answered() {
+        let tables = tables();
+        let call = |operation: &str, request: Value| run(&tables, operation, request.to_string().as_bytes());
         call("PutItem", put("a", 10)).unwrap();
         call("PutItem", put("b", 1500)).unwrap();
         let refused = call("PutItem", put("a", 10)).unwrap_err();
         assert_eq!(refused.status_code(), 400);
         assert!(refused.to_json().contains("ConditionalCheckFailedException"), "{}", refused.to_json());
-        let key = |consistent: bool| serde_json::json!({ "TableName": "table", "Key": { "pk": { "S": "b" } }, "ConsistentRead": consistent });
+        let key = |consistent: bool| json!({ "TableName": "table", "Key": { "pk": { "S": "b" } }, "ConsistentRead": consistent });
         assert!(call("GetItem", key(true)).unwrap().contains("xxx"));
         call("GetItem", key(false)).unwrap();
-        let transaction = serde_json::json!({ "TransactItems": [{ "Put": put("c", 3000) }, { "Put": put("d", 1) }] });
+        let transaction = json!({ "TransactItems": [{ "Put": put("c", 3000) }, { "Put": put("d", 1) }] });
         call("TransactWriteItems", transaction.clone()).unwrap();
         assert!(
             call("TransactWriteItems", transaction).unwrap_err().to_json().contains("TransactionCanceledException")
         );
         // What was there is larger than what replaces it, or than the key of what is gone.
-        let smaller = serde_json::json!({ "TableName": "table", "Item": { "pk": { "S": "c" } } });
-        let gone = serde_json::json!({ "TableName": "table", "Key": { "pk": { "S": "b" } } });
-        let transaction = serde_json::json!({ "TransactItems": [{ "Put": smaller }, { "Delete": gone }] });
+        let smaller = json!({ "TableName": "table", "Item": { "pk": { "S": "c" } } });
+        let gone = json!({ "TableName": "table", "Key": { "pk": { "S": "b" } } });
+        let transaction = json!({ "TransactItems": [{ "Put": smaller }, { "Delete": gone }] });
         assert_eq!(call("TransactWriteItems", transaction).unwrap(), "{}");
-        let query = serde_json::json!({
+        let delete = |key: &str, condition: &str| {
+            let key = json!({ "pk": { "S": key } });
+            json!({ "TableName": "table", "Key": key, "ConditionExpression": condition })
+        };
+        call("PutItem", put("e", 2500)).unwrap();
+        let refused = call("DeleteItem", delete("e", "attribute_not_exists(pk)")).unwrap_err();
+        assert!(refused.to_json().contains("ConditionalCheckFailedException"), "{}", refused.to_json());
+        assert_eq!(call("DeleteItem", delete("e", "attribute_exists(x)")).unwrap(), "{}");
+        assert_eq!(call("DeleteItem", delete("e", "attribute_not_exists(x)")).unwrap(), "{}", "there is none");
+        let query = json!({
             "TableName": "table", "ConsistentRead": true, "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": { ":pk": { "S": "c" } },
         });
         assert!(call("Query", query).unwrap().contains(r#""Count":1"#));
         let counted = [
+            ("table/delete", vec![(1024, 1), (3072, 1)]),
+            ("table/delete-refused", vec![(1024, 1)]),
             ("table/get", vec![(2048, 1)]),
             ("table/get-eventual", vec![(2048, 1)]),
-            ("table/put", vec![(1024, 1), (2048, 1)]),
+            ("table/put", vec![(1024, 1), (2048, 1), (3072, 1)]),
             ("table/put-refused", vec![(1024, 1)]),
             ("table/query", vec![(1024, 1)]),
             ("table/transact", vec![(4096, 1), (5120, 1)]),
             ("table/transact-cancelled", vec![(1024, 1), (3072, 1)]),
         ];
         let counted = counted.map(|(name, sizes)| (name.to_owned(), sizes.into_iter().collect()));
-        assert_eq!(counts.read(), BTreeMap::from(counted));
-        assert!(call("Scan", serde_json::json!({})).is_err());
-        let invalid =
-            call("GetItem", serde_json::json!({ "TableName": "t", "Key": { "pk": { "S": "b" } } })).unwrap_err();
+        assert_eq!(tables.counts.read(), BTreeMap::from(counted));
+        assert!(call("Scan", json!({})).is_err());
+        let invalid = call("GetItem", json!({ "TableName": "t", "Key": { "pk": { "S": "b" } } })).unwrap_err();
         assert!(!invalid.to_json().contains("VALIDATION"), "{}", invalid.to_json());
+    }
+
+    #[test]
+    fn limits_are_those_of_dynamodb() {
+        let tables = tables();
+        let call = |operation: &str, request: Value| run(&tables, operation, request.to_string().as_bytes());
+        // With the names of its attributes, which count.
+        let largest = 400 * 1024 - "pk".len() - "a".len() - "x".len();
+        call("PutItem", put("a", largest)).unwrap();
+        let refused = call("PutItem", put("b", largest + 1)).unwrap_err().to_json();
+        assert!(refused.contains("ValidationException") && refused.contains("size"), "{refused}");
+        let transaction = |count: usize, length: usize| {
+            let puts: Vec<Value> =
+                (0..count).map(|n| json!({ "Put": put(&format!("{count}-{n:03}"), length) })).collect();
+            json!({ "TransactItems": puts })
+        };
+        call("TransactWriteItems", transaction(100, 1)).unwrap();
+        let refused = call("TransactWriteItems", transaction(101, 1)).unwrap_err().to_json();
+        assert!(refused.contains("ValidationException") && refused.contains("100"), "{refused}");
+        call("TransactWriteItems", transaction(11, 380_000)).unwrap();
+        let refused = call("TransactWriteItems", transaction(12, 380_000)).unwrap_err().to_json();
+        assert!(refused.contains("ValidationException"), "{refused}");
+    }
+
+    #[test]
+    fn a_partition_that_has_nothing_left_refuses_and_counts_nothing() {
+        let settings = ThroughputSettings { partitions: 1, write_units: 0.001, ..ThroughputSettings::default() };
+        let throughput = Throughput::new(ThroughputSettings { burst: Duration::ZERO, ..settings });
+        let tables = Tables { throughput, ..tables() };
+        let call = |operation: &str, request: Value| run(&tables, operation, request.to_string().as_bytes());
+        call("PutItem", put("a", 10)).unwrap();
+        let key = json!({ "TableName": "table", "Key": { "pk": { "S": "a" } } });
+        for (operation, request) in [
+            ("PutItem", put("b", 10)),
+            ("DeleteItem", key.clone()),
+            ("TransactWriteItems", json!({ "TransactItems": [{ "Put": put("c", 1) }] })),
+        ] {
+            let refused = call(operation, request).unwrap_err().to_json();
+            assert!(refused.contains("Throughput exceeds"), "{operation}: {refused}");
+        }
+        assert!(call("GetItem", key).unwrap().contains("xxx"), "reading has units of its own");
+        assert_eq!(
+            tables.counts.read().keys().map(String::as_str).collect::<Vec<_>>(),
+            ["table/get-eventual", "table/put"]
+        );
     }
 }

@@ -238,7 +238,7 @@ mod tests {
 
     use super::super::clock::now_ms;
     use super::super::environment::Failure;
-    use super::super::queues::RECORDS_DEAD;
+    use super::super::queues::GIVEN_UP;
     use super::super::stream::StreamSettings;
     use super::super::stream::tests::{put, table};
     use super::*;
@@ -302,7 +302,7 @@ mod tests {
 
     /// What was given up.
     async fn given_up(data: &Path) -> Vec<Value> {
-        let sent = Queues::open(data).unwrap().receive(RECORDS_DEAD, 10, Duration::ZERO).await.unwrap();
+        let sent = Queues::open(data).unwrap().receive(GIVEN_UP, 10, Duration::ZERO).await.unwrap();
         sent.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 

@@ -8,7 +8,7 @@
 //!                          │                           aggregate ◀── mapping
 //!        drain ◀── queue_mapping                           │
 //!                                                          └──HTTP──▶ s3, sqs
-//!     schedule ◀── schedule (once a minute)
+//!     schedule ◀── schedule (once a minute), queue_mapping (what mapping has given up)
 //! ```
 //!
 //! The artifact is the program `bootstrap`, which is all six functions: `_HANDLER` tells a process which of them it is. Another's
@@ -37,6 +37,7 @@ mod server;
 mod sqs;
 mod stream;
 mod target;
+mod throughput;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -116,7 +117,7 @@ pub(crate) struct LambdaHost {
 /// What invokes functions that no request comes to.
 struct Triggers {
     mapping: Mapping,
-    queue_mapping: QueueMapping,
+    queue_mappings: [QueueMapping; 2],
     schedule: Schedule,
 }
 
@@ -126,15 +127,18 @@ impl Triggers {
         let settings = MappingSettings::of_environment();
         log!("the stream's windows are of {:?}", settings.tumbling_window);
         let mapping = Mapping::start(dynamodb.stream(), target("aggregate"), queues.clone(), data, settings)?;
-        let settings = QueueMappingSettings::default();
-        let queue_mapping = QueueMapping::start(queues.clone(), queues::EVENTS, target("drain"), settings);
-        Ok(Self { mapping, queue_mapping, schedule: schedule::rule(target("schedule")) })
+        let queue_mappings = [(queues::EVENTS, "drain"), (queues::GIVEN_UP, "schedule")].map(|(queue, name)| {
+            QueueMapping::start(queues.clone(), queue, target(name), QueueMappingSettings::default())
+        });
+        Ok(Self { mapping, queue_mappings, schedule: schedule::rule(target("schedule")) })
     }
 
     async fn stop(self) {
         self.schedule.stop().await;
-        self.queue_mapping.stop().await;
         self.mapping.stop().await;
+        for mapping in self.queue_mappings {
+            mapping.stop().await;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::clock::{ms, now_ms, rfc3339};
 use super::mapping::{MappingSettings, Shared, is_stopped};
-use super::queues::{NewMessage, RECORDS_DEAD};
+use super::queues::{GIVEN_UP, NewMessage};
 use super::stream::{self, Read, written_at};
 use super::target::{self, Outcome, RECORDS_BYTES, Target};
 use crate::lines::log;
@@ -179,7 +179,7 @@ impl<'a, T: Target> Poller<'a, T> {
             {
                 let part = &records[range.clone()];
                 if let Err(error) = self.send_away(part, condition, *failures).await {
-                    log!("cannot send to {RECORDS_DEAD}: {error:#}");
+                    log!("cannot send to {GIVEN_UP}: {error:#}");
                 }
                 self.advance(part);
                 parts.pop();
@@ -244,7 +244,7 @@ impl<'a, T: Target> Poller<'a, T> {
             },
         });
         let message = NewMessage { body: summary.to_string(), attributes: Vec::new() };
-        self.shared.queues.send(RECORDS_DEAD, message).await?.context("the summary is too large")?;
+        self.shared.queues.send(GIVEN_UP, message).await?.context("the summary is too large")?;
         Ok(())
     }
 

@@ -89,7 +89,7 @@ async fn poll(poller: QueuePoller<impl Target>, mut stopped: watch::Receiver<boo
         });
         if messages.is_empty() {
             tokio::select! {
-                () = poller.queues.arrived() => {}
+                () = poller.queues.arrived(poller.queue) => {}
                 () = tokio::time::sleep(poll) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => {}
             }

@@ -17,9 +17,11 @@ use super::environment::uuid;
 pub(crate) const EVENTS: &str = "events";
 /// What `drain` has refused too often.
 pub(crate) const EVENTS_DEAD: &str = "events-dead";
-/// What in the stream is no event, and what the stream's mapping has given up.
+/// What the stream's mapping has given up, for `schedule`.
+pub(crate) const GIVEN_UP: &str = "given-up";
+/// What in the stream is no event, and what was given up.
 pub(crate) const RECORDS_DEAD: &str = "records-dead";
-const ALL: [&str; 3] = [EVENTS, EVENTS_DEAD, RECORDS_DEAD];
+const ALL: [&str; 4] = [EVENTS, EVENTS_DEAD, GIVEN_UP, RECORDS_DEAD];
 
 /// The redrive policy of [`EVENTS`]: AWS's advice is five or more.
 const MAX_RECEIVE_COUNT: u32 = 5;
@@ -32,7 +34,8 @@ const MESSAGE_BYTES: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct Queues {
     database: Arc<Mutex<Connection>>,
-    arrived: Arc<Notify>,
+    /// One for each of [`ALL`].
+    arrived: Arc<[Notify; ALL.len()]>,
     operations: Arc<AtomicU64>,
 }
 
@@ -102,7 +105,7 @@ impl Queues {
         })
         .await?;
         self.operations.fetch_add(1, Ordering::Relaxed);
-        self.arrived.notify_one();
+        self.notify(queue).iter().for_each(|arrived| arrived.notify_one());
         Ok(Some(sent))
     }
 
@@ -169,9 +172,15 @@ impl Queues {
         .await
     }
 
-    /// Ends when a message has come into any queue since the last time.
-    pub(crate) async fn arrived(&self) {
-        self.arrived.notified().await;
+    /// Ends when a message has come into this queue since the last time.
+    pub(crate) async fn arrived(&self, queue: &str) {
+        if let Some(arrived) = self.notify(queue) {
+            arrived.notified().await;
+        }
+    }
+
+    fn notify(&self, queue: &str) -> Option<&Notify> {
+        self.arrived.get(ALL.iter().position(|name| *name == queue)?)
     }
 
     /// SQLite blocks.

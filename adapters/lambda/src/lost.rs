@@ -1,0 +1,35 @@
+//! What the mapping of the stream has given up: messages of its on-failure destination, a queue.
+//!
+//! Reports of the hours in which the records were written are incomplete from then on. The message goes on to the dead-letter queue,
+//! where operators look.
+
+use anyhow::{Result, bail};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use isotherm_core::given_up;
+use tokio::time::{Instant, timeout_at};
+
+use crate::dead_letters;
+use crate::failure::InvalidEvent;
+use crate::store::Store;
+
+/// Takes messages in one after the other, and answers which are to come again.
+pub(crate) async fn take(store: &Store, batch: SqsEvent, deadline: Instant) -> Result<SqsBatchResponse> {
+    let mut answer = SqsBatchResponse::default();
+    for message in batch.records {
+        let SqsMessage { message_id: Some(id), body: Some(body), .. } = message else {
+            bail!(InvalidEvent("the event is no batch of an SQS queue: it has a message without id or body"));
+        };
+        let take = async {
+            if let Some(written) = given_up(&body) {
+                eprintln!("records of {written:?} are in no report: the stream's mapping has given them up");
+                store.lose(written).await?;
+            }
+            dead_letters::send_on(&body).await
+        };
+        if let Err(error) = timeout_at(deadline, take).await.map_err(anyhow::Error::from).flatten() {
+            eprintln!("cannot take in what was given up: {error:#}");
+            answer.add_failure(id);
+        }
+    }
+    Ok(answer)
+}

@@ -1,0 +1,159 @@
+//! What a stream loses unfolded: reports of the hours in which it was written say that they are incomplete.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use isotherm_core::{
+    Admission, LaneStep, LaneWrite, Lanes, Millis, Plan, ReportData, ReportOutcome, ReportPlan, Request, Service,
+    Stamp, StoredPage, StreamBatch, StreamRecord, StreamShard, given_up,
+};
+use serde_json::{Value, json};
+
+/// 2025-11-21T01:53:20Z.
+const NOW: u64 = 1_763_690_000_000;
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
+
+type Stored = BTreeMap<String, Vec<u8>>;
+
+fn lanes(stored: &Stored) -> Lanes {
+    Lanes::read(stored.iter().map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }))
+}
+
+fn write(stored: &mut Stored, writes: Vec<LaneWrite>) {
+    for LaneWrite { name, was, bytes } in writes {
+        assert_eq!(stored.get(&name), was.as_ref(), "{name}");
+        stored.insert(name, bytes);
+    }
+}
+
+/// Writes that what was written in this time is lost.
+fn lose(stored: &mut Stored, written: Range<Millis>) {
+    let writes = lanes(stored).lose(written);
+    write(stored, writes);
+}
+
+fn plan(from: &str, until: &str) -> ReportPlan {
+    let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
+    let query = format!("from={from}&to={until}&metrics=count").leak();
+    let request = Request { method: "GET", path: "/reports/summary", query, headers: &[], body: b"" };
+    match service.admit(&request, Stamp { received_at: Millis(NOW), entropy: 1 }) {
+        Admission::Plan(Plan::Report(plan)) => plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether a report of 2025-11-20 between these hours is incomplete, as its answer says twice.
+fn is_incomplete(stored: &Stored, from: u32, until: u32) -> bool {
+    let plan = plan(&format!("2025-11-20T{from:02}:00:00Z"), &format!("2025-11-20T{until:02}:00:00Z"));
+    let is_incomplete = lanes(stored).is_incomplete(plan.reading());
+    let data = ReportData { is_incomplete, ..ReportData::default() };
+    let body = plan.settle(ReportOutcome::Read(vec![data])).reply.body;
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let says = body["incomplete"] == true;
+    assert_eq!(body["accuracy"]["count"], if says { json!("incomplete") } else { json!("exact") });
+    says
+}
+
+fn time(text: &str) -> Millis {
+    Millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond().try_into().unwrap())
+}
+
+#[test]
+fn reports_of_hours_that_were_given_up_are_incomplete() {
+    let mut stored = Stored::new();
+    assert!(!is_incomplete(&stored, 0, 23));
+    let lost = time("2025-11-20T05:59:59Z")..time("2025-11-20T06:00:01Z");
+    lose(&mut stored, lost.clone());
+    for (from, until, is_expected) in [(0, 23, true), (5, 6, true), (6, 7, true), (4, 5, false), (7, 23, false)] {
+        assert_eq!(is_incomplete(&stored, from, until), is_expected, "{from} to {until}");
+    }
+    assert_eq!(lanes(&stored).lose(lost), [], "a message may come twice");
+    lose(&mut stored, time("2025-11-20T10:10:00Z")..time("2025-11-20T10:10:00Z"));
+    assert!(is_incomplete(&stored, 10, 11) && is_incomplete(&stored, 5, 6) && !is_incomplete(&stored, 9, 10));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_makes_every_report_incomplete_and_is_shown() {
+    let mut stored = Stored::new();
+    lose(&mut stored, Millis(NOW - DAY)..Millis(NOW));
+    let (name, _) = stored.first_key_value().unwrap();
+    let name = name.clone();
+    assert!(*name > *"~", "versions that know no such list read names before this");
+    assert_eq!(lanes(&stored).damaged(), []);
+    stored.get_mut(&name).unwrap().truncate(2);
+    assert!(is_incomplete(&stored, 0, 1));
+    assert_eq!(lanes(&stored).damaged()[0].key, name);
+    // It is no lane, and stays incomplete.
+    assert_eq!(lanes(&stored).watermarks().count(), 0);
+    lose(&mut stored, Millis(NOW - DAY)..Millis(NOW));
+    assert!(is_incomplete(&stored, 0, 1) && lanes(&stored).damaged().is_empty());
+}
+
+/// A store with one lane, whose shard is folded up to `folded_to`, gets a batch with a record of `written_at`.
+#[track_caller]
+fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>) {
+    let mut stored = Stored::new();
+    for (at, now) in [(folded_to, folded_to), (written_at, NOW)] {
+        let number = at.to_string();
+        let record = StreamRecord { sequence_number: &number, written_at: Millis(at), item: None, is_new: false };
+        let mut batch =
+            StreamBatch { shard_id: "A", records: vec![record], window_start: Millis(at), complete_to: None };
+        let mut lanes = lanes(&stored);
+        lanes.look_back(&batch, Millis(now));
+        loop {
+            match lanes.next(&mut batch) {
+                LaneStep::Describe => {
+                    lanes.learn([StreamShard { id: "A".to_owned(), parent: None, is_closed: false }]);
+                }
+                LaneStep::Write(writes) => write(&mut stored, writes),
+                LaneStep::Fold { lane, watermark } => {
+                    let service = Service::from_text(None);
+                    let limits = isotherm_core::WriteLimits::NONE;
+                    let step = service.step(&batch, &watermark, 1, limits).unwrap();
+                    stored.insert(lane, step.settle(Vec::new()).unwrap().watermark.to_bytes());
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let expected = expected.map(|(start, end)| {
+        let mut alone = Stored::new();
+        lose(&mut alone, Millis(start)..Millis(end));
+        alone.pop_first().unwrap()
+    });
+    assert_eq!(stored.pop_last().filter(|(name, _)| name.starts_with('~')), expected);
+}
+
+#[test]
+fn after_a_mapping_stood_still_for_longer_than_the_stream_keeps_records_some_may_be_lost() {
+    let day_ago = NOW - DAY;
+    // It stood still for two days and a half, and the oldest record that is left is nearly a day old.
+    check_look_back(NOW - 60 * HOUR, day_ago + 1000, Some((NOW - 60 * HOUR, day_ago)));
+    // It is behind, and nothing was lost yet.
+    check_look_back(day_ago + 1000, day_ago + 2000, None);
+    // Nobody sent anything for two days.
+    check_look_back(NOW - 2 * DAY, NOW - 1000, None);
+    // A stream on one's own machine keeps records while nothing runs.
+    check_look_back(NOW - 5 * DAY, NOW - 5 * DAY + 1000, None);
+}
+
+#[test]
+fn a_mapping_says_when_what_it_gave_up_was_written() {
+    let message = |first: &str, last: &str| {
+        let batch = json!({
+            "shardId": "shardId-1", "startSequenceNumber": "1", "endSequenceNumber": "2", "batchSize": 2,
+            "approximateArrivalOfFirstRecord": first, "approximateArrivalOfLastRecord": last,
+        });
+        json!({ "version": "1.0", "requestContext": { "condition": "RecordAgeExceeded" }, "DDBStreamBatchInfo": batch })
+            .to_string()
+    };
+    let (first, last) = ("2025-11-20T05:59:59Z", "2025-11-20T06:00:01Z");
+    assert_eq!(given_up(&message(first, last)), Some(time(first)..time("2025-11-20T06:00:02Z")));
+    for other in [message(last, first), message(first, "soon"), "{}".to_owned(), "text".to_owned()] {
+        assert_eq!(given_up(&other), None, "{other}");
+    }
+}
