@@ -268,10 +268,7 @@ impl Functions {
                 let of_lane =
                     listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
                 let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
-                match self.compact_lane(lane, watermark, &tenants, now).await {
-                    Ok(is_whole) => is_done &= is_whole,
-                    Err(fault) => self.world.say(|| format!("lane {lane} cannot be compacted: {fault}")),
-                }
+                is_done &= self.compact_lane(lane, watermark, &tenants, now).await;
             }
             if is_done {
                 break;
@@ -280,32 +277,45 @@ impl Functions {
         Ok(())
     }
 
-    /// `false` when the lane is being folded.
-    async fn compact_lane(
+    /// `false` when the lane is being folded. A tenant whose days can't be compacted is left to the next time, and the others go on.
+    async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
+        let mut forgets = watermark.has_ended(now);
+        for tenant in tenants {
+            match self.compact_tenant(lane, watermark, tenant, now).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(fault) => {
+                    self.world.say(|| format!("{} cannot be compacted in {lane}: {fault}", tenant.as_str()));
+                    forgets = false;
+                }
+            }
+        }
+        // What fails is left to the next time.
+        !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
+    }
+
+    async fn compact_tenant(
         &self,
         lane: &str,
         watermark: &Watermark,
-        tenants: &BTreeSet<Tenant>,
+        tenant: &Tenant,
         now: Millis,
     ) -> Result<bool, Fault> {
         let service = self.world.service();
-        let forgets = watermark.has_ended(now);
-        for tenant in tenants {
-            let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
-            for compaction in service.compactions(&marks, now) {
-                if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
-                    return Err(Fault::CannotRead);
-                }
-                let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-                let Merged { pages, .. } = compaction.settle(stored, LIMITS);
-                let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-                if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
-                    return Ok(false);
-                }
-                self.world.say(|| format!("compacted a day of {} in {lane}", tenant.as_str()));
+        let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
+        for compaction in service.compactions(&marks, now) {
+            if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
+                return Err(Fault::CannotRead);
             }
+            let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
+            let Merged { pages, .. } = compaction.settle(stored, LIMITS);
+            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+            if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
+                return Ok(false);
+            }
+            self.world.say(|| format!("compacted a day of {} in {lane}", tenant.as_str()));
         }
-        if forgets { self.write(lane, Vec::new(), Vec::new(), watermark, None).await } else { Ok(true) }
+        Ok(true)
     }
 
     /// Days that are over by then and not compacted, each by its tenant.

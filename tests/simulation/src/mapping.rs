@@ -156,7 +156,11 @@ impl Mapping {
     }
 
     /// The batches that are due, each for a process of its own.
-    pub(crate) fn hand_over(&mut self, stream: &Stream, mut process: impl FnMut() -> Process) -> Vec<(Process, Handed)> {
+    pub(crate) fn hand_over(
+        &mut self,
+        stream: &Stream,
+        mut process: impl FnMut() -> Process,
+    ) -> Vec<(Process, Handed)> {
         let (now, mut handed) = (self.world.now(), Vec::new());
         for shard in &stream.shards {
             if !self.is_begun(shard) {
@@ -242,9 +246,11 @@ impl Mapping {
         lost
     }
 
-    /// Shards whose records are not all taken.
+    /// Shards of which records are not taken that were written some windows ago.
     pub(crate) fn unread<'s>(&self, stream: &'s Stream) -> Vec<&'s str> {
-        let is_unread = |shard: &&Shard| self.pollers.get(&shard.id).is_none_or(|poller| poller.next < shard.end());
+        let then = Millis(self.world.now().0 - 3 * self.window);
+        let first = |shard: &&'s Shard| shard.record(self.pollers.get(&shard.id)?.next);
+        let is_unread = |shard: &&'s Shard| first(shard).is_some_and(|first| first.written_at < then);
         stream.shards.iter().filter(is_unread).map(|shard| shard.id.as_str()).collect()
     }
 }

@@ -49,9 +49,8 @@ impl Rollups {
 
     /// `TransactWriteItems`: whether all conditions were met.
     pub(crate) fn transact(&mut self, actions: Vec<Action>) -> bool {
-        let size = |action: &Action| {
-            action.key.0.len() + action.key.1.len() + action.bytes.as_ref().map_or(0, Vec::len)
-        };
+        let size =
+            |action: &Action| action.key.0.len() + action.key.1.len() + action.bytes.as_ref().map_or(0, Vec::len);
         let (bytes, most) = (actions.iter().map(size).sum::<usize>(), actions.iter().map(size).max());
         let keys: BTreeSet<_> = actions.iter().map(|action| &action.key).collect();
         if actions.len() > ACTIONS || bytes > TRANSACTION || most > Some(ITEM) || keys.len() < actions.len() {

@@ -218,9 +218,13 @@ impl Stores for &Streams {
             is_alone: true,
         };
         let now = Millis(world.now().0 + 2 * DAY);
-        compaction::check(clients, |plan, _| at_once(copy.report(plan, world.now())).ok(), || {
-            let _is_done = at_once(copy.compact(now));
-        });
+        compaction::check(
+            clients,
+            |plan, _| at_once(copy.report(plan, world.now())).ok(),
+            || {
+                let _is_done = at_once(copy.compact(now));
+            },
+        );
     }
 }
 

@@ -34,12 +34,7 @@ pub(crate) struct StoredEvent {
 
 impl Table {
     pub(crate) fn new(world: &Rc<World>) -> Self {
-        Self {
-            world: Rc::clone(world),
-            items: BTreeMap::new(),
-            expiries: BTreeSet::new(),
-            stream: Stream::new(world),
-        }
+        Self { world: Rc::clone(world), items: BTreeMap::new(), expiries: BTreeSet::new(), stream: Stream::new(world) }
     }
 
     pub(crate) fn key(tenant: &str, id: EventId) -> String {

@@ -76,7 +76,8 @@ impl Truth {
         let event: Value = serde_json::from_str(record).unwrap_or_default();
         let hours = self.hours(tenant);
         let time = event["timestamp"].as_str().unwrap_or_default();
-        let hour = hours.into_iter().find(|hour| time.starts_with(rfc3339(Millis(hour * HOUR)).get(..13).unwrap_or_default()));
+        let hour =
+            hours.into_iter().find(|hour| time.starts_with(rfc3339(Millis(hour * HOUR)).get(..13).unwrap_or_default()));
         add(&mut self.lost, tenant, hour.unwrap_or_default(), &event);
     }
 
@@ -137,9 +138,9 @@ fn count(
     let mut counts: BTreeMap<(u64, String), Count> = BTreeMap::new();
     for ((_, hour), names) in all.range(span(tenant, hours)) {
         for ((event_type, carrier), count) in names {
-                counts.entry(row(*hour, event_type, carrier)).or_default().add(*count);
-            }
+            counts.entry(row(*hour, event_type, carrier)).or_default().add(*count);
         }
+    }
     counts
 }
 
