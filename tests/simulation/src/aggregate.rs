@@ -321,10 +321,8 @@ impl Functions {
     /// Days that are over by then and not compacted, each by its tenant.
     pub(crate) fn open_days(&self, over: Millis) -> Vec<(Tenant, usize)> {
         let (service, rollups) = (self.world.service(), self.rollups.borrow());
-        let partitions: BTreeSet<&str> =
-            rollups.keys().map(|(partition, _)| partition.as_str()).filter(|name| name.contains('#')).collect();
         let mut days = Vec::new();
-        for partition in partitions {
+        for partition in rollups.partitions().filter(|name| name.contains('#')) {
             let tenant = partition.split_once('#').and_then(|(name, _)| Tenant::parse(name.to_owned()).ok());
             let KeyRange { from, until } = service.marks();
             let marks = rollups.query(partition, &from, &until).into_iter();
@@ -341,7 +339,7 @@ impl Functions {
 
     /// Lanes that there are.
     pub(crate) fn count_lanes(&self) -> usize {
-        self.rollups.borrow().keys().filter(|(partition, _)| partition == WATERMARK).count()
+        self.rollups.borrow().count(WATERMARK)
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct Mapping {
     world: Rc<World>,
     /// How long a window is, and how long records gather.
     pub(crate) window: u64,
-    pollers: BTreeMap<String, Poller>,
+    /// By the numbers of their shards.
+    pollers: BTreeMap<usize, Poller>,
 }
 
 /// How far one shard is handed over.
@@ -135,15 +136,15 @@ impl Mapping {
 
     /// Whether all that a shard's parent had is done with.
     fn is_begun(&self, shard: &Shard) -> bool {
-        let is_open = |id| self.pollers.get(id).is_some_and(|poller: &Poller| !poller.is_done);
-        !shard.parent.as_ref().is_some_and(is_open)
+        let parent = shard.parent.as_ref().and_then(|(number, _)| self.pollers.get(number));
+        parent.is_none_or(|poller| poller.is_done)
     }
 
     /// Takes in which shards there are.
     pub(crate) fn watch(&mut self, stream: &Stream) {
-        self.pollers.retain(|id, _| stream.shards.iter().any(|shard| shard.id == *id));
+        self.pollers.retain(|number, _| stream.shards.iter().any(|shard| shard.number == *number));
         for shard in &stream.shards {
-            self.pollers.entry(shard.id.clone()).or_default();
+            self.pollers.entry(shard.number).or_default();
         }
     }
 
@@ -151,7 +152,7 @@ impl Mapping {
     pub(crate) fn due(&self, stream: &Stream) -> Option<Millis> {
         let now = self.world.now();
         let shards = stream.shards.iter().filter(|shard| self.is_begun(shard));
-        let due = shards.filter_map(|shard| self.pollers.get(&shard.id)?.due(shard, self.window, now));
+        let due = shards.filter_map(|shard| self.pollers.get(&shard.number)?.due(shard, self.window, now));
         due.min()
     }
 
@@ -166,7 +167,7 @@ impl Mapping {
             if !self.is_begun(shard) {
                 continue;
             }
-            let Some(poller) = self.pollers.get_mut(&shard.id) else { continue };
+            let Some(poller) = self.pollers.get_mut(&shard.number) else { continue };
             if poller.due(shard, self.window, now).is_none_or(|due| due > now) {
                 continue;
             }
@@ -217,7 +218,7 @@ impl Mapping {
     /// When the stream forgets something that is not taken.
     pub(crate) fn forgets_at(&self, stream: &Stream) -> Option<Millis> {
         let of_shard = |shard: &Shard| {
-            let next = self.pollers.get(&shard.id)?.next;
+            let next = self.pollers.get(&shard.number)?.next;
             Some(Millis(shard.record(next)?.written_at.0 + RETENTION))
         };
         stream.shards.iter().filter_map(of_shard).min()
@@ -227,7 +228,7 @@ impl Mapping {
     pub(crate) fn forget(&mut self, stream: &mut Stream) -> Vec<Rc<Record>> {
         let (now, mut lost) = (self.world.now(), Vec::new());
         for shard in &mut stream.shards {
-            let Some(poller) = self.pollers.get_mut(&shard.id) else { continue };
+            let Some(poller) = self.pollers.get_mut(&shard.number) else { continue };
             while let Some(first) = shard.records.front().filter(|first| first.written_at.0 + RETENTION <= now.0) {
                 if shard.forgotten >= poller.next {
                     lost.push(Rc::clone(first));
@@ -249,7 +250,7 @@ impl Mapping {
     /// Shards of which records are not taken that were written some windows ago.
     pub(crate) fn unread<'s>(&self, stream: &'s Stream) -> Vec<&'s str> {
         let then = Millis(self.world.now().0 - 3 * self.window);
-        let first = |shard: &&'s Shard| shard.record(self.pollers.get(&shard.id)?.next);
+        let first = |shard: &&'s Shard| shard.record(self.pollers.get(&shard.number)?.next);
         let is_unread = |shard: &&'s Shard| first(shard).is_some_and(|first| first.written_at < then);
         stream.shards.iter().filter(is_unread).map(|shard| shard.id.as_str()).collect()
     }

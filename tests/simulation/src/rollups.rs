@@ -11,11 +11,11 @@ const ACTIONS: usize = 100;
 const TRANSACTION: usize = 4 << 20;
 const ITEM: usize = 400 << 10;
 
-/// Items by partition key and sort key.
+/// Items by partition key, and by sort key.
 #[derive(Clone)]
 pub(crate) struct Rollups {
     world: Rc<World>,
-    items: BTreeMap<(String, String), Vec<u8>>,
+    items: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 /// One action of a transaction.
@@ -42,9 +42,9 @@ impl Rollups {
 
     /// `Query`: sort keys and pages between two sort keys, which both are among them.
     pub(crate) fn query(&self, partition: &str, from: &str, until: &str) -> Vec<(String, Vec<u8>)> {
-        let key = |sort: &str| Bound::Included((partition.to_owned(), sort.to_owned()));
-        let found = self.items.range((key(from), key(until)));
-        found.map(|((_, sort), bytes)| (sort.clone(), bytes.clone())).collect()
+        let Some(items) = self.items.get(partition) else { return Vec::new() };
+        let found = items.range::<str, _>((Bound::Included(from), Bound::Included(until)));
+        found.map(|(sort, bytes)| (sort.clone(), bytes.clone())).collect()
     }
 
     /// `TransactWriteItems`: whether all conditions were met.
@@ -57,18 +57,22 @@ impl Rollups {
             let (actions, keys) = (actions.len(), keys.len());
             self.world.violated(format!("a transaction of {actions} actions on {keys} keys with {bytes} bytes"));
         }
-        let is_met = |Action { key, condition, .. }: &Action| match (condition, self.items.get(key)) {
-            (Condition::Anything, _) | (Condition::Nothing, None) => true,
-            (Condition::This(bytes), Some(stored)) => bytes == stored,
-            (Condition::Nothing, Some(_)) | (Condition::This(_), None) => false,
+        let is_met = |Action { key: (partition, sort), condition, .. }: &Action| {
+            let stored = self.items.get(partition).and_then(|items| items.get(sort));
+            match condition {
+                Condition::Anything => true,
+                Condition::Nothing => stored.is_none(),
+                Condition::This(bytes) => stored == Some(bytes),
+            }
         };
         if !actions.iter().all(is_met) {
             return false;
         }
-        for Action { key, bytes, .. } in actions {
+        for Action { key: (partition, sort), bytes, .. } in actions {
+            let items = self.items.entry(partition).or_default();
             match bytes {
-                Some(bytes) => drop(self.items.insert(key, bytes)),
-                None => drop(self.items.remove(&key)),
+                Some(bytes) => drop(items.insert(sort, bytes)),
+                None => drop(items.remove(&sort)),
             }
         }
         true
@@ -76,17 +80,21 @@ impl Rollups {
 
     /// Something writes over a page of a tenant. Whose, if there is one.
     pub(crate) fn damage(&mut self) -> Option<String> {
-        let is_page = |partition: &str| partition.contains('#');
-        let count = self.items.keys().filter(|(partition, _)| is_page(partition)).count();
+        let count = self.items.keys().filter(|partition| partition.contains('#')).count();
         let place = self.world.below(count as u64) as usize;
-        let mut pages = self.items.iter_mut().filter(|((partition, _), _)| is_page(partition));
-        let ((partition, _), page) = pages.nth(place)?;
-        *page = vec![0xff; 3];
+        let (partition, pages) = self.items.iter_mut().filter(|(partition, _)| partition.contains('#')).nth(place)?;
+        let page = self.world.below(pages.len() as u64) as usize;
+        *pages.values_mut().nth(page)? = vec![0xff; 3];
         partition.split_once('#').map(|(tenant, _)| tenant.to_owned())
     }
 
-    /// All items have these keys.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &(String, String)> {
-        self.items.keys()
+    /// All partitions.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &str> {
+        self.items.keys().map(String::as_str)
+    }
+
+    /// How many items a partition has.
+    pub(crate) fn count(&self, partition: &str) -> usize {
+        self.items.get(partition).map_or(0, BTreeMap::len)
     }
 }

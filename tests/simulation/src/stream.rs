@@ -25,12 +25,16 @@ pub(crate) struct Stream {
     world: Rc<World>,
     pub(crate) shards: Vec<Shard>,
     last_number: u64,
+    opened: usize,
 }
 
 /// A part of the changes: those of some keys, for a time.
 pub(crate) struct Shard {
     pub(crate) id: String,
-    pub(crate) parent: Option<String>,
+    /// How many there were before.
+    pub(crate) number: usize,
+    /// The number of its parent, and that one's id.
+    pub(crate) parent: Option<(usize, String)>,
     hashes: (u64, u64),
     opened_at: Millis,
     closes_at: Millis,
@@ -84,7 +88,7 @@ impl Shard {
 
 impl Stream {
     pub(crate) fn new(world: &Rc<World>) -> Self {
-        let mut stream = Self { world: Rc::clone(world), shards: Vec::new(), last_number: 95 };
+        let mut stream = Self { world: Rc::clone(world), shards: Vec::new(), last_number: 95, opened: 0 };
         let length = u64::MAX / SHARDS;
         for number in 0..SHARDS {
             let last = if number + 1 == SHARDS { u64::MAX } else { length * (number + 1) - 1 };
@@ -93,10 +97,12 @@ impl Stream {
         stream
     }
 
-    fn open(&mut self, parent: Option<String>, hashes: (u64, u64), first: &str, last: u128) {
+    fn open(&mut self, parent: Option<(usize, String)>, hashes: (u64, u64), first: &str, last: u128) {
         let now = self.world.now();
         let life = LIFE.start + self.world.below(LIFE.end - LIFE.start);
+        self.opened += 1;
         self.shards.push(Shard {
+            number: self.opened,
             id: format!("shardId-{first}{:012}-{:08x}", now.0, last as u32),
             parent,
             hashes,
@@ -131,17 +137,17 @@ impl Stream {
         let mut closed = Vec::new();
         for shard in self.shards.iter_mut().filter(|shard| shard.closed_at.is_none() && shard.closes_at <= now) {
             shard.closed_at = Some(now);
-            closed.push((shard.id.clone(), shard.hashes));
+            closed.push(((shard.number, shard.id.clone()), shard.hashes));
         }
         let count = self.shards.len();
-        for (id, (first, last)) in closed {
+        for (parent, (first, last)) in closed {
             let (middle, suffix) = (first + (last - first) / 2, self.world.bits());
             if open < MOST && self.world.one_in(2) {
                 open += 1;
-                self.open(Some(id.clone()), (first, middle), SAME_HASH[0], suffix);
-                self.open(Some(id), (middle + 1, last), SAME_HASH[1], suffix);
+                self.open(Some(parent.clone()), (first, middle), SAME_HASH[0], suffix);
+                self.open(Some(parent), (middle + 1, last), SAME_HASH[1], suffix);
             } else {
-                self.open(Some(id), (first, last), "00000000", suffix);
+                self.open(Some(parent), (first, last), "00000000", suffix);
             }
         }
         self.shards.iter().skip(count).map(|shard| shard.id.clone()).collect()
@@ -160,7 +166,7 @@ impl Stream {
         let known = self.shards.iter().filter(|shard| shard.opened_at <= at);
         let describe = |shard: &Shard| StreamShard {
             id: shard.id.clone(),
-            parent: shard.parent.clone(),
+            parent: shard.parent.as_ref().map(|(_, id)| id.clone()),
             is_closed: shard.closed_at.is_some_and(|closed_at| closed_at <= at),
         };
         known.map(describe).collect()
