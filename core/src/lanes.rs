@@ -144,7 +144,22 @@ impl Lanes {
             }
             lanes.stored.insert(key, bytes);
         }
+        lanes.pass_over_begun();
         lanes
+    }
+
+    /// Takes shards off the list that have a lane, and their ancestors. A function that had described the stream before a shard
+    /// began may list it after that.
+    fn pass_over_begun(&mut self) {
+        let Some(mut waiting) = self.waiting.take() else { return };
+        let begun: Vec<String> = waiting.keys().filter(|id| self.lane_of(id).is_some()).cloned().collect();
+        for id in begun {
+            let mut next = Some(id);
+            while let Some(id) = next {
+                next = waiting.remove(&id).and_then(|shard| shard.parent);
+            }
+        }
+        self.waiting = Some(waiting);
     }
 
     /// The watermarks that can be read, by the names of their lanes.

@@ -332,3 +332,25 @@ fn a_batch_is_folded_although_the_stream_cannot_be_asked_unless_its_lane_is_unkn
     assert!(matches!(lanes.next(&mut known), LaneStep::Fold { .. }));
     assert!(!store.lanes().go_on(&mut batch("B", &[(-50, "e")])));
 }
+
+#[test]
+fn a_shard_that_is_listed_again_after_it_has_begun_keeps_its_one_lane() {
+    let mut store = Store::with(&[("A", "", false), ("B", "", false)]);
+    store.record("A", -100);
+    store.record("B", -100);
+    store.describe(&[("A", "", true), ("B", "", false), ("A1", "A", false)]);
+    // A function reads the lanes, and describes the stream for the end of a window of B ...
+    let mut lanes = store.lanes();
+    let mut end = StreamBatch { complete_to: Some(from_now(-60)), ..batch("B", &[]) };
+    assert_eq!(lanes.next(&mut end), LaneStep::Describe);
+    lanes.learn(store.shards.clone());
+    // ... and another folds the first batch of A1, and leaves the list as it was.
+    assert_eq!(store.record("A1", -50).unwrap(), "00000000");
+    let LaneStep::Write(writes) = lanes.next(&mut end) else { panic!("A1 is listed") };
+    for write in writes {
+        assert_eq!(store.stored.insert(write.name, write.bytes), write.was);
+    }
+    assert_eq!(store.record("A1", -40).unwrap(), "00000000");
+    assert_eq!(store.lanes_in_use(), ["00000000", "00000001"]);
+    assert_eq!(store.as_of(), from_now(-100).0, "B is folded to there");
+}

@@ -25,11 +25,7 @@ impl Store {
                 let of_lane =
                     listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
                 let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
-                match self.compact_lane(service, lane, watermark, &tenants, now).await {
-                    Ok(is_whole) => is_done &= is_whole,
-                    // The other lanes go on.
-                    Err(error) => eprintln!("lane {lane} cannot be compacted: {error:#}"),
-                }
+                is_done &= self.compact_lane(service, lane, watermark, &tenants, now).await;
             }
             if is_done {
                 break;
@@ -38,7 +34,7 @@ impl Store {
         Ok(())
     }
 
-    /// `false` when the lane is being folded.
+    /// `false` when the lane is being folded. A tenant whose days can't be compacted is left to the next time, and the others go on.
     async fn compact_lane(
         &self,
         service: &Service,
@@ -46,22 +42,48 @@ impl Store {
         watermark: &Watermark,
         tenants: &BTreeSet<Tenant>,
         now: Millis,
-    ) -> Result<bool> {
-        let forgets = watermark.has_ended(now);
+    ) -> bool {
+        let mut forgets = watermark.has_ended(now);
         for tenant in tenants {
-            let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
-            for compaction in service.compactions(&marks, now) {
-                let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-                let Merged { pages, damaged, .. } = compaction.settle(stored, LIMITS);
-                for page in damaged {
-                    eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
-                }
-                let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-                if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
-                    return Ok(false);
+            match self.compact_tenant(service, lane, watermark, tenant, now).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    eprintln!("lane {lane}: days of {} cannot be compacted: {error:#}", tenant.as_str());
+                    forgets = false;
                 }
             }
         }
-        if forgets { self.write(lane, Vec::new(), Vec::new(), watermark, None).await } else { Ok(true) }
+        if !forgets {
+            return true;
+        }
+        self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or_else(|error| {
+            eprintln!("lane {lane} cannot be forgotten: {error:#}");
+            true
+        })
+    }
+
+    /// `false` when the lane is being folded.
+    async fn compact_tenant(
+        &self,
+        service: &Service,
+        lane: &str,
+        watermark: &Watermark,
+        tenant: &Tenant,
+        now: Millis,
+    ) -> Result<bool> {
+        let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
+        for compaction in service.compactions(&marks, now) {
+            let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
+            let Merged { pages, damaged, .. } = compaction.settle(stored, LIMITS);
+            for page in damaged {
+                eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
+            }
+            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+            if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -24,6 +24,14 @@ pub(crate) enum Fault {
     CannotRead,
     /// The watermark stands elsewhere than it did.
     Moved,
+    /// DynamoDB has refused too often.
+    Throttled,
+    /// What was asked may be done or not.
+    NoAnswer,
+    /// An invocation takes too long.
+    Deadline,
+    /// The stream does not have the batch's shard, or does not say so yet.
+    UnknownShard,
 }
 
 impl fmt::Display for Fault {

@@ -13,9 +13,10 @@ use isotherm_core::{
 };
 
 use crate::database::Database;
+use crate::databases::Databases;
 use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{self, Fibers, Process, pause};
-use crate::platform::Platform;
+use crate::platform::{Platform, Stores};
 use crate::world::{MINUTE, SECOND, World};
 
 /// Between two calls of the cron.
@@ -117,8 +118,9 @@ impl Platform for Instances {
         self.instances.borrow_mut().remove(&process.0);
     }
 
-    fn databases(&self) -> Vec<Rc<RefCell<Database>>> {
-        vec![Rc::clone(&self.session.database)]
+    fn stores(&self) -> impl Stores {
+        let Session { world, database, .. } = self.session.clone();
+        Databases { world, all: vec![database], shards: Self::SHARDS }
     }
 }
 

@@ -13,17 +13,24 @@
 //! its own. It does not test the adapters themselves: conformance does, on their real runtimes.
 #![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]
 
+mod aggregate;
 mod clients;
 mod compaction;
 mod database;
+mod databases;
 mod driver;
 mod fibers;
 mod instances;
+mod mapping;
 mod objects;
 mod platform;
 mod reports;
+mod rollups;
 mod run;
 mod server;
+mod stream;
+mod streams;
+mod table;
 mod truth;
 mod world;
 
@@ -42,11 +49,13 @@ pub enum Model {
     Objects,
     /// Instances that share a database of single statements: Spin.
     Instances,
+    /// Functions around tables with a stream: Lambda.
+    Streams,
 }
 
 impl Model {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Server, Self::Objects, Self::Instances];
+    pub const ALL: [Self; 4] = [Self::Server, Self::Objects, Self::Instances, Self::Streams];
 
     /// As it is asked for.
     pub fn name(self) -> &'static str {
@@ -54,6 +63,7 @@ impl Model {
             Self::Server => "server",
             Self::Objects => "objects",
             Self::Instances => "instances",
+            Self::Streams => "streams",
         }
     }
 }
@@ -113,5 +123,6 @@ pub fn simulate(model: Model, seed: u64, traces: bool) -> Result<Figures, String
         Model::Server => run::run::<server::Server>(seed, traces),
         Model::Objects => run::run::<objects::Objects>(seed, traces),
         Model::Instances => run::run::<instances::Instances>(seed, traces),
+        Model::Streams => run::run::<streams::Streams>(seed, traces),
     }
 }

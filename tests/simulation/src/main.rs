@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use isotherm_simulation::{Model, Runs, simulate, simulate_all};
 
-const HELP: &str = "isotherm-simulation [--seed N [--trace] | --seeds N [--find]] [--model server|objects|instances]";
+const HELP: &str =
+    "isotherm-simulation [--seed N [--trace] | --seeds N [--find]] [--model server|objects|instances|streams]";
 
 fn main() -> ExitCode {
     let (mut seeds, mut models) = (0..100, Model::ALL.to_vec());

@@ -14,9 +14,10 @@ use isotherm_core::{
 };
 
 use crate::database::Database;
+use crate::databases::Databases;
 use crate::driver::{Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, pause};
-use crate::platform::Platform;
+use crate::platform::{Platform, Stores};
 use crate::world::{HOUR, SECOND, World};
 
 const SHARDS: u32 = 2;
@@ -159,8 +160,9 @@ impl Platform for Objects {
         }
     }
 
-    fn databases(&self) -> Vec<Rc<RefCell<Database>>> {
-        self.objects.borrow().values().map(|object| Rc::clone(&object.session.database)).collect()
+    fn stores(&self) -> impl Stores {
+        let all = self.objects.borrow().values().map(|object| Rc::clone(&object.session.database)).collect();
+        Databases { world: Rc::clone(&self.world), all, shards: SHARDS }
     }
 }
 

@@ -1,11 +1,10 @@
 //! What a model of a platform is.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use isotherm_core::{FindOutcome, FindPlan, Millis, ReportOutcome, ReportPlan, StoreOutcome, StorePlan};
 
-use crate::database::Database;
+use crate::clients::Clients;
 use crate::fibers::{Fibers, Process};
 use crate::world::World;
 
@@ -33,5 +32,28 @@ pub(crate) trait Platform: Sized + 'static {
     /// A process ends, and all that it has in memory is lost.
     fn end(&self, process: Process, fibers: &mut Fibers);
 
-    fn databases(&self) -> Vec<Rc<RefCell<Database>>>;
+    /// How long a window of the stream is, where reports trail behind what is kept: `asOf` says how far.
+    fn window(&self) -> Option<u64> {
+        None
+    }
+
+    fn stores(&self) -> impl Stores;
+}
+
+/// What is checked of a platform's stores, and broken.
+pub(crate) trait Stores {
+    /// Something writes over a page. Whose, if there is one.
+    fn damage(&self) -> Option<String>;
+
+    /// What has to be so at all times.
+    fn check_bounds(&self);
+
+    /// After a time without faults nothing is left to fold.
+    fn check_folded(&self);
+
+    /// After two days without faults the days are compacted that are over by then.
+    fn check_compacted(&self, over: Millis);
+
+    /// Compaction changes no answer.
+    fn check_compaction(&self, clients: &Clients);
 }

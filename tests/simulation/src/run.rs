@@ -3,12 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use isotherm_core::{Load, Millis, Seconds, Tenant};
+use isotherm_core::{Millis, Tenant};
 
 use crate::clients::Clients;
-use crate::compaction;
 use crate::fibers::Fibers;
-use crate::platform::Platform;
+use crate::platform::{Platform, Stores as _};
 use crate::reports::{Report, Rows};
 use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
 
@@ -19,13 +18,10 @@ const SHORT: u64 = 20 * DAY;
 const GAP: u64 = 10 * HOUR;
 /// What happens once in a run happens in one of so many steps.
 const STEPS: u64 = 80;
-/// What the stores of a tenant may have behind their watermarks, of the 16 MiB that a report reads. Each event takes some of it.
-const TAIL: usize = 8 << 20;
-const EVENT: usize = 64;
-/// What may come to a store before it is known to be full.
-const COMMIT: usize = 7 << 20;
 /// In this time a store without faults has caught up.
 const CALM: u64 = 40 * MINUTE;
+/// In so many windows with events, all shards are folded as far as they can be.
+const WINDOWS: u64 = 8;
 /// Wakes without a moment between them, after which a store is never quiet.
 const WAKES: usize = 20_000;
 
@@ -73,7 +69,7 @@ impl<P: Platform> Run<P> {
             let gap = if self.world.one_in(3) { self.world.below(10 * SECOND) } else { self.world.below(3 * GAP) };
             self.pass(gap);
             self.happen();
-            self.check_bounds();
+            self.platform.stores().check_bounds();
             // Events early, so that they expire within the run.
             if self.much == Some(Much::Events) || self.world.one_in(STEPS) {
                 self.much.take().into_iter().for_each(|much| self.send_much(much));
@@ -84,7 +80,7 @@ impl<P: Platform> Run<P> {
             }
         }
         self.be_quiet();
-        compaction::check(&self.clients, &self.platform.databases(), P::SHARDS);
+        self.platform.stores().check_compaction(&self.clients);
         self.rest();
     }
 
@@ -131,9 +127,7 @@ impl<P: Platform> Run<P> {
         if !self.world.one_in(4) {
             return;
         }
-        let databases = self.platform.databases();
-        let Some(database) = databases.get(self.world.below(databases.len() as u64) as usize) else { return };
-        if let Some(tenant) = database.borrow_mut().damage() {
+        if let Some(tenant) = self.platform.stores().damage() {
             self.world.say(|| format!("a page of {tenant} is damaged"));
             self.world.faults.damaged.borrow_mut().insert(tenant);
         }
@@ -169,7 +163,7 @@ impl<P: Platform> Run<P> {
             self.work(40);
             self.pass(SECOND);
         }
-        self.check_bounds();
+        self.platform.stores().check_bounds();
         self.be_quiet();
     }
 
@@ -251,12 +245,8 @@ impl<P: Platform> Run<P> {
         self.world.faults.end();
         self.work(usize::MAX);
         self.pass(CALM);
-        for database in self.platform.databases() {
-            let unfolded = database.borrow().held().unfolded;
-            if unfolded.events > 0 {
-                self.world.violated(format!("{unfolded:?} are not folded after {CALM} ms without faults"));
-            }
-        }
+        self.check_fresh();
+        self.platform.stores().check_folded();
         for tenant in TENANTS.iter().take(self.world.service().tenants().len()) {
             let rows = Rows::ALL[self.world.below(Rows::ALL.len() as u64) as usize];
             let report = Report::any(&self.world, tenant, rows, self.world.one_in(2));
@@ -271,21 +261,20 @@ impl<P: Platform> Run<P> {
         self.world.faults.are_on.set(true);
     }
 
-    /// What has expired is deleted within a day, and what is not folded has a bound, faults or not: they last for hours.
-    fn check_bounds(&self) {
-        let now = self.world.now().0;
-        for database in self.platform.databases() {
-            let Load { events, bytes } = database.borrow().held().unfolded;
-            if bytes + EVENT * events > TAIL / P::SHARDS as usize + COMMIT {
-                self.world.violated(format!("{events} events with {bytes} bytes are not folded"));
-            }
-            if let Some(Seconds(oldest)) = database.borrow().oldest_expiry()
-                && oldest * 1000 + DAY < now
-            {
-                let hours = (now - oldest * 1000) / HOUR;
-                self.world.violated(format!("an event is still there {hours} h after it expired"));
-            }
+    /// Where reports trail: while some events come in each window, `asOf` is within a few windows. Then those are folded too.
+    fn check_fresh(&mut self) {
+        let Some(window) = self.platform.window() else { return };
+        for _ in 0..WINDOWS {
+            let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+            self.fibers.start(self.platform.process(), clients.send_some(platform));
+            self.work(usize::MAX);
+            self.pass(window);
         }
+        let report = Report::any(&self.world, TENANTS[0], Rows::Days, false);
+        let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+        self.fibers.start(self.platform.process(), clients.ask_for_fresh(platform, report, window));
+        self.work(usize::MAX);
+        self.pass(WINDOWS * window);
     }
 
     /// Without faults and requests for two days: all days that are over are compacted, and answers are as before.
@@ -294,19 +283,7 @@ impl<P: Platform> Run<P> {
         self.pass(2 * DAY);
         let now = self.world.now();
         let over = Millis(now.0 - DAY - HOUR);
-        let service = self.world.service();
-        for database in self.platform.databases() {
-            let database = database.borrow();
-            let tenants = database.tenants();
-            let stuck = self.world.faults.stuck.borrow();
-            for tenant in tenants.iter().filter(|tenant| stuck.as_ref() != Some(tenant)) {
-                let marks = database.pages(tenant.as_str(), &[service.marks()]);
-                let open = service.compactions(&marks, over).len();
-                if open > 0 {
-                    self.world.violated(format!("{open} days of {} are not compacted", tenant.as_str()));
-                }
-            }
-        }
+        self.platform.stores().check_compacted(over);
         self.be_quiet();
     }
 }

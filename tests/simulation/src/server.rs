@@ -10,9 +10,10 @@ use isotherm_core::{
 };
 
 use crate::database::Database;
+use crate::databases::Databases;
 use crate::driver::{Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, wait_for};
-use crate::platform::Platform;
+use crate::platform::{Platform, Stores};
 use crate::world::{HOUR, World};
 
 /// Everything is one process.
@@ -116,8 +117,9 @@ impl Platform for Server {
         self.writes.set(false);
     }
 
-    fn databases(&self) -> Vec<Rc<RefCell<Database>>> {
-        vec![Rc::clone(&self.session.database)]
+    fn stores(&self) -> impl Stores {
+        let Session { world, database, .. } = self.session.clone();
+        Databases { world, all: vec![database], shards: Self::SHARDS }
     }
 }
 

@@ -5,14 +5,22 @@ use std::collections::BTreeMap;
 use isotherm_core::{Digest, EventId, Millis, NewEvent};
 use serde_json::Value;
 
+use crate::reports::rfc3339;
 use crate::world::{HOUR, millis};
 
 /// All events that were ever kept.
 #[derive(Default)]
 pub(crate) struct Truth {
     by_id: BTreeMap<(String, EventId), Vec<Kept>>,
-    counts: BTreeMap<(String, u64), BTreeMap<(String, String), Count>>,
+    counts: Counts,
+    /// What the stream has forgotten: whether reports count it is not known.
+    lost: Counts,
+    /// All events in the order in which they were kept: when, of whom, and of which hour.
+    log: Vec<(Millis, String, u64)>,
 }
+
+/// By tenant and hour, and by event type and carrier.
+type Counts = BTreeMap<(String, u64), BTreeMap<(String, String), Count>>;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -57,12 +65,31 @@ impl Truth {
         }
         kept.push(Kept { digest: *digest, kept_at: now, expires_at, record: record.clone(), is_told: false });
         let Ok(event) = serde_json::from_str::<Value>(record) else { return Err(format!("{id} is no JSON")) };
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let number = event["properties"]["n"].as_i64();
-        let count = Count { count: 1, sum: number.unwrap_or_default(), min: number, max: number };
-        let names = (text(&event["eventType"]), text(&event["properties"]["carrier"]));
-        self.counts.entry((tenant.to_owned(), occurred_at.0 / HOUR)).or_default().entry(names).or_default().add(count);
+        let hour = occurred_at.0 / HOUR;
+        self.log.push((now, tenant.to_owned(), hour));
+        add(&mut self.counts, tenant, hour, &event);
         Ok(())
+    }
+
+    /// The stream has forgotten an event before it was taken.
+    pub(crate) fn lose(&mut self, tenant: &str, record: &str) {
+        let event: Value = serde_json::from_str(record).unwrap_or_default();
+        let hours = self.hours(tenant);
+        let time = event["timestamp"].as_str().unwrap_or_default();
+        let hour =
+            hours.into_iter().find(|hour| time.starts_with(rfc3339(Millis(hour * HOUR)).get(..13).unwrap_or_default()));
+        add(&mut self.lost, tenant, hour.unwrap_or_default(), &event);
+    }
+
+    /// How many of the first `among` events are in these hours, and were kept then or later.
+    pub(crate) fn count_since(&self, then: Millis, among: usize, tenant: &str, hours: &std::ops::Range<u64>) -> u64 {
+        let late = self.log.iter().take(among).rev().take_while(|(kept_at, ..)| *kept_at >= then);
+        late.filter(|(_, of, hour)| of == tenant && hours.contains(hour)).count() as u64
+    }
+
+    /// Events that were ever kept.
+    pub(crate) fn len(&self) -> usize {
+        self.log.len()
     }
 
     /// All that was kept under this id.
@@ -88,14 +115,41 @@ impl Truth {
         hours: std::ops::Range<u64>,
         row: impl Fn(u64, &str, &str) -> (u64, String),
     ) -> BTreeMap<(u64, String), Count> {
-        let mut counts: BTreeMap<(u64, String), Count> = BTreeMap::new();
-        for ((_, hour), names) in self.counts.range(span(tenant, hours)) {
-            for ((event_type, carrier), count) in names {
-                counts.entry(row(*hour, event_type, carrier)).or_default().add(*count);
-            }
-        }
-        counts
+        count(&self.counts, tenant, hours, row)
     }
+
+    /// The same of what the stream has forgotten.
+    pub(crate) fn count_lost(
+        &self,
+        tenant: &str,
+        hours: std::ops::Range<u64>,
+        row: impl Fn(u64, &str, &str) -> (u64, String),
+    ) -> BTreeMap<(u64, String), Count> {
+        count(&self.lost, tenant, hours, row)
+    }
+}
+
+fn count(
+    all: &Counts,
+    tenant: &str,
+    hours: std::ops::Range<u64>,
+    row: impl Fn(u64, &str, &str) -> (u64, String),
+) -> BTreeMap<(u64, String), Count> {
+    let mut counts: BTreeMap<(u64, String), Count> = BTreeMap::new();
+    for ((_, hour), names) in all.range(span(tenant, hours)) {
+        for ((event_type, carrier), count) in names {
+            counts.entry(row(*hour, event_type, carrier)).or_default().add(*count);
+        }
+    }
+    counts
+}
+
+fn add(counts: &mut Counts, tenant: &str, hour: u64, event: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = event["properties"]["n"].as_i64();
+    let count = Count { count: 1, sum: number.unwrap_or_default(), min: number, max: number };
+    let names = (text(&event["eventType"]), text(&event["properties"]["carrier"]));
+    counts.entry((tenant.to_owned(), hour)).or_default().entry(names).or_default().add(count);
 }
 
 fn span(tenant: &str, hours: std::ops::Range<u64>) -> std::ops::Range<(String, u64)> {

@@ -64,6 +64,8 @@ pub struct Figures {
     pub reports: u64,
     /// Events that expired and were deleted.
     pub deleted: u64,
+    /// By how many hundredths of a window `asOf` trailed at most where nothing failed.
+    pub trails: u64,
     /// Simulated milliseconds.
     pub milliseconds: u64,
 }
@@ -184,6 +186,7 @@ impl std::ops::Add for Figures {
             crashes: self.crashes + other.crashes,
             reports: self.reports + other.reports,
             deleted: self.deleted + other.deleted,
+            trails: self.trails.max(other.trails),
             milliseconds: self.milliseconds + other.milliseconds,
         }
     }

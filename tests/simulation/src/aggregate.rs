@@ -1,0 +1,353 @@
+//! What Lambda's adapter does with the table of rollups: batches of the stream are folded, reports are read, days are compacted. It is
+//! the adapter's `stream.rs`, `rollups.rs` and `compaction.rs`, request by request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use isotherm_core::{
+    KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome, ReportPlan,
+    StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
+};
+
+use crate::driver::Fault;
+use crate::fibers::pause;
+use crate::mapping::Handed;
+use crate::rollups::{Action, Condition, Rollups};
+use crate::table::{Item, Table};
+use crate::world::World;
+
+/// What the adapter has of these.
+const PARTITIONS: u32 = 4;
+const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
+const TENANT: &str = "tenant";
+const WATERMARK: &str = "watermark";
+const SEPARATOR: char = '\u{1f}';
+const ATTEMPTS: u32 = 5;
+/// Times that a moved watermark is read again, before time is up.
+const TRIES: u32 = 20;
+
+/// The stores of the functions that fold, report and compact.
+pub(crate) struct Functions {
+    pub(crate) world: Rc<World>,
+    pub(crate) table: Rc<RefCell<Table>>,
+    pub(crate) rollups: Rc<RefCell<Rollups>>,
+    /// What came to the dead-letter queue.
+    pub(crate) letters: Rc<RefCell<Vec<String>>>,
+    /// Whether nothing else happens meanwhile, and nothing fails.
+    pub(crate) is_alone: bool,
+}
+
+impl Functions {
+    /// One request to a service: another may have its turn before it, and it may fail, done or not.
+    pub(crate) async fn request<T>(&self, does: impl FnOnce() -> T) -> Result<T, Fault> {
+        if self.is_alone {
+            return Ok(does());
+        }
+        pause().await;
+        if self.world.fails_one_in(80) {
+            return Err(Fault::Throttled);
+        }
+        let done = does();
+        if self.world.fails_one_in(120) { Err(Fault::NoAnswer) } else { Ok(done) }
+    }
+
+    fn fails_while(&self, until: &Cell<Millis>, fault: Fault) -> Result<(), Fault> {
+        if !self.is_alone && self.world.lasts(until) { Err(fault) } else { Ok(()) }
+    }
+
+    /// Folds a batch, and says how many of its records are folded.
+    pub(crate) async fn fold_batch(&self, handed: &Handed) -> Result<usize, Fault> {
+        let (mut batch, mut watermark) = (handed.batch(), Watermark::start());
+        match self.fold_all(&mut batch, &mut watermark).await {
+            Ok(pulses) => {
+                for Pulse { key, expires_at, .. } in pulses {
+                    let put = || self.table.borrow_mut().put(key, Item { expires_at, event: None });
+                    // One that fails is missed the next time.
+                    let _is_put = self.request(put).await;
+                }
+                Ok(batch.records.len())
+            }
+            Err(fault) => {
+                self.world.say(|| format!("{}: {fault}", batch.shard_id));
+                let folded = batch.folded(&watermark);
+                if folded < batch.records.len() { Ok(folded) } else { Err(fault) }
+            }
+        }
+    }
+
+    async fn fold_all(&self, batch: &mut StreamBatch<'_>, watermark: &mut Watermark) -> Result<Vec<Pulse>, Fault> {
+        // What an object of the backup holds has tests elsewhere; here matters that it comes before the fold.
+        self.fails_while(&self.world.faults.bucket, Fault::BucketFails)?;
+        self.request(|| ()).await?;
+        for _ in 0..TRIES {
+            if let Some(pulses) = self.fold(batch, watermark).await? {
+                return Ok(pulses);
+            }
+            pause().await;
+        }
+        Err(Fault::Deadline)
+    }
+
+    /// `None`: something else has moved the watermark.
+    async fn fold(&self, batch: &mut StreamBatch<'_>, watermark: &mut Watermark) -> Result<Option<Vec<Pulse>>, Fault> {
+        let service = self.world.service();
+        let mut lanes = self.lanes().await?;
+        let lane = loop {
+            match lanes.next(batch) {
+                LaneStep::Describe => match self.describe().await {
+                    Ok(shards) => lanes.learn(shards),
+                    Err(_) if lanes.go_on(batch) => {}
+                    Err(fault) => return Err(fault),
+                },
+                LaneStep::Write(writes) => {
+                    if !self.write_lanes(writes).await? {
+                        return Ok(None);
+                    }
+                }
+                LaneStep::Fold { lane, watermark: stored } => {
+                    *watermark = stored;
+                    break lane;
+                }
+                LaneStep::Done => return Ok(Some(Vec::new())),
+                LaneStep::UnknownShard => return Err(Fault::UnknownShard),
+            }
+        };
+        let mut at_most = batch.records.len();
+        while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
+            at_most = 2 * step.records();
+            let mut stored = Vec::new();
+            for (tenant, ranges) in step.ranges() {
+                stored.push(self.pages_of(&lane, tenant, ranges).await?);
+            }
+            let taken = step.records();
+            match step.settle(stored) {
+                Ok(StreamWrite { pages, newcomers, watermark: moved, letters, .. }) => {
+                    for letter in letters {
+                        self.request(|| self.letters.borrow_mut().push(letter)).await?;
+                    }
+                    if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
+                        return Ok(None);
+                    }
+                    self.world.say(|| format!("folded {taken} records of {} into {lane}", batch.shard_id));
+                    *watermark = moved;
+                }
+                Err(TooMuch { at_most: fewer }) => at_most = fewer,
+            }
+        }
+        Ok(Some(lanes.pulses(batch, self.world.now())))
+    }
+
+    async fn describe(&self) -> Result<Vec<isotherm_core::StreamShard>, Fault> {
+        if self.world.fails_one_in(8) {
+            return Err(Fault::Throttled);
+        }
+        self.request(|| self.table.borrow().stream.describe()).await
+    }
+
+    async fn write(
+        &self,
+        lane: &str,
+        pages: Vec<(Tenant, StoredPage)>,
+        newcomers: Vec<Tenant>,
+        was: &Watermark,
+        to: Option<&Watermark>,
+    ) -> Result<bool, Fault> {
+        let put = |partition: String, key: &str, bytes| Action {
+            key: (partition, sort_key(key, lane)),
+            condition: Condition::Anything,
+            bytes: Some(bytes),
+        };
+        let mut actions = vec![Action {
+            key: (WATERMARK.to_owned(), sort_key("", lane)),
+            condition: Condition::This(was.to_bytes()),
+            bytes: to.map(Watermark::to_bytes),
+        }];
+        actions.extend(pages.into_iter().map(|(tenant, page)| put(partition_of(&tenant, lane), &page.key, page.bytes)));
+        actions.extend(newcomers.iter().map(|tenant| put(TENANT.to_owned(), tenant.as_str(), Vec::new())));
+        self.transact(actions).await
+    }
+
+    async fn write_lanes(&self, writes: Vec<LaneWrite>) -> Result<bool, Fault> {
+        let action = |LaneWrite { name, was, bytes }| Action {
+            key: (WATERMARK.to_owned(), sort_key("", &name)),
+            condition: was.map_or(Condition::Nothing, Condition::This),
+            bytes: Some(bytes),
+        };
+        self.transact(writes.into_iter().map(action).collect()).await
+    }
+
+    /// Whether the transaction was done; another that holds one of its items cancels it too.
+    async fn transact(&self, actions: Vec<Action>) -> Result<bool, Fault> {
+        self.fails_while(&self.world.faults.disk, Fault::Throttled)?;
+        if !self.is_alone && self.world.fails_one_in(30) {
+            return Ok(false);
+        }
+        self.request(|| self.rollups.borrow_mut().transact(actions)).await
+    }
+
+    async fn lanes(&self) -> Result<Lanes, Fault> {
+        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~") };
+        let stored = self.pages(&[WATERMARK.to_owned()], &[range]).await?.into_iter();
+        Ok(Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page })))
+    }
+
+    /// Whose pages there are, in which lanes.
+    async fn tenants(&self) -> Result<Vec<(String, String)>, Fault> {
+        let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
+        let stored = self.pages(&[TENANT.to_owned()], &[all]).await?;
+        Ok(stored.into_iter().map(|(lane, page)| (lane, page.key)).collect())
+    }
+
+    /// What a report needs.
+    pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome, Fault> {
+        // Before the pages, which then hold at least what the watermarks say.
+        let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
+        let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
+        let mut budget = plan.reading().budget(1);
+        let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
+        let Some(marks) = self.pages_while(&partitions, plan.reading().marks().as_slice(), Some(&mut budget)).await?
+        else {
+            return Ok(too_large);
+        };
+        let marks: Vec<StoredPage> = marks.into_iter().map(|(_, mark)| mark).collect();
+        let ranges = plan.reading().ranges(&marks);
+        let Some(pages) = self.pages_while(&partitions, &ranges, Some(&mut budget)).await? else {
+            return Ok(too_large);
+        };
+        let mut lanes = BTreeMap::from([(String::new(), none.clone())]);
+        for (lane, page) in pages {
+            lanes.entry(lane).or_insert_with(|| none.clone()).pages.push(page);
+        }
+        Ok(ReportOutcome::Read(lanes.into_values().collect()))
+    }
+
+    async fn pages_of(&self, lane: &str, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>, Fault> {
+        let read = self.pages(&[partition_of(tenant, lane)], ranges).await?;
+        Ok(read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect())
+    }
+
+    async fn pages(&self, partitions: &[String], ranges: &[KeyRange]) -> Result<Vec<(String, StoredPage)>, Fault> {
+        Ok(self.pages_while(partitions, ranges, None).await?.unwrap_or_default())
+    }
+
+    /// Each range is a query of its own: others may write between them.
+    async fn pages_while(
+        &self,
+        partitions: &[String],
+        ranges: &[KeyRange],
+        mut budget: Option<&mut ReadBudget>,
+    ) -> Result<Option<Vec<(String, StoredPage)>>, Fault> {
+        self.fails_while(&self.world.faults.rollups, Fault::CannotRead)?;
+        self.request(|| ()).await?;
+        let mut found = Vec::new();
+        for (partition, KeyRange { from, until }) in
+            partitions.iter().flat_map(|partition| ranges.iter().map(move |range| (partition, range)))
+        {
+            if !self.is_alone && self.world.fails_one_in(8) {
+                pause().await;
+            }
+            for (sort, bytes) in self.rollups.borrow().query(partition, from, until) {
+                let Some((key, lane)) = sort.rsplit_once(SEPARATOR) else { return Err(Fault::CannotRead) };
+                let page = StoredPage { key: key.to_owned(), bytes };
+                if budget.as_mut().is_some_and(|budget| !budget.takes_page(&page)) {
+                    return Ok(None);
+                }
+                found.push((lane.to_owned(), page));
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The schedule: compacts what is over by then, and forgets lanes that have ended.
+    pub(crate) async fn compact(&self, now: Millis) -> Result<(), Fault> {
+        let service = self.world.service();
+        for _ in 0..ATTEMPTS {
+            let (mut is_done, listed) = (true, self.tenants().await?);
+            for (lane, watermark) in self.lanes().await?.watermarks() {
+                let of_lane =
+                    listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
+                let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
+                is_done &= self.compact_lane(lane, watermark, &tenants, now).await;
+            }
+            if is_done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false` when the lane is being folded. A tenant whose days can't be compacted is left to the next time, and the others go on.
+    async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
+        let mut forgets = watermark.has_ended(now);
+        for tenant in tenants {
+            match self.compact_tenant(lane, watermark, tenant, now).await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(fault) => {
+                    self.world.say(|| format!("{} cannot be compacted in {lane}: {fault}", tenant.as_str()));
+                    forgets = false;
+                }
+            }
+        }
+        // What fails is left to the next time.
+        !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
+    }
+
+    async fn compact_tenant(
+        &self,
+        lane: &str,
+        watermark: &Watermark,
+        tenant: &Tenant,
+        now: Millis,
+    ) -> Result<bool, Fault> {
+        let service = self.world.service();
+        let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
+        for compaction in service.compactions(&marks, now) {
+            if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
+                return Err(Fault::CannotRead);
+            }
+            let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
+            let Merged { pages, .. } = compaction.settle(stored, LIMITS);
+            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+            if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
+                return Ok(false);
+            }
+            self.world.say(|| format!("compacted a day of {} in {lane}", tenant.as_str()));
+        }
+        Ok(true)
+    }
+
+    /// Days that are over by then and not compacted, each by its tenant.
+    pub(crate) fn open_days(&self, over: Millis) -> Vec<(Tenant, usize)> {
+        let (service, rollups) = (self.world.service(), self.rollups.borrow());
+        let mut days = Vec::new();
+        for partition in rollups.partitions().filter(|name| name.contains('#')) {
+            let tenant = partition.split_once('#').and_then(|(name, _)| Tenant::parse(name.to_owned()).ok());
+            let KeyRange { from, until } = service.marks();
+            let marks = rollups.query(partition, &from, &until).into_iter();
+            let marks: Vec<_> = marks
+                .filter_map(|(sort, bytes)| {
+                    let key = sort.rsplit_once(SEPARATOR)?.0.to_owned();
+                    Some(StoredPage { key, bytes })
+                })
+                .collect();
+            days.extend(tenant.map(|tenant| (tenant, service.compactions(&marks, over).len())));
+        }
+        days
+    }
+
+    /// Lanes that there are.
+    pub(crate) fn count_lanes(&self) -> usize {
+        self.rollups.borrow().count(WATERMARK)
+    }
+}
+
+fn sort_key(key: &str, lane: &str) -> String {
+    format!("{key}{SEPARATOR}{lane}")
+}
+
+/// Where the pages of a tenant's lane stand.
+fn partition_of(tenant: &Tenant, lane: &str) -> String {
+    format!("{}#{}", tenant.as_str(), u32::from_str_radix(lane, 16).unwrap_or_default() % PARTITIONS)
+}

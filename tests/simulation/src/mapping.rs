@@ -1,0 +1,257 @@
+//! The event source mapping between the stream and the function that folds: batches of each shard in order, shards beside each
+//! other, a parent before its children.
+//!
+//! A batch gathers for as long as a window is. It comes again from the record that the function says, and in halves after an error
+//! of the function. What the stream forgets before it is taken becomes a dead letter.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord};
+
+use crate::fibers::Process;
+use crate::stream::{RETENTION, Record, Shard, Stream};
+use crate::world::{MINUTE, SECOND, World};
+
+/// Records of one batch, and their bytes.
+const BATCH: usize = 1000;
+const BATCH_BYTES: usize = 6 << 20;
+/// The longest wait after a failure.
+const LONGEST_RETRY: u64 = MINUTE;
+/// Batches are ready at moments so far apart, so that those of several shards come at once.
+const TICK: u64 = 10 * SECOND;
+
+pub(crate) struct Mapping {
+    world: Rc<World>,
+    /// How long a window is, and how long records gather.
+    pub(crate) window: u64,
+    /// By the numbers of their shards.
+    pollers: BTreeMap<usize, Poller>,
+}
+
+/// How far one shard is handed over.
+#[derive(Default)]
+struct Poller {
+    /// The place of the next record.
+    next: usize,
+    window: Option<Range<u64>>,
+    /// What is to be handed over, the next part last.
+    parts: Vec<Part>,
+    busy: Option<(Process, usize)>,
+    failures: u32,
+    retry_at: Millis,
+    is_done: bool,
+}
+
+/// Records up to a place.
+struct Part {
+    end: usize,
+    /// With it the window ends.
+    is_final: bool,
+}
+
+/// What the function is invoked with.
+pub(crate) struct Handed {
+    pub(crate) shard_id: String,
+    pub(crate) records: Vec<Rc<Record>>,
+    window: Range<u64>,
+    is_final: bool,
+}
+
+impl Handed {
+    /// As the adapter reads it.
+    pub(crate) fn batch(&self) -> StreamBatch<'_> {
+        fn read(record: &Rc<Record>) -> StreamRecord<'_> {
+            let tenant = record.key.split_once('#').map(|(tenant, _)| tenant);
+            let item = record.image.as_ref().map(|image| StreamItem {
+                key: Some(&record.key),
+                tenant,
+                record: image.record.as_deref(),
+            });
+            StreamRecord { sequence_number: &record.number, written_at: record.said_at(), item, is_new: record.is_new }
+        }
+        let mut batch = StreamBatch {
+            shard_id: &self.shard_id,
+            records: self.records.iter().map(read).collect(),
+            window_start: Millis(self.window.start),
+            complete_to: self.is_final.then_some(Millis(self.window.end)),
+        };
+        batch.sort();
+        batch
+    }
+}
+
+impl Poller {
+    /// When something is to be handed over.
+    fn due(&self, shard: &Shard, length: u64, now: Millis) -> Option<Millis> {
+        if self.is_done || self.busy.is_some() {
+            return None;
+        }
+        if !self.parts.is_empty() {
+            return Some(self.retry_at);
+        }
+        let is_full = shard.end() - self.next.max(shard.forgotten) >= BATCH || shard.closed_at.is_some();
+        match (shard.record(self.next), &self.window) {
+            (Some(first), Some(window)) if first.said_at().0 >= window.end => Some(now),
+            (Some(_), _) if is_full => Some(now),
+            (Some(first), _) => Some(Millis((first.written_at.0 + length).next_multiple_of(TICK))),
+            (None, _) if shard.closed_at.is_some() => Some(now),
+            (None, Some(window)) => Some(Millis(window.end)),
+            (None, None) => None,
+        }
+    }
+
+    /// Says what is to be handed over, where nothing is begun. A closed shard without more is done.
+    fn cut(&mut self, shard: &Shard, length: u64, world: &World) {
+        let Some(first) = shard.record(self.next) else {
+            match &self.window {
+                // A closed shard's window ends early.
+                Some(_) => self.parts.push(Part { end: self.next, is_final: true }),
+                None => self.is_done = shard.closed_at.is_some(),
+            }
+            return;
+        };
+        let start = first.said_at().0 / length * length;
+        let Range { end, .. } = self.window.get_or_insert(start..start + length).clone();
+        let mut bytes = 0;
+        let fits = |record: &&Rc<Record>| {
+            bytes += record.bytes();
+            record.said_at().0 < end && bytes <= BATCH_BYTES
+        };
+        let records = shard.records.iter().skip(self.next - shard.forgotten);
+        let last = self.next + records.take(BATCH).take_while(fits).count();
+        let is_rest = shard.record(last).is_none_or(|record| record.said_at().0 >= end);
+        let is_over = end <= world.now().0 && is_rest;
+        // The window's end comes by itself, or with the last records.
+        self.parts.push(Part { end: last, is_final: last == self.next || is_over && world.one_in(2) });
+    }
+}
+
+impl Mapping {
+    pub(crate) fn new(world: &Rc<World>) -> Self {
+        let window = [10 * SECOND, MINUTE, 5 * MINUTE][world.below(3) as usize];
+        Self { world: Rc::clone(world), window, pollers: BTreeMap::new() }
+    }
+
+    /// Whether all that a shard's parent had is done with.
+    fn is_begun(&self, shard: &Shard) -> bool {
+        let parent = shard.parent.as_ref().and_then(|(number, _)| self.pollers.get(number));
+        parent.is_none_or(|poller| poller.is_done)
+    }
+
+    /// Takes in which shards there are.
+    pub(crate) fn watch(&mut self, stream: &Stream) {
+        self.pollers.retain(|number, _| stream.shards.iter().any(|shard| shard.number == *number));
+        for shard in &stream.shards {
+            self.pollers.entry(shard.number).or_default();
+        }
+    }
+
+    /// When the next batch is due.
+    pub(crate) fn due(&self, stream: &Stream) -> Option<Millis> {
+        let now = self.world.now();
+        let shards = stream.shards.iter().filter(|shard| self.is_begun(shard));
+        let due = shards.filter_map(|shard| self.pollers.get(&shard.number)?.due(shard, self.window, now));
+        due.min()
+    }
+
+    /// The batches that are due, each for a process of its own.
+    pub(crate) fn hand_over(
+        &mut self,
+        stream: &Stream,
+        mut process: impl FnMut() -> Process,
+    ) -> Vec<(Process, Handed)> {
+        let (now, mut handed) = (self.world.now(), Vec::new());
+        for shard in &stream.shards {
+            if !self.is_begun(shard) {
+                continue;
+            }
+            let Some(poller) = self.pollers.get_mut(&shard.number) else { continue };
+            if poller.due(shard, self.window, now).is_none_or(|due| due > now) {
+                continue;
+            }
+            if poller.parts.is_empty() {
+                poller.cut(shard, self.window, &self.world);
+            }
+            let (Some(Part { end, is_final }), Some(window)) = (poller.parts.last(), &poller.window) else { continue };
+            let records = (poller.next..*end).filter_map(|place| shard.record(place)).map(Rc::clone).collect();
+            let process = process();
+            handed.push((
+                process,
+                Handed { shard_id: shard.id.clone(), records, window: window.clone(), is_final: *is_final },
+            ));
+            poller.busy = Some((process, poller.next));
+        }
+        handed
+    }
+
+    /// Takes in what a process has answered: how many records it has taken. `None`: it has failed.
+    pub(crate) fn answered(&mut self, process: Process, taken: Option<usize>) {
+        let is_busy = |poller: &&mut Poller| poller.busy.is_some_and(|(busy, _)| busy == process);
+        let Some(poller) = self.pollers.values_mut().find(is_busy) else { return };
+        let Some((_, from)) = poller.busy.take() else { return };
+        let Some(Part { end, is_final }) = poller.parts.pop() else { return };
+        poller.next = poller.next.max(from + taken.unwrap_or(0)).min(end.max(poller.next));
+        let rest = end.saturating_sub(poller.next);
+        match taken {
+            Some(_) if rest == 0 => {
+                poller.failures = 0;
+                if is_final {
+                    poller.window = None;
+                }
+                return;
+            }
+            None if rest > 1 => {
+                poller.parts.push(Part { end, is_final });
+                poller.parts.push(Part { end: poller.next + rest / 2, is_final: false });
+            }
+            _ => {
+                poller.failures += 1;
+                poller.parts.push(Part { end, is_final });
+            }
+        }
+        let wait = (SECOND << poller.failures.min(6)).min(LONGEST_RETRY);
+        poller.retry_at = Millis(self.world.now().0 + wait);
+    }
+
+    /// When the stream forgets something that is not taken.
+    pub(crate) fn forgets_at(&self, stream: &Stream) -> Option<Millis> {
+        let of_shard = |shard: &Shard| {
+            let next = self.pollers.get(&shard.number)?.next;
+            Some(Millis(shard.record(next)?.written_at.0 + RETENTION))
+        };
+        stream.shards.iter().filter_map(of_shard).min()
+    }
+
+    /// The stream forgets records. Those that nobody has taken.
+    pub(crate) fn forget(&mut self, stream: &mut Stream) -> Vec<Rc<Record>> {
+        let (now, mut lost) = (self.world.now(), Vec::new());
+        for shard in &mut stream.shards {
+            let Some(poller) = self.pollers.get_mut(&shard.number) else { continue };
+            while let Some(first) = shard.records.front().filter(|first| first.written_at.0 + RETENTION <= now.0) {
+                if shard.forgotten >= poller.next {
+                    lost.push(Rc::clone(first));
+                }
+                shard.records.pop_front();
+                shard.forgotten += 1;
+            }
+            if poller.next < shard.forgotten {
+                poller.next = shard.forgotten;
+                let Poller { parts, next, .. } = poller;
+                parts.retain(|part| part.end > *next || part.is_final);
+            }
+        }
+        stream.forget();
+        self.watch(stream);
+        lost
+    }
+
+    /// Shards of which records are not taken that were written some windows ago.
+    pub(crate) fn unread<'s>(&self, stream: &'s Stream) -> Vec<&'s str> {
+        let then = Millis(self.world.now().0 - 3 * self.window);
+        let first = |shard: &&'s Shard| shard.record(self.pollers.get(&shard.number)?.next);
+        let is_unread = |shard: &&'s Shard| first(shard).is_some_and(|first| first.written_at < then);
+        stream.shards.iter().filter(is_unread).map(|shard| shard.id.as_str()).collect()
+    }
+}

@@ -1,0 +1,100 @@
+//! DynamoDB's table of rollups: queries of ranges, and transactions under conditions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::rc::Rc;
+
+use crate::world::World;
+
+/// What DynamoDB takes in one transaction, and as one item.
+const ACTIONS: usize = 100;
+const TRANSACTION: usize = 4 << 20;
+const ITEM: usize = 400 << 10;
+
+/// Items by partition key, and by sort key.
+#[derive(Clone)]
+pub(crate) struct Rollups {
+    world: Rc<World>,
+    items: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+/// One action of a transaction.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) key: (String, String),
+    pub(crate) condition: Condition,
+    /// What is put there; `None`: what is there is deleted.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// What has to be there.
+#[derive(Debug)]
+pub(crate) enum Condition {
+    Anything,
+    Nothing,
+    This(Vec<u8>),
+}
+
+impl Rollups {
+    pub(crate) fn new(world: &Rc<World>) -> Self {
+        Self { world: Rc::clone(world), items: BTreeMap::new() }
+    }
+
+    /// `Query`: sort keys and pages between two sort keys, which both are among them.
+    pub(crate) fn query(&self, partition: &str, from: &str, until: &str) -> Vec<(String, Vec<u8>)> {
+        let Some(items) = self.items.get(partition) else { return Vec::new() };
+        let found = items.range::<str, _>((Bound::Included(from), Bound::Included(until)));
+        found.map(|(sort, bytes)| (sort.clone(), bytes.clone())).collect()
+    }
+
+    /// `TransactWriteItems`: whether all conditions were met.
+    pub(crate) fn transact(&mut self, actions: Vec<Action>) -> bool {
+        let size =
+            |action: &Action| action.key.0.len() + action.key.1.len() + action.bytes.as_ref().map_or(0, Vec::len);
+        let (bytes, most) = (actions.iter().map(size).sum::<usize>(), actions.iter().map(size).max());
+        let keys: BTreeSet<_> = actions.iter().map(|action| &action.key).collect();
+        if actions.len() > ACTIONS || bytes > TRANSACTION || most > Some(ITEM) || keys.len() < actions.len() {
+            let (actions, keys) = (actions.len(), keys.len());
+            self.world.violated(format!("a transaction of {actions} actions on {keys} keys with {bytes} bytes"));
+        }
+        let is_met = |Action { key: (partition, sort), condition, .. }: &Action| {
+            let stored = self.items.get(partition).and_then(|items| items.get(sort));
+            match condition {
+                Condition::Anything => true,
+                Condition::Nothing => stored.is_none(),
+                Condition::This(bytes) => stored == Some(bytes),
+            }
+        };
+        if !actions.iter().all(is_met) {
+            return false;
+        }
+        for Action { key: (partition, sort), bytes, .. } in actions {
+            let items = self.items.entry(partition).or_default();
+            match bytes {
+                Some(bytes) => drop(items.insert(sort, bytes)),
+                None => drop(items.remove(&sort)),
+            }
+        }
+        true
+    }
+
+    /// Something writes over a page of a tenant. Whose, if there is one.
+    pub(crate) fn damage(&mut self) -> Option<String> {
+        let count = self.items.keys().filter(|partition| partition.contains('#')).count();
+        let place = self.world.below(count as u64) as usize;
+        let (partition, pages) = self.items.iter_mut().filter(|(partition, _)| partition.contains('#')).nth(place)?;
+        let page = self.world.below(pages.len() as u64) as usize;
+        *pages.values_mut().nth(page)? = vec![0xff; 3];
+        partition.split_once('#').map(|(tenant, _)| tenant.to_owned())
+    }
+
+    /// All partitions.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &str> {
+        self.items.keys().map(String::as_str)
+    }
+
+    /// How many items a partition has.
+    pub(crate) fn count(&self, partition: &str) -> usize {
+        self.items.get(partition).map_or(0, BTreeMap::len)
+    }
+}

@@ -1,0 +1,302 @@
+//! Functions around tables with a stream: Lambda. Each invocation is a process of its own.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use isotherm_core::{
+    FindOutcome, FindPlan, Millis, NewEvent, ReportOutcome, ReportPlan, Seconds, StoreOutcome, StorePlan,
+};
+use serde_json::Value;
+
+use crate::aggregate::Functions;
+use crate::clients::Clients;
+use crate::compaction;
+use crate::driver::Fault;
+use crate::fibers::{Fibers, Process};
+use crate::mapping::Mapping;
+use crate::platform::{Platform, Stores};
+use crate::rollups::Rollups;
+use crate::stream::MOST;
+use crate::table::{Item, StoredEvent, Table};
+use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
+
+/// Between two times that days are compacted, and between two that the TTL deletes.
+const SCHEDULE: u64 = HOUR;
+const TTL: u64 = 3 * HOUR;
+/// Times that a request to DynamoDB is tried again.
+const TRIES: usize = 3;
+/// The keys of items that are no events.
+const FOREIGN: &str = "#junk";
+
+pub(crate) struct Streams {
+    functions: Rc<Functions>,
+    mapping: RefCell<Mapping>,
+    next: Cell<usize>,
+    compacts_at: Cell<Millis>,
+    expires_at: Cell<Millis>,
+    /// Shards whose batches fail, and until when.
+    broken: RefCell<BTreeMap<String, Millis>>,
+    /// Items that are no events, whose letters have not come.
+    foreign: RefCell<BTreeSet<String>>,
+    letters: Cell<usize>,
+}
+
+impl Platform for Streams {
+    const SHARDS: u32 = 1;
+
+    fn new(world: &Rc<World>) -> Self {
+        let functions = Functions {
+            world: Rc::clone(world),
+            table: Rc::new(RefCell::new(Table::new(world))),
+            rollups: Rc::new(RefCell::new(Rollups::new(world))),
+            letters: Rc::default(),
+            is_alone: false,
+        };
+        let mut mapping = Mapping::new(world);
+        mapping.watch(&functions.table.borrow().stream);
+        Self {
+            functions: Rc::new(functions),
+            mapping: RefCell::new(mapping),
+            next: Cell::default(),
+            compacts_at: Cell::new(world.now()),
+            expires_at: Cell::new(world.now()),
+            broken: RefCell::default(),
+            foreign: RefCell::default(),
+            letters: Cell::default(),
+        }
+    }
+
+    fn process(&self) -> Process {
+        self.next.set(self.next.get() + 1);
+        Process(self.next.get())
+    }
+
+    async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
+        let put_by = self.functions.world.bits();
+        let mut outcomes = Vec::new();
+        for event in plan.events() {
+            outcomes.push(self.put(&plan, event, put_by).await.unwrap_or(StoreOutcome::Later));
+        }
+        outcomes
+    }
+
+    async fn find(&self, plan: &FindPlan) -> FindOutcome {
+        let key = Table::key(plan.tenant().as_str(), plan.id());
+        let item = self.functions.request(|| self.functions.table.borrow().get(&key).cloned()).await;
+        match item {
+            Err(_) => FindOutcome::Later,
+            Ok(Some(Item { expires_at, event: Some(event) })) if expires_at > plan.expired_by() => {
+                FindOutcome::Found(event.record.as_ref().to_owned())
+            }
+            Ok(_) => FindOutcome::Absent,
+        }
+    }
+
+    async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
+        let now = self.functions.world.now();
+        self.functions.report(plan, now).await.unwrap_or(ReportOutcome::Later)
+    }
+
+    fn wakes_at(&self) -> Option<Millis> {
+        let (table, mapping) = (self.functions.table.borrow(), self.mapping.borrow());
+        let stream = &table.stream;
+        let of_stream = [stream.closes_at(), mapping.due(stream), mapping.forgets_at(stream)];
+        of_stream.into_iter().flatten().chain([self.compacts_at.get(), self.expires_at.get()]).min()
+    }
+
+    fn wake(self: &Rc<Self>, fibers: &mut Fibers) {
+        let now = self.functions.world.now();
+        self.go_on();
+        if self.compacts_at.get() <= now {
+            self.compacts_at.set(Millis(now.0 + SCHEDULE));
+            let functions = Rc::clone(&self.functions);
+            fibers.start(self.process(), async move {
+                let _is_done = functions.compact(now).await;
+            });
+        }
+        if self.expires_at.get() <= now {
+            self.expires_at.set(Millis(now.0 + TTL));
+            self.functions.table.borrow_mut().expire(now);
+        }
+        let handed = self.mapping.borrow_mut().hand_over(&self.functions.table.borrow().stream, || self.process());
+        for (process, handed) in handed {
+            let (streams, handed) = (Rc::clone(self), Rc::new(handed));
+            // Now and then a batch comes twice at once.
+            if self.functions.world.fails_one_in(20) {
+                let (functions, handed) = (Rc::clone(&self.functions), Rc::clone(&handed));
+                fibers.start(self.process(), async move {
+                    let _nobody_hears = functions.fold_batch(&handed).await;
+                });
+            }
+            fibers.start(process, async move {
+                let is_broken = streams.is_broken(&handed.shard_id);
+                let folded = if is_broken { Err(Fault::Deadline) } else { streams.functions.fold_batch(&handed).await };
+                streams.mapping.borrow_mut().answered(process, folded.ok());
+            });
+        }
+    }
+
+    fn end(&self, process: Process, fibers: &mut Fibers) {
+        fibers.end(process);
+        self.mapping.borrow_mut().answered(process, None);
+    }
+
+    fn window(&self) -> Option<u64> {
+        Some(self.mapping.borrow().window)
+    }
+
+    fn stores(&self) -> impl Stores {
+        self
+    }
+}
+
+impl Stores for &Streams {
+    fn damage(&self) -> Option<String> {
+        let world = &self.functions.world;
+        if world.one_in(2) {
+            return self.functions.rollups.borrow_mut().damage();
+        }
+        // Something writes an item that is no event.
+        let tenant = TENANTS[world.below(TENANTS.len() as u64) as usize];
+        let key = format!("{tenant}{FOREIGN}{}", world.below(1 << 40));
+        world.say(|| format!("{key} is written, and is no event"));
+        self.functions.table.borrow_mut().put(key.clone(), Item { expires_at: Seconds(u64::MAX / 2000), event: None });
+        self.foreign.borrow_mut().insert(key);
+        None
+    }
+
+    fn check_bounds(&self) {
+        let (world, letters) = (&self.functions.world, self.functions.letters.borrow());
+        for letter in letters.iter().skip(self.letters.replace(letters.len())) {
+            let letter: Value = serde_json::from_str(letter).unwrap_or_default();
+            let key = letter["key"].as_str().unwrap_or_default();
+            if key.contains(FOREIGN) {
+                self.foreign.borrow_mut().remove(key);
+            } else {
+                world.violated(format!("an accepted event is in no report: {letter}"));
+            }
+        }
+        let lanes = self.functions.count_lanes();
+        if lanes > 2 * MOST + 1 {
+            world.violated(format!("there are {lanes} lanes for {MOST} shards"));
+        }
+    }
+
+    fn check_folded(&self) {
+        let (world, table) = (&self.functions.world, self.functions.table.borrow());
+        let unread = self.mapping.borrow().unread(&table.stream).join(", ");
+        if !unread.is_empty() {
+            world.violated(format!("{unread} are not folded after a time without faults"));
+        }
+        self.check_bounds();
+        for key in self.foreign.borrow().iter() {
+            world.violated(format!("{key} is no event, and there is no letter of it"));
+        }
+    }
+
+    fn check_compacted(&self, over: Millis) {
+        let world = &self.functions.world;
+        let stuck = world.faults.stuck.borrow();
+        for (tenant, open) in self.functions.open_days(over) {
+            if open > 0 && stuck.as_ref() != Some(&tenant) {
+                world.violated(format!("{open} days of {} are not compacted", tenant.as_str()));
+            }
+        }
+    }
+
+    fn check_compaction(&self, clients: &Clients) {
+        let world = &self.functions.world;
+        let rollups = Rc::new(RefCell::new(self.functions.rollups.borrow().clone()));
+        let copy = Functions {
+            world: Rc::clone(world),
+            table: Rc::clone(&self.functions.table),
+            rollups,
+            letters: Rc::default(),
+            is_alone: true,
+        };
+        let now = Millis(world.now().0 + 2 * DAY);
+        compaction::check(
+            clients,
+            |plan, _| at_once(copy.report(plan, world.now())).ok(),
+            || {
+                let _is_done = at_once(copy.compact(now));
+            },
+        );
+    }
+}
+
+impl Streams {
+    /// Shards close and open, and records are forgotten.
+    fn go_on(&self) {
+        let (world, mut table) = (&self.functions.world, self.functions.table.borrow_mut());
+        let lost = self.mapping.borrow_mut().forget(&mut table.stream);
+        for record in lost {
+            world.say(|| format!("{} of {} becomes a dead letter", record.number, record.key));
+            self.foreign.borrow_mut().remove(&record.key);
+            let text = record.image.as_ref().and_then(|image| image.record.as_deref());
+            if let (Some(text), Some((tenant, _))) = (text.filter(|_| record.is_new), record.key.split_once('#')) {
+                world.truth.borrow_mut().lose(tenant, text);
+            }
+        }
+        for id in table.stream.go_on() {
+            let lasts = [10 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR][world.below(4) as usize];
+            if world.fails_one_in(10) {
+                world.say(|| format!("{id} fails for {} min", lasts / MINUTE));
+                self.broken.borrow_mut().insert(id, Millis(world.now().0 + lasts));
+            }
+        }
+        self.mapping.borrow_mut().watch(&table.stream);
+    }
+
+    fn is_broken(&self, shard_id: &str) -> bool {
+        let world = &self.functions.world;
+        if !world.faults.are_on.get() {
+            self.broken.borrow_mut().clear();
+        }
+        self.broken.borrow().get(shard_id).is_some_and(|until| world.now() < *until)
+    }
+
+    /// A request to the table of events, which is tried again while it fails.
+    async fn write<T>(&self, does: impl Fn(&mut Table) -> T) -> Result<T, Fault> {
+        let world = &self.functions.world;
+        for _ in 0..TRIES {
+            if world.lasts(&world.faults.disk) {
+                break;
+            }
+            if let Ok(done) = self.functions.request(|| does(&mut self.functions.table.borrow_mut())).await {
+                return Ok(done);
+            }
+        }
+        Err(Fault::Throttled)
+    }
+
+    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u128) -> Result<StoreOutcome, Fault> {
+        let (tenant, mut has_made_way) = (plan.tenant().as_str(), false);
+        loop {
+            let taken = self.write(|table| table.put_new(tenant, event, put_by)).await?;
+            let Err(Item { expires_at, event: Some(stored) }) = taken else { return Ok(StoreOutcome::Stored) };
+            let StoredEvent { digest, put_by: by, .. } = stored;
+            if by == put_by {
+                // An earlier attempt got through, and its answer got lost.
+                return Ok(StoreOutcome::Stored);
+            }
+            if has_made_way || expires_at > plan.expired_by() {
+                return Ok(StoreOutcome::Existing(digest));
+            }
+            let key = Table::key(tenant, event.id);
+            self.write(|table| table.delete_expired(&key, plan.expired_by())).await?;
+            has_made_way = true;
+        }
+    }
+}
+
+/// What comes of work that waits for nothing.
+fn at_once<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(Fault::Deadline),
+    }
+}
