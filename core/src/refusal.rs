@@ -245,9 +245,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
             Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
-            Self::InvalidGzip => {
-                f.write_str("the body is not a complete gzip stream of at most 1,024 members")
-            }
+            Self::InvalidGzip => f.write_str("the body is not a complete gzip stream of at most 1,024 members"),
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::NoEvents => write!(f, "the batch is empty: send 1 to {} events", LIMITS.batch_events),
             Self::NotAnObject => f.write_str("an event must be a JSON object"),
@@ -288,7 +286,9 @@ impl fmt::Display for Refusal {
             Self::EventTooLarge(bytes) => {
                 write!(f, "the event has {bytes} bytes; the limit is {}", LIMITS.event_bytes)
             }
-            Self::BodyTooLarge => write!(f, "the body has more than the limit of {} bytes, inflated", LIMITS.body_bytes),
+            Self::BodyTooLarge => {
+                write!(f, "the body has more than the limit of {} bytes, inflated", LIMITS.body_bytes)
+            }
             Self::TooManyEvents => write!(f, "the batch has more than the limit of {} events", LIMITS.batch_events),
             Self::UnsupportedMediaType(sent, taken) => {
                 write!(f, "unsupported content type {sent:?}: send {taken}, in UTF-8")

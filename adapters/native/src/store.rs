@@ -221,10 +221,13 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     let mut upkeep = Upkeep::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
         let wait = match upkeep.next(request::now()) {
-            Next::SleepUntil(until) => Duration::from_millis(until.0.saturating_sub(request::now().0)),
-            Next::Do(_) => Duration::ZERO,
+            Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
+            // The bound is that of all tenants together. Each one's requests wait for the fold in a queue of its own, so that a
+            // flood gets nobody else refused.
+            Next::Do(_) if !upkeep.takes_events() => None,
+            Next::Do(_) => Some(Duration::ZERO),
         };
-        match jobs.take(wait) {
+        match wait.map_or(Taken::Nothing, |wait| jobs.take(wait)) {
             Taken::Group(group) if upkeep.takes_events() => {
                 let stored = write_group(connection, group);
                 upkeep.stored(stored, request::now());

@@ -108,6 +108,25 @@ async fn a_tenant_that_fills_its_queue_leaves_the_others_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_one_tenant_has_filled_makes_the_others_wait_and_refuses_none() {
+    let data = tempfile::tempdir().unwrap();
+    drop(with_tenants(data.path()));
+    // More than may wait to be folded: the flood of a moment ago.
+    let other = Connection::open(data.path().join("events.sqlite")).unwrap();
+    let flood = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 60000)
+        SELECT 'flood', 'evt_' || n, zeroblob(16), 1, 1, 4000000000, ?1 FROM numbers";
+    let record =
+        r#"{"eventId":"evt_1","userId":"u","eventType":"t","properties":{},"timestamp":"2025-01-01T12:00:00.000Z"}"#;
+    assert_eq!(other.execute(flood, [record]).unwrap(), 60_000);
+    drop(other);
+    let server = with_tenants(data.path());
+    for number in 0..20 {
+        assert_eq!(send_as(server.port, "trickle", &event(&number.to_string())).await, 202);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_take_memory_within_a_bound_and_hold_up_nobody() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
