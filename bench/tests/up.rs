@@ -56,12 +56,14 @@ fn gone(url: &str) -> bool {
 fn up_says_ready_logs_requests_and_stops_on_either_signal() {
     let artifacts = built();
     for signal in ["-INT", "-TERM"] {
-        let mut command = Command::new(ISOTHERM);
-        command.args(["up", "native", "--artifacts"]).arg(&artifacts);
+        // Both streams in one, as in a terminal: lines of the program and of its server stay apart.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" "$@" 2>&1"#, ISOTHERM, "up", "native", "--artifacts"]).arg(&artifacts);
         let temporary = tempfile::tempdir().unwrap();
         command.env("TMPDIR", temporary.path());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut lines = lines.filter(|line| !line.starts_with("isotherm") || line.contains("ready"));
         let ready = lines.next().unwrap();
         let url = ready.strip_prefix("ready ").unwrap();
         assert!(send(url, &event("m")).starts_with("HTTP/1.1 202"));
