@@ -177,25 +177,32 @@ impl<'a> Pricing<'a> {
         let mut crossings = Vec::new();
         let cheapest = volumes.iter().map(|events| Ok(self.cheapest(*events)?.0)).collect::<Result<Vec<_>>>()?;
         for (volumes, designs) in volumes.windows(2).zip(cheapest.windows(2)) {
-            let ([mut low, mut high], [below, above]) = ([volumes[0], volumes[1]], [&designs[0], &designs[1]]);
-            let stays = |designs: &[Design]| designs.iter().any(|design| below.contains(design));
-            if stays(above) {
-                continue;
-            }
-            let mut above = above.clone();
-            for _ in 0..HALVINGS {
-                let middle = (low * high).sqrt();
-                match self.cheapest(middle)?.0 {
-                    designs if stays(&designs) => low = middle,
-                    designs => (high, above) = (middle, designs),
+            let (mut low, mut below) = (volumes[0], designs[0].clone());
+            // There may be several between two volumes.
+            while !designs[1].iter().any(|design| below.contains(design)) {
+                let (mut high, mut above) = (volumes[1], designs[1].clone());
+                for _ in 0..HALVINGS {
+                    let middle = (low * high).sqrt();
+                    match self.cheapest(middle)?.0 {
+                        designs if designs.iter().any(|design| below.contains(design)) => low = middle,
+                        designs => (high, above) = (middle, designs),
+                    }
                 }
+                crossings.push(Crossing {
+                    monthly_events: high,
+                    usd: self.cheapest(high)?.1,
+                    below: names(&below),
+                    above: names(&above),
+                });
+                (low, below) = (high, above);
             }
-            let names = |designs: &[Design]| designs.iter().map(|design| design.name()).collect::<Vec<_>>().join(", ");
-            let (below, above) = (names(below), names(&above));
-            crossings.push(Crossing { monthly_events: high, usd: self.cheapest(high)?.1, below, above });
         }
         Ok(crossings)
     }
+}
+
+fn names(designs: &[Design]) -> String {
+    designs.iter().map(|design| design.name()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

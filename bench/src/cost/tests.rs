@@ -130,8 +130,8 @@ fn shards_without_events_cost_pulses() {
         let flags = "--platform lambda --service aggregation --requests 2190";
         units(&quoted(&format!("{flags} --assume stream-shards={shards}")), price)
     };
-    // Its batch and its window's end, and as many for each shard that has none.
-    assert!((of(1, "lambda-request") / 4380.0 - 1.0).abs() < 0.03, "{}", of(1, "lambda-request"));
+    // Its batch and its window's end, and as many for each shard that has none. In few windows there are two events.
+    assert!((of(1, "lambda-request") / 4380.0 - 1.0).abs() < 0.05, "{}", of(1, "lambda-request"));
     assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
     // For each the put, and twice a watermark of two units; and puts for shards that are new.
     let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
