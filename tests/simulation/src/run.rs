@@ -230,7 +230,7 @@ impl<P: Platform> Run<P> {
             }
             self.work(usize::MAX);
             // Where reports trail, one that says too much says so for moments only.
-            if self.platform.window().is_some() && self.world.fails_one_in(8) {
+            if self.platform.window().is_some() && self.world.fails_one_in(40) {
                 let (clients, platform, report) =
                     (Rc::clone(&self.clients), Rc::clone(&self.platform), self.any_report());
                 self.fibers.start(self.platform.process(), clients.ask(platform, report));
