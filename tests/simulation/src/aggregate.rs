@@ -15,7 +15,7 @@ use crate::fibers::pause;
 use crate::mapping::Handed;
 use crate::rollups::{Action, Condition, Rollups};
 use crate::table::{Item, Table};
-use crate::world::World;
+use crate::world::{MINUTE, World};
 
 /// What the adapter has of these.
 const PARTITIONS: u32 = 4;
@@ -24,6 +24,8 @@ const TENANT: &str = "tenant";
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
 const ATTEMPTS: u32 = 5;
+/// An invocation ends then.
+const TIMEOUT: u64 = MINUTE;
 /// Times that a moved watermark is read again, before time is up.
 const TRIES: u32 = 20;
 
@@ -113,8 +115,11 @@ impl Functions {
                 LaneStep::UnknownShard => return Err(Fault::UnknownShard),
             }
         };
-        let mut at_most = batch.records.len();
+        let (mut at_most, began) = (batch.records.len(), self.world.now());
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
+            if self.world.now().0 > began.0 + TIMEOUT {
+                return Err(Fault::Deadline);
+            }
             at_most = 2 * step.records();
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
