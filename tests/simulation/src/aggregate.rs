@@ -15,7 +15,7 @@ use crate::fibers::pause;
 use crate::mapping::Handed;
 use crate::rollups::{Action, Condition, Rollups};
 use crate::table::{Item, Table};
-use crate::world::World;
+use crate::world::{MINUTE, World};
 
 /// What the adapter has of these.
 const PARTITIONS: u32 = 4;
@@ -24,6 +24,8 @@ const TENANT: &str = "tenant";
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
 const ATTEMPTS: u32 = 5;
+/// An invocation ends then.
+const TIMEOUT: u64 = MINUTE;
 /// Times that a moved watermark is read again, before time is up.
 const TRIES: u32 = 20;
 
@@ -113,8 +115,11 @@ impl Functions {
                 LaneStep::UnknownShard => return Err(Fault::UnknownShard),
             }
         };
-        let mut at_most = batch.records.len();
+        let (mut at_most, began) = (batch.records.len(), self.world.now());
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
+            if self.world.now().0 > began.0 + TIMEOUT {
+                return Err(Fault::Deadline);
+            }
             at_most = 2 * step.records();
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
@@ -206,13 +211,14 @@ impl Functions {
         let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
         let mut budget = plan.reading().budget(1);
         let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
-        let Some(marks) = self.pages_while(&partitions, plan.reading().marks().as_slice(), Some(&mut budget)).await?
+        let Some(marks) =
+            self.pages_while(&partitions, plan.reading().marks().as_slice(), None, Some(&mut budget)).await?
         else {
             return Ok(too_large);
         };
         let marks: Vec<StoredPage> = marks.into_iter().map(|(_, mark)| mark).collect();
         let ranges = plan.reading().ranges(&marks);
-        let Some(pages) = self.pages_while(&partitions, &ranges, Some(&mut budget)).await? else {
+        let Some(pages) = self.pages_while(&partitions, &ranges, None, Some(&mut budget)).await? else {
             return Ok(too_large);
         };
         let mut lanes = BTreeMap::from([(String::new(), none.clone())]);
@@ -223,19 +229,20 @@ impl Functions {
     }
 
     async fn pages_of(&self, lane: &str, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>, Fault> {
-        let read = self.pages(&[partition_of(tenant, lane)], ranges).await?;
-        Ok(read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect())
+        let read = self.pages_while(&[partition_of(tenant, lane)], ranges, Some(lane), None).await?;
+        Ok(read.unwrap_or_default().into_iter().map(|(_, page)| page).collect())
     }
 
     async fn pages(&self, partitions: &[String], ranges: &[KeyRange]) -> Result<Vec<(String, StoredPage)>, Fault> {
-        Ok(self.pages_while(partitions, ranges, None).await?.unwrap_or_default())
+        Ok(self.pages_while(partitions, ranges, None, None).await?.unwrap_or_default())
     }
 
-    /// Each range is a query of its own: others may write between them.
+    /// Pages of all lanes, or of one. Each range is a query of its own: others may write between them.
     async fn pages_while(
         &self,
         partitions: &[String],
         ranges: &[KeyRange],
+        of: Option<&str>,
         mut budget: Option<&mut ReadBudget>,
     ) -> Result<Option<Vec<(String, StoredPage)>>, Fault> {
         self.fails_while(&self.world.faults.rollups, Fault::CannotRead)?;
@@ -249,7 +256,10 @@ impl Functions {
             }
             for (sort, bytes) in self.rollups.borrow().query(partition, from, until) {
                 let Some((key, lane)) = sort.rsplit_once(SEPARATOR) else { return Err(Fault::CannotRead) };
-                let page = StoredPage { key: key.to_owned(), bytes };
+                if of.is_some_and(|of| of != lane) {
+                    continue;
+                }
+                let page = StoredPage { key: key.to_owned(), bytes: bytes.to_owned() };
                 if budget.as_mut().is_some_and(|budget| !budget.takes_page(&page)) {
                     return Ok(None);
                 }
@@ -325,11 +335,11 @@ impl Functions {
         for partition in rollups.partitions().filter(|name| name.contains('#')) {
             let tenant = partition.split_once('#').and_then(|(name, _)| Tenant::parse(name.to_owned()).ok());
             let KeyRange { from, until } = service.marks();
-            let marks = rollups.query(partition, &from, &until).into_iter();
+            let marks = rollups.query(partition, &from, &until);
             let marks: Vec<_> = marks
                 .filter_map(|(sort, bytes)| {
                     let key = sort.rsplit_once(SEPARATOR)?.0.to_owned();
-                    Some(StoredPage { key, bytes })
+                    Some(StoredPage { key, bytes: bytes.to_owned() })
                 })
                 .collect();
             days.extend(tenant.map(|tenant| (tenant, service.compactions(&marks, over).len())));

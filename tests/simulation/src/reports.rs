@@ -9,7 +9,10 @@ use serde_json::Value;
 use crate::clients::{Clients, authorization};
 use crate::platform::Platform;
 use crate::truth::Count;
-use crate::world::{DAY, HOUR, World};
+use crate::world::{DAY, HOUR, SECOND, World};
+
+/// Windows that `asOf` may trail by while events come and nothing fails.
+const TRAILS: u64 = 6;
 
 /// What a report is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +120,11 @@ impl Clients {
         let Some((body, asked_at)) = self.answer(&*platform, &report).await else { return };
         let as_of = as_of(&body, asked_at).unwrap_or_default();
         let trails = asked_at.0 - as_of.0;
-        world.say(|| format!("asOf trails by {:.2} windows of {} s", trails as f64 / window as f64, window / 1000));
+        world.say(|| format!("asOf trails by {:.2} windows of {} s", trails as f64 / window as f64, window / SECOND));
+        if trails > TRAILS * window {
+            let windows = trails / window;
+            world.violated(format!("asOf trails by {windows} windows of {} s where nothing fails", window / SECOND));
+        }
         let mut figures = world.figures.borrow_mut();
         figures.trails = figures.trails.max(100 * trails / window);
     }

@@ -41,10 +41,15 @@ impl Rollups {
     }
 
     /// `Query`: sort keys and pages between two sort keys, which both are among them.
-    pub(crate) fn query(&self, partition: &str, from: &str, until: &str) -> Vec<(String, Vec<u8>)> {
-        let Some(items) = self.items.get(partition) else { return Vec::new() };
-        let found = items.range::<str, _>((Bound::Included(from), Bound::Included(until)));
-        found.map(|(sort, bytes)| (sort.clone(), bytes.clone())).collect()
+    pub(crate) fn query<'a>(
+        &'a self,
+        partition: &str,
+        from: &'a str,
+        until: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let items = self.items.get(partition).into_iter();
+        let found = items.flat_map(move |items| items.range::<str, _>((Bound::Included(from), Bound::Included(until))));
+        found.map(|(sort, bytes)| (sort.as_str(), bytes.as_slice()))
     }
 
     /// `TransactWriteItems`: whether all conditions were met.

@@ -24,7 +24,7 @@ use crate::table::{Item, StoredEvent, Table};
 use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
 
 /// Between two times that days are compacted, and between two that the TTL deletes.
-const SCHEDULE: u64 = HOUR;
+const SCHEDULE: u64 = 3 * HOUR;
 const TTL: u64 = 3 * HOUR;
 /// Times that a request to DynamoDB is tried again.
 const TRIES: usize = 3;

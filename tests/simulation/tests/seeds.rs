@@ -33,3 +33,8 @@ fn objects() {
 fn instances() {
     check(Model::Instances, 350);
 }
+
+#[test]
+fn streams() {
+    check(Model::Streams, 100);
+}
