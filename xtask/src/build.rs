@@ -98,11 +98,11 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<(
     Ok(())
 }
 
-/// Builds the program `isotherm`, with what [`native_crates`] has it built of when tests are built.
+/// Builds the programs `isotherm` and `isotherm-host`, with what [`native_crates`] has it built of when tests are built.
 pub(crate) fn isotherm() -> Command {
     let mut build = native_crates("build");
     // An example, for cargo unites the features of development dependencies too once something asked for needs them.
-    build.args(["--bin", "isotherm", "--example", "expect"]);
+    build.args(["--bin", "isotherm", "--bin", "isotherm-host", "--example", "expect"]);
     build
 }
 
