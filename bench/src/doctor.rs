@@ -78,7 +78,6 @@ const FILES: u64 = 1024;
 pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
     let mut findings: Vec<Finding> =
         Platform::ALL.iter().flat_map(|platform| artifacts(&flags.artifacts, *platform)).collect();
-    #[cfg(feature = "workers")]
     findings.push(workerd(&flags.artifacts));
     findings.extend([spin(), node(), loopback(), cores(), memory(), load(), governor(), files()]);
     if flags.json {
@@ -132,7 +131,6 @@ fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding>
     })
 }
 
-#[cfg(feature = "workers")]
 fn workerd(artifacts: &Path) -> Finding {
     let program = isotherm_hosts::workerd(artifacts);
     match program.and_then(|program| Some((version(Command::new(&program).arg("--version"))?, program))) {

@@ -102,8 +102,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 fn run(flags: Flags) -> Result<ExitCode> {
     match flags.command {
-        Command::Up(up) => threads()?.block_on(up::up(up)),
-        Command::Serve(serve) => threads()?.block_on(up::serve(serve)),
+        Command::Up(up) => up::up(&up),
+        Command::Serve(serve) => up::serve(&serve),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Report(flags) => compare::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),

@@ -1,22 +1,15 @@
-//! `isotherm up` and `isotherm serve`: one platform in the foreground, until Ctrl-C, SIGTERM or, with `--control`, the end
-//! of standard input.
+//! `isotherm up` and `isotherm serve`: their flags. The program becomes `isotherm-host`, which starts the platform.
 
 use std::env::VarError;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use isotherm_hosts::control::{Answer, Command};
-use isotherm_hosts::{Host, OPEN, Options, Platform, lines};
-use tokio::net::TcpStream;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-
-/// How often it is looked whether the platform is still there.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+use isotherm_hosts::control::Answer;
+use isotherm_hosts::{OPEN, Platform, lines};
 
 /// The flags of `isotherm up`.
 #[derive(Debug, Args)]
@@ -73,33 +66,52 @@ struct What {
 
 /// Accepts the name of a platform.
 pub fn platform() -> impl TypedValueParser<Value = Platform> {
-    PossibleValuesParser::new(Platform::ALL.map(Platform::name)).try_map(|name| {
-        Platform::ALL.into_iter().find(|platform| platform.name() == name).ok_or("no platform has this name")
-    })
+    PossibleValuesParser::new(Platform::ALL.map(Platform::name))
+        .try_map(|name| Platform::named(&name).ok_or("no platform has this name"))
 }
 
 /// Runs `isotherm up`.
-pub async fn up(flags: Up) -> Result<ExitCode> {
-    let options = config(flags.what.config.as_deref()).map(|config| Options {
-        artifact: flags.what.artifacts.join(&flags.set).join(flags.platform.name()),
-        port: flags.port,
-        data: flags.data,
-        config,
-        log_requests: !flags.control,
-    });
-    if flags.control { controlled(flags.platform, options).await } else { foreground(flags.platform, &options?).await }
+///
+/// # Errors
+/// Where the host can't be started.
+pub fn up(flags: &Up) -> Result<ExitCode> {
+    let started = start(flags.platform, &flags.set, flags.port, flags.data.as_deref(), &flags.what, flags.control);
+    match started {
+        Err(error) if flags.control => {
+            // Whoever controls us shows it: once is enough.
+            lines::print(&serde_json::to_string(&Answer::Error(format!("{error:#}")))?);
+            Ok(ExitCode::FAILURE)
+        }
+        started => Ok(started?),
+    }
 }
 
 /// Runs `isotherm serve`.
-pub async fn serve(flags: Serve) -> Result<ExitCode> {
-    let options = Options {
-        artifact: flags.what.artifacts.join("release").join(Platform::Native.name()),
-        port: flags.port,
-        data: Some(flags.data),
-        config: config(flags.what.config.as_deref())?,
-        log_requests: true,
-    };
-    foreground(Platform::Native, &options).await
+///
+/// # Errors
+/// Where the host can't be started.
+pub fn serve(flags: &Serve) -> Result<ExitCode> {
+    start(Platform::Native, "release", flags.port, Some(&flags.data), &flags.what, false)
+}
+
+/// Becomes the host of a platform.
+fn start(
+    platform: Platform,
+    set: &str,
+    port: u16,
+    data: Option<&Path>,
+    what: &What,
+    control: bool,
+) -> Result<ExitCode> {
+    let mut host = Command::new(isotherm_hosts::host()?);
+    host.env("ISOTHERM_CONFIG", config(what.config.as_deref())?);
+    host.arg(platform.name()).arg("--artifact").arg(what.artifacts.join(set).join(platform.name()));
+    host.arg("--port").arg(port.to_string());
+    host.args(control.then_some("--control"));
+    if let Some(data) = data {
+        host.arg("--data").arg(data);
+    }
+    Err(host.exec()).with_context(|| format!("cannot start {}", host.get_program().display()))
 }
 
 /// The configuration's text, handed over as it is: one that is wrong closes the service, as it does where it is deployed. Where
@@ -115,128 +127,4 @@ fn config(file: Option<&Path>) -> Result<String> {
         }
         Err(error) => Err(error).context("ISOTHERM_CONFIG"),
     }
-}
-
-async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
-    let mut ends = Ends::new()?;
-    // Ended while it starts, everything that was started so far is dropped, and with that ended.
-    let host = tokio::select! {
-        host = Host::start(platform, options) => host?,
-        () = ends.one() => return Ok(ExitCode::SUCCESS),
-    };
-    let url = host.url();
-    lines::print(&format!("ready {url}"));
-    let lost = tokio::select! {
-        () = ends.one() => false,
-        () = unreachable(&url) => true,
-    };
-    host.stop().await?;
-    ensure!(!lost, "{platform} does not listen any more: its runtime has ended by itself");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Waits until nothing accepts connections there.
-async fn unreachable(url: &str) {
-    let address = url.trim_start_matches("http://");
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-    }
-}
-
-async fn controlled(platform: Platform, options: Result<Options>) -> Result<ExitCode> {
-    let mut ends = Ends::new()?;
-    let commands = commands(&mut ends);
-    let starting = async { Host::start(platform, &options?).await };
-    let started = tokio::select! {
-        started = starting => started,
-        () = ends.one() => return Ok(ExitCode::SUCCESS),
-    };
-    let host = match started {
-        Ok(host) => host,
-        Err(error) => {
-            // Whoever controls us shows it: once is enough.
-            answer(&Answer::Error(format!("{error:#}")))?;
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    answer(&Answer::Ready { url: host.url(), runtime: host.runtime() })?;
-    let served = tokio::select! {
-        served = obey(&host, commands) => served,
-        () = ends.one() => Ok(()),
-    };
-    host.stop().await?;
-    served?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Commands, one after another.
-async fn obey(host: &Host, mut commands: mpsc::Receiver<String>) -> Result<()> {
-    while let Some(line) = commands.recv().await {
-        answer(&result(host, &line).await.unwrap_or_else(|error| Answer::Error(format!("{error:#}"))))?;
-    }
-    Ok(())
-}
-
-async fn result(host: &Host, line: &str) -> Result<Answer> {
-    match serde_json::from_str(line).with_context(|| format!("{line:?} is no command"))? {
-        Command::Cold(request) => host.cold(&request).await.map(Answer::Cold),
-        Command::Usage {} => Ok(Answer::Usage(host.usage())),
-        Command::Meters {} => host.meters().await.map(Answer::Meters),
-    }
-}
-
-fn answer(answer: &Answer) -> Result<()> {
-    lines::print(&serde_json::to_string(answer)?);
-    Ok(())
-}
-
-/// What ends the program in order.
-struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    input: Option<oneshot::Receiver<()>>,
-}
-
-impl Ends {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            input: None,
-        })
-    }
-
-    /// Waits for one of them.
-    async fn one(&mut self) {
-        let input = async {
-            match &mut self.input {
-                // Sent or dropped, either way there is no input any more.
-                Some(input) => _ = input.await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = input => {}
-        }
-    }
-}
-
-/// The lines of standard input, whose end is one of `ends`.
-fn commands(ends: &mut Ends) -> mpsc::Receiver<String> {
-    let (said, commands) = mpsc::channel(1);
-    let (ended, end) = oneshot::channel();
-    ends.input = Some(end);
-    // A thread of its own, which the program's end does not wait for: a read of a terminal can't be called off.
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if said.blocking_send(line).is_err() {
-                break;
-            }
-        }
-        // Nobody waits for it: the program is about to end anyway.
-        let _ending = ended.send(());
-    });
-    commands
 }

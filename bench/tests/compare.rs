@@ -1,5 +1,4 @@
 //! `isotherm compare` as its users run it, on the native platform, and on Lambda for what only that has: small, but every part of it real.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::collections::BTreeSet;
@@ -44,7 +43,6 @@ fn a_run_prints_a_table_and_keeps_its_result() {
     assert!(native["ratio"]["requests_per_second"]["value"].as_f64().unwrap() > 0.0);
 }
 
-#[cfg(feature = "lambda")]
 #[test]
 fn beside_lambda_is_what_a_user_would_have_otherwise() {
     let fixture = Fixture::new();

@@ -1,5 +1,4 @@
 //! `isotherm compare --target`: a real `isotherm up native` as the deployment, over HTTP and over TLS.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;

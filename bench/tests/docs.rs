@@ -1,5 +1,4 @@
 //! The project's pages: their links lead somewhere, and the commands that they show run.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;

@@ -1,5 +1,4 @@
 //! `isotherm compare --repeat`, and that a platform compared with itself is a tie: real runs of the native platform.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;

@@ -1,5 +1,4 @@
 //! `isotherm soak`, for some seconds.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! `isotherm up` as its users run it: people in a terminal, and programs over `--control`.
-#![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -89,7 +88,7 @@ fn up_ends_with_an_error_when_its_runtime_does() {
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
     let server = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
         let command = String::from_utf8(std::fs::read(entry.path().join("cmdline")).unwrap_or_default()).unwrap();
-        command.contains(data.path().to_str().unwrap()) && !command.contains("--artifacts")
+        command.contains(data.path().to_str().unwrap()) && command.contains("isotherm-native")
     });
     let server = server.unwrap().file_name();
     assert!(Command::new("kill").arg("-KILL").arg(server).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! `isotherm up … --control`: a host in a process of its own, driven by lines of JSON over its standard streams.
+//! `isotherm up … --control`: `isotherm-host` in a process of its own, driven by lines of JSON over its standard streams.
 //!
 //! Whoever measures or tests a platform runs it that way, so that what the host and the emulated stores use is not
 //! counted with the client, and so that a host can be killed as a machine would die. Closing its standard input stops it.

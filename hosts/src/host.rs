@@ -19,7 +19,7 @@ macro_rules! platforms {
                     $(#[cfg(feature = $feature)]
                     Platform::$platform => Ok(Self::$platform(Box::new(<$host>::start(options, data).await?))),)*
                     #[allow(unreachable_patterns, reason = "reached when a platform's feature is off")]
-                    _ => anyhow::bail!("this program was built without its host for {platform}: build isotherm-hosts with the feature `{platform}`"),
+                    _ => anyhow::bail!("isotherm-host was built without {platform}: run `cargo xtask build`"),
                 }
             }
 

@@ -2,7 +2,7 @@
 //!
 //! A host looks into no event and knows no price: it gets an artifact, gives a URL, and says what the runtime's processes used
 //! and what its services did ([`meters`]).
-//! Without any of its features only the client side is left: [`control`].
+//! The program `isotherm-host` is all of it. Without any of its features only the client side is left: [`control`].
 #![cfg_attr(
     not(all(feature = "lambda", feature = "workers", feature = "spin", feature = "native")),
     allow(dead_code, reason = "what hosts share is used by some of them only")
@@ -25,6 +25,7 @@ mod process;
 mod schedule;
 #[cfg(feature = "spin")]
 mod spin;
+mod tools;
 #[cfg(feature = "workers")]
 mod workers;
 
@@ -38,8 +39,7 @@ pub use control::{Remote, Up};
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 pub use host::Host;
 pub use meters::Meters;
-#[cfg(feature = "workers")]
-pub use workers::workerd;
+pub use tools::{host, workerd};
 
 /// A platform that Isotherm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +67,11 @@ impl Platform {
             Self::Spin => "spin",
             Self::Native => "native",
         }
+    }
+
+    /// The platform of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|platform| platform.name() == name)
     }
 }
 

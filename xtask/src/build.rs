@@ -28,6 +28,9 @@ pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
     ("isotherm-floor-spin", "wasm32-wasip2"),
 ];
 
+/// The platforms, as commands name them.
+pub(crate) const PLATFORMS: [&str; 4] = ["lambda", "workers", "spin", "native"];
+
 /// Which artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -75,8 +78,8 @@ impl Set {
     }
 }
 
-/// The artifacts of `sets`, with `beside` under way at the same time.
-pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<()> {
+/// The artifacts of `sets` for `platforms`, with `beside` under way at the same time.
+pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut Command) -> Result<()> {
     if registry_folders().is_empty() {
         // Else the first build would not know what to replace, and the second would begin anew.
         phase("build: fetching crates");
@@ -85,12 +88,12 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<(
     // Two at a time, in folders of their own, so that neither waits for the other's lock. What is deployed natively takes about
     // as long as all else: most of it is linking with LTO, which keeps one core busy.
     thread::scope(|scope| {
-        let native = scope.spawn(|| native(sets));
-        let others = run(beside).and_then(|()| wasm(tools, sets));
+        let native = scope.spawn(|| native(sets, platforms));
+        let others = run(beside).and_then(|()| wasm(tools, sets, platforms));
         native.join().map_err(|_| anyhow!("the thread of the native builds panicked"))??;
         others
     })?;
-    if sets.contains(&Set::Floor) {
+    if sets.contains(&Set::Floor) && platforms.contains(&"lambda") {
         phase("build: the article's function");
         article::build()?;
     }
@@ -98,11 +101,20 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], beside: &mut Command) -> Result<(
     Ok(())
 }
 
-/// Builds the program `isotherm`, with what [`native_crates`] has it built of when tests are built.
-pub(crate) fn isotherm() -> Command {
+/// Builds the program `isotherm`, and `isotherm-host`, which starts `platforms`.
+pub(crate) fn isotherm(platforms: &[&str]) -> Command {
+    let programs = ["--bin", "isotherm", "--bin", "isotherm-host"];
+    if platforms.len() < PLATFORMS.len() {
+        let mut build = cargo();
+        build.args(["build", "--release", "--package", "isotherm-bench", "--package", "isotherm-hosts"]).args(programs);
+        let features: Vec<String> = platforms.iter().map(|platform| format!("isotherm-hosts/{platform}")).collect();
+        build.args(["--no-default-features", "--features", &features.join(",")]);
+        return build;
+    }
+    // Of what the tests are built of, so that they find it built.
     let mut build = native_crates("build");
     // An example, for cargo unites the features of development dependencies too once something asked for needs them.
-    build.args(["--bin", "isotherm", "--example", "expect"]);
+    build.args(programs).args(["--example", "expect"]);
     build
 }
 
@@ -138,6 +150,11 @@ fn esbuild() -> PathBuf {
     paths::tools().join("npm/node_modules/@esbuild/linux-x64/bin/esbuild")
 }
 
+/// The program wasm-opt, likewise.
+fn wasm_opt() -> PathBuf {
+    paths::tools().join("npm/node_modules/binaryen/bin/wasm-opt")
+}
+
 pub(crate) fn exclude_wasm(command: &mut Command) {
     for (package, _) in WASM_CRATES {
         command.args(["--exclude", package]);
@@ -154,10 +171,14 @@ pub(crate) fn server(set: Set) -> Result<PathBuf> {
     Ok(to)
 }
 
-fn native(sets: &[Set]) -> Result<()> {
+fn native(sets: &[Set], platforms: &[&str]) -> Result<()> {
     for set in sets {
-        server(*set)?;
-        lambda(*set)?;
+        if platforms.contains(&"native") {
+            server(*set)?;
+        }
+        if platforms.contains(&"lambda") {
+            lambda(*set)?;
+        }
     }
     Ok(())
 }
@@ -173,16 +194,18 @@ fn lambda(set: Set) -> Result<()> {
     files::zip_if_changed(&to, &to.with_extension("zip"))
 }
 
-fn wasm(tools: &Tools, sets: &[Set]) -> Result<()> {
-    let builder = workers::Builder::new(tools)?;
+fn wasm(tools: &Tools, sets: &[Set], platforms: &[&str]) -> Result<()> {
     for set in sets {
-        phase(&format!("build: spin ({})", set.name()));
-        let package = set.package("spin");
-        let module = wasm_module(tools, *set, &package, "wasm32-wasip2", set.features())?;
-        let to = set.folder("spin").join("isotherm.wasm");
-        component::shrink_if_changed(builder.wasm_opt(), &module, &to)?;
-        phase(&format!("build: workers ({})", set.name()));
-        builder.build(*set)?;
+        if platforms.contains(&"spin") {
+            phase(&format!("build: spin ({})", set.name()));
+            let package = set.package("spin");
+            let module = wasm_module(tools, *set, &package, "wasm32-wasip2", set.features())?;
+            component::shrink_if_changed(&wasm_opt(), &module, &set.folder("spin").join("isotherm.wasm"))?;
+        }
+        if platforms.contains(&"workers") {
+            phase(&format!("build: workers ({})", set.name()));
+            workers::Builder::new(tools)?.build(*set)?;
+        }
     }
     Ok(())
 }

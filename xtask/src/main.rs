@@ -19,12 +19,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::Set;
+use crate::build::{PLATFORMS, Set};
 
 const HELP: &str = "\
 cargo xtask <command>
 
-  compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help)
+  compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help). With
+                         --platform NAME only what that platform needs is set up and built
   test [--only PART]…    run everything that tests; PART is one of:
                          fmt deny clippy doc dashboard build unit gates wasm contract simulation fuzz conformance
   fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
@@ -62,11 +63,12 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
                 sets.extend(Set::ALL);
             }
             let tools = setup::all()?;
-            build::all(&tools, &sets, &mut build::isotherm())?;
+            build::all(&tools, &sets, &PLATFORMS, &mut build::isotherm(&PLATFORMS))?;
         }
         "compare" => {
-            let tools = setup::for_builds()?;
-            build::all(&tools, &[Set::Release, Set::Floor], &mut build::isotherm())?;
+            let platforms = compared(rest);
+            let tools = setup::for_builds(&platforms)?;
+            build::all(&tools, &[Set::Release, Set::Floor], &platforms, &mut build::isotherm(&platforms))?;
             let program = paths::isotherm();
             let mut compare = Command::new(&program);
             compare.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
@@ -79,6 +81,16 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         other => bail!("there is no command {other:?}; see `cargo xtask help`"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The platforms that `isotherm compare` is asked for: those named, else all. It refuses a name that is none.
+fn compared(arguments: &[String]) -> Vec<&'static str> {
+    let follows = |at: usize| at > 0 && arguments[at - 1] == "--platform";
+    let named = arguments.iter().enumerate().filter_map(|(at, argument)| {
+        if follows(at) { Some(argument.as_str()) } else { argument.strip_prefix("--platform=") }
+    });
+    let named: Vec<&str> = named.collect();
+    PLATFORMS.into_iter().filter(|platform| named.is_empty() || named.contains(platform)).collect()
 }
 
 /// The values of the one option that a command has: `--set a --set b`, `--set=a`.
@@ -104,6 +116,14 @@ mod tests {
     fn options_are_read_in_both_forms() {
         let arguments = ["--only".to_owned(), "fmt".to_owned(), "--only=doc".to_owned()];
         assert_eq!(options("test", &arguments, "--only").unwrap(), ["fmt", "doc"]);
+    }
+
+    #[test]
+    fn only_what_is_compared_is_built() {
+        let compared = |arguments: &str| compared(&arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(compared("--quick"), PLATFORMS);
+        assert_eq!(compared("--quick --platform native"), ["native"]);
+        assert_eq!(compared("--platform=spin --out native --platform lambda"), ["lambda", "spin"]);
     }
 
     #[test]

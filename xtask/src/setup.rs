@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::PLATFORMS;
 use crate::paths;
 use crate::shell::{cargo, output_logged, phase, program, run, run_logged, works};
 
 /// What builds and tests need to know about the tools.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
-    /// The rustup toolchain that has the wasm targets.
+    /// The rustup toolchain that has the wasm targets; empty where no platform that was asked for is wasm.
     pub(crate) wasm_toolchain: String,
 }
 
@@ -35,29 +36,35 @@ const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
     ("cargo-lambda", "cargo-lambda", "1.9.2"),                   // a second implementation of Lambda's Runtime API
 ];
 
-/// What comes from npm: the folder of tools, where its package.json and lock file are, and what it is for people.
-const NPM_TOOLS: [(&str, &str, &str); 2] = [
-    ("npm", "xtask/npm", "workerd, esbuild and wasm-opt"),
-    ("article", "bench/article", "AWS's SDK for the function that Isotherm is compared with"),
+/// What comes from npm: the folder of tools, where its package.json and lock file are, and what it is for people; and which
+/// platforms need it.
+const NPM_TOOLS: [((&str, &str, &str), &[&str]); 2] = [
+    (("npm", "xtask/npm", "workerd, esbuild and wasm-opt"), &["lambda", "workers", "spin"]),
+    (("article", "bench/article", "AWS's SDK for the function that Isotherm is compared with"), &["lambda"]),
 ];
 
 /// Everything.
 pub(crate) fn all() -> Result<Tools> {
-    debian_packages(true)?;
-    let tools = for_builds()?;
+    debian_packages(&PLATFORMS, true)?;
+    let tools = for_builds(&PLATFORMS)?;
     for_tests()?;
     Ok(tools)
 }
 
-/// What `cargo xtask build` and `cargo xtask compare` need.
-pub(crate) fn for_builds() -> Result<Tools> {
+/// What builds for these platforms need, as `cargo xtask compare` runs them.
+pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
+    let needs = |any: &[&str]| any.iter().any(|platform| platforms.contains(platform));
     fs::create_dir_all(paths::tools())?;
-    debian_packages(false)?;
-    let wasm_toolchain = wasm_toolchain()?;
-    for packages in NPM_TOOLS {
-        npm(packages)?;
+    debian_packages(platforms, false)?;
+    let wasm_toolchain = if needs(&["workers", "spin"]) { wasm_toolchain()? } else { String::new() };
+    for (packages, users) in NPM_TOOLS {
+        if needs(users) {
+            npm(packages)?;
+        }
     }
-    worker_build()?;
+    if needs(&["workers"]) {
+        worker_build()?;
+    }
     Ok(Tools { wasm_toolchain })
 }
 
@@ -105,7 +112,7 @@ fn schemathesis() -> Result<()> {
 }
 
 /// Debian's packages that a machine with Rust, Node.js and Python may still lack.
-fn debian_packages(for_tests: bool) -> Result<()> {
+fn debian_packages(platforms: &[&str], for_tests: bool) -> Result<()> {
     for (name, hint) in [
         ("rustup", "install it from https://rustup.rs"),
         ("cc", "apt-get install build-essential"),
@@ -118,7 +125,7 @@ fn debian_packages(for_tests: bool) -> Result<()> {
         }
     }
     let mut missing = Vec::new();
-    if !worker_build_holds() {
+    if platforms.contains(&"workers") && !worker_build_holds() {
         // worker-build links OpenSSL.
         if !Path::new("/usr/include/openssl/ssl.h").is_file() {
             missing.push("libssl-dev");
@@ -129,7 +136,7 @@ fn debian_packages(for_tests: bool) -> Result<()> {
     }
     let python_tools_missing =
         PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file()) || !schemathesis_folder().is_dir();
-    if python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
+    if for_tests && python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
         missing.push("python3-pip");
     }
     if for_tests {

@@ -112,7 +112,7 @@ fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
 
 /// Builds what all parts after it start: the artifacts, the test programs, and with them `isotherm`.
 fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build::all(tools, &Set::ALL, cargo_test().arg("--no-run"))?;
+    build::all(tools, &Set::ALL, &build::PLATFORMS, cargo_test().arg("--no-run"))?;
     tally.check("artifacts", true);
     Ok(())
 }

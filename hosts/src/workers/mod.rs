@@ -22,7 +22,6 @@ use cold::ColdStarts;
 use config::Role;
 use metered::{Counted, get_json};
 use services::{BUCKET_FOLDER, Link, URL_FILE};
-pub use workerd::workerd;
 use workerd::{Program, Workerd};
 
 /// Where workerd keeps the shards' files below the folder of data: their namespace's key, as config.rs says it.

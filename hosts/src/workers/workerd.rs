@@ -1,7 +1,6 @@
 //! The program workerd, and one process of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,12 +14,9 @@ use super::Artifact;
 use super::config::{self, Role};
 use super::services;
 use crate::process::Process;
+use crate::tools::{WORKERD, workerd};
 use crate::{Usage, lines};
 
-/// Names the program when it is not where `cargo xtask` installs it.
-const VARIABLE: &str = "ISOTHERM_WORKERD";
-/// Where `cargo xtask` installs it, below the folder `target`.
-const INSTALLED: &str = "tools/npm/node_modules/@cloudflare";
 /// A workerd that does not listen after this time won't.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Time for the requests in flight when it is stopped.
@@ -36,27 +32,15 @@ pub(super) struct Program {
 impl Program {
     pub(super) async fn find(artifact: &Path) -> Result<Self> {
         let path = workerd(artifact).with_context(|| {
-            format!("workerd is not installed: run `cargo xtask build`, or set {VARIABLE} to the program")
+            format!("workerd is not installed: run `cargo xtask build`, or set {WORKERD} to the program")
         })?;
         let output = Command::new(&path).arg("--version").output().await;
-        let output = output.with_context(|| format!("cannot run {} (set {VARIABLE} to workerd)", path.display()))?;
+        let output = output.with_context(|| format!("cannot run {} (set {WORKERD} to workerd)", path.display()))?;
         // It writes the date in it, `workerd 2026-11-17`, and is released as that number.
         let text = String::from_utf8_lossy(&output.stdout);
         let date = text.split_whitespace().nth(1).with_context(|| format!("{} is not workerd", path.display()))?;
         Ok(Self { version: format!("1.{}", date.replace('-', "")), path })
     }
-}
-
-/// Where workerd is: what the variable `ISOTHERM_WORKERD` names, or what is installed in the `target` that the artifact lies in,
-/// or in the one of the current folder.
-pub fn workerd(artifact: &Path) -> Option<PathBuf> {
-    if let Some(path) = env::var_os(VARIABLE) {
-        return Some(path.into());
-    }
-    let package = if cfg!(target_arch = "aarch64") { "workerd-linux-arm64" } else { "workerd-linux-64" };
-    let current = env::current_dir().ok().map(|current| current.join("target"));
-    let targets = artifact.ancestors().map(Path::to_path_buf).chain(current);
-    targets.map(|target| target.join(INSTALLED).join(package).join("bin/workerd")).find(|path| path.is_file())
 }
 
 /// A running workerd.

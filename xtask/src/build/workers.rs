@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::{Set, esbuild, files, remapped_paths, wasm_target_dir};
+use super::{Set, esbuild, files, remapped_paths, wasm_opt, wasm_target_dir};
 use crate::paths;
 use crate::setup::{Tools, worker_build_program};
 use crate::shell::{cargo, program, run, run_logged};
@@ -25,12 +25,11 @@ impl<'a> Builder<'a> {
         run(cargo()
             .args(["build", "--quiet", "--release", "--package", "isotherm-wasm-bindgen"])
             .env("CARGO_TARGET_DIR", &dir))?;
-        let modules = paths::tools().join("npm/node_modules");
         let builder = Self {
             tools,
             bindgen: dir.join("release/isotherm-wasm-bindgen"),
             esbuild: esbuild(),
-            wasm_opt: modules.join("binaryen/bin/wasm-opt"),
+            wasm_opt: wasm_opt(),
         };
         // worker-build would go and download what it does not find.
         for tool in [&builder.bindgen, &builder.esbuild, &builder.wasm_opt] {
@@ -39,10 +38,6 @@ impl<'a> Builder<'a> {
             }
         }
         Ok(builder)
-    }
-
-    pub(super) fn wasm_opt(&self) -> &Path {
-        &self.wasm_opt
     }
 
     pub(super) fn build(&self, set: Set) -> Result<()> {
