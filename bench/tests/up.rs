@@ -119,6 +119,19 @@ fn bad_input_gets_one_line_and_an_exit_code() {
 }
 
 #[tokio::test]
+async fn a_missing_host_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("isotherm");
+    std::fs::copy(ISOTHERM, &alone).unwrap();
+    let failed = Up::new(&alone, Platform::Native, built()).start().await;
+    let reason = format!("{:#}", failed.err().unwrap());
+    assert!(reason.contains("isotherm-host is missing") && reason.contains("cargo xtask build"), "{reason}");
+    let Output { status, stderr, .. } = Command::new(&alone).args(["serve"]).output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!status.success() && said.contains("isotherm-host is missing"), "{status} {said}");
+}
+
+#[tokio::test]
 async fn control_answers_and_the_end_of_input_stops_it() {
     let artifacts = built();
     let mut remote = Up::new(ISOTHERM, Platform::Native, &artifacts).start().await.unwrap();

@@ -204,7 +204,7 @@ fn wasm(tools: &Tools, sets: &[Set], platforms: &[&str]) -> Result<()> {
         }
         if platforms.contains(&"workers") {
             phase(&format!("build: workers ({})", set.name()));
-            workers::Builder::new(tools)?.build(*set)?;
+            workers::build(tools, *set)?;
         }
     }
     Ok(())

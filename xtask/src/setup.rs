@@ -1,7 +1,7 @@
 //! Installs the tools that are missing.
 //!
-//! What can be had ready-made comes from npm and PyPI; only worker-build is compiled here. A file of stamps tells what is
-//! in place, so that a second run asks no registry and takes a moment.
+//! All of them come ready-made from npm and PyPI. A file of stamps tells what is in place, so that a second run asks no registry and
+//! takes a moment.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::PLATFORMS;
 use crate::paths;
-use crate::shell::{cargo, output_logged, phase, program, run, run_logged, works};
+use crate::shell::{cargo, output_logged, phase, program, run_logged, works};
 
 /// What builds and tests need to know about the tools.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ const NPM_TOOLS: [((&str, &str, &str), &[&str]); 2] = [
 
 /// Everything.
 pub(crate) fn all() -> Result<Tools> {
-    debian_packages(&PLATFORMS, true)?;
+    debian_packages(true)?;
     let tools = for_builds(&PLATFORMS)?;
     for_tests()?;
     Ok(tools)
@@ -55,15 +55,12 @@ pub(crate) fn all() -> Result<Tools> {
 pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
     let needs = |any: &[&str]| any.iter().any(|platform| platforms.contains(platform));
     fs::create_dir_all(paths::tools())?;
-    debian_packages(platforms, false)?;
+    debian_packages(false)?;
     let wasm_toolchain = if needs(&["workers", "spin"]) { wasm_toolchain()? } else { String::new() };
     for (packages, users) in NPM_TOOLS {
         if needs(users) {
             npm(packages)?;
         }
-    }
-    if needs(&["workers"]) {
-        worker_build()?;
     }
     Ok(Tools { wasm_toolchain })
 }
@@ -112,7 +109,7 @@ fn schemathesis() -> Result<()> {
 }
 
 /// Debian's packages that a machine with Rust, Node.js and Python may still lack.
-fn debian_packages(platforms: &[&str], for_tests: bool) -> Result<()> {
+fn debian_packages(for_tests: bool) -> Result<()> {
     for (name, hint) in [
         ("rustup", "install it from https://rustup.rs"),
         ("cc", "apt-get install build-essential"),
@@ -125,15 +122,6 @@ fn debian_packages(platforms: &[&str], for_tests: bool) -> Result<()> {
         }
     }
     let mut missing = Vec::new();
-    if platforms.contains(&"workers") && !worker_build_holds() {
-        // worker-build links OpenSSL.
-        if !Path::new("/usr/include/openssl/ssl.h").is_file() {
-            missing.push("libssl-dev");
-        }
-        if !on_path("pkg-config") {
-            missing.push("pkg-config");
-        }
-    }
     let python_tools_missing =
         PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file()) || !schemathesis_folder().is_dir();
     if for_tests && python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
@@ -218,45 +206,6 @@ fn dashboard() -> Result<()> {
     stamp.set()
 }
 
-/// The program worker-build.
-pub(crate) fn worker_build_program() -> PathBuf {
-    paths::tools().join("bin/worker-build")
-}
-
-fn worker_build_stamp() -> Result<Stamp> {
-    let lock = fs::read_to_string(paths::root().join("Cargo.lock")).context("cannot read Cargo.lock")?;
-    // Both are released together; other pairs are not tried.
-    let version = locked_version(&lock, "worker").context("Cargo.lock does not name the crate `worker`")?;
-    Ok(Stamp::new("worker-build", version))
-}
-
-fn worker_build_holds() -> bool {
-    worker_build_program().is_file() && worker_build_stamp().is_ok_and(|stamp| stamp.holds())
-}
-
-fn worker_build() -> Result<()> {
-    if worker_build_holds() {
-        return Ok(());
-    }
-    let stamp = worker_build_stamp()?;
-    phase(&format!("set-up: compiling worker-build {} (some minutes)", stamp.content));
-    let mut install = cargo();
-    install.args(["install", "--locked", "--force", "--root"]).arg(paths::tools());
-    install.arg(format!("worker-build@{}", stamp.content));
-    // It starts other programs and copies files: what the compiler saves is more than it ever takes.
-    install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    install.env("CARGO_TARGET_DIR", paths::tools().join("worker-build"));
-    run(&mut install)?;
-    _ = fs::remove_dir_all(paths::tools().join("worker-build")); // 500 MB that nothing reads again
-    stamp.set()
-}
-
-/// The version of `package` in a Cargo.lock.
-fn locked_version(lock: &str, package: &str) -> Option<String> {
-    let (_, after) = lock.split_once(&format!("\nname = \"{package}\"\nversion = \""))?;
-    after.split_once('"').map(|(version, _)| version.to_owned())
-}
-
 /// Remembers what was installed, as text; another text means installing again.
 struct Stamp {
     path: PathBuf,
@@ -275,17 +224,5 @@ impl Stamp {
     fn set(&self) -> Result<()> {
         fs::create_dir_all(paths::tools().join("stamps"))?;
         fs::write(&self.path, &self.content).with_context(|| format!("cannot write {}", self.path.display()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_locked_version_is_that_of_the_package_by_this_very_name() {
-        let lock = "[[package]]\nname = \"worker-macros\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"worker\"\nversion = \"0.8.7\"\n";
-        assert_eq!(locked_version(lock, "worker").as_deref(), Some("0.8.7"));
-        assert_eq!(locked_version(lock, "work"), None);
     }
 }

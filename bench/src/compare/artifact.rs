@@ -42,7 +42,7 @@ pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec
     Ok(paths)
 }
 
-/// The bundle: the main module and its wasm. What worker-build leaves in folders below is not deployed.
+/// The bundle: the main module and its wasm. What other builds leave in folders below is not deployed.
 fn modules(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();

@@ -126,7 +126,7 @@ impl Services {
     }
 }
 
-/// What worker-build made: the bundle `index.js` and the module `index_bg.wasm` that it imports.
+/// What `cargo xtask build` made: the bundle `index.js` and the module `index_bg.wasm` that it imports.
 struct Artifact {
     folder: PathBuf,
     /// Whether it brings the class of its Durable Objects. The floor stores nothing and has none.

@@ -1,87 +1,135 @@
-//! The Workers bundle: worker-build over the wasm module that cargo made.
+//! The Workers bundle: the wasm module that cargo made, with wasm-bindgen's bindings and a shim in one script.
+//!
+//! As Cloudflare's worker-build makes it, which takes some minutes to compile for what is done here.
 
-use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use super::{Set, esbuild, files, remapped_paths, wasm_opt, wasm_target_dir};
 use crate::paths;
-use crate::setup::{Tools, worker_build_program};
+use crate::setup::Tools;
 use crate::shell::{cargo, program, run, run_logged};
 
-/// Makes bundles.
-pub(super) struct Builder<'a> {
-    tools: &'a Tools,
-    bindgen: PathBuf,
-    esbuild: PathBuf,
-    wasm_opt: PathBuf,
-}
+const SHIM: &str = include_str!("shim.js");
 
-impl<'a> Builder<'a> {
-    pub(super) fn new(tools: &'a Tools) -> Result<Self> {
-        // In a folder of its own: the native builds hold the lock of the main one.
-        let dir = paths::target().join("wasm-bindgen");
-        run(cargo()
-            .args(["build", "--quiet", "--release", "--package", "isotherm-wasm-bindgen"])
-            .env("CARGO_TARGET_DIR", &dir))?;
-        let builder = Self {
-            tools,
-            bindgen: dir.join("release/isotherm-wasm-bindgen"),
-            esbuild: esbuild(),
-            wasm_opt: wasm_opt(),
-        };
-        // worker-build would go and download what it does not find.
-        for tool in [&builder.bindgen, &builder.esbuild, &builder.wasm_opt] {
-            if !tool.is_file() {
-                bail!("{} is missing: remove target/tools/stamps and run `cargo xtask setup`", tool.display());
-            }
-        }
-        Ok(builder)
-    }
+/// What a change of this source or of the shim changes.
+const RECIPE: &str = concat!(include_str!("workers.rs"), include_str!("shim.js"));
 
-    pub(super) fn build(&self, set: Set) -> Result<()> {
-        let package = set.package("workers");
-        let dir = wasm_target_dir(set);
-        let environment = [
-            ("CARGO_TARGET_DIR", dir.clone().into_os_string()),
-            ("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f").into()),
-            // With `z` a report takes a quarter longer; the bundle has room for 20 kB more.
-            ("CARGO_PROFILE_WASM_OPT_LEVEL", "s".into()),
-            // `strip = true` would remove the section `target_features`, which wasm-bindgen reads; it strips names itself.
-            ("CARGO_PROFILE_WASM_STRIP", "debuginfo".into()),
-            ("RUSTUP_TOOLCHAIN", self.tools.wasm_toolchain.clone().into()),
-            ("WASM_BINDGEN_USE_JS_SYS", "1".into()), // as worker-build sets it, so that it finds this build fresh
-            ("WASM_BINDGEN_BIN", self.bindgen.clone().into_os_string()),
-            ("ESBUILD_BIN", self.esbuild.clone().into_os_string()),
-            ("WASM_OPT_BIN", self.wasm_opt.clone().into_os_string()),
-        ];
-        let target = "wasm32-unknown-unknown";
-        run(cargo()
-            .args(["build", "--profile", "wasm", "--package", &package, "--lib", "--target", target])
-            .args(set.features())
-            .envs(environment.clone()))?;
+/// What workerd and wasm-bindgen know: all features would let wasm-opt write what they can't read yet.
+const WASM_FEATURES: [&str; 7] = [
+    "mutable-globals",
+    "sign-ext",
+    "nontrapping-float-to-int",
+    "bulk-memory",
+    "multivalue",
+    "reference-types",
+    "exception-handling",
+];
 
-        let module = dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
-        let out = set.folder("workers");
-        let bundle = out.join("index.js");
-        let lock = paths::root().join("xtask/npm/package-lock.json");
-        files::when_changed(include_str!("workers.rs"), &[&module, &lock, &self.bindgen], &bundle, || {
-            self.bundle(set, &out, environment)
-        })
-    }
+/// Makes the bundle of a set.
+pub(super) fn build(tools: &Tools, set: Set) -> Result<()> {
+    let bindgen = bindgen()?;
+    let package = set.package("workers");
+    let dir = wasm_target_dir(set);
+    let target = "wasm32-unknown-unknown";
+    let mut build = cargo();
+    build.args(["build", "--profile", "wasm", "--package", &package, "--lib", "--target", target]);
+    build.args(set.features()).env("CARGO_TARGET_DIR", &dir).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain);
+    build.env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"));
+    // With `z` a report takes a quarter longer; the bundle has room for 20 kB more.
+    build.env("CARGO_PROFILE_WASM_OPT_LEVEL", "s");
+    // `strip = true` would remove the section `target_features`, which wasm-bindgen reads; it strips names itself.
+    build.env("CARGO_PROFILE_WASM_STRIP", "debuginfo");
+    // As worker-build sets it: the crate `worker` is tried with that.
+    build.env("WASM_BINDGEN_USE_JS_SYS", "1");
+    run(&mut build)?;
 
-    fn bundle(&self, set: Set, out: &Path, environment: [(&str, OsString); 9]) -> Result<()> {
-        let crate_dir = if set == Set::Floor { "bench/floors/workers" } else { "adapters/workers" };
-        let made = wasm_target_dir(set).join("bundle").join(set.name());
-        let mut build = program(worker_build_program());
-        build.current_dir(paths::root().join(crate_dir)).envs(environment);
-        build.args(["--profile", "wasm", "--out-dir"]).arg(&made).args(set.features());
-        run_logged(&format!("build-workers-{}", set.name()), &mut build)?;
-        // It leaves what npm and older projects want beside the two files that are deployed.
+    let module = dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
+    let out = set.folder("workers");
+    let bundle = out.join("index.js");
+    let lock = paths::root().join("xtask/npm/package-lock.json");
+    files::when_changed(RECIPE, &[&module, &lock, &bindgen], &bundle, || {
+        let made = dir.join("bundle").join(set.name());
+        make(set, &bindgen, &module, &made)?;
+        // Beside the two files that are deployed lies what they were made of.
         for file in ["index_bg.wasm", "index.js"] {
-            files::copy_if_changed(&made.join(file), &out.join(file))?;
+            files::copy_if_changed(&made.join("bundle").join(file), &out.join(file))?;
         }
         Ok(())
+    })
+}
+
+/// wasm-bindgen in the version of the library, built in a folder of its own: the native builds hold the lock of the main one.
+fn bindgen() -> Result<PathBuf> {
+    let dir = paths::target().join("wasm-bindgen");
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--release", "--package", "isotherm-wasm-bindgen"]);
+    run(build.env("CARGO_TARGET_DIR", &dir))?;
+    Ok(dir.join("release/isotherm-wasm-bindgen"))
+}
+
+/// Makes the bundle of `module` in the folder `bundle` of `made`.
+fn make(set: Set, bindgen: &Path, module: &Path, made: &Path) -> Result<()> {
+    // Without what an earlier version of wasm-bindgen left there.
+    if made.exists() {
+        fs::remove_dir_all(made).with_context(|| format!("cannot remove {}", made.display()))?;
+    }
+    fs::create_dir_all(made.join("bundle")).with_context(|| format!("cannot make {}", made.display()))?;
+    let log = |tool: &str| format!("build-workers-{}-{tool}", set.name());
+    run_logged(&log("wasm-bindgen"), program(bindgen).arg(module).arg(made))?;
+
+    let mut optimize = program(wasm_opt());
+    optimize.arg("-O").arg(made.join("index_bg.wasm")).arg("-o").arg(made.join("bundle/index_bg.wasm"));
+    optimize.args(WASM_FEATURES.map(|feature| format!("--enable-{feature}")));
+    run_logged(&log("wasm-opt"), &mut optimize)?;
+
+    let bindings = made.join("index.js");
+    let bindings = fs::read_to_string(&bindings).with_context(|| format!("cannot read {}", bindings.display()))?;
+    fs::write(made.join("shim.js"), shim(&bindings))?;
+    let bundle = made.join("bundle/index.js");
+    let mut bundling = program(esbuild());
+    bundling.arg(made.join("shim.js")).args(["--bundle", "--minify", "--format=esm"]);
+    bundling.args(["--external:./index_bg.wasm", "--external:cloudflare:*"]);
+    run_logged(&log("esbuild"), bundling.arg(format!("--outfile={}", bundle.display())))?;
+    // Workers imports a module without that word.
+    let script = fs::read_to_string(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+    Ok(fs::write(&bundle, script.replace("import source ", "import "))?)
+}
+
+/// What the runtime loads first: it hands events to the functions that `bindings` exports, and exports the classes.
+fn shim(bindings: &str) -> String {
+    let exported = |kind: &'static str| {
+        let names = bindings.lines().filter_map(move |line| line.strip_prefix(kind)?.split([' ', '(']).next());
+        names.filter(|name| !name.starts_with("__"))
+    };
+    let handlers: String = exported("export function ").map(|name| {
+        format!("Entrypoint.prototype.{name} = function {name} (arg) {{\n  return exports.{name}.call(this, arg, this.env, this.ctx);\n}}\n")
+    }).collect();
+    let classes = exported("export class ")
+        .map(|name| format!("export const {name} = new Proxy(exports.{name}, classProxyHooks);\n"));
+    SHIM.replace("$HANDLERS", &handlers) + &classes.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shim;
+
+    /// Else see whether worker-build of the new version makes bundles in another way.
+    #[test]
+    fn bundles_are_made_for_the_version_of_worker() {
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains("\nname = \"worker\"\nversion = \"0.8.7\"\n"));
+    }
+
+    #[test]
+    fn the_shim_has_every_handler_and_class_that_is_exported() {
+        let bindings =
+            "export class Shard {\nexport function __wbg_reset_state () {\nexport function fetch(req, env, ctx) {\n";
+        let shim = shim(bindings);
+        assert!(shim.contains("Entrypoint.prototype.fetch = function fetch (arg)"), "{shim}");
+        assert!(shim.ends_with("export const Shard = new Proxy(exports.Shard, classProxyHooks);\n"), "{shim}");
+        assert!(!shim.contains("$HANDLERS\n") && !shim.contains("prototype.__"), "{shim}");
     }
 }
