@@ -9,8 +9,9 @@
 //! ```
 //!
 //! `run` decides what happens and when all is checked; `world` has the clock, chance and faults; `truth` is the
-//! reference. What a store does is in `database`, what an adapter does in `driver`, and what sets a platform apart in a module of
-//! its own. It does not test the adapters themselves: conformance does, on their real runtimes.
+//! reference. What an SQL store does is in `database`, what its adapter does in `driver`, and what sets a platform apart in a module of
+//! its own. On Lambda the stores are `table`, with its `stream`, and `rollups`; `mapping` hands the stream over, and `aggregate` does
+//! what the adapter does. It does not test the adapters themselves: conformance does, on their real runtimes.
 #![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]
 
 mod aggregate;

@@ -37,6 +37,11 @@ pub(crate) trait Platform: Sized + 'static {
         None
     }
 
+    /// When the last shard of the stream was opened.
+    fn shard_opened_at(&self) -> Option<Millis> {
+        None
+    }
+
     fn stores(&self) -> impl Stores;
 }
 

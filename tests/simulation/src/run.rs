@@ -221,8 +221,10 @@ impl<P: Platform> Run<P> {
             let Some(wakes_at) = self.platform.wakes_at().filter(|wakes_at| *wakes_at <= until) else { break };
             self.world.pass_to(wakes_at);
             self.platform.wake(&mut self.fibers);
-            // After midnight, when days are compacted, late events come while that is done.
-            if self.world.now().0 % DAY < HOUR && self.world.fails_one_in(6) {
+            // After midnight, when days are compacted, late events come while that is done; and others while shards close.
+            let opened_at = self.platform.shard_opened_at();
+            let age = opened_at.map_or(u64::MAX, |opened_at| self.world.now().0 - opened_at.0);
+            if (self.world.now().0 % DAY < HOUR || age < 5 * SECOND) && self.world.fails_one_in(6) {
                 let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
                 self.fibers.start(self.platform.process(), clients.send_some(platform));
                 self.work(12);
@@ -230,9 +232,9 @@ impl<P: Platform> Run<P> {
             }
             self.work(usize::MAX);
             // Where reports trail, one that says too much says so for moments only.
-            if self.platform.window().is_some() && self.world.fails_one_in(40) {
-                let (clients, platform, report) =
-                    (Rc::clone(&self.clients), Rc::clone(&self.platform), self.any_report());
+            if self.platform.window().is_some() && self.world.fails_one_in(if age < 5 * MINUTE { 12 } else { 80 }) {
+                let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
+                let report = Report { rows: Rows::Days, ..self.any_report() };
                 self.fibers.start(self.platform.process(), clients.ask(platform, report));
                 self.work(usize::MAX);
             }

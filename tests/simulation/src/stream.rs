@@ -36,7 +36,7 @@ pub(crate) struct Shard {
     /// The number of its parent, and that one's id.
     pub(crate) parent: Option<(usize, String)>,
     hashes: (u64, u64),
-    opened_at: Millis,
+    pub(crate) opened_at: Millis,
     closes_at: Millis,
     pub(crate) closed_at: Option<Millis>,
     pub(crate) records: VecDeque<Rc<Record>>,

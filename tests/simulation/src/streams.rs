@@ -148,6 +148,10 @@ impl Platform for Streams {
         Some(self.mapping.borrow().window)
     }
 
+    fn shard_opened_at(&self) -> Option<Millis> {
+        self.functions.table.borrow().stream.shards.last().map(|last| last.opened_at)
+    }
+
     fn stores(&self) -> impl Stores {
         self
     }

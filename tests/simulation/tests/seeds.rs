@@ -36,5 +36,5 @@ fn instances() {
 
 #[test]
 fn streams() {
-    check(Model::Streams, 100);
+    check(Model::Streams, 60);
 }
