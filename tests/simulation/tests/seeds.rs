@@ -36,5 +36,5 @@ fn instances() {
 
 #[test]
 fn streams() {
-    check(Model::Streams, 60);
+    check(Model::Streams, 40);
 }

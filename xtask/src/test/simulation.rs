@@ -12,7 +12,7 @@ use crate::{build, defect, paths};
 
 /// How many seeds may find a defect of this model: no more than the sound one passes.
 fn seeds(model: &str) -> &'static str {
-    if model == "streams" { "60" } else { "300" }
+    if model == "streams" { "40" } else { "300" }
 }
 
 /// Runs the seeds, and then those that find each defect.
