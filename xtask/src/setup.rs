@@ -36,12 +36,31 @@ const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
     ("cargo-lambda", "cargo-lambda", "1.9.2"),                   // a second implementation of Lambda's Runtime API
 ];
 
-/// What comes from npm: the folder of tools, where its package.json and lock file are, and what it is for people; and which
-/// platforms need it.
-const NPM_TOOLS: [((&str, &str, &str), &[&str]); 2] = [
-    (("npm", "xtask/npm", "workerd, esbuild and wasm-opt"), &["lambda", "workers", "spin"]),
-    (("article", "bench/article", "AWS's SDK for the function that Isotherm is compared with"), &["lambda"]),
+/// What comes from npm.
+const NPM_TOOLS: [NpmTools; 2] = [
+    NpmTools {
+        folder: "npm",
+        locked_in: "xtask/npm",
+        what: "workerd, esbuild and wasm-opt",
+        platforms: &["lambda", "workers", "spin"],
+    },
+    NpmTools {
+        folder: "article",
+        locked_in: "bench/article",
+        what: "AWS's SDK for the function that Isotherm is compared with",
+        platforms: &["lambda"],
+    },
 ];
+
+struct NpmTools {
+    /// Among the tools.
+    folder: &'static str,
+    /// Where package.json and the lock file are.
+    locked_in: &'static str,
+    what: &'static str,
+    /// Those whose builds need it.
+    platforms: &'static [&'static str],
+}
 
 /// Everything.
 pub(crate) fn all() -> Result<Tools> {
@@ -57,10 +76,8 @@ pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
     fs::create_dir_all(paths::tools())?;
     debian_packages(false)?;
     let wasm_toolchain = if needs(&["workers", "spin"]) { wasm_toolchain()? } else { String::new() };
-    for (packages, users) in NPM_TOOLS {
-        if needs(users) {
-            npm(packages)?;
-        }
+    for tools in NPM_TOOLS.iter().filter(|tools| needs(tools.platforms)) {
+        npm(tools)?;
     }
     Ok(Tools { wasm_toolchain })
 }
@@ -176,11 +193,11 @@ fn has_target(toolchain: &str, target: &str) -> bool {
 }
 
 /// The packages of a lock file, exactly as it has them, in a folder of the tools.
-fn npm((name, from, what): (&str, &str, &str)) -> Result<()> {
-    let (from, dir) = (paths::root().join(from), paths::tools().join(name));
+fn npm(NpmTools { folder, locked_in, what, .. }: &NpmTools) -> Result<()> {
+    let (from, dir) = (paths::root().join(locked_in), paths::tools().join(folder));
     let lock = from.join("package-lock.json");
     let lock_text = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    let stamp = Stamp::new(name, lock_text);
+    let stamp = Stamp::new(folder, lock_text);
     if stamp.holds() && dir.join("node_modules").is_dir() {
         return Ok(());
     }
@@ -189,7 +206,7 @@ fn npm((name, from, what): (&str, &str, &str)) -> Result<()> {
     fs::copy(from.join("package.json"), dir.join("package.json"))?;
     fs::copy(lock, dir.join("package-lock.json"))?;
     fs::copy(paths::root().join(".npmrc"), dir.join(".npmrc"))?;
-    run_logged(&format!("setup-{name}"), program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
+    run_logged(&format!("setup-{folder}"), program("npm").current_dir(&dir).args(["ci", "--ignore-scripts"]))?;
     stamp.set()
 }
 
