@@ -32,7 +32,7 @@ fn metrics_are_written_as_they_are_read() {
 fn what_no_rollup_can_answer_is_refused() {
     for (kind, query, problem) in [
         (Kind::Timeseries, "from=2013-01-02T00:00:00Z&to=2013-01-01T00:00:00Z", "from must be before to"),
-        (Kind::Timeseries, "from=2011-01-02T00:00:00Z&to=2013-01-01T00:00:00Z", "at most 400"),
+        (Kind::Timeseries, "from=2011-01-02T00:00:00Z&to=2013-01-01T00:00:00Z", "the limit is 400"),
         (Kind::Timeseries, "from=yesterday", "RFC 3339"),
         (Kind::Timeseries, "tz=Mars/Olympus", "no IANA time zone"),
         (Kind::Timeseries, "interval=minute", "hour, day, week or month"),
