@@ -10,7 +10,7 @@ use crate::config::Tenant;
 use crate::refusal::Refusal;
 use crate::time::Millis;
 
-/// The shortest key. A shorter text could be guessed, so it is never accepted.
+/// The shortest key, in characters. A shorter text could be guessed, so it is never accepted.
 const KEY_CHARACTERS: usize = 16;
 
 /// What a key may be used for.

@@ -37,8 +37,8 @@
 //!
 //! - A version reads every format listed here. A changed layout gets the next byte; older layouts can still be read.
 //! - A version writes data that older versions can't read only where no older reader is left, or where the older
-//!   reader's error is harmless. Readers are deployed first: on Lambda `Aggregate` depends on `Report` and `Schedule` in
-//!   the template.
+//!   reader's error is harmless. Readers are deployed first: on Lambda `Aggregate` depends on `Report` and `Schedule`
+//!   in the template.
 //! - Watermarks of version 2: an older `report` answers 503 until it is replaced. An older `aggregate` that still works
 //!   on a batch fails on the condition of its write, or can't read the watermark. Its batch is then delivered again, to
 //!   the new version. There is no way back to the older version.

@@ -343,14 +343,14 @@ impl Lanes {
         changed.take(WRITES).map(write).collect()
     }
 
-    /// Records that the stream has lost what was written within this time, because a batch was given up. Returns what
+    /// Takes in that the stream has lost what was written within this time, because a batch was given up. Returns what
     /// to write, as for [`LaneStep::Write`].
     pub fn lose(&mut self, written: Range<Millis>) -> Vec<LaneWrite> {
         self.lost.add(written);
         self.changes()
     }
 
-    /// Records that the stream may have lost records before a batch that is nearly as old as the stream's retention.
+    /// Takes in that the stream may have lost records before a batch that is nearly as old as the stream's retention.
     /// [`Lanes::next`] then returns the write.
     pub fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
         let day_ago = Millis(now.0.saturating_sub(RETENTION_MS));

@@ -30,7 +30,7 @@ fn write(stored: &mut Stored, writes: Vec<LaneWrite>) {
     }
 }
 
-/// Stores that what was written in this time is lost.
+/// Marks what was written in this time as lost.
 fn lose(stored: &mut Stored, written: Range<Millis>) {
     let writes = lanes(stored).lose(written);
     write(stored, writes);

@@ -5,8 +5,7 @@
 //! one line of text with the version of tzdata, followed by raw deflate of these parts, one after the other:
 //!
 //! ```text
-//! names        sorted; between two names, one byte: how many bytes at its start the later one shares with the earlier
-//! one
+//! names        sorted; between two names, one byte: how many first bytes the later name shares with the earlier one
 //! 0x1f
 //! references   a byte for each name: 0 for a new zone, which gets the next number, or 1 + the number of a zone
 //! n            a byte: how many patterns follow
@@ -15,10 +14,10 @@
 //!                i16  minutes from that day's local midnight
 //!              then i8: the offset between the two, less the offset after the second, in quarter hours
 //! counts       a byte for each zone: how many stretches of time are listed, from 1999-11-30 on
-//! kinds        a byte for each zone: what applies after the listed stretches, 0 for one offset, or 1 + a pattern's
-//! number
-//! offsets      i8 for each listed stretch of the zone, and the last offset, or that after the second switch; quarter hours
-//! lengths      3 bytes for each listed stretch: minutes
+//! kinds        a byte for each zone: what follows the listed stretches, 0 for one offset, or 1 + a pattern's number
+//! offsets      i8 for each listed stretch of a zone, then the last offset or the one after the second switch, in
+//!              quarter hours
+//! lengths      3 bytes for each listed stretch, in minutes
 //! ```
 //!
 //! Numbers are little-endian.
