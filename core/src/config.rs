@@ -95,8 +95,8 @@ fn default_shards() -> u32 {
 
 impl Config {
     /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
-    /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4, "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or
-    /// `{"version": 2, "open": true}`.
+    /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
     ///
     /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
     /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a

@@ -1,9 +1,9 @@
 //! An estimate of the number of distinct users: HyperLogLog with 2^14 registers.
 //!
 //! Its standard error is 1.04 / √2^14 = 0.81 %, so 95 % of estimates are within 1.6 % (P. Flajolet et al.,
-//! "HyperLogLog", 2007). The estimator is O. Ertl's improved one ("New cardinality estimation algorithms for HyperLogLog sketches",
-//! 2017, algorithm 6). It is accurate from the first user on and depends only on the registers. It uses only operations
-//! that IEEE 754 defines to the last bit.
+//! "HyperLogLog", 2007). The estimator is O. Ertl's improved one ("New cardinality estimation algorithms
+//! for HyperLogLog sketches", 2017, algorithm 6). It is accurate from the first user on and depends only on the
+//! registers. It uses only operations that IEEE 754 defines to the last bit.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
