@@ -169,7 +169,7 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look at the first this many events only.
+        /// Look only at the first `among` events.
         among: usize,
     },
     /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, even one without
