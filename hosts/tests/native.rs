@@ -1,4 +1,4 @@
-//! The native host with the artifacts that `cargo xtask build` made: the server and the floor.
+//! The native host with the server and the floor, as built by `cargo xtask build`.
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
@@ -31,7 +31,7 @@ async fn post(host: &Host, message: &str) -> Answer {
     send(&host.url(), &method, &path, &headers, body).await
 }
 
-/// Processes, ended ones included, whose command line names this folder.
+/// The number of processes whose command line names this folder.
 fn processes_of(data: &Path) -> usize {
     let data = data.canonicalize().unwrap();
     let names_it = |entry: &std::fs::DirEntry| {
@@ -73,7 +73,7 @@ async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
             assert!(sample.init < sample.first_response, "{sample:?}");
             assert!(matches!(sample.status, 200 | 202), "{sample:?}");
         }
-        // A cold instance has a store of its own.
+        // A cold instance has its own store.
         assert!(!post(&host, "cold 0").await.text().contains("duplicate"));
         host.stop().await.unwrap();
     }
