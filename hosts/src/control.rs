@@ -1,5 +1,4 @@
-//! `isotherm up … --control`: `isotherm-host` in a process of its own, driven by lines of JSON over its standard
-//! streams.
+//! `isotherm up … --control`: `isotherm-host` in its own process, driven by lines of JSON over its standard streams.
 //!
 //! Measurements and tests of a platform use it. The host and the emulated stores then don't count as the client's
 //! usage, and the host can be killed as a machine would die. It stops when its standard input closes.
@@ -177,8 +176,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Kills the host with SIGKILL, as a machine dies. The processes that it started end too. Temporary data stays
-    /// behind.
+    /// Kills the host with SIGKILL, as a machine dies. Its child processes end too. Temporary data stays behind.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill it")
     }

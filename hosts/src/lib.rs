@@ -94,8 +94,7 @@ pub struct Options {
     /// The folder in which the platform's store keeps its data. `None` uses a temporary folder, removed when the host
     /// stops.
     pub data: Option<PathBuf>,
-    /// The configuration as JSON, handed to the adapter unchanged: [`OPEN`], or keys. Any other text closes the
-    /// service.
+    /// The configuration as JSON, passed to the adapter unchanged: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
     /// Whether to print one line per request to standard output.
     pub log_requests: bool,

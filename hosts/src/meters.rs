@@ -19,8 +19,7 @@ pub struct Meters {
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
     /// transaction, with the sum of the sizes billed for its items. `transact-cancelled` is one item of a cancelled
-    /// transaction. `put-pulse` writes an item by which a function hears of a shard; `put-pulse-again` replaces such an
-    /// item.
+    /// transaction. `put-pulse` writes an item by which a function hears of a shard; `put-pulse-again` replaces one.
     pub store: BTreeMap<String, Sizes>,
     /// Rows of a store that bills them, by the first table that a statement names. `alarms` are billed as rows.
     #[serde(default)]
@@ -171,8 +170,7 @@ pub(crate) mod count {
     }
 
     /// Adds the size of a SQLite file, and the rows of its tables of events and rollups. Adds nothing if there is no
-    /// such file. It reads a copy: the owner may write to the file meanwhile, and knows nothing of this process's
-    /// locks.
+    /// such file. It reads a copy: the owner may write to the file meanwhile and ignores this process's locks.
     pub(crate) fn add_database(meters: &mut Meters, file: &Path) -> Result<()> {
         if !file.is_file() {
             return Ok(());

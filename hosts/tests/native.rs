@@ -57,7 +57,7 @@ async fn a_later_start_finds_the_data() {
     let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
     let answer = post(&host, "m").await;
     assert!(answer.text().contains(r#""duplicate":true"#), "{}", answer.text());
-    drop(host); // as after an error: nothing may stay then either
+    drop(host); // as after an error, which must not leave a process either
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(processes_of(data.path()), 0);
 }

@@ -133,8 +133,7 @@ async fn instances_that_write_at_once_lose_nothing_and_count_nothing_twice() {
         let url = hosts[writer % 2].url();
         writers.spawn(async move {
             let mut first = 0;
-            // Each of a node's four writers sends a quarter of the events. A writer of the other node sends the same
-            // quarter.
+            // Each of a node's four writers sends a quarter of the events; a writer of the other node sends it too.
             for at in (0..EVENTS).filter(|at| at % 4 == writer / 2) {
                 let answer = post(&url, "/events", event(&at.to_string())).await;
                 assert_eq!(answer.status, 202, "{}", answer.text());

@@ -77,8 +77,7 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        // The store counts pulses as items. Only the pulses of this run are known, so pulses of earlier runs count as
-        // events.
+        // The store counts pulses as items. Only this run's pulses are known, so pulses of earlier runs count as events.
         let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
         (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;
@@ -163,19 +162,16 @@ mod sqlite {
     /// Opens dynoxide's database with our own settings.
     ///
     /// - `synchronous = NORMAL`: a commit is in the log when it returns and survives kill -9, but it does not wait for
-    /// the
-    ///   disk. DynamoDB's time for a put does not depend on this disk.
+    ///   the disk. DynamoDB's time for a put does not depend on this disk.
     /// - Indexes for the stream: dynoxide reads the last sequence number with every put, and would scan all records.
     /// - No busy timeout: dynoxide would wait five seconds for a lock. It would then still make a put whose client has
-    /// given
-    ///   up long ago. Without the timeout it fails at once, as DynamoDB does when it can't write.
+    ///   given up long ago. Without the timeout it fails at once, as DynamoDB does when it can't write.
     pub(super) fn open(path: &str) -> Result<Database> {
         #[expect(unsafe_code, reason = "dynoxide gives no access to its connection; SQLite itself tells of it")]
         // SAFETY: `note` has the signature that SQLite calls it with. The noted connection lives in `database`, which
         // is not moved to another thread or used before the calls below are over.
         unsafe {
-            // The extension stays registered, because another host may be opening its database now. Registering twice
-            // is harmless.
+            // The extension stays registered: another host may be opening its database now. Registering twice is harmless.
             ffi::sqlite3_auto_extension(Some(note));
             let database = Database::new(path);
             let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));

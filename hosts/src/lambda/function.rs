@@ -143,13 +143,12 @@ impl Function {
         }
     }
 
-    /// Gives a ready environment to the first waiting request, or freezes it. Returns it as `Err` if the host has
-    /// stopped.
+    /// Gives a ready environment to the first waiting request, or freezes it. Gives it back if the host has stopped.
     fn hand_on(&self, mut environment: Box<Environment>) -> Result<(), Box<Environment>> {
         let mut state = self.state();
         while let Some(waiting) = state.waiting.pop_front() {
             match waiting.send(Grant::Ready(environment)) {
-                Err(Grant::Ready(unsent)) => environment = unsent, // nobody waits there any more
+                Err(Grant::Ready(unsent)) => environment = unsent, // that request has given up
                 Ok(()) | Err(Grant::Start) => return Ok(()),
             }
         }

@@ -1,8 +1,7 @@
 //! AWS Lambda on this machine: the real Runtime API between the functions and an emulated API Gateway and DynamoDB.
 //!
 //! ```text
-//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap as ingest, read or
-//! report)
+//! client ──HTTP──▶ gateway ──event──▶ function ──▶ environment ──Runtime API──▶ process (bootstrap as ingest, read or report)
 //!                (payload) │          (which of its environments)                 │
 //!                          ▼                                          dynamodb ◀──┘ HTTP
 //!                   queues (sqs)                                         │ stream
@@ -297,8 +296,7 @@ impl LambdaHost {
     }
 }
 
-/// The environment variables that an operator sets for the functions, and the endpoints of AWS's services on this
-/// machine.
+/// The environment variables that an operator sets for the functions, and the endpoints of the emulated services.
 fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, String)> {
     [
         ("ISOTHERM_CONFIG", config),

@@ -1,5 +1,4 @@
-//! The queues of SQS on this machine, kept in SQLite. They are standard queues: delivery is at least once, in any
-//! order.
+//! The queues of SQS on this machine, kept in SQLite. They are standard queues: at least once, in any order.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -24,8 +24,7 @@ pub(crate) async fn start(data: &Path) -> Result<Server> {
     Server::start(free_port().await?, service.build())
 }
 
-/// The number of objects in the bucket, and their bytes. s3s-fs keeps its notes on objects outside the buckets'
-/// folders.
+/// The number of objects in the bucket, and their bytes. s3s-fs keeps its own files outside the buckets' folders.
 pub(crate) fn objects(data: &Path) -> Result<(u64, u64)> {
     files(&data.join("backup").join(BUCKET))
 }

@@ -1,10 +1,8 @@
-//! The throughput of a partition of a DynamoDB table: so many units a second, plus unused units of the last five
-//! minutes.
+//! The throughput of a partition of a DynamoDB table: units per second, plus unused units of the last five minutes.
 //!
 //! A table has four partitions here, like a new on-demand table. Items are spread over them by the hash of their
 //! partition key. Hot partitions don't split, while AWS's do after some minutes. The units of a request are known only
-//! when it is done. So a request is refused while its partition has nothing left, and later requests wait for what it
-//! overdrew.
+//! when it is done: a request is refused while its partition has nothing left, and later ones wait for what it overdrew.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

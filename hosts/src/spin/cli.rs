@@ -99,8 +99,7 @@ impl SpinUp {
     }
 
     /// Waits until no instance is left, so that the request gets a new one.
-    /// Spin does not report how long it took to instantiate. So `init` is zero, and `first_response` contains
-    /// everything.
+    /// Spin does not report how long it took to instantiate. So `init` is zero, and `first_response` is the total.
     pub(super) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         tokio::time::sleep(IDLE).await;
         let started = Instant::now();
@@ -124,8 +123,7 @@ impl SpinUp {
 /// `spin up` and the processes that it starts; one of them does the work.
 struct Group {
     leader: Pid,
-    /// Kills the group when its standard input ends. That happens when this is dropped, or when this process ends in
-    /// any way.
+    /// Kills the group when its standard input ends: when this is dropped, or when this process ends in any way.
     guard: Child,
 }
 

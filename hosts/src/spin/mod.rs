@@ -19,8 +19,7 @@ use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage, http};
 
 /// The file name of the artifact.
 const COMPONENT: &str = "isotherm.wasm";
-/// Spin's default database within its state folder. The embedded runtime uses the same path, so each finds the other's
-/// data.
+/// Spin's default database in its state folder. The embedded runtime uses the same path, so they share the data.
 const DATABASE: &str = "sqlite_db.db";
 /// The component's variable that holds Isotherm's configuration.
 const CONFIG_VARIABLE: &str = "isotherm_config";

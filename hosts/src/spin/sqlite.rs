@@ -22,8 +22,7 @@ use super::rows::RowStream;
 
 /// The only database that the manifest grants.
 const DEFAULT: &str = "default";
-/// Rows of an async statement that may wait for the component. The statement runs, and keeps its lock, until all are
-/// taken.
+/// Rows of an async statement that may wait for the component. The statement keeps its lock until all are taken.
 const ROWS_AHEAD: usize = 4;
 
 /// A connection that a component has opened.

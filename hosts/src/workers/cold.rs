@@ -35,8 +35,7 @@ impl ColdStarts {
             .context("cannot make a temporary folder for data")?;
         let workerd = Workerd::start(program, artifact, config, Role::ColdStarts, data.path()).await?;
         let starts = Self { workerd, data };
-        // The first sample is not measured: on the platform, processes have made isolates before, and the store already
-        // exists.
+        // The first sample is not measured: on the platform, processes have made isolates before, and the store exists.
         starts.sample(request).await?;
         Ok(starts)
     }

@@ -3,8 +3,7 @@
 //! There are three processes. The server has the artifact directly at its socket; metered.js counts beside it what its
 //! objects are billed for. The process for cold starts begins with the first cold start. It makes a new isolate for
 //! each, through workerd's Worker Loader. It has its own data, so neither its memory nor its time counts as the
-//! server's. The third process runs what the platform has beside a Worker: bucket, queue and cron trigger
-//! (services.rs).
+//! server's. The third process runs what the platform has beside a Worker: bucket, queue and cron trigger.
 
 mod cold;
 mod config;
@@ -46,8 +45,7 @@ impl WorkersHost {
         let link = artifact.has_shards.then(Link::new);
         let role = Role::Server { port: options.port, log_requests: options.log_requests, link: link.as_ref() };
         let server = Workerd::start(&program, &artifact, &options.config, role, data).await?;
-        // The services start after the server, because the queue tries to deliver its messages only a limited number of
-        // times.
+        // The services start after the server, because the queue retries a delivery only a limited number of times.
         let services = match &link {
             Some(link) => Some(Services::start(&program, &artifact, link, data).await?),
             None => None,

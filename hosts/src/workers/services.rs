@@ -1,5 +1,4 @@
-//! The services that the platform has beside a Worker: a bucket, a queue with its dead-letter queue, and a cron
-//! trigger.
+//! The services that the platform has beside a Worker: bucket, queue with dead-letter queue, and cron trigger.
 //!
 //! Queue and cron trigger are workerd's own. Like the other emulated stores, they run in a process of their own. Their
 //! usage then does not count as the artifact's, and they are absent when a cold start is measured. Both processes talk

@@ -101,8 +101,7 @@ impl Workerd {
             anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
         };
         let port = *ports.get("http").context("workerd did not say where it listens")?;
-        // workerd has read all files. Removing the folder now means that nothing can be left behind, however workerd
-        // ends.
+        // workerd has read all files. Without the folder, nothing can be left behind, however workerd ends.
         folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
         tokio::spawn(pass_on(lines, log_requests));

@@ -29,15 +29,13 @@ async fn what_is_billed_is_counted() {
     accepted(&host.url(), 40..40 + EVENTS as usize).await;
     assert_eq!(count(&host.url()).await, 40 + EVENTS);
     let meters = folded(&host, &before, SHARDS).await;
-    // Each event writes its row and its entry in the index of ids. Each shard's statement also writes the counter of
-    // rows.
+    // Each event writes its row and its entry in the index of ids. Each shard's statement also writes the row counter.
     assert_eq!((meters.rows["events"].written, meters.events_stored), (2 * EVENTS + SHARDS, EVENTS));
     // Each event was looked up, kept and folded.
     assert!(meters.rows["events"].read >= 3 * EVENTS, "{meters:?}");
     // Each shard wrote its watermark besides the pages.
     assert!(meters.rows["rollups"].written >= meters.pages_stored + SHARDS, "{meters:?}");
-    // A batch and a report each send one request to each shard. The shard set its alarm, and set it again for later
-    // work.
+    // A batch and a report send one request each to a shard, which set its alarm, and set it again for later work.
     let of = |name: &str| meters.functions[name].count;
     assert_eq!((of("shard/fetch"), of("shard/alarm"), meters.objects), (2 * SHARDS, SHARDS, SHARDS));
     assert_eq!(meters.rows["alarms"].written, 2 * SHARDS);

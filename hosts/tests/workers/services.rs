@@ -248,8 +248,7 @@ async fn a_fold_that_is_done_again_overwrites_its_object() {
         let first = objects(data.path());
         assert_eq!(first.len(), 1);
 
-        // This state is as after a kill between the object and the fold. Then another event comes before it folds
-        // again.
+        // This state is as after a kill between the object and the fold. Another event comes before the next fold.
         std::fs::remove_dir_all(data.path().join("isotherm-shard")).unwrap();
         copy(before.path(), &data.path().join("isotherm-shard"));
         let host = start_with(&artifact, data.path(), config).await;
