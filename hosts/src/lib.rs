@@ -91,10 +91,9 @@ pub struct Options {
     pub artifact: PathBuf,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-    /// The folder in which the platform's store keeps its data. `None` uses a temporary folder, removed when the host
-    /// stops.
+    /// The folder for the data of the platform's store. `None` uses a temporary folder, removed when the host stops.
     pub data: Option<PathBuf>,
-    /// The configuration as JSON, passed to the adapter unchanged: [`OPEN`], or keys. Any other text closes the service.
+    /// The configuration as JSON, passed to the adapter as it is: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
     /// Whether to print one line per request to standard output.
     pub log_requests: bool,

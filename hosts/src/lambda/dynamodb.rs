@@ -77,7 +77,7 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        // The store counts pulses as items. Only this run's pulses are known, so pulses of earlier runs count as events.
+        // The store counts pulses as items. Only this run's pulses are known; earlier ones count as events.
         let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
         (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;
@@ -171,7 +171,7 @@ mod sqlite {
         // SAFETY: `note` has the signature that SQLite calls it with. The noted connection lives in `database`, which
         // is not moved to another thread or used before the calls below are over.
         unsafe {
-            // The extension stays registered: another host may be opening its database now. Registering twice is harmless.
+            // It stays registered: another host may be opening its database now. Registering twice is harmless.
             ffi::sqlite3_auto_extension(Some(note));
             let database = Database::new(path);
             let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));

@@ -154,7 +154,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
         }
         "TransactWriteItems" => {
             let mut request: TransactWriteItemsRequest = parse(body)?;
-            // Uses the store's own count: the larger of the old and the new item is billed, and only the store knows both.
+            // The larger of the old and the new item is billed. Only the store knows both, so use its count.
             request.return_consumed_capacity = Some("TOTAL".to_owned());
             let actions = actions(&request);
             let partition = |(table, key, _): &(String, Option<AttributeValue>, usize)| {

@@ -2,7 +2,7 @@
 //!
 //! A table has four partitions here, like a new on-demand table. Items are spread over them by the hash of their
 //! partition key. Hot partitions don't split, while AWS's do after some minutes. The units of a request are known only
-//! when it is done: a request is refused while its partition has nothing left, and later ones wait for what it overdrew.
+//! when it is done: a request is refused while its partition has nothing left, and later ones wait for its excess.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
