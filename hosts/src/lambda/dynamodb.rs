@@ -171,7 +171,7 @@ mod sqlite {
         // SAFETY: `note` has the signature that SQLite calls it with. The noted connection lives in `database`, which
         // is not moved to another thread or used before the calls below are over.
         unsafe {
-            // It stays registered: another host may be opening its database now. Registering twice is harmless.
+            // The extension stays registered: another host may be opening its database. Registering twice is harmless.
             ffi::sqlite3_auto_extension(Some(note));
             let database = Database::new(path);
             let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));
