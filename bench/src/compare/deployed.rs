@@ -26,7 +26,8 @@ pub struct Deployed {
     pub network: Network,
     /// Seconds without a request before each probe for a cold start; absent without `--idle`.
     pub idle_seconds: Option<f64>,
-    /// Latency of the first request after that idle time, over a connection that was already open.
+    /// Time from the first request after that idle time to the last byte of its answer, over a connection that was
+    /// already open.
     pub cold: Option<Distribution>,
     /// Latency in an open loop.
     pub warm: Warm,

@@ -95,7 +95,7 @@ pub(super) struct Deployment {
     client: Client,
     events: Rc<Events>,
     tag: String,
-    /// Connect times in milliseconds. The vectors below are in milliseconds too.
+    /// Connect times in milliseconds.
     connect: Vec<f64>,
     tls: Vec<f64>,
     cold: Vec<f64>,
