@@ -17,7 +17,7 @@ const AFTER: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub from: Timestamp,
-    /// A time some while after the last event.
+    /// Some time after the last event.
     pub to: Timestamp,
     /// Whether the range covers all events, or only the last part that fits into one report.
     pub is_whole: bool,

@@ -15,7 +15,7 @@ use crate::workload::{Arrival, Mix};
 pub(super) struct Section {
     /// Its anchor in the page.
     pub(super) id: &'static str,
-    /// The measured thing.
+    /// What was measured.
     pub(super) title: &'static str,
     /// The conditions of the measurement.
     pub(super) conditions: String,

@@ -364,7 +364,8 @@ fn driving(flags: &Compare, workload: &Workload) -> f64 {
     if count > 0.0 { resting + count * deployment::seconds(workload) } else { 0.0 }
 }
 
-/// Drives the deployments after the platforms, because neither may disturb the other.
+/// Drives the deployments after the platforms. They need not take turns: load on this machine does not affect a
+/// deployment, nor the other way round.
 async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Workload, span: &Span, run: Run) {
     if let Some(idle) = flags.idle {
         let phase =

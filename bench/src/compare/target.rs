@@ -1,5 +1,5 @@
-//! The targets of measurement: a platform, its floor, or the article's function. Each is a process `isotherm up …
-//! --control`.
+//! The targets of measurement: a platform, its floor, or the article's function. Each is a process
+//! `isotherm up … --control`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -333,8 +333,8 @@ fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Se
 /// The share of cold requests up to which the platform that is fastest warm has the lower mean, if another one is
 /// fastest cold.
 ///
-/// With the medians c and w of the two platforms, the means are equal at the share s of cold requests where `s·c₁ + (1
-/// − s)·w₁ = s·c₂ + (1 − s)·w₂`. The interval of s combines the ends of their intervals.
+/// With the medians c and w of the two platforms, the means are equal at the share s of cold requests where
+/// `s·c₁ + (1 − s)·w₁ = s·c₂ + (1 − s)·w₂`. The interval of s combines the ends of their intervals.
 fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
     let first = |figure: &str| match ranks(judged, figure, false).into_iter().next()?.as_slice() {
         [(platform, _)] => Some(*platform),

@@ -14,7 +14,7 @@ pub(super) struct Line {
     pub service: Service,
     /// The price's id.
     pub price: String,
-    /// The thing that is paid for.
+    /// What is paid for.
     pub item: String,
     /// The unit that is counted.
     pub unit: String,

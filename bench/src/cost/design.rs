@@ -138,8 +138,8 @@ impl Given<'_> {
         Ok(self.assumed(name)? * self.assumed("cpu-factor")?)
     }
 
-    /// GB stored once the service has run for as long as events are kept (`event-days`), at `bytes_an_event` bytes per
-    /// event.
+    /// GB-months per month, once the service has run for as long as events are kept (`event-days`). Each event takes
+    /// `bytes_an_event` bytes.
     pub(super) fn stored_gb(&self, bytes_an_event: f64) -> Result<f64> {
         Ok(self.load.events() * bytes_an_event * self.assumed("event-days")? * 24.0 / HOURS / GB)
     }

@@ -61,8 +61,8 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> 
     Ok(())
 }
 
-/// The monthly usage by the meters of the run, and a note on its origin. `None` for platforms that pay for nodes. They
-/// need whole nodes for a month, and the run says how much one node handles, so they are priced as designs.
+/// The monthly usage by the meters of the run, and a note on its origin. `None` without meters, and for designs that
+/// pay for nodes. A month takes whole nodes, and the run says how much one handles, so these are priced as designs.
 ///
 /// # Errors
 /// Fails if the price book or the assumptions lack something.

@@ -61,7 +61,7 @@ pub(super) struct Policy {
     /// `None` takes the service time from the trace.
     pub service: Option<Draw>,
     pub pricing: Pricing,
-    /// What each value is based on, by the name of the value.
+    /// The source of each value, by the name of the value.
     pub sources: BTreeMap<&'static str, String>,
 }
 

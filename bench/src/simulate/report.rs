@@ -89,7 +89,7 @@ pub(super) struct Figures {
     pub cost: Cost,
     /// Whether the policy meets all goals and refuses no request.
     pub meets_goals: bool,
-    /// What each value is based on, by the name of the value.
+    /// The source of each value, by the name of the value.
     pub sources: BTreeMap<&'static str, String>,
 }
 

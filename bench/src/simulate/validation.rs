@@ -127,7 +127,7 @@ fn an_isolate_with_overlapping_requests_is_cold_after_an_idle_period_longer_than
                 fleet::Rules { concurrency: 1_000_000, ..lambda(Draw::Fixed(Micros::from_seconds(keep_alive))) };
             let fleet = run_fleet(rules, 1.0, &draw(service), 300_000);
             let expect = (-(1.0 + keep_alive)).exp();
-            // There is one arrival in a service time, so only few requests count as one.
+            // There is one arrival in a service time, so a few requests together count as one.
             check_share(&format!("{service}, {keep_alive} s"), fleet.record().cold_share(), expect, 100_000.0);
         }
     }
