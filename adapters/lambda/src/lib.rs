@@ -1,6 +1,7 @@
 //! Isotherm on AWS Lambda, with its events and rollups in DynamoDB.
 //!
-//! One program, `bootstrap`, is every function: the function's handler says which. A function starts only what it needs.
+//! One program, `bootstrap`, is every function. The handler's name selects the function, which starts only what it
+//! needs.
 //!
 //! | handler | takes | does |
 //! | --- | --- | --- |
@@ -12,9 +13,9 @@
 //! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
 //! | | messages of the stream's on-failure destination | notes which times reports miss, and sends the message on to the dead-letter queue |
 //!
-//! HTTP requests are the events of API Gateway (payload 2.0 and 1.0) and of Function URLs, and the functions for them all
-//! answer every route. `deploy/lambda/template.yaml` decides which routes reach which function, and what it may do: each
-//! has a role of its own.
+//! HTTP requests are events of API Gateway (payload 2.0 and 1.0) and of Function URLs. Every function for HTTP
+//! requests answers every route. `deploy/lambda/template.yaml` decides which routes reach which function. It also
+//! gives each function a role of its own, which limits what the function may do.
 
 mod authorizer;
 mod aws;
