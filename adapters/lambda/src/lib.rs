@@ -6,12 +6,12 @@
 //! | handler | takes | does |
 //! | --- | --- | --- |
 //! | `ingest` | HTTP requests | takes events in |
-//! | `drain` | messages of an SQS queue | the same, for requests that API Gateway has put into the queue |
-//! | `aggregate` | batches of the event table's stream | backs events up in S3, folds them into rollups; what is no event goes to a dead-letter queue |
-//! | `read` | HTTP requests | gives events back; tells the gateway whose key a request for the queue has |
+//! | `drain` | messages of an SQS queue | takes in events of requests that API Gateway has put into the queue |
+//! | `aggregate` | batches of the event table's stream | backs events up in S3, folds them into rollups, sends other records to a dead-letter queue |
+//! | `read` | HTTP requests | gives events back; tells the gateway which key a request for the queue has |
 //! | `report` | HTTP requests | answers reports |
 //! | `schedule` | EventBridge's scheduled events | compacts hours to days, forgets shards that have ended |
-//! | | messages of the stream's on-failure destination | notes which times reports miss, and sends the message on to the dead-letter queue |
+//! | | messages of the stream's on-failure destination | notes the times that reports miss, sends the message on to the dead-letter queue |
 //!
 //! HTTP requests are events of API Gateway (payload 2.0 and 1.0) and of Function URLs. Every function for HTTP
 //! requests answers every route. `deploy/lambda/template.yaml` decides which routes reach which function. It also

@@ -4,8 +4,8 @@
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
-//! | which shards wait for a lane; which times are lost | `watermark` | U+001F, core's name | B |
-//! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
+//! | the shards that wait for a lane; the times that are lost | `watermark` | U+001F, core's name | B |
+//! | a tenant's membership in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
 //! A lane receives the records of one shard of the stream at a time; core chooses the lane. `n` is the lane modulo
 //! [`PARTITIONS`], so that writes are spread over partitions. One transaction writes a step's pages and moves the

@@ -1,7 +1,7 @@
 //! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite, and the consumer of a queue.
 //!
 //! ```text
-//! fetch ──▶ core admits ──▶ one request to each shard that is concerned, at once ──▶ core settles ──▶ response
+//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core settles ──▶ response
 //! queue ──▶                              likewise                                              ──▶ ack or retry
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
