@@ -1,4 +1,5 @@
-//! Packs the documents that are part of the program: unpacked they would be a twentieth of the smallest artifact.
+//! Compresses the documents that are built into the program. Uncompressed they would be a twentieth of the smallest
+//! artifact.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

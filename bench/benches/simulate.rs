@@ -1,6 +1,6 @@
-//! How fast a simulation is: ten million Poisson arrivals through one policy, on one core.
+//! Measures the speed of a simulation: ten million Poisson arrivals through one policy, on one core.
 //!
-//! `cargo bench -p isotherm-bench --bench simulate 2>/dev/null` (without what the simulation says of its progress)
+//! `cargo bench -p isotherm-bench --bench simulate 2>/dev/null` (without the progress of the simulation)
 
 use clap::Parser;
 use divan::Bencher;
@@ -19,7 +19,7 @@ fn main() {
     divan::main();
 }
 
-/// At a thousand a second, ten million take 10,000 seconds.
+/// Ten million arrivals take 10,000 seconds at a thousand per second.
 #[divan::bench(
     args = ["lambda", "lambda,provisioned=5", "lambda,ping=5m", "workers,locations=20", "container,nodes=1..10"],
     sample_count = 3

@@ -1,4 +1,4 @@
-//! Events as core reads them. Every command that reads events asks here, so that none has rules of its own.
+//! Reads events as core does. Every command that reads events uses this module, so that none has rules of its own.
 
 use anyhow::{Context, Result, anyhow, bail};
 use isotherm_core::{Admission, Config, Millis, NewEvent, Plan, Request, Service, Stamp};
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::load::{AUTHORIZED, CONFIG};
 
-/// 9999-12-31T23:59:59.999Z: a clock that shows it refuses no timestamp as one of the future.
+/// 9999-12-31T23:59:59.999Z. With a clock at this time no timestamp is too far in the future.
 const LATEST: Millis = Millis(253_402_300_799_999);
 
-/// What core says of events that arrive at one time.
+/// Core's rules for events that arrive at one time.
 pub(crate) struct Contract {
     service: Service,
     received_at: Millis,
@@ -28,32 +28,32 @@ struct Timed<'a> {
 }
 
 impl Contract {
-    /// For events that arrive at `received_at`, which bounds their timestamps.
+    /// The rules for events that arrive at `received_at`, which bounds their timestamps.
     ///
     /// # Errors
-    /// Where core does not take this program's own configuration.
+    /// Fails if core refuses this program's own configuration.
     pub(crate) fn at(received_at: Millis) -> Result<Self> {
         let config = Config::parse(CONFIG).context("the program's own configuration")?;
         Ok(Self { service: Service::new(config), received_at })
     }
 
-    /// For timestamps of any time.
+    /// The rules for timestamps of any time.
     ///
     /// # Errors
-    /// As [`Contract::at`].
+    /// Fails as [`Contract::at`] does.
     pub(crate) fn at_any_time() -> Result<Self> {
         Self::at(LATEST)
     }
 
-    /// The service that reads them.
+    /// The service that reads the events.
     pub(crate) fn service(&self) -> &Service {
         &self.service
     }
 
-    /// One event as core keeps it. `entropy` makes the id of an event without a messageId.
+    /// One event in the form that core keeps. `entropy` makes the id of an event without a messageId.
     ///
     /// # Errors
-    /// Core's reason where it is no event.
+    /// Core's reason, if the text is not a valid event.
     pub(crate) fn event(&self, json: &[u8], entropy: u128) -> Result<NewEvent> {
         let headers = [("authorization", AUTHORIZED.to_owned()), ("content-type", "application/json".to_owned())];
         let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: json };
@@ -67,10 +67,10 @@ impl Contract {
         }
     }
 
-    /// The time of an event that has one; its other members may be anything.
+    /// The timestamp of an event. The other members may be anything.
     ///
     /// # Errors
-    /// Where it is no JSON object with a timestamp that core takes.
+    /// Fails if the text is not a JSON object with a timestamp that core accepts.
     pub(crate) fn time(&self, json: &str) -> Result<Millis> {
         let timed: Timed<'_> = serde_json::from_str(json)?;
         let timestamp = timed.timestamp.context("missing field `timestamp`")?;

@@ -31,25 +31,25 @@ pub struct Doctor {
     json: bool,
 }
 
-/// How something is.
+/// The state of one thing on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
     Good,
-    /// A comparison runs, and shows less or is less sure.
+    /// A comparison runs, but shows less or is less sure.
     Poor,
-    /// A platform can't be started, or nothing can.
+    /// A platform can't be started, or none can.
     Missing,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
 struct Finding {
     what: &'static str,
     state: State,
-    /// What is there, or why it is not.
+    /// What is there, or why it is missing.
     found: String,
-    /// What to do; empty where nothing is to be done.
+    /// What to do about it; empty if nothing.
     advice: String,
 }
 
@@ -63,18 +63,18 @@ impl Finding {
     }
 }
 
-/// Busy for so much of a core by others, figures are noisy.
+/// If other programs keep more than this share of each core busy, figures are noisy.
 const LOAD_PER_CORE: f64 = 0.25;
-/// The four platforms, their floors and stores.
+/// Bytes for the four platforms, their floors and stores.
 const MEMORY: u64 = 2 << 30;
 const CORES: usize = 2;
-/// Sockets of the load and of the hosts.
+/// Open files for the sockets of the load and of the hosts.
 const FILES: u64 = 1024;
 
-/// Looks around and says what it found.
+/// Checks the machine and prints the findings.
 ///
 /// # Errors
-/// Where standard output takes no text.
+/// Fails if standard output can't be written.
 pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
     let mut findings: Vec<Finding> =
         Platform::ALL.iter().flat_map(|platform| artifacts(&flags.artifacts, *platform)).collect();
@@ -163,7 +163,7 @@ fn spin() -> Finding {
     }
 }
 
-/// The first line that a program prints of its version; `None` where there is no such program.
+/// The first line of a program's version text; `None` if the program can't be run.
 fn version(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -253,7 +253,7 @@ fn files() -> Finding {
     }
 }
 
-/// The number after a name at the beginning of a line of a file.
+/// The number after `name` at the beginning of a line of the file.
 fn field(file: &str, name: &str) -> Option<f64> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
@@ -269,7 +269,7 @@ mod tests {
         let floor = folder.path().join("floor/native");
         fs::create_dir_all(&floor).unwrap();
         fs::write(floor.join("isotherm-native"), "x").unwrap();
-        // What is half there can't be compared either.
+        // An artifact that is only half there can't be compared either.
         let release = folder.path().join("release/native");
         fs::create_dir_all(&release).unwrap();
         fs::write(release.join("notes"), "x").unwrap();

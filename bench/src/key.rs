@@ -1,4 +1,4 @@
-//! `isotherm key new`: a key, and what a configuration says of it.
+//! `isotherm key new`: makes a key and its entry for the configuration.
 
 use std::process::ExitCode;
 
@@ -60,7 +60,7 @@ enum Scope {
 /// Runs `isotherm key`.
 ///
 /// # Errors
-/// When there is no randomness, or a configuration would not take the entry.
+/// Fails if the system has no randomness, or if a configuration would refuse the entry.
 pub fn key(Key { what: What::New(new) }: &Key) -> Result<ExitCode> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(|error| anyhow::anyhow!("{error}")).context("the system has no randomness")?;

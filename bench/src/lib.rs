@@ -19,7 +19,7 @@ mod text;
 pub mod up;
 pub mod workload;
 
-/// Asserts that each text is refused by an error that says what is expected of it.
+/// Asserts that parsing refuses each text with an error that contains the expected words.
 #[cfg(test)]
 #[track_caller]
 fn assert_refused<T: std::str::FromStr<Err: Into<anyhow::Error>>>(texts: &[(&str, &str)]) {
@@ -29,8 +29,8 @@ fn assert_refused<T: std::str::FromStr<Err: Into<anyhow::Error>>>(texts: &[(&str
     }
 }
 
-/// Writes what a command answers to standard output. Who reads it may stop early, as `head` does: that is no failure, while
-/// `print!` panics.
+/// Writes a command's answer to standard output. A reader may close the pipe early, as `head` does. That is not a
+/// failure here, while `print!` would panic.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -40,14 +40,14 @@ enum Command {
     Soak(soak::Soak),
 }
 
-/// What one wants, and the commands for it.
+/// What a user wants to do, and the commands for it.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
     ("Decide", &["cost", "simulate", "prices"]),
     ("Run", &["serve", "up", "key", "doctor"]),
 ];
 
-/// Each command's help begins with its examples.
+/// Puts the examples at the beginning of each command's help.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// The program's flags, with help that groups the commands.
@@ -85,10 +85,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap has to say of the flags: help as it is, an error on one line.
+/// Prints what clap reports about the flags: help unchanged, an error on one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Nobody reads standard output any more: there was nothing else to do.
+        // Nobody reads standard output any more, and there was nothing else to do.
         let _closed = error.print();
         return ExitCode::SUCCESS;
     }
@@ -116,7 +116,8 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
-/// This thread starts the hosts' processes, which end when it ends: it lives as long as the program.
+/// Starts the runtime whose thread starts the hosts' processes. They end with that thread, so it lives as long as the
+/// program.
 fn threads() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }

@@ -1,7 +1,7 @@
-//! Quantiles with bootstrap intervals, and when a difference is none.
+//! Quantiles with bootstrap intervals, and the test for a real difference.
 //!
-//! Intervals are 95 % percentile-bootstrap intervals of [`RESAMPLES`] resamples from a seeded generator: the same samples and seed give the
-//! same figures on every machine.
+//! Intervals are 95 % percentile-bootstrap intervals from [`RESAMPLES`] resamples of a seeded generator. The same
+//! samples and seed give the same figures on every machine.
 
 mod difference;
 
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::difference::{FAMILY_ERROR, LEAST, Spread, differ, holm, over_runs};
 
-/// How many resamples an interval is made from.
+/// Number of resamples behind an interval.
 pub const RESAMPLES: usize = 2000;
 
 /// A figure and its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// What the samples themselves give.
+    /// The figure of the samples themselves.
     pub value: f64,
     /// The interval's lower end.
     pub low: f64,
@@ -26,22 +26,22 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Whether the two differ by less than their intervals tell apart.
+    /// Whether the two intervals overlap, so that they cannot tell the figures apart.
     pub fn ties(&self, other: &Self) -> bool {
         self.low <= other.high && other.low <= self.high
     }
 }
 
-/// A figure together with the replicates that its interval comes from, so that ratios get intervals too.
+/// A figure with the replicates behind its interval, so that ratios get intervals too.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// What the samples themselves give.
+    /// The figure of the samples themselves.
     pub value: f64,
     replicates: Vec<f64>,
 }
 
 impl Figure {
-    /// A figure that was counted, not sampled: its interval is itself.
+    /// A counted figure, not a sampled one: both ends of its interval are the figure.
     pub fn certain(value: f64) -> Self {
         Self { value, replicates: vec![value; RESAMPLES] }
     }
@@ -63,7 +63,8 @@ impl Figure {
     }
 }
 
-/// The `q` quantile of sorted samples, linear between the two nearest (R's type 7, NumPy's default). NaN for no samples.
+/// The `q` quantile of sorted samples, interpolated linearly between the nearest two (R's type 7, NumPy's default). NaN
+/// without samples.
 pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = q.clamp(0.0, 1.0) * last as f64;
@@ -79,12 +80,12 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// A generator whose figures depend on `seed` and on the order of the calls alone.
+    /// A generator whose figures depend only on `seed` and on the order of the calls.
     pub fn new(seed: u64) -> Self {
         Self { rng: Pcg64Mcg::seed_from_u64(seed) }
     }
 
-    /// The quantiles `qs` of `samples`, all from the same resamples. `None` for no samples.
+    /// The quantiles `qs` of `samples`, all from the same resamples. `None` without samples.
     pub fn quantiles<const N: usize>(&mut self, samples: &[f64], qs: [f64; N]) -> Option<[Figure; N]> {
         if samples.is_empty() {
             return None;
@@ -92,7 +93,7 @@ impl Bootstrap {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let mut figures = qs.map(|q| Figure { value: quantile(&sorted, q), replicates: Vec::with_capacity(RESAMPLES) });
-        // A resample is kept as how often each sorted sample was drawn: then it needs no sorting of its own.
+        // Keeps a resample as the number of draws of each sorted sample, which needs no sorting again.
         let mut drawn = vec![0_u32; sorted.len()];
         for _ in 0..RESAMPLES {
             drawn.fill(0);
@@ -106,7 +107,8 @@ impl Bootstrap {
         Some(figures)
     }
 
-    /// The ratio of sums over `slices` of (numerator, denominator): a rate whose slices are what varies. `None` where the denominators sum to 0.
+    /// A rate: the sum of numerators over the sum of denominators of `slices`, which are resampled whole. `None` if the
+    /// denominators sum to 0.
     pub fn rate(&mut self, slices: &[(f64, f64)]) -> Option<Figure> {
         let rate = |sums: (f64, f64)| (sums.1 > 0.0).then(|| sums.0 / sums.1);
         let add = |sums: (f64, f64), slice: &(f64, f64)| (sums.0 + slice.0, sums.1 + slice.1);
@@ -121,7 +123,7 @@ impl Bootstrap {
     }
 }
 
-/// [`quantile`] of the samples in which `sorted[i]` stands `drawn[i]` times.
+/// [`quantile`] of the samples that contain `sorted[i]` `drawn[i]` times.
 fn drawn_quantile(sorted: &[f64], drawn: &[u32], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let below = place.floor() as u64;

@@ -1,21 +1,21 @@
-//! Text files as their writers leave them: some put a byte order mark before the first character.
+//! Reads text files of any writer: some writers put a byte order mark before the first character.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// What a byte order mark is in UTF-8.
+/// The byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The bytes without the byte order mark before them.
+/// The bytes without a byte order mark at the beginning.
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
-/// A text file, without the byte order mark before it.
+/// The content of a text file, without a byte order mark at the beginning.
 ///
 /// # Errors
-/// Where it can't be read, or is no UTF-8.
+/// Fails if the file can't be read or is not UTF-8.
 pub(crate) fn read(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))

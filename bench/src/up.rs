@@ -64,7 +64,7 @@ struct What {
     artifacts: PathBuf,
 }
 
-/// Accepts the name of a platform.
+/// A parser for the name of a platform.
 pub fn platform() -> impl TypedValueParser<Value = Platform> {
     PossibleValuesParser::new(Platform::ALL.map(Platform::name))
         .try_map(|name| Platform::named(&name).ok_or("no platform has this name"))
@@ -73,12 +73,12 @@ pub fn platform() -> impl TypedValueParser<Value = Platform> {
 /// Runs `isotherm up`.
 ///
 /// # Errors
-/// Where the host can't be started.
+/// Fails if the host can't be started.
 pub fn up(flags: &Up) -> Result<ExitCode> {
     let started = start(flags.platform, &flags.set, flags.port, flags.data.as_deref(), &flags.what, flags.control);
     match started {
         Err(error) if flags.control => {
-            // Whoever controls us shows it: once is enough.
+            // The controlling program shows the error, so this one does not.
             lines::print(&serde_json::to_string(&Answer::Error(format!("{error:#}")))?);
             Ok(ExitCode::FAILURE)
         }
@@ -89,12 +89,12 @@ pub fn up(flags: &Up) -> Result<ExitCode> {
 /// Runs `isotherm serve`.
 ///
 /// # Errors
-/// Where the host can't be started.
+/// Fails if the host can't be started.
 pub fn serve(flags: &Serve) -> Result<ExitCode> {
     start(Platform::Native, "release", flags.port, Some(&flags.data), &flags.what, false)
 }
 
-/// Becomes the host of a platform.
+/// Replaces this process with the host of a platform.
 fn start(
     platform: Platform,
     set: &str,
@@ -114,8 +114,8 @@ fn start(
     Err(host.exec()).with_context(|| format!("cannot start {}", host.get_program().display()))
 }
 
-/// The configuration's text, handed over as it is: one that is wrong closes the service, as it does where it is deployed. Where
-/// there is none at all the service is open, since only this machine reaches it.
+/// The configuration's text, unchanged. A wrong configuration closes the service, as it does after a deployment.
+/// Without any configuration the service is open, since only this machine reaches it.
 fn config(file: Option<&Path>) -> Result<String> {
     match file.map_or_else(|| Ok(std::env::var("ISOTHERM_CONFIG")), |file| crate::text::read(file).map(Ok))? {
         Ok(text) => Ok(text),

@@ -1,7 +1,7 @@
-//! Workloads: what is sent, how, and in which order. One TOML file each, in `bench/workloads/`.
+//! Workloads: which requests are sent, how and in which order. Each is one TOML file in `bench/workloads/`.
 //!
-//! Reading is strict: a key that is not known, a weight that makes no sense or a line of the data that is no JSON is refused, with the file
-//! and the line.
+//! Reading is strict. An unknown key, a weight that makes no sense or a line of the data that is not JSON is refused,
+//! and the error names the file and the line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,21 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::text;
 
-/// The workload that is run when none is named, and its data: part of the program, so that it runs from anywhere.
+/// The default workload and its data. They are part of the program, so that it runs from any folder.
 const FLIGHTS: (&str, &str, &[u8]) =
     ("flights", include_str!("../workloads/flights.toml"), include_bytes!("../data/flights-2013-01.ndjson.gz"));
 
-/// One workload, as its file says it.
+/// One workload, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// What it is called in results.
+    /// Its name in results.
     pub name: String,
-    /// One line on what it stands for.
+    /// One line that says what it represents.
     pub about: String,
-    /// The events, NDJSON, plain or gzip; relative to the workload's file.
+    /// The file of events: NDJSON, plain or gzip. The path is relative to the workload's file.
     pub data: PathBuf,
-    /// Decides the order of routes, batch sizes and arrivals.
+    /// The seed of the order of routes, batch sizes and arrivals.
     pub seed: u64,
     /// Cold starts.
     pub cold: Cold,
@@ -37,7 +37,7 @@ pub struct Workload {
     pub throughput: Throughput,
     /// Reports.
     pub reports: Reports,
-    /// What `--quick` makes of it.
+    /// The shorter values of `--quick`.
     pub quick: Quick,
 }
 
@@ -45,7 +45,7 @@ pub struct Workload {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cold {
-    /// How many for each platform and floor.
+    /// Number of samples for each platform and floor.
     pub samples: usize,
 }
 
@@ -53,34 +53,34 @@ pub struct Cold {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warm {
-    /// How requests are spread over time.
+    /// The distribution of requests over time.
     pub arrival: Arrival,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// How long for each platform and floor, seconds.
+    /// Seconds of load for each platform and floor.
     pub seconds: f64,
-    /// How long one turn of a platform lasts, seconds.
+    /// Seconds of one turn of a platform.
     pub slice_seconds: f64,
     /// The weights of the routes.
     pub mix: Mix,
-    /// The numbers of events in a batch, each as likely as the others. Needed where `mix.batch` is not 0.
+    /// The possible numbers of events in a batch, all equally likely. Required unless `mix.batch` is 0.
     #[serde(default)]
     pub batch_sizes: Vec<usize>,
 }
 
-/// Requests as fast as the answers come.
+/// Requests as fast as the answers arrive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Throughput {
-    /// Connections, each with one request under way.
+    /// Number of connections, each with one request in flight.
     pub connections: usize,
-    /// How long at least for each platform and floor, seconds; a platform goes on until it has had every event once.
+    /// Least seconds for each platform and floor. A platform continues until it has received every event once.
     pub seconds: f64,
-    /// How long one turn of a platform lasts, seconds.
+    /// Seconds of one turn of a platform.
     pub slice_seconds: f64,
     /// The weights of the routes.
     pub mix: Mix,
-    /// The numbers of events in a batch, each as likely as the others. Needed where `mix.batch` is not 0.
+    /// The possible numbers of events in a batch, all equally likely. Required unless `mix.batch` is 0.
     #[serde(default)]
     pub batch_sizes: Vec<usize>,
 }
@@ -89,21 +89,21 @@ pub struct Throughput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reports {
-    /// How many times each is asked for.
+    /// How many times each report is requested.
     pub samples: usize,
-    /// How many times an event is sent and looked for in a report.
+    /// How many times an event is sent and then looked for in a report.
     pub fresh: usize,
-    /// What follows `/reports/`, by a name for results; the range is that of the data.
+    /// The part of the path after `/reports/`, by a name for results. The range is that of the data.
     pub queries: BTreeMap<String, String>,
 }
 
-/// What is shorter with `--quick`.
+/// The values that `--quick` replaces with smaller ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quick {
     /// Replaces `cold.samples`.
     pub cold_samples: usize,
-    /// Only the first so many events are sent.
+    /// Only this many events, the first ones, are sent.
     pub events: usize,
     /// Replaces `warm.seconds`.
     pub warm_seconds: f64,
@@ -115,17 +115,17 @@ pub struct Quick {
     pub fresh: usize,
 }
 
-/// How requests are spread over time.
+/// The distribution of requests over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrival {
-    /// Independent of each other: exponential gaps.
+    /// Independent arrivals, with exponential gaps.
     Poisson,
-    /// The same gap each time.
+    /// Arrivals with equal gaps.
     Constant,
 }
 
-/// The weights of the routes; a route that is not named has none.
+/// The weights of the routes; a route without a weight has 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
@@ -135,7 +135,7 @@ pub struct Mix {
     /// `POST /events/batch`.
     #[serde(default)]
     pub batch: u32,
-    /// `GET /events/{eventId}` of an event that was sent before.
+    /// `GET /events/{eventId}` of an event that was sent earlier.
     #[serde(default)]
     pub get: u32,
 }
@@ -163,7 +163,7 @@ impl fmt::Display for Route {
 }
 
 impl Mix {
-    /// One of the routes, as often as its weight says.
+    /// A random route, by weight.
     pub fn pick(&self, rng: &mut impl Rng) -> Route {
         let place = rng.random_range(0..u64::from(self.single) + u64::from(self.batch) + u64::from(self.get));
         if place < u64::from(self.single) {
@@ -177,7 +177,7 @@ impl Mix {
 }
 
 impl Arrival {
-    /// The intended send times of `seconds` at `rate` a second, in seconds from the start.
+    /// The intended send times over `seconds` at `rate` per second, in seconds from the start.
     pub fn schedule(self, rate: f64, seconds: f64, rng: &mut impl Rng) -> Vec<f64> {
         if self == Self::Constant {
             return (0_u32..).map(|nth| f64::from(nth) / rate).take_while(|at| *at < seconds).collect();
@@ -186,26 +186,26 @@ impl Arrival {
         let mut at = 0.0;
         while at < seconds {
             times.push(at);
-            // 1 - random is in (0, 1]: the logarithm is finite.
+            // 1 - random is in (0, 1], so the logarithm is finite.
             at -= (1.0 - rng.random::<f64>()).ln() / rate;
         }
         times
     }
 }
 
-/// A workload with the events it sends.
+/// A workload together with its events.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The file's content.
     pub workload: Workload,
-    /// The events, unpacked, and where they come from.
+    /// The events, unpacked.
     pub events: Vec<u8>,
     /// Where the events come from, for messages and results.
     pub source: String,
 }
 
 impl Workload {
-    /// Reads `named`: a built-in workload's name, or a file. `events`, when given, replaces the workload's data.
+    /// Reads `named`, which is a built-in workload's name or a file. `events`, if given, replaces the workload's data.
     pub fn load(named: &str, events: Option<&Path>) -> Result<Loaded> {
         let (workload, path) = if named == FLIGHTS.0 {
             (Self::parse(FLIGHTS.1, "bench/workloads/flights.toml")?, None)
@@ -233,7 +233,7 @@ impl Workload {
         Ok(Loaded { events, workload, source })
     }
 
-    /// Reads the text of a workload's file; `file` is for messages.
+    /// Parses the text of a workload's file; `file` is for messages.
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let workload: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
@@ -306,7 +306,7 @@ fn check_mix(phase: &str, mix: &Mix, batch_sizes: &[usize]) -> Result<()> {
     if mix.batch > 0 && batch_sizes.is_empty() {
         bail!("{phase}.batch_sizes: must name a size, since {phase}.mix.batch is above 0");
     }
-    // 500 events are the contract's limit.
+    // The contract's limit is 500 events.
     for size in batch_sizes {
         check_count(&format!("{phase}.batch_sizes"), *size, 1, 500)?;
     }
@@ -321,7 +321,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Unpacks gzip, known by its first two bytes; leaves anything else as it is.
+/// Unpacks gzip, recognized by its first two bytes, and returns anything else unchanged.
 fn inflate(packed: Vec<u8>, source: &str) -> Result<Vec<u8>> {
     if !packed.starts_with(&[0x1f, 0x8b]) {
         return Ok(packed);
@@ -427,7 +427,7 @@ mod tests {
         assert!(poisson.is_sorted() && poisson.iter().all(|at| (0.0..50.0).contains(at)));
         assert_eq!(poisson, schedule(Arrival::Poisson, 1));
         assert_ne!(poisson, schedule(Arrival::Poisson, 2));
-        // Independent gaps: their standard deviation is their mean.
+        // Independent gaps have a standard deviation equal to their mean.
         let gaps: Vec<f64> = poisson.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let deviation = (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();

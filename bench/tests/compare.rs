@@ -1,4 +1,5 @@
-//! `isotherm compare` as its users run it, on the native platform, and on Lambda for what only that has: small, but every part of it real.
+//! Runs `isotherm compare` as its users do, with a small but real workload. It runs on the native platform, and on
+//! Lambda for its special parts.
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::collections::BTreeSet;
@@ -62,7 +63,7 @@ fn beside_lambda_is_what_a_user_would_have_otherwise() {
         let meters = &of["meters"];
         let readings = &meters["readings"];
         let events = meters["events"].as_u64().unwrap();
-        // One event a request, all of them stored.
+        // There is one event per request, and all of them are stored.
         assert!(events > 50, "{meters}");
         assert_eq!(
             (&meters["requests"], &meters["batches"], &readings["events_stored"]),
@@ -114,7 +115,7 @@ fn a_platform_that_cannot_start_is_named_and_the_others_are_measured() {
 #[test]
 fn wrong_answers_fail_the_run() {
     let fixture = Fixture::new();
-    // What should take events says hello to them.
+    // The floor stands in for the platform and answers events with hello.
     let artifacts = fixture.native_as("floor");
     let output = fixture.compare(&artifacts, &["--platform", "native"]).output().unwrap();
     check_code(&output, 1);
@@ -126,17 +127,19 @@ fn wrong_answers_fail_the_run() {
 #[test]
 fn an_interrupted_run_leaves_neither_a_result_nor_a_process() {
     let fixture = Fixture::new();
-    // Artifacts at a path of their own, so that their processes can be told from all others.
+    // The artifacts have a path of their own, so that the test can tell their processes from all others.
     let artifacts = fixture.native_as("release");
     let ours = || {
         let commands = std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
         let path = fixture.folder.path().to_str().unwrap();
-        // Each once: a process that is about to become another has its parent's command until then.
+        // Counts each command line once: a process that is about to become another one still has its parent's command
+        // line.
         commands.filter(|command| String::from_utf8_lossy(command).contains(path)).collect::<BTreeSet<_>>().len()
     };
-    // While the first platform starts; and when there is itself, two hosts and what they run.
+    // Interrupts once while the first platform starts, and once when there are isotherm itself, two hosts and their
+    // processes.
     for at_least in [2, 5] {
         let mut compare = fixture.compare(&artifacts, &["--platform", "native"]);
         let mut child = compare.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

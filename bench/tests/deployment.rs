@@ -1,4 +1,4 @@
-//! `isotherm compare --target`: a real `isotherm up native` as the deployment, over HTTP and over TLS.
+//! Tests `isotherm compare --target` with a real `isotherm up native` as the deployment, over HTTP and over TLS.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const KEY: &str = "deployed-key-of-tests";
-/// With the SHA-256 of that key.
+/// The configuration, with the SHA-256 of [`KEY`].
 const CONFIG: &str = r#"{"keys": [{"sha256": "e7d2d762f1ba00a482bca2ec94bef97956aac17ff375ef647a0b273752837350", "tenant": "t", "scope": "both"}]}"#;
 
 async fn up(fixture: &Fixture, set: &str, config: &str) -> Remote {
@@ -26,7 +26,7 @@ async fn up(fixture: &Fixture, set: &str, config: &str) -> Remote {
     up.start().await.unwrap()
 }
 
-/// What standard output and standard error said, once it has ended with `code`.
+/// Runs a comparison, checks that it ends with `code`, and returns its standard output and standard error.
 async fn compare(fixture: &Fixture, flags: &[&str], environment: &[(&str, &str)], code: i32) -> [String; 2] {
     let mut compare = fixture.compare(&fixture.artifacts, &["--platform", "native", "--out", "out"]);
     compare.args(flags).envs(environment.iter().copied());
@@ -35,7 +35,7 @@ async fn compare(fixture: &Fixture, flags: &[&str], environment: &[(&str, &str)]
     [&output.stdout, &output.stderr].map(|said| text(said))
 }
 
-/// Lines of a table are wrapped; what they say is looked for as if they were not.
+/// A table without line breaks, since its lines are wrapped.
 fn unwrapped(table: &str) -> String {
     table.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -50,7 +50,7 @@ fn result(folder: &Path) -> Value {
 async fn a_deployment_is_measured_beside_the_platforms_and_what_is_none_is_named() {
     let fixture = Fixture::new();
     let (deployed, hello) = (up(&fixture, "release", CONFIG).await, up(&fixture, "floor", "").await);
-    // A port that was free a moment ago.
+    // This port was free a moment ago.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let targets = [
         format!("prod={}", deployed.url()),
@@ -90,13 +90,13 @@ async fn a_deployment_is_measured_beside_the_platforms_and_what_is_none_is_named
         (&measured["name"], &measured["errors"], &measured["idle_seconds"]),
         (&"prod".into(), &0.into(), &1.0.into())
     );
-    // Three cold starts, 50 warm requests and ten connections in each of two runs.
+    // Each of the two runs has three cold starts, 50 warm requests and ten connections.
     let n = |of: &Value| of["n"].as_u64().unwrap();
     let [cold, warm, connect] =
         [&measured["cold"], &measured["warm"]["latency"], &measured["network"]["connect"]].map(n);
     assert_eq!((cold, warm, connect, measured["network"]["tls"].is_null()), (6, 100, 20, true));
     assert_eq!(measured["runs"].as_array().unwrap().len(), 2);
-    // The second run's events are new to the store that has the first one's.
+    // The second run's events are new to the store, although it holds those of the first run.
     let replay = &measured["replay"];
     assert_eq!((&replay["verified"], &replay["duplicates"]), (&EVENTS.into(), &0.into()));
     assert!(replay["accepted"] == replay["sent"] && replay["sent"].as_u64().unwrap() >= 2 * EVENTS as u64, "{replay}");
@@ -124,7 +124,7 @@ async fn a_deployment_is_measured_beside_the_platforms_and_what_is_none_is_named
     hello.stop().await.unwrap();
 }
 
-/// Ends TLS with a certificate of its own before `behind`, which it writes to `file`.
+/// Serves TLS in front of `behind` with a certificate of its own, which it writes to `file`. Returns the port.
 async fn terminate_tls(behind: SocketAddr, file: &Path) -> u16 {
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(file, own.cert.pem()).unwrap();
@@ -142,7 +142,7 @@ async fn terminate_tls(behind: SocketAddr, file: &Path) -> u16 {
         while let Ok((socket, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A client that does not trust the certificate leaves here.
+                // A client that does not trust the certificate disconnects here.
                 let Ok(mut secure) = acceptor.accept(socket).await else { return };
                 let mut plain = TcpStream::connect(behind).await.unwrap();
                 let _either_side_closed = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
@@ -169,7 +169,7 @@ async fn a_deployment_is_reached_over_tls_that_is_trusted() {
     assert_eq!((&measured["errors"], &measured["network"]["tls"]["n"]), (&0.into(), &10.into()));
     assert_eq!((&measured["replay"]["verified"], measured["cold"].is_null()), (&100.into(), true));
 
-    // Another certificate for the same name is none of those.
+    // Another certificate for the same name is not trusted.
     let other = fixture.folder.path().join("other.pem");
     terminate_tls(address, &other).await;
     let [_, said] = compare(&fixture, &flags, &[("SSL_CERT_FILE", other.to_str().unwrap())], 3).await;

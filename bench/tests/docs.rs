@@ -1,4 +1,4 @@
-//! The project's pages: their links lead somewhere, and the commands that they show run.
+//! Tests the project's pages: their links lead somewhere, and the commands they show can be run.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;
@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use fixture::Fixture;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// Commands that need an account, a cluster, a container or a system service, and those that build or run everything: this test
-/// can't run them. Other parts of `cargo xtask test` run those of cargo and npm.
+/// Commands that this test can't run: they need an account, a cluster, a container or a system service, or they build
+/// or run everything. Other parts of `cargo xtask test` run the commands of cargo and npm.
 const NOT_RUN: [&str; 10] = [
     "cargo ",
     "docker ",
@@ -31,7 +31,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The pages that the project keeps.
+/// The pages in the project's repository.
 fn pages() -> Vec<PathBuf> {
     let listed = Command::new("git").current_dir(root()).args(["ls-files", "-z", "--", "*.md"]).output().unwrap();
     assert!(listed.status.success(), "{listed:?}");
@@ -46,7 +46,7 @@ fn parse(page: &str) -> Parser<'_> {
     Parser::new_ext(page, Options::ENABLE_TABLES)
 }
 
-/// The headings of a page as the anchors that GitHub makes of them.
+/// The headings of a page, as the anchors that GitHub makes from them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut heading: Option<String> = None;
@@ -97,7 +97,7 @@ fn links_lead_somewhere() {
     assert!(problem_of_link(&readme, "docs/contracts.md").is_some());
 }
 
-/// The commands of the page's shell blocks, a line each, without comments.
+/// The commands of the page's shell blocks, one per line and without comments.
 fn commands(page: &str) -> Vec<String> {
     let mut is_shell = false;
     let mut text = String::new();
@@ -114,7 +114,7 @@ fn commands(page: &str) -> Vec<String> {
     commands.filter(|command| !command.is_empty()).map(str::to_owned).collect()
 }
 
-/// The command without the variables that are set before it.
+/// The command without the variable assignments before it.
 fn without_variables(command: &str) -> &str {
     match command.split_once(' ') {
         Some((variable, rest)) if variable.contains('=') => without_variables(rest),
@@ -122,7 +122,7 @@ fn without_variables(command: &str) -> &str {
     }
 }
 
-/// A server that a command starts, at the URL that it says; stopped when dropped.
+/// A server that a command starts, and its URL. It is stopped when dropped.
 struct Server(Child, String);
 
 impl Server {
@@ -132,7 +132,7 @@ impl Server {
             words.drain(port..port + 2);
         }
         let mut command = isotherm(fixture);
-        // A free port in place of the one that is shown.
+        // Uses a free port instead of the one shown.
         command.args(words).args(["--port", "0", "--artifacts"]).arg(&fixture.artifacts).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
@@ -179,7 +179,7 @@ fn commands_that_are_shown_run() {
             Some(arguments) if arguments.starts_with("serve") || arguments.starts_with("up ") => {
                 drop(Server::start(&fixture, arguments));
             }
-            // Of a comparison, its quickest form.
+            // Runs a comparison in its quickest form.
             Some(arguments) if arguments.starts_with("compare") => {
                 let mut compare = isotherm(&fixture);
                 compare.args(arguments.split_whitespace()).args(["--quick", "--platform", "native", "--artifacts"]);

@@ -1,4 +1,4 @@
-//! The load against servers that stall, err and answer: real sockets, real HTTP.
+//! Tests the load against servers that stall, err and answer, with real sockets and real HTTP.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not know as such")]
 
 use std::cell::Cell;
@@ -60,7 +60,7 @@ fn run(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, test);
 }
 
-/// What the contract says to a request, with ids made from messageIds.
+/// The contract's answer to a request, with ids made from messageIds.
 fn contract(path: &str, body: &[u8]) -> (u16, String) {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let id = |event: &serde_json::Value| format!("evt_{}", event["messageId"].as_str().unwrap());
@@ -80,7 +80,7 @@ fn contract(path: &str, body: &[u8]) -> (u16, String) {
 #[test]
 fn a_stall_is_charged_to_every_request_that_was_due_meanwhile() {
     run(async {
-        // Request 50 of 200, which come 5 ms apart, holds all others up for 300 ms.
+        // Requests come 5 ms apart. Number 50 of 200 holds up all others for 300 ms.
         let count = Rc::new(Cell::new(0));
         let stalled_until = Rc::new(Cell::new(Instant::now()));
         let address = serve(move |_, _| {
@@ -102,8 +102,8 @@ fn a_stall_is_charged_to_every_request_that_was_due_meanwhile() {
         let samples = open(&client, &Timer::new().unwrap(), &schedule, &steps).await.unwrap();
 
         assert_eq!(samples.len(), 200);
-        // Sixty requests came due during the stall, with latencies that fall from 300 ms to nothing: half of them above 150 ms.
-        // A client that waited for answers would have seen one.
+        // Sixty requests came due during the stall. Their latencies fall from 300 ms to nothing, and half of them are
+        // above 150 ms. A client that waits for answers would have seen only one.
         let above = |ms: f64| samples.iter().filter(|sample| 1000.0 * sample.latency > ms).count();
         assert!(above(290.0) >= 1, "{} above 290 ms", above(290.0));
         assert!(above(150.0) >= 25, "{} above 150 ms", above(150.0));
@@ -118,7 +118,7 @@ fn a_client_that_is_late_itself_is_charged_too() {
         let client = Client::new(address, Expect::Hello, sequence(1));
         let schedule = [0.0, 0.001, 0.002, 0.2];
         let steps: Vec<Step> = schedule.iter().map(|_| client.step(&SINGLES, &[])).collect();
-        // This thread is the client's too: while it sleeps, nothing can be sent.
+        // The client uses this thread too: while it sleeps, nothing can be sent.
         tokio::task::spawn_local(async { std::thread::sleep(Duration::from_millis(100)) });
         let samples = open(&client, &Timer::new().unwrap(), &schedule, &steps).await.unwrap();
         let late = samples.iter().filter(|sample| sample.latency > 0.09).count();
@@ -147,7 +147,7 @@ fn wrong_answers_are_errors_and_too_many_end_it() {
     run(async {
         let address = serve(|path, body| async move {
             let (status, body) = contract(&path, &body);
-            // One of the wrong answers has the right status, and is wrong.
+            // One of the wrong answers has the right status, but wrong content.
             match path.as_str() {
                 "/events" => (503, "busy".to_owned()),
                 "/events/batch" => (status, body.replacen("accepted", "retry", 1)),
@@ -174,7 +174,7 @@ fn wrong_answers_are_errors_and_too_many_end_it() {
 #[test]
 fn a_floor_may_close_its_connections_and_a_platform_may_not() {
     run(async {
-        // Answers one request on each connection, then closes it without having said so.
+        // This server answers one request on each connection, then closes the connection without announcing it.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::task::spawn_local(async move {

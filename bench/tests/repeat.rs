@@ -1,4 +1,5 @@
-//! `isotherm compare --repeat`, and that a platform compared with itself is a tie: real runs of the native platform.
+//! Tests `isotherm compare --repeat` with real runs of the native platform. A platform compared with itself must be a
+//! tie.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod fixture;
@@ -19,9 +20,10 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Two results of the same platform, measured at the same time: whatever else the machine does meanwhile, it does to both, so each run of one could have
-/// been a run of the other. Then `isotherm diff`, with all figures counted, calls any of them changed once in 1,000 times (`stats::FAMILY_ERROR`), and the
-/// verdict any of its answers too; and only where that is more than 5 %, and more than what the floor moved by, which makes it rarer still.
+/// Takes two results of the same platform, measured at the same time. Other work on the machine affects both alike, so
+/// each run of one could be a run of the other. Over all figures together, `isotherm diff` then calls any of them
+/// changed once in 1,000 times (`stats::FAMILY_ERROR`). The same holds for the answers of the verdict. A change must
+/// also exceed 5 % and the floor's own change, which makes it rarer still.
 #[test]
 fn a_platform_compared_with_itself_is_a_tie() {
     let fixture = Fixture::new();
@@ -65,7 +67,7 @@ fn a_platform_compared_with_itself_is_a_tie() {
     let output = isotherm(folder, &["diff", "a/result.json", "b/result.json"]);
     assert!(text(&output.stdout).contains("\n0 of "), "{}", text(&output.stdout));
 
-    // The verdict knows platforms by their names: the second one gets another.
+    // The verdict tells platforms apart by name, so the second one gets another name.
     let mut second = results[1]["platforms"][0].take();
     second["platform"] = "spin".into();
     results[0]["platforms"].as_array_mut().unwrap().push(second);

@@ -1,4 +1,4 @@
-//! `isotherm report` on a result of all four platforms, as its users run it; and its page in a real browser.
+//! Runs `isotherm report` on a result of all four platforms, as its users do, and opens its page in a real browser.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A result of `isotherm compare --quick`.
 const RESULT: &str = include_str!("data/result.json");
-/// The parts of a result that prices and a simulation give.
+/// The parts of a result that come from prices and a simulation.
 const PRICED: &str = include_str!("data/priced.json");
 
 fn report(arguments: &[&str]) -> Output {
@@ -19,7 +19,7 @@ fn text(output: &[u8]) -> String {
     String::from_utf8(output.to_vec()).unwrap()
 }
 
-/// A folder with `result.json` in it, and the path of that.
+/// A folder that contains `result.json`, and the path of that file.
 fn written(result: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
@@ -104,7 +104,7 @@ fn what_is_no_result_is_refused_on_one_line() {
     }
 }
 
-/// Node.js drives Chromium: `dashboard/test/report.test.mjs` says what must be seen.
+/// Node.js drives Chromium. `dashboard/test/report.test.mjs` says what must be visible.
 #[test]
 fn a_browser_shows_the_pages() {
     let (folder, plain) = written(RESULT);

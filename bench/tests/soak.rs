@@ -1,4 +1,4 @@
-//! `isotherm soak`, for some seconds.
+//! Runs `isotherm soak` for some seconds.
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
 
-/// The artifacts that `cargo xtask build` makes. A test fails without them: what can't be tested has not passed.
+/// The artifacts from `cargo xtask build`. A test fails without them, because an untested thing has not passed.
 fn built() -> PathBuf {
     let root = std::env::var_os("ISOTHERM_ARTIFACTS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
@@ -22,7 +22,7 @@ fn a_soak_kills_its_host_finds_every_event_and_can_go_on() {
     let (state, out) = (folder.path().join("s.json"), folder.path().join("r.md"));
     let soak = || {
         let mut command = Command::new(ISOTHERM);
-        // Two rounds of three seconds: one of each phase.
+        // Two rounds of three seconds, one in each phase.
         command.args(["soak", "native", "--minutes", "0.1", "--round", "3", "--json", "--state"]).arg(&state);
         command.arg("--out").arg(&out).arg("--artifacts").arg(built());
         command
@@ -39,7 +39,7 @@ fn a_soak_kills_its_host_finds_every_event_and_can_go_on() {
     assert!(std::fs::read_to_string(&out).unwrap().starts_with("# Soak: native\n"));
     assert_eq!(std::fs::read_to_string(out.with_extension("json")).unwrap().as_bytes(), done.stdout);
 
-    // All rounds are done: what is left is to look for every event again.
+    // All rounds are done. Only the search for every event remains.
     let again = soak().output().unwrap();
     let found: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!((&found["accepted"], &found["lost"]), (&report["accepted"], &0.into()));

@@ -1,4 +1,4 @@
-//! `isotherm up` as its users run it: people in a terminal, and programs over `--control`.
+//! Runs `isotherm up` as its users do: people in a terminal, and programs over `--control`.
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,7 +11,7 @@ use isotherm_hosts::{ColdRequest, Platform, Up};
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
 
-/// The artifacts that `cargo xtask build` makes. A test fails without them: what can't be tested has not passed.
+/// The artifacts from `cargo xtask build`. A test fails without them, because an untested thing has not passed.
 fn built() -> PathBuf {
     let root = std::env::var_os("ISOTHERM_ARTIFACTS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
@@ -39,7 +39,7 @@ fn send(url: &str, request: &ColdRequest) -> String {
     answer
 }
 
-/// Waits until nothing listens there any more.
+/// Waits until nothing listens at the URL any more.
 fn gone(url: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect(url.strip_prefix("http://").unwrap()).is_ok() {
@@ -55,7 +55,7 @@ fn gone(url: &str) -> bool {
 fn up_says_ready_logs_requests_and_stops_on_either_signal() {
     let artifacts = built();
     for signal in ["-INT", "-TERM"] {
-        // Both streams in one, as in a terminal: lines of the program and of its server stay apart.
+        // Both streams go into one, as in a terminal. The lines of the program and of its server must not mix.
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec "$0" "$@" 2>&1"#, ISOTHERM, "up", "native", "--artifacts"]).arg(&artifacts);
         let temporary = tempfile::tempdir().unwrap();

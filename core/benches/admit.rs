@@ -1,8 +1,9 @@
-//! What core costs: read, check, identify, digest, plan and settle the January flights.
+//! Measures the cost of core: read, check, identify, digest, plan and settle the January flights.
 //!
-//! `cargo bench -p isotherm-core` prints events/s on one core. Instructions, which do not depend on what else the machine
-//! does, are counted by callgrind in one pass over the program that `cargo bench -p isotherm-core --no-run` names:
-//! `ISOTHERM_ONE_PASS=1 valgrind --tool=callgrind PROGRAM`. Callgrind has no SHA extensions, so there SHA-256 counts in full.
+//! `cargo bench -p isotherm-core` prints events/s on one core. Callgrind counts instructions, which do not depend on
+//! the machine's other work. It takes one pass over the program that `cargo bench -p isotherm-core --no-run` names:
+//! `ISOTHERM_ONE_PASS=1 valgrind --tool=callgrind PROGRAM`. Callgrind has no SHA extensions, so SHA-256 counts in full
+//! there.
 
 use std::io::Read;
 
@@ -13,7 +14,7 @@ use isotherm_core::{Admission, HEADERS, Millis, Plan, Reply, Request, Service, S
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 0x0123_4567_89ab_cdef };
 
 fn main() {
-    // Under callgrind one pass is enough, and only the passes of `batches` are counted.
+    // Under callgrind one pass is enough, and only the passes over `batches` are counted.
     if std::env::var_os("ISOTHERM_ONE_PASS").is_some() {
         let (service, bodies) = (service(), batches());
         bodies.iter().for_each(|body| drop(divan::black_box(admit(&service, "/events/batch", body))));
@@ -57,7 +58,7 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
     }
 }
 
-/// All 27,004 flights, 500 a request.
+/// All 27,004 flights, 500 per request.
 #[divan::bench(sample_count = 30)]
 fn batch(bencher: Bencher<'_, '_>) {
     let (service, bodies) = (service(), batches());
@@ -67,7 +68,7 @@ fn batch(bencher: Bencher<'_, '_>) {
         .bench_local(|| bodies.iter().for_each(|body| drop(divan::black_box(admit(&service, "/events/batch", body)))));
 }
 
-/// All 27,004 flights, one a request.
+/// All 27,004 flights, one per request.
 #[divan::bench(sample_count = 30)]
 fn single(bencher: Bencher<'_, '_>) {
     let (service, text) = (service(), flights());

@@ -1,4 +1,4 @@
-//! What rollups cost: the January flights folded, and reports over the pages that they give.
+//! Measures the cost of rollups: folding the January flights, and reports over the resulting pages.
 //!
 //! `cargo bench -p isotherm-core --bench fold`, on one core.
 
@@ -46,7 +46,7 @@ fn fold(observations: &[Observation<'_>]) -> Vec<StoredPage> {
     Fold::of(observations.iter()).settle(Vec::new()).pages
 }
 
-/// Records into observations.
+/// Turns records into observations.
 #[divan::bench(sample_count = 20)]
 fn observe(bencher: Bencher<'_, '_>) {
     let service = service();
@@ -56,7 +56,7 @@ fn observe(bencher: Bencher<'_, '_>) {
         .bench_local(|| observations(&service, divan::black_box(&records)).len());
 }
 
-/// Observations into the bytes of pages, all at once.
+/// Turns observations into the bytes of pages, all at once.
 #[divan::bench(sample_count = 20)]
 fn whole(bencher: Bencher<'_, '_>) {
     let service = service();
@@ -65,7 +65,7 @@ fn whole(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(records.len())).bench_local(|| fold(divan::black_box(&observations)));
 }
 
-/// Observations sorted by rollup.
+/// Sorts observations by rollup.
 #[divan::bench(sample_count = 20)]
 fn sort(bencher: Bencher<'_, '_>) {
     let service = service();
@@ -74,7 +74,7 @@ fn sort(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(records.len())).bench_local(|| Fold::of(divan::black_box(&observations).iter()));
 }
 
-/// Records into pages, 2,000 at a time, each merged with what is stored, as a server does it.
+/// Turns records into pages, 2,000 at a time. Each step is merged with stored pages, as a server does it.
 #[divan::bench(sample_count = 5)]
 fn steps(bencher: Bencher<'_, '_>) {
     let service = service();
@@ -88,7 +88,7 @@ fn steps(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Folds as a server does: step by step, each merged with what is stored.
+/// Folds as a server does: step by step, each merged with stored pages.
 fn fold_into(service: &Service, records: &[String], pages: &mut BTreeMap<String, Vec<u8>>) {
     let unfolded: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
     let (mut rest, mut at_most) = (unfolded.as_slice(), usize::MAX);
@@ -107,9 +107,9 @@ fn fold_into(service: &Service, records: &[String], pages: &mut BTreeMap<String,
     }
 }
 
-/// Batches of 500 events that are valid and as unusual as they can be, folded as a server does it. They are to take no more
-/// than three times the flights' time for a byte and for a property; `whole` and `steps` have the flights' by event: 243 bytes of
-/// record and 9 properties. Twice the batches take twice the time.
+/// Folds batches of 500 valid but extremely unusual events, as a server does it. Per byte and per property they must
+/// take at most three times the flights' time. `whole` and `steps` give the flights' time per event, which has 243
+/// bytes of record and 9 properties. Twice as many batches take twice the time.
 #[divan::bench(sample_count = 3, args = UNUSUAL.iter().flat_map(|(name, _)| [(*name, 2), (*name, 4)]))]
 fn unusual(bencher: Bencher<'_, '_>, (name, batches): (&str, usize)) {
     let service = service();
@@ -123,7 +123,7 @@ fn unusual(bencher: Bencher<'_, '_>, (name, batches): (&str, usize)) {
     });
 }
 
-/// How the record of the n-th event is made.
+/// Makes the record of the n-th event.
 type Make = fn(usize) -> String;
 
 const UNUSUAL: [(&str, Make); 5] = [
@@ -153,7 +153,7 @@ fn read(pages: &BTreeMap<String, Vec<u8>>, range: &KeyRange) -> Vec<StoredPage> 
     found.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
 }
 
-/// A month of hourly rollups into an answer.
+/// Answers a report from a month of hourly rollups.
 #[divan::bench(sample_count = 50, args = [
     "timeseries?interval=hour&metrics=count",
     "timeseries?interval=day&metrics=count,users,sum:distance,p95:depDelay",

@@ -1,4 +1,4 @@
-//! Who may do what: keys, known only by their SHA-256.
+//! Who may do what. Keys are known only by their SHA-256.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::config::Tenant;
 use crate::refusal::Refusal;
 use crate::time::Millis;
 
-/// Fewer characters than this are no key: they could be guessed.
+/// The shortest key, in characters. A shorter text could be guessed, so it is never accepted.
 const KEY_CHARACTERS: usize = 16;
 
 /// What a key may be used for.
@@ -21,9 +21,9 @@ pub(crate) enum Scope {
     Read,
     /// Write and read.
     Both,
-    /// What an operator does: upkeep.
+    /// An operator's work, such as maintenance.
     Operate,
-    /// To erase events. No route asks for it yet.
+    /// Erase events. No route asks for it yet.
     Erase,
 }
 
@@ -43,18 +43,18 @@ impl Scope {
     }
 }
 
-/// To whom a service is open.
+/// Who may use a service.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
-    /// Nobody, since its configuration could not be taken: why.
+    /// Nobody, because the configuration was not accepted, for this reason.
     Closed(String),
-    /// Everyone may write and read, and all belongs to one tenant. Nobody is its operator.
+    /// Everyone may write and read, and all events belong to one tenant. Nobody is an operator.
     Open,
-    /// Whoever has one of these.
+    /// Whoever presents one of these keys.
     Keys(Keys),
 }
 
-/// What a request shows for itself.
+/// How a request identifies its sender.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Credential<'a> {
     /// The value of the header `authorization`.
@@ -63,24 +63,24 @@ pub(crate) enum Credential<'a> {
     KeyId(&'a str),
 }
 
-/// The configured keys: no hash and no id twice.
+/// The configured keys. No two share a hash or an id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys(Vec<Key>);
 
 /// One key.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    /// What messages and configurations call it.
+    /// The name of the key in messages and configurations.
     pub(crate) id: String,
     pub(crate) sha256: [u8; 32],
     pub(crate) tenant: Tenant,
     pub(crate) scope: Scope,
-    /// From then on it opens nothing.
+    /// The key is invalid from this moment on.
     pub(crate) expires: Option<Millis>,
 }
 
 impl Access {
-    /// Everyone to whom a key belongs, each once.
+    /// The tenants that own a key, each once.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
         let Self::Keys(Keys(keys)) = self else { return vec![Tenant::default_tenant()] };
         let mut tenants: Vec<Tenant> = Vec::new();
@@ -92,7 +92,7 @@ impl Access {
         tenants
     }
 
-    /// Whose request it is, if its credential may do at that time what `needed` says.
+    /// The tenant of a request, if its credential covers the scope `needed` at `received_at`.
     pub(crate) fn authorize(
         &self,
         credential: Credential<'_>,
@@ -107,7 +107,7 @@ impl Access {
         }
     }
 
-    /// The id of the key in `authorization`, if it may write. An open service looks at none, and has a name for that.
+    /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Refusal> {
         match self {
             Self::Closed(_) => Err(Refusal::NotConfigured),
@@ -120,7 +120,7 @@ impl Access {
 }
 
 impl Keys {
-    /// Adds a key, unless its hash or its id is there; says which.
+    /// Adds a key, or says whether its hash or its id is there already.
     pub(crate) fn add(&mut self, key: Key) -> Result<(), String> {
         if self.0.iter().any(|known| known.sha256 == key.sha256) {
             return Err(".sha256 is there twice; one key has one tenant and one scope".to_owned());
@@ -146,7 +146,7 @@ impl Keys {
         let presented = authorization.and_then(credential)?;
         presented.chars().nth(KEY_CHARACTERS - 1)?;
         let hash = Sha256::digest(presented.as_bytes());
-        // Every key is compared, each in constant time: how long it takes tells nothing of a key.
+        // Every key is compared, and each in constant time, so the duration reveals nothing about any key.
         self.0.iter().fold(None, |found, key| {
             if bool::from(key.sha256.as_slice().ct_eq(hash.as_slice())) { Some(key) } else { found }
         })

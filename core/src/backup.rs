@@ -1,17 +1,17 @@
-//! The raw backup: what was folded, as objects that need no Isotherm to be read.
+//! The raw backup: folded events as objects that can be read without Isotherm.
 
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
 use serde::Deserialize;
 
-/// Some events of a tenant: gzip of NDJSON, a record a line.
+/// Some events of one tenant, as gzip of NDJSON with one record per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// `tenant/2013-01-31/batch.ndjson.gz`, by the day on which the first of them was received. The same batch has the same
-    /// key, so that a replay overwrites itself.
+    /// `tenant/2013-01-31/batch.ndjson.gz`, with the day on which the first event was received. The same batch has the
+    /// same key, so a replay overwrites its own object.
     pub key: String,
-    /// The object; the same for the same records.
+    /// The object's content; equal records give equal bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -21,7 +21,7 @@ impl Backup {
         let mut gzip = GzBuilder::new().write(Vec::new(), Compression::default());
         for record in records {
             day.get_or_insert_with(|| received_on(record));
-            // Neither fails: a vector takes all.
+            // Neither call fails, because a vector accepts every write.
             let _written = gzip.write_all(record.as_bytes()).and_then(|()| gzip.write_all(b"\n"));
         }
         let day = day.flatten().unwrap_or_else(|| "undated".to_owned());
@@ -29,7 +29,7 @@ impl Backup {
     }
 }
 
-/// The date of a record; `None` for what is no record.
+/// The date on which a record was received; `None` if the text is not a record.
 fn received_on(record: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

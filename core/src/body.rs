@@ -1,4 +1,4 @@
-//! A request's body: what it is, inflated within bounds, and split into events.
+//! The body of a request: finding its media type, inflating it within bounds, and splitting it into events.
 
 use std::borrow::Cow;
 
@@ -12,19 +12,20 @@ use crate::request::Request;
 
 const LIMITS: Limits = Limits::CONTRACT;
 
-/// What a body holds, by its content type.
+/// What a body holds, according to its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Media {
     Json,
-    /// One JSON text a line.
+    /// One JSON text per line.
     Ndjson,
 }
 
 impl Media {
-    /// The media type of the request; a request that names none sends JSON. `None`: one that no route takes.
+    /// The media type of the request. A request that names none sends JSON. `None` means that no route accepts the
+    /// type.
     fn of(request: &Request<'_>) -> Option<Self> {
         let Some(header) = request.header("content-type") else { return Some(Self::Json) };
-        // The header came more than once, and which of them counts is a guess.
+        // The header came more than once, so it is unclear which value counts.
         if unquoted(header, ',').nth(1).is_some() {
             return None;
         }
@@ -33,7 +34,7 @@ impl Media {
         let utf8 = parts.all(|parameter| match parameter.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
                 let charset = value.trim_matches('"').to_ascii_lowercase();
-                // ASCII is UTF-8 too, and whether the bytes are either is checked when they are read.
+                // ASCII is UTF-8 too. Reading the bytes later checks whether they really are UTF-8.
                 matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii" | "ascii")
             }
             _ => true,
@@ -46,7 +47,7 @@ impl Media {
     }
 }
 
-/// The parts of a header's value between separators that stand outside quotation marks.
+/// The parts of a header's value, split at separators outside quotation marks.
 fn unquoted(value: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     value.split(move |character| {
@@ -55,12 +56,12 @@ fn unquoted(value: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text without the byte order mark that some programs write at its beginning (RFC 8259, 8.1).
+/// The text without the byte order mark that some programs write at its start (RFC 8259, 8.1).
 pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-/// What the body of a request for one event holds, which its head says.
+/// The media type of a request for one event, from its head.
 pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
     match Media::of(head) {
         Some(Media::Json) => Ok(Media::Json),
@@ -68,12 +69,12 @@ pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
     }
 }
 
-/// What the body of a batch holds, which its head says.
+/// The media type of a batch, from its head.
 pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Refusal> {
     Media::of(head).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
 }
 
-/// Refuses a body that is too large by what the head says of it.
+/// Refuses a body whose announced `content-length` is too large.
 pub(crate) fn announced(head: &Request<'_>) -> Result<(), Refusal> {
     let length = head.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
     if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
@@ -83,22 +84,23 @@ fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
     Refusal::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
 }
 
-/// A header's value with `, ` between its parts: gateways differ in the space when they join the lines of a header.
+/// A header's value with `, ` between its parts. Gateways join the lines of a header with or without the space.
 fn listed(value: &str) -> String {
     value.split(',').map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
-/// The body, inflated.
+/// The body, inflated if it is gzip.
 pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
     let encoding = head.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
-    // Before anything else: a body that a host cut short must not be read as if it were whole.
+    // This check comes first: a body that a host cut short must not be read as if it were whole.
     if body.len() > LIMITS.body_bytes {
         return Err(Refusal::BodyTooLarge);
     }
     match encoding.as_str() {
         "identity" => Ok(Cow::Borrowed(body)),
         "gzip" | "x-gzip" => {
-            // One byte more than is allowed tells "too large" from "just fits", and a bomb is never inflated further.
+            // One byte above the limit tells "too large" from "just fits", and a gzip bomb inflates no further than
+            // that.
             let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
             if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
@@ -115,11 +117,12 @@ fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|error| Refusal::InvalidUtf8(error.valid_up_to()))
 }
 
-/// The texts of a batch's events, in order; a line of NDJSON that is not UTF-8 is the only kind that fails by itself.
+/// The texts of a batch's events, in order. Only a line of NDJSON that is not UTF-8 fails alone; other errors fail the
+/// batch.
 pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Refusal>>, Refusal> {
     let events: Vec<_> = match media {
         Media::Json => envelope(text(body)?)?.into_iter().map(|event| Ok(event.get())).collect(),
-        // One more than is allowed is enough to know.
+        // One event above the limit is enough to know that there are too many.
         Media::Ndjson => without_byte_order_mark(body)
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
@@ -142,7 +145,7 @@ fn envelope(text: &str) -> Result<Vec<&RawValue>, Refusal> {
         #[serde(borrow)]
         events: Vec<&'a RawValue>,
     }
-    // serde would take an array for a struct: its elements for the fields, in order.
+    // serde accepts an array for a struct and takes its elements as the fields in order, so arrays are refused here.
     if text.trim_start().starts_with('[') {
         return Err(Refusal::InvalidBatch("this is an array".to_owned()));
     }

@@ -1,4 +1,5 @@
-//! What an operator decides: keys, shards and dimensions. One JSON text, the same on every platform.
+//! The configuration that an operator writes: keys, shards and dimensions. It is one JSON text, the same on every
+//! platform.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use crate::access::{Access, Key, Keys, Scope};
 use crate::rollup::observation::{DIMENSIONS, Dimensions};
 use crate::time::Millis;
 
-/// Whose events they are. 1–64 of `A–Z a–z 0–9 _ -`, so that every store can take it into a key.
+/// The owner of events. The name is 1–64 of `A–Z a–z 0–9 _ -`, so that every store can use it in a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(String);
 
@@ -20,10 +21,10 @@ impl Tenant {
         &self.0
     }
 
-    /// Reads a name, as a store has it.
+    /// Reads a name as a store keeps it.
     ///
     /// # Errors
-    /// [`ConfigError`] where it is none.
+    /// [`ConfigError`] if the text is not a valid name.
     pub fn parse(name: String) -> Result<Self, ConfigError> {
         if is_name(&name) { Ok(Self(name)) } else { Err(ConfigError(format!("tenant {NAME}"))) }
     }
@@ -42,7 +43,8 @@ pub struct Config {
     pub(crate) dimensions: Dimensions,
 }
 
-/// The configuration is no good: where, and what was expected. Says nothing of a key or its hash, since it goes to a log.
+/// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
+/// log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -54,7 +56,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Version 1, which may leave `version` out, and version 2.
+/// The configuration as JSON: version 1, which may leave `version` out, or version 2.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigText<'a> {
@@ -92,15 +94,16 @@ fn default_shards() -> u32 {
 }
 
 impl Config {
-    /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme", "scope": "write",
-    /// "expires": "2027-01-01T00:00:00Z"}], "shards": 4, "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or
-    /// `{"version": 2, "open": true}`.
+    /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
+    /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
     ///
-    /// One of `open` and `keys` must be there. The rest may be left out: `version` is 1, a key's `id` is the first 8 digits of
-    /// its hash, it never expires, there are 4 shards, and every string property of an event is a dimension, up to 8.
+    /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
+    /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a
+    /// dimension, up to 8.
     ///
     /// # Errors
-    /// [`ConfigError`] says which member is wrong and what was expected.
+    /// [`ConfigError`] names the wrong member and what was expected.
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
         let json = json.trim_start_matches('\u{feff}').trim();
         if json.is_empty() {
@@ -139,17 +142,17 @@ impl Config {
         matches!(self.access, Access::Closed(_))
     }
 
-    /// The configuration of a service that has none that can be read, and why: it is closed, and has the usual shards and
-    /// dimensions.
+    /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
+    /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
         Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
     }
 }
 
-/// A key's entry among the `keys` of a configuration, as JSON on one line.
+/// A key as an entry for the `keys` of a configuration: JSON on one line.
 ///
 /// # Errors
-/// [`ConfigError`] when a configuration would not take it.
+/// [`ConfigError`] if a configuration would not accept the entry.
 pub fn key_entry(
     key: &str,
     id: Option<&str>,
@@ -175,7 +178,7 @@ pub fn key_entry(
 
 const NEITHER: &str = r#"it needs "keys", or "open": true"#;
 
-/// Reads one key; what is wrong with it is said as what follows its place.
+/// Reads one key. An error text continues the key's place, such as `keys[0]`.
 fn key(text: &str) -> Result<Key, String> {
     let KeyText { id, sha256, tenant, scope, expires } = object(text).map_err(|problem| format!(": {problem}"))?;
     let hash = parse_sha256(&sha256).ok_or(".sha256 must be 64 hexadecimal digits")?;
@@ -199,7 +202,7 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }
 
-/// Reads an object. serde would take an array for one: its elements for the members, in order.
+/// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     if !json.starts_with('{') {
         return Err("it must be a JSON object".to_owned());
@@ -207,10 +210,12 @@ fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| without_values(&error.to_string()))
 }
 
-/// The parser's message without what it repeats of the configuration, but for short words: that could be a key or its hash.
+/// The parser's message without the text that it quotes from the configuration, which could be a key or its hash. Short
+/// words stay.
 fn without_values(message: &str) -> String {
     let is_word = |text: &str| text.len() < 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    // What it repeats comes first, in quotes of one of two kinds, and may have both in it; what serde expects comes after.
+    // The quoted text comes first, in one of two kinds of quotes, and may contain both kinds. What serde expects comes
+    // after it.
     let Some((from, quote)) = message.char_indices().find(|(_, c)| matches!(c, '`' | '"')) else {
         return message.to_owned();
     };

@@ -1,4 +1,4 @@
-//! Messages of queues, which deliver at least once: what is delivered twice is kept once.
+//! Messages of queues. Queues deliver at least once; an event that is delivered twice is kept once.
 
 use sha2::{Digest as _, Sha256};
 
@@ -7,27 +7,27 @@ use crate::plan::Admission;
 use crate::reply::Reply;
 use crate::time::{Millis, Stamp};
 
-/// What is to become of a message.
+/// What to do with a message.
 #[must_use = "a message that is neither done nor delivered again is lost"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// All its events are kept: the queue may forget it.
+    /// All events of the message are kept, so the queue may delete it.
     Done,
-    /// The store did not take all of it: to be delivered again.
+    /// The store did not keep every event: deliver the message again.
     Again,
-    /// It never will be taken, or not all of it: for the dead-letter queue, and why.
+    /// Some of the message can never be kept, for this reason: put it into the dead-letter queue.
     Refused(String),
 }
 
 impl Stamp {
-    /// The stamp of a message: the same whenever it is delivered, so that its events get the same ids.
+    /// The stamp of a message. It is the same at every delivery, so the events get the same ids.
     pub fn of_message(message_id: &str, sent_at: Millis) -> Self {
         Self { received_at: sent_at, entropy: first_128_bits(&Sha256::digest(message_id)) }
     }
 }
 
 impl Admission {
-    /// What is to become of a message whose admission came to no [`crate::StorePlan`].
+    /// What to do with a message whose admission gave no [`crate::StorePlan`].
     pub fn undeliverable(self) -> Delivery {
         match self {
             Self::Reply(Reply { status: 429 | 500.., .. }) => Delivery::Again,

@@ -1,14 +1,15 @@
-//! Documents that are part of the program, kept packed.
+//! Documents that are built into the program, compressed with gzip.
 
 use crate::gzip;
 use crate::reply::Reply;
 
-/// The contract itself: OpenAPI 3.1.
+/// The API contract as OpenAPI 3.1.
 pub(crate) fn openapi() -> Reply {
     Reply::of_json(200, inflated(include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"))))
 }
 
-/// A page that shows reports; `dashboard/` is its source. It may run its own script alone, and ask nobody but this service.
+/// The dashboard, a page that shows reports. Its source is in `dashboard/`. Its content security policy lets it run
+/// only its own script and call only this service.
 pub(crate) fn dashboard() -> Reply {
     let header = |name, value: &str| (name, value.to_owned());
     Reply {
@@ -24,6 +25,6 @@ pub(crate) fn dashboard() -> Reply {
 }
 
 fn inflated(gzip: &[u8]) -> Vec<u8> {
-    // Packed when this was built: reading it can't fail, and an empty document would be seen by any test.
+    // The build compressed this data, so reading it can't fail. Any test would notice an empty document.
     gzip::inflated(gzip, usize::MAX).unwrap_or_default()
 }

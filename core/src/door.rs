@@ -1,4 +1,4 @@
-//! What a request comes to: first by its head, then, where it may have one, by its body.
+//! Decides on a request: first by its head, then by its body if the route takes one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -19,17 +19,17 @@ use crate::route::{self, HEALTH, Route, SCHEDULE};
 use crate::settle::{Answer, Slot};
 use crate::time::Stamp;
 
-/// What the head of a request comes to.
+/// The decision on a request's head.
 #[must_use = "a door that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub enum Door<'a> {
-    /// This, whatever the body is: there is no need to read it.
+    /// The reply does not depend on the body, so the host need not read it.
     Reply(Reply),
-    /// It depends on the body, if it may have one at all.
+    /// The decision depends on the body, if the route takes one.
     Body(Entry<'a>),
 }
 
-/// A request that may come in: its route, method and key are good.
+/// A request that is admitted so far: its route, method and key are valid.
 #[must_use = "an entry that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub struct Entry<'a> {
@@ -38,14 +38,14 @@ pub struct Entry<'a> {
     asks: Asks,
 }
 
-/// What it asks for.
+/// What a request asks for.
 #[derive(Debug)]
 enum Asks {
-    /// To keep one event of this tenant.
+    /// Keep one event for this tenant.
     Event(Tenant),
-    /// To keep a batch of events.
+    /// Keep a batch of events for this tenant.
     Batch(Tenant, Media),
-    /// Something that no body is needed for.
+    /// A plan that needs no body.
     Plan(Plan),
 }
 
@@ -83,7 +83,7 @@ impl<'a> Door<'a> {
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
-                // What is no id names no event.
+                // A malformed id cannot name an event, so the answer is 404.
                 let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
                 Asks::Plan(Plan::Find(FindPlan {
                     tenant,
@@ -102,7 +102,7 @@ impl<'a> Door<'a> {
         Ok(Self::Body(Entry { head, stamp, asks }))
     }
 
-    /// The same, where a reply to `HEAD` has no body.
+    /// Removes the body from a reply to `HEAD`.
     pub(crate) fn for_method(self, method: &str) -> Self {
         match self {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
@@ -112,8 +112,8 @@ impl<'a> Door<'a> {
 }
 
 impl Entry<'_> {
-    /// How many bytes the body may have as it is sent: 0 where the request is to have none. Where it may have some, a host hands
-    /// one byte more over if there are more: core refuses them.
+    /// How many bytes the body may have as sent; 0 if the request must not have one. If a longer body arrives where one
+    /// is allowed, the host hands over one byte more than this, and core refuses it.
     pub fn body_bytes(&self) -> usize {
         match self.asks {
             Asks::Event(_) | Asks::Batch(..) => Limits::CONTRACT.body_bytes,
@@ -121,7 +121,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Decides what the request comes to, with this body.
+    /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
         let Self { head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
@@ -163,12 +163,12 @@ fn admit_batch(
     Ok(intake.plan(Answer::Batch(slots, request_id)))
 }
 
-/// Collects the events of one request, each key once.
+/// Collects the events of one request, at most one per key.
 struct Intake {
     tenant: Tenant,
     stamp: Stamp,
     events: Vec<NewEvent>,
-    /// Where in `events` each messageId of this request stands.
+    /// The index in `events` of each event that has a messageId.
     named: BTreeMap<EventId, usize>,
 }
 
@@ -199,7 +199,7 @@ impl Intake {
     fn plan(self, answer: Answer) -> Admission {
         let Self { tenant, events, .. } = self;
         let plan = StorePlan { tenant, events, answer };
-        // Nothing to keep is nothing to ask a store for.
+        // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {
             Admission::Reply(plan.settle(Vec::new()))
         } else {

@@ -1,4 +1,4 @@
-//! One event: read, checked once, and from then on right by its type.
+//! One event. It is checked once, when it is read; from then on its type guarantees that it is valid.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::plan::NewEvent;
 use crate::refusal::{Field, Refusal, shown};
 use crate::time::{Millis, Stamp};
 
-/// What a client sent, within every limit of the contract.
+/// An event as a client sent it, within every limit of the contract.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
     user_id: Cow<'a, str>,
@@ -24,7 +24,8 @@ pub(crate) struct Event<'a> {
     properties: Value<'a>,
 }
 
-/// 128 bits of SHA-256 over what a client said an event is. Equal digests under one messageId are a repetition, others a conflict.
+/// 128 bits of SHA-256 over an event as its client described it. Under one messageId, an equal digest is a repetition
+/// and a different one a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u128);
 
@@ -63,7 +64,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The id that the client's messageId gives the event.
+    /// The id that the event gets from the client's messageId; `None` without one.
     pub(crate) fn named_id(&self, tenant: &Tenant) -> Option<EventId> {
         self.message_id.as_deref().map(|message_id| EventId::of_message(tenant, message_id))
     }
@@ -91,7 +92,7 @@ impl<'a> Event<'a> {
             timestamp: &occurred_at.to_rfc3339(),
             received_at: &stamp.received_at.to_rfc3339(),
         };
-        // The properties are put in as text, because the digest has use for that text too.
+        // The properties are appended as text, because the digest uses that text too.
         let mut record = json_text(&head);
         record.pop();
         record.reserve(properties.len() + 16);
@@ -108,7 +109,8 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Only what the client said: a retry without a timestamp is the same event, though it is received later.
+    /// Hashes only what the client said. A retry without a timestamp is then the same event, although it is received
+    /// later.
     fn digest(&self, properties: &str) -> Digest {
         let timestamp = self.timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
         let hash = Sha256::new()
@@ -124,11 +126,11 @@ impl<'a> Event<'a> {
 }
 
 fn json_text(value: &impl Serialize) -> String {
-    // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
+    // Only maps with keys other than strings and failing `Serialize` impls can fail, and core has neither.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// null counts as missing, as it does in JavaScript's `if (!userId)`; so does an empty text.
+/// Reads a required name. null and the empty text count as missing, as in JavaScript's `if (!userId)`.
 fn required_name(field: Field, value: Option<Value<'_>>) -> Result<Cow<'_, str>, Refusal> {
     match value {
         None | Some(Value::Null) => Err(Refusal::Required(field)),
@@ -161,7 +163,8 @@ fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Refusal> {
     let time = match value {
         Value::Unsigned(ms) => Millis(ms),
         Value::Signed(_) => return Err(Refusal::TimestampOutOfRange),
-        // A whole number is an integer to JSON Schema, however it is written. `as` saturates: what is too large stays too large.
+        // To JSON Schema a whole number is an integer, however it is written. `as` saturates, so a value that is too
+        // large stays too large.
         Value::Float(ms) if ms.fract() == 0.0 => Millis(ms as u64),
         Value::Float(_) => return Err(Refusal::InvalidTimestamp),
         Value::String(text) => Millis::from_rfc3339(&text)?,
@@ -177,14 +180,14 @@ impl Digest {
         self.0.to_be_bytes()
     }
 
-    /// The digest that [`Digest::to_bytes`] gave.
+    /// Reads what [`Digest::to_bytes`] gave.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 }
 
 impl Serialize for Digest {
-    /// 32 hexadecimal digits: JSON has no numbers of 128 bits.
+    /// Writes 32 hexadecimal digits, because JSON numbers can't hold 128 bits exactly.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -1,34 +1,36 @@
-//! Group commit: how much one transaction of a single writer takes, and how much may wait for it.
+//! Group commit: how many plans one transaction of a single writer takes, and how many may wait for it.
 //!
-//! Each tenant has a queue of its own, so a tenant that floods fills only what others leave.
+//! Each tenant has its own queue, so a tenant that floods the service fills only its own.
 
 use crate::upkeep::Load;
 
-/// Plans of one tenant that may wait. Waiting longer would only make the queue's memory grow.
+/// The most plans of one tenant that may wait. A longer queue would only use more memory.
 const PLANS: usize = 512;
-/// Bytes of events of one tenant that may wait.
+/// The most bytes of one tenant's events that may wait.
 const BYTES: usize = 32 << 20;
-/// What one transaction takes of all tenants together, so that the first plans do not wait long for the last ones.
+/// What one transaction takes of all tenants together. It is small, so that the first plans do not wait long for the
+/// last ones.
 const TRANSACTION: Load = Load { events: 1024, bytes: 4 << 20 };
 
-/// What waits of one tenant.
+/// The plans of one tenant that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// How many [`StorePlan`](crate::StorePlan)s.
+    /// The number of [`StorePlan`](crate::StorePlan)s.
     pub plans: usize,
     /// Their events.
     pub load: Load,
 }
 
 impl Queue {
-    /// Whether a plan with these events may wait too. If not, they get
+    /// Whether a plan with these events may wait too. If not, its events get
     /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty queue takes any plan.
     pub fn has_room_for(&self, load: Load) -> bool {
         self.plans == 0 || (self.plans < PLANS && self.load.bytes.saturating_add(load.bytes) <= BYTES)
     }
 }
 
-/// What one transaction takes of each of so many tenants that wait: plans until their events reach this, and one at least.
+/// How much one transaction takes of each of `tenants` waiting tenants: plans until their events reach this load, but
+/// at least one.
 pub fn share(tenants: usize) -> Load {
     let tenants = tenants.max(1);
     Load { events: TRANSACTION.events / tenants, bytes: TRANSACTION.bytes / tenants }

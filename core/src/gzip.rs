@@ -1,22 +1,22 @@
-//! gzip (RFC 1952) around flate2's inflate. flate2's own reader takes tables of 16 kB for the checksum, which are a thirtieth of
-//! the smallest artifact; these have 1 kB.
+//! gzip (RFC 1952) around flate2's inflate. flate2's own reader brings checksum tables of 16 kB, which are a thirtieth
+//! of the smallest artifact; the table here has 1 kB.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// Flags of a header: which parts follow it.
+/// Flags of a header that say which parts follow it.
 const HEADER_CRC: u8 = 2;
 const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
-/// How many members a stream may have. Each costs as much as inflating some kilobytes, however little is in it; a batch whose
-/// every event is a member of its own has 500.
+/// The most members that a stream may have. Even an almost empty member costs as much as inflating some kilobytes. A
+/// batch with one member for each event has 500.
 const MEMBERS: usize = 1024;
-/// What is inflated at a time, at least.
+/// The least memory to inflate into at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// What is in a gzip stream, its members one after the other, or the first `most` bytes of that and maybe some more.
-/// `None`: it is no gzip, or not whole, or has more than [`MEMBERS`] members.
+/// The content of a gzip stream, with its members joined. If it is longer than `most`, the result has the first `most`
+/// bytes and maybe some more. `None` if the stream is not gzip, is cut off, or has more than [`MEMBERS`] members.
 pub(crate) fn inflated(mut gzip: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
     let mut inflate = Decompress::new(false);
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// flate2's reader is the peer.
+    /// Compares with flate2's own reader.
     #[track_caller]
     fn check(gzip: &[u8]) {
         let mut expected = Vec::new();
@@ -143,7 +143,7 @@ mod tests {
             }
             check(&gzip);
             check(&gzip[..cut.index(gzip.len())]);
-            // The time and the system in a header say nothing of the content.
+            // A flip in the time or the system of a header does not change the content.
             let at = flip.index(gzip.len());
             gzip[at] ^= 1;
             check(&gzip);

@@ -1,7 +1,8 @@
-//! JSON of clients, read once into a value that is canonical: keys sorted and unique, names checked, depth bounded.
+//! Clients' JSON, read once into a canonical value: keys are sorted and unique, names are checked, and the depth is
+//! bounded.
 //!
-//! Flaws that leave the text readable (a key twice, a bad name, too much depth) do not stop the reader: the first one is
-//! kept with its path and told at the end.
+//! Some flaws leave the text readable: a key that appears twice, a bad name, too much depth. They do not stop the
+//! reader. The first one is kept with its path and reported at the end.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::limits::Limits;
 use crate::refusal::{NameFlaw, Refusal, shown, shown_path, shown_problem};
 
-/// A JSON value. Strings are borrowed from the text where it has no escapes.
+/// A JSON value. Strings without escapes are borrowed from the text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
@@ -22,7 +23,7 @@ pub(crate) enum Value<'a> {
     Float(f64),
     String(Cow<'a, str>),
     Array(Vec<Value<'a>>),
-    /// Sorted by key, no key twice.
+    /// Members sorted by key; no key appears twice.
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
@@ -51,7 +52,7 @@ pub(crate) fn read(text: &str) -> Result<Value<'_>, Refusal> {
         .map_err(|error| refusal(&error))?;
     match reader.flaw {
         Some(flaw) => Err(flaw),
-        // Rare: only a number beyond 2^63 makes the second look worth it.
+        // Only a number beyond 2^63, which is rare, makes it worth reading the text a second time.
         None if reader.wide => wide_integer(text).map_or(Ok(value), |digits| {
             Err(Refusal::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
         }),
@@ -73,14 +74,14 @@ pub(crate) fn name_flaw(name: &str) -> Option<NameFlaw> {
 
 fn refusal(error: &serde_json::Error) -> Refusal {
     let text = shown_problem(error);
-    // serde_json has no kind of its own for 1e999; the tests pin its words.
+    // serde_json has no error kind of its own for 1e999, so its message is matched. The tests pin that message.
     match text.strip_prefix("number out of range") {
         Some(place) => Refusal::NumberOutOfRange(format!("a number{place}")),
         None => Refusal::InvalidJson(text),
     }
 }
 
-/// The first integer, outside strings, that neither i64 nor u64 holds: serde_json would read it as a float, not exactly.
+/// The first integer outside strings that fits neither i64 nor u64. serde_json would read it as an inexact float.
 fn wide_integer(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -119,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// Runs `read` for a member; a flaw found in it gets `key` before its path.
+    /// Runs `read` for a member, and puts `key` before the path of a flaw that it finds.
     fn within<T>(&mut self, key: &dyn fmt::Display, read: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.flaw.is_some();
         let result = read(self);
@@ -223,7 +224,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// A place in an array, as paths show it.
+/// An index into an array, as paths show it.
 struct Index(usize);
 
 impl fmt::Display for Index {
@@ -232,7 +233,7 @@ impl fmt::Display for Index {
     }
 }
 
-/// `Cow<str>` that borrows where the text has no escapes: serde's own implementation copies inside other types.
+/// A `Cow<str>` that borrows from text without escapes. serde's own implementation copies inside other types.
 pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

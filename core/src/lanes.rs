@@ -1,26 +1,30 @@
-//! Which shard of a stream is folded into which lane, and how far all of them are.
+//! Assigns the shards of a stream to lanes, and tells how far all of them are folded.
 //!
 //! ```text
 //!            DescribeStream ──▶ Lanes::learn ──▶ shards that wait
 //!                                                     │  a batch of one comes
-//!  lane 0  ── shard A ────────── its child C ─────────┘      the lane of an ancestor, or one that is free, or a new one
+//!  lane 0  ── shard A ────────── its child C ─────────┘      an ancestor's lane, or a free one, or a new one
 //!  lane 1  ── shard B ─────────────────────────▶
 //! ```
 //!
-//! A lane is pages that one shard at a time is folded into: its watermark names the shard by its whole id. A shard takes
-//! records for some hours, then its children do; the mapping hands them over when their parent's records are done with. So a
-//! batch of a child says that its ancestors are folded, and the child goes on in the lane of one of them. There are as many lanes as there
-//! were shards at once, however many come and go.
+//! A lane is a set of pages that one shard at a time is folded into. Its watermark names the shard by its whole id. A
+//! shard takes records for some hours, then its children do. The mapping delivers the children's records only after it
+//! is done with their parent's. So a batch of a child means that the child's ancestors are folded, and the child goes
+//! on in the lane of one of them. There are as many lanes as there ever were shards at once, however many shards come
+//! and go.
 //!
-//! How far reports are complete is what the shard that is furthest behind is folded to. A shard that nothing is folded of
-//! waits: it is folded as far as its parent is. A store knows nothing of such shards, so a function asks the stream. A window's end says that its shard
-//! is folded to that moment only if the shard was still open then: its children have what was written later.
+//! Reports are complete up to the time that the shard furthest behind is folded to. A shard without folded records
+//! waits: it counts as folded as far as its parent is. A store knows nothing of such shards, so a function asks the
+//! stream. The end of a window shows that its shard is folded to that moment only if the shard was still open then.
+//! Otherwise its children hold what was written later.
 //!
-//! A shard without records says nothing of how far it is handed over. When events come elsewhere, the function writes pulses: items that
-//! are no events, and come through the stream. A pulse in the shard's batch says how far the shard is.
+//! A shard without records does not show how far it is delivered. When events arrive in other shards, the function
+//! therefore writes pulses: items that are not events but come through the stream. A pulse in the shard's batch shows
+//! how far the shard is.
 //!
-//! What the stream has lost unfolded is known in two ways. The mapping says which records it has given up ([`Lanes::lose`]). And a batch that is
-//! nearly as old as what the stream keeps says that older records may be gone ([`Lanes::look_back`]): the mapping stood still.
+//! Records that the stream lost before they were folded are noticed in two ways. The mapping says which records it has
+//! given up ([`Lanes::lose`]). And if a batch is nearly as old as the stream's retention, older records may be gone
+//! ([`Lanes::look_back`]), because the mapping stood still.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -34,22 +38,23 @@ use crate::stream::StreamBatch;
 use crate::time::{Millis, Seconds};
 use crate::watermark::{LaneShard, Watermark};
 
-/// How long a stream keeps its records: what is older is folded, or lost.
+/// How long a stream keeps its records, in milliseconds. Older records are either folded or lost.
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-/// The name of the list of shards that wait, among the names of lanes.
+/// The name of the list of waiting shards, among the names of lanes.
 const SHARDS: &str = "shards";
-/// The name of the list of times that are lost. A version that doesn't know it reads names before `~` only.
+/// The name of the list of lost times. A version that doesn't know the list reads only names before `~`.
 const LOST: &str = "~lost";
-/// A batch is nearly as old as what the stream keeps where no more than this lies between.
+/// A batch is nearly as old as the stream's retention if the two differ by at most this many milliseconds.
 const NEARLY_MS: u64 = 60 * 60 * 1000;
-/// Changes of watermarks and of the list that are written at once.
+/// The most changes of watermarks and lists that are written at once.
 const WRITES: usize = 90;
-/// What the keys of pulses start with. No tenant's name is empty, so no event's key does.
+/// The prefix of the keys of pulses. No event's key has it, because no tenant's name is empty.
 pub(crate) const PULSE: &str = "#pulse-";
-/// Pulses for each shard that may be missed, where it isn't known which key leads to which shard: 1 of 50 gets none, and the next window tries again.
+/// Pulses for each shard while it isn't known which key leads to which shard. About 1 shard of 50 gets none, and the
+/// next window tries again.
 const PULSES_A_SHARD: usize = 4;
 const PULSES: usize = 64;
-/// How long a pulse is kept.
+/// How long a pulse is kept, in seconds.
 const PULSE_S: u64 = 7 * 24 * 60 * 60;
 
 /// A shard as the stream describes it.
@@ -57,85 +62,87 @@ const PULSE_S: u64 = 7 * 24 * 60 * 60;
 pub struct StreamShard {
     /// Its id.
     pub id: String,
-    /// The shard whose records come before its own, if there was one. The stream may have forgotten it.
+    /// The shard whose records come before this shard's, if there was one. The stream may have forgotten it.
     pub parent: Option<String>,
-    /// The shard has ended: it gets no more records.
+    /// Whether the shard has ended: it then gets no more records.
     pub is_closed: bool,
 }
 
-/// What to do with a batch next.
+/// The next step for a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaneStep {
-    /// Ask the stream for all its shards, and call [`Lanes::learn`].
+    /// Ask the stream for all its shards, then call [`Lanes::learn`].
     Describe,
-    /// Write all of these in one transaction, then call [`Lanes::next`] again. Where one has moved, read the lanes anew.
+    /// Write all of these in one transaction, then call [`Lanes::next`] again. If a stored value has changed, read the
+    /// lanes anew.
     Write(Vec<LaneWrite>),
     /// Fold the batch into this lane, behind this watermark.
     Fold {
         /// The lane's name.
         lane: String,
-        /// As it is stored.
+        /// The lane's watermark as stored.
         watermark: Watermark,
     },
     /// Everything in the batch is folded.
     Done,
-    /// The stream does not have this shard, or not yet: the batch is to come again.
+    /// The stream does not know this shard, or not yet: have the batch delivered again.
     UnknownShard,
 }
 
-/// A write on the condition that nothing else has written since.
+/// A write on the condition that the stored value is still `was`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneWrite {
-    /// Under which name, among those that [`Lanes::read`] gets.
+    /// The name of the value, as in the pages that [`Lanes::read`] gets.
     pub name: String,
-    /// What has to be stored there; `None`: nothing.
+    /// The value that must be stored; `None`: there must be none.
     pub was: Option<Vec<u8>>,
-    /// What is stored then.
+    /// The value to store.
     pub bytes: Vec<u8>,
 }
 
-/// An item to put into the table of events: it is none, and comes through the stream as all items do.
+/// An item to put into the table of events. It is not an event, but comes through the stream as all items do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulse {
-    /// Its key.
+    /// The item's key.
     pub key: String,
-    /// Part of the item, or a table that has it already would not put it into the stream.
+    /// The time of the pulse, part of the item. Without it a rewritten item would equal the stored one and not enter
+    /// the stream.
     pub at: Millis,
-    /// When it can be deleted.
+    /// When the item may be deleted.
     pub expires_at: Seconds,
 }
 
 /// The lanes of a store and the shards of its stream.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
-    /// As it is stored, by name.
+    /// The stored bytes, by name.
     stored: BTreeMap<String, Vec<u8>>,
-    /// By lane; `None`: it can't be read.
+    /// The watermarks by lane; `None` if one can't be read.
     watermarks: BTreeMap<String, Option<Watermark>>,
-    /// Shards whose first batch has not come. `None`: the stream has not been described yet.
+    /// The shards whose first batch has not come yet. `None`: the stream has not been described yet.
     waiting: Option<BTreeMap<String, Waiting>>,
-    /// What the stream said, if it was asked now.
+    /// The stream's answer, if it was asked now.
     described: Option<BTreeMap<String, StreamShard>>,
-    /// When records were written that the stream has lost.
+    /// When the records were written that the stream has lost.
     lost: LostTimes,
 }
 
-/// A shard that nothing is folded of.
+/// A shard without folded records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Waiting {
-    /// The shard that it is folded as far as.
+    /// The parent. This shard counts as folded as far as the parent is.
     parent: Option<String>,
-    /// To when its ancestors are folded, where they have no lane any more.
+    /// The time to which its ancestors are folded, if they have no lane any more.
     folded_to: Millis,
 }
 
 impl Lanes {
-    /// The lanes, from all that a store has of them: each page's key is its name.
+    /// Reads the lanes from all that a store has of them. Each page's key is the name.
     pub fn read(stored: impl IntoIterator<Item = StoredPage>) -> Self {
         let mut lanes = Self::default();
         for StoredPage { key, bytes } in stored {
             if key == SHARDS {
-                // A list that can't be read is begun anew.
+                // If the list can't be read, it starts anew.
                 lanes.waiting = read_waiting(&bytes);
             } else if key == LOST {
                 lanes.lost = LostTimes::parse(&bytes).unwrap_or_else(LostTimes::any);
@@ -148,8 +155,8 @@ impl Lanes {
         lanes
     }
 
-    /// Takes shards off the list that have a lane, and their ancestors. A function that had described the stream before a shard
-    /// began may list it after that.
+    /// Takes shards that have a lane off the list, and their ancestors too. A function may list such a shard if it
+    /// described the stream before the shard began.
     fn pass_over_begun(&mut self) {
         let Some(mut waiting) = self.waiting.take() else { return };
         let begun: Vec<String> = waiting.keys().filter(|id| self.lane_of(id).is_some()).cloned().collect();
@@ -162,12 +169,12 @@ impl Lanes {
         self.waiting = Some(waiting);
     }
 
-    /// The watermarks that can be read, by the names of their lanes.
+    /// The readable watermarks, with the names of their lanes.
     pub fn watermarks(&self) -> impl Iterator<Item = (&str, &Watermark)> {
         self.watermarks.iter().filter_map(|(lane, watermark)| Some((lane.as_str(), watermark.as_ref()?)))
     }
 
-    /// What of the lanes can't be read. Its shard goes on in another lane.
+    /// The stored values that can't be read. The shard of an unreadable watermark goes on in another lane.
     pub fn damaged(&self) -> Vec<UnreadablePage> {
         let damaged = self.watermarks.iter().filter(|(_, watermark)| watermark.is_none());
         let list = self.stored.contains_key(SHARDS) && self.waiting.is_none();
@@ -177,13 +184,13 @@ impl Lanes {
         names.map(|key| UnreadablePage { key }).collect()
     }
 
-    /// How far reports over all lanes are complete, at a moment.
+    /// The time up to which reports over all lanes are complete, as of `received_at`.
     pub fn as_of(&self, received_at: Millis) -> Millis {
         let day_ago = Millis(received_at.0.saturating_sub(RETENTION_MS));
         let folded_to = |watermark: &Option<Watermark>| match watermark {
             None => Some(day_ago),
             Some(Watermark { shard: LaneShard::Free, .. }) => None,
-            // Its shard may have ended long ago.
+            // The shard of this lane may have ended long ago.
             Some(Watermark { shard: LaneShard::Unsaid, folded_to, .. }) => {
                 Some(*folded_to).filter(|folded_to| *folded_to > day_ago)
             }
@@ -194,7 +201,7 @@ impl Lanes {
         lanes.chain(waiting).min().unwrap_or(day_ago).max(day_ago)
     }
 
-    /// To when a shard that waits is folded.
+    /// The time to which a waiting shard is folded.
     fn bound(&self, shard: &Waiting) -> Millis {
         let mut shard = shard;
         // The chain of parents is no longer than the list.
@@ -245,22 +252,24 @@ impl Lanes {
         }
     }
 
-    /// Takes in that the stream could not be asked. A batch whose lane is known is folded all the same, but completes nothing.
+    /// Call this if the stream could not be asked. A batch whose lane is known is folded all the same, but completes
+    /// nothing.
     ///
-    /// Says whether it is.
+    /// Returns whether the batch is folded.
     pub fn go_on(&self, batch: &mut StreamBatch<'_>) -> bool {
         batch.complete_to = None;
         self.waiting.is_some() && self.lane_of(batch.shard_id).is_some()
     }
 
-    /// Takes in what the stream says: all its shards. Lanes of shards that it has forgotten are free.
+    /// Takes in the stream's answer: all its shards. The lane of a shard that the stream has forgotten becomes free.
     pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
         let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
         let mut hashes: BTreeMap<String, &str> =
             shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
         for (lane, stored) in &mut self.watermarks {
             let Some(watermark) = stored else {
-                // Its shard waits for a lane like one that nothing is folded of, and holds reports back by itself.
+                // The lane's shard waits for a lane like a shard without folded records, and so holds reports back by
+                // itself.
                 *stored = Some(Watermark::of(LaneShard::Free, Millis(0)));
                 continue;
             };
@@ -283,7 +292,7 @@ impl Lanes {
                 waiting.insert(id.clone(), Waiting { parent, folded_to: Millis(0) });
             }
         }
-        // A shard is done with before its children begin: it has a lane only where version 1 gave it one.
+        // A shard is done with before its children begin, so it has a lane only if version 1 gave it one.
         for watermark in self.watermarks.values_mut().flatten() {
             let Some(id) = watermark.shard_id().filter(|id| done.contains(id)) else { continue };
             leave(&mut waiting, id, watermark.folded_to);
@@ -317,13 +326,13 @@ impl Lanes {
         self.waiting = Some(waiting);
     }
 
-    /// Names are 8 hexadecimal digits.
+    /// A new lane's name: 8 hexadecimal digits.
     fn new_lane(&self) -> String {
         let mut names = (0..u32::MAX).map(|number| format!("{number:08x}"));
         names.find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
     }
 
-    /// What is not stored as it is here; some of it where that is much.
+    /// The values that differ from what is stored, at most [`WRITES`] of them.
     fn changes(&self) -> Vec<LaneWrite> {
         let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), write_waiting(waiting)));
         let watermarks = self.watermarks().map(|(lane, watermark)| (lane.to_owned(), watermark.to_bytes()));
@@ -334,15 +343,15 @@ impl Lanes {
         changed.take(WRITES).map(write).collect()
     }
 
-    /// Takes in that the stream has lost what was written within this time: a batch was given up. What to write, as with
-    /// [`LaneStep::Write`].
+    /// Takes in that the stream has lost what was written within this time, because a batch was given up. Returns what
+    /// to write, as for [`LaneStep::Write`].
     pub fn lose(&mut self, written: Range<Millis>) -> Vec<LaneWrite> {
         self.lost.add(written);
         self.changes()
     }
 
-    /// Takes in that the stream may have lost records before a batch that is nearly as old as what it keeps. [`Lanes::next`] gives it
-    /// to write.
+    /// Takes in that the stream may have lost records before a batch that is nearly as old as the stream's retention.
+    /// [`Lanes::next`] then returns the write.
     pub fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
         let day_ago = Millis(now.0.saturating_sub(RETENTION_MS));
         let is_nearly = |written_at: Millis| written_at.0.abs_diff(day_ago.0) <= NEARLY_MS;
@@ -361,8 +370,8 @@ impl Lanes {
         self.lost.overlap(&reading.time())
     }
 
-    /// Pulses to write after a batch with events, for each shard that is behind this window. A batch of pulses writes none, or
-    /// pulses would cause pulses for ever.
+    /// The pulses to write after a batch with events, for each shard that is behind this window. A batch of pulses
+    /// alone writes none; otherwise pulses would cause pulses forever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
         if !batch.has_events() {
             return Vec::new();
@@ -390,14 +399,14 @@ impl Lanes {
     }
 }
 
-/// A shard is folded to its end: its children that wait can't look it up any more.
+/// A shard is folded to its end: its waiting children can't look it up any more, so they get `folded_to`.
 fn leave(waiting: &mut BTreeMap<String, Waiting>, shard_id: &str, folded_to: Millis) {
     for child in waiting.values_mut().filter(|child| child.parent.as_deref() == Some(shard_id)) {
         *child = Waiting { parent: None, folded_to };
     }
 }
 
-/// A shard has ended if the stream says so, or no longer knows it.
+/// Whether a shard has ended: the stream says so, or no longer knows the shard.
 fn is_closed(shards: &BTreeMap<String, StreamShard>, id: &str) -> bool {
     shards.get(id).is_none_or(|shard| shard.is_closed)
 }
@@ -414,13 +423,14 @@ fn ancestors<'s>(shards: &'s BTreeMap<String, StreamShard>, id: &str) -> BTreeSe
     ancestors
 }
 
-/// The lane of a shard in version 1: FNV-1a of its id, 8 hexadecimal digits.
+/// The lane of a shard in version 1: FNV-1a of the shard's id, as 8 hexadecimal digits.
 fn lane_of_version_1(shard_id: &str) -> String {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
 }
 
-/// Version 1: the version; how many wait; of each its id, its parent's, empty where it has none, and to when it is folded, milliseconds.
+/// Layout of version 1: the version; the number of shards; then for each shard its id, its parent's id or the empty
+/// text, and the time to which it is folded, in milliseconds.
 fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
     let mut writer = Writer(vec![formats::WAITING]);
     writer.length(waiting.len());

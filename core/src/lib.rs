@@ -1,8 +1,8 @@
 //! Isotherm's rules: events in, plans and replies out.
 //!
-//! This crate does no I/O, asks no clock and no source of randomness, is never async and knows no platform. A host
-//! (one of the adapters) hands it a request and a [`Stamp`], does what the returned plan says with its own store, and
-//! hands back what became of it:
+//! This crate does no I/O, asks no clock and no source of randomness, is never async and knows no platform. A host (one
+//! of the adapters) hands it a request and a [`Stamp`]. The host applies the returned plan to its own store, and hands
+//! back the outcome:
 //!
 //! ```text
 //! Request, Stamp ──▶ Service::admit ─┬─▶ Reply                            (refusals, health, the contract itself)

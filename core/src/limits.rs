@@ -1,17 +1,18 @@
-//! The limits of the contract. Each has its own error, and each is checked after inflating.
+//! The limits of the contract. Each has its own error, and each is checked after the body is inflated.
 
 use crate::time::Millis;
 
-/// How much one request may bring. The same on every platform, so that a client that fits one fits all.
+/// How much one request may bring. The limits are the same on every platform, so a client that works on one works on
+/// all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a body, as sent and inflated: 1 MiB.
+    /// Bytes of a body, both as sent and inflated: 1 MiB.
     pub body_bytes: usize,
     /// Bytes of one event's JSON: 32 KiB.
     pub event_bytes: usize,
     /// Events in a batch: 500.
     pub batch_events: usize,
-    /// Nesting of an event's JSON, the event itself being 1: 32.
+    /// Nesting depth of an event's JSON, counting the event itself as 1: 32.
     pub depth: usize,
     /// Members of `properties`: 128.
     pub properties: usize,

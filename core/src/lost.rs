@@ -1,7 +1,8 @@
-//! The times in which a stream got records that it lost before they were folded.
+//! The periods in which a stream received records that were lost before they were folded.
 //!
-//! A lost event is still found, but no report counts it. Nobody knows its hour any more. Most events are sent in the hour in which
-//! they occur, so reports of the hours in which lost records were written say that they are incomplete.
+//! A lost event can still be looked up, but no report counts it, and nobody knows its hour any more. Most events are
+//! sent in the hour in which they occur. So reports of the hours in which lost records were written say that they are
+//! incomplete.
 
 use std::ops::Range;
 
@@ -9,15 +10,15 @@ use crate::formats;
 use crate::rollup::codec::{Reader, Writer};
 use crate::time::Millis;
 
-/// Of more times, those closest to each other are joined: every report reads them all.
+/// The most periods that are kept. Every report reads them all, so beyond this number the closest two are joined.
 const TIMES: usize = 200;
 
-/// Times apart from each other, in order.
+/// Lost periods, in order, which do not touch each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LostTimes(Vec<Range<Millis>>);
 
 impl LostTimes {
-    /// What stands for a list that can't be read: anything may be lost.
+    /// Stands in for a list that can't be read: any event may be lost.
     pub(crate) fn any() -> Self {
         Self(vec![Millis(0)..Millis(u64::MAX)])
     }
@@ -26,7 +27,7 @@ impl LostTimes {
         self.0.is_empty()
     }
 
-    /// Adds a time.
+    /// Adds a period, joined with any known periods that it touches.
     pub(crate) fn add(&mut self, Range { mut start, mut end }: Range<Millis>) {
         self.0.retain(|known| {
             let is_apart = known.end < start || end < known.start;
@@ -48,12 +49,12 @@ impl LostTimes {
         }
     }
 
-    /// Whether any of them lies in this time, in part.
+    /// Whether any lost period overlaps this time.
     pub(crate) fn overlap(&self, time: &Range<Millis>) -> bool {
         self.0.iter().any(|lost| lost.start < time.end && time.start <= lost.end)
     }
 
-    /// Version 1: the version; how many there are; of each when it begins and how long it lasts, milliseconds.
+    /// Layout of version 1: the version; the number of periods; then the start and the length of each, in milliseconds.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer(vec![formats::LOST]);
         writer.length(self.0.len());
@@ -64,7 +65,7 @@ impl LostTimes {
         writer.0
     }
 
-    /// `None`: these bytes are no list.
+    /// Reads a list; `None` if the bytes are not a valid one.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.byte().filter(|version| *version == formats::LOST)?;

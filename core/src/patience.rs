@@ -1,13 +1,14 @@
-//! How long a request waits for a store that is busy with another's writes.
+//! How long a request waits for a store that is busy with another request's writes.
 
 use std::time::Duration;
 
-/// A request whose statement found the store locked tries again until then: as long as a function on Lambda may take.
+/// A request that finds the store locked retries until this long after its arrival: as long as a function on Lambda may
+/// take.
 const DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
-/// What a request has left of its time for a busy store.
+/// The retries that a request has left for a busy store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     next: Duration,
@@ -20,8 +21,8 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The pause before the next try, each twice as long as the one before it; `None` where the deadline comes first, and the
-    /// store counts as unavailable. `since_arrival` is how long ago the request arrived.
+    /// The pause before the next try. Each pause is twice as long as the one before it, up to a bound. `None` if the
+    /// deadline comes first; then the store counts as unavailable. `since_arrival` is how long ago the request arrived.
     pub fn pause(&mut self, since_arrival: Duration) -> Option<Duration> {
         let pause = self.next;
         self.next = pause.saturating_mul(2).min(LONGEST_PAUSE);

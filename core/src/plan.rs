@@ -1,4 +1,4 @@
-//! What a host has to do, in the language of the domain, and what it says of having done it.
+//! What a host has to do, in the language of the domain, and how it reports the outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +15,15 @@ use crate::time::{Millis, Seconds};
 #[must_use = "an admission that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub enum Admission {
-    /// Answered without touching the store.
+    /// The request is answered without the store.
     Reply(Reply),
     /// The host applies the plan, then calls its `settle`.
     Plan(Plan),
 }
 
 impl Admission {
-    /// The answer to `HEAD` is that to `GET` without its body. Core decides it, for hosts differ in what they cut off.
+    /// The answer to `HEAD` is the answer to `GET` without its body. Core removes the body, because hosts differ in
+    /// what they cut off.
     pub(crate) fn for_method(self, method: &str) -> Self {
         match self {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
@@ -45,44 +46,44 @@ pub enum Plan {
     Find(FindPlan),
     /// Read what a report needs.
     Report(ReportPlan),
-    /// Do what is due, if nothing else here does it in time.
+    /// Do the maintenance that is due, unless the platform's own timer does it in time.
     Upkeep(UpkeepPlan),
 }
 
-/// One event to keep under (tenant, id), durably, unless that key is taken by one that has not expired.
+/// One event to keep durably under (tenant, id), unless an event that has not expired has that key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// The key, together with the tenant.
     pub id: EventId,
-    /// Tells a repetition from a conflict: kept beside the event and given back when the key is taken.
+    /// Tells a repetition from a conflict. The store keeps it beside the event and returns it when the key is taken.
     pub digest: Digest,
-    /// When it happened, as the client says, or when it was received.
+    /// When the event happened according to the client, or else when it was received.
     pub occurred_at: Millis,
-    /// When it was received.
+    /// When the event was received.
     pub received_at: Millis,
-    /// When the store may forget it.
+    /// When the store may delete the event.
     pub expires_at: Seconds,
-    /// The event as JSON, as `GET /events/{eventId}` answers it; opaque to the host.
+    /// The event as JSON, as `GET /events/{eventId}` answers it. It is opaque to the host.
     pub record: String,
 }
 
-/// What became of one [`NewEvent`].
+/// The outcome for one [`NewEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreOutcome {
     /// The key was free; the event is durable now.
     Stored,
-    /// The key was taken by an event with this digest, which has not expired and stays as it is.
+    /// An event with this digest has the key. It has not expired and stays as it is.
     Existing(Digest),
-    /// Not known to be durable: the client is told to send it again.
+    /// The event may not be durable: the client is told to send it again.
     Later,
-    /// Not kept, for the store has as much to do as it can: the client is told to wait, and to send it again.
+    /// The event was not kept, because the store is at its capacity: the client is told to wait and send it again.
     Overloaded,
 }
 
-/// What [`FindPlan`] found.
+/// The outcome of a [`FindPlan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindOutcome {
-    /// The record of that event.
+    /// The record of the event.
     Found(String),
     /// No such event.
     Absent,
@@ -90,7 +91,7 @@ pub enum FindOutcome {
     Later,
 }
 
-/// Keep new events of one tenant, each under its own key, and say what became of each.
+/// Keep new events of one tenant, each under its own key, and report the outcome of each.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
 #[derive(Debug)]
 pub struct StorePlan {
@@ -100,31 +101,31 @@ pub struct StorePlan {
 }
 
 impl StorePlan {
-    /// Whose events they are.
+    /// The tenant of the events.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// A stored event that expires by then has expired: it makes way for a new one under its key. A store that folds behind a
-    /// watermark deletes it only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
+    /// A stored event that expires by this time has expired: a new event may take its key. A store that folds behind a
+    /// watermark deletes an expired event only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
     pub fn expired_by(&self) -> Seconds {
         self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
     }
 
-    /// The request that brought them, as its answer names it.
+    /// The id of the request that brought the events, as its answer shows it.
     pub fn request_id(&self) -> RequestId {
         match &self.answer {
             Answer::One(_, request_id) | Answer::Batch(_, request_id) => *request_id,
         }
     }
 
-    /// The events to keep: 1 to 500, no id twice.
+    /// The events to keep: 1 to 500, with distinct ids.
     pub fn events(&self) -> &[NewEvent] {
         &self.events
     }
 }
 
-/// Look up one event of a tenant, as it is after every write that was answered before.
+/// Look up one event of a tenant. The read must see every write that was answered before.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
 #[derive(Debug)]
 pub struct FindPlan {
@@ -132,33 +133,33 @@ pub struct FindPlan {
     pub(crate) id: EventId,
     pub(crate) request_id: RequestId,
     pub(crate) received_at: Millis,
-    /// Whether the reply goes without its body.
+    /// Whether the reply has no body.
     pub(crate) is_head: bool,
 }
 
 impl FindPlan {
-    /// Whose event it is.
+    /// The tenant of the event.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// Its id.
+    /// The id of the event.
     pub fn id(&self) -> EventId {
         self.id
     }
 
-    /// The request that looks it up, as its answer names it.
+    /// The id of the request that looks the event up, as its answer shows it.
     pub fn request_id(&self) -> RequestId {
         self.request_id
     }
 
-    /// A stored event that expires by then is [`FindOutcome::Absent`].
+    /// A stored event that expires by this time is [`FindOutcome::Absent`].
     pub fn expired_by(&self) -> Seconds {
         self.received_at.to_seconds()
     }
 }
 
-/// Fold, compact and expire what is due: what an operator's cron asks for where the platform has no timer of its own.
+/// Fold, compact and expire what is due. An operator's cron asks for this where the platform has no timer of its own.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
 #[derive(Debug)]
 pub struct UpkeepPlan {
@@ -166,7 +167,8 @@ pub struct UpkeepPlan {
 }
 
 impl UpkeepPlan {
-    /// The answer, once it is done, or is left to the platform's own timer; otherwise it has failed, and is to be asked for again.
+    /// The answer. `is_done` is true once the work is done or left to the platform's own timer. Otherwise the work has
+    /// failed, and the cron should ask again.
     pub fn settle(self, is_done: bool) -> Reply {
         if is_done { Reply::ok() } else { Refusal::Unavailable.reply(self.request_id) }
     }

@@ -1,4 +1,5 @@
-//! Why a request or an event is refused: a stable code, a status, and a message that says what, where and what was expected.
+//! Reasons to refuse a request or an event: a stable code, a status, and a message with the problem, its place and the
+//! expected value.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use crate::limits::Limits;
 use crate::reply::Reply;
 
 const LIMITS: Limits = Limits::CONTRACT;
-/// The longest message, as JSON writes it: a whole answer that refuses a request stays below 1 kB.
+/// The longest message, in bytes as JSON writes it. It keeps the whole answer to a refused request below 1 kB.
 const MESSAGE_BYTES: usize = 640;
 
 /// A field of an event.
@@ -54,12 +55,12 @@ pub enum NameFlaw {
     Control,
 }
 
-/// As much of a client's text as a message repeats.
+/// A client's text, cut to the length that a message may repeat.
 pub(crate) fn shown(text: &str) -> String {
     first(text, 40).map_or_else(|| text.to_owned(), |start| format!("{start}…"))
 }
 
-/// A path into a client's JSON, without its middle where it is long: where it starts and what it leads to say most.
+/// A path into a client's JSON, without its middle if it is long. Its start and its end tell the most.
 pub(crate) fn shown_path(path: String) -> String {
     const START: usize = 40;
     const END: usize = 80;
@@ -69,7 +70,7 @@ pub(crate) fn shown_path(path: String) -> String {
     format!("{}…{}", first(start, START).unwrap_or(start), path.get(cut..).unwrap_or_default())
 }
 
-/// The words of serde about a client's text, which they repeat: as much of them as a message may have, and the place.
+/// serde's message about a client's text, which it quotes. A long message is cut and followed by the place.
 pub(crate) fn shown_problem(error: &serde_json::Error) -> String {
     let problem = error.to_string();
     match first(&problem, 80) {
@@ -80,7 +81,7 @@ pub(crate) fn shown_problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// The first characters of a text that has more of them.
+/// The first `characters` of a text, if it has more.
 fn first(text: &str, characters: usize) -> Option<&str> {
     text.get(..text.char_indices().nth(characters)?.0)
 }
@@ -88,13 +89,13 @@ fn first(text: &str, characters: usize) -> Option<&str> {
 /// A reason to refuse a request or one event of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The text is not JSON; the parser's words and place.
+    /// The text is not JSON: the parser's message and place.
     InvalidJson(String),
-    /// The bytes are not UTF-8; the first bad one, counted from 0.
+    /// The bytes are not UTF-8: the index of the first bad one, from 0.
     InvalidUtf8(usize),
-    /// The body says it is gzip and is not, or ends too early.
+    /// The body claims to be gzip but is not, or it ends too early.
     InvalidGzip,
-    /// A batch that is not `{"events":[…]}`; the parser's words.
+    /// A batch that is not `{"events":[…]}`: the parser's message.
     InvalidBatch(String),
     /// A batch without events.
     NoEvents,
@@ -102,62 +103,62 @@ pub enum Refusal {
     NotAnObject,
     /// A required field is missing, null or empty.
     Required(Field),
-    /// A field has another type than it must have.
+    /// A field has the wrong type.
     WrongType(Field),
     /// A field that the contract does not know.
     UnknownField(String),
-    /// The same key twice in one object, at this path.
+    /// A key appears twice in one object, at this path.
     DuplicateKey(String),
-    /// A name or an id that is no good, at this path.
+    /// A name or an id is invalid, at this path.
     Name(String, NameFlaw),
-    /// Nested more deeply than [`Limits::depth`], at this path.
+    /// A value is nested more deeply than [`Limits::depth`], at this path.
     TooDeep(String),
-    /// More members of `properties` than [`Limits::properties`].
+    /// `properties` has more members than [`Limits::properties`].
     TooManyProperties(usize),
-    /// An integer that no 64 bits hold, or a number that is not finite.
+    /// An integer does not fit into 64 bits, or a number is not finite.
     NumberOutOfRange(String),
-    /// Neither RFC 3339 nor whole milliseconds.
+    /// A timestamp is neither RFC 3339 nor whole milliseconds.
     InvalidTimestamp,
-    /// Before [`Limits::earliest`] or more than [`Limits::ahead`] in the future.
+    /// A timestamp is before [`Limits::earliest`] or more than [`Limits::ahead`] in the future.
     TimestampOutOfRange,
-    /// An event of more than [`Limits::event_bytes`].
+    /// An event has more bytes than [`Limits::event_bytes`]: how many.
     EventTooLarge(usize),
-    /// A body of more than [`Limits::body_bytes`].
+    /// A body has more bytes than [`Limits::body_bytes`].
     BodyTooLarge,
-    /// A batch of more than [`Limits::batch_events`].
+    /// A batch has more events than [`Limits::batch_events`].
     TooManyEvents,
-    /// Another content type than the route takes: what was sent, and what it takes.
+    /// The route does not accept this content type: the type sent, and the types accepted.
     UnsupportedMediaType(String, &'static str),
-    /// Another content encoding than gzip.
+    /// The content encoding is not gzip or identity.
     UnsupportedEncoding(String),
-    /// No key, or one that is not configured.
+    /// There is no key, or it is not configured.
     Unauthorized,
-    /// A key that may not do this: the scope it lacks.
+    /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),
     /// No such route.
     NoRoute,
     /// No such event.
     NoEvent,
-    /// The route takes other methods: these.
+    /// The route accepts only these other methods.
     MethodNotAllowed(&'static str),
-    /// The messageId names an event with other content: this one.
+    /// The messageId already names this event, which has other content.
     Conflict(EventId),
-    /// The parameters of a report are wrong: which, and what was expected.
+    /// A parameter of a report is wrong: which one, and what was expected.
     InvalidQuery(String),
-    /// No rollup can answer this report: why.
+    /// No rollup can answer this report: the reason.
     UnsupportedReport(String),
     /// The report would read or hold too much: what to narrow.
     ReportTooLarge(String),
-    /// The service has no configuration that it could take.
+    /// The service has no valid configuration.
     NotConfigured,
-    /// The store has as much to do as it can.
+    /// The store is at its capacity.
     Overloaded,
-    /// The store did not take it in time.
+    /// The store did not answer in time.
     Unavailable,
 }
 
 impl Refusal {
-    /// The status of a response, and the code that stays the same when messages change.
+    /// The response's status, and a code that stays the same when messages change.
     pub fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::InvalidJson(_) | Self::InvalidUtf8(_) => (400, "invalid_json"),
@@ -196,7 +197,7 @@ impl Refusal {
         self.status_and_code().1
     }
 
-    /// What is wrong, in words. Whatever it repeats of a request, it has [`MESSAGE_BYTES`] at most.
+    /// The problem in words: at most [`MESSAGE_BYTES`], whatever it repeats of a request.
     pub(crate) fn message(&self) -> String {
         let mut message = self.to_string();
         let mut bytes = 0;
@@ -215,7 +216,7 @@ impl Refusal {
         message
     }
 
-    /// The response, with the headers that its status asks for.
+    /// The response, with the headers that its status requires.
     pub(crate) fn reply(&self, request: RequestId) -> Reply {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]

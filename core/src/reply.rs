@@ -1,4 +1,4 @@
-//! An HTTP response, whole: a host sends it as it is.
+//! A complete HTTP response, which a host sends unchanged.
 
 use serde::Serialize;
 
@@ -8,19 +8,19 @@ use serde::Serialize;
 pub struct Reply {
     /// The status code.
     pub status: u16,
-    /// Header names in lower case, with their values. `content-length` and `date` are the host's.
+    /// Header names in lower case, with their values. The host adds `content-length` and `date`.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// That all is well.
+    /// The reply that all is well: status 200.
     pub fn ok() -> Self {
         Self::of_json(200, br#"{"status":"ok"}"#.to_vec())
     }
 
-    /// The reply to a `HEAD` request: all but the body.
+    /// The reply without its body, if the request was `HEAD`.
     pub(crate) fn for_head(mut self, is_head: bool) -> Self {
         if is_head {
             self.body.clear();
@@ -29,7 +29,7 @@ impl Reply {
     }
 
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
-        // Only maps with other keys than strings and failing `Serialize` impls fail, and core has neither.
+        // Only maps with keys other than strings and failing `Serialize` impls can fail, and core has neither.
         Self::of_json(status, serde_json::to_vec(body).unwrap_or_default())
     }
 

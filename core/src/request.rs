@@ -1,13 +1,14 @@
-//! An HTTP request as core sees it, whatever the platform calls it.
+//! An HTTP request as core sees it, on any platform.
 
-/// The headers that core reads. A host passes these, by these names, where the request has them.
+/// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(not(feature = "test-stamp"))]
 pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length"];
-/// The headers that core reads. A host passes these, by these names, where the request has them.
+/// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(feature = "test-stamp")]
 pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", TEST_STAMP];
 
-/// `<milliseconds>.<32 hexadecimal digits>`: replaces the host's stamp. Only with the feature `test-stamp`.
+/// A header that replaces the host's stamp: `<milliseconds>.<32 hexadecimal digits>`. Only with the feature
+/// `test-stamp`.
 #[cfg(feature = "test-stamp")]
 pub const TEST_STAMP: &str = "x-isotherm-test-stamp";
 
@@ -16,19 +17,19 @@ pub const TEST_STAMP: &str = "x-isotherm-test-stamp";
 pub struct Request<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
-    /// The path as it was sent, percent-encoded, without the query and without what the platform puts before it (stages).
+    /// The path as sent, percent-encoded, without the query and without any prefix that the platform adds (stages).
     pub path: &'a str,
-    /// The query as it was sent, without `?`; empty when there is none.
+    /// The query as sent, without `?`; empty if there is none.
     pub query: &'a str,
-    /// The values of [`HEADERS`], by these names in lower case. The values of a header that is there more than once are joined by
-    /// `, `, and what is not UTF-8 in them is replaced by U+FFFD: [`joined`] does both.
+    /// The values of [`HEADERS`], under these names in lower case. If a header appears more than once, its values are
+    /// joined by `, `. Bytes that are not UTF-8 are replaced by U+FFFD. [`joined`] does both.
     pub headers: &'a [(&'static str, String)],
-    /// The body as it was sent. A host that reads it reads [`crate::Limits::body_bytes`] + 1 bytes at most and may drop the
-    /// rest: that one byte more is how core knows that there was more.
+    /// The body as sent. A host that reads it reads at most [`crate::Limits::body_bytes`] + 1 bytes and may drop the
+    /// rest. The extra byte tells core that the body was longer.
     pub body: &'a [u8],
 }
 
-/// The value of a header from its lines in order; `None` where there is no line.
+/// Joins the lines of a header, in order, into one value; `None` if there are no lines.
 pub fn joined<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Option<String> {
     let mut lines = lines.into_iter().map(String::from_utf8_lossy);
     let mut value = lines.next()?.into_owned();

@@ -1,13 +1,13 @@
-//! Which request asks for what.
+//! Maps paths and methods to routes.
 
 use std::borrow::Cow;
 
 use crate::refusal::Refusal;
 use crate::report::Kind;
 
-/// The path of what is answered while the process lives, even where it has no configuration.
+/// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";
-/// The path of an operator's route, which tells nothing to whoever is none: not even which methods it takes.
+/// The path of an operator's route. It tells nothing to anyone else, not even which methods it takes.
 pub(crate) const SCHEDULE: &str = "/schedule";
 
 /// What a request asks for.
@@ -15,18 +15,18 @@ pub(crate) const SCHEDULE: &str = "/schedule";
 pub(crate) enum Route<'a> {
     PostEvent,
     PostBatch,
-    /// The id as the path has it, unchecked.
+    /// The id from the path, unchecked.
     OneEvent(&'a str),
     Report(Kind),
     Health,
     OpenApi,
     Dashboard,
-    /// What an operator's cron asks for.
+    /// The maintenance that an operator's cron asks for.
     Schedule,
 }
 
 impl<'a> Route<'a> {
-    /// The route of a path that [`normal`] gave.
+    /// The route of a path that [`normal`] has normalized.
     pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Refusal> {
         let (route, allowed) = match path {
             "/events" => (Self::PostEvent, "POST"),
@@ -47,11 +47,11 @@ impl<'a> Route<'a> {
     }
 }
 
-/// The methods of a route that is read, as the header `allow` lists them.
+/// The methods of a read-only route, as the header `allow` lists them.
 const GET: &str = "GET, HEAD";
 
-/// The path with each escape of an unreserved character as that character: the two are the same path (RFC 3986, 6.2.2.2).
-/// Other escapes stay as they are.
+/// The path with escaped unreserved characters unescaped: both spellings are the same path (RFC 3986, 6.2.2.2). Other
+/// escapes stay as they are.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

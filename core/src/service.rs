@@ -1,4 +1,4 @@
-//! The function itself: a request and a stamp in, a reply or a plan out.
+//! The service itself: a request and a stamp go in, a reply or a plan comes out.
 
 use std::fmt::Display;
 
@@ -19,7 +19,7 @@ use crate::stream::{StreamBatch, StreamStep};
 use crate::time::{Millis, Stamp};
 use crate::watermark::Watermark;
 
-/// The analytics function, configured.
+/// The configured analytics service.
 #[derive(Clone, Debug)]
 pub struct Service {
     config: Config,
@@ -31,13 +31,13 @@ impl Service {
         Self { config }
     }
 
-    /// The service that this text configures. Without one, or with one that is not a whole configuration, it is closed: every
-    /// request but `/healthz` is answered 503, and what is stored is folded, compacted and expired as ever.
+    /// The service that this text configures. If the text is missing or invalid, the service is closed: it answers 503
+    /// to every request except `/healthz`. Stored events are still folded, compacted and expired.
     pub fn from_text(text: Option<&str>) -> Self {
         Config::parse(text.unwrap_or_default()).map_or_else(Self::closed, Self::new)
     }
 
-    /// A service whose configuration could not be read, and why: closed as that of [`Service::from_text`].
+    /// A closed service, like the one of [`Service::from_text`], whose configuration could not be read for this reason.
     pub fn closed(reason: impl Display) -> Self {
         Self { config: Config::closed(reason.to_string()) }
     }
@@ -47,12 +47,12 @@ impl Service {
         Limits::CONTRACT
     }
 
-    /// Over how many shards a tenant's events are spread, where a platform's store has shards.
+    /// The number of shards that hold a tenant's events, if the platform's store has shards.
     pub fn shards(&self) -> u32 {
         self.config.shards
     }
 
-    /// What the operator should read when the service starts: that it is open, or why it is closed. It says nothing of a key.
+    /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.
     pub fn notice(&self) -> Option<String> {
         match &self.config.access {
             Access::Keys(_) => None,
@@ -66,27 +66,27 @@ impl Service {
         }
     }
 
-    /// Whether every request but `/healthz` is answered 503, for want of a configuration.
+    /// Whether every request except `/healthz` is answered 503, because there is no valid configuration.
     pub fn is_closed(&self) -> bool {
         self.config.is_closed()
     }
 
-    /// Reads what rollups need of a stored event, given by its [`crate::NewEvent::record`].
+    /// Reads from a stored event what rollups need. `record` is its [`crate::NewEvent::record`].
     ///
     /// # Errors
-    /// [`UnreadableRecord`] where the record is no event.
+    /// [`UnreadableRecord`] if the record is not an event.
     pub fn observe<'a>(&self, record: &'a str) -> Result<Observation<'a>, UnreadableRecord> {
         Observation::read(record, &self.config.dimensions)
     }
 
-    /// Folds the first of these records, in the order in which they became durable: as many as a store may take at once, and at
-    /// most `at_most`.
+    /// Folds the first of these records: at most `at_most`, and no more than a store may write at once. The records
+    /// must be in the order in which they became durable.
     pub fn fold(&self, records: &[Unfolded<'_>], at_most: usize, limits: WriteLimits) -> Step {
         Step::of(records.iter().copied().map(Some), at_most, limits, &self.config.dimensions)
     }
 
-    /// Folds the next records of a stream behind their lane's watermark, as many as a store may take at once, and at most
-    /// `at_most`; `None` when there is nothing to write any more.
+    /// Folds the next records of a stream after their lane's watermark: at most `at_most`, and no more than a store may
+    /// write at once. `None` when nothing is left to write.
     pub fn step<'b, 'a>(
         &self,
         batch: &'b StreamBatch<'a>,
@@ -97,28 +97,28 @@ impl Service {
         batch.step(watermark, at_most, limits, &self.config.dimensions)
     }
 
-    /// One object of the raw backup: these [`crate::NewEvent::record`]s of a tenant. `batch` names them among the tenant's, and is the
-    /// same when the same are backed up again.
+    /// One object of the raw backup, with these [`crate::NewEvent::record`]s of a tenant. `batch` names the object
+    /// among the tenant's. It is the same when the same records are backed up again.
     pub fn backup<'a>(&self, tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Backup {
         Backup::of(tenant, batch, records)
     }
 
-    /// Where a tenant's marks stand, for [`Service::compactions`].
+    /// The range of keys that holds a tenant's day manifests (marks), for [`Service::compactions`].
     pub fn marks(&self) -> KeyRange {
         KeyRange::of_all_marks()
     }
 
-    /// What there is to compact, from all pages in [`Service::marks`], and the time.
+    /// The compactions that are due at `received_at`, given all pages in [`Service::marks`].
     pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
         Compaction::of(marks, received_at)
     }
 
-    /// Everyone who may have events.
+    /// Every tenant that may have events.
     pub fn tenants(&self) -> Vec<Tenant> {
         self.config.access.tenants()
     }
 
-    /// Decides what a request comes to: a reply, or a plan for the host's store.
+    /// Turns a request into a reply, or into a plan for the host's store.
     pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
         match self.admit_head(request, stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
@@ -126,14 +126,14 @@ impl Service {
         }
     }
 
-    /// Decides on a request's head, which is all of it but [`Request::body`]: its route, method and key, and what the head says of
-    /// the body. A host that reads a body itself asks this first.
+    /// Decides on a request's head, which is everything but [`Request::body`]: its route, method and key, and what the
+    /// head says about the body. A host that reads the body itself calls this first.
     pub fn admit_head<'a>(&'a self, head: &'a Request<'a>, stamp: Stamp) -> Door<'a> {
         self.door(head, Credential::Authorization(head.header("authorization")), stamp)
     }
 
-    /// Decides what a message of a queue comes to: a request that was written down, with the id of the key that was checked
-    /// before ([`Service::writer`]), or with its header `authorization`.
+    /// Decides on a message of a queue, which is a request that was written down. The message carries the id of the key
+    /// that [`Service::writer`] checked before, or else its header `authorization`.
     pub fn admit_message(&self, request: &Request<'_>, key_id: Option<&str>, stamp: Stamp) -> Admission {
         let authorization = Credential::Authorization(request.header("authorization"));
         match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
@@ -142,8 +142,8 @@ impl Service {
         }
     }
 
-    /// The id of the key in this value of the header `authorization`, if it may send events: what a gateway asks before it puts a
-    /// request into a queue, and what the message then carries.
+    /// The id of the key in this value of the header `authorization`, if it may send events. A gateway asks this before
+    /// it puts a request into a queue, and the message then carries the id.
     pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<&str> {
         self.config.access.writer(authorization, received_at).ok()
     }

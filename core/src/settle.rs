@@ -1,4 +1,4 @@
-//! What a client is told, once the host has said what became of its plan.
+//! The replies to clients, made once the host has reported the outcome of its plan.
 
 use serde::Serialize;
 
@@ -16,18 +16,19 @@ pub(crate) enum Answer {
     Batch(Vec<Slot>, RequestId),
 }
 
-/// The place of one sent event in the answer.
+/// How one sent event appears in the answer.
 #[derive(Debug)]
 pub(crate) enum Slot {
-    /// Refused before any store was asked.
+    /// The event was refused before the store was asked.
     Refused(Refusal),
-    /// Stands in the plan, at `at`. `named` by a messageId, so that others may have brought it before.
+    /// The event is in the plan, at index `at`. `named` says that it has a messageId, so it may have been stored
+    /// before.
     New { at: usize, named: bool },
-    /// Has the id of an event that stands in the plan already.
+    /// The event has the same id as an earlier event in the plan, at index `at`.
     Repeated { at: usize, digest: Digest },
 }
 
-/// What became of one sent event.
+/// The outcome for one sent event.
 enum Verdict {
     Accepted(EventId),
     Duplicate(EventId),
@@ -37,20 +38,20 @@ enum Verdict {
 }
 
 impl StorePlan {
-    /// The reply, from one outcome for each of [`StorePlan::events`], in their order. One that is missing counts as
+    /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
     /// [`StoreOutcome::Later`].
     pub fn settle(self, outcomes: Vec<StoreOutcome>) -> Reply {
         let Self { events, answer, .. } = self;
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
         match answer {
             Answer::One(slot, request_id) => verdict(slot).reply(request_id),
-            // Nothing of it is kept, so all of it may come again.
+            // Nothing in the batch was kept, so the client may send all of it again.
             Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Refusal::Overloaded.reply(request_id),
             Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
         }
     }
 
-    /// What is to become of the message that brought these events; outcomes as for [`StorePlan::settle`].
+    /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::settle`].
     pub fn deliver(self, outcomes: Vec<StoreOutcome>) -> Delivery {
         let Self { events, answer, .. } = self;
         let slots = match answer {
@@ -77,7 +78,7 @@ fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
 }
 
 impl FindPlan {
-    /// The reply, from what the host found.
+    /// The reply, given what the host found.
     pub fn settle(self, found: FindOutcome) -> Reply {
         let reply = match found {
             FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
@@ -102,7 +103,7 @@ impl Verdict {
             Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
-            // Only this request knows an id that it made itself: what is there is its own first try.
+            // Only this request knows the id that it made itself, so the stored event is its own first try.
             Some(StoreOutcome::Existing(kept)) if *kept == digest && matches!(slot, Slot::New { named: false, .. }) => {
                 Self::Accepted(id)
             }
@@ -111,7 +112,7 @@ impl Verdict {
         }
     }
 
-    /// The answer to a request for this event alone.
+    /// The answer to a request for this single event.
     fn reply(self, request_id: RequestId) -> Reply {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]

@@ -1,11 +1,11 @@
-//! One step of folding: as many of a store's records as one transaction takes, whosever they are.
+//! One step of folding: as many of a store's records as fit into one transaction, of any tenants.
 //!
 //! ```text
 //! records ─▶ Step ─▶ ranges of keys ──▶ the host's store ──▶ stored pages ──▶ Step::settle ─▶ pages to write
 //! ```
 //!
-//! What a client sends decides how many pages an event touches. So a step ends where its pages would become too many, and the
-//! next one goes on from there. A record that is no event is a [`Rejection`]: the host keeps it elsewhere, and goes on.
+//! Clients decide how many pages an event touches. So a step ends before its pages would become too many, and the next
+//! step goes on from there. A record that is not an event is a [`Rejection`]: the host keeps it elsewhere and goes on.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use crate::rollup::fold::{Fold, Merged, StoredPage, UnreadablePage};
 use crate::rollup::key::KeyRange;
 use crate::rollup::observation::{Dimensions, Observation};
 
-/// What a store takes in one transaction, beside a watermark.
+/// How much a store accepts in one transaction, besides a watermark.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteLimits {
-    /// Pages.
+    /// The number of pages.
     pub pages: usize,
-    /// Bytes of their keys and contents.
+    /// Bytes of the pages' keys and contents.
     pub bytes: usize,
 }
 
 impl WriteLimits {
-    /// Of a store that holds others up while it writes, such as one with one writer: some ten milliseconds of work.
+    /// For a store that blocks others while it writes, such as one with a single writer: some ten milliseconds of work.
     pub const ONE_WRITER: Self = Self { pages: 1000, bytes: 8_000_000 };
 
-    /// None at all.
+    /// No limits.
     pub const NONE: Self = Self { pages: usize::MAX, bytes: usize::MAX };
 
-    /// Whether it takes these.
+    /// Whether these pages fit into one transaction.
     pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
         let (count, bytes) =
             pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.key.len() + page.bytes.len()));
@@ -41,18 +41,19 @@ impl WriteLimits {
 /// A stored record that is to be folded.
 #[derive(Clone, Copy, Debug)]
 pub struct Unfolded<'a> {
-    /// Whose event it is, as the store says.
+    /// The tenant of the event, as the store says.
     pub tenant: &'a str,
     /// [`crate::NewEvent::record`].
     pub record: &'a str,
 }
 
-/// A record that is in no report, and why. The host keeps it where an operator finds it, before the watermark moves.
+/// A record that no report counts, and the reason. The host keeps it where an operator finds it, before the watermark
+/// moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which of the step's records it is, from 0.
+    /// The index of the record in the step, from 0.
     pub index: usize,
-    /// What is wrong with it; nothing of its content.
+    /// What is wrong with the record, without any of its content.
     pub reason: String,
 }
 
@@ -69,25 +70,27 @@ pub struct Step {
 #[must_use = "what is merged and not written is in no report"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepWrite {
-    /// Each with its tenant.
+    /// The pages to write, each with its tenant.
     pub pages: Vec<(Tenant, StoredPage)>,
-    /// What can't be read of what is stored, as in [`Merged`].
+    /// Stored pages that can't be read, as in [`Merged`].
     pub damaged: Vec<(Tenant, UnreadablePage)>,
-    /// What is counted nowhere.
+    /// Records that no report counts.
     pub rejections: Vec<Rejection>,
-    /// Tenants that may be new. A store whose tenants can't be listed keeps them, so that maintenance finds them without keys.
+    /// Tenants that may be new. A store that can't list its tenants keeps these, so that maintenance finds them without
+    /// keys.
     pub newcomers: Vec<Tenant>,
 }
 
-/// A step is more than the store takes.
+/// A step is larger than the store accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch {
-    /// So many records may fit: 1 or more.
+    /// How many records may fit: 1 or more.
     pub at_most: usize,
 }
 
 impl Step {
-    /// Folds the first of these records, `at_most` so many. `None` among them: nothing to fold, but taken.
+    /// Folds at most the first `at_most` of these records. `None` stands for a record that is counted as taken but not
+    /// folded.
     pub(crate) fn of<'a>(
         records: impl IntoIterator<Item = Option<Unfolded<'a>>>,
         at_most: usize,
@@ -95,7 +98,7 @@ impl Step {
         dimensions: &Dimensions,
     ) -> Self {
         let (mut events, mut rejections, mut count) = (Vec::new(), Vec::new(), 0);
-        // Records of one tenant mostly come in a row: its name is checked once.
+        // Records of one tenant mostly follow each other, so its name is checked once for the whole run.
         let mut checked: Option<(&str, bool)> = None;
         for (index, unfolded) in records.into_iter().take(at_most).enumerate() {
             count = index + 1;
@@ -118,25 +121,26 @@ impl Step {
                 rejections.retain(|rejection| rejection.index < count);
                 return Self { records: count, folds, rejections, limits };
             }
-            // Each range gets a page or more: of too many, nothing is worth reading.
+            // Each range gets at least one page. If the ranges alone are too many, reading the stored pages is useless.
             count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
         }
     }
 
-    /// How many records it takes: the watermark moves behind them. Twice as many at most are worth a look the next time.
+    /// How many records the step takes: the watermark moves behind them. The next step need not try more than twice as
+    /// many.
     pub fn records(&self) -> usize {
         self.records
     }
 
-    /// Of each tenant the pages that [`Step::settle`] needs: all that the store has in these ranges.
+    /// The ranges of keys, by tenant, in which [`Step::settle`] needs every stored page.
     pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
         self.folds.iter().map(|(tenant, _, ranges)| (tenant, ranges.as_slice()))
     }
 
-    /// What to write, from the stored pages of each tenant in the order of [`Step::ranges`].
+    /// What to write, given the stored pages of each tenant in the order of [`Step::ranges`].
     ///
     /// # Errors
-    /// [`TooMuch`]; nothing is to be written then.
+    /// [`TooMuch`] if the pages don't fit into one transaction; then write nothing.
     pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StepWrite, TooMuch> {
         let mut write = StepWrite { rejections: self.rejections, ..StepWrite::default() };
         for ((tenant, fold, _), stored) in self.folds.into_iter().zip(stored) {
@@ -149,7 +153,7 @@ impl Step {
         let newcomers = write.newcomers.iter().map(|_| &newcomer);
         match self.records / 2 {
             _ if self.limits.fit(write.pages.iter().map(|(_, page)| page).chain(newcomers)) => Ok(write),
-            // A record that no transaction takes must not hold up those behind it.
+            // A record that fits into no transaction must not hold up the records behind it.
             0 => {
                 let reason = "its pages need more than a transaction takes".to_owned();
                 Ok(StepWrite { rejections: vec![Rejection { index: 0, reason }], ..StepWrite::default() })
@@ -159,7 +163,7 @@ impl Step {
     }
 }
 
-/// Folds events, each tenant's by themselves.
+/// Folds events, separately for each tenant.
 fn folds<'e, 'a: 'e>(
     events: impl Iterator<Item = &'e (usize, &'a str, Observation<'a>)>,
 ) -> Vec<(Tenant, Fold, Vec<KeyRange>)> {

@@ -1,9 +1,10 @@
-//! Folding for stores that hand their changes over as a stream: in batches, at least once, and each shard in order.
+//! Folding for stores that deliver their changes as a stream: in batches, at least once, and in order within each
+//! shard.
 //!
-//! A lane is what one shard of the stream is folded into. It has pages of its own, so that it has one writer, and reports add
-//! the lanes up. Its watermark says which record is the last one in its pages, and moves in the transaction that writes them:
-//! what is delivered again is not counted again. A record that is no event becomes a dead letter, and the ones after it go on.
-//! Which shard has which lane: `lanes.rs`.
+//! A shard of the stream is folded into a lane. A lane has pages of its own, so it has only one writer; reports add the
+//! lanes up. Its watermark names the last record in its pages. It moves in the transaction that writes the pages, so a
+//! record that is delivered again is not counted again. A record that is not an event becomes a dead letter, and
+//! folding goes on behind it. `lanes.rs` assigns shards to lanes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +21,8 @@ use crate::step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
 use crate::time::Millis;
 use crate::watermark::{LaneShard, Watermark};
 
-/// Of a longer record, its letter has the beginning: with all its escapes it has to fit into a message.
+/// The most bytes of a record in its dead letter. A longer record is cut, so that it fits into a message with all its
+/// escapes.
 const LETTER_BYTES: usize = 100_000;
 const FOREIGN: &str = "the item is none of an event: something else writes to the store";
 
@@ -29,40 +31,40 @@ const FOREIGN: &str = "the item is none of an event: something else writes to th
 pub struct StreamBatch<'a> {
     /// The shard's name.
     pub shard_id: &'a str,
-    /// May be none.
+    /// The records; there may be none.
     pub records: Vec<StreamRecord<'a>>,
-    /// When the window began that the batch is of.
+    /// The start of the batch's window.
     pub window_start: Millis,
-    /// When this is known: all that was written to the shard before this moment is in this batch or in an earlier one.
+    /// If known: this batch and earlier ones hold everything that was written to the shard before this moment.
     pub complete_to: Option<Millis>,
 }
 
-/// A change of the store of events.
+/// A change in the store of events.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRecord<'a> {
-    /// Its place in the shard, a decimal number that only grows; it may have any number of digits.
+    /// The record's place in the shard: a decimal number of any length that only grows.
     pub sequence_number: &'a str,
-    /// Records before it were written at this moment or earlier, and those after it not before.
+    /// Records before this one were written at this moment or earlier, and records after it not before.
     pub written_at: Millis,
-    /// The item that the store has then; `None` where it was deleted.
+    /// The item in the store after the change; `None` if it was deleted.
     pub item: Option<StreamItem<'a>>,
-    /// Whether the store had no such item before. An event that is changed is no new event.
+    /// Whether the store had no such item before. A changed event is not a new event.
     pub is_new: bool,
 }
 
-/// An item of the store of events, if it is one.
+/// An item of the store of events, which may or may not be an event.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamItem<'a> {
-    /// What the store calls it, for a dead letter.
+    /// The item's key in the store, for a dead letter.
     pub key: Option<&'a str>,
-    /// Whose event it is, as the key says.
+    /// The tenant of the event, as the key says.
     pub tenant: Option<&'a str>,
-    /// What the item has as [`crate::NewEvent::record`].
+    /// The item's [`crate::NewEvent::record`].
     pub record: Option<&'a str>,
 }
 
 impl<'a> StreamBatch<'a> {
-    /// Puts the records into the order of their numbers, which all that follows relies on.
+    /// Sorts the records by sequence number. All other methods rely on this order.
     pub fn sort(&mut self) {
         self.records.sort_by_key(|record| (record.sequence_number.len(), record.sequence_number));
     }
@@ -73,25 +75,26 @@ impl<'a> StreamBatch<'a> {
         self.records.partition_point(|record| !is_another && watermark.covers(record.sequence_number))
     }
 
-    /// Whether the batch says that the shard is complete to a later moment.
+    /// Whether the batch says that the shard is complete up to a later moment than the watermark.
     pub(crate) fn completes(&self, watermark: &Watermark) -> bool {
         self.complete_to.is_some_and(|to| to > watermark.folded_to)
     }
 
-    /// Whether there is anything to write.
+    /// Whether anything is left to write.
     pub(crate) fn has_more(&self, watermark: &Watermark) -> bool {
         self.folded(watermark) < self.records.len() || self.completes(watermark)
     }
 
-    /// Whether there is a new event among its records.
+    /// Whether any of the records is a new event.
     pub(crate) fn has_events(&self) -> bool {
         self.records.iter().any(|record| record.unfolded().is_some())
     }
 
-    /// Objects for the raw backup. They are named after the batch, so that a replay overwrites itself; a batch that is cut
-    /// another way the next time gives objects that repeat some events.
+    /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch
+    /// is cut differently the next time, its objects repeat some events.
     pub fn backups(&self) -> Vec<Backup> {
-        // Named by its events: another record, such as a pulse, may be with them the next time or not.
+        // The name comes from the events alone: other records, such as pulses, may be in the batch or not the next
+        // time.
         let events = || self.records.iter().filter(|record| record.unfolded().is_some());
         let (Some(first), Some(last)) = (events().next(), events().next_back()) else { return Vec::new() };
         let name = format!("{}-{}-{}", self.shard_id, first.sequence_number, last.sequence_number);
@@ -104,7 +107,7 @@ impl<'a> StreamBatch<'a> {
         tenants.into_iter().map(|(tenant, records)| Backup::of(tenant, &name, records)).collect()
     }
 
-    /// The next records behind the watermark, at most so many; `None` when there is nothing to write any more.
+    /// The next records behind the watermark, at most `at_most`; `None` when nothing is left to write.
     pub(crate) fn step<'b>(
         &'b self,
         watermark: &Watermark,
@@ -127,7 +130,7 @@ impl<'a> StreamBatch<'a> {
         Some(StreamStep { batch: self, taken, step, watermark })
     }
 
-    /// Moves the watermark of a lane on when all its records are folded and no more can come for a time.
+    /// Moves a lane's watermark on when all its records are folded and no older record can come.
     fn completion(
         &self,
         watermark: &Watermark,
@@ -159,13 +162,13 @@ impl<'a> StreamBatch<'a> {
         let text = text.map(|text| &text[..text.floor_char_boundary(LETTER_BYTES)]);
         let key = record.item.and_then(|item| item.key);
         let letter = Letter { reason, shard_id, sequence_number, key, record: text };
-        // Only maps with other keys than strings fail.
+        // Only maps with keys other than strings fail.
         serde_json::to_string(&letter).unwrap_or_else(|_no_json| reason.to_owned())
     }
 }
 
-/// What a log may say of a dead letter: why, and where the record stands in its stream. An operator reads neither the record nor
-/// its key.
+/// The part of a dead letter that a log may show: the reason, and the record's place in its stream. Operators see
+/// neither the record nor its key.
 pub fn letter_notice(letter: &str) -> String {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -178,8 +181,8 @@ pub fn letter_notice(letter: &str) -> String {
     format!("in no report: record {sequence_number} of {shard_id}: {reason}")
 }
 
-/// When the records were written that a mapping has given up, from what it says then of their batch. `None`: the message says something
-/// else.
+/// When the records of a batch were written that a mapping has given up, read from the mapping's message about the
+/// batch. `None` if the message is about something else.
 pub fn given_up(message: &str) -> Option<Range<Millis>> {
     #[derive(Deserialize)]
     struct Message<'m> {
@@ -195,23 +198,23 @@ pub fn given_up(message: &str) -> Option<Range<Millis>> {
     let BatchInfo { approximate_arrival_of_first_record: first, approximate_arrival_of_last_record: last } =
         serde_json::from_str::<Message<'_>>(message).ok()?.batch;
     let (first, last) = (Millis::from_rfc3339(first).ok()?, Millis::from_rfc3339(last).ok()?);
-    // They are times of whole seconds.
+    // The times are whole seconds.
     (first <= last).then_some(first..Millis(last.0 + 1000))
 }
 
 impl<'a> StreamRecord<'a> {
-    /// What of it is to be folded: a new event.
+    /// The record as something to fold, if it is a new event.
     fn unfolded(&self) -> Option<Unfolded<'a>> {
         let StreamItem { tenant, record, .. } = self.item.filter(|_| self.is_new)?;
         Some(Unfolded { tenant: tenant?, record: record? })
     }
 
-    /// Whether something is new in the store that is no event.
+    /// Whether the record is a new item that is neither an event nor a pulse.
     fn is_foreign(&self) -> bool {
         self.is_new && self.item.is_some() && self.unfolded().is_none() && self.pulse().is_none()
     }
 
-    /// The key of a pulse.
+    /// The record's key, if the record is a pulse.
     fn pulse(&self) -> Option<&'a str> {
         self.item?.key.filter(|key| key.starts_with(PULSE))
     }
@@ -230,33 +233,33 @@ pub struct StreamStep<'b, 'a> {
 #[must_use = "what is merged and not written is in no report"]
 #[derive(Clone, Debug)]
 pub struct StreamWrite {
-    /// Each with its tenant.
+    /// The pages to write, each with its tenant.
     pub pages: Vec<(Tenant, StoredPage)>,
-    /// What can't be read of what is stored, as in [`crate::Merged`].
+    /// Stored pages that can't be read, as in [`crate::Merged`].
     pub damaged: Vec<(Tenant, UnreadablePage)>,
-    /// Where the lane's watermark stands with them.
+    /// The lane's watermark after these pages.
     pub watermark: Watermark,
     /// Tenants that may be new, as in [`StepWrite`].
     pub newcomers: Vec<Tenant>,
-    /// As JSON. What is counted nowhere: it has to be kept before the watermark moves.
+    /// Dead letters, as JSON, for the records that no report counts. They must be kept before the watermark moves.
     pub letters: Vec<String>,
 }
 
 impl StreamStep<'_, '_> {
-    /// How many records it takes. Twice as many at most are worth a look the next time.
+    /// How many records the step takes. The next step need not try more than twice as many.
     pub fn records(&self) -> usize {
         self.step.records()
     }
 
-    /// Of each tenant the pages that [`StreamStep::settle`] needs: all that the lane has in these ranges.
+    /// The ranges of keys, by tenant, in which [`StreamStep::settle`] needs every page of the lane.
     pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
         self.step.ranges()
     }
 
-    /// What to write, from the stored pages of each tenant in the order of [`StreamStep::ranges`].
+    /// What to write, given the stored pages of each tenant in the order of [`StreamStep::ranges`].
     ///
     /// # Errors
-    /// [`TooMuch`]; nothing is to be written then.
+    /// [`TooMuch`] if the pages don't fit into one transaction; then write nothing.
     pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
         let Self { batch, taken, step, watermark } = self;
         let StepWrite { pages, damaged, rejections, newcomers } = step.settle(stored)?;

@@ -1,4 +1,5 @@
-//! Points in time, in the two units that platforms mix up. They are different types, so that they can't be.
+//! Points in time in two units, milliseconds and seconds. Each unit is a type of its own, so that they can't be mixed
+//! up.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub struct Seconds(pub u64);
 /// How long an event is kept after it was received: 90 days.
 pub const RETENTION: Seconds = Seconds(90 * 24 * 60 * 60);
 
-/// What the host knows and core must not ask for: when the request arrived, and 128 random bits.
+/// What the host knows and core must not find out by itself: when the request arrived, and 128 random bits.
 ///
 /// Equal requests with equal stamps give equal bytes on every platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +28,24 @@ pub struct Stamp {
 }
 
 impl Millis {
-    /// The whole seconds.
+    /// The time in whole seconds, rounded down.
     pub(crate) fn to_seconds(self) -> Seconds {
         Seconds(self.0 / 1000)
     }
 
-    /// When an event that was received now may be forgotten.
+    /// When an event that was received at this time may be deleted.
     pub(crate) fn expiry(self) -> Seconds {
         Seconds(self.to_seconds().0 + RETENTION.0)
     }
 
     /// RFC 3339 in UTC with milliseconds: `2013-01-01T10:15:00.000Z`.
     pub(crate) fn to_rfc3339(self) -> String {
-        // Only a clock beyond the year 9999 has no such form, and then the latest that has one will do.
+        // Only a clock beyond the year 9999 has no such form. Then the latest time that has one stands in.
         let ms = i64::try_from(self.0).unwrap_or(i64::MAX).min(LATEST);
         let (year, month, day) = civil(ms.div_euclid(DAY));
         let (second, ms) = (ms.rem_euclid(DAY) / 1000, ms % 1000);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        // Each event has two: to format them would be a tenth of its admission.
+        // Each event has two timestamps. Writing them with `format!` would take a tenth of the event's admission.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let fields = [(4, year), (7, month), (10, day), (13, hour), (16, minute), (19, second), (23, ms)];
         for (end, mut number) in fields {
@@ -56,20 +57,20 @@ impl Millis {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Reads RFC 3339; what is finer than a millisecond is dropped. A leap second counts as the one before it.
+    /// Reads RFC 3339. Digits beyond milliseconds are dropped. A leap second counts as the second before it.
     pub(crate) fn from_rfc3339(text: &str) -> Result<Self, Refusal> {
         let ms = rfc3339(text.as_bytes()).ok_or(Refusal::InvalidTimestamp)?;
         u64::try_from(ms).map(Self).map_err(|_negative| Refusal::TimestampOutOfRange)
     }
 }
 
-/// Milliseconds of a day.
+/// Milliseconds in a day.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 /// 9999-12-31T23:59:59.999Z.
 const LATEST: i64 = 2_932_897 * DAY - 1;
 
-/// Milliseconds since 1970 of an RFC 3339 text. By hand, because what libraries bring along for it is an eighth of the smallest
-/// artifact.
+/// Reads RFC 3339 as milliseconds since 1970. It is written by hand, because a library for it would take an eighth of
+/// the smallest artifact.
 fn rfc3339(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_first_chunk::<19>()?;
     let digits = |from: usize, until: usize| number(date_time.get(from..until)?);
@@ -110,22 +111,22 @@ fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, value)
 }
 
-/// The day of a date, the months from 1; what is no date gives the day of another. The algorithm is Howard Hinnant's
-/// `days_from_civil`.
+/// The day of a date since 1970-01-01, with months from 1. An invalid date gives the day of another date. The algorithm
+/// is Howard Hinnant's `days_from_civil`.
 pub(crate) fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year }; // from March, so that leap days come last
+    let year = if month <= 2 { year - 1 } else { year }; // years start in March, so that leap days come last
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Year, month and day of a day since 1970. The algorithm is Howard Hinnant's `civil_from_days`.
+/// The year, month and day of a day since 1970-01-01. The algorithm is Howard Hinnant's `civil_from_days`.
 pub(crate) fn civil(day: i64) -> (i64, i64, i64) {
-    let day = day + 719_468; // since 0000-03-01, so that leap days come last
+    let day = day + 719_468; // days since 0000-03-01, so that leap days come last
     let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153; // from March
+    let month = (5 * of_year + 2) / 153; // months count from March
     let day = of_year - (153 * month + 2) / 5 + 1;
     let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
     (era * 400 + year, month, day)
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// jiff is the peer.
+        /// Compares with jiff.
         #[test]
         fn times_are_written_and_read_as_by_a_peer(ms in 0..=LATEST, offset in -1439..1440_i32) {
             let time = Millis(ms as u64);

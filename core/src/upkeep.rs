@@ -1,4 +1,5 @@
-//! Upkeep: the work on a store that no request asks for. Core decides it from the store's state and the time.
+//! Maintenance (upkeep): the work on a store that no request asks for. Core decides on it from the store's state and
+//! the time.
 //!
 //! ```text
 //! the store ─▶ Held ─▶ Upkeep::new
@@ -6,9 +7,9 @@
 //! new events ────────▶ Upkeep::stored
 //! ```
 //!
-//! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store holds.
-//! A task may be lost, repeated, or done by two instances at once: what it writes is written only if the watermark still stands
-//! where it stood when the task read.
+//! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store
+//! holds. A task may be lost, repeated, or done by two instances at once. Its results are written only if the watermark
+//! has not moved since the task read it.
 //!
 //! Folding, expiry and compaction take turns, and none waits for another's success.
 
@@ -23,28 +24,28 @@ use crate::time::{Millis, Seconds};
 
 /// [`Pace::round`]: an hour.
 const ROUND: u64 = 60 * 60 * 1000;
-/// Events among which one task finds and deletes those that have expired.
+/// One task looks for expired events among this many events, and deletes those.
 const EXPIRED: usize = 10_000;
-/// The first wait after a failure; it doubles with each failure that follows.
+/// The first wait after a failure, in milliseconds. It doubles with each further failure.
 const RETRY: u64 = 1000;
-/// The longest wait after a failure.
+/// The longest wait after a failure, in milliseconds.
 const LONGEST_RETRY: u64 = 60_000;
-/// How long one of several instances relies on what it has read of their store.
+/// How long one of several instances trusts what it has read from their store, in milliseconds.
 const UP_TO_DATE: u64 = 1000;
-/// How long the request of an operator's cron may go on with upkeep. Proxies wait longer for an answer.
+/// How long a cron's request may continue with maintenance. Proxies wait longer than this for an answer.
 pub const CRON: Duration = Duration::from_secs(20);
 
-/// Some events: how many, and the bytes of their records.
+/// The size of some events: their number, and the bytes of their records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Events.
+    /// The number of events.
     pub events: usize,
-    /// Bytes of [`crate::NewEvent::record`].
+    /// Bytes of their [`crate::NewEvent::record`]s.
     pub bytes: usize,
 }
 
 impl Load {
-    /// One record.
+    /// The load of one record.
     pub fn of(record: &str) -> Self {
         Self { events: 1, bytes: record.len() }
     }
@@ -53,7 +54,7 @@ impl Load {
         self.events >= other.events || self.bytes >= other.bytes
     }
 
-    /// What the events take of a report's budget.
+    /// How much of a report's budget the events take.
     fn budget_bytes(self) -> usize {
         self.bytes.saturating_add(self.events.saturating_mul(ITEM_BYTES))
     }
@@ -70,7 +71,7 @@ impl Add for Load {
 impl Sub for Load {
     type Output = Self;
 
-    /// Nothing is left where there was less.
+    /// Subtracts `other`. If `other` has as many events or more, nothing is left.
     fn sub(self, other: Self) -> Self {
         match self.events.saturating_sub(other.events) {
             0 => Self::default(),
@@ -89,18 +90,18 @@ impl Sum for Load {
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     fold: Load,
-    /// Milliseconds after which events are folded although there are few.
+    /// Milliseconds after which events are folded even if they are few.
     fold_within: u64,
-    /// Milliseconds between two searches for what has expired and for days that are over.
+    /// Milliseconds between two searches for expired events and for days that are over.
     round: u64,
-    /// Tasks that may follow one another before requests that wait have their turn.
+    /// How many tasks may follow one another before waiting requests have their turn.
     tasks_a_turn: usize,
     /// How many stores one report reads.
     stores: u32,
 }
 
 impl Pace {
-    /// A process that has its database for itself.
+    /// For a process that has its database to itself.
     pub const SERVER: Self = Self {
         fold: Load { events: 2048, bytes: 4 << 20 },
         fold_within: 5000,
@@ -109,85 +110,87 @@ impl Pace {
         stores: 1,
     };
 
-    /// Instances that share a database, and come and go with requests.
+    /// For instances that share a database, and come and go with requests.
     pub const INSTANCE: Self =
         Self { fold: Load { events: 512, bytes: 2 << 20 }, fold_within: 0, round: ROUND, tasks_a_turn: 4, stores: 1 };
 
-    /// One of so many shards. It answers requests on the thread that folds. Each fold writes an object to a bucket, and that
-    /// costs as much as 15 requests. So a few events wait for more.
+    /// For one of `shards` shards. A shard answers requests on the thread that folds. Each fold writes an object to a
+    /// bucket, and that costs as much as 15 requests. So a few events wait for more.
     pub fn shard(shards: u32) -> Self {
         Self { fold_within: 10_000, stores: shards.max(1), ..Self::INSTANCE }
     }
 
-    /// The same with so long between two searches for what has expired and for days that are over; at least a second.
+    /// The same pace with another time between two searches for expired events and for days that are over: at least a
+    /// second.
     #[must_use]
     pub fn with_round(self, Millis(round): Millis) -> Self {
         Self { round: round.max(1000), ..self }
     }
 
-    /// The bound of a store's tail: half of what a report may read of this store, so that it can read rollups too.
+    /// The bound of a store's unfolded tail. It is half of what a report may read from this store, so that the report
+    /// can read rollups too.
     fn tail_bytes(&self) -> usize {
         READ_BYTES / 2 / self.stores.max(1) as usize
     }
 }
 
-/// What a store says of itself, all as of one moment.
+/// The state of a store at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Held {
-    /// Events behind the watermark.
+    /// The events after the watermark.
     pub unfolded: Load,
-    /// [`NewEvent::received_at`](crate::NewEvent::received_at) of the first of them; any where there are none.
+    /// [`NewEvent::received_at`](crate::NewEvent::received_at) of the first unfolded event; any value if there is none.
     pub oldest: Millis,
-    /// What [`Task::Keep`] kept last; 0: nothing yet.
+    /// The time that [`Task::Keep`] kept last; 0 if it kept none yet.
     pub looked_at: Millis,
 }
 
-/// What a host does now.
+/// The host's next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// This, then [`Upkeep::done`] or [`Upkeep::failed`].
+    /// Do this task, then call [`Upkeep::done`] or [`Upkeep::failed`].
     Do(Task),
-    /// Nothing until then, unless events come.
+    /// Do nothing until this time, unless events come.
     SleepUntil(Millis),
 }
 
-/// Something to do.
+/// A task for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Fold the oldest unfolded events, as [`Service::fold`](crate::Service::fold) says, and move the watermark behind them.
-    /// [`Outcome::Folded`].
+    /// Fold the oldest unfolded events with [`Service::fold`](crate::Service::fold), and move the watermark behind
+    /// them. Gives [`Outcome::Folded`].
     Fold {
-        /// Read no more events.
+        /// Read at most this many events.
         events: usize,
-        /// Read no more, once their records have so many bytes.
+        /// Stop reading once the records have this many bytes.
         bytes: usize,
     },
-    /// Delete events that expire by then and are folded. [`Outcome::Expired`].
+    /// Delete folded events that expire by `until`. Gives [`Outcome::Expired`].
     Expire {
-        /// The time.
+        /// The time by which the events expire.
         until: Seconds,
-        /// Look at so many events only, at those that came first.
+        /// Look only at the first `among` events.
         among: usize,
     },
-    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, whether it has keys or not.
-    /// [`Outcome::Found`].
+    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, even one without
+    /// keys. Gives [`Outcome::Found`].
     FindDays,
-    /// Compact the day of this mark, if it is still to be compacted. [`Outcome::Done`].
+    /// Compact the day of this mark, if that is still necessary. Gives [`Outcome::Done`].
     Compact {
-        /// Whose day.
+        /// The tenant of the day.
         tenant: Tenant,
-        /// Where its mark stands.
+        /// The key of the day's mark.
         mark: KeyRange,
     },
-    /// Keep this as [`Held::looked_at`]. [`Outcome::Done`].
+    /// Keep this time as [`Held::looked_at`]. Gives [`Outcome::Done`].
     Keep {
-        /// When the search began whose work is done.
+        /// When the search began whose work is done now.
         looked_at: Millis,
     },
 }
 
 impl Task {
-    /// What to tell the operator when this task fails.
+    /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
             Self::Fold { .. } => "events cannot be folded",
@@ -199,12 +202,12 @@ impl Task {
     }
 }
 
-/// What a task has come to.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// So much is folded; nothing, where all was folded before.
+    /// This load is folded; nothing if everything was folded before.
     Folded(Load),
-    /// So many events are deleted.
+    /// This many events are deleted.
     Expired(usize),
     /// The days to compact.
     Found(Vec<(Tenant, KeyRange)>),
@@ -212,16 +215,16 @@ pub enum Outcome {
     Done,
 }
 
-/// The machine; see the module.
+/// The machine that decides on maintenance; see the module.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     pace: Pace,
-    /// When what is known of the store was read.
+    /// When the store's state was read.
     read_at: Millis,
     unfolded: Load,
-    /// Since when there are events to fold.
+    /// Since when events have waited for a fold.
     waits_since: Option<Millis>,
-    /// How many events the next fold takes: fewer after one that had much to write.
+    /// How many events the next fold takes. It takes fewer after a fold that had too much to write.
     fold_events: usize,
     fold_retry: Retry,
     expire_at: Millis,
@@ -229,16 +232,16 @@ pub struct Upkeep {
     find_at: Millis,
     find_retry: Retry,
     days: Vec<(Tenant, KeyRange)>,
-    /// When the search began whose days are being compacted. It is kept once they are.
+    /// When the search began whose days are being compacted. This time is kept once they are done.
     found_at: Option<Millis>,
     keep_retry: Retry,
-    /// Whether folding comes before the rest, where there is a whole fold.
+    /// Whether a fold that is due comes before the other tasks.
     is_folds_turn: bool,
     /// Whether expiry comes before compaction.
     is_expirys_turn: bool,
 }
 
-/// When what failed is tried again.
+/// When a failed task is tried again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Retry {
     failures: u32,
@@ -251,7 +254,7 @@ impl Retry {
         *self = Self { failures: self.failures.saturating_add(1), at: after(now, wait) };
     }
 
-    /// When what is due at a time may be done.
+    /// The time at which a task that is due at `due` may be done.
     fn not_before(self, due: Millis, now: Millis) -> Millis {
         due.max(within(self.at, LONGEST_RETRY, now))
     }
@@ -261,13 +264,14 @@ fn after(time: Millis, wait: u64) -> Millis {
     Millis(time.0.saturating_add(wait))
 }
 
-/// A time that was set at most so far ahead. One that is further ahead than that was set before the clock went back: it is now.
+/// A time that was set at most `longest` ahead. If it is further ahead than that, the clock has gone back since it was
+/// set, so it becomes now.
 fn within(at: Millis, longest: u64, now: Millis) -> Millis {
     if at > after(now, longest) { now } else { at }
 }
 
 impl Upkeep {
-    /// Upkeep of a store that holds this.
+    /// Maintenance of a store in this state.
     pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
         let round = after(held.looked_at.min(now), pace.round);
         let mut upkeep = Self {
@@ -291,20 +295,21 @@ impl Upkeep {
         upkeep
     }
 
-    /// Tells a host that shares its store to read anew what the store holds, and to [`Upkeep::refresh`]: others may have written.
+    /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
+    /// [`Upkeep::refresh`].
     pub fn is_outdated(&self, now: Millis) -> bool {
         now.0.abs_diff(self.read_at.0) >= UP_TO_DATE
     }
 
-    /// Takes in what the store holds by now. Work that is begun goes on.
+    /// Takes in the store's current state. Work that has begun goes on.
     pub fn refresh(&mut self, held: Held, now: Millis) {
         self.read_at = now;
         self.unfolded = held.unfolded;
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
-    /// Begins a round now, because an operator asks for one. A fold that is due comes first: only what is folded expires, and
-    /// days are compacted as they are folded.
+    /// Begins a round now, because an operator asks for one. A fold that is due comes first: only folded events expire,
+    /// and a day's compaction takes only what is folded.
     pub fn begin_round(&mut self, now: Millis) {
         (self.expire_at, self.find_at) = (now, now);
         self.is_folds_turn = true;
@@ -324,17 +329,18 @@ impl Upkeep {
         }
     }
 
-    /// How many tasks may follow one another before requests that wait have their turn.
+    /// How many tasks may follow one another before waiting requests have their turn.
     pub fn tasks_a_turn(&self) -> usize {
         self.pace.tasks_a_turn
     }
 
-    /// Enough events wait for a whole fold. A platform without a timer then does upkeep in the request that stored them.
+    /// Whether enough events wait for a whole fold. A platform without a timer then does maintenance in the request
+    /// that stored them.
     pub fn has_whole_fold(&self) -> bool {
         self.unfolded.reaches(self.pace.fold) || self.unfolded.budget_bytes() >= self.pace.tail_bytes() / 2
     }
 
-    /// What to do now. Ask again after each task.
+    /// The next action. Ask again after each task.
     pub fn next(&self, now: Millis) -> Next {
         let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
         let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED };
@@ -352,7 +358,7 @@ impl Upkeep {
         next.map_or_else(|| Next::SleepUntil(self.wake_at(now)), Next::Do)
     }
 
-    /// The next step towards having all days compacted that are over, if it is due.
+    /// The next task towards compacting all days that are over, if one is due.
     fn compaction(&self, now: Millis) -> Option<Task> {
         if let Some((tenant, mark)) = self.days.last() {
             return Some(Task::Compact { tenant: tenant.clone(), mark: mark.clone() });
@@ -369,7 +375,7 @@ impl Upkeep {
         due.into_iter().flatten().min().unwrap_or(now)
     }
 
-    /// Takes in what the task has come to that was asked for last.
+    /// Takes in the outcome of the task that was handed out last.
     pub fn done(&mut self, outcome: Outcome, now: Millis) {
         self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
         match outcome {
@@ -398,7 +404,7 @@ impl Upkeep {
         }
     }
 
-    /// Takes in that this task, which was asked for last, could not be done as a whole.
+    /// Takes in that the task that was handed out last could not be done completely.
     pub fn failed(&mut self, task: &Task, now: Millis) {
         self.is_folds_turn = !matches!(task, Task::Fold { .. });
         self.is_expirys_turn = !matches!(task, Task::Expire { .. });
@@ -424,7 +430,7 @@ impl Upkeep {
         self.unfolded = self.unfolded - load;
         self.waits_since = match self.waits_since {
             _ if self.unfolded.events == 0 => None,
-            // What is left has waited as long.
+            // The rest has waited just as long.
             since if is_cut => since,
             _ => Some(now),
         };
@@ -438,14 +444,14 @@ impl Upkeep {
         self.find_retry.not_before(within(self.find_at, self.pace.round, now), now)
     }
 
-    /// When the round can be kept whose days are compacted. Its expiry belongs to it: a machine that is made anew must not put off
-    /// what failed.
+    /// When the round may be kept: all its days are compacted, and its expiry is done. Expiry belongs to the round,
+    /// because a machine that is made anew must not put off what failed.
     fn keep_due(&self, now: Millis) -> Option<Millis> {
         let is_over = self.found_at.is_some() && self.days.is_empty() && self.expire_at > now;
         is_over.then(|| self.keep_retry.not_before(now, now))
     }
 
-    /// When the next fold is due, if there is something to fold.
+    /// When the next fold is due; `None` if there is nothing to fold.
     fn fold_due(&self, now: Millis) -> Option<Millis> {
         let since = self.waits_since?.min(now);
         let due = if self.has_whole_fold() { now } else { after(since, self.pace.fold_within) };

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-/// The answer to a payload that is a warming ping; `None` when it is anything else.
+/// The answer to a warming ping; `None` for any other payload.
 ///
-/// Pings are `{"source":"warming","action":"ping"}`, the scheduled events of EventBridge (`"source":"aws.events"`) and of its
-/// Scheduler (`aws.scheduler`), those of the plugins named serverless-warmup, and lambda-warmer's `{"warmer":true}`.
+/// A ping is one of: `{"source":"warming","action":"ping"}`, a scheduled event of EventBridge (`"source":"aws.events"`)
+/// or of its Scheduler (`aws.scheduler`), a ping of a plugin named serverless-warmup, or lambda-warmer's
+/// `{"warmer":true}`.
 pub fn answer(payload: &[u8]) -> Option<&'static str> {
     #[derive(Deserialize)]
     struct Ping {

@@ -5,34 +5,34 @@ use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::fold::{StoredPage, UnreadablePage};
 use crate::time::Millis;
 
-/// A lane without a shard that was not folded for so long is forgotten, once its days are compacted.
+/// A lane without a shard is forgotten after this many milliseconds without a fold, once its days are compacted.
 const SILENCE_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 
-/// How far a lane is folded. Stored beside the lane's pages, as bytes.
+/// How far a lane is folded. It is stored as bytes beside the lane's pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watermark {
     pub(crate) shard: LaneShard,
-    /// Of the last record in the pages; empty: nothing of the shard is in them.
+    /// The number of the last record in the pages; empty if they hold nothing from the shard.
     pub(crate) sequence_number: String,
-    /// Everything that was written to the shard or its ancestors before is in pages.
+    /// Everything written before this time to the shard or its ancestors is in pages.
     pub(crate) folded_to: Millis,
-    /// The key of a pulse that came through the shard, or empty.
+    /// The key of a pulse that came through the shard; empty if there is none.
     pub(crate) pulse: String,
 }
 
 /// Which shard is folded into a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LaneShard {
-    /// Version 1 did not say: the lane's name is a hash of the shard's id.
+    /// Unknown, because version 1 stored no id: the lane's name is a hash of the shard's id.
     Unsaid,
-    /// None any more: the next shard that needs a lane takes this one.
+    /// No shard: the next shard that needs a lane takes this one.
     Free,
-    /// The one with this id.
+    /// The shard with this id.
     Id(String),
 }
 
 impl LaneShard {
-    /// The shard with this id; no shard has an empty one.
+    /// The shard with this id. An empty id means that the lane is free, because no shard has one.
     pub(crate) fn of(id: &str) -> Self {
         if id.is_empty() { Self::Free } else { Self::Id(id.to_owned()) }
     }
@@ -49,10 +49,10 @@ impl Watermark {
         Self { shard, sequence_number: String::new(), folded_to, pulse: String::new() }
     }
 
-    /// The one that is stored.
+    /// Reads a stored watermark.
     ///
     /// # Errors
-    /// [`UnreadablePage`] where the page is no watermark.
+    /// [`UnreadablePage`] if the bytes are not a watermark.
     pub fn read(stored: &StoredPage) -> Result<Self, UnreadablePage> {
         Self::parse(&stored.bytes).ok_or_else(|| UnreadablePage { key: stored.key.clone() })
     }
@@ -70,8 +70,9 @@ impl Watermark {
         Some(Self { shard, sequence_number, folded_to, pulse })
     }
 
-    /// Version 1: the version; to when it is folded, milliseconds; the last record's number. Version 2: likewise; the shard's id,
-    /// empty where there is none; the key of a pulse. A watermark is of version 1 until its shard is known.
+    /// Layout of version 1: the version; the time up to which the lane is folded, in milliseconds; the last record's
+    /// number. Version 2 adds the shard's id, empty if there is none, and the key of a pulse. A watermark keeps version
+    /// 1 until its shard is known.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.byte(if self.shard == LaneShard::Unsaid { formats::WATERMARK_BY_HASH } else { formats::WATERMARK });
@@ -94,12 +95,12 @@ impl Watermark {
         }
     }
 
-    /// Gives the lane to nobody.
+    /// Takes the lane from its shard.
     pub(crate) fn free(&mut self) {
         *self = Self::of(LaneShard::Free, self.folded_to);
     }
 
-    /// Whether the lane is left, so that its watermark can be forgotten once its days are compacted.
+    /// Whether the lane is abandoned, so that its watermark can be forgotten once its days are compacted.
     pub fn has_ended(&self, received_at: Millis) -> bool {
         let ended = self.folded_to.0.checked_add(SILENCE_MS).is_some_and(|ended| ended <= received_at.0);
         self.shard_id().is_none() && ended

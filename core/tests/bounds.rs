@@ -1,4 +1,4 @@
-//! What clients send decides neither how large the units are that a fold writes, nor whether others are folded.
+//! Clients must not decide how large the units are that a fold writes, nor whether other events are folded.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
-/// The least that a store takes under one key: DynamoDB's 400 KB, with its attributes' names.
+/// The least that a store takes under one key, in bytes: DynamoDB's 400 KB, with its attributes' names.
 const UNIT: usize = 400_000;
 
 fn service() -> Service {
@@ -31,7 +31,7 @@ impl Store {
         pages.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
     }
 
-    /// Writes pages, each of which a store has to take.
+    /// Writes pages, and checks that every store can take each one.
     fn write(&mut self, pages: impl IntoIterator<Item = StoredPage>) {
         for StoredPage { key, bytes } in pages {
             assert!(key.len() <= 1000 && key.len() + bytes.len() < UNIT, "{} and {} bytes", key.len(), bytes.len());
@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// Folds records step by step; the keys of what is damaged, and how many steps that took.
+    /// Folds records step by step. Returns the keys of damaged pages and the number of steps.
     fn fold(&mut self, records: &[String]) -> (Vec<String>, usize) {
         let unfolded: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
         let (mut rest, mut at_most) = (unfolded.as_slice(), usize::MAX);
@@ -86,7 +86,7 @@ impl Store {
         serde_json::from_slice(&reply.body).unwrap()
     }
 
-    /// The number of all events, and what the rows of a report add up to.
+    /// Checks the number of all events, and the sum over the rows of a report.
     #[track_caller]
     fn check_count(&self, count: usize) {
         let sum = |report: Value| {
@@ -151,7 +151,7 @@ fn names_of_numbers_without_end_take_no_more_than_a_store_takes() {
     store.check_count(600);
 }
 
-/// One rollup with all that it can hold: users and 24 numbers that never repeat.
+/// Fills one rollup with all that it can hold: users, and 24 numbers that never repeat.
 #[test]
 fn the_largest_rollup_takes_no_more_than_a_store_takes() {
     let numbers = |n: usize| {
@@ -180,7 +180,7 @@ fn hours_far_apart_are_folded_in_steps() {
     assert!((4..30).contains(&steps), "{steps} steps");
 }
 
-/// Not by one record fewer at a time: each try folds what it keeps.
+/// The cut must not be one record at a time, because each try folds all records that it keeps.
 #[test]
 fn a_step_is_cut_by_as_much_as_it_is_too_large() {
     let day = |n: usize| record(n, "e", &format!("2013-01-{:02}T00:00:00Z", 1 + n), "");
@@ -189,7 +189,7 @@ fn a_step_is_cut_by_as_much_as_it_is_too_large() {
     let step = |at_most, pages| service().fold(&records, at_most, WriteLimits { pages, ..WriteLimits::ONE_WRITER });
     let ranges = step(80, 1000).ranges().map(|(_, ranges)| ranges.len()).sum::<usize>();
     assert_eq!((step(80, 1000).records(), step(80, ranges).records()), (80, 80));
-    // Those of one day alone would be 60.
+    // The records of one day alone would be 60.
     assert_eq!(step(80, ranges / 4).records(), 80 * (ranges / 4) / ranges);
 }
 
@@ -199,7 +199,7 @@ fn an_hour_has_eight_dimensions_and_says_so_ever_after() {
         let properties: Vec<String> = dimensions.map(|dimension| format!(r#""d{dimension}":"v""#)).collect();
         record(0, "e", "2013-01-01T00:00:00Z", &properties.join(","))
     };
-    // No event has more than five.
+    // No event has more than five dimensions.
     let records = [of(0..5), of(4..9), of(0..1)];
     for batch in [1, 3] {
         let mut store = Store::default();
@@ -247,12 +247,12 @@ fn what_is_damaged_is_set_apart_and_the_rest_goes_on() {
             let (damaged, _) = store.fold(after);
             let is_list_of_types = key.starts_with('\u{1d}');
             assert_eq!(damaged, if is_list_of_types { vec![] } else { vec![key.clone()] });
-            // Its bytes are kept, and it is not met again.
+            // The damaged bytes are kept, and the next fold does not meet them again.
             assert!(is_list_of_types || store.0.iter().any(|(other, kept)| other != key && kept == bytes), "{key:?}");
             assert_eq!(store.fold(after).0, Vec::<String>::new());
             store.compact();
             store.compact();
-            // All other series have all events.
+            // All other series count all events.
             let mut others = whole.clone();
             others.fold(after);
             others.fold(after);
@@ -297,7 +297,7 @@ fn a_day_whose_hours_have_more_numbers_together_than_a_rollup_keeps_is_kept_by_i
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
-    /// Whatever is stored under a key, a fold goes on, and so does a compaction.
+    /// A fold and a compaction finish, whatever is stored under a key.
     #[test]
     fn no_bytes_stop_a_fold(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..20),

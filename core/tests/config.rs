@@ -1,13 +1,13 @@
-//! Configurations: what is refused says where and what was expected, and never a key.
+//! Configurations. A refusal says where the problem is and what was expected, and never reveals a key.
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-/// Of the empty text.
+/// The hash of the empty text.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-/// Of `a key of the tests`.
+/// `a key of the tests` and its hash.
 const KEY: (&str, &str) = ("a key of the tests", "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1");
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 
@@ -156,10 +156,10 @@ fn a_message_carries_the_id_of_a_key() {
     assert_eq!(admit(Some("web")), 202);
     assert_eq!(admit(Some(KEY.0)), 401);
     assert_eq!(admit(None), 401);
-    // Messages that were written down before keys had ids.
+    // Messages from before keys had ids carry the header.
     let headers = [("authorization", bearer.clone())];
     assert_eq!(status(service.admit_message(&post(&headers, EVENT), None, STAMP)), 202);
-    // A request over HTTP names no key by its id.
+    // A request over HTTP can't name a key by its id.
     assert_eq!(status(service.admit(&post(&[("authorization", "Bearer web".to_owned())], EVENT), STAMP)), 401);
     let open = Service::from_text(Some(r#"{"open":true}"#));
     let id = open.writer(None, STAMP.received_at);

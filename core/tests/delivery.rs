@@ -1,4 +1,4 @@
-//! Messages of queues, and a store that has too much to do.
+//! Messages of queues, and a store that is overloaded.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -66,7 +66,7 @@ fn a_store_that_is_overloaded_asks_to_wait() {
     };
     check(plan("/events", EVENT).settle(vec![StoreOutcome::Overloaded]));
     check(plan("/events/batch", BATCH).settle(vec![StoreOutcome::Overloaded; 2]));
-    // What is kept must be told, or it would come twice.
+    // The client must learn what is kept, or it would send that again.
     let mixed = plan("/events/batch", BATCH).settle(vec![StoreOutcome::Stored, StoreOutcome::Overloaded]);
     assert_eq!(mixed.status, 200);
 }

@@ -1,4 +1,4 @@
-//! The register of formats lists every version byte and every table that there is.
+//! Checks that the register of formats lists every version byte and every table.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The register's constants, and in which row of its table each stands.
+/// The register's constants, each with the row of its table.
 const ROWS: [(&str, &str); 10] = [
     ("PAGE", "page of rollups"),
     ("MARK", "mark of a day"),
@@ -24,7 +24,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All sources under a folder, without their tests.
+/// All sources in a folder, without their tests.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -44,7 +44,7 @@ fn register() -> String {
     fs::read_to_string(root().join("core/src/formats.rs")).unwrap()
 }
 
-/// The cells of the row that begins with this one.
+/// The cells of the row whose first cell is `first`.
 fn row<'r>(register: &'r str, first: &str) -> Vec<&'r str> {
     let row = register.lines().find(|line| line.starts_with(&format!("//! | {first} |")));
     row.unwrap_or_else(|| panic!("{first} is not in the register")).split('|').skip(1).map(str::trim).collect()
@@ -77,7 +77,7 @@ fn every_version_byte_is_in_the_register() {
     }
 }
 
-/// A byte that is written or compared first, and is not the register's, is one that the register does not know.
+/// Every version byte that is written or compared must come from the register.
 #[test]
 fn no_other_file_of_core_says_a_version() {
     let mut uses = BTreeSet::new();
@@ -119,7 +119,7 @@ fn every_table_and_its_columns_are_in_the_register() {
                 let of_events = row[1].replace("`tenant`, ", "");
                 let expected = if row[cell] == "the same without `tenant`" { &of_events } else { row[cell] };
                 let expected: Vec<&str> = expected.split(", ").map(|column| column.trim_matches('`')).collect();
-                // A column begins with a name in small letters; what else is there is a constraint.
+                // A column begins with a name in small letters; anything else is a constraint.
                 let columns = columns.split(['"', ';']).next().unwrap();
                 let words = columns.split(',').filter_map(|column| column.split_whitespace().next());
                 let is_name = |word: &&str| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');

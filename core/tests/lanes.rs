@@ -1,4 +1,4 @@
-//! Shards that come and go, and lanes that stay: how far reports are complete is never more than is folded.
+//! Shards come and go, and lanes stay. Reports never claim to be complete beyond what is folded.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -14,7 +14,7 @@ const NOW: u64 = 1_763_690_000_000;
 const DAY: u64 = 24 * 60 * 60 * 1000;
 const RECORD: &str = r#"{"eventId":"evt_1","userId":"u","eventType":"t","timestamp":"2013-01-01T00:00:00.000Z","receivedAt":"2013-01-01T00:00:00.000Z","properties":{}}"#;
 
-/// Watermarks and the list of shards that wait, in a store, and the stream before it.
+/// A store with watermarks and the list of waiting shards, and the stream in front of it.
 #[derive(Default)]
 struct Store {
     stored: BTreeMap<String, Vec<u8>>,
@@ -30,7 +30,7 @@ impl Store {
         store
     }
 
-    /// What the stream is from now on.
+    /// Sets the shards that the stream describes from now on.
     fn describe(&mut self, shards: &[(&str, &str, bool)]) {
         let shard = |(id, parent, is_closed): &(&str, &str, bool)| StreamShard {
             id: (*id).to_owned(),
@@ -48,7 +48,7 @@ impl Store {
         self.lanes().as_of(Millis(NOW)).0
     }
 
-    /// Folds as an adapter does. The lane; `None`: there was nothing to fold.
+    /// Folds as an adapter does. Returns the lane; `None` if there was nothing to fold.
     fn fold(&mut self, batch: &mut StreamBatch<'_>) -> Option<String> {
         let mut lanes = self.lanes();
         for _ in 0..20 {
@@ -79,12 +79,12 @@ impl Store {
         panic!("it never ends");
     }
 
-    /// Folds a record that was written so many seconds from now.
+    /// Folds a record that was written `at` seconds from now.
     fn record(&mut self, shard: &str, at: i64) -> Option<String> {
         self.fold(&mut batch(shard, &[(at, "a#evt_1")]))
     }
 
-    /// The end of a window.
+    /// Ends a window.
     fn complete(&mut self, shard: &str, at: i64) -> Option<String> {
         self.fold(&mut StreamBatch { complete_to: Some(from_now(at)), ..batch(shard, &[]) })
     }
@@ -98,7 +98,8 @@ fn from_now(seconds: i64) -> Millis {
     Millis(NOW.strict_add_signed(seconds * 1000))
 }
 
-/// Of records so many seconds from now, each with the key of its item. The window began a minute before the first.
+/// A batch of records, each with its time in seconds from now and the key of its item. The window began a minute before
+/// the first.
 fn batch<'a>(shard_id: &'a str, records: &[(i64, &'a str)]) -> StreamBatch<'a> {
     let record = |(at, key): &(i64, &'a str)| {
         let number: &'static str = from_now(*at).0.to_string().leak();
@@ -136,7 +137,7 @@ fn a_closed_shard_holds_reports_back_until_its_children_are_folded_and_no_longer
     store.describe(&[("A", "", true), ("B", "", false), ("A1", "A", false), ("A2", "A", false)]);
     store.record("B", -40);
     assert_eq!(store.as_of(), from_now(-100).0, "A1 and A2 may have any");
-    // The first batch of A1 is folded, and that of A2 fails.
+    // The first batch of A1 is folded, and the first batch of A2 fails.
     assert_eq!(store.record("A1", -90).unwrap(), "00000000", "the lane of A");
     store.record("A1", -30);
     assert_eq!(store.as_of(), from_now(-100).0);
@@ -144,7 +145,7 @@ fn a_closed_shard_holds_reports_back_until_its_children_are_folded_and_no_longer
     assert_eq!(store.as_of(), from_now(-80).0, "A does not hold it back any more");
     store.record("A2", -35);
     assert_eq!(store.as_of(), from_now(-40).0);
-    // What comes of A again is folded.
+    // Records of A that come again are folded already.
     assert_eq!(store.record("A", -100), None);
 }
 
@@ -177,12 +178,12 @@ fn shards_come_and_go_and_lanes_stay() {
         }
         assert!(generation == 0 || store.as_of() == from_now(-1000 + generation).0, "{generation}");
         for id in &open {
-            // Each eighth generation of s splits; a shard has its letter and generation in its name.
+            // The shard ends and gets one child. A shard's name is its letter and its generation.
             shards.iter_mut().filter(|shard| shard.0 == *id).for_each(|shard| shard.2 = true);
             let child = format!("{}{}", &id[..1], generation + 1);
             shards.push((child, id.clone(), false));
         }
-        // The stream forgets.
+        // The stream forgets its oldest shards.
         let excess = shards.len().saturating_sub(12);
         shards.drain(..excess);
     }
@@ -220,7 +221,8 @@ fn a_lane_whose_shard_the_stream_has_forgotten_is_taken_again() {
     assert_eq!(store.as_of(), from_now(-50).0);
 }
 
-/// What da27c14 stored: the version, to when the lane is folded, and the last record's number.
+/// The bytes that version da27c14 stored: the version, the time to which the lane is folded, and the last record's
+/// number.
 fn version_1(folded_to: u64, number: &str) -> Vec<u8> {
     let mut bytes = vec![1];
     let mut left = folded_to;
@@ -235,7 +237,7 @@ fn version_1(folded_to: u64, number: &str) -> Vec<u8> {
 
 #[test]
 fn watermarks_of_version_1_are_read_and_written_anew_with_the_whole_id() {
-    // Lanes were told by FNV-1a of their shards' ids; da27c14's bytes.
+    // Version da27c14 named lanes by FNV-1a of their shards' ids; these are its bytes.
     const OF_FOOBAR: [u8; 14] = [1, 208, 170, 241, 160, 170, 51, 6, 49, 50, 51, 52, 53, 54];
     assert_eq!(OF_FOOBAR, *version_1(1_763_689_911_632, "123456"));
     let mut store = Store::with(&[("foobar", "", false), ("a", "", true), ("new", "", false), ("b", "a", false)]);
@@ -250,7 +252,7 @@ fn watermarks_of_version_1_are_read_and_written_anew_with_the_whole_id() {
         Watermark::read(&StoredPage { key: lane.to_owned(), bytes: store.stored[lane].clone() }).unwrap()
     };
     assert_eq!(watermark(&store, "bf9cf968").to_bytes(), OF_FOOBAR, "not known yet");
-    // What is folded is not folded again, whatever the lane is known by.
+    // Folded records are not folded again, whatever names the lane.
     let number = "123456";
     let records =
         vec![StreamRecord { sequence_number: number, written_at: Millis(NOW - 100_000), item: None, is_new: false }];
@@ -339,12 +341,12 @@ fn a_shard_that_is_listed_again_after_it_has_begun_keeps_its_one_lane() {
     store.record("A", -100);
     store.record("B", -100);
     store.describe(&[("A", "", true), ("B", "", false), ("A1", "A", false)]);
-    // A function reads the lanes, and describes the stream for the end of a window of B ...
+    // A function reads the lanes and describes the stream for the end of a window of B ...
     let mut lanes = store.lanes();
     let mut end = StreamBatch { complete_to: Some(from_now(-60)), ..batch("B", &[]) };
     assert_eq!(lanes.next(&mut end), LaneStep::Describe);
     lanes.learn(store.shards.clone());
-    // ... and another folds the first batch of A1, and leaves the list as it was.
+    // ... and another function folds the first batch of A1, and leaves the list as it was.
     assert_eq!(store.record("A1", -50).unwrap(), "00000000");
     let LaneStep::Write(writes) = lanes.next(&mut end) else { panic!("A1 is listed") };
     for write in writes {

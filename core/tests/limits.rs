@@ -1,4 +1,4 @@
-//! Every limit of the contract: at its edge, and one beyond.
+//! Every limit of the contract, at its edge and one beyond.
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
@@ -31,7 +31,7 @@ fn check(event: &Value, status: u16, code: Option<&str>) {
 fn check_text(event: &str, status: u16, code: Option<&str>) {
     let (answered, body) = post("/events", &[], event.as_bytes());
     assert_eq!((answered, body["code"].as_str()), (status, code), "{body}");
-    // In a batch the same event meets the same fate.
+    // In a batch the same event gets the same result.
     let (answered, body) = post("/events/batch", &[], format!(r#"{{"events":[{event}]}}"#).as_bytes());
     assert_eq!(answered, 200, "{body}");
     assert_eq!(body["results"][0]["code"].as_str(), code, "{body}");

@@ -1,4 +1,5 @@
-//! What a stream loses unfolded: reports of the hours in which it was written say that they are incomplete.
+//! Records that a stream loses before they are folded. Reports of the hours in which they were written say that they
+//! are incomplete.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -29,7 +30,7 @@ fn write(stored: &mut Stored, writes: Vec<LaneWrite>) {
     }
 }
 
-/// Writes that what was written in this time is lost.
+/// Marks what was written in this time as lost.
 fn lose(stored: &mut Stored, written: Range<Millis>) {
     let writes = lanes(stored).lose(written);
     write(stored, writes);
@@ -45,7 +46,8 @@ fn plan(from: &str, until: &str) -> ReportPlan {
     }
 }
 
-/// Whether a report of 2025-11-20 between these hours is incomplete, as its answer says twice.
+/// Whether a report of 2025-11-20 between these hours is incomplete. The answer says so in two places, which must
+/// agree.
 fn is_incomplete(stored: &Stored, from: u32, until: u32) -> bool {
     let plan = plan(&format!("2025-11-20T{from:02}:00:00Z"), &format!("2025-11-20T{until:02}:00:00Z"));
     let is_incomplete = lanes(stored).is_incomplete(plan.reading());
@@ -86,13 +88,14 @@ fn a_list_that_cannot_be_read_makes_every_report_incomplete_and_is_shown() {
     stored.get_mut(&name).unwrap().truncate(2);
     assert!(is_incomplete(&stored, 0, 1));
     assert_eq!(lanes(&stored).damaged()[0].key, name);
-    // It is no lane, and stays incomplete.
+    // The unreadable list is not a lane, and reports stay incomplete.
     assert_eq!(lanes(&stored).watermarks().count(), 0);
     lose(&mut stored, Millis(NOW - DAY)..Millis(NOW));
     assert!(is_incomplete(&stored, 0, 1) && lanes(&stored).damaged().is_empty());
 }
 
-/// A store with one lane, whose shard is folded up to `folded_to`, gets a batch with a record of `written_at`.
+/// A store with one lane, whose shard is folded to `folded_to`, gets a batch with a record that was written at
+/// `written_at`.
 #[track_caller]
 fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>) {
     let mut stored = Stored::new();
@@ -131,13 +134,13 @@ fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>
 #[test]
 fn after_a_mapping_stood_still_for_longer_than_the_stream_keeps_records_some_may_be_lost() {
     let day_ago = NOW - DAY;
-    // It stood still for two days and a half, and the oldest record that is left is nearly a day old.
+    // The mapping stood still for two and a half days, and the oldest record that is left is nearly a day old.
     check_look_back(NOW - 60 * HOUR, day_ago + 1000, Some((NOW - 60 * HOUR, day_ago)));
-    // It is behind, and nothing was lost yet.
+    // The mapping is behind, but nothing is lost yet.
     check_look_back(day_ago + 1000, day_ago + 2000, None);
     // Nobody sent anything for two days.
     check_look_back(NOW - 2 * DAY, NOW - 1000, None);
-    // A stream on one's own machine keeps records while nothing runs.
+    // A stream on a developer's own machine keeps records while nothing runs.
     check_look_back(NOW - 5 * DAY, NOW - 5 * DAY + 1000, None);
 }
 

@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Properties that hold for any input.
 
 use isotherm_core::{
     Admission, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service, Stamp,
@@ -53,7 +53,7 @@ fn objects(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<St
     prop::collection::btree_map("[a-z€😀]{1,8}", values, 0..6).prop_map(|members| members.into_iter().collect())
 }
 
-/// JSON text with the keys of every object in reverse order, and blanks wherever they may be.
+/// JSON text with the keys of every object in reverse order, and blanks wherever JSON allows them.
 fn respelled(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[ {} ]", items.iter().map(respelled).collect::<Vec<_>>().join(" , ")),

@@ -1,4 +1,4 @@
-//! Reports over more, or worse, than they can answer.
+//! Reports over data that is too large or too damaged to answer.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 const YEAR: &str = "from=2024-01-01T00:00:00Z&to=2025-02-01T00:00:00Z";
 
-/// Counts what is allocated, and the most at one time.
+/// Counts the allocated bytes, and their maximum.
 struct Counting;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
 #[allow(unsafe_code, reason = "an allocator is unsafe; this one only counts")]
-// SAFETY: all is done by the system's allocator.
+// SAFETY: the system's allocator does all the work.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let allocated = ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -58,7 +58,7 @@ fn read(pages: &BTreeMap<String, Vec<u8>>, ranges: &[KeyRange]) -> Vec<StoredPag
     read.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
 }
 
-/// As a host does it: what is read is within the budget.
+/// Reads as a host does, within the budget, and settles the report.
 fn settle(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str, query: &str) -> Settled {
     let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
     let request = Request { method: "GET", path, query, headers: &[], body: b"" };
@@ -94,11 +94,11 @@ fn rows<'v>(answer: &'v Value, name: &str) -> Vec<(&'v str, u64)> {
     rows.map(|row| (row[name].as_str().unwrap(), row["count"].as_u64().unwrap())).collect()
 }
 
-/// One test, for it measures memory.
+/// Everything is in one test, because it measures memory.
 #[test]
 fn what_is_read_held_and_answered_is_bounded() {
     let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
-    // 100 hours, 1,000 values, of which each hour counts other users.
+    // 100 hours with 1,000 values, and other users in every hour.
     let mut pages = BTreeMap::new();
     for hour in 0..100 {
         let time = format!("2024-03-{:02}T{:02}:00:00.000Z", 1 + hour / 24, hour % 24);
@@ -125,7 +125,7 @@ fn what_is_read_held_and_answered_is_bounded() {
     let (status, _) = measured("/reports/summary", &format!("{YEAR}&metrics=users,count"));
     assert_eq!(status, 200);
 
-    // No data, and long names: an answer that Lambda could not carry goes on with `next`.
+    // Without data but with long names: an answer that is too large for Lambda continues with `next`.
     let names = ["\\\"a".repeat(60), "b".repeat(200)].map(|name| name.replace('\\', r"\\"));
     let figures = ["sum", "min", "max", "mean", "p1", "p2", "p3", "p4", "p5", "p6"];
     let metrics: Vec<String> =
@@ -209,7 +209,7 @@ fn what_cannot_be_read_is_missed_alone() {
         let (_, other) = report(&pages, "/reports/summary", YEAR);
         assert_eq!((&other["rows"], &other["incomplete"]), (&json!([{"count": 5}]), &Value::Null));
     }
-    // The same page set aside by a fold.
+    // The same page, set apart by a fold.
     pages.remove(&key);
     let (head, first) = key.rsplit_once('\u{1f}').unwrap();
     pages.insert(format!("{head}\u{1e}{first}"), vec![0]);
@@ -217,7 +217,7 @@ fn what_cannot_be_read_is_missed_alone() {
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!((&body["rows"], &body["incomplete"]), (&json!([]), &json!(true)));
     assert!(unreadable.is_empty());
-    // An unreadable mark leaves the hours to read.
+    // If a mark can't be read, the hours are read.
     let mark = pages.keys().find(|key| key.starts_with('\u{1e}')).unwrap().clone();
     pages.insert(mark.clone(), vec![9]);
     let (_, other) = report(&pages, "/reports/timeseries", &format!("{YEAR}&interval=month"));

@@ -1,4 +1,4 @@
-//! Reports over the January flights, against answers computed from all values, however the events were folded.
+//! Reports over the January flights, compared with answers computed from all values, however the events were folded.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -43,7 +43,7 @@ fn records(ndjson: &str) -> Vec<String> {
 
 const LIMITS: WriteLimits = WriteLimits { pages: 20_000, bytes: 100_000_000 };
 
-/// Pages in a map.
+/// A store that keeps pages in a map.
 #[derive(Clone, Default)]
 struct Store(BTreeMap<String, Vec<u8>>);
 
@@ -71,7 +71,7 @@ impl Store {
         reading.ranges(&self.read(&marks))
     }
 
-    /// Compacts what can be, and gives how many days that were.
+    /// Compacts all days that are due, and returns their number.
     fn compact(&mut self) -> usize {
         let compactions = SERVICE.compactions(&self.read(&[SERVICE.marks()]), STAMP.received_at);
         let days = compactions.len();
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-/// The answer to a report from these shards: pages, and a tail that is not folded yet.
+/// The answer to a report from these shards. Each has pages and a tail that is not folded yet.
 fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u16, Value) {
     let request = Request { method: "GET", path, query, headers: &[], body: b"" };
     let reply = match SERVICE.admit(&request, STAMP) {
@@ -110,7 +110,7 @@ fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }
 
-/// Everything that the answers say, asked for.
+/// Checks everything that answers say.
 #[track_caller]
 fn check(shards: &[(&Store, &[String])]) {
     let rows = |path: &'static str, query: &str| {
@@ -192,7 +192,7 @@ fn the_answers_are_right_from_shards() {
     check(&stores.iter().map(|store| (store, &[][..])).collect::<Vec<_>>());
 }
 
-/// Long reports by all that rows can be by, in zones whose days are and are not those of UTC.
+/// Long reports with every kind of row, in UTC and in zones whose days differ from those of UTC.
 const LONG: [(&str, &str); 7] = [
     ("/reports/top", "dimension=dest&limit=200&metrics=count,users,sum:distance,p95:depDelay"),
     ("/reports/top", "dimension=eventType"),
@@ -205,7 +205,7 @@ const LONG: [(&str, &str); 7] = [
 
 #[track_caller]
 fn check_same(compacted: &Store, hours: &Store) {
-    // Also where a range begins and ends within days.
+    // Ranges may also begin and end within days.
     for range in [MONTH, "from=2013-01-03T05:00:00Z&to=2013-01-29T17:00:00Z"] {
         for (path, query) in LONG {
             let query = format!("{range}&{query}");
@@ -227,7 +227,7 @@ fn the_answers_are_the_same_from_days() {
     assert!((20..=32).contains(&days), "{days} days");
     check_same(&compacted, &hours);
     check(&[(&compacted, late)]);
-    // Some of the late events are of days that are sealed.
+    // Some of the late events are in days that are sealed.
     for store in [&mut hours, &mut compacted] {
         store.fold(late.iter().map(String::as_str));
     }
@@ -261,7 +261,8 @@ fn a_late_event_opens_its_day_again() {
     }
 }
 
-/// Where a store's reads are not one moment, a report may read a page before it was split, and then what was split off it.
+/// If a store's reads are not one moment, a report may read a page before it was split, and then the part that was
+/// split off.
 #[test]
 fn a_page_that_is_split_while_it_is_read_is_counted_once() {
     let event = |n: usize, user: usize| {
@@ -277,7 +278,7 @@ fn a_page_that_is_split_while_it_is_read_is_counted_once() {
     let before = store.clone();
     store.fold(batch(300..9000).iter().map(String::as_str));
     assert!(store.0.len() > before.0.len(), "no page was split");
-    // The first page of the dimension as it was, the others as they are.
+    // The first page of the dimension from before the split, and the others from after it.
     let mut torn = store.clone();
     torn.0.extend(before.0.into_iter().filter(|(key, _)| key.starts_with("page")));
     let counts = |store: &Store| {
@@ -306,7 +307,7 @@ fn order_and_batches_change_no_byte_of_a_page() {
 }
 
 proptest! {
-    /// Events with different properties, more of them than rollups keep: tables of names grow and shrink.
+    /// Uses events with different properties, more than rollups keep, so that tables of names grow and shrink.
     #[test]
     fn order_and_batches_change_no_byte_whatever_the_properties(
         events in prop::collection::vec((0..3_u8, 0..5_u8, prop::collection::btree_map(0..40_u8, number(), 0..30)), 1..40),
@@ -325,7 +326,7 @@ proptest! {
     }
 }
 
-/// One value's rollup drops all the names of the first event, which are all that the other value's has.
+/// One value's rollup drops all names of the first event. The other value's rollup has only those names.
 #[test]
 fn a_page_has_the_names_that_one_of_its_values_drops() {
     let record = |value: &str, names: std::ops::Range<u8>| {
@@ -339,7 +340,7 @@ fn a_page_has_the_names_that_one_of_its_values_drops() {
     assert_eq!(Store::of(records.chunks(1)).0, Store::of([records.as_slice()]).0);
 }
 
-/// Integers and fractions, small ones and such that take more than 64 bits.
+/// Integers and fractions, small ones and some that take more than 64 bits.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         (-300..300_i32).prop_map(|number| number.to_string()),

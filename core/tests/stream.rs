@@ -1,4 +1,4 @@
-//! Folding a stream that is delivered at least once: whatever is delivered however often, each event is counted once.
+//! Folding a stream that is delivered at least once. Each event is counted once, however often it is delivered.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -38,7 +38,7 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     records
 });
 
-/// Numbers with 1 to 3 digits, as strings would sort them wrongly.
+/// Numbers with 1 to 3 digits, which would sort wrongly as strings.
 static NUMBERS: LazyLock<Vec<String>> = LazyLock::new(|| (0..RECORDS.len()).map(|n| (n * 8 + 1).to_string()).collect());
 
 fn item(n: usize) -> StreamItem<'static> {
@@ -97,7 +97,7 @@ impl Lane {
         pages.map(|((_, key), bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
     }
 
-    /// Folds as an adapter does, at most so many steps.
+    /// Folds as an adapter does, with at most `steps` steps.
     fn fold(&mut self, batch: &StreamBatch<'_>, limits: WriteLimits, steps: usize) {
         let mut at_most = usize::MAX;
         for _ in 0..steps {
@@ -154,7 +154,7 @@ fn however_little_a_transaction_takes_the_pages_are_the_same() {
     }
 }
 
-/// No record needs as much as a store takes; if one did, those behind it would go on.
+/// No real record needs more than a store takes. If one did, the records behind it would still be folded.
 #[test]
 fn a_record_that_no_transaction_takes_becomes_a_letter() {
     let lane = folded(&[all()], WriteLimits { bytes: 1, ..MUCH });
@@ -235,13 +235,13 @@ fn a_batch_that_is_out_of_order_comes_to_an_end() {
     let mut all = batch(numbers.map(|sequence_number| StreamRecord { sequence_number, ..record(0) }));
     all.sort();
     let mut lane = Lane::new();
-    // One record at a time, so that none is passed over with those before it.
+    // One record at a time, so that no record is skipped together with those before it.
     lane.fold(&all, WriteLimits { pages: 1, ..MUCH }, usize::MAX);
     assert_eq!((all.folded(&lane.watermark), lane.letters.len()), (4, 4));
     assert!(SERVICE.step(&all, &lane.watermark, usize::MAX, MUCH).is_none());
 }
 
-/// A watermark is bytes of a store: any time may be in it.
+/// A watermark is bytes in a store, so it may hold any time.
 #[test]
 fn a_lane_that_is_folded_to_the_end_of_time_has_not_ended() {
     let bytes = [&[1][..], &[0xff; 9], &[1, 0]].concat();

@@ -1,7 +1,7 @@
-//! What the fuzzing targets share: the service, requests as text, a store in memory, and what holds for every reply.
+//! What the fuzzing targets share: the service, requests as text, a store in memory, and the rules for every reply.
 //!
-//! A target takes any bytes and panics where a rule of the contract is broken. `cargo xtask fuzz` builds the programs with
-//! coverage, chooses a target by [`TARGET`], and starts from the inputs kept in `fuzz/corpus/`.
+//! A target takes any bytes and panics if a rule of the contract is broken. `cargo xtask fuzz` builds the programs
+//! with coverage, chooses a target by [`TARGET`], and starts from the inputs kept in `fuzz/corpus/`.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]
 
@@ -19,19 +19,19 @@ pub use store::{Folded, Pages, records, report};
 /// The environment variable that names the target.
 pub const TARGET: &str = "ISOTHERM_FUZZ_TARGET";
 
-/// A target: it panics at what it finds.
+/// A target. It panics to report what it found.
 pub type Target = fn(&[u8]);
 
-/// Its key belongs to the tenant `acme`, and may write and read.
+/// A key of the tenant `acme`, which may write and read.
 pub const KEY: &str = "isotherm-fuzz-0123456789";
 
-/// 2025-11-21T01:53:20Z.
+/// The time of every request, 2025-11-21T01:53:20Z, and its entropy.
 pub const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 
-/// What a store takes under one key: DynamoDB's 400 KB, with its attributes' names.
+/// The bytes that a store takes under one key: DynamoDB's 400 KB, including the names of attributes.
 pub const UNIT_BYTES: usize = 400_000;
 
-/// A service with two keys: [`KEY`], and `isotherm-fuzz-operates-0123`, which an operator has.
+/// A service with two keys: [`KEY`], and the operator's key `isotherm-fuzz-operates-0123`.
 pub static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let config = r#"{"version":2,"keys":[
         {"sha256":"1e3aeef9b5451f3474e9b9ee9b9520ff53aa6c1c5e2ff04f1bdf32c60d2f9808","tenant":"acme","scope":"both"},
@@ -42,10 +42,10 @@ pub static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     service
 });
 
-/// The target that the environment names.
+/// Returns the target that the environment names.
 ///
 /// # Panics
-/// Where it names none of these.
+/// The environment names none of these targets.
 pub fn chosen(targets: &[(&str, Target)]) -> Target {
     let name = std::env::var(TARGET).unwrap_or_default();
     let found = targets.iter().find(|(known, _)| *known == name);
@@ -55,7 +55,7 @@ pub fn chosen(targets: &[(&str, Target)]) -> Target {
     })
 }
 
-/// Makes a program of targets.
+/// Makes a program out of targets.
 #[macro_export]
 macro_rules! program {
     ($($name:literal => $target:path),* $(,)?) => {
@@ -66,8 +66,8 @@ macro_rules! program {
     };
 }
 
-/// An answer of the contract's to this method: its status is known, an error is short and says what its code is, and the rest is
-/// JSON.
+/// Checks that an answer to this method follows the contract. Its status is known, an error is short and carries its
+/// code, and any other body is JSON.
 pub fn check_reply(method: &str, reply: &Reply) {
     const STATUSES: [u16; 14] = [200, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 503];
     let Reply { status, headers, body } = reply;
@@ -95,7 +95,7 @@ pub fn check_reply(method: &str, reply: &Reply) {
     assert_eq!(matches!(text("code"), "overloaded" | "unavailable"), header("retry-after").is_some());
 }
 
-/// An admission as text, to compare two.
+/// An admission as text, for comparing two admissions.
 pub fn shown(admission: &Admission) -> String {
     format!("{admission:?}")
 }

@@ -1,4 +1,4 @@
-//! Requests as text, so that the kept inputs can be read, and written by hand.
+//! Requests as text, so that the kept inputs can be read and written by hand.
 
 use isotherm_core::{HEADERS, Request};
 
@@ -6,23 +6,23 @@ use crate::KEY;
 
 /// A request, taken out of an input: `METHOD path?query`, lines of `name: value`, an empty line, and the body.
 ///
-/// One that names no `authorization` gets [`KEY`].
+/// A request without `authorization` gets [`KEY`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
-    /// Before `?`.
+    /// The part of the target before `?`.
     pub path: &'a str,
-    /// Behind it.
+    /// The part of the target after `?`.
     pub query: &'a str,
-    /// Those that core reads, each once.
+    /// The headers that core reads, each once.
     pub headers: Vec<(&'static str, String)>,
     /// The rest of the input.
     pub body: &'a [u8],
 }
 
 impl<'a> Text<'a> {
-    /// `None` where the input's head is no text.
+    /// Reads an input. Returns `None` if its head is not text.
     pub fn read(input: &'a [u8]) -> Option<Self> {
         let (first, mut rest) = line(input)?;
         let (method, target) = first.split_once(' ')?;
@@ -43,14 +43,14 @@ impl<'a> Text<'a> {
         Some(Self { method, path, query, headers, body: rest })
     }
 
-    /// As core sees it.
+    /// Returns core's view of the request.
     pub fn request(&self) -> Request<'_> {
         let Self { method, path, query, headers, body } = self;
         Request { method, path, query, headers, body }
     }
 }
 
-/// The first line, and what follows it.
+/// Splits off the first line. Returns it and the rest.
 fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line, rest) = bytes.split_at(end);

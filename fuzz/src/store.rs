@@ -1,4 +1,4 @@
-//! A store in memory: what an adapter does with pages, without anything of a platform.
+//! A store in memory. It does with pages what an adapter does, without any platform.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +9,30 @@ use isotherm_core::{
 
 use crate::{KEY, SERVICE, STAMP, UNIT_BYTES};
 
-/// Pages of one tenant.
+/// The pages of one tenant, by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages(pub BTreeMap<String, Vec<u8>>);
 
-/// What folding comes to.
+/// The result of folding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folded {
-    /// The keys of what can't be read.
+    /// The keys of pages that can't be read.
     pub damaged: Vec<String>,
-    /// Of all records.
+    /// The rejected records, by their index among all records.
     pub rejections: Vec<Rejection>,
 }
 
 impl Pages {
-    /// All pages in these ranges, in the order of their keys.
+    /// Returns all pages in these ranges, in the order of their keys.
     pub fn read(&self, ranges: &[KeyRange]) -> Vec<StoredPage> {
         let pages = self.0.iter().filter(|(key, _)| ranges.iter().any(|range| range.contains(key)));
         pages.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
     }
 
-    /// Puts pages in the place of those with the same keys.
+    /// Writes pages, and replaces those with the same keys.
     ///
     /// # Panics
-    /// Where one is more than a store takes.
+    /// A page exceeds what a store takes.
     pub fn write(&mut self, pages: impl IntoIterator<Item = StoredPage>) {
         for StoredPage { key, bytes } in pages {
             assert!(key.len() <= 1000 && key.len() + bytes.len() < UNIT_BYTES, "{key:?} has {} bytes", bytes.len());
@@ -43,7 +43,7 @@ impl Pages {
     /// Folds these records, in steps within `limits`.
     ///
     /// # Panics
-    /// Where folding does not come to an end.
+    /// Folding does not come to an end.
     pub fn fold<'a>(
         &mut self,
         service: &Service,
@@ -76,7 +76,7 @@ impl Pages {
         folded
     }
 
-    /// Compacts all days that are over; the keys of what can't be read.
+    /// Compacts all past days. Returns the keys of pages that can't be read.
     pub fn compact(&mut self, service: &Service) -> Vec<String> {
         let mut keys = Vec::new();
         for compaction in service.compactions(&self.read(&[service.marks()]), STAMP.received_at) {
@@ -88,17 +88,17 @@ impl Pages {
         keys
     }
 
-    /// What a report reads.
+    /// The pages that a report reads.
     pub fn for_report(&self, reading: &Reading) -> Vec<StoredPage> {
         let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
         self.read(&reading.ranges(&self.read(&marks)))
     }
 }
 
-/// What a report from these shards comes to: pages, and a tail that is not folded.
+/// Answers a report from these shards. Each shard is its pages, and the records behind its watermark.
 ///
 /// # Panics
-/// Where the path is no report's.
+/// The path is not a report's.
 pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, query: &str) -> Settled {
     let headers = [("authorization", format!("Bearer {KEY}"))];
     let request = Request { method: "GET", path, query, headers: &headers, body: b"" };
@@ -119,7 +119,7 @@ pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, que
 /// The records of events, given as NDJSON.
 ///
 /// # Panics
-/// Where any is refused.
+/// An event is refused.
 pub fn records(ndjson: &str) -> Vec<String> {
     let headers = [("authorization", format!("Bearer {KEY}")), ("content-type", "application/x-ndjson".to_owned())];
     let request =

@@ -1,7 +1,7 @@
-//! `isotherm up … --control`: `isotherm-host` in a process of its own, driven by lines of JSON over its standard streams.
+//! `isotherm up … --control`: `isotherm-host` in its own process, driven by lines of JSON over its standard streams.
 //!
-//! Whoever measures or tests a platform runs it that way, so that what the host and the emulated stores use is not
-//! counted with the client, and so that a host can be killed as a machine would die. Closing its standard input stops it.
+//! Measurements and tests of a platform use it. The host and the emulated stores then don't count as the client's
+//! usage, and the host can be killed as a machine would die. It stops when its standard input closes.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,23 +15,23 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::{ColdRequest, ColdSample, Meters, Platform, Runtime, Usage};
 
-/// A host that has not started after this time won't.
+/// How long a host may take to start. A host that takes longer has failed.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// A command that is not answered after this time won't be. Longer than anything that a host waits for.
+/// How long a command may wait for its answer. This is longer than anything that a host waits for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// Time to stop in order, before it is killed.
+/// How long an orderly stop may take; after that the host is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// One line to the host.
+/// One line to the host. Each variant names the variant of [`Answer`] that replies to it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Command {
-    /// Force a cold start: [`Answer::Cold`].
+    /// Force a cold start; the reply is [`Answer::Cold`].
     Cold(ColdRequest),
-    /// What was used so far: [`Answer::Usage`].
+    /// Ask what was used so far; the reply is [`Answer::Usage`].
     Usage {},
-    /// What its services did so far: [`Answer::Meters`].
+    /// Ask what the services did so far; the reply is [`Answer::Meters`].
     Meters {},
 }
 
@@ -39,20 +39,20 @@ pub enum Command {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// The first line: it is started.
+    /// The first line: the host has started.
     Ready {
-        /// Where it answers.
+        /// The address at which the host answers.
         url: String,
         /// What the artifact runs on.
         runtime: Runtime,
     },
-    /// To [`Command::Cold`].
+    /// The reply to [`Command::Cold`].
     Cold(ColdSample),
-    /// To [`Command::Usage`].
+    /// The reply to [`Command::Usage`].
     Usage(Usage),
-    /// To [`Command::Meters`].
+    /// The reply to [`Command::Meters`].
     Meters(Meters),
-    /// The start or the command failed, and why.
+    /// The start or the command failed; the text says why.
     Error(String),
 }
 
@@ -61,7 +61,7 @@ pub enum Answer {
 pub struct Up {
     /// The program `isotherm`.
     pub program: PathBuf,
-    /// What it starts.
+    /// The platform to start.
     pub platform: Platform,
     /// The folder that holds the sets of artifacts: `target/artifacts`.
     pub artifacts: PathBuf,
@@ -69,11 +69,11 @@ pub struct Up {
     pub set: String,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-    /// Where the data is kept; `None` for a temporary folder.
+    /// The folder for the data; `None` for a temporary folder.
     pub data: Option<PathBuf>,
     /// The configuration as JSON.
     pub config: String,
-    /// More variables for its environment, and for that of what it starts.
+    /// More environment variables for `isotherm up` and for the processes that it starts.
     pub environment: Vec<(String, String)>,
 }
 
@@ -92,7 +92,7 @@ impl Up {
         }
     }
 
-    /// Starts it and returns when it answers.
+    /// Starts the platform and returns once it answers.
     pub async fn start(&self) -> Result<Remote> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(["up", self.platform.name(), "--control", "--set", &self.set]);
@@ -101,7 +101,7 @@ impl Up {
             command.arg("--data").arg(data);
         }
         command.env("ISOTHERM_CONFIG", &self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        // A process group of its own: Ctrl-C reaches us alone, and closing its standard input stops it in order.
+        // In a process group of its own: Ctrl-C reaches only us, and closing its standard input stops it in order.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let input = child.stdin.take().context("its standard input is not ours")?;
@@ -115,7 +115,7 @@ impl Up {
     }
 }
 
-/// A running `isotherm up`. Dropped, it stops in order by itself.
+/// A running `isotherm up`. When this is dropped, the process stops in order by itself.
 pub struct Remote {
     child: Child,
     connection: Connection,
@@ -124,12 +124,12 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Where it answers, such as `http://127.0.0.1:8080`.
+    /// The address at which the host answers, such as `http://127.0.0.1:8080`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its process; `None` once that has ended.
+    /// The process id; `None` once the process has ended.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
@@ -163,7 +163,7 @@ impl Remote {
         }
     }
 
-    /// Stops it in order: requests in flight are answered, temporary data goes.
+    /// Stops the host in order: it answers requests in flight and removes temporary data.
     pub async fn stop(self) -> Result<()> {
         let Self { mut child, connection, .. } = self;
         drop(connection);
@@ -176,13 +176,13 @@ impl Remote {
         Ok(())
     }
 
-    /// Kills it with SIGKILL, as a machine dies; what it started goes with it. Temporary data stays behind.
+    /// Kills the host with SIGKILL, as a machine dies. Its child processes end too. Temporary data stays behind.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill it")
     }
 }
 
-/// Waits for every child that nobody holds any more, such as one whose start was given up: it stops in order by itself.
+/// Waits for child processes that nobody holds any more, such as one whose start was given up. They stop by themselves.
 pub async fn stragglers() {
     let deadline = Instant::now() + STOP_WITHIN;
     while wait(WaitOptions::NOHANG).is_ok() && Instant::now() < deadline {

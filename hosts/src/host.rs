@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{ColdRequest, ColdSample, Meters, Options, Platform, Runtime, Usage};
 
-/// Every platform has a module with the same seven functions: this writes the dispatch over those that are compiled in.
+/// Writes the dispatch over the platforms that are compiled in. Each platform's module has the same seven functions.
 macro_rules! platforms {
     ($($platform:ident, $feature:tt, $host:path;)*) => {
         enum Running {
@@ -50,7 +50,7 @@ macro_rules! platforms {
     };
 }
 
-// Adding a platform: its module in lib.rs, its feature in Cargo.toml, its line here.
+// To add a platform: add its module to lib.rs, its feature to Cargo.toml, and a line here.
 platforms! {
     Lambda, "lambda", crate::lambda::LambdaHost;
     Native, "native", crate::native::NativeHost;
@@ -65,7 +65,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a platform and returns when it answers. Nothing is left behind on failure.
+    /// Starts a platform and returns once it answers. A failure leaves nothing behind.
     pub async fn start(platform: Platform, options: &Options) -> Result<Self> {
         anyhow::ensure!(
             options.artifact.is_dir(),
@@ -78,7 +78,7 @@ impl Host {
         Ok(Self { running, data })
     }
 
-    /// Where it answers, such as `http://127.0.0.1:8080`.
+    /// The address at which the platform answers, such as `http://127.0.0.1:8080`.
     pub fn url(&self) -> String {
         self.running.url()
     }
@@ -88,7 +88,7 @@ impl Host {
         self.running.runtime()
     }
 
-    /// Forces one cold start, without disturbing what else is running, and sends `request` to the new instance.
+    /// Forces one cold start and sends `request` to the new instance. Other instances are not disturbed.
     pub async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         self.running.cold(request).await
     }
@@ -98,12 +98,12 @@ impl Host {
         self.running.usage()
     }
 
-    /// What the platform's services did so far, as far as it is billed.
+    /// The billed operations of the platform's services so far.
     pub async fn meters(&self) -> Result<Meters> {
         self.running.meters(self.data.path()).await
     }
 
-    /// Stops it: requests in flight are answered, processes end, temporary data goes.
+    /// Stops the platform: answers requests in flight, ends the processes and removes temporary data.
     pub async fn stop(self) -> Result<()> {
         let stopped = self.running.stop().await;
         self.data.close()?;
@@ -123,7 +123,7 @@ impl Data {
             Some(path) => {
                 std::fs::create_dir_all(path)
                     .with_context(|| format!("cannot make the data folder {}", path.display()))?;
-                // Absolute, since some runtimes are started in a folder of their own.
+                // The path is absolute because some runtimes start in a folder of their own.
                 let path =
                     path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))?;
                 Ok(Self::Kept(path))

@@ -1,4 +1,4 @@
-//! One HTTP request, timed to the first byte of its answer; and the line that is logged for a request.
+//! Sends one HTTP request, timed to the first byte of its answer. Also formats the log line of a request.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::process::Process;
 use crate::{ColdRequest, lines};
 
-/// How long one request may take. A cold start that needs longer has failed.
+/// How long one request may take. A cold start that takes longer has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// The answer to a [`send`].
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
-    /// When the head of the answer had arrived.
+    /// The time at which the head of the answer had arrived.
     pub(crate) first_byte: Instant,
     pub(crate) body: Bytes,
 }
 
-/// Sends one request to 127.0.0.1 on a connection of its own and reads the whole answer.
+/// Sends one request to 127.0.0.1 on a new connection and reads the whole answer.
 pub(crate) async fn send(port: u16, request: &ColdRequest) -> Result<Answer> {
     tokio::time::timeout(ANSWER_WITHIN, exchange(port, request))
         .await
@@ -41,7 +41,7 @@ async fn exchange(port: u16, request: &ColdRequest) -> Result<Answer> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the sender, below; what went wrong on the way is the answer's error.
+    // This task ends once `sender` is dropped below. Errors of the connection show up as errors of the answer.
     let connection = tokio::spawn(connection);
     let mut head = hyper::Request::builder()
         .method(request.method.as_str())
@@ -55,18 +55,18 @@ async fn exchange(port: u16, request: &ColdRequest) -> Result<Answer> {
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
     drop(sender);
-    // The answer is whole: how its connection closed does not matter.
+    // The answer is complete, so it does not matter how its connection closed.
     let _closed = connection.await;
     Ok(Answer { status, first_byte, body })
 }
 
-/// A port on 127.0.0.1 that nothing listens on at this moment, for a program that can't be told to take any.
+/// A port on 127.0.0.1 that nothing listens on now, for programs that can't choose a free port themselves.
 pub(crate) async fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Waits until something accepts connections on `port`: an error when `process` ends before, or after `limit`.
+/// Waits until something accepts connections on `port`. Fails if `process` ends before that, or after `limit`.
 pub(crate) async fn wait_for_port(port: u16, process: &mut Process, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -79,7 +79,7 @@ pub(crate) async fn wait_for_port(port: u16, process: &mut Process, limit: Durat
     Ok(())
 }
 
-/// Prints the line of one request: `<RFC 3339> <METHOD> <path> <status> <ms>`.
+/// Prints the log line of one request: `<RFC 3339> <METHOD> <path> <status> <ms>`.
 pub(crate) fn log_request(method: &str, path: &str, status: u16, took: Duration) {
     let now = jiff::Timestamp::now();
     let ms = took.as_secs_f64() * 1000.0;

@@ -1,8 +1,8 @@
-//! Starts each adapter on this machine, on the runtime it really runs on, and forces cold starts there.
+//! Starts each adapter on this machine, on the runtime that it really runs on, and forces cold starts there.
 //!
-//! A host looks into no event and knows no price: it gets an artifact, gives a URL, and says what the runtime's processes used
-//! and what its services did ([`meters`]).
-//! The program `isotherm-host` is all of it. Without any of its features only the client side is left: [`control`].
+//! A host never looks into an event and knows no prices. It takes an artifact and gives a URL. It also reports what the
+//! runtime's processes used and what the services did ([`meters`]).
+//! The program `isotherm-host` contains all hosts. Without features, only the client side is compiled: [`control`].
 #![cfg_attr(
     not(all(feature = "lambda", feature = "workers", feature = "spin", feature = "native")),
     allow(dead_code, reason = "what hosts share is used by some of them only")
@@ -49,17 +49,17 @@ pub enum Platform {
     Lambda,
     /// Cloudflare Workers: workerd.
     Workers,
-    /// Spin: its component in wasmtime.
+    /// Spin: the component runs in wasmtime.
     Spin,
     /// The plain server.
     Native,
 }
 
 impl Platform {
-    /// All of them, in the order in which they are shown.
+    /// All platforms, in the order in which they are shown.
     pub const ALL: [Self; 4] = [Self::Lambda, Self::Workers, Self::Spin, Self::Native];
 
-    /// As it is written on the command line, and the name of its artifact's folder.
+    /// The name on the command line, which is also the name of the artifact's folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Lambda => "lambda",
@@ -69,7 +69,7 @@ impl Platform {
         }
     }
 
-    /// The platform of this name.
+    /// The platform with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|platform| platform.name() == name)
     }
@@ -81,7 +81,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// The configuration of a service that is open to everyone who reaches it: on this machine, its own users.
+/// The configuration of an open service. Everyone who reaches it may use it: on this machine, the machine's own users.
 pub const OPEN: &str = r#"{"version":2,"open":true}"#;
 
 /// How to start a host.
@@ -91,34 +91,34 @@ pub struct Options {
     pub artifact: PathBuf,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
-    /// Where the platform's store keeps its data. `None`: a temporary folder, removed when the host stops.
+    /// The folder for the data of the platform's store. `None` uses a temporary folder, removed when the host stops.
     pub data: Option<PathBuf>,
-    /// The configuration as JSON, handed to the adapter as it is: [`OPEN`], or keys. With any other the service is closed.
+    /// The configuration as JSON, passed to the adapter as it is: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
-    /// Whether to print one line for each request to standard output.
+    /// Whether to print one line per request to standard output.
     pub log_requests: bool,
 }
 
 /// Name and version of the runtime that a platform's artifact runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
-    /// Such as `workerd`.
+    /// For example `workerd`.
     pub name: String,
-    /// Such as `1.20261117`.
+    /// For example `1.20261117`.
     pub version: String,
 }
 
-/// What the runtime's processes used: not the host around them, nor the emulated stores.
+/// What the runtime's processes used. The host around them and the emulated stores don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time since start, user and system, of processes that ended included.
+    /// User and system CPU time since the start, including processes that have ended.
     pub cpu: Duration,
-    /// The most memory that was resident at once, bytes.
+    /// The peak resident memory, in bytes.
     pub peak_rss_bytes: u64,
 }
 
 impl std::iter::Sum for Usage {
-    /// Of processes that live together.
+    /// Adds up the usage of processes that run at the same time.
     fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
         usages.fold(Self::default(), |sum, usage| Self {
             cpu: sum.cpu + usage.cpu,
@@ -140,12 +140,12 @@ pub struct ColdRequest {
     pub body: String,
 }
 
-/// One forced cold start: from "the artifact is there and no instance" to an answer.
+/// The times of one forced cold start. They count from a state in which the artifact exists and no instance runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColdSample {
-    /// Until the instance was ready for a request.
+    /// Time until the instance was ready for a request.
     pub init: Duration,
-    /// Until the first byte of the first answer; `init` and the request itself included.
+    /// Time until the first byte of the first answer, including `init` and the request itself.
     pub first_response: Duration,
     /// The answer's status code.
     pub status: u16,

@@ -1,6 +1,6 @@
-//! Lines on the standard streams, each written with one call: a line of a server that comes at the same time stays apart.
+//! Writes each line to a standard stream with one call, so that lines of a server at the same time don't mix.
 //!
-//! `println!` and `eprintln!` write a line's parts, and its end, one after the other.
+//! `println!` and `eprintln!` write the parts of a line and its end separately.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ pub fn print_error(line: &str) {
     write(std::io::stderr().lock(), line);
 }
 
-/// Formats a line, and writes it to standard error.
+/// Formats a line and writes it to standard error.
 #[cfg(any(feature = "lambda", feature = "spin"))]
 macro_rules! log {
     ($($part:tt)*) => { $crate::lines::print_error(&format!($($part)*)) };
@@ -23,7 +23,7 @@ macro_rules! log {
 pub(crate) use log;
 
 fn write(mut to: impl Write, line: &str) {
-    // Nobody reads it any more: no reason to stop.
+    // An error means that nobody reads the stream any more, which is no reason to stop.
     let _closed = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
 }
 

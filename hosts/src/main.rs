@@ -1,7 +1,8 @@
-//! `isotherm-host`: one platform in the foreground, until Ctrl-C, SIGTERM or, with `--control`, the end of standard input.
+//! `isotherm-host` runs one platform in the foreground. It ends at Ctrl-C, at SIGTERM or, with `--control`, at the end
+//! of standard input.
 //!
-//! `isotherm up` becomes this program. It is a program of its own so that `isotherm` is built without wasmtime, AWS's protocols and
-//! SQLite: only what starts a platform needs them.
+//! `isotherm up` becomes this program. It is separate so that `isotherm` builds without wasmtime, AWS's protocols and
+//! SQLite: only the part that starts platforms needs them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,10 +16,10 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-/// How often it is looked whether the platform is still there.
+/// How often to check whether the platform still listens.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What `isotherm up` says. The configuration's text is in ISOTHERM_CONFIG.
+/// The flags that `isotherm up` passes. The configuration's text is in ISOTHERM_CONFIG.
 #[derive(Parser)]
 #[command(name = "isotherm-host", version)]
 struct Flags {
@@ -42,7 +43,7 @@ struct Flags {
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let run = || {
-        // This thread starts the hosts' processes, which end when it ends: it lives as long as the program.
+        // This thread starts the hosts' processes, and they end when it ends. So it lives as long as the program.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
         runtime.block_on(run(flags))
@@ -66,7 +67,7 @@ async fn run(flags: Flags) -> Result<ExitCode> {
 
 async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
     let mut ends = Ends::new()?;
-    // Ended while it starts, everything that was started so far is dropped, and with that ended.
+    // If the start is interrupted, the future is dropped, and everything that it has started ends with it.
     let host = tokio::select! {
         host = Host::start(platform, options) => host?,
         () = ends.one() => return Ok(ExitCode::SUCCESS),
@@ -82,7 +83,7 @@ async fn foreground(platform: Platform, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until nothing accepts connections there.
+/// Waits until nothing accepts connections at `url`.
 async fn unreachable(url: &str) {
     let address = url.trim_start_matches("http://");
     while TcpStream::connect(address).await.is_ok() {
@@ -100,7 +101,7 @@ async fn controlled(platform: Platform, options: &Options) -> Result<ExitCode> {
     let host = match started {
         Ok(host) => host,
         Err(error) => {
-            // Whoever controls us shows it: once is enough.
+            // Only the controlling process shows the error; printing it here too would show it twice.
             answer(&Answer::Error(format!("{error:#}")))?;
             return Ok(ExitCode::FAILURE);
         }
@@ -115,7 +116,7 @@ async fn controlled(platform: Platform, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Commands, one after another.
+/// Runs the commands one after another.
 async fn obey(host: &Host, mut commands: mpsc::Receiver<String>) -> Result<()> {
     while let Some(line) = commands.recv().await {
         answer(&result(host, &line).await.unwrap_or_else(|error| Answer::Error(format!("{error:#}"))))?;
@@ -136,7 +137,7 @@ fn answer(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// What ends the program in order.
+/// The events that end the program in order.
 struct Ends {
     interrupt: Signal,
     terminate: Signal,
@@ -152,11 +153,11 @@ impl Ends {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for the first of the events.
     async fn one(&mut self) {
         let input = async {
             match &mut self.input {
-                // Sent or dropped, either way there is no input any more.
+                // Sent or dropped: either way there is no more input.
                 Some(input) => _ = input.await,
                 None => std::future::pending().await,
             }
@@ -169,19 +170,19 @@ impl Ends {
     }
 }
 
-/// The lines of standard input, whose end is one of `ends`.
+/// Reads the lines of standard input. The end of input becomes one of `ends`.
 fn commands(ends: &mut Ends) -> mpsc::Receiver<String> {
     let (said, commands) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     ends.input = Some(end);
-    // A thread of its own, which the program's end does not wait for: a read of a terminal can't be called off.
+    // A read of a terminal can't be cancelled. So a separate thread reads, and the program's end does not wait for it.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             if said.blocking_send(line).is_err() {
                 break;
             }
         }
-        // Nobody waits for it: the program is about to end anyway.
+        // If nobody waits for the end, the program is about to end anyway.
         let _ending = ended.send(());
     });
     commands

@@ -1,71 +1,71 @@
-//! What a platform's services did, as far as it is billed: counted here, priced elsewhere.
+//! Counts the billed operations of a platform's services. Prices are applied elsewhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Sizes are counted in steps of so many bytes, rounded up: no provider bills in smaller ones.
+/// Sizes are rounded up to a multiple of this many bytes. No provider bills in smaller steps.
 pub const SIZE_STEP: u64 = 1024;
 
-/// Operations by their size: bytes, rounded up to [`SIZE_STEP`], and how many there were.
+/// Counts operations by size: the key is the size in bytes, rounded up to [`SIZE_STEP`]; the value is the count.
 pub type Sizes = BTreeMap<u64, u64>;
 
-/// Readings since the start. A platform leaves out what it does not have.
+/// Readings since the start. A field stays empty or 0 if the platform has nothing to count there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meters {
-    /// Functions by name, where the platform bills by the invocation; and `shard/fetch` and `shard/alarm`, the requests and
-    /// alarms of Durable Objects.
+    /// Invocations by function, where the platform bills by invocation. `shard/fetch` and `shard/alarm` are the
+    /// requests and alarms of Durable Objects.
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
-    /// transaction, with the sum of what is billed for its items; `transact-cancelled` an item of one that was cancelled.
-    /// `put-pulse` is an item by which a function hears of a shard, `put-pulse-again` one that takes its place.
+    /// transaction, with the sum of the sizes billed for its items. `transact-cancelled` is one item of a cancelled
+    /// transaction. `put-pulse` writes an item by which a function hears of a shard; `put-pulse-again` replaces one.
     pub store: BTreeMap<String, Sizes>,
-    /// Rows of a store that bills them, by the table that a statement names first; `alarms` are billed as rows.
+    /// Rows of a store that bills them, by the first table that a statement names. `alarms` are billed as rows.
     #[serde(default)]
     pub rows: BTreeMap<String, Rows>,
-    /// Records of the store's stream that functions took.
+    /// Records of the store's stream that functions received.
     #[serde(default)]
     pub stream_records: u64,
-    /// Operations on queues that are billed: sent, received, deleted.
+    /// Billed operations on queues: messages sent, received and deleted.
     pub queue_operations: u64,
-    /// Objects in the bucket, or files in the folder, of the raw backup.
+    /// Objects of the raw backup, in its bucket or folder.
     pub objects: u64,
-    /// Their bytes.
+    /// Total size of these objects, in bytes.
     pub object_bytes: u64,
-    /// Bytes that functions logged, without the service's own lines.
+    /// Bytes that functions logged. The service's own lines don't count.
     #[serde(default)]
     pub log_bytes: u64,
-    /// Events that are in the store, by its own count.
+    /// Events in the store, by the store's own count.
     pub events_stored: u64,
-    /// Pages of rollups that are in the store.
+    /// Pages of rollups in the store.
     pub pages_stored: u64,
-    /// Bytes that the store takes on disk.
+    /// Size of the store on disk, in bytes.
     pub store_bytes: u64,
 }
 
 /// The invocations of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocations {
-    /// How many.
+    /// The number of invocations.
     pub count: u64,
-    /// CPU time of its processes; 0 where one process has all functions.
+    /// CPU time of the function's processes; 0 where one process runs all functions.
     pub cpu: Duration,
-    /// From each event handed over to its answer, the emulated stores' time included.
+    /// Total time from handing over an event to its answer, including the time of the emulated stores.
     pub wall: Duration,
 }
 
 /// Rows, by the store's own count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// Those that statements read.
+    /// Rows that statements read.
     pub read: u64,
-    /// Those that they wrote, in tables and their indexes.
+    /// Rows that statements wrote, in tables and their indexes.
     pub written: u64,
 }
 
 impl Meters {
-    /// What came since `before`.
+    /// The difference between these readings and the earlier readings `before`.
     pub fn since(&self, before: &Self) -> Self {
         let functions = self.functions.iter().map(|(name, now)| {
             let then = before.functions.get(name).copied().unwrap_or_default();
@@ -103,7 +103,7 @@ impl Meters {
         }
     }
 
-    /// The readings of both.
+    /// The sum of both readings.
     pub fn plus(mut self, other: &Self) -> Self {
         for (name, more) in &other.functions {
             let all = self.functions.entry(name.clone()).or_default();
@@ -130,13 +130,13 @@ impl Meters {
         }
     }
 
-    /// How many operations of this name there were, whatever their size.
+    /// The number of operations with this name, of any size.
     pub fn operations(&self, name: &str) -> u64 {
         self.store.get(name).map_or(0, |sizes| sizes.values().sum())
     }
 }
 
-/// Counting, where a platform's store is emulated here or leaves files.
+/// Counting, for platforms whose store is emulated here or leaves files.
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 pub(crate) mod count {
     use std::path::Path;
@@ -146,18 +146,18 @@ pub(crate) mod count {
 
     use super::{Meters, SIZE_STEP};
 
-    /// An operation of so many bytes; the smallest is one step.
+    /// The size in bytes, rounded up to [`SIZE_STEP`]; at least one step.
     pub(crate) fn step(bytes: usize) -> u64 {
         (bytes as u64).max(1).next_multiple_of(SIZE_STEP)
     }
 
-    /// The files below a folder, and their bytes; none where there is no folder.
+    /// The number of files below a folder, and their total size in bytes. Both are 0 if there is no folder.
     pub(crate) fn files(folder: &Path) -> Result<(u64, u64)> {
         let (mut count, mut bytes) = (0, 0);
         let Ok(entries) = std::fs::read_dir(folder) else { return Ok((0, 0)) };
         for entry in entries {
             let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-            // What is gone meanwhile was a file on its way to another name.
+            // An entry that is gone by now was a temporary file that got its final name.
             let Ok(data) = entry.metadata() else { continue };
             if data.is_dir() {
                 let below = files(&entry.path())?;
@@ -169,8 +169,8 @@ pub(crate) mod count {
         Ok((count, bytes))
     }
 
-    /// Adds what a file of SQLite holds that has events and rollups; nothing where there is no such file. It is copied first: its owner may write to it meanwhile, and
-    /// needs not know the locks of this process.
+    /// Adds the size of a SQLite file, and the rows of its tables of events and rollups. Adds nothing if there is no
+    /// such file. It reads a copy: the owner may write to the file meanwhile and ignores this process's locks.
     pub(crate) fn add_database(meters: &mut Meters, file: &Path) -> Result<()> {
         if !file.is_file() {
             return Ok(());
@@ -185,7 +185,7 @@ pub(crate) mod count {
             }
         }
         let reading = || format!("cannot read {}", file.display());
-        // Not read-only: a log is read by who may also write it.
+        // Not read-only: reading a write-ahead log needs the right to write.
         let database = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).with_context(reading)?;
         let count = |table: &str| {
             let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";

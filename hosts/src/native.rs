@@ -1,4 +1,4 @@
-//! The plain server: the binary itself, a process per instance.
+//! The plain server: the binary itself, one process per instance.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,33 +14,33 @@ use crate::meters::count;
 use crate::process::Process;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage, lines};
 
-/// A server that does not listen after this time won't.
+/// How long a server may take to listen. A server that takes longer has failed.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Where it keeps backups below its data, and the file with everything else.
+/// Names in the data folder: the folder of backups, and the file with everything else.
 const BACKUP: &str = "backup";
 const DATABASE: &str = "events.sqlite";
-/// Time for the requests in flight when it is stopped.
+/// How long requests in flight may take when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The server's process.
 pub(crate) struct NativeHost {
     launch: Launch,
     server: Server,
-    /// The data of the instances of [`NativeHost::cold`]: a platform's store exists before an instance of it starts,
-    /// so it is made once, by an instance that is not measured.
+    /// The data of the instances of [`NativeHost::cold`]. On a platform, the store exists before an instance starts.
+    /// So an instance that is not measured creates this data once.
     cold_data: OnceCell<tempfile::TempDir>,
 }
 
-/// What every instance is started with.
+/// The settings that every instance starts with.
 struct Launch {
     binary: PathBuf,
     config: String,
 }
 
-/// What of an instance's lines is shown.
+/// Which of an instance's lines are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Log {
-    /// Cold starts are many, and alike.
+    /// For cold starts, which are many and alike.
     Nothing,
     Notices,
     Requests,
@@ -84,7 +84,7 @@ impl NativeHost {
         self.server.process.usage().unwrap_or_default()
     }
 
-    /// A machine is paid for, not its operations: only what is kept is counted.
+    /// The customer pays for a machine, not for operations. So only stored data is counted.
     pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         (meters.objects, meters.object_bytes) = count::files(&data.join(BACKUP))?;
@@ -98,11 +98,11 @@ impl NativeHost {
 }
 
 impl Launch {
-    /// A new process, until it listens.
+    /// Starts a new process and waits until it listens.
     async fn start(&self, data: &Path, port: u16, log: Log) -> Result<Server> {
         let mut command = Command::new(&self.binary);
         command.arg("--port").arg(port.to_string()).arg("--data").arg(data);
-        // As the other platforms' hosts back events up.
+        // The other platforms' hosts back events up too.
         command.arg("--backup").arg(data.join(BACKUP));
         if let Log::Requests = log {
             command.arg("--log-requests");
@@ -125,13 +125,13 @@ impl Launch {
             let reason = reason.lines().last().unwrap_or_default();
             anyhow::bail!("{} ended before it listened, with {status}: {reason}", self.binary.display());
         };
-        // Both pipes are read in any case, or the server would block on them.
+        // Always read both pipes: the server would block on a full pipe.
         tokio::spawn(forward(said, lines::print, log));
         tokio::spawn(forward(BufReader::new(errors).lines(), lines::print_error, log));
         Ok(Server { process, port })
     }
 
-    /// A data folder as a stopped instance leaves it.
+    /// Makes a data folder as a stopped instance leaves it.
     async fn prepare(&self, request: &ColdRequest) -> Result<tempfile::TempDir> {
         let data = tempfile::Builder::new()
             .prefix("isotherm-")
@@ -153,7 +153,7 @@ impl Launch {
     }
 }
 
-/// Passes lines on as they come, until the server ends.
+/// Passes lines on as they arrive, until the server ends. [`Log::Nothing`] drops them.
 async fn forward<R: AsyncRead + Unpin>(mut said: Lines<BufReader<R>>, to: fn(&str), log: Log) {
     while let Ok(Some(line)) = said.next_line().await {
         if log != Log::Nothing {

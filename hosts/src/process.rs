@@ -9,22 +9,22 @@ use tokio::process::{Child, Command};
 
 use crate::Usage;
 
-/// A running child. Dropped, it is killed; it is killed too when this process ends, however it ends.
+/// A running child. It is killed when this value is dropped, and when this process ends in any way.
 pub(crate) struct Process {
     child: Child,
     name: String,
 }
 
 impl Process {
-    /// Starts `command`. Must be called on a thread that lives as long as the child may (a tokio worker thread does,
-    /// one of `spawn_blocking` does not): Linux sends the death signal when that thread ends.
+    /// Starts `command`. Call it on a thread that lives as long as the child may: Linux sends the death signal when
+    /// that thread ends. A tokio worker thread qualifies; a thread of `spawn_blocking` does not.
     pub(crate) fn spawn(mut command: Command) -> Result<Self> {
         let name = Path::new(command.as_std().get_program())
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         command.kill_on_drop(true);
-        // A process group of its own, so that Ctrl-C reaches the host alone, which then stops its children in order.
+        // In a process group of its own: Ctrl-C reaches only the host, which then stops its children in order.
         command.process_group(0);
         #[expect(unsafe_code, reason = "runs between fork and exec; prctl is async-signal-safe")]
         // SAFETY: the closure makes one system call, allocates nothing and takes no lock.
@@ -37,7 +37,7 @@ impl Process {
         Ok(Self { child, name })
     }
 
-    /// The child's standard streams, to take those that were piped.
+    /// The child, from which the caller can take the piped standard streams.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -52,10 +52,10 @@ impl Process {
         Usage::of(self.child.id()?)
     }
 
-    /// SIGTERM, then SIGKILL for what is left after `grace`.
+    /// Sends SIGTERM, waits for at most `grace`, and then sends SIGKILL.
     pub(crate) async fn stop(mut self, grace: Duration) -> Result<()> {
         if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            // It may have ended by itself in between: then there is nothing to signal.
+            // The process may have ended by itself in between. Then there is nothing to signal.
             let _ended = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
@@ -66,10 +66,11 @@ impl Process {
 }
 
 impl Usage {
-    /// Reads `/proc` for one process: `None` when it is gone.
+    /// Reads `/proc` for one process; `None` if the process is gone.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The command's name is in parentheses and may hold anything: count from the last one. utime and stime are fields 14 and 15.
+        // The command's name is in parentheses and may contain anything, so fields are counted from the last
+        // parenthesis. utime and stime are fields 14 and 15.
         let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
         let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

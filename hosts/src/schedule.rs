@@ -1,4 +1,4 @@
-//! A scheduler on this machine: does something at a fixed rate.
+//! A scheduler on this machine: runs a task at a fixed rate.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use tokio::task::JoinHandle;
 
 use crate::lines::log;
 
-/// Once a minute, the shortest rate that EventBridge and crons have.
+/// Once a minute, the shortest rate that EventBridge and cron allow.
 const RATE: Duration = Duration::from_secs(60);
-/// Names another rate.
+/// The environment variable that sets another rate, in seconds.
 const VARIABLE: &str = "ISOTHERM_SCHEDULE_SECONDS";
 
-/// A time in seconds that the environment names, for tests that can't wait as long as platforms do.
+/// Reads a time in seconds from an environment variable. Tests use it because they can't wait as long as platforms do.
 pub(crate) fn seconds(variable: &str) -> Option<Duration> {
     let seconds = std::env::var(variable).ok()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// What runs.
+/// A running schedule.
 pub(crate) struct Schedule(JoinHandle<()>);
 
 impl Schedule {
-    /// Awaits what `due` gives at the rate, first when it has passed once.
+    /// Calls `due` and awaits its future at the rate. The first call comes after one period.
     pub(crate) fn start<D, F, E>(mut due: D) -> Self
     where
         D: FnMut() -> F + Send + 'static,
@@ -40,7 +40,7 @@ impl Schedule {
         }))
     }
 
-    /// Ends it; what is under way is given up.
+    /// Ends the schedule and cancels a call in progress.
     pub(crate) async fn stop(self) {
         self.0.abort();
         let _aborted = self.0.await;

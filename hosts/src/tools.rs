@@ -1,27 +1,27 @@
-//! Where the programs are that hosts are, and start.
+//! Finds the programs that run platforms: `isotherm-host` and workerd.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Names workerd when it is not where `cargo xtask` installs it.
+/// The environment variable with workerd's path, for a workerd that `cargo xtask` did not install.
 pub(crate) const WORKERD: &str = "ISOTHERM_WORKERD";
-/// Where `cargo xtask` installs it, below the folder `target`.
+/// The folder below `target` into which `cargo xtask` installs workerd.
 const INSTALLED: &str = "tools/npm/node_modules/@cloudflare";
 
-/// The program `isotherm-host`, which lies beside this one.
+/// The path of the program `isotherm-host`, which lies beside this program.
 ///
 /// # Errors
-/// Where it does not.
+/// If the file is missing.
 pub fn host() -> Result<PathBuf> {
     let host = env::current_exe().context("cannot find this program's own file")?.with_file_name("isotherm-host");
     ensure!(host.is_file(), "{} is missing, which starts platforms: run `cargo xtask build`", host.display());
     Ok(host)
 }
 
-/// Where workerd is: what the variable `ISOTHERM_WORKERD` names, or what is installed in the `target` that the artifact lies in,
-/// or in the one of the current folder.
+/// The path of workerd. The variable `ISOTHERM_WORKERD` takes precedence. Otherwise workerd must be installed in a
+/// `target` folder: the one that contains the artifact, or the one in the current folder.
 pub fn workerd(artifact: &Path) -> Option<PathBuf> {
     if let Some(path) = env::var_os(WORKERD) {
         return Some(path.into());

@@ -1,5 +1,5 @@
-//! The Lambda host with processes of four kinds: a function in Python that misbehaves on request (a peer's runtime,
-//! written from the documentation of the Runtime API), the floor, the article's function in Node.js, and the adapter.
+//! The Lambda host with processes of four kinds. A Python function misbehaves on request; its runtime is written from
+//! the documentation of the Runtime API. The others are the floor, the article's function in Node.js, and the adapter.
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -39,7 +39,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Answer, built, has_variables, send};
 
-/// Answers with the event it got and its process id, and does as the path says.
+/// A function that answers with its event and its process id, and misbehaves as the path says.
 const FUNCTION: &str = r#"#!/usr/bin/env -S python3 -S
 import http.client, json, os, time
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -81,7 +81,7 @@ async fn start(artifact: &Path, data: Option<&Path>) -> Host {
     Host::start(Platform::Lambda, &options(artifact, data)).await.unwrap()
 }
 
-/// The function above, as all functions of an artifact of its own.
+/// An artifact whose functions are all [`FUNCTION`].
 fn misbehaving() -> tempfile::TempDir {
     let artifact = tempfile::tempdir().unwrap();
     write_bootstrap(artifact.path(), FUNCTION);
@@ -94,7 +94,7 @@ fn write_bootstrap(artifact: &Path, script: &str) {
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// Processes whose command line names a file in this folder.
+/// The processes whose command line names a file in this folder.
 fn processes_of(artifact: &Path) -> Vec<u32> {
     let artifact = artifact.canonicalize().unwrap();
     let of_process = |entry: std::fs::DirEntry| {
@@ -105,7 +105,7 @@ fn processes_of(artifact: &Path) -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
 }
 
-/// The bodies of the messages in a queue of the host, which are JSON.
+/// The JSON bodies of the messages in one of the host's queues.
 fn queue_of(data: &Path, queue: &str) -> Vec<Value> {
     let database = rusqlite::Connection::open(data.join("sqs.sqlite")).unwrap();
     let mut bodies = database.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY place").unwrap();
@@ -189,7 +189,7 @@ async fn what_fails_is_answered_and_replaced() {
     let url = host.url();
     let pid = async || send(&url, "GET", "/", &[], "").await.json()["pid"].as_u64().unwrap();
     let before = pid().await;
-    // A function error, and a response that is too large: the process lives on.
+    // A function error and a response that is too large. The process survives both.
     for path in ["/error", "/large"] {
         let answer = send(&url, "GET", path, &[], "").await;
         assert_eq!((answer.status, answer.json()), (500, json!({ "message": "Internal Server Error" })), "{path}");
@@ -224,7 +224,7 @@ async fn what_cannot_start_says_why() {
     host.stop().await.unwrap();
 }
 
-/// How long a cold start takes is for `isotherm compare` to say.
+/// `isotherm compare` measures how long a cold start takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn cold_starts_answer_and_are_not_counted() {
     let request = ColdRequest {
@@ -240,7 +240,7 @@ async fn cold_starts_answer_and_are_not_counted() {
             assert_eq!(sample.status, status);
             assert!(sample.init > Duration::ZERO && sample.first_response > sample.init, "{sample:?}");
         }
-        // An event that was taken in is aggregated, and that counts.
+        // An accepted event is aggregated in the background, which counts as usage.
         assert!(status == 202 || host.usage().cpu == Duration::ZERO);
         host.stop().await.unwrap();
     }

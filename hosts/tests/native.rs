@@ -1,4 +1,4 @@
-//! The native host with the artifacts that `cargo xtask build` made: the server and the floor.
+//! The native host with the server and the floor, as built by `cargo xtask build`.
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
@@ -31,7 +31,7 @@ async fn post(host: &Host, message: &str) -> Answer {
     send(&host.url(), &method, &path, &headers, body).await
 }
 
-/// Processes, ended ones included, whose command line names this folder.
+/// The number of processes whose command line names this folder.
 fn processes_of(data: &Path) -> usize {
     let data = data.canonicalize().unwrap();
     let names_it = |entry: &std::fs::DirEntry| {
@@ -57,7 +57,7 @@ async fn a_later_start_finds_the_data() {
     let host = Host::start(Platform::Native, &options(&artifact, data.path())).await.unwrap();
     let answer = post(&host, "m").await;
     assert!(answer.text().contains(r#""duplicate":true"#), "{}", answer.text());
-    drop(host); // as after an error: nothing may stay then either
+    drop(host); // as after an error, which must not leave a process either
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(processes_of(data.path()), 0);
 }
@@ -73,7 +73,7 @@ async fn a_cold_start_is_a_new_process_and_leaves_the_running_one_alone() {
             assert!(sample.init < sample.first_response, "{sample:?}");
             assert!(matches!(sample.status, 200 | 202), "{sample:?}");
         }
-        // A cold instance has a store of its own.
+        // A cold instance has its own store.
         assert!(!post(&host, "cold 0").await.text().contains("duplicate"));
         host.stop().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! The Spin host with the artifacts that `cargo xtask build` made: the floor and the adapter.
+//! The Spin host with the floor and the adapter, as built by `cargo xtask build`.
 #![cfg(feature = "spin")]
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -34,12 +34,12 @@ async fn start(set: &str, data: Option<&Path>) -> Host {
     Host::start(Platform::Spin, &options(set, data)).await.expect("the host starts")
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 async fn send(host: &Host, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, String) {
     send_at(host, None, method, path, body).await
 }
 
-/// The same with the stamp that the test set of artifacts takes.
+/// Sends one request with a stamp, which the test set of artifacts obeys.
 async fn send_at(host: &Host, stamp: Option<&str>, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, String) {
     let headers = [("content-type", "application/json"), ("x-isotherm-test-stamp", stamp.unwrap_or_default())];
     let answer = common::send(&host.url(), method, path, &headers, body).await;
@@ -93,10 +93,10 @@ async fn events_are_kept_across_a_restart_and_told_from_repetitions_and_conflict
     host.stop().await.expect("it stops");
 }
 
-/// A stamp at which what is kept has expired by today.
+/// A stamp so old that events with it have expired by today.
 const LONG_AGO: &str = "1700000000000.0123456789abcdef0123456789abcdef";
 
-/// The answer of the host's database to a query for one number.
+/// Runs a query for one number on the host's database.
 fn number_of(data: &Path, query: &str) -> u64 {
     let database = rusqlite::Connection::open(data.join("sqlite_db.db")).expect("a database");
     database.query_row(query, [], |row| row.get(0)).expect("a number")
@@ -107,7 +107,7 @@ async fn folding_compacts_a_day_and_expired_events_go() {
     let data = tempfile::tempdir().expect("a folder");
     let host = start("test", Some(data.path())).await;
     let in_database = |query: &str| number_of(data.path(), query);
-    // Two days of events, 500 a batch, and after each third batch one from now.
+    // Events of two days, in batches of 500. Every third batch is stamped with the present, the others with LONG_AGO.
     for round in 0..6 {
         let batch: Vec<Value> = (0..500)
             .map(|n| {
@@ -127,7 +127,7 @@ async fn folding_compacts_a_day_and_expired_events_go() {
         assert_eq!(status, 200, "{body}");
         assert!(rows.iter().all(|row| body.contains(row)), "{rows:?}: {body}");
     }
-    // Upkeep goes on beside the answers: both days are compacted, and those of long ago are deleted that are folded.
+    // Upkeep continues in the background: it compacts both days, and deletes expired events that are folded.
     let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
     let expired = "SELECT count(*) FROM events WHERE record LIKE '%\"0-%'";
     let started = Instant::now();
@@ -156,7 +156,7 @@ async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
         (answer.status, answer.text().to_owned())
     };
     let cron = async || as_one(OPERATES, None, "POST", "/schedule", String::new()).await;
-    // A database without tables is no reason to fail.
+    // A database without tables must not make it fail.
     assert_eq!(cron().await, (200, r#"{"status":"ok"}"#.to_owned()));
     let event = |n: u64| {
         json!({"userId": "u", "eventType": "t", "messageId": n.to_string(), "properties": {"n": n},
@@ -171,7 +171,7 @@ async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
     for _twice in 0..2 {
         assert_eq!(cron().await.0, 200);
         assert_eq!(in_database("SELECT page FROM rollups WHERE key = ''"), 40);
-        // All five days, and none of the events of long ago.
+        // All five days are compacted, and the expired events are gone.
         let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
         assert_eq!((in_database(days), in_database("SELECT count(*) FROM events")), (5, 20));
         let (status, body) = as_one(DOES_BOTH, None, "GET", summary, String::new()).await;
@@ -215,7 +215,7 @@ async fn of_many_writers_of_one_message_one_is_first() {
 
 static ONE: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| event("the one", 1));
 
-/// All at once, on this task.
+/// Runs all futures at the same time on this task.
 async fn futures_of<F: Future>(count: usize, make: impl Fn(usize) -> F) -> Vec<F::Output> {
     let mut futures: Vec<_> = (0..count).map(|at| (Box::pin(make(at)), None)).collect();
     std::future::poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! The Spin host where Spin is less kind than other platforms, or clients than others.
+//! The Spin host where Spin is less forgiving than other platforms, or where its clients misbehave.
 #![cfg(feature = "spin")]
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -40,7 +40,7 @@ fn event(message_id: &str) -> Value {
         "properties": {"carrier": "UA"}})
 }
 
-/// The first line of the answer to these bytes.
+/// Sends these bytes and returns the first line of the answer.
 async fn status_line(host: &Host, request: &[u8]) -> String {
     let address = host.url();
     let mut stream = TcpStream::connect(address.strip_prefix("http://").expect("a URL")).await.expect("a connection");
@@ -67,7 +67,7 @@ async fn every_request_has_an_answer() {
         (b"GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         (b"GET /healthz HTTP/1.1\r\nhost: \xff\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         (b"GET http://y/healthz HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 400 Bad Request"),
-        // Spin answers so itself.
+        // Spin itself gives this answer.
         (b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-name: \xff\r\n\r\n", "HTTP/1.1 500 Internal Server Error"),
         (large.as_bytes(), "HTTP/1.1 413 Payload Too Large"),
     ] {
@@ -77,7 +77,7 @@ async fn every_request_has_an_answer() {
     host.stop().await.expect("it stops");
 }
 
-/// Keeps everyone else from the database for so long.
+/// Locks the database exclusively for the given time.
 fn lock(data: &Path, time: Duration) -> std::thread::JoinHandle<()> {
     let database = rusqlite::Connection::open(data.join("sqlite_db.db")).expect("a database");
     database.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
@@ -122,7 +122,7 @@ async fn a_database_that_stays_locked_is_unavailable_in_time() {
     host.stop().await.expect("it stops");
 }
 
-/// Two nodes have instances of their own for certain.
+/// Two nodes are certain to have different instances.
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_that_write_at_once_lose_nothing_and_count_nothing_twice() {
     const EVENTS: usize = 80;
@@ -133,7 +133,7 @@ async fn instances_that_write_at_once_lose_nothing_and_count_nothing_twice() {
         let url = hosts[writer % 2].url();
         writers.spawn(async move {
             let mut first = 0;
-            // Each of a node's four writers sends a quarter of the events, which a writer of the other node sends as well.
+            // Each of a node's four writers sends a quarter of the events; a writer of the other node sends it too.
             for at in (0..EVENTS).filter(|at| at % 4 == writer / 2) {
                 let answer = post(&url, "/events", event(&at.to_string())).await;
                 assert_eq!(answer.status, 202, "{}", answer.text());
@@ -163,7 +163,7 @@ async fn values_with_control_characters_are_told_apart() {
         })
     });
     assert_eq!(post(&host.url(), "/events/batch", json!({"events": events.collect::<Vec<_>>()})).await.status, 200);
-    // The 512th event has all of them folded, so that they are read as pages.
+    // Folding starts at the 512th event. All these events are then read as pages.
     for batch in 0..5 {
         let events = (0..100).map(|n| event(&format!("{batch}-{n}"))).collect::<Vec<_>>();
         assert_eq!(post(&host.url(), "/events/batch", json!({"events": events})).await.status, 200);
@@ -200,6 +200,6 @@ fn nothing_is_printed_once_a_request() {
     let printed = run_apart("serves_300_requests", &NO_PROGRAMS);
     let lines: Vec<&str> =
         printed.lines().filter(|line| line.starts_with("spin:") || line.starts_with("isotherm:")).collect();
-    // How long compiling took, and that the service is open.
+    // One line tells how long compiling took, and one that the service is open.
     assert_eq!(lines.len(), 2, "{printed}");
 }

@@ -1,4 +1,4 @@
-//! The Workers host with the floor and with the adapter, on workerd.
+//! The Workers host on workerd, with the floor and with the adapter.
 #![cfg(feature = "workers")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
@@ -22,7 +22,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::common::{Answer, built, send};
 
-/// Most tests wait, and do so beside each other; some count all processes of this one, and are alone.
+/// Most tests mainly wait, so they run in parallel. Tests that count all workerds of this process run alone.
 static TURN: RwLock<()> = RwLock::const_new(());
 
 async fn beside() -> RwLockReadGuard<'static, ()> {
@@ -63,8 +63,8 @@ fn cold_request(name: &str) -> ColdRequest {
     }
 }
 
-/// The workerd processes that this process started and that still run: what a failed test left is killed, and may wait
-/// for somebody to ask how it ended.
+/// The running workerd processes of this process. A failed test kills its processes. They may remain as zombies until
+/// somebody asks how they ended, so zombies don't count.
 fn workerds() -> Vec<u32> {
     let of_process = |entry: std::fs::DirEntry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -76,7 +76,7 @@ fn workerds() -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(of_process).collect()
 }
 
-/// Those of them that keep their data in this folder.
+/// The workerd processes that keep their data in this folder.
 fn workerds_of(data: &Path) -> Vec<u32> {
     let is_of_data = |pid: &u32| {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -104,7 +104,7 @@ async fn takes_cold_samples(host: &Host, status: u16) {
         assert!(sample.init > Duration::ZERO && sample.init <= sample.first_response, "{sample:?}");
     }
     let cpu = host.usage().cpu - warm.cpu;
-    // Each costs some 12 ms where it is; folding what was sent before costs the server some.
+    // Each costs about 12 ms where it runs. Folding the earlier events costs the server a little.
     assert!(cpu < Duration::from_millis(5) * COLD_SAMPLES, "cold starts cost the server {cpu:?}");
 }
 
@@ -137,7 +137,7 @@ async fn the_adapter_answers_warm_and_cold() {
     other["properties"]["name"] = json!("b");
     assert_eq!(post(&host, &other).await.status, 409);
 
-    // A batch over all shards, with what is new, repeated and in conflict in its order.
+    // A batch over all shards: new events, a repetition and a conflict, answered in this order.
     let lines: Vec<String> = (0..100)
         .map(|n| event(&format!("n{n}")).to_string())
         .chain([event("a").to_string(), other.to_string()])

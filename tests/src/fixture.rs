@@ -1,4 +1,4 @@
-//! A started host, and the reference that knows what it must answer.
+//! A started host, and a reference that knows the right answers.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ pub struct Fixture {
     /// Its port on 127.0.0.1.
     pub port: u16,
     reference: Reference,
-    /// Held, because it stops when this is dropped: with the process that runs the tests.
+    /// Held because the host stops when this is dropped, which is when the process of the tests ends.
     _remote: Option<Remote>,
 }
 
-/// How `isotherm up` starts a platform here. The environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name
-/// the program and its artifacts where they are not in the workspace's target folder.
+/// How `isotherm up` starts a platform here. If the program and its artifacts are not in the workspace's target
+/// folder, the environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name them.
 pub fn up(platform: Platform, set: &str) -> Up {
     let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
     let place = |variable: &str, usual: &str| {
@@ -43,12 +43,12 @@ pub fn up(platform: Platform, set: &str) -> Up {
     up
 }
 
-/// Runs what a case awaits.
+/// Runs a case's asynchronous work to its end.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.block_on(work)
 }
 
-/// Starts a host and says on which port it answers.
+/// Starts a host. Returns the port on which it answers.
 pub async fn start(up: &Up) -> (u16, Remote) {
     let remote = up.start().await.unwrap_or_else(|error| panic!("{error:#}"));
     (port_of(remote.url()), remote)
@@ -63,13 +63,13 @@ impl Fixture {
     pub fn open(platform: Platform) -> &'static Self {
         static OPEN: OnceLock<Fixture> = OnceLock::new();
         OPEN.get_or_init(|| match std::env::var("ISOTHERM_TARGET") {
-            // Something else that answers at this URL with the artifacts of this platform.
+            // Another server answers at this URL, with the artifacts of this platform.
             Ok(url) => Self { port: port_of(&url), reference: Reference::new(isotherm_hosts::OPEN), _remote: None },
             Err(_) => Self::new(&up(platform, "test")),
         })
     }
 
-    /// The host with keys that all cases of one test program share.
+    /// The host with keys, which all cases of one test program share.
     pub fn keyed(platform: Platform) -> &'static Self {
         static KEYED: OnceLock<Fixture> = OnceLock::new();
         KEYED.get_or_init(|| {
@@ -80,7 +80,7 @@ impl Fixture {
         })
     }
 
-    /// A host with this text for a configuration.
+    /// A host with this text as its configuration.
     pub fn configured(platform: Platform, config: &str) -> Self {
         Self::new(&Up { config: config.to_owned(), ..up(platform, "test") })
     }
@@ -90,7 +90,7 @@ impl Fixture {
         Self { port, reference: Reference::new(&up.config), _remote: Some(remote) }
     }
 
-    /// Sends `ask` and checks that the answer is the reference's, to the byte.
+    /// Sends `ask` and checks that the answer equals the reference's, to the byte.
     #[track_caller]
     pub fn ask(&self, ask: &Ask) -> Answer {
         let answer = self.send(ask);
@@ -106,12 +106,12 @@ impl Fixture {
         answer
     }
 
-    /// Lets the reference know what the host was sent otherwise.
+    /// Tells the reference about a request that the host got by another way.
     pub(crate) fn tell_reference(&self, ask: &Ask) {
         let _known = self.reference.answer(ask);
     }
 
-    /// Sends `ask`, whatever the answer.
+    /// Sends `ask` and accepts any answer.
     #[track_caller]
     pub fn send(&self, ask: &Ask) -> Answer {
         block_on(send(self.port, ask)).unwrap_or_else(|error| panic!("{} {}: {error:#}", ask.method, ask.target))

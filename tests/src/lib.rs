@@ -1,9 +1,9 @@
-//! One body of tests over HTTP, run against every host.
+//! One set of tests over HTTP, run against every host.
 //!
-//! Every answer of a host is compared, byte for byte, with what core says beside a store that is a map ([`mod@reference`]):
-//! the same request with the same stamp. What a case expects of the answer besides is written in the case, so that core
-//! is tested as well. A host is `isotherm up … --control` with the artifacts of the set `test`, which take the stamp
-//! from a header.
+//! Every answer of a host is compared, byte for byte, with the answer of core beside a store that is a map
+//! ([`mod@reference`]), for the same request with the same stamp. What else a case expects is written in the case, so
+//! that core is tested as well. A host is `isotherm up … --control` with the artifacts of the set `test`, which take
+//! the stamp from a header.
 //!
 //! `conformance!(Native);` in a test file makes a `#[test]` of every case, for that platform.
 

@@ -1,4 +1,4 @@
-//! What every host must answer: core beside a store that is a map.
+//! The right answers of every host: core beside a store that is a map.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::client::Ask;
 
 type Kept = BTreeMap<(String, EventId), (Digest, String)>;
 
-/// Core and a map.
+/// Core and a map of kept events.
 pub struct Reference {
     service: Service,
     kept: Mutex<Kept>,
@@ -25,7 +25,7 @@ impl Reference {
         Self { service, kept: Mutex::default() }
     }
 
-    /// The answer to `ask`, whose stamp is in its header.
+    /// The answer to `ask`, whose header carries the stamp.
     pub fn answer(&self, ask: &Ask) -> Reply {
         let (path, query) = ask.target.split_once('?').unwrap_or((&ask.target, ""));
         let header = |name: &str| {
@@ -34,7 +34,7 @@ impl Reference {
         };
         let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
         let request = Request { method: &ask.method, path, query, headers: &headers, body: &ask.body };
-        // Replaced by the header's stamp.
+        // The header's stamp replaces this one.
         let stamp = Stamp { received_at: Millis(0), entropy: 0 };
         let mut kept = self.kept.lock().expect("no test panics while it holds the lock");
         match self.service.admit(&request, stamp) {

@@ -1,4 +1,5 @@
-//! The shared vectors (`tests/vectors`) inside wasm. All there is lies in `tests/`: `cargo xtask test --only wasm`.
+//! The shared vectors (`tests/vectors`) inside wasm. All code is in `tests/`: `cargo xtask test --only wasm`.
 //!
-//! The module is `runner/`, core and what reads vectors, compiled to wasm32-unknown-unknown. It runs in wasmtime and in
-//! Node.js, and is compared byte by byte with the same code compiled for this machine and with the pinned answers.
+//! The module is `runner/`: core and a reader of vectors, compiled to wasm32-unknown-unknown. It runs in wasmtime and
+//! in Node.js. Its output is compared byte by byte with the same code compiled for this machine, and with the pinned
+//! answers.

@@ -1,4 +1,4 @@
-//! What core makes of the shared vectors is the same to the byte wherever it runs.
+//! Core's answers to the shared vectors are the same to the byte wherever it runs.
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
@@ -24,7 +24,7 @@ fn module() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs each vector file, and compares what comes out with what is pinned beside it.
+/// Runs each vector file, and compares its output with the answers pinned beside it.
 fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) -> Result<()> {
     let mut checked = 0;
     for entry in fs::read_dir(root().join("tests/vectors"))? {
@@ -35,7 +35,7 @@ fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) -> Result<()> {
         }
         let expected = fs::read_to_string(file.with_extension("expected.json"))?;
         let answer = String::from_utf8(run(&file)?)?;
-        // Line by line: a vector is a line, and a difference is then one vector's.
+        // Compares line by line: a vector is a line, so a difference shows one vector.
         for (answer, expected) in answer.lines().zip(expected.lines()) {
             assert_eq!(answer, expected, "{name}");
         }
@@ -46,7 +46,7 @@ fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask test` runs them by this name, after it has built the module.
+/// `cargo xtask test` runs these tests by the name of the module, after it has built the wasm module.
 mod wasm {
     use super::*;
 

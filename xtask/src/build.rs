@@ -1,7 +1,7 @@
-//! Makes the artifacts that are stale: `target/artifacts/<set>/<platform>`.
+//! Makes stale artifacts: `target/artifacts/<set>/<platform>`.
 //!
-//! Cargo decides what is stale; what is made from cargo's outputs (bundles, zips) is made again when these changed.
-//! Each adapter is built by itself, so that no feature that another crate asks for gets into it.
+//! Cargo decides what is stale. Bundles and zips are made again when the outputs of cargo that they contain have
+//! changed. Each adapter is built by itself, so that it gets no feature that another crate asks for.
 
 mod article;
 mod component;
@@ -20,7 +20,7 @@ use crate::paths;
 use crate::setup::Tools;
 use crate::shell::{cargo, phase, run};
 
-/// Crates that only make sense in wasm, with the target of each.
+/// Crates that only make sense in wasm, each with its target.
 pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
     ("isotherm-workers", "wasm32-unknown-unknown"),
     ("isotherm-floor-workers", "wasm32-unknown-unknown"),
@@ -31,15 +31,15 @@ pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
 /// The platforms, as commands name them.
 pub(crate) const PLATFORMS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
-/// Which artifacts.
+/// A set of artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// What is deployed and measured.
+    /// The artifacts that are deployed and measured.
     Release,
-    /// The same with the feature `test-stamp`.
+    /// The release artifacts with the feature `test-stamp`.
     Test,
-    /// What to compare with: the smallest hello function on each runtime; and in the folder `article` beside theirs, what a
-    /// user would have otherwise.
+    /// The artifacts to compare with: the smallest hello function on each runtime, and beside them, in the folder
+    /// `article`, what a user would have otherwise.
     Floor,
 }
 
@@ -61,7 +61,7 @@ impl Set {
         }
     }
 
-    /// The crate that is this set's artifact on `platform`.
+    /// The crate that makes this set's artifact on `platform`.
     fn package(self, platform: &str) -> String {
         match self {
             Self::Release | Self::Test => format!("isotherm-{platform}"),
@@ -78,15 +78,15 @@ impl Set {
     }
 }
 
-/// The artifacts of `sets` for `platforms`, with `beside` under way at the same time.
+/// Builds the artifacts of `sets` for `platforms`, and runs `beside` at the same time.
 pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut Command) -> Result<()> {
     if registry_folders().is_empty() {
-        // Else the first build would not know what to replace, and the second would begin anew.
+        // Without this, the first build would not know which paths to replace, and the second would start over.
         phase("build: fetching crates");
         run(cargo().args(["fetch", "--locked"]))?;
     }
-    // Two at a time, in folders of their own, so that neither waits for the other's lock. What is deployed natively takes about
-    // as long as all else: most of it is linking with LTO, which keeps one core busy.
+    // Two builds at a time, in folders of their own, so that neither waits for the other's lock. The native build
+    // takes about as long as all others together: most of it is linking with LTO, which keeps one core busy.
     thread::scope(|scope| {
         let native = scope.spawn(|| native(sets, platforms));
         let others = run(beside).and_then(|()| wasm(tools, sets, platforms));
@@ -111,17 +111,19 @@ pub(crate) fn isotherm(platforms: &[&str]) -> Command {
         build.args(["--no-default-features", "--features", &features.join(",")]);
         return build;
     }
-    // Of what the tests are built of, so that they find it built.
+    // From the same crates and features as the tests, so that the tests find them built.
     let mut build = native_crates("build");
-    // An example, for cargo unites the features of development dependencies too once something asked for needs them.
+    // The example matters: cargo also unites the features of development dependencies once something in the build
+    // needs them.
     build.args(programs).args(["--example", "expect"]);
     build
 }
 
-/// A native crate whose tests run apart: what is deployed is built apart from the tests, which start it.
+/// A native crate whose tests run apart. Its release artifact is built apart from the conformance tests, which start
+/// it.
 pub(crate) const TESTED_APART: &str = "isotherm-lambda";
 
-/// Runs seeds for as long as all other tests of native crates together: a part of its own.
+/// The simulation is a part of its own: its seeds take as long as all other tests of native crates together.
 pub(crate) const SIMULATION: &str = "isotherm-simulation";
 
 /// Native crates that have no tests of their own.
@@ -132,9 +134,9 @@ const WITHOUT_TESTS: [(&str, &str); 4] = [
     ("isotherm-wasm-bindgen", "xtask/wasm-bindgen"),
 ];
 
-/// `cargo build` or `cargo test` of the native crates that have tests, always of them all: cargo unites the features of what
-/// is built together, so another choice would build much of it once more. The conformance tests stay apart because they
-/// switch on core's `test-stamp`.
+/// `cargo build` or `cargo test` of the native crates that have tests, always of all of them. Cargo unites the
+/// features of crates that are built together, so another selection would build much of it once more. The conformance
+/// tests stay apart because they switch on core's `test-stamp`.
 pub(crate) fn native_crates(command: &str) -> Command {
     let mut cargo = cargo();
     cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
@@ -145,12 +147,12 @@ pub(crate) fn native_crates(command: &str) -> Command {
     cargo
 }
 
-/// The program esbuild, which set-up installed.
+/// The program esbuild, which `setup` installed.
 fn esbuild() -> PathBuf {
     paths::tools().join("npm/node_modules/@esbuild/linux-x64/bin/esbuild")
 }
 
-/// The program wasm-opt, likewise.
+/// The program wasm-opt, which `setup` installed.
 fn wasm_opt() -> PathBuf {
     paths::tools().join("npm/node_modules/binaryen/bin/wasm-opt")
 }
@@ -161,7 +163,7 @@ pub(crate) fn exclude_wasm(command: &mut Command) {
     }
 }
 
-/// Builds the plain server of a set; where it is.
+/// Builds the plain server of a set. Returns its path.
 pub(crate) fn server(set: Set) -> Result<PathBuf> {
     phase(&format!("build: native ({})", set.name()));
     let package = set.package("native");
@@ -183,7 +185,7 @@ fn native(sets: &[Set], platforms: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program of the functions, and the zip of it that is deployed for each.
+/// Builds the program of the functions, and the zip that is deployed for each function.
 fn lambda(set: Set) -> Result<()> {
     phase(&format!("build: lambda ({})", set.name()));
     let package = set.package("lambda");
@@ -210,7 +212,7 @@ fn wasm(tools: &Tools, sets: &[Set], platforms: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the library `package` for a wasm target; where its module is.
+/// Builds the library `package` for a wasm target. Returns the path of its module.
 pub(crate) fn wasm_module(tools: &Tools, set: Set, package: &str, target: &str, options: &[&str]) -> Result<PathBuf> {
     let dir = wasm_target_dir(set);
     let mut build = artifact_cargo(&["--profile", "wasm", "--package", package, "--lib", "--target", target]);
@@ -218,26 +220,26 @@ pub(crate) fn wasm_module(tools: &Tools, set: Set, package: &str, target: &str, 
     Ok(dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_"))))
 }
 
-/// Cargo names a wasm module after its crate alone, so two sets in one folder would overwrite each other's.
+/// Cargo names a wasm module only after its crate, so two sets in one folder would overwrite each other's modules.
 fn wasm_target_dir(set: Set) -> PathBuf {
     paths::target().join(if set == Set::Test { "wasm-test" } else { "wasm-release" })
 }
 
-/// `cargo build` of something that is deployed: without the paths of this machine in it.
+/// `cargo build` for something that is deployed. The result contains no paths of this machine.
 fn artifact_cargo(arguments: &[&str]) -> Command {
     let mut command = cargo();
     command.arg("build").args(arguments).env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"));
     command
 }
 
-/// rustc options that replace where this machine keeps the sources, in messages of panics, by what they are.
+/// Options for rustc that replace this machine's source folders in panic messages with neutral names.
 fn remapped_paths() -> Vec<String> {
     let folders =
         registry_folders().into_iter().map(|folder| format!("--remap-path-prefix={}=/crates", folder.display()));
     [format!("--remap-path-prefix={}=/isotherm", paths::root().display())].into_iter().chain(folders).collect()
 }
 
-/// Where cargo unpacks crates: a folder for each registry.
+/// The folders where cargo unpacks crates, one for each registry.
 fn registry_folders() -> Vec<PathBuf> {
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     let Some(cargo_home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home) else { return Vec::new() };

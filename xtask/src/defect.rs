@@ -1,4 +1,4 @@
-//! Plants a defect in a copy of the project: what tests is proven by what it finds.
+//! Plants a defect in a copy of the project. A check proves itself by finding the defect.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,17 @@ use anyhow::{Context as _, Result};
 use crate::paths;
 use crate::shell::{output, program, run};
 
-/// Makes `copy` the project with this defect, as `git diff` wrote it, and with no other.
+/// Makes `copy` a copy of the project with this one defect, given as `git diff` wrote it.
 pub(crate) fn plant(copy: &Path, patch: &Path) -> Result<()> {
     copy_sources(copy)?;
-    // A copy in `target/` lies in this repository, where git would look for the files of the patch.
+    // A copy in `target/` lies inside this repository, where git would look for the patch's files.
     let above = copy.parent().context("a copy lies in a folder")?;
     let mut apply = program("git");
     apply.current_dir(copy).env("GIT_CEILING_DIRECTORIES", above);
     run(apply.arg("apply").arg(patch))
 }
 
-/// Copies what git knows of the project; files that are the same stay, so that cargo builds little.
+/// Copies the files that git knows. Equal files are not written again, so that cargo builds little.
 fn copy_sources(copy: &Path) -> Result<()> {
     let listed = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     for file in listed.split_terminator('\0').filter(|file| !file.starts_with("fuzz/corpus/")) {

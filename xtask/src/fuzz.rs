@@ -1,7 +1,8 @@
-//! `cargo xtask fuzz`: builds the fuzzing targets with coverage, runs them, and says what they found.
+//! `cargo xtask fuzz`: builds the fuzzing targets with coverage, runs them, and reports what they found.
 //!
-//! libFuzzer is compiled by its crate, and the coverage that it needs is a pass of LLVM that stable rustc has. Kept inputs are in
-//! `fuzz/corpus/<target>`, words of each format in `fuzz/dict`; what a run adds goes to `target/fuzz/corpus/<target>`.
+//! libFuzzer is compiled by its crate. The coverage that it needs is a pass of LLVM that stable rustc has. Kept
+//! inputs are in `fuzz/corpus/<target>`, and words of each format in `fuzz/dict`. Inputs that a run adds go to
+//! `target/fuzz/corpus/<target>`.
 
 mod planted;
 
@@ -16,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::paths;
 use crate::shell::{cargo, phase, program, run};
 
-/// Each target with its program, and the most bytes of an input: longer ones are slower and reach no more.
+/// Each target with its program and the most bytes of an input: longer inputs are slower and reach no more code.
 pub(crate) const TARGETS: [(&str, &str, usize); 13] = [
     ("config", "fuzz-core", 768),
     ("gzip", "fuzz-core", 1152),
@@ -47,37 +48,37 @@ A run says how many edges of the program its inputs reached, of those there are,
 them. What it adds is in target/fuzz/corpus, what fails in target/fuzz/found.
 ";
 
-/// What makes rustc count which code an input reaches. What bytes are compared with is not looked at: that takes as long as all
-/// the rest, and the words in `fuzz/dict` stand for it.
+/// Makes rustc count which code an input reaches. It does not trace compared bytes, which would take as long as
+/// everything else; the words in `fuzz/dict` replace that.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Clink-dead-code";
-/// Named, so that build scripts are not compiled with [`COVERAGE`].
+/// The target is named so that build scripts are not compiled with [`COVERAGE`].
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-/// Memory that is freed is kept: an input is quicker than the system takes pages back and gives others.
+/// Keeps freed memory: an input takes less time than the system needs to take pages back and give others.
 const MEMORY: (&str, &str) =
     ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456");
-/// libFuzzer does not search for shorter inputs, which is a quarter of a run; and what a target prints, a line for each message
-/// that an adapter refuses, is not looked at.
+/// libFuzzer does not search for shorter inputs, which would take a quarter of a run. The output of targets is
+/// dropped: it has a line for each message that an adapter refuses.
 const QUICK: [&str; 2] = ["-reduce_inputs=0", "-close_fd_mask=2"];
 /// An input that takes longer is a finding.
 const SLOW_SECONDS: u32 = 10;
-/// Between lines that say how far a run is.
+/// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// How long a target runs: until either is reached.
+/// How long a target runs: until it reaches either bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Budget {
     pub(crate) runs: Option<u64>,
     pub(crate) seconds: Option<u64>,
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) runs: u64,
-    /// Edges of the program that were reached.
+    /// Number of the program's edges that were reached.
     pub(crate) coverage: u64,
-    /// Edges that the program has.
+    /// Number of the program's edges.
     pub(crate) edges: u64,
     /// The input that fails.
     pub(crate) found: Option<PathBuf>,
@@ -92,7 +93,7 @@ struct Asked {
     wants_help: bool,
 }
 
-/// The command.
+/// Runs the command.
 pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
     let Asked { targets, budget, merges, is_planted, wants_help } = asked(arguments)?;
     if wants_help {
@@ -147,7 +148,7 @@ fn asked(arguments: &[String]) -> Result<Asked> {
     Ok(asked)
 }
 
-/// Builds the targets, and says where the programs are.
+/// Builds the targets. Returns the folder of the programs.
 pub(crate) fn build() -> Result<PathBuf> {
     build_in(paths::root(), &["--bins"])
 }
@@ -169,7 +170,7 @@ pub(crate) fn fuzz(programs: &Path, name: &str, budget: Budget) -> Result<Outcom
     fuzz_in(&paths::target().join("fuzz/corpus").join(name), programs, name, budget)
 }
 
-/// Runs a target from its kept inputs alone, so that the same inputs are tried each time.
+/// Runs a target from its kept inputs alone, so that it tries the same inputs each time.
 pub(crate) fn fuzz_anew(programs: &Path, name: &str, budget: Budget) -> Result<Outcome> {
     phase(&format!("fuzz: {name}"));
     let new = paths::target().join("fuzz/anew").join(name);
@@ -179,7 +180,7 @@ pub(crate) fn fuzz_anew(programs: &Path, name: &str, budget: Budget) -> Result<O
     fuzz_in(&new, programs, name, budget)
 }
 
-/// The same; inputs that reach something new are put into `new`.
+/// Runs a target, and puts inputs that reach something new into `new`.
 fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Budget) -> Result<Outcome> {
     let findings = paths::target().join("fuzz/found").join(name);
     fs::create_dir_all(new)?;
@@ -188,7 +189,7 @@ fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Bu
     let mut fuzz = target(programs, name)?;
     fuzz.args(QUICK).args(["-print_final_stats=1".to_owned(), format!("-timeout={SLOW_SECONDS}")]);
     fuzz.arg(format!("-artifact_prefix={}/", findings.display()));
-    // So many inputs are the same ones each time.
+    // With a number of runs, the same inputs are tried each time.
     fuzz.args(runs.into_iter().flat_map(|runs| [format!("-runs={runs}"), "-seed=1".to_owned()]))
         .args(seconds.map(|seconds| format!("-max_total_time={seconds}")));
     let words = dictionary(name);
@@ -212,7 +213,7 @@ fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Bu
     }
     let has_ended_well = child.wait()?.success();
     match &outcome.found {
-        // Now with what the target says.
+        // Runs the target once more on this input, to log its output.
         Some(input) => drop(target(programs, name)?.arg(input).stdout(log.try_clone()?).stderr(log).status()?),
         None if !has_ended_well => bail!("{name} does not run; its log is {}", self::log(name).display()),
         None => {}
@@ -221,7 +222,7 @@ fn fuzz_in(new: &Path, programs: &Path, name: &str, Budget { runs, seconds }: Bu
 }
 
 impl Outcome {
-    /// Takes in a line of libFuzzer's.
+    /// Reads a line of libFuzzer's output.
     fn read(&mut self, line: &str) {
         if let Some((runs, rest)) = line.strip_prefix('#').and_then(|line| line.split_once('\t')) {
             self.runs = runs.parse().unwrap_or(self.runs);
@@ -240,7 +241,8 @@ impl Outcome {
     }
 }
 
-/// Puts into the kept inputs what runs have found, as few as reach the same. Those that somebody has named stay.
+/// Adds inputs that runs have found to the kept ones, then keeps as few as reach the same code. Inputs that somebody
+/// has named stay.
 fn merge(programs: &Path, name: &str) -> Result<()> {
     let (kept, least) = (kept(name), paths::target().join("fuzz/least").join(name));
     let new = paths::target().join("fuzz/corpus").join(name);
@@ -264,7 +266,7 @@ fn merge(programs: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty folder.
+/// Makes an empty folder, or empties an existing one.
 fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -272,7 +274,7 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(fs::create_dir_all(folder)?)
 }
 
-/// Whether libFuzzer has named this input.
+/// Whether libFuzzer has named this input, by its hash.
 fn is_hash(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

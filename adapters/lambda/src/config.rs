@@ -1,6 +1,6 @@
-//! Where the configuration comes from: the environment, which holds 4,096 bytes at most, or what AWS's Parameters and Secrets
-//! extension has, a layer that answers HTTP in the same environment. SSM's and Secrets Manager's own clients would cost every cold
-//! start more than a request to it does.
+//! Where the configuration comes from: the environment, which holds at most 4,096 bytes, or AWS's Parameters and
+//! Secrets extension, a layer that answers HTTP inside the execution environment. The clients of SSM and Secrets
+//! Manager would cost every cold start more than one request to the extension does.
 
 use std::env;
 
@@ -12,17 +12,17 @@ use tokio::net::TcpStream;
 
 use crate::aws::environment;
 
-/// The variables that hold the configuration, or the name of the parameter or of the secret with it.
+/// The variables that hold the configuration itself, or the name of the parameter or secret that holds it.
 const TEXT: &str = "ISOTHERM_CONFIG";
 const PARAMETER: &str = "ISOTHERM_CONFIG_PARAMETER";
 const SECRET: &str = "ISOTHERM_CONFIG_SECRET";
-/// Where the extension listens unless its own variable says otherwise.
+/// The extension's port, unless its own variable names another.
 const PORT: &str = "2773";
 
-/// The service that is configured.
+/// Makes the configured service.
 ///
 /// # Errors
-/// When the extension has no answer, which may be otherwise the next time.
+/// The extension did not answer; it may the next time.
 pub(crate) async fn service() -> Result<Service> {
     if let Some(name) = environment(PARAMETER) {
         let path = format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(&name));
@@ -42,7 +42,7 @@ async fn asked(path: &str) -> Result<Service> {
     let port = environment("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT").unwrap_or_else(|| PORT.to_owned());
     let token = environment("AWS_SESSION_TOKEN").unwrap_or_default();
     let mut stream = TcpStream::connect(("127.0.0.1", port.parse()?)).await.context("its extension does not listen")?;
-    // HTTP 1.0: the answer then ends with the connection, and comes in one piece.
+    // HTTP 1.0: the connection ends with the answer, and the answer comes in one piece.
     let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\nx-aws-parameters-secrets-token: {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
@@ -50,7 +50,8 @@ async fn asked(path: &str) -> Result<Service> {
     Ok(Service::from_text(Some(&text(&answer)?)))
 }
 
-/// The text in the extension's answer. An error says nothing of the answer's body, which may hold the configuration.
+/// The configuration in the extension's answer. An error never quotes the answer's body, which may hold the
+/// configuration.
 fn text(answer: &str) -> Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -71,7 +72,7 @@ fn text(answer: &str) -> Result<String> {
     text.context("its answer has no text")
 }
 
-/// A name as part of a query.
+/// Escapes a name for use in a query.
 fn escaped(name: &str) -> String {
     form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! The dead-letter queue in SQS, for what the stream brings that is no event, and for what of it was given up.
+//! The dead-letter queue in SQS, for stream records that are not events, and for records that were given up.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,8 @@ use crate::aws::{environment, settings};
 
 static SQS: LazyLock<Client> = LazyLock::new(|| Client::new(&settings("SQS")));
 
-/// Sends letters to the queue that the environment names. Fails where it names none: nothing is dropped.
+/// Logs letters and sends them to the queue that the environment names. Fails if no queue is named, so that nothing
+/// is dropped.
 pub(crate) async fn send(letters: &[String]) -> Result<()> {
     for letter in letters {
         eprintln!("{}", letter_notice(letter));
@@ -19,7 +20,7 @@ pub(crate) async fn send(letters: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Sends one.
+/// Sends one letter.
 pub(crate) async fn send_on(letter: &str) -> Result<()> {
     let queue = environment("ISOTHERM_DEAD_LETTERS")
         .context("a record is counted nowhere, and ISOTHERM_DEAD_LETTERS names no queue")?;

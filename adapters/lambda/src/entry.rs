@@ -1,4 +1,4 @@
-//! The life of an execution environment: configured once, then one invocation after the other.
+//! The life of an execution environment: it is configured once, then serves one invocation after another.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -17,15 +17,15 @@ use crate::request::Incoming;
 use crate::store::Store;
 use crate::{authorizer, config, lost, queue, response, stream};
 
-/// How long before the invocation's deadline the store is given up: enough to send the answer.
+/// The store is given up this long before the invocation's deadline, which leaves time to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
-/// How long an invocation whose deadline is past may take: cargo-lambda's emulator sends none that means anything.
+/// How long an invocation may take whose deadline is past: cargo-lambda's emulator sends no meaningful deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the function that the handler names until its environment ends.
 ///
 /// # Errors
-/// Where no function has this name.
+/// No function has this name.
 pub fn run() -> Result<(), Error> {
     let handler = std::env::var("_HANDLER").unwrap_or_default();
     let function = function(&handler).ok_or_else(|| {
@@ -64,9 +64,10 @@ fn schedule() -> Result<(), Error> {
     serve(InvalidEvent("the event is no JSON"), upkeep)
 }
 
-/// Hands each event to a handler that gives up the store at the deadline. `unexpected` is what any other event is.
+/// Hands each event to a handler that gives up the store at the deadline. `unexpected` is the error for any other
+/// event.
 ///
-/// Nothing is connected here: what happens before the first invocation is what a cold start costs.
+/// Nothing connects here: work before the first invocation adds to the cold start.
 fn serve<Event: DeserializeOwned, Answer: Serialize>(
     unexpected: InvalidEvent,
     handler: impl AsyncFn(&Service, &Store, Event, Instant) -> Result<Answer>,
@@ -80,7 +81,7 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
         let service = match configure(&configured, deadline).await {
             Ok(service) => service,
             Err(error) => {
-                // For this invocation: the next one asks again.
+                // The service is closed for this invocation only: the next one asks again.
                 closed = Service::closed(format_args!("{error:#}"));
                 closed.notice().iter().for_each(|notice| eprintln!("{notice}"));
                 &closed
@@ -88,12 +89,12 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
         };
         handler(service, &store, event, deadline).await.map_err(Failure::from)
     };
-    // An environment serves one request at a time: more threads would only take time to start.
+    // An environment serves one request at a time, so more threads would only take time to start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-/// The service of this environment, which its first invocation makes.
+/// The service of this environment. The first invocation makes it.
 async fn configure(configured: &OnceLock<Service>, deadline: Instant) -> Result<&Service> {
     if let Some(service) = configured.get() {
         return Ok(service);
@@ -113,7 +114,7 @@ async fn invoke(
     let incoming = match Incoming::read(event.get(), prefix) {
         Ok(incoming) => incoming,
         Err(error) => {
-            // Rare beside requests, which are read once.
+            // These events are rare. Trying requests first means that a request is read only once.
             if let Some(warm) = warming::answer(event.get().as_bytes()) {
                 return Ok(RawValue::from_string(warm.to_owned())?);
             }
@@ -141,13 +142,13 @@ async fn invoke(
             }
             reply
         }
-        // EventBridge asks `schedule` for it.
+        // EventBridge asks the `schedule` function for upkeep.
         Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
     };
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
 
-/// What is read before the deadline; `later` where it is not, and why is logged.
+/// Awaits a read until the deadline. Returns `later`, and logs why, if the read fails or is too slow.
 async fn in_time<Read>(
     deadline: Instant,
     request_id: RequestId,
@@ -160,7 +161,7 @@ async fn in_time<Read>(
     })
 }
 
-/// Messages are taken in. Whatever else the event is, a schedule says nothing but that it is time.
+/// Takes in the messages of a batch of an SQS queue. Any other event is a schedule's: it only says that it is time.
 async fn upkeep(
     service: &Service,
     store: &Store,
@@ -180,7 +181,7 @@ fn stamp() -> Result<Stamp> {
     Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
 }
 
-/// What time it is.
+/// The current time.
 pub(crate) fn now() -> Result<Millis> {
     Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use lambda_runtime::Diagnostic;
 use tokio::time::error::Elapsed;
 
-/// An event that is none of those the function is for: whoever invokes it is to be set right.
+/// The event is not of a kind that this function handles: whoever invokes the function has to be set right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InvalidEvent(pub(crate) &'static str);
 
@@ -17,7 +17,7 @@ impl fmt::Display for InvalidEvent {
 
 impl std::error::Error for InvalidEvent {}
 
-/// An invocation that came to nothing.
+/// A failed invocation.
 #[derive(Debug)]
 pub(crate) struct Failure(anyhow::Error);
 
@@ -28,7 +28,7 @@ impl From<anyhow::Error> for Failure {
 }
 
 impl From<Failure> for Diagnostic {
-    /// The error type is a part of the contract with operators: it is in the answer of the invocation and in its log.
+    /// The error type is part of the contract with operators: it appears in the invocation's answer and log.
     fn from(Failure(error): Failure) -> Self {
         let error_type = if error.is::<InvalidEvent>() {
             "Isotherm.InvalidEvent"

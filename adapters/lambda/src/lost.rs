@@ -1,7 +1,8 @@
-//! What the mapping of the stream has given up: messages of its on-failure destination, a queue.
+//! Records that the stream's event source mapping has given up. They arrive as messages of its on-failure
+//! destination, a queue.
 //!
-//! Reports of the hours in which the records were written are incomplete from then on. The message goes on to the dead-letter queue,
-//! where operators look.
+//! From then on, reports of the hours in which the records were written are incomplete. The message goes on to the
+//! dead-letter queue, where operators look.
 
 use anyhow::{Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -12,7 +13,7 @@ use crate::dead_letters;
 use crate::failure::InvalidEvent;
 use crate::store::Store;
 
-/// Takes messages in one after the other, and answers which are to come again.
+/// Takes messages in one after another, and answers which ones to deliver again.
 pub(crate) async fn take(store: &Store, batch: SqsEvent, deadline: Instant) -> Result<SqsBatchResponse> {
     let mut answer = SqsBatchResponse::default();
     for message in batch.records {

@@ -1,8 +1,9 @@
-//! From the batches of a queue in SQS to core's requests, and back to the answer of its event source mapping.
+//! Turns batches of an SQS queue into core's requests, and the results into the answer for the event source mapping.
 //!
-//! A message is the body of a `POST`; what core reads of the headers, the path, and as `key` the id of the key that the gateway's
-//! authoriser has found, are message attributes, as the integration of API Gateway with SQS sends them. Without the attribute
-//! `path` it is one event; messages from before keys had ids have `authorization` and no `key`.
+//! A message is the body of a `POST`. Message attributes carry the path, the headers that core reads, and as `key`
+//! the id of the key that the gateway's authoriser found; the integration of API Gateway with SQS sends them so. A
+//! message without the attribute `path` is one event. Messages from before keys had ids have `authorization` and no
+//! `key`.
 
 use anyhow::{Context as _, Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -13,8 +14,8 @@ use crate::failure::InvalidEvent;
 use crate::request::known;
 use crate::store::Store;
 
-/// Takes messages in one after the other, and answers which are to come again. One that is refused comes again too, until
-/// the queue moves it to its dead-letter queue.
+/// Takes messages in one after another, and answers which ones to deliver again. A refused message comes again too,
+/// until the queue moves it to its dead-letter queue.
 pub(crate) async fn drain(
     service: &Service,
     store: &Store,
@@ -30,7 +31,7 @@ pub(crate) async fn drain(
             let all = message_attributes.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
             all.filter_map(|(sent, value)| Some((sent, value.string_value.as_deref()?))).min().map(|(_, value)| value)
         };
-        // The same whenever it is delivered.
+        // The message's own id and time: they are the same at every delivery.
         let sent_at = Millis(attributes.get("SentTimestamp").context(InvalidEvent(NO_MESSAGE))?.parse()?);
         let stamp = Stamp::of_message(&id, sent_at);
         let (path, headers) =

@@ -1,4 +1,4 @@
-//! From the HTTP events of API Gateway and Function URLs to core's request.
+//! Turns the HTTP events of API Gateway and Function URLs into core's request.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use isotherm_core::{HEADERS, Request, joined};
 
 use crate::failure::InvalidEvent;
 
-/// Which of the two shapes an event has; its answer has the same.
+/// The two shapes of an event. Its answer has the same shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
-    /// HTTP APIs and Function URLs.
+    /// Sent by HTTP APIs and Function URLs.
     V2,
-    /// REST APIs, and HTTP APIs that ask for it.
+    /// Sent by REST APIs, and by HTTP APIs that ask for it.
     V1,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Reads an event. `prefix` is what stands before every path, where the event itself does not say it.
+    /// Reads an event. `prefix` is what stands before every path if the event itself does not say so.
     pub(crate) fn read(event: &str, prefix: &str) -> Result<Self> {
         if let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(event) {
             let context = event.request_context;
             let path = without_stage(event.raw_path.unwrap_or_default(), context.stage.as_deref());
-            // `POST /events`, `ANY /{proxy+}`, or `$default`, which says nothing of the path.
+            // `POST /events`, `ANY /{proxy+}`, or `$default`, which does not tell the path.
             let resource = event.route_key.as_deref().and_then(|key| Some(key.split_once(' ')?.1));
             return Ok(Self {
                 payload: Payload::V2,
@@ -51,7 +51,7 @@ impl Incoming {
         let (context, path) = (event.request_context, event.path.unwrap_or_default());
         // A REST API has taken the stage off `path` already; an HTTP API gives the same path in both places.
         let stage = context.stage.filter(|_| context.path.as_ref() == Some(&path));
-        // Decoded, and sorted, since the event's own order means nothing.
+        // The parameters are decoded already. They are sorted because the event's own order means nothing.
         let mut parameters: Vec<_> = event.multi_value_query_string_parameters.iter().collect();
         parameters.sort_by_key(|(name, _)| *name);
         Ok(Self {
@@ -64,13 +64,13 @@ impl Incoming {
                 &event.path_parameters,
             ),
             query: form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish(),
-            // `headers` has the last line of each alone.
+            // `headers` keeps only the last line of each header, so the lists of all lines come first.
             headers: known(|name| lines(&event.multi_value_headers, name).or_else(|| lines(&event.headers, name))),
             body: decoded(event.body, event.is_base64_encoded)?,
         })
     }
 
-    /// The request as core sees it.
+    /// Returns core's view of the request.
     pub(crate) fn request(&self) -> Request<'_> {
         Request { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, body: &self.body }
     }
@@ -79,17 +79,17 @@ impl Incoming {
 const NOT_HTTP: &str =
     "the event is no HTTP request of API Gateway (payload 2.0 or 1.0) or of a Function URL, and no warming ping";
 
-/// The values of the headers that core reads.
+/// The values of the headers that core reads, by name.
 pub(crate) fn known(value: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
     HEADERS.iter().filter_map(|&name| Some((name, value(name)?))).collect()
 }
 
-/// The value of a header, whose lines a gateway may have joined already.
+/// The value of a header. A gateway may have joined its lines already.
 fn lines(headers: &HeaderMap, name: &str) -> Option<String> {
     joined(headers.get_all(name).iter().map(HeaderValue::as_bytes))
 }
 
-/// The path without the stage that a named stage puts before it; `$default` puts nothing.
+/// Removes the stage that a named stage puts before the path; `$default` puts nothing there.
 fn without_stage(path: String, stage: Option<&str>) -> String {
     match stage.filter(|stage| *stage != "$default").and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage)) {
         Some("") => "/".to_owned(),
@@ -98,8 +98,8 @@ fn without_stage(path: String, stage: Option<&str>) -> String {
     }
 }
 
-/// The path without what a custom domain's mapping puts before it: all before the resource that API Gateway found, or the
-/// `prefix` that is configured.
+/// Removes the prefix that a custom domain's mapping puts before the path: the configured `prefix`, or everything
+/// before the resource that API Gateway found.
 fn without_prefix(path: String, prefix: &str, resource: Option<&str>, parameters: &HashMap<String, String>) -> String {
     let prefix = prefix.trim_matches('/');
     if !prefix.is_empty()
@@ -114,7 +114,7 @@ fn without_prefix(path: String, prefix: &str, resource: Option<&str>, parameters
     }
 }
 
-/// The end of the path that is this resource, such as `/{proxy+}`, with these parameters.
+/// The end of the path that matches this resource, such as `/{proxy+}`, with these parameters.
 fn found<'p>(path: &'p str, resource: &str, parameters: &HashMap<String, String>) -> Option<&'p str> {
     let mut filled = String::new();
     for part in resource.strip_prefix('/')?.split('/') {
@@ -125,7 +125,7 @@ fn found<'p>(path: &'p str, resource: &str, parameters: &HashMap<String, String>
     }
     let (start, _) = path.rmatch_indices('/').nth(filled.matches('/').count() - 1)?;
     let end = path.get(start..)?;
-    // Parameters may be decoded where the path has escapes; the number of parts is the same.
+    // Parameters may be decoded where the path still has escapes; the number of parts is the same.
     (end == filled || end.contains('%')).then_some(end)
 }
 
@@ -148,7 +148,7 @@ mod tests {
     const V1: &str = include_str!("../../../hosts/tests/lambda/payloads/rest-api.json");
     const V2: &str = include_str!("../../../hosts/tests/lambda/payloads/http-api.json");
 
-    /// A payload, with what a test changes: JSON pointers and values.
+    /// Reads a payload with a test's changes: a map from JSON pointers to values.
     fn read(payload: &str, changes: Value, prefix: &str) -> Incoming {
         let mut payload: Value = serde_json::from_str(payload).unwrap();
         for (pointer, value) in changes.as_object().unwrap() {
@@ -157,14 +157,14 @@ mod tests {
         Incoming::read(&payload.to_string(), prefix).unwrap()
     }
 
-    /// A REST API's event.
+    /// An event of a REST API.
     fn v1(path: &str, sent: &str, resource: &str, parameters: Value, prefix: &str) -> Incoming {
         let changes = json!({ "/path": path, "/requestContext/path": sent, "/resource": resource,
             "/pathParameters": parameters });
         read(V1, changes, prefix)
     }
 
-    /// An HTTP API's event.
+    /// An event of an HTTP API.
     fn v2(path: &str, key: &str, parameters: Value, prefix: &str) -> Incoming {
         let changes = json!({ "/rawPath": path, "/requestContext/http/path": path, "/routeKey": key,
             "/requestContext/routeKey": key, "/pathParameters": parameters });
@@ -175,7 +175,7 @@ mod tests {
     fn what_a_custom_domain_puts_before_a_path_is_taken_off() {
         let proxy = |path: &str| json!({ "proxy": path });
         for (incoming, expected) in [
-            // Recorded shapes: base path mapping, none, a stage.
+            // Recorded shapes: with a base path mapping, without one, with a stage.
             (v1("/analytics/events", "/analytics/events", "/{proxy+}", proxy("events"), ""), "/events"),
             (v1("/events", "/events", "/{proxy+}", proxy("events"), ""), "/events"),
             (v1("/events", "/prod/events", "/{proxy+}", proxy("events"), ""), "/events"),
@@ -188,7 +188,7 @@ mod tests {
             (v2("/analytics/events", "ANY /{proxy+}", proxy("events"), ""), "/events"),
             (v2("/analytics/events", "POST /events", Value::Null, ""), "/events"),
             (v2("/events", "POST /events", Value::Null, ""), "/events"),
-            // Only the operator knows.
+            // The event does not tell the prefix; only the operator knows it.
             (v2("/analytics/events", "$default", Value::Null, ""), "/analytics/events"),
             (v2("/analytics/events", "$default", Value::Null, "/analytics"), "/events"),
             (v2("/analytics/events", "$default", Value::Null, "analytics/"), "/events"),

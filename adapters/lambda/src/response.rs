@@ -1,4 +1,4 @@
-//! From core's reply to the answer that API Gateway and Function URLs understand.
+//! Turns core's reply into the answer that API Gateway and Function URLs understand.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,21 @@ use serde::Serialize;
 
 use crate::request::Payload;
 
-/// Not the library's: that has fields which payload 1.0 does not know.
+/// The library's own type is not used: it has fields that payload 1.0 does not know.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
     status_code: u16,
     headers: BTreeMap<&'static str, String>,
-    /// None ever. Payload 1.0 has no such field, and cargo-lambda's emulator takes no answer of payload 2.0 without it.
+    /// Always empty. Payload 1.0 has no such field, and cargo-lambda's emulator rejects an answer of payload 2.0
+    /// without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cookies: Option<[String; 0]>,
     body: String,
     is_base64_encoded: bool,
 }
 
-/// The answer to a request that came as `payload`.
+/// The answer to a request that came in the shape `payload`.
 pub(crate) fn from_reply(reply: Reply, payload: Payload) -> Answer {
     let (body, is_base64_encoded) = match String::from_utf8(reply.body) {
         Ok(text) => (text, false),

@@ -1,16 +1,17 @@
-//! Rollups in a second DynamoDB table: folded from the stream of the first behind watermarks, and read for reports.
+//! Rollups in a second DynamoDB table, folded from the first table's stream behind watermarks, and read for reports.
 //!
 //! | item | `pk` | `sk` | `page` |
 //! | --- | --- | --- | --- |
 //! | a page | `tenant#n` | core's key, U+001F, the lane | B |
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
-//! | which shards wait for a lane; which times are lost | `watermark` | U+001F, core's name | B |
-//! | that a tenant has pages in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
+//! | the shards that wait for a lane; the times that are lost | `watermark` | U+001F, core's name | B |
+//! | a tenant's membership in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
 //!
-//! A lane is what one shard of the stream at a time is folded into; core says which. `n` is the lane modulo [`PARTITIONS`], so that no partition has all writes. A step writes
-//! its pages and moves the watermark in one transaction, on the condition that the watermark still is what it was when the
-//! pages were read: should two be at work on a lane by mistake, it lets one through. A batch is backed up before it is folded.
-//! Dead letters are sent before the watermark moves; there has to be a queue for them.
+//! A lane receives the records of one shard of the stream at a time; core chooses the lane. `n` is the lane modulo
+//! [`PARTITIONS`], so that writes are spread over partitions. One transaction writes a step's pages and moves the
+//! watermark, on the condition that the watermark has not moved since the pages were read. If two invocations work on
+//! a lane by mistake, the condition lets only one write. A batch is backed up before it is folded. Dead letters are
+//! sent before the watermark moves, so a queue for them must exist.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
@@ -37,22 +38,24 @@ use crate::store::{CONCURRENCY, DYNAMODB, Store};
 use crate::stream::PAUSE;
 use crate::{dead_letters, shards};
 
-/// Partitions of a tenant's pages.
+/// Number of partitions for a tenant's pages.
 const PARTITIONS: u32 = 4;
-/// What DynamoDB takes in one transaction: 100 actions, one of them for the watermark, and 4 MB, of which some are left for keys.
+/// DynamoDB's limit for one transaction is 100 actions and 4 MB. One action is the watermark's, and some of the bytes
+/// are left for keys.
 pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 
-/// The partition that lists whose events a lane has.
+/// The partition that lists which tenants have pages in which lane.
 const TENANT: &str = "tenant";
-/// The partition of the watermarks.
+/// The partition that holds the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
-/// The watermark is where it was.
+/// The condition that the watermark has not moved.
 const UNMOVED: &str = "page = :was";
 
 impl Store {
-    /// Folds what of a batch is behind the watermark, which is where it is stored from the first step on. The pulses to write
-    /// then; `None` when something else has moved the watermark, or holds an item: it is to be read again.
+    /// Folds the records of a batch that are behind the stored watermark, which it reads into `watermark` first.
+    /// Returns the pulses to write next. `None` means that something else moved the watermark or holds an item: read
+    /// the watermark again.
     pub(crate) async fn fold(
         &self,
         service: &Service,
@@ -106,7 +109,7 @@ impl Store {
         Ok(Some(lanes.pulses(batch, now()?)))
     }
 
-    /// Notes that what was written to the stream within this time is lost.
+    /// Notes that records written to the stream in this period are lost.
     pub(crate) async fn lose(&self, written: Range<Millis>) -> Result<()> {
         while !self.write_lanes(self.lanes().await?.lose(written.clone())).await? {
             sleep(PAUSE).await;
@@ -114,7 +117,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes pages of a lane and moves its watermark, or forgets that, if it still is what it was: whether it was.
+    /// Writes pages of a lane and moves or deletes its watermark, if the watermark has not moved. Returns whether it
+    /// wrote.
     pub(crate) async fn write(
         &self,
         lane: &str,
@@ -146,7 +150,7 @@ impl Store {
         is_written(write.send().await)
     }
 
-    /// Writes watermarks, and which shards wait, if all of them still are what they were: whether they were.
+    /// Writes watermarks and the list of waiting shards, if none of them has changed. Returns whether it wrote.
     async fn write_lanes(&self, writes: Vec<LaneWrite>) -> Result<bool> {
         if writes.is_empty() {
             return Ok(true);
@@ -171,7 +175,7 @@ impl Store {
         put.item("sk", sort_key(key, lane)).item("page", AttributeValue::B(Blob::new(bytes)))
     }
 
-    /// All that is stored of lanes beside their pages.
+    /// Reads everything stored about lanes except their pages.
     pub(crate) async fn lanes(&self) -> Result<Lanes> {
         let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~~") };
         let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?.into_iter();
@@ -180,17 +184,17 @@ impl Store {
         Ok(lanes)
     }
 
-    /// Whose pages there are, in which lanes.
+    /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
     pub(crate) async fn tenants(&self) -> Result<Vec<(String, String)>> {
-        // Names of tenants are between these.
+        // All tenant names sort between these two.
         let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
         let stored = self.pages(iter::once(TENANT.to_owned()), &[all]).await?;
         Ok(stored.into_iter().map(|(lane, page)| (lane, page.key)).collect())
     }
 
-    /// Reads what a report needs.
+    /// Reads the data for a report.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
-        // Before the pages, which then hold at least what the watermarks say.
+        // Lanes are read before pages, so the pages hold at least what the watermarks say.
         let lanes = self.lanes().await?;
         let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading()));
         let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
@@ -210,14 +214,14 @@ impl Store {
         Ok(ReportOutcome::Read(lanes.into_values().collect()))
     }
 
-    /// The pages of one lane and tenant in these ranges.
+    /// Reads the pages of one lane and tenant in these ranges.
     pub(crate) async fn pages_of(&self, lane: &str, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
         let read = self.pages(iter::once(partition_of(tenant, lane)), ranges).await?;
         Ok(read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect())
     }
 
-    /// The pages in these ranges of sort keys in each of these partitions, of all lanes there, each with its lane; as they are
-    /// after every write before.
+    /// Reads the pages of all lanes in these ranges of sort keys, in each of these partitions. Each page comes with
+    /// its lane. The read is strongly consistent.
     async fn pages(
         &self,
         partitions: impl Iterator<Item = String>,
@@ -226,7 +230,7 @@ impl Store {
         self.pages_while(partitions, ranges, &|_| true).await.map(Option::unwrap_or_default)
     }
 
-    /// The same; `None`, and nothing more is read, as soon as a page is not taken.
+    /// Like [`Self::pages`], but stops reading and returns `None` as soon as `takes` rejects a page.
     async fn pages_while(
         &self,
         partitions: impl Iterator<Item = String>,
@@ -237,7 +241,8 @@ impl Store {
         let query = async |(partition, KeyRange { from, until }): (String, &KeyRange)| {
             let query = DYNAMODB.query().table_name(&self.rollups).consistent_read(true);
             let mut items = query
-                // `until` itself is the key of nothing, or of the only one that is asked for.
+                // `until` itself is no page's key, or the key of the only page asked for, so `BETWEEN` may include
+                // it.
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
                 .expression_attribute_values(":pk", AttributeValue::S(partition))
                 .expression_attribute_values(":from", AttributeValue::S(from.clone()))
@@ -266,7 +271,7 @@ impl Store {
     }
 }
 
-/// Tells a transaction that was committed (`true`) from one that was cancelled (`false`).
+/// Tells a committed transaction (`true`) from a cancelled one (`false`).
 fn is_written<Written>(sent: Result<Written, SdkError<TransactWriteItemsError>>) -> Result<bool> {
     let Err(error) = sent else { return Ok(true) };
     match error.as_service_error() {
@@ -283,7 +288,7 @@ fn sort_key(key: &str, lane: &str) -> AttributeValue {
     AttributeValue::S(format!("{key}{SEPARATOR}{lane}"))
 }
 
-/// A page and its lane.
+/// A page and its lane, from an item.
 fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredPage)> {
     let (AttributeValue::S(sort), AttributeValue::B(bytes)) = (item.remove("sk")?, item.remove("page")?) else {
         return None;
@@ -292,7 +297,7 @@ fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredP
     Some((lane.to_owned(), StoredPage { key: key.to_owned(), bytes: bytes.into_inner() }))
 }
 
-/// Where the pages of a tenant's lane stand.
+/// The partition that holds a tenant's pages of a lane.
 fn partition_of(tenant: &Tenant, lane: &str) -> String {
     format!("{}#{}", tenant.as_str(), u32::from_str_radix(lane, 16).unwrap_or_default() % PARTITIONS)
 }

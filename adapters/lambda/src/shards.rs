@@ -1,4 +1,4 @@
-//! The shards of the stream of the table of events, as DynamoDB Streams describes them.
+//! The shards of the event table's stream, as DynamoDB Streams describes them.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use crate::aws::settings;
 
 static STREAMS: LazyLock<Client> = LazyLock::new(|| Client::new(&settings("DYNAMODB_STREAMS")));
 
-/// All shards of a stream, by its ARN.
+/// All shards of the stream with this ARN.
 pub(crate) async fn of(stream: &str) -> Result<Vec<StreamShard>> {
     let (mut shards, mut last) = (Vec::new(), None);
     loop {

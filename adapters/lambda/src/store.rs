@@ -9,7 +9,7 @@
 //! | `ttl` | N | seconds, as DynamoDB wants it; it deletes the item some time after |
 //! | `putBy` | B | the request that put it, so that a retried put knows its own item |
 //!
-//! Items whose key has no tenant are core's pulses: they have a time `at`, and a `ttl`.
+//! Items whose key has no tenant are core's pulses. They have a time `at`, and a `ttl`.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -32,18 +32,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{environment, settings};
 
-/// How many requests of an invocation are under way at once. Each has a connection of its own, and its TLS handshake on a cold start.
+/// How many requests of an invocation run at once. Each has a connection of its own, and so a TLS handshake on a cold
+/// start.
 pub(crate) const CONCURRENCY: usize = 32;
 
-/// Made when it is first needed: what happens before the first invocation is what a cold start costs.
+/// Made on first use: work before the first invocation adds to the cold start.
 pub(crate) static DYNAMODB: LazyLock<Client> = LazyLock::new(|| {
     let config = Builder::from(&settings("DYNAMODB"))
-        // The usual bucket would end the retries of a throttled batch after a hundred of them.
+        // The default token bucket would end the retries of a throttled batch after a hundred of them.
         .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build());
     Client::from_conf(config.build())
 });
 
-/// What the environment names: the tables, and the bucket for the backup where there is one.
+/// The tables that the environment names, and the bucket for backups, if there is one.
 pub(crate) struct Store {
     table: String,
     pub(crate) rollups: String,
@@ -57,7 +58,8 @@ impl Store {
         Self { table, rollups, bucket: environment("ISOTHERM_BACKUP_BUCKET") }
     }
 
-    /// Puts each event unless its key is taken, and says what became of each when the deadline comes.
+    /// Puts each event unless its key is taken. Returns the outcome of each event, at the latest when the deadline
+    /// comes.
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
         let events = plan.events();
         let put_by = &Blob::new(entropy.to_be_bytes());
@@ -77,7 +79,7 @@ impl Store {
         outcomes
     }
 
-    /// Puts pulses beside the events. One that fails is missed the next time.
+    /// Puts pulses beside the events. A failed put is not retried; a later batch writes pulses again.
     pub(crate) async fn pulse(&self, pulses: Vec<Pulse>) {
         let put = async |Pulse { key, at: Millis(at), expires_at }: Pulse| {
             let put = DYNAMODB.put_item().table_name(&self.table).item("pk", AttributeValue::S(key));
@@ -90,7 +92,7 @@ impl Store {
         }
     }
 
-    /// Looks one event up, as it is after every write that was answered before.
+    /// Looks one event up with a strongly consistent read.
     pub(crate) async fn find(&self, plan: &FindPlan) -> Result<FindOutcome> {
         let (tenant, id) = (plan.tenant(), plan.id());
         let get = DYNAMODB.get_item().table_name(&self.table).key("pk", key(tenant, id)).consistent_read(true);
@@ -104,8 +106,8 @@ impl Store {
         }
     }
 
-    /// Puts one event, and again while DynamoDB throttles or fails. One that has expired makes way, although its TTL has not
-    /// deleted it yet.
+    /// Puts one event, and retries while DynamoDB throttles or fails. An expired event under the same key makes way,
+    /// even if its TTL has not deleted it yet.
     async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let key = key(plan.tenant(), event.id);
@@ -130,7 +132,7 @@ impl Store {
             let Some(item) = taken.item() else { bail!("DynamoDB does not say which item it has") };
             let blob = |name| item.get(name)?.as_b().ok();
             if blob("putBy") == Some(put_by) {
-                // An earlier attempt of this very put got through, and its answer got lost.
+                // An earlier attempt of this same put succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
             if !has_made_way && expires_at(item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
@@ -145,7 +147,8 @@ impl Store {
         }
     }
 
-    /// Deletes an event if it has expired. It is not overwritten: the stream tells of a new item, and not of one that is changed.
+    /// Deletes an event if it has expired. The event is not overwritten, because the fold counts only new items in
+    /// the stream, not changed ones.
     async fn make_way(&self, key: &AttributeValue, Seconds(expired_by): Seconds) -> Result<()> {
         let delete = DYNAMODB
             .delete_item()
@@ -155,7 +158,7 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(expired_by.to_string()));
         match delete.send().await {
-            // Another request was first.
+            // Another request deleted it first.
             Err(error)
                 if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
             {
@@ -166,7 +169,7 @@ impl Store {
     }
 }
 
-/// When an item expires, if it says so.
+/// When an item expires, if it has a `ttl`.
 fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
     item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
 }

@@ -1,6 +1,6 @@
-//! From the batches of an event source mapping for a DynamoDB stream to core's, and back to the mapping's answer.
+//! Turns batches of a DynamoDB stream's event source mapping into core's, and the results into the mapping's answer.
 //!
-//! The mapping needs a tumbling window: without one a batch does not name its shard.
+//! The mapping needs a tumbling window: without one, a batch does not name its shard.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::backup;
 use crate::failure::InvalidEvent;
 use crate::store::Store;
 
-/// After a transaction that was cancelled, before the watermark is read again.
+/// Wait after a cancelled transaction, before the watermark is read again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-/// Folds a batch, and answers with the first record that is not folded when the deadline or a failure came before. There is
-/// nothing to hand to the window's next invocation: its state stays what it is.
+/// Folds a batch. After a failure or at the deadline, it answers with the first record that is not folded. The
+/// window's state is never used, so it stays what it is.
 ///
 /// # Errors
-/// When a batch without records can't be folded.
+/// A batch without records can't be folded.
 pub(crate) async fn fold(
     service: &Service,
     store: &Store,
@@ -45,7 +45,7 @@ pub(crate) async fn fold(
     };
     match timeout_at(deadline, all).await.map_err(Error::from).flatten() {
         Ok(pulses) => {
-            // All is folded: pulses that come too late are missed, and nothing else.
+            // Everything is folded. Pulses that come too late are missed, but nothing else is.
             let _late = timeout_at(deadline, store.pulse(pulses)).await;
         }
         Err(error) => {
@@ -60,7 +60,7 @@ pub(crate) async fn fold(
     Ok(answer)
 }
 
-/// The batch as core sees it.
+/// Returns core's view of the batch.
 fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
     let window = &event.time_window_properties;
     let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
@@ -84,7 +84,7 @@ fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
     let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
     Ok(StreamRecord {
         sequence_number: change.sequence_number.as_deref().context(InvalidEvent("a record has no number"))?,
-        // Whole seconds: DynamoDB says no more of a record, and the library reads no more.
+        // Whole seconds: DynamoDB gives no finer time for a record, and the library reads none.
         written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
         item: (!change.new_image.is_empty()).then(|| StreamItem { key, tenant, record: text("record") }),
         is_new: record.event_name == "INSERT",

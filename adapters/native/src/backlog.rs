@@ -1,4 +1,4 @@
-//! What waits for the writer: a queue for each tenant.
+//! Plans that wait for the writer, in one queue for each tenant.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use isotherm_core::Load;
 use isotherm_core::group_commit::{self, Queue};
 
-/// What waits, in the order in which each tenant sent it.
+/// The waiting plans of each tenant, in the order in which they came.
 pub(crate) struct Backlog<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
@@ -29,17 +29,17 @@ impl<T> Waiting<T> {
     }
 }
 
-/// Why a plan was not taken; here it is again.
+/// Why a plan was not taken. Each variant gives the plan back.
 pub(crate) enum Untaken<T> {
     Full(T),
     Closed(T),
 }
 
-/// What there is for the writer.
+/// What the writer gets from [`Backlog::take`].
 pub(crate) enum Taken<T> {
     /// The plans of one transaction.
     Group(Vec<T>),
-    /// Nothing has come.
+    /// Nothing has come in time.
     Nothing,
     /// Nothing is left, and nothing more can come.
     Closed,
@@ -51,7 +51,7 @@ impl<T> Backlog<T> {
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Puts a plan behind those of its tenant.
+    /// Queues a plan behind those of its tenant.
     pub(crate) fn push(&self, tenant: &str, load: Load, plan: T) -> Result<(), Untaken<T>> {
         let mut state = self.state();
         if state.is_closed {
@@ -72,7 +72,8 @@ impl<T> Backlog<T> {
         Ok(())
     }
 
-    /// Waits for plans, and takes of each tenant that has some an equal share: one that floods fills only what others leave.
+    /// Waits for plans, and takes an equal share of each waiting tenant. A tenant that floods the queue fills only
+    /// what others leave.
     pub(crate) fn take(&self, wait: Duration) -> Taken<T> {
         let is_empty = |state: &mut State<T>| state.tenants.is_empty() && !state.is_closed;
         let waited = self.arrived.wait_timeout_while(self.state(), wait, is_empty);
@@ -84,7 +85,7 @@ impl<T> Backlog<T> {
         let mut group = Vec::new();
         state.tenants.retain(|_, waiting| {
             let mut taken = Load::default();
-            // One at least, however many tenants wait.
+            // Takes at least one plan of each tenant, however many tenants wait.
             while (taken.events == 0 || (taken.events < share.events && taken.bytes < share.bytes))
                 && let Some((load, plan)) = waiting.plans.pop_front()
             {
@@ -97,7 +98,7 @@ impl<T> Backlog<T> {
         Taken::Group(group)
     }
 
-    /// Takes no more; what waits stays to be taken.
+    /// Closes the backlog to new plans. Waiting plans can still be taken.
     pub(crate) fn close(&self) {
         self.state().is_closed = true;
         self.arrived.notify_one();

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use isotherm_core::Backup;
 
-/// Writes the file durably and whole, in the place of the one that an earlier try may have left.
+/// Writes the file whole and durably, and replaces the file that an earlier try may have left.
 pub(crate) fn write(folder: &Path, Backup { key, bytes }: &Backup) -> Result<()> {
     let path = folder.join(key);
     let unfinished = path.with_extension("new");

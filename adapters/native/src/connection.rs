@@ -1,11 +1,12 @@
-//! Connections: how many are open, and how long each may take for what.
+//! Connections: how many are open, and how long each may take in each phase.
 //!
 //! ```text
 //! open ─▶ waiting ─▶ head ─▶ busy ─▶ answered ─▶ waiting …
 //!         keep-alive  30 s    body 30 s   60 s
 //! ```
 //!
-//! A connection gives way to new ones until the head of a request is there. So idle ones may stay for long.
+//! A connection gives way to new ones until it has received the head of a request. So idle connections may stay for
+//! long.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -19,11 +20,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::room::{Place, Room};
 
-/// A client gets this long for the head of a request, from its first byte on.
+/// A client gets this long to send the head of a request, from its first byte on.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
-/// A client gets this long to take an answer in.
+/// A client gets this long to receive an answer.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
-/// All connections.
+/// All open connections.
 pub(crate) struct Connections {
     room: Arc<Room>,
     times: Times,
@@ -42,7 +43,7 @@ impl Connections {
         Self { room: Room::new(most), times }
     }
 
-    /// Accepts a connection, once there is room for it.
+    /// Accepts a connection and waits until there is room for it.
     pub(crate) async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Connection>)> {
         let (stream, _peer) = listener.accept().await?;
         let place = self.room.take(1).await.ok_or(io::ErrorKind::ResourceBusy)?;
@@ -61,29 +62,29 @@ pub(crate) struct Connection {
 
 struct State {
     phase: Phase,
-    /// An answer is on its way, or more than one where a client sends requests without reading.
+    /// Set while an answer is on its way, or several if a client sends requests without reading.
     unsent_since: Option<Instant>,
 }
 
 enum Phase {
-    /// For the first byte of a request.
+    /// Waits for the first byte of a request.
     Waiting { since: Instant },
-    /// For the rest of a head.
+    /// Waits for the rest of a head.
     Head { since: Instant },
     /// A request is being answered.
     Busy,
-    /// The answer is made, and not yet sent.
+    /// The answer is made, but not sent yet.
     Answered,
 }
 
 impl Connection {
-    /// A request's head has come.
+    /// Call this when the head of a request has come.
     pub(crate) fn begin(&self) {
         self.place.hold();
         self.state().phase = Phase::Busy;
     }
 
-    /// The request's answer is made.
+    /// Call this when the answer to the request is made.
     pub(crate) fn answered(&self) {
         let mut state = self.state();
         state.phase = Phase::Answered;
@@ -97,7 +98,7 @@ impl Connection {
         }
     }
 
-    /// All that was to be sent has been.
+    /// Notes that everything there was to send has been sent.
     fn sent(&self) {
         let mut state = self.state();
         state.unsent_since = None;
@@ -107,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// When it is to be closed, if nothing happens until then.
+    /// When to close the connection if nothing happens until then.
     fn due(&self) -> Option<Instant> {
         let state = self.state();
         let phase = match state.phase {
@@ -127,7 +128,7 @@ impl Connection {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // The timer is set anew only when it rings, or rings too late: most requests leave it alone.
+            // The timer is reset only after it has rung, or if it would ring too late: most requests leave it alone.
             let due = self.due();
             if let Some(due) = due.filter(|due| *due < timer.deadline()) {
                 timer.as_mut().reset(due);
@@ -149,7 +150,7 @@ impl Connection {
     }
 }
 
-/// A connection's stream, which tells it what passes.
+/// A connection's stream. It tells the connection what passes.
 pub(crate) struct Watched {
     pub(crate) stream: TcpStream,
     pub(crate) connection: Arc<Connection>,
@@ -183,7 +184,7 @@ impl AsyncWrite for Watched {
         self.stream.is_write_vectored()
     }
 
-    /// Called once nothing is left to write.
+    /// hyper calls this once nothing is left to write.
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.sent();
         Poll::Ready(Ok(()))
@@ -208,10 +209,11 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
-    /// More than the system takes off our hands for a client that does not read.
+    /// More than the system buffers for a client that does not read.
     const BIG: usize = 64 << 20;
 
-    /// Accepts one connection and serves it with answers of `bytes`. How long it was open; and its client's end.
+    /// Accepts one connection and serves it with answers of `bytes`. Returns how long it was open, and the client's
+    /// end of it.
     async fn served(times: Times, bytes: usize) -> (tokio::task::JoinHandle<Duration>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -263,7 +265,7 @@ mod tests {
         let (open, mut client) = served(Times { taken_within: 3 * SHORT, ..PATIENT }, BIG).await;
         client.write_all(REQUEST).await.unwrap();
         for _ in 0..4 {
-            // A little now and then gets no more time.
+            // A client that reads a little now and then gets no more time.
             client.read_exact(&mut [0; 1000]).await.unwrap();
             tokio::time::sleep(SHORT / 2).await;
         }

@@ -22,18 +22,20 @@ use crate::room::{Place, Room};
 use crate::store::Store;
 use crate::turns::Turn;
 
-/// What hyper holds of what a connection has received; also the longest head. More would be memory that a client takes by sending.
+/// How many received bytes hyper buffers for a connection; also the longest head. A higher limit would let clients
+/// take memory by sending.
 const RECEIVED_BYTES: usize = 64 << 10;
-/// Bodies that are longer than this need room. Shorter ones have a bound in that of the connections.
+/// Bodies longer than this need room. Shorter ones are bounded by the number of connections.
 const SHORT_BODY: u32 = 32 << 10;
-/// Room for bodies.
+/// Room for all bodies together.
 const BODIES_BYTES: usize = 64 << 20;
-/// What requests in flight get when the server stops. Less than what service managers wait before they kill.
+/// How long requests in flight may take when the server stops. Service managers wait longer than this before they
+/// kill.
 const FINISH_WITHIN: Duration = Duration::from_secs(8);
-/// After an `accept` that failed, such as for want of file descriptors: time for some to come free.
+/// Pause after a failed `accept`, such as for lack of file descriptors, so that some can come free.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What answers requests.
+/// What it takes to answer requests.
 pub struct Server {
     /// The rules.
     pub service: Service,
@@ -47,14 +49,14 @@ pub struct Server {
     pub keep_alive: Duration,
 }
 
-/// What connections share.
+/// State that all connections share.
 struct Shared {
     server: Server,
     bodies: Arc<Room>,
 }
 
 impl Shared {
-    /// Room for a body, which gives way while it is read.
+    /// Takes room for a body. Its place gives way while the body is read.
     async fn room_for(&self, body: &Incoming, limit: usize) -> Option<Place> {
         let most = body.size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
         let most = u32::try_from(most).ok().filter(|most| *most > SHORT_BODY)?;
@@ -71,8 +73,8 @@ async fn claimed(room: Option<&Place>) {
     }
 }
 
-/// Answers requests until `stop` is done; then no connection is accepted any more, requests in flight are answered, and
-/// the store is closed.
+/// Answers requests until `stop` is done. Then it accepts no more connections, answers requests in flight, and closes
+/// the store.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Connections::new(server.connections, server.keep_alive));
     let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES) });
@@ -87,7 +89,7 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
             tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             continue;
         };
-        // Only delays answers when it fails.
+        // A failure here only delays answers.
         let _delayed = stream.set_nodelay(true);
         let stream = Watched { stream, connection: Arc::clone(&connection) };
         let (shared, watched) = (Arc::clone(&shared), Arc::clone(&connection));
@@ -105,11 +107,11 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
             .max_buf_size(RECEIVED_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let http = running.watch(http);
-        // Its errors are the client's: a connection that broke off, a head that is not HTTP.
+        // Errors of `http` are the client's: a connection that broke off, or a head that is not HTTP.
         tokio::spawn(async move { connection.run(http).await });
     }
     drop(listener);
-    // Whoever is not done by then has not got an answer, which says nothing about its events: it asks again.
+    // A client whose request is not done by then gets no answer, which says nothing about its events: it asks again.
     let _unfinished = tokio::time::timeout(FINISH_WITHIN, running.shutdown()).await;
     shared.server.store.close().await;
 }
@@ -135,7 +137,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     if server.log_requests {
         let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
         let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
-        // In one write. Nobody reads standard output any more: no reason to stop answering.
+        // One write for the whole line. If nobody reads standard output any more, the server still goes on answering.
         let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
         let _closed = std::io::stdout().write_all(line.as_bytes());
     }
@@ -146,7 +148,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     Ok(response)
 }
 
-/// Reads a body within the room that all bodies share, and keeps its place there.
+/// Reads a body within the room that all bodies share, and returns it with its place there.
 async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Option<Place>, Vec<u8>), Abandoned> {
     let room = shared.room_for(body, limit).await;
     let received = tokio::select! {
@@ -157,7 +159,7 @@ async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Opt
     Ok((room, received))
 }
 
-/// The reply, and a report's turn, which ends once it is sent.
+/// Returns the reply, and a report's turn, which ends once the reply is sent.
 async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
     let reply = match admission {
         Admission::Reply(reply) => reply,

@@ -1,11 +1,11 @@
 //! Isotherm as a plain server: hyper in front, SQLite behind, one process.
 //!
-//! [`serve`] accepts connections (`connection`); each request becomes core's (`request`), what core plans is applied to the
-//! [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). What was folded goes to a `backup`, and a
-//! core's `upkeep` is done between writes. There is no rule about events in this crate.
+//! [`serve`] accepts connections (`connection`) and turns each request into core's (`request`). What core plans is
+//! applied to the [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). Folded events
+//! go to a `backup`, and core's `upkeep` runs between writes. This crate has no rule about events.
 //!
-//! What clients share has a bound: connections and bodies have `room`, plans wait in a `backlog` by tenant, and tenants take `turns`
-//! at reading.
+//! Everything that clients share has a bound. Connections and bodies have `room`, plans wait in a `backlog` by
+//! tenant, and tenants take `turns` at reading.
 
 mod backlog;
 mod backup;

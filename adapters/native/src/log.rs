@@ -6,16 +6,16 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A failure that goes on is told this often.
+/// A lasting failure is reported this often.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Prints a line in one write, so that no other one gets into it.
+/// Prints a line in one write, so that no other line gets into it.
 pub fn line(text: impl Display) {
-    // Nobody reads standard error any more: no reason to stop answering.
+    // If nobody reads standard error any more, the server still goes on answering.
     let _closed = std::io::stderr().write_all(format!("isotherm-native: {text}\n").as_bytes());
 }
 
-/// Prints that `what` failed, unless that was just told; then it counts, and the next line says how often.
+/// Prints that `what` failed. A failure that was just reported is only counted, and the next line gives the count.
 pub(crate) fn failure(what: &'static str, error: impl Display) {
     static TOLD: Mutex<BTreeMap<&str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
     let now = Instant::now();

@@ -28,22 +28,24 @@ struct Flags {
     /// The folder of the database; made when it is missing
     #[arg(long, value_name = "DIR", default_value = "isotherm-data")]
     data: PathBuf,
-    /// The folder of the raw backup: events as gzip NDJSON, a file for each tenant and some thousand events; better on another
-    /// disk. Without it there is none
+    /// The folder of the raw backup: events as gzip NDJSON, a file for each tenant and some thousand events; better
+    /// on another disk. Without it there is no backup
     #[arg(long, value_name = "DIR")]
     backup: Option<PathBuf>,
-    /// How often hours are compacted to days, and expired events go
+    /// How often hours are compacted to days, and expired events are deleted
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     schedule: u64,
-    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither the service is
-    /// closed and answers 503
+    /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither,
+    /// the service is closed and answers 503
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Connections open at once; fewer where the system allows fewer files. One that waits for a request makes room for a new one
+    /// Connections open at once; fewer where the system allows fewer files. An idle connection makes room for a new
+    /// one
     #[arg(long, value_name = "NUMBER", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// How long a connection stays open without a request. Longer than what is in front keeps it, or that sends a request into a
-    /// connection that is being closed: nginx and AWS's balancers keep one for 60 seconds, Google's for 600
+    /// How long a connection stays open without a request. Keep it longer than the proxy in front does, or the proxy
+    /// sends a request into a connection that is being closed: nginx and AWS's balancers keep one for 60 seconds,
+    /// Google's for 600
     #[arg(long, value_name = "SECONDS", default_value_t = 620, value_parser = clap::value_parser!(u32).range(1..))]
     keep_alive: u32,
     /// Print one line for each request
@@ -51,7 +53,8 @@ struct Flags {
     log_requests: bool,
 }
 
-/// Files that are no connections: the database's, of the writer and of each reader, the backup's, the standard streams.
+/// Open files other than connections: the database's, of the writer and of each reader, the backup's, the standard
+/// streams.
 const FILES_OF_OUR_OWN: u64 = 128;
 
 fn main() -> ExitCode {
@@ -76,7 +79,7 @@ fn run(flags: &Flags) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
-        // Before `ready`: whoever reads that line may end us at once.
+        // Set up before `ready` is printed: whoever reads that line may end the process at once.
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let listener = TcpListener::bind((flags.address, flags.port))
@@ -98,7 +101,8 @@ fn run(flags: &Flags) -> Result<()> {
     })
 }
 
-/// As many connections as the system gives files for. Many give a process more than it starts with, if it asks.
+/// As many connections as the system gives files for. Many systems give a process more files than it starts with, if
+/// it asks.
 fn connections(wanted: u32) -> u32 {
     let files = u64::from(wanted) + FILES_OF_OUR_OWN;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -110,7 +114,8 @@ fn connections(wanted: u32) -> u32 {
     u32::try_from(files.saturating_sub(FILES_OF_OUR_OWN)).unwrap_or(wanted).max(1)
 }
 
-/// What the file or the environment configures; neither has to be there, and what is wrong closes the service.
+/// Makes the service from the file or the environment. Neither has to be there; a wrong configuration closes the
+/// service.
 fn service(flags: &Flags) -> Service {
     let text = match &flags.config {
         Some(file) => std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display())),

@@ -1,4 +1,4 @@
-//! HTTP's request as core's.
+//! Turns an HTTP request into core's.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::response::Abandoned;
 
 /// A client gets this long to send a body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// What is read of a body that nobody wants, and for how long.
+/// How much of an unwanted body is read, and for how long.
 const DROPPED_BYTES: usize = 16 << 20;
 const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,7 @@ impl Head {
         Self { head, headers }
     }
 
-    /// Core's request, whose body is still to be read.
+    /// Core's request. Its body is read later.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         isotherm_core::Request {
             method: self.head.method.as_str(),
@@ -40,7 +40,7 @@ impl Head {
     }
 }
 
-/// Reads a body that may have `limit` bytes, and one more where there are more.
+/// Reads a body that may have `limit` bytes. Of a longer body it reads one byte more than that.
 pub(crate) async fn body(body: &mut Incoming, limit: usize) -> Result<Vec<u8>, Abandoned> {
     let reading = tokio::time::timeout(BODY_WITHIN, read(body, limit + 1));
     reading.await.map_err(|_elapsed| Abandoned("its body came too slowly"))?
@@ -51,7 +51,7 @@ async fn read(body: &mut Incoming, most: usize) -> Result<Vec<u8>, Abandoned> {
     while kept.len() < most
         && let Some(frame) = body.frame().await
     {
-        // A body that broke off is no body: nothing is kept of it.
+        // A body that broke off does not count, and nothing of it is kept.
         let frame = frame.map_err(|_broken| Abandoned("its body broke off"))?;
         let Some(data) = frame.data_ref() else { continue };
         kept.extend_from_slice(data.get(..most - kept.len()).unwrap_or(data));
@@ -59,8 +59,8 @@ async fn read(body: &mut Incoming, most: usize) -> Result<Vec<u8>, Abandoned> {
     Ok(kept)
 }
 
-/// Reads and drops what is left of a body after its answer: a client that is still sending may not read the answer before it is
-/// done. Whether anything was left.
+/// Reads and drops the rest of a body after its answer: a client that is still sending may not read the answer before
+/// it is done. Returns whether anything was left.
 pub(crate) fn drop_rest(mut body: Incoming) -> bool {
     if body.is_end_stream() {
         return false;
@@ -76,7 +76,7 @@ pub(crate) fn drop_rest(mut body: Incoming) -> bool {
     true
 }
 
-/// The system's clock and random source.
+/// Takes the time and entropy from the system's clock and random source.
 pub(crate) fn stamp() -> Result<Stamp, Abandoned> {
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|_none| Abandoned("the system has no entropy"))?;

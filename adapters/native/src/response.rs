@@ -1,4 +1,4 @@
-//! Core's reply as HTTP's response.
+//! Turns core's reply into an HTTP response.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use isotherm_core::Reply;
 
 use crate::turns::Turn;
 
-/// A request that gets no answer, and why: there is no whole request to give one to. hyper closes its connection.
+/// A request that gets no answer, and why: the request is not whole, so nothing can be answered. hyper closes its
+/// connection.
 #[derive(Debug)]
 pub(crate) struct Abandoned(pub(crate) &'static str);
 
@@ -22,7 +23,7 @@ impl fmt::Display for Abandoned {
 
 impl std::error::Error for Abandoned {}
 
-/// The bytes of an answer, which keep a turn until the last one is sent.
+/// The bytes of an answer. They keep a turn until the last byte is sent.
 struct Held {
     body: Vec<u8>,
     _turn: Turn,
@@ -34,7 +35,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The response; a client that is slow to read it keeps `turn` for as long.
+/// Makes the response. A client that is slow to read it keeps `turn` for as long.
 pub(crate) fn from_reply(reply: Reply, turn: Option<Turn>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let body = match turn {
         Some(turn) => Bytes::from_owner(Held { body: reply.body, _turn: turn }),

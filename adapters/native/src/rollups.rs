@@ -1,6 +1,6 @@
 //! Rollups in SQLite: folded behind a watermark, and read for reports.
 //!
-//! The writer folds between its commits, so what comes faster than it is folded waits in the writer's queue.
+//! The writer folds between its commits. Events that come faster than they are folded wait in the writer's queue.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,8 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::{backup, log};
 
-/// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
-/// in them.
+/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
+/// is in the pages.
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
     tenant TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -23,7 +23,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
     PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID";
 
-/// Stored events that are in no report because they are none.
+/// Stored records that are not valid events, and so are in no report.
 pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
     seq INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
@@ -41,12 +41,13 @@ const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= 
 const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
     ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page";
 
-/// `+tenant`: or SQLite would read all events of the tenant, by the index that has it, and not the few behind the watermark.
+/// `+tenant` keeps SQLite from using the index on the tenant, by which it would read all of the tenant's events and
+/// not only the few behind the watermark.
 const TAIL: &str = "SELECT record FROM events
     WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND +tenant = ?1";
 
-/// Folds the next events, at most so many, and moves the watermark, in one transaction, once they are in the backup. How much
-/// that was; nothing when all are folded.
+/// Backs up the next events, at most `at_most`, then folds them and moves the watermark in one transaction. Returns
+/// how much was folded: nothing if no events were left.
 pub(crate) fn fold(
     connection: &mut Connection,
     service: &Service,
@@ -74,7 +75,7 @@ pub(crate) fn fold(
             tenants.entry(tenant).or_default().push(record);
         }
         for (tenant, records) in tenants {
-            // A fold that is tried again starts at the same event, and overwrites what it has left.
+            // A repeated fold starts at the same event, and overwrites the file that the failed one left.
             backup::write(folder, &service.backup(tenant, &format!("{:020}", first.seq), records))?;
         }
     }
@@ -128,12 +129,12 @@ pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage])
     pages.iter().try_for_each(|page| statement.execute(params![tenant, page.key, page.bytes]).map(|_| ()))
 }
 
-/// What a report needs, as of one moment.
+/// Reads the data for a report, as of one moment.
 pub(crate) fn read(connection: &mut Connection, plan: &ReportPlan) -> Result<ReportData> {
     Ok(read_within(connection, plan, plan.reading().budget(1))?.unwrap_or_else(ReportData::too_large))
 }
 
-/// `None` where it is more than the budget.
+/// Returns `None` if the data exceed the budget.
 fn read_within(
     connection: &mut Connection,
     plan: &ReportPlan,
@@ -162,7 +163,7 @@ pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) 
     pages_while(connection, tenant, ranges, &mut |_| true).map(Option::unwrap_or_default)
 }
 
-/// The pages in these ranges; `None`, and nothing more is read, as soon as one is not taken.
+/// Reads the pages in these ranges. Stops and returns `None` as soon as `takes` rejects a page.
 fn pages_while(
     connection: &Connection,
     tenant: &str,

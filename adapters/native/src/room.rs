@@ -1,7 +1,8 @@
-//! Room for so much. When it is full, who has been slow for longest makes room for who comes.
+//! A bounded amount of room. When it is full, whoever has been slow for longest makes room for newcomers.
 //!
-//! Connections have places in it while they wait for a request, and bodies while they are read. Whoever is quick is young, and safe;
-//! whoever sends nothing, or a byte now and then, keeps nobody out, however many there are.
+//! Connections hold places in it while they wait for a request, and bodies while they are read. A quick client's
+//! place is young, and so it is safe. Clients that send nothing, or a byte now and then, keep nobody out, however
+//! many they are.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -12,18 +13,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// While nobody gives way: when to look again.
+/// How soon to look again while nobody gives way.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// What there is.
+/// The room, with its free part and the places that give way.
 pub(crate) struct Room {
     free: Arc<Semaphore>,
-    /// Those that give way, the oldest first.
+    /// Places that give way, the oldest first.
     slow: Mutex<BTreeMap<u64, Arc<Notify>>>,
     next_turn: AtomicU64,
 }
 
-/// A part of it, until this is dropped.
+/// A part of the room, held until this is dropped.
 pub(crate) struct Place {
     room: Arc<Room>,
     turn: Mutex<Option<u64>>,
@@ -37,7 +38,7 @@ impl Room {
         Arc::new(Self { free, slow: Mutex::default(), next_turn: AtomicU64::default() })
     }
 
-    /// Takes `part` of it, and claims the places of others where that is needed. `None`: never, for the room has been closed.
+    /// Takes `part` of the room, and claims other places if it must. Returns `None` only if the room has been closed.
     pub(crate) async fn take(self: &Arc<Self>, part: u32) -> Option<Place> {
         let place =
             |part| Place { room: Arc::clone(self), turn: Mutex::default(), claimed: Arc::default(), _part: part };
@@ -62,7 +63,7 @@ impl Room {
 }
 
 impl Place {
-    /// From now on it may be claimed.
+    /// Lets others claim this place from now on.
     pub(crate) fn give_way(&self) {
         let turn = self.room.next_turn.fetch_add(1, Ordering::Relaxed);
         let former = self.turn().replace(turn);
@@ -71,14 +72,14 @@ impl Place {
         slow.insert(turn, Arc::clone(&self.claimed));
     }
 
-    /// From now on it may not.
+    /// Keeps others from claiming this place from now on.
     pub(crate) fn hold(&self) {
         if let Some(turn) = self.turn().take() {
             self.room.slow().remove(&turn);
         }
     }
 
-    /// Is done when it is claimed: then it is to be dropped.
+    /// Completes when the place is claimed. The holder must then drop it.
     pub(crate) async fn claimed(&self) {
         self.claimed.notified().await;
     }

@@ -6,9 +6,10 @@
 //! request ─▶ plan ─┘                └─▶ outcomes ─▶ reply
 //! ```
 //!
-//! A disk makes a few hundred to a few thousand commits durable a second, however large each is. So one thread writes:
-//! it takes plans that wait, writes them in one transaction, and answers each only after the commit is on disk.
-//! While it waits for the disk, the next plans gather. Each tenant has a queue of its own, and a part of each transaction.
+//! A disk makes a few hundred to a few thousand commits a second durable, however large each is. So one thread
+//! writes: it takes waiting plans, writes them in one transaction, and answers each only after the commit is on disk.
+//! While it waits for the disk, the next plans gather. Each tenant has a queue of its own, and a part of each
+//! transaction.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,15 +32,16 @@ use crate::rollups;
 use crate::turns::{Turn, Turns};
 use crate::upkeep;
 
-/// Look-ups at once, half of them of one tenant.
+/// Look-ups that may run at once. One tenant gets at most half of them.
 const LOOK_UPS: usize = 8;
-/// Reports at once, half of them of one tenant. Each may take some 60 MB, and no look-up waits for one.
+/// Reports that may run at once. One tenant gets at most half of them. Each may take some 60 MB, and no look-up waits
+/// for a report.
 const REPORTS: usize = 2;
-/// For another process that has the database, such as a backup or `sqlite3`.
+/// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `seq` is the order in which events became durable. It is given once, even when the last event has expired: what gets a lower
-/// one than the watermark would never be folded.
+/// `seq` is the order in which events became durable. A number is never given again, even when the last event has
+/// expired: an event with a `seq` below the watermark would never be folded.
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
@@ -52,7 +54,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     UNIQUE (tenant, id)
 )";
 
-/// Deletes an event that has expired, if it is folded.
+/// Deletes an expired event, if it is folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
@@ -66,14 +68,14 @@ pub struct Store {
     reports: Turns,
 }
 
-/// Where a store keeps what.
+/// Where and how a store keeps its data.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder of the database; made when it is missing.
     pub folder: PathBuf,
-    /// The folder of the raw backup: a file for each fold, written before it counts. `None`: there is no backup.
+    /// The folder of the raw backup: a file for each fold, written before the fold counts. `None` means no backup.
     pub backup: Option<PathBuf>,
-    /// How often hours are compacted to days, and expired events go.
+    /// How often hours are compacted to days, and expired events are deleted.
     pub schedule: Duration,
 }
 
@@ -84,16 +86,16 @@ struct Job {
 }
 
 impl Job {
-    /// Answers that nothing of it is kept.
+    /// Answers with the same outcome for every event: none of them is kept.
     fn refuse(self, outcome: StoreOutcome) {
         let outcomes = vec![outcome; self.plan.events().len()];
-        // The client has gone.
+        // Sending fails only if the client has gone.
         let _gone = self.done.send((self.plan, outcomes));
     }
 }
 
 impl Store {
-    /// Opens the database, or makes it. `service` folds its events into rollups.
+    /// Opens the database, or makes it. `service` folds the store's events into rollups.
     pub fn open(settings: Settings, service: Service) -> Result<Self> {
         let folder = &settings.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
@@ -119,7 +121,7 @@ impl Store {
         Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
 
-    /// Keeps what is new of a plan's events, durably, and tells what became of each. The plan comes back with that.
+    /// Keeps the new events of a plan durably. Returns the plan with the outcome of each event.
     pub(crate) async fn store(&self, plan: StorePlan) -> Result<(StorePlan, Vec<StoreOutcome>), Abandoned> {
         let (done, outcomes) = oneshot::channel();
         let load = plan.events().iter().map(|event| Load::of(&event.record)).sum();
@@ -147,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Reads what a report needs, and answers it, on a thread that may block. The turn ends once the answer is sent.
+    /// Reads and answers a report, on a thread that may block. The turn ends once the answer is sent.
     pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
         let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
             return Ok((plan.settle(ReportOutcome::Later).reply, None));
@@ -170,7 +172,8 @@ impl Store {
         Ok((reply, Some(turn)))
     }
 
-    /// Runs `query` on a connection of its own. It keeps its turn to its end, also when nobody waits for it any more.
+    /// Runs `query` on a connection of its own. The query keeps its turn until it ends, even if nobody waits for it
+    /// any more.
     async fn read<T: Send + 'static>(
         &self,
         turn: Turn,
@@ -180,7 +183,7 @@ impl Store {
         tokio::task::spawn_blocking(move || Ok((readers.with(query)?, turn))).await?
     }
 
-    /// Writes what waits and closes the database. What comes after it is told to come again.
+    /// Writes what waits and closes the database. Later requests are told to come again.
     pub async fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
@@ -195,12 +198,12 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // With WAL, `NORMAL` would leave the last commits to the system's cache: they are answered as durable.
+    // With WAL, `NORMAL` would leave the last commits in the system's cache, although they are answered as durable.
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 
-/// Without its writer a server would only refuse: it ends instead, for the service manager to start it again.
+/// Without its writer a server could only refuse. So it aborts, and the service manager starts it again.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -211,7 +214,7 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes what comes, and does what core asks for between two groups, until no more can come.
+/// Writes plans as they come, and does core's upkeep between two groups, until no more plans can come.
 fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
     let held = upkeep::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
@@ -222,8 +225,8 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     loop {
         let wait = match upkeep.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
-            // The bound is that of all tenants together. Each one's requests wait for the fold in a queue of its own, so that a
-            // flood gets nobody else refused.
+            // This bound counts the events of all tenants. Each tenant's requests wait for the fold in a queue of
+            // their own, so a flood gets no other tenant refused.
             Next::Do(_) if !upkeep.takes_events() => None,
             Next::Do(_) => Some(Duration::ZERO),
         };
@@ -250,10 +253,10 @@ fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Se
     }
 }
 
-/// Writes a group of plans, and answers them all. How much is kept now that was not before.
+/// Writes a group of plans, and answers them all. Returns how much of it is newly kept.
 fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
-        // A full disk, for one. The transaction is rolled back, as a whole: none of its events is answered as kept.
+        // A full disk, for example. The whole transaction is rolled back, so none of its events is answered as kept.
         let requests: Vec<_> = group.iter().map(|job| job.plan.request_id().to_string()).collect();
         log::failure("events cannot be stored", format_args!("{error} ({})", requests.join(", ")));
         group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
@@ -262,7 +265,7 @@ fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
     let stored = events.zip(outcomes.iter().flatten()).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
     let stored = stored.map(|(event, _)| Load::of(&event.record)).sum();
     for (Job { plan, done }, outcomes) in group.into_iter().zip(outcomes) {
-        // The client has gone: its events are kept, and it finds that out when it sends them again.
+        // Sending fails if the client has gone. Its events are kept, as it finds out when it sends them again.
         let _gone = done.send((plan, outcomes));
     }
     stored
@@ -304,7 +307,7 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
     Ok(outcomes)
 }
 
-/// Connections that only read: with WAL they neither wait for the writer nor make it wait.
+/// Connections that only read. With WAL, readers and the writer do not wait for each other.
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,

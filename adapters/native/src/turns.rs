@@ -1,4 +1,5 @@
-//! What tenants share: so much for all at once, and at most half of it for one. So a tenant with much to do leaves room for others.
+//! A bounded number of turns that tenants share. One tenant gets at most half of them, so a busy tenant leaves room
+//! for others.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,17 +8,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Who has not got a turn by then is told to come again.
+/// A request that has no turn by then is told to come again.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is shared.
+/// The turns of all tenants together and of each tenant.
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
     of_one: usize,
     tenants: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
-/// A part of it, until this is dropped.
+/// Some of the turns, held until this is dropped.
 pub(crate) struct Turn {
     _all: OwnedSemaphorePermit,
     _tenant: OwnedSemaphorePermit,
@@ -28,8 +29,8 @@ impl Turns {
         Self { all: Arc::new(Semaphore::new(all)), of_one: all / 2, tenants: Mutex::default() }
     }
 
-    /// Waits for its turn to take `many`: first among the tenant's own, so that the others meet no more than half of it. `None`: it
-    /// took too long.
+    /// Waits for `many` turns: first for the tenant's own, then for those of all, so a tenant never holds more than
+    /// half of them. Returns `None` if that took too long.
     pub(crate) async fn take(&self, tenant: &str, many: u32) -> Option<Turn> {
         let own = {
             let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Upkeep: does what core asks for, each task in one transaction.
+//! Upkeep: does the tasks that core asks for, each in one transaction.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::store::integer;
 use crate::{log, rollups};
 
-/// When days were last looked for.
+/// The time when days were last looked for.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
@@ -19,18 +19,19 @@ const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coa
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
 
-/// Events expire about in the order in which they came, so the oldest ones are looked at.
+/// Events expire roughly in the order in which they came, so only the oldest ones are checked.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
-/// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
+/// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
+/// are read.
 const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
     SELECT min(tenant) FROM rollups WHERE tenant > ''
     UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
 ) SELECT name FROM tenants WHERE name IS NOT NULL";
 
-/// What the database says of itself.
+/// Counts what the database holds, for core.
 pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
     connection.query_row(HELD, [], |row| {
         let time = |column| row.get::<_, i64>(column).map(|time| Millis(time.unsigned_abs()));
@@ -39,7 +40,7 @@ pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
     })
 }
 
-/// Does a task.
+/// Performs a task.
 pub(crate) fn perform(
     connection: &mut Connection,
     service: &Service,
@@ -64,7 +65,7 @@ pub(crate) fn perform(
     })
 }
 
-/// The days to compact, by their marks.
+/// Finds the days to compact. Each day is named by its mark.
 fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(Tenant, KeyRange)>> {
     let tenants =
         connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
@@ -84,7 +85,7 @@ fn compact(
     now: Millis,
 ) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Something may have been folded since the mark was read.
+    // A fold may have happened since the mark was read.
     let marks = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(mark))?;
     for compaction in service.compactions(&marks, now) {
         let stored = rollups::pages(&transaction, tenant.as_str(), &compaction.ranges())?;

@@ -1,4 +1,4 @@
-//! No client holds up the others: not by connections, bodies or load, and neither does a full disk.
+//! No client holds up the others, by connections, bodies or load. Neither does a full disk.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod common;
@@ -25,7 +25,7 @@ fn with_tenants(data: &Path) -> Server {
     Server::start_with(data, &["--config", file.to_str().unwrap()])
 }
 
-/// The status of an event of a tenant.
+/// Sends an event as this tenant and returns the status.
 async fn send_as(port: u16, tenant: &str, body: &str) -> u16 {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let key = format!("host: test\r\nauthorization: Bearer key-of-tenant-{tenant}");
@@ -33,7 +33,7 @@ async fn send_as(port: u16, tenant: &str, body: &str) -> u16 {
     answer(&mut stream).await.unwrap().0
 }
 
-/// What a process has in memory.
+/// The resident memory of a process.
 fn resident_bytes(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -51,7 +51,7 @@ async fn a_connection_that_waits_makes_room_for_a_new_one_and_a_request_does_not
     let (first, rest) = request.as_bytes().split_at(request.len() / 2);
     let mut busy = server.connect().await;
     busy.write_all(first).await.unwrap();
-    // Without a fault of theirs: each asks at once, and stays.
+    // These clients do nothing wrong: each sends a request at once, and stays connected.
     let mut idle = Vec::new();
     for number in 0..100 {
         let mut stream = server.connect().await;
@@ -111,7 +111,7 @@ async fn a_tenant_that_fills_its_queue_leaves_the_others_theirs() {
 async fn a_tail_that_one_tenant_has_filled_makes_the_others_wait_and_refuses_none() {
     let data = tempfile::tempdir().unwrap();
     drop(with_tenants(data.path()));
-    // More than may wait to be folded: the flood of a moment ago.
+    // More events than may wait to be folded, from a flood a moment ago.
     let other = Connection::open(data.path().join("events.sqlite")).unwrap();
     let flood = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 60000)
@@ -158,11 +158,12 @@ async fn slow_bodies_take_memory_within_a_bound_and_hold_up_nobody() {
     assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
 }
 
-/// A server on a disk that is full once a file has so many blocks of 512 bytes, and the file with what it prints for the operator.
+/// Starts a server on a disk that is full once a file has `blocks` blocks of 512 bytes. Returns it with the file of
+/// its lines for the operator.
 fn start_on_disk_that_grows(data: &Path, blocks: u32) -> (Server, PathBuf) {
     let lines = data.join("lines");
     let mut command = Command::new("sh");
-    // Only the soft limit, so that `prlimit` can raise it.
+    // Sets only the soft limit, so that `prlimit` can raise it.
     let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\" 2>'{}'", lines.display());
     command.args(["-c", &script, env!("CARGO_BIN_EXE_isotherm-native")]);
     (Server::run(command, data), lines)

@@ -1,4 +1,5 @@
-//! What is stored decides what is folded, compacted and deleted: neither damage to another tenant's data nor a missing key does.
+//! What is stored decides what is folded, compacted and deleted. Damage to another tenant's data does not change
+//! that, and neither does a missing key.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod common;
@@ -101,7 +102,7 @@ async fn events_of_a_tenant_without_a_key_are_compacted_and_deleted() {
     }
 }
 
-/// Written by the server of commit da27c14: 30 events of three days, folded and compacted.
+/// A database written by the server of commit da27c14: 30 events of three days, folded and compacted.
 const VERSION_1: &[u8] = include_bytes!("data/version-1.sqlite");
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn what_an_earlier_version_has_stored_is_read_and_folded_on() {
     assert!(after.starts_with(&rows(atlanta)), "{after}");
 }
 
-/// Deleting an expired event that is not folded would take it out of the reports.
+/// Deleting an expired event before it is folded would take it out of the reports.
 #[tokio::test]
 async fn an_expired_event_keeps_its_place_until_it_is_folded() {
     let data = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! The server as a process: what it answered 202 is there after any death, once; and nothing slow holds up the rest.
+//! The server as a process. Every event that it answered with 202 is there after any death, exactly once. Nothing
+//! slow holds up the rest.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod common;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::common::{Server, answer, event, get, post, send};
 
-/// Events of January 2013, 12 hours apart, as the body of a batch.
+/// The body of a batch: events of January 2013, 12 hours apart.
 fn batch(numbers: std::ops::Range<usize>) -> String {
     let event = |n: usize| {
         let time = format!("2013-01-{:02}T{:02}:00:00Z", 1 + n / 2 % 28, n % 2 * 12);
@@ -38,7 +39,7 @@ async fn send_batch(port: u16, numbers: std::ops::Range<usize>) -> u16 {
 const TOP: &str =
     "/reports/top?dimension=odd&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n,users";
 
-/// The rows of a report of the month.
+/// The rows of a report on the month.
 async fn rows(port: u16) -> String {
     let (status, body) = get(port, TOP).await;
     assert_eq!(status, 200, "{body}");
@@ -62,7 +63,7 @@ async fn wait_for(data: &Path, query: &str, expected: u64) {
 const UNFOLDED: &str =
     "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
-/// The messageIds in all files of a backup, sorted, and how many files there are.
+/// The messageIds in all files of a backup, sorted, and the number of files.
 fn backed_up(folder: &Path) -> (Vec<String>, usize) {
     let mut messages = Vec::new();
     let mut files = 0;
@@ -80,7 +81,7 @@ fn backed_up(folder: &Path) -> (Vec<String>, usize) {
     (messages, files)
 }
 
-/// How often an event with each of these messageIds is in the database.
+/// How often the database has an event with each of these messageIds.
 fn times_kept(data: &Path, messages: &[String]) -> Vec<u64> {
     let database = Connection::open(data.join("events.sqlite")).unwrap();
     let mut count =
@@ -215,7 +216,7 @@ async fn bodies_that_never_come_hold_up_nobody() {
     assert_eq!(send(server.port, &event("quick")).await.unwrap().0, 202);
     assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
     drop(slow);
-    // A body that broke off is no event.
+    // A body that broke off does not count as an event.
     assert_eq!(times_kept(data.path(), &["slow".to_owned(), "quick".to_owned()]), [0, 1]);
 }
 
@@ -258,7 +259,7 @@ async fn what_is_folded_is_in_the_backup_once_however_often_it_is_folded() {
     assert_eq!(first.0, expected);
     let report = rows(server.port).await;
     drop(server);
-    // As if it had been killed before the last fold was committed, and more had come since.
+    // As if the server had been killed before it committed the last fold, and more events had come since.
     let database = Connection::open(data.path().join("events.sqlite")).unwrap();
     database.execute("UPDATE rollups SET page = 450 WHERE tenant = '' AND key = ''", []).unwrap();
     database.execute("DELETE FROM rollups WHERE key <> ''", []).unwrap();
@@ -277,7 +278,7 @@ async fn hours_are_compacted_to_days_and_expired_events_go() {
     assert_eq!(send_batch(server.port, 0..500).await, 200);
     wait_for(data.path(), UNFOLDED, 0).await;
     let report = rows(server.port).await;
-    // Of 28 days: one of all events, and one by the one dimension.
+    // 28 days, each with two pages: one of all events, and one by the one dimension.
     wait_for(data.path(), DAYS, 56).await;
     assert_eq!(rows(server.port).await, report);
     let database = Connection::open(data.path().join("events.sqlite")).unwrap();
@@ -285,7 +286,7 @@ async fn hours_are_compacted_to_days_and_expired_events_go() {
     database.execute("UPDATE events SET expires_at = 1", []).unwrap();
     wait_for(data.path(), "SELECT count(*) FROM events", 0).await;
     assert_eq!(rows(server.port).await, report);
-    // What comes now is not taken for what was folded, and its days are opened again.
+    // Events that come now are not mistaken for folded ones, and their days are opened again.
     assert_eq!(send_batch(server.port, 500..600).await, 200);
     let fresh = rows(server.port).await;
     assert!(fresh.contains(r#""count":300"#), "{fresh}");
@@ -316,7 +317,7 @@ async fn when_folding_fails_the_tail_has_a_bound_and_loses_nothing() {
     assert_eq!(send_batch(server.port, sent..sent + 500).await, 200);
 }
 
-/// The head and body of the answer to these bytes, after which nothing more is sent.
+/// Sends these bytes and nothing more. Returns the head and body of the answer.
 async fn raw(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -364,7 +365,7 @@ async fn a_closed_server_goes_on_folding() {
 #[tokio::test]
 async fn a_body_is_not_waited_for_when_the_head_decides() {
     let data = tempfile::tempdir().unwrap();
-    // Of `a key of the tests`.
+    // The SHA-256 of `a key of the tests`.
     let hash = "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1";
     let server = keyed(data.path(), &format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"a","scope":"write"}}]}}"#));
     let key = "authorization: Bearer a key of the tests\r\n";
@@ -383,7 +384,7 @@ async fn a_body_is_not_waited_for_when_the_head_decides() {
         assert!(answered.contains("connection: close\r\n"), "{answered}");
         assert!(started.elapsed() < Duration::from_secs(8), "{head}");
     }
-    // A client that sends all before it reads gets its answer too.
+    // A client that sends everything before it reads gets its answer too.
     let head = "POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 8000000\r\n\r\n";
     let request = [head.as_bytes(), &vec![b' '; 8_000_000]].concat();
     assert!(raw(server.port, &request).await.starts_with("HTTP/1.1 401 "));
@@ -406,6 +407,6 @@ async fn repeated_headers_are_one_value() {
         answered.starts_with("HTTP/1.1 415 ") && answered.contains("application/json, application/json"),
         "{answered}"
     );
-    // What is not UTF-8 is not left out.
+    // A value that is not UTF-8 is not left out.
     assert!(raw(server.port, &twice(b"content-type: \xff\r\n")).await.starts_with("HTTP/1.1 415 "));
 }

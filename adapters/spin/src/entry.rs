@@ -1,4 +1,4 @@
-//! What Spin calls.
+//! The functions that Spin calls.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,8 @@ const CONFIG: &str = "isotherm_config";
 
 struct Isotherm;
 
-// What `#[spin_sdk::http_service]` makes, without its detour over the `http` crate: that is a fifth of the component.
+// What `#[spin_sdk::http_service]` makes, without its detour over the `http` crate, which would be a fifth of the
+// component.
 spin_sdk::wasip3::http::service::export!(Isotherm);
 
 impl Guest for Isotherm {
@@ -62,7 +63,7 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
             }
             reply
         }
-        // Asked for by a cron: Spin has no other trigger for one.
+        // A cron asks for upkeep: Spin has no other trigger for it.
         Plan::Upkeep(plan) => {
             let is_done = store::tend(service).await;
             plan.settle(is_done)
@@ -70,7 +71,7 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
     }
 }
 
-/// What this instance answers with. Later requests find it made, when Spin keeps the instance for them.
+/// The service of this instance. Later requests find it made, if Spin keeps the instance for them.
 async fn service() -> &'static Service {
     static SERVICE: OnceLock<Service> = OnceLock::new();
     if let Some(service) = SERVICE.get() {
@@ -81,7 +82,7 @@ async fn service() -> &'static Service {
         Err(variables::Error::Undefined(_)) => Service::from_text(None),
         Err(error) => Service::closed(format_args!("the variable {CONFIG} cannot be read: {error}")),
     };
-    // That it is open is said once in the life of a database.
+    // An open service is announced once in the life of a database, so only a closed one is reported here.
     if let Some(notice) = service.notice().filter(|_| service.is_closed()) {
         eprintln!("isotherm: {notice}");
     }

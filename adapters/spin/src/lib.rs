@@ -1,7 +1,7 @@
 //! Isotherm on Spin: a wasi:http handler over spin:sqlite.
 //!
-//! Spin may make an instance for each request, so nothing here is prepared ahead: the configuration is read on the first
-//! request of an instance, the database is opened only by requests that touch it, and its table is made when it is missing.
+//! Spin may make an instance for each request, so nothing is prepared ahead. An instance reads the configuration on
+//! its first request. Only requests that touch the database open it, and missing tables are made then.
 
 mod entry;
 mod request;

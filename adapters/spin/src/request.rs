@@ -1,4 +1,4 @@
-//! Spin's request as core's.
+//! Turns Spin's request into core's.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::target::path_and_query;
 /// How much of a body is asked for at first, and at least.
 const CHUNK: usize = 16 * 1024;
 
-/// How much of a body that nobody needs is read, for its client to get to its answer.
+/// How much of an unwanted body is read, so that its client gets to the answer.
 const DRAINED: usize = 64 * 1024 * 1024;
 
 /// A request's head.
@@ -36,7 +36,7 @@ impl Head {
         }
     }
 
-    /// Throws the body away of a request that is answered without it.
+    /// Reads and drops the body of a request that is answered without it.
     pub(crate) fn discard(&self, request: Request) {
         if self.has_body {
             let (_received, received) = wit_future::new(|| Ok(()));
@@ -45,26 +45,26 @@ impl Head {
         }
     }
 
-    /// Core's request, whose body is still to be read.
+    /// Core's request. Its body is read later.
     pub(crate) fn request(&self) -> isotherm_core::Request<'_> {
         let (path, query) = path_and_query(&self.target);
         isotherm_core::Request { method: name(&self.method), path, query, headers: &self.headers, body: &[] }
     }
 }
 
-/// Reads a body that may have `limit` bytes, and one more where there are more.
+/// Reads a body that may have `limit` bytes. Of a longer body it reads one byte more than that.
 pub(crate) async fn body(request: Request, limit: usize) -> Result<Vec<u8>, ErrorCode> {
     let most = limit + 1;
     let (_received, received) = wit_future::new(|| Ok(()));
     let (mut stream, trailers) = Request::consume_body(request, received);
     let mut body = Vec::new();
     while body.len() < most {
-        // Each read fills what room there is: twice as much every time.
+        // Each read fills the free room, which doubles every time.
         body.reserve_exact(body.len().clamp(CHUNK, most.max(CHUNK)));
         let (result, read) = stream.read(body).await;
         body = read;
         if let StreamResult::Dropped | StreamResult::Cancelled = result {
-            // A body that broke off is no body: the runtime tells its client so, and nothing is kept of it.
+            // A body that broke off does not count, and nothing of it is kept. The runtime tells its client so.
             trailers.await?;
             break;
         }
@@ -76,8 +76,8 @@ pub(crate) async fn body(request: Request, limit: usize) -> Result<Vec<u8>, Erro
     Ok(body)
 }
 
-/// Reads what is left of a body, beside the answer to it. Otherwise the runtime closes the connection on a client that still
-/// sends, and the client never reads its answer.
+/// Reads the rest of a body while the answer to it is sent. Otherwise the runtime closes the connection on a client
+/// that still sends, and the client never reads its answer.
 async fn drain(mut stream: StreamReader<u8>) {
     let (mut left, mut chunk) = (DRAINED, Vec::with_capacity(CHUNK));
     while left > 0 {
@@ -106,7 +106,7 @@ fn name(method: &Method) -> &str {
     }
 }
 
-/// The node's clock and WASI's random source.
+/// Takes the time from the node's clock and the entropy from WASI's random source.
 pub(crate) fn stamp() -> Result<Stamp, ErrorCode> {
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|_unavailable| failure("the node has no source of randomness"))?;

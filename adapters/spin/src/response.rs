@@ -1,4 +1,4 @@
-//! Core's reply as Spin's response.
+//! Turns core's reply into Spin's response.
 
 use isotherm_core::Reply;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
@@ -7,19 +7,19 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 pub(crate) fn from_reply(reply: Reply) -> Result<Response, ErrorCode> {
     let mut fields: Vec<_> =
         reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
-    // The runtime gets the body as a stream and would send it in chunks.
+    // The runtime gets the body as a stream, and without this header it would send the body in chunks.
     fields.push(("content-length".to_owned(), reply.body.len().to_string().into_bytes()));
     let fields = Fields::from_list(&fields).map_err(|_malformed| failure("a header of the reply is no header"))?;
     let (mut body, stream) = wit_stream::new();
     let (_no_trailers, trailers) = wit_future::new(|| Ok(None));
     let (response, _sent) = Response::new(fields, Some(stream), trailers);
     response.set_status_code(reply.status).map_err(|()| failure("the status of the reply is no status"))?;
-    // Goes on after the response has been handed over. What is left when the client goes away is of no use to anyone.
+    // This goes on after the response has been handed over. If the client goes away, the rest is of no use to anyone.
     spawn(async move { drop(body.write_all(reply.body).await) });
     Ok(response)
 }
 
-/// Nothing that core could answer: the runtime does, and logs the reason.
+/// An error that core could not answer: the runtime answers it, and logs the reason.
 pub(crate) fn failure(reason: &str) -> ErrorCode {
     ErrorCode::InternalError(Some(reason.to_owned()))
 }

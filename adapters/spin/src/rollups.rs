@@ -1,8 +1,8 @@
 //! Rollups in spin:sqlite: folded behind a watermark, and read for reports.
 //!
-//! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which does
-//! nothing when another instance has moved the watermark meanwhile; and a report reads with one statement, which sees one
-//! moment.
+//! Instances fold at the same time, and none may leave a transaction open. So a fold writes with one statement, which
+//! does nothing if another instance has moved the watermark meanwhile. A report reads with one statement, which sees
+//! one moment.
 
 use std::iter;
 
@@ -13,11 +13,11 @@ use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::store::{Database, list};
 
-/// Ranges of keys that one statement reads: SQLite takes 500 parts.
+/// How many ranges of keys one statement reads. SQLite's limit is 500 parts.
 const RANGES: usize = 400;
 
-/// Pages of rollups. The row with empty keys holds the watermark in the place of a page: the `seq` of the last event that is
-/// in them.
+/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
+/// is in the pages.
 pub(crate) const TABLE: &str = "CREATE TABLE rollups (
     tenant TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -27,7 +27,7 @@ pub(crate) const TABLE: &str = "CREATE TABLE rollups (
 
 pub(crate) const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
-/// Stored events that are in no report because they are none.
+/// Stored records that are not valid events, and so are in no report.
 pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
     seq INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
@@ -37,15 +37,15 @@ pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
-/// Folds the next events, at most so many, and moves the watermark, unless another instance has done so meanwhile. How much that
-/// is.
+/// Folds the next events, at most `events`, and moves the watermark, unless another instance has moved it meanwhile.
+/// Returns how much was folded.
 pub(crate) async fn fold(
     database: &Database<'_>,
     service: &Service,
     events: usize,
     most_bytes: usize,
 ) -> Result<Load, Error> {
-    // The watermark alone, when there is nothing to fold.
+    // When there is nothing to fold, the answer is one row with the watermark alone.
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM (SELECT 1) LEFT JOIN (SELECT seq, tenant, record FROM events \
          WHERE seq > {WATERMARK} ORDER BY seq LIMIT {events}) ORDER BY seq"
@@ -82,7 +82,7 @@ pub(crate) async fn fold(
     for (tenant, page) in write.damaged {
         eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
     }
-    // Before the watermark moves: what is written twice is the same.
+    // Written before the watermark moves: if a fold is repeated, it writes the same rows again.
     for Rejection { index, reason } in &write.rejections {
         let (Some(seq), Some((tenant, record))) = (rows.get(*index).and_then(seq), texts.get(*index)) else { continue };
         eprintln!("isotherm: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
@@ -104,7 +104,7 @@ pub(crate) fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Ite
         .flat_map(move |StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)])
 }
 
-/// Writes rows of tenant, key and page, if the watermark still stands where it was.
+/// Writes rows of tenant, key and page, if the watermark has not moved.
 pub(crate) async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<(), Error> {
     let write = format!(
         "INSERT INTO rollups (tenant, key, page) SELECT * FROM (VALUES {}) WHERE {WATERMARK} = {before} \
@@ -114,12 +114,12 @@ pub(crate) async fn write(database: &Database<'_>, written: Vec<Value>, before: 
     database.query(&write, &|| written.clone()).await.map(drop)
 }
 
-/// What a report needs, as of one moment.
+/// Reads the data for a report, as of one moment.
 pub(crate) async fn read(database: &Database<'_>, plan: &ReportPlan) -> Result<ReportData, Error> {
     Ok(read_within(database, plan).await?.unwrap_or_else(ReportData::too_large))
 }
 
-/// `None` where it is more than the budget.
+/// Returns `None` if the data exceed the budget.
 async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Option<ReportData>, Error> {
     let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
     let mut marks = match reading.marks() {
@@ -130,7 +130,8 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
         None => Vec::new(),
     };
     loop {
-        // Days may have been sealed or opened since their marks were read: so the marks are read with the pages once more.
+        // Days may have been sealed or opened since their marks were read, so the marks are read once more with the
+        // pages.
         let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
         let read = read_while(database, tenant, &ranges, true, reading.budget(1)).await?;
         let Some((pages, tail)) = read else { return Ok(None) };
@@ -143,7 +144,7 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
     }
 }
 
-/// The pages in these ranges.
+/// Reads the pages in these ranges.
 pub(crate) async fn pages(
     database: &Database<'_>,
     tenant: &str,
@@ -157,7 +158,7 @@ pub(crate) async fn pages(
     Ok(pages)
 }
 
-/// The same for a report; `None`, and nothing more is read, where it is more than the budget.
+/// Like [`pages`], for a report. Stops reading and returns `None` once the pages exceed the budget.
 async fn read_while(
     database: &Database<'_>,
     tenant: &str,
@@ -180,12 +181,13 @@ async fn read_while(
     Ok(is_whole.then_some((pages, tail)))
 }
 
-/// Selects the pages in these ranges, and the records behind the watermark where they are wanted.
+/// A statement that selects the pages in these ranges, and the records behind the watermark if `with_tail`.
 fn statement(tenant: &str, ranges: &[KeyRange], with_tail: bool) -> (String, impl Fn() -> Vec<Value>) {
-    // Not one condition with OR, which SQLite would answer by reading all keys of the tenant.
+    // Not one condition with OR: SQLite would answer it by reading all keys of the tenant.
     let pages =
         iter::repeat_n("SELECT key, page, NULL FROM rollups WHERE tenant = ?1 AND key >= ? AND key < ?", ranges.len());
-    // `+tenant`, or it would read all events of the tenant, by the index that has it, and not the few behind the watermark.
+    // `+tenant` keeps SQLite from using the index on the tenant, by which it would read all of the tenant's events
+    // and not only the few behind the watermark.
     let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND +tenant = ?1");
     let statement = pages.chain(with_tail.then_some(tail.as_str())).collect::<Vec<_>>().join(" UNION ALL ");
     let parameters = move || {

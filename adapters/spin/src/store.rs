@@ -1,7 +1,7 @@
 //! Events in spin:sqlite.
 //!
-//! A batch is one INSERT, which SQLite applies as a whole or not at all: there is no transaction to leave open when the
-//! instance ends early, and none that another request on a connection shared by the runtime could slip into.
+//! A batch is one INSERT, which SQLite applies as a whole or not at all. So no transaction stays open when the
+//! instance ends early, and no other request on a connection that the runtime shares can slip into one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -17,8 +17,9 @@ use spin_sdk::time::sleep;
 
 use crate::{rollups, upkeep};
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given once,
-/// even when the last event has expired: what gets a lower one than the watermark would never be folded.
+/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
+/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
+/// folded.
 const TABLE: &str = "CREATE TABLE events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
@@ -31,10 +32,10 @@ const TABLE: &str = "CREATE TABLE events (
     UNIQUE (tenant, id)
 )";
 
-/// What SQLite says where another connection has kept the lock for longer than its own patience.
+/// SQLite's error when another connection has kept the lock for longer than SQLite waits by itself.
 const LOCKED: &str = "database is locked";
 
-/// Keeps what is new of a plan's events and tells what became of each.
+/// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
     match try_store(service, plan).await {
         Ok(outcomes) => outcomes,
@@ -57,7 +58,7 @@ pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
     }
 }
 
-/// Reads what a report needs.
+/// Reads the data for a report.
 pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcome {
     let read = async { rollups::read(&Database::open(service).await?, plan).await };
     match read.await {
@@ -69,7 +70,7 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
     }
 }
 
-/// Does what is due. Whether all of it could be done.
+/// Does the upkeep that is due. Returns whether all of it could be done.
 pub(crate) async fn tend(service: &'static Service) -> bool {
     upkeep::visit(service).await.unwrap_or_else(|error| {
         eprintln!("isotherm: what is due cannot be done: {error}");
@@ -99,7 +100,8 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
         if !expired.is_empty() {
             let (events, ids): (Vec<NewEvent>, Vec<String>) = expired.into_iter().unzip();
             make_way(&database, tenant, &ids, plan.expired_by()).await?;
-            // One that is not folded yet has stayed: its place is asked for again later.
+            // An expired event that is not folded yet has stayed, so the second INSERT leaves it out. Its client asks
+            // again later.
             stored.extend(insert(&database, tenant, &ids, &events).await?);
         }
     }
@@ -113,7 +115,7 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
     Ok(ids.iter().map(outcome).collect())
 }
 
-/// The ids of the events that were new.
+/// Inserts events. Returns the ids of the new ones.
 async fn insert(
     database: &Database<'_>,
     tenant: &str,
@@ -142,7 +144,7 @@ async fn insert(
     Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
 }
 
-/// The ids of events that were there before, with their digests and when they expire.
+/// The events that were there before: their ids, digests and expiry times.
 async fn kept(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<Vec<(String, Digest, Seconds)>, Error> {
     let ids_of = list(ids.len(), "?");
     let statement = format!("SELECT id, digest, expires_at FROM events WHERE tenant = ?1 AND id IN ({ids_of})");
@@ -177,7 +179,7 @@ async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, 
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
 }
 
-/// The default database, whose tables may still be missing, for one request.
+/// The default database, for one request. Its tables may still be missing.
 pub(crate) struct Database<'a> {
     connection: &'static Connection,
     service: &'a Service,
@@ -185,8 +187,8 @@ pub(crate) struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
-    /// Requests that an instance has in hand share one connection, on which their statements wait for each other: a queue,
-    /// where connections would compete for SQLite's lock.
+    /// Opens the database. All requests of an instance share one connection, on which their statements queue.
+    /// Separate connections would compete for SQLite's lock.
     pub(crate) async fn open(service: &'a Service) -> Result<Self, Error> {
         static CONNECTION: OnceLock<Connection> = OnceLock::new();
         let arrived = Instant::now();
@@ -200,11 +202,11 @@ impl<'a> Database<'a> {
         Ok(Self { connection, service, arrived })
     }
 
-    /// All rows of one statement.
+    /// Returns all rows of one statement.
     pub(crate) async fn query(
         &self,
         statement: &str,
-        // Not `impl Fn`: this function is made once, and not for each statement.
+        // Not `impl Fn`: this function is then compiled once, and not for each statement.
         parameters: &dyn Fn() -> Vec<Value>,
     ) -> Result<Vec<RowResult>, Error> {
         let mut patience = Patience::default();
@@ -216,7 +218,8 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Hands out the rows of one statement, until there are none or one is not taken: whether all were.
+    /// Hands out the rows of one statement, until there are no more or one is rejected. Returns whether all were
+    /// taken.
     pub(crate) async fn query_while(
         &self,
         statement: &str,
@@ -240,11 +243,11 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// Makes missing tables, and waits while another instance writes: a statement that failed for either has done nothing. Any
-    /// other error is given back, and this one when the request has no more time.
+    /// Makes missing tables, and waits while another instance writes: a statement that failed for either reason has
+    /// done nothing. Returns any other error, and also this one if the request has no more time.
     async fn before_next_try(&self, error: Error, patience: &mut Patience) -> Result<(), Error> {
         let error = match &error {
-            // Only the first statement ever finds no table: the others don't pay for looking.
+            // Only the first statement of a database ever finds no table, so the others don't pay for looking.
             Error::Io(reason) if reason.contains("no such table") => match self.create().await {
                 Ok(()) => error,
                 Err(other) => other,
@@ -265,12 +268,12 @@ impl<'a> Database<'a> {
         for table in [rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE, TABLE] {
             match self.execute(table, Vec::new()).await {
                 Ok(_) => {}
-                // Another instance was first, or an earlier version.
+                // Another instance made the table first, or an earlier version did.
                 Err(Error::Io(reason)) if reason.contains("already exists") => {}
                 Err(error) => return Err(error),
             }
         }
-        // As near to a start as Spin has: once in the life of a database, not once a request.
+        // Spin has no start, so the notice is printed once in the life of a database, not for every request.
         self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}"));
         Ok(())
     }
@@ -280,7 +283,7 @@ impl<'a> Database<'a> {
     }
 }
 
-/// `item` as often as there are values, with commas between.
+/// Repeats `item` `count` times, separated by commas.
 pub(crate) fn list(count: usize, item: &str) -> String {
     iter::repeat_n(item, count).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! A request's target, as the runtime gives it.
+//! The target of a request, as the runtime gives it.
 
 /// The path and the query.
 pub(crate) fn path_and_query(target: &str) -> (&str, &str) {

@@ -1,7 +1,8 @@
-//! Upkeep: does what core asks for, beside the answer to a request after which a whole fold waits, and when a cron asks for it.
+//! Upkeep: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and when a
+//! cron asks for it.
 //!
-//! Several instances may do the same at once: what a task writes is written only if the watermark stands where it stood before
-//! the task read.
+//! Several instances may do the same task at once. A task writes only if the watermark still stands where it stood
+//! before the task read.
 
 use std::cell::{Cell, RefCell};
 
@@ -16,25 +17,26 @@ use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
 use crate::store::{Database, integer};
 
-/// When days were last looked for and all of them compacted.
+/// The last time when days were looked for and all of them compacted.
 pub(crate) const TABLE: &str =
     "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
-/// Whoever has rollups, whether there are keys or not. Each is looked up by the index, so that not all rows are read.
+/// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
+/// are read.
 const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
     SELECT min(tenant) FROM rollups WHERE tenant > ''
     UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
 ) SELECT name FROM tenants WHERE name IS NOT NULL";
 
 thread_local! {
-    /// What this instance knows, once it has asked the database.
+    /// What this instance knows of its store. `None` until it has asked the database.
     static UPKEEP: RefCell<Option<Upkeep>> = const { RefCell::new(None) };
     static HAS_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The turn of one request among those that this instance has in hand: they would all be given the same task.
+/// Held by one request of this instance at a time: otherwise all its requests would be given the same task.
 struct Turn;
 
 impl Turn {
@@ -49,8 +51,9 @@ impl Drop for Turn {
     }
 }
 
-/// Says whether the store accepts new events. A store at its bound is asked again and folded first. An instance that knows
-/// nothing of its store yet asks it: instances that each get one request would fill it without a bound.
+/// Returns whether the store accepts new events. A store at its bound is asked again, and folded first. An instance
+/// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
+/// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if UPKEEP.with_borrow(Option::is_none) {
         ask(database).await?;
@@ -64,7 +67,7 @@ pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> 
     Ok(!is_full())
 }
 
-/// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
+/// Notes that this much is new. If a whole fold waits, a turn of upkeep follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
     let is_due = UPKEEP.with_borrow_mut(|upkeep| {
         upkeep.as_mut().is_some_and(|upkeep| {
@@ -87,7 +90,7 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
     }
 }
 
-/// Does all that is due, or as much of it as a cron waits for. Says whether nothing failed.
+/// Does all that is due, or as much of it as a cron waits for. Returns whether nothing failed.
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     let Some(_turn) = Turn::take() else { return Ok(true) };
     let mut upkeep = ask(&Database::open(service).await?).await?;
@@ -99,7 +102,7 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
             None => break,
         }
     }
-    // What others have stored meanwhile is found when the database is asked the next time.
+    // The next question to the database finds what others have stored meanwhile.
     UPKEEP.set(Some(upkeep));
     Ok(is_done)
 }
@@ -115,10 +118,10 @@ async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
     Ok(())
 }
 
-/// Does the next task: whether it succeeded; `None` where there is nothing to do.
+/// Does the next task. Returns whether it succeeded, or `None` if there is nothing to do.
 async fn step(upkeep: &mut Upkeep, service: &Service) -> Result<Option<bool>, Error> {
     let Next::Do(task) = upkeep.next(now()) else { return Ok(None) };
-    // Each task has its own time for a locked database.
+    // Each task has its own time to wait for a locked database.
     match perform(&Database::open(service).await?, service, &task).await {
         Ok(outcome) => {
             upkeep.done(outcome, now());
@@ -132,7 +135,7 @@ async fn step(upkeep: &mut Upkeep, service: &Service) -> Result<Option<bool>, Er
     }
 }
 
-/// Asks the database what it holds. What this instance has begun goes on.
+/// Asks the database what it holds. Tasks that this instance has begun go on.
 async fn ask(database: &Database<'_>) -> Result<Upkeep, Error> {
     let statement = format!(
         "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
@@ -157,7 +160,7 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
     Ok(match task {
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
         Task::Expire { until: Seconds(until), among } => {
-            // Events expire about in the order in which they came, so the oldest ones are looked at.
+            // Events expire roughly in the order in which they came, so only the oldest ones are checked.
             let expire = format!(
                 "DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN (SELECT seq FROM \
                  (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}) WHERE expires_at <= {until}) RETURNING 1"
@@ -187,7 +190,7 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
 }
 
 async fn compact(database: &Database<'_>, service: &Service, tenant: &Tenant, mark: &KeyRange) -> Result<(), Error> {
-    // Before the mark is read: what is folded meanwhile moves it, and then nothing is written.
+    // Read before the mark: a fold after this moves the watermark, and then nothing is written.
     let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
     let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
     let marks = pages(database, tenant.as_str(), std::slice::from_ref(mark)).await?;

@@ -1,4 +1,4 @@
-//! What the Workers runtime calls.
+//! The functions that the Workers runtime calls.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::{queue, request, response, store};
 const CONFIG: &str = "ISOTHERM_CONFIG";
 
 thread_local! {
-    /// Made by an isolate's first request, since only requests see the bindings.
+    /// Made by the isolate's first request, since only requests see the bindings.
     static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
 }
 
@@ -64,7 +64,7 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
     }
 }
 
-/// Each message of a batch is settled by itself: one that fails brings no other back.
+/// Settles each message of a batch by itself: one that fails does not bring the others back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
     let service = service(&env);
@@ -72,13 +72,13 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
     Ok(())
 }
 
-/// Has all shards compact and expire. What fails is left for the next time.
+/// Has all shards compact and expire. Whatever fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     store::schedule(&env, &service(&env)).await;
 }
 
-/// What this isolate answers with.
+/// The service of this isolate.
 pub(crate) fn service(env: &Env) -> Rc<Service> {
     if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
         return service;
@@ -90,8 +90,8 @@ pub(crate) fn service(env: &Env) -> Rc<Service> {
     SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone())
 }
 
-/// The text of the binding, which may be a variable or secret with the text, or a variable with the JSON itself. Not
-/// `Env::var`, which has no text for the latter.
+/// The text of the binding: a variable or secret that holds the text, or a variable that holds the JSON itself.
+/// `Env::var` does not give the text of the latter.
 fn config(env: &Env) -> Option<String> {
     let binding = Reflect::get(env.as_ref(), &CONFIG.into()).ok()?;
     binding.as_string().or_else(|| if binding.is_object() { JSON::stringify(&binding).ok()?.as_string() } else { None })

@@ -1,13 +1,13 @@
 //! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite, and the consumer of a queue.
 //!
 //! ```text
-//! fetch ──▶ core admits ──▶ one request to each shard that is concerned, at once ──▶ core settles ──▶ response
+//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core settles ──▶ response
 //! queue ──▶                              likewise                                              ──▶ ack or retry
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
 //!
-//! A tenant's events are spread over Durable Objects by their ids; one object is one SQLite database with one writer.
-//! Nothing is kept in the isolate but the configuration: it may be gone before the next request.
+//! A tenant's events are spread over Durable Objects by their ids. One object is one SQLite database with one writer.
+//! The isolate keeps only the configuration, since it may be gone before the next request.
 
 mod entry;
 mod queue;

@@ -1,12 +1,13 @@
-//! Events that come by way of a queue: a message is a request that was written down.
+//! Events that come through a queue. A message is a request that was written down.
 //!
 //! ```text
 //! {"path": "/events", "key": "<a key's id>", "contentType": "application/json", "body": "…"}
 //! ```
 //!
-//! `body` is text; the rest may be left out, but for the id of a key where there are keys: who sends to the queue vouches for it.
-//! Messages that were written down before keys had ids have `"authorization": "Bearer …"` in its place. A message is acknowledged once all its events are kept. Any other is to be
-//! delivered again, and after as many times as the queue is configured for it goes to the dead-letter queue.
+//! `body` is text. The other fields are optional, except the id of a key where there are keys: whoever sends to the
+//! queue vouches for it. Messages from before keys had ids have `"authorization": "Bearer …"` instead. A message is
+//! acknowledged once all its events are kept. Any other message is delivered again. After as many deliveries as the
+//! queue is configured for, it goes to the dead-letter queue.
 
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
 use worker::js_sys::{JSON, Reflect};
@@ -15,10 +16,10 @@ use worker::{Env, MessageExt, RawMessage, Result, console_error};
 
 use crate::store;
 
-/// Where a message goes that does not say it.
+/// The path of a message that names none.
 const PATH: &str = "/events";
 
-/// Delivers one message and tells the queue what became of it.
+/// Delivers one message and tells the queue the outcome.
 pub(crate) async fn settle(env: &Env, service: &Service, message: RawMessage) {
     let delivery = match Message::read(&message.body()) {
         Ok(read) => deliver(env, service, &read, &message).await,
@@ -29,7 +30,7 @@ pub(crate) async fn settle(env: &Env, service: &Service, message: RawMessage) {
         Delivery::Again => message.retry(),
         Delivery::Refused(reason) => {
             console_error!("isotherm: message {} is refused: {reason}", message.id());
-            // The runtime has no other way to the dead-letter queue.
+            // Retrying is the runtime's only way to the dead-letter queue.
             message.retry();
         }
     }
@@ -46,7 +47,7 @@ async fn deliver(env: &Env, service: &Service, read: &Message, message: &RawMess
     }
 }
 
-/// What a producer wrote down.
+/// A message as its producer wrote it.
 struct Message {
     path: Option<String>,
     key: Option<String>,
@@ -55,7 +56,7 @@ struct Message {
 }
 
 impl Message {
-    /// Reads a message that was sent as JSON, which the runtime has parsed, or as text.
+    /// Reads a message that was sent as text, or as JSON, which the runtime has parsed.
     fn read(body: &JsValue) -> Result<Self> {
         let parsed = match body.as_string() {
             Some(text) => JSON::parse(&text)?,

@@ -1,4 +1,4 @@
-//! Core's reply as the runtime's response.
+//! Turns core's reply into the runtime's response.
 
 use isotherm_core::Reply;
 use worker::Result;
@@ -13,7 +13,7 @@ pub(crate) fn from_reply(reply: &Reply) -> Result<Response> {
     let init = ResponseInit::new();
     init.set_status(reply.status);
     init.set_headers(&headers);
-    // Bytes, whose number the runtime knows: it sends content-length.
+    // The runtime knows the number of these bytes, so it sends content-length.
     let body = Uint8Array::from(reply.body.as_slice());
     Ok(Response::new_with_opt_js_u8_array_and_init(Some(&body), &init)?)
 }

@@ -1,7 +1,8 @@
 //! Rollups in a shard: folded behind a watermark, and read for reports.
 //!
-//! Nothing is awaited in any function here, so the runtime makes the statements of each one transaction, and those of a
-//! report see one moment. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] something may be: the bucket is.
+//! No function here awaits anything, so the runtime makes the statements of each one transaction, and those of a
+//! report see one moment. Only between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] the caller may await: it
+//! awaits the bucket.
 
 use isotherm_core::{
     Backup, KeyRange, Load, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded,
@@ -11,12 +12,12 @@ use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::shard::ShardName;
 
-/// Pages of rollups. The row with the empty key holds the watermark in the place of a page: the `seq` of the last event that
-/// is in them.
+/// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
+/// that is in the pages.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
 
-/// Stored events that are in no report because they are none.
+/// Stored records that are not valid events, and so are in no report.
 pub(crate) const REJECTED_TABLE: &str =
     "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
 
@@ -32,17 +33,17 @@ const WRITE: &str = "INSERT OR REPLACE INTO rollups (key, page) VALUES (?, ?)";
 
 const TAIL: &str = "SELECT record FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
-/// Events that are to be folded.
+/// Events that are about to be folded.
 pub(crate) struct UnfoldedEvents {
-    /// The watermark behind which they stand.
+    /// The watermark before these events.
     after: i64,
     seqs: Vec<i64>,
     records: Vec<String>,
 }
 
 impl UnfoldedEvents {
-    /// The next events behind the watermark, at most so many, and no more once their records have so many bytes; `None` when all
-    /// are folded.
+    /// Reads the next events behind the watermark: at most `events`, and no more once their records have `bytes`
+    /// bytes. Returns `None` if all are folded.
     pub(crate) fn next(sql: &SqlStorage, events: usize, bytes: usize) -> Result<Option<Self>> {
         let after = watermark(sql)?;
         let mut seqs = Vec::new();
@@ -63,14 +64,15 @@ impl UnfoldedEvents {
         Ok((!seqs.is_empty()).then_some(Self { after, seqs, records }))
     }
 
-    /// The object that backs these events up. A fold that failed begins at the same event when it is done again, and then
-    /// overwrites its object with one that has at least as many.
+    /// The object that backs these events up. A repeated fold begins at the same event, and overwrites the failed
+    /// one's object with one that has at least as many events.
     pub(crate) fn backup(&self, service: &Service, shard: &ShardName) -> Backup {
         let batch = format!("{}-{:010}", shard.number, self.seqs.first().copied().unwrap_or_default());
         service.backup(&shard.tenant, &batch, self.records.iter().map(String::as_str))
     }
 
-    /// Folds them, or the first of them, and moves the watermark, unless it was moved since they were read. How much that was.
+    /// Folds all these events or the first of them, and moves the watermark. Returns how much was folded. Fails if
+    /// the watermark has moved since the events were read.
     pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<Load> {
         if watermark(sql)? != self.after {
             return Err(Error::RustError("the watermark moved during the backup".to_owned()));
@@ -101,12 +103,12 @@ impl UnfoldedEvents {
     }
 }
 
-/// What a report needs of this shard.
+/// Reads this shard's data for a report.
 pub(crate) fn read(sql: &SqlStorage, reading: &Reading, budget: ReadBudget) -> Result<ReportData> {
     Ok(read_within(sql, reading, budget)?.unwrap_or_else(ReportData::too_large))
 }
 
-/// `None` where it is more than the budget.
+/// Returns `None` if the data exceed the budget.
 fn read_within(sql: &SqlStorage, reading: &Reading, mut budget: ReadBudget) -> Result<Option<ReportData>> {
     let mut takes = |page: &StoredPage| budget.takes_page(page);
     let Some(marks) = pages_while(sql, reading.marks().as_slice(), &mut takes)? else { return Ok(None) };
@@ -126,7 +128,7 @@ pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredP
     pages_while(sql, ranges, &mut |_| true).map(Option::unwrap_or_default)
 }
 
-/// The pages in these ranges; `None`, and nothing more is read, as soon as one is not taken.
+/// Reads the pages in these ranges. Stops and returns `None` as soon as `takes` rejects a page.
 fn pages_while(
     sql: &SqlStorage,
     ranges: &[KeyRange],

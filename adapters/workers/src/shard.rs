@@ -1,8 +1,8 @@
 //! One shard of a tenant's events: a Durable Object, which is one SQLite database with one writer.
 //!
-//! Its statements take the events as the JSON that [`crate::store`] sends and give JSON back, so that no event is taken
-//! apart here. Between two statements nothing is awaited: the runtime makes them one transaction, and holds the response
-//! back until it is on disk (the output gate).
+//! Its statements take events as the JSON that [`crate::store`] sends, and give JSON back, so no event is taken apart
+//! here. Nothing is awaited between two statements, so the runtime makes them one transaction. It holds the response
+//! back until that is on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,11 +21,12 @@ use crate::entry;
 use crate::rollups::{self, UnfoldedEvents, columns, other_row};
 use crate::upkeep;
 
-/// The bucket for raw backups, where there is one.
+/// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
 
-/// `seq` is the order in which events became durable, which is what folds them into reports one after another. It is given
-/// once, even when the last event has expired: what gets a lower one than the watermark would never be folded.
+/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
+/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
+/// folded.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -36,44 +37,45 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
     record TEXT NOT NULL
 )";
 
-/// Which of these events are there, and which of those have expired: an object of ids and their digests, and a list of ids; and
-/// how many are in the list.
+/// Finds which of these events are stored already. Selects an object `{taken, expired}` and the number of expired
+/// ids. `taken` maps ids to digests, and `expired` lists ids.
 const THERE: &str = "SELECT json_object(
         'taken', json_group_object(id, digest) FILTER (WHERE expires_at > ?2),
         'expired', json_group_array(id) FILTER (WHERE expires_at <= ?2)
     ), count(*) FILTER (WHERE expires_at <= ?2) FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))";
 
-/// Deletes those that have expired, if they are folded.
+/// Deletes the expired ones of these events, if they are folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1)) AND expires_at <= ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
-/// The bytes of each record that is new.
+/// Inserts events, and returns the number of bytes of each new record.
 const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, received_at, expires_at, record)
     SELECT value ->> 'id', value ->> 'digest', value ->> 'occurred_at', value ->> 'received_at', value ->> 'expires_at', value ->> 'record'
     FROM json_each(?) WHERE true RETURNING octet_length(record)";
 
 const FIND: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
 
-/// The path that a report is asked for under. Others are those of [`events_path`].
+/// The path of reports. The paths for events are those of [`events_path`].
 pub(crate) const REPORT: &str = "/report";
 /// The path of the cron trigger.
 pub(crate) const SCHEDULE: &str = "/schedule";
 /// The status of an answer that takes no events for now.
 pub(crate) const OVERLOADED: u16 = 429;
 
-/// The path for events as of a time: those that expire by then have expired. `id` is that of the one to find, or empty.
+/// The path for events as of a time: events that expire by then count as expired. `id` names the event to find, or is
+/// empty.
 pub(crate) fn events_path(Seconds(expired_by): Seconds, id: &str) -> String {
     format!("/{expired_by}/{id}")
 }
 
-/// The class that the binding `SHARDS` makes objects of.
+/// The class of the objects behind the binding `SHARDS`.
 #[durable_object(alarm)]
 pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
     service: Rc<Service>,
-    /// Made when it is first needed: look-ups and reports do without.
+    /// Made on first use: look-ups and reports do without.
     upkeep: RefCell<Option<Upkeep>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
@@ -82,7 +84,7 @@ pub struct Shard {
 impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
-        // When this fails, so does every statement that finds no table, and says so.
+        // If this fails, every statement that finds no table fails too, and says so.
         let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
         let service = entry::service(&env);
@@ -96,7 +98,7 @@ impl DurableObject for Shard {
                 self.report(&serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
-                // It also sets an alarm again where the runtime has given one up that failed too often.
+                // This also sets the alarm again if the runtime has given it up after too many failures.
                 self.upkeep(|upkeep| upkeep.begin_round(now()));
                 self.wake().await?;
                 Response::empty()
@@ -119,7 +121,7 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Does a turn of upkeep, and is called again when there is more.
+    /// Does a turn of upkeep. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
         for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
@@ -138,7 +140,7 @@ impl DurableObject for Shard {
 }
 
 impl Shard {
-    /// What core knows of this shard.
+    /// Gives `ask` what core knows of this shard.
     fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
         let make = || {
             let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
@@ -150,7 +152,7 @@ impl Shard {
         ask(self.upkeep.borrow_mut().get_or_insert_with(make))
     }
 
-    /// Keeps the events that are not there yet, and answers which were, as [`THERE`] says.
+    /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
     fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
         let (mut there, expired) = self.there(&events, expired_by)?;
         if expired > 0 {
@@ -196,7 +198,7 @@ impl Shard {
         }
     }
 
-    /// Sets the alarm for what is due next, unless it is set to ring by then.
+    /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self) -> Result<()> {
         let now = now();
         let at = match self.upkeep(|upkeep| upkeep.next(now)) {
@@ -218,20 +220,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Answers what a report needs of this shard.
+    /// Answers this shard's data for a report.
     fn report(&self, reading: &Reading) -> Result<Response> {
         let budget = reading.budget(self.service.shards());
         Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 
-    /// Answers the record of one event; nothing when it is not there.
+    /// Answers the record of one event, or an empty body if the event is not there.
     fn find(&self, id: &str, expired_by: JsValue) -> Result<Response> {
         let found = text(self.sql.exec_raw(FIND, vec![id.into(), expired_by])?.raw().next())?;
         Response::ok(found.unwrap_or_default())
     }
 }
 
-/// What [`events_path`] made a path of; the time as a statement takes it.
+/// Reads a path of [`events_path`]. The time is returned in the form that statements take.
 fn expired_by_and_id(path: &str) -> Result<(JsValue, &str)> {
     let parts = path.trim_start_matches('/').split_once('/');
     let parts = parts.and_then(|(expired_by, id)| Some((expired_by.parse::<u32>().ok()?.into(), id)));
@@ -242,14 +244,14 @@ fn now() -> Millis {
     Millis(Date::now().as_millis())
 }
 
-/// Whose events a shard has, and which of them.
+/// Names a shard: a tenant and a number.
 pub(crate) struct ShardName {
     pub(crate) tenant: String,
     pub(crate) number: String,
 }
 
 impl ShardName {
-    /// The name of an object.
+    /// The name of a tenant's object with this number.
     pub(crate) fn new(tenant: &str, number: u32) -> Self {
         Self { tenant: tenant.to_owned(), number: number.to_string() }
     }
@@ -268,7 +270,7 @@ impl fmt::Display for ShardName {
     }
 }
 
-/// The one text of a row.
+/// The only text of a row.
 fn text(row: Option<Result<Vec<SqlStorageValue>>>) -> Result<Option<String>> {
     match row.transpose()?.as_deref() {
         None => Ok(None),

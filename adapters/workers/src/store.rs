@@ -1,4 +1,4 @@
-//! Events in Durable Objects: each tenant has a number of them, and an event's id names the one that keeps it.
+//! Events in Durable Objects. Each tenant has several objects, and an event's id decides which one keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,13 @@ use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, c
 
 use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName, events_path};
 
-/// The binding that leads to the objects.
+/// The binding of the objects.
 const SHARDS: &str = "SHARDS";
-/// A statement's text may have 2 MB, and events grow by at most half of that when they become JSON in JSON.
+/// Bytes of events in one request. A statement's text may have 2 MB, and events grow by at most half when they become
+/// JSON in JSON.
 const PART_BYTES: usize = 512 * 1024;
 
-/// Keeps what is new of a plan's events and tells what became of each.
+/// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<StoreOutcome> {
     let parts = parts(shards, plan.events());
     let answers = join_all(parts.iter().map(|part| part.store(env, plan))).await;
@@ -48,7 +49,7 @@ pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome
     }
 }
 
-/// Reads what a report needs from all shards at once.
+/// Reads the data for a report from all shards at once.
 pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportOutcome {
     let read = (0..shards).map(|shard| try_report(env, plan, shard));
     match join_all(read).await.into_iter().collect::<Result<_>>() {
@@ -60,7 +61,7 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
     }
 }
 
-/// Has the shards of all tenants do what is done from time to time. Whether all of them did.
+/// Has the shards of all tenants do their scheduled work. Returns whether all of them did.
 pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
     let mut is_done = true;
     for tenant in service.tenants() {
@@ -112,11 +113,11 @@ fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
     parts
 }
 
-/// What a shard says of the events that it was given.
+/// A shard's answer: which of the given events it has already.
 #[derive(Deserialize)]
 struct There {
     taken: BTreeMap<EventId, Digest>,
-    /// They keep their places until they are folded.
+    /// Expired events that keep their places until they are folded.
     expired: BTreeSet<EventId>,
 }
 
@@ -131,7 +132,7 @@ impl There {
 }
 
 impl Part<'_> {
-    /// Which of the events were there already; `None` where the shard takes none for now.
+    /// Stores the events. Returns the ones that were there already, or `None` if the shard takes no events for now.
     async fn store(&self, env: &Env, plan: &StorePlan) -> Result<Option<There>> {
         let request = post(&events_path(plan.expired_by(), ""), &serde_json::to_string(&self.events)?)?;
         let response = stub(env, plan.tenant(), self.shard)?.fetch_with_request(request).await?;

@@ -1,4 +1,4 @@
-//! A request's target, taken out of the URL.
+//! The target of a request, taken out of its URL.
 
 /// The path and the query of a URL as the runtime gives it: absolute, percent-encoded, without a fragment.
 pub(crate) fn path_and_query(url: &str) -> (&str, &str) {

@@ -1,4 +1,4 @@
-//! Upkeep of a shard: does what core asks for. Nothing is awaited within a task but the bucket, so the runtime makes each one
+//! Upkeep of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
 //! transaction.
 
 use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Tenant, WriteLimits};
@@ -6,7 +6,7 @@ use worker::{Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::rollups::{columns, other_row, pages, write};
 
-/// When days were last looked for and all of them compacted. Shards that exist call it `done_at`.
+/// The last time when days were looked for and all of them compacted. Existing shards call the column `done_at`.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
 
@@ -16,12 +16,12 @@ const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coa
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
 
-/// Events expire about in the order in which they came, so the oldest ones are looked at.
+/// Events expire roughly in the order in which they came, so only the oldest ones are checked.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?) WHERE expires_at <= ?)
     AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
-/// What the shard says of itself.
+/// Counts what the shard holds, for core.
 pub(crate) fn held(sql: &SqlStorage) -> Result<Held> {
     let row = sql.exec(HELD, None)?.raw().next().transpose()?.ok_or_else(other_row)?;
     let [events, bytes, oldest, looked_at] = columns(row)?.map(whole);
@@ -29,7 +29,7 @@ pub(crate) fn held(sql: &SqlStorage) -> Result<Held> {
     Ok(Held { unfolded, oldest: Millis(oldest), looked_at: Millis(looked_at) })
 }
 
-/// Deletes events that expire by then, among so many of the oldest.
+/// Deletes events that expire by `until`, among the `among` oldest ones.
 pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) -> Result<Outcome> {
     sql.exec(EXPIRE, vec![SqlStorageValue::Integer(among as i64), integer(until)])?;
     let row = sql.exec("SELECT changes()", None)?.raw().next().transpose()?.ok_or_else(other_row)?;
@@ -44,13 +44,13 @@ pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, no
     Ok(Outcome::Found(days))
 }
 
-/// Keeps when days were last looked for.
+/// Stores the time when days were last looked for.
 pub(crate) fn keep(sql: &SqlStorage, Millis(looked_at): Millis) -> Result<Outcome> {
     sql.exec(KEEP, vec![integer(looked_at)])?;
     Ok(Outcome::Done)
 }
 
-/// Compacts the day of this mark.
+/// Compacts the day that this mark names.
 pub(crate) fn compact(
     sql: &SqlStorage,
     service: &Service,
@@ -69,7 +69,7 @@ pub(crate) fn compact(
     Ok(Outcome::Done)
 }
 
-/// Any other value counts as 0.
+/// Reads a whole number. Any other value counts as 0.
 fn whole(value: SqlStorageValue) -> u64 {
     match value {
         SqlStorageValue::Integer(number) => number.try_into().unwrap_or_default(),

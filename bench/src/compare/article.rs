@@ -1,18 +1,19 @@
-//! The article's function, and Isotherm with the same events beside it: what a user would have otherwise, as every form of a comparison
-//! shows it.
+//! The article's function, beside Isotherm with the same events. It stands for what a user would have otherwise, and
+//! every form of a comparison shows it.
 
 use crate::compare::figures::certain;
 use crate::compare::result::{Article, Comparison};
 use crate::compare::rows::{BRIEF, Cell, Row, Section, cell};
 use crate::compare::words::Unit;
 
-/// How its two are called: the function, and Isotherm's. The design of the article is `article` in costs, and is another thing.
+/// The names of the two in the section: the article's function and Isotherm. In costs, `article` names the article's
+/// design, which is something else.
 pub(crate) const NAMES: [&str; 2] = ["article's function", "lambda, single events"];
 
-/// The figure of costs, as files call it.
+/// The name of the cost figure in files.
 pub(super) const COST: &str = "cost_per_million_events";
 
-/// What to know of the figures of [`section`].
+/// Notes on the figures of [`section`].
 pub(super) const NOTES: [&str; 4] = [
     "The article's function stands for what a user would have otherwise: Node.js with AWS's SDK, bundled by esbuild, on the machine's Node.js. \
      Both get the workload's events in the phases above, but one a request: it takes neither batches nor look-ups nor reports.",
@@ -25,7 +26,7 @@ pub(super) const NOTES: [&str; 4] = [
      with a REST API.",
 ];
 
-/// The section; `None` where Lambda was not measured.
+/// The article's section; `None` if Lambda was not measured.
 pub(super) fn section(result: &Comparison) -> Option<Section> {
     let Article { function, isotherm, ratio } = result.article.as_ref()?;
     let mut rows: Vec<Row> = Vec::new();
@@ -54,7 +55,7 @@ pub(super) fn section(result: &Comparison) -> Option<Section> {
     })
 }
 
-/// With the better of the two marked, or both where they tie.
+/// A row in which the better of the two cells is marked, or both if they tie.
 fn row(label: &str, figure: &str, unit: Unit, cells: [Cell; 2]) -> Row {
     let values = cells.each_ref().map(|cell| cell.estimate);
     let is_best = |place: usize| match (values[place], values[1 - place]) {

@@ -1,4 +1,4 @@
-//! How large what is deployed is.
+//! Measures the size of deployed artifacts.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use isotherm_hosts::Platform;
 use crate::compare::result::{Artifact, ArtifactFile};
 use crate::compare::target::Role;
 
-/// The files of `folder` that are deployed to the platform, as they are and packed one by one.
+/// The size of the files in `folder` that are deployed to the platform: unpacked, and with each file packed by itself.
 pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<Artifact> {
     let paths = files(platform, role, folder)?;
     let files: Vec<ArtifactFile> = paths.iter().map(|path| file(folder, path)).collect::<Result<_>>()?;
@@ -18,17 +18,18 @@ pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<A
     Ok(Artifact { raw_bytes: sum(|file| file.raw_bytes), gzip_bytes: sum(|file| file.gzip_bytes), files })
 }
 
-/// The files of `folder` that are deployed to the platform.
+/// The files in `folder` that are deployed to the platform.
 ///
 /// # Errors
-/// Where one is missing.
+/// Fails if one is missing.
 pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     match platform {
         Platform::Lambda if role == Role::Article => {
             paths.extend(["ingest", "index.mjs"].map(|name| folder.join(name)))
         }
-        // Each function is deployed as a zip of this one program; the program is counted, so that packing is the same for all.
+        // Each function is deployed as a zip of this one program. The program itself is counted, so that packing is the
+        // same for all platforms.
         Platform::Lambda => paths.push(folder.join("bootstrap")),
         Platform::Workers => modules(folder, &mut paths)?,
         Platform::Spin => paths.push(folder.join("isotherm.wasm")),
@@ -42,7 +43,8 @@ pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec
     Ok(paths)
 }
 
-/// The bundle: the main module and its wasm. What other builds leave in folders below is not deployed.
+/// The files of the bundle: the main module and its wasm. Other builds leave files in subfolders, which are not
+/// deployed.
 fn modules(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
@@ -63,7 +65,7 @@ fn file(folder: &Path, path: &Path) -> Result<ArtifactFile> {
     Ok(ArtifactFile { name, raw_bytes, gzip_bytes })
 }
 
-/// Counts what is written to it.
+/// A writer that counts its bytes.
 struct Counter(u64);
 
 impl std::io::Write for Counter {

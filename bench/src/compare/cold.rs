@@ -1,6 +1,6 @@
-//! Cold starts: from "the artifact is there and no instance" to the first byte of the first answer.
+//! Cold starts: from the moment when the artifact is there but no instance is, to the first byte of the first answer.
 //!
-//! The host forces each of them in the way of its platform. One sample of each target, then the next of each.
+//! The host forces each cold start in the way of its platform. Each target gives one sample in turn.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::compare::progress::Phase;
 use crate::compare::target::Target;
 use crate::load::{AUTHORIZED, Events};
 
-/// Samples that are thrown away: the first ones read the artifact from the disk.
+/// Number of samples that are thrown away: the first ones read the artifact from the disk.
 pub(super) const DISCARDED: usize = 2;
 
-/// Takes `samples` of each target.
+/// Takes `samples` samples of each target.
 pub(super) async fn measure(targets: &mut [Target], events: &Events, samples: usize, phase: &Phase) -> Result<()> {
     let start = Instant::now();
     let rounds = samples + DISCARDED;

@@ -1,4 +1,4 @@
-//! The events, checked before anything starts: core itself says which of them the contract refuses.
+//! Checks the events before anything starts: core itself says which of them the contract refuses.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use crate::contract::Contract;
 use crate::load::Events;
 
-/// The longest range of a report, and how long a run may last whose events have the time when they were received.
+/// `LONGEST` is the longest range of a report. `AFTER` is the longest run for events whose time is the time of receipt.
 const LONGEST: SignedDuration = SignedDuration::from_hours(400 * 24);
 const AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// When the events happened.
+/// The range of the events' times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub from: Timestamp,
     /// Some time after the last event.
     pub to: Timestamp,
-    /// Whether it is all of their time, or the last part that one report can have.
+    /// Whether the range covers all events, or only the last part that fits into one report.
     pub is_whole: bool,
 }
 
-/// Reads events and has core admit each of them, so that a bad line is named at once and not as some platform's error.
+/// Reads events and lets core admit each of them. So a bad line is reported at once, and not as a platform's error.
 pub(super) fn parse(text: Vec<u8>, source: &str) -> Result<(Events, Span)> {
     let events = Events::parse(text, source)?;
     let received_at = Millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));

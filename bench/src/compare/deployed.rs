@@ -1,7 +1,7 @@
-//! Deployments in a result: what was measured of a URL, beside what ran on this machine.
+//! Deployments in a result: the measurements of a URL, beside the platforms that ran on this machine.
 //!
-//! They have no floor, and no artifact, CPU time, memory or meters: these are their operator's to see. The network is in all of their figures, so they are
-//! not ranked with what was reached over loopback.
+//! A deployment has no floor, artifact, CPU time, memory or meters, which only its operator can see. All of its figures
+//! contain the network. So deployments are not ranked with platforms, which were reached over loopback.
 
 use std::collections::BTreeMap;
 
@@ -11,63 +11,64 @@ use crate::compare::repeat;
 use crate::compare::result::{Distribution, Replay, Reports, Warm};
 use crate::stats::{Estimate, over_runs};
 
-/// What was measured of a deployment (`--target`).
+/// The measurements of a deployment (`--target`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
-    /// What the flag calls it.
+    /// Its name in the flag.
     pub name: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// Answers that were missing or wrong; a run with any has failed.
+    /// Number of missing or wrong answers. A run with any has failed.
     pub errors: u64,
-    /// The first of them.
+    /// The first of these errors.
     pub first_errors: Vec<String>,
-    /// The network on the way.
+    /// The network on the way to it.
     pub network: Network,
-    /// After how long without a request it was probed for cold starts, seconds; absent where that was not asked for (`--idle`).
+    /// Seconds without a request before each probe for a cold start; absent without `--idle`.
     pub idle_seconds: Option<f64>,
-    /// From the first request after that to the last byte of its answer, over a connection that was open by then.
+    /// Time from the first request after that idle time to the last byte of its answer, over a connection that was
+    /// already open.
     pub cold: Option<Distribution>,
-    /// Latency in open loop.
+    /// Latency in an open loop.
     pub warm: Warm,
-    /// Connections of the closed loop, with one request under way each.
+    /// Number of connections of the closed loop, each with one request in flight.
     pub connections: usize,
-    /// Requests of the closed loop answered rightly, a second.
+    /// Correctly answered requests of the closed loop, per second.
     pub requests_per_second: Estimate,
-    /// Events in them, a second.
+    /// Events in these requests, per second.
     pub events_per_second: Estimate,
-    /// How many turns of the closed loop these come from.
+    /// Number of turns of the closed loop behind these figures.
     pub turns: usize,
     /// Reports.
     pub reports: Reports,
-    /// What became of the events.
+    /// What happened to the events.
     pub replay: Replay,
-    /// Each run by itself, where there were several, as a platform's.
+    /// Each run by itself, if there were several, as for a platform.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<BTreeMap<String, f64>>,
 }
 
-/// The way to a deployment, milliseconds.
+/// The network to a deployment, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
-    /// To connect over TCP: one round trip.
+    /// Time for the TCP handshake: one round trip.
     pub connect: Distribution,
-    /// To agree on TLS after that; absent over plain HTTP.
+    /// Time for the TLS handshake after that; absent over plain HTTP.
     pub tls: Option<Distribution>,
 }
 
 /// A deployment that could not be measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreachable {
-    /// What the flag calls it.
+    /// Its name in the flag.
     pub name: String,
-    /// Where it should be.
+    /// The URL at which it was expected.
     pub url: String,
-    /// Why it could not.
+    /// Why it could not be measured.
     pub reason: String,
 }
 
-/// A deployment's figures that platforms have too.
+/// The figures that deployments and platforms share.
 const FIGURES: [&str; 8] = [
     "cold_first_response_p50",
     "cold_first_response_p90",
@@ -80,7 +81,7 @@ const FIGURES: [&str; 8] = [
 ];
 
 impl Deployed {
-    /// A figure by the name that a platform's has, and how many samples or turns it comes from.
+    /// A figure by the name that platforms use, and the number of samples or turns behind it.
     pub(super) fn figure(&self, name: &str) -> Option<(Estimate, usize)> {
         let of = |distribution: &Distribution, estimate: Estimate| Some((estimate, distribution.n));
         let (warm, cold) = (&self.warm.latency, self.cold.as_ref());
@@ -97,7 +98,7 @@ impl Deployed {
         }
     }
 
-    /// Why it has `–` where platforms have figures.
+    /// Explains why the deployment has `–` where platforms have figures.
     pub(super) fn missing(&self) -> String {
         let cold = if self.cold.is_none() { "; no cold starts, since --idle was not given" } else { "" };
         format!("{}: no CPU time, memory, artifact, meters or floor, which only its operator sees{cold}.", self.name)
@@ -107,7 +108,7 @@ impl Deployed {
         FIGURES.iter().filter_map(|name| Some(((*name).to_owned(), self.figure(name)?.0.value))).collect()
     }
 
-    /// Several runs as one, as a platform's; `None` for no runs.
+    /// Several runs as one, as for a platform; `None` without runs.
     pub(super) fn pooled(mut runs: Vec<Self>) -> Option<Self> {
         let mut all = runs.pop()?;
         if runs.is_empty() {
@@ -117,7 +118,7 @@ impl Deployed {
         let distribution = |of: fn(&Self) -> Option<&Distribution>| repeat::distribution(runs.iter().map(of));
         let rate = |of: fn(&Self) -> Estimate| {
             let values: Vec<f64> = runs.iter().map(|run| of(run).value).collect();
-            // Turns are equally long.
+            // Turns are equally long, so the mean rate is the mean of the runs.
             over_runs(values.iter().sum::<f64>() / values.len() as f64, &values)
         };
         all.errors = runs.iter().map(|run| run.errors).sum();

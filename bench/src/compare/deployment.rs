@@ -1,8 +1,9 @@
-//! Driving a deployment: any URL that speaks the contract (`--target`).
+//! Drives a deployment: any URL that speaks the contract (`--target`).
 //!
-//! It gets the platforms' requests, under messageIds of its own in each run, since its store may have had the events before. A report over it may count
-//! what others send meanwhile; that everything of the run is counted is checked all the same. Cold starts can't be forced from outside:
-//! what can be done is to leave it alone (`--idle`), and measure the first request after that.
+//! A deployment gets the platforms' requests. They have new messageIds in each run, since its store may already hold
+//! the events. A report over it may also count events that others send in the meantime; the check that every event of
+//! the run is counted still applies. Cold starts can't be forced from outside. Instead, the deployment is left alone
+//! (`--idle`), and the first request after that is measured.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,24 +28,24 @@ use crate::load::{closed, open};
 use crate::stats::Bootstrap;
 use crate::workload::{Route, Workload};
 
-/// How often the way there is measured.
+/// How many times the network to a deployment is measured.
 const CONNECTS: usize = 10;
-/// How many cold starts are waited for: each costs `--idle`.
+/// Number of cold starts per deployment. Each of them takes the time of `--idle`.
 const COLD_STARTS: usize = 3;
-/// While it is left alone, progress is shown this often.
+/// Time between two updates of the progress while deployments are left alone.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// What one takes without cold starts, roughly, seconds.
+/// Rough time for one deployment without cold starts, in seconds.
 pub(super) fn seconds(workload: &Workload) -> f64 {
     warm::seconds(&workload.warm, 1) + workload.throughput.seconds + reports::seconds(&workload.reports, 1)
 }
 
-/// How long they are left alone in all, seconds.
+/// Total time for which deployments are left alone, in seconds.
 pub(super) fn resting(idle: Duration) -> f64 {
     COLD_STARTS as f64 * idle.as_secs_f64()
 }
 
-/// `--target name=https://…`.
+/// One flag `--target name=https://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     name: String,
@@ -69,7 +70,7 @@ impl FromStr for Named {
     }
 }
 
-/// Makes sure that no name stands for two.
+/// Checks that all names are different.
 pub(super) fn distinct(targets: &[Named]) -> Result<()> {
     for (place, Named { name, .. }) in targets.iter().enumerate() {
         ensure!(targets[..place].iter().all(|other| other.name != *name), "--target {name} is given twice");
@@ -77,10 +78,10 @@ pub(super) fn distinct(targets: &[Named]) -> Result<()> {
     Ok(())
 }
 
-/// Reads `90s`, `15m`, `1h 30m`.
+/// Parses a time such as `90s`, `15m`, `1h 30m`.
 ///
 /// # Errors
-/// For anything else.
+/// Fails for any other text.
 pub(super) fn idle(text: &str) -> Result<Duration> {
     let time: jiff::SignedDuration = text.parse().with_context(|| format!("{text:?} is no time such as 90s or 15m"))?;
     let time = Duration::try_from(time).ok().filter(|time| !time.is_zero());
@@ -94,7 +95,7 @@ pub(super) struct Deployment {
     client: Client,
     events: Rc<Events>,
     tag: String,
-    /// Milliseconds.
+    /// Connect times in milliseconds.
     connect: Vec<f64>,
     tls: Vec<f64>,
     cold: Vec<f64>,
@@ -106,7 +107,7 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// Finds it, measures the way there, and makes sure that it speaks the contract.
+    /// Resolves the deployment, measures the network to it, and checks that it speaks the contract.
     pub(super) async fn find(named: &Named, key: Option<&str>, events: &Events, seed: u64) -> Result<Self> {
         let endpoint = named.url.resolve(key).await?;
         let (mut connect, mut tls) = (Vec::new(), Vec::new());
@@ -116,7 +117,7 @@ impl Deployment {
             connect.push(ms(connection.connecting));
             tls.extend(connection.securing.map(ms));
         }
-        // No other run of anybody's begins in the same millisecond and sends there.
+        // No other run begins in the same millisecond and sends to the same deployment.
         let tag = format!("{:x}", jiff::Timestamp::now().as_millisecond());
         let events = Rc::new(events.tagged(&tag));
         let client = Client::new(endpoint.clone(), Expect::Contract, Sequence::new(Rc::clone(&events), seed));
@@ -138,7 +139,7 @@ impl Deployment {
         })
     }
 
-    /// All that can be measured from here, without cold starts.
+    /// Measures everything except cold starts.
     async fn measure(&mut self, workload: &Workload, span: &Span, phase: &Phase) -> Result<()> {
         let range = format!("from={}&to={}", span.from, span.to);
         let before = reports::count(&self.client, &range).await?.0;
@@ -171,7 +172,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Until its time is up and every event was sent once.
+    /// Runs the closed loop until its time is up and every event was sent once.
     async fn throughput(&mut self, Workload { throughput, .. }: &Workload, progress: &impl Fn(f64)) -> Result<()> {
         let mut passed = 0.0;
         while passed < throughput.seconds || !self.client.is_through() {
@@ -192,7 +193,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Waits until a report counts as many events more as were accepted.
+    /// Waits until a report counts the accepted events in addition to the earlier ones.
     async fn all_counted(&self, range: &str, before: u64) -> Result<()> {
         let accepted = self.client.tally().accepted;
         let started = Instant::now();
@@ -235,7 +236,7 @@ impl Deployment {
         self.client.bearable()
     }
 
-    /// One request after a pause; the connection is made anew, and its time is not in it.
+    /// Sends one request after a pause. It uses a new connection, whose set-up time does not count.
     async fn probe(&mut self, nth: usize) -> Result<()> {
         let mut connection = Connection::open(&self.endpoint).await?;
         let event = self.events.cold(nth % self.events.len(), nth);
@@ -246,7 +247,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Its part of the result.
+    /// The deployment's part of the result.
     fn deployed(&self, workload: &Workload, idle: Option<Duration>, bootstrap: &mut Bootstrap) -> Result<Deployed> {
         let mut of = |samples: &[f64]| distribution(samples, bootstrap).map(|(distribution, _)| distribution);
         let ms = |samples: &mut dyn Iterator<Item = &Sample>| -> Vec<f64> {
@@ -296,7 +297,8 @@ impl Deployment {
     }
 }
 
-/// Asks for an event that is not there, and for a report: what answers both as the contract says is taken for one that speaks it.
+/// Asks for a missing event and for a report. A server that answers both according to the contract is assumed to speak
+/// it.
 async fn speaks_the_contract(client: &Client) -> Result<()> {
     let path = format!("/events/{NO_EVENT}");
     let answer = client.exchange(&path, Bytes::new()).await?;
@@ -325,7 +327,7 @@ async fn speaks_the_contract(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// All deployments of a run, and those that were lost.
+/// All deployments of a run, and those that could not be measured.
 #[derive(Default)]
 pub(super) struct Deployments {
     found: Vec<Deployment>,
@@ -340,7 +342,7 @@ impl Deployments {
         self.unreachable.push(Unreachable { name: name.clone(), url: url.to_string(), reason });
     }
 
-    /// Before anything is measured, so that a wrong URL or key is told at once.
+    /// Finds the deployments before any measurement, so that a wrong URL or key is reported at once.
     pub(super) async fn find(&mut self, named: &[Named], key: Option<&str>, events: &Events, seed: u64) {
         self.found.clear();
         for one in named {
@@ -353,7 +355,7 @@ impl Deployments {
         }
     }
 
-    /// Leaves all of them alone for so long, probes each once, and again.
+    /// Leaves all deployments alone for the idle time, then probes each once. Repeats this `COLD_STARTS` times.
     pub(super) async fn cold(&mut self, idle: Duration, phase: &Phase) {
         for nth in 0..COLD_STARTS {
             let started = Instant::now();
@@ -373,7 +375,7 @@ impl Deployments {
         }
     }
 
-    /// Everything else, one after the other.
+    /// Measures everything else, one deployment after the other.
     pub(super) async fn measure(&mut self, workload: &Workload, span: &Span, idle: Option<Duration>, phase: &Phase) {
         let mut bootstrap = Bootstrap::new(workload.seed);
         for mut one in std::mem::take(&mut self.found) {
@@ -385,7 +387,7 @@ impl Deployments {
         }
     }
 
-    /// In the order of the flags.
+    /// The results of all runs, in the order of the flags.
     pub(super) fn pooled(mut self, named: &[Named]) -> (Vec<Deployed>, Vec<Unreachable>) {
         let lost: Vec<&str> = self.unreachable.iter().map(|lost| lost.name.as_str()).collect();
         let kept = named.iter().filter(|named| !lost.contains(&named.name.as_str()));

@@ -1,4 +1,4 @@
-//! From samples to figures: quantiles, intervals, ratios to the floor, ranks.
+//! Turns samples into figures: quantiles, intervals, ratios to the floor, ranks.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::load::Sample;
 use crate::stats::{Bootstrap, Estimate, Figure, differ};
 use crate::workload::Workload;
 
-/// The figures that are compared, and whether more is better.
+/// The compared figures, and whether more is better.
 pub(crate) const COMPARED: &[(&str, bool)] = &[
     ("artifact_raw", false),
     ("artifact_gzip", false),
@@ -33,10 +33,10 @@ pub(crate) const COMPARED: &[(&str, bool)] = &[
     ("memory_peak_rss", false),
 ];
 
-/// The figures of one target that are compared, by name: with what their intervals come from.
+/// The compared figures of one target by name, with the replicates behind their intervals.
 type Compared = BTreeMap<&'static str, Figure>;
 
-/// Makes the platform's part of the result from it and its floor.
+/// Makes a platform's part of the result from its target and its floor.
 pub(super) fn measured(
     own: &Target,
     floor: &Target,
@@ -47,7 +47,7 @@ pub(super) fn measured(
     let (floor_figures, floor_compared) = self::figures(floor, workload, bootstrap).with_context(|| floor.name())?;
     let tally = own.client.tally();
     let mut ratio = ratios(&compared, &floor_compared);
-    // A floor takes no events: for it that figure says nothing.
+    // A floor accepts no events, so this ratio would say nothing.
     ratio.remove("events_per_second");
     Ok(Measured {
         platform: own.platform,
@@ -62,7 +62,7 @@ pub(super) fn measured(
     })
 }
 
-/// Makes that part of the result from the article's function and from Isotherm's beside it.
+/// Makes the article's part of the result from the article's function and from Isotherm beside it.
 pub(super) fn article(
     function: &Target,
     isotherm: &Target,
@@ -81,7 +81,7 @@ pub(super) fn article(
     Ok(Article { function, isotherm, ratio: ratios(&compared, &beside) })
 }
 
-/// Each figure of the one as a multiple of the other's; left out where that is 0.
+/// Each figure as a multiple of the other target's. A figure is left out if the other's is 0.
 fn ratios(of: &Compared, to: &Compared) -> BTreeMap<String, Estimate> {
     of.iter().filter_map(|(name, figure)| Some(((*name).to_owned(), figure.ratio(to.get(name)?)?))).collect()
 }
@@ -96,8 +96,8 @@ pub(super) fn ranking(platforms: &[Measured]) -> BTreeMap<String, Vec<Vec<Platfo
     COMPARED.iter().map(|(name, more_is_better)| ((*name).to_owned(), rank(name, *more_is_better))).collect()
 }
 
-/// The platforms from best to worst by one figure. A platform is tied with the best of a group where the two can't be told apart, as `stats::differ` says
-/// with all figures counted that are ranked; what is counted differs where it does.
+/// The platforms from best to worst by one figure. Platforms that can't be told apart from the best of their group are
+/// tied with it. `stats::differ` decides that over all ranked figures. Counted figures differ if their values differ.
 pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -> Vec<Vec<(Platform, Estimate)>> {
     let runs = platforms.iter().map(|measured| measured.runs.len()).min().unwrap_or(1);
     let comparisons = COMPARED.len() * platforms.len().saturating_sub(1);
@@ -120,7 +120,7 @@ pub(super) fn ranks(platforms: &[&Measured], name: &str, more_is_better: bool) -
     groups
 }
 
-/// What was counted or computed, and not sampled.
+/// The estimate of a figure that was counted or computed, not sampled.
 pub(super) fn certain(value: f64) -> Estimate {
     Estimate { value, low: value, high: value }
 }
@@ -130,7 +130,7 @@ pub(crate) fn is_counted(name: &str) -> bool {
     name.starts_with("artifact_")
 }
 
-/// A figure that is compared, by its name.
+/// A compared figure by its name.
 pub(crate) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
     let certain = |bytes: u64| certain(bytes as f64);
     let Figures { artifact, cold, warm, throughput, cpu, memory, .. } = figures;
@@ -154,7 +154,7 @@ pub(crate) fn estimate(figures: &Figures, name: &str) -> Option<Estimate> {
     })
 }
 
-/// The medians of the reports by name: `report:<name>_p50`, `freshness_p50`.
+/// The medians of the reports by name, as `report:<name>_p50` and `freshness_p50`.
 pub(crate) fn report_medians(reports: &Reports) -> impl Iterator<Item = (String, Estimate)> {
     let latency = reports.latency.iter().map(|(name, distribution)| (format!("report:{name}_p50"), distribution.p50));
     latency.chain([("freshness_p50".to_owned(), reports.freshness.p50)])
@@ -234,7 +234,7 @@ fn slices(target: &Target) -> impl Iterator<Item = Slice> {
 pub(super) fn distribution(samples: &[f64], bootstrap: &mut Bootstrap) -> Option<(Distribution, [Figure; 3])> {
     let figures = bootstrap.quantiles(samples, [0.5, 0.9, 0.99])?;
     let [p50, p90, p99] = figures.each_ref().map(Figure::estimate);
-    // Microseconds are as fine as a sample means anything.
+    // Digits below a microsecond mean nothing in a sample.
     let samples: Vec<f64> = samples.iter().map(|ms| (ms * 1000.0).round() / 1000.0).collect();
     Some((Distribution { n: samples.len(), p50, p90, p99, samples }, figures))
 }

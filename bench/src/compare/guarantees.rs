@@ -1,4 +1,4 @@
-//! What each platform guarantees: the table of docs/guarantees.md, so that figures are not read without it.
+//! The guarantees of each platform, from the table of docs/guarantees.md, so that figures are not read without them.
 
 const PAGE: &str = include_str!("../../../docs/guarantees.md");
 
@@ -7,7 +7,7 @@ pub(super) fn markdown() -> String {
     table().fold(String::new(), |table, line| table + line + "\n")
 }
 
-/// The table's cells, the heading's first.
+/// The table's cells, heading first.
 pub(super) fn rows() -> impl Iterator<Item = Vec<&'static str>> {
     let is_rule = |line: &&str| line.starts_with("| ---");
     let cells = |line: &'static str| {
@@ -17,7 +17,7 @@ pub(super) fn rows() -> impl Iterator<Item = Vec<&'static str>> {
     table().filter(move |line| !is_rule(line)).map(cells)
 }
 
-/// The lines of the page's one table.
+/// The lines of the only table on the page.
 fn table() -> impl Iterator<Item = &'static str> {
     PAGE.lines().filter(|line| line.starts_with('|'))
 }

@@ -1,4 +1,5 @@
-//! The text of the report page as HTML: what it says with or without its script. Charts stand beside it, and the script draws them.
+//! The text of the report page as HTML. It is there with or without the page's script, which draws the charts beside
+//! it.
 
 use isotherm_hosts::Platform;
 
@@ -10,7 +11,7 @@ use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
 use crate::compare::{article, guarantees, html_cost, table};
 use crate::stats::Estimate;
 
-/// Text as HTML.
+/// Escapes text for HTML.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -19,13 +20,13 @@ pub(super) fn escaped(text: &str) -> String {
 pub(super) struct Part {
     /// Its anchor.
     pub(super) id: &'static str,
-    /// What leads to it.
+    /// The text of the link to it.
     pub(super) link: &'static str,
     pub(super) title: &'static str,
     pub(super) text: String,
 }
 
-/// All of the page's text.
+/// The whole text of the page.
 pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
     let sections = rows::sections(result);
     let of = |id: &str| sections.iter().find(|section| section.id == id);
@@ -90,12 +91,12 @@ fn heading(result: &Comparison) -> String {
     )
 }
 
-/// The word that marks where figures come from.
+/// The word that marks the source of figures.
 pub(super) fn chip(kind: Kind) -> String {
     format!("<span class=\"chip {0}\">{0}</span>", kind.word())
 }
 
-/// A sentence whose intervals are not broken.
+/// A sentence in HTML without line breaks inside intervals.
 fn sentence(text: &str) -> String {
     escaped(text).replace('–', "&#8288;–&#8288;")
 }
@@ -125,7 +126,7 @@ fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String
         let at = |value: f64| 100.0 * value / most;
         let (value, low, high) = (at(place.estimate.value), at(place.estimate.low), at(place.estimate.high));
         let name = escaped(&place.name);
-        // The figure alone: its interval is in the bar, and in the table.
+        // The figure alone, since the bar and the table show its interval.
         let figure = place.shown.split(" (").next().unwrap_or_default();
         format!(
             "<li><span>{name}</span><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
@@ -144,17 +145,17 @@ fn answer(Sentence { question, answer, text, kind, basis }: &Sentence) -> String
     )
 }
 
-/// A chart of a section's figures.
+/// A chart of the figures of a section.
 struct Chart {
-    /// How it is drawn: a key of the script's `KINDS`.
+    /// The way it is drawn: a key of the script's `KINDS`.
     kind: &'static str,
-    /// What is drawn: a field of the result, as the script's `data.js` knows it.
+    /// The drawn data: a field of the result, by its name in the script's `data.js`.
     of: &'static str,
-    /// The section whose rows describe it, and which of them.
+    /// The section, and those of its rows, that describe the chart.
     section: &'static str,
     rows: &'static [&'static str],
     title: &'static str,
-    /// How to read it.
+    /// A note on how to read it.
     note: &'static str,
 }
 
@@ -225,7 +226,7 @@ fn charts(sections: &[Section], charts: &[Chart]) -> String {
     format!("<div class=\"charts of-{}\">{}</div>", charts.len(), charts.iter().map(chart).collect::<String>())
 }
 
-/// The place of a chart. Its label says in words what it shows.
+/// The placeholder of a chart. Its label describes the chart in words.
 pub(super) fn figure(kind: &str, of: &str, title: &str, note: &str, description: &str) -> String {
     format!(
         "<figure><figcaption><b>{title}</b><span class=\"note\">{note}</span></figcaption>\
@@ -234,7 +235,7 @@ pub(super) fn figure(kind: &str, of: &str, title: &str, note: &str, description:
     )
 }
 
-/// `Lambda: p50 4.00 ms, p99 5.73 ms. Workers: …`.
+/// The rows in words, such as `Lambda: p50 4.00 ms, p99 5.73 ms. Workers: …`.
 fn described(rows: &[&Row]) -> String {
     let platforms = rows.first().map_or(0, |row| row.cells.len());
     (0..platforms)
@@ -252,7 +253,7 @@ fn described(rows: &[&Row]) -> String {
         .collect()
 }
 
-/// A section as a table: platforms as rows, figures as columns, n in their heads.
+/// A section as a table with platforms as rows, figures as columns, and n in the column heads.
 fn figures(section: &Section) -> String {
     let Section { id, title, conditions, rows } = section;
     let conditions = match *id {
@@ -270,7 +271,7 @@ fn figures(section: &Section) -> String {
 }
 
 fn transposed(caption: &str, rows: &[Row]) -> String {
-    // Cells have units of their own.
+    // Each cell shows its own unit.
     let label = |row: &Row| escaped(&row.label.replace("CPU ms/", "CPU time/"));
     let head = |row: &Row| format!("<th scope=\"col\">{}<small>{}</small></th>", label(row), n(row));
     let heads: String = rows.iter().map(head).collect();
@@ -287,7 +288,7 @@ fn transposed(caption: &str, rows: &[Row]) -> String {
     ))
 }
 
-/// How many samples a row's figures come from; nothing for what was counted.
+/// The number of samples behind a row's figures; empty for counted figures.
 fn n(row: &Row) -> String {
     let ns = || row.cells.iter().map(|cell| cell.n).filter(|n| *n > 0);
     match (ns().min(), ns().max()) {
@@ -299,18 +300,18 @@ fn n(row: &Row) -> String {
     }
 }
 
-/// A platform's or a design's name with its colour.
+/// The name of a platform or a design, with its colour.
 pub(super) fn row_head(name: &str) -> String {
     format!("<th scope=\"row\"><i class=\"b-{}\"></i>{}</th>", colour(name), escaped(&words::named(name)))
 }
 
-/// The end of the classes that colour what is named so: its platform's.
+/// The suffix of the colour classes for this name, which is its platform's.
 fn colour(name: &str) -> &'static str {
     let lower = name.to_lowercase();
     Platform::ALL.iter().map(|platform| platform.name()).find(|platform| lower.starts_with(platform)).unwrap_or("other")
 }
 
-/// A table that may be wider than the screen.
+/// Wraps a table that may be wider than the screen.
 pub(super) fn scrolled(table: &str) -> String {
     format!("<div class=\"scroll\">{table}</div>")
 }
@@ -371,7 +372,7 @@ fn guarantees_table() -> String {
     ))
 }
 
-/// Markdown's code spans as HTML.
+/// Turns Markdown's code spans into HTML.
 fn code(text: &str) -> String {
     let parts = escaped(text);
     parts
@@ -425,7 +426,7 @@ fn method(result: &Comparison) -> String {
     )
 }
 
-/// That nothing was lost.
+/// The section that shows that nothing was lost.
 fn answers(result: &Comparison) -> String {
     let row = |name: &str, replay: &Replay, errors: u64| {
         format!(
@@ -451,7 +452,7 @@ fn answers(result: &Comparison) -> String {
     ))
 }
 
-/// A figure that was computed: without an interval where it has none.
+/// A computed figure, with its interval if it has one.
 pub(super) fn usd(estimate: &Estimate) -> String {
     let Quantity { value, interval, .. } = Quantity::of(estimate, Unit::Usd);
     let interval = if interval.is_empty() { interval } else { format!("<small>{interval}</small>") };

@@ -1,4 +1,4 @@
-//! The page's sections that rest on prices and on simulation: each is there only where the result has its part.
+//! The sections of the page about prices and simulation. Each appears only if the result has that part.
 
 use crate::compare::html::{Part, chip, escaped, figure, row_head, scrolled, usd};
 use crate::compare::page::{ColdShare, Cost, CostLine, Kind};
@@ -7,7 +7,7 @@ use crate::compare::verdict::{crossing_in_words, volume};
 use crate::compare::words::{digits, listed, named, short};
 use crate::stats::Estimate;
 
-/// The sections.
+/// All of these sections.
 pub(super) fn parts(result: &Comparison) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(cost) = &result.cost {
@@ -107,13 +107,13 @@ fn shares(shares: &[ColdShare]) -> String {
     format!("<div class=\"charts of-1\">{chart}</div>{}", samples(&caption, "Requests/s", &series, digits, percent))
 }
 
-/// A curve as a column: name, where its figures come from if that is not the caption's to say, x and y.
+/// A curve as a column: its name, the source of its figures unless the caption gives it, and the points (x and y).
 type Column<'a> = (&'a str, Option<Kind>, &'a [[f64; 2]]);
 
-/// At most so many rows: the chart has all.
+/// The largest number of rows. The chart shows all points.
 const ROWS: usize = 12;
 
-/// Curves as a table, x as rows: those of the first curve, thinned.
+/// Curves as a table. The x values of the first curve, thinned, are the rows.
 fn samples(
     caption: &str,
     x: &str,

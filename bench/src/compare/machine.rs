@@ -1,4 +1,4 @@
-//! Where a run took place. Whatever can't be found out is left open, and no reason to fail.
+//! Describes the machine of a run. Unknown facts are left open and are no reason to fail.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::compare::result::{Commit, Machine};
 
-/// Describes this machine; `seconds` is filled in at the end.
+/// Describes this machine. The caller fills in `seconds` at the end.
 pub(super) fn describe(program: &Path) -> Machine {
     let mut versions = BTreeMap::from([("isotherm".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     versions.extend(output(Command::new("rustc").arg("--version")).map(|version| ("rustc".to_owned(), version)));
@@ -29,7 +29,7 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-/// The value of the first line `name<separator>value`.
+/// The value of the first line of the form `name<separator>value`.
 fn field(file: &str, name: &str, separator: char) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let (_, value) = text.lines().filter_map(|line| line.split_once(separator)).find(|(key, _)| key.trim() == name)?;
@@ -41,7 +41,7 @@ fn memory() -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
-/// The commit of Isotherm's working tree that `folder` lies in: another project's would say nothing.
+/// The commit of the working tree of Isotherm that contains `folder`. The commit of another project would say nothing.
 fn commit(folder: &Path) -> Option<Commit> {
     let git = |arguments: &[&str]| output(Command::new("git").arg("-C").arg(folder).args(arguments));
     let top = git(&["rev-parse", "--show-toplevel"])?;

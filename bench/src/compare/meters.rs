@@ -1,4 +1,4 @@
-//! What the platforms' services did for the events of the warm phase and of the closed loop, as it is billed.
+//! The billed usage of the platforms' services for the events of the warm phase and the closed loop.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,17 @@ use crate::compare::progress::Phase;
 use crate::compare::result::Metered;
 use crate::compare::target::{Role, Target};
 
-/// Nothing new for so long: every platform has folded what it has. The longest that one waits is Workers' ten seconds.
+/// After this long without a change, every platform has folded all its events. The longest wait of any platform is the
+/// ten seconds of Workers.
 const QUIET: Duration = Duration::from_secs(11);
-/// A platform that is not through by then is read as it is.
+/// A platform that is not done after this time is read as it is.
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What it takes at least, seconds.
+/// The least time of this phase, in seconds.
 pub(super) const SECONDS: f64 = QUIET.as_secs() as f64;
 
-/// Before the first request that counts; floors have no store.
+/// Reads the meters before the first request that counts. Floors have no store.
 pub(super) async fn begin(targets: &mut [Target]) -> Result<()> {
     for target in targets.iter_mut().filter(|target| target.keeps_events()) {
         target.meters = target.remote.meters().await.with_context(|| target.name())?;
@@ -27,7 +28,7 @@ pub(super) async fn begin(targets: &mut [Target]) -> Result<()> {
     Ok(())
 }
 
-/// Once nothing is left to fold; and checks that the store has as many events more as were accepted.
+/// Reads the meters after all events are folded. Checks that the store has gained as many events as were accepted.
 pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
     let started = Instant::now();
     let mut changed = started;
@@ -54,7 +55,7 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
     for (target, now) in targets.iter_mut().filter(|target| target.keeps_events()).zip(before) {
         let cpu = target.remote.usage().await.with_context(|| target.name())?.cpu.saturating_sub(target.cpu_before);
         let (tally, meters) = (target.client.tally(), now.since(&target.meters));
-        // The article's function puts each event to S3, too.
+        // The article's function also puts each event to S3.
         let objects = (target.role == Role::Article).then_some(meters.objects);
         if let Some(problem) = mismatch(tally.accepted, objects, &meters) {
             target.client.error(problem);
@@ -71,13 +72,13 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
     Ok(())
 }
 
-/// What the meters say against the store, and against what was answered.
+/// Compares the meters with the store and with the answers.
 fn mismatch(accepted: u64, objects: Option<u64>, meters: &isotherm_hosts::Meters) -> Option<String> {
     let stored = meters.events_stored;
     if stored != accepted {
         return Some(format!("{accepted} events were accepted, but the store has {stored} more than before"));
     }
-    // Where puts are billed they are counted one by one; where rows are, an event is one and has others in indexes.
+    // If puts are billed, they are counted one by one. If rows are billed, an event is one row, plus rows in indexes.
     let puts = meters.operations("events/put");
     if !meters.store.is_empty() && puts != stored {
         return Some(format!("{puts} puts of events were counted, but the store has {stored} more than before"));

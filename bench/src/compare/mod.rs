@@ -1,10 +1,12 @@
-//! `isotherm compare`: one workload on every platform and on its floor, in the same run.
+//! `isotherm compare`: runs one workload on every platform and on its floor, in the same run.
 //!
-//! The phases, in order; in each of them the targets take turns, so that a drifting machine touches all alike: cold starts (`cold`), warm
-//! latency in open loop (`warm`), throughput in closed loop (`throughput`), what all that used as it is billed (`meters`), reports over all events
-//! (`reports`), and the check that nothing that was accepted is lost (`verify`). `--repeat` does all of them again with hosts started anew, and makes one of several runs (`repeat`); deployments are driven after the
-//! platforms (`deployment`). What was measured becomes a [`result::Comparison`] (`figures`). That is judged
-//! (`verdict`) and written: its figures in one order (`rows`) as table, Markdown, CSV and page (`table`, `text`, `page`).
+//! The phases run in this order; in each the targets take turns, so that a drifting machine affects all of them alike.
+//! Cold starts come first (`cold`), then warm latency in an open loop (`warm`) and throughput in a closed loop
+//! (`throughput`). Next come the billed usage of all that (`meters`), reports over all events (`reports`), and the
+//! check that no accepted event is lost (`verify`). `--repeat` repeats all phases with new hosts and merges the runs
+//! (`repeat`). Deployments are driven after the platforms (`deployment`). The measurements become a
+//! [`result::Comparison`] (`figures`). It is judged (`verdict`) and written: its figures in one order (`rows`), as
+//! table, Markdown, CSV and page (`table`, `text`, `page`).
 
 pub(crate) mod article;
 pub(crate) mod artifact;
@@ -116,22 +118,22 @@ pub struct Compare {
 }
 
 impl Compare {
-    /// `--json` is the short form of one of them.
+    /// The output format. `--json` is short for one of them.
     fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
 }
 
-/// How a comparison ended, as an exit code.
+/// The end of a comparison, as an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Everything was measured, and every answer was right.
     Measured = 0,
-    /// A platform erred, or something on this machine failed.
+    /// A platform gave wrong answers, or something on this machine failed.
     Failed = 1,
-    /// A flag, a workload or events that can't be used.
+    /// A flag, a workload or events can't be used.
     BadInput = 2,
-    /// A platform could not be started, or a deployment not be measured; the others were.
+    /// A platform could not be started or a deployment could not be measured. The others were measured.
     NotStarted = 3,
     /// Ctrl-C or SIGTERM.
     Interrupted = 130,
@@ -139,7 +141,7 @@ enum End {
 
 /// Runs `isotherm compare`.
 ///
-/// Builds a runtime of its own, with one thread: the load is to take no more than one core.
+/// Builds its own runtime with one thread, so that the load takes at most one core.
 pub fn compare(flags: &Compare) -> ExitCode {
     ExitCode::from(session::run(flags) as u8)
 }

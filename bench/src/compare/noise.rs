@@ -1,4 +1,4 @@
-//! How much else went on while a run measured: whether its figures can be called sound.
+//! Measures other work on the machine during a run, to tell whether the figures are sound.
 
 use std::fs;
 use std::time::Duration;
@@ -8,36 +8,37 @@ use serde::{Deserialize, Serialize};
 use crate::compare::result::Measured;
 use crate::stats::quantile;
 
-/// Before anything is started, other programs may have this share of all processors.
+/// The largest share of all processors that other programs may use before the run starts anything.
 const MOST_BUSY: f64 = 0.2;
-/// A hypervisor may keep back this share of the processors' time.
+/// The largest share of processor time that a hypervisor may take away.
 const MOST_STOLEN: f64 = 0.05;
-/// The load may be sent so late in the 99th percentile: below a millisecond is usual.
+/// The latest that the load may be sent, as a 99th percentile. Below a millisecond is usual.
 const MOST_LATE_MS: f64 = 5.0;
-/// The floors' cold starts of the first half of a run and those of the second may differ by this factor.
+/// The largest factor between the floors' cold starts in the first and the second half of a run.
 const MOST_DRIFT: f64 = 1.5;
-/// Too few samples have no halves to compare.
+/// The smallest number of samples whose halves are compared.
 const LEAST_SAMPLES: usize = 20;
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What is known of other work on the machine. Shares are from 0 to 1; absent where the system does not tell.
+/// Facts about other work on the machine. Shares are from 0 to 1 and absent if the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
-    /// Of all processors, what others took right before the run.
+    /// The share of all processors that other programs used right before the run.
     pub busy_before: Option<f64>,
-    /// Of the processors' time during the run, what the hypervisor gave to others.
+    /// The share of processor time during the run that the hypervisor gave to others.
     pub stolen: Option<f64>,
-    /// What sets the processors' clocks; absent on most virtual machines.
+    /// The governor of the processors' clocks; absent on most virtual machines.
     pub governor: Option<String>,
-    /// The lowest and the highest clock of a processor at the start and at the end, MHz; on most virtual machines the nominal one.
+    /// The lowest and the highest clock of any processor at the start and the end, in MHz. On most virtual machines
+    /// this is the nominal clock.
     #[serde(default)]
     pub clock_mhz: Option<[f64; 2]>,
-    /// Why the figures are not sound, and what to do; none where they are.
+    /// Why the figures are not sound, and what to do about it; empty if they are sound.
     pub reasons: Vec<String>,
 }
 
 impl Noise {
-    /// In words, for who reads the environment of a run; what the system did not tell is said, too.
+    /// The facts in words, for readers of a run's environment. Unknown facts are included.
     pub(super) fn facts(&self) -> [String; 4] {
         let share = |share: Option<f64>| share.map_or("unknown".to_owned(), |share| format!("{:.1} %", 100.0 * share));
         let clock = self.clock_mhz.map(|[low, high]| match high - low < 1.0 {
@@ -66,7 +67,8 @@ impl Ticks {
         Self::parse(&fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    /// Parses the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. User time includes
+    /// guests.
     fn parse(stat: &str) -> Option<Self> {
         let line = stat.lines().next()?.strip_prefix("cpu ")?;
         let ticks: Vec<f64> = line.split_whitespace().take(8).filter_map(|ticks| ticks.parse().ok()).collect();
@@ -75,7 +77,7 @@ impl Ticks {
     }
 }
 
-/// Watches from before a run to its end.
+/// Watches the machine from before a run to its end.
 pub(super) struct Watch {
     busy_before: Option<f64>,
     begun: Option<Ticks>,
@@ -83,7 +85,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks for half a second at what others do. Nothing of the run may have been started yet.
+    /// Measures for half a second how busy other programs are. The run must not have started anything yet.
     pub(super) async fn start() -> Self {
         let before = Ticks::read();
         tokio::time::sleep(LOOK).await;
@@ -93,7 +95,7 @@ impl Watch {
         Self { busy_before: before.zip(begun).map(share), begun, clocks: clocks() }
     }
 
-    /// What there was besides the run.
+    /// The noise during the run.
     pub(super) fn end(self, platforms: &[Measured]) -> Noise {
         let share = |(begun, ended): (Ticks, Ticks)| (ended.stolen - begun.stolen) / (ended.all - begun.all).max(1.0);
         let stolen = self.begun.zip(Ticks::read()).map(share);
@@ -107,7 +109,7 @@ impl Watch {
     }
 }
 
-/// The clock of each processor, MHz; none where the system does not tell.
+/// The clock of each processor in MHz; empty if the system does not tell.
 fn clocks() -> Vec<f64> {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let clock = |line: &str| line.strip_prefix("cpu MHz")?.trim_start().strip_prefix(':')?.trim().parse().ok();
@@ -143,7 +145,7 @@ fn reasons(busy_before: Option<f64>, stolen: Option<f64>, platforms: &[Measured]
     reasons
 }
 
-/// By which factor the medians of the first half and of the second differ.
+/// The factor between the medians of the first and the second half.
 fn drift(samples: &[f64]) -> f64 {
     if samples.len() < LEAST_SAMPLES {
         return 1.0;

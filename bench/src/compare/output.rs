@@ -1,4 +1,4 @@
-//! Where the result and its page go: there whole, or not at all.
+//! Writes the result and its page, completely or not at all.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Makes sure now that there can be a result at the end. Without `out` it is `target/compare/<time>`.
+    /// Checks in advance that the result can be written. Without `out` the folder is `target/compare/<time>`.
     pub(super) fn prepare(out: Option<&Path>, time: &str) -> Result<Self> {
         let folder = match out {
             Some(out) => out.to_owned(),
-            // Colons are no part of a file name everywhere.
+            // Some file systems allow no colons in file names.
             None => Path::new("target/compare").join(time.replace(':', "-")),
         };
         let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
@@ -39,14 +39,14 @@ impl Output {
     }
 }
 
-/// Writes a file whole, or not at all.
+/// Writes a file completely or not at all.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let writing = || format!("cannot write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder).with_context(writing)?;
     file.write_all(content).with_context(writing)?;
     file.as_file().sync_all().with_context(writing)?;
-    // A temporary file is its owner's alone; a result is like any other file.
+    // Only its owner can read a temporary file, but a result should have the usual permissions.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).with_context(writing)?;
     file.persist(path).with_context(writing)?;
@@ -56,7 +56,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
 /// Reads a `result.json`.
 ///
 /// # Errors
-/// Where it can't be read, or is no result of this version.
+/// Fails if the file can't be read or is not a result of this version.
 pub(crate) fn read(path: &Path) -> Result<Comparison> {
     let name = path.display();
     let text = crate::text::read(path)?;
@@ -68,7 +68,7 @@ pub(crate) fn read(path: &Path) -> Result<Comparison> {
     })
 }
 
-/// The result as text, on one line: most of it are samples, which nobody reads by eye.
+/// The result as JSON on one line: most of it is samples, which nobody reads by eye.
 pub(super) fn json(result: &Comparison) -> Result<String> {
     let mut text = serde_json::to_string(result)?;
     text.push('\n');

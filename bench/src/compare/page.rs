@@ -1,7 +1,7 @@
-//! The report page: one HTML file that asks nothing of the network.
+//! The report page: one HTML file that loads nothing from the network.
 //!
-//! `dashboard/report/` builds its shell, `page.html`: style, script and the policy that lets just these run. Into it go the text, which this
-//! program writes, and the result, from which the script draws the charts.
+//! `dashboard/report/` builds its shell, `page.html`: the style, the script, and the policy that allows only these two
+//! to run. This program fills in the text and the result, from which the script draws the charts.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,26 +10,26 @@ use crate::compare::result::{Article, Comparison, Distribution, Figures, Measure
 use crate::compare::verdict::Verdict;
 use crate::stats::{Estimate, quantile};
 
-/// The page without a result. `npm run build` in dashboard/ makes it.
+/// The page without a result, built by `npm run build` in dashboard/.
 const SHELL: &str = include_str!("page.html");
 
-/// What the page may be at most, bytes.
+/// The largest size of the page, in bytes.
 const LIMIT: usize = 1_000_000;
 
-/// Where a figure comes from.
+/// The source of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// In this run, on this machine.
+    /// Measured in this run, on this machine.
     Measured,
-    /// By others, with a source.
+    /// Published by others, with a source.
     Published,
     /// Computed from measured or published figures.
     Modelled,
 }
 
 impl Kind {
-    /// The word that marks it.
+    /// The word that marks such figures.
     pub fn word(self) -> &'static str {
         match self {
             Self::Measured => "measured",
@@ -39,14 +39,14 @@ impl Kind {
     }
 }
 
-/// What it costs: what was measured, priced.
+/// The cost of the measured usage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Where the figures come from.
+    /// The source of the figures.
     pub kind: Kind,
-    /// Events a month at which [`Self::lines`] hold.
+    /// Events per month for [`Self::lines`].
     pub monthly_events: f64,
-    /// What they rest on, a sentence each: the day of the prices, factors, latencies.
+    /// The assumptions behind the figures, one sentence each: the day of the prices, factors, latencies.
     #[serde(default)]
     pub assumptions: Vec<String>,
     /// One for each platform or design.
@@ -55,68 +55,68 @@ pub struct Cost {
     /// Cost against volume, one for each platform or design.
     #[serde(default)]
     pub curves: Vec<CostCurve>,
-    /// Where the cheapest becomes another, by volume.
+    /// The volumes at which another platform or design becomes the cheapest.
     #[serde(default)]
     pub crossings: Vec<Crossing>,
 }
 
-/// What a million events cost with one platform or design.
+/// The cost of a million events with one platform or design.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostLine {
-    /// The platform's name, or the design's.
+    /// The name of the platform or design.
     pub name: String,
-    /// By groups of services, in the order in which they are stacked.
+    /// The cost by groups of services, in the order in which they are stacked.
     pub items: Vec<CostItem>,
-    /// The sum, USD for a million events; its interval is that of what was measured.
+    /// The sum, in USD per million events. Its interval follows from the measured figures.
     pub total: Estimate,
 }
 
 /// One group of services.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostItem {
-    /// Such as `function`, `store`, `gateway`.
+    /// The group, such as `function`, `store`, `gateway`.
     pub service: String,
-    /// USD for a million events.
+    /// USD per million events.
     pub usd: f64,
 }
 
 /// Cost against volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostCurve {
-    /// The platform's name, or the design's.
+    /// The name of the platform or design.
     pub name: String,
-    /// Events a month, ascending, and USD a month.
+    /// Points of events per month, ascending, and USD per month.
     pub points: Vec<[f64; 2]>,
 }
 
-/// A volume at which the cheapest becomes another.
+/// A volume at which another platform or design becomes the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
-    /// The volume, events a month.
+    /// The volume in events per month.
     pub monthly_events: f64,
-    /// What both cost there, USD a month.
+    /// The cost of both at this volume, in USD per month.
     pub usd: f64,
-    /// The cheapest below it; with commas between where some tie.
+    /// The cheapest below this volume; names that tie are separated by commas.
     pub below: String,
-    /// The cheapest above it.
+    /// The cheapest above this volume.
     pub above: String,
 }
 
-/// Which share of requests meets a cold start.
+/// The share of requests that meet a cold start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColdShare {
-    /// The platform, and the policy that keeps instances.
+    /// The name of the platform and of its policy for keeping instances.
     pub name: String,
-    /// Where the figures come from.
+    /// The source of the figures.
     pub kind: Kind,
-    /// Requests a second, ascending, and the share from 0 to 1.
+    /// Points of requests per second, ascending, and the share from 0 to 1.
     pub points: Vec<[f64; 2]>,
 }
 
-/// The page of a result: never larger than a megabyte.
+/// The page of a result, which is never larger than a megabyte.
 ///
 /// # Errors
-/// Where the result is no JSON.
+/// Fails if the result can't be written as JSON.
 pub fn render(result: &Comparison) -> serde_json::Result<String> {
     let title = format!("Isotherm · {} · {}", result.workload.workload.name, result.machine.time);
     let body = html::body(result, &Verdict::of(result));
@@ -127,7 +127,7 @@ pub fn render(result: &Comparison) -> serde_json::Result<String> {
     let mut page = String::with_capacity(LIMIT);
     let mut rest = SHELL;
     for (mark, part) in parts {
-        // A test holds the shell to having each mark once, in this order.
+        // A test checks that the shell has each mark once, in this order.
         let Some((before, after)) = rest.split_once(mark) else { continue };
         page.push_str(before);
         page.push_str(&part);
@@ -137,7 +137,7 @@ pub fn render(result: &Comparison) -> serde_json::Result<String> {
     Ok(page)
 }
 
-/// The result as JSON of at most `room` bytes that can stand in HTML, and a note if samples had to be left out for that.
+/// The result as JSON of at most `room` bytes that is safe inside HTML. A note says so if samples had to be left out.
 fn embedded(result: &Comparison, room: usize) -> serde_json::Result<(String, String)> {
     let json = |result: &Comparison| Ok(serde_json::to_string(result)?.replace('<', "\\u003c"));
     let whole = json(result)?;
@@ -158,7 +158,8 @@ fn embedded(result: &Comparison, room: usize) -> serde_json::Result<(String, Str
     }
 }
 
-/// The result with at most `most` samples in each distribution: those of evenly spaced ranks, so that the distribution stays what it is.
+/// The result with at most `most` samples in each distribution. The kept samples have evenly spaced ranks, so that the
+/// distribution keeps its shape.
 fn thinned(result: &Comparison, most: usize) -> Comparison {
     let mut result = result.clone();
     let Comparison { platforms, article, .. } = &mut result;

@@ -1,4 +1,4 @@
-//! What the comparison is at, on standard error: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of a comparison on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often a plain line is printed.
+/// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// One phase of a run.
@@ -19,7 +19,7 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    /// Names phase `number` of `of`; `later` is how many seconds the phases after it will take.
+    /// Starts phase `number` of `of`. `later` is the time of the phases after it, in seconds.
     pub(super) fn start(number: usize, of: usize, name: &str, later: f64) -> Self {
         let name = format!("[{number}/{of}] {name}");
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -38,7 +38,8 @@ impl Phase {
         Self { name, bar, later, started: now, line_at: Cell::new(now) }
     }
 
-    /// `done` of 1 is done; `left` seconds of the phase remain, NaN where that is not known.
+    /// Reports the share `done` of the phase; 1 means that it is over. `left` is the rest of the phase in seconds, or
+    /// NaN if unknown.
     pub(super) fn progress(&self, done: f64, left: f64) {
         let text = if left.is_nan() { String::new() } else { format!("{} left in all", time(left + self.later)) };
         if let Some(bar) = &self.bar {
@@ -61,7 +62,7 @@ impl Drop for Phase {
     }
 }
 
-/// `4 s` or `1 min 04 s`.
+/// A time in words, such as `4 s` or `1 min 04 s`.
 pub(super) fn time(seconds: f64) -> String {
     let seconds = seconds.round().max(0.0) as u64;
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {:02} s", seconds / 60, seconds % 60) }

@@ -1,8 +1,9 @@
-//! Several runs as one: `--repeat`.
+//! Merges several runs into one: `--repeat`.
 //!
-//! What a run shows is right for that run. Another one, with its processes started anew, differs by more than the samples of either tell: by
-//! where memory came to lie, by what the disk held, by what else the machine did. So each figure is taken over all runs' samples together, and its
-//! interval over the values of the single runs (`stats::over_runs`). Ratios to the floor are taken run by run, since the two of a run share its conditions.
+//! A run's figures are right for that run. Another run with new processes differs by more than the samples of either
+//! run tell. The layout of memory, the content of the disk and other work on the machine all differ. So each figure is
+//! taken over the samples of all runs, and its interval over the values of the single runs (`stats::over_runs`). Ratios
+//! to the floor are taken run by run, since a platform and its floor share the conditions of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::compare::result::{
 };
 use crate::stats::{Estimate, over_runs, quantile};
 
-/// What is put between the seeds of two runs, so that no turn of one has the arrivals of a turn of another.
+/// The distance between the seeds of two runs, so that no turn of one run has the arrivals of a turn of another.
 const SEEDS_APART: u64 = 1_000_003;
 
 /// The seed of run `nth`, from 0.
@@ -23,7 +24,7 @@ pub(super) fn seed(seed: u64, nth: usize) -> u64 {
     seed.wrapping_add(SEEDS_APART.wrapping_mul(nth as u64))
 }
 
-/// A platform's runs as one; `None` for no runs. A single run stays what it is.
+/// A platform's runs as one; `None` without runs. A single run is returned unchanged.
 pub(super) fn pooled(mut runs: Vec<Measured>) -> Option<Measured> {
     if runs.len() < 2 {
         return runs.pop();
@@ -45,7 +46,7 @@ pub(super) fn pooled(mut runs: Vec<Measured>) -> Option<Measured> {
     })
 }
 
-/// The article's function and Isotherm beside it, of several runs as one.
+/// Several runs of the article's function and of Isotherm beside it, as one.
 pub(super) fn article(mut runs: Vec<Article>) -> Option<Article> {
     if runs.len() < 2 {
         return runs.pop();
@@ -61,7 +62,7 @@ pub(super) fn article(mut runs: Vec<Article>) -> Option<Article> {
     Some(Article { ratio: ratios(&each, &function.figures, &isotherm.figures), function, isotherm })
 }
 
-/// Each figure as a multiple of another's; over the multiples of the single runs.
+/// Each figure as a multiple of the other's, with an interval over the multiples of the single runs.
 fn ratios(runs: &[&BTreeMap<String, Estimate>], own: &Figures, other: &Figures) -> BTreeMap<String, Estimate> {
     let ratio = |(name, of_first): (&String, &Estimate)| {
         let values: Option<Vec<f64>> = runs.iter().map(|run| Some(run.get(name)?.value)).collect();
@@ -72,7 +73,7 @@ fn ratios(runs: &[&BTreeMap<String, Estimate>], own: &Figures, other: &Figures) 
     runs.iter().take(1).flat_map(|first| first.iter()).filter_map(ratio).collect()
 }
 
-/// The values of one run.
+/// The values of one run, by figure.
 fn one(run: &Measured) -> OneRun {
     let values = |figures: &Figures| -> BTreeMap<String, f64> {
         let value = |(name, _): &(&str, bool)| Some(((*name).to_owned(), estimate(figures, name)?.value));
@@ -82,7 +83,7 @@ fn one(run: &Measured) -> OneRun {
     OneRun { figures: values(&run.figures).into_iter().chain(reports).collect(), floor: values(&run.floor) }
 }
 
-/// What a turn of the closed loop adds to a sum.
+/// The value that one turn of the closed loop adds to a sum.
 type Part = fn(&Slice) -> f64;
 
 fn figures(runs: &[&Figures]) -> Figures {
@@ -130,7 +131,7 @@ pub(super) fn warm(runs: &[&Warm]) -> Warm {
     }
 }
 
-/// All runs' samples, in the order of the runs. A run without any is passed over.
+/// The samples of all runs, in the order of the runs. A run without samples is skipped.
 pub(super) fn distribution<'r>(runs: impl Iterator<Item = Option<&'r Distribution>>) -> Distribution {
     let runs: Vec<&Distribution> = runs.flatten().collect();
     let samples: Vec<f64> = runs.iter().flat_map(|run| &run.samples).copied().collect();
@@ -152,7 +153,7 @@ pub(super) fn reports(runs: &[&Reports]) -> Reports {
     }
 }
 
-/// Sums, but for what was verified: each run verifies the same events, and the least is what all have in common.
+/// The sum over the runs, except for verified events. Each run verifies the same events, so the smallest number counts.
 pub(super) fn replay<'r>(runs: impl Iterator<Item = &'r Replay>) -> Replay {
     let sum = |sum: Replay, run: &Replay| Replay {
         requests: sum.requests + run.requests,
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
     use crate::compare::result::tests::sample;
 
-    /// Native as it was measured three times: in the second run everything took so many times as long.
+    /// Native, measured three times. In the second run everything takes `scale` times as long.
     fn runs(scale: f64) -> Vec<Measured> {
         let native = || sample().platforms.pop().unwrap();
         let mut slow = native();
@@ -212,14 +213,14 @@ mod tests {
         let (latency, one) = (&all.figures.warm.latency, &first.figures.warm.latency);
         assert_eq!((latency.n, latency.samples.len()), (6, 6));
         assert_eq!(latency.samples[2..4], second.figures.warm.latency.samples);
-        // Four samples of six are those of the quick runs.
+        // Four of the six samples come from the fast runs.
         assert!(latency.p50.value < 1.2 * one.p50.value, "{:?}", latency.p50);
         let values: Vec<f64> = runs.iter().map(|run| run.figures.warm.latency.p50.value).collect();
         assert_eq!(latency.p50, over_runs(latency.p50.value, &values));
         assert!(latency.p50.high > 3.0 * one.p50.value, "{:?}", latency.p50);
-        // What was the same in all runs is sure.
+        // A figure that is the same in all runs is certain.
         assert_eq!(all.figures.cold.init.p50.low, all.figures.cold.init.p50.high);
-        // Two requests in 1 s, 3 s, and 1 s again.
+        // The turns had two requests in 1 s, in 3 s, and in 1 s again.
         let rate = all.figures.throughput.requests_per_second;
         assert!((rate.value - 6.0 / 5.0).abs() < 1e-12 && rate.low < rate.value / 2.0, "{rate:?}");
         assert_eq!(all.figures.memory.peak_rss_bytes, first.figures.memory.peak_rss_bytes);

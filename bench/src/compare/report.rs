@@ -1,4 +1,4 @@
-//! `isotherm report`: a result that is there already, rendered again.
+//! `isotherm report`: renders an existing result again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ impl Format {
     /// The comparison as text that ends with a line feed.
     ///
     /// # Errors
-    /// Where it is no JSON.
+    /// Fails if the result can't be written as JSON.
     pub(super) fn render(self, result: &Comparison) -> Result<String> {
         Ok(match self {
             Self::Table => table::render(result),
@@ -66,7 +66,7 @@ pub struct Report {
 /// Renders a result again.
 ///
 /// # Errors
-/// Where the result can't be read, or nothing can be written.
+/// Fails if the result can't be read, or if the output can't be written.
 pub fn report(flags: &Report) -> Result<ExitCode> {
     let result = output::read(&flags.result)?;
     let beside = || flags.result.with_file_name("report.html");

@@ -1,4 +1,4 @@
-//! Reports: how long each takes over the events of the run, and how soon one counts a new event.
+//! Measures how long each report over the events of the run takes, and how soon a report counts a new event.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,21 +13,22 @@ use crate::compare::target::{Role, Target};
 use crate::load::Client;
 use crate::workload::Reports;
 
-/// Rounds that are thrown away: they read the store into memory.
+/// Number of rounds that are thrown away: they read the store into memory.
 pub(super) const DISCARDED: usize = 2;
-/// A report that does not count an event by then never will.
+/// If no report counts an event within this time, none is expected to.
 const FRESH_WITHIN: Duration = Duration::from_secs(60);
-/// What was accepted under full load may wait longer to be folded.
+/// Events that were accepted under full load may wait longer to be folded.
 pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(300);
 pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What all platforms together take, roughly, seconds.
+/// Rough time for all platforms together, in seconds.
 pub(super) fn seconds(reports: &Reports, platforms: usize) -> f64 {
     let each = 0.03 * (reports.queries.len() * (reports.samples + DISCARDED)) as f64 + 0.5 * reports.fresh as f64;
     each * platforms as f64
 }
 
-/// Asks every platform for each report, one after another, and once more, and so on; floors and single events have none.
+/// Asks every platform for each report, one platform after another, in several rounds. Floors and targets for single
+/// events have no reports.
 pub(super) async fn measure(
     targets: &mut [Target],
     reports: &Reports,
@@ -63,7 +64,7 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// Milliseconds of reports, by name.
+/// Latencies of reports in milliseconds, by name.
 type Latencies = BTreeMap<String, Vec<f64>>;
 
 /// Asks for each report once.
@@ -87,7 +88,7 @@ pub(super) async fn latencies(
     Ok(())
 }
 
-/// Waits until a report counts every event that was accepted. Those of cold starts may have gone to stores of their own.
+/// Waits until a report counts every accepted event. Events of cold starts may have gone to other stores.
 async fn all_counted(client: &Client, range: &str, cold_starts: u64) -> Result<()> {
     let accepted = client.tally().accepted;
     let deadline = Instant::now() + COUNTED_WITHIN;
@@ -102,7 +103,7 @@ async fn all_counted(client: &Client, range: &str, cold_starts: u64) -> Result<(
     }
 }
 
-/// How many events a summary counts, and when it was here.
+/// The number of events that a summary counts, and the time when the answer arrived.
 pub(super) async fn count(client: &Client, query: &str) -> Result<(u64, Instant)> {
     let answer = client.exchange(&format!("/reports/summary?{query}"), Bytes::new()).await?;
     ensure!(answer.status == 200, "a report is answered {}", answer.status);
@@ -111,8 +112,7 @@ pub(super) async fn count(client: &Client, query: &str) -> Result<(u64, Instant)
     Ok((counted, answer.at))
 }
 
-/// From the answer 202 until a report counts the event, seconds.
-/// The event's type must be new to the store.
+/// Seconds from the answer 202 until a report counts the event. The event's type must be new to the store.
 pub(super) async fn fresh(client: &Client, event_type: &str) -> Result<f64> {
     let event = json!({"userId": "u", "eventType": event_type, "properties": {}}).to_string();
     let accepted = client.exchange("/events", Bytes::from(event)).await?;

@@ -1,6 +1,6 @@
-//! The result of a comparison, as it is written: `bench/schema/compare-1.schema.json` is its schema.
+//! The result of a comparison, in the form that is written. Its schema is `bench/schema/compare-1.schema.json`.
 //!
-//! Within version 1 fields may be added; none changes its meaning or goes.
+//! Within version 1, fields may be added; no field changes its meaning or goes away.
 
 use std::collections::BTreeMap;
 
@@ -17,54 +17,55 @@ use crate::workload::{Route, Workload};
 /// The schema's name and version.
 pub const SCHEMA: &str = "isotherm.compare/1";
 
-/// One run.
+/// The result of one run, or of several merged ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Where and when it ran.
+    /// The machine, and the time of the run.
     pub machine: Machine,
-    /// What was sent.
+    /// The workload that was sent.
     pub workload: Sent,
-    /// What was measured, in the order in which the platforms took turns.
+    /// The measurements, in the order in which the platforms took turns.
     pub platforms: Vec<Measured>,
-    /// The article's function, where Lambda was measured; results of older versions have none.
+    /// The article's function, if Lambda was measured. Results of older versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub article: Option<Article>,
     /// Platforms that could not be started.
     pub not_started: Vec<NotStarted>,
-    /// What was measured of deployments (`--target`), over the network.
+    /// The measurements of deployments (`--target`), over the network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deployments: Vec<Deployed>,
     /// Deployments that could not be measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<Unreachable>,
-    /// For each figure the platforms from best to worst; those in one group are tied with the best of it.
+    /// The platforms from best to worst for each figure. The platforms of one group are tied with the best of the
+    /// group.
     pub ranking: BTreeMap<String, Vec<Vec<Platform>>>,
-    /// What it costs, where prices were applied.
+    /// The cost, if prices were applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// How many requests meet a cold start, where that was simulated.
+    /// The shares of requests that meet a cold start, if they were simulated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cold_share: Vec<ColdShare>,
-    /// Whether its figures can be called sound.
+    /// Other work on the machine, which tells whether the figures are sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
 }
 
 impl Comparison {
-    /// How many runs its figures come from.
+    /// Number of runs behind its figures.
     pub(crate) fn runs(&self) -> usize {
         self.platforms.iter().map(|measured| measured.runs.len()).max().unwrap_or(0).max(1)
     }
 }
 
-/// The machine and the versions.
+/// The machine and the versions of programs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// When the run began, UTC, RFC 3339.
+    /// The start of the run: UTC, RFC 3339.
     pub time: String,
-    /// How long it took.
+    /// The length of the run.
     pub seconds: f64,
     /// The processor's name.
     pub cpu: String,
@@ -72,11 +73,11 @@ pub struct Machine {
     pub cores: usize,
     /// Memory of the machine.
     pub memory_bytes: u64,
-    /// The distribution.
+    /// The operating system's distribution.
     pub os: String,
     /// The kernel's release.
     pub kernel: String,
-    /// The commit of the working tree that the program lies in; absent where there is none.
+    /// The commit of the working tree that contains the program; absent outside a working tree.
     pub commit: Option<Commit>,
     /// Versions of programs: `isotherm`, `rustc`, `node`.
     pub versions: BTreeMap<String, String>,
@@ -87,73 +88,74 @@ pub struct Machine {
 pub struct Commit {
     /// Its hash.
     pub id: String,
-    /// Whether tracked files differed from it.
+    /// Whether tracked files differed from the commit.
     pub dirty: bool,
 }
 
-/// The workload as it was run: what its file says, and what flags made of it.
+/// The workload as it ran: the content of its file, changed by flags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sent {
-    /// The file's content, with what `--quick` and `--seed` changed.
+    /// The file's content, with the changes of `--quick` and `--seed`.
     #[serde(flatten)]
     pub workload: Workload,
-    /// The name of the file that the events come from.
+    /// The name of the file of the events.
     pub source: String,
-    /// How many events of it were sent, each once before any again.
+    /// Number of the file's events that were sent. Each is sent once before any is sent again.
     pub events: usize,
-    /// The file's size, unpacked.
+    /// The size of the unpacked file.
     pub event_bytes: usize,
-    /// Whether it was shortened.
+    /// Whether `--quick` shortened the run.
     pub is_quick: bool,
 }
 
 /// A platform that could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStarted {
-    /// Which.
+    /// The platform.
     pub platform: Platform,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A platform, its floor, and how they compare.
+/// A platform, its floor, and the ratios between them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Which.
+    /// The platform.
     pub platform: Platform,
-    /// Answers that were missing or wrong, of the platform and of its floor; a run with any has failed.
+    /// Number of missing or wrong answers of the platform and its floor. A run with any has failed.
     pub errors: u64,
     /// The platform's figures.
     #[serde(flatten)]
     pub figures: Figures,
-    /// How long reports take, and how fresh they are.
+    /// The latency and the freshness of reports.
     pub reports: Reports,
-    /// What became of the events.
+    /// What happened to the events.
     pub replay: Replay,
-    /// What they used, as it is billed; results of older versions have none.
+    /// The billed usage. Results of older versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meters: Option<Metered>,
     /// The smallest function on the same runtime, in the same run.
     pub floor: Figures,
-    /// Each figure as a multiple of the floor's. A figure is left out where the floor's is 0.
+    /// Each figure as a multiple of the floor's. A figure is left out if the floor's is 0.
     pub ratio: BTreeMap<String, Estimate>,
-    /// Each run by itself, where there were several (`--repeat`). Then the values above are those of all runs' samples together, and the intervals
-    /// those of Student's t over the runs.
+    /// Each run by itself, if there were several (`--repeat`). Then the values above cover the samples of all runs, and
+    /// the intervals are those of Student's t over the runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<OneRun>,
 }
 
-/// The figures of one run by the names of [`Measured::ratio`]; reports as `report:<name>_p50` and `freshness_p50`.
+/// The figures of one run by the names of [`Measured::ratio`]. Reports are `report:<name>_p50` and `freshness_p50`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneRun {
-    /// The platform's.
+    /// The platform's figures.
     pub figures: BTreeMap<String, f64>,
-    /// Its floor's.
+    /// The floor's figures.
     pub floor: BTreeMap<String, f64>,
 }
 
-/// What a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, and Isotherm on the same runtime beside it. Both
-/// got the workload's events in the same phases as the platforms, but one a request: the function takes no others.
+/// What a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, with Isotherm on the same
+/// runtime beside it. Both got the workload's events in the same phases as the platforms, but one event per request,
+/// since the function accepts nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Article {
     /// The article's function.
@@ -164,46 +166,46 @@ pub struct Article {
     pub ratio: BTreeMap<String, Estimate>,
 }
 
-/// What takes single events.
+/// A target that gets single events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Singles {
-    /// Answers that were missing or wrong; a run with any has failed.
+    /// Number of missing or wrong answers. A run with any has failed.
     pub errors: u64,
-    /// Its figures.
+    /// The target's figures.
     #[serde(flatten)]
     pub figures: Figures,
-    /// What it used, as it is billed; as many events as it accepted were in its store.
+    /// The billed usage. The store had as many events as the target accepted.
     pub meters: Metered,
-    /// What a million such events cost by these meters and list prices.
+    /// The cost of a million such events by these meters and list prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostLine>,
 }
 
-/// What was measured of a platform, or of its floor.
+/// The measurements of a platform or of its floor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// What it ran on.
+    /// The runtime of the target.
     pub runtime: Runtime,
-    /// The first of its missing or wrong answers.
+    /// The first missing or wrong answers.
     pub first_errors: Vec<String>,
-    /// What is deployed.
+    /// The deployed artifact.
     pub artifact: Artifact,
     /// Cold starts.
     pub cold: Cold,
-    /// Latency in open loop.
+    /// Latency in an open loop.
     pub warm: Warm,
-    /// Requests in closed loop.
+    /// Throughput in a closed loop.
     pub throughput: Throughput,
-    /// CPU time in closed loop.
+    /// CPU time in the closed loop.
     pub cpu: Cpu,
     /// Memory over the whole run.
     pub memory: Memory,
 }
 
-/// The size of what is deployed.
+/// The size of a deployed artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Bytes as they are.
+    /// Unpacked bytes.
     pub raw_bytes: u64,
     /// Bytes with each file packed by gzip -9.
     pub gzip_bytes: u64,
@@ -214,18 +216,18 @@ pub struct Artifact {
 /// One file of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactFile {
-    /// Its path within the artifact.
+    /// The path within the artifact.
     pub name: String,
-    /// Its size.
+    /// Unpacked bytes.
     pub raw_bytes: u64,
-    /// Its size packed.
+    /// Bytes packed by gzip -9.
     pub gzip_bytes: u64,
 }
 
-/// Quantiles, and the samples that they come from, milliseconds.
+/// Quantiles and the samples behind them, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
-    /// How many samples.
+    /// Number of samples.
     pub n: usize,
     /// The median.
     pub p50: Estimate,
@@ -233,53 +235,53 @@ pub struct Distribution {
     pub p90: Estimate,
     /// The 99th percentile.
     pub p99: Estimate,
-    /// In the order in which they were taken.
+    /// The samples, in the order in which they were taken.
     pub samples: Vec<f64>,
 }
 
-/// Cold starts: from "the artifact is there and no instance" on.
+/// Cold starts. Times count from the moment when the artifact is there but no instance is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cold {
-    /// Until the instance was ready for a request.
+    /// Time until the instance was ready for a request.
     pub init: Distribution,
-    /// Until the first byte of the first answer.
+    /// Time until the first byte of the first answer.
     pub first_response: Distribution,
 }
 
-/// Latency in open loop, from when a request was due to the last byte of its answer.
+/// Latency in an open loop, from the due time of a request to the last byte of its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Warm {
-    /// Requests a second that were sent.
+    /// Requests sent per second.
     pub rate: f64,
-    /// Of all requests.
+    /// Latency of all requests.
     pub latency: Distribution,
-    /// Of the requests to each route.
+    /// Latency of the requests to each route.
     pub routes: BTreeMap<Route, Distribution>,
-    /// How late the client itself sent; part of the latency.
+    /// The delay of the client's own sending, which is part of the latency.
     pub client_lag: Distribution,
 }
 
-/// Requests in closed loop.
+/// Throughput in a closed loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
-    /// Connections with one request under way each.
+    /// Number of connections, each with one request in flight.
     pub connections: usize,
-    /// Requests answered rightly, a second.
+    /// Correctly answered requests per second.
     pub requests_per_second: Estimate,
-    /// Events in them, a second.
+    /// Events in these requests, per second.
     pub events_per_second: Estimate,
-    /// What the figures come from.
+    /// The turns behind the figures.
     pub slices: Vec<Slice>,
 }
 
-/// One turn in closed loop.
+/// One turn of the closed loop.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// From the first request to the last answer.
+    /// Seconds from the first request to the last answer.
     pub seconds: f64,
-    /// Requests answered rightly.
+    /// Correctly answered requests.
     pub requests: u64,
-    /// Events in them.
+    /// Events in these requests.
     pub events: u64,
     /// CPU time of the runtime's processes.
     pub cpu_seconds: f64,
@@ -288,45 +290,45 @@ pub struct Slice {
 /// Reports over the events of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reports {
-    /// From the request to the last byte of the answer, by the name that the workload gives the report.
+    /// Time from the request to the last byte of the answer, by the name of the report in the workload.
     pub latency: BTreeMap<String, Distribution>,
-    /// From when an event was accepted to the last byte of the first report that counts it.
+    /// Time from the acceptance of an event to the last byte of the first report that counts it.
     pub freshness: Distribution,
 }
 
-/// CPU time of the runtime's processes: not of the host around them, nor of emulated stores.
+/// CPU time of the runtime's processes, without the host around them and without emulated stores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Milliseconds for a request of the closed loop.
+    /// Milliseconds per request of the closed loop.
     pub ms_per_request: Estimate,
-    /// Microseconds for an event of the closed loop: what its batches cost is spread over their events.
+    /// Microseconds per event of the closed loop. The cost of a batch is spread over its events.
     pub us_per_event: Estimate,
 }
 
 /// Memory of the runtime's processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The most that was resident at once.
+    /// The largest resident memory at any time.
     pub peak_rss_bytes: u64,
-    /// The mean of that over runs, bytes, where there were several.
+    /// The mean of the peaks of several runs, in bytes; absent for one run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_rss_over_runs: Option<Estimate>,
 }
 
-/// What became of the events.
+/// What happened to the events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
     /// Requests of the warm phase and of the closed loop.
     pub requests: u64,
-    /// Events in them; what goes beyond the data is the data once more, under new messageIds.
+    /// Events in these requests. Beyond the end of the data, the data starts again with new messageIds.
     pub sent: u64,
     /// Events that were accepted.
     pub accepted: u64,
-    /// Events that were there already.
+    /// Events that the store already had.
     pub duplicates: u64,
-    /// Events that were looked up meanwhile, and found.
+    /// Events that were looked up during the load, and found.
     pub found: u64,
-    /// Events of the data that were there at the end, and were what had been sent.
+    /// Events of the data that were there at the end with the content that was sent.
     pub verified: u64,
 }
 
@@ -337,20 +339,20 @@ impl Replay {
     }
 }
 
-/// The meters of the warm phase and of the closed loop, and of what followed from them: folding, and backing up.
+/// The meters of the warm phase and the closed loop, and of the folding and the backup that follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metered {
     /// Requests.
     pub requests: u64,
-    /// Those with a batch.
+    /// Requests with a batch.
     pub batches: u64,
-    /// Events that were accepted; as many more were in the store afterwards.
+    /// Accepted events. The store held as many more afterwards.
     pub events: u64,
-    /// Bytes of the answers, with their heads.
+    /// Bytes of the answers, including their heads.
     pub response_bytes: u64,
     /// CPU time of the runtime's processes.
     pub cpu_seconds: f64,
-    /// What the platform's host counted.
+    /// The counts of the platform's host.
     pub readings: Meters,
 }
 

@@ -1,5 +1,5 @@
-//! The rows that every form of a comparison shows: which figures there are, in which order, with unit, n, interval and multiple of the
-//! floor. The terminal's table, Markdown, CSV and the page are four ways to write them.
+//! The rows that every form of a comparison shows: the figures in their order, each with unit, n, interval and multiple
+//! of the floor. The terminal's table, Markdown, CSV and the page are four ways to write them.
 
 use isotherm_hosts::Platform;
 
@@ -11,13 +11,13 @@ use crate::compare::words::Unit;
 use crate::stats::Estimate;
 use crate::workload::{Arrival, Mix};
 
-/// Rows that were measured in the same way.
+/// Rows with the same conditions of measurement.
 pub(super) struct Section {
     /// Its anchor in the page.
     pub(super) id: &'static str,
     /// What was measured.
     pub(super) title: &'static str,
-    /// How.
+    /// The conditions of the measurement.
     pub(super) conditions: String,
     pub(super) rows: Vec<Row>,
 }
@@ -25,27 +25,27 @@ pub(super) struct Section {
 /// One figure of all platforms.
 #[derive(Clone)]
 pub(super) struct Row {
-    /// What it is called within its section.
+    /// Its name within its section.
     pub(super) label: String,
-    /// What it is called in files.
+    /// Its name in files.
     pub(super) figure: String,
     pub(super) unit: Unit,
-    /// One for each platform, in the order of the result; in [`deployments`] then one for each deployment.
+    /// One cell for each platform, in the order of the result. In [`deployments`] one for each deployment follows.
     pub(super) cells: Vec<Cell>,
 }
 
-/// One figure of one platform, or of one of the two in the article's section.
+/// One figure of one platform, or of one target in the article's section.
 #[derive(Clone)]
 pub(super) struct Cell {
-    /// What it is called in files: a platform's name, a deployment's, or one of the article's section.
+    /// The name in files: of a platform, of a deployment, or of a target in the article's section.
     pub(super) name: String,
-    /// `None` where it was not measured.
+    /// `None` if the figure was not measured.
     pub(super) estimate: Option<Estimate>,
-    /// How many samples or turns it comes from; 1 for what was counted.
+    /// Number of samples or turns behind the figure; 1 for a counted figure.
     pub(super) n: usize,
-    /// As a multiple of the floor's; of the article's function, as one of Isotherm's.
+    /// The multiple of the floor's figure. For the article's function, the multiple of Isotherm's.
     pub(super) ratio: Option<Estimate>,
-    /// The best of its row, or tied with it. With one platform there is nothing to be best of.
+    /// Whether the cell is the best of its row, or tied with it. Always false with one platform.
     pub(super) is_best: bool,
 }
 
@@ -68,7 +68,7 @@ const SIZE: [(&str, &str, Unit); 3] = [
     ("gzip -9", "artifact_gzip", Unit::Bytes),
     ("peak RSS", "memory_peak_rss", Unit::Bytes),
 ];
-/// What floors and the article's function are shown by.
+/// The figures shown of floors and of the article's function.
 pub(super) const BRIEF: [(&str, &str, Unit); 8] = [
     ("artifact gzip", "artifact_gzip", Unit::Bytes),
     ("ready p50", "cold_init_p50", Unit::Ms),
@@ -80,7 +80,7 @@ pub(super) const BRIEF: [(&str, &str, Unit); 8] = [
     ("peak RSS", "memory_peak_rss", Unit::Bytes),
 ];
 
-/// The platforms' figures.
+/// The sections of the platforms' figures.
 pub(super) fn sections(result: &Comparison) -> Vec<Section> {
     let workload = &result.workload.workload;
     let (warm, throughput) = (&workload.warm, &workload.throughput);
@@ -147,7 +147,7 @@ pub(super) fn sections(result: &Comparison) -> Vec<Section> {
     ]
 }
 
-/// The floors' own figures.
+/// The section of the floors' own figures.
 pub(super) fn floors(result: &Comparison) -> Section {
     let floor = |(label, figure, unit): (&str, &str, Unit)| {
         let cell = |measured: &Measured| cell(measured.platform.name(), &measured.floor, figure);
@@ -166,7 +166,8 @@ pub(super) fn floors(result: &Comparison) -> Section {
     }
 }
 
-/// What deployments and platforms both have, side by side: the network is in the figures of the former alone. `None` for no deployments.
+/// The figures that deployments and platforms share, side by side. Only those of deployments include the network.
+/// `None` without deployments.
 pub(super) fn deployments(result: &Comparison) -> Option<Section> {
     let first = result.deployments.first()?;
     let cold = first.idle_seconds.map_or_else(
@@ -216,7 +217,7 @@ fn of(deployed: &Deployed, figure: Option<(Estimate, usize)>) -> Cell {
     Cell { name: deployed.name.clone(), estimate, n: n.unwrap_or(0), ratio: None, is_best: false }
 }
 
-/// Latency of each route of the warm phase: what is too fine for a table on a terminal.
+/// Latency of each route in the warm phase. The table on a terminal leaves these details out.
 pub(super) fn routes(result: &Comparison) -> Vec<Row> {
     let names = result.platforms.iter().flat_map(|measured| measured.figures.warm.routes.keys());
     let mut routes: Vec<_> = names.copied().collect();
@@ -230,7 +231,7 @@ pub(super) fn routes(result: &Comparison) -> Vec<Row> {
     routes.into_iter().flat_map(quantiles).collect()
 }
 
-/// All quantiles of the reports.
+/// All quantiles of the reports' latencies.
 pub(super) fn report_quantiles(result: &Comparison) -> Vec<Row> {
     let names = result.workload.workload.reports.queries.keys();
     let quantiles_of = |name: &String| {
@@ -298,7 +299,7 @@ pub(super) fn cell(name: &str, figures: &Figures, figure: &str) -> Cell {
     Cell { name: name.to_owned(), estimate: estimate(figures, figure), n, ratio: None, is_best: false }
 }
 
-/// Such as `70 % single, 10 % batches of 10–100, 20 % look-ups`.
+/// The mix in words, such as `70 % single, 10 % batches of 10–100, 20 % look-ups`.
 fn mixed(mix: &Mix, batch_sizes: &[usize]) -> String {
     let all = f64::from(mix.single) + f64::from(mix.batch) + f64::from(mix.get);
     let batches = match (batch_sizes.iter().min(), batch_sizes.iter().max()) {

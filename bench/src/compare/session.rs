@@ -1,4 +1,4 @@
-//! One run from flags to exit code.
+//! One run of `isotherm compare`, from its flags to its exit code.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,13 @@ use crate::simulate;
 use crate::stats::Bootstrap;
 use crate::workload::Workload;
 
-/// Rough times for what can't be known beforehand, seconds: one cold start, one look-up.
+/// Rough times, in seconds, for one cold start and for one look-up. They can't be known in advance.
 const COLD_START: f64 = 0.03;
 const LOOK_UP: f64 = 0.0004;
 
 const PHASES: usize = 7;
 
-/// What is to be measured, all of it checked.
+/// The checked plan of all measurements.
 struct Plan {
     workload: Workload,
     events: Rc<Events>,
@@ -114,7 +114,7 @@ impl Plan {
     }
 }
 
-/// Runs until the end or a signal; either way every process that was started is stopped before this returns.
+/// Runs until the end or a signal. Either way it stops every process it started before it returns.
 async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Instant) -> End {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -142,14 +142,14 @@ async fn interruptible(flags: &Compare, program: &Path, plan: Plan, started: Ins
     }
 }
 
-/// Which of the runs this is.
+/// The place of this run among all runs.
 #[derive(Clone, Copy)]
 struct Run {
     nth: usize,
     of: usize,
-    /// How many phases it has.
+    /// Number of phases of the run.
     phases: usize,
-    /// What deployments take of it, roughly, seconds.
+    /// Rough time for deployments within the run, in seconds.
     driving: f64,
 }
 
@@ -161,17 +161,17 @@ impl Run {
     }
 }
 
-/// What the runs so far gave.
+/// The findings of the runs so far.
 #[derive(Default)]
 struct Runs {
-    /// By platform, in the order of the runs.
+    /// The measurements by platform, in the order of the runs.
     measured: BTreeMap<&'static str, Vec<Measured>>,
     article: Vec<Article>,
-    /// A platform that could not be started once is left out.
+    /// A platform that could not be started even once is left out of the result.
     not_started: Vec<NotStarted>,
 }
 
-/// Stops what an earlier run started: every run has hosts and data of its own.
+/// Stops the targets of an earlier run, since every run has its own hosts and data.
 async fn stop(targets: &mut Vec<Target>) -> Result<()> {
     for target in targets.drain(..) {
         let name = target.name();
@@ -196,7 +196,7 @@ async fn whole(
         stop(targets).await?;
         let mut turns = platforms.clone();
         turns.retain(|platform| runs.not_started.iter().all(|missing| missing.platform != *platform));
-        // Each run begins with another, so that none always follows the same.
+        // Each run begins with another platform, so that no platform always follows the same one.
         let first = nth % turns.len().max(1);
         turns.rotate_left(first);
         let workload = Workload { seed: repeat::seed(workload.seed, nth), ..workload.clone() };
@@ -242,7 +242,7 @@ async fn whole(
     };
     result.noise = Some(watch.end(&result.platforms));
     if let Err(error) = model(&mut result, events.text()) {
-        // What was measured is worth more than what is made of it.
+        // The measurements are worth more than the models built on them.
         eprintln!("isotherm: the result lacks costs or cold shares: {error:#}");
     }
     let [path, page] = output.write(&result)?;
@@ -260,7 +260,7 @@ async fn whole(
     Ok(if is_worse && ended == End::Measured { End::Failed } else { ended })
 }
 
-/// Adds what is not measured but computed of what was. `events` are those that were sent, NDJSON.
+/// Adds the parts of the result that are computed from measurements. `events` are the events that were sent, as NDJSON.
 fn model(result: &mut Comparison, events: &[u8]) -> Result<()> {
     result.cost = Some(cost::of_run(result, events).context("cannot price the run")?);
     let priced = cost::of_article(result, events).context("cannot price the article's function")?;
@@ -271,8 +271,8 @@ fn model(result: &mut Comparison, events: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Starts each platform with its floor, and with Lambda the article's function; a platform beside which one of these can't be started is left
-/// out too. Afterwards the platforms stand first in `targets`, then their floors in the same order.
+/// Starts each platform with its floor, and Lambda also with the article's function. If one of these can't be started,
+/// the platform is left out too. At the end the platforms come first in `targets`, then their floors in the same order.
 async fn start(
     flags: &Compare,
     program: &Path,
@@ -286,7 +286,7 @@ async fn start(
     let mut not_started = Vec::new();
     for (place, platform) in platforms.iter().enumerate() {
         let before = targets.len();
-        // The article's function is one of Lambda's.
+        // The article's function runs on Lambda.
         let article: &[Role] = if *platform == Platform::Lambda { &[Role::Article, Role::Singles] } else { &[] };
         for role in [Role::Own, Role::Floor].iter().chain(article) {
             let events = Rc::clone(events);
@@ -302,7 +302,7 @@ async fn start(
                     eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
                     not_started.push(NotStarted { platform: *platform, reason });
                     for target in targets.drain(before..) {
-                        // It is left out anyway; how it stops makes no difference.
+                        // The platform is left out anyway, so it does not matter how it stops.
                         let _stopped = target.remote.stop().await;
                     }
                     break;
@@ -352,19 +352,20 @@ async fn measure(targets: &mut [Target], workload: &Workload, events: &Events, s
     verify::check(targets, events, workload.throughput.connections, &phase).await
 }
 
-/// How many phases deployments add.
+/// The number of phases that deployments add.
 fn phases(flags: &Compare) -> usize {
     if flags.target.is_empty() { 0 } else { 1 + usize::from(flags.idle.is_some()) }
 }
 
-/// How long deployments take in one run, roughly, seconds.
+/// Rough time for deployments in one run, in seconds.
 fn driving(flags: &Compare, workload: &Workload) -> f64 {
     let resting = flags.idle.map_or(0.0, deployment::resting);
     let count = flags.target.len() as f64;
     if count > 0.0 { resting + count * deployment::seconds(workload) } else { 0.0 }
 }
 
-/// After the platforms: what these do on this machine makes no difference to a deployment, and the other way about.
+/// Drives the deployments after the platforms. They need not take turns: load on this machine does not affect a
+/// deployment, nor the other way round.
 async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Workload, span: &Span, run: Run) {
     if let Some(idle) = flags.idle {
         let phase =

@@ -1,4 +1,5 @@
-//! The comparison as a person reads it on a terminal: the verdict, then figures as rows, platforms as columns, at most 120 characters wide.
+//! The comparison as a table for a terminal: the verdict, then figures as rows and platforms as columns, at most 120
+//! characters wide.
 
 use crate::compare::deployed::Deployed;
 use crate::compare::result::{Comparison, Measured};
@@ -12,13 +13,13 @@ const WIDTH: usize = 120;
 const LABEL: usize = 16;
 const GAP: usize = 2;
 
-/// Parts of a cell: `value interval ratio*`.
+/// The widths of the parts of a cell: `value interval ratio*`.
 const VALUE: usize = 5;
 const INTERVAL: usize = 11;
 const RATIO: usize = 5;
 const CELL: usize = VALUE + 1 + INTERVAL + 1 + RATIO + 1;
 
-/// As many platforms fit beside each other.
+/// Number of platforms that fit side by side.
 const COLUMNS: usize = 4;
 
 const _: () = assert!(LABEL + COLUMNS * (CELL + GAP) <= WIDTH, "four platforms must fit");
@@ -65,7 +66,7 @@ pub(super) fn render(result: &Comparison) -> String {
     text
 }
 
-/// What was measured over the network, below each other as many columns as there are platforms' at most.
+/// The figures measured over the network, in blocks of at most `COLUMNS` deployments.
 fn deployments(result: &Comparison) -> String {
     let Some(mut section) = rows::deployments(result) else { return String::new() };
     let mut text = String::new();
@@ -93,7 +94,7 @@ fn deployments(result: &Comparison) -> String {
     text
 }
 
-/// What was run, where and when.
+/// The workload, the machine and the time of the run.
 pub(super) fn head(result: &Comparison) -> [String; 3] {
     let Comparison { machine, workload, .. } = result;
     let commit = machine.commit.as_ref().map_or_else(String::new, |commit| {
@@ -122,7 +123,7 @@ pub(super) fn head(result: &Comparison) -> [String; 3] {
     ]
 }
 
-/// Text whose further lines are indented.
+/// Wrapped text whose lines after the first are indented.
 fn hanging(text: &str) -> String {
     let lines = wrapped(text, WIDTH - 2);
     lines.iter().enumerate().map(|(place, line)| format!("{}{line}\n", if place == 0 { "" } else { "  " })).collect()
@@ -144,7 +145,7 @@ fn section(Section { title, conditions, rows, .. }: &Section) -> String {
     text
 }
 
-/// The article's section: its columns are no platforms, so they have a line of headings, and notes below.
+/// The article's section. Its columns are not platforms, so it has its own line of headings, with notes below.
 fn headed(of_article: &Section) -> String {
     let text = section(of_article);
     let (title, rows) = text.trim_start().split_once('\n').unwrap_or_default();
@@ -153,12 +154,12 @@ fn headed(of_article: &Section) -> String {
     format!("\n{}{}{rows}{notes}", hanging(title), words("", heads))
 }
 
-/// Text for each platform, below its column.
+/// Text for each platform, placed in its column.
 fn words(label: &str, cells: impl Iterator<Item = String>) -> String {
     line(label, cells.map(|cell| cell.chars().take(CELL).collect()))
 }
 
-/// What a million events cost, the whole path of them, and with the article's design.
+/// The cost of a million events over their whole path, and with the article's design.
 fn cost(result: &Comparison) -> String {
     let Some(cost) = &result.cost else { return String::new() };
     let usd = |name: &str| {
@@ -179,7 +180,7 @@ fn cost(result: &Comparison) -> String {
     text
 }
 
-/// The value and its interval; of bytes, the unit in the interval's place.
+/// The value and its interval. For bytes, the unit stands in place of the interval.
 fn shown(estimate: &Estimate, unit: Unit) -> String {
     if unit == Unit::Bytes {
         let (size, unit) = if estimate.value < 1e6 { (1e3, "kB") } else { (1e6, "MB") };

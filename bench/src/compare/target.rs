@@ -1,4 +1,5 @@
-//! What is measured: a platform, its floor, or the article's function, each a process `isotherm up … --control`.
+//! The targets of measurement: a platform, its floor, or the article's function. Each is a process
+//! `isotherm up … --control`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,24 +15,24 @@ use crate::compare::result::Metered;
 use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
 use crate::workload::Mix;
 
-/// One event a request: all that the article's function takes.
+/// One event per request, which is all that the article's function accepts.
 const SINGLES: Mix = Mix { single: 1, batch: 0, get: 0 };
 
-/// What a target is in the comparison; in the order in which they take turns.
+/// The role of a target in the comparison; the variants are in the order in which targets take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
-    /// A platform's own artifact: it gets the workload.
+    /// A platform's own artifact, which gets the workload.
     Own,
     /// The smallest function on the same runtime.
     Floor,
-    /// The article's function: it gets the workload's events, one a request.
+    /// The article's function, which gets the workload's events one per request.
     Article,
-    /// Isotherm's artifact with the same requests as the article's function gets.
+    /// Isotherm's artifact with the same requests as the article's function.
     Singles,
 }
 
 impl Role {
-    /// The set of artifacts that it is of, as `cargo xtask build` names them.
+    /// The artifact set of this role, as `cargo xtask build` names it.
     pub(crate) fn set(self) -> &'static str {
         match self {
             Self::Own | Self::Singles => "release",
@@ -41,31 +42,31 @@ impl Role {
     }
 }
 
-/// A started platform or floor, and what was measured of it so far.
+/// A started target and its measurements so far.
 pub(super) struct Target {
     pub platform: Platform,
     pub role: Role,
     pub remote: Remote,
     pub client: Client,
     pub runtime: Runtime,
-    /// Where its artifact is.
+    /// The folder of its artifact.
     pub folder: PathBuf,
-    /// Milliseconds: init and first response of each cold start.
+    /// Milliseconds of init and of the first response for each cold start.
     pub cold: Vec<(f64, f64)>,
     pub warm: Vec<Sample>,
-    /// Slices of the closed loop, each with the CPU seconds used meanwhile.
+    /// Slices of the closed loop, each with the CPU seconds used during it.
     pub slices: Vec<(Slice, f64)>,
     pub usage: Usage,
-    /// CPU time and meters before the first request that counts.
+    /// CPU time before the first request that counts. `meters` below holds the meters of the same moment.
     pub cpu_before: Duration,
     pub meters: Meters,
-    /// What they were at the end, less that.
+    /// The usage from then to the end.
     pub metered: Option<Metered>,
     /// Milliseconds of each report, by its name in the workload.
     pub reports: BTreeMap<String, Vec<f64>>,
-    /// Milliseconds from when an event was accepted until a report counted it.
+    /// Milliseconds from the acceptance of an event until a report counted it.
     pub fresh: Vec<f64>,
-    /// Events of the data that were there at the end, and were what had been sent.
+    /// Events of the data that were there at the end with the content that was sent.
     pub verified: u64,
 }
 
@@ -83,7 +84,7 @@ impl Target {
         up.set = role.set().to_owned();
         up.config = CONFIG.to_owned();
         let folder = artifacts.join(role.set()).join(platform.name());
-        // How large they are is found out after the measuring: packing them takes seconds.
+        // The sizes of the files are measured later, since packing them takes seconds.
         artifact::files(platform, role, &folder)?;
         let remote = up.start().await?;
         let address = remote.url().trim_start_matches("http://").trim_end_matches('/');
@@ -109,7 +110,7 @@ impl Target {
         })
     }
 
-    /// For messages: `spin` or `floor of spin`.
+    /// The target's name in messages, such as `spin` or `floor of spin`.
     pub(super) fn name(&self) -> String {
         match self.role {
             Role::Own => self.platform.to_string(),
@@ -119,12 +120,12 @@ impl Target {
         }
     }
 
-    /// Whether it has a store.
+    /// Whether the target has a store.
     pub(super) fn keeps_events(&self) -> bool {
         self.role != Role::Floor
     }
 
-    /// What it gets where the workload's mix is this.
+    /// The mix of requests that the target gets, given the workload's mix.
     pub(super) fn mix<'m>(&self, mix: &'m Mix) -> &'m Mix {
         match self.role {
             Role::Own | Role::Floor => mix,
@@ -132,7 +133,7 @@ impl Target {
         }
     }
 
-    /// Fails with the target's name once it erred too often.
+    /// Fails with the target's name once it made too many errors.
     pub(super) fn bearable(&self) -> Result<()> {
         self.client.bearable().with_context(|| self.name())
     }

@@ -1,4 +1,4 @@
-//! The comparison as Markdown and as CSV: the rows of the table for a pull request, the figures for a spreadsheet.
+//! The comparison as Markdown and as CSV: the rows of the table for a pull request, and the figures for a spreadsheet.
 
 use crate::compare::deployed::Deployed;
 use crate::compare::page::Kind;
@@ -9,7 +9,7 @@ use crate::compare::verdict::Verdict;
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
 use crate::compare::{article, guarantees};
 
-/// GitHub's Markdown.
+/// The comparison as GitHub's Markdown.
 pub(super) fn markdown(result: &Comparison) -> String {
     let [what, r#where, when] = table::head(result);
     let mut text = format!("## {what}\n\n");
@@ -75,12 +75,12 @@ fn row(Row { label, unit, cells, .. }: &Row) -> String {
     format!("| {} |{}\n", escaped(label), cells.iter().map(cell).collect::<String>())
 }
 
-/// What a cell may hold.
+/// Escapes text for a cell of a Markdown table.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }
 
-/// One line for each figure of each platform: RFC 4180, but with line feeds alone.
+/// CSV with one line for each figure of each platform. It follows RFC 4180, but with plain line feeds.
 pub(super) fn csv(result: &Comparison) -> String {
     let mut text = "platform,figure,unit,n,value,low,high,floor_ratio,kind\n".to_owned();
     let sections = rows::sections(result).into_iter().filter(|section| section.id != "reports");
@@ -89,11 +89,11 @@ pub(super) fn csv(result: &Comparison) -> String {
     rows.extend(rows::report_quantiles(result));
     rows.extend(rows::floors(result).rows);
     let of_article = article::section(result).into_iter().flat_map(|section| section.rows);
-    // Costs follow, by service.
+    // The costs follow below, by service.
     rows.extend(of_article.filter(|row| row.figure != article::COST));
     let mut deployed = rows::deployments(result).map_or_else(Vec::new, |section| section.rows);
     for row in &mut deployed {
-        // The platforms have theirs already.
+        // The platforms' cells are already in other rows.
         row.cells.drain(..result.platforms.len());
     }
     for Row { figure, unit, cells, .. } in rows.iter().chain(&deployed) {

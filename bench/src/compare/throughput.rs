@@ -1,4 +1,4 @@
-//! Throughput: closed loop, in turns, until each target had its time and every event once; and the CPU time it took.
+//! Throughput in a closed loop, and its CPU time. Targets take turns until each has had its time and every event once.
 
 use anyhow::{Context, Result};
 
@@ -7,7 +7,7 @@ use crate::compare::target::{Role, Target};
 use crate::load::closed;
 use crate::workload::Throughput;
 
-/// How long it takes at least, seconds.
+/// The least time of this phase, in seconds.
 pub(super) fn seconds(throughput: &Throughput, targets: usize) -> f64 {
     throughput.seconds * targets as f64
 }
@@ -49,17 +49,17 @@ async fn turn(target: &mut Target, throughput: &Throughput) -> Result<()> {
     Ok(())
 }
 
-/// Until the target had its time and all events; 0 when it is done.
+/// Seconds until the target has had its time and all events; 0 if it is done.
 fn seconds_left(target: &Target, throughput: &Throughput, events: usize) -> f64 {
     let passed: f64 = target.slices.iter().map(|(slice, _)| slice.seconds).sum();
     let time = (throughput.seconds - passed).max(0.0);
-    // Only what is looked up afterwards has to be there whole.
+    // Only events that are looked up later have to be complete in the store.
     if target.role != Role::Own || target.client.is_through() {
         return time;
     }
     let taken: u64 = target.slices.iter().map(|(slice, _)| slice.events).sum();
     let missing = (events as u64).saturating_sub(target.client.sent()) as f64;
-    // Unknown before the first turn: then the time that is planned.
+    // Before the first turn the speed is unknown, so the planned time is taken.
     let needed = if taken > 0 { missing * passed / taken as f64 } else { throughput.seconds };
     time.max(needed).max(f64::MIN_POSITIVE)
 }

@@ -1,7 +1,7 @@
-//! The verdict: what the figures say in sentences, with the figures that each rests on.
+//! The verdict: what the figures say, in sentences with the figures behind each.
 //!
-//! A platform is best only where it can be told from every other, as `stats::differ` says; where it can't, that is a tie, and is called one. Platforms
-//! with missing or wrong answers are not judged.
+//! A platform is best only if `stats::differ` can tell it from every other; otherwise the verdict calls it a tie.
+//! Platforms with missing or wrong answers are not judged.
 
 use isotherm_hosts::Platform;
 
@@ -12,43 +12,43 @@ use crate::compare::result::{Comparison, Measured};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, listed, multiple, short};
 use crate::stats::Estimate;
 
-/// With fewer samples the 99th percentile is hardly more than the largest of them.
+/// With fewer samples, the 99th percentile is hardly more than the largest sample.
 const ENOUGH_FOR_P99: usize = 100;
 
-/// What the figures say.
+/// The conclusions from a result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// Who is best at what.
+    /// The best platforms, one sentence per question.
     pub answers: Vec<Sentence>,
-    /// Where the answer becomes another.
+    /// The conditions under which the answer changes.
     pub flips: Vec<Sentence>,
-    /// What went wrong, so that a platform is not in it.
+    /// The problems that keep a platform out of the verdict.
     pub warnings: Vec<String>,
-    /// What to know before relying on it.
+    /// What to know before relying on the verdict.
     pub caveats: Vec<String>,
 }
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentence {
-    /// What is answered, such as `Fastest cold`.
+    /// The question, such as `Fastest cold`.
     pub question: &'static str,
-    /// In a word or two: a name, or a tie.
+    /// The answer in a word or two: a name, or a tie.
     pub answer: String,
-    /// In full.
+    /// The answer in full.
     pub text: String,
-    /// Where its figures come from.
+    /// The source of its figures.
     pub kind: Kind,
     /// The figures, best first.
     pub basis: Vec<Basis>,
 }
 
-/// A figure that a sentence rests on.
+/// A figure behind a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Basis {
-    /// The platform's or the design's name.
+    /// The name of the platform or design.
     pub name: String,
-    /// With its interval, in the unit of `shown`'s source.
+    /// The figure with its interval, in the unit behind `shown`.
     pub estimate: Estimate,
     /// The figure with its interval, in words.
     pub shown: String,
@@ -59,11 +59,11 @@ struct Question {
     question: &'static str,
     figure: &'static str,
     unit: Unit,
-    /// What one does, and what several do.
+    /// The verb for one platform, and for several.
     verbs: [&'static str; 2],
-    /// What follows the figure, and how it was taken.
+    /// The words after the figure: what was measured, and how.
     what: String,
-    /// What a multiple of it is: `as long`, `as many`.
+    /// The words after a multiple: `as long`, `as many`.
     times: &'static str,
     more_is_better: bool,
 }
@@ -78,7 +78,7 @@ impl Verdict {
         }
         verdict.answers.extend(questions(result).iter().filter_map(|question| answer(question, &judged)));
         if let Some(cost) = &result.cost {
-            // After the two that are asked for with it.
+            // The cost goes after the first two answers.
             let place = verdict.answers.len().min(2);
             verdict.answers.splice(place..place, cheapest(cost));
             verdict.flips.extend(cost.crossings.iter().map(|at| crossing(cost, at)));
@@ -92,7 +92,7 @@ impl Verdict {
         verdict
     }
 
-    /// Line by line, for where there is only text.
+    /// The verdict line by line, for plain text.
     pub(super) fn lines(&self) -> Vec<String> {
         let sentence = |sentence: &Sentence| {
             let kind =
@@ -150,7 +150,7 @@ fn questions(result: &Comparison) -> [Question; 4] {
     ]
 }
 
-/// Who is best by one figure, and by how much.
+/// The best platform by one figure, and by how much.
 fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
     let ranks = ranks(judged, question.figure, question.more_is_better);
     let basis: Vec<Basis> = ranks
@@ -169,7 +169,8 @@ fn answer(question: &Question, judged: &[&Measured]) -> Option<Sentence> {
     })
 }
 
-/// What a deployment's warm latency is, and what of it is the network: beside the platforms, and not ranked with them.
+/// A deployment's warm latency, and the part of the network in it. It stands beside the platforms and is not ranked
+/// with them.
 fn over_the_network(deployed: &Deployed, result: &Comparison, judged: &[&Measured]) -> Option<Sentence> {
     if deployed.errors > 0 {
         return None;
@@ -194,23 +195,23 @@ fn over_the_network(deployed: &Deployed, result: &Comparison, judged: &[&Measure
     })
 }
 
-/// The name of the best, or the names of those that tie.
+/// The name of the best, or the names of all that tie.
 fn answer_of(first: &[Basis]) -> String {
     let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
     if first.len() > 1 { format!("Tie: {}", listed(&names)) } else { names.concat() }
 }
 
-/// `A takes 1 ms (…) to …; B follows with 2 ms (…), 2.00 times as long.` and the like.
+/// A sentence such as `A takes 1 ms (…) to …; B follows with 2 ms (…), 2.00 times as long.`
 fn superlative(first: &[Basis], next: Option<&Basis>, verbs: [&str; 2], what: &str, times: &str) -> String {
     let names: Vec<&str> = first.iter().map(|basis| basis.name.as_str()).collect();
-    // A rate is of requests.
+    // A rate counts requests.
     let figure = |basis: &Basis| basis.shown.replacen("/s", " requests/s", 1);
     let figures = listed(&first.iter().map(figure).collect::<Vec<_>>());
     let said = match (first, next) {
         ([best], Some(next)) => {
             let (best, other) = (best.estimate.value, next.estimate.value);
             let (next, shown) = (&next.name, figure(next));
-            // Of nothing there are no multiples: CPU time is counted in ticks, and a short run may have used none.
+            // Zero has no multiples. CPU time is counted in ticks, and a short run may have used none.
             let ratio = (best.min(other) > 0.0).then(|| multiple(best.max(other) / best.min(other)));
             let compared = match ratio {
                 Some(ratio) if best > other => format!("that is {ratio} times {times} as {next} with {shown}"),
@@ -236,7 +237,7 @@ fn basis(name: &str, estimate: Estimate, unit: Unit) -> Basis {
     Basis { name: name.to_owned(), estimate, shown: Quantity::of(&estimate, unit).with_interval() }
 }
 
-/// Which design costs least for a million events at the volume of the cost lines.
+/// The cheapest design for a million events, at the volume of the cost lines.
 fn cheapest(cost: &Cost) -> Option<Sentence> {
     let mut lines: Vec<_> = cost.lines.iter().collect();
     lines.sort_by(|a, b| a.total.value.total_cmp(&b.total.value));
@@ -264,13 +265,14 @@ fn crossing(cost: &Cost, crossing: &Crossing) -> Sentence {
     }
 }
 
-/// The names of designs with commas between as a sentence has them, and whether it says `is` or `are` of them.
+/// The names of designs, given with commas, as a sentence lists them. The first part is the verb for them: `is` or
+/// `are`.
 fn all_named(names: &str) -> (&'static str, String) {
     let names: Vec<String> = names.split(", ").map(words::named).collect();
     (if names.len() == 1 { "is" } else { "are" }, listed(&names))
 }
 
-/// Where the cheapest becomes another.
+/// A sentence about the volume at which another design becomes the cheapest.
 pub(super) fn crossing_in_words(Crossing { monthly_events, usd, below, above }: &Crossing) -> String {
     let ((is, below), (_, above)) = (all_named(below), all_named(above));
     let at = volume(*monthly_events);
@@ -280,7 +282,7 @@ pub(super) fn crossing_in_words(Crossing { monthly_events, usd, below, above }: 
     ))
 }
 
-/// `340,000`, `1.2 million`, `3 billion`.
+/// A volume in words, such as `340,000`, `1.2 million`, `3 billion`.
 pub(super) fn volume(events: f64) -> String {
     let (size, unit) = match events {
         v if v >= 999.5e6 => (1e9, " billion"),
@@ -292,7 +294,7 @@ pub(super) fn volume(events: f64) -> String {
     format!("{digits}{unit}")
 }
 
-/// Where the best by the median are not the best by the 99th percentile.
+/// A sentence for the case that the best by the median are not the best by the 99th percentile.
 fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Sentence> {
     let enough = |measured: &&Measured| {
         let n = if figure == "warm" { measured.figures.warm.latency.n } else { measured.figures.cold.first_response.n };
@@ -328,10 +330,11 @@ fn tail(question: &'static str, figure: &str, judged: &[&Measured]) -> Option<Se
     })
 }
 
-/// Up to which share of cold requests the platform that is fastest warm has the lower mean, where another is fastest cold.
+/// The share of cold requests up to which the platform that is fastest warm has the lower mean, if another one is
+/// fastest cold.
 ///
-/// With medians c and w of the two platforms the means meet at the share s of cold requests with `s·c₁ + (1 − s)·w₁ = s·c₂ + (1 − s)·w₂`. Its
-/// interval takes the ends of theirs.
+/// With the medians c and w of the two platforms, the means are equal at the share s of cold requests where
+/// `s·c₁ + (1 − s)·w₁ = s·c₂ + (1 − s)·w₂`. The interval of s combines the ends of their intervals.
 fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
     let first = |figure: &str| match ranks(judged, figure, false).into_iter().next()?.as_slice() {
         [(platform, _)] => Some(*platform),
@@ -370,7 +373,7 @@ fn cold_against_warm(judged: &[&Measured]) -> Option<Sentence> {
     sentence(warm_name, text, Kind::Modelled, vec![Basis { name: "cold share".into(), estimate: share, shown }])
 }
 
-/// How much more `a` is than `b`; its interval takes the ends of theirs.
+/// The difference `a − b`. Its interval combines the ends of both intervals.
 fn difference(a: Estimate, b: Estimate) -> Estimate {
     Estimate { value: a.value - b.value, low: a.low - b.high, high: a.high - b.low }
 }

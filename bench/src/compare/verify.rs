@@ -1,4 +1,5 @@
-//! Afterwards: is everything there that was accepted? Every event of the data is looked up, and must be what was sent.
+//! Checks at the end that every accepted event is there. It looks up every event of the data and compares it with what
+//! was sent.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use crate::compare::progress::Phase;
 use crate::compare::target::{Role, Target};
 use crate::load::{Client, Events};
 
-/// Checks every platform; floors keep nothing, and of single events the meters say that as many are stored as were accepted.
+/// Checks every platform. Floors keep nothing. For targets that get single events, the meters already show that all
+/// accepted events are stored.
 pub(super) async fn check(targets: &mut [Target], events: &Events, connections: usize, phase: &Phase) -> Result<()> {
     for target in targets.iter().filter(|target| target.keeps_events()) {
         let tally = target.client.tally();
@@ -42,7 +44,7 @@ pub(super) async fn check(targets: &mut [Target], events: &Events, connections: 
     Ok(())
 }
 
-/// Asks for the event at `index` by the id under which it was first taken.
+/// Looks up the event at `index` by the id under which it was first accepted.
 pub(super) async fn look_up(client: &Client, events: &Events, index: usize) -> Result<()> {
     let line = events.line_number(index);
     let Some(id) = client.first_id_of(index) else { bail!("line {line} was never taken") };

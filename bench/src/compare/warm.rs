@@ -1,4 +1,4 @@
-//! Warm latency: open loop, the same schedule for every target, in short turns.
+//! Warm latency in an open loop. Every target has the same schedule, in short turns.
 
 use anyhow::{Context, Result};
 use rand::SeedableRng;
@@ -9,15 +9,15 @@ use crate::compare::target::Target;
 use crate::load::{Step, Timer, open};
 use crate::workload::Warm;
 
-/// Connections that are open before a turn begins; more are opened where answers are late.
+/// Number of connections that are open before a turn begins. Late answers cause more to be opened.
 pub(super) const CONNECTIONS: usize = 8;
 
-/// How many turns each target has, the first of which only warms it up.
+/// Number of turns for each target. The first one only warms it up.
 pub(super) fn turns(warm: &Warm) -> usize {
     1 + (warm.seconds / warm.slice_seconds).ceil() as usize
 }
 
-/// How long it takes, seconds.
+/// Time of this phase, in seconds.
 pub(super) fn seconds(warm: &Warm, targets: usize) -> f64 {
     turns(warm) as f64 * warm.slice_seconds * targets as f64
 }
@@ -27,7 +27,7 @@ pub(super) async fn measure(targets: &mut [Target], warm: &Warm, seed: u64, phas
     let timer = Timer::new()?;
     let (turns, count) = (turns(warm), targets.len());
     for turn in 0..turns {
-        // A generator of the turn's own: all targets get the same arrivals.
+        // Each turn has a generator of its own, so that all targets get the same arrivals.
         let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_add(turn as u64));
         let schedule = warm.arrival.schedule(warm.rate, warm.slice_seconds, &mut rng);
         for (place, target) in targets.iter_mut().enumerate() {

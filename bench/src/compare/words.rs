@@ -1,15 +1,15 @@
-//! Figures in words: digits that count, units that fit.
+//! Figures in words, with significant digits and fitting units.
 
 use isotherm_hosts::Platform;
 
 use crate::stats::Estimate;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Milliseconds.
     Ms,
-    /// A second.
+    /// Per second.
     PerSecond,
     /// Bytes.
     Bytes,
@@ -18,7 +18,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// As it is written where figures stay as they are.
+    /// The unit's name for figures that are not scaled.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ms => "ms",
@@ -28,7 +28,7 @@ impl Unit {
         }
     }
 
-    /// The factor and the name with which `value` is easiest to read.
+    /// The factor and the unit that make `value` easiest to read.
     fn fitting(self, value: f64) -> (f64, &'static str) {
         match self {
             Self::Ms if value < 0.9995 => (1e3, "µs"),
@@ -42,14 +42,14 @@ impl Unit {
     }
 }
 
-/// A figure as it is shown, its interval in the unit of its value.
+/// A figure as it is shown. Its interval has the unit of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Quantity {
     /// The value's digits.
     pub(super) value: String,
-    /// `low–high`; empty for what was counted and not sampled.
+    /// The interval as `low–high`; empty for counted figures.
     pub(super) interval: String,
-    /// The unit of both.
+    /// The unit of the value and the interval.
     pub(super) unit: &'static str,
 }
 
@@ -69,19 +69,19 @@ impl Quantity {
         }
     }
 
-    /// `4.00 ms`.
+    /// The value and its unit, such as `4.00 ms`.
     pub(super) fn plain(&self) -> String {
         let gap = if self.unit.starts_with('/') { "" } else { "\u{a0}" };
         format!("{}{gap}{}", self.value, self.unit)
     }
 
-    /// `4.00 ms (3.76–4.24)`.
+    /// The value with its interval, such as `4.00 ms (3.76–4.24)`.
     pub(super) fn with_interval(&self) -> String {
         if self.interval.is_empty() { self.plain() } else { format!("{} ({})", self.plain(), self.interval) }
     }
 }
 
-/// A platform's name as a heading or a sentence has it.
+/// A platform's name in headings and sentences.
 pub(super) fn title(platform: Platform) -> &'static str {
     match platform {
         Platform::Lambda => "Lambda",
@@ -91,19 +91,19 @@ pub(super) fn title(platform: Platform) -> &'static str {
     }
 }
 
-/// The name of a platform or a design as a sentence has it: a platform's title in the place of its name.
+/// The name of a platform or a design in a sentence, in which a platform's title replaces its name.
 pub(super) fn named(name: &str) -> String {
     let found = Platform::ALL.iter().find_map(|platform| Some((platform, name.strip_prefix(platform.name())?)));
     found.map_or_else(|| name.to_owned(), |(platform, rest)| format!("{}{rest}", title(*platform)))
 }
 
-/// With a capital first letter.
+/// The text with a capital first letter.
 pub(super) fn capital(text: &str) -> String {
     let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
     first.to_uppercase() + rest
 }
 
-/// `A`, `A and B`, `A, B and C`.
+/// A list in words: `A`, `A and B`, `A, B and C`.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     match names {
         [] => String::new(),
@@ -115,7 +115,7 @@ pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
-/// Three digits that count; from 1,000 on whole, with commas.
+/// Three significant digits; from 1,000 on, a whole number with commas.
 pub(super) fn digits(value: f64) -> String {
     match value {
         v if !v.is_finite() => "–".to_owned(),
@@ -126,7 +126,7 @@ pub(super) fn digits(value: f64) -> String {
     }
 }
 
-/// Three digits that count, thousands as `k`: never wider than five characters below 10 billion.
+/// Three significant digits, with thousands as `k`. Below 10 billion it is never wider than five characters.
 pub(super) fn short(value: f64) -> String {
     match value {
         v if !v.is_finite() => "–".to_owned(),
@@ -139,17 +139,17 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// A ratio: two decimals below 10.
+/// A ratio, with two decimals below 10.
 pub(super) fn multiple(value: f64) -> String {
     if value < 9.995 { format!("{value:.2}") } else { short(value) }
 }
 
-/// With a comma between thousands.
+/// A number with commas between thousands.
 pub(super) fn grouped(number: u64) -> String {
     crate::prices::grouped(number as f64)
 }
 
-/// Words in lines of at most `width` characters; a longer word has a line of its own.
+/// Words in lines of at most `width` characters. A longer word has its own line.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_ascii_whitespace() {

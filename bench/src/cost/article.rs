@@ -1,4 +1,4 @@
-//! The design that the article describes: each event is put to DynamoDB and to S3, and a stream leads to counters.
+//! The article's design: it puts each event to DynamoDB and to S3, and a stream feeds counters.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Gateway, "rest-api-request", events);
 
     let (dynamodb, s3) = (given.assumed("dynamodb-ms")?, given.assumed("s3-put-ms")?);
-    // It puts both at once, and knows no batches.
+    // The function puts to both at once and knows no batches.
     let duration = given.cpu_ms("article-cpu-ms")? + dynamodb.max(s3);
     let single = crate::cost::design::Load { requests: events, events_per_request: 1.0, ..load.clone() };
     let each = Given { load: &single, ..*given };

@@ -1,4 +1,4 @@
-//! What a table takes for granted beside prices, with sources: data, as prices are.
+//! The assumptions of a table besides prices, with their sources. They are data, as prices are.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 
 const ASSUMPTIONS: &str = include_str!("../../assumptions.toml");
 
-/// One of them.
+/// One assumption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Assumption {
-    /// What `--assume` calls it.
+    /// Its name in `--assume`.
     pub name: String,
-    /// In its unit.
+    /// The value in its unit.
     pub value: f64,
-    /// Such as `ms`.
+    /// The unit, such as `ms`.
     pub unit: String,
-    /// In words.
+    /// The meaning in words.
     pub about: String,
     /// Where the value comes from.
     pub source: String,
 }
 
-/// All of them, and which of them were asked for.
+/// All assumptions, and the names of those that were used.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Assumptions {
@@ -35,7 +35,7 @@ pub(super) struct Assumptions {
 }
 
 impl Assumptions {
-    /// The program's own.
+    /// The program's built-in assumptions.
     pub(super) fn read() -> Result<Self> {
         let assumptions: Self = toml::from_str(ASSUMPTIONS).context("the program's own assumptions")?;
         for (at, one) in assumptions.all.iter().enumerate() {
@@ -44,10 +44,10 @@ impl Assumptions {
         Ok(assumptions)
     }
 
-    /// The value of one, which is then among those that a table rests on.
+    /// The value of an assumption, which then counts as used by the table.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// Fails if no assumption has this name.
     pub(super) fn value(&self, name: &str) -> Result<f64> {
         let found = self.all.iter().find(|one| one.name == name);
         let value = found.with_context(|| format!("there is no assumption {name:?}"))?.value;
@@ -55,10 +55,10 @@ impl Assumptions {
         Ok(value)
     }
 
-    /// Puts another value in the place of a default.
+    /// Replaces the default value of an assumption.
     ///
     /// # Errors
-    /// Where there is none of this name, or the value is below 0.
+    /// Fails if no assumption has this name, or if the value is below 0.
     pub(super) fn set(&mut self, name: &str, value: f64, source: &str) -> Result<()> {
         let names = || self.all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
         ensure!(self.all.iter().any(|one| one.name == name), "there is no assumption {name:?}; there are {}", names());
@@ -69,7 +69,7 @@ impl Assumptions {
         Ok(())
     }
 
-    /// Those that were asked for since the last call, in the order of the file.
+    /// The assumptions used since the last call, in the order of the file.
     pub(super) fn take_used(&self) -> Vec<Assumption> {
         let used = self.used.take();
         self.all.iter().filter(|one| used.contains(&one.name)).cloned().collect()

@@ -1,4 +1,4 @@
-//! Usage times prices.
+//! Bills: usage times prices.
 
 use anyhow::Result;
 use jiff::civil::Date;
@@ -7,34 +7,34 @@ use serde::Serialize;
 use crate::cost::usage::{Service, Usage};
 use crate::prices::{Book, Price};
 
-/// One line: what a service uses of one price.
+/// One line of a bill: a service's usage of one price.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Line {
-    /// What it is for.
+    /// The service.
     pub service: Service,
     /// The price's id.
     pub price: String,
     /// What is paid for.
     pub item: String,
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: String,
-    /// Units a month.
+    /// Units per month.
     pub units: f64,
-    /// USD a month; `None` where no price is published.
+    /// USD per month; `None` if no price is published.
     pub usd: Option<f64>,
 }
 
-/// What a month costs.
+/// The cost of a month.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Bill {
-    /// In the order of an event's path.
+    /// The lines, in the order of an event's path.
     pub lines: Vec<Line>,
-    /// What there is to say of the prices in it.
+    /// Notes on the prices in the bill.
     pub notes: Vec<String>,
 }
 
 impl Bill {
-    /// Prices what is used. Tiers and free units of a price count once, and are spread over the services that use it.
+    /// Prices the usage. Tiers and free units of a price count once, and are spread over the services that use it.
     pub(super) fn of(usage: &Usage, services: &[Service], rates: &Rates<'_>) -> Result<Self> {
         let mut bill = Self { lines: Vec::new(), notes: Vec::new() };
         for (service, id, units) in usage.iter().filter(|(service, ..)| services.contains(service)) {
@@ -71,12 +71,12 @@ impl Bill {
         }
     }
 
-    /// The sum of what has a price, USD a month.
+    /// The sum of all lines with a price, in USD per month.
     pub(super) fn usd(&self) -> f64 {
         self.lines.iter().filter_map(|line| line.usd).sum()
     }
 
-    /// The prices that are not published, by their ids.
+    /// The ids of the unpublished prices.
     pub(super) fn unpriced(&self) -> Vec<&str> {
         self.lines.iter().filter(|line| line.usd.is_none()).map(|line| line.price.as_str()).collect()
     }
@@ -88,7 +88,7 @@ impl Line {
     }
 }
 
-/// The prices of a day, and how they are applied.
+/// The prices of a day and the rules for applying them.
 pub(super) struct Rates<'b> {
     pub book: &'b Book,
     pub on: Date,
@@ -96,15 +96,15 @@ pub(super) struct Rates<'b> {
 }
 
 impl Rates<'_> {
-    /// The price that holds.
+    /// The price that holds on the day.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if there is none.
     pub(super) fn price(&self, id: &str) -> Result<&Price> {
         self.book.price(id, self.on)
     }
 
-    /// [`Price::units_of`].
+    /// Converts an amount to units, as [`Price::units_of`] does.
     pub(super) fn units_of(&self, id: &str, amount: f64) -> Result<f64> {
         Ok(self.price(id)?.units_of(amount))
     }

@@ -1,4 +1,4 @@
-//! Designs: how requests a month become usage on each platform.
+//! Designs: each turns monthly requests into usage on its platform.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -12,12 +12,12 @@ use crate::cost::{article, lambda, nodes, workers};
 
 /// A month as providers count it: 730 hours.
 pub(super) const HOURS: f64 = 730.0;
-/// The same in seconds.
+/// The same month in seconds.
 pub(super) const SECONDS: f64 = HOURS * 3600.0;
-/// The ends of prices' ids where nothing else is asked for: Lambda's processor, and a node.
+/// The default suffixes of price ids: Lambda's processor, and a node.
 pub(super) const ARCH: &str = "x86";
 pub(super) const NODE: &str = "c7g-large";
-/// Of what is billed by the GB.
+/// Bytes in a billed GB.
 pub(super) const GB: f64 = 1e9;
 
 /// What is priced.
@@ -39,7 +39,7 @@ pub(super) enum Design {
 }
 
 impl Design {
-    /// As it is written on the command line and in results.
+    /// Its name on the command line and in results.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Lambda => "lambda",
@@ -51,7 +51,7 @@ impl Design {
         }
     }
 
-    /// An event's way, on one line.
+    /// The path of an event, on one line.
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Lambda => "HTTP API, Lambda, DynamoDB; stream to rollups in DynamoDB, one object a batch in S3",
@@ -65,10 +65,10 @@ impl Design {
         }
     }
 
-    /// What a month uses.
+    /// The usage of a month.
     ///
     /// # Errors
-    /// Where the price book or the assumptions lack something.
+    /// Fails if the price book or the assumptions lack something.
     pub(super) fn usage(self, given: &Given<'_>) -> Result<Usage> {
         match self {
             Self::Lambda => lambda::usage(given),
@@ -81,45 +81,45 @@ impl Design {
     }
 }
 
-/// What comes in a month.
+/// The load of a month.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Load {
-    /// Requests a month.
+    /// Requests per month.
     pub requests: f64,
-    /// Events in each.
+    /// Events per request.
     pub events_per_request: f64,
-    /// What Lambda bills of a request beside init; `None`: CPU time and the store's latency.
+    /// The time that Lambda bills for a request besides init, in ms. `None` takes CPU time and the store's latency.
     pub duration_ms: Option<f64>,
-    /// Lambda's environments with provisioned concurrency.
+    /// Number of Lambda's environments with provisioned concurrency.
     pub provisioned: f64,
-    /// The end of Lambda's prices: `x86` or `arm`.
+    /// The suffix of Lambda's price ids: `x86` or `arm`.
     pub arch: String,
-    /// The end of a node's price, such as `c7g-large`.
+    /// The suffix of a node's price id, such as `c7g-large`.
     pub node: String,
-    /// How many nodes; `None`: as many as it takes.
+    /// Number of nodes; `None` takes as many as the load needs.
     pub nodes: Option<f64>,
 }
 
 impl Load {
-    /// The events of a run, whose requests were counted there.
+    /// The load of a run with this many events, whose requests were already counted there.
     pub(super) fn of_run(events: f64) -> Self {
         let (arch, node) = (ARCH.to_owned(), NODE.to_owned());
         let (duration_ms, nodes) = (None, None);
         Self { requests: events, events_per_request: 1.0, duration_ms, provisioned: 0.0, arch, node, nodes }
     }
 
-    /// Events a month.
+    /// Events per month.
     pub(super) fn events(&self) -> f64 {
         self.requests * self.events_per_request
     }
 
-    /// Events a second, when they come evenly.
+    /// Events per second, if they arrive evenly.
     pub(super) fn rate(&self) -> f64 {
         self.events() / SECONDS
     }
 }
 
-/// All that usage follows from.
+/// Everything that usage depends on.
 pub(super) struct Given<'a> {
     pub load: &'a Load,
     pub assumed: &'a Assumptions,
@@ -128,34 +128,35 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// What is assumed under this name.
+    /// The value of the assumption with this name.
     pub(super) fn assumed(&self, name: &str) -> Result<f64> {
         self.assumed.value(name)
     }
 
-    /// CPU ms on the provider's processor.
+    /// CPU milliseconds on the provider's processor, from the assumption with this name.
     pub(super) fn cpu_ms(&self, name: &str) -> Result<f64> {
         Ok(self.assumed(name)? * self.assumed("cpu-factor")?)
     }
 
-    /// GB-months of what each event leaves for 90 days, once it runs for so long.
+    /// GB-months per month, once the service has run for as long as events are kept (`event-days`). Each event takes
+    /// `bytes_an_event` bytes.
     pub(super) fn stored_gb(&self, bytes_an_event: f64) -> Result<f64> {
         Ok(self.load.events() * bytes_an_event * self.assumed("event-days")? * 24.0 / HOURS / GB)
     }
 
-    /// The mean fold on DynamoDB, or on any store that bills like it.
+    /// The mean fold on DynamoDB, or on any store with the same billing.
     pub(super) fn folded(&self, events_per_hour: f64, batch: f64) -> Result<Folded> {
         let (read, write) = (self.rates.price("dynamodb-read")?, self.rates.price("dynamodb-write")?);
         self.sample.folded(events_per_hour, batch, [&|bytes| read.units_of(bytes), &|bytes| write.units_of(bytes)])
     }
 }
 
-/// Batches that gather for so many seconds after their first event, in each of `lanes`.
+/// Batches that gather events for some seconds after their first event, in each of `lanes`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Batches {
-    /// A month.
+    /// Batches per month.
     pub count: f64,
-    /// Events in each, as a mean.
+    /// Mean number of events in each.
     pub events: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a run of `isotherm compare` measured, in the place of assumptions.
+//! Takes values that a run of `isotherm compare` measured in place of assumptions.
 
 use anyhow::Result;
 use isotherm_hosts::Platform;
@@ -10,13 +10,13 @@ use crate::cost::metered;
 use crate::cost::usage::{Service, Usage};
 use crate::stats::Estimate;
 
-/// What of a measured figure's interval a cost is made of.
+/// The part of a measured figure's interval from which a cost is computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
     Value,
-    /// The end that costs least: little CPU time, much throughput.
+    /// The cheapest end: the least CPU time and the most throughput.
     Least,
-    /// The other end.
+    /// The most expensive end.
     Most,
 }
 
@@ -38,10 +38,10 @@ impl Of {
     }
 }
 
-/// Puts what was measured into the place of what is assumed.
+/// Replaces assumptions with measured values.
 ///
 /// # Errors
-/// Where a figure is none.
+/// Fails if a figure is not a valid number.
 pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> Result<()> {
     for measured in &result.platforms {
         let cpu = of.cpu(measured.figures.cpu.ms_per_request);
@@ -61,11 +61,11 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> 
     Ok(())
 }
 
-/// What a month uses by the meters of the run, and how that came about. Where nodes are paid for a month takes whole ones, and the
-/// run says how much one gets through: those are priced as designs.
+/// The monthly usage by the meters of the run, and a note on its origin. `None` without meters, and for designs that
+/// pay for nodes. A month takes whole nodes, and the run says how much one handles, so these are priced as designs.
 ///
 /// # Errors
-/// Where the price book or the assumptions lack something.
+/// Fails if the price book or the assumptions lack something.
 pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) -> Result<Option<(Usage, String)>> {
     let platform = match design {
         Design::Lambda => Platform::Lambda,
@@ -89,7 +89,7 @@ pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) ->
     Ok(Some((usage, about)))
 }
 
-/// Events to a request of the closed loop, over all platforms: it is the workload's.
+/// Events per request of the closed loop, over all platforms. The workload determines it.
 pub(super) fn events_per_request(result: &Comparison) -> f64 {
     let slices = || result.platforms.iter().flat_map(|Measured { figures, .. }| &figures.throughput.slices);
     let (events, requests) =

@@ -1,16 +1,16 @@
-//! Isotherm on AWS Lambda: `deploy/lambda/template.yaml`, priced. Looking events up and reports are not in it.
+//! Prices Isotherm on AWS Lambda: `deploy/lambda/template.yaml`. Look-ups of events and reports are not included.
 
 use anyhow::Result;
 
 use crate::cost::design::{Batches, GB, Given, HOURS, SECONDS};
 use crate::cost::usage::{Service, Usage};
 
-/// What `ingest` puts at once.
+/// Number of puts that `ingest` makes at once.
 pub(super) const CONCURRENCY: f64 = 32.0;
-/// Functions that are kept warm, every five minutes.
+/// Number of functions that are kept warm by a ping every five minutes.
 const WARMED: f64 = 3.0;
 const WARMINGS_AN_HOUR: f64 = 12.0;
-/// Requests to DynamoDB that a fold waits for, one after another: the watermark, the pages, the transaction.
+/// Number of requests to DynamoDB that a fold makes one after another: the watermark, the pages, the transaction.
 pub(super) const WAITS_OF_A_FOLD: f64 = 3.0;
 
 pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
@@ -42,17 +42,17 @@ fn ingest(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     requests(given, usage, &Billed { duration, init: "lambda-init-ms", memory })
 }
 
-/// What Lambda bills of one function's request.
+/// The billed properties of one function's request.
 pub(super) struct Billed {
     /// Wall time, ms.
     pub duration: f64,
-    /// The name of what its init is assumed to take.
+    /// The name of the assumption for its init time.
     pub init: &'static str,
-    /// MB.
+    /// Memory in MB.
     pub memory: f64,
 }
 
-/// The requests of a month to a function that answers them.
+/// Adds a month's requests to a function that answers them.
 pub(super) fn requests(given: &Given<'_>, usage: &mut Usage, billed: &Billed) -> Result<()> {
     let load = given.load;
     usage.add(Service::Function, "lambda-request", load.requests);
@@ -67,7 +67,7 @@ pub(super) fn requests(given: &Given<'_>, usage: &mut Usage, billed: &Billed) ->
     }
     let id = format!("lambda-duration-{}", load.arch);
     let cold = given.assumed("cold-share")?.min(1.0);
-    // Init is billed with the invocation that waited for it: one sum, rounded up once.
+    // Init is billed with the invocation that waited for it. The sum is rounded up once.
     let init = if cold > 0.0 { given.assumed(billed.init)? } else { 0.0 };
     let warm_ms = given.rates.units_of(&id, billed.duration)?;
     let cold_ms = given.rates.units_of(&id, init + billed.duration)?;
@@ -85,23 +85,24 @@ fn store(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     Ok(())
 }
 
-/// The stream, folding, rollups and the backup; gives the invocations. Lambda reads streams for nothing.
+/// Adds the stream, folding, rollups and the backup. Returns the number of invocations. Lambda reads streams without
+/// charge.
 fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     let (load, rates) = (given.load, given.rates);
     let (rate, kept) = (load.rate(), given.assumed("kept-months")?);
     let lanes = (rate / given.assumed("stream-writes-per-shard")?).ceil().max(given.assumed("stream-shards")?).max(1.0);
     let tumbling = given.assumed("lambda-tumbling-s")?;
-    // A batch's records are all of one tumbling window.
+    // All records of a batch belong to one tumbling window.
     let gathering = given.assumed("lambda-window-s")?.min(tumbling);
     let batches = Batches::of(rate, lanes, gathering, given.assumed("lambda-batch")?);
     let window_ends = lanes * SECONDS / tumbling * -(-rate / lanes * tumbling).exp_m1();
     let folded = given.folded(rate / lanes * 3600.0, batches.events)?;
 
     let Pulses { put, batches: pulsed } = Pulses::of(rate, lanes, tumbling, given.assumed("stream-shard-hours")?);
-    // A shard that a pulse comes through has a batch and an end of its window, and both move nothing but the watermark.
+    // A shard that gets a pulse has a batch and an end of its window. Both move only the watermark.
     let moves = window_ends + 2.0 * pulsed;
 
-    // Each moves the watermark, too: a small item, read and then put in the transaction.
+    // Each batch also moves the watermark, a small item that is read and then put in the transaction.
     let transactional = rates.price("dynamodb-write")?.times("transactional");
     let writes = batches.count * (folded.write_units + 1.0) + moves;
     usage.add(Service::Aggregation, "dynamodb-write", writes * transactional + put);
@@ -122,29 +123,30 @@ fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     Ok(batches.count + moves)
 }
 
-/// The small items that folds put for shards without events, in a month.
+/// The small items that folds put for shards without events, per month.
 struct Pulses {
-    /// How many are put.
+    /// Number of items put.
     put: f64,
-    /// How many batches of them there are.
+    /// Number of batches of these items.
     batches: f64,
 }
 
 impl Pulses {
-    /// Most unknown keys that are tried for shards that are new.
+    /// The largest number of unknown keys that are tried for new shards.
     const UNKNOWN: f64 = 64.0;
-    /// Of these, for each shard.
+    /// The number of these keys for each shard.
     const UNKNOWN_A_SHARD: f64 = 4.0;
 
-    /// With windows of so many seconds, and shards that live for so many hours. Events come to one shard as to another.
+    /// The pulses for windows of `window` seconds and shards that live for `shard_hours` hours. All shards get equally
+    /// many events.
     fn of(rate: f64, lanes: f64, window: f64, shard_hours: f64) -> Self {
         let windows = SECONDS / window;
         let has_events = -(-rate / lanes * window).exp_m1();
         let is_quiet = 1.0 - has_events;
-        // Each shard with events puts one for each that has none, and a batch has those of a window.
+        // Each shard with events puts one item for each shard without events. A batch holds the items of one window.
         let put = windows * lanes * (lanes - 1.0) * has_events * is_quiet;
         let batches = windows * lanes * is_quiet * (1.0 - is_quiet.powf(lanes - 1.0));
-        // Nobody knows yet which key leads to a shard that is new.
+        // Nobody knows yet which key leads to a new shard.
         let others = -(-rate * (lanes - 1.0) / lanes * shard_hours * 3600.0).exp_m1();
         let unknown = others * lanes * HOURS / shard_hours * Self::UNKNOWN.min(Self::UNKNOWN_A_SHARD * lanes);
         Self { put: put + unknown, batches }
@@ -163,7 +165,7 @@ fn queue(given: &Given<'_>, body: f64, usage: &mut Usage) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Of all the ways in which some of the shards have events in a window and the others have none.
+    /// Counts over all combinations of shards with and without events in a window.
     fn counted(rate: f64, lanes: u32, window: f64) -> (f64, f64) {
         let has_events = 1.0 - (-rate / f64::from(lanes) * window).exp();
         let mut sum = (0.0, 0.0);

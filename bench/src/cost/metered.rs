@@ -1,4 +1,4 @@
-//! What a run of `isotherm compare` used, by its meters, in the place of what a design says.
+//! Takes the metered usage of a run of `isotherm compare` in place of a design's usage.
 
 use anyhow::Result;
 use isotherm_hosts::Platform;
@@ -10,12 +10,12 @@ use crate::cost::lambda::{CONCURRENCY, WAITS_OF_A_FOLD};
 use crate::cost::usage::{Service, Usage};
 use crate::cost::workers::OBJECT_GB;
 
-/// The usage of a run's events, whose number the load says; `None` where the run was not metered.
+/// The usage of a run's events, whose number is in the load; `None` if the run was not metered.
 pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usage>> {
     let Some(metered) = &measured.meters else { return Ok(None) };
     let usage = match measured.platform {
         Platform::Lambda => lambda(metered, given, Ingest::ISOTHERM)?,
-        // A run of a version that did not count rows.
+        // The run is of a version that did not count rows.
         Platform::Workers if metered.readings.rows.is_empty() => return Ok(None),
         Platform::Workers => workers(metered, given)?,
         // Nodes are paid for by the hour, whatever they do.
@@ -24,22 +24,22 @@ pub(super) fn usage(measured: &Measured, given: &Given<'_>) -> Result<Option<Usa
     Ok(Some(usage))
 }
 
-/// What a function that takes events in is, as far as no meter tells.
+/// The properties of a function that accepts events, as far as no meter tells them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ingest {
-    /// The name of the memory that it is assumed to have, and the other functions beside it.
+    /// The name of the assumption for its memory and that of the other functions beside it.
     memory: &'static str,
-    /// Whether it waits for S3, too.
+    /// Whether it also waits for S3.
     puts_objects: bool,
 }
 
 impl Ingest {
     pub(super) const ISOTHERM: Self = Self { memory: "lambda-memory-mb", puts_objects: false };
-    /// It puts to both stores at once.
+    /// The article's function puts to both stores at once.
     pub(super) const ARTICLE: Self = Self { memory: "article-memory-mb", puts_objects: true };
 }
 
-/// What functions on Lambda and the services behind them were metered to use.
+/// The metered usage of functions on Lambda and of the services behind them.
 pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Result<Usage> {
     let (mut usage, readings) = (Usage::default(), &metered.readings);
     usage.add(Service::Gateway, "http-api-request", metered.requests as f64);
@@ -48,7 +48,7 @@ pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Re
     let mut invocations = 0.0;
     for (name, function) in readings.functions.iter().filter(|(_, function)| function.count > 0) {
         let count = function.count as f64;
-        // The emulator's latency is not DynamoDB's: CPU time as it was measured, and waiting as it is assumed.
+        // The emulator's latency differs from DynamoDB's. So CPU time is taken as measured, and waiting as assumed.
         let (service, waiting) = match name.as_str() {
             "ingest" => {
                 let rounds = readings.operations("events/put") as f64 / count / CONCURRENCY;
@@ -109,7 +109,7 @@ fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
         usage.add(service, "durable-objects-rows-read", rows.read as f64);
         usage.add(service, "durable-objects-rows-written", rows.written as f64);
     }
-    // Events expire long after a run.
+    // Events expire long after a run, so the meters miss these rows.
     for (price, rows) in [
         ("durable-objects-rows-read", "workers-expired-rows-read"),
         ("durable-objects-rows-written", "workers-expired-rows-written"),

@@ -1,8 +1,8 @@
-//! `isotherm cost`: what a month costs on each platform, priced without running anything.
+//! `isotherm cost`: computes the monthly cost on each platform without running anything.
 //!
-//! A design turns requests a month into usage: units by service and price. Usage times the price book is a
-//! bill. What usage rests on beside requests is assumptions, which are data with sources and are printed under
-//! each table, and events, which core itself weighs and folds.
+//! A design turns monthly requests into usage: units by service and price. Usage times the price book is a bill.
+//! Besides requests, usage depends on assumptions and on events. Assumptions are data with sources, and each table
+//! prints them. Core itself weighs and folds the events.
 
 mod article;
 mod assumptions;
@@ -109,7 +109,7 @@ fn amount(text: &str) -> Result<f64, String> {
     if amount.is_finite() && amount >= 0.0 { Ok(amount) } else { Err("must be 0 or above".to_owned()) }
 }
 
-/// What `--service` names: one, or all.
+/// The value of `--service`: one service, or all.
 #[derive(Clone, Copy, Debug)]
 struct Part(Option<Service>);
 
@@ -123,10 +123,10 @@ fn pair(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), amount(value)?))
 }
 
-/// Prints what a month costs.
+/// Prints the cost of a month.
 ///
 /// # Errors
-/// Where a file can't be read, or a flag names what there is not.
+/// Fails if a file can't be read, or if a flag names something that does not exist.
 pub fn cost(flags: &Cost) -> Result<ExitCode> {
     let quote = quote(flags)?;
     let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { output::text(&quote) };
@@ -186,7 +186,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
 }
 
 impl Cost {
-    /// What flags say goes before what a result says, and that before the defaults.
+    /// Flags take precedence over a result, and a result over the defaults.
     fn assume(&self, assumed: &mut Assumptions) -> Result<()> {
         if let Some(memory) = self.memory_mb {
             assumed.set("lambda-memory-mb", memory, "--memory-mb")?;

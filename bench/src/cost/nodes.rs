@@ -1,4 +1,4 @@
-//! Isotherm where machines are paid for, and not requests: nodes with Spin or with the plain server.
+//! Prices Isotherm on machines that are paid for by time and not by request: nodes with Spin or with the plain server.
 
 use anyhow::Result;
 
@@ -13,14 +13,14 @@ pub(super) fn native(given: &Given<'_>) -> Result<Usage> {
     nodes(given, "native-requests-per-second")
 }
 
-/// Requests are counted; what they cost is the book's to say, or the user's.
+/// Counts requests. Their price comes from the book or from the user.
 pub(super) fn akamai(given: &Given<'_>) -> Result<Usage> {
     let mut usage = Usage::default();
     usage.add(Service::Function, "akamai-request", given.load.requests);
     Ok(usage)
 }
 
-/// As many nodes as the busiest hour takes, all month long; their disks, and answers on their way out.
+/// Adds the nodes that the busiest hour needs, all month long, their disks, and the answers on their way out.
 fn nodes(given: &Given<'_>, throughput: &str) -> Result<Usage> {
     let mut usage = Usage::default();
     let load = given.load;

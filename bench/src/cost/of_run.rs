@@ -1,7 +1,7 @@
-//! What a run's platforms cost, and the article's design beside them, for its verdict and its page.
+//! Computes the cost of a run's platforms and of the article's design, for the run's verdict and its page.
 //!
-//! Designs are priced with the CPU time and the throughput that the run measured, since a month's events come at another rate
-//! than those of a run, and fold and batch otherwise. `isotherm cost --from` prices the run's own meters.
+//! Designs are priced with the CPU time and the throughput of the run. A month's events arrive at another rate than
+//! those of a run, so they fold and batch differently. `isotherm cost --from` prices the run's own meters.
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -20,15 +20,15 @@ use crate::cost::usage::Service;
 use crate::prices::Book;
 use crate::stats::Estimate;
 
-/// Events a month at which costs are itemised.
+/// Events per month for itemised costs.
 const MONTHLY_EVENTS: f64 = 100e6;
-/// Curves go from 10 to the first of these powers to 10 to the last, with so many points each.
+/// Curves go from 10 to the first of these powers to 10 to the second, with this many points per decade.
 const DECADES: [i32; 2] = [5, 10];
 const POINTS_A_DECADE: i32 = 4;
-/// Halvings of the interval in which curves cross: to a thousandth of it.
+/// Number of halvings of an interval in which curves cross, which narrows it to a thousandth.
 const HALVINGS: u32 = 10;
 
-/// All that a month is priced with.
+/// The inputs for pricing a month.
 struct Pricing<'a> {
     book: Book,
     assumed: Assumptions,
@@ -37,10 +37,11 @@ struct Pricing<'a> {
     designs: Vec<Design>,
 }
 
-/// What a month costs on each of a run's platforms, by list prices of its day, no unit free. `events` are those that were sent, NDJSON.
+/// The monthly cost on each of a run's platforms, at the list prices of its day and without free units. `events` are
+/// the events that were sent, as NDJSON.
 ///
 /// # Errors
-/// Where the price book or the events can't be read.
+/// Fails if the price book or the events can't be read.
 pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     let pricing = Pricing::new(result, events)?;
     let ends = [Of::Least, Of::Most].map(|of| Pricing::assumptions(result, of));
@@ -67,7 +68,7 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     )];
     let used = pricing.assumed.take_used().into_iter();
     assumptions.extend(used.map(|one| format!("{}: {} {}", one.about, digits(one.value), one.unit)));
-    // What has no price is counted as nothing: that has to be said.
+    // Usage without a price counts as zero, so a note has to say so.
     let notes = bills.iter().flat_map(|(name, bill)| bill.notes.iter().map(move |note| format!("{name}: {note}")));
     assumptions.extend(notes);
     Ok(Cost {
@@ -80,11 +81,11 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     })
 }
 
-/// What a million events cost by the meters of the article's function, and by those of Isotherm beside it; `None` where the run had neither.
-/// `events` are those that were sent, NDJSON.
+/// The cost of a million events by the meters of the article's function, and by those of Isotherm beside it; `None` if
+/// the run had neither. `events` are the events that were sent, as NDJSON.
 ///
 /// # Errors
-/// Where the price book or the events can't be read.
+/// Fails if the price book or the events can't be read.
 pub(crate) fn of_article(result: &Comparison, events: &[u8]) -> Result<Option<[CostLine; 2]>> {
     let Some(Article { function, isotherm, .. }) = &result.article else { return Ok(None) };
     let pricing = Pricing::new(result, events)?;
@@ -97,7 +98,7 @@ fn per_million(usd: f64) -> f64 {
     usd / MONTHLY_EVENTS * 1e6
 }
 
-/// A bill of a month with [`MONTHLY_EVENTS`], by service, for a million events.
+/// A bill for [`MONTHLY_EVENTS`], by service and per million events.
 fn itemised(name: &str, bill: &Bill) -> CostLine {
     let mut items: Vec<CostItem> = Vec::new();
     for line in &bill.lines {
@@ -127,14 +128,14 @@ impl<'a> Pricing<'a> {
         Ok(assumed)
     }
 
-    /// List prices of the run's day.
+    /// The list prices of the run's day.
     fn rates(&self) -> Result<Rates<'_>> {
         let time: jiff::Timestamp = self.result.machine.time.parse().context("the time of the run")?;
         let on = time.to_zoned(jiff::tz::TimeZone::UTC).date();
         Ok(Rates { book: &self.book, on, free_tier: false })
     }
 
-    /// What so many events a month come to, in requests as the run's.
+    /// The bill for `events` events per month, in requests as large as the run's.
     fn bill(&self, design: Design, events: f64) -> Result<Bill> {
         self.bill_of(design, events, &self.assumed)
     }
@@ -149,7 +150,7 @@ impl<'a> Pricing<'a> {
         Bill::of(&usage, Service::value_variants(), &rates)
     }
 
-    /// What was metered of single events.
+    /// The cost of metered single events.
     fn metered(&self, name: &str, metered: &Metered, ingest: Ingest) -> Result<CostLine> {
         let rates = self.rates()?;
         let load = Load::of_run(metered.events as f64);
@@ -164,7 +165,7 @@ impl<'a> Pricing<'a> {
         Ok(CostCurve { name: design.name().to_owned(), points })
     }
 
-    /// The designs that cost least for so many events a month, to a millionth of it, and how much.
+    /// The cheapest designs for `events` events per month, equal to within a millionth, and their cost.
     fn cheapest(&self, events: f64) -> Result<(Vec<Design>, f64)> {
         let usd = |design: &Design| Ok((*design, self.bill(*design, events)?.usd()));
         let costs: Vec<(Design, f64)> = self.designs.iter().map(usd).collect::<Result<_>>()?;
@@ -178,7 +179,7 @@ impl<'a> Pricing<'a> {
         let cheapest = volumes.iter().map(|events| Ok(self.cheapest(*events)?.0)).collect::<Result<Vec<_>>>()?;
         for (volumes, designs) in volumes.windows(2).zip(cheapest.windows(2)) {
             let (mut low, mut below) = (volumes[0], designs[0].clone());
-            // There may be several between two volumes.
+            // There may be several crossings between two volumes.
             while !designs[1].iter().any(|design| below.contains(design)) {
                 let (mut high, mut above) = (volumes[1], designs[1].clone());
                 for _ in 0..HALVINGS {
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(curve.points.len(), 21);
             assert!(curve.points.is_sorted_by(|one, two| one[0] < two[0] && one[1] <= two[1]), "{curve:?}");
         }
-        // At each crossing the two that cross cost the same, and are the cheapest on their sides.
+        // At each crossing, the two designs that cross cost the same. Each is the cheapest on its side.
         let at =
             |name: &str, point: usize| cost.curves.iter().find(|curve| curve.name == name).unwrap().points[point][1];
         let cheapest =

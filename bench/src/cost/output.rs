@@ -1,4 +1,4 @@
-//! A quote as a person reads it, and as a program does.
+//! Writes a quote for people and for programs.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use crate::cost::bill::{Bill, Line};
 use crate::cost::design::Design;
 use crate::prices::grouped;
 
-/// The name and version of what `--json` prints; `bench/schema/cost-1.schema.json` is its schema.
+/// The name and version of the output of `--json`. Its schema is `bench/schema/cost-1.schema.json`.
 pub(super) const SCHEMA: &str = "isotherm/cost/1";
 
-/// All that was asked for.
+/// The answer to all flags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Quote {
     /// [`SCHEMA`].
@@ -21,40 +21,40 @@ pub(super) struct Quote {
     pub on: String,
     /// When the prices were compared with their sources.
     pub checked: String,
-    /// Whether units that cost nothing are taken off.
+    /// Whether free units are deducted.
     pub free_tier: bool,
-    /// Requests a month.
+    /// Requests per month.
     pub requests: f64,
-    /// Events in each.
+    /// Events per request.
     pub events_per_request: f64,
     /// The file of the events that were weighed and folded.
     pub events: String,
-    /// A bill for each design.
+    /// One bill for each design.
     pub designs: Vec<Priced>,
 }
 
 /// One design's bill.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Priced {
-    /// Which.
+    /// The design.
     pub design: Design,
-    /// An event's way.
+    /// The path of an event.
     pub about: String,
-    /// The lines, and notes on their prices.
+    /// The bill's lines, and notes on its prices.
     #[serde(flatten)]
     pub bill: Bill,
-    /// The sum of what has a price, USD a month.
+    /// The sum of all lines with a price, in USD per month.
     pub month_usd: f64,
-    /// The same for a million events; `None` without any.
+    /// The same per million events; `None` without events.
     pub per_million_events_usd: Option<f64>,
-    /// Prices that are not published, by their ids: they are not in the sums.
+    /// The ids of unpublished prices, which are not in the sums.
     pub unpriced: Vec<String>,
-    /// What the usage rests on.
+    /// The assumptions behind the usage.
     pub assumptions: Vec<Assumption>,
 }
 
 impl Priced {
-    /// A bill with its sums, for so many events.
+    /// A bill with its sums, for `events` events.
     pub(super) fn new(design: Design, about: String, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
         Self {
             design,
@@ -72,7 +72,7 @@ fn per_million(usd: f64, events: f64) -> Option<f64> {
     (events > 0.0).then(|| usd / events * 1e6)
 }
 
-/// How wide a text is at most, and the parts of a line.
+/// The largest width of the text, and the widths of the parts of a line.
 const WIDTH: usize = 120;
 const SERVICE: usize = 12;
 const ITEM: usize = 50;
@@ -82,7 +82,7 @@ const LABEL: usize = 2 + SERVICE + ITEM + UNITS;
 
 const _: () = assert!(LABEL + 2 * USD <= WIDTH, "a line must fit");
 
-/// The tables.
+/// The tables of a quote.
 pub(super) fn text(quote: &Quote) -> String {
     let events = quote.requests * quote.events_per_request;
     let mut text = format!(
@@ -127,7 +127,7 @@ fn table(priced: &Priced, events: f64) -> String {
 }
 
 fn heading(words: &str) -> String {
-    // Of an event's way it is the words that count: where they are long, the columns' names follow on the next line.
+    // The path of an event must not be cut. If it is long, the column names follow on the next line.
     let gap = LABEL.checked_sub(words.chars().count()).filter(|gap| *gap > 0);
     match gap {
         Some(_) => format!("\n{words:<LABEL$}{:>USD$}{:>USD$}\n", "USD a month", "USD/M events"),
@@ -135,7 +135,7 @@ fn heading(words: &str) -> String {
     }
 }
 
-/// What the tables rest on, each once, in words and with its source.
+/// The assumptions of all tables, each once, in words and with its source.
 fn sources(quote: &Quote) -> String {
     let mut text = String::new();
     let mut said = BTreeSet::new();
@@ -151,7 +151,7 @@ fn sources(quote: &Quote) -> String {
     }
 }
 
-/// Words on lines that fit, all but the first further in.
+/// Wraps words to lines that fit. All lines but the first are indented further.
 fn wrapped(words: &str) -> String {
     let mut text = String::from("  ");
     let mut width = 2;
@@ -199,12 +199,12 @@ fn each(usd: Option<f64>) -> String {
     usd.map_or_else(String::new, |usd| format!("{usd:.4}"))
 }
 
-/// Units, with decimals where there are few.
+/// A number of units, with decimals if it is small.
 fn count(units: f64) -> String {
     if units < 1000.0 && units.fract() != 0.0 { format!("{units:.2}") } else { grouped(units) }
 }
 
-/// To a thousandth; in groups where it is large.
+/// A value to a thousandth, with digit groups if it is large.
 pub(super) fn digits(value: f64) -> String {
     if value >= 1000.0 { grouped(value) } else { format!("{}", (value * 1000.0).round() / 1000.0) }
 }

@@ -1,4 +1,5 @@
-//! What events weigh, and what folding them writes: core admits, folds and packs them as it does in production.
+//! Measures the size of events and of the pages that folding writes. Core admits, folds and packs them as it does in
+//! production.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +9,46 @@ use serde_json::value::RawValue;
 
 use crate::contract::Contract;
 
-/// How many events are looked at. Where there are more in an hour, its pages are those of so many: they grow slowly by then.
+/// Number of events that are used. If an hour has more, its pages are taken as those of this many events: by then they
+/// grow slowly.
 const EVENTS: usize = 20_000;
-/// Folds that are looked at, spread over an hour.
+/// Number of folds that are measured, spread over an hour.
 const PROBES: usize = 8;
 /// The hour of all events: 2026-11-21T02 UTC.
 const RECEIVED_AT: Millis = Millis(1_795_226_400_000);
-/// Of a page's item in DynamoDB beside its key and its bytes: tenant, lane and the names of attributes.
+/// Bytes of a page's item in DynamoDB besides its key and its content: tenant, lane and the names of attributes.
 const PAGE_ITEM_BYTES: usize = 40;
 
 /// Events as core keeps them.
 pub(super) struct Sample {
     contract: Contract,
     records: Vec<String>,
-    /// The mean length of an event as it is sent, bytes.
+    /// Mean length of a sent event, in bytes.
     pub body_bytes: f64,
-    /// The mean length of an event as it is kept, bytes.
+    /// Mean length of a stored event, in bytes.
     pub record_bytes: f64,
 }
 
-/// What one fold does, as a mean over an hour.
+/// The effects of one fold, as a mean over an hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Folded {
-    /// Pages written.
+    /// Number of pages written.
     pub pages: f64,
-    /// Units to write them, each page for itself.
+    /// Units to write them; each page is rounded by itself.
     pub write_units: f64,
-    /// Units to read the pages that are there, each range for itself.
+    /// Units to read the existing pages; each range is rounded by itself.
     pub read_units: f64,
-    /// Bytes of all pages of an hour at its end.
+    /// Bytes of all pages of an hour, at its end.
     pub hour_bytes: f64,
-    /// Bytes of the raw backup, packed, for an event.
+    /// Bytes of the packed raw backup, per event.
     pub backup_bytes: f64,
 }
 
 impl Sample {
-    /// Reads events, NDJSON.
+    /// Reads events from NDJSON.
     ///
     /// # Errors
-    /// Where a line is no event.
+    /// Fails if a line is not a valid event.
     pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
@@ -65,10 +67,11 @@ impl Sample {
         Ok(Self { contract, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, records })
     }
 
-    /// What a fold of `batch` events does where `per_hour` come to the same pages; `units` are those of reads and writes.
+    /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
+    /// from bytes to read and write units.
     ///
     /// # Errors
-    /// Where core can't read its own pages.
+    /// Fails if core can't read its own pages.
     pub(super) fn folded(&self, per_hour: f64, batch: f64, units: [&dyn Fn(f64) -> f64; 2]) -> Result<Folded> {
         let batch = (batch.round() as usize).clamp(1, self.records.len());
         let hour = &self.records[..(per_hour.round() as usize).clamp(batch, self.records.len())];
@@ -120,7 +123,7 @@ impl Sample {
     }
 }
 
-/// The record that core makes of an event, as if it happened when it was received.
+/// The record that core makes of an event, as if it had happened when it was received.
 fn record(contract: &Contract, line: &[u8], at: usize) -> Result<String> {
     let mut event: BTreeMap<String, &RawValue> = serde_json::from_slice(line).context("is no object")?;
     event.remove("timestamp");
@@ -144,7 +147,7 @@ pub(super) mod tests {
         let units = |unit: f64| move |bytes: f64| (bytes / unit).ceil();
         let folded = |batch| sample.folded(14_000.0, batch, [&units(4096.0), &units(1024.0)]).unwrap();
         let [one, many] = [1.0, 500.0].map(folded);
-        // A flight has four dimensions, and a page stands for all of them.
+        // A flight has four dimensions, and one more page covers all flights.
         assert_eq!(one.pages, 5.0);
         assert!(many.pages > one.pages && many.pages < 20.0, "{many:?}");
         assert!(many.write_units < 2.0 * one.write_units && one.write_units > one.pages, "{one:?} {many:?}");

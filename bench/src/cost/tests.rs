@@ -1,4 +1,4 @@
-//! Worked figures that providers and articles publish, to the cent; and what every quote must be.
+//! Checks worked figures from providers and articles to the cent, and properties of every quote.
 
 use clap::Parser;
 
@@ -21,7 +21,7 @@ fn cents(usd: f64) -> f64 {
     (usd * 100.0).round()
 }
 
-/// The month of the only design, cents.
+/// Checks the monthly cost of the only design, in cents.
 #[track_caller]
 fn check(flags: &str, expect: f64) {
     let quote = quoted(flags);
@@ -48,11 +48,11 @@ fn lambda_a_million_requests_of_200_ms() {
 
 #[test]
 fn lambda_five_provisioned() {
-    // Held: 5 GB for 730 hours, 54.75; and 27.38 with half the memory, which is 0.015 per GB-hour.
+    // Provisioned: 5 GB for 730 hours cost 54.75. Half the memory costs 27.38. Both are 0.015 per GB-hour.
     check(&format!("{LAMBDA} --requests 0 --memory-mb 1024 --provisioned 5"), 5475.0);
     check(&format!("{LAMBDA} --requests 0 --memory-mb 512 --provisioned 5"), 2738.0);
     let quote = quoted(&format!("{LAMBDA} --requests 1000000 --duration-ms 200 --memory-mb 1024 --provisioned 5"));
-    // A million requests under it, 0.20, and 200 k GB-s at its own price, 1.94.
+    // A million requests to it cost 0.20, and 200 k GB-s at its own price cost 1.94.
     let [held, request, duration] = ["lambda-provisioned-x86", "lambda-request", "lambda-provisioned-duration-x86"]
         .map(|id| quote.designs[0].bill.lines.iter().find(|line| line.price == id).unwrap().usd.unwrap());
     assert_eq!([held, request, duration].map(cents), [5475.0, 20.0, 194.0]);
@@ -73,7 +73,7 @@ fn lambda_waits_for_its_store() {
     assert_eq!(seconds(""), 7.0);
     assert_eq!(seconds("--assume dynamodb-ms=12"), 14.0);
     assert_eq!(seconds("--assume cpu-factor=2.1"), 10.0);
-    // 33 puts are two rounds of 32 at once.
+    // 33 puts take two rounds of at most 32.
     assert_eq!(seconds("--events-per-request 33"), 12.0);
 }
 
@@ -91,7 +91,7 @@ fn a_node_more_when_one_is_full() {
         let flags = "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2";
         units(&quoted(&format!("{flags} --requests {requests}")), "node-c7g-large")
     };
-    // 500 a second, all month, is what a node takes when the busiest hour has twice as many.
+    // The busiest hour has twice the mean. So a node can take 500 per second all month.
     assert_eq!([hours("1314000000"), hours("1314000001")], [730.0, 1460.0]);
 }
 
@@ -103,7 +103,7 @@ fn the_article_s_design_pays_by_the_event() {
         of.map(|line| cents(line.usd.unwrap())).collect::<Vec<_>>()
     };
     assert_eq!(priced(Service::Gateway), [350.0]);
-    // A PUT an event: more than DynamoDB's put.
+    // One PUT per event costs more than DynamoDB's put.
     assert_eq!(priced(Service::Backup)[0], 500.0);
     assert_eq!(priced(Service::Store)[1], 63.0);
     let [gateway, function, store] = [Service::Gateway, Service::Function, Service::Store].map(priced);
@@ -119,21 +119,22 @@ fn an_object_a_batch_costs_less_than_an_object_an_event() {
     assert!(puts("lambda", "") < 3e6);
     let short = "--assume lambda-window-s=1 --assume lambda-tumbling-s=5";
     assert!(puts("lambda", "") < puts("lambda", short) / 4.0);
-    // No batch goes beyond its tumbling window.
+    // No batch extends beyond its tumbling window.
     assert_eq!(puts("lambda", "--assume lambda-window-s=90"), puts("lambda", ""));
 }
 
 #[test]
 fn shards_without_events_cost_pulses() {
-    // An event every 20 minutes, in one of the shards.
+    // One event every 20 minutes, in one of the shards.
     let of = |shards: u32, price: &str| {
         let flags = "--platform lambda --service aggregation --requests 2190";
         units(&quoted(&format!("{flags} --assume stream-shards={shards}")), price)
     };
-    // Its batch and its window's end, and as many for each shard that has none. In few windows there are two events.
+    // The event causes its batch and its window's end, and two more invocations for each shard without events. Few
+    // windows have two events.
     assert!((of(1, "lambda-request") / 4380.0 - 1.0).abs() < 0.05, "{}", of(1, "lambda-request"));
     assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
-    // For each the put, and twice a watermark of two units; and puts for shards that are new.
+    // Each such shard costs the put, and twice a watermark of two units. Puts for new shards are added.
     let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
     assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 16.0) - 1.0).abs() < 0.1, "{more}");
 }
@@ -195,11 +196,11 @@ fn a_metered_run_is_priced_by_its_meters() {
     };
     assert_eq!(line(Service::Gateway, "http-api-request"), 6000.0);
     assert_eq!(line(Service::Function, "lambda-request"), 6000.0);
-    // 1 ms CPU and DynamoDB's 5 ms, 256 MB.
+    // 1 ms CPU and DynamoDB's 5 ms, with 256 MB.
     assert_eq!(line(Service::Function, "lambda-duration-x86"), 6000.0 * 0.006 / 4.0);
-    // 30,000 puts of one unit and one of two.
+    // 30,000 puts of one unit and one of two units.
     assert_eq!(line(Service::Store, "dynamodb-write"), 30_002.0);
-    // In transactions, each unit is two.
+    // In transactions, each unit counts as two.
     assert_eq!(line(Service::Aggregation, "dynamodb-write"), 1204.0);
     assert_eq!(line(Service::Aggregation, "dynamodb-read"), 301.0);
     assert_eq!(line(Service::Backup, "s3-put"), 60.0);
@@ -207,12 +208,12 @@ fn a_metered_run_is_priced_by_its_meters() {
     assert_eq!(units(&workers, "r2-class-a"), 60.0);
     assert_eq!(units(&workers, "workers-cpu"), 8500.0);
     assert_eq!(units(&workers, "durable-objects-request"), 7860.0);
-    // With those of 30,001 events when they expire: 2 read and 1 written of each.
+    // The rows include those of 30,001 expiring events: 2 read and 1 written for each.
     assert_eq!(units(&workers, "durable-objects-rows-read"), 200_000.0 + 60_002.0);
     assert_eq!(units(&workers, "durable-objects-rows-written"), 90_973.0 + 30_001.0);
     result.platforms[1].meters.as_mut().unwrap().readings.rows.clear();
     std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
-    // What did not count rows is not priced by its meters.
+    // A run that did not count rows is not priced by its meters.
     assert!(!quoted(&format!("{flags} --platform workers")).designs[0].about.starts_with("as metered"));
     result.platforms.iter_mut().for_each(|measured| measured.meters = None);
     std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();

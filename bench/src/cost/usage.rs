@@ -1,11 +1,11 @@
-//! What a month uses: units by service and price.
+//! The usage of a month: units by service and price.
 
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// What a part of the bill is for, in the order of an event's path.
+/// The services that a bill is divided into, in the order of an event's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Service {
@@ -32,7 +32,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// As it is written on the command line and in results.
+    /// Its name on the command line and in results.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -49,27 +49,27 @@ impl Service {
     }
 }
 
-/// Units used in a month, by service and the price's id.
+/// Units used in a month, by service and price id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Usage(BTreeMap<(Service, String), f64>);
 
 impl Usage {
-    /// So many units more.
+    /// Adds units.
     pub(super) fn add(&mut self, service: Service, price: &str, units: f64) {
         *self.0.entry((service, price.to_owned())).or_default() += units;
     }
 
-    /// All that is used, in the order of an event's path.
+    /// All usage, in the order of an event's path.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Service, &str, f64)> {
         self.0.iter().map(|((service, price), units)| (*service, price.as_str(), *units))
     }
 
-    /// The usage of so many times as much.
+    /// The usage multiplied by `factor`.
     pub(super) fn times(self, factor: f64) -> Self {
         Self(self.0.into_iter().map(|(of, units)| (of, units * factor)).collect())
     }
 
-    /// The units of a price in all services together: tiers and free units are an account's, not a service's.
+    /// The units of a price over all services. Tiers and free units apply to an account and not to a service.
     pub(super) fn units(&self, price: &str) -> f64 {
         self.iter().filter(|(_, id, _)| *id == price).map(|(.., units)| units).sum()
     }

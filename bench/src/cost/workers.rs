@@ -1,13 +1,14 @@
-//! Isotherm on Cloudflare Workers: `deploy/workers/wrangler.toml`, priced. Looking events up and reports are not in it.
+//! Prices Isotherm on Cloudflare Workers: `deploy/workers/wrangler.toml`. Look-ups of events and reports are not
+//! included.
 
 use anyhow::Result;
 
 use crate::cost::design::{Batches, GB, Given, HOURS};
 use crate::cost::usage::{Service, Usage};
 
-/// A Durable Object is billed as one of 128 MB, whatever it uses.
+/// GB billed for a Durable Object: always 128 MB, whatever it uses.
 pub(super) const OBJECT_GB: f64 = 0.128;
-/// Of a message: written, read, deleted.
+/// Operations per message: write, read, delete.
 const OPERATIONS: f64 = 3.0;
 
 pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
@@ -34,7 +35,7 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Store, "durable-objects-rows-read", events * read);
     let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);
-    // Beside the pages: the watermark, and the alarm, which is a row too.
+    // Besides the pages, a fold writes the watermark and the alarm, which is a row too.
     usage.add(Service::Aggregation, "durable-objects-rows-written", batches.count * (folded.pages + 2.0));
     usage.add(Service::Aggregation, "durable-objects-rows-read", batches.count * (folded.pages + 2.0));
     let hours = HOURS * -(-load.rate() * 3600.0).exp_m1();

@@ -1,10 +1,12 @@
-//! What changed between two runs, and what is noise.
+//! Finds what changed between two runs and what is noise.
 //!
-//! Of each figure the later one is divided by the earlier one. Two results also differ in ways that neither of them shows: another neighbour on the
-//! machine, another temperature. The floors, which are the same hello function in both, show how much: a figure has changed when it moved by more than
-//! the same figure of its platform's floor, and by more than [`LEAST`], and when that can't be chance as [`crate::stats`] judges it, by Welch's t test with all
-//! figures counted that both results have (Holm). Where both have several runs (`--repeat`), chance is what differs from run to run; else it is
-//! only what resamples of one run differ by. Sizes are counted, not sampled: any change of them is one.
+//! Each figure of the later run is divided by the earlier one. Two results also differ in ways that neither of them
+//! shows, such as another neighbour on the machine or another temperature. The floors run the same hello function in
+//! both and show how much. A figure counts as changed if it moved by more than its platform's floor did, by more than
+//! [`LEAST`], and by more than chance explains. [`crate::stats`] judges chance by Welch's t test over all figures that
+//! both results have (Holm). If both results have several runs (`--repeat`), chance covers the differences between
+//! runs. Otherwise it only covers the differences between resamples of one run. Sizes are counted and not sampled, so
+//! any difference between them is a change.
 
 use isotherm_hosts::Platform;
 use serde::Serialize;
@@ -17,35 +19,35 @@ use crate::stats::{Estimate, FAMILY_ERROR, LEAST, Spread, holm};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Change {
     pub(super) platform: Platform,
-    /// As in a result's `ratio`, or `report:<name>_p50`, `freshness_p50`.
+    /// The figure's name, as in a result's `ratio`, or `report:<name>_p50` or `freshness_p50`.
     pub(super) figure: String,
     pub(super) before: f64,
     pub(super) after: f64,
-    /// After as a multiple of before.
+    /// The later value as a multiple of the earlier one.
     pub(super) ratio: Estimate,
-    /// Ratios up to 1 + noise, and from 1 / (1 + noise) on, are no change.
+    /// Ratios between 1 / (1 + noise) and 1 + noise are not a change.
     pub(super) noise: f64,
-    /// How probable so much beyond noise is by chance, with all figures counted.
+    /// The probability that chance moves a figure this far beyond noise, corrected for all figures.
     pub(super) p: f64,
     pub(super) verdict: Verdict,
 }
 
-/// What a change is.
+/// The judgement of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     Better,
     Worse,
-    /// The two can't be told apart.
+    /// The two values can't be told apart.
     Tie,
 }
 
-/// The one of which more is better.
+/// The only figure for which more is better.
 const REQUESTS_PER_SECOND: &str = "requests_per_second";
-/// It follows from the requests, and says the same twice.
+/// This figure follows from the requests and would say the same twice.
 const EVENTS_PER_SECOND: &str = "events_per_second";
 
-/// Every figure that both runs have.
+/// Every figure that both runs have, compared.
 pub(super) fn changes(before: &Comparison, after: &Comparison) -> Vec<Change> {
     let mut changes = Vec::new();
     for later in &after.platforms {
@@ -64,14 +66,14 @@ pub(super) fn changes(before: &Comparison, after: &Comparison) -> Vec<Change> {
     changes
 }
 
-/// A platform's figures by name; less is better but for rates.
+/// A platform's figures by name. Less is better, except for rates.
 fn all_of(measured: &Measured) -> impl Iterator<Item = (String, Estimate)> {
     let names = COMPARED.iter().map(|(name, _)| *name).filter(|name| *name != EVENTS_PER_SECOND);
     let own = names.filter_map(|name| Some((name.to_owned(), estimate(&measured.figures, name)?)));
     own.chain(report_medians(&measured.reports))
 }
 
-/// One figure, its chance and verdict still those of it alone.
+/// The change of one figure. Its probability is not corrected for other figures yet, and its verdict is still a tie.
 fn change(of: [&Measured; 2], figure: String, values: [Estimate; 2]) -> Option<Change> {
     let ratio = ratio(of, values)?;
     let floor = if is_counted(&figure) { None } else { moved(of, &figure) };
@@ -91,9 +93,9 @@ fn ratio(of: [&Measured; 2], [was, is]: [Estimate; 2]) -> Option<Spread> {
     Some(Spread::of(&is, of[1].runs.len())?.over(&Spread::of(&was, of[0].runs.len())?))
 }
 
-/// How the floor moved by that figure.
+/// How the floor moved by the same figure.
 fn moved(of: [&Measured; 2], figure: &str) -> Option<Spread> {
-    // A report is a request like the others, and floors have none.
+    // A report is a request like the others, and floors have no reports.
     let name = if COMPARED.iter().any(|(name, _)| *name == figure) { figure } else { "warm_p50" };
     ratio(of, [estimate(&of[0].floor, name)?, estimate(&of[1].floor, name)?])
 }
@@ -107,7 +109,7 @@ fn verdict(Change { figure, ratio, p, .. }: &Change) -> Verdict {
 }
 
 impl Change {
-    /// By how much it is worse, as a share: 0.1 is 10 %; below 0 it is better.
+    /// How much worse the figure became, as a share: 0.1 is 10 %; below 0 it became better.
     pub(super) fn worse_by(&self) -> f64 {
         if self.figure == REQUESTS_PER_SECOND { self.ratio.value.recip() - 1.0 } else { self.ratio.value - 1.0 }
     }

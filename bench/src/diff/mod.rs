@@ -1,4 +1,4 @@
-//! `isotherm diff`: two results, what changed between them, and what is noise.
+//! `isotherm diff`: compares two results and tells changes from noise.
 
 mod figures;
 mod rule;
@@ -46,16 +46,16 @@ pub struct Diff {
     json: bool,
 }
 
-/// What `--json` prints: `bench/schema/diff-1.schema.json`.
+/// The output of `--json`, with the schema `bench/schema/diff-1.schema.json`.
 #[derive(Debug, Serialize)]
 struct Differences {
     schema: &'static str,
     before: Run,
     after: Run,
-    /// What the two runs do not have in common, in words: it may explain a change.
+    /// Other differences between the two runs, in words. They may explain a change.
     notes: Vec<String>,
     changes: Vec<Change>,
-    /// The figures that `--fail-if` names, `platform.figure`.
+    /// The figures that failed a rule of `--fail-if`, as `platform.figure`.
     failed: Vec<String>,
 }
 
@@ -64,14 +64,14 @@ struct Run {
     file: String,
     time: String,
     commit: Option<String>,
-    /// How many runs its figures come from.
+    /// Number of runs behind its figures.
     runs: usize,
 }
 
 /// Compares two results.
 ///
 /// # Errors
-/// Where one of them can't be read.
+/// Fails if one of them can't be read.
 pub fn diff(flags: &Diff) -> Result<ExitCode> {
     let differences = read(&flags.before).and_then(|before| {
         Differences::of([&flags.before, &flags.after], [&before, &read(&flags.after)?], &flags.fail_if)
@@ -91,7 +91,8 @@ pub fn diff(flags: &Diff) -> Result<ExitCode> {
     Ok(if differences.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says on standard error what changed since an earlier result, and whether something became worse that a rule names.
+/// Prints on standard error what changed since an earlier result, and returns whether a figure that a rule names became
+/// worse.
 pub(crate) fn against(before: &Path, was: &Comparison, after: &Path, is: &Comparison, rules: &[Rule]) -> bool {
     match Differences::of([before, after], [was, is], rules) {
         Ok(differences) => {
@@ -105,10 +106,10 @@ pub(crate) fn against(before: &Path, was: &Comparison, after: &Path, is: &Compar
     }
 }
 
-/// Whether rules can be applied to results like this one.
+/// Checks that the rules can be applied to results like this one.
 ///
 /// # Errors
-/// Where one is about a figure that it has not.
+/// Fails if a rule names a figure that the result does not have.
 pub(crate) fn check(result: &Comparison, rules: &[Rule]) -> Result<()> {
     let changes = changes(result, result);
     rules.iter().try_for_each(|rule| rule.check(&changes))
@@ -137,7 +138,7 @@ impl Differences {
     }
 }
 
-/// What differs besides what was measured.
+/// The differences beside the measurements.
 fn notes(before: &Comparison, after: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |what: &str, before: String, after: String| {
@@ -242,7 +243,7 @@ mod tests {
         Estimate { value: scale * value, low: scale * low, high: scale * high }
     }
 
-    /// A run in which everything that a native request takes is so many times as slow.
+    /// A run in which all times of a native request are `scale` times as long.
     fn slowed(scale: f64) -> Comparison {
         let mut run = sample();
         let native = run.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();
@@ -273,9 +274,9 @@ mod tests {
         assert_eq!(worse, all);
         assert_eq!(found(&["native.warm_p50>40%"], 1.5), ["native.warm_p50"]);
         assert!(found(&["native.warm_p50>60%", "lambda.any>1%"], 1.5).is_empty());
-        // Within what two runs differ by anyway.
+        // The change is within the noise between two runs.
         assert!(found(&["any>0%"], 1.03).is_empty());
-        // Better is no failure.
+        // A better figure is no failure.
         assert!(found(&["any>0%"], 0.5).is_empty());
         let better = differences(&[], &slowed(0.5)).changes;
         assert_eq!(better.iter().filter(|change| change.verdict == Verdict::Better).count(), 4);
@@ -297,7 +298,8 @@ mod tests {
 
     #[test]
     fn what_differs_from_run_to_run_is_noise() {
-        // Native's warm median in three runs each: 1.5 times as much, but it differs as much between the runs of either.
+        // Native's warm median is 1.5 times as high in the later three runs. But it differs as much between the runs of
+        // either result.
         let repeated = |runs: [f64; 3]| {
             let mut result = sample();
             let native = result.platforms.iter_mut().find(|measured| measured.platform.name() == "native").unwrap();

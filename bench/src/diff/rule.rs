@@ -1,4 +1,4 @@
-//! What fails a comparison of two runs: `warm_p99>10%`, `lambda.cold_init_p50>5%`, `any>10%`.
+//! The rules that fail a comparison of two runs: `warm_p99>10%`, `lambda.cold_init_p50>5%`, `any>10%`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use isotherm_hosts::Platform;
 
 use super::figures::{Change, Verdict};
 
-/// One `--fail-if`.
+/// One rule of `--fail-if`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     platform: Option<Platform>,
-    /// `None`: any.
+    /// `None` stands for any figure.
     figure: Option<String>,
-    /// A share: 0.1 is 10 %.
+    /// The limit as a share: 0.1 is 10 %.
     worse_by: f64,
 }
 
@@ -38,7 +38,7 @@ impl FromStr for Rule {
 }
 
 impl Rule {
-    /// Whether this is the figure, and it is worse by more, beyond noise.
+    /// Whether the change is of this rule's figure, is beyond noise, and is worse than the limit.
     pub(super) fn hits(&self, change: &Change) -> bool {
         change.verdict == Verdict::Worse && change.worse_by() > self.worse_by && self.names(change)
     }
@@ -48,7 +48,7 @@ impl Rule {
     }
 
     /// # Errors
-    /// When it is about no figure of these: it would let everything pass.
+    /// Fails if the rule names none of these figures: such a rule would let everything pass.
     pub(super) fn check(&self, changes: &[Change]) -> Result<()> {
         anyhow::ensure!(
             changes.iter().any(|change| self.names(change)),

@@ -1,4 +1,4 @@
-//! One target's client: what it has sent, what it was answered, and whether that was right.
+//! One target's client: it records what it sent and received, and whether the answers were right.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -10,49 +10,49 @@ use serde::{Deserialize, Serialize};
 use crate::load::{Answer, Connection, Endpoint, Sequence, Step};
 use crate::workload::{Mix, Route};
 
-/// A target that errs more often than this is not measured further.
+/// A target with more errors than this is not measured further.
 const ERRORS_BEARABLE: u64 = 20;
 
-/// How many errors are kept as text.
+/// Number of errors that are kept as text.
 const ERRORS_SHOWN: usize = 5;
 
-/// An id of the right shape that no event has.
+/// A well-formed id that no event has.
 pub(crate) const NO_EVENT: &str = "evt_00000000000000000000000000";
 
-/// What a target must answer.
+/// The answer that a target must give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// What the contract says.
+    /// The answer that the contract requires.
     Contract,
-    /// `hello`, to everything: a floor.
+    /// `hello` to every request, as a floor answers.
     Hello,
 }
 
-/// What was sent and answered so far.
+/// Counts of what was sent and answered so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Requests, those that failed included.
+    /// Requests, including failed ones.
     pub requests: u64,
-    /// Those with a batch.
+    /// Requests with a batch.
     pub batches: u64,
-    /// Bytes of the answers, with their heads.
+    /// Bytes of the answers, including their heads.
     pub response_bytes: u64,
-    /// Events in them.
+    /// Events in the requests.
     pub sent: u64,
     /// Events that the target accepted.
     pub accepted: u64,
-    /// Events that it had already.
+    /// Events that the target already had.
     pub duplicates: u64,
     /// Events looked up and found.
     pub found: u64,
-    /// Answers that were missing or wrong.
+    /// Missing or wrong answers.
     pub errors: u64,
-    /// The first of them.
+    /// The first errors, as text.
     pub first_errors: Vec<String>,
 }
 
 impl Tally {
-    /// Counts an error and keeps its text when it is one of the first.
+    /// Counts an error and keeps its text if it is one of the first.
     pub fn error(&mut self, text: String) {
         self.errors += 1;
         if self.first_errors.len() < ERRORS_SHOWN {
@@ -61,14 +61,14 @@ impl Tally {
     }
 }
 
-/// One request's times.
+/// The times of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Where to.
+    /// The route of the request.
     pub route: Route,
-    /// From when it was due to the last byte of its answer, seconds. What the client itself was late with is in it.
+    /// Seconds from the due time to the last byte of the answer. They include any delay of the client itself.
     pub latency: f64,
-    /// From when it was due until the client sent it, seconds.
+    /// Seconds from the due time until the client sent the request.
     pub lag: f64,
 }
 
@@ -84,9 +84,9 @@ pub struct Client {
 struct State {
     idle: Vec<Connection>,
     sequence: Sequence,
-    /// For each event of the data the number and id under which it was last taken.
+    /// The number and id under which each event of the data was last accepted.
     known: Vec<Option<(u64, Box<str>)>>,
-    /// For each event of the data the id under which it was taken in the first pass.
+    /// The id under which each event of the data was accepted in the first pass.
     first: Vec<Option<Box<str>>>,
     tally: Tally,
 }
@@ -129,17 +129,17 @@ impl Client {
         self.state.borrow().tally.clone()
     }
 
-    /// Whether every event was sent once.
+    /// Whether every event was sent at least once.
     pub fn is_through(&self) -> bool {
         self.state.borrow().sequence.is_through()
     }
 
-    /// How many events were given out to be sent.
+    /// How many events were handed out for sending.
     pub fn sent(&self) -> u64 {
         self.state.borrow().sequence.sent()
     }
 
-    /// Fails once there were more errors than it is worth to go on with.
+    /// Fails once there are too many errors to continue.
     pub fn bearable(&self) -> Result<()> {
         let state = self.state.borrow();
         ensure!(
@@ -151,7 +151,7 @@ impl Client {
         Ok(())
     }
 
-    /// Counts an error that happened outside of [`Client::perform`].
+    /// Counts an error from outside [`Client::perform`].
     pub fn error(&self, text: String) {
         self.state.borrow_mut().tally.error(text);
     }
@@ -161,7 +161,7 @@ impl Client {
         self.state.borrow_mut().sequence.step(mix, batch_sizes)
     }
 
-    /// Opens connections ahead, so that no measured request waits for one.
+    /// Opens connections in advance, so that no measured request waits for one.
     pub async fn connect(&self, count: usize) -> Result<()> {
         let mut fresh = Vec::new();
         for _ in 0..count {
@@ -171,7 +171,7 @@ impl Client {
         Ok(())
     }
 
-    /// Closes the idle connections: a server may close them too, at a moment that suits no measurement.
+    /// Closes the idle connections. Otherwise a server may close them in the middle of a measurement.
     pub fn disconnect(&self) {
         self.state.borrow_mut().idle.clear();
     }
@@ -204,11 +204,12 @@ impl Client {
         }
     }
 
-    /// Sends one request that is not part of the sequence.
+    /// Sends one request outside the sequence.
     pub async fn exchange(&self, path: &str, body: bytes::Bytes) -> Result<Answer> {
         let idle = self.state.borrow_mut().idle.pop().filter(|connection| !connection.is_closed());
-        // A floor on a runtime that leaves bodies unread closes its connection after a large one. Whether that is seen before the next
-        // request leaves is chance: as any client does, send it again. A platform's answers are not to be had that way.
+        // A floor whose runtime leaves bodies unread closes its connection after a large body. Chance decides whether
+        // the client sees that before its next request leaves. So the client sends the request again, as any client
+        // does. A platform's requests are never repeated.
         let may_repeat = idle.is_some() && self.expect == Expect::Hello;
         let mut connection = match idle {
             Some(connection) => connection,
@@ -224,7 +225,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// The id under which the target first took the event at `index` of the data.
+    /// The id under which the target first accepted the event at `index` of the data.
     pub fn first_id_of(&self, index: usize) -> Option<Box<str>> {
         self.state.borrow().first[index].clone()
     }
@@ -242,7 +243,7 @@ impl Client {
 }
 
 impl State {
-    /// The id of that event, or, while its answer is still on its way, of the nearest one before it.
+    /// The id of event `nth`, or of the nearest earlier event while the answer for `nth` is still on its way.
     fn known_at_or_before(&self, nth: u64) -> Option<Box<str>> {
         let events = self.sequence.events();
         let nearest = (0..=nth.min(self.known.len() as u64 - 1)).find_map(|back| {
@@ -314,7 +315,7 @@ impl State {
         Ok(())
     }
 
-    /// Where the step's events stand in the data, for messages.
+    /// The place of the step's events in the data, for messages.
     fn place(&self, step: &Step) -> String {
         let events = self.sequence.events();
         let (pass, index) = events.place(step.event);
@@ -328,7 +329,7 @@ impl State {
     }
 }
 
-/// Whether the other side closed the connection without a byte of an answer.
+/// Whether the other side closed the connection before the first byte of an answer.
 fn is_closed_unanswered(error: &anyhow::Error) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(|error| {
         let is_reset = std::error::Error::source(error)

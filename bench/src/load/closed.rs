@@ -1,4 +1,4 @@
-//! Closed loop: a fixed number of connections, each sending its next request once it has its answer.
+//! Closed loop: a fixed number of connections, each of which sends its next request after the answer to the last one.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use futures_util::future::join_all;
 use crate::load::Client;
 use crate::workload::Mix;
 
-/// What went through in one slice of time.
+/// The throughput of one slice of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slice {
-    /// From the first request to the last answer, seconds.
+    /// Seconds from the first request to the last answer.
     pub seconds: f64,
-    /// Requests that were answered, and rightly.
+    /// Requests with a correct answer.
     pub requests: u64,
-    /// Events in the requests that were answered.
+    /// Events in answered requests.
     pub events: u64,
 }
 
-/// Keeps `connections` requests under way for `seconds`; what is under way then is still waited for, and counts.
+/// Keeps `connections` requests in flight for `seconds`. Requests still in flight at the end are awaited and counted.
 pub async fn closed(client: &Client, connections: usize, mix: &Mix, batch_sizes: &[usize], seconds: f64) -> Slice {
     let start = Instant::now();
     let until = start + Duration::from_secs_f64(seconds);

@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections that are kept open.
+//! HTTP/1.1 connections that stay open.
 
 use std::time::{Duration, Instant};
 
@@ -14,31 +14,31 @@ use tokio::net::TcpStream;
 
 use crate::load::Endpoint;
 
-/// A connection that takes longer is an error.
+/// Opening a connection fails after this time.
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// An answer that takes longer is an error.
+/// A request fails if its answer takes longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// How every request shows who sends it, as it would where the function is deployed. The key is no secret: it opens fresh data on
-/// loopback, for the time of a run.
+/// Every request authenticates itself, as it would at a deployed function. The key is no secret: it opens fresh data on
+/// loopback, and only during a run.
 pub const AUTHORIZED: &str = "Bearer isotherm-compare";
 
-/// The configuration that [`AUTHORIZED`] goes with: the SHA-256 of that key.
+/// The configuration for [`AUTHORIZED`], with the SHA-256 of its key.
 pub const CONFIG: &str = r#"{"keys": [{"sha256": "228966299e9ddc2014b7a99622ed106d369a53d09e1bf855a30cc7310c34298f", "tenant": "compare", "scope": "both"}]}"#;
 
-/// Of an answer's head, `HTTP/1.1 202 Accepted` or so and the empty line.
+/// Bytes of an answer's status line, such as `HTTP/1.1 202 Accepted`, and of the empty line after the head.
 const STATUS_LINE: usize = 24;
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Its length, head and body.
+    /// Bytes of the answer, head and body.
     pub bytes: usize,
     /// The body.
     pub body: Bytes,
-    /// When its last byte was here.
+    /// When its last byte arrived.
     pub at: Instant,
 }
 
@@ -47,17 +47,17 @@ pub struct Answer {
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     endpoint: Endpoint,
-    /// How long TCP took to connect: one round trip.
+    /// Time for the TCP handshake: one round trip.
     pub connecting: Duration,
-    /// How long TLS took then, where there is TLS.
+    /// Time for the TLS handshake after it, if there is one.
     pub securing: Option<Duration>,
 }
 
 impl Connection {
-    /// Connects; no request is sent yet.
+    /// Connects without sending a request.
     ///
     /// # Errors
-    /// Where nobody listens there, or the certificate is none that is trusted.
+    /// Fails if nobody listens there or the certificate is not trusted.
     pub async fn open(endpoint: &Endpoint) -> Result<Self> {
         let address = endpoint.address;
         let open = tokio::time::timeout(OPEN_WITHIN, Self::open_whole(endpoint)).await;
@@ -83,12 +83,13 @@ impl Connection {
         Ok(Self { sender, endpoint: endpoint.clone(), connecting, securing })
     }
 
-    /// Whether the other side closed it.
+    /// Whether the other side closed the connection.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends a request and reads the answer to its end. A body is sent as JSON with POST; none is a GET.
+    /// Sends a request and reads the answer to its end. With a body it is a POST of JSON; with an empty one it is a
+    /// GET.
     pub async fn exchange(&mut self, path: &str, body: Bytes) -> Result<Answer> {
         tokio::time::timeout(ANSWER_WITHIN, self.exchange_whole(path, body))
             .await
@@ -118,7 +119,7 @@ impl Connection {
 
 async fn handshake(stream: impl Read + Write + Send + Unpin + 'static) -> Result<SendRequest<Full<Bytes>>> {
     let (sender, driver) = http1::handshake(stream).await?;
-    // Ends with the connection; what goes wrong on it is told to whoever waits for an answer.
+    // The task ends with the connection. Its errors reach the caller that waits for an answer.
     tokio::spawn(async move {
         let _told_to_the_sender = driver.await;
     });

@@ -1,4 +1,4 @@
-//! Where a client connects to: a host on loopback, or any URL.
+//! The address that a client connects to: a host on loopback, or any URL.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::load::{AUTHORIZED, OPEN_WITHIN};
 
-/// An address, and how a request to it looks.
+/// An address, and the parts of a request that depend on it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub(super) address: SocketAddr,
     pub(super) host: HeaderValue,
     pub(super) authorization: Option<HeaderValue>,
-    /// What stands before every path; empty, or `/` and more without one at its end.
+    /// The part before every path: empty, or a path that begins with `/` and does not end with one.
     pub(super) prefix: String,
     pub(super) tls: Option<Tls>,
 }
@@ -37,12 +37,12 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// A host that this program started: plain HTTP, and the key that goes with [`crate::load::CONFIG`].
+/// The endpoint of a host that this program started: plain HTTP, and the key that goes with [`crate::load::CONFIG`].
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Self {
             address,
-            // An address has no character that a header may not have.
+            // An address contains only characters that a header may have.
             host: HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("localhost")),
             authorization: Some(HeaderValue::from_static(AUTHORIZED)),
             prefix: String::new(),
@@ -51,7 +51,7 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
-/// A URL that a client can be pointed at: `http` or `https`, a host, and perhaps a port and a path that stands before all others.
+/// A URL to send load to: `http` or `https`, a host, and optionally a port and a path before all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     is_https: bool,
@@ -96,10 +96,12 @@ impl Url {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
-    /// Looks the host up, once, and takes its first address that answers: what a name server takes is in no figure. `key` goes with every request.
+    /// Looks the host up once and takes its first address that accepts a connection, so no figure contains the time of
+    /// a name server. `key` goes with every request.
     ///
     /// # Errors
-    /// Where the host has no such address, the key is no header, or the system has no certificates to trust.
+    /// Fails if the host has no such address, if the key can't be a header, or if the system has no trusted
+    /// certificates.
     pub async fn resolve(&self, key: Option<&str>) -> Result<Endpoint> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let port = self.port.unwrap_or(if self.is_https { 443 } else { 80 });
@@ -121,7 +123,7 @@ impl Url {
     }
 }
 
-/// The first address that a connection can be made to.
+/// The first address that accepts a connection.
 async fn answering(addresses: impl Iterator<Item = SocketAddr>) -> Result<SocketAddr> {
     let mut failed = anyhow::anyhow!("it has no address");
     for address in addresses {
@@ -134,7 +136,7 @@ async fn answering(addresses: impl Iterator<Item = SocketAddr>) -> Result<Socket
     Err(failed)
 }
 
-/// Trusts what the system trusts, or the file that SSL_CERT_FILE names.
+/// A TLS configuration that trusts the system's certificates, or those of the file in SSL_CERT_FILE.
 fn tls(host: &str) -> Result<Tls> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! The events that a workload sends: NDJSON, read once, sent as they stand.
+//! The events that a workload sends: NDJSON, read once and sent unchanged.
 
 use std::ops::Range;
 
@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 /// The longest messageId that the contract allows, bytes.
 const MESSAGE_ID_BYTES: usize = 200;
 
-/// Room that is kept for what tells a later pass from the first, and one run from another.
+/// Bytes kept free for the suffix that tells a later pass from the first, and one run from another.
 const PASS_BYTES: usize = 24;
 
-/// The events of a workload, in their order.
+/// The events of a workload, in file order.
 #[derive(Clone, Debug)]
 pub struct Events {
     text: Vec<u8>,
     lines: Vec<Line>,
-    /// Follows every messageId; empty where the store is a fresh one.
+    /// Suffix of every messageId; empty if the store is a fresh one.
     tag: String,
 }
 
@@ -25,7 +25,7 @@ pub struct Events {
 struct Line {
     number: usize,
     text: Range<usize>,
-    /// Where the messageId ends: the place of its closing quote.
+    /// The place of the messageId's closing quote.
     message_id_end: Option<usize>,
 }
 
@@ -36,7 +36,7 @@ struct Probe<'a> {
 }
 
 impl Events {
-    /// Reads NDJSON; blank lines are passed over. `source` is for messages.
+    /// Reads NDJSON and skips blank lines. `source` is for messages.
     pub fn parse(text: Vec<u8>, source: &str) -> Result<Self> {
         let mut lines = Vec::new();
         let mut start = 0;
@@ -53,7 +53,7 @@ impl Events {
                 };
                 let message_id_end = probe.message_id.map(RawValue::get).and_then(|id| {
                     let fits = id.starts_with('"') && id.len() - 2 + PASS_BYTES <= MESSAGE_ID_BYTES;
-                    // `id` is a part of `line`: its address tells where.
+                    // `id` is a slice of `line`, so its address gives its place.
                     let place = id.as_ptr() as usize - json.as_ptr() as usize;
                     fits.then_some(start + place + id.len() - 1)
                 });
@@ -67,39 +67,40 @@ impl Events {
         Ok(Self { text, lines, tag: String::new() })
     }
 
-    /// The same events under messageIds of their own, for a store that may have had them before.
+    /// The same events with other messageIds, for a store that may already hold them.
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Self {
         Self { tag: format!("~{tag}"), ..self.clone() }
     }
 
-    /// All that was read, NDJSON.
+    /// The whole NDJSON text.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// Keeps only the first `count`, at least one.
+    /// Keeps only the first `count` events, but at least one.
     pub fn truncate(&mut self, count: usize) {
         self.lines.truncate(count.max(1));
     }
 
-    /// How many there are; never 0.
+    /// Number of events; never 0.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one: parsing refuses none")]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// The event at `index` as it stands in the file.
+    /// The event at `index`, as it stands in the file.
     pub fn line(&self, index: usize) -> &[u8] {
         self.text[self.lines[index].text.clone()].trim_ascii()
     }
 
-    /// The number of that event's line in the file, from 1.
+    /// The line number in the file of the event at `index`, from 1.
     pub fn line_number(&self, index: usize) -> usize {
         self.lines[index].number
     }
 
-    /// Appends the event with number `nth`, counted over passes: after the last event comes the first again, under a messageId of its own.
+    /// Appends event number `nth`, counted over passes: after the last event the first one follows again, with a new
+    /// messageId.
     pub fn write(&self, nth: u64, out: &mut Vec<u8>) {
         let (pass, index) = self.place(nth);
         let line = &self.lines[index];
@@ -116,7 +117,7 @@ impl Events {
         }
     }
 
-    /// The event at `index` as the `nth` cold start sends it: new at each of them.
+    /// The event at `index` in the form that the `nth` cold start sends, with a messageId that is new each time.
     pub fn cold(&self, index: usize, nth: usize) -> String {
         let line = &self.lines[index];
         let mut out = Vec::new();
@@ -131,14 +132,14 @@ impl Events {
         String::from_utf8_lossy(&out).trim().to_owned()
     }
 
-    /// Pass and index of an event's number.
+    /// The pass and the index of event number `nth`.
     pub fn place(&self, nth: u64) -> (u64, usize) {
         let len = self.lines.len() as u64;
         (nth / len, (nth % len) as usize)
     }
 }
 
-/// serde_json's message, with its place given as a column only: each event is a line of its own.
+/// serde_json's message with the column alone: each event is one line.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {

@@ -1,7 +1,8 @@
-//! The load that a platform is put under, and what it answered.
+//! Puts a platform under load and checks its answers.
 //!
-//! A [`Client`] sends one target the requests of a [`Sequence`], open loop ([`open()`]) or closed loop ([`closed()`]), and checks every answer.
-//! All of it runs on one thread, so that the client takes no more than one core and its wake-ups cost every target the same.
+//! A [`Client`] sends one target the requests of a [`Sequence`], in an open loop ([`open()`]) or a closed loop
+//! ([`closed()`]), and checks every answer. All of it runs on one thread, so that the client takes at most one core and
+//! its wake-ups cost every target the same.
 
 mod client;
 mod closed;

@@ -1,7 +1,7 @@
-//! Open loop: requests leave on a schedule, whatever the answers do.
+//! Open loop: requests leave on a schedule that does not depend on the answers.
 //!
-//! Latency counts from when a request was due. So a target that stalls is charged for every request that came due meanwhile, and not only
-//! for the one that it held up: no coordinated omission.
+//! Latency counts from the time when a request was due. So a target that stalls is charged for every request that came
+//! due meanwhile, and not only for the one it held up. This avoids coordinated omission.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::load::{Client, Sample, Step, Timer};
 
-/// Sends each step when it is due, `schedule` seconds from now, and returns when all are answered.
+/// Sends each step when it is due, `schedule` seconds from now, and returns after all answers.
 pub async fn open(client: &Client, timer: &Timer, schedule: &[f64], steps: &[Step]) -> Result<Vec<Sample>> {
     let mut samples = Vec::with_capacity(steps.len());
     let mut under_way = FuturesUnordered::new();
-    // A moment to get going, so that the first request is not late already.
+    // A short delay, so that the first request is not late already.
     let start = Instant::now() + Duration::from_millis(2);
     for (at, step) in schedule.iter().zip(steps) {
         let due = start + Duration::from_secs_f64(*at);
@@ -30,7 +30,7 @@ pub async fn open(client: &Client, timer: &Timer, schedule: &[f64], steps: &[Ste
             }
         }
         under_way.push(client.perform(step, due));
-        // Starts the request now, not when the loop next waits; and takes an answer that is there.
+        // Starts the request now instead of at the loop's next wait, and takes an answer that has already arrived.
         if let Some(Some(sample)) = futures_util::FutureExt::now_or_never(under_way.next()) {
             samples.extend(sample);
         }

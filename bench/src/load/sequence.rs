@@ -1,4 +1,4 @@
-//! The sequence of requests: from the workload's seed alone, so that every platform gets the same.
+//! The sequence of requests. It depends only on the workload's seed, so that every platform gets the same.
 
 use std::rc::Rc;
 
@@ -9,26 +9,26 @@ use rand_pcg::Pcg64Mcg;
 use crate::load::Events;
 use crate::workload::{Mix, Route};
 
-/// A batch is cut before it: the contract's limit is 1 MiB, and the array around the events takes room too.
+/// Limit of a batch, in bytes. The contract's limit is 1 MiB, and the array around the events takes room too.
 const BATCH_BYTES: usize = 1_000_000;
 
-/// Look-ups start once so many events are out.
+/// Look-ups start after this many events were sent.
 const FIRST_GET: u64 = 32;
 
 /// One request to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Where to.
+    /// The route of the request.
     pub route: Route,
-    /// The number of the first event in it, or of the event to look up; counted over passes.
+    /// The number of its first event, or of the event to look up; counted over passes.
     pub event: u64,
-    /// How many events are in it.
+    /// Number of events in the request.
     pub count: usize,
     /// The body; empty for a look-up.
     pub body: Bytes,
 }
 
-/// Events in their order, cut into requests.
+/// Events in file order, cut into requests.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     events: Rc<Events>,
@@ -47,12 +47,12 @@ impl Sequence {
         &self.events
     }
 
-    /// How many events it gave out.
+    /// Number of events handed out so far.
     pub fn sent(&self) -> u64 {
         self.next
     }
 
-    /// Whether every event was in it once.
+    /// Whether every event was handed out at least once.
     pub fn is_through(&self) -> bool {
         self.next >= self.events.len() as u64
     }
@@ -86,7 +86,7 @@ impl Sequence {
     }
 }
 
-/// The body of a batch of at most `size` events from number `first` on, and how many are in it: at least one.
+/// The body of a batch of at most `size` events from number `first` on, and the number of events in it, at least one.
 pub fn batch(events: &Events, first: u64, size: usize) -> (Bytes, usize) {
     let mut body = b"{\"events\":[".to_vec();
     let mut count = 0;

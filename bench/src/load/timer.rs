@@ -1,4 +1,4 @@
-//! A timer that is finer than tokio's, which rounds up to whole milliseconds: more than a warm answer takes.
+//! A timer that is finer than tokio's. tokio's rounds up to whole milliseconds, which is more than a warm answer takes.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -10,24 +10,24 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A kernel timer, exact to some microseconds.
+/// A kernel timer with an accuracy of some microseconds.
 #[derive(Debug)]
 pub struct Timer {
     fd: AsyncFd<OwnedFd>,
 }
 
 impl Timer {
-    /// A timer of its own. Must be called within a tokio runtime.
+    /// Creates a timer. Must be called within a tokio runtime.
     pub fn new() -> Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
             .context("cannot create a timer")?;
         #[expect(unsafe_code, reason = "the safe constructor is deprecated for all types, OwnedFd included")]
-        // SAFETY: an `OwnedFd` is the same open descriptor from here until it is dropped, with this.
+        // SAFETY: the `OwnedFd` is the same open descriptor until it is dropped together with this value.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.context("cannot watch a timer")?;
         Ok(Self { fd })
     }
 
-    /// Waits until `due`; returns at once when that is past. May be dropped and called again.
+    /// Waits until `due`, or returns at once if `due` is past. The future may be dropped and the method called again.
     pub async fn until(&self, due: Instant) -> Result<()> {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -40,7 +40,7 @@ impl Timer {
         timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once).context("cannot set a timer")?;
         loop {
             let mut ready = self.fd.readable().await.context("cannot wait for a timer")?;
-            // Reading tells an expiry from a readiness left over from an earlier setting.
+            // The read tells an expiry from a readiness that an earlier setting left.
             match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut [0; 8])?)) {
                 Ok(read) => {
                     read.context("cannot read a timer")?;
@@ -68,7 +68,7 @@ mod tests {
             late.push(Instant::now().duration_since(due));
         }
         late.sort();
-        // Other programs may make most of them late; rounding to milliseconds would make all of them.
+        // Other programs may make most of them late; rounding to milliseconds would make all of them late.
         assert!(late[5] < Duration::from_micros(500), "{:?} late", late[5]);
     }
 

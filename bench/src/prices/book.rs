@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// The book that comes with the program.
+/// The price book that is built into the program.
 const BOOK: &str = include_str!("../../prices.toml");
 
-/// All prices, and when they were compared with their sources.
+/// All prices, and the day when they were compared with their sources.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Book {
@@ -19,65 +19,66 @@ pub struct Book {
     prices: Vec<Price>,
 }
 
-/// One price, between two days.
+/// One price within its period.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// What usage is counted under.
+    /// The id under which usage is counted.
     pub id: String,
-    /// `lambda`, `workers`, `spin`, `native`.
+    /// The platform: `lambda`, `workers`, `spin` or `native`.
     pub platform: String,
     /// What is paid for.
     pub item: String,
     /// What is counted.
     pub unit: String,
-    /// The price of a tier is for so many units.
+    /// The number of units that a tier's price is for.
     pub per: f64,
-    /// In the order of `above`; the first is above 0.
+    /// Tiers in the order of `above`; the first one is above 0.
     pub tiers: Vec<Tier>,
-    /// Units a month that cost nothing, in the free tier.
+    /// Units per month that are free in the free tier.
     #[serde(default)]
     pub free: f64,
-    /// Units a month that come with the platform's plan, which has a price of its own.
+    /// Units per month that the platform's plan includes. The plan has a price of its own.
     #[serde(default)]
     pub included: f64,
-    /// After so many months the free tier ends; `None`: never.
+    /// The free tier ends after this many months; `None` if it never ends.
     pub free_months: Option<u32>,
-    /// What one unit holds of what is counted one by one: bytes of a request or an item, ms of a duration.
+    /// The size of one unit for amounts that are rounded up one by one: bytes of a request or an item, ms of a
+    /// duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_up_to: Option<f64>,
-    /// Units to one under a condition, such as `transactional`.
+    /// Factors on the number of units under a condition, such as `transactional`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, f64>,
-    /// What a reader has to know of it.
+    /// A note for the reader of the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The provider publishes no price: there are no tiers.
+    /// Whether the provider publishes no price. Then there are no tiers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpublished: bool,
-    /// The first day on which it holds, `2026-11-01`.
+    /// The first day of the price, such as `2026-11-01`.
     pub from: String,
-    /// The last one; `None`: no end is announced.
+    /// The last day of the price; `None` if no end is announced.
     pub until: Option<String>,
-    /// Where it stands.
+    /// The address of the source.
     pub source: String,
 }
 
-/// The price of the units above a number of them a month.
+/// The price of the units above a monthly number of units.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// Units a month.
+    /// Units per month.
     pub above: f64,
     /// USD for [`Price::per`] units.
     pub usd: f64,
 }
 
 impl Book {
-    /// The book in a file, or the one that comes with the program.
+    /// The price book in a file, or the one built into the program.
     ///
     /// # Errors
-    /// Where the file can't be read, or says something that no price book says.
+    /// Fails if the file can't be read or is not a valid price book.
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let Some(file) = file else { return Self::parse(BOOK).context("the program's own price book") };
         Self::parse(&crate::text::read(file)?).with_context(|| format!("{} is no price book", file.display()))
@@ -100,7 +101,7 @@ impl Book {
     /// The day on which the prices were compared with their sources.
     ///
     /// # Errors
-    /// None for a book that was read.
+    /// Never fails for a book that was read.
     pub fn checked(&self) -> Result<Date> {
         date(&self.checked)
     }
@@ -110,10 +111,10 @@ impl Book {
         &self.prices
     }
 
-    /// Puts a price of your own in the place of every tier, USD for [`Price::per`] units.
+    /// Replaces all tiers of a price with the user's own price, in USD for [`Price::per`] units.
     ///
     /// # Errors
-    /// Where the book knows no such price.
+    /// Fails if the book has no such price.
     pub fn set(&mut self, id: &str, usd: f64) -> Result<()> {
         let mut known = false;
         for price in self.prices.iter_mut().filter(|price| price.id == id) {
@@ -128,7 +129,7 @@ impl Book {
     /// The price that holds on a day.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if no price holds on that day.
     pub fn price(&self, id: &str, day: Date) -> Result<&Price> {
         for price in self.prices.iter().filter(|price| price.id == id) {
             if price.holds_on(day)? {
@@ -140,7 +141,7 @@ impl Book {
 }
 
 impl Price {
-    /// What so many units in a month cost, USD. Those that are included, and the free ones, are the first.
+    /// The cost of a month's units in USD. The included and the free units come first.
     pub fn usd(&self, units: f64, free_tier: bool) -> f64 {
         let free = self.included + if free_tier { self.free } else { 0.0 };
         let of_tier = |(at, tier): (usize, &Tier)| {
@@ -150,24 +151,25 @@ impl Price {
         self.tiers.iter().enumerate().map(of_tier).sum()
     }
 
-    /// The units of one request, item or invocation of so many bytes or ms: begun ones are whole, and there is one at least.
+    /// The units of one request, item or invocation of `amount` bytes or ms. A part of a unit counts as a whole one,
+    /// and there is at least one.
     ///
-    /// Providers round what is billed as one: of an invocation the sum of init and duration, and not each.
+    /// Providers round the amount that is billed together. For an invocation that is the sum of init and duration.
     pub fn units_of(&self, amount: f64) -> f64 {
-        // Sums of decimals are off in their last digits, and must not begin another unit.
+        // Sums of decimals are off in their last digits and must not begin another unit.
         let exact = |units: f64| (units * 1e9).round() / 1e9;
         self.round_up_to.map_or(1.0, |unit| exact(amount / unit).ceil().max(1.0))
     }
 
-    /// How many units there are to one under this condition; 1 where the book says nothing of it.
+    /// The factor on the number of units under this condition; 1 if the book has none.
     pub fn times(&self, condition: &str) -> f64 {
         self.times.get(condition).copied().unwrap_or(1.0)
     }
 
-    /// Whether it holds on this day.
+    /// Whether the price holds on this day.
     ///
     /// # Errors
-    /// None for a price of a book that was read.
+    /// Never fails for a price of a book that was read.
     pub fn holds_on(&self, day: Date) -> Result<bool> {
         let (from, until) = self.days()?;
         Ok((from..=until).contains(&day))
@@ -242,7 +244,7 @@ mod tests {
         let book = Book::read(None).unwrap();
         let on = day("2026-11-20");
         for (id, amount, units) in [
-            // The sum is rounded: 251 + 101 would be 352.
+            // The sum is rounded once: 251 + 101 would be 352.
             ("lambda-duration-x86", 250.06 + 100.77, 351.0),
             ("lambda-duration-arm", 200.0, 200.0),
             ("lambda-duration-x86", 0.1 + 0.2 + 2.7, 3.0),

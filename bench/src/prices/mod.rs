@@ -1,4 +1,4 @@
-//! `isotherm prices`: what the providers ask, where that stands, and how old it is.
+//! `isotherm prices`: the providers' prices, their sources and their age.
 
 mod book;
 
@@ -16,7 +16,7 @@ use crate::say;
 
 pub use book::{Book, Price, Tier};
 
-/// After so many days since prices were compared with their sources, the list says so.
+/// The list warns if the prices were compared with their sources more than this many days ago.
 const OLD_AFTER: i32 = 90;
 
 /// The flags that say which prices.
@@ -57,16 +57,16 @@ pub struct Prices {
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct List<'b> {
     /// When the prices were compared with their sources.
     #[serde(serialize_with = "as_text")]
     checked: Date,
-    /// The day on which they hold.
+    /// The day whose prices hold.
     #[serde(serialize_with = "as_text")]
     on: Date,
-    /// In USD.
+    /// The prices, in USD.
     prices: Vec<&'b Price>,
 }
 
@@ -77,7 +77,7 @@ fn as_text<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> 
 /// Lists prices.
 ///
 /// # Errors
-/// Where the book can't be read.
+/// Fails if the book can't be read.
 pub fn prices(flags: &Prices) -> Result<ExitCode> {
     let book = flags.book.read()?;
     let (today, on) = (Zoned::now().date(), flags.book.day());
@@ -122,7 +122,7 @@ fn text(list: &List<'_>, today: Date) -> Result<String> {
 }
 
 impl Price {
-    /// `0.20 per 1,000,000 requests, the first 1,000,000 a month free`.
+    /// The price in words: `0.20 per 1,000,000 requests, the first 1,000,000 a month free`.
     fn tiers_in_words(&self) -> String {
         if self.unpublished {
             return "unpriced".to_owned();
@@ -147,7 +147,7 @@ impl Price {
     }
 }
 
-/// All digits of a price, and two at least behind the point.
+/// All digits of a price, with at least two decimals.
 fn usd(usd: f64) -> String {
     let text = format!("{usd}");
     let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
@@ -179,16 +179,16 @@ mod tests {
     /// Worked examples that the providers publish.
     #[test]
     fn published_examples_come_out_to_the_cent() {
-        // 15 M requests of 7 ms CPU on the paid plan of Workers: 8.00.
+        // 15 M requests of 7 ms CPU on the paid plan of Workers cost 8.00.
         let workers = [("workers-plan", 1.0), ("workers-request", 15e6), ("workers-cpu", 15e6 * 7.0)];
         assert_eq!(workers.map(|(id, units)| cents(id, units, false)), [500, 150, 150]);
-        // 1 M requests of 200 ms with 1 GB on Lambda: 3.53.
+        // 1 M requests of 200 ms with 1 GB on Lambda cost 3.53.
         let lambda = [("lambda-request", 1e6), ("lambda-duration-x86", 1e6 * 0.2)];
         assert_eq!(lambda.map(|(id, units)| cents(id, units, false)), [20, 333]);
-        // 5 provisioned with 1 GB for a month: about 55; with 512 MB about 27.
+        // 5 provisioned instances with 1 GB cost about 55 for a month; with 512 MB about 27.
         assert_eq!(cents("lambda-provisioned-x86", 5.0 * SECONDS, false), 5475);
         assert_eq!(cents("lambda-provisioned-x86", 5.0 * 0.5 * SECONDS, false), 2738);
-        // 3 t3.large, without the load balancer that an article adds to come to about 850.
+        // 3 t3.large cost this much without the load balancer, with which an article comes to about 850.
         assert_eq!(cents("node-t3-large", 3.0 * 730.0, false), 18_221);
     }
 

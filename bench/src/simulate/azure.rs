@@ -1,6 +1,6 @@
-//! The traces that Azure Functions published: per minute (2019) and per invocation (2021).
+//! The traces that Azure Functions published: counts per minute (2019) and rows per invocation (2021).
 //!
-//! Both are replayed as load on *one* function: all rows together, or those of the function that is named.
+//! Both are replayed as load on *one* function: all rows together, or the rows of one named function.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,17 +12,17 @@ use crate::simulate::input::Lines;
 use crate::simulate::time::Micros;
 use crate::simulate::trace::Arrival;
 
-/// Minutes of a file of 2019: one day.
+/// Minutes in a file of 2019: one day.
 pub(super) const MINUTES: usize = 1440;
 
-/// How many columns stand before the counts in a file of 2019.
+/// Number of columns before the counts in a file of 2019.
 const BEFORE_COUNTS: usize = 4;
 
-/// The sums of a file of 2019, minute by minute: rows `HashOwner,HashApp,HashFunction,Trigger,1,…,1440`.
-/// With `function`, only rows whose HashFunction begins with it.
+/// The sum of each minute over the rows of a file of 2019: `HashOwner,HashApp,HashFunction,Trigger,1,…,1440`. With
+/// `function`, only rows count whose HashFunction begins with it.
 ///
 /// # Errors
-/// For a file that is none, with the line; where no row is of that function.
+/// Fails if the file does not have this format, and names the line. Fails if no row belongs to that function.
 pub(super) fn per_minute(lines: &mut Lines, function: Option<&str>) -> Result<Vec<u64>> {
     let header = lines.next()?.unwrap_or_default();
     ensure!(
@@ -64,7 +64,7 @@ fn add(row: &str, sums: &mut [u64]) -> Result<()> {
     Ok(())
 }
 
-/// Arrivals of so many a minute, spread evenly within each minute.
+/// Arrivals at the given count per minute, spread evenly within each minute.
 pub(super) fn spread(counts: Vec<u64>, seed: u64) -> impl Iterator<Item = Micros> {
     counts.into_iter().enumerate().flat_map(move |(minute, count)| {
         let start = Micros(minute as u64 * Micros::MINUTE.0);
@@ -73,20 +73,21 @@ pub(super) fn spread(counts: Vec<u64>, seed: u64) -> impl Iterator<Item = Micros
     })
 }
 
-/// A row that waits for those before it: arrival and duration, microseconds.
+/// The arrival and duration of a row in microseconds. The row waits for rows with earlier arrivals.
 type Row = Reverse<(i64, u64)>;
 
-/// The invocations of a file of 2021, in the order of arrival: rows `app,func,end_timestamp,duration`, in seconds.
+/// The invocations of a file of 2021, in order of arrival. Its rows are `app,func,end_timestamp,duration`, in seconds.
 ///
-/// An invocation arrived at `end_timestamp − duration`. The file is in the order of ends, so arrivals are sorted again, in memory that holds
-/// the rows of one `window`: longer durations than it can't be put in order, and are an error with its line.
+/// An invocation arrived at `end_timestamp − duration`. The file is in order of ends, so arrivals are sorted again, in
+/// memory that holds the rows of one `window`. A duration longer than the window can't be put in order and is an error,
+/// which names the line.
 pub(super) struct Invocations {
     lines: Lines,
     function: Option<String>,
     window: Micros,
     waiting: BinaryHeap<Row>,
     latest_end: i64,
-    /// The arrivals of the first that was given, and of the last.
+    /// The first and the last arrival that were returned.
     given: Option<(i64, i64)>,
     is_read: bool,
     has_failed: bool,
@@ -94,7 +95,7 @@ pub(super) struct Invocations {
 
 impl Invocations {
     /// # Errors
-    /// Where the first line is not the header.
+    /// Fails if the first line is not the header.
     pub(super) fn new(mut lines: Lines, function: Option<String>, window: Micros) -> Result<Self> {
         let header = lines.next()?.unwrap_or_default();
         ensure!(
@@ -152,7 +153,7 @@ impl Invocations {
     }
 }
 
-/// The end and the duration of a row, microseconds; `None` where it is of another function.
+/// The end and the duration of a row, in microseconds; `None` if the row belongs to another function.
 fn parse(row: &str, function: Option<&str>) -> Result<Option<(i64, u64)>> {
     let mut columns = row.split(',');
     let (Some(_app), Some(func), Some(end), Some(duration), None) =
@@ -195,7 +196,7 @@ mod tests {
         format!("HashOwner,HashApp,HashFunction,Trigger,{}\n", minutes.join(","))
     }
 
-    /// A row whose counts are 0 but for those named.
+    /// A row whose counts are 0 except for the given minutes.
     fn row(function: &str, counts: &[(usize, u64)]) -> String {
         let mut all = vec![0; MINUTES];
         counts.iter().for_each(|(minute, count)| all[minute - 1] = *count);

@@ -1,10 +1,11 @@
-//! Containers that are always on, or scaled by load: nodes with a number of slots each, one queue for all of them.
+//! Containers that are always on or scaled by load: nodes with a number of slots each, and one queue for all of them.
 //!
-//! A request takes a free slot or waits in the queue, first come, first served; where the queue is full, it is refused. That is the best
-//! that a balancer can do. Every `interval` the scaler looks at the mean of requests under way and waiting since it last looked, and wants
-//! as many nodes as hold it at the target utilisation; a node that is started serves after its start time. It takes nodes away when it
-//! has wanted fewer for the whole `cooldown`, as Kubernetes' horizontal autoscaler does; requests on such a node end undisturbed, and are
-//! not billed. Where there may be no node at all, the first request starts one at once.
+//! A request takes a free slot or waits in the queue, first come, first served. If the queue is full, the request is
+//! refused. No load balancer can do better. Every `interval` the scaler takes the mean number of requests in flight and
+//! waiting since its last look. It wants enough nodes to hold that mean at the target utilisation. A new node serves
+//! after its start time. The scaler removes nodes once it has wanted fewer for the whole `cooldown`, as Kubernetes'
+//! horizontal autoscaler does. Requests on a removed node end undisturbed and are not billed. If the minimum is no node
+//! at all, the first request starts one at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,33 +18,33 @@ use crate::simulate::draw::Draw;
 use crate::simulate::record::{Record, Served};
 use crate::simulate::time::Micros;
 
-/// How nodes come, serve and go.
+/// The rules by which nodes start, serve and stop.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rules {
-    /// The fewest nodes; there are so many at first.
+    /// The fewest nodes, and their number at the start.
     pub least: u32,
     /// The most nodes.
     pub most: u32,
-    /// Requests that one node takes at a time.
+    /// Requests that one node serves at a time.
     pub slots: u32,
     /// The share of slots that the scaler wants busy.
     pub target: f64,
-    /// From the scaler's decision to a node that serves.
+    /// Time from the scaler's decision until the node serves.
     pub start: Draw,
-    /// How often the scaler looks.
+    /// Time between two looks of the scaler.
     pub interval: Micros,
-    /// For how long it must have wanted fewer nodes before it takes some away.
+    /// The scaler removes nodes after it has wanted fewer for this long.
     pub cooldown: Micros,
-    /// Requests that may wait.
+    /// Number of requests that may wait.
     pub queue: usize,
 }
 
-/// A request that waits.
+/// A waiting request.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     at: Micros,
     service: Micros,
-    /// Whether there was no node that served when it came.
+    /// Whether no node was serving when the request arrived.
     is_cold: bool,
 }
 
@@ -56,16 +57,16 @@ pub(super) struct Containers {
     rules: Rules,
     rng: Pcg64Mcg,
     ready: u32,
-    /// When nodes that were started will serve.
+    /// The times at which starting nodes will serve.
     starting: BinaryHeap<Reverse<Micros>>,
     endings: BinaryHeap<Reverse<Micros>>,
     queue: VecDeque<Waiting>,
     next_look: Micros,
     looked: Micros,
-    /// Requests under way and waiting × microseconds since the scaler looked, until `counted`.
+    /// Requests in flight and waiting × microseconds, from the scaler's last look until `counted`.
     load_us: u64,
     counted: Micros,
-    /// What the scaler wanted lately, as far back as the cooldown.
+    /// What the scaler wanted at its recent looks, as far back as the cooldown.
     wanted: VecDeque<u32>,
     is_over: bool,
     record: Record,
@@ -93,7 +94,7 @@ impl Containers {
         Ok(containers)
     }
 
-    /// A request comes. Requests come in the order of time.
+    /// A request arrives. Requests arrive in order of time.
     pub(super) fn arrive(&mut self, now: Micros, service: Micros) {
         self.advance(now);
         self.count_load(now);
@@ -112,7 +113,7 @@ impl Containers {
         self.record.states = self.record.states.max(states);
     }
 
-    /// The trace is over; requests that wait are still served.
+    /// Ends the trace. Waiting requests are still served.
     pub(super) fn finish(&mut self, end: Micros) {
         self.advance(end);
         self.record.timeline.advance(end);
@@ -134,13 +135,13 @@ impl Containers {
         self.endings.len() < self.ready as usize * self.rules.slots as usize
     }
 
-    /// When something happens next.
+    /// The time of the next event.
     fn next(&self) -> Micros {
         let [ending, start] = [&self.endings, &self.starting].map(|heap| heap.peek().map_or(NEVER, |Reverse(at)| *at));
         ending.min(start).min(self.next_look)
     }
 
-    /// Lets all happen that happens until `now`.
+    /// Handles every event until `now`.
     fn advance(&mut self, now: Micros) {
         loop {
             let at = self.next();
@@ -181,7 +182,7 @@ impl Containers {
         self.counted = now;
     }
 
-    /// The scaler looks.
+    /// Lets the scaler look at the load.
     fn look(&mut self, now: Micros) {
         let mean = self.load_us as f64 / (now - self.looked).0.max(1) as f64;
         let needed = (mean / (f64::from(self.rules.slots) * self.rules.target)).ceil() as u32;
@@ -205,7 +206,7 @@ impl Containers {
             self.starting.push(Reverse(now + self.rules.start.draw(&mut self.rng)));
             self.record.started += 1;
         }
-        // Nodes that do not serve yet go first; which of them makes no difference to a queue that all share.
+        // Nodes that do not serve yet go first. Which of them makes no difference, since all share one queue.
         while self.nodes() > nodes {
             if self.starting.pop().is_none() {
                 self.ready -= 1;
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn nodes_come_with_the_load_and_go_after_the_cooldown() {
         let mut containers = Containers::new(rules(1, 8), 1).unwrap();
-        // Four at a time for a hundred seconds: at half of two slots that is four nodes.
+        // Four requests at a time for a hundred seconds. At half of two slots, they need four nodes.
         for second in 0..100 {
             for _ in 0..4 {
                 containers.arrive(Micros(second * SECOND), Micros(SECOND));
@@ -264,7 +265,7 @@ mod tests {
         }
         containers.advance(Micros(100 * SECOND));
         assert!((4..=8).contains(&containers.ready), "{}", containers.ready);
-        // For the last look back, there was load until 100 s: the nodes are there until 160 s, and not for long after it.
+        // The last looks still saw load until 100 s. So the nodes are there until 160 s, and not for long after that.
         containers.advance(Micros(155 * SECOND));
         assert!(containers.ready >= 4, "{}", containers.ready);
         containers.finish(Micros(200 * SECOND));

@@ -1,7 +1,7 @@
-//! What a policy costs a month by the price book, and from which load on an always-on container is cheaper.
+//! The monthly cost of a policy by the price book, and the load from which an always-on container is cheaper.
 //!
-//! Only what differs between policies is priced: instances and requests. Gateways, stores, queues and logs are the same under all of them.
-//! A month has 730 hours; what a trace used is taken to go on for a month.
+//! Only the differences between policies are priced: instances and requests. Gateways, stores, queues and logs are the
+//! same under all of them. A month has 730 hours, and the usage of the trace is assumed to continue for a month.
 
 use anyhow::{Context, Result};
 use jiff::civil::Date;
@@ -16,79 +16,79 @@ use crate::simulate::time::Micros;
 /// A month, in seconds.
 const MONTH: f64 = 730.0 * 3600.0;
 
-/// More nodes than these are not looked at for a break-even.
+/// The search for a break-even stops at this number of nodes.
 const MOST_NODES: u32 = 10_000;
 
-/// The prices of a day.
+/// The price book and the day whose prices hold.
 pub(super) struct Prices<'b> {
     pub book: &'b Book,
     pub on: Date,
-    /// Whether the free tier counts. What a plan includes always does.
+    /// Whether the free tier counts. Units that a plan includes always count.
     pub free_tier: bool,
 }
 
-/// What is used of one price in a month.
+/// The monthly usage of one price.
 #[derive(Clone, Debug, PartialEq)]
 struct Usage {
     price: String,
-    /// Whatever the load.
+    /// Units that do not depend on the load.
     fixed: f64,
-    /// At the trace's own load; in proportion to it.
+    /// Units at the trace's own load, proportional to the load.
     variable: f64,
 }
 
-/// What is used of a price, and what it costs.
+/// The monthly usage of a price and its cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Line {
-    /// Its id in the price book.
+    /// The price's id in the price book.
     pub price: String,
-    /// Units a month.
+    /// Units per month.
     pub units: f64,
-    /// A month.
+    /// USD per month.
     pub usd: f64,
 }
 
-/// What a policy costs.
+/// The cost of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Cost {
-    /// A month.
+    /// USD per month.
     pub usd_month: f64,
-    /// For a million requests at this load; absent where none was answered.
+    /// USD per million requests at this load; absent if no request was answered.
     pub usd_per_million: Option<f64>,
-    /// What it is made of.
+    /// The parts of the cost.
     pub lines: Vec<Line>,
 }
 
-/// Where a policy costs as much as a container.
+/// The load at which a policy costs as much as containers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct BreakEven {
-    /// The policy.
+    /// The policy's name.
     pub policy: String,
-    /// The node that the containers run on, as the price book calls it.
+    /// The node that the containers run on, by its name in the price book.
     pub node: String,
-    /// What becomes of it.
+    /// The answer for this policy.
     #[serde(flatten)]
     pub answer: Answer,
 }
 
-/// From which load on containers are cheaper.
+/// The load from which containers are cheaper.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// At any load: what the policy costs without a request is more.
+    /// At any load: even without a request the policy costs more.
     Always,
     /// From this load on.
     From {
-        /// Requests a month.
+        /// Requests per month.
         requests_month: f64,
-        /// The same as a multiple of the trace's load: what `--scale` would be.
+        /// The same load as a multiple of the trace's load, as `--scale` takes it.
         scale: f64,
-        /// Nodes that hold it in its busiest time.
+        /// Number of nodes that hold this load in its busiest time.
         nodes: u32,
-        /// What both cost then.
+        /// What both cost at this load, USD per month.
         usd_month: f64,
     },
-    /// At no load that 10,000 nodes hold.
+    /// At no load that 10,000 nodes can hold.
     Never,
 }
 
@@ -131,10 +131,10 @@ impl Prices<'_> {
         Ok(Line { price: usage.price.clone(), units, usd })
     }
 
-    /// What a policy costs a month.
+    /// The monthly cost of a policy.
     ///
     /// # Errors
-    /// Where the book has no price for it.
+    /// Fails if the book has no price for it.
     pub(super) fn cost(&self, replayed: &Replayed, span: Micros) -> Result<Cost> {
         let lines = usage(replayed, span).iter().map(|usage| self.line(usage, 1.0)).collect::<Result<Vec<_>>>()?;
         let usd_month = lines.iter().map(|line| line.usd).sum::<f64>();
@@ -143,15 +143,17 @@ impl Prices<'_> {
         Ok(Cost { usd_month, usd_per_million, lines })
     }
 
-    /// The smallest load from which on always-on containers cost no more than a policy; `None` where `container` is none.
+    /// The smallest load from which always-on containers cost no more than a policy; `None` if `container` is not a
+    /// container.
     ///
-    /// The policy's use is taken to grow with the load as it was in this trace (provisioned instances, pings and the plan stay what they
-    /// are): its cost is then the price book's tiers at so much use. Containers are as many as hold the busiest bin of the timeline
-    /// (`busiest` requests a second at a scale of 1) at their target utilisation, for the whole month. The load at which n
-    /// of them cost the same is found by bisection, for the first n that can hold it.
+    /// The policy's usage is assumed to grow in proportion to the load of this trace, except for provisioned instances,
+    /// pings and the plan. Its cost follows from the price book's tiers at that usage. The number of containers is what
+    /// holds the busiest bin of the timeline at the target utilisation, for the whole month. That bin has `busiest`
+    /// requests per second at a scale of 1. Bisection finds the load at which n containers cost the same, for the first
+    /// n that can hold it.
     ///
     /// # Errors
-    /// Where the book has no price.
+    /// Fails if the book has no price.
     pub(super) fn break_even(
         &self,
         policy: &Replayed,
@@ -183,7 +185,8 @@ impl Prices<'_> {
     }
 }
 
-/// The smallest load at which `cost` reaches that of the nodes that hold it, of which each holds `of_one`; and how many these are.
+/// The smallest load at which `cost` reaches the cost of the nodes that hold it, and the number of these nodes. Each
+/// holds `of_one`.
 fn crossing(
     cost: impl Fn(f64) -> Result<f64>,
     of_nodes: impl Fn(u32) -> f64,
@@ -194,7 +197,7 @@ fn crossing(
         if cost(high)? < of_nodes(nodes) {
             continue;
         }
-        // Far more steps than a number has digits.
+        // This is far more steps than a number has digits.
         for _ in 0..100 {
             let middle = f64::midpoint(low, high);
             if cost(middle)? < of_nodes(nodes) { low = middle } else { high = middle }

@@ -1,7 +1,8 @@
-//! Distributions of times: what a service time, an init time or a keep-alive is drawn from.
+//! Distributions of times, from which service times, init times and keep-alives are drawn.
 //!
-//! Each is drawn by inverting its distribution function at a uniform number, so that all policies of a run see the same request
-//! take the same share of its distribution: differences between policies are then the policies', not luck's.
+//! Each is drawn by inverting its distribution function at a uniform number. So all policies of a run see the same
+//! request take the same share of its distribution. Differences between policies then come from the policies and not
+//! from luck.
 
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ use crate::simulate::time::Micros;
 /// A distribution of times.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Draw {
-    /// Always the same.
+    /// Always the same time.
     Fixed(Micros),
-    /// Any time between the two, each as likely.
+    /// Any time between the two, all equally likely.
     Uniform(Micros, Micros),
     /// Exponential with this mean.
     Exponential(Micros),
@@ -24,19 +25,19 @@ pub(super) enum Draw {
     LogNormal {
         /// Mean of the logarithm of microseconds.
         mu: f64,
-        /// Standard deviation of it.
+        /// Standard deviation of the logarithm of microseconds.
         sigma: f64,
     },
-    /// Samples, sorted; linear between the two nearest. Never empty.
+    /// Sorted samples, interpolated linearly between the nearest two. Never empty.
     Samples(Arc<[Micros]>),
 }
 
-/// A distribution, and where it comes from.
+/// A distribution and its source.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sourced {
     /// The distribution.
     pub draw: Draw,
-    /// In words, beginning with `given`, `measured`, `published`, `trace` or `assumed`.
+    /// The source in words, beginning with `given`, `measured`, `published`, `trace` or `assumed`.
     pub source: String,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Sourced {
 const Z99: f64 = 2.326_347_874_040_841;
 
 impl Draw {
-    /// Samples in milliseconds. `None` for none, or for one that is no time.
+    /// Samples in milliseconds. `None` without samples, or if one is not a valid time.
     pub(super) fn samples(ms: &[f64]) -> Option<Self> {
         if ms.is_empty() || ms.iter().any(|ms| !(0.0..=1e12).contains(ms)) {
             return None;
@@ -54,7 +55,7 @@ impl Draw {
         Some(Self::Samples(samples.into()))
     }
 
-    /// The time below which a share of `u` in [0, 1) lies.
+    /// The quantile for `u` in [0, 1): a share `u` of the times is below it.
     pub(super) fn at(&self, u: f64) -> Micros {
         match self {
             Self::Fixed(time) => *time,
@@ -70,7 +71,7 @@ impl Draw {
         }
     }
 
-    /// A time at random.
+    /// A random time.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Micros {
         match self {
             Self::Fixed(time) => *time,
@@ -78,7 +79,7 @@ impl Draw {
         }
     }
 
-    /// The mean, microseconds.
+    /// The mean in microseconds.
     pub(super) fn mean(&self) -> f64 {
         match self {
             Self::Fixed(time) | Self::Exponential(time) => time.0 as f64,
@@ -90,11 +91,11 @@ impl Draw {
 }
 
 impl Sourced {
-    /// What a user wrote: `10ms`, `uniform:5m..7m`, `exp:10ms`, `lognormal:p50=10ms/p99=50ms`, `lognormal:mean=3s/sd=7s`, or
-    /// `published:NAME`.
+    /// Parses a user's text: `10ms`, `uniform:5m..7m`, `exp:10ms`, `lognormal:p50=10ms/p99=50ms`,
+    /// `lognormal:mean=3s/sd=7s`, or `published:NAME`.
     ///
     /// # Errors
-    /// For anything else.
+    /// Fails for any other text.
     pub(super) fn parse(text: &str) -> Result<Self> {
         if let Some(name) = text.strip_prefix("published:") {
             return published::init(name);
@@ -119,7 +120,7 @@ impl Sourced {
         Ok(Self { draw, source: format!("given: {text}") })
     }
 
-    /// What is taken where nothing is given.
+    /// The default if nothing is given.
     pub(super) fn assumed(draw: Draw, words: &str) -> Self {
         Self { draw, source: format!("assumed: {words}") }
     }
@@ -146,7 +147,8 @@ fn log_normal(parameters: &str) -> Result<Draw> {
     bail!(wrong())
 }
 
-/// The quantile of the standard normal distribution, relative error below 1.2e-9: Peter Acklam's rational approximation (2003).
+/// The quantile of the standard normal distribution, by Peter Acklam's rational approximation (2003). Its relative
+/// error is below 1.2e-9.
 fn normal_quantile(p: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969_683_028_665_376e1,
@@ -174,7 +176,7 @@ fn normal_quantile(p: f64) -> f64 {
     const D: [f64; 4] =
         [7.784_695_709_041_462e-3, 3.224_671_290_700_398e-1, 2.445_134_137_142_996, 3.754_408_661_907_416];
     let polynomial = |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
-    // Numbers below 2⁻⁵³ are 0 in a uniform draw: half of the smallest step stands for them.
+    // A uniform draw gives 0 for numbers below 2⁻⁵³. Half of the smallest step stands for them.
     let p = p.clamp(f64::EPSILON / 4.0, 1.0 - f64::EPSILON / 2.0);
     let tail = |p: f64| {
         let q = libm::sqrt(-2.0 * libm::log(p));
@@ -219,7 +221,7 @@ mod tests {
         for text in texts {
             let draw = Sourced::parse(text).unwrap().draw;
             let mean = (0..200_000).map(|_| draw.draw(&mut rng).0 as f64).sum::<f64>() / 200_000.0;
-            // The log-normal's standard error is 2 s / √200,000 = 4.5 ms, 0.15 % of its mean; the others' are smaller.
+            // The log-normal's standard error is 2 s / √200,000 = 4.5 ms, 0.15 % of its mean. The others' are smaller.
             assert!((mean / draw.mean() - 1.0).abs() < 0.01, "{text}: {mean}, not {}", draw.mean());
         }
         assert!((Sourced::parse("lognormal:mean=3s/sd=7s").unwrap().draw.mean() / 3e6 - 1.0).abs() < 1e-9);

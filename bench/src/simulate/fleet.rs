@@ -1,10 +1,11 @@
-//! Instances that come with the requests and go when they have nothing to do: Lambda's environments with one request at a time, Workers'
-//! isolates with many.
+//! Instances that start with the requests and end when they are idle: Lambda's environments with one request at a time,
+//! and Workers' isolates with many.
 //!
-//! The most recently used instance with room takes a request, at once; where there is none, a new one starts and the request waits for
-//! it. Others that come while it starts and find room in it wait for the rest. An instance that has been idle for its keep-alive,
-//! drawn anew for each idle period, is gone; an arrival in that very instant still finds it. Provisioned instances are there from the
-//! start, are taken first and never go. What is alive (instances, requests under way) is all that is kept.
+//! The most recently used instance with room takes a request at once. If there is none, a new instance starts and the
+//! request waits for it. Requests that arrive during the start and find room in that instance wait for the rest of the
+//! start. An instance ends after its keep-alive, which is drawn anew for each idle period. An arrival at that very
+//! instant still finds it. Provisioned instances exist from the start, are taken first and never end. The fleet keeps
+//! only live state: instances and requests in flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -17,64 +18,64 @@ use crate::simulate::draw::Draw;
 use crate::simulate::record::{Record, Served};
 use crate::simulate::time::Micros;
 
-/// How instances come, serve and go.
+/// The rules by which instances start, serve and end.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rules {
-    /// Requests that one instance takes at a time.
+    /// Requests that one instance serves at a time.
     pub concurrency: u32,
-    /// Places that each have instances of their own; a request comes to one of them, each as likely.
+    /// Number of locations, each with instances of its own. A request arrives at any of them with the same probability.
     pub locations: u32,
-    /// Instances that are always there.
+    /// Number of instances that are always there.
     pub provisioned: u32,
-    /// From a start to readiness.
+    /// Time from the start of an instance until it is ready.
     pub init: Draw,
-    /// How long an instance stays idle before it goes.
+    /// Time that an instance stays idle before it ends.
     pub keep_alive: Draw,
-    /// Requests that only keep instances warm.
+    /// The requests that only keep instances warm, if any.
     pub pings: Option<Pings>,
 }
 
 /// Requests that only keep instances warm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pings {
-    /// How often.
+    /// Time between two pings.
     pub every: Micros,
-    /// How many at once.
+    /// Number of pings at once.
     pub count: u32,
-    /// How long each keeps its instance busy.
+    /// Time that each ping keeps its instance busy.
     pub service: Micros,
 }
 
-/// What is billed of a fleet.
+/// The billed usage of a fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Billed {
-    /// Pings that were sent.
+    /// Number of pings sent.
     pub pings: u64,
-    /// Time of pings in instances on demand, as below.
+    /// Time of pings in on-demand instances, counted as for `on_demand_ms`.
     pub ping_ms: u64,
-    /// Time of requests in instances on demand: the sum of init and service, each sum rounded up to 1 ms.
+    /// Time of requests in on-demand instances: init plus service, each sum rounded up to 1 ms.
     pub on_demand_ms: u64,
-    /// Time in provisioned instances, each request's and ping's rounded up to 1 ms.
+    /// Time in provisioned instances. Each request's and ping's time is rounded up to 1 ms.
     pub provisioned_ms: u64,
 }
 
 #[derive(Debug)]
 struct Instance {
     location: u32,
-    /// Requests in it.
+    /// Number of requests in it.
     active: u32,
     ready_at: Micros,
     /// Its place in [`Fleet::open`].
     recency: u64,
-    /// When it goes unless a request comes: while it is idle.
+    /// While it is idle: the time at which it ends unless a request arrives.
     expires: Micros,
     is_provisioned: bool,
 }
 
-/// A request under way: when it ends, and in which instance.
+/// A request in flight: its end and its instance.
 type Ending = Reverse<(Micros, u32)>;
 
-/// Provisioned instances are more recent than all others: they are taken first.
+/// Provisioned instances count as more recent than all others, so that they are taken first.
 const PROVISIONED: u64 = 1 << 63;
 
 /// The instances of one policy.
@@ -82,12 +83,12 @@ const PROVISIONED: u64 = 1 << 63;
 pub(super) struct Fleet {
     rules: Rules,
     rng: Pcg64Mcg,
-    /// Places in it are reused: it is as long as there ever were instances at once.
+    /// Vacant places are reused, so its length is the largest number of instances at any time.
     instances: Vec<Instance>,
     vacant: Vec<u32>,
-    /// Instances with room, by location, the most recently used last.
+    /// Instances with room, by location; within one, the most recently used is last.
     open: BTreeMap<(u32, u64), u32>,
-    /// Idle instances, by when they go.
+    /// Idle instances, by the time at which they end.
     expiring: BTreeSet<(Micros, u32)>,
     endings: BinaryHeap<Ending>,
     uses: u64,
@@ -119,7 +120,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// A request comes. Requests come in the order of time.
+    /// A request arrives. Requests arrive in order of time.
     pub(super) fn arrive(&mut self, now: Micros, service: Micros) {
         self.ping_until(now);
         self.advance(now);
@@ -130,7 +131,7 @@ impl Fleet {
         self.record.states = self.record.states.max(states);
     }
 
-    /// The trace is over.
+    /// Ends the trace.
     pub(super) fn finish(&mut self, end: Micros) {
         self.ping_until(end);
         self.advance(end);
@@ -145,7 +146,7 @@ impl Fleet {
         self.billed
     }
 
-    /// Requests under way.
+    /// Number of requests in flight.
     #[cfg(test)]
     pub(super) fn busy(&self) -> usize {
         self.endings.len()
@@ -168,7 +169,8 @@ impl Fleet {
         }
     }
 
-    /// Lets all happen that happens until `now`: what ends makes room at that very instant, what goes is still there then.
+    /// Handles every event until `now`. A request that ends at `now` has made room; an instance that expires at `now`
+    /// is still there.
     pub(super) fn advance(&mut self, now: Micros) {
         loop {
             let ending = self.endings.peek().map_or(Micros(u64::MAX), |Reverse((at, _))| *at);
@@ -185,7 +187,7 @@ impl Fleet {
         }
     }
 
-    /// Gives a request to an instance, and returns how long it waits for it.
+    /// Gives a request to an instance, and returns how long the request waits.
     fn serve(&mut self, now: Micros, service: Micros, is_ping: bool) -> Micros {
         let location = if self.rules.locations == 1 { 0 } else { self.rng.random_range(0..self.rules.locations) };
         let found = self.open.range((location, 0)..=(location, u64::MAX)).next_back().map(|(_, id)| *id);
@@ -230,7 +232,7 @@ impl Fleet {
         (self.instances.len() - 1) as u32
     }
 
-    /// Has room from now on, and is the most recently used.
+    /// Marks the instance as having room and as the most recently used.
     fn open(&mut self, id: u32) {
         self.uses += 1;
         let instance = &mut self.instances[id as usize];
@@ -238,7 +240,7 @@ impl Fleet {
         self.open.insert((instance.location, instance.recency), id);
     }
 
-    /// A request ends.
+    /// Ends a request.
     fn end(&mut self, at: Micros, id: u32) {
         let instance = &mut self.instances[id as usize];
         let was_full = instance.active == self.rules.concurrency;
@@ -252,7 +254,7 @@ impl Fleet {
         }
     }
 
-    /// An instance goes.
+    /// Removes an instance.
     fn remove(&mut self, at: Micros, id: u32) {
         let instance = &self.instances[id as usize];
         self.open.remove(&(instance.location, instance.recency));
@@ -276,7 +278,7 @@ mod tests {
         }
     }
 
-    /// A fleet after arrivals at so many milliseconds with a service of 10 ms.
+    /// A fleet after arrivals at the given milliseconds, each with a service time of 10 ms.
     fn replay(rules: Rules, arrivals: &[u64], end: u64) -> Fleet {
         let mut fleet = Fleet::new(rules, 1).unwrap();
         for ms in arrivals {
@@ -288,11 +290,12 @@ mod tests {
 
     #[test]
     fn one_at_a_time_starts_an_instance_for_each_that_finds_none_idle() {
-        // Cold, cold beside it, warm once the first is free (at 110 ms), and gone 60 s after its last use.
+        // The first is cold, the second is cold beside it, and the third is warm after the first has ended (at 110 ms).
+        // The instances are gone 60 s after their last use.
         let fleet = replay(rules(), &[0, 50, 110, 60_120, 120_131], 120_200);
         assert_eq!((fleet.record().requests, fleet.record().cold, fleet.record().started), (5, 3, 3));
         assert_eq!(fleet.record().timeline.peak(), 2);
-        // 110 + 110 + 10 + 10 + 110: init and service are one sum.
+        // 110 + 110 + 10 + 10 + 110: init and service are rounded as one sum.
         assert_eq!(fleet.billed().on_demand_ms, 350);
     }
 
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_most_recently_used_is_taken_so_that_others_go() {
-        // Two instances at first; afterwards one at a time is enough, and after a minute the other is gone.
+        // Two instances at first. Then one at a time is enough, and after a minute the other is gone.
         let arrivals: Vec<u64> = [0, 0].into_iter().chain((1..=20).map(|n| n * 10_000)).collect();
         let fleet = replay(rules(), &arrivals, 200_000);
         assert_eq!((fleet.record().cold, fleet.alive()), (2, 1));
@@ -314,7 +317,8 @@ mod tests {
 
     #[test]
     fn provisioned_instances_come_first_and_stay() {
-        // The third at once is on demand, and the last to end: the most recently used, and still not the one that is taken after 20 s.
+        // The third of three concurrent requests is on demand and ends last. So its instance is the most recently used,
+        // and still it is not the one taken after 20 s.
         let arrivals = [0, 0, 0, 20_000, 500_000, 500_000];
         let fleet = replay(Rules { provisioned: 2, ..rules() }, &arrivals, 600_000);
         assert_eq!((fleet.record().cold, fleet.alive()), (1, 2));
@@ -339,8 +343,9 @@ mod tests {
             fleet.advance(now);
             fleet.serve(now, Micros::from_ms(10.0), false).ms()
         });
-        // The first starts one; the second waits for the rest; the third finds it full and starts another; so does the fourth, which waits
-        // for the rest of that; the fifth finds both full; the sixth finds room in the first.
+        // The first starts an instance, and the second waits for the rest of that start. The third finds it full and
+        // starts another, for which the fourth waits too. The fifth finds both full. The sixth finds room in the first
+        // instance.
         assert_eq!(waits, [100.0, 60.0, 100.0, 60.0, 100.0, 0.0]);
         assert_eq!(fleet.alive(), 3);
     }

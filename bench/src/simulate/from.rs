@@ -1,4 +1,4 @@
-//! A comparison's result as a source: what was measured of each platform.
+//! Takes the measurements of each platform from a comparison's result.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,25 +9,25 @@ use serde::Deserialize;
 use crate::compare::result::SCHEMA;
 use crate::simulate::draw::{Draw, Sourced};
 
-/// What a run measured of one platform.
+/// The measurements of one platform in a run.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
-    /// Cold starts: until the instance was ready.
+    /// Time of a cold start until the instance was ready.
     pub init: Sourced,
     /// Latency of warm requests.
     pub service: Sourced,
-    /// CPU time of a request, milliseconds.
+    /// CPU milliseconds per request.
     pub cpu_ms: f64,
 }
 
-/// What a run measured; nothing where no run was named.
+/// The measurements of a run; empty if no run was named.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Measurements {
     source: Option<String>,
     platforms: BTreeMap<String, Measured>,
 }
 
-/// Of a result only what is needed here, so that fields that come later do no harm.
+/// The parts of a result that are needed here. Other fields are ignored, so that later additions do no harm.
 #[derive(Deserialize)]
 struct Document {
     schema: String,
@@ -71,15 +71,15 @@ impl Measurements {
     /// Reads the `result.json` of a comparison.
     ///
     /// # Errors
-    /// Where it can't be read or is none.
+    /// Fails if the file can't be read or is not a comparison's result.
     pub(super) fn read(file: &Path) -> Result<Self> {
         Self::parse(&crate::text::read(file)?, &file.display().to_string())
     }
 
-    /// Reads the text of one.
+    /// Reads the text of a comparison's result.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Fails if the text is not a comparison's result.
     pub(super) fn parse(text: &str, name: &str) -> Result<Self> {
         let document: Document =
             serde_json::from_str(text).with_context(|| format!("{name} is no result of isotherm compare"))?;
@@ -102,10 +102,10 @@ impl Measurements {
         Ok(Self { source: Some(name.to_owned()), platforms })
     }
 
-    /// What was measured of a platform; `None` where no run was named.
+    /// The measurements of a platform; `None` if no run was named.
     ///
     /// # Errors
-    /// Where the run has nothing of it.
+    /// Fails if the run has no measurements of it.
     pub(super) fn of(&self, platform: &str) -> Result<Option<&Measured>> {
         match (&self.source, self.platforms.get(platform)) {
             (Some(source), None) => bail!("{source} has no measurements of {platform}"),

@@ -1,6 +1,6 @@
-//! Arrivals that are made, not read: independent ones, bursts, and one burst.
+//! Generated arrivals: independent ones, repeated bursts, and one burst.
 //!
-//! None keeps more than the requests of the bursts that are under way.
+//! None of them keeps more than the requests of the current bursts.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,13 +10,13 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::simulate::time::Micros;
 
-/// An exponential gap of this mean, in seconds.
+/// An exponential gap with this mean, in seconds.
 fn gap(rng: &mut impl Rng, mean: f64) -> f64 {
-    // 1 - random is in (0, 1]: the logarithm is finite.
+    // 1 - random is in (0, 1], so the logarithm is finite.
     -libm::log(1.0 - rng.random::<f64>()) * mean
 }
 
-/// Arrivals that are independent of each other, at a rate a second, for ever.
+/// Independent arrivals at `rate` per second, without end.
 pub(super) fn poisson(rate: f64, seed: u64) -> impl Iterator<Item = Micros> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut at = 0.0;
@@ -26,8 +26,8 @@ pub(super) fn poisson(rate: f64, seed: u64) -> impl Iterator<Item = Micros> {
     })
 }
 
-/// Bursts that are independent of each other, for ever: each brings at least one request, as many as a geometric distribution of mean
-/// `size` says, the first at once and the others spread evenly over `within`. `rate` is of requests, a second.
+/// Independent bursts, without end. The number of requests in a burst is geometric with mean `size`, and at least one.
+/// The first request comes at once; the others are spread evenly over `within`. `rate` counts requests per second.
 pub(super) fn bursty(rate: f64, size: f64, within: Micros, seed: u64) -> impl Iterator<Item = Micros> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut pending: BinaryHeap<Reverse<Micros>> = BinaryHeap::new();
@@ -45,19 +45,19 @@ pub(super) fn bursty(rate: f64, size: f64, within: Micros, seed: u64) -> impl It
     })
 }
 
-/// How the requests of one burst are spread.
+/// The distribution of one burst's requests over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spread {
     /// Evenly over this time.
     Within(Micros),
-    /// Most at first: the rate falls to 1/e in this time.
+    /// Most at first: the rate falls to 1/e within this time.
     Decay(Micros),
 }
 
-/// One burst of so many requests, from the start on.
+/// One burst of `count` requests, beginning at time 0.
 ///
-/// The k-th of n sorted exponential times follows the one before by an exponential gap of mean 1/(n − k) (Rényi 1953), so nothing
-/// needs to be sorted; a uniform time is one less the exponential of such a one.
+/// The k-th of n sorted exponential times follows the one before it by an exponential gap with mean 1/(n − k) (Rényi
+/// 1953). So nothing needs to be sorted. A uniform time is 1 − exp(−x) of an exponential time x.
 pub(super) fn burst(count: u64, spread: Spread, seed: u64) -> impl Iterator<Item = Micros> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut at = 0.0;
@@ -80,7 +80,7 @@ mod tests {
         times
     }
 
-    /// The variance of counts in windows of a second, as a multiple of their mean: 1 where arrivals are independent.
+    /// The variance of counts per one-second window, as a multiple of their mean. It is 1 for independent arrivals.
     fn dispersion(times: &[f64], windows: usize) -> f64 {
         let mut counts = vec![0.0_f64; windows];
         times.iter().for_each(|at| counts[*at as usize] += 1.0);
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn poisson_arrivals_have_their_rate_and_no_memory() {
         let times = seconds(poisson(20.0, 1), 5000.0);
-        // 100,000 are expected, with a standard deviation of 316.
+        // 100,000 arrivals are expected, with a standard deviation of 316.
         assert!((times.len() as f64 - 100_000.0).abs() < 5.0 * 316.0, "{}", times.len());
         assert!((dispersion(&times, 5000) - 1.0).abs() < 0.1, "{}", dispersion(&times, 5000));
         assert_eq!(times, seconds(poisson(20.0, 1), 5000.0));
@@ -101,9 +101,10 @@ mod tests {
     #[test]
     fn bursty_arrivals_have_their_rate_and_come_together() {
         let times = seconds(bursty(20.0, 10.0, Micros::from_ms(50.0), 1), 5000.0);
-        // The variance of a geometric number of mean 10 is 90: 100,000 are expected with a standard deviation of √(10,000 · 190) = 1,378.
+        // A geometric number with mean 10 has the variance 90. So 100,000 arrivals are expected, with a standard
+        // deviation of √(10,000 · 190) = 1,378.
         assert!((times.len() as f64 - 100_000.0).abs() < 5.0 * 1378.0, "{}", times.len());
-        // In windows that are longer than bursts it is E[B²] / E[B] = 190 / 10.
+        // In windows longer than bursts, the dispersion is E[B²] / E[B] = 190 / 10.
         assert!((dispersion(&times, 5000) - 19.0).abs() < 3.0, "{}", dispersion(&times, 5000));
     }
 
@@ -111,7 +112,7 @@ mod tests {
     fn a_burst_has_its_number_and_its_shape() {
         let even = seconds(burst(20_000, Spread::Within(Micros::MINUTE), 1), 60.0);
         assert_eq!(even.len(), 20_000);
-        // Shares have a standard deviation of 0.5 / √20,000 = 0.0035 at most.
+        // The shares have a standard deviation of at most 0.5 / √20,000 = 0.0035.
         for (share, at) in [(0.25, 15.0), (0.5, 30.0), (0.9, 54.0)] {
             let got = even.iter().filter(|time| **time < at).count() as f64 / 20_000.0;
             assert!((got - share).abs() < 0.0175, "{got} by {at} s");

@@ -1,4 +1,4 @@
-//! Files read line by line, plain or gzip: one line in memory, and every complaint with its number.
+//! Reads plain or gzip files line by line. Only one line is in memory, and every error names its line number.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -14,21 +14,21 @@ pub(super) struct Lines {
     line: String,
 }
 
-/// Longer lines are refused: a row of the widest format, 1,440 counts, has about 20,000 bytes at most.
+/// Longer lines are refused. A row of the widest format has 1,440 counts and at most about 20,000 bytes.
 const LONGEST: u64 = 1 << 20;
 
 impl Lines {
-    /// Opens a file, plain or gzip: known by its first two bytes.
+    /// Opens a plain or gzip file; gzip is recognized by its first two bytes.
     ///
     /// # Errors
-    /// Where it can't be read.
+    /// Fails if the file can't be read.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
         Self::new(file, name)
     }
 
-    /// Reads what `reader` gives; `name` is for messages.
+    /// Reads the lines of `reader`; `name` is for messages.
     pub(super) fn new(reader: impl Read + 'static, name: String) -> Result<Self> {
         let mut plain = BufReader::with_capacity(1 << 16, reader);
         let is_gzip = plain.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(&[0x1f, 0x8b]);
@@ -40,10 +40,10 @@ impl Lines {
         Ok(Self { reader, name, number: 0, line: String::new() })
     }
 
-    /// The next line without its end, the first without a byte order mark; `None` after the last.
+    /// The next line without its end, and the first without a byte order mark; `None` after the last.
     ///
     /// # Errors
-    /// Where it can't be read, is no text, or is too long.
+    /// Fails if the line can't be read, is not text, or is too long.
     pub(super) fn next(&mut self) -> Result<Option<&str>> {
         self.line.clear();
         self.number += 1;
@@ -55,12 +55,12 @@ impl Lines {
         Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r'])))
     }
 
-    /// The file, for messages.
+    /// The name of the file, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file and the number of the line that was read last, `file:12`.
+    /// The file and the number of the last line read, as `file:12`.
     pub(super) fn place(&self) -> String {
         format!("{}:{}", self.name, self.number)
     }
@@ -72,7 +72,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Lines of a text, as if they came from `mine.csv`.
+    /// The lines of a text, as if they came from `mine.csv`.
     pub(in crate::simulate) fn lines(text: &str) -> Lines {
         Lines::new(std::io::Cursor::new(text.to_owned().into_bytes()), "mine.csv".to_owned()).unwrap()
     }

@@ -1,10 +1,11 @@
-//! `isotherm simulate`: how many requests are cold at scale, how slow that makes them, and what it costs under each policy.
+//! `isotherm simulate`: for each policy, the share of cold requests at scale, the latency and the cost.
 //!
-//! Arrivals are a stream in the order of time (`trace`, with `generate`, `azure` and `scale`). Each goes to every policy (`replay`): to
-//! a fleet of instances that come and go with the requests (`fleet`: Lambda, Workers) or to containers that are always on or scaled by load
-//! (`containers`). What is written down (`record`) does not grow with the trace. From it come the figures (`report`), the costs and
-//! break-even loads (`cost`), and the table (`table`). Times are whole microseconds and all chance comes from the seed, so
-//! the same flags give the same bytes. `bench/VALIDATION.md` says what the models were checked against.
+//! Arrivals are a stream in order of time (`trace`, with `generate`, `azure` and `scale`). Each arrival goes to every
+//! policy (`replay`). A policy is either a fleet of instances that start and end with the requests (`fleet`: Lambda,
+//! Workers), or containers that are always on or scaled by load (`containers`). The record of a policy (`record`) does
+//! not grow with the trace. The figures (`report`), the costs and break-even loads (`cost`) and the table (`table`)
+//! come from it. Times are whole microseconds and all randomness comes from the seed, so the same flags give the same
+//! bytes. `bench/VALIDATION.md` says what the models were checked against.
 
 mod azure;
 mod containers;
@@ -48,7 +49,7 @@ use crate::simulate::policy::{Defaults, Policy, Pricing, Spec};
 use crate::simulate::report::{Goals, Named, Report};
 use crate::simulate::time::Micros;
 
-/// What the flags can't say in a line each.
+/// Help that does not fit on the line of a flag.
 const EXAMPLES: &str = "\
 Examples:
   isotherm simulate --scale 100 --cold-share 1%
@@ -138,16 +139,16 @@ fn cold_share(text: &str) -> Result<f64> {
 /// Runs `isotherm simulate`.
 ///
 /// # Errors
-/// Where a trace, a price book or a result can't be used.
+/// Fails if a trace, a price book or a result can't be used.
 pub fn simulate(flags: &Simulate) -> Result<ExitCode> {
     say(&simulated(flags)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `isotherm simulate` says.
+/// The output of `isotherm simulate`.
 ///
 /// # Errors
-/// As [`simulate`].
+/// Fails as [`simulate`] does.
 pub fn simulated(flags: &Simulate) -> Result<String> {
     let report = run(flags)?;
     Ok(if flags.json { serde_json::to_string(&report)? + "\n" } else { table::render(&report) })
@@ -173,7 +174,7 @@ fn run(flags: &Simulate) -> Result<Report> {
     report::report(&outcome, &named, goals, &prices, container.as_ref())
 }
 
-/// The policies that were given, or those that are compared where none was.
+/// The given policies, or the default ones if none was given.
 fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
     let own: Vec<Spec> = policy::DEFAULT.iter().map(|text| text.parse()).collect::<Result<_>>()?;
     let specs = if given.is_empty() { &own } else { given };
@@ -183,8 +184,8 @@ fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
     specs.iter().map(|spec| spec.resolve(defaults)).collect()
 }
 
-/// The container that others break even with: the first that was given, or the plainest. `None` where a run was to say what that does,
-/// and does not.
+/// The container for break-even loads: the first one given, or a single node. `None` if that needs measurements that
+/// the run does not have.
 fn container(policies: &[Policy], defaults: &Defaults) -> Option<Policy> {
     let given = policies.iter().find(|policy| matches!(policy.pricing, Pricing::Nodes { .. }));
     let plainest = || "container,nodes=1".parse::<Spec>().ok()?.resolve(defaults).ok();

@@ -1,4 +1,4 @@
-//! How many requests meet a cold start at each load, by what a run measured: for its verdict and its page.
+//! Computes the share of cold requests at each load from a run's measurements, for its verdict and its page.
 
 use anyhow::Result;
 
@@ -10,20 +10,21 @@ use crate::simulate::replay;
 use crate::simulate::time::Micros;
 use crate::simulate::trace;
 
-/// Of platforms that make instances by need; a container is always there.
+/// Policies of the platforms that start instances on demand. A container is always there.
 const POLICIES: [&str; 3] = ["lambda", "lambda,ping=5m", "workers"];
-/// Requests a second are 10 to these powers, with so many points between.
+/// The loads go from 10 to the first of these powers to 10 to the second, in requests per second, with this many points
+/// per decade.
 const DECADES: [i32; 2] = [-4, 2];
 const POINTS_A_DECADE: i32 = 3;
-/// A share of 1 % is known to a fifteenth of it with so many.
+/// With this many requests, a share of 1 % is known to within a fifteenth of it.
 const REQUESTS: f64 = 20_000.0;
-/// The longest that is simulated: pings cost time, too.
+/// The longest simulated time, in seconds: pings cost time too.
 const LONGEST: f64 = 90.0 * 24.0 * 3600.0;
 
-/// Poisson arrivals at each load, through a model of each platform of the run.
+/// Replays Poisson arrivals at each load through a model of each platform of the run.
 ///
 /// # Errors
-/// Where the run has no samples of a platform.
+/// Fails if the run has no samples of a platform.
 pub(crate) fn of_run(result: &Comparison) -> Result<Vec<ColdShare>> {
     let measured = Measurements::parse(&serde_json::to_string(result)?, "this run")?;
     let defaults = Defaults { service: None, init: None, keep_alive: None, measured, trace_has_service: false };
@@ -58,7 +59,7 @@ mod tests {
         assert_eq!(shares.iter().map(|share| share.name.as_str()).collect::<Vec<_>>(), POLICIES);
         let ends = |share: &ColdShare| [share.points.first(), share.points.last()].map(|point| point.unwrap()[1]);
         assert!(shares.iter().all(|share| share.points.len() == 19 && ends(share)[1] < 0.01), "{shares:?}");
-        // Nothing is warm after ten idle minutes; but what is pinged is.
+        // After ten idle minutes no instance is warm, unless it is pinged.
         assert!(ends(&shares[0])[0] > 0.9 && ends(&shares[1])[0] < 0.01 && ends(&shares[2])[0] > 0.5, "{shares:?}");
         result.platforms.retain(|measured| measured.platform.name() == "native");
         assert_eq!(of_run(&result).unwrap(), []);

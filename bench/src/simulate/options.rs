@@ -1,11 +1,11 @@
-//! `name=value,name=value`: what traces and policies are given after their name.
+//! `name=value,name=value`: the options after the name of a trace or a policy.
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::simulate::draw::Sourced;
 use crate::simulate::time::Micros;
 
-/// Options that are taken one by one, so that what is left over is not known.
+/// Options that are taken one by one. Any option left over is unknown.
 #[derive(Debug)]
 pub(super) struct Options<'t> {
     left: Vec<(&'t str, &'t str)>,
@@ -36,7 +36,7 @@ impl<'t> Options<'t> {
         self.take(name).map(|text| Micros::parse(text).with_context(|| name.to_owned())).transpose()
     }
 
-    /// A length of time that can't be 0.
+    /// A length of time other than 0.
     pub(super) fn period(&mut self, name: &str) -> Result<Option<Micros>> {
         let time = self.time(name)?;
         ensure!(time != Some(Micros::ZERO), "{name}: must be above 0");
@@ -57,7 +57,7 @@ impl<'t> Options<'t> {
         self.take(name).map(|text| count(name, text, low, high)).transpose()
     }
 
-    /// `5`, or `2..10`.
+    /// A range such as `5` or `2..10`.
     pub(super) fn range(&mut self, name: &str, low: u32, high: u32) -> Result<Option<(u32, u32)>> {
         let Some(text) = self.take(name) else { return Ok(None) };
         let (least, most) = text.split_once("..").unwrap_or((text, text));
@@ -66,7 +66,7 @@ impl<'t> Options<'t> {
         Ok(Some((least, most)))
     }
 
-    /// Refuses what was not taken.
+    /// Fails if an option was not taken.
     pub(super) fn finish(self, of: &str) -> Result<()> {
         match self.left.first() {
             Some((name, _)) => bail!("{of} has no option {name:?}"),

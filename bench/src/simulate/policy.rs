@@ -11,11 +11,11 @@ use crate::simulate::options::Options;
 use crate::simulate::time::Micros;
 use crate::simulate::{containers, fleet, published};
 
-/// The policies that are compared where none is named.
+/// The default policies.
 pub(super) const DEFAULT: [&str; 6] =
     ["lambda", "lambda,provisioned=5", "lambda,ping=5m", "workers", "container,nodes=1", "container,nodes=0..4"];
 
-/// What `--policy` names, before it is known what the other flags say.
+/// A policy as `--policy` names it, before the other flags are applied.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spec {
     text: String,
@@ -23,7 +23,7 @@ pub(super) struct Spec {
     kind: Kind,
 }
 
-/// Distributions of a policy's own.
+/// A policy's own distributions.
 #[derive(Clone, Debug, PartialEq)]
 struct Given {
     service: Option<Sourced>,
@@ -38,41 +38,41 @@ enum Kind {
     Container { rules: containers::Rules, node: String },
 }
 
-/// What the other flags say, for policies that say nothing of their own.
+/// The values of the other flags, for policies without values of their own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     pub service: Option<Sourced>,
-    /// Of Lambda.
+    /// For Lambda.
     pub init: Option<Sourced>,
-    /// Of Lambda.
+    /// For Lambda.
     pub keep_alive: Option<Sourced>,
-    /// A run's own measurements.
+    /// The measurements of a run.
     pub measured: Measurements,
-    /// Whether the trace says how long each request took.
+    /// Whether the trace gives a service time for each request.
     pub trace_has_service: bool,
 }
 
 /// A policy, ready to be replayed and priced.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
-    /// As it was given.
+    /// The text of the flag.
     pub name: String,
     pub model: Model,
-    /// `None`: as the trace says.
+    /// `None` takes the service time from the trace.
     pub service: Option<Draw>,
     pub pricing: Pricing,
-    /// What was taken for what, and where that comes from.
+    /// The source of each value, by the name of the value.
     pub sources: BTreeMap<&'static str, String>,
 }
 
-/// What its instances do.
+/// The model of its instances.
 #[derive(Clone, Debug)]
 pub(super) enum Model {
     Fleet(fleet::Rules),
     Containers(containers::Rules),
 }
 
-/// What is paid for.
+/// What is billed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pricing {
     Lambda { memory_mb: u32, arch: String, provisioned: u32 },
@@ -134,7 +134,7 @@ fn container(options: &mut Options<'_>) -> Result<Kind> {
         most,
         slots: options.count("slots", 1, 100_000)?.unwrap_or(16),
         target: options.number("target", 0.01, 1.0)?.unwrap_or(0.7),
-        // Replaced by what `start` says.
+        // `resolve` replaces this value.
         start: Draw::Fixed(Micros::ZERO),
         interval: options.period("interval")?.unwrap_or(Micros(15_000_000)),
         cooldown: options.time("cooldown")?.unwrap_or(Micros(300_000_000)),
@@ -145,15 +145,15 @@ fn container(options: &mut Options<'_>) -> Result<Kind> {
 }
 
 impl Spec {
-    /// As it was given.
+    /// The text of the flag.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The policy, with what the other flags say where it says nothing.
+    /// The policy, in which the other flags fill what it leaves open.
     ///
     /// # Errors
-    /// Where a run that was to be the source has no measurements of the platform.
+    /// Fails if a run is the source but has no measurements of the platform.
     pub(super) fn resolve(&self, defaults: &Defaults) -> Result<Policy> {
         let platform = match &self.kind {
             Kind::Lambda { .. } => "lambda",
@@ -193,8 +193,8 @@ impl Spec {
     }
 }
 
-/// Where a policy's distributions come from: its own words, else the flags', else a run's measurements, else what was published or is
-/// assumed.
+/// Chooses the source of a policy's distributions: first the policy's own words, then the flags, then a run's
+/// measurements, then a published or assumed value.
 struct Choice<'c> {
     given: &'c Given,
     defaults: &'c Defaults,
@@ -208,7 +208,7 @@ impl Choice<'_> {
         sourced.draw
     }
 
-    /// `None`: as the trace says.
+    /// The service time; `None` takes it from the trace.
     fn service(&mut self) -> Result<Option<Draw>> {
         let measured = self.measured.map(|measured| measured.service.clone());
         let said = self.given.service.clone().or_else(|| self.defaults.service.clone()).or(measured);
@@ -220,7 +220,7 @@ impl Choice<'_> {
         Ok(Some(self.note("service", service)))
     }
 
-    /// With the architecture and memory that it was recorded with, where it was; else x86 and 128 MB.
+    /// The init time, with the architecture and memory of the recording, if known; otherwise with x86 and 128 MB.
     fn lambda_init(&mut self) -> Result<(Draw, (String, u32))> {
         let measured = self.measured.map(|measured| measured.init.clone());
         let said = self.given.init.clone().or_else(|| self.defaults.init.clone()).or(measured);
@@ -265,13 +265,13 @@ impl Choice<'_> {
 
 const TEN_MINUTES: Draw = Draw::Fixed(Micros(600_000_000));
 
-/// A write to a store of the same region, where nothing better is known.
+/// The service time if nothing better is known: a write to a store in the same region.
 fn assumed_service() -> Result<Sourced> {
     let service = Sourced::parse("lognormal:p50=10ms/p99=50ms")?;
     Ok(Sourced::assumed(service.draw, "log-normal, p50 10 ms, p99 50 ms"))
 }
 
-/// The architecture and memory that published init durations were recorded with.
+/// The architecture and memory with which published init durations were recorded.
 fn published_machine(source: &str) -> Option<(String, u32)> {
     let name = source.strip_prefix("published: lambda-perf, ")?.split(',').next()?;
     published::machine(name).map(|(arch, memory)| (arch.to_owned(), memory))
@@ -303,7 +303,7 @@ mod tests {
         assert!(nothing.sources["init"].starts_with("published: lambda-perf, rust-al2023-x86-128"), "{nothing:?}");
         assert!(nothing.sources["service"].starts_with("assumed: "), "{nothing:?}");
         assert!(resolve("lambda", &Defaults { trace_has_service: true, ..Defaults::default() }).service.is_none());
-        // Lambda's init is not the start of a container, nor of an isolate.
+        // Lambda's init applies neither to the start of a container nor to an isolate's.
         assert!(resolve("container", &defaults).sources["start"].starts_with("assumed"));
         assert!(resolve("workers", &defaults).sources["init"].starts_with("published: Cloudflare"));
     }

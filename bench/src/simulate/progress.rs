@@ -1,4 +1,5 @@
-//! How far a replay is, on standard error: once it has taken two seconds, a bar on a terminal and plain lines elsewhere.
+//! Shows the progress of a replay on standard error, once it has taken two seconds: a bar on a terminal, plain lines
+//! elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,10 +8,10 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::simulate::time::Micros;
 
-/// Nothing is said of what is over sooner.
+/// A replay that ends sooner shows no progress.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often a plain line is printed.
+/// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 pub(super) struct Progress {
@@ -21,7 +22,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `end`: when the trace is over, where that is known.
+    /// `end` is the end of the trace, if known.
     pub(super) fn start(end: Option<Micros>) -> Self {
         let started = Instant::now();
         Self { end, started, line_at: started, bar: None }

@@ -1,5 +1,6 @@
-//! Init durations of AWS Lambda that lambda-perf recorded: `bench/data/lambda-perf-2026-08.txt.gz`, whose README says how and under
-//! which licence. One line for each runtime, architecture and memory size: its name, and its durations, sorted, in 10 µs.
+//! Init durations of AWS Lambda, recorded by lambda-perf: `bench/data/lambda-perf-2026-08.txt.gz`. The README beside it
+//! describes the method and the licence. Each runtime, architecture and memory size has one line: its name, then its
+//! sorted durations in units of 10 µs.
 
 use std::io::Read;
 
@@ -10,20 +11,20 @@ use crate::simulate::time::Micros;
 
 const RECORDINGS: &[u8] = include_bytes!("../../data/lambda-perf-2026-08.txt.gz");
 
-/// The recording that is taken where none is named.
+/// The default recording.
 pub(super) const DEFAULT: &str = "rust-al2023-x86-128";
 
-/// What a recording's name says of the function: `rust-al2023-x86-128` ran on x86 with 128 MB.
+/// The architecture and memory in a recording's name: `rust-al2023-x86-128` ran on x86 with 128 MB.
 pub(super) fn machine(name: &str) -> Option<(&str, u32)> {
     let (rest, memory) = name.rsplit_once('-')?;
     let (_, arch) = rest.rsplit_once('-')?;
     Some((arch, memory.parse().ok()?))
 }
 
-/// The recorded init durations under a name such as `rust-al2023-x86-128`.
+/// The recorded init durations of a name such as `rust-al2023-x86-128`.
 ///
 /// # Errors
-/// Where there is no recording of that name; the message lists those that begin alike.
+/// Fails if there is no recording of that name; the message lists the names that begin alike.
 pub(super) fn init(name: &str) -> Result<Sourced> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(RECORDINGS).read_to_string(&mut text).context("the program's own recordings")?;
@@ -45,7 +46,7 @@ pub(super) fn init(name: &str) -> Result<Sourced> {
 mod tests {
     use super::*;
 
-    /// Quantiles (NumPy's default, linear) of the recordings as they were published, before they were made compact.
+    /// Quantiles (NumPy's default, linear) of the published recordings, before they were compacted.
     #[test]
     fn recordings_have_the_quantiles_of_what_they_were_made_from() {
         let rust = init(DEFAULT).unwrap();

@@ -1,56 +1,56 @@
-//! What a replay writes down of a policy, in memory that no trace makes larger: counts, a histogram of latencies and a timeline of
-//! at most [`BINS`] bins.
+//! Records a policy's replay in memory that does not grow with the trace: counts, a histogram of latencies and a
+//! timeline of at most [`BINS`] bins.
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use crate::simulate::time::Micros;
 
-/// The most bins that a timeline has.
+/// The largest number of bins in a timeline.
 pub(super) const BINS: usize = 512;
 
-/// The longest latency that a histogram tells from longer ones.
+/// The longest latency of a histogram. Longer ones count as this one.
 const LONGEST: Micros = Micros(24 * 3600 * 1_000_000);
 
-/// How one request went.
+/// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Served {
-    /// When it came.
+    /// When the request arrived.
     pub at: Micros,
-    /// From when it came to its answer.
+    /// Time from its arrival to its answer.
     pub latency: Micros,
-    /// Whether it waited for an instance to start, wholly or in part.
+    /// Whether it waited for any part of an instance's start.
     pub is_cold: bool,
-    /// Whether it waited, for whatever reason.
+    /// Whether it waited for any reason.
     pub has_waited: bool,
 }
 
-/// What a replay writes down of a policy.
+/// The record of a policy's replay.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    /// Requests of the trace that were answered. Pings are not among them.
+    /// Answered requests of the trace, without pings.
     pub requests: u64,
-    /// Of these, those that waited for an instance to start.
+    /// Answered requests that waited for an instance to start.
     pub cold: u64,
-    /// Of these, those that waited for anything.
+    /// Answered requests that waited for anything.
     pub waited: u64,
-    /// Requests that were refused because the queue was full.
+    /// Requests refused because the queue was full.
     pub refused: u64,
-    /// Instances that were started, for pings too.
+    /// Number of instances started, also for pings.
     pub started: u64,
-    /// Latencies, microseconds, to three digits.
+    /// Latencies in microseconds, to three digits.
     pub latency: Histogram<u64>,
     /// Instances and requests over time.
     pub timeline: Timeline,
-    /// The most states that were alive at once: what the memory of a replay grows with.
+    /// The largest number of live states at once. The memory of a replay grows with it.
     pub states: usize,
 }
 
 impl Record {
-    /// An empty one.
+    /// Creates an empty record.
     ///
     /// # Errors
-    /// None: the histogram's bounds are good.
+    /// Never fails: the histogram's bounds are valid.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             requests: 0,
@@ -73,13 +73,13 @@ impl Record {
         self.timeline.count(served.at, served.is_cold);
     }
 
-    /// The share of answered requests that were cold; 0 of none.
+    /// The share of answered requests that were cold; 0 without requests.
     pub(super) fn cold_share(&self) -> f64 {
         share(self.cold, self.requests)
     }
 }
 
-/// `part` of `all`; 0 of none.
+/// `part` as a share of `all`; 0 if `all` is 0.
 pub(super) fn share(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }
@@ -87,9 +87,9 @@ pub(super) fn share(part: u64, all: u64) -> f64 {
 /// One bin of a timeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bin {
-    /// Requests that came.
+    /// Requests that arrived.
     pub requests: u64,
-    /// Of these, cold ones.
+    /// Cold requests among them.
     pub cold: u64,
     /// Instances × microseconds.
     pub instance_us: u64,
@@ -97,12 +97,12 @@ pub(super) struct Bin {
     pub peak: u64,
 }
 
-/// Instances over time. A bin is one second wide at first; when a trace is longer than the bins, two become one.
+/// Instances over time. A bin is one second wide at first. If the trace outgrows the bins, pairs of bins are merged.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
     bins: Vec<Bin>,
     width: Micros,
-    /// Until here the level is added up.
+    /// The level is added up until this time.
     until: Micros,
     level: u64,
 }
@@ -112,7 +112,7 @@ impl Timeline {
         Self { bins: Vec::with_capacity(BINS), width: Micros::SECOND, until: Micros::ZERO, level: 0 }
     }
 
-    /// From `at` on there are so many instances.
+    /// Sets the number of instances from `at` on.
     pub(super) fn set(&mut self, at: Micros, level: u64) {
         self.advance(at);
         self.level = level;
@@ -120,7 +120,7 @@ impl Timeline {
         self.bins[place].peak = self.bins[place].peak.max(level);
     }
 
-    /// Adds the present instances up until `at`.
+    /// Adds up the current number of instances until `at`.
     pub(super) fn advance(&mut self, at: Micros) {
         while self.until < at {
             let place = self.place(self.until);
@@ -138,7 +138,7 @@ impl Timeline {
         self.bins[place].cold += u64::from(is_cold);
     }
 
-    /// The bin of an instant, which is there from then on.
+    /// The bin of an instant, which is created if it is missing.
     fn place(&mut self, at: Micros) -> usize {
         while at.0 / self.width.0 >= BINS as u64 {
             self.halve();
@@ -166,7 +166,7 @@ impl Timeline {
         self.width = Micros(2 * self.width.0);
     }
 
-    /// How wide a bin is.
+    /// The width of a bin.
     pub(super) fn width(&self) -> Micros {
         self.width
     }
@@ -176,17 +176,17 @@ impl Timeline {
         &self.bins
     }
 
-    /// Instances × seconds of the whole time.
+    /// Instances × seconds over the whole time.
     pub(super) fn instance_seconds(&self) -> f64 {
         self.bins.iter().map(|bin| bin.instance_us as f64).sum::<f64>() / 1e6
     }
 
-    /// The most instances at once.
+    /// The largest number of instances at once.
     pub(super) fn peak(&self) -> u64 {
         self.bins.iter().map(|bin| bin.peak).max().unwrap_or(0)
     }
 
-    /// Requests a second in the busiest bin.
+    /// Requests per second in the busiest bin.
     pub(super) fn peak_rate(&self) -> f64 {
         self.bins.iter().map(|bin| bin.requests).max().unwrap_or(0) as f64 / self.width.seconds()
     }

@@ -1,4 +1,4 @@
-//! A trace through all policies at once: it is read once, and each request is the same for all of them.
+//! Replays a trace through all policies at once. It is read once, and each request is the same for all of them.
 
 use anyhow::{Result, ensure};
 use rand::{RngExt, SeedableRng};
@@ -13,31 +13,31 @@ use crate::simulate::record::Record;
 use crate::simulate::time::Micros;
 use crate::simulate::trace::{Arrival, Trace};
 
-/// Generators of their own for service times and for policies, so that neither shifts when another trace draws more.
+/// Service times and policies have random streams of their own, so that neither shifts if another trace draws more.
 const SERVICE_STREAM: u64 = 0x5e7f_1ce5_0000_0000;
 const POLICY_STREAM: u64 = 0x9011_c1e5_0000_0000;
 
-/// So many requests go by between two looks at the clock.
+/// Number of requests between two looks at the clock.
 const LOOK_EVERY: u64 = 1 << 14;
 
-/// What became of a trace under each policy.
+/// The outcome of a trace under every policy.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Requests of the trace.
+    /// Number of requests in the trace.
     pub requests: u64,
-    /// How long it was.
+    /// The length of the trace.
     pub span: Micros,
     /// In the order of the policies.
     pub policies: Vec<Replayed>,
 }
 
-/// What became of a trace under one policy.
+/// The outcome of a trace under one policy.
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub policy: Policy,
     pub record: Record,
     pub billed: Billed,
-    /// The mean of service times, without any wait.
+    /// The mean service time, without any wait.
     pub mean_service: Micros,
 }
 
@@ -54,7 +54,7 @@ struct Running {
 
 impl Running {
     fn new(policy: Policy, seed: u64) -> Result<Self> {
-        // The same seed for all: a policy's figures do not depend on which others run beside it.
+        // All policies have the same seed, so a policy's figures do not depend on the others in the run.
         let seed = seed.wrapping_add(POLICY_STREAM);
         let instances = match &policy.model {
             Model::Fleet(rules) => Instances::Fleet(Fleet::new(rules.clone(), seed)?),
@@ -63,7 +63,7 @@ impl Running {
         Ok(Self { policy, instances, service_us: 0 })
     }
 
-    /// `share` is where in its distribution the service time lies.
+    /// `share` is the quantile of the service time in its distribution.
     fn arrive(&mut self, arrival: Arrival, share: f64) {
         let service = self.policy.service.as_ref().map(|draw: &Draw| draw.at(share)).or(arrival.service);
         let service = service.unwrap_or_default();
@@ -93,7 +93,7 @@ impl Running {
 /// Replays a trace.
 ///
 /// # Errors
-/// Where the trace can't be read, or has no two requests at different times.
+/// Fails if the trace can't be read, or if it does not have two requests at different times.
 pub(super) fn replay(trace: Trace, policies: Vec<Policy>, seed: u64) -> Result<Outcome> {
     let mut running = policies.into_iter().map(|policy| Running::new(policy, seed)).collect::<Result<Vec<_>>>()?;
     let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_add(SERVICE_STREAM));
@@ -121,7 +121,8 @@ pub(super) fn replay(trace: Trace, policies: Vec<Policy>, seed: u64) -> Result<O
 }
 
 impl Outcome {
-    /// Requests a second in the busiest bin of the timeline. A policy that refuses some has counted fewer than came.
+    /// Requests per second in the busiest bin of the timeline. The maximum over the policies counts, since a policy
+    /// that refuses requests has counted fewer.
     pub(super) fn busiest(&self) -> f64 {
         self.policies.iter().map(|replayed| replayed.record.timeline.peak_rate()).fold(0.0, f64::max)
     }

@@ -1,6 +1,7 @@
-//! What a simulation says, as it is written: `bench/schema/simulate-1.schema.json` is its schema.
+//! The report of a simulation; its schema is `bench/schema/simulate-1.schema.json`.
 //!
-//! Within version 1 fields may be added; none changes its meaning or goes. Nothing in it depends on when or where it was made.
+//! Within version 1, fields may be added; no field changes its meaning or goes away. Nothing in the report depends on
+//! when or where it was made.
 
 use std::collections::BTreeMap;
 
@@ -22,76 +23,77 @@ pub(super) struct Report {
     /// [`SCHEMA`].
     pub schema: &'static str,
     pub trace: Load,
-    /// What decides everything that is random.
+    /// The seed of everything random.
     pub seed: u64,
     pub prices: PriceBook,
     pub goals: Goals,
-    /// In the order in which they were given.
+    /// The policies, in the order of the flags.
     pub policies: Vec<Figures>,
-    /// The policy that meets the goals and costs least; null where none meets them.
+    /// The cheapest policy that meets the goals; null if none meets them.
     pub cheapest: Option<String>,
-    /// For each policy that is not a container, against the first that is, or one node where none was given.
+    /// One entry for each policy that is not a container. It is compared with the first container, or with one node if
+    /// no container was given.
     pub break_even: Vec<BreakEven>,
 }
 
 /// The load.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Load {
-    /// As `--trace` names it.
+    /// The trace, as `--trace` names it.
     pub trace: String,
     pub scale: f64,
     pub requests: u64,
     pub seconds: f64,
     pub requests_per_second: f64,
-    /// In the busiest bin of the timeline.
+    /// Requests per second in the busiest bin of the timeline.
     pub busiest_per_second: f64,
 }
 
-/// Which prices were taken.
+/// The prices that were applied.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct PriceBook {
-    /// When they were compared with their sources.
+    /// When the prices were compared with their sources.
     pub checked: String,
-    /// The day on which they hold.
+    /// The day whose prices hold.
     pub on: String,
     /// Whether Lambda's free tier counts.
     pub free_tier: bool,
 }
 
-/// What a policy must reach. What is null is not asked for.
+/// The goals of a policy. A goal of null is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Goals {
-    /// The most that the 99th percentile of latency may be.
+    /// The largest allowed 99th percentile of latency.
     pub p99_ms: Option<f64>,
-    /// The largest share of cold requests.
+    /// The largest allowed share of cold requests.
     pub cold_share: Option<f64>,
 }
 
 /// The figures of one policy.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Figures {
-    /// As it was given.
+    /// The policy's name, as it was given.
     pub policy: String,
-    /// Requests that were answered.
+    /// Answered requests.
     pub requests: u64,
-    /// Of these, those that waited for an instance to start.
+    /// Answered requests that waited for an instance to start.
     pub cold: u64,
     pub cold_share: f64,
-    /// Of these, the share that waited for anything.
+    /// The share of answered requests that waited for anything.
     pub waited_share: f64,
-    /// Requests that found the queue full.
+    /// Requests refused because the queue was full.
     pub refused: u64,
     pub latency_ms: Latency,
     pub instances: Instances,
     pub timeline: Timeline,
     pub cost: Cost,
-    /// Whether it meets all goals, and refuses nothing.
+    /// Whether the policy meets all goals and refuses no request.
     pub meets_goals: bool,
-    /// What was taken for what, and where that comes from.
+    /// The source of each value, by the name of the value.
     pub sources: BTreeMap<&'static str, String>,
 }
 
-/// Latencies as the function's platform sees them: without the network.
+/// Latencies as the function's platform sees them, without the network.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Latency {
     pub mean: f64,
@@ -105,37 +107,37 @@ pub(super) struct Latency {
 /// Instances.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Instances {
-    /// Over the whole time.
+    /// The mean over the whole time.
     pub mean: f64,
-    /// The most at once.
+    /// The largest number at once.
     pub peak: u64,
-    /// How many were started.
+    /// Number of instances started.
     pub started: u64,
 }
 
-/// Requests and instances over time, in bins of the same width from the start on.
+/// Requests and instances over time, in bins of equal width from the start on.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Timeline {
     pub bin_seconds: f64,
     pub requests: Vec<u64>,
     pub cold: Vec<u64>,
-    /// The mean over the bin.
+    /// The mean in each bin.
     pub instances: Vec<f64>,
-    /// The most at once.
+    /// The largest number at once in each bin.
     pub peak: Vec<u64>,
 }
 
-/// What the load is called.
+/// The names and values of the load.
 pub(super) struct Named<'t> {
     pub trace: &'t str,
     pub scale: f64,
     pub seed: u64,
 }
 
-/// Makes the report. `container` is what policies break even with.
+/// Makes the report. `container` is the container for break-even loads.
 ///
 /// # Errors
-/// Where the price book has no price for a policy.
+/// Fails if the price book has no price for a policy.
 pub(super) fn report(
     outcome: &Outcome,
     named: &Named<'_>,

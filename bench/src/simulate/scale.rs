@@ -1,4 +1,4 @@
-//! More or fewer arrivals than a trace has.
+//! Scales the number of a trace's arrivals up or down.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,17 +11,18 @@ use rand_pcg::Pcg64Mcg;
 use crate::simulate::time::Micros;
 use crate::simulate::trace::{Arrival, Arrivals};
 
-/// Each arrival of a trace, as often as the scale says on average.
+/// Repeats each arrival of a trace `scale` times on average.
 ///
-/// The first of them comes at its own time, or at random within `spread` after it where the trace tells time no finer; the others at
-/// random within that spread, or within a minute: at its very own time they would be a burst that no trace has. Below 1 some arrivals are
-/// left out. What is kept is what comes within that time.
+/// The first copy comes at the arrival's own time, or at random within `spread` after it if the trace is coarser. The
+/// other copies come at random within that spread, or within a minute. At the same time as the first they would make a
+/// burst that the trace does not have. A scale below 1 leaves some arrivals out. Only the copies within that time are
+/// kept in memory.
 pub(super) struct Scaled {
     arrivals: Peekable<Arrivals>,
     scale: f64,
     spread: Micros,
     rng: Pcg64Mcg,
-    /// Time, and the trace's own service time, in microseconds.
+    /// The time and the trace's own service time of each copy, in microseconds.
     pending: BinaryHeap<Reverse<(Micros, Option<Micros>)>>,
 }
 

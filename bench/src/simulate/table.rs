@@ -1,4 +1,5 @@
-//! A simulation as a person reads it: policies as rows; at most 120 characters wide, unless a policy has more than 26 of its own.
+//! A simulation as a table for people, with policies as rows. It is at most 120 characters wide, unless a policy's name
+//! is longer than 26 characters.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use crate::simulate::cost::{Answer, BreakEven};
 use crate::simulate::report::{Figures, Goals, Report, Timeline};
 use crate::simulate::time::Micros;
 
-/// How many columns instances over time are shown in.
+/// Number of columns for instances over time.
 const COLUMNS: usize = 24;
 
 /// The whole table.
@@ -64,7 +65,7 @@ fn row(figures: &Figures, is_cheapest: bool, name: usize) -> String {
     format!("{}\n{refused}", row.trim_end())
 }
 
-/// The most instances of each part of the time; what is none is a blank.
+/// A sparkline of the largest number of instances in each part of the time. Zero is a blank.
 fn sparkline(timeline: &Timeline) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let bins = timeline.peak.len();
@@ -118,7 +119,7 @@ fn break_even(all: &[BreakEven], present: f64) -> String {
     text
 }
 
-/// Each source once, with the policies that take it.
+/// Each source once, with the policies that use it.
 fn sources(report: &Report) -> String {
     let mut all: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for figures in &report.policies {
@@ -142,7 +143,7 @@ fn sources(report: &Report) -> String {
     )
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),

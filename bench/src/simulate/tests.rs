@@ -1,4 +1,4 @@
-//! The program as its users call it, in one process.
+//! Runs the program as its users call it, within one process.
 
 use clap::Parser;
 
@@ -110,7 +110,7 @@ fn the_output_is_what_its_schema_says() {
             validator.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{words}: {errors:#?}");
     }
-    // And it says something: no field may be missing, and none be of another type.
+    // The schema is strict: no field may be missing or have another type.
     let report = json("--duration 2d");
     for (field, value) in report.as_object().unwrap() {
         let mut without = report.clone();
@@ -135,18 +135,18 @@ fn check_line(words: &str, price: &str, cents: i64) {
     assert_eq!((line["usd"].as_f64().unwrap() * 100.0).round() as i64, cents, "{line}");
 }
 
-/// Worked examples that the providers publish, as loads: an hour of a burst, 730 times a month.
+/// Examples that the providers publish, as loads: a burst within an hour, 730 times a month.
 #[test]
 fn published_examples_come_out_to_the_cent() {
-    // 1 M requests of 200 ms with 1 GB: 3.53.
+    // 1 M requests of 200 ms with 1 GB cost 3.53.
     let million = "--trace burst:136986 --policy lambda,memory=1024,init=0s --service 200ms";
     let usd = json(million)["policies"][0]["cost"]["usd_per_million"].as_f64().unwrap();
     assert_eq!((usd * 100.0).round() as i64, 353);
-    // Of these 100 M requests the free tier takes 1 M.
+    // The free tier takes 1 M of these 100 M requests.
     check_line(&format!("{million} --free-tier"), "lambda-request", 1980);
-    // 5 provisioned with 1 GB: about 55.
+    // 5 provisioned instances with 1 GB cost about 55.
     check_line("--trace burst:500 --policy lambda,provisioned=5,memory=1024", "lambda-provisioned-x86", 5475);
-    // 15 M requests × 7 ms CPU on the paid plan: 8.00.
+    // 15 M requests × 7 ms CPU on the paid plan cost 8.00.
     let workers = json("--trace burst:20548 --policy workers,cpu=7ms");
     assert_eq!((workers["policies"][0]["cost"]["usd_month"].as_f64().unwrap() * 100.0).round() as i64, 800);
     // One t4g.small for a month.
@@ -155,7 +155,8 @@ fn published_examples_come_out_to_the_cent() {
 
 #[test]
 fn pings_are_paid_for() {
-    // Every minute of an hour, the first and the last included, 730 times a month, with an init of 1 s for the first.
+    // One ping in every minute of an hour, including the first and the last, 730 times a month. The first has an init
+    // of 1 s.
     let words = "--trace burst:1,within=1m --policy lambda,ping=1m,init=999ms,memory=1024,arch=arm --service 1ms";
     let report = json(words);
     let lines = report["policies"][0]["cost"]["lines"].as_array().unwrap();
@@ -164,7 +165,7 @@ fn pings_are_paid_for() {
     assert!((units(1) - 730.0 * (1.0 + 60.0 * 0.001 + 0.001)).abs() < 1e-6, "{}", units(1));
 }
 
-/// The load that is computed is the one at which a simulation finds the same costs.
+/// At the computed break-even load, a simulation finds the same costs.
 #[test]
 fn at_the_break_even_load_both_cost_the_same() {
     for policy in ["lambda", "workers", "lambda,memory=2048"] {
@@ -173,7 +174,7 @@ fn at_the_break_even_load_both_cost_the_same() {
         assert_eq!((&answer["answer"], &answer["nodes"]), (&"from".into(), &1.into()), "{answer}");
         let there = json(&format!("{words} --scale {}", answer["scale"]));
         let usd = |nth: usize| there["policies"][nth]["cost"]["usd_month"].as_f64().unwrap();
-        // What is random in the number of requests and of cold starts is left: 4 % is four standard deviations of 10,000 requests.
+        // The number of requests and of cold starts is random: 4 % is four standard deviations of 10,000 requests.
         assert!((usd(0) / usd(1) - 1.0).abs() < 0.04, "{policy}: {} and {}", usd(0), usd(1));
     }
 }
@@ -181,7 +182,8 @@ fn at_the_break_even_load_both_cost_the_same() {
 #[test]
 fn a_break_even_may_need_more_nodes_or_be_there_at_once_or_never() {
     let answer = |words: &str| json(&format!("--trace poisson:1/s --duration 1h {words}"))["break_even"][0].clone();
-    // A node of one slot holds few requests of 100 ms. Its price is reached with two of them: at one, the free tier still pays for most.
+    // A node with one slot holds few requests of 100 ms. The break-even needs two nodes: at one, the free tier still
+    // pays for most.
     let many = answer("--free-tier --service 100ms --policy lambda,memory=1024 --policy container,slots=1");
     assert_eq!((&many["answer"], &many["nodes"]), (&"from".into(), &2.into()), "{many}");
     assert_eq!(answer("--policy lambda,provisioned=50")["answer"], "always");

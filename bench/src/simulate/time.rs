@@ -1,4 +1,4 @@
-//! Simulated time: whole microseconds, so that sums and comparisons are exact and the same on every machine.
+//! Simulated time in whole microseconds, so that sums and comparisons are exact and the same on every machine.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -17,36 +17,36 @@ impl Micros {
     /// One minute.
     pub(super) const MINUTE: Self = Self(60_000_000);
 
-    /// So many milliseconds, rounded to the nearest microsecond. Below 0 is 0.
+    /// Converts milliseconds, rounded to the nearest microsecond. Negative values give 0.
     pub(super) fn from_ms(ms: f64) -> Self {
         Self((ms * 1e3).round() as u64)
     }
 
-    /// So many seconds, rounded to the nearest microsecond. Below 0 is 0.
+    /// Converts seconds, rounded to the nearest microsecond. Negative values give 0.
     pub(super) fn from_seconds(seconds: f64) -> Self {
         Self((seconds * 1e6).round() as u64)
     }
 
-    /// As milliseconds.
+    /// The time in milliseconds.
     pub(super) fn ms(self) -> f64 {
         self.0 as f64 / 1e3
     }
 
-    /// As seconds.
+    /// The time in seconds.
     pub(super) fn seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// The time that is left after `other`, or none.
+    /// This time minus `other`, or zero if `other` is longer.
     #[must_use]
     pub(super) fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// `10ms`, `1.5s`, `5m`, `2h`, `7d`, `250us`: a number with its unit.
+    /// Parses a number with its unit: `10ms`, `1.5s`, `5m`, `2h`, `7d`, `250us`.
     ///
     /// # Errors
-    /// For anything else.
+    /// Fails for any other text.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
@@ -84,7 +84,7 @@ impl Sub for Micros {
 }
 
 impl fmt::Display for Micros {
-    /// As [`Micros::parse`] reads it, in the largest unit that keeps it short.
+    /// Writes the time as [`Micros::parse`] reads it, in the largest unit that keeps it short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(86_400e6, "d"), (3600e6, "h"), (60e6, "m"), (1e6, "s"), (1e3, "ms"), (1.0, "us")];
         let micros = self.0 as f64;
@@ -94,10 +94,10 @@ impl fmt::Display for Micros {
     }
 }
 
-/// A rate such as `10/s`, `300/m`, `5/h`, `1000/d`, as arrivals a second.
+/// Parses a rate such as `10/s`, `300/m`, `5/h`, `1000/d`, and returns arrivals per second.
 ///
 /// # Errors
-/// For anything else, and for a rate that is not above 0.
+/// Fails for any other text, and for a rate of 0 or below.
 pub(super) fn parse_rate(text: &str) -> Result<f64> {
     let wrong = || format!("{text:?} is no rate, such as 10/s, 300/m, 5/h or 1000/d");
     let (number, unit) = text.split_once('/').with_context(wrong)?;

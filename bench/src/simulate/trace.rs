@@ -1,4 +1,4 @@
-//! Where arrivals come from: a stream of them in the order of time, which is read once and never kept.
+//! The source of arrivals: a stream in order of time, which is read once and never kept.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -16,25 +16,25 @@ use crate::simulate::scale::Scaled;
 use crate::simulate::time::{Micros, parse_rate};
 use crate::workload::Workload;
 
-/// How long generated arrivals last where nothing else is said.
+/// The default length of generated arrivals.
 const GENERATED: Micros = Micros(24 * 3600 * 1_000_000);
 
-/// How long is simulated after the start of a single burst.
+/// How long the simulation goes on after the start of a single burst.
 const AFTER_BURST: Micros = Micros(3600 * 1_000_000);
 
-/// How far back the rows of a trace per invocation are put in order.
+/// The default window in which the rows of a trace per invocation are sorted.
 const WINDOW: Micros = Micros(24 * 3600 * 1_000_000);
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
-    /// Since the first request, or since the start of what is generated.
+    /// Time since the first request, or since the start of generated arrivals.
     pub at: Micros,
-    /// How long it took, where the trace says so.
+    /// Its service time, if the trace gives one.
     pub service: Option<Micros>,
 }
 
-/// What `--trace` names.
+/// A trace as `--trace` names it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spec {
     text: String,
@@ -52,11 +52,11 @@ enum Kind {
     Azure2021 { file: PathBuf, function: Option<String>, window: Micros },
 }
 
-/// Arrivals, and when they are over.
+/// Arrivals and the end of the trace.
 pub(super) struct Trace {
-    /// In the order of time.
+    /// The arrivals, in order of time.
     pub arrivals: Box<dyn Iterator<Item = Result<Arrival>>>,
-    /// When it is over; `None`: with the last arrival.
+    /// The end of the trace; `None` if it ends with the last arrival.
     pub end: Option<Micros>,
 }
 
@@ -65,7 +65,7 @@ impl FromStr for Spec {
 
     fn from_str(text: &str) -> Result<Self> {
         let (name, rest) = text.split_once([':', ',']).unwrap_or((text, ""));
-        // What follows a comma belongs to a trace without an argument of its own.
+        // A comma after the name begins options: such a trace has no argument.
         let has_argument = text[name.len()..].starts_with(':');
         let (argument, options) = if has_argument { rest.split_once(',').unwrap_or((rest, "")) } else { ("", rest) };
         let mut options = Options::parse(options)?;
@@ -109,23 +109,24 @@ impl FromStr for Spec {
 }
 
 impl Spec {
-    /// As it was given.
+    /// The text of the flag.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether its arrivals say how long they took.
+    /// Whether its arrivals have service times.
     pub(super) fn has_service(&self) -> bool {
         matches!(self.kind, Kind::Azure2021 { .. })
     }
 
     /// The arrivals, `scale` times as many, until `duration` at the latest.
     ///
-    /// What is generated, and what is counted per minute, comes at `scale` times its rate. Of other traces each arrival becomes `scale` of
-    /// them on average: the first when it came, the others at random within the minute after it, or within the trace's own `spread`.
+    /// Generated arrivals and counts per minute get `scale` times their rate. In other traces each arrival becomes
+    /// `scale` arrivals on average. The first comes at the original time. The others come at random within the minute
+    /// after it, or within the trace's own `spread`.
     ///
     /// # Errors
-    /// Where a file can't be opened, or does not begin as it should.
+    /// Fails if a file can't be opened, or if its beginning is wrong.
     pub(super) fn open(&self, scale: f64, duration: Option<Micros>, seed: u64) -> Result<Trace> {
         let copies = |arrivals, spread| -> Arrivals { Box::new(Scaled::new(arrivals, scale, spread, seed)) };
         let generated = |default: Micros| Some(duration.unwrap_or(default));
@@ -148,7 +149,7 @@ impl Spec {
             }
             Kind::Azure2019 { file, function } => {
                 let counts = azure::per_minute(&mut Lines::open(file)?, function.as_deref())?;
-                // What a minute's rounding leaves over goes to the next: few a minute are scaled rightly too.
+                // The rounding rest of a minute goes to the next one, so that small counts are scaled correctly too.
                 let mut rest = 0.0;
                 let scaled = counts.into_iter().map(|count| {
                     rest += count as f64 * scale;
@@ -178,11 +179,11 @@ fn plain(times: impl Iterator<Item = Micros> + 'static) -> Arrivals {
     Box::new(times.map(|at| Ok(Arrival { at, service: None })))
 }
 
-/// The timestamps of events, NDJSON, in the order of the file.
+/// The timestamps of NDJSON events, in the order of the file.
 struct Events {
     lines: Lines,
     contract: Contract,
-    /// The first and the last that was given.
+    /// The first and the last timestamp that were returned.
     given: Option<(Millis, Millis)>,
 }
 

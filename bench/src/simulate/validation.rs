@@ -1,8 +1,8 @@
-//! The models against closed forms, and against the three figures of the article that this project starts from: `bench/VALIDATION.md`
-//! tells of them.
+//! Tests the models against closed forms and against the three figures of the article that this project starts from.
+//! `bench/VALIDATION.md` describes them.
 //!
-//! Bounds are 4.5 standard errors of the share that is estimated. Where successive requests are correlated, so many of them count as one
-//! independent one as come in a mean busy time and its relaxation, and the comment says how many.
+//! Bounds are 4.5 standard errors of the estimated share. Successive requests may be correlated. Then all requests
+//! within a mean busy time and its relaxation count as one independent request, and a comment says how many.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -15,7 +15,7 @@ use crate::simulate::policy;
 use crate::simulate::replay::{Outcome, replay};
 use crate::simulate::time::Micros;
 
-/// A start that is too short to matter, and still is one.
+/// A start that still counts as one, but is too short to matter.
 const INSTANT: Draw = Draw::Fixed(Micros(1));
 
 fn draw(text: &str) -> Draw {
@@ -26,7 +26,7 @@ fn lambda(keep_alive: Draw) -> fleet::Rules {
     fleet::Rules { concurrency: 1, locations: 1, provisioned: 0, init: INSTANT, keep_alive, pings: None }
 }
 
-/// A fleet after so many Poisson arrivals at a rate a second.
+/// A fleet after `arrivals` Poisson arrivals at `rate` per second.
 fn run_fleet(rules: fleet::Rules, rate: f64, service: &Draw, arrivals: usize) -> Fleet {
     let mut fleet = Fleet::new(rules, 7).unwrap();
     let mut rng = Pcg64Mcg::seed_from_u64(8);
@@ -45,7 +45,7 @@ fn check_share(what: &str, got: f64, expect: f64, independent: f64) {
 #[test]
 fn poisson_arrivals_find_a_fixed_keep_alive_over_as_often_as_an_exponential_gap_is_longer() {
     for load in [0.05, 0.5, 1.0, 2.0, 4.0] {
-        // One instance, no overlap: gaps are independent, so every request counts.
+        // With one instance and no overlap the gaps are independent, so every request counts.
         let fleet = run_fleet(lambda(Draw::Fixed(Micros::MINUTE)), load / 60.0, &INSTANT, 200_000);
         check_share(&format!("λT = {load}"), fleet.record().cold_share(), (-load).exp(), 200_000.0);
     }
@@ -59,7 +59,7 @@ fn an_exponential_keep_alive_is_over_with_the_odds_of_a_race() {
     }
 }
 
-/// M/G/∞: requests under way are Poisson with mean λ·E\[S\], whatever the distribution of S.
+/// M/G/∞: the number of requests in flight is Poisson with mean λ·E\[S\], whatever the distribution of S.
 #[test]
 fn requests_under_way_are_poisson_whatever_the_service() {
     const ARRIVALS: usize = 300_000;
@@ -76,7 +76,8 @@ fn requests_under_way_are_poisson_whatever_the_service() {
         }
         let mut expect = (-4.0_f64).exp();
         for (busy, seen) in seen.iter().enumerate().take(12) {
-            // Four arrivals in a service time, and correlation fades within about two: eight count as one.
+            // There are four arrivals in a service time, and the correlation fades within about two of them. So eight
+            // requests count as one.
             check_share(
                 &format!("{service}, {busy} busy"),
                 f64::from(*seen) / ARRIVALS as f64,
@@ -88,7 +89,7 @@ fn requests_under_way_are_poisson_whatever_the_service() {
     }
 }
 
-/// The share of Poisson requests that find N servers busy, where those go elsewhere: Erlang's B formula.
+/// The share of Poisson requests that find N servers busy and then go elsewhere: Erlang's B formula.
 fn erlang_b(servers: u32, load: f64) -> f64 {
     (1..=servers).fold(1.0, |b, n| load * b / (f64::from(n) + load * b))
 }
@@ -99,7 +100,8 @@ fn erlang_c(servers: u32, load: f64) -> f64 {
     n * b / (n - load * (1.0 - b))
 }
 
-/// What overflows provisioned instances: with a keep-alive of 0 each such request is cold. Any service distribution gives the same.
+/// Requests that overflow the provisioned instances. With a keep-alive of 0 each of them is cold, whatever the
+/// distribution of service times.
 #[test]
 fn requests_overflow_provisioned_instances_by_erlang_b() {
     assert!((erlang_b(5, 3.0) - 0.1101).abs() < 1e-4);
@@ -114,8 +116,9 @@ fn requests_overflow_provisioned_instances_by_erlang_b() {
     }
 }
 
-/// One isolate that takes all: it goes when an idle period of M/G/∞ is longer than the keep-alive. A request finds nobody with
-/// e^(−λE\[S\]), and then the idle period so far is exponential: e^(−λ(E\[S\] + T)), whatever the distribution of S.
+/// One isolate takes all requests. It ends when an idle period of M/G/∞ is longer than the keep-alive. A request finds
+/// nobody with probability e^(−λE\[S\]). The idle period so far is then exponential, which gives e^(−λ(E\[S\] + T)),
+/// whatever the distribution of S.
 #[test]
 fn an_isolate_with_overlapping_requests_is_cold_after_an_idle_period_longer_than_its_keep_alive() {
     for service in ["1s", "exp:1s", "lognormal:mean=1s/sd=2s"] {
@@ -124,13 +127,13 @@ fn an_isolate_with_overlapping_requests_is_cold_after_an_idle_period_longer_than
                 fleet::Rules { concurrency: 1_000_000, ..lambda(Draw::Fixed(Micros::from_seconds(keep_alive))) };
             let fleet = run_fleet(rules, 1.0, &draw(service), 300_000);
             let expect = (-(1.0 + keep_alive)).exp();
-            // One arrival in a service time: few count as one.
+            // There is one arrival in a service time, so a few requests together count as one.
             check_share(&format!("{service}, {keep_alive} s"), fleet.record().cold_share(), expect, 100_000.0);
         }
     }
 }
 
-/// M/M/c: who waits, by Erlang's C formula, and how long, C / (c·μ − λ).
+/// M/M/c: the share that waits follows Erlang's C formula, and the mean wait is C / (c·μ − λ).
 #[test]
 fn containers_queue_as_erlang_c_says() {
     const ARRIVALS: usize = 1_000_000;
@@ -160,7 +163,7 @@ fn containers_queue_as_erlang_c_says() {
         let (waits, spare) = (erlang_c(servers, load), f64::from(servers) - load);
         let what = format!("{servers} servers, load {load}");
         assert_eq!((record.requests, record.refused), (ARRIVALS as u64, 0), "{what}");
-        // A queue forgets in about (1 + ρ) / (1 − ρ)² requests.
+        // A queue forgets its state within about (1 + ρ) / (1 − ρ)² requests.
         let rho = load / f64::from(servers);
         let independent = ARRIVALS as f64 * (1.0 - rho).powi(2) / (1.0 + rho);
         check_share(&what, record.waited as f64 / ARRIVALS as f64, waits, independent);
@@ -170,7 +173,7 @@ fn containers_queue_as_erlang_c_says() {
     }
 }
 
-/// What is kept grows with the instances and requests that are alive, not with the trace.
+/// The kept state grows with the live instances and requests, not with the trace.
 #[test]
 fn memory_does_not_grow_with_the_trace() {
     let states = |arrivals| {
@@ -183,14 +186,16 @@ fn memory_does_not_grow_with_the_trace() {
     };
     let (few, many) = (states(100_000), states(3_000_000));
     assert!(many.1 <= crate::simulate::record::BINS);
-    // Each instance is one state itself and at most two more, whether idle (with room, and expiring) or busy (ending).
+    // Each instance is one state itself and at most two more, whether idle (it has room and expires) or busy (a request
+    // ends).
     assert!(many.0 as u64 <= 3 * many.2, "{} states for {} instances", many.0, many.2);
-    // Thirty times the requests: the peak of a stationary load grows by its logarithm at most.
+    // With thirty times the requests, the peak of a stationary load grows at most by the logarithm.
     assert!(many.0 as f64 <= 1.6 * few.0 as f64, "{} states after 100,000 requests, {} after 3,000,000", few.0, many.0);
 }
 
-/// A trace with the article's 312 ms of init and 100 ms of service (412 ms, its cold answer once clients are loaded lazily), and Lambda
-/// without anything, with five provisioned, and with a ping every five minutes.
+/// Runs a trace with the article's 312 ms of init and 100 ms of service. Together they are 412 ms, its cold answer with
+/// lazily loaded clients. The policies are plain Lambda, Lambda with five provisioned instances, and Lambda with a ping
+/// every five minutes.
 fn article(trace: &str, duration: &str, seed: u64) -> [f64; 3] {
     let policies = ["lambda", "lambda,provisioned=5", "lambda,ping=5m"];
     let defaults = policy::Defaults {
@@ -205,14 +210,14 @@ fn article(trace: &str, duration: &str, seed: u64) -> [f64; 3] {
     [0, 1, 2].map(|nth: usize| 100.0 * policies[nth].record.cold_share())
 }
 
-/// The mean of several seeds.
+/// The means over several seeds.
 fn articles(trace: &str, duration: &str) -> [f64; 3] {
     let all = [1, 2, 3, 4, 5, 6, 7, 8].map(|seed| article(trace, duration, seed));
     [0, 1, 2].map(|nth: usize| all.iter().map(|shares| shares[nth]).sum::<f64>() / all.len() as f64)
 }
 
-/// 28 % of 500 requests are cold if a third of them come in the first half second. Then 140 instances start, and to have five of them
-/// ready, or one, makes little difference: neither of the other two figures comes out.
+/// 28 % of 500 requests are cold if a third of them arrive in the first half second. Then 140 instances start. Five
+/// ready instances, or one, make little difference, so neither of the other two figures comes out.
 #[test]
 fn the_monday_burst_gives_28_percent_and_then_not_the_other_two() {
     let [plain, provisioned, ping] = articles("burst:500,decay=1.25s,after=12m", "1h");
@@ -221,7 +226,8 @@ fn the_monday_burst_gives_28_percent_and_then_not_the_other_two() {
     assert!((plain - ping).abs() < 1.5, "{ping} % with pings");
 }
 
-/// Spread evenly over the minute, 500 requests never overlap by more than a few: 1 % is cold without anything, and none with 5 provisioned.
+/// If 500 requests are spread evenly over the minute, they never overlap by more than a few. Then 1 % is cold without
+/// provisioned instances, and none with 5.
 #[test]
 fn an_even_minute_gives_less_than_1_percent_with_5_provisioned_and_not_28_without() {
     let [plain, provisioned, _] = articles("burst:500,within=1m,after=12m", "1h");
@@ -229,7 +235,8 @@ fn an_even_minute_gives_less_than_1_percent_with_5_provisioned_and_not_28_withou
     assert!(provisioned < 1.0, "{provisioned} %");
 }
 
-/// All three come out together of quiet traffic: bursts of two on average within 1.2 seconds, one every nine minutes, over a year.
+/// Quiet traffic gives all three figures together: bursts of two on average within 1.2 seconds, one every nine minutes,
+/// over a year.
 #[test]
 fn quiet_traffic_in_small_bursts_gives_all_three_figures() {
     let [plain, provisioned, ping] = articles("bursty:13/h,size=2,within=1.2s", "365d");

@@ -1,4 +1,4 @@
-//! Clients as they should be: at a fixed rate, with messageIds, and what was not answered is sent again.
+//! Well-behaved clients: they send at a fixed rate, with messageIds, and send unanswered events again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::load::{Answer, Connection, Endpoint, NO_EVENT};
 use crate::soak::state::{State, Statuses, add};
 
-/// Each client, and how long it waits from one request to the next.
+/// Each client's kind, and the milliseconds from one of its requests to the next.
 const CLIENTS: [(Kind, u64); 7] = [
     (Kind::Single, 50),
     (Kind::Single, 50),
@@ -25,12 +25,12 @@ const CLIENTS: [(Kind, u64); 7] = [
     (Kind::Report, 1000),
 ];
 const BATCH: u64 = 50;
-/// One of so many accepted events is kept with its id.
+/// One in this many accepted events is kept with its id.
 const EXAMPLE_EVERY: u64 = 10;
-/// After a request that was not answered.
+/// The wait after an unanswered request.
 const PAUSE: Duration = Duration::from_millis(50);
 const TRIES: usize = 5;
-/// Time for the reports to have every event.
+/// Reports must count every event within this time.
 const COUNTED_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -51,7 +51,7 @@ pub(super) struct Sent {
     count: u64,
 }
 
-/// What was found in one round.
+/// The findings of one round.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     pub accepted: BTreeMap<String, u64>,
@@ -62,18 +62,18 @@ pub(super) struct Round {
     pub statuses: Statuses,
 }
 
-/// What became of the events that were accepted.
+/// The fate of the accepted events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Found {
-    /// Events that were accepted.
+    /// Events that the platform accepted.
     pub accepted: u64,
-    /// Events that reports do not count, and look-ups do not find.
+    /// Events that reports do not count and look-ups do not find.
     pub lost: u64,
     /// Events that reports count twice.
     pub doubled: u64,
     /// Events that were looked up.
     pub looked_up: u64,
-    /// Events that were sent and never answered: they may be there or not.
+    /// Events without an answer: they may be there or not.
     pub unanswered: u64,
 }
 
@@ -107,7 +107,7 @@ impl Sent {
         format!("{}-{}", self.event_type, self.first + at)
     }
 
-    /// An event of the shape of the flights; the same again for the same number.
+    /// An event shaped like the flights. The same number gives the same event.
     fn event(&self, at: u64) -> Value {
         let number = self.first + at;
         let of = |names: &[&str]| names[number as usize % names.len()].to_owned();
@@ -131,7 +131,7 @@ impl Sent {
         json!({ "events": events }).to_string().into()
     }
 
-    /// The ids under which events were taken, by their place, or nothing where the answer does not say so.
+    /// The ids of the accepted events, by place. `None` stands for an event that the answer does not confirm.
     fn taken(&self, answer: &Answer) -> Vec<Option<String>> {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let id = |result: &Value| result["eventId"].as_str().map(str::to_owned);
@@ -157,7 +157,7 @@ impl Round {
         *self.statuses.entry(kind.name().to_owned()).or_default().entry(status).or_default() += 1;
     }
 
-    /// What an answer says of the events that were sent.
+    /// Records what an answer says about the events of its request.
     fn learn(&mut self, sent: &Sent, taken: Vec<Option<String>>) {
         for (at, id) in (0..).zip(taken) {
             let Some(id) = id else {
@@ -187,10 +187,10 @@ impl Good {
         Self { clients: CLIENTS.into_iter().map(start).collect(), shared }
     }
 
-    /// Waits until the clients have seen that it is over.
+    /// Waits until the clients have seen the end of the round.
     pub(super) async fn end(self) -> Round {
         for client in self.clients {
-            // A client that panicked has told so; what it knew is kept.
+            // The panic of a client was already printed; what the client recorded is kept.
             let _panicked = client.await;
         }
         std::mem::take(&mut self.shared.round())
@@ -255,7 +255,7 @@ fn summary(event_type: &str) -> String {
     format!("/reports/summary?eventType={event_type}&metrics=count,users,p95:depDelay")
 }
 
-/// Sends one request on the connection, or on a new one where it is closed.
+/// Sends one request on the open connection, or on a new one if it is closed.
 async fn exchange(endpoint: &Endpoint, connection: &mut Option<Connection>, path: &str, body: Bytes) -> Result<Answer> {
     let mut open = match connection.take().filter(|open| !open.is_closed()) {
         Some(open) => open,
@@ -266,7 +266,7 @@ async fn exchange(endpoint: &Endpoint, connection: &mut Option<Connection>, path
     Ok(answer)
 }
 
-/// Sends again what was not answered, and counts what is taken now.
+/// Sends unanswered events again, and counts those that are accepted now.
 pub(super) async fn send_again(endpoint: &Endpoint, state: &mut State) {
     let mut connection = None;
     for _ in 0..TRIES {
@@ -289,7 +289,7 @@ pub(super) async fn send_again(endpoint: &Endpoint, state: &mut State) {
     }
 }
 
-/// Whether what was accepted is there, once.
+/// Checks that every accepted event is there exactly once.
 pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> {
     let mut connection = None;
     let unanswered = state.unanswered.iter().map(|sent| sent.count).sum();
@@ -298,7 +298,7 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
     for (event_type, expected) in &state.accepted {
         let mut before = 0;
         let counted = loop {
-            // Those of which nothing is known may be counted too.
+            // Events without an answer may be counted too.
             let may_be = state.unanswered.iter().filter(|sent| sent.event_type == *event_type);
             let allowed = *expected..=expected + may_be.map(|sent| sent.count).sum::<u64>();
             let counted = match exchange(endpoint, &mut connection, &summary(event_type), Bytes::new()).await {
@@ -311,7 +311,7 @@ pub(super) async fn verify(endpoint: &Endpoint, state: &State) -> Result<Found> 
             if allowed.contains(&counted) {
                 break *expected;
             }
-            // A backlog that is being folded is waited for, however long it is.
+            // While a backlog is being folded, the wait goes on, however long it takes.
             if counted > before {
                 (before, deadline) = (counted, Instant::now() + COUNTED_WITHIN);
             }

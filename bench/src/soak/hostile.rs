@@ -1,4 +1,4 @@
-//! Clients as they should not be: valid and costly, or not valid at all.
+//! Hostile clients: they send valid but costly requests, or invalid ones.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,18 +18,18 @@ use crate::soak::HOSTILE;
 use crate::soak::state::Statuses;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// From one request to the next of the same kind.
+/// The time from one request to the next of the same kind.
 const EVERY: Duration = Duration::from_millis(500);
-/// Connections of slow senders, and how long each holds out.
+/// Number of connections of slow senders. The two constants below bound how long each lasts.
 const SLOW: usize = 20;
 const DRIPS: usize = 50;
 const DRIP_EVERY: Duration = Duration::from_millis(200);
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// A name in reports, and the request of a turn.
+/// A name in reports, and the function that makes the request of a turn.
 type Kind = (&'static str, fn(u64) -> Ask);
 
-/// What is sent.
+/// The kinds of requests.
 const KINDS: [Kind; 8] = [
     ("hostile: new numeric names", |turn| {
         let numbers =
@@ -63,7 +63,7 @@ const KINDS: [Kind; 8] = [
     ("hostile: gzip junk", |turn| {
         let empty = GzEncoder::new(Vec::new(), Compression::fast()).finish().unwrap_or_default();
         let mut zeros = GzEncoder::new(Vec::new(), Compression::best());
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _written = zeros.write_all(&vec![b' '; 32 << 20]);
         let body = match turn % 3 {
             0 => empty.repeat(1_000_000 / empty.len().max(1)),
@@ -120,7 +120,7 @@ impl Ask {
             format!("{method} {path} HTTP/1.1\r\nhost: soak\r\nauthorization: Bearer {key}\r\nconnection: close\r\n");
         let encoding = if *is_gzip { "content-encoding: gzip\r\n" } else { "" };
         if *method == "POST" {
-            // Writing to a text does not fail.
+            // Writing to a string cannot fail.
             let _written = write!(head, "content-type: application/json\r\n{encoding}content-length: {length}\r\n");
         }
         head + "\r\n"
@@ -130,7 +130,7 @@ impl Ask {
 fn batch(events: impl Iterator<Item = Value>) -> Ask {
     let body = json!({ "events": events.collect::<Vec<_>>() });
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     let _written = packed.write_all(body.to_string().as_bytes());
     Ask { is_gzip: true, ..Ask::post("/events/batch", packed.finish().unwrap_or_default()) }
 }
@@ -141,7 +141,7 @@ pub(super) struct Hostile {
     clients: Vec<JoinHandle<()>>,
 }
 
-/// Numbers requests of all rounds, so that names and values are new in each.
+/// Numbers the requests of all rounds, so that each has new names and values.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the clients.
@@ -176,29 +176,29 @@ pub(super) fn start(url: &str, is_over: &Arc<AtomicBool>) -> Hostile {
 }
 
 impl Hostile {
-    /// Waits until the clients have seen that it is over.
+    /// Waits until the clients have seen the end of the round.
     pub(super) async fn end(self) -> Statuses {
         for client in self.clients {
-            // A client that panicked has told so; what it counted is kept.
+            // The panic of a client was already printed; what the client counted is kept.
             let _panicked = client.await;
         }
         std::mem::take(&mut self.statuses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The status of the answer.
+/// Sends one request and returns the status of the answer.
 async fn send(address: &str, ask: &Ask) -> Result<u16> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(ask.head(ask.body.len()).as_bytes()).await?;
-        // Who is refused at the head may be refused the rest: the answer counts.
+        // A server that refuses the head may not read the body. Only the answer counts.
         let _refused = stream.write_all(&ask.body).await;
         status(&mut stream).await
     };
     tokio::time::timeout(ANSWER_WITHIN, exchange).await?
 }
 
-/// A body that never ends.
+/// Sends a body that never ends.
 async fn drip(address: &str, is_over: &AtomicBool) -> Result<u16> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(Ask::post("/events/batch", Vec::new()).head(1 << 20).as_bytes()).await?;
@@ -215,7 +215,7 @@ async fn drip(address: &str, is_over: &AtomicBool) -> Result<u16> {
 /// Reads an answer to its end.
 async fn status(stream: &mut TcpStream) -> Result<u16> {
     let mut answer = Vec::new();
-    // A connection that is reset after the answer has answered.
+    // A connection may be reset after it carried the answer.
     let _reset = stream.read_to_end(&mut answer).await;
     let head = String::from_utf8_lossy(answer.get(..12).context("no answer")?).into_owned();
     head.rsplit(' ').next().and_then(|status| status.parse().ok()).context("no status")

@@ -1,12 +1,13 @@
-//! What a host's processes have in memory.
+//! The memory of a host's processes.
 
-/// The resident bytes of what the host started, or, where its runtime runs in the host itself, of the host.
+/// The resident bytes of the processes that the host started. If the runtime runs in the host itself, those of the
+/// host.
 pub(super) fn resident(host: u32) -> u64 {
     let children: u64 = descendants(host).into_iter().map(of_process).sum();
     if children > 0 { children } else { of_process(host) }
 }
 
-/// All processes below one.
+/// All processes below `root`, at any depth.
 fn descendants(root: u32) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes: Vec<(u32, u32)> = entries
@@ -28,14 +29,14 @@ fn of_process(pid: u32) -> u64 {
     1024 * status(pid, "VmRSS:").unwrap_or(0)
 }
 
-/// A number of `/proc/<pid>/status`.
+/// A number from `/proc/<pid>/status`.
 fn status(pid: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Least squares through points, as the growth from the first to the last over their mean; 0 for fewer than two.
+/// The growth of a least-squares line from the first point to the last, over the mean; 0 for fewer than two points.
 pub(super) fn growth(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;

@@ -1,8 +1,8 @@
-//! `isotherm soak`: hours of good and hostile clients against one platform that is killed again and again, and what came of it.
+//! `isotherm soak`: hours of good and hostile clients against one platform, which is killed again and again.
 //!
-//! A soak has two phases of as many rounds: good clients alone, then the same beside hostile ones. Each round starts the host on the
-//! data of the rounds before and ends with SIGKILL. What a round found is written to the state file, so that a soak that was
-//! interrupted goes on with the next round.
+//! A soak has two phases with the same number of rounds: good clients alone, then the same beside hostile ones. Each
+//! round starts the host on the data of earlier rounds and ends with SIGKILL. The state file is written after each
+//! round, so an interrupted soak continues with the next round.
 
 mod good;
 mod hostile;
@@ -27,16 +27,16 @@ use crate::soak::report::Report;
 use crate::soak::state::State;
 use crate::{say, up};
 
-/// The keys that [`CONFIG`] goes with. They are no secrets: they open data on loopback, for the time of a soak.
+/// The keys of [`CONFIG`]. They are no secrets: they open data on loopback, and only during a soak.
 const GOOD: &str = "isotherm-soak-good";
 const HOSTILE: &str = "isotherm-soak-hostile";
 
-/// Two tenants: what one does must not be felt by the other.
+/// Two tenants: the load of one must not affect the other.
 const CONFIG: &str = r#"{"keys": [
 {"sha256": "da5464123ccbc4359f4d83cbf089af1077b209ec3de72b32b51ade84f2216d43", "tenant": "good", "scope": "both"},
 {"sha256": "eefd38313422ff0c8d201ad52dc45d19c2f1b5f1eb94acad73cbd37e29dad183", "tenant": "hostile", "scope": "both"}]}"#;
 
-/// Good clients alone, then beside hostile ones.
+/// Good clients alone, then good clients beside hostile ones.
 const PHASES: usize = 2;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 /// Runs `isotherm soak`.
 ///
 /// # Errors
-/// Where the host can't be started, or the state can't be read or written.
+/// Fails if the host can't be started, or if the state can't be read or written.
 pub async fn soak(flags: Soak) -> Result<ExitCode> {
     let mut ends = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -104,7 +104,7 @@ pub async fn soak(flags: Soak) -> Result<ExitCode> {
         done = run(&flags, &file, &mut state) => Some(done),
         () = ended(&mut ends) => None,
     };
-    // A host that was dropped is about to stop by itself.
+    // A dropped host stops by itself; this waits for it.
     control::stragglers().await;
     let Some(done) = done else {
         let goes_on = if flags.state.is_some() { ": the same command goes on with the next round" } else { "" };
@@ -159,7 +159,7 @@ async fn endpoint(remote: &Remote, key: &str) -> Result<Endpoint> {
     remote.url().parse::<Url>()?.resolve(Some(key)).await
 }
 
-/// Load on a host until it is killed.
+/// Puts load on a host until it is killed.
 async fn one_round(remote: Remote, state: &mut State, is_hostile: bool) -> Result<Round> {
     let endpoint = endpoint(&remote, GOOD).await?;
     good::send_again(&endpoint, state).await;

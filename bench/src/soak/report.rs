@@ -1,4 +1,4 @@
-//! What came of a soak, as text and as JSON.
+//! The report of a soak, as text and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,8 @@ use crate::soak::good::Found;
 use crate::soak::memory;
 use crate::soak::state::{Phase, State, Statuses};
 
-/// What is to hold: growth of memory over a phase, and good clients' p99 beside hostile ones over that without them.
+/// The limits. The first is for the growth of memory over a phase. The second is for good clients' p99 beside hostile
+/// ones, over their p99 alone.
 const GROWTH: f64 = 0.01;
 const SLOWER: f64 = 1.5;
 
@@ -23,12 +24,12 @@ pub(super) struct Report {
     finished: String,
     /// Seconds of load in each phase.
     phase_seconds: f64,
-    /// Each ends with a kill, but for what the runtime is stopped for at the end.
+    /// Number of rounds. Each ends with a kill, except where the runtime is stopped at the end.
     rounds: usize,
     #[serde(flatten)]
     found: Found,
     phases: [Figures; 2],
-    /// p99 of all good requests with hostile clients, over that without them.
+    /// p99 of all good requests beside hostile clients, over p99 without them.
     p99_ratio: f64,
 }
 
@@ -42,9 +43,9 @@ struct Figures {
     p99_of: BTreeMap<String, f64>,
     memory_mean_bytes: f64,
     memory_peak_bytes: u64,
-    /// From the first sample to the last by least squares, over the mean.
+    /// Growth from the first sample to the last by least squares, over the mean.
     memory_growth: f64,
-    /// By kind and status; 0 is no answer.
+    /// Number of requests by kind and status; status 0 stands for no answer.
     requests: Statuses,
 }
 
@@ -64,7 +65,7 @@ impl Report {
         }
     }
 
-    /// Whether what was accepted is there, once.
+    /// Whether every accepted event is there exactly once.
     pub(super) fn is_whole(&self) -> bool {
         self.found.lost == 0 && self.found.doubled == 0
     }
@@ -81,7 +82,7 @@ impl Report {
              after each round.\n\n",
             runtime.name, runtime.version
         );
-        // Writing to a text does not fail.
+        // Writing to a string cannot fail.
         let mut line = |line: String| _ = writeln!(text, "{line}");
         let held = |holds: bool| if holds { "holds" } else { "**does not hold**" };
         line("| | found | limit | |\n| --- | --- | --- | --- |".to_owned());
@@ -138,7 +139,7 @@ impl Figures {
     }
 }
 
-/// Milliseconds, of microseconds; 0 of none.
+/// A quantile in milliseconds of samples in microseconds; 0 without samples.
 fn quantile(micros: &mut [u32], share: f64) -> f64 {
     micros.sort_unstable();
     let place = ((micros.len() as f64 * share).ceil() as usize).saturating_sub(1);

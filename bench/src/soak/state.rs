@@ -1,4 +1,4 @@
-//! What a soak knows so far: a file of JSON, written after each round.
+//! The state of a soak: a JSON file, written after each round.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -11,46 +11,46 @@ use serde::{Deserialize, Serialize};
 use crate::soak::PHASES;
 use crate::soak::good::{Round, Sent};
 
-/// So many events are looked up at the end.
+/// Number of events that are looked up at the end.
 const LOOK_UPS: usize = 1000;
 
-/// How often a kind of request got a status; 0 stands for no answer.
+/// Number of answers by kind of request and status; status 0 stands for no answer.
 pub(super) type Statuses = BTreeMap<String, BTreeMap<u16, u64>>;
 
-/// What is known of a soak.
+/// The state of a soak.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     pub platform: Platform,
     pub round_seconds: f64,
-    /// Of each phase.
+    /// Number of rounds in each phase.
     pub rounds: usize,
     pub phases: [Phase; PHASES],
-    /// By event type, of which each round has its own: how many events were accepted.
+    /// Number of accepted events by event type; each round has a type of its own.
     pub accepted: BTreeMap<String, u64>,
-    /// Events that were sent and not answered: to be sent again.
+    /// Events without an answer, to be sent again.
     pub unanswered: Vec<Sent>,
-    /// Some events that were accepted, with their ids.
+    /// Some accepted events, with their ids.
     pub examples: Vec<(String, String)>,
 }
 
-/// What was found in one phase.
+/// The findings of one phase.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Phase {
     pub rounds: usize,
-    /// Microseconds, by kind of request.
+    /// Latencies in microseconds, by kind of request.
     pub latencies: BTreeMap<String, Vec<u32>>,
-    /// Seconds of load and resident bytes, without each round's first third.
+    /// Seconds of load and resident bytes, without the first third of each round.
     pub memory: Vec<(f64, u64)>,
     pub statuses: Statuses,
 }
 
 impl State {
-    /// Reads the file, or begins anew where there is none.
+    /// Reads the file, or begins a new soak if there is no file.
     ///
     /// # Errors
-    /// Where it is of another soak, or can't be read.
+    /// Fails if the file belongs to another soak or can't be read.
     pub(super) fn open(file: &Path, platform: Platform, round_seconds: f64, rounds: usize) -> Result<Self> {
         if !file.exists() {
             let phases = Default::default();
@@ -70,10 +70,10 @@ impl State {
         Ok(state)
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file completely or not at all.
     ///
     /// # Errors
-    /// Where it can't be written.
+    /// Fails if the file can't be written.
     pub(super) fn save(&self, file: &Path) -> Result<()> {
         let write = || {
             let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -90,14 +90,14 @@ impl State {
         self.phases.iter().map(|phase| phase.rounds).sum()
     }
 
-    /// Adds a round that is over.
+    /// Adds the findings of a finished round.
     pub(super) fn add(&mut self, phase: usize, round: Round) {
         let Round { accepted, unanswered, examples, latencies, memory, statuses } = round;
         for (event_type, count) in accepted {
             *self.accepted.entry(event_type).or_default() += count;
         }
         self.unanswered.extend(unanswered);
-        // Those of all rounds have the same chance to be among them.
+        // The events of all rounds have the same chance to stay among the examples.
         self.examples.extend(examples);
         let step = self.examples.len().div_ceil(LOOK_UPS).max(1);
         self.examples = std::mem::take(&mut self.examples).into_iter().step_by(step).collect();
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-/// Adds counts to counts.
+/// Adds the counts of `more` to those of `to`.
 pub(super) fn add(to: &mut Statuses, more: Statuses) {
     for (kind, statuses) in more {
         let to = to.entry(kind).or_default();
@@ -121,7 +121,7 @@ pub(super) fn add(to: &mut Statuses, more: Statuses) {
     }
 }
 
-/// Where the platform's data is kept.
+/// The folder of the platform's data.
 pub(super) fn data(file: &Path) -> PathBuf {
     file.with_extension("data")
 }

@@ -1,25 +1,29 @@
-//! When a difference is one: the one rule of the verdict and of `isotherm diff`.
+//! The rule for a real difference, which the verdict and `isotherm diff` share.
 //!
-//! Figures are compared by the logarithm of their ratio, so that twice as much and half as much are equally far. From a figure's 95 % interval
-//! follows the standard error of its logarithm: the interval is that many errors wide to either side as Student's t says for the runs it comes from, and as the
-//! normal distribution says where it was resampled within one run. Two figures differ when they are further apart than [`LEAST`] and Welch's t
-//! test on what is beyond that stays below [`FAMILY_ERROR`] with all figures counted that are compared along with them (Holm 1979, "A simple sequentially
-//! rejective multiple test procedure", or Bonferroni). So of a thousand comparisons of a program with itself, one is expected to call any of its figures changed.
+//! Figures are compared by the logarithm of their ratio, so that twice and half as much are equally far apart. The
+//! standard error of a figure's logarithm follows from its 95 % interval. The interval reaches as many errors to either
+//! side as Student's t says for the number of runs. A figure that was resampled within one run takes the normal
+//! distribution instead. Two figures differ if they are further apart than [`LEAST`] and Welch's t test on the excess
+//! stays below [`FAMILY_ERROR`]. All figures that are compared together count (Holm 1979, "A simple sequentially
+//! rejective multiple test procedure", or Bonferroni). So among a thousand comparisons of a program with itself, one is
+//! expected to call any figure changed.
 //!
-//! That holds where runs are draws from the same distribution. One run's resamples know nothing of what differs from run to run: only several
-//! runs (`--repeat`) make it hold.
+//! This holds if runs are draws from the same distribution. The resamples of one run know nothing of the differences
+//! between runs, so only several runs (`--repeat`) make it hold.
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use crate::stats::Estimate;
 
-/// How probable it may be that any figure at all, of those compared at once, is called different by chance: the family-wise error rate.
+/// The family-wise error rate: the probability that chance alone makes any of the figures compared at once count as
+/// different.
 pub const FAMILY_ERROR: f64 = 0.001;
 
-/// Two runs on one machine differ by so much without a reason, as a share.
+/// Two runs on one machine differ by this share without a reason.
 pub const LEAST: f64 = 0.05;
 
-/// How many standard errors a 95 % interval is wide to either side, with so many degrees of freedom; infinitely many are the normal distribution's.
+/// How many standard errors a 95 % interval reaches to either side at `freedom` degrees of freedom; infinite ones mean
+/// the normal distribution.
 fn reach(freedom: f64) -> f64 {
     if freedom.is_infinite() {
         return Normal::standard().inverse_cdf(0.975);
@@ -27,7 +31,7 @@ fn reach(freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
-/// The probability of so many standard errors or more, up or down.
+/// The probability of a deviation of at least `errors` standard errors, up or down.
 fn two_sided(errors: f64, freedom: f64) -> f64 {
     if freedom.is_infinite() {
         return 2.0 * Normal::standard().sf(errors);
@@ -35,15 +39,16 @@ fn two_sided(errors: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| 2.0 * student.sf(errors))
 }
 
-/// Of how many degrees of freedom an interval is that comes from so many runs; that of one run was resampled.
+/// The degrees of freedom of an interval from `runs` runs. The interval of one run was resampled, so it has infinitely
+/// many.
 fn freedom(runs: usize) -> f64 {
     if runs > 1 { (runs - 1) as f64 } else { f64::INFINITY }
 }
 
 /// `value` with the 95 % interval of Student's t over the values of single runs.
 ///
-/// The interval is one of logarithms, around `value`, which is that of all runs' samples together. Where a run has a figure of 0 it is one of the values
-/// themselves, cut off at 0. Of fewer than two runs it is `value` alone.
+/// The interval is one of logarithms around `value`, the figure of all runs' samples together. If a run has a figure of
+/// 0, the interval is one of the values themselves, cut off at 0. Fewer than two runs give `value` alone.
 pub fn over_runs(value: f64, runs: &[f64]) -> Estimate {
     if runs.len() < 2 {
         return Estimate { value, low: value, high: value };
@@ -58,7 +63,7 @@ pub fn over_runs(value: f64, runs: &[f64]) -> Estimate {
     Estimate { value, low: (value - half).max(0.0), high: value + half }
 }
 
-/// Of the mean of at least two values.
+/// The standard error of the mean of at least two values.
 fn standard_error(values: &[f64]) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -66,7 +71,7 @@ fn standard_error(values: &[f64]) -> f64 {
     (squares / (n - 1.0) / n).sqrt()
 }
 
-/// A figure's logarithm, and how sure it is.
+/// A figure's logarithm and its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     log: f64,
@@ -75,14 +80,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// That of a figure from so many runs. `None` for 0, which is no multiple of anything.
+    /// The spread of a figure from `runs` runs. `None` for 0, which has no logarithm.
     pub fn of(Estimate { value, low, high }: &Estimate, runs: usize) -> Option<Self> {
         let freedom = freedom(runs);
         let error = 0.5 * (high.ln() - low.ln()) / reach(freedom);
         (*value > 0.0 && *high > 0.0).then(|| Self { log: value.ln(), error, freedom })
     }
 
-    /// This figure as a multiple of another, which is independent of it.
+    /// This figure as a multiple of another, independent one.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         let (error, freedom) = combined([self, other]);
@@ -91,17 +96,18 @@ impl Spread {
 
     /// The figure with its 95 % interval.
     pub fn estimate(&self) -> Estimate {
-        // A figure without error may have any freedom.
+        // Without an error the degrees of freedom do not matter.
         let half = if self.error > 0.0 { self.error * reach(self.freedom) } else { 0.0 };
         Estimate { value: self.log.exp(), low: (self.log - half).exp(), high: (self.log + half).exp() }
     }
 
-    /// How far from 1 this ratio is, up or down: 0.1 for ten per cent.
+    /// How far this ratio is from 1, up or down: 0.1 means ten per cent.
     pub fn moved(&self) -> f64 {
         self.log.abs().exp() - 1.0
     }
 
-    /// The probability of a ratio this far from 1, or farther, where nothing differs by more than `margin`, a share that is known as well as `yardstick`.
+    /// The probability of a ratio at least this far from 1 if nothing differs by more than `margin`. `margin` is a
+    /// share, and `yardstick` says how well it is known.
     pub fn p_value(&self, margin: f64, yardstick: Option<&Self>) -> f64 {
         let beyond = self.log.abs() - margin.ln_1p();
         if beyond <= 0.0 {
@@ -109,11 +115,11 @@ impl Spread {
         }
         let chance = |(error, freedom): (f64, f64)| match error {
             0.0 => 0.0,
-            // Where an interval reaches down to 0 the error is infinite, and nothing is known.
+            // An interval that reaches down to 0 has an infinite error and says nothing.
             _ if !error.is_finite() => 1.0,
             _ => two_sided(beyond / error, freedom),
         };
-        // A yardstick of many runs has freedom to lend, but makes nothing surer.
+        // A yardstick from many runs adds degrees of freedom, but must not make the result surer.
         let alone = chance((self.error, self.freedom));
         yardstick.map_or(alone, |yardstick| alone.max(chance(combined([self, yardstick]))))
     }
@@ -126,7 +132,8 @@ fn combined(parts: [&Spread; 2]) -> (f64, f64) {
     (variance.sqrt(), if spent > 0.0 { variance.powi(2) / spent } else { f64::INFINITY })
 }
 
-/// Holm's correction: each p-value as it is with all of them counted. One below [`FAMILY_ERROR`] is a difference.
+/// Holm's correction: each p-value, adjusted for all of them together. An adjusted one below [`FAMILY_ERROR`] is a
+/// difference.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
@@ -139,7 +146,7 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Whether two figures from so many runs differ, as one of `comparisons` that are made at once (Bonferroni).
+/// Whether two figures from `runs` runs differ, as one of `comparisons` comparisons made at once (Bonferroni).
 pub fn differ(a: &Estimate, b: &Estimate, runs: usize, comparisons: usize) -> bool {
     let (Some(a), Some(b)) = (Spread::of(a, runs), Spread::of(b, runs)) else { return !a.ties(b) };
     a.over(&b).p_value(LEAST, None) * (comparisons.max(1) as f64) < FAMILY_ERROR
@@ -171,13 +178,13 @@ mod tests {
 
     #[test]
     fn the_interval_over_runs_is_the_textbook_one() {
-        // Logarithms 0, 1, 2: their mean has the standard error 1/√3.
+        // The mean of the logarithms 0, 1, 2 has the standard error 1/√3.
         let runs = [1.0, 1_f64.exp(), 2_f64.exp()];
         let Estimate { value, low, high } = over_runs(runs[1], &runs);
         near(value, 1_f64.exp());
         near(high.ln(), 1.0 + 4.303 / 3_f64.sqrt());
         near(low.ln(), 1.0 - 4.303 / 3_f64.sqrt());
-        // With a 0 among them there are no logarithms.
+        // With a 0 among the values there are no logarithms.
         let Estimate { low, high, .. } = over_runs(1.0, &[0.0, 1.0, 2.0]);
         assert_eq!(low, 0.0);
         near(high, 1.0 + 4.303 / 3_f64.sqrt());
@@ -193,7 +200,7 @@ mod tests {
         let ratio = spread.over(&Spread::of(&around(2.0, 1.2), 5).unwrap());
         near(ratio.estimate().value, 2.0);
         near(ratio.error, 2_f64.sqrt() * spread.error);
-        // Two alike have their freedom together.
+        // Two equal spreads add up their degrees of freedom.
         near(ratio.freedom, 8.0);
         let known = Spread::of(&around(2.0, 1.0), 5).unwrap();
         near(spread.over(&known).freedom, 4.0);
@@ -203,22 +210,22 @@ mod tests {
 
     #[test]
     fn p_values_are_those_of_welch() {
-        // Two groups of three with logarithms 0, 1, 2 and 9, 10, 11: t = 9 / √(2/3) = 11.023 with four degrees of freedom,
-        // whose distribution is 1/2 + 3/8·t/√(1 + t²/4)·(1 − t²/(12 + 3t²)): p = 0.00038507.
+        // Two groups of three have the logarithms 0, 1, 2 and 9, 10, 11. So t = 9 / √(2/3) = 11.023 with four degrees
+        // of freedom. That distribution is 1/2 + 3/8·t/√(1 + t²/4)·(1 − t²/(12 + 3t²)), and p = 0.00038507.
         let of = |add: f64| {
             let runs = [0.0, 1.0, 2.0].map(|log: f64| (log + add).exp());
             Spread::of(&over_runs(runs[1], &runs), 3).unwrap()
         };
         near(of(9.0).over(&of(0.0)).p_value(0.0, None), 0.000_385_07);
         near(of(0.0).over(&of(9.0)).p_value(0.0, None), 0.000_385_07);
-        // What is within the margin is nothing, and the margin's own error counts.
+        // A difference within the margin does not count, and the margin's own error does.
         assert_eq!(of(9.0).over(&of(0.0)).p_value(9_f64.exp(), None), 1.0);
         let ratio = of(9.0).over(&of(0.0));
         let sure = ratio.p_value(1.0, None);
         assert_eq!(ratio.p_value(1.0, Some(&of(0.0))), sure);
         let vague = Spread::of(&over_runs(1.0, &[0.001, 1.0, 1000.0]), 3).unwrap();
         assert!(ratio.p_value(1.0, Some(&vague)) > 10.0 * sure);
-        // Counted, not sampled.
+        // Counted figures have no error.
         let counted = |value| Spread::of(&around(value, 1.0), 1).unwrap();
         assert_eq!(counted(101.0).over(&counted(100.0)).p_value(0.0, None), 0.0);
         assert_eq!(counted(100.0).over(&counted(100.0)).p_value(0.0, None), 1.0);
@@ -239,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_program_compared_with_itself_is_called_changed_about_as_seldom_as_promised() {
-        // Five runs each of 30 figures whose logarithms are normal, 2,000 times over, without margin: 2 are expected, more than 9 come once in 10,000.
+        // Five runs each of 30 figures with normal logarithms, 2,000 times, without a margin. 2 changes are expected;
+        // more than 9 come once in 10,000 tries.
         let mut rng = Pcg64Mcg::seed_from_u64(11);
         // The sum of twelve uniform numbers is close to normal, and its tails are lighter.
         let mut normal = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
@@ -261,7 +269,7 @@ mod tests {
         assert!(differ(&around(4.0, 1.05), &around(8.0, 1.05), 1, 15));
         assert!(!differ(&around(4.0, 1.05), &around(4.3, 1.05), 1, 15));
         assert!(!differ(&around(4.0, 1.0001), &around(4.1, 1.0001), 1, 15), "within the margin");
-        // The same intervals say less where they come from three runs.
+        // The same intervals say less if they come from three runs.
         assert!(differ(&around(4.0, 1.1), &around(6.0, 1.1), 1, 15));
         assert!(!differ(&around(4.0, 1.1), &around(6.0, 1.1), 3, 15));
         let zero = Estimate { value: 0.0, low: 0.0, high: 0.0 };

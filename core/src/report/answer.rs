@@ -1,4 +1,4 @@
-//! The JSON of an answer.
+//! Writes an answer as JSON.
 
 use std::cmp::Ordering;
 
@@ -19,18 +19,18 @@ use crate::rollup::number::Number;
 use crate::rollup::observation::Dimensions;
 use crate::time::{Millis, Stamp};
 
-/// Hours that a summary names.
+/// How many hours a summary names.
 const BUSIEST: usize = 5;
-/// For how long an answer may be kept, seconds: events of the past come rarely, those of the present all the time.
+/// For how many seconds an answer may be cached. Events of the past come rarely, those of the present all the time.
 const MAX_AGE_PAST: u32 = 60;
 const MAX_AGE_PRESENT: u32 = 1;
-/// Bytes of rows in one answer, as text within JSON: Lambda's answer holds the body so, and has 6 MB at most. What an answer
-/// holds beside rows has less than 1 MB so.
+/// The most bytes of rows in one answer, counted as text within JSON, because Lambda's answer holds the body that way.
+/// Lambda's answer has at most 6 MB. The rest of an answer takes less than 1 MB of that.
 const ROW_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of records that are folded at once for an answer.
+/// The most bytes of records that are folded at once for an answer.
 const TAIL_BYTES: usize = 1024 * 1024;
 
-/// The answer to a query from what the shards have.
+/// The answer to a query, given what the shards have.
 pub(crate) fn reply(
     query: &Query,
     dimensions: &Dimensions,
@@ -48,7 +48,7 @@ pub(crate) fn reply(
         merging.add_all(pages)?;
         let mut rest = tail.as_slice();
         while !rest.is_empty() {
-            // Not all at once: in memory a record may become several times as large.
+            // The tail is folded in parts, because a record may take several times as much memory as text.
             let mut bytes = 0;
             let is_more = |record: &String| {
                 bytes += record.len();
@@ -75,16 +75,16 @@ fn too_large(query: &Query, does: &str, limit: usize) -> Refusal {
     ))
 }
 
-/// What is merged, and what can't be.
+/// The merged pages, and those that can't be read.
 struct Merging<'q> {
     table: Table<'q>,
     unreadable: UnreadablePages,
 }
 
 impl Merging<'_> {
-    /// Merges pages of one store or shard.
+    /// Merges the pages of one store or shard.
     fn add_all(&mut self, mut pages: Vec<StoredPage>) -> Result<(), Refusal> {
-        // A store's own order may be another, where values have control characters: pages of a series are told by their order.
+        // A store may sort differently if values have control characters. Merging relies on this order within a series.
         pages.sort_unstable_by(|one, two| one.key.cmp(&two.key));
         let mut pages = pages.into_iter().peekable();
         while let Some(page) = pages.next() {
@@ -109,30 +109,30 @@ struct Answer<'t> {
     as_of: Millis,
 }
 
-/// One row: what tells it from others, and its figures in the order of the query.
+/// One row: what identifies it, and its figures in the order of the query.
 struct Row<'t> {
     place: Place<'t>,
     figures: &'t Figures<'t>,
     cell: Option<&'t Rollup>,
 }
 
-/// Where a row stands among others.
+/// The place of a row among other rows.
 enum Place<'t> {
-    /// The place of an interval, and a group.
+    /// The index of an interval, and a group.
     Interval(usize, &'t str),
     /// The figure that rows are ranked by, and a value.
     Value(Option<Number>, &'t str),
     Only,
 }
 
-/// The columns of rows.
+/// The columns of all rows.
 struct Figures<'t> {
     table: &'t Table<'t>,
     columns: Vec<(String, &'t Metric)>,
     is_grouped: bool,
 }
 
-/// The largest figure first, and figures that are not known last; those that are equal by value.
+/// Orders rows: the largest figure first and unknown figures last. Equal figures are ordered by value.
 fn by_rank((one, first): (Option<Number>, &str), (two, second): (Option<Number>, &str)) -> Ordering {
     let figures = match (one, two) {
         (Some(one), Some(two)) => two.compare(one),
@@ -152,7 +152,7 @@ impl Place<'_> {
 }
 
 impl<'t> Answer<'t> {
-    /// The rows, written one by one until there are enough, and then the rest of the object.
+    /// Writes rows one by one until there are enough, and then the rest of the object.
     fn json(&self) -> Vec<u8> {
         let mut body = br#"{"rows":["#.to_vec();
         let next = self.write_rows(&mut body);
@@ -165,7 +165,7 @@ impl<'t> Answer<'t> {
         body
     }
 
-    /// Writes rows behind the cursor, and gives the cursor of those that follow.
+    /// Writes the rows after the cursor, and returns the cursor for the rows that follow.
     fn write_rows(&self, body: &mut Vec<u8>) -> Option<String> {
         let Self { query, table, .. } = *self;
         let figures = Figures {
@@ -204,7 +204,7 @@ impl<'t> Answer<'t> {
     fn busiest_hours(&self) -> Vec<Busiest> {
         let mut busiest: Vec<(Hour, u64)> = Vec::with_capacity(BUSIEST + 1);
         for (hour, count) in &self.table.hours {
-            // Behind those with as many, which are earlier.
+            // Place it behind earlier hours with the same count.
             let place = busiest.partition_point(|(_, known)| known >= count);
             busiest.insert(place, (*hour, *count));
             busiest.truncate(BUSIEST);
@@ -219,7 +219,8 @@ struct Busiest {
     count: u64,
 }
 
-/// Writes rows with commas between, as many as are asked for and have room; the place of the last, if others follow.
+/// Writes rows with commas between them, up to `limit` and as far as there is room. Returns the place of the last row
+/// if more follow.
 fn write<'t>(rows: impl Iterator<Item = Row<'t>>, limit: usize, body: &mut Vec<u8>) -> Option<Place<'t>> {
     let mut last: Option<Place<'t>> = None;
     let mut bytes = 0;
@@ -243,12 +244,12 @@ fn write<'t>(rows: impl Iterator<Item = Row<'t>>, limit: usize, body: &mut Vec<u
     None
 }
 
-/// How long this part of a JSON text is within a string of another.
+/// The length of this JSON text as part of a string within another JSON text.
 fn escaped_length(json: &[u8]) -> usize {
     json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 
-/// All of an answer but its rows.
+/// Everything in an answer except its rows.
 struct Rest<'t> {
     answer: &'t Answer<'t>,
     next: Option<String>,
@@ -318,7 +319,7 @@ impl Serialize for Row<'_> {
     }
 }
 
-/// How far each figure can be trusted.
+/// How accurate each figure is.
 struct Accuracy<'t> {
     query: &'t Query,
     table: &'t Table<'t>,
@@ -328,11 +329,11 @@ struct Accuracy<'t> {
 #[serde(untagged)]
 enum Bound {
     Word(&'static str),
-    /// At most so far from the exact figure, relative to it.
+    /// The largest relative difference from the exact figure.
     Relative {
         relative: f64,
     },
-    /// The same in that share of cases.
+    /// The relative difference that holds in this share of cases.
     Confidence {
         relative: f64,
         confidence: f64,

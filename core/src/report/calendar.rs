@@ -1,7 +1,7 @@
-//! The intervals of a report: hours, days, weeks and months as local clocks and calendars have them.
+//! The intervals of a report: hours, days, weeks and months of local clocks and calendars.
 //!
-//! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. Where clocks are not whole
-//! hours from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says how much.
+//! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. If clocks are not whole
+//! hours from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says by how much.
 
 use crate::report::zone::Zone;
 use crate::rollup::key::Hour;
@@ -10,12 +10,12 @@ use crate::time::civil;
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 
-/// What a time series has a row for.
+/// The interval that a row of a time series covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interval {
     /// An hour of UTC.
     Hour,
-    /// From local midnight to local midnight: 23 to 25 hours where clocks change.
+    /// From local midnight to local midnight: 23 to 25 hours when clocks change.
     Day,
     /// From Monday to Sunday.
     Week,
@@ -23,7 +23,7 @@ pub(crate) enum Interval {
     Month,
 }
 
-/// The intervals of a range, in order. Together they have each hour of it once.
+/// The intervals of a range, in order. Together they hold each hour of the range once.
 #[derive(Debug)]
 pub(crate) struct Buckets {
     list: Vec<Bucket>,
@@ -32,11 +32,12 @@ pub(crate) struct Buckets {
 
 #[derive(Debug)]
 struct Bucket {
-    /// Not included; the first hour is where the bucket before ends, or the range begins.
+    /// The hour after the bucket's last. The bucket starts where the one before it ends, or where the range begins.
     until: Hour,
-    /// When the interval starts, in seconds since 1970: before the range, if the range begins within it.
+    /// When the interval starts, in seconds since 1970. If the range begins within the interval, this is before the
+    /// range.
     start: i64,
-    /// Seconds east of UTC at its start.
+    /// Seconds east of UTC at the interval's start.
     offset: i32,
 }
 
@@ -76,7 +77,7 @@ impl Buckets {
                     let late = (first_hour(zone, first_day) * HOUR - start) / 60;
                     buckets.shift_minutes = buckets.shift_minutes.max(u32::try_from(late).unwrap_or_default());
                     let end = first_hour(zone, interval.next(first_day));
-                    // A day that is not over for good when it first is (see `first_hour`) must not hold up the next.
+                    // A day may seem over and then come back (see `first_hour`). It must not hold up the next day.
                     (start, Hour(u32::try_from(end).unwrap_or(u32::MAX)).max(hour.next()))
                 }
             };
@@ -86,38 +87,38 @@ impl Buckets {
         buckets
     }
 
-    /// The range as one interval.
+    /// The whole range as one interval.
     pub(crate) fn whole(zone: &Zone, from: Hour, until: Hour) -> Self {
         let start = i64::from(from.0) * HOUR;
         Self { list: vec![Bucket { until, start, offset: zone.offset_at(start) }], shift_minutes: 0 }
     }
 
-    /// How many there are.
+    /// The number of intervals.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// The place of the interval to which an hour of the range belongs.
+    /// The index of the interval that an hour of the range belongs to.
     pub(crate) fn place(&self, hour: Hour) -> usize {
         self.list.partition_point(|bucket| bucket.until <= hour)
     }
 
-    /// The place of the first interval that starts at a time or later.
+    /// The index of the first interval that starts at `start` or later.
     pub(crate) fn from(&self, start: i64) -> usize {
         self.list.partition_point(|bucket| bucket.start < start)
     }
 
-    /// When the interval at a place starts, in seconds since 1970.
+    /// When the interval at an index starts, in seconds since 1970.
     pub(crate) fn start(&self, place: usize) -> Option<i64> {
         self.list.get(place).map(|bucket| bucket.start)
     }
 
-    /// When the interval at a place starts, in local time; empty if there is none.
+    /// When the interval at an index starts, in local time; empty if there is no such interval.
     pub(crate) fn time(&self, place: usize) -> String {
         self.list.get(place).map(|bucket| local_rfc3339(bucket.start, bucket.offset)).unwrap_or_default()
     }
 
-    /// By how many minutes the first hour of an interval comes after its start, at most: 0 where clocks are whole hours
+    /// The most minutes by which an interval's first hour comes after the interval's start. 0 if clocks are whole hours
     /// from UTC.
     pub(crate) fn shift_minutes(&self) -> u32 {
         self.shift_minutes
@@ -128,21 +129,21 @@ impl Buckets {
 fn first_hour(zone: &Zone, day: i64) -> i64 {
     let midnight = day * DAY;
     let mut hour = (zone.reaches(midnight) + HOUR - 1).div_euclid(HOUR);
-    // Clocks that are put back a minute after midnight show the evening again: Newfoundland's did until 2011.
+    // Clocks that are put back a minute after midnight show the evening again. Newfoundland's clocks did until 2011.
     while zone.local(hour * HOUR) < midnight {
         hour += 1;
     }
     hour
 }
 
-/// RFC 3339 in local time: `2013-01-01T00:00:00-05:00`, and `Z` where the offset is none.
+/// RFC 3339 in local time: `2013-01-01T00:00:00-05:00`, with `Z` for offset 0.
 pub(crate) fn local_rfc3339(utc: i64, offset: i32) -> String {
     let local = utc + i64::from(offset);
     let (year, month, day) = civil(local.div_euclid(DAY));
     let second = local.rem_euclid(DAY);
     let year = year.clamp(0, 9999); // the years that RFC 3339 has
     let ahead = i64::from(offset.unsigned_abs());
-    // By hand, because a report has thousands of them.
+    // Written without `format!`, because a report has thousands of times.
     let mut text = *b"0000-00-00T00:00:00+00:00";
     let numbers = [
         (0, year / 100),
@@ -194,7 +195,7 @@ mod tests {
         Hour((seconds(rfc3339) / HOUR) as u32)
     }
 
-    /// Each bucket's label and how many hours it has.
+    /// Each bucket's label and number of hours.
     fn listed(buckets: &Buckets, from: Hour) -> Vec<(String, u32)> {
         let starts = std::iter::once(from).chain(buckets.list.iter().map(|bucket| bucket.until));
         let hours = starts.zip(&buckets.list).map(|(from, bucket)| bucket.until.0 - from.0);
@@ -257,13 +258,13 @@ mod tests {
 
     #[test]
     fn a_day_whose_evening_comes_again_keeps_its_hours() {
-        // At 00:01 it was 23:01 again. The hour that starts at the second 23:30 is the evening's.
+        // At 00:01 clocks went back to 23:01. The hour that starts at the second 23:30 belongs to the evening.
         let expected = [("2006-10-28T00:00:00-02:30", 25), ("2006-10-29T00:00:00-02:30", 24)];
         check("America/St_Johns", Interval::Day, "2006-10-28T03:00:00Z", "2006-10-30T04:00:00Z", 90, &expected);
-        // Here an hour starts at the first midnight.
+        // Here an hour starts exactly at the first midnight.
         let expected = [("2006-10-28T00:00:00-03:00", 24), ("2006-10-29T00:00:00-03:00", 25)];
         check("America/Goose_Bay", Interval::Day, "2006-10-28T03:00:00Z", "2006-10-30T04:00:00Z", 0, &expected);
-        // At 02:00 it was 23:00 again, which is then the day's that had begun.
+        // At 02:00 clocks went back to 23:00. The repeated hours count for the day that had begun.
         let expected = [("2010-03-04T00:00:00+11:00", 24), ("2010-03-05T00:00:00+11:00", 27)];
         check("Antarctica/Casey", Interval::Day, "2010-03-03T13:00:00Z", "2010-03-05T16:00:00Z", 0, &expected);
         let expected = [("2010-03-04T00:00:00+11:00", 1), ("2010-03-05T00:00:00+11:00", 24)];
@@ -284,7 +285,7 @@ mod tests {
             ("2013-04-01T00:00:00-04:00", 2),
         ];
         check("America/New_York", Interval::Month, "2013-03-01T04:00:00Z", "2013-04-01T06:00:00Z", 0, &expected);
-        // The first hour that an event can have is in the month before it.
+        // The first hour that an event can have belongs to the month before it.
         let expected = [("1999-12-01T00:00:00-05:00", 1)];
         check("America/New_York", Interval::Month, "2000-01-01T00:00:00Z", "2000-01-01T01:00:00Z", 0, &expected);
     }
@@ -295,7 +296,7 @@ mod tests {
         check("Asia/Kolkata", Interval::Day, "2012-12-31T19:00:00Z", "2013-01-02T19:00:00Z", 30, &expected);
         let expected = [("2013-01-01T00:00:00+05:45", 1), ("2013-01-02T00:00:00+05:45", 1)];
         check("Asia/Kathmandu", Interval::Day, "2013-01-01T18:00:00Z", "2013-01-01T20:00:00Z", 45, &expected);
-        // Half an hour in winter only.
+        // Half an hour from whole hours, only in winter.
         let expected = [("2020-04-01T00:00:00+11:00", 30 * 24 + 1), ("2020-05-01T00:00:00+10:30", 24)];
         check("Australia/Lord_Howe", Interval::Month, "2020-03-31T13:00:00Z", "2020-05-01T14:00:00Z", 30, &expected);
         let expected = [("2020-01-01T00:00:00+11:00", 31 * 24)];
@@ -331,7 +332,7 @@ mod tests {
                         assert!(bucket.start <= i64::from(begin.0) * HOUR);
                         assert_eq!(seconds(&buckets.time(place)), bucket.start);
                         assert_eq!(zone.local(bucket.start).div_euclid(DAY), {
-                            // Only a first day that was left out is another.
+                            // The days differ only if the first day was left out.
                             let day = group(begin.0);
                             if name == "Pacific/Apia" {
                                 zone.local(zone.reaches(day * DAY)).div_euclid(DAY)

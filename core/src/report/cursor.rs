@@ -1,4 +1,4 @@
-//! Where the next page of rows starts: behind the last row, whatever is counted meanwhile.
+//! Cursors. The next page of rows starts after the last row, whatever is counted in the meantime.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,20 +8,20 @@ use crate::report::query::Kind;
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
-/// A cursor has fewer characters: the longest holds a name of 200 bytes.
+/// Every cursor has fewer characters than this. The longest one holds a name of 200 bytes.
 pub(crate) const CURSOR_LENGTH: usize = 400;
 
 /// The last row of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum LastRow {
-    /// Of a time series: when its interval starts, in seconds since 1970, and its group.
+    /// In a time series: when its interval starts, in seconds since 1970, and its group.
     Interval(i64, String),
-    /// Of top: the figure that rows are ranked by, and its value.
+    /// In a top report: the figure that rows are ranked by, and the row's value.
     Value(Option<Number>, String),
 }
 
 impl LastRow {
-    /// The cursor of the query with this fingerprint.
+    /// This row as a cursor of the query with this fingerprint.
     pub(crate) fn to_cursor(&self, fingerprint: u64) -> String {
         let mut writer = Writer(vec![formats::CURSOR]);
         writer.0.extend_from_slice(&fingerprint.to_le_bytes());
@@ -39,7 +39,7 @@ impl LastRow {
         URL_SAFE_NO_PAD.encode(writer.0)
     }
 
-    /// The last row that a cursor holds, if it is one of this query.
+    /// The last row that a cursor holds; `None` if the cursor does not belong to this query.
     pub(crate) fn of_cursor(cursor: &str, kind: Kind, fingerprint: u64) -> Option<Self> {
         if cursor.len() > CURSOR_LENGTH {
             return None;

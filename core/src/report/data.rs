@@ -1,4 +1,4 @@
-//! What a store has for a report, how much of it may be read, and how a shard sends it.
+//! A store's data for a report, how much of it may be read, and how a shard sends it.
 
 use std::fmt;
 
@@ -8,48 +8,49 @@ use crate::rollup::fold::StoredPage;
 use crate::rollup::key::Series;
 use crate::time::Millis;
 
-/// What a store has for a report, as of one moment: one transaction. A store of several shards gives one for each.
+/// A store's data for a report, as of one moment and so read in one transaction. A store with several shards gives one
+/// for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportData {
     /// All pages in [`Reading::ranges`](crate::Reading::ranges), in the order of their keys within a range.
     pub pages: Vec<StoredPage>,
-    /// The records of the tenant's events behind the watermark, which are in no page.
+    /// The records of the tenant's events after the watermark, which no page counts.
     pub tail: Vec<String>,
-    /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: all that were accepted before the
-    /// request arrived are.
+    /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: this holds for all events that
+    /// were accepted before the request arrived.
     pub as_of: Option<Millis>,
-    /// Whether reading ended at the budget: then there is nothing else in here. See [`ReportData::too_large`].
+    /// Whether reading ended at the budget. Then there is no other data; see [`ReportData::too_large`].
     pub is_too_large: bool,
-    /// Whether events of its hours are known to be missing.
+    /// Whether events of the report's hours are known to be missing.
     pub is_incomplete: bool,
 }
 
-/// Bytes that a report reads, of all shards together. A Workers isolate may hold each of them four times: in a shard, on the
-/// way and here.
+/// The most bytes that a report reads, of all shards together. A Workers isolate may hold each byte up to four times:
+/// in a shard, on the way and here.
 pub(crate) const READ_BYTES: usize = 16 * 1024 * 1024;
-/// What a page or a record takes in memory beside its bytes.
+/// What a page or a record takes in memory besides its bytes.
 pub(crate) const ITEM_BYTES: usize = 64;
 
-/// The bytes that a report may still read from a store, or from one of its shards. A host takes what it reads off it, before
-/// it reads on; where it can't, it gives [`ReportData::too_large`].
+/// The bytes that a report may still read from a store, or from one of its shards. A host subtracts what it reads
+/// before it reads on. If the budget does not suffice, it gives [`ReportData::too_large`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBudget {
     left: usize,
 }
 
 impl ReadBudget {
-    /// The share of one of so many shards.
+    /// The budget of one of `shards` shards.
     pub(crate) fn of_shards(shards: u32) -> Self {
         Self { left: READ_BYTES / usize::try_from(shards).unwrap_or(usize::MAX).max(1) }
     }
 
-    /// Takes a page or a mark off: whether it is within the budget.
+    /// Subtracts a page or a mark, and returns whether it is within the budget.
     #[must_use]
     pub fn takes_page(&mut self, page: &StoredPage) -> bool {
         self.takes(page.key.len() + page.bytes.len())
     }
 
-    /// Takes a record off: whether it is within the budget.
+    /// Subtracts a record, and returns whether it is within the budget.
     #[must_use]
     pub fn takes_record(&mut self, record: &str) -> bool {
         self.takes(record.len())
@@ -66,7 +67,8 @@ impl ReadBudget {
     }
 }
 
-/// Stored pages that a report could not read, for one line of a log. It names no value, for that is a client's text.
+/// Stored pages that a report could not read, for one line of a log. It names no value, because values are a client's
+/// text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnreadablePages {
     count: usize,
@@ -74,7 +76,7 @@ pub struct UnreadablePages {
 }
 
 impl UnreadablePages {
-    /// Whether there are none.
+    /// Whether there are no such pages.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -96,13 +98,13 @@ impl fmt::Display for UnreadablePages {
 }
 
 impl ReportData {
-    /// What a host gives when the budget ends.
+    /// The data that a host gives when the budget is used up.
     pub fn too_large() -> Self {
         Self { is_too_large: true, ..Self::default() }
     }
 
-    /// As a shard answers it, where what it has and what settles the report are apart. Texts and pages stand there as they
-    /// are: no encoding would come cheaper.
+    /// Encodes the data for a shard's answer, if the shard and the code that settles the report are apart. Texts and
+    /// pages are written unchanged, because that is the cheapest encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { pages, tail, as_of, is_too_large, is_incomplete } = self;
         let mut writer = Writer(vec![formats::REPORT_DATA]);
@@ -118,7 +120,7 @@ impl ReportData {
         writer.0
     }
 
-    /// What [`ReportData::to_bytes`] gave; `None` where these bytes are of another version, or none of its.
+    /// Reads what [`ReportData::to_bytes`] gave; `None` if the bytes are of another version or malformed.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.byte().filter(|version| *version == formats::REPORT_DATA)?;

@@ -1,4 +1,5 @@
-//! Reports: a query says what to read, and what was read is merged into rows. What is read, merged and answered is bounded.
+//! Reports. A query says what to read, and the pages that are read are merged into rows. Reading, merging and answering
+//! are all bounded.
 
 mod answer;
 mod calendar;
@@ -22,7 +23,7 @@ pub use data::{ReadBudget, ReportData, UnreadablePages};
 pub(crate) use query::{Kind, Query};
 pub use reading::Reading;
 
-/// Read the rollups that a report needs, and the events that are not folded yet, as of one moment.
+/// Read the rollups that a report needs and the events that are not folded yet, as of one moment.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
 #[derive(Debug)]
 pub struct ReportPlan {
@@ -31,14 +32,14 @@ pub struct ReportPlan {
     dimensions: Dimensions,
     reading: Reading,
     stamp: Stamp,
-    /// Whether the reply goes without its body.
+    /// Whether the reply has no body.
     is_head: bool,
 }
 
-/// What became of reading.
+/// The outcome of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportOutcome {
-    /// All of it, from every shard.
+    /// Everything was read, from every shard.
     Read(Vec<ReportData>),
     /// The store did not answer.
     Later,
@@ -50,7 +51,7 @@ pub enum ReportOutcome {
 pub struct Settled {
     /// The reply.
     pub reply: Reply,
-    /// What could not be read, where there is any.
+    /// The pages that could not be read, if any.
     pub unreadable: UnreadablePages,
 }
 
@@ -71,23 +72,23 @@ impl ReportPlan {
         Self { is_head, ..self }
     }
 
-    /// The request for it, as its answer names it.
+    /// The id of the request, as its answer shows it.
     pub fn request_id(&self) -> RequestId {
         RequestId::of(self.stamp)
     }
 
-    /// Whose events it counts.
+    /// The tenant whose events the report counts.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// Which pages it needs.
+    /// The pages that the report needs.
     pub fn reading(&self) -> &Reading {
         &self.reading
     }
 
-    /// The reply, from what the host read. It takes some time and memory: a host that answers several requests at once does
-    /// this where it reads.
+    /// The reply, given what the host read. This takes some time and memory, so a host that answers several requests at
+    /// once calls it in the same place where it reads.
     pub fn settle(self, outcome: ReportOutcome) -> Settled {
         let answer = match outcome {
             ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),

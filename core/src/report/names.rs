@@ -1,15 +1,15 @@
-//! Names as queries write them: `\:`, `\,` and `\\` stand for `:`, `,` and `\`.
+//! Names as queries write them. `\:`, `\,` and `\\` stand for `:`, `,` and `\`.
 
 use crate::json::name_flaw;
 use crate::limits::Limits;
 use crate::refusal::{Refusal, shown};
 
-/// What stands for the event type where a dimension is named.
+/// Stands for the event type where a dimension is expected.
 pub(crate) const EVENT_TYPE: &str = "eventType";
-/// The property with that name.
+/// How a query writes the property that is named `eventType`.
 const PROPERTY_EVENT_TYPE: &str = r"\eventType";
 
-/// The text before and after the first separator that no backslash escapes.
+/// The text before and after the first separator without a backslash before it.
 pub(crate) fn split_once(text: &str, separator: char) -> Option<(&str, &str)> {
     let mut is_escaped = false;
     for (at, character) in text.char_indices() {
@@ -23,14 +23,14 @@ pub(crate) fn split_once(text: &str, separator: char) -> Option<(&str, &str)> {
     None
 }
 
-/// The name of a property or event type that a query writes so. A name that no event can have is refused: the answer would
-/// be 0, and look like a figure.
+/// Reads the name of a property or event type from a query. A name that no event can have is refused: the answer would
+/// be 0 and look like a real figure.
 pub(crate) fn name(what: &str, text: &str) -> Result<String, Refusal> {
     let name = if text == PROPERTY_EVENT_TYPE { EVENT_TYPE.to_owned() } else { unescaped(text)? };
     check_name(what, name)
 }
 
-/// The name, if an event can have it.
+/// Returns the name if an event can have it.
 pub(crate) fn check_name(what: &str, name: String) -> Result<String, Refusal> {
     match name_flaw(&name) {
         None => Ok(name),
@@ -42,7 +42,7 @@ pub(crate) fn check_name(what: &str, name: String) -> Result<String, Refusal> {
     }
 }
 
-/// A text without its backslashes.
+/// Resolves the backslashes in a text.
 pub(crate) fn unescaped(text: &str) -> Result<String, Refusal> {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -60,7 +60,7 @@ pub(crate) fn unescaped(text: &str) -> Result<String, Refusal> {
     Ok(plain)
 }
 
-/// The name as a query writes it in `metrics`.
+/// Writes a name as in the `metrics` of a query.
 pub(crate) fn escaped(name: &str) -> String {
     name.replace('\\', r"\\").replace(',', r"\,")
 }

@@ -1,4 +1,4 @@
-//! What a report is asked for, checked.
+//! Parses and checks the query of a report.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,17 +15,17 @@ use crate::rollup::codec::Writer;
 use crate::rollup::key::{Hour, Series};
 use crate::time::Millis;
 
-/// The longest range: 400 days.
+/// The longest range, in hours: 400 days.
 const HOURS: u32 = 400 * 24;
-/// The range of a query that names none: 7 days.
+/// The range of a query that names none, in hours: 7 days.
 const DEFAULT_HOURS: u32 = 7 * 24;
-/// Up to here a time series is by hour unless it is asked for otherwise: 2 days.
+/// Up to this many hours, 2 days, a time series is by hour unless the query names an interval.
 const HOURLY: u32 = 48;
 const MAX_ROWS: usize = 10_000;
 const METRICS: usize = 20;
-/// Filters of a query, one a value.
+/// The most filters of a query, one for each value.
 const FILTERS: usize = 100;
-/// Bytes of a query as it is sent.
+/// The most bytes of a query as sent.
 const QUERY_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
 pub(crate) struct Query {
     pub(crate) kind: Kind,
     pub(crate) from: Hour,
-    /// Not included.
+    /// The hour after the range's last.
     pub(crate) until: Hour,
     pub(crate) zone: Zone,
     pub(crate) interval: Interval,
@@ -50,13 +50,13 @@ pub(crate) struct Query {
     pub(crate) filter: Option<(String, BTreeSet<String>)>,
     pub(crate) group: Option<Group>,
     pub(crate) limit: usize,
-    /// Rows start behind this one.
+    /// Rows start after this one.
     pub(crate) after: Option<LastRow>,
-    /// A hash of what is asked for, apart from limit and cursor.
+    /// A hash of the query without limit and cursor.
     pub(crate) fingerprint: u64,
 }
 
-/// What rows are told apart by.
+/// What rows are grouped by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     EventType,
@@ -78,12 +78,12 @@ pub(crate) enum Figure {
     Min,
     Max,
     Mean,
-    /// In thousandths of a percent.
+    /// The percentile in thousandths of a percent.
     Percentile(u32),
 }
 
 impl Query {
-    /// Reads the query of a request; `received_at` is where a range ends that names no end.
+    /// Reads the query of a request. A range without an end ends with the hour of `received_at`.
     pub(crate) fn parse(kind: Kind, query: &str, received_at: Millis) -> Result<Self, Refusal> {
         if query.len() > QUERY_BYTES {
             return Err(invalid(format!("the query has {} bytes; the limit is {QUERY_BYTES}", query.len())));
@@ -144,7 +144,7 @@ impl Query {
         Ok(query)
     }
 
-    /// A range that is not named moves on between two pages: only what is named counts.
+    /// Hashes the query. An unnamed start or end moves on between two pages, so only those that are named count.
     fn fingerprint(&self, from: Option<Millis>, to: Option<Millis>) -> u64 {
         let mut writer = Writer::default();
         writer.byte(self.kind as u8);
@@ -178,7 +178,7 @@ impl Query {
         })
     }
 
-    /// Whether the rollups of a series lie within the range.
+    /// Whether the period of a series lies within the range.
     pub(crate) fn spans(&self, series: &Series) -> bool {
         self.from <= series.period.first_hour() && series.period.until() <= self.until
     }
@@ -189,7 +189,7 @@ impl Query {
         is_of_type && self.spans(series)
     }
 
-    /// What would make the report smaller, as words for a client.
+    /// Tells a client how to make the report smaller.
     pub(crate) fn narrower(&self) -> String {
         let mut ways = vec!["a shorter range"];
         if self.kind == Kind::Timeseries && self.interval != Interval::Month {
@@ -210,7 +210,7 @@ impl Query {
         ways.join(", or ")
     }
 
-    /// The dimension whose rollups give the answer; `None`: those of all events do.
+    /// The dimension whose rollups give the answer; `None` if the rollups of all events do.
     pub(crate) fn dimension(&self) -> Option<&str> {
         match (&self.filter, &self.group) {
             (Some((dimension, _)), _) | (None, Some(Group::Dimension(dimension))) => Some(dimension),
@@ -223,7 +223,7 @@ fn invalid(problem: String) -> Refusal {
     Refusal::InvalidQuery(problem)
 }
 
-/// What a query says, parameter by parameter.
+/// The parameters of a query, before they are checked together.
 #[derive(Default)]
 struct Asked {
     from: Option<Millis>,
@@ -233,7 +233,7 @@ struct Asked {
     metrics: Option<Vec<Metric>>,
     event_type: Option<String>,
     filter: Option<(String, BTreeSet<String>)>,
-    /// How many filters there were, repeated ones too: the document bounds their list.
+    /// The number of filters, including repeated ones, because the OpenAPI document bounds the list.
     filters: usize,
     group: Option<Group>,
     limit: Option<usize>,
@@ -292,7 +292,7 @@ impl Asked {
         }
     }
 
-    /// Values of one dimension: an event counts if it has any of them.
+    /// Adds a filter. All filters are values of one dimension, and an event counts if it has any of them.
     fn filter(&mut self, text: &str) -> Result<(), Refusal> {
         let (dimension, value) = names::split_once(text, ':')
             .filter(|(dimension, value)| !dimension.is_empty() && !value.is_empty())
@@ -373,7 +373,7 @@ impl Metric {
     }
 }
 
-/// `99.9` as 99,900 thousandths.
+/// Reads `99.9` as 99,900 thousandths.
 fn percentile(text: &str) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -385,7 +385,7 @@ fn percentile(text: &str) -> Option<u32> {
 }
 
 impl fmt::Display for Metric {
-    /// As it is written in a query.
+    /// Writes the metric as in a query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count => f.write_str("count"),

@@ -1,4 +1,4 @@
-//! What a report reads: pages of whole days where there are such, and pages of hours elsewhere.
+//! The pages that a report reads: pages of whole days if there are any, and pages of hours elsewhere.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,16 +13,16 @@ use crate::rollup::fold::StoredPage;
 use crate::rollup::key::{Day, Hour, KeyRange};
 use crate::time::Millis;
 
-/// Of more ranges, a report reads hours only: on some stores each is a request.
+/// The most ranges. A report that would need more reads only hours, because on some stores each range is a request.
 const RANGES: usize = 48;
 
-/// What a report reads from each store or shard: first the marks of days, where there are any to read, then the pages. A shard
-/// can be asked for it, for it knows no query.
+/// What a report reads from each store or shard: first the marks of days, if any are needed, then the pages. It does
+/// not depend on the query any more, so it can be sent to a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     dimensions: Vec<String>,
     hours: Range<Hour>,
-    /// The days that each lie within one row, in order.
+    /// Runs of days that each lie within one row, in order.
     days: Vec<Range<Day>>,
 }
 
@@ -33,7 +33,7 @@ impl Reading {
         let whole = Hour(query.from.0.saturating_add(23)).day()..query.until.day();
         let days = match (query.kind, query.interval) {
             (Kind::Top, _) => vec![whole],
-            // A summary names hours.
+            // A summary names hours, so it reads no whole days.
             (Kind::Summary, _) | (Kind::Timeseries, Interval::Hour) => Vec::new(),
             (Kind::Timeseries, _) => {
                 let buckets = Buckets::new(&query.zone, query.interval, query.from, query.until);
@@ -53,26 +53,27 @@ impl Reading {
         Self { dimensions, hours: query.from..query.until, days }
     }
 
-    /// All of its hours.
+    /// The time that the report's hours cover.
     pub(crate) fn time(&self) -> Range<Millis> {
         self.hours.start.start()..self.hours.end.start()
     }
 
-    /// Where the marks stand that [`Reading::ranges`] needs; none where no day is read as a whole.
+    /// The keys of the marks that [`Reading::ranges`] needs; `None` if no day is read as a whole.
     pub fn marks(&self) -> Option<KeyRange> {
         let (first, last) = (self.days.first()?, self.days.last()?);
         Some(KeyRange::of_marks(first.start, last.end))
     }
 
-    /// How much may be read from each of so many shards, marks included.
+    /// How much may be read from each of `shards` shards, marks included.
     pub fn budget(&self, shards: u32) -> ReadBudget {
         ReadBudget::of_shards(shards)
     }
 
-    /// Which pages to read, given the marks: all that a store has in these ranges. A day whose mark can't be read is read by
-    /// its hours, which are always there.
+    /// The ranges in which to read every stored page, given the marks. A day whose mark can't be read is read by its
+    /// hours, which are always there.
     pub fn ranges(&self, marks: &[StoredPage]) -> Vec<KeyRange> {
-        // A store may have several marks of a day, of parts that are folded apart. A day without any has no events.
+        // A store whose parts are folded separately may have several marks for a day. A day without a mark has no
+        // events.
         let mut open = BTreeSet::new();
         for mark in marks {
             let Some((day, mark)) = Mark::read(mark) else {
@@ -87,12 +88,12 @@ impl Reading {
         if ranges.len() > RANGES { self.of_hours() } else { ranges }
     }
 
-    /// All pages of hours.
+    /// The ranges of all pages of hours.
     fn of_hours(&self) -> Vec<KeyRange> {
         Self { days: Vec::new(), ..self.clone() }.ranges_but(&BTreeSet::new())
     }
 
-    /// Days as a whole, but those that are open.
+    /// The ranges of whole days, except those in `open`, and of hours elsewhere.
     fn ranges_but(&self, open: &BTreeSet<Day>) -> Vec<KeyRange> {
         let mut days: Vec<Range<Day>> = Vec::new();
         for run in &self.days {
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn days_are_read_as_a_whole_but_those_that_are_open_and_of_too_many_ranges_all_by_their_hours() {
         let (first, end) = (Day(15_000), Day(15_100));
-        // An hour more than whole days.
+        // One hour more than whole days.
         let hours = first.first_hour()..end.first_hour().next();
         let reading = Reading { dimensions: vec!["to".to_owned()], hours: hours.clone(), days: vec![first..end] };
         let ranges = |open: &[Day]| {

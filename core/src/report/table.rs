@@ -1,4 +1,4 @@
-//! Merges pages into the cells of a report: one for each interval and group.
+//! Merges pages into the cells of a report, one for each interval and group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,57 +12,57 @@ use crate::rollup::observation::OTHER;
 use crate::rollup::page::PageReader;
 use crate::rollup::{Columns, NameId, Names, Rollup};
 
-/// Bytes of memory that the cells of a table may take, by [`Rollup::memory`]. With the pages beside them they have to fit into
-/// an isolate of 128 MB.
+/// The most memory of a table's cells in bytes, by [`Rollup::memory`]. Together with the pages it must fit into an
+/// isolate of 128 MB.
 pub(crate) const CELL_BYTES: usize = 32 * 1024 * 1024;
-/// What a group takes beside its name and its cells.
+/// The memory of a group besides its name and its cells, in bytes.
 const GROUP_BYTES: usize = 1000;
-/// Names of each kind that a summary lists.
+/// How many names of each kind a summary lists.
 const LISTED: usize = 100;
 
-/// Why a page is not merged, or not whole.
+/// Why a page is not merged, or not completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// The page can't be read.
     Unreadable,
-    /// The cells have no room for it.
+    /// The cells have no room for the page.
     TooLarge,
 }
 
-/// Which caps of rollups were met, so that something counts as `(other)` or is left out.
+/// The caps of rollups that were met. If one was, some values count as `(other)`, or names are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caps {
     /// An hour had more values of the dimension.
     pub(crate) values: bool,
-    /// An hour had more dimensions, and the one asked for may be among those left out.
+    /// An hour had more dimensions, and the requested one may have been dropped.
     pub(crate) dimensions: bool,
     /// An hour had more event types.
     pub(crate) event_types: bool,
-    /// A rollup had more numeric properties, and one asked for may be among those left out.
+    /// A rollup had more numeric properties, and a requested one may have been dropped.
     pub(crate) numbers: bool,
 }
 
-/// What has been read for a query so far.
+/// What has been merged for a query so far.
 pub(crate) struct Table<'q> {
     pub(crate) query: &'q Query,
     names: Names,
     /// The numeric properties that the query asks for.
     numbers: Vec<NameId>,
     wants_users: bool,
-    /// Of a time series; otherwise there is one interval, the range.
+    /// The intervals of a time series. Other reports have a single interval, the range.
     pub(crate) buckets: Buckets,
-    /// By group, and then by the place of the interval in `buckets`.
+    /// Cells by group, and then by the index of the interval in `buckets`.
     groups: BTreeMap<String, BTreeMap<usize, Rollup>>,
-    /// Bytes that the groups take.
+    /// Bytes of memory that the groups take.
     memory: usize,
-    /// Events by hour: of a summary.
+    /// The number of events by hour, for a summary.
     pub(crate) hours: BTreeMap<Hour, u64>,
-    /// The first names of what there is in the range: of a summary.
+    /// The first names of each kind in the range, for a summary.
     pub(crate) dimensions: BTreeSet<String>,
     pub(crate) event_types: BTreeSet<String>,
     pub(crate) numeric_properties: BTreeSet<String>,
     pub(crate) caps: Caps,
-    /// Whether something of the answer is missing, because it can't be read.
+    /// Whether part of the answer is missing, because it can't be read.
     pub(crate) is_incomplete: bool,
 }
 
@@ -95,12 +95,12 @@ impl<'q> Table<'q> {
         }
     }
 
-    /// Merges what the query asks for of a page. `next` is the page after it: where that is of the same series, the values that
-    /// it starts with are there, whatever this one says, which was read before it was split.
+    /// Merges the part of a page that the query asks for. `next` is the page after it. If `next` is of the same series,
+    /// values from its first one on are read there. This page may still list them if it was read before it was split.
     pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Problem> {
         let query = self.query;
         let series = match KeyKind::of(&page.key) {
-            // The tail is folded as if it were stored, and so has marks.
+            // The tail is folded as if it were stored, so it has marks too.
             KeyKind::Day => return Ok(()),
             KeyKind::Unknown => return Err(Problem::Unreadable),
             KeyKind::Apart(series) => {
@@ -145,7 +145,7 @@ impl<'q> Table<'q> {
         Ok(())
     }
 
-    /// What the page of all events of an hour says about what there is.
+    /// Takes in what the page of all events of an hour says about dimensions and names.
     fn meet(&mut self, series: &Series, page: &PageReader<'_>) {
         let is_summary = self.query.kind == Kind::Summary;
         let dimension = self.query.dimension();
@@ -190,7 +190,7 @@ impl<'q> Table<'q> {
         if self.memory > CELL_BYTES { Err(Problem::TooLarge) } else { Ok(()) }
     }
 
-    /// The rows of a time series behind one: every interval with every group, those without events too.
+    /// The rows of a time series after `after`: every interval with every group, including those without events.
     pub(crate) fn rows(&self, after: Option<&LastRow>) -> impl Iterator<Item = (usize, &str, Option<&Rollup>)> {
         let mut groups: Vec<(&str, Option<&BTreeMap<usize, Rollup>>)> =
             self.groups.iter().map(|(group, cells)| (group.as_str(), Some(cells))).collect();
@@ -213,7 +213,7 @@ impl<'q> Table<'q> {
         })
     }
 
-    /// The groups of the whole range, in the order of their names.
+    /// The groups of the whole range, ordered by name.
     pub(crate) fn totals(&self) -> impl Iterator<Item = (&str, &Rollup)> {
         self.groups.iter().filter_map(|(group, cells)| Some((group.as_str(), cells.get(&0)?)))
     }
@@ -231,7 +231,7 @@ impl<'q> Table<'q> {
             Some(measure)
         });
         let Some(measure) = measure else {
-            // The sum of no numbers is 0; there is no least of none. What was dropped is not known.
+            // The sum of no numbers is 0, but they have no minimum or mean. Dropped numbers are unknown.
             let is_none = !cell.is_some_and(|cell| cell.numbers_dropped);
             return (figure == Figure::Sum && is_none).then_some(Number::Integer(0));
         };
@@ -239,10 +239,10 @@ impl<'q> Table<'q> {
             Figure::Sum => measure.sum.total(),
             Figure::Min => Some(measure.min),
             Figure::Max => Some(measure.max),
-            // Where integers are too large for doubles, the nearest double may be beyond all values.
+            // If integers are too large for doubles, the nearest double may lie beyond all values.
             Figure::Mean => Some(measure.sum.mean(measure.count).larger(measure.min).smaller(measure.max)),
             Figure::Percentile(thousandths) => {
-                // Nearest rank.
+                // The nearest-rank method.
                 let rank = (u128::from(measure.count) * u128::from(thousandths)).div_ceil(100_000).max(1);
                 measure.at_rank(u64::try_from(rank).ok()?)
             }
@@ -257,7 +257,7 @@ impl<'q> Table<'q> {
     }
 }
 
-/// Adds a name, if it is among the first [`LISTED`].
+/// Adds a name if it is among the first [`LISTED`].
 fn list(names: &mut BTreeSet<String>, name: &str) {
     if names.len() == LISTED && names.last().is_some_and(|last| last.as_str() < name) || names.contains(name) {
         return;

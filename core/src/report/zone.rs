@@ -1,22 +1,23 @@
 //! Time zones: how far local clocks are from UTC, and when that changes.
 //!
-//! The rules of all IANA zones come in `zones.bin`, which `zones.py` makes from the package `tzdata` of PyPI. They hold
-//! from 1999-11-30 to the end of 2100; before and after, the first and the last offset stay. The file is one line of text,
-//! which names the version of tzdata, and then raw deflate of these parts, one after the other:
+//! The rules of all IANA zones are in `zones.bin`, which `zones.py` makes from the package `tzdata` of PyPI. They cover
+//! the time from 1999-11-30 to the end of 2100. Before and after it, the first and the last offset apply. The file is
+//! one line of text with the version of tzdata, followed by raw deflate of these parts, one after the other:
 //!
 //! ```text
-//! names        sorted; between two of them, one byte: how much of the earlier one the later one starts with
+//! names        sorted; between two names, one byte: how many first bytes the later name shares with the earlier one
 //! 0x1f
-//! references   a byte for each name: 0 for a zone not met before, which gets the next number, or 1 + a zone's number
+//! references   a byte for each name: 0 for a new zone, which gets the next number, or 1 + the number of a zone
 //! n            a byte: how many patterns follow
-//! patterns     9 bytes each: what clocks do every year. Two switches, in the order of the year:
+//! patterns     9 bytes each: the yearly clock changes. Two switches, in the order of the year:
 //!                u16  month | week << 4 | weekday << 7   week 1 to 5, 5 being the last; weekday 0 is Sunday
 //!                i16  minutes from that day's local midnight
 //!              then i8: the offset between the two, less the offset after the second, in quarter hours
 //! counts       a byte for each zone: how many stretches of time are listed, from 1999-11-30 on
-//! kinds        a byte for each zone: what holds after those, 0 for one offset, or 1 + a pattern's number
-//! offsets      i8 for each listed stretch of the zone, and the last offset, or that after the second switch; quarter hours
-//! lengths      3 bytes for each listed stretch: minutes
+//! kinds        a byte for each zone: what follows the listed stretches, 0 for one offset, or 1 + a pattern's number
+//! offsets      i8 for each listed stretch of a zone, then the last offset or the one after the second switch, in
+//!              quarter hours
+//! lengths      3 bytes for each listed stretch, in minutes
 //! ```
 //!
 //! Numbers are little-endian.
@@ -28,9 +29,9 @@ use crate::rollup::key::Hour;
 use crate::time::{civil, days_since_1970};
 
 const BLOB: &[u8] = include_bytes!("zones.bin");
-/// More than the data has when it is inflated: what inflating may take.
+/// More bytes than the inflated data has: the most that inflating may take.
 const INFLATED: usize = 32 * 1024;
-/// What ends the names. No name has it, and no name starts with so much of the one before.
+/// Ends the names. No name contains it, and no name shares that many bytes with the one before.
 const END_OF_NAMES: u8 = 0x1f;
 const PATTERN: usize = 9;
 const LENGTH: usize = 3;
@@ -46,10 +47,10 @@ pub(crate) struct Zone {
     stretches: Vec<Stretch>,
 }
 
-/// Time in which the offset is the same: from the end of the stretch before.
+/// A time with one offset. It starts at the end of the stretch before.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
-    /// Seconds since 1970; not included.
+    /// The end in seconds since 1970; not included.
     until: i64,
     /// Seconds east of UTC.
     offset: i32,
@@ -60,7 +61,7 @@ impl Zone {
         Self { name: "UTC".to_owned(), stretches: vec![Stretch { until: i64::MAX, offset: 0 }] }
     }
 
-    /// The zone that IANA calls so, which may be another name of a zone, but not in another case.
+    /// The zone with this IANA name, which may be an alias. Upper and lower case must match.
     pub(crate) fn find(name: &str) -> Option<Self> {
         if name == "UTC" {
             return Some(Self::utc());
@@ -72,18 +73,19 @@ impl Zone {
         &self.name
     }
 
-    /// Seconds east of UTC.
+    /// The offset at a time, in seconds east of UTC.
     pub(crate) fn offset_at(&self, utc: i64) -> i32 {
         let at = self.stretches.partition_point(|stretch| stretch.until <= utc);
         self.stretches.get(at).map_or(0, |stretch| stretch.offset)
     }
 
-    /// What the local clock shows, in seconds as if it showed UTC.
+    /// What the local clock shows at a time, in seconds as if it showed UTC.
     pub(crate) fn local(&self, utc: i64) -> i64 {
         utc + i64::from(self.offset_at(utc))
     }
 
-    /// When the local clock shows this for the first time, or something later, because it is put forward across it.
+    /// When the local clock first shows `local`. If clocks are put forward across it, when they first show something
+    /// later.
     pub(crate) fn reaches(&self, local: i64) -> i64 {
         let ended = |stretch: &Stretch| stretch.until.saturating_add(stretch.offset.into()) <= local;
         let at = self.stretches.partition_point(ended);
@@ -103,7 +105,7 @@ impl Zone {
 
 fn inflated() -> Option<Vec<u8>> {
     let deflated = BLOB.splitn(2, |byte| *byte == b'\n').nth(1)?;
-    // It is inflated into this capacity and no further.
+    // Inflates into this capacity and no further.
     let mut data = Vec::with_capacity(INFLATED);
     let end = Decompress::new(false).decompress_vec(deflated, &mut data, FlushDecompress::Finish).ok()?;
     (end == Status::StreamEnd).then_some(data)
@@ -116,10 +118,10 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// The place of `wanted` among the names, if it is there, and how many names there are.
+/// The index of `wanted` among the names, if it is there, and the number of names.
 fn place(names: &[u8], wanted: &str) -> (Option<usize>, usize) {
     let (mut name, mut place, mut count) = (Vec::new(), None, 0);
-    // The last name ends as the others do.
+    // Ends the last name like the others.
     for byte in names.iter().chain(&[0]) {
         if *byte < END_OF_NAMES {
             if name == wanted.as_bytes() {
@@ -134,7 +136,7 @@ fn place(names: &[u8], wanted: &str) -> (Option<usize>, usize) {
     (place, count)
 }
 
-/// Reads the data, as the head of this file describes it, for one zone.
+/// Reads one zone from the data, whose layout the head of this file describes.
 fn stretches(data: &[u8], name: &str) -> Option<Vec<Stretch>> {
     let mut parts = data.splitn(2, |byte| *byte == END_OF_NAMES);
     let (names, mut rest) = (parts.next()?, parts.next()?);
@@ -152,7 +154,7 @@ fn stretches(data: &[u8], name: &str) -> Option<Vec<Stretch>> {
     let (counts, kinds) = (take(&mut rest, zones)?, take(&mut rest, zones)?);
     let sum = |counts: &[u8]| counts.iter().map(|count| usize::from(*count)).sum::<usize>();
     let (before, count) = (sum(counts.get(..zone)?), usize::from(*counts.get(zone)?));
-    // Each zone has an offset more than it has lengths.
+    // Each zone has one offset more than it has lengths.
     let mut offsets = take(&mut rest, sum(counts) + zones)?.get(before + zone..)?.iter();
     let mut offsets = std::iter::from_fn(|| Some(i32::from(offsets.next()?.cast_signed()) * QUARTER));
     let lengths = rest.get(before * LENGTH..)?.chunks_exact(LENGTH);
@@ -167,7 +169,7 @@ fn stretches(data: &[u8], name: &str) -> Option<Vec<Stretch>> {
     if let Some(pattern) = usize::from(*kinds.get(zone)?).checked_sub(1) {
         let pattern = Pattern::read(patterns.get(pattern * PATTERN..)?)?;
         let between = last + pattern.difference;
-        // From a year early enough to know what holds when the pattern begins to.
+        // Starts in an earlier year, to know which offset applies when the pattern begins.
         for year in 1998..=2100 {
             for (at, next) in [(pattern.first.at(year, last), between), (pattern.second.at(year, between), last)] {
                 if at > begin {
@@ -181,15 +183,15 @@ fn stretches(data: &[u8], name: &str) -> Option<Vec<Stretch>> {
     Some(stretches)
 }
 
-/// What clocks do every year.
+/// The yearly changes of clocks.
 struct Pattern {
     first: Switch,
     second: Switch,
-    /// What the first switch adds, in seconds.
+    /// The seconds that the first switch adds.
     difference: i32,
 }
 
-/// The day of a year, and the time of that day, at which clocks are changed.
+/// The day of a year and the time of that day at which clocks change.
 struct Switch {
     month: u16,
     week: u16,
@@ -211,7 +213,7 @@ impl Switch {
         Some(Self { month: day & 15, week: day >> 4 & 7, weekday: day >> 7 & 7, minutes })
     }
 
-    /// When it happens in that year, if clocks are `offset` from UTC until then.
+    /// When the switch happens in a year, if clocks are `offset` from UTC until then.
     fn at(&self, year: i64, offset: i32) -> i64 {
         let month = i64::from(self.month);
         let first = days_since_1970(year, month, 1);
@@ -239,7 +241,7 @@ mod tests {
         Zone::find(name).unwrap_or_else(|| panic!("{name} is not known"))
     }
 
-    /// What holds on 1999-11-30, and then what holds from each change on.
+    /// The offset on 1999-11-30, and then the offset from each change on.
     fn changes(zone: &Zone) -> Vec<(i64, i32)> {
         let ends = zone.stretches.iter().map(|stretch| stretch.until);
         std::iter::once(i64::MIN).chain(ends).zip(zone.stretches.iter().map(|stretch| stretch.offset)).collect()
@@ -262,7 +264,8 @@ mod tests {
         panic!("the names have no end")
     }
 
-    /// zones.py asked Python's own zoneinfo for every offset of every zone and put a checksum of it into the file's head.
+    /// Compares every zone with Python's zoneinfo. zones.py took each of its offsets and put their checksum into the
+    /// file's head.
     #[test]
     fn every_zone_is_as_python_knows_it() {
         let end = seconds("2100-01-01T00:00:00Z");
@@ -302,21 +305,21 @@ mod tests {
             ("Asia/Kolkata", "2013-01-01T00:00:00Z", 5 * HOUR + 30 * MINUTE),
             ("Asia/Calcutta", "2013-01-01T00:00:00Z", 5 * HOUR + 30 * MINUTE),
             ("Asia/Kathmandu", "2013-01-01T00:00:00Z", 5 * HOUR + 45 * MINUTE),
-            // Half an hour of daylight saving.
+            // Daylight saving of half an hour.
             ("Australia/Lord_Howe", "2020-01-01T00:00:00Z", 11 * HOUR),
             ("Australia/Lord_Howe", "2020-07-01T00:00:00Z", 10 * HOUR + 30 * MINUTE),
-            // No midnight on 2018-11-04.
+            // 2018-11-04 had no midnight.
             ("America/Sao_Paulo", "2018-11-04T02:59:59Z", -3 * HOUR),
             ("America/Sao_Paulo", "2018-11-04T03:00:00Z", -2 * HOUR),
             ("America/Sao_Paulo", "2024-01-01T00:00:00Z", -3 * HOUR),
-            // No 2011-12-30.
+            // There was no 2011-12-30.
             ("Pacific/Apia", "2011-12-30T09:59:59Z", -10 * HOUR),
             ("Pacific/Apia", "2011-12-30T10:00:00Z", 14 * HOUR),
             // Ramadan of 2024.
             ("Africa/Casablanca", "2024-03-09T12:00:00Z", HOUR),
             ("Africa/Casablanca", "2024-03-10T12:00:00Z", 0),
             ("Africa/Casablanca", "2024-04-14T12:00:00Z", HOUR),
-            // In tzdata, Ireland's summer is standard time and its winter an hour less.
+            // In tzdata, Ireland's summer time is standard time, and its winter time is an hour less.
             ("Europe/Dublin", "2013-01-01T00:00:00Z", 0),
             ("Europe/Dublin", "2013-07-01T00:00:00Z", HOUR),
             ("Europe/Dublin", "2090-07-01T00:00:00Z", HOUR),
@@ -341,10 +344,10 @@ mod tests {
         for (name, local, utc) in [
             ("UTC", "2013-01-01T00:00:00Z", "2013-01-01T00:00:00Z"),
             ("America/New_York", "2013-01-01T00:00:00Z", "2013-01-01T05:00:00Z"),
-            // Twice that hour: the first time counts.
+            // The clock shows this hour twice, and the first time counts.
             ("America/New_York", "2013-11-03T01:30:00Z", "2013-11-03T05:30:00Z"),
             ("America/New_York", "2013-11-03T02:00:00Z", "2013-11-03T07:00:00Z"),
-            // Not that hour, or not that day: what comes after it counts.
+            // The clock skips this hour or day, and the time after it counts.
             ("America/New_York", "2013-03-10T02:30:00Z", "2013-03-10T07:00:00Z"),
             ("America/Sao_Paulo", "2018-11-04T00:00:00Z", "2018-11-04T03:00:00Z"),
             ("Pacific/Apia", "2011-12-30T00:00:00Z", "2011-12-30T10:00:00Z"),

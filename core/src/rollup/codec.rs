@@ -1,4 +1,4 @@
-//! Bytes of stored rollups: variable-length integers and texts. What can't be read is `None`, never a panic.
+//! The encoding of stored rollups: variable-length integers and texts. Unreadable bytes give `None`, never a panic.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -14,7 +14,7 @@ impl Writer {
         self.0.push(byte);
     }
 
-    /// 7 bits a byte, the lowest first; the top bit says that more follow.
+    /// Writes 7 bits per byte, the lowest first. The top bit of a byte says that more follow.
     #[inline]
     pub(crate) fn unsigned(&mut self, mut value: u64) {
         while value >= 0x80 {
@@ -29,13 +29,13 @@ impl Writer {
         self.unsigned(length as u64);
     }
 
-    /// Zigzag: small magnitudes take few bytes, whatever their sign.
+    /// Zigzag encoding: small magnitudes take few bytes, whatever their sign.
     #[inline]
     pub(crate) fn signed(&mut self, value: i64) {
         self.varied((value << 1 ^ value >> 63) as u64);
     }
 
-    /// What [`Writer::unsigned`] writes, without branches, which are mispredicted where lengths vary.
+    /// Writes the same bytes as [`Writer::unsigned`] without branches, which are mispredicted if lengths vary.
     #[inline]
     pub(crate) fn varied(&mut self, value: u64) {
         if value >> 21 != 0 {
@@ -47,7 +47,7 @@ impl Writer {
         self.0.truncate(end);
     }
 
-    /// Pairs of a signed integer and an unsigned one, after how many there are: so many at most.
+    /// Writes the number of pairs, at most `at_most`, and then each pair: a signed integer and an unsigned one.
     #[inline]
     pub(crate) fn pairs(&mut self, at_most: usize, pairs: impl Iterator<Item = (i32, u64)>) {
         let start = self.0.len();
@@ -64,7 +64,7 @@ impl Writer {
         self.put_length(start, length);
     }
 
-    /// What `write` writes of each item, after how many there are.
+    /// Writes the number of items, and then what `write` writes of each.
     #[inline]
     pub(crate) fn each<T>(&mut self, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
         let start = self.0.len();
@@ -77,7 +77,7 @@ impl Writer {
         self.put_length(start, length);
     }
 
-    /// A signed one that may take more than 64 bits.
+    /// Writes a signed integer that may take more than 64 bits.
     #[inline]
     pub(crate) fn signed_wide(&mut self, value: i128) {
         match i64::try_from(value) {
@@ -100,7 +100,7 @@ impl Writer {
         self.bytes(text.as_bytes());
     }
 
-    /// What `write` writes, after its length.
+    /// Writes the length of what `write` writes, and then the bytes.
     #[inline]
     pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
         let start = self.0.len();
@@ -109,7 +109,7 @@ impl Writer {
         self.put_length(start, self.0.len() - start - 1);
     }
 
-    /// Puts a length where a byte is left for it; mostly it takes no more.
+    /// Puts a length into the one byte reserved for it. Longer lengths are rare and move the bytes behind it.
     #[inline]
     fn put_length(&mut self, at: usize, length: usize) {
         if length < 0x80 {
@@ -136,11 +136,11 @@ impl Writer {
     }
 }
 
-/// A pair takes no more bytes.
+/// The most bytes that a pair takes.
 const PAIR: usize = 5 + 10;
 
-/// Writes a pair, and says how many bytes it took: mostly four at most. How many varies from one to the next, so that a branch
-/// on it would be mispredicted; four are written, and the next pair goes over those that are too many.
+/// Writes a pair, and returns how many bytes it took: mostly four at most. The length varies from pair to pair, so a
+/// branch on it would be mispredicted. Instead four bytes are always written, and the next pair overwrites the excess.
 #[inline]
 fn pair(bytes: &mut [u8; PAIR], signed: i32, unsigned: u64) -> usize {
     let zigzag = (signed << 1 ^ signed >> 31) as u32;
@@ -153,11 +153,11 @@ fn pair(bytes: &mut [u8; PAIR], signed: i32, unsigned: u64) -> usize {
     1 + length as usize
 }
 
-/// The bytes of an integer below 2^21, and how many they are.
+/// The bytes of an integer below 2^21, and how many there are.
 #[inline]
 fn groups(value: u32) -> (u32, u32) {
     let (is_two, is_three) = (u32::from(value >> 7 != 0), u32::from(value >> 14 != 0));
-    // Each sum moves the groups above by a bit.
+    // Each addition moves the groups above by one bit.
     let two_groups = value + (value & !0x7f);
     let groups = two_groups + (two_groups & !0x7fff);
     (groups | is_two << 7 | is_three << 15, 1 + is_two + is_three)
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// One of the small integers that most are: counts, gaps, lengths.
+    /// Reads an integer of up to 64 bits. Most are small: counts, gaps, lengths.
     pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Option<T> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {

@@ -1,6 +1,6 @@
-//! Histograms without sorting each: the buckets of a group of events are sorted once for each name of a number, and the
-//! rollups of the group, in each of which some of these events are, count by the bucket's place among those: its code. So it
-//! is with the registers of users.
+//! Builds histograms without sorting each one. The buckets of a group of events are sorted once for each name of a
+//! number. Every rollup of the group counts some of these events, by code: the place of a bucket among the sorted ones.
+//! The registers of users are counted in the same way.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -9,12 +9,12 @@
 use crate::rollup::NameId;
 use crate::rollup::events::{Events, Place};
 
-/// The buckets of a group. The code of a sample is the place of its bucket among those of its name.
+/// The buckets of a group. The code of a sample is the place of its bucket among the buckets of its name.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
-    /// By name.
+    /// Columns, indexed by name.
     columns: Vec<Column>,
-    /// The names that the group has.
+    /// The names in the group.
     names: Vec<NameId>,
     users: Column,
 }
@@ -22,23 +22,25 @@ pub(crate) struct Codes {
 /// The buckets of one name, or the registers of users.
 #[derive(Clone, Debug, Default)]
 struct Column {
-    /// Each sample's bucket, and the sample; or each event's register, and the event.
+    /// A key for each sample, made of its bucket and its index; or for each event, made of its user's register and its
+    /// index.
     keys: Vec<u64>,
-    /// Sorted, each once.
+    /// The distinct buckets, sorted.
     buckets: Vec<i32>,
 }
 
-/// Counts of codes.
+/// Counters, indexed by code.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// One bit a code: whether it was met.
+    /// One bit for each code: whether it was met.
     met: Vec<u64>,
-    /// By code; 0 of those that were not met.
+    /// The counts by code; 0 for codes that were not met.
     counts: Vec<u32>,
 }
 
 impl Codes {
-    /// Gives codes to the numbers of these events, which are all of a group, and forgets those before.
+    /// Assigns codes to the numbers of these events, which must be all events of a group. The codes of earlier groups
+    /// are dropped.
     pub(crate) fn refill(&mut self, places: &[Place], events: &mut Events) {
         for name in self.names.drain(..) {
             self.columns[name.0 as usize].keys.clear();
@@ -69,30 +71,30 @@ impl Codes {
         self.users.number(|event, code| events.set_user_code(event, code));
     }
 
-    /// The registers of the codes of users.
+    /// The register of each user code.
     pub(crate) fn registers(&self) -> &[i32] {
         &self.users.buckets
     }
 
-    /// The buckets of a name's codes.
+    /// The bucket of each code of a name.
     pub(crate) fn buckets(&self, name: NameId) -> &[i32] {
         self.columns.get(name.0 as usize).map_or(&[], |column| &column.buckets)
     }
 }
 
-/// Sorts by bucket.
+/// A key that sorts by bucket.
 fn key(bucket: i32, at: usize) -> u64 {
     u64::from(bucket as u32 ^ 1 << 31) << 32 | at as u64
 }
 
 impl Column {
-    /// Gives codes to what has keys.
+    /// Assigns a code to each key.
     fn number(&mut self, mut set: impl FnMut(usize, usize)) {
         let Self { keys, buckets } = self;
         keys.sort_unstable();
         buckets.clear();
         buckets.resize(keys.len(), 0);
-        // Whether the next is the same can't be predicted, so nothing branches on it.
+        // Whether the next bucket is the same can't be predicted, so the loop has no branch on it.
         let (mut code, mut before) = (0, keys.first().map_or(0, |key| key >> 32));
         for key in keys.iter() {
             let bucket = *key >> 32;
@@ -106,7 +108,7 @@ impl Column {
 }
 
 impl Counts {
-    /// Begins to count codes below a limit.
+    /// Starts to count codes below `codes`.
     #[inline]
     pub(crate) fn start(&mut self, codes: usize) -> Counter<'_> {
         if self.counts.len() < codes {
@@ -134,15 +136,15 @@ impl<'c> Counter<'c> {
         self.set(code, |count| count + 1);
     }
 
-    /// Replaces the count of a code, which is 0 before the first time, by another, which is not.
+    /// Replaces the count of a code, which is 0 at first. The new count must not be 0.
     #[inline]
     pub(crate) fn set(&mut self, code: usize, count: impl FnOnce(u32) -> u32) {
         self.counts[code] = count(self.counts[code]);
         self.met[code / 64] |= 1 << (code % 64);
     }
 
-    /// Hands out the codes that were met, in their order, with their counts. All are to be taken, so that none is left for who
-    /// counts next.
+    /// Returns the codes that were met, in order, with their counts. Take them all; otherwise the next user of the
+    /// counters sees what is left.
     pub(crate) fn drain(self) -> Drain<'c> {
         Drain { words: self.met.iter_mut(), word: 0, next: 0, counts: self.counts }
     }
@@ -151,9 +153,9 @@ impl<'c> Counter<'c> {
 /// See [`Counter::drain`].
 pub(crate) struct Drain<'c> {
     words: std::slice::IterMut<'c, u64>,
-    /// What is left of the word before the rest.
+    /// The remaining bits of the current word.
     word: u64,
-    /// The first code of the rest.
+    /// The first code after the current word.
     next: usize,
     counts: &'c mut [u32],
 }

@@ -1,11 +1,11 @@
-//! Compaction: the rollups of a day's hours merged into pages of the day, which long reports read instead.
+//! Compaction merges the rollups of a day's hours into pages of the day. Long reports read these instead of the hours.
 //!
-//! A day's mark says which dimensions its events have, and whether it is sealed: whether the day's pages hold all that the
-//! hours' do. A fold that touches a day unseals it, in the transaction that writes the hours; hours stay, for reports by hour
-//! and for days as other time zones have them.
+//! A day's manifest (its mark) says which dimensions its events have. It also says whether the day is sealed: whether
+//! the day's pages hold everything that the hours' pages hold. A fold that touches a day unseals it, in the transaction
+//! that writes the hours. The hours stay, for reports by hour and for the days of other time zones.
 //!
-//! Some days are kept by their hours for good: those that need more than a transaction takes, those whose hours have more
-//! numeric properties together than a rollup keeps, and those of which something can't be read.
+//! Some days are kept by their hours for good: days that need more than a transaction takes, days whose hours together
+//! have more numeric properties than a rollup keeps, and days of which something can't be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,29 +18,29 @@ use crate::rollup::{Columns, NAMES_A_DAY, NUMBERS, Names, Rollup};
 use crate::step::WriteLimits;
 use crate::time::Millis;
 
-/// What the reports of a day may read.
+/// The pages that reports may read for a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DayState {
-    /// Its hours: the day is not compacted, or has had events since.
+    /// Its hours' pages: the day is not compacted, or has had events since.
     #[default]
     Open,
     /// Its own pages.
     Sealed,
-    /// Its hours, for good.
+    /// Its hours' pages, for good.
     ByHour,
 }
 
-/// What a store says of a day.
+/// The manifest of a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) state: DayState,
-    /// Of the day's events, at most [`NAMES_A_DAY`]; the empty one, of all events, is not among them.
+    /// The dimensions of the day's events, at most [`NAMES_A_DAY`]. The empty one, of all events, is not listed.
     pub(crate) dimensions: BTreeSet<String>,
 }
 
 impl Mark {
-    /// Version 1: the version; twice the number of dimensions, plus 1 when the day is sealed; the dimensions. Version 2 is the
-    /// same, of a day that is kept by its hours.
+    /// Layout of version 1: the version; twice the number of dimensions, plus 1 if the day is sealed; the dimensions.
+    /// Version 2 has the same layout, for a day that is kept by its hours.
     pub(crate) fn write(&self, day: Day) -> StoredPage {
         let mut writer = Writer::default();
         writer.byte(if self.state == DayState::ByHour { formats::MARK_BY_HOUR } else { formats::MARK });
@@ -49,7 +49,7 @@ impl Mark {
         StoredPage { key: day.mark(), bytes: writer.0 }
     }
 
-    /// `None`: these bytes are no mark.
+    /// Reads a mark; `None` if the bytes are not one.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let version = reader.byte()?;
@@ -67,18 +67,19 @@ impl Mark {
         reader.is_empty().then_some(mark)
     }
 
-    /// The day and its mark. The outer `None`: nothing is said of a day under this key. The inner one: the mark can't be read.
+    /// The day and its mark. The outer `None` means that this is not a mark's key, the inner that the mark can't be
+    /// read.
     pub(crate) fn read(page: &StoredPage) -> Option<(Day, Option<Self>)> {
         Some((Day::of_mark(&page.key)?, Self::parse(&page.bytes)))
     }
 
-    /// Of a day of which something can't be read, or does not fit.
+    /// The mark of a day that is kept by its hours, because something can't be read or does not fit.
     fn by_hour(self) -> Self {
         Self { state: DayState::ByHour, ..self }
     }
 }
 
-/// What a fold knows of a day, and what it writes of it.
+/// What a fold knows about a day, and what it writes.
 #[derive(Default)]
 struct DayEntry {
     is_stored: bool,
@@ -87,13 +88,13 @@ struct DayEntry {
     has_new_types: bool,
 }
 
-/// The days that a fold touches. All marks are written, changed or not: a compaction that began before the fold may be writing
-/// one that is sealed, and does not know of the fold.
+/// The days that a fold touches. Every mark is written, changed or not. A compaction that began before the fold does
+/// not know of it and may be writing a sealed mark.
 #[derive(Default)]
 pub(crate) struct Days(BTreeMap<Day, DayEntry>);
 
 impl Days {
-    /// Takes in what is stored of a day. What can't be read is set apart.
+    /// Takes in a stored page about a day. An unreadable one is set apart.
     pub(crate) fn know(&mut self, page: StoredPage, merged: &mut Merged) {
         if let Some((day, mark)) = Mark::read(&page) {
             let entry = self.0.entry(day).or_default();
@@ -103,7 +104,7 @@ impl Days {
                 Mark::default().by_hour()
             });
         } else if let Some(day) = Day::of_types(&page.key) {
-            // Types that are not known count as new: a day may then have some more of them.
+            // Unknown types count as new, so after an unreadable list a day may get some more types than the cap.
             self.0.entry(day).or_default().types = read_types(&page.bytes).unwrap_or_default();
         }
     }
@@ -123,13 +124,13 @@ impl Days {
         types.len() < NAMES_A_DAY && types.insert(event_type.to_owned())
     }
 
-    /// The same of a dimension.
+    /// Whether the day has rollups of this dimension, or gets them now.
     pub(crate) fn takes_dimension(&mut self, day: Day, dimension: &str) -> bool {
         let dimensions = &mut self.0.entry(day).or_default().mark.dimensions;
         dimensions.contains(dimension) || (dimensions.len() < NAMES_A_DAY && dimensions.insert(dimension.to_owned()))
     }
 
-    /// Writes what is new of each day, and that it is open. Whether nothing was stored of one of them.
+    /// Writes what is new about each day, and that the day is open. Returns whether any day had nothing stored.
     pub(crate) fn write(self, written: &mut Vec<StoredPage>) -> bool {
         let mut opens_day = false;
         for (day, DayEntry { is_stored, mut mark, types, has_new_types }) in self.0 {
@@ -146,7 +147,7 @@ impl Days {
     }
 }
 
-/// Version 1: the version; how many there are; the event types.
+/// Layout of version 1: the version; the number of event types; the event types.
 fn write_types(types: &BTreeSet<String>) -> Vec<u8> {
     let mut writer = Writer(vec![formats::TYPES]);
     writer.length(types.len());
@@ -162,20 +163,20 @@ fn read_types(bytes: &[u8]) -> Option<BTreeSet<String>> {
     reader.is_empty().then_some(types)
 }
 
-/// One day of a tenant that is over and not sealed.
+/// The compaction of one day of a tenant that is over and not sealed.
 ///
-/// A host reads the pages in [`Compaction::ranges`], and writes what [`Compaction::settle`] gives if its watermark still stands
-/// where it was when the marks were read.
+/// A host reads the pages in [`Compaction::ranges`]. It writes what [`Compaction::settle`] returns only if its
+/// watermark has not moved since the marks were read.
 #[derive(Clone, Debug)]
 pub struct Compaction {
     day: Day,
     mark: Mark,
-    /// The stored mark, where it can't be read.
+    /// The stored mark, if it can't be read.
     unreadable: Option<StoredPage>,
 }
 
 impl Compaction {
-    /// The days to compact, from all marks.
+    /// The compactions that are due, given all marks.
     pub(crate) fn of(marks: &[StoredPage], received_at: Millis) -> Vec<Self> {
         let mut compactions = Vec::new();
         for page in marks {
@@ -189,12 +190,13 @@ impl Compaction {
         compactions
     }
 
-    /// Where the day's mark stands: a host that has done something else since it read the mark reads it again, and begins anew.
+    /// The key of the day's mark. A host that has done other work since it read the mark reads it again and starts
+    /// over.
     pub fn mark(&self) -> KeyRange {
         KeyRange::of_marks(self.day, self.day.next())
     }
 
-    /// Which pages [`Compaction::settle`] needs: all that a store has in these ranges.
+    /// The ranges of keys in which [`Compaction::settle`] needs every stored page.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let (day, next) = (self.day, self.day.next());
         let dimensions = std::iter::once("").chain(self.mark.dimensions.iter().map(String::as_str));
@@ -207,8 +209,8 @@ impl Compaction {
         ranges.collect()
     }
 
-    /// The pages to write, from those that are stored in [`Compaction::ranges`]: the day's, and its mark. The mark alone where
-    /// the day is to be kept by its hours.
+    /// The pages to write, given the stored pages in [`Compaction::ranges`]: the day's pages and its mark. If the day
+    /// is to be kept by its hours, only the mark.
     pub fn settle(self, stored: Vec<StoredPage>, limits: WriteLimits) -> Merged {
         let Self { day, mark, unreadable } = self;
         let mut merged = Merged::default();
@@ -225,7 +227,7 @@ impl Compaction {
     }
 }
 
-/// The pages of a day, from all that is stored of it. `None`: it can't be told from its hours, or must not.
+/// The pages of a day, given everything stored for it. `None` if they can't or must not be made from its hours.
 fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<Vec<StoredPage>> {
     let mut names = Names::default();
     let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
@@ -243,7 +245,7 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
         if !is_hour {
             whole.firsts.insert(first.to_owned());
         } else if whole.merge(&bytes, &mut names).is_none() {
-            // A fold sets it apart, when it comes to it.
+            // A fold will set this page apart when it meets it.
             merged.damaged.push(UnreadablePage { key });
             return None;
         }
@@ -258,19 +260,20 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
     Some(writer.written)
 }
 
-/// All rollups of a series of a day.
+/// All rollups of one series over a day.
 #[derive(Default)]
 struct Whole {
     head: Head,
     values: BTreeMap<String, Rollup>,
-    /// Where the day's pages start that are stored: each is written anew, or it would stay as it was.
+    /// The values at which the day's stored pages start. Each page is written anew; otherwise it would keep its old
+    /// content.
     firsts: BTreeSet<String>,
-    /// Whether a value has more numeric properties than a rollup keeps, all of which its hours have.
+    /// Whether a value has more numeric properties, over all its hours, than a rollup keeps.
     is_too_wide: bool,
 }
 
 impl Whole {
-    /// Merges a page of an hour. `None`: these bytes are none.
+    /// Merges a page of an hour. `None` means that the bytes are not a page.
     fn merge(&mut self, hour: &[u8], names: &mut Names) -> Option<()> {
         let Head { dimensions, dimensions_dropped } = Head::read(Some(hour), names)?;
         self.head.dimensions.extend(dimensions);

@@ -1,4 +1,4 @@
-//! What a fold keeps of its events until they are counted in rollups.
+//! The events of a fold, as they are kept until rollups count them.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -13,21 +13,21 @@ use crate::rollup::ranks::is_same_text;
 use crate::rollup::users::UserHash;
 use crate::rollup::{NUMBERS, NameId, Names};
 
-/// A list of names up to this length is searched name by name.
+/// A list of names is searched name by name up to this length.
 const SHORT: usize = 2 * NUMBERS;
 
-/// Events, by the order in which they came.
+/// Events in the order in which they came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
     list: Vec<Event>,
-    /// Names of events' numbers, sorted by name: those of one event, one after another.
+    /// The names of events' numbers. The names of one event follow each other, sorted.
     shapes: Vec<NameId>,
     samples: Vec<Sample>,
-    /// The numbers of samples that are no small integers.
+    /// The samples' numbers that are not small integers.
     large: Vec<Number>,
-    /// Where each name stands in the order of names.
+    /// The rank of each name in the order of names.
     ranks: Vec<u32>,
-    /// Whether all events of the group that was given codes last have the same shape, as those of one type mostly have.
+    /// Whether all events of the current group have the same shape, as events of one type mostly do.
     is_uniform: bool,
 }
 
@@ -35,32 +35,32 @@ pub(crate) struct Events {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) user: UserHash,
-    /// The place of the user's register among those of the group, once there is one.
+    /// The code of the user's register within the group, once it is assigned.
     pub(crate) user_code: u16,
     pub(crate) shape: Shape,
-    /// Where its numbers start.
+    /// The index of its first sample.
     pub(crate) samples: u32,
     dimensions_dropped: bool,
 }
 
-/// Where the names of an event's numbers are; the same for events with the same names in a row, as most are.
+/// The place of the names of an event's numbers. Consecutive events with the same names, as most have, share a shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     from: u32,
     until: u32,
 }
 
-/// A number of an event, in a quarter of its room. It counts in as many rollups as the event has dimensions.
+/// A number of an event in a quarter of the memory. It counts in as many rollups as the event has dimensions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
-    /// Itself, if it is small; else where it stands among those that are not.
+    /// The number itself if it is small, else its index among the large numbers.
     value: i32,
-    /// Its bucket of quantiles, or its code, once there is one; and in the lowest bit whether it is small.
+    /// The number's bucket of quantiles, later replaced by its code. The lowest bit says whether the number is small.
     bucket: i32,
 }
 
 impl Sample {
-    /// Of a number, which goes to those that are large if it is no small integer.
+    /// The sample of a number. A number that is not a small integer is added to `large`.
     pub(crate) fn of(number: Number, large: &mut Vec<Number>) -> Self {
         let bucket = bucket_of(number) << 1;
         if let Number::Integer(value) = number
@@ -72,14 +72,14 @@ impl Sample {
         Self { value: large.len() as i32 - 1, bucket }
     }
 
-    /// The same where so many large numbers come before those of its event.
+    /// The same sample, shifted by the `large` large numbers that precede those of its event.
     #[inline]
     fn after(self, large: usize) -> Self {
         let is_small = self.small().is_some();
         Self { value: if is_small { self.value } else { self.value + large as i32 }, ..self }
     }
 
-    /// The number, which may be among those that are large.
+    /// The number, looked up in `large` if it is not small.
     pub(crate) fn number(self, large: &[Number]) -> Number {
         match self.small() {
             Some(value) => Number::Integer(value.into()),
@@ -87,7 +87,7 @@ impl Sample {
         }
     }
 
-    /// The number, if it is a small integer, as most are.
+    /// The number, if it is a small integer. Most are.
     #[inline]
     pub(crate) fn small(self) -> Option<i32> {
         (self.bucket & 1 == 1).then_some(self.value)
@@ -97,21 +97,21 @@ impl Sample {
         self.bucket >> 1
     }
 
-    /// The place of its bucket among those of its group and name; see [`Codes`](crate::rollup::codes::Codes).
+    /// The place of its bucket among the buckets of its group and name; see [`Codes`](crate::rollup::codes::Codes).
     #[inline]
     pub(crate) fn code(self) -> usize {
         (self.bucket >> 1) as usize
     }
 }
 
-/// That an event goes into the rollup of a dimension and value.
+/// Membership of one event in one column: the rollup of a dimension and value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     pub(crate) column: u32,
     pub(crate) event: u32,
 }
 
-/// Events with one value of a dimension.
+/// The events that have one value of a dimension.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) dimension: &'a str,
@@ -126,7 +126,7 @@ impl Run<'_> {
 }
 
 impl Events {
-    /// With room for so many events, if they are like the first of them, as most are.
+    /// An empty list with room for `events` events, if all are like the first.
     pub(crate) fn with_room_for(events: usize, first: Option<&Observation<'_>>) -> Self {
         let samples = events * first.map_or(0, |first| first.numbers.len());
         Self { list: Vec::with_capacity(events), samples: Vec::with_capacity(samples), ..Self::default() }
@@ -167,9 +167,9 @@ impl Events {
         places.iter().any(|place| self.event(place).dimensions_dropped)
     }
 
-    /// Adds the names of an event's numbers to those that a rollup keeps, sorted by name, and says whether there are more.
-    /// The first [`NUMBERS`] names of all stay, whatever the order in which they come: a name that had to go never returns,
-    /// because the last of those that stay only ever moves forward.
+    /// Adds the names of an event's numbers to the sorted names that a rollup keeps, and returns whether any are
+    /// dropped. The first [`NUMBERS`] of all names stay, in whatever order names come. A dropped name never returns,
+    /// because the last kept name only ever moves forward.
     pub(crate) fn join(&self, shape: Shape, kept: &mut Vec<NameId>) -> bool {
         let mut are_dropped = false;
         if kept.is_empty() {
@@ -181,7 +181,7 @@ impl Events {
                 }
                 let place = kept.partition_point(|known| self.rank(*known) < self.rank(*name));
                 if place >= NUMBERS {
-                    // The names after it stand further back still.
+                    // The names after this one rank even later.
                     are_dropped = true;
                     break;
                 }
@@ -197,17 +197,17 @@ impl Events {
         self.ranks.get(name.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Call this once all events are in, and before anything else is asked for.
+    /// Call this after the last [`push`](Events::push) and before any method that reads the events.
     pub(crate) fn close(&mut self, names: &Names) {
         self.ranks = names.ranks();
     }
 
-    /// Adds the names of all numbers that rollups keep of these runs to a table, which is sorted by name.
+    /// Adds the names of all numbers that the rollups of these runs keep to a table that is sorted by name.
     pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
         let before = table.len();
         let mut kept = Vec::new();
         let mut joined = None;
-        // Where all events have the same names, the first run has them all.
+        // If all events have the same names, the first run has them all.
         let runs = if self.is_uniform { &runs[..runs.len().min(1)] } else { runs };
         for run in runs {
             if self.stretches(run.places).all(|(shape, _)| Some(shape) == joined) {
@@ -219,7 +219,7 @@ impl Events {
                 are_dropped |= self.join(shape, &mut kept);
                 last = Some(shape);
             }
-            // A short list is searched, a long one is sorted in the end.
+            // A short table is searched for repeats; a long one is sorted in the end, which removes them.
             for name in &kept {
                 if table.len() > SHORT || !table.contains(name) {
                     table.push(*name);
@@ -232,7 +232,7 @@ impl Events {
         }
     }
 
-    /// Events of a group, in stretches of those with the same shape.
+    /// Splits the events of a group into stretches with the same shape.
     pub(crate) fn stretches<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
         let mut rest = places;
         std::iter::from_fn(move || {
@@ -245,19 +245,19 @@ impl Events {
         })
     }
 
-    /// Is to be told of all events of a group before they are asked for in [`stretches`](Events::stretches).
+    /// Call this with all events of a group before calling [`stretches`](Events::stretches) for any of them.
     pub(crate) fn enter(&mut self, group: &[Place]) {
         self.is_uniform = false;
         self.is_uniform = self.stretches(group).count() == 1;
     }
 
-    /// Where the numbers with this name are in events of this shape: mostly where `at` says.
+    /// The index of the number with this name in events of this shape. It is mostly `at`.
     pub(crate) fn find(&self, shape: Shape, name: NameId, at: usize) -> Option<usize> {
         let names = self.names(shape);
         if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
     }
 
-    /// All numbers: those of an event start at its `samples`.
+    /// The samples of all events. Those of an event start at its `samples`.
     pub(crate) fn samples(&self) -> &[Sample] {
         &self.samples
     }
@@ -267,7 +267,7 @@ impl Events {
         self.list[event].user_code = code as u16;
     }
 
-    /// Replaces the bucket of a sample.
+    /// Replaces the bucket of a sample by its code.
     pub(crate) fn set_code(&mut self, sample: usize, code: usize) {
         let Sample { bucket, .. } = &mut self.samples[sample];
         *bucket = (code as i32) << 1 | *bucket & 1;

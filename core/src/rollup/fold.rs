@@ -1,5 +1,5 @@
-//! Folding: events into pages. The host reads the pages that a fold names, writes those that it gives, and moves its
-//! watermark, all in one transaction.
+//! Folding: counting events in pages. The host reads the pages that a fold names, writes those that it returns, and
+//! moves its watermark, all in one transaction.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -17,22 +17,22 @@ use crate::rollup::observation::{DIMENSIONS, Dimensions, OTHER, Observation};
 use crate::rollup::page::{self, Head, PageWriter};
 use crate::rollup::ranks::Ranks;
 
-/// Values of a dimension an hour and event type; the rest is `(other)`.
+/// The most values of a dimension per hour and event type; further values count as `(other)`.
 const VALUES: usize = 1000;
 
-/// Some pages of rollups as a store keeps them; opaque to the host.
+/// A page of rollups as a store keeps it; opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPage {
-    /// Where it stands.
+    /// The page's key.
     pub key: String,
-    /// What it holds.
+    /// The page's content.
     pub bytes: Vec<u8>,
 }
 
-/// What a store has under this key is no page that this version can read.
+/// The stored bytes under this key are not a page that this version can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadablePage {
-    /// Where it stands.
+    /// The page's key.
     pub key: String,
 }
 
@@ -44,28 +44,28 @@ impl fmt::Display for UnreadablePage {
 
 impl std::error::Error for UnreadablePage {}
 
-/// What is to be written.
+/// The result of a fold or a compaction, which is to be written.
 #[must_use = "what is merged and not written is in no report"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// Pages, each in the place of what is stored under its key.
+    /// The pages to write. Each replaces what is stored under its key.
     pub pages: Vec<StoredPage>,
-    /// What can't be read of what is stored. It is set apart within `pages`: reports that it belongs to say that they are
-    /// incomplete, and nothing else is affected. The host writes a line of log for each.
+    /// Stored pages that can't be read. Their bytes are set apart within `pages`. Reports that need them say that they
+    /// are incomplete; nothing else is affected. The host logs a line for each.
     pub damaged: Vec<UnreadablePage>,
-    /// Whether there are the first events of some day.
+    /// Whether `pages` count the first events of some day.
     pub(crate) opens_day: bool,
 }
 
 impl Merged {
-    /// Keeps bytes that can't be read out of the way of those that take their place.
+    /// Moves unreadable bytes to a key of their own, so that new bytes can take their place.
     pub(crate) fn set_apart(&mut self, key: String, bytes: Vec<u8>) {
         self.pages.push(StoredPage { key: apart(&key), bytes });
         self.damaged.push(UnreadablePage { key });
     }
 }
 
-/// A record that is no event, and so is in no report: why.
+/// A record that is not an event and so is in no report, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableRecord(pub(crate) String);
 
@@ -77,14 +77,14 @@ impl fmt::Display for UnreadableRecord {
 
 impl std::error::Error for UnreadableRecord {}
 
-/// Some events of a tenant, sorted by the rollups that they go into, before they are merged with what is stored.
+/// Some events of a tenant, sorted by the rollups that count them, before they are merged with stored pages.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     names: Names,
     events: Events,
     /// Hours and event types, sorted.
     groups: Vec<Group>,
-    /// Dimensions and values; first the empty ones, for all events.
+    /// Dimensions and values. The first column is empty and stands for all events.
     columns: Vec<(String, String)>,
     /// Sorted by group and column.
     places: Vec<Place>,
@@ -95,7 +95,7 @@ pub struct Fold {
 struct Group {
     hour: Hour,
     event_type: String,
-    /// How many places it has.
+    /// The number of its places.
     places: usize,
 }
 
@@ -106,7 +106,7 @@ impl Fold {
         let (mut names, mut events) = (Names::default(), Events::with_room_for(observations.len(), first));
         let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
         let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
-        // All events are in the first.
+        // Every event is in the first column.
         let all = columns.number((0, "", ""), observations.len() as u32);
         let mut places = Vec::with_capacity(observations.len() * first.map_or(0, length));
         let mut group_of = Vec::with_capacity(observations.len());
@@ -135,14 +135,14 @@ impl Fold {
         }
     }
 
-    /// Folds the records of events, and passes over what is none.
+    /// Folds the records of events, and skips records that can't be read.
     pub(crate) fn of_records<'a>(records: impl IntoIterator<Item = &'a str>, dimensions: &Dimensions) -> Self {
         let read = |record| Observation::read(record, dimensions).ok();
         let observations: Vec<_> = records.into_iter().filter_map(read).collect();
         Self::of(observations.iter())
     }
 
-    /// Which pages [`Fold::settle`] needs: all that a store has in these ranges.
+    /// The ranges of keys in which [`Fold::settle`] needs every stored page.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let mut ranges = Vec::new();
         for (group, runs) in self.groups() {
@@ -161,7 +161,7 @@ impl Fold {
         ranges
     }
 
-    /// What is counted of each hour and event type, sorted by dimension and value.
+    /// The runs of each hour and event type, sorted by dimension and value.
     fn groups(&self) -> impl Iterator<Item = (&Group, Vec<Run<'_>>)> {
         let mut rest = self.places.as_slice();
         self.groups.iter().map(move |group| {
@@ -175,7 +175,7 @@ impl Fold {
         })
     }
 
-    /// The pages to write, from those that are stored in [`Fold::ranges`].
+    /// The pages to write, given the stored pages in [`Fold::ranges`].
     pub fn settle(mut self, stored: Vec<StoredPage>) -> Merged {
         let (mut days, mut merged) = (Days::default(), Merged::default());
         let mut events = std::mem::take(&mut self.events);
@@ -189,7 +189,7 @@ impl Fold {
         }
         let names = std::mem::take(&mut self.names);
         let mut pages = Pages { stored: pages, names, writer: PageWriter::default(), merged };
-        // Events of the hour whose types are beyond the cap.
+        // Events of the hour whose event types are beyond the cap.
         let mut others: Vec<Place> = Vec::new();
         let mut groups = self.groups().peekable();
         while let Some((group, runs)) = groups.next() {
@@ -220,7 +220,7 @@ fn prefix(Group { hour, event_type, .. }: &Group, runs: &[Run<'_>]) -> String {
     Series::prefix(runs[0].dimension, Period::Hour(*hour), event_type)
 }
 
-/// The pages that are stored, and those that are written.
+/// The stored pages, and the pages to write.
 struct Pages {
     stored: BTreeMap<String, Vec<u8>>,
     names: Names,
@@ -229,8 +229,8 @@ struct Pages {
 }
 
 impl Pages {
-    /// Counts the events of an hour and event type: `all` of them, and by the dimensions that the hour and the day have, or
-    /// still have room for.
+    /// Counts the events of an hour and event type: `all` of them, and those of each dimension that the hour and the
+    /// day have, or still have room for.
     fn merge_group<'r>(
         &mut self,
         group: &Group,
@@ -259,7 +259,7 @@ impl Pages {
         }
     }
 
-    /// Counts events whose types are beyond the cap: by no dimension.
+    /// Counts events whose event types are beyond the cap, without dimensions.
     fn merge_others(&mut self, group: &Group, places: &[Place], events: &mut Events) {
         let all = [Run { dimension: "", value: "", places }];
         let mut head = self.head(prefix(group, &all));
@@ -268,7 +268,7 @@ impl Pages {
         self.merge(&prefix(group, &all), &head, &all, events);
     }
 
-    /// What the page of all events says of its hour.
+    /// The head of the hour's page of all events.
     fn head(&mut self, key: String) -> Head {
         let stored = self.stored.get(&key).map(Vec::as_slice);
         Head::read(stored, &mut self.names).unwrap_or_else(|| {
@@ -278,11 +278,11 @@ impl Pages {
         })
     }
 
-    /// Counts the events of a series' runs. All keys of its pages have the prefix. A page that can't be read is set apart, and
-    /// begun anew.
+    /// Counts the events of a series' runs. The keys of all its pages start with `prefix`. An unreadable page is set
+    /// apart and started anew.
     fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &Events) {
         let Self { stored, names, writer, merged } = self;
-        // By the value that they start at; the first starts at the empty one.
+        // Pages by the value that they start at; the first page starts at the empty value.
         let mut pages = vec![("", None)];
         for (key, bytes) in stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)) {
             let Some(first) = key.strip_prefix(prefix) else { break };
@@ -322,14 +322,15 @@ impl Pages {
             let is_touched = bytes.is_none() || !of_page.is_empty();
             if is_touched && writer.merge((prefix, first), *bytes, head, of_page, events, names).is_none() {
                 bytes.iter().for_each(|bytes| set_apart(first, bytes));
-                // Nothing that is stored: there is nothing that can't be read.
+                // Without stored bytes nothing can be unreadable.
                 let _merged = writer.merge((prefix, first), None, head, of_page, events, names);
             }
         }
     }
 }
 
-/// Of values beyond [`VALUES`], counts those that are not known yet as `(other)`, the empty value: in `others`.
+/// Keeps at most [`VALUES`] values. Events of further, unknown values are collected in `others` and count as `(other)`,
+/// whose value is empty.
 fn cap<'r>(runs: &[Run<'r>], known: &[&str], others: &'r mut Vec<Place>) -> Vec<Run<'r>> {
     let mut count = known.len();
     let mut kept = Vec::new();
@@ -343,7 +344,7 @@ fn cap<'r>(runs: &[Run<'r>], known: &[&str], others: &'r mut Vec<Place>) -> Vec<
             others.extend_from_slice(run.places);
         }
     }
-    // It sorts first.
+    // The empty value sorts first.
     if let (false, Some(run)) = (others.is_empty(), runs.first()) {
         kept.insert(0, Run { value: "", places: others, ..*run });
     }

@@ -1,18 +1,18 @@
-//! Where a rollup stands: keys that sort so that every report reads a few ranges.
+//! Keys of rollups. They sort so that every report reads a few ranges.
 
 use std::fmt;
 
 use crate::time::Millis;
 
-/// Hours since 1970-01-01T00:00:00Z. It starts then and lasts 3,600 s.
+/// An hour, counted from 1970-01-01T00:00:00Z; it lasts 3,600 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Hour(pub(crate) u32);
 
-/// Days of UTC since 1970-01-01.
+/// A day of UTC, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Day(pub(crate) u32);
 
-/// What the rollups of a page are of.
+/// The period that a page's rollups cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Period {
     Hour(Hour),
@@ -57,7 +57,7 @@ impl Day {
         Self::parse(key.strip_prefix(MARK)?)
     }
 
-    /// The day of a mark that is set apart.
+    /// The day of an unreadable mark that is set apart.
     pub(crate) fn of_apart_mark(key: &str) -> Option<Self> {
         Self::of_mark(key.strip_suffix(APART)?)
     }
@@ -84,7 +84,7 @@ impl Period {
         }
     }
 
-    /// The hour after its last.
+    /// The hour after the period's last.
     pub(crate) fn until(self) -> Hour {
         match self {
             Self::Hour(hour) => hour.next(),
@@ -92,7 +92,7 @@ impl Period {
         }
     }
 
-    /// As keys have it: hours sort before days.
+    /// The number in keys. Hours sort before days.
     fn number(self) -> u32 {
         match self {
             Self::Hour(Hour(hour)) => hour,
@@ -105,8 +105,8 @@ impl Period {
     }
 }
 
-/// The rollups of one hour or day and event type: those of all values of a dimension, or, with the empty dimension, the one of all
-/// events.
+/// The rollups of one period (an hour or day), event type and dimension: one for each value. The empty dimension has a
+/// single rollup, of all events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Series {
     pub(crate) dimension: String,
@@ -114,18 +114,18 @@ pub(crate) struct Series {
     pub(crate) event_type: String,
 }
 
-/// U+001F, the unit separator. No name has it, for names have no control characters.
+/// U+001F, the unit separator. It is in no name, because names have no control characters.
 const SEPARATOR: char = '\u{1f}';
-/// What follows [`SEPARATOR`] in the order of characters.
+/// The character after [`SEPARATOR`].
 const AFTER_SEPARATOR: char = '\u{20}';
-/// What the keys of marks start with: U+001E, which no page's key does.
+/// The first character of the keys of marks: U+001E. No page's key starts with it.
 const MARK: char = '\u{1e}';
-/// What the keys of the lists of a day's event types start with: U+001D, which no other key does.
+/// The first character of the keys of a day's event types: U+001D. No other key starts with it.
 const TYPES: char = '\u{1d}';
-/// Stands in the key of what is set apart because it can't be read: in the place of the separator before a page's first value,
-/// or after a mark's day. So it lies among what a report reads, and not among what a fold reads.
+/// Stands in the key of unreadable bytes that are set apart. It replaces the separator before a page's first value, or
+/// follows a mark's day. Reports therefore read such a key, and folds don't.
 const APART: char = '\u{1e}';
-/// Marks a day's number in a key; an hour's is not that great before the year 300,000.
+/// Marks a day's number in a key. An hour's number is not that large before the year 300,000.
 const DAYS: u32 = 0xc000_0000;
 
 /// Keys from `from`, included, to `until`, not included, in the order of their UTF-8 bytes.
@@ -138,9 +138,9 @@ pub struct KeyRange {
 }
 
 impl Series {
-    /// What the keys of its pages start with; the first has nothing else.
+    /// The prefix of the keys of the series' pages. The first page's key is the prefix alone.
     pub(crate) fn prefix(dimension: &str, period: Period, event_type: &str) -> String {
-        // Not with `format!`: there is one for each page that is written.
+        // Without `format!`, because this runs for each page that is written.
         let mut prefix = String::with_capacity(dimension.len() + event_type.len() + 11);
         prefix.push_str(dimension);
         prefix.push(SEPARATOR);
@@ -151,7 +151,7 @@ impl Series {
         prefix
     }
 
-    /// The series of a key, and the value that its page starts at.
+    /// The series of a page's key, and the value that the page starts at.
     pub(crate) fn parse(key: &str) -> Option<(Self, &str)> {
         let mut parts = key.splitn(4, SEPARATOR);
         let (dimension, period, event_type, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -163,7 +163,7 @@ impl Series {
     }
 }
 
-/// Where the bytes of a page or mark that can't be read are set apart.
+/// The key under which an unreadable page or mark is set apart.
 pub(crate) fn apart(key: &str) -> String {
     match key.match_indices(SEPARATOR).nth(2) {
         Some((place, _)) => {
@@ -174,14 +174,14 @@ pub(crate) fn apart(key: &str) -> String {
     }
 }
 
-/// What stands under a key.
+/// The kind of data under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyKind<'k> {
     /// A page of this series, and the value that it starts at.
     Page(Series, &'k str),
-    /// What is set apart of this series.
+    /// Unreadable bytes of this series, set apart.
     Apart(Series),
-    /// What is said of a day, or set apart of that.
+    /// Data about a day, or unreadable bytes of such data, set apart.
     Day,
     Unknown,
 }
@@ -194,7 +194,7 @@ impl<'k> KeyKind<'k> {
         if let Some((series, first)) = Series::parse(key) {
             return Self::Page(series, first);
         }
-        // With the separator that it had, it is a page's key.
+        // With its original separator, the key would be a page's key.
         let set_apart = key.split_once(APART).and_then(|(prefix, _)| {
             let (series, first) =
                 Series::parse(&format!("{prefix}{SEPARATOR}")).map(|(series, first)| (series, first.len()))?;
@@ -213,12 +213,12 @@ impl KeyRange {
         Self { from: prefix, until }
     }
 
-    /// The pages of a dimension, of all event types, in the hours from `from` until before `until`.
+    /// The hour pages of a dimension, of all event types, from `from` until before `until`.
     pub(crate) fn of_hours(dimension: &str, from: Hour, until: Hour) -> Self {
         Self::of_periods(dimension, Period::Hour(from), Period::Hour(until))
     }
 
-    /// The pages of a dimension, of all event types, of the days from `from` until before `until`.
+    /// The day pages of a dimension, of all event types, from `from` until before `until`.
     pub(crate) fn of_days(dimension: &str, from: Day, until: Day) -> Self {
         Self::of_periods(dimension, Period::Day(from), Period::Day(until))
     }
@@ -243,7 +243,7 @@ impl KeyRange {
         Self { from: MARK.to_string(), until: SEPARATOR.to_string() }
     }
 
-    /// Whether the range has this key.
+    /// Whether this key is in the range.
     pub fn contains(&self, key: &str) -> bool {
         *self.from <= *key && *key < *self.until
     }

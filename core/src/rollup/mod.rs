@@ -1,11 +1,11 @@
-//! Rollups: what reports read instead of events. Merging them is commutative and associative, to the byte.
+//! Rollups: what reports read instead of events. Merging them is commutative and associative, down to the byte.
 //!
 //! ```text
 //! record ─▶ Observation ─▶ Fold ──(reads pages)──▶ pages to write
 //! ```
 //!
-//! A [`Rollup`] is what is known of the events of one hour, event type, dimension and value of that dimension. A page holds
-//! the rollups of consecutive values; stores keep pages under keys and know nothing of what is in them.
+//! A [`Rollup`] summarizes the events of one hour, event type, dimension and value of that dimension. A page holds the
+//! rollups of consecutive values. Stores keep pages under keys and need not know their content.
 
 pub(crate) mod codec;
 pub(crate) mod codes;
@@ -29,17 +29,19 @@ use crate::rollup::number::{Number, Sum};
 use crate::rollup::quantiles::{Quantiles, bucket_of};
 use crate::rollup::users::Users;
 
-/// Numeric properties of a rollup; of more, those with the first names are kept. With [`quantiles`] and [`users`] it bounds a
-/// rollup to some 160 kB.
+/// The most numeric properties of a rollup; it keeps those with the first names. Together with [`quantiles`] and
+/// [`users`] this bounds a rollup to some 160 kB.
 pub(crate) const NUMBERS: usize = 24;
-/// Names of one kind (dimensions, event types) that a day has rollups of. It bounds what is stored once a day to some 100 kB.
+/// The most names of one kind (dimensions, event types) that a day has rollups of. This bounds what is stored once a
+/// day to some 100 kB.
 pub(crate) const NAMES_A_DAY: usize = 500;
 
-/// Names of properties that one fold or report has met: each has a number, so that rollups need not compare texts.
+/// An interner for the names of properties in one fold or report. Each name gets a number, so that rollups need not
+/// compare texts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     list: Vec<Arc<str>>,
-    /// A tree, because its worst case is as good as its best: clients choose the names.
+    /// A tree rather than a hash map, because clients choose the names and a tree has no bad worst case.
     numbers: BTreeMap<Arc<str>, NameId>,
 }
 
@@ -57,7 +59,7 @@ impl Names {
         id
     }
 
-    /// The same, looked for first at `place`: events of one type mostly have the same properties.
+    /// Like [`Names::id`], but looks at `place` first, because events of one type mostly have the same properties.
     pub(crate) fn id_near(&mut self, place: usize, name: &str) -> NameId {
         match self.list.get(place) {
             Some(known) if **known == *name => NameId(place as u32),
@@ -69,7 +71,7 @@ impl Names {
         self.list.get(id.0 as usize).map_or("", |name| name)
     }
 
-    /// Where each name stands in the order of all names, by its number.
+    /// The rank of each name in the order of all names, indexed by the name's number.
     pub(crate) fn ranks(&self) -> Vec<u32> {
         let mut ranks = vec![0; self.list.len()];
         for (rank, id) in (0..).zip(self.numbers.values()) {
@@ -80,15 +82,15 @@ impl Names {
         ranks
     }
 
-    /// Sorts a list by name and takes out what is in it twice.
+    /// Sorts a list by name and removes repeated names.
     pub(crate) fn sort(&self, list: &mut Vec<NameId>) {
-        // By number first: that is quick, and mostly leaves few names to compare.
+        // Sorting by number first is quick, and mostly leaves few names to compare.
         list.sort_unstable();
         list.dedup();
         list.sort_unstable_by(|one, two| self.name(*one).cmp(self.name(*two)));
     }
 
-    /// Where a name stands in a page's table, which is sorted: mostly at `next`, because rollups mostly have all names.
+    /// The index of a name in a page's sorted table. It is mostly `next`, because rollups mostly have all names.
     fn place_in(&self, table: &[NameId], name: NameId, next: usize) -> usize {
         match table.get(next) {
             Some(known) if *known == name => next,
@@ -97,37 +99,38 @@ impl Names {
     }
 }
 
-/// Which parts of rollups are read; the others are skipped and stay empty.
+/// Which parts of rollups to read; the others are skipped and stay empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Columns<'a> {
     All,
     Some { users: bool, numbers: &'a [NameId] },
 }
 
-/// What is known of some events.
+/// A summary of some events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rollup {
     pub(crate) count: u64,
     pub(crate) users: Users,
-    /// Those that are stored are sorted by name, and at most [`NUMBERS`].
+    /// In stored rollups these are sorted by name, and at most [`NUMBERS`].
     pub(crate) numbers: Vec<(NameId, Measure)>,
-    /// Whether there were more numeric properties.
+    /// Whether there were more numeric properties, which were dropped.
     pub(crate) numbers_dropped: bool,
 }
 
-/// What is known of the values of one numeric property.
+/// Statistics of the values of one numeric property.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measure {
     pub(crate) count: u64,
     pub(crate) sum: Sum,
     pub(crate) min: Number,
     pub(crate) max: Number,
-    /// Empty while there is one value only.
+    /// Empty while there is only one value.
     quantiles: Quantiles,
 }
 
 impl Rollup {
-    /// Of rollups that were read. All numbers stay: what is merged are the hours of a day, or what a query asks for.
+    /// Merges a rollup that was read. All numeric properties stay: `other` is an hour of a day, or what a query asks
+    /// for.
     pub(crate) fn merge(&mut self, other: Self, names: &Names) {
         if self.count == 0 {
             *self = other;
@@ -147,9 +150,9 @@ impl Rollup {
         }
     }
 
-    /// How many bytes of memory the rollup takes, the same on every target.
+    /// Bytes of memory that the rollup takes, estimated the same on every target.
     pub(crate) fn memory(&self) -> usize {
-        // Twice what is used: lists grow by doubling, and nodes of trees are half full.
+        // Twice what is used, because lists grow by doubling and tree nodes are half full.
         const ROLLUP: usize = 160;
         const MEASURE: usize = 320;
         let numbers = self.numbers.iter();
@@ -157,12 +160,12 @@ impl Rollup {
         ROLLUP + self.users.memory() + numbers.sum::<usize>()
     }
 
-    /// The relative error of quantiles, at best.
+    /// The relative error of quantiles at best.
     pub(crate) fn relative_error() -> f64 {
         Quantiles::default().relative_error()
     }
 
-    /// `table` has the names of the page's rollups, sorted.
+    /// Writes the rollup. `table` has the names of the page's rollups, sorted.
     pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId], names: &Names) {
         writer.unsigned(self.count);
         self.users.write(writer);
@@ -200,14 +203,14 @@ impl Rollup {
 }
 
 impl Measure {
-    /// Adds a number that is no small integer, as few are: out of the way of the loop over those that are.
+    /// Adds a number that is not a small integer. Few are, so this stays outside the loop over small integers.
     #[inline(never)]
     fn add(&mut self, number: Number) {
         self.sum.add(number);
         self.meet(number);
     }
 
-    /// That there is such a number.
+    /// Widens minimum and maximum to this number.
     fn meet(&mut self, number: Number) {
         if self.count == 0 {
             (self.count, self.min, self.max) = (1, number, number);
@@ -229,7 +232,7 @@ impl Measure {
         self.meet(other.max);
     }
 
-    /// The value with that rank, from 1, within [`Measure::relative_error`].
+    /// The value with this rank, counted from 1, within [`Measure::relative_error`].
     pub(crate) fn at_rank(&self, rank: u64) -> Option<Number> {
         let found = if self.count == 1 { self.min } else { Number::from_f64(self.quantiles.at_rank(rank)?)? };
         Some(found.larger(self.min).smaller(self.max))
@@ -239,8 +242,8 @@ impl Measure {
         self.quantiles.relative_error()
     }
 
-    /// Of one value, that value alone: most rollups of rare values are such. [`Tally`](tally::Tally) writes the same, where it
-    /// can without making a measure.
+    /// Writes the measure. Most rollups of rare values have one value, and then only the value is written.
+    /// [`Tally`](tally::Tally) writes the same bytes without making a measure where it can.
     fn write(&self, writer: &mut Writer) {
         writer.unsigned(self.count);
         self.min.write(writer);

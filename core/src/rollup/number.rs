@@ -1,4 +1,4 @@
-//! Numbers of properties, and their sums, exactly: whatever the order of addition, no bit is lost before the end.
+//! Numbers of properties and their exact sums. No bit is lost before the end, whatever the order of addition.
 
 mod wide;
 
@@ -9,10 +9,10 @@ use serde::{Serialize, Serializer};
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::wide::Wide;
 
-/// A finite number. Integral ones below 2^64 are always `Integer`, so that 2 and 2.0 are the same.
+/// A finite number. An integral number below 2^64 is always an `Integer`, so that 2 and 2.0 are the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
-    /// Within ±2^64, or a sum of such.
+    /// Within ±2^64, or a sum of such integers.
     Integer(i128),
     /// Not integral, or beyond ±2^64.
     Float(f64),
@@ -25,13 +25,13 @@ impl Default for Number {
 }
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
-/// More than the integer of a sum can be.
+/// No integer of a sum reaches this.
 const TWO_TO_127: f64 = TWO_TO_64 * 9_223_372_036_854_775_808.0;
-/// Up to here every integer has a double of its own.
+/// Doubles represent every integer up to this one exactly.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
 impl Number {
-    /// `None` for what is not finite.
+    /// The number; `None` if it is not finite.
     pub(crate) fn from_f64(value: f64) -> Option<Self> {
         if !value.is_finite() {
             None
@@ -44,7 +44,7 @@ impl Number {
 
     pub(crate) fn to_f64(self) -> f64 {
         match self {
-            // From 64 bits it is an instruction.
+            // The conversion from 64 bits is a single instruction.
             Self::Integer(value) => i64::try_from(value).map_or_else(|_| value as f64, |value| value as f64),
             Self::Float(value) => value,
         }
@@ -85,7 +85,7 @@ impl Number {
         }
     }
 
-    /// Writes an integer, as most are.
+    /// Writes an integer of 64 bits. Most numbers are.
     #[inline]
     pub(crate) fn write_small(value: i64, writer: &mut Writer) {
         writer.byte(0);
@@ -95,7 +95,7 @@ impl Number {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         match reader.byte()? {
             0 => reader.signed_wide().map(Self::Integer),
-            // What is no number is damage: sums of it could not be read again.
+            // A stored value that is not finite is damage. Sums with it could not be read again.
             1 => Some(f64::from_le_bytes(reader.take(8)?.try_into().ok()?))
                 .filter(|value| value.is_finite())
                 .map(Self::Float),
@@ -104,7 +104,7 @@ impl Number {
     }
 }
 
-/// Exact: the float is no integer below 2^64, but the integer may be a sum that is beyond.
+/// Compares exactly. The float is not an integer below 2^64, but the integer may be a sum beyond that.
 fn compare_mixed(integer: i128, float: f64) -> Ordering {
     if float.abs() >= TWO_TO_127 {
         return if float > 0.0 { Ordering::Less } else { Ordering::Greater };
@@ -117,7 +117,7 @@ fn compare_mixed(integer: i128, float: f64) -> Ordering {
 }
 
 impl Serialize for Number {
-    /// Integers without a fraction, whatever they were computed from.
+    /// Writes integers without a fraction, whatever they were computed from.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
             Self::Integer(value) => match i64::try_from(value) {
@@ -135,9 +135,9 @@ impl Serialize for Number {
 /// An exact sum of numbers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sum {
-    /// Of all `Number::Integer`: 2^63 of the largest fit.
+    /// The sum of all `Number::Integer`: 2^63 of the largest fit.
     integers: i128,
-    /// Of all `Number::Float`, where there are any.
+    /// The sum of all `Number::Float`, if there are any.
     floats: Option<Box<Wide>>,
 }
 
@@ -156,8 +156,8 @@ impl Sum {
         }
     }
 
-    /// The sum: exact where it is an integer of integers, else the double nearest to the exact sum. `None` beyond the largest
-    /// double.
+    /// The sum. It is exact if all numbers are integers, and otherwise the double nearest to the exact sum. `None` if
+    /// that is beyond the largest double.
     pub(crate) fn total(&self) -> Option<Number> {
         let Some(floats) = &self.floats else { return Some(Number::Integer(self.integers)) };
         let mut all = floats.clone();
@@ -165,14 +165,14 @@ impl Sum {
         Number::from_f64(all.nearest())
     }
 
-    /// The sum divided by a count: exactly where that is an integer below 2^64, else the nearest double.
+    /// The sum divided by a count: exact if the quotient is an integer below 2^64, otherwise the nearest double.
     pub(crate) fn mean(&self, count: u64) -> Number {
         let mut all = self.floats.as_deref().cloned().unwrap_or_default();
         all.add_integer(self.integers);
         all.divided_by(count)
     }
 
-    /// How many bytes of memory the sum takes beside itself.
+    /// Bytes of memory that the sum takes, besides the value itself.
     pub(crate) fn memory(&self) -> usize {
         self.floats.as_ref().map_or(0, |floats| floats.memory())
     }
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(mean(&[float(1.797_693_134_862_315_7e308); 2]), float(1.797_693_134_862_315_7e308));
         assert_eq!(mean(&[float(5e-324), float(5e-324), float(0.0)]), float(5e-324));
         assert_eq!(mean(&[float(5e-324), float(0.0), float(0.0)]), float(0.0));
-        // Half of the smallest double is as near to 0, which is even.
+        // Half of the smallest double is as near to 0, which is even and so wins.
         assert_eq!(mean(&[float(5e-324), float(0.0)]), float(0.0));
         assert_eq!(mean(&[float(1.5e-323), float(0.0)]), float(1e-323));
         assert_eq!(mean(&[Number::Integer(u64::MAX.into()); 5]), Number::Integer(u64::MAX.into()));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a quotient of integers that doubles hold exactly, which IEEE 754 rounds rightly.
+        /// Compares with the quotient of integers that doubles hold exactly; IEEE 754 rounds that quotient correctly.
         #[test]
         fn means_are_rounded_as_division_is(sum in -(1_i128 << 53)..1 << 53, count in 1..1_u64 << 53) {
             let mean = Sum { integers: sum, floats: None }.mean(count);
@@ -309,7 +309,7 @@ mod tests {
             prop_assert_eq!(mean, number);
         }
 
-        /// Every double, subnormal or huge, by its bits.
+        /// Covers every double, subnormal or huge, by its bits.
         #[test]
         fn order_and_grouping_change_no_byte(bits in prop::collection::vec(any::<u64>(), 1..60), cut in 0_usize..60) {
             let numbers: Vec<f64> = bits.into_iter().map(f64::from_bits).filter(|number| number.is_finite()).collect();
@@ -328,7 +328,7 @@ mod tests {
             prop_assert_eq!(read.total(), whole.total());
         }
 
-        /// 2^-20 steps: 128 bits sum them exactly.
+        /// Uses steps of 2^-20, so that 128 bits sum them exactly.
         #[test]
         fn sums_are_right(steps in prop::collection::vec(-(1_i64 << 52)..1 << 52, 1..60)) {
             let step = f64::from_bits((1023 - 20) << 52);

@@ -1,4 +1,4 @@
-//! What rollups need of one stored event.
+//! What rollups need from one stored event.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,35 +17,36 @@ use crate::rollup::number::Number;
 use crate::rollup::users::UserHash;
 use crate::time::Millis;
 
-/// Dimensions of an event: of more string properties, those with the first names are taken.
+/// The most dimensions of an event. If it has more string properties, those with the first names are taken.
 pub(crate) const DIMENSIONS: usize = 8;
 
-/// One event, as rollups see it. Names come in the order of the properties, which is that of their bytes.
+/// One event as rollups see it. Names are in the order of the properties, which is the order of their bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation<'a> {
     pub(crate) hour: Hour,
     pub(crate) event_type: Cow<'a, str>,
     pub(crate) user: UserHash,
-    /// Names with values; a value that is too long for a key, or that is `(other)`, is empty and counts as `(other)`.
+    /// Names with values. A value that is too long for a key, or that is `(other)`, is stored as empty and counts as
+    /// `(other)`.
     pub(crate) dimensions: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Whether there were more.
+    /// Whether there were more dimensions, which were dropped.
     pub(crate) dimensions_dropped: bool,
-    /// No more than a rollup keeps, and one: that there is one more says that some are dropped, and the others can't be kept
-    /// whatever comes beside them.
+    /// Numeric properties, at most one more than a rollup keeps. The extra one shows that some are dropped; further
+    /// ones could never be kept, whatever other events have.
     pub(crate) numbers: Vec<(Cow<'a, str>, Sample)>,
-    /// The numbers that are no small integers.
+    /// The numbers that are not small integers.
     pub(crate) large: Vec<Number>,
 }
 
-/// Which properties are dimensions, by event type; of types that are not named, every string property is.
+/// The dimensions of each event type. If a type is not listed, every string property is a dimension.
 pub(crate) type Dimensions = BTreeMap<String, Vec<String>>;
 
-/// What values beyond the cap are called in answers.
+/// The name of values beyond the cap in answers.
 pub(crate) const OTHER: &str = "(other)";
 
 impl<'a> Observation<'a> {
     pub(crate) fn read(record: &'a str, dimensions: &Dimensions) -> Result<Self, UnreadableRecord> {
-        // Not the parser's own words, which may repeat the record's.
+        // The parser's own message is not used, because it may quote the record.
         Self::parse(record, dimensions)
             .map_err(|problem| UnreadableRecord(format!("{:?} error at byte {}", problem.classify(), problem.column())))
     }
@@ -74,7 +75,7 @@ impl<'a> Observation<'a> {
                 texts.truncate(DIMENSIONS);
             }
         }
-        // No event has such names. They would be read as another series' key.
+        // No event has such names. They could be read as the key of another series.
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte >= b' ');
         if !is_name(&event_type) || !texts.iter().all(|(name, _)| is_name(name)) {
             return Err(serde_json::Error::custom("a name with a control character, or none"));
@@ -96,7 +97,7 @@ impl<'a> Observation<'a> {
     }
 }
 
-/// The string and number properties, sorted by name, as records have them. An empty text is no value.
+/// The string and number properties, sorted by name as in records. Empty texts are left out.
 struct Properties<'a> {
     texts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     numbers: Vec<(Cow<'a, str>, Sample)>,
@@ -138,7 +139,7 @@ fn put<'a, T>(list: &mut Vec<(Cow<'a, str>, T)>, name: Cow<'a, str>, value: T) {
     if list.last().is_none_or(|(last, _)| *last < name) {
         return list.push((name, value));
     }
-    // No record is so, but if one were, its pages must be right.
+    // No record is unsorted, but if one were, its pages must still be right.
     match list.binary_search_by(|(known, _)| known.cmp(&name)) {
         Ok(at) => drop(list.get_mut(at).map(|(_, known)| *known = value)),
         Err(at) => list.insert(at, (name, value)),

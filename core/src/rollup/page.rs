@@ -1,9 +1,9 @@
 //! A page: the rollups of consecutive values of one series, as bytes.
 //!
-//! Version 1, by [`codec`](crate::rollup::codec): the version; how many values; the dimensions that the hour's events have,
-//! twice their number plus 1 where there were more; the names of all numeric properties; then for each value its text and
-//! its rollup, both with their lengths. Values and names are sorted. A change of this layout takes the next version, and
-//! [`PageReader::open`] goes on to read this one.
+//! Layout of version 1, in the encoding of [`codec`](crate::rollup::codec): the version; the number of values; the
+//! dimensions of the hour's events, preceded by twice their number, plus 1 if some were dropped; the names of all
+//! numeric properties; then for each value its text and its rollup, both with their lengths. Values and names are
+//! sorted. A changed layout takes the next version, and [`PageReader::open`] goes on reading this one.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -15,20 +15,20 @@ use crate::rollup::fold::StoredPage;
 use crate::rollup::tally::Tally;
 use crate::rollup::{Columns, NUMBERS, NameId, Names, Rollup};
 
-/// A page that grows beyond this is split, where it has two values or more.
+/// A page that grows beyond this many bytes is split, if it has at least two values.
 const PAGE_BYTES: usize = 64 * 1024;
 
-/// What a page says of its hour: that of all events alone says something.
+/// What a page says about its hour. Only the page of all events says something.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
-    /// Which dimensions there are.
+    /// The dimensions of the hour's events.
     pub(crate) dimensions: BTreeSet<String>,
-    /// Whether there were more.
+    /// Whether there were more dimensions, which were dropped.
     pub(crate) dimensions_dropped: bool,
 }
 
 impl Head {
-    /// Of a page, if there is one. The outer `None`: these bytes are none.
+    /// Reads the head of a page, if there is one. `None` means that the bytes are not a page.
     pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Names) -> Option<Self> {
         let Some(bytes) = bytes else { return Some(Self::default()) };
         let reader = PageReader::open(bytes, names)?;
@@ -37,7 +37,7 @@ impl Head {
         Some(head)
     }
 
-    /// All of a page but its values.
+    /// Writes everything in a page except its values.
     fn write(&self, length: usize, table: &[NameId], names: &Names, writer: &mut Writer) {
         writer.byte(formats::PAGE);
         writer.length(length);
@@ -48,7 +48,7 @@ impl Head {
     }
 }
 
-/// How many values a page has, without reading them.
+/// The number of values in a page, without reading them.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let mut reader = Reader(bytes);
     reader.byte().filter(|version| *version == formats::PAGE)?;
@@ -65,7 +65,7 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Names) -> Option<Vec<&'a s
     Some(values)
 }
 
-/// Writes pages. What it has allocated serves for the next.
+/// Writes pages, and reuses its memory from page to page.
 #[derive(Debug, Default)]
 pub(crate) struct PageWriter {
     pub(crate) written: Vec<StoredPage>,
@@ -77,8 +77,8 @@ pub(crate) struct PageWriter {
 }
 
 impl PageWriter {
-    /// Counts the events of `runs`, which are sorted by value, in the page of `series` that starts at `first`, which is
-    /// stored or new. `None`: what is stored is no page.
+    /// Counts the events of `runs`, which are sorted by value, in the page of `series` that starts at `first`. The page
+    /// may be stored or new. `None` means that the stored bytes are not a page.
     pub(crate) fn merge(
         &mut self,
         (series, first): (&str, &str),
@@ -126,7 +126,8 @@ impl PageWriter {
                         rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Columns::All)?, names);
                         rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
                         rollup.numbers.truncate(NUMBERS);
-                        // A name that only what was stored has and that goes now may still stand in the table.
+                        // If the stored rollup loses a name now, the table may still list it, although no rollup has
+                        // it.
                         is_exact &= !rollup.numbers_dropped;
                     }
                     self.values.nested(|values| rollup.write(values, table, names));
@@ -151,7 +152,7 @@ impl PageWriter {
         Some(())
     }
 
-    /// Writes a page of these rollups, or its halves where it is too large.
+    /// Writes these rollups as one page, or splits them in halves if the page is too large.
     pub(crate) fn write_split(
         &mut self,
         (series, first): (&str, &str),
@@ -207,7 +208,8 @@ impl<'a> PageReader<'a> {
         Some(Self { rest, left, table, dimensions, dimensions_dropped: length & 1 == 1 })
     }
 
-    /// The next value and the bytes of its rollup; the inner `None` after the last, the outer where the bytes are no page.
+    /// The next value and the bytes of its rollup. The inner `None` means that there are no more, the outer that the
+    /// bytes are not a page.
     pub(crate) fn next(&mut self) -> Option<Option<(&'a str, &'a [u8])>> {
         if self.left == 0 {
             return self.rest.is_empty().then_some(None);

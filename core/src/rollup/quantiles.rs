@@ -1,9 +1,10 @@
-//! Quantiles of a number within a relative bound: counts of values that share their leading bits.
+//! Quantiles of a number within a relative bound, from counts of values that share their leading bits (a LogHistogram).
 //!
-//! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 = 0.78 %
-//! wide, and finding it takes a shift and no logarithm: it is the same on every machine. (The layout of HdrHistogram, over
-//! all doubles.) Integers up to 256 have a bucket each. Where values are so diverse that there would be more than
-//! [`Quantiles::MOST`], all buckets become twice as wide; whether they do depends on the set of values alone, not on their order.
+//! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 =
+//! 0.78 % wide. Finding it takes a shift and no logarithm, so it is the same on every machine. (This is the layout of
+//! HdrHistogram, over all doubles.) Integers up to 256 have a bucket each. If the values are so diverse that there
+//! would be more than [`Quantiles::MOST`] buckets, all buckets become twice as wide. Whether they do depends only on
+//! the set of values, not on their order.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -12,17 +13,17 @@
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
-/// Bits of the mantissa that tell buckets apart, at first.
+/// Bits of the mantissa that tell buckets apart, before any widening.
 const BITS: u8 = 7;
 
-/// The bucket of the largest double; that of the least is as far on the other side of 0.
+/// The bucket of the largest double. The bucket of the least double is as far on the other side of 0.
 const FARTHEST: u32 = (0x7ff << BITS) + 1;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quantiles {
     bits: u8,
-    /// Sorted by bucket, and so by value; no count is 0.
+    /// Buckets with their counts, sorted by bucket and so by value. No count is 0.
     buckets: Vec<(i32, u64)>,
 }
 
@@ -32,7 +33,7 @@ impl Default for Quantiles {
     }
 }
 
-/// The bucket of a number at full width; 0 is a bucket of its own.
+/// The bucket of a number before any widening. 0 has a bucket of its own.
 pub(crate) fn bucket_of(number: Number) -> i32 {
     let value = number.to_f64();
     let leading = (value.abs().to_bits() >> (52 - BITS)) as i32;
@@ -43,7 +44,7 @@ pub(crate) fn bucket_of(number: Number) -> i32 {
     }
 }
 
-/// The bucket `lost` bits wider that holds `bucket`.
+/// The wider bucket that holds `bucket`, with `lost` fewer bits.
 fn wider(bucket: i32, lost: u8) -> i32 {
     match bucket {
         0 => 0,
@@ -53,30 +54,31 @@ fn wider(bucket: i32, lost: u8) -> i32 {
 }
 
 impl Quantiles {
-    /// At most this many buckets: some 6 kB of bytes.
+    /// The most buckets of a histogram: some 6 kB of bytes.
     pub(crate) const MOST: usize = 2048;
 
-    /// Of buckets, as [`bucket_of`] gives them, with their counts, sorted.
+    /// A histogram from sorted buckets, as [`bucket_of`] gives them, with their counts.
     pub(crate) fn of(buckets: impl Iterator<Item = (i32, u64)>) -> Self {
         let mut quantiles = Self { bits: BITS, buckets: buckets.collect() };
         quantiles.bound();
         quantiles
     }
 
-    /// Writes the histogram of at most so many buckets with their counts, sorted; no more than [`Quantiles::MOST`].
+    /// Writes the histogram of at most `at_most` sorted buckets with their counts. There must be no more than
+    /// [`Quantiles::MOST`].
     #[inline]
     pub(crate) fn write_new(at_most: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
         write(BITS, at_most, buckets, writer);
     }
 
-    /// Counts a number with this bucket, as [`bucket_of`] gives it.
+    /// Counts a number in this bucket, as [`bucket_of`] gives it.
     pub(crate) fn add(&mut self, bucket: i32) {
         self.add_many(wider(bucket, BITS - self.bits), 1);
         self.bound();
     }
 
     fn add_many(&mut self, bucket: i32, count: u64) {
-        // They come in their order, and mostly to a histogram that is new.
+        // Buckets come in order, and mostly to a new histogram.
         match self.buckets.last_mut() {
             Some((last, known)) if *last == bucket => *known = known.saturating_add(count),
             Some((last, _)) if *last > bucket => self.insert(bucket, count),
@@ -125,7 +127,8 @@ impl Quantiles {
         self.bits = bits;
     }
 
-    /// The number with that rank, from 1, or one that is at most [`Quantiles::relative_error`] nearer to 0.
+    /// The number with this rank, counted from 1, or a number that is at most [`Quantiles::relative_error`] nearer to
+    /// 0.
     pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut seen = 0_u64;
         let (bucket, _) = self.buckets.iter().find(|(_, count)| {
@@ -140,13 +143,13 @@ impl Quantiles {
         })
     }
 
-    /// How many bytes of memory the histogram takes beside itself.
+    /// Bytes of memory that the histogram takes, besides the value itself.
     pub(crate) fn memory(&self) -> usize {
         // Lists grow by doubling.
         self.buckets.len() * 32
     }
 
-    /// 2^-7, or more where buckets had to become wider.
+    /// 2^-7, or more if buckets had to become wider.
     pub(crate) fn relative_error(&self) -> f64 {
         1.0 / f64::from(1_u32 << self.bits)
     }
@@ -187,7 +190,7 @@ mod tests {
     fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
         let mut buckets: Vec<_> =
             numbers.into_iter().map(|number| bucket_of(Number::from_f64(number).unwrap())).collect();
-        // One by one, so that in between the bound is met as well; and all at once.
+        // Builds the histogram one by one, so that the bound is also met in between, and then all at once.
         let mut quantiles = Quantiles::default();
         buckets.iter().for_each(|bucket| quantiles.add(*bucket));
         buckets.sort_unstable();

@@ -1,4 +1,4 @@
-//! Sorting without comparing texts again and again: keys get numbers as they come, and places are sorted by counting.
+//! Sorts without comparing texts again and again: keys get numbers as they come, and places are sorted by counting.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -11,16 +11,16 @@ use crate::rollup::events::Place;
 /// An hour and event type, or a dimension and value.
 pub(crate) type Key<'a> = (u32, &'a str, &'a str);
 
-/// Keys that are looked for before the map is searched.
+/// How many recent keys are looked up before the map is searched.
 const RECENT: usize = 1024;
 
-/// The numbers of keys, and how many places each has.
+/// Numbers for keys, and the count of places for each key.
 pub(crate) struct Ranks<'a> {
     keys: Vec<Key<'a>>,
     places: Vec<u32>,
     numbers: BTreeMap<Key<'a>, u32>,
-    /// The number of the last key with that hash: events mostly have the values that those before had. Hashes that
-    /// meet cost a search, and no more.
+    /// The number of the last key in each slot. Events mostly repeat the values of earlier events. If two keys share a
+    /// slot, that costs a search and nothing more.
     recent: [u32; RECENT],
 }
 
@@ -29,7 +29,7 @@ impl<'a> Ranks<'a> {
         Self { keys: Vec::new(), places: Vec::new(), numbers: BTreeMap::new(), recent: [0; RECENT] }
     }
 
-    /// The number of a key that has some more places.
+    /// The number of a key, whose count grows by `places`.
     pub(crate) fn number(&mut self, key: Key<'a>, places: u32) -> u32 {
         let recent = &mut self.recent[slot(key)];
         if !self.keys.get(*recent as usize).is_some_and(|known| is_same(*known, key)) {
@@ -44,7 +44,7 @@ impl<'a> Ranks<'a> {
         *recent
     }
 
-    /// The keys by their numbers.
+    /// The keys, indexed by their numbers.
     pub(crate) fn keys(&self) -> &[Key<'a>] {
         &self.keys
     }
@@ -54,7 +54,7 @@ impl<'a> Ranks<'a> {
         self.numbers.iter().map(|(key, number)| (*key, self.places[*number as usize]))
     }
 
-    /// Sorts places by their keys. Those with the same key stay in their order.
+    /// Sorts places by their keys. Places with the same key keep their order.
     pub(crate) fn sort(&self, places: &[Place], number: impl Fn(&Place) -> u32) -> Vec<Place> {
         let mut starts = vec![0; self.keys.len()];
         let mut start = 0;
@@ -72,7 +72,7 @@ impl<'a> Ranks<'a> {
     }
 }
 
-/// Where a key is looked for first: by the ends of its texts, where those of one kind mostly differ.
+/// The slot where a key is looked up first. It mixes the ends of its texts, where similar texts mostly differ.
 fn slot((number, name, value): Key<'_>) -> usize {
     let last = value.as_bytes().last_chunk().map_or_else(|| word(value.as_bytes()), |last| u64::from_le_bytes(*last));
     let lengths = (name.len() << 8 | value.len()) as u64;
@@ -80,14 +80,14 @@ fn slot((number, name, value): Key<'_>) -> usize {
     (mixed >> (u64::BITS - RECENT.ilog2())) as usize
 }
 
-/// All of up to 8 bytes, of a known length.
+/// Up to 8 bytes as one number. Texts of the same length are equal if their numbers are.
 fn word(bytes: &[u8]) -> u64 {
     match bytes {
         [] => 0,
         [first, ..] if bytes.len() < 4 => {
             u64::from(*first) << 16 | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(bytes[bytes.len() - 1])
         }
-        // Two words that may overlap.
+        // Two 4-byte words, which may overlap.
         _ => {
             let half = |half: Option<&[u8; 4]>| u64::from(half.map_or(0, |half| u32::from_le_bytes(*half)));
             half(bytes.first_chunk()) << 32 | half(bytes.last_chunk())
@@ -100,7 +100,7 @@ fn is_same(one: Key<'_>, other: Key<'_>) -> bool {
     one.0 == other.0 && is_same_text(one.1, other.1) && is_same_text(one.2, other.2)
 }
 
-/// Whether texts are equal. Those here are mostly short, and a call would take longer than to compare them.
+/// Whether two texts are equal. Most texts here are short, and a call would take longer than comparing them.
 #[inline]
 pub(crate) fn is_same_text(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());

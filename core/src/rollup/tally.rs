@@ -1,5 +1,5 @@
-//! The rollup of some events as bytes, without making a [`Rollup`](crate::rollup::Rollup): most are written once and never
-//! merged. Where one is stored already, both are read and merged.
+//! Writes the rollup of some events as bytes, without making a [`Rollup`](crate::rollup::Rollup). Most rollups are
+//! written once and never merged. If one is stored already, both are read and merged.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -13,13 +13,13 @@ use crate::rollup::quantiles::Quantiles;
 use crate::rollup::users::Users;
 use crate::rollup::{Measure, NUMBERS, NameId, Names};
 
-/// What the rollups that are written one after another have allocated.
+/// Memory that is reused from one rollup to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     names: Vec<NameId>,
-    /// Where the events' numbers are.
+    /// For each event, the index of its first sample.
     samples: Vec<u32>,
-    /// Events with the same names in a row, and how many of `samples` are theirs.
+    /// Stretches of events with the same names, each with its share of `samples`.
     stretches: Vec<(Shape, usize)>,
     codes: Codes,
     counts: Counts,
@@ -27,7 +27,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Writes the rollup of these events, by the table of their page.
+    /// Writes the rollup of these events. `table` is the name table of their page.
     pub(crate) fn write(
         &mut self,
         places: &[Place],
@@ -52,12 +52,12 @@ impl Tally {
         }
     }
 
-    /// Is to be told of all events of a group before the rollups of some of them are written.
+    /// Call this with all events of a group before writing the rollups of some of them.
     pub(crate) fn group(&mut self, places: &[Place], events: &mut Events) {
         self.codes.refill(places, events);
     }
 
-    /// Finds the names that are kept, and says whether there are more.
+    /// Collects the names that are kept, and returns whether any are dropped.
     fn gather(&mut self, places: &[Place], events: &Events) -> bool {
         self.names.clear();
         self.stretches.clear();
@@ -69,7 +69,7 @@ impl Tally {
         are_dropped
     }
 
-    /// Writes the users, and finds where the numbers are.
+    /// Writes the users, and collects where the numbers are.
     fn write_users(&mut self, places: &[Place], events: &Events, writer: &mut Writer) {
         let registers = self.codes.registers();
         let mut values = self.counts.start(registers.len());
@@ -83,10 +83,10 @@ impl Tally {
         Users::write_new(registers.len(), values.drain().map(set), writer);
     }
 
-    /// Writes what is known of the numbers with the name at `at`.
+    /// Writes the statistics of the numbers whose name is at `at`.
     fn write_measure(&mut self, at: usize, events: &Events, writer: &mut Writer) {
         let Self { measure, codes, counts, .. } = self;
-        // Small integers take no more than this: a sum of 2^32, as many as there can be places, fits.
+        // These types suffice for small integers: the sum of 2^32 of them fits, and there can't be more places.
         let (mut count, mut sum, mut least, mut most) = (0, 0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
         let buckets = codes.buckets(self.names[at]);
@@ -130,7 +130,7 @@ impl Tally {
         }
     }
 
-    /// Writes the rollup of one event, as those of rare values are.
+    /// Writes the rollup of a single event, which is common for rare values.
     fn write_event(event: Event, events: &Events, names: &Names, table: &[NameId], writer: &mut Writer) {
         let all = events.names(event.shape);
         let kept = &all[..all.len().min(NUMBERS)];

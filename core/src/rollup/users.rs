@@ -1,9 +1,9 @@
-//! How many different users there were: HyperLogLog with 2^14 registers.
+//! An estimate of the number of distinct users: HyperLogLog with 2^14 registers.
 //!
-//! Its standard error is 1.04 / √2^14 = 0.81 %, so 95 % of estimates are within 1.6 % (P. Flajolet et al., "HyperLogLog",
-//! 2007). The estimate is O. Ertl's improved one ("New cardinality estimation algorithms for HyperLogLog sketches", 2017,
-//! algorithm 6): it holds from the first user on, depends on the registers alone, and takes only operations that IEEE 754
-//! defines to the last bit.
+//! Its standard error is 1.04 / √2^14 = 0.81 %, so 95 % of estimates are within 1.6 % (P. Flajolet et al.,
+//! "HyperLogLog", 2007). The estimator is O. Ertl's improved one ("New cardinality estimation algorithms
+//! for HyperLogLog sketches", 2017, algorithm 6). It is accurate from the first user on and depends only on the
+//! registers. It uses only operations that IEEE 754 defines to the last bit.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
@@ -15,14 +15,14 @@ use crate::rollup::codec::{Reader, Writer};
 
 const PRECISION: u32 = 14;
 const REGISTERS: usize = 1 << PRECISION;
-/// The largest value of a register: all other bits of the hash are 0.
+/// The largest value of a register, for a hash whose other bits are all 0.
 const HIGHEST: usize = (64 - PRECISION) as usize + 1;
-/// Up to here a list of registers is quicker to add to and to merge than all of them.
+/// Up to this length, a list of registers is quicker to add to and to merge than the full set.
 const FEW: usize = 512;
-/// Up to here a list takes fewer bytes than 6 bits for every register.
+/// Up to this length, a list takes fewer bytes than 6 bits for every register.
 const LISTED: usize = 4096;
 
-/// A user's hash: which register, and the value it asks for.
+/// A user's hash: a register, and the least value that the register must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UserHash(u16, u8);
 
@@ -42,7 +42,7 @@ impl UserHash {
     }
 }
 
-/// A set of users, of which only the size can be told.
+/// A set of users that tells only its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Users {
     /// The registers that are not 0, sorted; at most [`FEW`].
@@ -93,7 +93,7 @@ impl Users {
         }
     }
 
-    /// How many bytes of memory the set takes beside itself.
+    /// Bytes of memory that the set takes, besides the value itself.
     pub(crate) fn memory(&self) -> usize {
         match self {
             // Lists grow by doubling.
@@ -102,7 +102,7 @@ impl Users {
         }
     }
 
-    /// How many users, rounded.
+    /// The estimated number of users, rounded.
     pub(crate) fn count(&self) -> u64 {
         let mut with_value = [0_u32; HIGHEST + 1];
         let mut zeros = REGISTERS as u32;
@@ -135,7 +135,7 @@ impl Users {
                     return write_list(set(), writer);
                 }
                 writer.byte(1);
-                // Four registers of 6 bits in three bytes.
+                // Four registers of 6 bits make three bytes.
                 for four in registers.as_chunks::<4>().0 {
                     let bits = four.iter().fold(0_u32, |bits, value| bits << 6 | u32::from(*value));
                     writer.0.extend_from_slice(&bits.to_be_bytes()[1..]);
@@ -144,7 +144,7 @@ impl Users {
         }
     }
 
-    /// Writes a set with at most so many registers that are not 0, sorted.
+    /// Writes a set from its registers that are not 0, sorted. There are at most `at_most` of them.
     pub(crate) fn write_new(at_most: usize, set: impl Iterator<Item = (u16, u8)>, writer: &mut Writer) {
         if at_most <= LISTED {
             return write_list(set, writer);
@@ -206,7 +206,7 @@ fn read_list(reader: &mut Reader<'_>) -> Option<Vec<(u16, u8)>> {
     Some(list)
 }
 
-/// Ertl's σ: what registers that are still 0 stand for.
+/// Ertl's σ, the contribution of registers that are still 0.
 fn sigma(x: f64) -> f64 {
     if x == 1.0 {
         return f64::INFINITY;
@@ -223,7 +223,7 @@ fn sigma(x: f64) -> f64 {
     }
 }
 
-/// Ertl's τ: what registers at their highest value stand for.
+/// Ertl's τ, the contribution of registers at their highest value.
 fn tau(x: f64) -> f64 {
     if x == 0.0 || x == 1.0 {
         return 0.0;
@@ -285,7 +285,7 @@ mod tests {
         let full = Users::Many(Box::new([HIGHEST as u8; REGISTERS]));
         assert_eq!(Users::read(&mut Reader(&bytes(&full))), Some(full.clone()));
         assert_eq!(full.count(), u64::MAX);
-        // One less is an estimate: m α∞ 2^50.
+        // One less than the highest value gives an estimate: m α∞ 2^50.
         let registers = REGISTERS as f64;
         let expected = registers / (2.0 * std::f64::consts::LN_2) * 2_f64.powi(50);
         let found = Users::Many(Box::new([50; REGISTERS])).count() as f64;

@@ -9,7 +9,7 @@ fn later(milliseconds: u64) -> Millis {
     after(NOW, milliseconds)
 }
 
-/// Nothing to do for a round.
+/// A machine with nothing to do for a round.
 fn idle() -> Upkeep {
     Upkeep::new(Pace::SERVER, Held { looked_at: NOW, ..Held::default() }, NOW)
 }
@@ -45,7 +45,7 @@ fn fail(upkeep: &mut Upkeep, now: Millis) {
     upkeep.failed(&task, now);
 }
 
-/// A store with so many expired events and days that are over.
+/// A store with this many expired events and days that are over.
 struct Store {
     held: Held,
     expired: usize,
@@ -188,7 +188,7 @@ fn expiry_that_fails_for_days_stops_no_compaction_and_is_not_put_off_by_a_new_ma
         }
     }
     assert_eq!(searches, 48);
-    // Nothing of these rounds was kept.
+    // None of these rounds was kept.
     let upkeep = Upkeep::new(Pace::SERVER, Held::default(), now);
     assert!(is_expiry(&upkeep.next(now)));
 }

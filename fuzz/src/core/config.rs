@@ -1,4 +1,5 @@
-//! Any text as a configuration: it is refused in few words, and the service is closed; or it makes a service whose door is shut.
+//! Any text as a configuration. Either it is refused in few words and the service is closed, or it makes a service
+//! whose door is shut.
 
 use isotherm_core::{Admission, Config, Reply, Request, Service};
 use isotherm_fuzz::{STAMP, check_reply};
@@ -38,7 +39,7 @@ pub(crate) fn run(input: &[u8]) {
                 check_reply("POST", &reply);
                 assert_eq!(reply.status, 401);
             }
-            // Escapes could spell the word as well.
+            // `contains('\\')`: escapes could spell the word `open` as well.
             Admission::Plan(_) => {
                 assert!(text.contains("open") || text.contains('\\'), "open, and nobody said so");
                 assert!(service.notice().is_some(), "open, and nobody is told so");
@@ -48,7 +49,7 @@ pub(crate) fn run(input: &[u8]) {
     assert!(matches!(reply(&service, &get("/healthz")), Some(reply) if reply.status == 200));
 }
 
-/// Of a service that could not be configured, and why.
+/// Checks a service that could not be configured for this reason.
 fn check_closed(service: &Service, reason: &str) {
     assert!(service.is_closed() && service.notice().is_some_and(|notice| notice.contains(reason)));
     for (path, status) in [("/healthz", 200), ("/events", 503), ("/reports/summary", 503), ("/openapi.json", 503)] {

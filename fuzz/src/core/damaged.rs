@@ -1,4 +1,4 @@
-//! Bytes that a store or a shard hands back: what can be read is written as it was read.
+//! Bytes that a store or a shard hands back. Everything that can be read is written back as it was read.
 
 use isotherm_core::{Lanes, Millis, ReportData, StoredPage, Watermark};
 
@@ -13,11 +13,11 @@ pub(crate) fn shard(input: &[u8]) {
     }
 }
 
-/// The watermark of a lane; the first 8 bytes are a time.
+/// The watermark of a lane. The first 8 bytes are a time.
 pub(crate) fn watermark(input: &[u8]) {
     let Some((time, bytes)) = input.split_first_chunk() else { return };
     let now = Millis(u64::from_le_bytes(*time));
-    // The same bytes as the list of shards that wait.
+    // The same bytes are also read as the list of waiting shards.
     let waiting = StoredPage { key: "shards".to_owned(), bytes: bytes.to_vec() };
     let _any = Lanes::read([waiting]).as_of(now);
     let stored = StoredPage { key: "watermark".to_owned(), bytes: bytes.to_vec() };

@@ -1,4 +1,4 @@
-//! Bodies that are gzip: flate2's reader is the peer, and a body is answered as it is without the encoding.
+//! Bodies in gzip. flate2's reader is the peer, and a body is answered as it would be without the encoding.
 
 use std::io::{Read as _, Write as _};
 
@@ -9,8 +9,8 @@ use isotherm_fuzz::{KEY, SERVICE, STAMP, check_reply, shown};
 
 const MOST: usize = 1024 * 1024;
 
-/// The first byte says what the rest is: a gzip stream, or, one in 16, as to pack is slow, what is put into one, in members of so
-/// many bytes.
+/// The first byte says what the rest is: mostly a gzip stream. For one value in 16, since packing is slow, the rest
+/// is packed into a gzip stream, in members of a size that the first byte gives.
 pub(crate) fn run(input: &[u8]) {
     let Some((first, body)) = input.split_first() else { return };
     if first % 16 == 1 {
@@ -30,19 +30,19 @@ pub(crate) fn run(input: &[u8]) {
         answered
     };
     let mut peer = Vec::new();
-    // Long ones are slow: one in 128 is enough.
+    // Long bodies are slow, so only one first byte allows them.
     let most = if *first == 254 { MOST } else { MOST / 16 };
     match MultiGzDecoder::new(body).take(most as u64 + 1).read_to_end(&mut peer) {
         Ok(_) if peer.len() <= most => {
             let answered = answered();
-            // Members that hold nothing cost work, so there may be a limit to them.
+            // Empty members cost work, so their number may be limited.
             let is_refused =
                 matches!(&answered, Admission::Reply(reply) if reply.body.starts_with(br#"{"error":"invalid_gzip""#));
             if !(is_refused && body.len() > 20 * 64) {
                 assert_eq!(shown(&answered), shown(&admit(&peer, false)), "unlike the peer");
             }
         }
-        // Of what is too long, the end is not looked at.
+        // A body that is too long need not be read to its end.
         Ok(_) if most == MOST => assert!(matches!(status(&answered()), Some(400 | 413)), "too long, and taken"),
         Ok(_) => {}
         Err(_) => assert!(matches!(status(&answered()), Some(400 | 413)), "the peer refuses it"),

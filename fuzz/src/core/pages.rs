@@ -1,4 +1,4 @@
-//! Pages and marks that are damaged: what can't be read is named and set apart, and what is whole stays right.
+//! Damaged pages and marks. Whatever can't be read is named and set apart, and whole pages stay right.
 
 use std::collections::BTreeSet;
 use std::slice::SliceIndex;
@@ -9,7 +9,7 @@ use isotherm_core::{Settled, WriteLimits};
 use isotherm_fuzz::{Folded, Pages, SERVICE, check_reply, records, report};
 use serde_json::Value;
 
-/// Few, for a run over them is to be quick: two days, hours, types and names.
+/// Few records, so that a run over them is quick: two days, hours, types and names.
 static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let event = |n: usize| {
         let (user, kind, day, hour, to, via) = (n % 5, n % 2, 1 + n / 2 % 2, n / 4 % 2, n % 3, n % 2);
@@ -21,7 +21,7 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 const EVENTS: usize = 12;
-/// How many of them are folded before pages are damaged.
+/// How many events are folded before pages are damaged.
 const FIRST: usize = 8;
 
 static GOOD: LazyLock<[Pages; 2]> = LazyLock::new(|| {
@@ -32,14 +32,14 @@ static GOOD: LazyLock<[Pages; 2]> = LazyLock::new(|| {
     [pages, compacted]
 });
 
-/// The good pages of hours, and what comes after.
+/// The good pages of hours, after the remaining events are folded.
 static RIGHT: LazyLock<Pages> = LazyLock::new(|| {
     let mut right = GOOD[0].clone();
     assert!(fold_some(&mut right, FIRST..).is_empty());
     right
 });
 
-/// Folds some of [`RECORDS`]; the keys of what can't be read.
+/// Folds some of [`RECORDS`]. Returns the keys of pages that can't be read.
 fn fold_some(pages: &mut Pages, some: impl SliceIndex<[String], Output = [String]>) -> Vec<String> {
     let records = RECORDS[some].iter().map(String::as_str);
     let Folded { damaged, rejections } = pages.fold(&SERVICE, records, WriteLimits::ONE_WRITER);
@@ -53,7 +53,7 @@ const REPORTS: [(&str, &str); 3] = [
     ("/reports/summary", "metrics=count,users,sum:n"),
 ];
 
-/// Damages to some pages, and what is done with them then: folding, compaction or a report.
+/// Damages some pages, then folds, compacts or reports.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
     let Ok((mut pages, damaged)) = damage(&mut input) else { return };
@@ -67,11 +67,11 @@ pub(crate) fn run(input: &[u8]) {
     check_report(&pages, REPORTS[place]);
 }
 
-/// Folds into damaged pages what [`RIGHT`] has.
+/// Folds the rest into damaged pages, and compares the whole ones with [`RIGHT`].
 fn fold(pages: &mut Pages, damaged: &BTreeSet<String>) {
     check_named(&fold_some(pages, FIRST..), damaged);
     let spoilt: BTreeSet<_> = damaged.iter().filter_map(|key| hour_and_type(key)).collect();
-    // Days, whose numbers begin with a c, are written by compaction alone; and what is set apart stays.
+    // Keys of days, whose numbers begin with a `c`, are written only by compaction. Pages that were set apart stay.
     let is_whole = |key: &str| {
         !key.contains('\u{1e}') && hour_and_type(key).is_some_and(|of| !spoilt.contains(&of) && !of.0.starts_with('c'))
     };
@@ -96,7 +96,7 @@ fn check_named(keys: &[String], damaged: &BTreeSet<String>) {
     assert!(keys.iter().all(|key| damaged.contains(key)), "{keys:?} can't be read, and {damaged:?} are damaged");
 }
 
-/// Good pages, some of which are changed; and the keys of those.
+/// Good pages with some damage, and the keys of the damaged ones.
 fn damage(input: &mut Unstructured<'_>) -> arbitrary::Result<(Pages, BTreeSet<String>)> {
     let mut pages = GOOD[usize::from(input.arbitrary::<bool>()?)].clone();
     let mut damaged = BTreeSet::new();
@@ -119,7 +119,7 @@ fn damage(input: &mut Unstructured<'_>) -> arbitrary::Result<(Pages, BTreeSet<St
     Ok((pages, damaged))
 }
 
-/// `None` for a mark.
+/// The hour and type in a page's key, or `None` for a mark.
 fn hour_and_type(key: &str) -> Option<(&str, &str)> {
     let mut parts = key.split('\u{1f}').skip(1);
     Some((parts.next()?, parts.next()?))

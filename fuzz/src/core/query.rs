@@ -1,4 +1,4 @@
-//! Any query of a report: however the same events are stored, the answer is the same.
+//! Any query of a report. The answer is the same however the same events are stored.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ static STORES: LazyLock<[Pages; 4]> = LazyLock::new(|| {
     [of(&RECORDS), of(one), of(two), compacted]
 });
 
-/// `path?query` of a report; a path alone is a time series.
+/// The input is `path?query` of a report, or only the query of a time series.
 pub(crate) fn run(input: &[u8]) {
     let Ok(target) = std::str::from_utf8(input) else { return };
     let (kind, query) = target.split_once('?').unwrap_or(("timeseries", target));

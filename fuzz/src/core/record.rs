@@ -1,4 +1,5 @@
-//! Records in a store, any text among them: which are events is said of each alone, and no order of folding changes a byte.
+//! Records in a store, which may be any text. Each record is judged by itself whether it is an event, and no order of
+//! folding changes a byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +7,13 @@ use isotherm_core::WriteLimits;
 use isotherm_fuzz::{Folded, Pages, SERVICE, report};
 use serde_json::{Map, Value, json};
 
-/// More lines are not read: an input is to be quick.
+/// Further lines are not read, so that an input is quick.
 const LINES: usize = 12;
-/// A store that takes little at once.
+/// Limits of a store that takes little at once.
 const LITTLE: WriteLimits = WriteLimits { pages: 40, ..WriteLimits::NONE };
 
-/// The first byte says what else is done with the records, and where they are cut in two; then each line is a record: as it is
-/// where it begins with `{`, or short, `hour|eventType|userId|name=value|…`.
+/// The first byte says what else is done with the records, and where they are cut in two. Then each line is a record:
+/// in full if it begins with `{`, otherwise in the short form `hour|eventType|userId|name=value|…`.
 pub(crate) fn run(input: &[u8]) {
     let Some((cut, rest)) = input.split_first() else { return };
     let Ok(text) = std::str::from_utf8(rest) else { return };
@@ -48,7 +49,7 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
-/// Whether a report counts all the events, before compaction and after.
+/// Checks that a report counts all the events, before compaction and after.
 fn check_report(whole: &Pages, lines: &[&str], unreadable: usize) {
     let mut compacted = whole.clone();
     assert!(compacted.compact(&SERVICE).is_empty(), "what is written can be read");
@@ -78,7 +79,8 @@ fn record(line: &str) -> String {
     json!({"userId": user, "eventType": event_type, "timestamp": timestamp, "properties": properties}).to_string()
 }
 
-/// Whether events of one type and day have 8 dimensions at most, and those of a day 500: of more, those that come first stay.
+/// Whether no type has more than 8 dimensions on a day, and no day more than 500. Beyond these caps, the dimensions
+/// that come first stay.
 fn is_below_caps(records: &[String]) -> bool {
     let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for record in records {

@@ -1,4 +1,4 @@
-//! Any request: it is answered as the contract says, and what is kept of it is what was sent.
+//! Any request. It is answered as the contract says, and the kept event says what was sent.
 
 use isotherm_core::{
     Admission, Delivery, Door, FindOutcome, NewEvent, Plan, Reply, ReportData, ReportOutcome, Request, StoreOutcome,
@@ -12,7 +12,7 @@ pub(crate) fn run(input: &[u8]) {
     let request = text.request();
     let admit = || SERVICE.admit(&request, STAMP);
     let admitted = admit();
-    // One part of four, for each costs as much as the request itself.
+    // Runs one of four parts, since each costs as much as the request itself.
     let part = input.len() % 4;
     match part {
         0 => assert_eq!(shown(&admitted), shown(&admit()), "the same request is admitted in two ways"),
@@ -32,7 +32,7 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
-/// The head alone decides as much as it may: what it refuses is refused whatever the body is.
+/// The head alone decides all it can: a request that the head refuses is refused whatever its body is.
 fn check_door(request: &Request<'_>, admitted: &Admission) {
     let head = Request { body: b"", ..request.clone() };
     match SERVICE.admit_head(&head, STAMP) {
@@ -45,7 +45,7 @@ fn check_door(request: &Request<'_>, admitted: &Admission) {
     }
 }
 
-/// All answers that a request may get which keeps nothing.
+/// All answers to a request that keeps nothing.
 fn replies(request: &Request<'_>) -> Vec<Reply> {
     let found = [FindOutcome::Found("{}".to_owned()), FindOutcome::Absent, FindOutcome::Later];
     let read = [
@@ -96,7 +96,7 @@ fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan, part: usize) {
     assert_eq!(again().deliver(Vec::new()), Delivery::Again, "what is not durable is done");
 }
 
-/// What is kept says what was sent: sent again, it is the same event.
+/// A kept record says what was sent: sent again, it is the same event.
 fn check_kept(event: &NewEvent) {
     let mut record: Value = serde_json::from_str(&event.record).expect("a record is JSON");
     assert_eq!(record["eventId"], event.id.to_string());
@@ -107,7 +107,7 @@ fn check_kept(event: &NewEvent) {
     let headers = [("authorization", format!("Bearer {KEY}"))];
     let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: body.as_bytes() };
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, STAMP) else {
-        // Only its own length, with the time that core has added, can be in the way.
+        // The only allowed reason is the record's length, which includes the time that core has added.
         assert!(body.len() > 32 * 1024, "what is kept is refused: {body}");
         return;
     };
@@ -115,7 +115,7 @@ fn check_kept(event: &NewEvent) {
     assert_eq!(
         again.record.split_once("properties"),
         event.record.split_once("properties").map(|(head, rest)| {
-            // Without a messageId, the id is made of the request and of the place in it.
+            // Without a messageId, the id depends on the request and on the event's place in it.
             if record.get("messageId").is_some() {
                 (head, rest)
             } else {
@@ -126,7 +126,7 @@ fn check_kept(event: &NewEvent) {
     drop(plan.settle(Vec::new()));
 }
 
-/// Every event that was sent has its place in the answer, and a word that is not long.
+/// Every event that was sent has its place in the answer, with a short word.
 fn check_results(body: &[u8], kept: usize) {
     let body: Value = serde_json::from_slice(body).expect("JSON");
     let Some(results) = body["results"].as_array() else { return };

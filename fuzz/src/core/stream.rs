@@ -1,4 +1,4 @@
-//! A stream whose records come again, in batches that are cut in any way and break off: each is counted once.
+//! A stream whose records come again, in batches that are cut anywhere and break off. Each record is counted once.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,7 +30,7 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     records(&(0..32).map(event).collect::<Vec<_>>().join("\n"))
 });
 
-/// A change of the store, before it has its place in the shard.
+/// A change of the store, before it has a place in the shard.
 struct Change {
     sequence_number: String,
     written_at: Millis,
@@ -58,7 +58,7 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         complete_to: None,
     };
     let of_all = || batch(0..all.len());
-    // To pack objects takes longer than all the rest.
+    // Packing objects takes longer than everything else, so it is rare.
     if input.ratio(1, 32)? {
         for backup in of_all().backups() {
             assert!(backup.key.ends_with(".ndjson.gz") && !backup.bytes.is_empty());
@@ -80,7 +80,7 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     }
     parts.fold(&of_all(), MUCH, usize::MAX);
     assert_eq!(parts.watermark, whole.watermark);
-    // A record that is more than a transaction takes becomes a letter.
+    // A record that exceeds a transaction becomes a letter.
     if !parts.letters.iter().any(|letter| letter.contains(TOO_MUCH)) {
         assert_eq!(parts.tenants, whole.tenants, "the way in which records come shows in pages");
     }
@@ -92,7 +92,7 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 }
 
 fn changes(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Change>> {
-    // Within a day, or reports would not look at it.
+    // Within a day: reports would not look at older changes.
     let (mut number, mut written_at) = (1_u128, STAMP.received_at.0 - 3_600_000);
     let mut changes = Vec::new();
     for _ in 0..input.int_in_range(0..=8)? {
@@ -130,7 +130,7 @@ impl Lane {
         Lanes::read([stored]).as_of(STAMP.received_at)
     }
 
-    /// Folds as an adapter does, at most so many steps.
+    /// Folds as an adapter does, for at most `steps` steps.
     fn fold(&mut self, batch: &StreamBatch<'_>, limits: WriteLimits, steps: usize) {
         let mut at_most = usize::MAX;
         for step in 0..steps {
@@ -161,7 +161,7 @@ impl Lane {
     }
 }
 
-/// The records that letters are of, in their order.
+/// The sequence numbers of the records in these letters, in order.
 fn numbers(letters: &[String]) -> Vec<String> {
     let number = |letter: &String| {
         let letter: Value = serde_json::from_str(letter).expect("a letter is JSON");

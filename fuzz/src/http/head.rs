@@ -6,11 +6,11 @@ use isotherm_fuzz::{SERVICE, STAMP, Text, check_reply, shown};
 
 use crate::{native, spin, workers};
 
-/// A request as text. What no HTTP library takes reaches no adapter.
+/// A request as text. A request that no HTTP library accepts reaches no adapter.
 pub(crate) fn run(input: &[u8]) {
     let Some(text) = Text::read(input) else { return };
     let target = if text.query.is_empty() { text.path.to_owned() } else { format!("{}?{}", text.path, text.query) };
-    // A browser's URL and a server's target differ in these, before an adapter sees them.
+    // In these cases a browser's URL and a server's target differ before an adapter sees them.
     if !target.starts_with('/') || target.starts_with("//") || target.contains(['#', '\\']) {
         return;
     }

@@ -1,6 +1,6 @@
-//! What the adapters that speak HTTP make of a request's head: all the same.
+//! Checks that all adapters that speak HTTP read a request's head alike.
 //!
-//! The adapters' modules stand here as they are.
+//! The adapters' modules are included here unchanged.
 
 #![no_main]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]

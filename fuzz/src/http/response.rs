@@ -1,4 +1,4 @@
-//! In the place of the native adapter's.
+//! Replaces the native adapter's `response`.
 
 /// Why a request gets no answer.
 #[derive(Debug)]

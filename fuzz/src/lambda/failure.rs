@@ -1,8 +1,8 @@
-//! In the place of the adapter's, which tells the runtime of failures.
+//! Replaces the adapter's `failure`, which tells the runtime of failures.
 
 use std::fmt;
 
-/// An event that is none of those the function is for.
+/// The event is not of a kind that the function handles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InvalidEvent(pub(crate) &'static str);
 

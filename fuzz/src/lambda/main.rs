@@ -1,6 +1,7 @@
 //! Lambda's own reading of the platform's events, over a store in memory.
 //!
-//! The adapter's modules stand here as they are, and find this program's `store`, `backup` and `failure` where they look for theirs.
+//! The adapter's modules are included here unchanged. They find this program's `store`, `backup` and `failure` where
+//! they look for their own.
 
 #![no_main]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]

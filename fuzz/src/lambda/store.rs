@@ -1,4 +1,4 @@
-//! In the place of DynamoDB: events and pages in maps.
+//! Replaces the adapter's `store`, and so DynamoDB: events and pages in maps.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) bucket: Option<String>,
-    /// By tenant and id.
+    /// Digests by tenant and id.
     pub(crate) events: RefCell<BTreeMap<(String, String), Digest>>,
-    /// By tenant.
+    /// Pages by tenant.
     pub(crate) pages: RefCell<BTreeMap<String, Pages>>,
     pub(crate) letters: RefCell<Vec<String>>,
     pub(crate) stored: RefCell<Option<Watermark>>,
@@ -76,6 +76,6 @@ impl Store {
         Ok(Some(Vec::new()))
     }
 
-    /// Writes pulses, of which there are none.
+    /// Does nothing: [`Self::fold`] never returns pulses.
     pub(crate) async fn pulse(&self, _pulses: Vec<Pulse>) {}
 }

@@ -1,4 +1,4 @@
-//! What is fuzzed of Lambda.
+//! The fuzzing targets of Lambda.
 
 use std::cell::LazyCell;
 use std::time::Duration;
@@ -21,7 +21,7 @@ thread_local! {
         LazyCell::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 }
 
-/// An event of API Gateway as JSON; or a request as text, which both payloads carry as it is.
+/// The input is an event of API Gateway as JSON, or a request as text, which both payloads carry unchanged.
 pub(crate) fn http(input: &[u8]) {
     if input.first() == Some(&b'{') {
         let Ok(event) = std::str::from_utf8(input) else { return };
@@ -32,7 +32,7 @@ pub(crate) fn http(input: &[u8]) {
         return;
     }
     let Some(text) = Text::read(input) else { return };
-    // A method has to be one, else no gateway hands it on; and a stage is not part of a path.
+    // Gateways hand on only requests whose method is a token. A stage is not part of a path.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_method = !text.method.is_empty() && text.method.bytes().all(is_token);
     let is_visible = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -45,7 +45,7 @@ pub(crate) fn http(input: &[u8]) {
         Ok(body) => json!({"body": body, "isBase64Encoded": false}),
         Err(_) => json!({"body": STANDARD.encode(text.body), "isBase64Encoded": true}),
     };
-    // One of three, for an event is slow to read.
+    // Runs one of three, since an event is slow to read.
     match input.len() % 3 {
         0 => payload_1(&text, headers, &body),
         stage => payload_2(&text, headers, &body, ["$default", "prod"][stage - 1]),
@@ -128,7 +128,8 @@ pub(crate) fn queue(input: &[u8]) {
             let ids: Vec<_> = first.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
             let known = |id: &String| batch.records.iter().any(|message| message.message_id.as_ref() == Some(id));
             assert!(ids.iter().all(known), "{ids:?}");
-            // The second time, what two messages say differently under one messageId is a conflict for both or for none.
+            // If two messages differ under one messageId, the second delivery may make both conflicts or neither, so
+            // more may fail.
             let more: Vec<_> = again.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
             assert!(ids.iter().all(|id| more.contains(id)), "{ids:?} fail, and then {more:?}");
         }

@@ -18,10 +18,10 @@ use crate::Meters;
 pub(crate) const EVENTS: &str = "events";
 /// The table of rollups.
 pub(crate) const ROLLUPS: &str = "rollups";
-/// Time for the requests under way when it is stopped.
+/// How long requests in flight may take when the emulator stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The running emulator, on a thread of its own: SQLite blocks, and must not hold up the Runtime API.
+/// The running emulator. It has its own thread because SQLite blocks and must not delay the Runtime API.
 pub(crate) struct DynamoDb {
     url: String,
     database: Database,
@@ -32,7 +32,7 @@ pub(crate) struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Opens or makes the tables under `data` and serves them.
+    /// Opens or creates the tables under `data` and serves them.
     pub(crate) fn start(data: &Path, settings: StreamSettings) -> Result<Self> {
         let file = data.join("dynamodb.sqlite");
         let database = open(&file).with_context(|| format!("cannot use {} as DynamoDB's data", file.display()))?;
@@ -49,7 +49,7 @@ impl DynamoDb {
         let serve = move || {
             runtime.block_on(async {
                 let _serving = dynamodb_http::start(listener, tables, described).await?;
-                // The sender gone means stop, too. An operation never waits: none is under way when this goes on.
+                // A dropped sender also means stop. Operations never wait, so none is in progress at this point.
                 drop(stopped.await);
                 Ok(())
             })
@@ -58,7 +58,7 @@ impl DynamoDb {
         Ok(Self { url, database, stream, counts, stop, thread })
     }
 
-    /// Its endpoint.
+    /// The endpoint's URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -68,7 +68,7 @@ impl DynamoDb {
         self.stream.clone()
     }
 
-    /// Adds the operations so far, and what is stored.
+    /// Adds the operations so far, and the sizes of the stored data.
     pub(crate) fn add_to(&self, meters: &mut Meters) -> Result<()> {
         meters.store = self.counts.read();
         let stored = |table: &str| -> Result<u64> {
@@ -77,16 +77,16 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        // The store counts pulses as items. Only this run's pulses are known, so those of earlier runs stay in the figure.
+        // The store counts pulses as items. Only this run's pulses are known; earlier ones count as events.
         let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
         (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;
         Ok(())
     }
 
-    /// Ends it after the requests under way.
+    /// Stops the emulator after the requests in flight.
     pub(crate) async fn stop(self) -> Result<()> {
-        // It may have ended by itself: the thread's result says why.
+        // The thread may have ended by itself. Its result then says why.
         let _ended = self.stop.send(());
         let joined = tokio::task::spawn_blocking(|| self.thread.join());
         let joined = tokio::time::timeout(GRACE, joined).await.context("the emulated DynamoDB did not stop")??;
@@ -134,7 +134,7 @@ fn open(file: &Path) -> Result<Database> {
     Ok(database)
 }
 
-/// What dynoxide keeps to itself: the settings of its SQLite connection.
+/// Sets up the SQLite connection, to which dynoxide gives no access.
 mod sqlite {
     use std::cell::Cell;
     use std::ffi::{c_char, c_int};
@@ -159,19 +159,19 @@ mod sqlite {
         ffi::SQLITE_OK
     }
 
-    /// Opens dynoxide's database with settings of our own.
+    /// Opens dynoxide's database with our own settings.
     ///
-    /// - `synchronous = NORMAL`: a commit is in the log when it returns, and survives kill -9, but does not wait for the
-    ///   disk. What DynamoDB takes for a put is not this disk's business.
-    /// - Indexes for the stream: dynoxide asks for the last sequence number with every put, and would read all records.
-    /// - No busy timeout: dynoxide would wait five seconds for a lock, and a put whose client has long given up would
-    ///   still be made when it gets it. It fails at once, as DynamoDB does when it can't write.
+    /// - `synchronous = NORMAL`: a commit is in the log when it returns and survives kill -9, but it does not wait for
+    ///   the disk. DynamoDB's time for a put does not depend on this disk.
+    /// - Indexes for the stream: dynoxide reads the last sequence number with every put, and would scan all records.
+    /// - No busy timeout: dynoxide would wait five seconds for a lock. It would then still make a put whose client has
+    ///   given up long ago. Without the timeout it fails at once, as DynamoDB does when it can't write.
     pub(super) fn open(path: &str) -> Result<Database> {
         #[expect(unsafe_code, reason = "dynoxide gives no access to its connection; SQLite itself tells of it")]
-        // SAFETY: `note` has the signature that SQLite calls it with. The connection it notes lives in `database`, which
+        // SAFETY: `note` has the signature that SQLite calls it with. The noted connection lives in `database`, which
         // is not moved to another thread or used before the calls below are over.
         unsafe {
-            // For good, since another host may be opening its own at this moment; a second time changes nothing.
+            // The extension stays registered: another host may be opening its database. Registering twice is harmless.
             ffi::sqlite3_auto_extension(Some(note));
             let database = Database::new(path);
             let (database, connection) = (database?, OPENED.replace(ptr::null_mut()));

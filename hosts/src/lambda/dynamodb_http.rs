@@ -1,10 +1,10 @@
-//! DynamoDB's protocol, as far as functions use it, over dynoxide; each operation is counted by its size, as DynamoDB bills it,
-//! and takes of its partition's throughput.
+//! DynamoDB's protocol over dynoxide, as far as functions use it. Each operation is counted by its size, as DynamoDB
+//! bills it, and uses up its partition's throughput.
 //!
-//! dynoxide itself has DynamoDB's limits of items (400 KB) and transactions (100 actions, 4 MB).
+//! dynoxide itself enforces DynamoDB's limits of items (400 KB) and transactions (100 actions, 4 MB).
 //!
-//! dynoxide has a server of its own, which gives nobody a place to count; something between it and the functions would
-//! take part in every figure.
+//! dynoxide has its own server, but that leaves no place to count. A proxy between it and the functions would
+//! distort every measurement.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,12 +28,12 @@ use super::throughput::{Access, Partition, Throughput, read_units, write_units};
 use crate::meters::count::step;
 use crate::meters::{SIZE_STEP, Sizes};
 
-/// The largest request of DynamoDB: 16 MB.
+/// The largest request that DynamoDB accepts: 16 MB.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
-/// The partition key of all tables here.
+/// The name of the partition key in all tables here.
 const KEY: &str = "pk";
-/// The kind of a pulse that was not there before.
+/// The kind of a put that adds a new pulse.
 pub(super) const PULSE_NEW: &str = "put-pulse";
 
 /// Operations so far, by table and kind.
@@ -51,7 +51,7 @@ impl Counts {
     }
 }
 
-/// What is served.
+/// The state behind the server.
 #[derive(Clone)]
 pub(super) struct Tables {
     pub(super) database: Database,
@@ -59,7 +59,7 @@ pub(super) struct Tables {
     pub(super) throughput: Throughput,
 }
 
-/// Serves the tables and the stream of one. It blocks: this belongs on a thread of its own.
+/// Serves the tables and the stream of one table. It blocks, so run it on a thread of its own.
 pub(super) async fn start(listener: std::net::TcpListener, tables: Tables, stream: Stream) -> Result<Server> {
     let answer = move |request| {
         let (tables, stream) = (tables.clone(), stream.clone());
@@ -105,7 +105,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
             let put = database.put_item(request);
             match &put {
                 Ok(_) => counts.add(&table, "put", bytes),
-                // Billed, too.
+                // DynamoDB also bills refused puts.
                 Err(DynoxideError::ConditionalCheckFailedException(..)) => counts.add(&table, "put-refused", bytes),
                 Err(_) => {}
             }
@@ -116,7 +116,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
             let table = request.table_name.clone();
             let partition = throughput.partition(&table, request.key.get(KEY), Access::Write);
             throughput.admit(&partition)?;
-            // Billed by the size of what is deleted; one that is refused by the least.
+            // DynamoDB bills a delete by the size of the deleted item, and a refused delete by the smallest size.
             request.return_values = Some("ALL_OLD".to_owned());
             let deleted = database.delete_item(request);
             let bytes = deleted.as_ref().ok().and_then(|deleted| deleted.attributes.as_ref()).map_or(0, item_size);
@@ -142,7 +142,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
         "Query" => {
             let request: dynoxide::actions::query::QueryRequest = parse(body)?;
             let (table, is_consistent) = (request.table_name.clone(), request.consistent_read);
-            // What the functions here call their partition key in a query.
+            // The functions here name their partition key `:pk` in a query.
             let key = request.expression_attribute_values.as_ref().and_then(|values| values.get(":pk"));
             let partition = throughput.partition(&table, key, Access::Read);
             throughput.admit(&partition)?;
@@ -154,7 +154,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
         }
         "TransactWriteItems" => {
             let mut request: TransactWriteItemsRequest = parse(body)?;
-            // The store's own count, for only it knows what was there before: the larger of both is billed.
+            // The larger of the old and the new item is billed. Only the store knows both, so use its count.
             request.return_consumed_capacity = Some("TOTAL".to_owned());
             let actions = actions(&request);
             let partition = |(table, key, _): &(String, Option<AttributeValue>, usize)| {
@@ -163,7 +163,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
             let partitions: Vec<Partition> = actions.iter().map(partition).collect();
             throughput.admit_all(&partitions)?;
             for (partition, (.., bytes)) in partitions.iter().zip(&actions) {
-                // Prepared, and committed.
+                // A transaction uses twice the units: once to prepare and once to commit.
                 throughput.take(partition, 2.0 * write_units(*bytes));
             }
             let mut written = database.transact_write_items(request);
@@ -173,7 +173,8 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
                         counts.add(&used.table_name, "transact", bytes_of(used.capacity_units));
                     }
                 }
-                // Of these it tells nothing. A refused put is billed as if it were made, so each action here is, too.
+                // The store reports no units here. DynamoDB bills a refused put as if it were made, so each action
+                // counts the same way.
                 Err(DynoxideError::TransactionCanceledException(..)) => {
                     for (table, _, bytes) in actions {
                         counts.add(&table, "transact-cancelled", bytes);
@@ -189,7 +190,7 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
     }
 }
 
-/// `DescribeStream`, which is not billed.
+/// Answers `DescribeStream`, which is not billed.
 fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -207,13 +208,13 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
     text(&described.map_err(|error| DynoxideError::InternalServerError(format!("{error:#}")))?)
 }
 
-/// Whether the item is a pulse: its key names no tenant.
+/// Whether the item is a pulse. A pulse's key names no tenant.
 fn is_pulse(item: &Item) -> bool {
     matches!(item.get(KEY), Some(AttributeValue::S(key)) if key.starts_with('#'))
 }
 
-/// The table of each action of a transaction, the key of its partition, and the bytes of the item that it puts or of the key
-/// that it is about.
+/// For each action of a transaction: its table, the key of its partition, and the size in bytes. The size is that of
+/// the item for a put, and that of the key for other actions.
 fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, Option<AttributeValue>, usize)> {
     let actions = request.transact_items.iter();
     let sizes = actions.filter_map(|TransactWriteItem { put, delete, update, condition_check }| {
@@ -226,12 +227,12 @@ fn actions(request: &TransactWriteItemsRequest) -> Vec<(String, Option<Attribute
     sizes.map(|(table, item)| (table.clone(), item.get(KEY).cloned(), item_size(item))).collect()
 }
 
-/// The bytes that a transaction's write units stand for: two units for each step of each item's size.
+/// The bytes that a transaction's write units stand for. Each item is billed two units per step of its size.
 fn bytes_of(units: f64) -> usize {
     units as usize / 2 * SIZE_STEP as usize
 }
 
-/// The kind of a read: half as much is billed where it may miss what was just written.
+/// The kind of a read. An eventually consistent read, which may miss the latest writes, is billed half as much.
 fn read(kind: &'static str, consistent: Option<bool>) -> &'static str {
     match (kind, consistent) {
         (kind, Some(true)) => kind,
@@ -243,7 +244,7 @@ fn read(kind: &'static str, consistent: Option<bool>) -> &'static str {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
     serde_json::from_slice(body).map_err(|error| {
         let said = error.to_string();
-        // dynoxide marks what it has found out itself.
+        // dynoxide marks its own validation errors with these prefixes.
         match said.strip_prefix("VALIDATION:").or_else(|| said.strip_prefix("VALIDATION_REQUEST:")) {
             Some(invalid) => DynoxideError::ValidationException(invalid.to_owned()),
             None => DynoxideError::SerializationException(said),
@@ -282,7 +283,7 @@ mod tests {
         tables
     }
 
-    /// Puts an item with an attribute of this length, if there is none.
+    /// A put of an item with an attribute of this length, on condition that the key is new.
     fn put(key: &str, length: usize) -> Value {
         json!({
             "TableName": "table",
@@ -308,7 +309,7 @@ mod tests {
         assert!(
             call("TransactWriteItems", transaction).unwrap_err().to_json().contains("TransactionCanceledException")
         );
-        // What was there is larger than what replaces it, or than the key of what is gone.
+        // The old item is larger than the new one, and the deleted item is larger than its key.
         let smaller = json!({ "TableName": "table", "Item": { "pk": { "S": "c" } } });
         let gone = json!({ "TableName": "table", "Key": { "pk": { "S": "b" } } });
         let transaction = json!({ "TransactItems": [{ "Put": smaller }, { "Delete": gone }] });
@@ -349,7 +350,7 @@ mod tests {
     fn limits_are_those_of_dynamodb() {
         let tables = tables();
         let call = |operation: &str, request: Value| run(&tables, operation, request.to_string().as_bytes());
-        // With the names of its attributes, which count.
+        // The names of the attributes count too.
         let largest = 400 * 1024 - "pk".len() - "a".len() - "x".len();
         call("PutItem", put("a", largest)).unwrap();
         let refused = call("PutItem", put("b", largest + 1)).unwrap_err().to_json();

@@ -20,7 +20,7 @@ use super::{Limits, log_stream};
 use crate::process::Process;
 use crate::{Usage, lines};
 
-/// A random UUID, as request ids of Lambda are and other ids of AWS.
+/// A random UUID. Lambda's request ids and other ids of AWS have this form.
 pub(crate) fn uuid() -> String {
     let bits = random();
     let (high, low) = ((bits >> 64) as u64, bits as u64);
@@ -30,26 +30,26 @@ pub(crate) fn uuid() -> String {
 
 fn random() -> u128 {
     let mut bytes = [0; 16];
-    // Ids only have to differ; without the system's randomness nothing else here would work either.
+    // Ids only need to differ. Without the system's randomness, nothing else here would work either.
     let _unavailable = getrandom::fill(&mut bytes);
     u128::from_ne_bytes(bytes)
 }
 
-/// What Lambda takes of environment variables, names and values together.
+/// Lambda's limit for environment variables in bytes, names and values together.
 const VARIABLES_BYTES: usize = 4096;
 
-/// How the environments of one function are started.
+/// The settings with which the environments of one function start.
 pub(crate) struct Launch {
     pub(crate) name: &'static str,
     binary: PathBuf,
     variables: Vec<(String, String)>,
     pub(crate) limits: Limits,
-    /// What its environments have printed.
+    /// Bytes that its environments have printed.
     log_bytes: Arc<AtomicU64>,
 }
 
 impl Launch {
-    /// The function `name`, which `binary` becomes when its handler says so.
+    /// The function `name`. `_HANDLER` tells the program `binary` which function it is.
     pub(crate) fn new(
         name: &'static str,
         binary: &Path,
@@ -63,12 +63,12 @@ impl Launch {
         Ok(Self { name, binary, variables, limits, log_bytes: Arc::default() })
     }
 
-    /// What its environments have printed.
+    /// Bytes that its environments have printed.
     pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
     }
 
-    /// A process whose Runtime API is at `api`.
+    /// The command for a process whose Runtime API is at `api`.
     pub(crate) fn command(&self, api: &str) -> Result<Command> {
         let mut command = Command::new(&self.binary);
         let root = self.binary.parent().unwrap_or(Path::new("/"));
@@ -84,7 +84,7 @@ impl Launch {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "isotherm")
             .env("AWS_REGION", REGION)
             .env("AWS_DEFAULT_REGION", REGION)
-            // The emulated DynamoDB takes any; the SDK signs with them as it would with real ones.
+            // The emulated DynamoDB accepts any credentials. The SDK signs with these as with real ones.
             .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
             .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)
             .env("AWS_SESSION_TOKEN", CREDENTIAL)
@@ -102,7 +102,7 @@ impl Launch {
     }
 }
 
-/// Refuses variables that Lambda refuses.
+/// Fails if Lambda would refuse these variables.
 fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
     let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
     ensure!(
@@ -113,10 +113,10 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
     );
     Ok(())
 }
-/// A longer line is shown in parts.
+/// The longest line in bytes that is shown in one piece.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Shows what a process prints where this program's errors go, as it would go to CloudWatch, and counts its bytes.
+/// Copies a process's output to this program's standard error, as it would go to CloudWatch, and counts its bytes.
 async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
     let (Some(printed), mut line) = (printed, Vec::new()) else { return };
     let mut printed = BufReader::new(printed);
@@ -127,7 +127,7 @@ async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
     }
 }
 
-/// Lambda's, and after it this machine's: a bootstrap that is a script finds its interpreter there.
+/// Lambda's PATH, followed by this machine's. A bootstrap that is a script finds its interpreter in the latter.
 fn path() -> OsString {
     let mut path = OsString::from("/usr/local/bin:/usr/bin/:/bin:/opt/bin");
     if let Some(ours) = std::env::var_os("PATH") {
@@ -138,12 +138,12 @@ fn path() -> OsString {
 }
 
 pub(crate) const REGION: &str = "us-east-1";
-/// The account that all is in.
+/// The AWS account of all emulated resources.
 pub(crate) const ACCOUNT: &str = "123456789012";
-/// Key and secret of the functions.
+/// The access key and the secret of the functions.
 pub(crate) const CREDENTIAL: &str = "isotherm";
 
-/// Why an invocation has no result.
+/// The reason why an invocation has no result.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Every environment was busy for too long.
@@ -180,29 +180,29 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// Whether the environment is of no use any more.
+    /// Whether the environment can't be used any more.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Exited(_) | Self::TimedOut(_) | Self::Host(_))
     }
 }
 
-/// When an environment was started, and when it was ready for an invocation.
+/// The times at which an environment was started and at which it was ready for an invocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Init {
     pub(crate) spawned: Instant,
     pub(crate) ready: Instant,
 }
 
-/// What becomes of what a function prints.
+/// Where a function's output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
-    /// It goes to this program's standard error, and is counted.
+    /// To this program's standard error; its bytes are counted.
     Shown,
-    /// It is told with a failure: the logs of a hundred cold starts are noise.
+    /// Into the message of a failure. The logs of a hundred cold starts are noise.
     Kept,
 }
 
-/// A process that is ready for an invocation, or works on one.
+/// A process that is ready for an invocation or works on one.
 pub(crate) struct Environment {
     process: Process,
     pid: Option<u32>,
@@ -213,7 +213,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Starts a process, and waits until it asks for its first invocation.
+    /// Starts a process and waits until it asks for its first invocation.
     pub(crate) async fn start(launch: &Launch, logs: Logs) -> Result<(Box<Self>, Init)> {
         let api = RuntimeApi::start().await?;
         let mut command = launch.command(&api.address().to_string())?;
@@ -240,10 +240,10 @@ impl Environment {
         }
     }
 
-    /// What a process wrote to standard error, on a line of its own, once it can't write any more.
+    /// The process's standard error, after a line break. Kills the process first, so that it can't write any more.
     pub(crate) async fn kept_logs(&mut self) -> String {
         let Some(mut stderr) = self.process.child().stderr.take() else { return String::new() };
-        // Only a process that has ended already can't be killed.
+        // Killing only fails if the process has already ended.
         let _ended = self.process.child().start_kill();
         let mut logs = Vec::new();
         match stderr.read_to_end(&mut logs).await {
@@ -252,12 +252,12 @@ impl Environment {
         }
     }
 
-    /// The process.
+    /// The process id.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.pid
     }
 
-    /// Waits until the process asks for an invocation, and says when it did.
+    /// Waits until the process asks for an invocation. Returns the time at which it asked.
     pub(crate) async fn ready(&mut self) -> Result<Instant> {
         tokio::select! {
             signal = self.api.signal() => match signal {
@@ -269,7 +269,7 @@ impl Environment {
         }
     }
 
-    /// One invocation, from a process that has asked for it to its answer.
+    /// Runs one invocation on a process that has asked for one, and returns its answer.
     pub(crate) async fn invoke(&mut self, event: Bytes) -> Result<Bytes, Failure> {
         self.thaw();
         let (answer, answered) = oneshot::channel();
@@ -300,7 +300,7 @@ impl Environment {
         }
     }
 
-    /// Stops the process where it is: no time passes for it until the next invocation.
+    /// Freezes the process: for it, no time passes until the next invocation.
     pub(crate) fn freeze(&mut self) {
         self.signal(Posix::STOP);
         self.frozen = true;
@@ -315,15 +315,15 @@ impl Environment {
 
     fn signal(&self, signal: Posix) {
         if let Some(pid) = self.pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            // A process that has ended is found out by the next invocation.
+            // If the process has ended, the next invocation notices.
             let _ended = kill_process(pid, signal);
         }
     }
 
-    /// Kills the process, as Lambda does with an environment that has no extensions, and says what it used.
+    /// Kills the process, as Lambda does with an environment that has no extensions. Returns what it used.
     pub(crate) async fn end(mut self: Box<Self>) -> Usage {
         let usage = self.process.usage().unwrap_or_default();
-        // Only a process that has ended already can't be killed.
+        // Killing only fails if the process has already ended.
         let _ended = self.process.child().kill().await;
         usage
     }

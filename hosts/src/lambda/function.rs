@@ -1,4 +1,4 @@
-//! One function: which of its environments a request gets, and when there is a new one.
+//! One function. Decides which of its environments a request gets, and when a new one starts.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use super::target::EVENT_BYTES;
 use crate::Usage;
 use crate::meters::Invocations;
 
-/// Time for the invocations under way when the host stops. The gateway has waited for them already.
+/// How long invocations in progress may take when the host stops. The gateway has waited for them already.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A function and its environments.
@@ -23,28 +23,28 @@ pub(crate) struct Function {
 
 #[derive(Default)]
 struct State {
-    /// Frozen, the one used last at the end: it is taken first, so that the others are reclaimed.
+    /// Frozen environments. The last used is at the end and taken first, so that the others are reclaimed.
     idle: Vec<(Box<Environment>, Instant)>,
-    /// All there are: starting, busy, finishing, idle.
+    /// The number of all environments: starting, busy, finishing and idle.
     environments: usize,
-    /// Those that have answered, and have not yet asked for the next invocation.
+    /// The number of environments that have answered but not yet asked for the next invocation.
     finishing: usize,
     /// Requests that wait for an environment, in order.
     waiting: VecDeque<oneshot::Sender<Grant>>,
-    /// The processes of all environments.
+    /// The process ids of all environments.
     processes: BTreeSet<u32>,
-    /// CPU time of those that ended, and the most memory that environments had at once.
+    /// CPU time of ended environments, and the peak of the memory of all environments together.
     used: Usage,
-    /// Invocations that were answered, and how long they took in all.
+    /// Invocations with an answer, and their total time.
     answered: (u64, Duration),
     stopped: bool,
 }
 
-/// What a waiting request gets.
+/// The answer to a waiting request.
 enum Grant {
     /// A ready environment.
     Ready(Box<Environment>),
-    /// The right to start one.
+    /// Permission to start an environment.
     Start,
 }
 
@@ -56,12 +56,12 @@ impl Function {
         function
     }
 
-    /// How its environments are started.
+    /// The settings with which its environments start.
     pub(crate) fn launch(&self) -> &Launch {
         &self.launch
     }
 
-    /// Invokes the function. The invocation goes on when nobody waits for its result any more, as on Lambda.
+    /// Invokes the function. As on Lambda, the invocation continues even if nobody waits for its result any more.
     pub(crate) async fn invoke(self: &Arc<Self>, event: Bytes) -> Result<Bytes, Failure> {
         let this = Arc::clone(self);
         let invocation = tokio::spawn(async move { this.run(event).await });
@@ -101,14 +101,15 @@ impl Function {
         result
     }
 
-    /// An idle environment; else the next that finishes, when there is one; else a new one; at the limit, whatever comes first.
+    /// Takes an idle environment. If there is none, waits for one that is finishing; otherwise starts a new one. At the
+    /// limit, takes whatever becomes free first.
     async fn acquire(&self) -> Result<Grant, Failure> {
         let mut granted = {
             let mut state = self.state();
             if let Some((environment, _)) = state.idle.pop() {
                 return Ok(Grant::Ready(environment));
             }
-            // One that has answered is back within microseconds: on Lambda its client is not that fast.
+            // An environment that has answered is back within microseconds. On Lambda, its client is not that fast.
             let soon = state.finishing > state.waiting.len();
             if !soon && state.environments < self.launch.limits.concurrency {
                 state.environments += 1;
@@ -121,7 +122,7 @@ impl Function {
         match tokio::time::timeout(self.launch.limits.queue, &mut granted).await {
             Ok(granted) => granted.ok(),
             Err(_elapsed) => {
-                // It may come in this very moment.
+                // The grant may arrive at this very moment.
                 granted.close();
                 granted.try_recv().ok()
             }
@@ -129,7 +130,7 @@ impl Function {
         .ok_or(Failure::Throttled)
     }
 
-    /// After an answer: the environment is free when its process asks for the next invocation.
+    /// Runs after an answer. The environment is free once its process asks for the next invocation.
     async fn finish(&self, mut environment: Box<Environment>) {
         let ready = tokio::time::timeout(self.launch.limits.timeout, environment.ready()).await;
         self.state().finishing -= 1;
@@ -142,12 +143,12 @@ impl Function {
         }
     }
 
-    /// Gives a ready environment to the first request that waits, else freezes it; back when the host has stopped.
+    /// Gives a ready environment to the first waiting request, or freezes it. Gives it back if the host has stopped.
     fn hand_on(&self, mut environment: Box<Environment>) -> Result<(), Box<Environment>> {
         let mut state = self.state();
         while let Some(waiting) = state.waiting.pop_front() {
             match waiting.send(Grant::Ready(environment)) {
-                Err(Grant::Ready(unsent)) => environment = unsent, // nobody waits there any more
+                Err(Grant::Ready(unsent)) => environment = unsent, // that request has given up
                 Ok(()) | Err(Grant::Start) => return Ok(()),
             }
         }
@@ -173,7 +174,7 @@ impl Function {
         self.vacate();
     }
 
-    /// The place of an environment is free: the first that waits may start another.
+    /// Frees the place of an environment. The first waiting request may then start another.
     fn vacate(&self) {
         let mut state = self.state();
         while let Some(waiting) = state.waiting.pop_front() {
@@ -184,21 +185,22 @@ impl Function {
         state.environments -= 1;
     }
 
-    /// CPU time of all environments so far, and the most memory they had at once: the sum of the peaks of those that lived together.
+    /// CPU time of all environments so far, and their peak memory. The latter is the sum of the peaks of environments
+    /// that ran at the same time.
     pub(crate) fn usage(&self) -> Usage {
         let mut state = self.state();
         let cpu = state.measure();
         Usage { cpu: state.used.cpu + cpu, ..state.used }
     }
 
-    /// Its invocations so far, as Lambda bills them.
+    /// The invocations so far, as Lambda bills them.
     pub(crate) fn invocations(&self) -> Invocations {
         let cpu = self.usage().cpu;
         let (count, wall) = self.state().answered;
         Invocations { count, cpu, wall }
     }
 
-    /// Ends every environment, busy ones after a moment.
+    /// Ends every environment. Busy ones get [`GRACE`] first.
     pub(crate) async fn stop(&self) {
         self.state().stopped = true;
         let started = Instant::now();
@@ -208,7 +210,7 @@ impl Function {
                 (std::mem::take(&mut state.idle), state.environments)
             };
             if left == 0 || started.elapsed() > GRACE {
-                // What is still busy is killed when its task is dropped, with the runtime.
+                // Environments that are still busy are killed when the runtime drops their tasks.
                 return;
             }
             for (environment, _) in idle {
@@ -219,13 +221,13 @@ impl Function {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of the state is complete when a panic could happen.
+        // No change of the state is interrupted by a panic, so a poisoned lock is usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Notes the memory of the environments that there are, and gives their CPU time.
+    /// Updates the peak memory from the current environments. Returns their CPU time.
     fn measure(&mut self) -> Duration {
         let usages: Vec<Usage> = self.processes.iter().filter_map(|&pid| Usage::of(pid)).collect();
         let memory = usages.iter().map(|usage| usage.peak_rss_bytes).sum();
@@ -234,7 +236,7 @@ impl State {
     }
 }
 
-/// Ends environments that had nothing to do for `limit`.
+/// Ends environments that have been idle for longer than `limit`.
 async fn reclaim(function: Weak<Function>, limit: Duration) {
     loop {
         tokio::time::sleep(limit / 4).await;

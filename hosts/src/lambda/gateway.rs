@@ -1,5 +1,5 @@
-//! API Gateway on this machine: an HTTP API whose routes lead to functions, with payload 2.0, and those under `/queue` into a
-//! queue. Beside it, Lambda's own call that invokes a function: `aws lambda invoke --endpoint-url …` works here.
+//! API Gateway on this machine: an HTTP API with payload 2.0. Its routes lead to functions, and those under `/queue`
+//! into a queue. It also serves Lambda's call to invoke a function, so `aws lambda invoke --endpoint-url …` works here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,16 +27,16 @@ use super::{Backend, Functions, payload, sqs};
 use crate::http::log_request;
 use crate::lines::log;
 
-/// The largest body of an HTTP API: 10 MB.
+/// The largest request body of an HTTP API: 10 MB.
 const BODY_BYTES: usize = 10 * 1024 * 1024;
-/// The longest that an HTTP API waits for a request, and for a function.
+/// How long an HTTP API waits at most for a request, and for a function.
 const INTEGRATION: Duration = Duration::from_secs(30);
-/// The function that the routes of the queue ask about a key.
+/// The function that checks keys for the queue's routes.
 const AUTHORIZER: &str = "read";
-/// Time for the requests under way when it is stopped.
+/// How long requests in flight may take when the gateway stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The running gateway. Dropped, it stops at once.
+/// The running gateway. It stops at once when dropped.
 pub(crate) struct Gateway {
     port: u16,
     stop: oneshot::Sender<()>,
@@ -58,15 +58,15 @@ impl Gateway {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Answers what is under way, and ends.
+    /// Answers the requests in flight and ends.
     pub(crate) async fn stop(self) {
-        // Both only fail when it has ended by itself.
+        // Both fail only if the server has ended by itself.
         let _ended = self.stop.send(());
         let _ended = self.server.await;
     }
 }
 
-/// What routes lead to.
+/// The targets of the routes.
 type Targets = Arc<(Arc<Backend>, Queues)>;
 
 async fn serve(listener: TcpListener, targets: Targets, log_requests: bool, mut stopped: oneshot::Receiver<()>) {
@@ -76,14 +76,14 @@ async fn serve(listener: TcpListener, targets: Targets, log_requests: bool, mut 
             _ = &mut stopped => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                // Out of file descriptors, mostly: those that are open will be closed.
+                // Usually the process is out of file descriptors. Open connections will close and give some back.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 }
             },
         };
-        // Without it the call only gets slower.
+        // Without this option the call only gets slower.
         let _unsupported = stream.set_nodelay(true);
         let targets = Arc::clone(&targets);
         let service = service_fn(move |request| {
@@ -94,11 +94,11 @@ async fn serve(listener: TcpListener, targets: Targets, log_requests: bool, mut 
             .timer(TokioTimer::new())
             .header_read_timeout(INTEGRATION)
             .serve_connection(TokioIo::new(stream), service);
-        // What a client did to its connection is the client's affair.
+        // Errors of a connection are the client's fault, so they are ignored.
         tokio::spawn(graceful.watch(connection));
     }
     drop(listener);
-    // Requests that take longer are cut off.
+    // Slower requests are cut off.
     let _late = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
@@ -152,13 +152,13 @@ async fn integrate(targets: &Targets, head: &Parts, body: Bytes) -> Result<Respo
     payload::response(&answer).map_err(|error| Failure::Error(format!("{error:#}")))
 }
 
-/// The function that is to be invoked directly.
+/// The function that the request invokes directly, if it does.
 fn invoked<'f>(functions: &'f Functions, head: &Parts) -> Option<&'f Arc<Function>> {
     let name = head.uri.path().strip_prefix("/2015-03-31/functions/")?.strip_suffix("/invocations")?;
     functions.named(name).filter(|_| head.method == Method::POST)
 }
 
-/// An error of the function is an answer, which says so in a header.
+/// Invokes a function directly. An error of the function is a normal answer, marked by a header.
 async fn invoke(function: &Arc<Function>, event: Bytes) -> Result<Response<Full<Bytes>>, Failure> {
     match function.invoke(event).await {
         Ok(answer) => Ok(Response::new(Full::new(answer))),
@@ -171,7 +171,7 @@ async fn invoke(function: &Arc<Function>, event: Bytes) -> Result<Response<Full<
     }
 }
 
-/// The routes of the HTTP API: the function that a request is for.
+/// The routes of the HTTP API: maps a request to its function.
 pub(crate) fn route(method: &Method, path: &str) -> &'static str {
     match *method {
         Method::POST => "ingest",
@@ -180,7 +180,7 @@ pub(crate) fn route(method: &Method, path: &str) -> &'static str {
     }
 }
 
-/// The path that `drain` takes a request for, where it goes into the queue.
+/// The path under which `drain` handles a request that goes into the queue. `None` for all other requests.
 fn queued(method: &Method, path: &str) -> Option<&'static str> {
     match path {
         "/queue/events" if *method == Method::POST => Some("/events"),
@@ -189,8 +189,8 @@ fn queued(method: &Method, path: &str) -> Option<&'static str> {
     }
 }
 
-/// Asks the authoriser of the queue's routes, and gives what it says of the key. Without the header that it looks at it is not
-/// asked at all.
+/// Asks the authoriser of the queue's routes. Returns what it says about the key, or the status of a refusal. As in API
+/// Gateway, it is not asked if the request lacks the `authorization` header.
 async fn authorize(backend: &Backend, head: &Parts) -> Result<Result<String, StatusCode>, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -217,8 +217,8 @@ async fn authorize(backend: &Backend, head: &Parts) -> Result<Result<String, Sta
     Ok(answer.context.get("key").cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
-/// The direct integration with SQS: the body is the message, and its content type and what the authoriser says of the key are
-/// attributes. What is not text has to be sent to a function.
+/// The direct integration with SQS. The body becomes the message; its attributes are the content type, the path and
+/// what the authoriser says about the key. A body that is not text is refused; clients must send it to a function.
 async fn enqueue(queues: &Queues, path: &str, key: String, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
     let Ok(body) = std::str::from_utf8(body) else { return of_gateway(StatusCode::BAD_REQUEST) };
     let header = |name: &str| Some((name.to_owned(), head.headers.get(name)?.to_str().ok()?.to_owned()));
@@ -227,7 +227,7 @@ async fn enqueue(queues: &Queues, path: &str, key: String, head: &Parts, body: &
     sqs::integrate(queues, EVENTS, NewMessage { body: body.to_owned(), attributes }).await
 }
 
-/// How an HTTP API answers when its function does not.
+/// The status with which an HTTP API answers when its function fails.
 fn status(failure: &Failure) -> StatusCode {
     match failure {
         Failure::Throttled => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! JSON files in the data folder, for what is to be there after a restart.
+//! JSON files in the data folder, for state that must survive a restart.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What is in `file`; `None` where there is none yet.
+/// Reads `file`; `None` if it does not exist yet.
 pub(crate) fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     let problem = || format!("cannot read {}", file.display());
     match std::fs::read(file) {
@@ -17,7 +17,7 @@ pub(crate) fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     }
 }
 
-/// Replaces `file`. The new one is written beside it first, so that nobody reads half of it.
+/// Replaces `file`. It writes the new content beside it first, so that nobody reads half a file.
 pub(crate) fn replace(file: &Path, kept: &impl Serialize) -> Result<()> {
     let unfinished = file.with_extension("new");
     std::fs::write(&unfinished, serde_json::to_vec(kept)?)?;

@@ -1,8 +1,8 @@
-//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window: each shard for itself, a parent before
-//! its children.
+//! Lambda's event source mapping for a DynamoDB stream, with a tumbling window. Each shard is read independently, but a
+//! parent before its children.
 //!
-//! At least once and in order. A shard's position is kept in the data folder, up to a second late: a restart hands some
-//! records over again, as AWS does now and then.
+//! Delivery is in order and at least once. A shard's position is saved in the data folder, up to a second late. So a
+//! restart delivers some records again, as AWS does now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,27 +23,28 @@ use super::target::Target;
 use crate::lines::log;
 use crate::schedule::seconds;
 
-/// How often positions are kept, at most.
+/// The shortest time between two saves of the positions.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// A mapping's settings, in AWS's terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MappingSettings {
     pub(crate) batch_size: usize,
-    /// `MaximumBatchingWindowInSeconds`, which AWS has in whole seconds.
+    /// `MaximumBatchingWindowInSeconds`. AWS allows only whole seconds.
     pub(crate) batching_window: Duration,
     pub(crate) tumbling_window: Duration,
-    /// `MaximumRetryAttempts`, of a batch that can't be halved.
+    /// `MaximumRetryAttempts`, for a batch that can't be halved.
     pub(crate) retries: u32,
     /// `MaximumRecordAgeInSeconds`.
     pub(crate) record_age: Duration,
-    /// How often an idle shard is asked: AWS does it four times a second.
+    /// The pause between two reads of an idle shard. AWS reads four times a second.
     pub(crate) poll: Duration,
 }
 
 impl MappingSettings {
-    /// Windows of a second, but for what the environment says: `ISOTHERM_FOLD_SECONDS` for both, as the template's
-    /// `FoldSeconds`, which is 60 there; and `ISOTHERM_STREAM_SECONDS`, after which the stream has forgotten a record.
+    /// The defaults, unless the environment says otherwise. `ISOTHERM_FOLD_SECONDS` sets both windows, like the
+    /// template's `FoldSeconds`, which is 60 there. `ISOTHERM_STREAM_SECONDS` is the time after which the stream
+    /// forgets a record.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let window = seconds("ISOTHERM_FOLD_SECONDS");
@@ -69,7 +70,7 @@ impl Default for MappingSettings {
     }
 }
 
-/// The running mapping. Dropped, it stops after the invocations under way.
+/// The running mapping. When dropped, it stops after the invocations in progress.
 pub(crate) struct Mapping {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -77,7 +78,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Reads `stream` from where it was left, which it keeps under `data`.
+    /// Reads `stream` from the last saved position. Positions are saved under `data`.
     pub(crate) fn start(
         stream: Stream,
         target: Arc<impl Target>,
@@ -92,36 +93,36 @@ impl Mapping {
         Ok(Self { stop, task: tokio::spawn(run(Arc::new(shared), stopped)), records })
     }
 
-    /// How many records the function has taken.
+    /// The number of records that the function has taken.
     pub(crate) fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// Ends it after the invocations under way.
+    /// Ends the mapping after the invocations in progress.
     pub(crate) async fn stop(self) {
-        // Both only fail when it has ended by itself.
+        // Both fail only if the task has ended by itself.
         let _ended = self.stop.send(true);
         let _ended = self.task.await;
     }
 }
 
-/// Whether a mapping is stopped: told so, or dropped.
+/// Whether a mapping has been told to stop, or has been dropped.
 pub(crate) fn is_stopped(stopped: &watch::Receiver<bool>) -> bool {
     *stopped.borrow() || stopped.has_changed().is_err()
 }
 
-/// What the pollers of a mapping have in common.
+/// The state that the pollers of a mapping share.
 pub(crate) struct Shared<T> {
     pub(crate) stream: Stream,
     pub(crate) target: Arc<T>,
     pub(crate) queues: Queues,
     pub(crate) settings: MappingSettings,
     pub(crate) positions: Positions,
-    /// Records that the function has taken.
+    /// The number of records that the function has taken.
     pub(crate) taken: Arc<AtomicU64>,
 }
 
-/// Starts a poller for each shard whose parent is done with.
+/// Starts a poller for each shard whose parent is finished.
 async fn run(shared: Arc<Shared<impl Target>>, mut stopped: watch::Receiver<bool>) {
     let Shared { stream, positions, settings, .. } = &*shared;
     let (mut started, mut pollers) = (BTreeSet::new(), JoinSet::new());
@@ -158,25 +159,25 @@ fn log_panic(poller: Result<(), JoinError>) {
     }
 }
 
-/// How far each shard is handed over.
+/// The position of each shard.
 pub(crate) struct Positions {
     file: PathBuf,
     state: Mutex<PositionsState>,
 }
 
 struct PositionsState {
-    /// By the shard's id.
+    /// Positions by shard id.
     positions: BTreeMap<String, Position>,
     written_at: Instant,
 }
 
-/// How far one is.
+/// How far one shard has been delivered.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Position {
-    /// The place of the last record that the function has taken, or of one a little before.
+    /// The place of the last record that the function has taken, or a slightly earlier place.
     pub(crate) after: u128,
-    /// Whether the shard is handed over to its end.
+    /// Whether the shard has been delivered to its end.
     is_done: bool,
 }
 
@@ -190,7 +191,7 @@ impl Positions {
         self.state().positions.get(shard_id).copied().unwrap_or_default()
     }
 
-    /// A shard is handed over up to here.
+    /// Sets a shard's position.
     pub(crate) fn advance(&self, shard_id: &str, after: u128) {
         let mut state = self.state();
         state.positions.entry(shard_id.to_owned()).or_default().after = after;
@@ -220,7 +221,7 @@ impl Positions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is not kept is handed over again.
+    /// Saves the positions. If that fails, a restart delivers the records since the last save again.
     fn write(&self, state: &PositionsState) {
         if let Err(error) = kept::replace(&self.file, &state.positions) {
             log!("cannot write {}: {error:#}", self.file.display());
@@ -243,7 +244,7 @@ mod tests {
     use super::super::stream::tests::{put, table};
     use super::*;
 
-    /// Takes batches as a closure says, which gets the numbers of the items, and notes them.
+    /// Notes the numbers of the items in each batch, and answers as the closure says for these numbers.
     struct Fake<F> {
         taken: Mutex<Vec<Vec<u64>>>,
         answer: F,
@@ -263,7 +264,7 @@ mod tests {
 
     fn stream(items: std::ops::Range<u64>, data: &Path) -> Stream {
         let database = table();
-        // All in one window.
+        // Waits so that all items are written in one window.
         while now_ms() % 1000 > 500 {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -274,7 +275,7 @@ mod tests {
         Stream::open(database, "items", data.join("shards.json"), settings).unwrap()
     }
 
-    /// Runs a mapping until `done` says so of the batches that were handed over, and gives them.
+    /// Runs a mapping until `done` holds for the batches so far. Returns these batches.
     async fn run(
         stream: Stream,
         data: &Path,
@@ -300,13 +301,13 @@ mod tests {
         read.records.iter().map(|record| record.dynamodb.sequence_number.clone()).collect()
     }
 
-    /// What was given up.
+    /// The summaries of the batches that were given up.
     async fn given_up(data: &Path) -> Vec<Value> {
         let sent = Queues::open(data).unwrap().receive(GIVEN_UP, 10, Duration::ZERO).await.unwrap();
         sent.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 
-    /// The end of the window after the last item.
+    /// Whether the window that contains the item `after` has ended.
     fn ended(after: u64) -> impl Fn(&[Vec<u64>]) -> bool {
         move |taken| taken.iter().flatten().any(|n| *n == after) && taken.last().is_some_and(Vec::is_empty)
     }
@@ -337,7 +338,7 @@ mod tests {
             let failure = failures.lock().unwrap().pop().map(|number| json!({ "itemIdentifier": number }));
             Ok(json!({ "batchItemFailures": Vec::from_iter(failure) }))
         };
-        // All but 4 and 5 are taken; a failure that is none of these fails both.
+        // All but 4 and 5 are taken. A failure that names another batch's record fails both.
         let taken = run(stream, data.path(), answer, ended(5)).await;
         let expected: [&[u64]; 5] = [&[0, 1, 2, 3, 4, 5], &[4, 5], &[4], &[5], &[]];
         assert_eq!(taken, expected);
@@ -351,7 +352,7 @@ mod tests {
         let third = numbers(&stream).await[2].parse().unwrap();
         let positions = Positions::open(data.path().join("aggregate.positions.json")).unwrap();
         positions.advance(&stream.shards()[0].id, third);
-        // The end of a shard is written at once, and the position of the other with it.
+        // The end of a shard is written at once, together with the position of the other shard.
         positions.end("forgotten");
         let taken = run(stream, data.path(), |_| Ok(Value::Null), ended(3)).await;
         assert_eq!(taken, [vec![3], vec![]]);
@@ -395,14 +396,14 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(mapping);
-        // Its tasks have the target until they end.
+        // The mapping's tasks hold the target until they end.
         while Arc::strong_count(&target) > 1 {
             assert!(started.elapsed() < Duration::from_secs(30), "it goes on");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Item 0 fails for a time.
+    /// Item 0 fails for a while.
     #[tokio::test]
     async fn a_batch_that_fails_holds_only_its_shard_and_its_children() {
         let data = tempfile::tempdir().unwrap();

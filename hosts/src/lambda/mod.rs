@@ -11,11 +11,12 @@
 //!     schedule ◀── schedule (once a minute), queue_mapping (what mapping has given up)
 //! ```
 //!
-//! The artifact is the program `bootstrap`, which is all six functions: `_HANDLER` tells a process which of them it is. Another's
-//! artifact may be the program `ingest`, that function alone: it gets its events over HTTP and both stores, nothing else.
+//! The artifact is the program `bootstrap`, which contains all six functions. `_HANDLER` tells a process which one to
+//! run. Another implementation's artifact may be the program `ingest`, which is that function alone. It gets its events
+//! over HTTP and both stores, nothing else.
 //!
-//! It is not AWS: there is no microVM, no code download and no network, memory and CPU are not limited, and a function
-//! that has [`Limits::concurrency`] environments queues what comes next instead of starting a thousand more.
+//! This is not AWS: there is no microVM, no code download and no network, and memory and CPU are not limited. A
+//! function with [`Limits::concurrency`] environments queues further requests instead of starting a thousand more.
 
 mod clock;
 mod dynamodb;
@@ -65,18 +66,18 @@ use crate::lines::log;
 use crate::schedule::Schedule;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
-/// What the service allows a function, in Lambda's terms.
+/// The limits of a function, in Lambda's terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Environments at once, Lambda's reserved concurrency. The default is low, since each gets as much of this machine
-    /// as it wants.
+    /// Environments at the same time, Lambda's reserved concurrency. The default is low because each uses as much of
+    /// this machine as it wants.
     pub(crate) concurrency: usize,
-    /// How long a request may wait for one of them before it is throttled. Lambda throttles at once; a client
-    /// would meet a thousand environments there before it does.
+    /// How long a request may wait for an environment before it is throttled. Lambda throttles at once, but only when a
+    /// client has used up a thousand environments.
     pub(crate) queue: Duration,
-    /// Time for an environment to ask for its first invocation, as on Lambda.
+    /// How long an environment may take to ask for its first invocation, as on Lambda.
     pub(crate) init: Duration,
-    /// Time for one invocation.
+    /// How long one invocation may take.
     pub(crate) timeout: Duration,
     /// How long an environment stays frozen without work before it is reclaimed.
     pub(crate) idle: Duration,
@@ -94,27 +95,27 @@ impl Default for Limits {
     }
 }
 
-/// Time for one batch of the stream, and for one run of the schedule.
+/// How long one batch of the stream, or one run of the schedule, may take.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
-/// The functions that the gateway's routes, the event source mappings and the schedule lead to; and whether they answer
-/// requests, which wait no longer than the gateway does.
+/// The functions that the gateway's routes, the event source mappings and the schedule invoke. The flag says whether a
+/// function answers requests, which wait no longer than the gateway does.
 const FUNCTIONS: [(&str, bool); 6] =
     [("ingest", true), ("read", true), ("report", true), ("aggregate", false), ("drain", true), ("schedule", false)];
-/// Names cargo-lambda's program: its emulator then takes the place of this one's Runtime API.
+/// The environment variable with the path of cargo-lambda. If set, its emulator replaces this host's Runtime API.
 const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 
-/// The functions, what stands before them, and what stands behind.
+/// The functions, the services in front of them, and the services behind them.
 pub(crate) struct LambdaHost {
     gateway: Gateway,
     triggers: Option<Triggers>,
     backend: Arc<Backend>,
     queues: Queues,
-    /// S3 and SQS.
+    /// The servers of S3 and SQS.
     _servers: [Server; 2],
     dynamodb: DynamoDb,
 }
 
-/// What invokes functions that no request comes to.
+/// Triggers that invoke functions without a request.
 struct Triggers {
     mapping: Mapping,
     queue_mappings: [QueueMapping; 2],
@@ -142,7 +143,7 @@ impl Triggers {
     }
 }
 
-/// What the gateway's routes, the event source mappings and the schedule lead to.
+/// The target of the gateway's routes, the event source mappings and the schedule.
 pub(crate) enum Backend {
     /// The functions of the adapter.
     Functions(Functions),
@@ -151,7 +152,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// Whether there is a function of this name. The peer gets whole artifacts alone.
+    /// Whether there is a function with this name. The peer always runs complete artifacts.
     fn has(&self, name: &str) -> bool {
         match self {
             Self::Functions(functions) => functions.named(name).is_some(),
@@ -160,17 +161,17 @@ impl Backend {
     }
 }
 
-/// The functions of the artifact by name: each has its environments.
+/// The functions of the artifact by name. Each has its own environments.
 pub(crate) struct Functions(BTreeMap<&'static str, Arc<Function>>);
 
 impl Functions {
-    /// The function of this name; an artifact of `ingest` alone has no other.
+    /// The function with this name. An artifact with `ingest` alone has no other.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Function>> {
         self.0.get(name)
     }
 }
 
-/// One of the functions, for what does not come over HTTP.
+/// One function, for triggers that don't come over HTTP.
 struct Named(Arc<Backend>, &'static str);
 
 impl Target for Named {
@@ -227,8 +228,8 @@ impl LambdaHost {
         Runtime { name: name.to_owned(), version: "2018-06-01".to_owned() }
     }
 
-    /// A new environment for this request alone. `first_response` ends when the answer has left the function whole,
-    /// ready for the client: API Gateway does not pass it on before.
+    /// Starts a new environment for this request alone. `first_response` ends when the complete answer has left the
+    /// function, because API Gateway passes nothing on before.
     pub(crate) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         let Backend::Functions(functions) = &*self.backend else {
             bail!("cold starts are measured on this host's own Runtime API: unset {PEER}");
@@ -252,8 +253,8 @@ impl LambdaHost {
         Ok(ColdSample { init: ready.duration_since(spawned), first_response, status: status.as_u16() })
     }
 
-    /// The environments that requests and batches came to, those that ended included; not those of
-    /// [`LambdaHost::cold`].
+    /// The usage of all environments that served requests and batches, including ended ones. Environments of
+    /// [`LambdaHost::cold`] don't count.
     pub(crate) fn usage(&self) -> Usage {
         match &*self.backend {
             Backend::Functions(functions) => functions.0.values().map(|function| function.usage()).sum(),
@@ -261,7 +262,7 @@ impl LambdaHost {
         }
     }
 
-    /// Every invocation, and every operation on a store.
+    /// All invocations, and all operations on the stores.
     pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         if let Backend::Functions(functions) = &*self.backend {
@@ -288,14 +289,14 @@ impl LambdaHost {
                 }
             }
             Some(Backend::Peer(peer)) => peer.stop().await?,
-            // A request outlived the gateway's patience: its processes are killed when it is dropped.
+            // A request has outlived the gateway's grace period. Its processes are killed when the backend is dropped.
             None => {}
         }
         self.dynamodb.stop().await
     }
 }
 
-/// The environment variables that an operator sets for the functions, and where this machine has AWS's services.
+/// The environment variables that an operator sets for the functions, and the endpoints of the emulated services.
 fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, String)> {
     [
         ("ISOTHERM_CONFIG", config),
@@ -312,8 +313,8 @@ fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, 
     .to_vec()
 }
 
-/// What a function prints goes where this program's errors go, as it would go to CloudWatch: standard output is the
-/// host's.
+/// A copy of this program's standard error. The functions' output goes there, as it would go to CloudWatch, because
+/// standard output belongs to the host.
 fn log_stream() -> Result<Stdio> {
     use std::os::fd::AsFd as _;
     Ok(std::io::stderr().as_fd().try_clone_to_owned().context("cannot share standard error")?.into())

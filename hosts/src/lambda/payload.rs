@@ -1,4 +1,4 @@
-//! The events of an HTTP API, payload 2.0, and the answers to them.
+//! Events of an HTTP API in payload 2.0, and the answers to them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ struct Http<'a> {
     user_agent: Cow<'a, str>,
 }
 
-/// The event of a request, as the stage `$default` makes it.
+/// Makes the event of a request, as the stage `$default` does.
 pub(crate) fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Bytes> {
     let query = uri.query().unwrap_or_default();
     let (body, is_base64_encoded) = encode(headers, body);
@@ -92,7 +92,7 @@ pub(crate) fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]
     Ok(serde_json::to_vec(&event)?.into())
 }
 
-/// What a request's head is to an authoriser, payload 2.0.
+/// Makes the authoriser's event from a request's head, in payload 2.0.
 pub(crate) fn authorizer_event(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Bytes> {
     let event = event(method, uri, headers, &[])?;
     let mut event: serde_json::Value = serde_json::from_slice(&event)?;
@@ -104,15 +104,15 @@ pub(crate) fn authorizer_event(method: &Method, uri: &Uri, headers: &HeaderMap) 
     Ok(serde_json::to_vec(&event)?.into())
 }
 
-/// The id that API Gateway gives a request.
+/// A new request id in the format of API Gateway.
 pub(crate) fn request_id() -> String {
     let mut bytes = [0; 11];
-    // Ids only have to differ; without the system's randomness nothing else here would work either.
+    // Ids only need to differ. Without the system's randomness, nothing else here would work either.
     let _unavailable = getrandom::fill(&mut bytes);
     format!("{}=", STANDARD.encode(bytes).trim_end_matches('='))
 }
 
-/// Bodies of text are handed over as they are, all others in base64.
+/// Leaves text bodies unchanged and encodes all others in base64. Returns whether the body is encoded.
 fn encode<'a>(headers: &HeaderMap, body: &'a [u8]) -> (Option<Cow<'a, str>>, bool) {
     if body.is_empty() {
         return (None, false);
@@ -137,7 +137,8 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = Cow<'_, str>> {
     value.to_str().unwrap_or_default().split(';').map(|cookie| Cow::Borrowed(cookie.trim()))
 }
 
-/// Names in lower case; what came more than once, joined by commas. What is not UTF-8 can't stand in JSON, and is replaced.
+/// Headers with names in lower case. Repeated headers are joined by commas. JSON can't hold text that is not UTF-8, so
+/// invalid bytes are replaced.
 fn joined(headers: &HeaderMap) -> BTreeMap<&str, String> {
     let mut joined: BTreeMap<&str, String> = BTreeMap::new();
     for (name, value) in headers {
@@ -156,7 +157,7 @@ fn joined(headers: &HeaderMap) -> BTreeMap<&str, String> {
     joined
 }
 
-/// The decoded query, what came more than once joined by commas.
+/// The decoded query. Repeated parameters are joined by commas.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -192,7 +193,8 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The HTTP response that a function's answer means: one with `statusCode` as it says, any other JSON as a body of its own.
+/// The HTTP response that a function's answer stands for. An answer with `statusCode` describes the response; any other
+/// JSON is the body.
 pub(crate) fn response(answer: &Bytes) -> Result<Response<Full<Bytes>>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -207,7 +209,7 @@ pub(crate) fn response(answer: &Bytes) -> Result<Response<Full<Bytes>>> {
         #[serde(default)]
         is_base64_encoded: bool,
     }
-    /// Headers may be numbers and booleans, too.
+    /// Headers may also be numbers and booleans.
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Value {
@@ -239,7 +241,7 @@ pub(crate) fn response(answer: &Bytes) -> Result<Response<Full<Bytes>>> {
     for cookie in answer.cookies {
         headers.append("set-cookie", cookie.parse()?);
     }
-    // API Gateway's default.
+    // This is API Gateway's default.
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain;charset=UTF-8"));
     Ok(response)
 }

@@ -1,7 +1,7 @@
-//! Another implementation of the Runtime API, to hold ours against: the emulator of `cargo lambda watch`.
+//! Another implementation of the Runtime API to compare ours with: the emulator of `cargo lambda watch`.
 //!
-//! It takes the place of this host's Runtime API and of the events that API Gateway makes (its own are those of Function
-//! URLs); the artifact's processes, DynamoDB and the port stay the same. Tests run against it; nothing is measured on it.
+//! It replaces this host's Runtime API and the events of API Gateway; its own events are those of Function URLs. The
+//! artifact's processes, DynamoDB and the port stay the same. Tests run against it, but it is never measured.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -26,10 +26,10 @@ use crate::process::Process;
 /// The emulator starts in milliseconds.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
-/// It finds out the names of functions from the package that it is started in.
+/// The emulator takes the names of functions from the package in which it starts.
 const MANIFEST: &str = "[package]\nname = \"functions\"\nversion = \"0.0.0\"\nedition = \"2024\"\n";
 
-/// The running emulator, and one process of each function.
+/// The running emulator, and one process for each function.
 pub(crate) struct Peer {
     port: u16,
     emulator: Process,
@@ -38,7 +38,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts `program`, which is cargo-lambda, and the functions.
+    /// Starts `program`, which must be cargo-lambda, and the functions.
     pub(crate) async fn start(program: &Path, launches: &[Launch]) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("isotherm-").tempdir().context("cannot make a temporary folder")?;
@@ -74,7 +74,7 @@ impl Peer {
 
     /// Passes a request on to the Function URL of `function`.
     ///
-    /// The emulator's Function URLs refuse a body that is not UTF-8; such a request is made a direct invocation.
+    /// The emulator's Function URLs refuse a body that is not UTF-8. Such a request becomes a direct invocation.
     pub(crate) async fn forward(&self, function: &str, head: &Parts, body: Bytes) -> Result<Response<Full<Bytes>>> {
         if std::str::from_utf8(&body).is_err() {
             let event = payload::event(&head.method, &head.uri, &head.headers, &body)?;
@@ -103,7 +103,7 @@ impl Peer {
         let emulator = TcpStream::connect(("127.0.0.1", self.port));
         let stream = emulator.await.context("cargo-lambda's emulator does not listen")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender; what goes wrong on the way is the answer's error.
+        // This task ends with the sender. Errors of the connection show up as errors of the answer.
         tokio::spawn(connection);
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await.context("the emulator's answer broke off")?.to_bytes();

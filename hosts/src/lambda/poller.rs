@@ -1,9 +1,9 @@
-//! One shard's part of an event source mapping: batches in order, each until it is taken or given up, in tumbling
-//! windows.
+//! One shard's part of an event source mapping. It delivers batches in order and in tumbling windows, each until the
+//! function takes it or it is given up.
 //!
-//! A batch is handed over again from the record that the function says, and in halves after an error of the function.
-//! What it never takes goes to the on-failure destination, a queue, as the summary that AWS sends. At the shard's end
-//! its window ends early.
+//! A retry starts at the record that the function names. After an error of the function, the batch is halved. A batch
+//! that is given up goes to the on-failure destination, a queue, as the summary that AWS sends. A window ends early at
+//! the end of its shard.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,22 +24,22 @@ use super::stream::{self, Read, written_at};
 use super::target::{self, Outcome, RECORDS_BYTES, Target};
 use crate::lines::log;
 
-/// After the first failure, then twice as long each time.
+/// The pause after the first failure. It doubles with each further failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Hands one shard over.
+/// Delivers the records of one shard.
 pub(crate) struct Poller<'a, T> {
     shared: &'a Shared<T>,
     shard_id: &'a str,
     stopped: watch::Receiver<bool>,
     /// Position of the last finished record, or a later one with no record of this shard in between.
     after: u128,
-    /// The open window, if records of it were handed over.
+    /// The open window, if any of its records were delivered.
     window: Option<Window>,
 }
 
-/// A window, in milliseconds, and what the function wants to know of it the next time.
+/// A window in milliseconds, and the state that the function gets back with its next batch.
 struct Window {
     times: Range<u64>,
     state: Value,
@@ -67,7 +67,7 @@ struct EventRecord<'a> {
     event_source_arn: &'a str,
 }
 
-/// Records that still are to be handed over together, and how often that failed.
+/// Records that still need to be delivered together, and the number of failures so far.
 struct Part {
     records: Range<usize>,
     failures: u32,
@@ -78,13 +78,13 @@ impl<'a, T: Target> Poller<'a, T> {
         Self { shared, shard_id, stopped, after: shared.positions.of(shard_id).after, window: None }
     }
 
-    /// Until the shard's end: whether that was reached before the mapping was stopped.
+    /// Runs until the shard's end or until the mapping stops. Returns whether it reached the end.
     pub(crate) async fn run(&mut self) -> bool {
         let Shared { stream, settings, .. } = self.shared;
         let mut waited = false;
         while !is_stopped(&self.stopped) {
             let read = stream.after(self.shard_id, self.after, settings.batch_size).await;
-            // What is written later than it was read is in a later window, or is read the next time.
+            // Records that are written after this read belong to a later window, or come with the next read.
             let Read { at: now, records, to, is_end } = match read {
                 Ok(read) => read,
                 Err(error) => {
@@ -127,14 +127,14 @@ impl<'a, T: Target> Poller<'a, T> {
         let _either = tokio::time::timeout(time, self.stopped.wait_for(|stopped| *stopped)).await;
     }
 
-    /// Those of the window, and not more than fit into an event.
+    /// The first records that belong to the window and fit into one event; at least one.
     fn cut<'r>(&mut self, records: &'r [Arc<Record>]) -> &'r [Arc<Record>] {
         let length = ms(self.shared.settings.tumbling_window);
         let start = records.first().map_or(0, |first| written_at(first) / length * length);
         let window = self.window.get_or_insert_with(|| Window { times: start..start + length, state: json!({}) });
         let mut bytes = 0;
         let fits = |record: &&Arc<Record>| {
-            // The source's name comes to each record.
+            // Each record also carries the source's ARN.
             bytes += serde_json::to_vec(&***record).map_or(0, |json| json.len()) + self.shared.stream.arn().len() + 24;
             written_at(record) < window.times.end && bytes <= RECORDS_BYTES
         };
@@ -142,7 +142,7 @@ impl<'a, T: Target> Poller<'a, T> {
         records.get(..count.max(1)).unwrap_or(records)
     }
 
-    /// Hands records over until the function has taken them, or they are given up; none: the end of the window.
+    /// Delivers records until the function has taken them or they are given up. No records mean the end of the window.
     async fn hand_over(&mut self, records: &[Arc<Record>]) {
         let mut parts = vec![Part { records: 0..records.len(), failures: 0 }];
         let mut backoff = FIRST_BACKOFF;
@@ -164,7 +164,7 @@ impl<'a, T: Target> Poller<'a, T> {
                 }
                 Err(failure) => {
                     log!("aggregate: {failure:#}");
-                    // Halving does not count as a try.
+                    // Halving does not count as a retry.
                     let middle = range.start + range.len() / 2;
                     if range.len() > 1 {
                         parts.push(Part { records: middle..range.end, failures });
@@ -190,7 +190,7 @@ impl<'a, T: Target> Poller<'a, T> {
         }
     }
 
-    /// Invokes the function, and says how many records it has taken.
+    /// Invokes the function. Returns how many records it has taken.
     async fn invoke(&mut self, records: &[Arc<Record>]) -> Result<usize> {
         let window = self.window.as_mut().context("no window is open")?;
         let event_source_arn = self.shared.stream.arn();
@@ -214,7 +214,7 @@ impl<'a, T: Target> Poller<'a, T> {
         Ok(taken)
     }
 
-    /// Why records are given up after so many failures.
+    /// The reason to give up records after so many failures, if there is one.
     fn gives_up(&self, records: &[Arc<Record>], failures: u32) -> Option<&'static str> {
         let MappingSettings { retries, record_age, .. } = self.shared.settings;
         let oldest = now_ms().saturating_sub(ms(record_age));
@@ -248,7 +248,7 @@ impl<'a, T: Target> Poller<'a, T> {
         Ok(())
     }
 
-    /// These records are done with.
+    /// Moves the position behind these records.
     fn advance(&mut self, records: &[Arc<Record>]) {
         let Some(last) = records.last() else { return };
         self.after = stream::place(last).unwrap_or(self.after);

@@ -1,8 +1,8 @@
 //! Lambda's event source mapping for a standard queue of SQS, with `ReportBatchItemFailures`.
 //!
-//! At least once: what the function has not taken is visible again after [`QueueMappingSettings::again_after`], where
-//! AWS lets the rest of the visibility timeout pass. The queue itself moves to its dead-letter queue what was received
-//! too often.
+//! Delivery is at least once. A message that the function has not taken is visible again after
+//! [`QueueMappingSettings::again_after`]; on AWS, it stays hidden for the rest of the visibility timeout. The queue
+//! itself moves messages that were received too often to its dead-letter queue.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::lines::log;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueMappingSettings {
     pub(crate) batch_size: usize,
-    /// `MaximumConcurrency`: batches under way at once.
+    /// `MaximumConcurrency`: batches in progress at the same time.
     pub(crate) concurrency: usize,
-    /// The queue's visibility timeout: six times that of the function, as AWS advises.
+    /// The queue's visibility timeout. It is six times the function's timeout, as AWS advises.
     pub(crate) visibility: Duration,
     pub(crate) again_after: Duration,
-    /// How often a queue is asked into which nothing was sent: messages become visible again.
+    /// The pause between two reads of a queue without new messages. Older messages may become visible again.
     pub(crate) poll: Duration,
 }
 
@@ -44,14 +44,14 @@ impl Default for QueueMappingSettings {
     }
 }
 
-/// The running mapping. Dropped, it stops after the invocations under way.
+/// The running mapping. When dropped, it stops after the invocations in progress.
 pub(crate) struct QueueMapping {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl QueueMapping {
-    /// Hands what comes into `queue` to `target`.
+    /// Delivers the messages of `queue` to `target`.
     pub(crate) fn start(
         queues: Queues,
         queue: &'static str,
@@ -62,9 +62,9 @@ impl QueueMapping {
         Self { stop, task: tokio::spawn(poll(QueuePoller { queues, queue, target, settings }, stopped)) }
     }
 
-    /// Ends it after the invocations under way.
+    /// Ends the mapping after the invocations in progress.
     pub(crate) async fn stop(self) {
-        // Both only fail when it has ended by itself.
+        // Both fail only if the task has ended by itself.
         let _ended = self.stop.send(true);
         let _ended = self.task.await;
     }
@@ -106,7 +106,7 @@ async fn poll(poller: QueuePoller<impl Target>, mut stopped: watch::Receiver<boo
 }
 
 impl<T: Target> QueuePoller<T> {
-    /// In one event, or in several when one can't have them all.
+    /// Delivers messages in one event, or in several if they don't fit into one.
     async fn hand_over(&self, messages: Vec<Message>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -134,12 +134,12 @@ impl<T: Target> QueuePoller<T> {
         let done = self.queues.delete(receipts(taken)).await;
         let done = done.and(self.queues.change_visibility(receipts(again), self.settings.again_after).await);
         if let Err(error) = done {
-            // They come again when their time is over.
+            // The messages come again when their visibility timeout ends.
             log!("{}: {error:#}", self.queue);
         }
     }
 
-    /// Invokes the function, and gives the messages that failed, by their place in the batch.
+    /// Invokes the function. Returns the places in the batch of the messages that failed.
     async fn invoke(&self, batch: &[Message]) -> Result<BTreeSet<usize>> {
         let records: Vec<Value> = batch.iter().map(|message| record(self.queue, message)).collect();
         let ids: Vec<&str> = batch.iter().map(|message| &*message.id).collect();
@@ -148,7 +148,7 @@ impl<T: Target> QueuePoller<T> {
     }
 }
 
-/// A message as events have it.
+/// A message as it appears in an event.
 fn record(queue: &str, message: &Message) -> Value {
     let attribute = |value: &String| json!({ "stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String" });
     let attributes: Map<String, Value> =
@@ -182,7 +182,7 @@ mod tests {
     use super::super::queues::{EVENTS, EVENTS_DEAD, NewMessage};
     use super::*;
 
-    /// Answers as a closure says, which gets the bodies of a batch with their ids, and notes the bodies.
+    /// Notes the bodies of each batch, and answers as the closure says for the bodies with their ids.
     struct Fake<F> {
         taken: Mutex<Vec<Vec<String>>>,
         answer: F,
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Runs a mapping until `done` says so of the batches that were handed over; they, and what is left in the queues.
+    /// Runs a mapping until `done` holds for the batches so far. Returns these batches and the rest of both queues.
     async fn run(
         bodies: &[String],
         answer: impl Fn(&[(String, String)]) -> Result<Value, Failure> + Send + Sync + 'static,

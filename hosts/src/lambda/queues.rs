@@ -1,4 +1,4 @@
-//! The queues of SQS on this machine: kept in SQLite, standard ones, each message at least once and in no certain order.
+//! The queues of SQS on this machine, kept in SQLite. They are standard queues: at least once, in any order.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,60 +13,60 @@ use tokio::sync::Notify;
 use super::clock;
 use super::environment::uuid;
 
-/// What API Gateway sends, for `drain`.
+/// Messages from API Gateway, for `drain`.
 pub(crate) const EVENTS: &str = "events";
-/// What `drain` has refused too often.
+/// Messages that `drain` has refused too often.
 pub(crate) const EVENTS_DEAD: &str = "events-dead";
-/// What the stream's mapping has given up, for `schedule`.
+/// Batches that the stream's mapping has given up, for `schedule`.
 pub(crate) const GIVEN_UP: &str = "given-up";
-/// What in the stream is no event, and what was given up.
+/// Records of the stream that are not events, and records that were given up.
 pub(crate) const RECORDS_DEAD: &str = "records-dead";
 const ALL: [&str; 4] = [EVENTS, EVENTS_DEAD, GIVEN_UP, RECORDS_DEAD];
 
-/// The redrive policy of [`EVENTS`]: AWS's advice is five or more.
+/// The redrive policy of [`EVENTS`]. AWS advises five or more.
 const MAX_RECEIVE_COUNT: u32 = 5;
-/// `MessageRetentionPeriod`, the longest there is: 14 days.
+/// `MessageRetentionPeriod`: 14 days, the longest that AWS allows.
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// The largest message, with its attributes: 1 MiB.
+/// The largest message including its attributes: 1 MiB.
 const MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The queues, shared by all who use them.
+/// The queues, shared by all their users.
 #[derive(Clone)]
 pub(crate) struct Queues {
     database: Arc<Mutex<Connection>>,
-    /// One for each of [`ALL`].
+    /// One entry for each queue of [`ALL`].
     arrived: Arc<[Notify; ALL.len()]>,
     operations: Arc<AtomicU64>,
 }
 
-/// A message on its way into a queue.
+/// A message to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct NewMessage {
     pub(crate) body: String,
-    /// Names and values, all of the type `String`.
+    /// Names and values. All values have the type `String`.
     pub(crate) attributes: Vec<(String, String)>,
 }
 
-/// A message that was received. Until it is deleted or made visible again nobody else gets it.
+/// A received message. Nobody else gets it until it is deleted or made visible again.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// Its receipt handle.
+    /// The receipt handle.
     pub(crate) receipt: i64,
     pub(crate) id: String,
     pub(crate) body: String,
     pub(crate) attributes: Vec<(String, String)>,
-    /// Milliseconds, like the one below.
+    /// Milliseconds since 1970, like `first_received_at`.
     pub(crate) sent_at: i64,
     pub(crate) first_received_at: i64,
     pub(crate) receive_count: u32,
 }
 
 impl Queues {
-    /// Opens or makes the queues under `data`. What somebody had received when they were last open is visible again.
+    /// Opens or creates the queues under `data`. Messages that were received before a restart are visible again.
     pub(crate) fn open(data: &Path) -> Result<Self> {
         let file = data.join("sqs.sqlite");
         let database = Connection::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
-        // A commit is in the log when it returns, and survives kill -9, but does not wait for the disk.
+        // A commit is in the log when it returns and survives kill -9, but it does not wait for the disk.
         database.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
             CREATE TABLE IF NOT EXISTS messages (
@@ -80,17 +80,17 @@ impl Queues {
         Ok(Self { database: Arc::new(Mutex::new(database)), arrived: Arc::default(), operations: Arc::default() })
     }
 
-    /// Requests so far that AWS would bill: sent, received with messages, deleted.
+    /// The number of requests so far that AWS would bill: sends, receives with messages, and deletes.
     pub(crate) fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a queue of this name.
+    /// The queue with this name, if there is one.
     pub(crate) fn named(name: &str) -> Option<&'static str> {
         ALL.into_iter().find(|queue| *queue == name)
     }
 
-    /// Puts a message into a queue, and gives its id; `None` when it is empty or too large.
+    /// Puts a message into a queue and returns its id; `None` if the message is empty or too large.
     pub(crate) async fn send(&self, queue: &'static str, message: NewMessage) -> Result<Option<String>> {
         let NewMessage { body, attributes } = message;
         let bytes = attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>();
@@ -109,8 +109,8 @@ impl Queues {
         Ok(Some(sent))
     }
 
-    /// Receives at most `most` messages, which nobody else gets for so long. Those received too often go to the dead-letter
-    /// queue instead.
+    /// Receives at most `most` messages. Nobody else gets them for the time `visibility`. Messages that were received
+    /// too often go to the dead-letter queue instead.
     pub(crate) async fn receive(&self, queue: &'static str, most: usize, visibility: Duration) -> Result<Vec<Message>> {
         let mut received = self
             .run(move |database| {
@@ -146,7 +146,7 @@ impl Queues {
         Ok(received)
     }
 
-    /// Deletes messages.
+    /// Deletes messages by their receipt handles.
     pub(crate) async fn delete(&self, receipts: Vec<i64>) -> Result<()> {
         self.operations.fetch_add(1, Ordering::Relaxed);
         self.run(move |database| {
@@ -159,7 +159,7 @@ impl Queues {
         .await
     }
 
-    /// Makes messages visible again after so long.
+    /// Makes messages visible again after the time `after`.
     pub(crate) async fn change_visibility(&self, receipts: Vec<i64>, after: Duration) -> Result<()> {
         self.run(move |database| {
             let transaction = database.transaction()?;
@@ -172,7 +172,7 @@ impl Queues {
         .await
     }
 
-    /// Ends when a message has come into this queue since the last time.
+    /// Waits until a message has come into this queue since the last call.
     pub(crate) async fn arrived(&self, queue: &str) {
         if let Some(arrived) = self.notify(queue) {
             arrived.notified().await;
@@ -183,24 +183,24 @@ impl Queues {
         self.arrived.get(ALL.iter().position(|name| *name == queue)?)
     }
 
-    /// SQLite blocks.
+    /// Runs work on the database on a thread that may block, because SQLite blocks.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let database = Arc::clone(&self.database);
-        // What a panic left undone was rolled back.
+        // SQLite has rolled back what a panic left unfinished.
         let run = move || work(&mut database.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(run).await?.context("SQLite refuses what a queue needs")
     }
 }
 
-/// What SQS calls the MD5 of a body.
+/// The MD5 of a body, as SQS computes it.
 pub(crate) fn md5(body: &str) -> String {
     Md5::checksum(body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-// SQLite's numbers have a sign.
+// SQLite's integers are signed.
 
 fn now_ms() -> i64 {
     clock::now_ms().cast_signed()

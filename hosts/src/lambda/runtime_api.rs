@@ -1,6 +1,6 @@
-//! The Runtime API (2018-06-01) of one environment: how a process in it gets invocations and answers them.
+//! The Runtime API (2018-06-01) of one environment. Its process gets invocations there and answers them.
 //!
-//! On Lambda every environment finds it at the same address of its own network; here each has a port of its own.
+//! On Lambda, every environment finds it at the same address in its own network. Here each has its own port.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-/// The largest response to a synchronous invocation: 6 MB, and Lambda allows a little over.
+/// The largest response to a synchronous invocation: 6 MB. Lambda allows slightly more.
 const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// One invocation on its way to the process.
+/// One invocation to be handed to the process.
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
     pub(crate) event: Bytes,
@@ -32,25 +32,25 @@ pub(crate) struct Invocation {
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// What the process says of an invocation.
+/// The process's answer to an invocation.
 pub(crate) enum Answer {
-    /// Its result.
+    /// The result.
     Response(Bytes),
     /// The function returned an error.
     Error(String),
-    /// Its result is over Lambda's limit.
+    /// The result is over Lambda's limit.
     TooLarge,
 }
 
-/// What the process says of itself.
+/// A message of the process about itself.
 pub(crate) enum Signal {
-    /// It asked for the next invocation, then.
+    /// It asked for the next invocation at this time.
     Next(Instant),
-    /// It can't start.
+    /// It can't start; the text says why.
     InitError(String),
 }
 
-/// A running Runtime API, until it is dropped.
+/// A running Runtime API. It ends when dropped.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
     invocations: mpsc::Sender<Invocation>,
@@ -69,17 +69,17 @@ impl RuntimeApi {
         Ok(Self { address, invocations, signals, server })
     }
 
-    /// What `AWS_LAMBDA_RUNTIME_API` has to say.
+    /// The value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the process says next.
+    /// Waits for the next message of the process; `None` if the API has ended.
     pub(crate) async fn signal(&mut self) -> Option<Signal> {
         self.signals.recv().await
     }
 
-    /// Hands an invocation to the process, which gets it when it asks.
+    /// Hands an invocation to the process, which gets it once it asks for one.
     pub(crate) async fn hand_over(&self, invocation: Invocation) -> Result<()> {
         self.invocations.send(invocation).await.ok().context("the Runtime API of this environment has ended")
     }
@@ -91,26 +91,26 @@ impl Drop for RuntimeApi {
     }
 }
 
-/// What the connections of one environment share.
+/// The state that the connections of one environment share.
 struct Exchange {
     next: tokio::sync::Mutex<mpsc::Receiver<Invocation>>,
     signal: mpsc::UnboundedSender<Signal>,
-    /// The invocation that the process works on: its request id, and who waits.
+    /// The request id of the invocation in progress, and the receiver of its answer.
     current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
 }
 
 async fn serve(listener: TcpListener, exchange: Arc<Exchange>) {
-    // Connections end with the environment, not before: dropped with this task.
+    // Connections must live as long as the environment. They are dropped with this task.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        // Without it the call only gets slower.
+        // Without this option the call only gets slower.
         let _unsupported = stream.set_nodelay(true);
         let exchange = Arc::clone(&exchange);
         let service = service_fn(move |request| {
             let exchange = Arc::clone(&exchange);
             async move { Ok::<_, Infallible>(exchange.call(request).await) }
         });
-        // A connection that breaks is the process's affair: it asks again, or it has ended.
+        // A broken connection is the process's problem: it asks again, or it has ended.
         connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
@@ -132,7 +132,7 @@ impl Exchange {
             }
             (&Method::POST, Some("init"), Some("error"), None, None) => {
                 let message = error_message(body).await;
-                // The receiver goes with the environment, and this server with both.
+                // The receiver ends with the environment, and so does this server.
                 let _gone = self.signal.send(Signal::InitError(message));
                 accepted()
             }
@@ -159,7 +159,7 @@ impl Exchange {
         })
     }
 
-    /// Buffered and streamed responses alike are taken whole: API Gateway passes nothing on before the end.
+    /// Collects the whole response, buffered or streamed, because API Gateway passes nothing on before the end.
     async fn response(&self, id: &str, body: Incoming) -> Response<Full<Bytes>> {
         match whole(body).await {
             Ok(Some(body)) => self.answer(id, Answer::Response(body), StatusCode::ACCEPTED),
@@ -173,7 +173,7 @@ impl Exchange {
         let Some((_, waiting)) = current else {
             return refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "not the invocation that is under way");
         };
-        // Who waited may have given up at the deadline.
+        // The waiting side may have given up at the deadline.
         let _gave_up = waiting.send(answer);
         match status {
             StatusCode::ACCEPTED => accepted(),
@@ -182,7 +182,8 @@ impl Exchange {
     }
 }
 
-/// A body, or `None` for one over [`RESPONSE_BYTES`]. That is read to its end all the same, so that its connection stays of use.
+/// Reads a body; `None` if it is over [`RESPONSE_BYTES`]. A larger body is still read to its end, so that its
+/// connection stays usable.
 async fn whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
     let mut bytes = Vec::new();
     let mut length = 0;
@@ -196,7 +197,7 @@ async fn whole(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
     Ok((length <= RESPONSE_BYTES).then(|| bytes.into()))
 }
 
-/// `errorType: errorMessage` of what a process posts when it fails.
+/// Formats a posted error as `errorType: errorMessage`.
 async fn error_message(body: Incoming) -> String {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]

@@ -11,7 +11,7 @@ use super::environment::CREDENTIAL;
 use super::server::{Server, free_port};
 use crate::meters::count::files;
 
-/// The bucket for the backup, a folder of this name.
+/// The bucket for the backup, which is a folder with this name.
 pub(crate) const BUCKET: &str = "events";
 
 /// Serves the buckets in `data/backup`.
@@ -24,7 +24,7 @@ pub(crate) async fn start(data: &Path) -> Result<Server> {
     Server::start(free_port().await?, service.build())
 }
 
-/// The objects in the bucket, and their bytes. What s3s-fs notes of an object stands beside the buckets' folders.
+/// The number of objects in the bucket, and their bytes. s3s-fs keeps its own files outside the buckets' folders.
 pub(crate) fn objects(data: &Path) -> Result<(u64, u64)> {
     files(&data.join("backup").join(BUCKET))
 }

@@ -10,7 +10,7 @@ use super::environment::{ACCOUNT, REGION, uuid};
 use super::target::Target;
 use crate::schedule::Schedule;
 
-/// Invokes `target` at the rate.
+/// Invokes `target` at the rate of [`Schedule`].
 pub(crate) fn rule(target: Arc<impl Target>) -> Schedule {
     Schedule::start(move || {
         let target = Arc::clone(&target);

@@ -11,19 +11,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// A socket on a port that nothing else uses.
+/// A socket on a free port.
 pub(crate) async fn free_port() -> Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free on 127.0.0.1")
 }
 
-/// A running server. Dropped, it stops at once.
+/// A running server. It stops at once when dropped.
 pub(crate) struct Server {
     url: String,
     task: AbortHandle,
 }
 
 impl Server {
-    /// Starts it on a socket that is open already, such as that of [`free_port`].
+    /// Starts a server on an open socket, such as the one of [`free_port`].
     pub(crate) fn start<S, B>(listener: TcpListener, service: S) -> Result<Self>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send>
@@ -34,13 +34,13 @@ impl Server {
     {
         let url = format!("http://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
-            // Connections end with the server: dropped with this task.
+            // Connections must end with the server. They are dropped with this task.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                // Without it the call only gets slower.
+                // Without this option the call only gets slower.
                 let _unsupported = stream.set_nodelay(true);
                 let http = hyper::server::conn::http1::Builder::new();
-                // A connection that breaks is its client's affair.
+                // A broken connection is its client's problem.
                 connections.spawn(http.serve_connection(TokioIo::new(stream), service.clone()));
                 while connections.try_join_next().is_some() {}
             }
@@ -49,7 +49,7 @@ impl Server {
         Ok(Self { url, task: task.abort_handle() })
     }
 
-    /// Its endpoint.
+    /// The endpoint's URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -1,4 +1,4 @@
-//! SQS's protocol on this machine, as far as functions and API Gateway use it: `SendMessage`, in JSON.
+//! SQS's protocol on this machine, as far as functions and API Gateway use it: `SendMessage` in JSON.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use super::server::{Server, free_port};
 
 use crate::lines::log;
 
-/// A message and what JSON makes of it.
+/// The largest request in bytes: a message, and the overhead of JSON.
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Serves the queues.
@@ -68,7 +68,7 @@ async fn answer(queues: &Queues, request: Request<Incoming>) -> Response<Full<By
     send(queues, queue, NewMessage { body: message_body, attributes }, |body| body).await
 }
 
-/// The direct integration of API Gateway, `SQS-SendMessage`: its answer has SQS's in an envelope.
+/// The direct integration of API Gateway, `SQS-SendMessage`. Its answer wraps SQS's answer in an envelope.
 pub(crate) async fn integrate(queues: &Queues, queue: &'static str, message: NewMessage) -> Response<Full<Bytes>> {
     let in_envelope = |result| {
         let metadata = json!({ "RequestId": uuid() });
@@ -94,7 +94,7 @@ async fn send(
     }
 }
 
-/// A request that the client has to change.
+/// An error that the client must fix.
 pub(crate) fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
     json_of(StatusCode::BAD_REQUEST, json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }))
 }

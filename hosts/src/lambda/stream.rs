@@ -1,10 +1,10 @@
-//! The stream of the table of events, as DynamoDB Streams gives it: many shards, which close after some hours, and
-//! whose children go on.
+//! The stream of the table of events, as DynamoDB Streams offers it: many shards that close after some hours and have
+//! children that continue them.
 //!
-//! dynoxide's has one shard, which never ends, and forgets nothing. Its records are spread here by the hash of the
-//! item's key, as a table's partitions would spread them: each shard has a range of hashes. When it closes, two
-//! children share its range, or one has it, where there are enough shards. AWS answers ten `DescribeStream` a second
-//! and refuses more; here all are answered.
+//! dynoxide's stream has one shard that never ends and forgets nothing. This module spreads its records by the hash of
+//! the item's key, as a table's partitions would: each shard has a range of hashes. When a shard closes, two children
+//! share its range; if there are enough shards, one child has all of it. AWS answers ten `DescribeStream` a second and
+//! refuses more; here all are answered.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,33 +25,33 @@ use super::kept;
 use super::queues::md5;
 use crate::schedule::seconds;
 
-/// The most records that dynoxide gives at once.
+/// The most records that dynoxide returns at once.
 const READ: usize = 1000;
-/// Records that are kept in memory for all shards; a shard that is further behind reads for itself.
+/// The number of records kept in memory for all shards. A shard that is further behind reads for itself.
 const RECENT: usize = 10_000;
-/// What they may have together: an item has up to 400 KB.
+/// The limit of their total size. One item has up to 400 KB.
 const RECENT_BYTES: u64 = 32 * 1024 * 1024;
-/// Shards in one answer of `DescribeStream`.
+/// The limit of shards in one answer of `DescribeStream`.
 const DESCRIBED: usize = 100;
 
-/// What the stream does.
+/// The stream's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamSettings {
-    /// Shards at the beginning.
+    /// The number of shards at the beginning.
     pub(crate) shards: u64,
-    /// Open shards at most: as long as there are fewer, one that closes splits.
+    /// The most open shards. While there are fewer, a closing shard splits.
     pub(crate) most: usize,
-    /// How long a shard takes records: some four hours on AWS.
+    /// How long a shard takes records. On AWS it is about four hours.
     pub(crate) life: Duration,
-    /// How long it keeps them.
+    /// How long a shard keeps records.
     pub(crate) retention: Duration,
-    /// How often it is read at most.
+    /// The shortest time between two reads.
     pub(crate) poll: Duration,
 }
 
 impl StreamSettings {
-    /// As AWS has them, but for what the environment says: `ISOTHERM_SHARDS` at most, `ISOTHERM_SHARD_SECONDS` each,
-    /// and `ISOTHERM_STREAM_SECONDS` for records.
+    /// AWS's settings, unless the environment says otherwise: `ISOTHERM_SHARDS` is the most open shards,
+    /// `ISOTHERM_SHARD_SECONDS` the life of each, and `ISOTHERM_STREAM_SECONDS` the retention of records.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
         let most = std::env::var("ISOTHERM_SHARDS").ok().and_then(|most| most.parse().ok()).unwrap_or(all.most);
@@ -83,12 +83,12 @@ impl Default for StreamSettings {
 pub(crate) struct Shard {
     pub(crate) id: String,
     pub(crate) parent: Option<String>,
-    /// The hashes of its items' keys: from the first to the last.
+    /// The first and the last hash of its items' keys.
     hashes: (u64, u64),
-    /// Its records come after this place of the table's changes.
+    /// Its records come after this place in the table's changes.
     #[serde(rename = "after")]
     starts_after: u128,
-    /// The place of its last record, or a later one, once it is closed.
+    /// Once the shard is closed: the place of its last record, or a later place.
     #[serde(rename = "end")]
     ends_at: Option<u128>,
     opened_at: u64,
@@ -118,27 +118,27 @@ impl Shard {
     }
 }
 
-/// What is kept of a stream.
+/// The saved state of a stream.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// Its ARN.
+    /// The stream's ARN.
     stream: String,
     shards: Vec<Shard>,
 }
 
 /// Some records of a shard.
 pub(crate) struct Read {
-    /// Everything that was written to the shard before is in `records`, or comes after them.
+    /// The time of the read. Every record written to the shard before it is in `records`, or comes after them.
     pub(crate) at: u64,
     pub(crate) records: Vec<Arc<Record>>,
-    /// Where to read on.
+    /// The place from which to continue.
     pub(crate) to: u128,
-    /// Whether the shard is closed, and nothing comes after these.
+    /// Whether the shard is closed and nothing comes after `records`.
     pub(crate) is_end: bool,
 }
 
 impl Read {
-    /// What was read of a shard, at most `limit` records, when the table's changes were read to `read_to`.
+    /// A read of at most `limit` records of a shard, made when the table's changes had been read up to `read_to`.
     fn of(shard: &Shard, records: Vec<Placed>, limit: usize, read_to: u128, at: u64) -> Self {
         let is_all = records.len() < limit;
         let to = records.last().filter(|_| !is_all).map_or(read_to, |last| last.place);
@@ -147,7 +147,7 @@ impl Read {
     }
 }
 
-/// A record, its place among the table's changes, and the hash of its item's key.
+/// A record, its place in the table's changes, and the hash of its item's key.
 #[derive(Clone)]
 struct Placed {
     place: u128,
@@ -160,13 +160,13 @@ struct Placed {
 pub(crate) struct Stream {
     source: Source,
     settings: StreamSettings,
-    /// Where the shards are kept.
+    /// The file that saves the shards.
     file: PathBuf,
     opened_at: u64,
     state: Arc<Mutex<State>>,
 }
 
-/// dynoxide's shard.
+/// dynoxide's own shard.
 #[derive(Clone)]
 struct Source {
     database: Database,
@@ -186,7 +186,7 @@ struct State {
 }
 
 impl Stream {
-    /// The stream of `table`, whose shards are kept in `file`.
+    /// Opens the stream of `table`. Its shards are saved in `file`.
     pub(crate) fn open(database: Database, table: &str, file: PathBuf, settings: StreamSettings) -> Result<Self> {
         let source = Source::of(database, table)?;
         let shards = match kept::load(&file)? {
@@ -196,7 +196,7 @@ impl Stream {
             }
             None => first_shards(&settings),
         };
-        // What is older is read by each shard for itself.
+        // Each shard reads older records for itself.
         let read_to = shards.iter().map(|shard| shard.starts_after).max().unwrap_or_default();
         let state =
             State { shards, recent: VecDeque::new(), recent_bytes: 0, recent_after: read_to, read_to, read_at: 0 };
@@ -231,7 +231,7 @@ impl Stream {
         let State { shards, recent, recent_after, read_to, read_at, .. } = &*state;
         let (at, read_to) = (*read_at, *read_to);
         let Some(shard) = shards.iter().find(|shard| shard.id == shard_id).cloned() else {
-            // The stream has forgotten it, and its records: none can follow.
+            // The stream has forgotten the shard and its records, so nothing can follow.
             return Ok(Read { at, records: Vec::new(), to: place, is_end: true });
         };
         let place = place.max(shard.starts_after);
@@ -245,8 +245,8 @@ impl Stream {
         self.read_behind(&shard, place, limit, read_to, at)
     }
 
-    /// Reads records that `recent` has no more. The others go on meanwhile, so the shard may close: what was written
-    /// after `read_to` is then its children's, though this copy of it does not say so.
+    /// Reads records that are no longer in `recent`. Other shards continue meanwhile, so this shard may close. Records
+    /// after `read_to` then belong to its children, although this copy of the shard does not say so.
     fn read_behind(&self, shard: &Shard, mut place: u128, limit: usize, read_to: u128, at: u64) -> Result<Read> {
         let mut records = Vec::new();
         while records.len() < limit && place < read_to {
@@ -258,19 +258,19 @@ impl Stream {
         Ok(Read::of(shard, records, limit, place, at))
     }
 
-    /// Whether a record is the shard's, and not forgotten.
+    /// Whether a record belongs to the shard and has not been forgotten.
     fn gives(&self, shard: &Shard, record: &Placed, now: u64) -> bool {
-        // A record's time is that of the second in which it was written.
+        // A record's time is rounded down to the second in which it was written.
         shard.has(record) && !self.has_forgotten(written_at(&record.record) + 1000, now)
     }
 
-    /// Whether the stream has forgotten what was last written at this time. While the host is off nobody can read, and
-    /// no time passes.
+    /// Whether the stream has forgotten what was last written at this time. Time only passes while the host runs,
+    /// because nobody can read otherwise.
     fn has_forgotten(&self, written_at: u64, now: u64) -> bool {
         now >= written_at.max(self.opened_at) + ms(self.settings.retention)
     }
 
-    /// Reads what is new, closes shards whose time has come, and forgets those that closed long ago.
+    /// Reads new records, closes shards whose life is over, and forgets shards that closed long ago.
     fn refresh(&self, state: &mut State) -> Result<()> {
         let now = now_ms();
         if now < state.read_at + ms(self.settings.poll) {
@@ -314,7 +314,7 @@ impl Stream {
         kept::replace(&self.file, &Kept { stream: self.arn().to_owned(), shards: shards.to_vec() })
     }
 
-    /// The answer of `DescribeStream`, from after this shard.
+    /// The answer of `DescribeStream`, starting after this shard.
     pub(crate) fn describe(&self, after: Option<&str>) -> Result<Value> {
         let mut state = self.state();
         self.refresh(&mut state)?;
@@ -334,7 +334,7 @@ impl Stream {
 }
 
 impl State {
-    /// Keeps what is new, and lets the oldest go where that is too much.
+    /// Adds new records, and drops the oldest if there are too many.
     fn remember(&mut self, chunk: Vec<Placed>) {
         self.read_to = chunk.last().map_or(self.read_to, |last| last.place);
         self.recent_bytes += chunk.iter().map(Placed::bytes).sum::<u64>();
@@ -385,18 +385,18 @@ impl Placed {
     }
 }
 
-/// Where a record stands among all changes of its table.
+/// The place of a record among all changes of its table.
 pub(crate) fn place(record: &Record) -> Result<u128> {
     record.dynamodb.sequence_number.parse().context("a sequence number is none")
 }
 
-/// When a record was written, in milliseconds since 1970.
+/// The time at which a record was written, in milliseconds since 1970.
 pub(crate) fn written_at(record: &Record) -> u64 {
-    // Saturates, and no clock is there.
+    // The cast saturates, and no clock gets there.
     (record.dynamodb.approximate_creation_date_time * 1000.0) as u64
 }
 
-/// The shards of a table that is new. They don't all close at once.
+/// The shards of a new table. Their ages differ, so that they don't all close at once.
 fn first_shards(settings: &StreamSettings) -> Vec<Shard> {
     let (now, shards) = (now_ms(), settings.shards.max(1));
     let first = |number: u64| u64::MAX / shards * number;

@@ -1,4 +1,4 @@
-//! What event source mappings and the schedule invoke, and what it answers to a batch.
+//! The functions that event source mappings and the schedule invoke, and their answers to a batch.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +11,19 @@ use super::environment::Failure;
 
 /// The largest event of a synchronous invocation: 6 MB.
 pub(crate) const EVENT_BYTES: usize = 6 * 1024 * 1024;
-/// What the records of a batch may have together: some is left for what is around them.
+/// The limit of the records of a batch together, in bytes. The rest of the event needs some space too.
 pub(crate) const RECORDS_BYTES: usize = EVENT_BYTES - 4096;
 
-/// A function, as its triggers see it.
+/// A function as its triggers see it.
 pub(crate) trait Target: Send + Sync + 'static {
     fn invoke(&self, event: Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
 }
 
-/// What a function says of a batch.
+/// A function's answer to a batch.
 pub(crate) struct Outcome {
     /// The records that failed, by their place in the batch.
     pub(crate) failed: BTreeSet<usize>,
-    /// What the function wants to know with the next batch of the window.
+    /// The state that the function gets back with the next batch of the window.
     pub(crate) state: Value,
 }
 
@@ -40,10 +40,10 @@ struct ItemFailure {
     item_identifier: String,
 }
 
-/// Hands over a batch whose records have these ids. An answer that names another fails the whole batch, as on AWS.
+/// Delivers a batch whose records have these ids. As on AWS, an answer that names any other id fails the whole batch.
 pub(crate) async fn hand_over(target: &impl Target, event: Vec<u8>, ids: &[&str]) -> Result<Outcome> {
     let answer = target.invoke(event.into()).await.map_err(|failure| anyhow!("{failure}"))?;
-    // No answer is the answer that all is well.
+    // An empty answer means that everything succeeded.
     let answer: Option<Answer> = serde_json::from_slice(&answer).context("the function's answer is none to a batch")?;
     let Answer { state, batch_item_failures } = answer.unwrap_or_default();
     let place = |failure: ItemFailure| {

@@ -1,8 +1,8 @@
-//! What a partition of a DynamoDB table takes: so many units a second, and what it has not used of the last five minutes.
+//! The throughput of a partition of a DynamoDB table: units per second, plus unused units of the last five minutes.
 //!
-//! A table has four partitions here, as one that is new on demand; items are spread over them by the hash of their partition key. They do
-//! not split where one is hot, as AWS's do after some minutes. What a request takes is known when it is done: one is refused while
-//! its partition has nothing left, and the next ones wait for what it took too much.
+//! A table has four partitions here, like a new on-demand table. Items are spread over them by the hash of their
+//! partition key. Hot partitions don't split, while AWS's do after some minutes. The units of a request are known only
+//! when it is done: a request is refused while its partition has nothing left, and later ones wait for its excess.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,25 +15,25 @@ use dynoxide::types::AttributeValue;
 use super::queues::md5;
 use crate::schedule::seconds;
 
-/// Bytes of an item that one unit writes.
+/// The bytes of an item that one unit writes.
 const WRITTEN: usize = 1024;
-/// And that one unit reads.
+/// The bytes of an item that one unit reads.
 const READ: usize = 4096;
 const EXCEEDED: &str = "Throughput exceeds the current throughput of your table or index. DynamoDB is automatically scaling your table or index so please try again shortly.";
 
-/// What partitions take.
+/// The limits of the partitions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThroughputSettings {
     pub(crate) partitions: u64,
-    /// A second and partition.
+    /// Units per second and partition, like `read_units`.
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
-    /// How long a partition saves what it does not use. One that is opened has done so.
+    /// How long a partition saves unused units. A new partition has saved them all.
     pub(crate) burst: Duration,
 }
 
 impl ThroughputSettings {
-    /// As AWS has them, but for what the environment says: `ISOTHERM_WRITE_UNITS`, `ISOTHERM_READ_UNITS` and
+    /// AWS's limits, unless the environment says otherwise: `ISOTHERM_WRITE_UNITS`, `ISOTHERM_READ_UNITS` and
     /// `ISOTHERM_BURST_SECONDS`.
     pub(crate) fn of_environment() -> Self {
         let all = Self::default();
@@ -53,14 +53,14 @@ impl Default for ThroughputSettings {
     }
 }
 
-/// What a request does with an item.
+/// How a request uses an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
     Read,
     Write,
 }
 
-/// A partition of a table, for reading or for writing: each is counted by itself.
+/// A partition of a table, for reading or for writing. Both are counted separately.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Partition {
     table: String,
@@ -68,14 +68,14 @@ pub(super) struct Partition {
     access: Access,
 }
 
-/// What all partitions have left.
+/// The units that all partitions have left.
 #[derive(Clone)]
 pub(super) struct Throughput {
     settings: ThroughputSettings,
     left: Arc<Mutex<BTreeMap<Partition, Left>>>,
 }
 
-/// Units that a partition had left at a moment; below zero, it has given more than it had.
+/// The units that a partition had left at a moment. A negative number means that it gave more than it had.
 #[derive(Clone, Copy)]
 struct Left {
     units: f64,
@@ -87,14 +87,14 @@ impl Throughput {
         Self { settings, left: Arc::default() }
     }
 
-    /// The partition that has this key.
+    /// The partition of this key.
     pub(super) fn partition(&self, table: &str, key: Option<&AttributeValue>, access: Access) -> Partition {
         let hash = md5(&serde_json::to_string(&key).unwrap_or_default());
         let hash = u64::from_str_radix(hash.get(..16).unwrap_or_default(), 16).unwrap_or_default();
         Partition { table: table.to_owned(), number: hash % self.settings.partitions.max(1), access }
     }
 
-    /// Lets a request in, unless its partition has nothing left.
+    /// Fails if the partition has nothing left.
     pub(super) fn admit(&self, partition: &Partition) -> Result<(), DynoxideError> {
         if self.has_left(partition, Instant::now()) {
             return Ok(());
@@ -102,7 +102,7 @@ impl Throughput {
         Err(DynoxideError::ProvisionedThroughputExceededException(EXCEEDED.to_owned()))
     }
 
-    /// Lets a transaction in, whose actions are in these partitions.
+    /// Fails if a partition of the transaction's actions has nothing left.
     pub(super) fn admit_all(&self, partitions: &[Partition]) -> Result<(), DynoxideError> {
         let now = Instant::now();
         let reason = |partition| match self.has_left(partition, now) {
@@ -125,7 +125,7 @@ impl Throughput {
         Err(DynoxideError::TransactionCanceledException(message, reasons))
     }
 
-    /// Takes off what a request has used.
+    /// Subtracts the units that a request has used.
     pub(super) fn take(&self, partition: &Partition, units: f64) {
         self.take_at(partition, units, Instant::now());
     }
@@ -134,7 +134,7 @@ impl Throughput {
         self.take_at(partition, 0.0, now) > 0.0
     }
 
-    /// What is left then.
+    /// Subtracts units at this time, and returns what is left.
     fn take_at(&self, partition: &Partition, units: f64, now: Instant) -> f64 {
         let ThroughputSettings { write_units, read_units, burst, .. } = self.settings;
         let a_second = if partition.access == Access::Read { read_units } else { write_units };
@@ -147,12 +147,12 @@ impl Throughput {
     }
 }
 
-/// Units to write an item of so many bytes.
+/// The units to write an item of this size.
 pub(super) fn write_units(bytes: usize) -> f64 {
     bytes.div_ceil(WRITTEN).max(1) as f64
 }
 
-/// Units to read so many bytes of items; half as many where the answer may miss what was just written.
+/// The units to read items of this total size. An eventually consistent read needs half as many.
 pub(super) fn read_units(bytes: usize, is_consistent: Option<bool>) -> f64 {
     let units = bytes.div_ceil(READ).max(1) as f64;
     if is_consistent == Some(true) { units } else { units / 2.0 }
@@ -187,10 +187,10 @@ mod tests {
                 .count()
         };
         assert_eq!([0.0, 0.5, 1.5, 10.0].map(writes_until_empty), [30, 5, 10, 30]);
-        // The other partitions, and reading, have units of their own.
+        // Other partitions, and reads, have their own units.
         let read = Partition { access: Access::Read, ..write(1) };
         assert!(throughput.has_left(&write(2), after(10.0)) && throughput.has_left(&read, after(10.0)));
-        // What one request took too much the next ones wait for.
+        // Later requests wait for what one request overdrew.
         assert_eq!(throughput.take_at(&write(1), 25.0, after(11.0)), -15.0);
         assert!(!throughput.has_left(&write(1), after(12.0)) && throughput.has_left(&write(1), after(12.6)));
     }

@@ -1,4 +1,4 @@
-//! `spin up`, where Spin is installed.
+//! Runs `spin up`, where Spin is installed.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,15 +17,15 @@ use crate::process::Process;
 use crate::{ColdRequest, ColdSample, Options, Runtime, Usage, http};
 
 const MANIFEST: &str = include_str!("../../../deploy/spin/spin.toml");
-/// The component in [`MANIFEST`].
+/// The component's path in [`MANIFEST`].
 const DEPLOYED: &str = r#""../../target/artifacts/release/spin/isotherm.wasm""#;
-/// wasi:http 0.3.0 came during version 4: an earlier one of those says so itself when it starts.
+/// wasi:http 0.3.0 came during version 4. An earlier release of version 4 reports the problem itself when it starts.
 const OLDEST: u64 = 4;
-/// Compiling included.
+/// How long Spin may take to listen, including the time to compile.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// More than the second after which Spin drops an instance without a request.
+/// Longer than the second after which Spin drops an instance without a request.
 const IDLE: Duration = Duration::from_millis(1_200);
-/// Time for the requests in flight when it is stopped.
+/// How long requests in flight may take when Spin stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The installed program.
@@ -35,7 +35,8 @@ pub(super) struct Spin {
 }
 
 impl Spin {
-    /// `None` when there is none, or one that can't run the component; there is a model checker of that name, too.
+    /// Looks for Spin on the PATH. `None` if it is missing or too old for the component, or if `spin` is the model
+    /// checker of the same name.
     pub(super) async fn on_path() -> Option<Self> {
         let program = find(env::var_os("PATH")?.as_os_str())?;
         let mut command = Command::new(&program);
@@ -57,7 +58,7 @@ impl Spin {
             0 => http::free_port().await?,
             port => port,
         };
-        // Spin reads the manifest while it starts, and makes what else it needs beside its state.
+        // Spin reads the manifest while it starts, and creates its other files beside its state.
         let state = data.join(".spin");
         std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
         let manifest_file = state.join("spin.toml");
@@ -68,7 +69,7 @@ impl Spin {
         command.arg("--listen").arg(format!("127.0.0.1:{port}"));
         command.arg("--state-dir").arg(data);
         command.env(format!("SPIN_VARIABLE_{}", CONFIG_VARIABLE.to_uppercase()), &options.config);
-        // Its own messages would stand between the lines of requests.
+        // Spin's own messages would mix with the lines of requests.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = Process::spawn(command)?;
         let group = Group::of(&mut process)?;
@@ -98,7 +99,7 @@ impl SpinUp {
     }
 
     /// Waits until no instance is left, so that the request gets a new one.
-    /// Spin does not tell how long it took to instantiate: `init` is zero, and the whole in `first_response`.
+    /// Spin does not report how long it took to instantiate. So `init` is zero, and `first_response` is the total.
     pub(super) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         tokio::time::sleep(IDLE).await;
         let started = Instant::now();
@@ -119,10 +120,10 @@ impl SpinUp {
     }
 }
 
-/// `spin up` and the processes that it starts, of which one does the work.
+/// `spin up` and the processes that it starts; one of them does the work.
 struct Group {
     leader: Pid,
-    /// Kills the group when its standard input ends: when this is dropped, or when this process ends, however it ends.
+    /// Kills the group when its standard input ends: when this is dropped, or when this process ends in any way.
     guard: Child,
 }
 
@@ -132,13 +133,13 @@ impl Group {
         let leader = leader.context("spin has ended already")?;
         let mut guard = Command::new("sh");
         guard.arg("-c").arg("read -r _; kill -KILL \"-$0\"").arg(leader.as_raw_nonzero().to_string());
-        // In a group of its own, so that Ctrl-C does not end the guard first.
+        // In a process group of its own, so that Ctrl-C does not end the guard first.
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(Self { leader, guard: guard.spawn().context("cannot start sh")? })
     }
 
     fn terminate(&self) {
-        // Those that ended by themselves need no signal.
+        // Processes that have ended by themselves need no signal.
         let _ended = kill_process_group(self.leader, Signal::TERM);
     }
 
@@ -158,12 +159,12 @@ impl Group {
 
 fn find(path: &OsStr) -> Option<PathBuf> {
     env::split_paths(path).map(|folder| folder.join("spin")).find(|program| {
-        // Executable by somebody: whether by us, starting it tells.
+        // Checks that somebody may execute it. Whether we may shows when we start it.
         program.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     })
 }
 
-/// `4.1.0` of `spin 4.1.0 (8f2c1ab 2026-10-01)`.
+/// Parses the version: `4.1.0` of `spin 4.1.0 (8f2c1ab 2026-10-01)`.
 fn version(output: &str) -> Option<String> {
     let version = output.strip_prefix("spin ")?.split_whitespace().next()?;
     major(version).map(|_| version.to_owned())
@@ -174,10 +175,10 @@ fn major(version: &str) -> Option<u64> {
     major.parse().ok()
 }
 
-/// The manifest that operators deploy with, for this component.
+/// The manifest that operators deploy with, pointed at this component.
 fn manifest(component: &Path) -> Result<String> {
     let component = component.to_str().context("the artifact's path is not UTF-8, which a manifest has to be")?;
-    // A JSON string is a TOML string as well.
+    // A JSON string is also a TOML string.
     Ok(MANIFEST.replace(DEPLOYED, &serde_json::to_string(component)?))
 }
 

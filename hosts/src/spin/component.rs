@@ -1,4 +1,4 @@
-//! The component in wasmtime: compiled once, and what its instances are linked to.
+//! The component in wasmtime: compiles it once and links the imports of its instances.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-/// wasmtime's version, as Cargo.lock has it; wasmtime does not tell.
+/// wasmtime's version in Cargo.lock; wasmtime itself does not report it.
 pub(super) const WASMTIME: &str = "48.0.8";
 
-/// Instances at once, as in Spin: a request that needs one more fails.
+/// The limit of instances at the same time, as in Spin. A request that needs one more fails.
 const INSTANCES: u32 = 1000;
-/// A component consists of a few core modules, each instantiated on its own: Rust's have four.
+/// The core modules in one component, each instantiated on its own. Rust's components have four.
 const CORE_INSTANCES: u32 = 8;
-/// What hosted Spin allows an instance.
+/// The memory that hosted Spin allows per instance.
 const MEMORY_BYTES: usize = 128 << 20;
 
 pub(super) mod interfaces {
@@ -44,17 +44,17 @@ pub(super) struct LinkedComponent {
     engine: Engine,
     service: ServicePre<State>,
     node: Arc<Node>,
-    /// How long loading and compiling took: once per node, and no part of a cold start.
+    /// How long loading and compiling took. It happens once per node and is not part of a cold start.
     pub(super) compile: Duration,
 }
 
-/// What every instance sees of the node it runs on.
+/// What every instance sees of its node.
 pub(super) struct Node {
     pub(super) database: PathBuf,
     pub(super) config: String,
 }
 
-/// What belongs to one instance.
+/// The state of one instance.
 pub(super) struct State {
     pub(super) table: ResourceTable,
     pub(super) node: Arc<Node>,
@@ -64,7 +64,7 @@ pub(super) struct State {
 }
 
 impl LinkedComponent {
-    /// Compiles on all cores: not for a thread that answers requests.
+    /// Loads and compiles the component. It uses all cores, so don't call it on a thread that answers requests.
     pub(super) fn load(path: &Path, node: Node) -> Result<Self> {
         let started = Instant::now();
         let engine = engine().context("wasmtime cannot run here")?;
@@ -80,7 +80,7 @@ impl LinkedComponent {
         Ok(Self { engine, service, node: Arc::new(node), compile: started.elapsed() })
     }
 
-    /// A fresh instance and what it lives in.
+    /// Makes a new instance and the store that it lives in.
     pub(super) async fn instantiate(&self) -> wasmtime::Result<(Store<State>, Service)> {
         let state = State {
             table: ResourceTable::new(),
@@ -110,7 +110,7 @@ fn engine() -> Result<Engine> {
 
 fn link(linker: &mut Linker<State>) -> Result<()> {
     // Rust's standard library for wasm32-wasip2 still imports WASI 0.2. The manifest grants no files and no sockets, so
-    // those are left out: each interface is code that is made for this linker alone.
+    // their interfaces are left out: each interface adds code that is generated for this linker alone.
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     cli::environment::add_to_linker::<_, WasiCli>(linker, State::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(linker, State::cli)?;
@@ -147,10 +147,10 @@ impl WasiHttpView for State {
     }
 }
 
-/// The manifest allows no outbound hosts, and Spin then refuses every request.
+/// Refuses every outgoing request, as Spin does because the manifest allows no outbound hosts.
 struct NoOutgoingRequests;
 
-/// What becomes of an outgoing request once it has been sent.
+/// The remaining work of an outgoing request once it has been sent.
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for NoOutgoingRequests {

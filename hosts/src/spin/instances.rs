@@ -1,4 +1,4 @@
-//! Who answers a request: an instance that is there, or a new one, as wasmtime's handler decides it for Spin.
+//! Decides whether an existing or a new instance answers a request, as wasmtime's handler does for Spin.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use wasmtime_wasi_http::handler::{
 use super::component::{LinkedComponent, State};
 use crate::lines::log;
 
-/// How often and how long instances are used.
+/// How often and how long an instance is used.
 #[derive(Clone, Copy)]
 pub(super) struct Reuse {
-    /// Requests in the life of an instance.
+    /// The number of requests in the life of an instance.
     requests: usize,
-    /// Requests that one instance has in hand.
+    /// The number of requests that one instance handles at the same time.
     at_once: usize,
     /// How long an instance without a request is kept.
     idle: Duration,
 }
 
 impl Reuse {
-    /// What `spin up` does unless it is told otherwise.
+    /// The defaults of `spin up`.
     pub(super) const BY_DEFAULT: Self = Self { requests: 128, at_once: 16, idle: Duration::from_secs(1) };
-    /// Every request is the first of its instance.
+    /// Every request gets a new instance.
     pub(super) const NONE: Self = Self { requests: 1, at_once: 1, ..Self::BY_DEFAULT };
 }
 
@@ -39,7 +39,7 @@ impl Reuse {
 pub(super) struct Instances {
     pub(super) component: Arc<LinkedComponent>,
     pub(super) reuse: Reuse,
-    /// Who is told how long each instantiation took.
+    /// Receives the time that each instantiation took.
     pub(super) inits: Option<mpsc::UnboundedSender<Duration>>,
 }
 
@@ -52,7 +52,7 @@ impl HandlerState for Instances {
         let started = Instant::now();
         let (store, service) = self.component.instantiate().await?;
         if let Some(inits) = &self.inits {
-            // Nobody listens any more when the host is being stopped.
+            // Nobody listens any more while the host stops.
             let _stopped = inits.send(started.elapsed());
         }
         let expiration = Idling { most: self.reuse.idle, sleep: Box::pin(sleep_until(Instant::now().into())) };
@@ -74,7 +74,7 @@ impl WorkerState for Reuse {
         }
     }
 
-    /// Spin sets no request a time limit unless it is told to.
+    /// Waits for ever: by default Spin sets no time limit on a request.
     fn on_request_start(
         &self,
         _store: StoreContextMut<'_, State>,
@@ -85,7 +85,7 @@ impl WorkerState for Reuse {
     }
 
     fn drop(&self, _store: Store<State>, ended: wasmtime::Result<()>) {
-        // A panic has said so itself, and an instance that ends with this process counts as one.
+        // A panic has already printed its message. An instance that ends with this process counts as a panic.
         if let Err(error) = ended
             && error.to_string() != "worker panicked"
         {

@@ -1,5 +1,5 @@
-//! Spin: the component that `spin up` runs, run by Spin itself where it is on the PATH, otherwise by a wasmtime inside
-//! this process, which answers as Spin does when it is told nothing: see [`server`].
+//! Spin: runs the component that `spin up` runs. If Spin is on the PATH, Spin runs it. Otherwise a wasmtime inside this
+//! process does, and answers as Spin does by default: see [`server`].
 
 mod cli;
 mod component;
@@ -17,19 +17,19 @@ use crate::meters::count;
 use crate::schedule::Schedule;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage, http};
 
-/// The file of the artifact.
+/// The file name of the artifact.
 const COMPONENT: &str = "isotherm.wasm";
-/// Where Spin keeps its default database within its state folder; the same here, so that either runtime finds the other's data.
+/// Spin's default database in its state folder. The embedded runtime uses the same path, so they share the data.
 const DATABASE: &str = "sqlite_db.db";
-/// The component's variable with Isotherm's configuration.
+/// The component's variable that holds Isotherm's configuration.
 const CONFIG_VARIABLE: &str = "isotherm_config";
 
-/// What a cron requests of the component.
+/// The path that the cron requests.
 const SCHEDULE: &str = "/schedule";
-/// Names the key of scope `operate` that the cron sends; without it there is no cron, as an open service has no such key.
+/// The environment variable with the cron's key, of scope `operate`. An open service has no such key and thus no cron.
 const CRON_KEY: &str = "ISOTHERM_CRON_KEY";
 
-/// A running component, and its cron.
+/// A running component and its cron.
 pub(crate) struct SpinHost {
     runtime: SpinRuntime,
     schedule: Option<Schedule>,
@@ -77,7 +77,7 @@ impl SpinHost {
         }
     }
 
-    /// Of this process, which the embedded runtime is a part of; or of `spin` and what it started.
+    /// The usage of this process, which contains the embedded runtime; or of `spin` and the processes that it started.
     pub(crate) fn usage(&self) -> Usage {
         match &self.runtime {
             SpinRuntime::Embedded(_) => Usage::of(std::process::id()).unwrap_or_default(),
@@ -85,7 +85,7 @@ impl SpinHost {
         }
     }
 
-    /// A node is paid for, not its operations: only what is kept is counted.
+    /// The customer pays for a node, not for operations. So only stored data is counted.
     pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         count::add_database(&mut meters, &data.join(DATABASE))?;
@@ -112,7 +112,7 @@ impl SpinRuntime {
     }
 }
 
-/// A cron on this machine, as hosted Spin and Kubernetes have it: an HTTP request.
+/// Sends the cron's HTTP request, as hosted Spin and Kubernetes do.
 async fn ask_for_what_is_due(port: u16, key: String) -> Result<()> {
     let request = ColdRequest {
         method: "POST".to_owned(),

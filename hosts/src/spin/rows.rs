@@ -1,4 +1,4 @@
-//! Rows that a statement hands over while it runs.
+//! Streams the rows of a statement to the component while the statement runs.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,9 +1,10 @@
-//! HTTP around the component, as `spin up` of Spin 4 serves it unless it is told otherwise.
+//! HTTP around the component, as `spin up` of Spin 4 serves it by default.
 //!
-//! Instances are used again ([`Reuse::BY_DEFAULT`]), and Nagle's algorithm is on: what follows the first packet of an answer
-//! waits for the client's acknowledgement. Spin answers 500 where a header is not UTF-8, before the component sees the request.
-//! Three things differ. Where the authority is missing or unclear Spin closes the connection, here the answer is 400. HTTP/2 and
-//! `/.well-known/spin/` are not served. The manifest grants one database, no files and no network, so nothing else is linked.
+//! Instances are reused ([`Reuse::BY_DEFAULT`]). Nagle's algorithm is on: after the first packet, the rest of an answer
+//! waits for the client's acknowledgement. Spin answers 500 to a header that is not UTF-8, before the component sees
+//! the request. Three things differ. Spin closes the connection if the authority is missing or unclear; this server
+//! answers 400. HTTP/2 and `/.well-known/spin/` are not served. The manifest grants one database, no files and no
+//! network: only that is linked.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -31,13 +32,13 @@ use super::instances::{Instances, Reuse};
 use crate::lines::log;
 use crate::{ColdRequest, ColdSample, Options, http};
 
-/// Time for the requests in flight when the host is stopped.
+/// How long requests in flight may take when the host stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Spin's runtime within this process.
 pub(crate) struct Embedded {
     server: Server,
-    /// A second door to the same component, for cold starts: who comes in here is told how long instantiating took.
+    /// A second server for the same component, for cold starts. It also reports how long instantiating took.
     probe: Mutex<Probe>,
 }
 
@@ -65,10 +66,10 @@ impl Embedded {
         self.server.port
     }
 
-    /// One request, from no instance to the first byte. The probe's requests have a fresh instance each.
+    /// Measures one request, from no instance to the first byte. Each request to the probe gets a new instance.
     pub(super) async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         let mut probe = self.probe.lock().await;
-        // Of a sample that was given up before it was answered.
+        // Drops times of an earlier sample that was given up before it was answered.
         while probe.inits.try_recv().is_ok() {}
         let started = Instant::now();
         let answer = http::send(probe.server.port, request).await?;
@@ -82,7 +83,7 @@ impl Embedded {
     }
 }
 
-/// Who listens, and what is in flight.
+/// The task that listens, and the signal that stops it.
 struct Server {
     port: u16,
     stop: watch::Sender<bool>,
@@ -101,7 +102,7 @@ impl Server {
         Ok(Self { port, stop, listening })
     }
 
-    /// Requests in flight are answered; connections without one are closed.
+    /// Waits until requests in flight are answered. Connections without a request close at once.
     async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
         let mut listening = self.listening;
@@ -124,10 +125,10 @@ async fn listen(listener: TcpListener, answers: Arc<Answers>, stopped: watch::Re
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, Arc::clone(&answers), stopped.clone()));
                 }
-                // Out of file descriptors, say: connections that end give some back.
+                // For example, the process is out of file descriptors. Connections that end give some back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
-            // Reaped as they end, so that they don't add up.
+            // Ended connections are removed here, so that they don't accumulate.
             Some(_) = connections.join_next() => {}
             () = told_to_stop(&mut stopping) => break,
         }
@@ -143,7 +144,7 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>, mut stopped: watch::Rec
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    // An error is the client's: it went away, or did not speak HTTP.
+    // An error is the client's fault: it went away, or did not speak HTTP.
     tokio::select! {
         _ended = connection.as_mut() => return,
         () = told_to_stop(&mut stopped) => connection.as_mut().graceful_shutdown(),
@@ -152,11 +153,11 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>, mut stopped: watch::Rec
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error says that the host is gone: no less a reason to stop.
+    // An error means that the host is gone, which is also a reason to stop.
     let _gone = stop.wait_for(|stop| *stop).await;
 }
 
-/// Who answers requests, and whether a line is logged for each.
+/// Answers requests, and logs a line for each if asked to.
 struct Answers {
     instances: ProxyHandler<Instances>,
     log_requests: bool,
@@ -185,7 +186,8 @@ impl Answers {
     }
 }
 
-/// The absolute URI that the component sees, from the request's `Host` or from the URI that it came with.
+/// Gives the request the absolute URI that the component sees. Its authority comes from the `Host` header or from the
+/// URI. `None` if the authority is missing, malformed or contradictory.
 fn with_authority(mut request: Request<Incoming>) -> Option<Request<Incoming>> {
     let host = request.headers().get(HOST).map(|host| Authority::try_from(host.as_bytes()));
     let mut parts = request.uri().clone().into_parts();
@@ -197,7 +199,7 @@ fn with_authority(mut request: Request<Incoming>) -> Option<Request<Incoming>> {
     };
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
-    // `OPTIONS *` has no absolute form and stays as it is.
+    // `OPTIONS *` has no absolute form and stays unchanged.
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }

@@ -1,9 +1,9 @@
-//! spin:sqlite over rusqlite, as Spin's own default store does it: a connection of SQLite for each connection that a
-//! component opens, made when its first statement runs, and statements on threads where they may block.
+//! Implements spin:sqlite with rusqlite, as Spin's default store does. Each connection that a component opens is one
+//! SQLite connection, made when its first statement runs. Statements run on threads that may block.
 //!
-//! The database is as SQLite makes it: its journal is `DELETE` unless an operator has changed it in the file, and writers have
-//! no queue. A connection tries for 5 s to get its lock, which is rusqlite's default, then its statement fails with
-//! `database is locked`. That is an [`Error::Io`], and where the statement is async, it comes after the rows.
+//! The database has SQLite's defaults. Its journal is `DELETE` unless an operator has changed it in the file. Writers
+//! have no queue: a connection tries for 5 s to get its lock, which is rusqlite's default. After that its statement
+//! fails with `database is locked`, an [`Error::Io`]. An async statement reports this error after its rows.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,10 +22,10 @@ use super::rows::RowStream;
 
 /// The only database that the manifest grants.
 const DEFAULT: &str = "default";
-/// Rows of an async statement that wait for the component. The statement goes on, and keeps its lock, until it has taken them.
+/// Rows of an async statement that may wait for the component. The statement keeps its lock until all are taken.
 const ROWS_AHEAD: usize = 4;
 
-/// What a component has opened.
+/// A connection that a component has opened.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which they can't with less")]
 pub struct Connection(Arc<Opened>);
 
@@ -35,7 +35,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// Blocks while another statement of this connection runs, and while another connection has the lock that is needed.
+    /// Blocks while another statement of this connection runs, or while another connection holds the lock.
     fn with<R>(&self, work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<R>) -> Result<R, Error> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match connection.take() {
@@ -45,7 +45,7 @@ impl Opened {
         work(connection.insert(opened)).map_err(io)
     }
 
-    /// Runs a statement to its last row: only then has one that writes been committed.
+    /// Runs a statement to its last row, because a statement that writes commits only then.
     fn execute(
         &self,
         statement: &str,
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// What an async statement gives: columns, rows, and whether it went well to the end.
+/// The results of an async statement: its columns, its rows, and whether it succeeded to the end.
 type Rows = (Vec<String>, StreamReader<RowResult>, FutureReader<Result<(), Error>>);
 
 impl Host for &mut State {}
@@ -172,12 +172,12 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
         let (rows, taken) = mpsc::channel(ROWS_AHEAD);
         let (end, ended) = oneshot::channel();
         spawn_blocking(move || {
-            // The component may have let go of any of the three.
+            // The component may have dropped any of the three receivers.
             let names = |columns| drop(names.send(columns));
             let result = opened.execute(&statement, &parameters, names, |row| rows.blocking_send(row).is_ok());
             drop(end.send(result));
         });
-        // A statement that can't be prepared has no columns, and says why at its end.
+        // A statement that can't be prepared has no columns. Its end says why.
         let columns = columns.await.unwrap_or_default();
         accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, RowStream(taken))?;
@@ -198,13 +198,13 @@ impl<T: 'static> HostConnectionWithStore<T> for Spin {
     }
 }
 
-/// How an async statement ended. Its thread says so, unless it panics.
+/// The result of an async statement. Its thread sends it unless the thread panics.
 async fn outcome(ended: oneshot::Receiver<Result<(), Error>>) -> Result<(), Error> {
     ended.await.unwrap_or_else(|_| Err(Error::Io("the statement did not end".to_owned())))
 }
 
-// Both read a field of the connection. While another statement of the same connection runs, they block a thread that runs
-// components.
+// Both functions read a field of the connection. They block a thread that runs components while another statement of
+// the same connection runs.
 
 fn last_insert_rowid(opened: &Opened) -> wasmtime::Result<i64> {
     Ok(opened.with(|connection| Ok(connection.last_insert_rowid()))?)

@@ -1,4 +1,4 @@
-//! spin:variables: the one variable that the manifest declares.
+//! Implements spin:variables: the manifest declares one variable.
 
 use wasmtime::component::Accessor;
 

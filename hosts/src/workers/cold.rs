@@ -1,4 +1,4 @@
-//! Cold starts: a new isolate for each request, in a workerd that is running.
+//! Cold starts: a running workerd makes a new isolate for each request.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use super::config::Role;
 use super::workerd::{Program, Workerd};
 use crate::{ColdRequest, ColdSample};
 
-/// A cold start that needs longer has failed.
+/// How long a cold start may take. One that takes longer has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// The workerd that makes the isolates, see cold.js.
+/// The workerd that makes the isolates; see cold.js.
 pub(super) struct ColdStarts {
     workerd: Workerd,
     data: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl ColdStarts {
             .context("cannot make a temporary folder for data")?;
         let workerd = Workerd::start(program, artifact, config, Role::ColdStarts, data.path()).await?;
         let starts = Self { workerd, data };
-        // Not measured: the platform's processes made isolates before, and the store is there before an instance is.
+        // The first sample is not measured: on the platform, processes have made isolates before, and the store exists.
         starts.sample(request).await?;
         Ok(starts)
     }
@@ -49,7 +49,7 @@ impl ColdStarts {
         let stream = TcpStream::connect(("127.0.0.1", self.workerd.port)).await.context("cannot connect to workerd")?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender, below; what went wrong on the way is the answer's error.
+        // This task ends once `sender` is dropped below. Errors of the connection show up as errors of the answer.
         let connection = tokio::spawn(connection);
         let head =
             hyper::Request::builder().method(request.method.as_str()).uri(&request.path).header("host", "127.0.0.1");
@@ -64,10 +64,10 @@ impl ColdStarts {
         let first_response = begun.elapsed();
         let status = lines.strip_prefix("ready\n").and_then(|line| line.trim_end().parse().ok());
         let status = status.with_context(|| format!("workerd told {lines:?} of a new isolate"))?;
-        // The end is sent when all is done that the sample began.
+        // workerd ends the answer once everything that the sample started is done.
         body.collect().await.context("the answer broke off")?;
         drop(sender);
-        // The answer is whole: how its connection closed does not matter.
+        // The answer is complete, so it does not matter how its connection closed.
         let _closed = connection.await;
         Ok(ColdSample { init, first_response, status })
     }
@@ -78,7 +78,7 @@ impl ColdStarts {
     }
 }
 
-/// Reads on until there are as many lines of the answer. Each arrives when what it tells has happened.
+/// Reads until `lines` has `count` lines of the answer. Each line arrives when the event that it reports has happened.
 async fn read_lines(body: &mut Incoming, lines: &mut String, count: usize) -> Result<()> {
     while lines.matches('\n').count() < count {
         let frame = body.frame().await.context("a new isolate failed; workerd said why on standard error")??;

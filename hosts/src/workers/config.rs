@@ -1,4 +1,4 @@
-//! workerd's configuration, as the folder that it is started in.
+//! Writes workerd's configuration into the folder in which workerd starts.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,33 +8,33 @@ use anyhow::{Context, Result};
 use super::Artifact;
 use super::services::{self, Link, OfArtifact};
 
-/// The date whose behaviour workerd keeps; the one in deploy/workers/wrangler.toml.
+/// The date whose behaviour workerd keeps. It is the same as in deploy/workers/wrangler.toml.
 pub(super) const COMPATIBILITY_DATE: &str = "2026-11-01";
 
-/// The name of the configuration in the folder.
+/// The name of the configuration file in the folder.
 pub(super) const FILE: &str = "workerd.capnp";
-/// The service that stands for the folder of data.
+/// The workerd service that stands for the data folder.
 pub(super) const DATA: &str = "data";
 
-/// What a workerd process is for.
+/// The task of a workerd process.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role<'a> {
-    /// Answering with the artifact.
+    /// Serves the artifact.
     Server {
-        /// 0: a free one.
+        /// 0 takes a free port.
         port: u16,
         log_requests: bool,
-        /// To the services beside it, where it uses them.
+        /// The connection to the services beside the artifact, if it uses them.
         link: Option<&'a Link>,
     },
-    /// What the platform has beside the artifact.
+    /// Runs the services that the platform has beside the artifact.
     Services { link: &'a Link },
-    /// Answering each request with a new isolate of the artifact.
+    /// Answers each request with a new isolate of the artifact.
     ColdStarts,
 }
 
 impl Role<'_> {
-    /// How many sockets workerd listens on.
+    /// The number of sockets that workerd listens on.
     pub(super) fn sockets(self) -> usize {
         match self {
             Self::Server { link: Some(_), .. } => 3,
@@ -43,14 +43,14 @@ impl Role<'_> {
         }
     }
 
-    /// Whether it needs what workerd calls experimental: the Worker Loader, which makes isolates on demand, and its queues
-    /// and cron triggers. What serves is never started that way.
+    /// Whether the role needs features that workerd calls experimental: the Worker Loader, which makes isolates on
+    /// demand, and workerd's queues and cron triggers. The server never starts in this mode.
     pub(super) fn is_experimental(self) -> bool {
         !matches!(self, Self::Server { .. })
     }
 }
 
-/// Fills `folder` with all that workerd reads.
+/// Writes everything that workerd reads into `folder`.
 pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role<'_>) -> Result<()> {
     let file = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).with_context(|| format!("cannot write {name} in {}", folder.display()))
@@ -114,7 +114,7 @@ const config :Workerd.Config = (
     )
 }
 
-/// Of a Worker, the first module is the one that runs.
+/// workerd runs the first module of a Worker.
 const METERED: &str = r#"(name = "metered.js", esModule = embed "metered.js"),"#;
 
 const METERS: &str =

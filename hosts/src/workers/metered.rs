@@ -1,4 +1,4 @@
-//! What Durable Objects are billed for, as metered.js counts it.
+//! What Durable Objects are billed for, as counted by metered.js.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use serde::de::DeserializeOwned;
 use crate::http;
 use crate::meters::{Invocations, Meters, Rows};
 
-/// What metered.js answers.
+/// The answer of metered.js.
 #[derive(Deserialize)]
 pub(super) struct Counted {
     functions: BTreeMap<String, Handled>,
     rows: BTreeMap<String, Rows>,
 }
 
-/// The requests or alarms of all objects.
+/// Requests or alarms, summed over all objects.
 #[derive(Deserialize)]
 struct Handled {
     count: u64,
     ms: f64,
 }
 
-/// What a worker of ours answers.
+/// Gets a path from one of our workers and parses the answer as JSON.
 pub(super) async fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> {
     let answer = http::get(port, path).await?;
     serde_json::from_slice(&answer.body).with_context(|| format!("workerd answered {:?} to GET {path}", answer.body))
 }
 
 impl Counted {
-    /// No CPU time: that of all objects is the process's.
+    /// Adds the counts to `meters`. CPU time stays 0 because all objects share one process.
     pub(super) fn add_to(self, meters: &mut Meters) {
         let invocations = |Handled { count, ms }| Invocations {
             count,

@@ -1,9 +1,9 @@
 //! Cloudflare Workers: workerd, with its Durable Objects on disk.
 //!
-//! Three processes. The one that serves has the artifact at its socket and nothing before it; what its objects are billed
-//! for is counted beside it (metered.js). The one for cold starts is started by the first of them and makes a new isolate
-//! for each, through workerd's Worker Loader; it has its own data, so that neither its memory nor its time counts as the
-//! server's. The third is what the platform has beside a Worker: bucket, queue and cron trigger (services.rs).
+//! There are three processes. The server has the artifact directly at its socket; metered.js counts beside it what its
+//! objects are billed for. The process for cold starts begins with the first cold start. It makes a new isolate for
+//! each, through workerd's Worker Loader. It has its own data, so neither its memory nor its time counts as the
+//! server's. The third process runs what the platform has beside a Worker: bucket, queue and cron trigger.
 
 mod cold;
 mod config;
@@ -24,10 +24,10 @@ use metered::{Counted, get_json};
 use services::{BUCKET_FOLDER, Link, URL_FILE};
 use workerd::{Program, Workerd};
 
-/// Where workerd keeps the shards' files below the folder of data: their namespace's key, as config.rs says it.
+/// The folder below the data folder in which workerd keeps the shards' files. It is their namespace's key in config.rs.
 const OBJECTS_FOLDER: &str = "isotherm-shard";
 
-/// workerd with the artifact.
+/// A workerd that serves the artifact, with its services and cold starts.
 pub(crate) struct WorkersHost {
     program: Program,
     artifact: Artifact,
@@ -45,7 +45,7 @@ impl WorkersHost {
         let link = artifact.has_shards.then(Link::new);
         let role = Role::Server { port: options.port, log_requests: options.log_requests, link: link.as_ref() };
         let server = Workerd::start(&program, &artifact, &options.config, role, data).await?;
-        // After it: the queue tries only so many times to deliver what is in it.
+        // The services start after the server, because the queue retries a delivery only a limited number of times.
         let services = match &link {
             Some(link) => Some(Services::start(&program, &artifact, link, data).await?),
             None => None,
@@ -70,7 +70,7 @@ impl WorkersHost {
         self.server.usage()
     }
 
-    /// What objects did is counted beside them (metered.js); what they and the bucket keep is on disk.
+    /// The operations of objects come from metered.js. The data of objects and of the bucket is read from disk.
     pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
         if let Some(port) = self.server.meters_port {
@@ -91,7 +91,7 @@ impl WorkersHost {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        // First: it would go on delivering.
+        // Services stop first: they would go on delivering.
         let services = match self.services {
             Some(services) => services.stop().await,
             None => Ok(()),
@@ -126,10 +126,10 @@ impl Services {
     }
 }
 
-/// What `cargo xtask build` made: the bundle `index.js` and the module `index_bg.wasm` that it imports.
+/// The output of `cargo xtask build`: the bundle `index.js` and the module `index_bg.wasm` that it imports.
 struct Artifact {
     folder: PathBuf,
-    /// Whether it brings the class of its Durable Objects. The floor stores nothing and has none.
+    /// Whether the artifact has a class of Durable Objects. The floor stores nothing and has none.
     has_shards: bool,
 }
 

@@ -1,8 +1,8 @@
-//! What the platform has beside a Worker: a bucket, a queue with its dead-letter queue, and a cron trigger.
+//! The services that the platform has beside a Worker: bucket, queue with dead-letter queue, and cron trigger.
 //!
-//! Queue and cron trigger are workerd's own. They run in a process of their own, like the other emulated stores, so that what
-//! they use is not the artifact's, and nothing of them is there when a cold start is measured. Both processes talk over
-//! sockets that have a name and no file:
+//! Queue and cron trigger are workerd's own. Like the other emulated stores, they run in a process of their own. Their
+//! usage then does not count as the artifact's, and they are absent when a cold start is measured. Both processes talk
+//! over sockets that have a name but no file:
 //!
 //! ```text
 //! artifact ── objects ──▶ bucket.js ──▶ DATA/backup
@@ -16,25 +16,25 @@ use anyhow::{Context, Result};
 
 use super::config::{COMPATIBILITY_DATE, DATA};
 
-/// The service that stands for the folder of the bucket.
+/// The workerd service that stands for the bucket's folder.
 pub(super) const BUCKET: &str = "folder";
-/// That folder, below the one of data.
+/// The bucket's folder, below the data folder.
 pub(super) const BUCKET_FOLDER: &str = "backup";
-/// The file below the folder of data that says where api.js answers, while it does.
+/// The file below the data folder with the address of api.js. It exists while api.js answers.
 pub(super) const URL_FILE: &str = "services.url";
 
-/// As in deploy/workers/wrangler.toml.
+/// The same settings as in deploy/workers/wrangler.toml.
 const CONSUMERS: &str = r#"{"events": {"consumer": "EVENTS", "maxBatchSize": 20, "maxBatchTimeout": 1, "maxRetries": 5,
     "retryDelay": 30, "deadLetterQueue": "dead-letters"}}"#;
-/// Likewise.
+/// The same schedule as in deploy/workers/wrangler.toml.
 const CRONS: &str = r#"{"EVENTS": ["17 * * * *"]}"#;
 
-/// The sockets between an artifact's process and the services'.
+/// The sockets between the artifact's process and the services' process.
 #[derive(Clone, Debug)]
 pub(super) struct Link(String);
 
 impl Link {
-    /// One that no other host on this machine has.
+    /// A link with a name that no other host on this machine uses.
     pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         Self(format!("isotherm-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
@@ -48,7 +48,7 @@ impl Link {
         format!("unix-abstract:{}-events", self.0)
     }
 
-    /// What an artifact's process has for them, in workerd's language.
+    /// The parts that the artifact's process needs for the services, in workerd's language.
     pub(super) fn of_artifact(&self) -> OfArtifact {
         let (objects, events) = (self.objects(), self.events());
         OfArtifact {
@@ -61,7 +61,7 @@ impl Link {
     }
 }
 
-/// Parts of the configuration of an artifact's process.
+/// Parts of the configuration of the artifact's process.
 #[derive(Default)]
 pub(super) struct OfArtifact {
     pub(super) binding: &'static str,
@@ -69,7 +69,7 @@ pub(super) struct OfArtifact {
     pub(super) socket: String,
 }
 
-/// Fills `folder` with all that the services' process reads; gives its configuration.
+/// Writes everything that the services' process reads into `folder`, and returns its configuration.
 pub(super) fn write(folder: &Path, link: &Link) -> Result<String> {
     for (name, text) in [
         ("bucket.js", include_str!("services/bucket.js")),

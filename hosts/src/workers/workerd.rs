@@ -17,15 +17,15 @@ use crate::process::Process;
 use crate::tools::{WORKERD, workerd};
 use crate::{Usage, lines};
 
-/// A workerd that does not listen after this time won't.
+/// How long workerd may take to listen. A workerd that takes longer has failed.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Time for the requests in flight when it is stopped.
+/// How long requests in flight may take when workerd stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The program.
+/// The installed program.
 pub(super) struct Program {
     path: PathBuf,
-    /// As npm writes it: `1.20261117`.
+    /// The version as npm writes it: `1.20261117`.
     pub(super) version: String,
 }
 
@@ -36,7 +36,7 @@ impl Program {
         })?;
         let output = Command::new(&path).arg("--version").output().await;
         let output = output.with_context(|| format!("cannot run {} (set {WORKERD} to workerd)", path.display()))?;
-        // It writes the date in it, `workerd 2026-11-17`, and is released as that number.
+        // workerd prints a date, `workerd 2026-11-17`, and is released under that date as a number.
         let text = String::from_utf8_lossy(&output.stdout);
         let date = text.split_whitespace().nth(1).with_context(|| format!("{} is not workerd", path.display()))?;
         Ok(Self { version: format!("1.{}", date.replace('-', "")), path })
@@ -47,15 +47,15 @@ impl Program {
 pub(super) struct Workerd {
     process: Process,
     pub(super) port: u16,
-    /// Where it says what its objects used, if it has any.
+    /// The port at which it reports what its objects used, if it has any.
     pub(super) meters_port: Option<u16>,
 }
 
-/// What workerd tells of each socket on its control descriptor.
+/// A line about one socket, which workerd writes to its control descriptor.
 #[derive(Deserialize)]
 struct Listening {
     socket: String,
-    /// 0 for a socket that has none.
+    /// 0 for a socket without a port.
     port: u16,
 }
 
@@ -78,7 +78,7 @@ impl Workerd {
             std::fs::create_dir_all(&bucket).with_context(|| format!("cannot make {}", bucket.display()))?;
             command.arg("--directory-path").arg(format!("{}={}", services::BUCKET, bucket.display()));
         }
-        // The ports are told on standard output, before anything else.
+        // workerd writes the ports to standard output, before anything else.
         command.arg("--control-fd=1");
         if role.is_experimental() {
             command.arg("--experimental");
@@ -97,11 +97,11 @@ impl Workerd {
             .await
             .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
         let Some(ports) = listening else {
-            // It said why on standard error, which is passed on to ours.
+            // workerd gave the reason on standard error, which is passed on to ours.
             anyhow::bail!("workerd ended before it listened: {}", process.child().wait().await?);
         };
         let port = *ports.get("http").context("workerd did not say where it listens")?;
-        // It has read all there is in it: gone now, the folder can't be left behind later, however this ends.
+        // workerd has read all files. Without the folder, nothing can be left behind, however workerd ends.
         folder.close().context("cannot remove the folder that workerd was started in")?;
         let log_requests = matches!(role, Role::Server { log_requests: true, .. });
         tokio::spawn(pass_on(lines, log_requests));
@@ -117,7 +117,7 @@ impl Workerd {
     }
 }
 
-/// Waits until workerd listens on so many sockets; their ports by name, or nothing when it has ended.
+/// Waits until workerd listens on `sockets` sockets. Returns their ports by name; `None` if workerd has ended.
 async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<Option<BTreeMap<String, u16>>> {
     let mut ports = BTreeMap::new();
     for _ in 0..sockets {
@@ -129,14 +129,14 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) ->
     Ok(Some(ports))
 }
 
-/// What is logged, as it comes; the pipe must be read in any case, or workerd would block on it.
+/// Passes log lines on as they arrive. Someone must always read the pipe: workerd would block on a full one.
 async fn pass_on(mut logged: Lines<BufReader<ChildStdout>>, log_requests: bool) {
     while let Ok(Some(line)) = logged.next_line().await {
         if log_requests { lines::print(&line) } else { lines::print_error(&line) }
     }
 }
 
-/// Errors, each once: a thousand new isolates would say a thousand times what each has to say at its start.
+/// Passes each distinct error on once: a thousand new isolates would repeat their messages a thousand times.
 async fn pass_on_once(mut logged: Lines<BufReader<ChildStderr>>) {
     let mut said = BTreeSet::new();
     while let Ok(Some(line)) = logged.next_line().await {

@@ -1,4 +1,4 @@
-//! What the tests of the hosts share.
+//! Helpers that the tests of the hosts share.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-/// The folder of a platform in one of the sets that `cargo xtask build` makes. A test fails without it: a host that can't be
-/// tested is no host that passed.
+/// The folder of a platform in one of the sets that `cargo xtask build` makes. A test fails without it: a host that
+/// can't be tested has not passed.
 #[track_caller]
 pub(crate) fn built(set: &str, platform: &str) -> PathBuf {
     let root = std::env::var_os("ISOTHERM_ARTIFACTS")
@@ -20,7 +20,7 @@ pub(crate) fn built(set: &str, platform: &str) -> PathBuf {
     artifact
 }
 
-/// Whether this process has these variables. If it has not, its test runs again in a process that has.
+/// Whether this process has these variables. If not, the test runs again in a process that has them.
 #[allow(dead_code, reason = "few hosts' tests need variables")]
 pub(crate) fn has_variables(test: &str, variables: &[(&str, &str)]) -> bool {
     let has_all = variables.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|is| is == *value));
@@ -30,7 +30,7 @@ pub(crate) fn has_variables(test: &str, variables: &[(&str, &str)]) -> bool {
     has_all
 }
 
-/// Runs a test of this program in a process of its own, with these variables, and gives what it printed.
+/// Runs a test of this program in a new process with these variables. Returns what it printed.
 #[allow(dead_code, reason = "likewise")]
 pub(crate) fn run_apart(test: &str, variables: &[(&str, &str)]) -> String {
     let mut process = Command::new(std::env::current_exe().unwrap());
@@ -38,12 +38,12 @@ pub(crate) fn run_apart(test: &str, variables: &[(&str, &str)]) -> String {
     let Output { status, stdout, stderr } = process.stdin(Stdio::null()).output().unwrap();
     let printed = [stdout, stderr].map(|printed| String::from_utf8_lossy(&printed).into_owned()).concat();
     println!("{printed}");
-    // Of a name that no test has, the process makes a success.
+    // The process also succeeds if no test has this name.
     assert!(status.success() && printed.contains("1 passed"), "{test} has not passed: {printed}");
     printed
 }
 
-/// What a host answered.
+/// A host's answer.
 #[allow(dead_code, reason = "not every host's tests look at all of it")]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub(crate) async fn send(
     url: &str,
     method: &str,

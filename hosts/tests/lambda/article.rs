@@ -1,8 +1,8 @@
-//! The article's function in Node.js: what Isotherm is compared with has to do its work.
+//! The article's function in Node.js. Isotherm is compared with it, so it must do its work.
 
 use super::*;
 
-/// The one item of the table of events, as DynamoDB has it.
+/// An item of the table of events, as DynamoDB stores it.
 fn item(data: &Path, id: &str) -> Value {
     let database = dynoxide::Database::new(data.join("dynamodb.sqlite").to_str().unwrap()).unwrap();
     let request = json!({ "TableName": "events", "Key": { "pk": { "S": id } } });
@@ -20,7 +20,7 @@ async fn an_event_is_put_to_dynamodb_and_to_s3() {
     let id = answer.json()["eventId"].as_str().unwrap().to_owned();
     let [name, ms, random] = *id.split('_').collect::<Vec<_>>() else { panic!("{id}") };
     assert!(name == "evt" && ms.parse::<u64>().is_ok() && random.len() == 9, "{id}");
-    // It checks three fields, and knows no repetition.
+    // The function checks three fields, and does not detect repetitions.
     for wrong in [json!({ "eventType": "t", "properties": {} }), json!({ "userId": "u", "eventType": "t" })] {
         assert_eq!(send_event(host.url(), wrong).await.status, 400);
     }

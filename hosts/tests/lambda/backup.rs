@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reports::{counted, event_at, send_events};
 use super::*;
 
-/// The objects in the bucket: their keys, and the lines in each.
+/// The lines of each object in the bucket, by key.
 fn objects(data: &Path) -> BTreeMap<String, Vec<String>> {
     let (bucket, mut objects) = (data.join("backup/events"), BTreeMap::new());
     let mut folders = vec![bucket.clone()];
@@ -41,7 +41,7 @@ async fn every_event_is_in_the_backup() {
         events.insert(id, line);
     }
     assert_eq!(events.len(), 1200);
-    // As they are answered.
+    // Each line equals the answer to a request for its event.
     for (id, line) in events.into_iter().step_by(100) {
         assert_eq!(send(&host.url(), "GET", &format!("/events/{id}"), &[], "").await.body, line);
     }
@@ -53,7 +53,7 @@ async fn a_replay_overwrites_itself() {
     let (artifact, data) = (built("release", "lambda"), tempfile::tempdir().unwrap());
     let host = start(&artifact, Some(data.path())).await;
     for n in 0..3 {
-        // Each in a window of its own, so that batches are cut the same way when the stream is read again.
+        // Each event gets its own window, so that batches are cut the same way when the stream is read again.
         send_events(&host.url(), n..n + 1).await;
         counted(&host.url(), n + 1).await;
         tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -61,7 +61,7 @@ async fn a_replay_overwrites_itself() {
     host.stop().await.unwrap();
     let before = objects(data.path());
     assert_eq!(before.len(), 3);
-    // What was there is put again.
+    // The replay must put these objects again.
     for key in before.keys() {
         std::fs::remove_file(data.path().join("backup/events").join(key)).unwrap();
     }
@@ -69,7 +69,7 @@ async fn a_replay_overwrites_itself() {
     let host = start(&artifact, Some(data.path())).await;
     send_events(&host.url(), 3..4).await;
     counted(&host.url(), 4).await;
-    // Each shard is read again by itself.
+    // Each shard is read again independently.
     let started = Instant::now();
     while before.keys().any(|key| !data.path().join("backup/events").join(key).exists()) {
         assert!(started.elapsed() < Duration::from_secs(30), "{:?}", objects(data.path()).keys());

@@ -1,4 +1,4 @@
-//! The schedule, which makes pages of days from those of hours.
+//! The schedule, which compacts pages of hours into pages of days.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use super::proxy::{Fault, behind_a_proxy};
 use super::reports::{counted, event_at, send_events};
 use super::*;
 
-/// The rate at which the host invokes the function, which is set for a whole process.
+/// The variable with the rate at which the host invokes the function. It applies to a whole process.
 const RATE: &str = "ISOTHERM_SCHEDULE_SECONDS";
 const REPORTS: [&str; 4] = [
     "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n,users",
@@ -15,7 +15,7 @@ const REPORTS: [&str; 4] = [
     "/reports/top?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&dimension=two&metrics=count,users",
 ];
 
-/// What the reports say, whenever it is.
+/// The reports without their `asOf`, which changes with time.
 async fn reports(url: &str) -> Vec<Value> {
     let mut reports = Vec::new();
     for path in REPORTS {
@@ -34,7 +34,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     if !has_variables(name, &[(RATE, "0.2")]) {
         return;
     }
-    // Of three days.
+    // The events lie in three days.
     const EVENTS: usize = 70;
     let (artifact, proxy) = behind_a_proxy("schedule", "TransactWriteItems").await;
     let compacted = async |days: usize| {
@@ -52,7 +52,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     *proxy.lasting.lock().unwrap() = None;
     proxy.requests.store(0, Ordering::SeqCst);
     compacted(3).await;
-    // The last one is written when the next run begins.
+    // The last transaction is written when the next run begins.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(reports(&host.url()).await, before);
 
@@ -66,7 +66,7 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(reports(&host.url()).await, late);
 
-    // Folding and compacting at the same time.
+    // Now fold and compact at the same time.
     for start in (EVENTS + 1..EVENTS + 1 + 600).step_by(60) {
         send_events(&host.url(), start..start + 60).await;
         tokio::time::sleep(Duration::from_millis(150)).await;

@@ -1,4 +1,4 @@
-//! The store against a DynamoDB that throttles, fails and loses answers.
+//! The store with a DynamoDB that throttles, fails and loses answers.
 
 use std::sync::atomic::Ordering;
 
@@ -83,7 +83,7 @@ async fn an_event_is_found_as_it_was_written_last() {
     *proxy.lasting.lock().unwrap() = Some((0, Fault::Denied));
     assert_eq!(find().await.status, 503);
     *proxy.lasting.lock().unwrap() = None;
-    // What something else has put in its place is neither the event nor a repetition of it.
+    // A foreign item in the event's place is neither the event nor a repetition of it.
     let item = json!({ "pk": { "S": format!("default#{id}") }, "of": { "S": "someone else" } });
     proxy.dynamodb("PutItem", json!({ "TableName": "events", "Item": item })).await;
     assert_eq!((find().await.status, post(&host.url(), &event_at(0)).await.status), (503, 503));

@@ -1,11 +1,11 @@
-//! What the stream loses before it is folded.
+//! Reports on events that the stream loses before they are folded.
 
 use super::proxy::{Fault, behind_a_proxy};
 use super::*;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// The hours around now, and a day in which no event was sent.
+/// Reports on the hours around now, and on a month without events.
 async fn reports(url: &str) -> [Value; 2] {
     let hour = jiff::SignedDuration::from_hours(1);
     let from = jiff::Timestamp::now().round(jiff::Unit::Hour).unwrap() - hour;
@@ -21,13 +21,13 @@ async fn reports(url: &str) -> [Value; 2] {
     reports.try_into().unwrap()
 }
 
-/// Sends an event of this moment.
+/// Sends an event with the present time.
 async fn send_one(url: &str) {
     let event = json!({ "userId": "u", "eventType": "t", "properties": {} });
     assert_eq!(send(url, "POST", "/events", &JSON, event.to_string()).await.status, 202);
 }
 
-/// Waits for a report of these hours that counts so many events, and gives it.
+/// Waits until the report on the hours around now counts this many events, and returns it.
 async fn counted(url: &str, count: u64) -> Value {
     let started = Instant::now();
     loop {
@@ -53,12 +53,12 @@ async fn reports_of_hours_that_the_stream_lost_say_that_they_are_incomplete() {
     let report = counted(&host.url(), 1).await;
     assert_eq!((&report["incomplete"], &report["accuracy"]["count"]), (&Value::Null, &json!("exact")));
 
-    // Nothing is folded for longer than the stream keeps its records.
+    // From now on, folding fails for longer than the stream keeps its records.
     *proxy.lasting.lock().unwrap() = Some((0, Fault::Denied));
     for _ in 0..3 {
         send_one(&host.url()).await;
     }
-    // The shard of each comes to that by itself.
+    // Each event's shard gives up independently.
     let started = Instant::now();
     tokio::time::sleep(Duration::from_secs(14)).await;
     while !queue_of(data.path(), "records-dead").iter().any(|letter| letter["DDBStreamBatchInfo"].is_object()) {
@@ -70,7 +70,7 @@ async fn reports_of_hours_that_the_stream_lost_say_that_they_are_incomplete() {
     assert_eq!((&present["incomplete"], &present["accuracy"]["count"]), (&json!(true), &json!("incomplete")));
     assert_eq!((&past["incomplete"], &past["accuracy"]["count"]), (&Value::Null, &json!("exact")));
 
-    // The rest goes on, and what is lost stays lost.
+    // Folding continues with new events, but lost events stay lost.
     *proxy.lasting.lock().unwrap() = None;
     send_one(&host.url()).await;
     assert_eq!(counted(&host.url(), 2).await["incomplete"], true);

@@ -1,4 +1,4 @@
-//! What is counted of what AWS would bill.
+//! The meters of operations that AWS would bill.
 
 use super::reports::{complete, send_events};
 use super::*;
@@ -12,12 +12,12 @@ async fn what_is_billed_is_counted() {
     let meters = host.meters().await.unwrap();
     assert_eq!((meters.operations("events/put"), meters.events_stored), (EVENTS as u64, EVENTS as u64));
     let pulses = meters.operations("events/put-pulse") + meters.operations("events/put-pulse-again");
-    // Some pulses may be under way.
+    // Some pulses may still be on their way.
     assert!((EVENTS as u64..=EVENTS as u64 + pulses).contains(&meters.stream_records), "{meters:?}");
     assert!(meters.operations("rollups/transact") > 0 && meters.operations("rollups/query") > 0, "{meters:?}");
     assert!(meters.objects > 0 && meters.object_bytes > 0 && meters.pages_stored > 0, "{meters:?}");
     assert_eq!(meters.functions["ingest"].count, 1);
-    // One line of each environment, which says that the service is open.
+    // Each environment logs one line, which says that the service is open.
     assert!((1..2000).contains(&meters.log_bytes), "{meters:?}");
     send_events(&host.url(), EVENTS..EVENTS + 1).await;
     complete(&host.url(), EVENTS + 1).await;

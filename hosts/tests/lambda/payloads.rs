@@ -1,4 +1,4 @@
-//! Events of AWS's services as their documentation shows them, handed to the functions as Lambda hands them.
+//! Events of AWS's services as their documentation shows them, passed to the functions as Lambda passes them.
 
 use super::reports::counted;
 use super::*;
@@ -8,7 +8,7 @@ const REST_API: &str = include_str!("payloads/rest-api.json");
 const STREAM: &str = include_str!("payloads/stream.json");
 const QUEUE: &str = include_str!("payloads/queue.json");
 
-/// A payload, with what a test changes: JSON pointers and values.
+/// A payload with changes, which are JSON pointers and new values.
 fn changed(payload: &str, changes: Value) -> Value {
     let mut payload: Value = serde_json::from_str(payload).unwrap();
     for (pointer, value) in changes.as_object().unwrap() {
@@ -40,14 +40,14 @@ async fn http_events_are_requests_and_answers_have_their_shape() {
         assert_eq!(sent, fields);
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
         assert!(body["eventId"].as_str().unwrap().starts_with("evt_"), "{body}");
-        // The body is no text, and no gzip either.
+        // The body is neither text nor gzip.
         assert_eq!(status(payload, json!({ "/body": "/wA=", "/isBase64Encoded": true })).await, 400);
         assert_eq!(status(payload, json!({ "/body": null })).await, 400);
-        // What a header that nobody reads has in it is of no account.
+        // The value of an unused header does not matter.
         let headers = json!({ "/headers": { "content-type": "application/json", "x-other": "é" } });
         assert_eq!(status(payload, headers).await, 202);
         for encoded in [false, true] {
-            // Four times as long, or three where it is decoded.
+            // The body is four times as long as allowed, or three times where it is decoded.
             let long = json!({ "/body": "xxxx".repeat(1 << 20), "/isBase64Encoded": encoded });
             assert_eq!(status(payload, long).await, 413);
         }
@@ -55,7 +55,7 @@ async fn http_events_are_requests_and_answers_have_their_shape() {
     // `{"userId":"u","eventType":"t","properties":{}}`
     let encoded = "eyJ1c2VySWQiOiJ1IiwiZXZlbnRUeXBlIjoidCIsInByb3BlcnRpZXMiOnt9fQ==";
     assert_eq!(status(HTTP_API, json!({ "/body": encoded, "/isBase64Encoded": true })).await, 202);
-    // A header counts in whatever case it is sent.
+    // The case of a header's name does not matter.
     assert_eq!(status(REST_API, json!({ "/multiValueHeaders": { "CONTENT-Type": ["text/plain"] } })).await, 415);
     host.stop().await.unwrap();
 }
@@ -72,7 +72,7 @@ async fn a_stage_is_taken_off_where_it_stands() {
         (HTTP_API, http("/healthz"), "ok"),
         (HTTP_API, http("/production/healthz"), "no such route"),
         (HTTP_API, http("/prod"), "no such route"),
-        // A REST API has taken it off already, also where it is called as a route; an HTTP API has not.
+        // A REST API has removed the stage already, even where a route has the stage's name. An HTTP API has not.
         (REST_API, rest("/healthz", "/prod/healthz", "prod"), "ok"),
         (REST_API, rest("/events/evt_1", "/events/events/evt_1", "events"), "no such event"),
         (REST_API, rest("/prod/healthz", "/prod/healthz", "prod"), "ok"),
@@ -130,7 +130,7 @@ async fn what_is_no_event_of_a_function_is_its_error_and_a_ping_is_none() {
 async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again() {
     let data = tempfile::tempdir().unwrap();
     let host = start(&built("release", "lambda"), Some(data.path())).await;
-    // Of the stream's first shards; numbers before all that come.
+    // The events belong to the stream's first shards. Their sequence numbers come before all real ones.
     let shards: Value = serde_json::from_slice(&std::fs::read(data.path().join("shards.json")).unwrap()).unwrap();
     let of_shard = |number: usize| {
         json!({ "/shardId": shards["shards"][number]["id"], "/eventSourceARN": shards["stream"],
@@ -140,7 +140,7 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
     assert_eq!(answer, json!({ "state": { "1": "282" }, "batchItemFailures": [] }));
     let letters = queue_of(data.path(), "records-dead");
     assert_eq!((letters.len(), &letters[0]["key"]), (1, &json!("a#evt_1")), "{letters:?}");
-    // Whatever the item is: attributes of all types, and none of an event's.
+    // A foreign item has attributes of all types and none of an event's.
     let item = json!({ "pk": { "B": "AAA=" }, "n": { "N": "1e300" }, "null": { "NULL": true }, "no": { "BOOL": false },
         "l": { "L": [{ "S": "" }] }, "m": { "M": { "s": { "S": "" } } }, "ss": { "SS": ["a"] }, "ns": { "NS": ["1"] },
         "bs": { "BS": ["AAA="] } });
@@ -158,7 +158,7 @@ async fn batches_of_streams_and_queues_are_answered_with_what_is_to_come_again()
         let refused = json!([{ "itemIdentifier": "2e1424d4-f796-459a-8184-9c92662be6da" }]);
         assert_eq!(answer, json!({ "batchItemFailures": refused }));
     }
-    // Delivered twice, the first one's two events are kept once, at the time at which it was sent.
+    // The first message is delivered twice, but its two events are kept once, with the time at which it was sent.
     let path = "/reports/summary?from=2018-12-17T00:00:00Z&to=2018-12-18T00:00:00Z&eventType=q&metrics=count,users";
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What can happen between a function and DynamoDB.
+//! A proxy that injects faults between a function and DynamoDB.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::*;
 
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     KilledBefore,
@@ -21,22 +21,22 @@ pub(crate) enum Fault {
     AnswerIsLost,
 }
 
-/// Stands between a function and DynamoDB.
+/// A proxy between a function and DynamoDB.
 #[derive(Default)]
 pub(crate) struct Proxy {
     folder: std::path::PathBuf,
-    /// The operation that something happens to.
+    /// The operation that faults apply to.
     operation: &'static str,
-    /// The request for it that something happens to, counted from 0, and what.
+    /// A fault for one request of the operation: the request's number, counted from 0, and the fault.
     pub(crate) fault: Mutex<Option<(usize, Fault)>>,
-    /// What happens to all of them from this one on.
+    /// A fault for all requests of the operation from this number on.
     pub(crate) lasting: Mutex<Option<(usize, Fault)>>,
-    /// How many there were.
+    /// The number of requests of the operation so far.
     pub(crate) requests: AtomicUsize,
-    /// How many there were at once, and the most.
+    /// The number of such requests in progress; the next field is its peak.
     under_way: AtomicUsize,
     pub(crate) most_under_way: AtomicUsize,
-    /// What the last of them asked for.
+    /// The body of the last such request.
     pub(crate) last: Mutex<Value>,
 }
 
@@ -46,7 +46,7 @@ impl Proxy {
         assert!(std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
     }
 
-    /// Counts a request for the operation. What happens to it.
+    /// Counts a request of the operation. Returns its fault, if it has one.
     fn fault_of(&self, body: &[u8]) -> Option<Fault> {
         *self.last.lock().unwrap() = serde_json::from_slice(body).unwrap();
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
@@ -59,7 +59,7 @@ impl Proxy {
         std::fs::read_to_string(self.folder.join("endpoint")).unwrap().trim().to_owned()
     }
 
-    /// Asks DynamoDB directly.
+    /// Sends a request to DynamoDB directly.
     pub(crate) async fn dynamodb(&self, operation: &str, body: Value) {
         let target = format!("DynamoDB_20120810.{operation}");
         let signed = "AWS4-HMAC-SHA256 Credential=isotherm/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
@@ -121,7 +121,7 @@ impl Proxy {
     }
 }
 
-/// An artifact one function of which reaches DynamoDB through a proxy.
+/// An artifact in which one function reaches DynamoDB through a proxy.
 pub(crate) async fn behind_a_proxy(function: &str, operation: &'static str) -> (tempfile::TempDir, Arc<Proxy>) {
     let artifact = tempfile::tempdir().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

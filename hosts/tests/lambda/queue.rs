@@ -1,4 +1,4 @@
-//! What API Gateway puts into the queue and `drain` takes out.
+//! The queue between API Gateway and `drain`.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use super::proxy::{Fault, behind_a_proxy};
 use super::reports::{counted, event_at};
 use super::*;
 
-/// Events that nothing but their message tells from a repetition.
+/// Events without an id of their own. Only the id of their message identifies a repetition.
 fn unnamed(numbers: std::ops::Range<usize>) -> Vec<Value> {
     let unnamed = |n| {
         let mut event = event_at(n);
@@ -24,7 +24,7 @@ async fn enqueue(url: &str, path: &str, body: String) {
     assert!(result["MessageId"].is_string() && result["MD5OfMessageBody"].is_string(), "{result}");
 }
 
-/// Waits until a queue holds so many messages, and gives them.
+/// Waits until a queue holds this many messages, and returns them.
 async fn holds(data: &Path, queue: &str, count: usize) -> Vec<Value> {
     let started = Instant::now();
     loop {
@@ -44,7 +44,7 @@ async fn whatever_happens_to_a_put_messages_are_taken_in_once() {
     let data = tempfile::tempdir().unwrap();
     let host = start(artifact.path(), Some(data.path())).await;
     let mut sent = 0;
-    // After the last put, the message is delivered again though all of it is stored.
+    // A fault at the last put makes the queue deliver the message again, although all its events are stored.
     for fault in [Fault::KilledBefore, Fault::KilledAfter, Fault::FailsBefore, Fault::AnswerIsLost] {
         for at in [0, 20, EVENTS - 1] {
             proxy.requests.store(0, Ordering::SeqCst);
@@ -76,7 +76,7 @@ async fn what_is_refused_becomes_a_dead_letter_and_holds_nothing_up() {
         }
         enqueue(&host.url(), "/queue/events", unnamed(n..n + 1).remove(0).to_string()).await;
     }
-    // What is good in the bad batch is taken in, once.
+    // The good events of the half-bad batch are counted once.
     counted(&host.url(), 30).await;
     let mut dead = holds(data.path(), "events-dead", 2).await;
     dead.sort_by_key(Value::to_string);
@@ -88,7 +88,7 @@ async fn what_is_refused_becomes_a_dead_letter_and_holds_nothing_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_queue_is_there_after_a_restart() {
-    // Its `drain` always fails; its `read` is asked about keys.
+    // The `drain` of this artifact always fails. Its `read` works, because the gateway asks it about keys.
     let (artifact, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let bootstrap = built("release", "lambda").join("bootstrap").canonicalize().unwrap();
     let script = format!("#!/bin/sh\n[ $_HANDLER != drain ] && exec {}\n", bootstrap.display());

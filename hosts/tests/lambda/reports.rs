@@ -1,11 +1,11 @@
-//! Reports: from the stream of the table of events by way of the event source mapping and `aggregate`.
+//! Reports on events that reach them through the stream, the event source mapping and `aggregate`.
 
 use std::sync::atomic::Ordering;
 
 use super::proxy::{Fault, behind_a_proxy};
 use super::*;
 
-/// The event of a number: each stands in an hour of its own.
+/// The event with this number. Consecutive numbers lie in different hours.
 pub(crate) fn event_at(n: usize) -> Value {
     let time = format!("2013-01-{:02}T{:02}:10:00Z", 1 + n / 24 % 28, n % 24);
     json!({ "userId": "u", "eventType": "t", "timestamp": time, "messageId": format!("m{n}"),
@@ -18,7 +18,7 @@ pub(crate) async fn send_events(url: &str, numbers: std::ops::Range<usize>) {
     assert_eq!((answer.status, &answer.json()["retry"]), (200, &json!(0)), "{:?}", answer.body);
 }
 
-/// Waits until a report counts so many events, which then it must not exceed, and gives it.
+/// Waits until a report counts this many events, and returns it. Fails if a report counts more.
 pub(crate) async fn counted(url: &str, count: usize) -> Value {
     let path = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n";
     let started = Instant::now();
@@ -37,9 +37,9 @@ pub(crate) async fn counted(url: &str, count: usize) -> Value {
     }
 }
 
-/// Waits until a report that counts so many events says that it is complete to this moment.
+/// Waits until a report that counts this many events is complete up to the time of this call, less 3 s.
 pub(crate) async fn complete(url: &str, count: usize) {
-    // A later `asOf` need not come: a closed shard whose children have no events is not known yet.
+    // A later `asOf` may never come: a closed shard whose children have no events is not known yet.
     let (sent, started) = (jiff::Timestamp::now() - Duration::from_secs(3), Instant::now());
     loop {
         let as_of: jiff::Timestamp = counted(url, count).await["asOf"].as_str().unwrap().parse().unwrap();
@@ -58,11 +58,11 @@ async fn events_are_counted_once_though_the_stream_is_read_again() {
     send_events(&host.url(), 0..300).await;
     complete(&host.url(), 300).await;
     host.stop().await.unwrap();
-    // From where it was left, which is a little before the end, and from the beginning of the stream.
+    // Continues first from the saved position, slightly before the end, and then from the beginning of the stream.
     for total in [301, 302] {
         let host = start(&artifact, Some(data.path())).await;
         send_events(&host.url(), total - 1..total).await;
-        // What is handed over again comes before the new event.
+        // Records that are delivered again come before the new event.
         counted(&host.url(), total).await;
         host.stop().await.unwrap();
         let _none_yet = std::fs::remove_file(data.path().join("aggregate.positions.json"));
@@ -72,7 +72,7 @@ async fn events_are_counted_once_though_the_stream_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_a_transaction_events_are_counted_once() {
-    // So many hours and dimensions that a batch needs several transactions.
+    // A batch has so many hours and dimensions that it needs several transactions.
     const EVENTS: usize = 60;
     let (artifact, proxy) = behind_a_proxy("aggregate", "TransactWriteItems").await;
     let host = start(artifact.path(), None).await;
@@ -112,7 +112,7 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_and_holds_nothing_up() {
     }
     send_events(&host.url(), 1..2).await;
     counted(&host.url(), 2).await;
-    // Each may be in a shard of its own, which goes on by itself.
+    // Each item may be in its own shard, which proceeds independently.
     let started = Instant::now();
     let letters = loop {
         let letters = queue_of(data.path(), "records-dead");

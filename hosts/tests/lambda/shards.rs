@@ -21,7 +21,7 @@ async fn send_some(url: &str, count: usize) {
     assert_eq!((answer.status, &answer.json()["accepted"]), (200, &json!(count)), "{:?}", answer.body);
 }
 
-/// How many events a report counts, and to when it says that it is complete.
+/// The number of events that a report counts, and the time up to which it says that it is complete.
 async fn report(url: &str) -> (usize, jiff::Timestamp) {
     let answer = send(url, "GET", REPORT, &[], "").await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
@@ -30,8 +30,8 @@ async fn report(url: &str) -> (usize, jiff::Timestamp) {
     (count, report["asOf"].as_str().unwrap().parse().unwrap())
 }
 
-/// Waits until all events are counted and `asOf` has passed the time of sending, less 3 s. A later `asOf` need not come: a
-/// closed shard whose children have no events is not known yet.
+/// Waits until all events are counted and `asOf` has passed the time of this call, less 3 s. A later `asOf` may never
+/// come: a closed shard whose children have no events is not known yet.
 async fn complete(url: &str, count: usize) {
     let (sent, started) = (now() - Duration::from_secs(3), Instant::now());
     loop {
@@ -58,7 +58,7 @@ async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
     }
     let data = tempfile::tempdir().unwrap();
     let host = start(&built("release", "lambda"), Some(data.path())).await;
-    // When so many events had been accepted.
+    // Pairs of a time and the number of events that had been accepted by then.
     let accepted: Arc<Mutex<Vec<(jiff::Timestamp, usize)>>> = Arc::default();
     let (url, sender) = (host.url(), Arc::clone(&accepted));
     let sending = tokio::spawn(async move {
@@ -75,7 +75,7 @@ async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
         let (counted, as_of) = report(&host.url()).await;
         let covered = accepted.lock().unwrap().iter().rfind(|(at, _)| *at < as_of).map_or(0, |(_, count)| *count);
         assert!(counted >= covered, "{counted} of {covered} events that were accepted before {as_of}");
-        // At first nothing is folded.
+        // Nothing is folded during the first seconds.
         if started.elapsed() > Duration::from_secs(4) {
             lags.push(asked.duration_since(as_of).as_millis());
         }
@@ -91,8 +91,8 @@ async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
         lags.len()
     );
     assert!(came > 12, "{came} shards");
-    // Some 3 s on an idle machine: two windows of a second, and one more since a record's time is in whole seconds. The bound is
-    // for a busy machine.
+    // About 3 s on an idle machine: two windows of a second, and another second because a record's time is in whole
+    // seconds. The bound allows for a busy machine.
     assert!(median < 30_000, "{lags:?}");
     complete(&host.url(), 3000).await;
     assert_eq!(queue_of(data.path(), "records-dead"), [Value::Null; 0]);
@@ -109,11 +109,11 @@ async fn reports_and_compactions_read_no_more_because_shards_have_come_and_gone(
     let data = tempfile::tempdir().unwrap();
     let (artifact, proxy) = behind_a_proxy("schedule", "Query").await;
     let host = start(artifact.path(), Some(data.path())).await;
-    // The queries of one report, and their units of reading; and the queries of one run of the schedule.
+    // Returns the queries and the read units of one report, and the queries of one run of the schedule.
     let reads = async || {
         let schedules = |meters: &isotherm_hosts::Meters| meters.functions.get("schedule").map_or(0, |runs| runs.count);
         let mut least = (u64::MAX, u64::MAX);
-        // With those of the schedule in between, and without.
+        // Some reports run while the schedule queries. Only the others count.
         for _ in 0..30 {
             let (before, others) = (host.meters().await.unwrap(), proxy.requests.load(Ordering::SeqCst));
             report(&host.url()).await;

@@ -1,4 +1,4 @@
-//! Tables whose partitions take far less than is sent.
+//! Tables whose partitions accept far less than is sent.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_table_does_not_take_now_is_for_later_and_is_counted_once_in_the_end() {
     let name = "throttled::what_a_table_does_not_take_now_is_for_later_and_is_counted_once_in_the_end";
-    // Events and rollups get four times as many a second, each.
+    // A table has four partitions, so events and rollups get four times these units a second each.
     let variables = [("ISOTHERM_WRITE_UNITS", "20"), ("ISOTHERM_READ_UNITS", "100"), ("ISOTHERM_BURST_SECONDS", "1")];
     if !has_variables(name, &variables) {
         return;
@@ -48,7 +48,7 @@ async fn what_a_table_does_not_take_now_is_for_later_and_is_counted_once_in_the_
     assert!(later > 0, "nothing was throttled");
     let path = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&metrics=count,sum:n";
     loop {
-        // A report may be throttled, too.
+        // Reports may be throttled too.
         let answer = send(&host.url(), "GET", path, &[], "").await;
         assert!([200, 503].contains(&answer.status), "{:?}", answer.body);
         let row = answer.json()["rows"][0].clone();
@@ -61,7 +61,7 @@ async fn what_a_table_does_not_take_now_is_for_later_and_is_counted_once_in_the_
         assert!(started.elapsed() < Duration::from_secs(240), "{count} of {EVENTS} are counted");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // It has recovered: one more is taken in at once.
+    // The table has recovered and takes one more event at once.
     let answer = send(&host.url(), "POST", "/events", &JSON, event(EVENTS).to_string()).await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
     host.stop().await.unwrap();

@@ -1,24 +1,24 @@
-//! The cron trigger: what is forgotten when it fires, and that nothing else is.
+//! The cron trigger: what is deleted when it fires, and that nothing else is.
 
 use std::time::SystemTime;
 
 use super::services::{accepted, batch, count, numbered, service, start_with, until, until_backed_up};
 use super::*;
 
-/// One moment for every answer, so that equal reports have equal bytes.
+/// One fixed moment for every answer, so that equal reports have equal bytes.
 const STAMP: (&str, &str) = ("x-isotherm-test-stamp", "1795000000000.00000000000000000000000000000001");
-/// Events that were received so long ago have expired: a year.
+/// An age at which events have expired: a year.
 const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Has the cron trigger of wrangler.toml fire as if its time had come.
+/// Makes the cron trigger of wrangler.toml fire, as if its time had come.
 async fn fire(data: &Path) {
     let clock = service(data, "POST", "/clock/cron?advance=0", Value::Null).await;
     let wait = clock["at"]["EVENTS"].as_i64().unwrap() - clock["now"].as_i64().unwrap();
-    // Not to the moment itself: what is due at it would be planned for the next hour.
+    // Stop shortly before that moment. At the moment itself, the trigger would be planned for the next hour.
     service(data, "POST", &format!("/clock/cron?advance={}", wait - 200), Value::Null).await;
 }
 
-/// Sends a batch that was received long ago; the ids of its events.
+/// Sends a batch that was received long ago, and returns the ids of its events.
 pub(crate) async fn accepted_long_ago(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     let long_ago = (SystemTime::now() - LONG).duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let stamp = format!("{}.{:032x}", long_ago.as_millis(), numbers.start);
@@ -39,7 +39,7 @@ async fn found(host: &Host, ids: &[String]) -> usize {
     found
 }
 
-/// How many events the shards' tables hold.
+/// The number of events in the shards' tables.
 async fn kept(host: &Host) -> u64 {
     host.meters().await.unwrap().events_stored
 }
@@ -68,7 +68,7 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
     let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
     let host = start_with(&artifact, data.path(), isotherm_hosts::OPEN).await;
     let mut all = Vec::new();
-    // The second time into days that are compacted.
+    // The second round adds to days that are already compacted.
     for from in [0, 600] {
         let old = accepted_long_ago(&host.url(), from..from + 300).await;
         let young = accepted(&host.url(), from + 300..from + 600).await;
@@ -76,7 +76,7 @@ async fn reports_are_the_same_after_the_trigger_and_count_what_comes_late() {
         all.extend_from_slice(&young);
         assert_eq!(count(&host.url()).await, all.len() as u64);
         until_backed_up(data.path(), all.clone()).await;
-        // What has expired is found no more, whether it is deleted or not.
+        // Expired events are not found, whether they are deleted or not.
         assert_eq!((found(&host, &old).await, found(&host, &young).await), (0, 300));
         let before = reports(&host).await;
 

@@ -1,4 +1,4 @@
-//! workerd's own queue and scheduled events, within one process: what the host of this crate replaces by a call.
+//! workerd's own queue and scheduled events, within one process. The host of this crate replaces them by a call.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -99,7 +99,7 @@ async fn the_artifact_takes_workerd_s_own_events() {
     }
     let [artifact, queue, dead, cron] = urls.try_into().unwrap();
 
-    // As JSON, as text, and one that is no event.
+    // One message as JSON, one as text, and one that is not an event.
     let message = |event: Value| json!({ "contentType": "application/json", "body": event.to_string() }).to_string();
     for (format, event) in [("json", numbered(0)), ("text", numbered(1)), ("json", json!({}))] {
         let answer = send(&queue, "POST", "/message", &[("x-msg-fmt", format)], message(event)).await;
@@ -112,7 +112,7 @@ async fn the_artifact_takes_workerd_s_own_events() {
 
     let old = accepted_long_ago(&artifact, 2..10).await;
     until("the trigger has what has expired forgotten", async || {
-        // Until it is folded an event stays, whatever the clock says: from one hour to the next.
+        // An event stays until it is folded, whatever the clock says. So the trigger fires hour after hour.
         let clock = send_as(&cron, "POST", "/clock?advance=0", "", "").await.json();
         let wait = clock["at"]["EVENTS"].as_i64().unwrap() - clock["now"].as_i64().unwrap();
         send_as(&cron, "POST", &format!("/clock?advance={}", (wait - 200).max(0)), "", "").await;

@@ -1,14 +1,14 @@
-//! What is counted of what Cloudflare would bill.
+//! The meters of operations that Cloudflare would bill.
 
 use isotherm_hosts::Meters;
 
 use super::services::{accepted, count, until};
 use super::*;
 
-/// The default configuration's.
+/// The default configuration's number of shards.
 const SHARDS: u64 = 4;
 
-/// What was counted since `before`, once so many alarms have rung.
+/// Waits until this many alarms have rung since `before`, and returns the counts since then.
 async fn folded(host: &Host, before: &Meters, rings: u64) -> Meters {
     let alarms = |meters: &Meters| meters.functions.get("shard/alarm").map_or(0, |alarms| alarms.count);
     until("all is folded", async || alarms(&host.meters().await.unwrap().since(before)) >= rings).await;
@@ -21,20 +21,21 @@ async fn what_is_billed_is_counted() {
     let _turn = beside().await;
     let host = start(&built("release", "workers"), None).await;
     accepted(&host.url(), 0..40).await;
-    // With them, tables are made. A new shard's first alarm begins its round of expiry and compaction, the second one folds.
+    // The first events also create tables. A new shard's first alarm begins its round of expiry and compaction; the
+    // second one folds.
     let before = folded(&host, &Meters::default(), 2 * SHARDS).await;
     assert_eq!(before.events_stored, 40);
 
     accepted(&host.url(), 40..40 + EVENTS as usize).await;
     assert_eq!(count(&host.url()).await, 40 + EVENTS);
     let meters = folded(&host, &before, SHARDS).await;
-    // Of an event, its row and its place in the index of ids; of each shard's statement, the counter of rows.
+    // Each event writes its row and its entry in the index of ids. Each shard's statement also writes the row counter.
     assert_eq!((meters.rows["events"].written, meters.events_stored), (2 * EVENTS + SHARDS, EVENTS));
-    // Each was looked for, kept, and folded.
+    // Each event was looked up, kept and folded.
     assert!(meters.rows["events"].read >= 3 * EVENTS, "{meters:?}");
-    // Beside the pages, each shard wrote its watermark.
+    // Each shard wrote its watermark besides the pages.
     assert!(meters.rows["rollups"].written >= meters.pages_stored + SHARDS, "{meters:?}");
-    // A batch and a report are a request to each shard, which set its alarm, and set it again for what is due later.
+    // A batch and a report send one request each to a shard, which set its alarm, and set it again for later work.
     let of = |name: &str| meters.functions[name].count;
     assert_eq!((of("shard/fetch"), of("shard/alarm"), meters.objects), (2 * SHARDS, SHARDS, SHARDS));
     assert_eq!(meters.rows["alarms"].written, 2 * SHARDS);

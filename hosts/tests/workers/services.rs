@@ -1,4 +1,4 @@
-//! Bucket and queue: what the platform has beside the artifact. The cron trigger is in `cron.rs`.
+//! The bucket and the queue that the platform has beside the artifact. The cron trigger is in `cron.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use super::*;
 
-/// What waits for something longer than this has failed.
+/// How long a test waits for something before it fails.
 const WITHIN: Duration = Duration::from_secs(60);
 const ALL: &str = "from=2013-01-01T00:00:00Z&to=2013-03-01T00:00:00Z&metrics=count,sum:n,users";
 
-/// An event of a day and hour of its own, whose id comes from its stamp alone.
+/// The event with this number. Consecutive numbers lie in different hours. It has no message id, so its stamp alone
+/// determines its id.
 pub(crate) fn numbered(n: usize) -> Value {
     let time = format!("2013-01-{:02}T{:02}:10:00Z", 1 + n / 24 % 28, n % 24);
     let kind = ["a", "b", "c"][n % 3];
@@ -23,7 +24,7 @@ pub(crate) fn batch(numbers: std::ops::Range<usize>) -> String {
     json!({ "events": numbers.map(numbered).collect::<Vec<_>>() }).to_string()
 }
 
-/// Sends a batch that is accepted; the ids of its events.
+/// Sends a batch that must be accepted, and returns the ids of its events.
 pub(crate) async fn accepted(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     let answer = send_as(url, "POST", "/events/batch", "application/json", batch(numbers.clone())).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
@@ -41,7 +42,7 @@ pub(crate) async fn count(url: &str) -> u64 {
     summary(url).await["count"].as_u64().unwrap_or_default()
 }
 
-/// What services.rs of the host tells where its services answer.
+/// The address at which the host's services answer. services.rs of the host writes it to this file.
 fn services(data: &Path) -> String {
     std::fs::read_to_string(data.join("services.url")).unwrap()
 }
@@ -58,13 +59,13 @@ async fn message(data: &Path, body: &str) {
     assert_eq!(service(data, "POST", "/messages", message).await["success"], json!(true));
 }
 
-/// How much is in the queue, and in its dead-letter queue.
+/// The number of messages in the queue, and in its dead-letter queue.
 async fn backlog(data: &Path) -> [u64; 2] {
     let queues = service(data, "GET", "/queues", Value::Null).await;
     ["queue", "dead"].map(|queue| queues[queue]["backlogCount"].as_u64().unwrap())
 }
 
-/// Asks until it is so.
+/// Polls until `is_so` holds.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
@@ -73,7 +74,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// The objects in the bucket, as gzip reads them, by their keys.
+/// The records of each object in the bucket, unpacked by gzip, by key.
 pub(crate) fn objects(data: &Path) -> BTreeMap<String, Vec<Value>> {
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -84,7 +85,7 @@ pub(crate) fn objects(data: &Path) -> BTreeMap<String, Vec<Value>> {
     let bucket = data.join("backup");
     let mut found = Vec::new();
     files(&bucket, &mut found);
-    // The bucket writes beside an object before it moves it there.
+    // The bucket writes a temporary file beside an object before it moves it there.
     found.retain(|path| path.extension().is_some_and(|extension| extension == "gz"));
     let object = |path: PathBuf| {
         let unpacked = Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
@@ -96,7 +97,7 @@ pub(crate) fn objects(data: &Path) -> BTreeMap<String, Vec<Value>> {
     found.into_iter().map(object).collect()
 }
 
-/// The ids of all events in the bucket, sorted; one that is there twice is twice here.
+/// The sorted ids of all events in the bucket. An event that is there twice appears twice.
 fn backed_up(data: &Path) -> Vec<String> {
     let mut ids: Vec<String> = objects(data)
         .into_values()
@@ -167,8 +168,8 @@ async fn a_refused_message_ends_in_the_dead_letter_queue_and_others_go_on() {
     })
     .await;
     assert_eq!(count(&host.url()).await, 50);
-    // Each of the fifty was written, read and deleted; the refused one written, read six times, then written to the other
-    // queue and deleted.
+    // Each of the fifty messages was written, read and deleted. The refused one was written, read six times, written to
+    // the other queue and deleted.
     assert_eq!(host.meters().await.unwrap().queue_operations, 3 * 50 + 9);
     host.stop().await.unwrap();
 }
@@ -184,7 +185,7 @@ async fn messages_survive_kill_9_and_count_once() {
         for n in round * MESSAGES..(round + 1) * MESSAGES {
             message(data.path(), &numbered(n).to_string()).await;
         }
-        // At another moment of their delivery each time.
+        // Each round kills at another moment of the delivery.
         tokio::time::sleep(Duration::from_millis(400 * round as u64)).await;
         kill_all(data.path());
         drop(host);
@@ -192,7 +193,7 @@ async fn messages_survive_kill_9_and_count_once() {
     }
     let host = start(&artifact, Some(data.path())).await;
     until("all are delivered", async || {
-        // A delivery that found nobody is made again half a minute later.
+        // A delivery that reached nobody is retried half a minute later.
         service(data.path(), "POST", "/clock/queue?advance=1000", Value::Null).await;
         backlog(data.path()).await[0] == 0
     })
@@ -212,7 +213,7 @@ async fn every_accepted_event_is_backed_up_once_under_kill_9() {
     for round in 0..4 {
         let host = start(&artifact, Some(data.path())).await;
         ids.extend(accepted(&host.url(), round * 500..(round + 1) * 500).await);
-        // About when the shards fold.
+        // Kill at about the time when the shards fold.
         tokio::time::sleep(Duration::from_millis(9_970 + 20 * round as u64)).await;
         kill_all(data.path());
         drop(host);
@@ -237,7 +238,7 @@ async fn a_fold_that_is_done_again_overwrites_its_object() {
         drop(host);
         until("they are gone", async || workerds_of(data.path()).is_empty()).await;
         if !objects(data.path()).is_empty() {
-            continue; // It took longer than a fold waits: once more.
+            continue; // This took longer than a fold waits, so try again.
         }
         copy(&data.path().join("isotherm-shard"), before.path());
 
@@ -247,7 +248,7 @@ async fn a_fold_that_is_done_again_overwrites_its_object() {
         let first = objects(data.path());
         assert_eq!(first.len(), 1);
 
-        // As if it had been killed between the object and the fold; and another event comes before it folds again.
+        // This state is as after a kill between the object and the fold. Another event comes before the next fold.
         std::fs::remove_dir_all(data.path().join("isotherm-shard")).unwrap();
         copy(before.path(), &data.path().join("isotherm-shard"));
         let host = start_with(&artifact, data.path(), config).await;
@@ -273,13 +274,13 @@ fn copy(from: &Path, to: &Path) {
 async fn a_bucket_that_fails_delays_folding_and_loses_nothing() {
     let artifact = built("release", "workers");
     let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
-    // A file where a folder would be made.
+    // A file lies where the bucket would make a folder.
     let folder = data.path().join("backup/default");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
     std::fs::write(&folder, "").unwrap();
     let host = start(&artifact, Some(data.path())).await;
     let mut ids = accepted(&host.url(), 0..300).await;
-    // Longer than a shard waits with folding.
+    // This is longer than a shard delays folding.
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert!(objects(data.path()).is_empty());
     assert_eq!(count(&host.url()).await, 300);

@@ -1,5 +1,5 @@
-//! What Lambda's adapter does with the table of rollups: batches of the stream are folded, reports are read, days are compacted. It is
-//! the adapter's `stream.rs`, `rollups.rs` and `compaction.rs`, request by request.
+//! What Lambda's adapter does with the table of rollups: it folds batches of the stream, reads reports and compacts
+//! days. This follows the adapter's `stream.rs`, `rollups.rs` and `compaction.rs` request by request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,16 @@ use crate::rollups::{Action, Condition, Rollups};
 use crate::table::{Item, Table};
 use crate::world::{MINUTE, World};
 
-/// What the adapter has of these.
+/// The adapter's own constants.
 const PARTITIONS: u32 = 4;
 const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 const TENANT: &str = "tenant";
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
 const ATTEMPTS: u32 = 5;
-/// An invocation ends then.
+/// An invocation ends after this long.
 const TIMEOUT: u64 = MINUTE;
-/// Times that a moved watermark is read again, before time is up.
+/// How often a moved watermark is read again before time is up.
 const TRIES: u32 = 20;
 
 /// The stores of the functions that fold, report and compact.
@@ -34,14 +34,15 @@ pub(crate) struct Functions {
     pub(crate) world: Rc<World>,
     pub(crate) table: Rc<RefCell<Table>>,
     pub(crate) rollups: Rc<RefCell<Rollups>>,
-    /// What came to the dead-letter queue.
+    /// Letters in the dead-letter queue.
     pub(crate) letters: Rc<RefCell<Vec<String>>>,
     /// Whether nothing else happens meanwhile, and nothing fails.
     pub(crate) is_alone: bool,
 }
 
 impl Functions {
-    /// One request to a service: another may have its turn before it, and it may fail, done or not.
+    /// Makes one request to a service. Others may have their turn before it. The request may fail, whether it was
+    /// done or not.
     pub(crate) async fn request<T>(&self, does: impl FnOnce() -> T) -> Result<T, Fault> {
         if self.is_alone {
             return Ok(does());
@@ -58,14 +59,14 @@ impl Functions {
         if !self.is_alone && self.world.lasts(until) { Err(fault) } else { Ok(()) }
     }
 
-    /// Folds a batch, and says how many of its records are folded.
+    /// Folds a batch. Returns how many of its records are folded.
     pub(crate) async fn fold_batch(&self, handed: &Handed) -> Result<usize, Fault> {
         let (mut batch, mut watermark) = (handed.batch(), Watermark::start());
         match self.fold_all(&mut batch, &mut watermark).await {
             Ok(pulses) => {
                 for Pulse { key, expires_at, .. } in pulses {
                     let put = || self.table.borrow_mut().put(key, Item { expires_at, event: None });
-                    // One that fails is missed the next time.
+                    // A failed put is not retried; a later batch writes pulses again.
                     let _is_put = self.request(put).await;
                 }
                 Ok(batch.records.len())
@@ -79,7 +80,7 @@ impl Functions {
     }
 
     async fn fold_all(&self, batch: &mut StreamBatch<'_>, watermark: &mut Watermark) -> Result<Vec<Pulse>, Fault> {
-        // What an object of the backup holds has tests elsewhere; here matters that it comes before the fold.
+        // Other tests check what a backup holds. Here it only matters that the backup comes before the fold.
         self.fails_while(&self.world.faults.bucket, Fault::BucketFails)?;
         self.request(|| ()).await?;
         for _ in 0..TRIES {
@@ -91,7 +92,7 @@ impl Functions {
         Err(Fault::Deadline)
     }
 
-    /// `None`: something else has moved the watermark.
+    /// Returns `None` if something else has moved the watermark.
     async fn fold(&self, batch: &mut StreamBatch<'_>, watermark: &mut Watermark) -> Result<Option<Vec<Pulse>>, Fault> {
         let service = self.world.service();
         let mut lanes = self.lanes().await?;
@@ -182,7 +183,7 @@ impl Functions {
         self.transact(writes.into_iter().map(action).collect()).await
     }
 
-    /// Whether the transaction was done; another that holds one of its items cancels it too.
+    /// Returns whether the transaction was done. Another one that holds an item of it cancels it too.
     async fn transact(&self, actions: Vec<Action>) -> Result<bool, Fault> {
         self.fails_while(&self.world.faults.disk, Fault::Throttled)?;
         if !self.is_alone && self.world.fails_one_in(30) {
@@ -197,16 +198,16 @@ impl Functions {
         Ok(Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page })))
     }
 
-    /// Whose pages there are, in which lanes.
+    /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
     async fn tenants(&self) -> Result<Vec<(String, String)>, Fault> {
         let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
         let stored = self.pages(&[TENANT.to_owned()], &[all]).await?;
         Ok(stored.into_iter().map(|(lane, page)| (lane, page.key)).collect())
     }
 
-    /// What a report needs.
+    /// Reads the data for a report.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome, Fault> {
-        // Before the pages, which then hold at least what the watermarks say.
+        // Lanes are read before pages, so the pages hold at least what the watermarks say.
         let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
         let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
         let mut budget = plan.reading().budget(1);
@@ -237,7 +238,7 @@ impl Functions {
         Ok(self.pages_while(partitions, ranges, None, None).await?.unwrap_or_default())
     }
 
-    /// Pages of all lanes, or of one. Each range is a query of its own: others may write between them.
+    /// Reads pages of all lanes, or of one. Each range is a query of its own, so others may write between two ranges.
     async fn pages_while(
         &self,
         partitions: &[String],
@@ -269,7 +270,7 @@ impl Functions {
         Ok(Some(found))
     }
 
-    /// The schedule: compacts what is over by then, and forgets lanes that have ended.
+    /// The schedule: compacts the days that are past by then, and forgets lanes that have ended.
     pub(crate) async fn compact(&self, now: Millis) -> Result<(), Fault> {
         let service = self.world.service();
         for _ in 0..ATTEMPTS {
@@ -287,7 +288,8 @@ impl Functions {
         Ok(())
     }
 
-    /// `false` when the lane is being folded. A tenant whose days can't be compacted is left to the next time, and the others go on.
+    /// Returns `false` if the lane is being folded. A tenant whose days can't be compacted is left to the next run;
+    /// the others go on.
     async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
         let mut forgets = watermark.has_ended(now);
         for tenant in tenants {
@@ -300,7 +302,7 @@ impl Functions {
                 }
             }
         }
-        // What fails is left to the next time.
+        // A failed write is left to the next run.
         !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
     }
 
@@ -328,7 +330,7 @@ impl Functions {
         Ok(true)
     }
 
-    /// Days that are over by then and not compacted, each by its tenant.
+    /// Counts the days that are past by `over` and not compacted. Each partition of a tenant has an entry.
     pub(crate) fn open_days(&self, over: Millis) -> Vec<(Tenant, usize)> {
         let (service, rollups) = (self.world.service(), self.rollups.borrow());
         let mut days = Vec::new();
@@ -347,7 +349,7 @@ impl Functions {
         days
     }
 
-    /// Lanes that there are.
+    /// How many lanes exist.
     pub(crate) fn count_lanes(&self) -> usize {
         self.rollups.borrow().count(WATERMARK)
     }
@@ -357,7 +359,7 @@ fn sort_key(key: &str, lane: &str) -> String {
     format!("{key}{SEPARATOR}{lane}")
 }
 
-/// Where the pages of a tenant's lane stand.
+/// The partition that holds a tenant's pages of a lane.
 fn partition_of(tenant: &Tenant, lane: &str) -> String {
     format!("{}#{}", tenant.as_str(), u32::from_str_radix(lane, 16).unwrap_or_default() % PARTITIONS)
 }

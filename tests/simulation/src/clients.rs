@@ -1,4 +1,4 @@
-//! What clients send, and what must be true of the answers.
+//! What clients send, and the rules for the answers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,11 +10,11 @@ use crate::platform::Platform;
 use crate::truth::Kept;
 use crate::world::{DAY, HOUR, SECOND, TENANTS, World, key};
 
-/// Bytes that make an event large; events have 32 KiB at most.
+/// The bytes that make an event large. An event's limit is 32 KiB.
 const LARGE: usize = 30_000;
-/// What is sent again was mostly sent lately.
+/// Most repetitions pick one of this many events that were sent last.
 const LATELY: u64 = 40;
-/// About as many expire between two times that expired events are deleted.
+/// About this many events expire between two deletions of expired events.
 const LATELY_EXPIRED: usize = 8;
 
 /// All clients of all tenants.
@@ -44,7 +44,7 @@ impl Clients {
         Self { world: Rc::clone(world), sent: RefCell::default(), messages: RefCell::default() }
     }
 
-    /// The bodies of one request: new events, and some that were sent before.
+    /// The events of one request: new ones, and some that were sent before. Returns their tenant's index too.
     fn events(&self, count: u64, size: usize) -> (usize, Vec<Value>) {
         let world = &self.world;
         let tenants = world.service().tenants().len() as u64;
@@ -52,7 +52,7 @@ impl Clients {
         let (mut events, mut messages) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let Sent { message, content, .. } = self.again(tenant).unwrap_or_else(|| self.new_event(tenant, size));
-            // No messageId twice in a request.
+            // A request has no messageId twice.
             if let Some(message) = message {
                 if messages.contains(&message) {
                     continue;
@@ -74,7 +74,7 @@ impl Clients {
         if size > 0 {
             event["properties"]["pad"] = json!(["x".repeat(size)]);
         }
-        // Some come late.
+        // Some events come late.
         let late = [0, world.below(HOUR), world.below(3 * DAY), world.below(40 * DAY)][world.below(4) as usize];
         if !world.one_in(4) {
             event["timestamp"] = json!(world.now().0 - late);
@@ -84,14 +84,14 @@ impl Clients {
             event["messageId"] = json!(format!("m{message}"));
         }
         let sent = Sent { tenant, message, at: world.now(), content: Rc::new(event) };
-        // What is large or comes in a flood is not sent again: it would be a flood once more.
+        // Large events and those of a flood are not sent again: that would be another flood.
         if message.is_some() && size == 0 {
             self.sent.borrow_mut().push(sent.clone());
         }
         sent
     }
 
-    /// An event that was sent before, mostly as it was; seldom with other content under its messageId.
+    /// An event that was sent before. It is mostly unchanged, and seldom has other content under its messageId.
     fn again(&self, tenant: usize) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
         if !world.one_in(4) || sent.is_empty() {
@@ -113,7 +113,7 @@ impl Clients {
         Some(Sent { content: Rc::new(content), ..again })
     }
 
-    /// One of the events that have expired lately; they may not be deleted yet.
+    /// One of the events that have expired lately. They may not be deleted yet.
     fn expired(&self) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
         let expired = sent.partition_point(|sent| sent.at.0 + RETENTION.0 * SECOND <= world.now().0);
@@ -121,23 +121,23 @@ impl Clients {
         expired.get(world.below(LATELY_EXPIRED as u64) as usize).cloned()
     }
 
-    /// A few events, one alone or in a batch.
+    /// Sends a few events, one alone or several in a batch.
     pub(crate) async fn send_some<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
         let count = if self.world.one_in(2) { 1 } else { 1 + self.world.below(20) };
         self.send(platform, count, 0).await;
     }
 
-    /// As many as a request takes.
+    /// Sends as many events as a request takes.
     pub(crate) async fn send_many<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
         self.send(platform, 500, 0).await;
     }
 
-    /// As much as a request takes.
+    /// Sends as many bytes as a request takes.
     pub(crate) async fn send_large<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
         self.send(platform, 34, LARGE).await;
     }
 
-    /// An event that was sent before and has expired, while nothing fails: its messageId is free.
+    /// Sends an expired event again while nothing fails: its messageId is free.
     pub(crate) async fn send_expired_again<P: Platform>(self: Rc<Self>, platform: Rc<P>) {
         let (world, now) = (Rc::clone(&self.world), self.world.now());
         let tenants = world.service().tenants();
@@ -221,12 +221,12 @@ impl Clients {
         }
     }
 
-    /// What a client is told of an event has to be what the store has of it.
+    /// Checks that the result a client gets for an event agrees with what the store keeps.
     fn check_result(&self, tenant: &str, id: EventId, digest: Digest, result: &str, began: Millis) {
         let now = self.world.now();
         let kept = self.world.truth.borrow().of(tenant, id).to_vec();
         let is_same = |kept: &Kept| kept.digest == digest;
-        // What had expired when the request came counts for nothing, deleted or not.
+        // Events that had expired when the request came do not count, deleted or not.
         let mut lasting = kept.iter().filter(|kept| kept.expires_at > began);
         let broken = match result {
             "accepted" if !kept.last().is_some_and(is_same) => "is accepted and not kept",
@@ -276,7 +276,7 @@ impl Clients {
     }
 }
 
-/// The header of a tenant's client.
+/// The authorization header of a tenant's client.
 pub(crate) fn authorization(tenant: &str) -> (&'static str, String) {
     ("authorization", format!("Bearer {}", key(tenant)))
 }

@@ -1,4 +1,5 @@
-//! That compaction changes no answer: all days are compacted in a copy of what stores have, and reports stay the same, byte for byte.
+//! Compaction changes no answer. All days are compacted in a copy of the stores, and reports must stay the same, byte
+//! for byte.
 
 use isotherm_core::{ReportOutcome, ReportPlan, Settled};
 

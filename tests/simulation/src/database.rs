@@ -1,4 +1,4 @@
-//! A database as the SQL stores have it: each function is one statement, or one transaction.
+//! A database as the SQL stores have it. Each function is one statement, or one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -11,13 +11,13 @@ use isotherm_core::{
 
 use crate::world::World;
 
-/// All that is on disk.
+/// Everything on disk.
 #[derive(Clone)]
 pub(crate) struct Database {
     world: Rc<World>,
     events: BTreeMap<u64, Row>,
     places: BTreeMap<(String, EventId), u64>,
-    /// The events by when they expire: a run asks for that all the time.
+    /// The events by their time of expiry: a run asks for this all the time.
     expiries: BTreeSet<(Seconds, u64)>,
     pages: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     last_seq: u64,
@@ -51,7 +51,7 @@ impl Database {
         }
     }
 
-    /// Keeps an event where its place is free, or had by one that has expired and is folded.
+    /// Keeps an event if its place is free, or taken by an event that has expired and is folded.
     pub(crate) fn keep(&mut self, tenant: &str, event: &NewEvent, expired_by: Seconds) -> StoreOutcome {
         match self.there(tenant, event.id) {
             Some((digest, expires_at)) if expires_at > expired_by => return StoreOutcome::Existing(digest),
@@ -60,7 +60,7 @@ impl Database {
         if self.insert(tenant, event) { StoreOutcome::Stored } else { StoreOutcome::Later }
     }
 
-    /// Who has this place, and until when.
+    /// The digest and expiry time of the event in this place.
     pub(crate) fn there(&self, tenant: &str, id: EventId) -> Option<(Digest, Seconds)> {
         self.row(tenant, id).map(|row| (row.digest, row.expires_at))
     }
@@ -85,7 +85,7 @@ impl Database {
         }
     }
 
-    /// `INSERT … ON CONFLICT DO NOTHING`: whether the event is new.
+    /// `INSERT … ON CONFLICT DO NOTHING`. Returns whether the event is new.
     pub(crate) fn insert(&mut self, tenant: &str, event: &NewEvent) -> bool {
         let place = (tenant.to_owned(), event.id);
         if self.places.contains_key(&place) {
@@ -122,7 +122,7 @@ impl Database {
         self.events.range((Bound::Excluded(self.watermark), Bound::Unbounded)).map(|(_, row)| row)
     }
 
-    /// The watermark, and the events behind it: no more than so many, and no more once they have so many bytes.
+    /// Returns the watermark and the events behind it: at most `events`, and no more once they have `bytes` bytes.
     pub(crate) fn unfolded(&self, events: usize, bytes: usize) -> (u64, Vec<Row>) {
         let mut read = 0;
         let is_wanted = |row: &&Row| {
@@ -175,7 +175,7 @@ impl Database {
         true
     }
 
-    /// Deletes what has expired among the oldest events, and is folded.
+    /// Deletes events that have expired and are folded, among the oldest ones.
     pub(crate) fn expire(&mut self, until: Seconds, among: usize) -> usize {
         if self.oldest_expiry().is_none_or(|oldest| oldest > until) {
             return 0;
@@ -191,12 +191,12 @@ impl Database {
         self.looked_at = looked_at;
     }
 
-    /// Whoever has rollups.
+    /// All tenants that have rollups.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
         self.pages.keys().filter_map(|name| Tenant::parse(name.clone()).ok()).collect()
     }
 
-    /// What a report needs, as of one moment.
+    /// Reads the data for a report, as of one moment.
     pub(crate) fn read(&self, tenant: &str, reading: &Reading, shards: u32) -> ReportData {
         let mut budget = reading.budget(shards);
         let read = || {
@@ -206,7 +206,7 @@ impl Database {
         read().unwrap_or_else(ReportData::too_large)
     }
 
-    /// The pages in these ranges, and the tail; `None` where they are more than the budget.
+    /// Reads the pages in these ranges, and the tail. Returns `None` if they exceed the budget.
     pub(crate) fn read_on(&self, tenant: &str, ranges: &[KeyRange], mut budget: ReadBudget) -> Option<ReportData> {
         let pages = self.pages_while(tenant, ranges, &mut |page| budget.takes_page(page))?;
         let mut tail = Vec::new();
@@ -219,12 +219,12 @@ impl Database {
         Some(ReportData { pages, tail, ..ReportData::default() })
     }
 
-    /// The event that should have gone longest ago, if any has expired.
+    /// When the event expired that should have gone longest ago, if any has expired.
     pub(crate) fn oldest_expiry(&self) -> Option<Seconds> {
         self.expiries.first().map(|(oldest, _)| *oldest)
     }
 
-    /// Something writes over a page. Whose, if there is one.
+    /// Overwrites some page. Returns its tenant, if there is a page.
     pub(crate) fn damage(&mut self) -> Option<String> {
         let index = self.world.below(self.pages.len() as u64) as usize;
         let (tenant, pages) = self.pages.iter_mut().nth(index)?;

@@ -1,4 +1,4 @@
-//! What is checked of databases.
+//! The checks of databases.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,13 +11,14 @@ use crate::database::Database;
 use crate::platform::Stores;
 use crate::world::{DAY, HOUR, World};
 
-/// What the stores of a tenant may have behind their watermarks, of the 16 MiB that a report reads. Each event takes some of it.
+/// The bytes that a tenant's stores may have behind their watermarks, out of the 16 MiB that a report reads. Each
+/// event takes [`EVENT`] bytes more.
 const TAIL: usize = 8 << 20;
 const EVENT: usize = 64;
-/// What may come to a store before it is known to be full.
+/// The bytes that may reach a store before it is known to be full.
 const COMMIT: usize = 7 << 20;
 
-/// All databases of a platform, and over how many of them a tenant's events are spread.
+/// All databases of a platform. A tenant's events are spread over `shards` of them.
 pub(crate) struct Databases {
     pub(crate) world: Rc<World>,
     pub(crate) all: Vec<Rc<RefCell<Database>>>,
@@ -29,7 +30,8 @@ impl Stores for Databases {
         self.all.get(self.world.below(self.all.len() as u64) as usize)?.borrow_mut().damage()
     }
 
-    /// What has expired is deleted within a day, and what is not folded has a bound, faults or not: they last for hours.
+    /// Checks that expired events are deleted within a day, and that the unfolded ones stay within a bound. Both hold
+    /// during faults too, which last for hours.
     fn check_bounds(&self) {
         let now = self.world.now().0;
         for database in &self.all {
@@ -84,7 +86,7 @@ impl Stores for Databases {
     }
 }
 
-/// Compacts all days that are over by then.
+/// Compacts all days that are past by `then`.
 fn compact(database: &mut Database, service: &Service, then: Millis) {
     for tenant in database.tenants() {
         let marks = database.pages(tenant.as_str(), &[service.marks()]);

@@ -1,5 +1,5 @@
-//! What an adapter does: core's tasks and plans, statement by statement. All SQL platforms share it, and differ in where another
-//! may have its turn, where a process may end, and what may fail.
+//! What an adapter does: it carries out core's tasks and plans, statement by statement. All SQL platforms share this.
+//! They differ in where others may have their turn, where a process may end, and what may fail.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,18 +17,18 @@ use crate::world::World;
 /// Why a statement was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Another writes: `database is locked`.
+    /// Another connection writes: `database is locked`.
     Locked,
     DiskIsFull,
     BucketFails,
     CannotRead,
-    /// The watermark stands elsewhere than it did.
+    /// The watermark has moved.
     Moved,
-    /// DynamoDB has refused too often.
+    /// DynamoDB has refused the request too often.
     Throttled,
-    /// What was asked may be done or not.
+    /// The answer got lost: the request may be done or not.
     NoAnswer,
-    /// An invocation takes too long.
+    /// The invocation took too long.
     Deadline,
     /// The stream does not have the batch's shard, or does not say so yet.
     UnknownShard,
@@ -40,12 +40,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// How a platform's statements go.
+/// How a platform runs its statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// One process writes; it may end before and after each transaction.
+    /// One process writes. It may end before and after each transaction.
     OneWriter,
-    /// Nothing else happens between two statements, unless the bucket is waited for.
+    /// Nothing else happens between two statements, unless the bucket is awaited.
     Object,
     /// Others write between any two statements.
     Statements,
@@ -57,7 +57,7 @@ pub(crate) struct Session {
     pub(crate) world: Rc<World>,
     pub(crate) database: Rc<RefCell<Database>>,
     pub(crate) manner: Manner,
-    /// Whether what is folded is backed up first.
+    /// Whether events are backed up before they are folded.
     pub(crate) backs_up: bool,
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
 }
 
 impl Session {
-    /// Does one statement, as a whole or not at all.
+    /// Runs one statement, as a whole or not at all.
     pub(crate) async fn run<T>(&self, kind: Kind, statement: impl FnOnce(&mut Database) -> T) -> Result<T, Fault> {
         let pauses = match self.manner {
             Manner::OneWriter => kind == Kind::Write,
@@ -98,18 +98,18 @@ impl Session {
         self.run(Kind::Read, |database| database.pages(tenant.as_str(), ranges)).await
     }
 
-    /// Keeps these events in a bucket or a folder, which may take a while.
+    /// Backs these events up in a bucket or a folder, which may take a while.
     async fn back_up(&self, rows: &[Row]) -> Result<(), Fault> {
         let Some(first) = rows.first().filter(|_| self.backs_up) else { return Ok(()) };
         pause().await;
         let fails = self.world.lasts(&self.world.faults.bucket) || self.world.fails_one_in(20);
-        // What an object of the backup holds has tests elsewhere; here matters that it comes before the fold.
+        // Other tests check what a backup holds. Here it only matters that the backup comes before the fold.
         self.world.say(|| format!("backup from {} on{}", first.seq, if fails { " fails" } else { "" }));
         pause().await;
         if fails { Err(Fault::BucketFails) } else { Ok(()) }
     }
 
-    /// Does a task.
+    /// Performs a task.
     pub(crate) async fn perform(&self, task: &Task) -> Result<Outcome, Fault> {
         let result = self.try_to_perform(task).await;
         if let Err(fault) = result {
@@ -178,7 +178,7 @@ impl Session {
 
     async fn compact(&self, tenant: &Tenant, mark: &KeyRange) -> Result<Outcome, Fault> {
         let service = self.world.service();
-        // Before the mark is read: what is folded meanwhile moves it, and then nothing is written.
+        // Read before the mark: a fold after this moves the watermark, and then nothing is written.
         let before = self.run(Kind::Read, |database| database.watermark()).await?;
         let marks = self.pages(tenant, std::slice::from_ref(mark)).await?;
         for compaction in service.compactions(&marks, self.world.now()) {
@@ -195,7 +195,7 @@ impl Session {
 
     async fn write(&self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> Result<(), Fault> {
         let is_done = self.run(Kind::Write, |database| database.write_if(before, pages, moved)).await?;
-        // A single statement does not say whether it did something.
+        // A single statement does not say whether it wrote anything.
         if is_done || self.manner == Manner::Statements { Ok(()) } else { Err(Fault::Moved) }
     }
 
@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    /// What a report needs, as of one moment.
+    /// Reads the data for a report, as of one moment.
     pub(crate) async fn report(&self, plan: &ReportPlan, shards: u32) -> Result<ReportData, Fault> {
         if self.world.lasts(&self.world.faults.rollups) {
             return Err(Fault::CannotRead);
@@ -219,7 +219,8 @@ impl Session {
         }
         let mut marks = self.run(Kind::Read, |database| database.pages(tenant, reading.marks().as_slice())).await?;
         loop {
-            // Days may have been sealed or opened since their marks were read: so the marks are read with the pages once more.
+            // Days may have been sealed or opened since their marks were read, so the marks are read once more with
+            // the pages.
             let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
             let budget = reading.budget(shards);
             let read = self.run(Kind::Read, |database| database.read_on(tenant, &ranges, budget)).await?;

@@ -1,12 +1,12 @@
-//! Requests and upkeep under way at once: futures that are polled in an order that the seed decides, and dropped where a process
-//! ends.
+//! Requests and upkeep that run at once. They are futures, polled in an order that the seed decides, and dropped when
+//! their process ends.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// What ends together: a server, an object, an instance.
+/// Work that ends together: a server, an object or an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(pub(crate) usize);
 
@@ -17,17 +17,17 @@ thread_local! {
     static SPAWNED: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The process whose work goes on now.
+/// The process whose work is being polled.
 pub(crate) fn running() -> Process {
     RUNNING.get()
 }
 
-/// Has the process that goes on now do this too, beside what it does.
+/// Starts more work in the process that is being polled, beside its current work.
 pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(work)));
 }
 
-/// What is under way, each with the process that does it.
+/// All running work, each with its process.
 #[derive(Default)]
 pub(crate) struct Fibers {
     running: Vec<(Process, Work)>,
@@ -42,12 +42,12 @@ impl Fibers {
         self.running.len()
     }
 
-    /// The process that does this one.
+    /// The process of the work at this index.
     pub(crate) fn process(&self, index: usize) -> Option<Process> {
         self.running.get(index).map(|(process, _)| *process)
     }
 
-    /// Takes one of them to its next pause, or to its end.
+    /// Polls the work at this index up to its next pause, or to its end.
     pub(crate) fn go_on(&mut self, index: usize) {
         let Some((process, work)) = self.running.get_mut(index) else { return };
         let process = *process;
@@ -58,19 +58,19 @@ impl Fibers {
         self.running.extend(SPAWNED.take().into_iter().map(|work| (process, work)));
     }
 
-    /// The process ends: what it did ends where it stands.
+    /// Ends a process: its work stops where it stands.
     pub(crate) fn end(&mut self, process: Process) {
         self.running.retain(|(of, _)| *of != process);
     }
 }
 
-/// Where others may have their turn, and where a process may end.
+/// A point where others may have their turn, and where a process may end.
 pub(crate) async fn pause() {
     let mut has_paused = false;
     poll_fn(|_| if std::mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// Waits for something that another does.
+/// Waits until another process has provided this.
 pub(crate) async fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
     poll_fn(|_| found().map_or(Poll::Pending, Poll::Ready)).await
 }

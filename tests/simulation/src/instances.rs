@@ -1,7 +1,7 @@
 //! Instances that come and go with requests, and share a database of single statements: Spin.
 //!
-//! An instance answers some requests, several at once, and knows what it has asked the database before. A cron asks one of them for
-//! what is due, and comes again some minutes later, whatever became of the last one.
+//! An instance answers some requests, several at once, and remembers what it has asked the database. A cron asks one
+//! instance to do what is due. It comes again some minutes later, whether the last call succeeded or not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,13 +19,13 @@ use crate::fibers::{self, Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
 use crate::world::{MINUTE, SECOND, World};
 
-/// Between two calls of the cron.
+/// Time between two calls of the cron.
 const BETWEEN_CALLS: u64 = 15 * MINUTE;
-/// Times that a locked database is asked again.
+/// How often a statement is tried while the database is locked.
 const TRIES: usize = 4;
-/// An instance that gets no request for so long ends.
+/// An instance ends if it gets no request for this long.
 const IDLE: u64 = SECOND;
-/// Requests that an instance answers.
+/// How many requests an instance answers.
 const REQUESTS: usize = 128;
 
 pub(crate) struct Instances {
@@ -39,12 +39,12 @@ struct Instance {
     session: Session,
     requests: Cell<usize>,
     asked_at: Cell<Millis>,
-    /// What it knows, once it has asked the database.
+    /// What the instance knows of its store, once it has asked the database.
     upkeep: RefCell<Option<Upkeep>>,
     has_turn: Cell<bool>,
 }
 
-/// The turn of one request among those that an instance has in hand.
+/// Held by one request of an instance at a time, while it does upkeep.
 struct Turn(Rc<Instance>);
 
 impl Turn {
@@ -125,7 +125,7 @@ impl Platform for Instances {
 }
 
 impl Instances {
-    /// The one whose request goes on now.
+    /// The instance whose request is being polled.
     fn instance(&self) -> Rc<Instance> {
         let mut instances = self.instances.borrow_mut();
         Rc::clone(instances.entry(fibers::running().0).or_insert_with(|| Rc::new(Instance::new(&self.session))))
@@ -147,7 +147,7 @@ impl Instance {
         self.session.world.now()
     }
 
-    /// A statement, which is tried again where the database is locked.
+    /// Runs a statement, and tries again while the database is locked.
     async fn run<T>(&self, kind: Kind, statement: impl Fn(&mut Database) -> T) -> Result<T, Fault> {
         for _ in 0..TRIES {
             match self.session.run(kind, &statement).await {
@@ -249,7 +249,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Does the next task, if there is one.
+    /// Does the next task, if there is one. Returns whether there may be more.
     async fn step(&self, upkeep: &mut Upkeep) -> bool {
         let Next::Do(task) = upkeep.next(self.now()) else { return false };
         match self.session.perform(&task).await {
@@ -259,7 +259,7 @@ impl Instance {
         true
     }
 
-    /// Asks the database what it holds. What this instance has begun goes on.
+    /// Asks the database what it holds. Tasks that this instance has begun go on.
     async fn ask(&self) -> Result<Upkeep, Fault> {
         let held = self.run(Kind::Read, |database| database.held()).await?;
         let now = self.now();

@@ -1,6 +1,6 @@
-//! Core's machines beside model stores that behave as each platform's, for simulated months, with faults at every step. All that
-//! happens follows from one seed, so that what a run finds can be replayed: `cargo run --package isotherm-simulation -- --seed N
-//! --trace`.
+//! Runs core's machines against models of each platform's stores, for simulated months, with faults at every step.
+//! One seed decides everything that happens, so every finding can be replayed: `cargo run --package
+//! isotherm-simulation -- --seed N --trace`.
 //!
 //! ```text
 //! clients ──▶ Service::admit ──▶ the platform's model ──▶ settle ──▶ checks against what was kept
@@ -8,10 +8,11 @@
 //! clock ────▶ Upkeep::next ────────┘
 //! ```
 //!
-//! `run` decides what happens and when all is checked; `world` has the clock, chance and faults; `truth` is the
-//! reference. What an SQL store does is in `database`, what its adapter does in `driver`, and what sets a platform apart in a module of
-//! its own. On Lambda the stores are `table`, with its `stream`, and `rollups`; `mapping` hands the stream over, and `aggregate` does
-//! what the adapter does. It does not test the adapters themselves: conformance does, on their real runtimes.
+//! `run` decides what happens and when to check; `world` has the clock, chance and faults; `truth` is the reference.
+//! `database` models an SQL store and `driver` its adapter. Each platform's differences are in a module of its own.
+//! On Lambda the stores are `table`, with its `stream`, and `rollups`; `mapping` hands the stream over, and
+//! `aggregate` does what the adapter does. The simulation does not test the adapters themselves: conformance does, on
+//! their real runtimes.
 #![allow(clippy::indexing_slicing, reason = "a simulation that is wrong is to end")]
 
 mod aggregate;
@@ -41,7 +42,7 @@ use std::thread;
 
 pub use world::Figures;
 
-/// Whose store is modelled.
+/// The platform whose store is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// One writer with transactions: native.
@@ -55,10 +56,10 @@ pub enum Model {
 }
 
 impl Model {
-    /// All of them.
+    /// All models.
     pub const ALL: [Self; 4] = [Self::Server, Self::Objects, Self::Instances, Self::Streams];
 
-    /// As it is asked for.
+    /// The name by which commands ask for the model.
     pub fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -69,16 +70,16 @@ impl Model {
     }
 }
 
-/// What some seeds came to.
+/// The results of some seeds.
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// All that happened.
+    /// The figures of all runs together.
     pub figures: Figures,
-    /// Seeds that broke a rule, and the rule.
+    /// Seeds that broke a rule, each with the rule.
     pub broken: Vec<(u64, String)>,
 }
 
-/// Runs seeds on all cores: all of them, or until one of them breaks a rule.
+/// Runs seeds on all cores. It runs all of them, or stops at the first that breaks a rule if `finds`.
 ///
 /// # Errors
 /// A run has panicked.
@@ -115,7 +116,7 @@ pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Result<Runs
     })
 }
 
-/// Runs a seed, and says on standard output what happens where it is to be traced.
+/// Runs a seed. If `traces`, it prints what happens on standard output.
 ///
 /// # Errors
 /// The rule that was broken.

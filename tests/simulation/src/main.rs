@@ -1,5 +1,6 @@
-//! Replays seeds: `--seed N` one of them, and `--trace` says what happens in it; `--seeds N` runs the first so many on all cores;
-//! `--model NAME` on one model alone; `--find` looks for a seed that breaks a rule, and fails where there is none.
+//! Replays seeds. `--seed N` runs one seed, and `--trace` prints what happens in it. `--seeds N` runs the first N
+//! seeds on all cores. `--model NAME` runs one model alone. `--find` looks for a seed that breaks a rule, and fails
+//! if there is none.
 
 use std::process::ExitCode;
 use std::time::Instant;

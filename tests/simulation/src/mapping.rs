@@ -1,8 +1,8 @@
-//! The event source mapping between the stream and the function that folds: batches of each shard in order, shards beside each
-//! other, a parent before its children.
+//! The event source mapping between the stream and the function that folds. It hands over batches of each shard in
+//! order, several shards side by side, and a parent before its children.
 //!
-//! A batch gathers for as long as a window is. It comes again from the record that the function says, and in halves after an error
-//! of the function. What the stream forgets before it is taken becomes a dead letter.
+//! A batch gathers records for as long as a window is. It comes again from the record that the function names, and in
+//! halves after an error of the function. Records that the stream forgets before they are taken become dead letters.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,19 +14,19 @@ use crate::fibers::Process;
 use crate::stream::{RETENTION, Record, Shard, Stream};
 use crate::world::{MINUTE, SECOND, World};
 
-/// Records of one batch, and their bytes.
+/// The most records and bytes of one batch.
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 6 << 20;
 /// The longest wait after a failure.
 const LONGEST_RETRY: u64 = MINUTE;
-/// Batches are ready at moments so far apart, so that those of several shards come at once.
+/// Batches become ready at multiples of this time, so that those of several shards come at once.
 const TICK: u64 = 2 * SECOND;
 
 pub(crate) struct Mapping {
     world: Rc<World>,
     /// How long a window is, and how long records gather.
     pub(crate) window: u64,
-    /// By the numbers of their shards.
+    /// Pollers by the numbers of their shards.
     pollers: BTreeMap<usize, Poller>,
 }
 
@@ -36,7 +36,7 @@ struct Poller {
     /// The place of the next record.
     next: usize,
     window: Option<Range<u64>>,
-    /// What is to be handed over, the next part last.
+    /// Parts still to be handed over. The next one is last.
     parts: Vec<Part>,
     busy: Option<(Process, usize)>,
     failures: u32,
@@ -47,11 +47,11 @@ struct Poller {
 /// Records up to a place.
 struct Part {
     end: usize,
-    /// With it the window ends.
+    /// Whether the window ends with this part.
     is_final: bool,
 }
 
-/// What the function is invoked with.
+/// The function's input.
 pub(crate) struct Handed {
     pub(crate) shard_id: String,
     pub(crate) records: Vec<Rc<Record>>,
@@ -60,7 +60,7 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    /// As the adapter reads it.
+    /// The batch as the adapter reads it.
     pub(crate) fn batch(&self) -> StreamBatch<'_> {
         fn read(record: &Rc<Record>) -> StreamRecord<'_> {
             let tenant = record.key.split_once('#').map(|(tenant, _)| tenant);
@@ -83,7 +83,7 @@ impl Handed {
 }
 
 impl Poller {
-    /// When something is to be handed over.
+    /// When the next part is due.
     fn due(&self, shard: &Shard, length: u64, now: Millis) -> Option<Millis> {
         if self.is_done || self.busy.is_some() {
             return None;
@@ -102,11 +102,11 @@ impl Poller {
         }
     }
 
-    /// Says what is to be handed over, where nothing is begun. A closed shard without more is done.
+    /// Plans the next parts if none are planned. A closed shard without more records is done.
     fn cut(&mut self, shard: &Shard, length: u64, world: &World) {
         let Some(first) = shard.record(self.next) else {
             match &self.window {
-                // A closed shard's window ends early.
+                // The window of a closed shard ends early.
                 Some(_) => self.parts.push(Part { end: self.next, is_final: true }),
                 None => self.is_done = shard.closed_at.is_some(),
             }
@@ -186,7 +186,7 @@ impl Mapping {
         handed
     }
 
-    /// Takes in what a process has answered: how many records it has taken. `None`: it has failed.
+    /// Notes a process's answer: how many records it has taken, or `None` if it failed.
     pub(crate) fn answered(&mut self, process: Process, taken: Option<usize>) {
         let is_busy = |poller: &&mut Poller| poller.busy.is_some_and(|(busy, _)| busy == process);
         let Some(poller) = self.pollers.values_mut().find(is_busy) else { return };
@@ -215,7 +215,7 @@ impl Mapping {
         poller.retry_at = Millis(self.world.now().0 + wait);
     }
 
-    /// When the stream forgets something that is not taken.
+    /// When the stream next forgets a record that is not taken.
     pub(crate) fn forgets_at(&self, stream: &Stream) -> Option<Millis> {
         let of_shard = |shard: &Shard| {
             let next = self.pollers.get(&shard.number)?.next;
@@ -224,7 +224,7 @@ impl Mapping {
         stream.shards.iter().filter_map(of_shard).min()
     }
 
-    /// The stream forgets records. Those that nobody has taken.
+    /// Lets the stream forget records. Returns those that nobody has taken.
     pub(crate) fn forget(&mut self, stream: &mut Stream) -> Vec<Rc<Record>> {
         let (now, mut lost) = (self.world.now(), Vec::new());
         for shard in &mut stream.shards {
@@ -247,7 +247,7 @@ impl Mapping {
         lost
     }
 
-    /// Shards of which records are not taken that were written some windows ago.
+    /// Shards with records that are not taken although they were written three windows ago.
     pub(crate) fn unread<'s>(&self, stream: &'s Stream) -> Vec<&'s str> {
         let then = Millis(self.world.now().0 - 3 * self.window);
         let first = |shard: &&'s Shard| shard.record(self.pollers.get(&shard.number)?.next);

@@ -1,8 +1,8 @@
 //! Objects with a database and an alarm each: Workers. A tenant's events are spread over some of them.
 //!
-//! An object is made when it is needed and evicted at any time, and then has only what is on its disk: its rows, and its alarm. An
-//! alarm rings late, rings again when its object ended early, and is given up after six times; its handler itself never fails. A cron asks the objects of every
-//! tenant that has keys.
+//! An object is made when it is needed and evicted at any time. After that it has only what is on its disk: its rows
+//! and its alarm. An alarm rings late, rings again if its object ended early, and is given up after six times. Its
+//! handler itself never fails. A cron calls the objects of every tenant that has keys.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,13 +21,13 @@ use crate::platform::{Platform, Stores};
 use crate::world::{HOUR, SECOND, World};
 
 const SHARDS: u32 = 2;
-/// Between two calls of the cron.
+/// Time between two calls of the cron.
 const CRON: u64 = HOUR;
-/// Times that an alarm rings whose handler ends early.
+/// How often an alarm rings if its handler keeps ending early.
 const RINGS: u32 = 6;
-/// What goes to an object in one request.
+/// The most bytes that go to an object in one request.
 const PART_BYTES: usize = 512 * 1024;
-/// The process of a request, before it comes to an object; those of objects come after it.
+/// The process of a request before it reaches an object. Objects have the processes after it.
 const FRONT: Process = Process(0);
 
 pub(crate) struct Objects {
@@ -39,9 +39,9 @@ pub(crate) struct Objects {
 struct Object {
     process: Process,
     session: Session,
-    /// What is in memory, while the object is.
+    /// The object's memory: `None` once it is evicted.
     upkeep: RefCell<Option<Upkeep>>,
-    /// When the alarm rings that this object has set since it is in memory.
+    /// When the alarm rings that this object has set since it came into memory.
     set: Cell<Option<Millis>>,
     /// The alarm on disk.
     alarm: Cell<Option<Millis>>,
@@ -65,7 +65,7 @@ impl Platform for Objects {
         for (shard, events) in parts(plan.events()) {
             pause().await;
             let object = self.object(plan.tenant().as_str(), shard);
-            // The object may be gone before it has stored, and before it has answered.
+            // The object may end before it has stored anything, and before it has answered.
             if self.world.fails_one_in(40) {
                 continue;
             }
@@ -118,13 +118,13 @@ impl Platform for Objects {
                 continue;
             }
             if self.world.fails_one_in(10) {
-                // It rings late.
+                // The alarm rings late.
                 object.alarm.set(Some(Millis(now.0 + self.world.below(300 * SECOND))));
                 continue;
             }
             object.is_ringing.set(true);
             object.rings.set(object.rings.get() + 1);
-            // Now and then it rings once more.
+            // Now and then the alarm rings once more.
             object.alarm.set(self.world.fails_one_in(20).then_some(Millis(now.0 + SECOND)));
             let object = Rc::clone(object);
             fibers.start(object.process, async move {
@@ -137,7 +137,7 @@ impl Platform for Objects {
 
     fn end(&self, process: Process, fibers: &mut Fibers) {
         if process == FRONT {
-            // A request's isolate ends, or an object that does nothing.
+            // Either a request's isolate ends, or an object that does nothing.
             fibers.end(process);
             let objects = self.objects.borrow();
             objects
@@ -193,7 +193,7 @@ impl Object {
         self.set.set(None);
     }
 
-    /// Does something with the machine, which is made from what the object holds where it is not in memory.
+    /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
     fn with_upkeep<T>(&self, does: impl FnOnce(&mut Upkeep) -> T) -> T {
         let now = self.session.world.now();
         let mut upkeep = self.upkeep.borrow_mut();
@@ -201,7 +201,7 @@ impl Object {
         does(upkeep.get_or_insert_with(made))
     }
 
-    /// Keeps events; `None` where it fails.
+    /// Keeps events. Returns `None` if that fails.
     async fn keep(&self, tenant: &str, events: &[&NewEvent], expired_by: Seconds) -> Option<Vec<StoreOutcome>> {
         if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
             self.wake();
@@ -232,7 +232,7 @@ impl Object {
         self.wake();
     }
 
-    /// Sets the alarm for what is due next, unless it is set to ring by then.
+    /// Sets the alarm for the next task, unless it already rings by then.
     fn wake(&self) {
         let now = self.session.world.now();
         let at = match self.with_upkeep(|upkeep| upkeep.next(now)) {
@@ -246,7 +246,7 @@ impl Object {
     }
 }
 
-/// Events that go to one object in one request, and to which.
+/// The events that go to each object in one request, with its shard.
 fn parts(events: &[NewEvent]) -> Vec<(u32, Vec<&NewEvent>)> {
     let mut parts: Vec<(u32, usize, Vec<&NewEvent>)> = Vec::new();
     for event in events {

@@ -1,4 +1,4 @@
-//! What a model of a platform is.
+//! The interface of a platform's model.
 
 use std::rc::Rc;
 
@@ -8,9 +8,9 @@ use crate::clients::Clients;
 use crate::fibers::{Fibers, Process};
 use crate::world::World;
 
-/// A store with what drives it.
+/// A store with everything that drives it.
 pub(crate) trait Platform: Sized + 'static {
-    /// Shards of a tenant.
+    /// Number of shards of a tenant.
     const SHARDS: u32;
 
     fn new(world: &Rc<World>) -> Self;
@@ -18,21 +18,21 @@ pub(crate) trait Platform: Sized + 'static {
     /// The process that answers the next request.
     fn process(&self) -> Process;
 
-    /// What a request has done; the process may end at any pause, and then there is no answer.
+    /// Carries a request out and returns the outcomes. The process may end at any pause, and then there is no answer.
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome>;
     async fn find(&self, plan: &FindPlan) -> FindOutcome;
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome;
 
-    /// When the platform does something by itself.
+    /// When the platform next does something by itself.
     fn wakes_at(&self) -> Option<Millis>;
 
-    /// Starts what is due now.
+    /// Starts whatever is due now.
     fn wake(self: &Rc<Self>, fibers: &mut Fibers);
 
-    /// A process ends, and all that it has in memory is lost.
+    /// Ends a process, and loses everything it has in memory.
     fn end(&self, process: Process, fibers: &mut Fibers);
 
-    /// How long a window of the stream is, where reports trail behind what is kept: `asOf` says how far.
+    /// How long a window of the stream is, if reports trail behind the kept events: `asOf` says how far.
     fn window(&self) -> Option<u64> {
         None
     }
@@ -45,20 +45,20 @@ pub(crate) trait Platform: Sized + 'static {
     fn stores(&self) -> impl Stores;
 }
 
-/// What is checked of a platform's stores, and broken.
+/// The checks of a platform's stores, and the damage done to them.
 pub(crate) trait Stores {
-    /// Something writes over a page. Whose, if there is one.
+    /// Overwrites some page. Returns its tenant, if there is a page.
     fn damage(&self) -> Option<String>;
 
-    /// What has to be so at all times.
+    /// Checks what must hold at all times.
     fn check_bounds(&self);
 
-    /// After a time without faults nothing is left to fold.
+    /// Checks that nothing is left to fold after a time without faults.
     fn check_folded(&self);
 
-    /// After two days without faults the days are compacted that are over by then.
+    /// Checks, after two days without faults, that all days past by `over` are compacted.
     fn check_compacted(&self, over: Millis);
 
-    /// Compaction changes no answer.
+    /// Checks that compaction changes no answer.
     fn check_compaction(&self, clients: &Clients);
 }

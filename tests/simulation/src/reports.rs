@@ -11,10 +11,10 @@ use crate::platform::Platform;
 use crate::truth::Count;
 use crate::world::{DAY, HOUR, SECOND, World};
 
-/// Windows that `asOf` may trail by while events come and nothing fails.
+/// How many windows `asOf` may trail by while events come and nothing fails.
 const TRAILS: u64 = 6;
 
-/// What a report is asked for.
+/// The rows of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rows {
     Days,
@@ -39,7 +39,7 @@ impl Rows {
         }
     }
 
-    /// The row of some events: when it begins, and what it is called.
+    /// The row that these events belong to: its start, and its name.
     fn row(self, hour: u64, event_type: &str, carrier: &str) -> (u64, String) {
         let day = hour / 24 * 24;
         match self {
@@ -51,7 +51,7 @@ impl Rows {
     }
 }
 
-/// A report of these hours.
+/// A report on these hours.
 pub(crate) struct Report {
     pub(crate) tenant: String,
     pub(crate) rows: Rows,
@@ -59,8 +59,8 @@ pub(crate) struct Report {
 }
 
 impl Clients {
-    /// A report, while others write: what it counts is at least what was kept when it was asked for, and at most what is kept when
-    /// it is answered.
+    /// Asks for a report while others write. It must count at least the events kept when it was asked for, and at
+    /// most those kept when it is answered.
     pub(crate) async fn ask<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report) {
         let world = &self.world;
         let (least, known) = (report.count(world), world.truth.borrow().len());
@@ -87,7 +87,7 @@ impl Clients {
         }
     }
 
-    /// A report while nothing else happens: each row is that of a recount.
+    /// Asks for a report while nothing else happens. Each row must equal a recount.
     pub(crate) async fn ask_quietly<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report) {
         let world = &self.world;
         let Some((body, _)) = self.answer(&*platform, &report).await else {
@@ -114,7 +114,7 @@ impl Clients {
         }
     }
 
-    /// A report while nothing else happens and events have come in the last windows.
+    /// Asks for a report while nothing else happens, after events have come in the last windows.
     pub(crate) async fn ask_for_fresh<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report, window: u64) {
         let world = &self.world;
         let Some((body, asked_at)) = self.answer(&*platform, &report).await else { return };
@@ -147,7 +147,7 @@ impl Clients {
 }
 
 impl Clients {
-    /// What core makes of a request for a report.
+    /// Core's plan for a request for this report.
     pub(crate) fn plan(&self, report: &Report) -> Option<ReportPlan> {
         let Report { tenant, rows, hours } = report;
         let (from, to) = (rfc3339(Millis(hours.start * HOUR)), rfc3339(Millis(hours.end * HOUR)));
@@ -162,7 +162,7 @@ impl Clients {
 }
 
 impl Report {
-    /// One over all that the tenant has, or over a part of it.
+    /// A report on all that the tenant has, or on a part of it.
     pub(crate) fn any(world: &World, tenant: &str, rows: Rows, is_part: bool) -> Self {
         let hours = world.truth.borrow().hours(tenant);
         let now = world.now().0 / HOUR + 1;
@@ -203,10 +203,10 @@ impl Report {
     }
 }
 
-/// When a row begins, and what it is called.
+/// The start and name of a row.
 type Row = (String, String);
 
-/// The rows of an answer that count something.
+/// The rows of an answer with a count above 0.
 fn counted(body: &Value) -> BTreeMap<Row, Count> {
     let number = |value: &Value| value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
     let rows = body["rows"].as_array().map_or(&[][..], Vec::as_slice).iter();
@@ -223,7 +223,7 @@ fn counted(body: &Value) -> BTreeMap<Row, Count> {
     rows.collect()
 }
 
-/// How far an answer is complete, at most some days before it was asked for.
+/// The time up to which an answer is complete, at most some days before it was asked for.
 fn as_of(body: &Value, asked_at: Millis) -> Option<Millis> {
     let text = body["asOf"].as_str()?;
     let is_day = |day: &u64| rfc3339(Millis(day * DAY)).get(..11) == text.get(..11);
@@ -233,19 +233,19 @@ fn as_of(body: &Value, asked_at: Millis) -> Option<Millis> {
     Some(Millis(day * DAY + seconds * 1000 + number(20..23)?))
 }
 
-/// `2025-01-01T10:00:00.000Z`, as answers have it.
+/// Formats a time like `2025-01-01T10:00:00.000Z`, as answers do.
 pub(crate) fn rfc3339(Millis(time): Millis) -> String {
     let (year, month, day) = civil(time / DAY);
     let (hour, minute, second, milli) = (time % DAY / HOUR, time / 60_000 % 60, time / 1000 % 60, time % 1000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// The same without milliseconds, as rows have it.
+/// Formats a time without milliseconds, as rows do.
 fn seconds(time: Millis) -> String {
     rfc3339(time).replace(".000", "")
 }
 
-/// Year, month and day, counted out year by year: a simulation needs no faster way, and core's own is under test.
+/// Year, month and day, counted year by year. A simulation needs no faster way, and core's own code is under test.
 fn civil(mut days: u64) -> (u64, u64, u64) {
     let mut year = 1970;
     loop {

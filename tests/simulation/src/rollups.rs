@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::world::World;
 
-/// What DynamoDB takes in one transaction, and as one item.
+/// DynamoDB's limits for one transaction and one item.
 const ACTIONS: usize = 100;
 const TRANSACTION: usize = 4 << 20;
 const ITEM: usize = 400 << 10;
@@ -23,11 +23,11 @@ pub(crate) struct Rollups {
 pub(crate) struct Action {
     pub(crate) key: (String, String),
     pub(crate) condition: Condition,
-    /// What is put there; `None`: what is there is deleted.
+    /// The bytes to put. `None` deletes the item.
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
-/// What has to be there.
+/// What the item must be before the action.
 #[derive(Debug)]
 pub(crate) enum Condition {
     Anything,
@@ -40,7 +40,7 @@ impl Rollups {
         Self { world: Rc::clone(world), items: BTreeMap::new() }
     }
 
-    /// `Query`: sort keys and pages between two sort keys, which both are among them.
+    /// `Query`: sort keys and pages from one sort key up to and including another.
     pub(crate) fn query<'a>(
         &'a self,
         partition: &str,
@@ -52,7 +52,7 @@ impl Rollups {
         found.map(|(sort, bytes)| (sort.as_str(), bytes.as_slice()))
     }
 
-    /// `TransactWriteItems`: whether all conditions were met.
+    /// `TransactWriteItems`. Returns whether all conditions were met.
     pub(crate) fn transact(&mut self, actions: Vec<Action>) -> bool {
         let size =
             |action: &Action| action.key.0.len() + action.key.1.len() + action.bytes.as_ref().map_or(0, Vec::len);
@@ -83,7 +83,7 @@ impl Rollups {
         true
     }
 
-    /// Something writes over a page of a tenant. Whose, if there is one.
+    /// Overwrites some page of a tenant. Returns the tenant, if there is a page.
     pub(crate) fn damage(&mut self) -> Option<String> {
         let count = self.items.keys().filter(|partition| partition.contains('#')).count();
         let place = self.world.below(count as u64) as usize;
@@ -98,7 +98,7 @@ impl Rollups {
         self.items.keys().map(String::as_str)
     }
 
-    /// How many items a partition has.
+    /// The number of items in a partition.
     pub(crate) fn count(&self, partition: &str) -> usize {
         self.items.get(partition).map_or(0, BTreeMap::len)
     }

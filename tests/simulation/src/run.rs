@@ -1,4 +1,4 @@
-//! One run: what happens, in which order, and what is checked when.
+//! One run: what happens in which order, and what is checked when.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,21 +11,21 @@ use crate::platform::{Platform, Stores as _};
 use crate::reports::{Report, Rows};
 use crate::world::{DAY, Figures, HOUR, MINUTE, SECOND, TENANTS, World};
 
-/// How long a run is: one in six is longer than events are kept, and the rest are shorter, for there can be more of them.
+/// How long a run is. One in six is longer than events are kept. The rest are shorter, so that more of them fit.
 const LONG: u64 = 100 * DAY;
 const SHORT: u64 = 20 * DAY;
-/// Between two things that happen, beside what each platform does by itself.
+/// The average time between two steps, besides what each platform does by itself.
 const GAP: u64 = 10 * HOUR;
-/// What happens once in a run happens in one of so many steps.
+/// Things that happen once in a run happen in one of this many steps.
 const STEPS: u64 = 80;
-/// In this time a store without faults has caught up.
+/// A store without faults catches up within this time.
 const CALM: u64 = 40 * MINUTE;
-/// In so many windows with events, all shards are folded as far as they can be.
+/// After this many windows with events, all shards are folded as far as they can be.
 const WINDOWS: u64 = 8;
-/// Wakes without a moment between them, after which a store is never quiet.
+/// A store that wakes this often without time passing is never quiet.
 const WAKES: usize = 20_000;
 
-/// What a flood has much of.
+/// The kinds of flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Much {
     Events,
@@ -37,7 +37,7 @@ struct Run<P> {
     platform: Rc<P>,
     clients: Rc<Clients>,
     fibers: Fibers,
-    /// What is to come as a flood, once.
+    /// The flood to come, which comes once.
     much: Option<Much>,
 }
 
@@ -45,9 +45,9 @@ struct Run<P> {
 pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, String> {
     let world = World::new(seed, P::SHARDS, traces);
     let (platform, clients) = (Rc::new(P::new(&world)), Rc::new(Clients::new(&world)));
-    // Few of the runs, for each takes as long as many others.
+    // Floods come in few runs, since each takes as long as many runs without one.
     let much = match seed % 100 {
-        // A store with a stream has no bound behind a watermark: there a flood is for the limits of transactions.
+        // A store with a stream has no bound behind a watermark. There a flood tests the limits of transactions.
         0 | 2..5 if platform.window().is_some() => None,
         0 => Some(Much::Events),
         1..5 => Some(Much::Bytes),
@@ -72,7 +72,7 @@ impl<P: Platform> Run<P> {
             self.pass(gap);
             self.happen();
             self.platform.stores().check_bounds();
-            // Events early, so that they expire within the run.
+            // A flood of events comes early, so that they expire within the run.
             if self.much == Some(Much::Events) || self.world.one_in(STEPS) {
                 self.much.take().into_iter().for_each(|much| self.send_much(much));
             }
@@ -86,7 +86,7 @@ impl<P: Platform> Run<P> {
         self.rest();
     }
 
-    /// Something happens.
+    /// Makes something happen.
     fn happen(&mut self) {
         let (clients, platform, process) =
             (Rc::clone(&self.clients), Rc::clone(&self.platform), self.platform.process());
@@ -116,7 +116,7 @@ impl<P: Platform> Run<P> {
         Report::any(&self.world, tenant, rows, self.world.one_in(2))
     }
 
-    /// Something fails for a while: mostly for minutes, sometimes for hours.
+    /// Makes something fail for a while: mostly for minutes, sometimes for hours.
     fn fail(&self, name: &str, fault: &Cell<Millis>) {
         let longest = if self.world.one_in(4) { 3 * HOUR } else { 10 * MINUTE };
         let lasts = self.world.below(longest);
@@ -124,7 +124,7 @@ impl<P: Platform> Run<P> {
         self.world.say(|| format!("{name} fails for {} min", lasts / MINUTE));
     }
 
-    /// Something writes over a page.
+    /// Overwrites some page.
     fn damage(&self) {
         if !self.world.one_in(4) {
             return;
@@ -135,7 +135,7 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    /// One tenant's days can't be compacted any more.
+    /// From now on one tenant's days can't be compacted.
     fn stick(&self) {
         if self.world.one_in(8) {
             let tenant = TENANTS[self.world.below(TENANTS.len() as u64) as usize];
@@ -144,8 +144,8 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    /// More than a store has room for behind its watermark, while nothing can be folded; or more in some minutes than it deletes in
-    /// one task.
+    /// Sends more bytes than a store has room for behind its watermark, while nothing can be folded; or more events
+    /// in some minutes than the store deletes in one task.
     fn send_much(&mut self, much: Much) {
         self.world.say(|| format!("much is sent: {much:?}"));
         let requests = match much {
@@ -169,7 +169,7 @@ impl<P: Platform> Run<P> {
         self.be_quiet();
     }
 
-    /// A process ends, one of those at work if there is any.
+    /// Ends a process, one that is working if there is any.
     fn end(&mut self) {
         let working = self.fibers.process(self.world.below(self.fibers.len() as u64) as usize);
         let process = working.unwrap_or_else(|| self.platform.process());
@@ -182,7 +182,7 @@ impl<P: Platform> Run<P> {
         self.world.say(|| format!("{process:?} ends"));
     }
 
-    /// Takes what is under way so many steps on.
+    /// Polls the running work this many times.
     fn work(&mut self, steps: usize) {
         for _ in 0..steps {
             if self.fibers.len() == 0 {
@@ -211,10 +211,10 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    /// Time passes, and platforms do what they do by themselves.
+    /// Lets time pass. Platforms do what they do by themselves.
     fn pass(&mut self, milliseconds: u64) {
         if milliseconds > MINUTE {
-            // What is under way does not take longer.
+            // No running work takes longer than this.
             self.work(usize::MAX);
         }
         let until = Millis(self.world.now().0 + milliseconds);
@@ -223,7 +223,7 @@ impl<P: Platform> Run<P> {
             let Some(wakes_at) = self.platform.wakes_at().filter(|wakes_at| *wakes_at <= until) else { break };
             self.world.pass_to(wakes_at);
             self.platform.wake(&mut self.fibers);
-            // After midnight, when days are compacted, late events come while that is done; and others while shards close.
+            // After midnight, late events come while days are compacted. Others come while shards close.
             let opened_at = self.platform.shard_opened_at();
             let age = opened_at.map_or(u64::MAX, |opened_at| self.world.now().0 - opened_at.0);
             if (self.world.now().0 % DAY < HOUR || age < 5 * SECOND) && self.world.fails_one_in(6) {
@@ -233,7 +233,8 @@ impl<P: Platform> Run<P> {
                 self.platform.wake(&mut self.fibers);
             }
             self.work(usize::MAX);
-            // Where reports trail, one that says too much says so for moments only.
+            // Where reports trail, one that counts too much does so for moments only. So reports are asked for here
+            // too.
             if self.platform.window().is_some() && self.world.fails_one_in(if age < 5 * MINUTE { 12 } else { 80 }) {
                 let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
                 let report = Report { rows: Rows::Days, ..self.any_report() };
@@ -250,7 +251,8 @@ impl<P: Platform> Run<P> {
         self.world.pass_to(until);
     }
 
-    /// All works again for a while. Then nothing may be left to fold, and answers are those of a recount.
+    /// Lets everything work again for a while. After that nothing may be left to fold, and answers must equal a
+    /// recount.
     fn be_quiet(&mut self) {
         self.world.say(|| "faults end".to_owned());
         self.world.faults.end();
@@ -272,7 +274,8 @@ impl<P: Platform> Run<P> {
         self.world.faults.are_on.set(true);
     }
 
-    /// Where reports trail: while some events come in each window, `asOf` is within a few windows. Then those are folded too.
+    /// Checks platforms whose reports trail. While some events come in each window, `asOf` must be within a few
+    /// windows. Then those events are folded too.
     fn check_fresh(&mut self) {
         let Some(window) = self.platform.window() else { return };
         for _ in 0..WINDOWS {
@@ -288,7 +291,8 @@ impl<P: Platform> Run<P> {
         self.pass(WINDOWS * window);
     }
 
-    /// Without faults and requests for two days: all days that are over are compacted, and answers are as before.
+    /// Lets two days pass without faults and requests. All past days must be compacted, and answers must stay the
+    /// same.
     fn rest(&mut self) {
         self.world.faults.end();
         self.pass(2 * DAY);

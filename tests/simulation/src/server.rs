@@ -16,15 +16,15 @@ use crate::fibers::{Fibers, Process, wait_for};
 use crate::platform::{Platform, Stores};
 use crate::world::{HOUR, World};
 
-/// Everything is one process.
+/// The whole server is one process.
 const SERVER: Process = Process(0);
 
 pub(crate) struct Server {
     session: Session,
     pace: Pace,
-    /// What the process has in memory.
+    /// The process's memory.
     upkeep: RefCell<Option<Upkeep>>,
-    /// What waits of each tenant.
+    /// The waiting plans of each tenant.
     queues: RefCell<BTreeMap<String, VecDeque<Job>>>,
     writes: Cell<bool>,
 }
@@ -124,7 +124,7 @@ impl Platform for Server {
 }
 
 impl Server {
-    /// Puts a plan behind those of its tenant, where there is room.
+    /// Queues a plan behind those of its tenant, if there is room.
     fn push(&self, job: Job) {
         let mut queues = self.queues.borrow_mut();
         let waiting = queues.entry(job.plan.tenant().as_str().to_owned()).or_default();
@@ -136,7 +136,7 @@ impl Server {
         }
     }
 
-    /// The plans of one transaction: of each tenant that waits an equal share.
+    /// Takes the plans of one transaction, an equal share of each waiting tenant.
     fn take(&self) -> Vec<Job> {
         let mut queues = self.queues.borrow_mut();
         let share = group_commit::share(queues.len());
@@ -154,7 +154,7 @@ impl Server {
         group
     }
 
-    /// One group of plans, and a turn of upkeep. The machine is lost where this ends early.
+    /// Writes one group of plans and does a turn of upkeep. If this ends early, the machine is lost.
     async fn write_and_tend(&self) {
         let world = &self.session.world;
         let known = self.upkeep.take();
@@ -182,7 +182,7 @@ impl Server {
         *self.upkeep.borrow_mut() = Some(upkeep);
     }
 
-    /// Writes a group of plans in one transaction, and answers them all. How much is kept now that was not before.
+    /// Writes a group of plans in one transaction, and answers them all. Returns how much of it is newly kept.
     async fn write_group(&self, jobs: &[Job]) -> Load {
         if jobs.is_empty() {
             return Load::default();

@@ -1,4 +1,5 @@
-//! DynamoDB's stream of a table's changes: shards that close after some hours, and split; records that are forgotten after a day.
+//! DynamoDB's stream of a table's changes. Its shards close after some hours, and split. Records are forgotten after
+//! a day.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,12 +13,12 @@ use crate::world::{DAY, HOUR, SECOND, World};
 pub(crate) const RETENTION: u64 = DAY;
 /// How long a shard takes records.
 const LIFE: Range<u64> = 3 * HOUR..5 * HOUR;
-/// Open shards at the beginning, and at most.
+/// The number of open shards at the beginning, and at most.
 const SHARDS: u64 = 2;
 pub(crate) const MOST: usize = 5;
-/// How far behind an answer of `DescribeStream` may be.
+/// How far an answer of `DescribeStream` may be behind.
 const LATE: u64 = 5 * SECOND;
-/// Ids that begin with these have the same 32 bits of FNV-1a, if they end alike.
+/// Ids that begin with these have the same 32 bits of FNV-1a, if the rest of them is the same.
 const SAME_HASH: [&str; 2] = ["01139599", "01322382"];
 
 /// A table's stream.
@@ -28,19 +29,19 @@ pub(crate) struct Stream {
     opened: usize,
 }
 
-/// A part of the changes: those of some keys, for a time.
+/// A part of the changes: those of some keys, for some time.
 pub(crate) struct Shard {
     pub(crate) id: String,
-    /// How many there were before.
+    /// How many shards there were before it.
     pub(crate) number: usize,
-    /// The number of its parent, and that one's id.
+    /// The number and id of its parent.
     pub(crate) parent: Option<(usize, String)>,
     hashes: (u64, u64),
     pub(crate) opened_at: Millis,
     closes_at: Millis,
     pub(crate) closed_at: Option<Millis>,
     pub(crate) records: VecDeque<Rc<Record>>,
-    /// Records that are forgotten.
+    /// How many records are forgotten.
     pub(crate) forgotten: usize,
 }
 
@@ -55,32 +56,32 @@ pub(crate) struct Record {
     pub(crate) is_new: bool,
 }
 
-/// An item, as the stream has it.
+/// An item as the stream has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// The event, if it is one.
+    /// The event's record, if the item is an event.
     pub(crate) record: Option<Rc<str>>,
 }
 
 impl Record {
-    /// To the second: DynamoDB says no more.
+    /// The time that DynamoDB gives for the record, in whole seconds.
     pub(crate) fn said_at(&self) -> Millis {
         Millis(self.written_at.0 / SECOND * SECOND)
     }
 
-    /// What it takes of an invocation's payload.
+    /// The bytes that the record takes of an invocation's payload.
     pub(crate) fn bytes(&self) -> usize {
         300 + self.image.as_ref().and_then(|image| image.record.as_ref()).map_or(0, |record| record.len())
     }
 }
 
 impl Shard {
-    /// How many records it has had.
+    /// The number of records that the shard has had.
     pub(crate) fn end(&self) -> usize {
         self.forgotten + self.records.len()
     }
 
-    /// A record that is not forgotten.
+    /// A record, unless it is forgotten.
     pub(crate) fn record(&self, place: usize) -> Option<&Rc<Record>> {
         self.records.get(place.checked_sub(self.forgotten)?)
     }
@@ -114,7 +115,7 @@ impl Stream {
         });
     }
 
-    /// A change goes to the open shard that has its key.
+    /// Writes a change to the open shard of its key.
     pub(crate) fn write(&mut self, key: String, image: Option<Image>, is_new: bool) {
         let (hash, written_at) = (hash(&key), self.world.now());
         self.last_number += 1 + self.world.below(3);
@@ -130,7 +131,7 @@ impl Stream {
         self.shards.iter().filter(|shard| shard.closed_at.is_none()).map(|shard| shard.closes_at).min()
     }
 
-    /// Closes shards whose time has come, and opens their children. The ids of those.
+    /// Closes shards whose time has come, and opens their children. Returns the ids of the children.
     pub(crate) fn go_on(&mut self) -> Vec<String> {
         let now = self.world.now();
         let mut open = self.shards.iter().filter(|shard| shard.closed_at.is_none()).count();
@@ -159,7 +160,7 @@ impl Stream {
         self.shards.retain(|shard| shard.closed_at.is_none_or(|closed| closed.0 + RETENTION > now.0));
     }
 
-    /// The answer of `DescribeStream`: as it is, or was a little before.
+    /// The answer of `DescribeStream`. It may be some seconds old.
     pub(crate) fn describe(&self) -> Vec<StreamShard> {
         let late = if self.world.fails_one_in(4) { self.world.below(LATE) } else { 0 };
         let at = Millis(self.world.now().0.saturating_sub(late));

@@ -23,12 +23,12 @@ use crate::stream::MOST;
 use crate::table::{Item, StoredEvent, Table};
 use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
 
-/// Between two times that days are compacted, and between two that the TTL deletes.
+/// The time between two compactions of days, and between two deletions by the TTL.
 const SCHEDULE: u64 = 3 * HOUR;
 const TTL: u64 = 3 * HOUR;
-/// Times that a request to DynamoDB is tried again.
+/// How often a request to DynamoDB is tried.
 const TRIES: usize = 3;
-/// The keys of items that are no events.
+/// The keys of foreign items, which are not events.
 const FOREIGN: &str = "#junk";
 
 pub(crate) struct Streams {
@@ -39,7 +39,7 @@ pub(crate) struct Streams {
     expires_at: Cell<Millis>,
     /// Shards whose batches fail, and until when.
     broken: RefCell<BTreeMap<String, Millis>>,
-    /// Items that are no events, whose letters have not come.
+    /// Foreign items whose letters have not come.
     foreign: RefCell<BTreeSet<String>>,
     letters: Cell<usize>,
 }
@@ -163,7 +163,7 @@ impl Stores for &Streams {
         if world.one_in(2) {
             return self.functions.rollups.borrow_mut().damage();
         }
-        // Something writes an item that is no event.
+        // Something else writes an item that is not an event.
         let tenant = TENANTS[world.below(TENANTS.len() as u64) as usize];
         let key = format!("{tenant}{FOREIGN}{}", world.below(1 << 40));
         world.say(|| format!("{key} is written, and is no event"));
@@ -233,7 +233,7 @@ impl Stores for &Streams {
 }
 
 impl Streams {
-    /// Shards close and open, and records are forgotten.
+    /// Closes and opens shards, and forgets records.
     fn go_on(&self) {
         let (world, mut table) = (&self.functions.world, self.functions.table.borrow_mut());
         let lost = self.mapping.borrow_mut().forget(&mut table.stream);
@@ -263,7 +263,7 @@ impl Streams {
         self.broken.borrow().get(shard_id).is_some_and(|until| world.now() < *until)
     }
 
-    /// A request to the table of events, which is tried again while it fails.
+    /// Makes a request to the table of events, and retries while it fails.
     async fn write<T>(&self, does: impl Fn(&mut Table) -> T) -> Result<T, Fault> {
         let world = &self.functions.world;
         for _ in 0..TRIES {
@@ -284,7 +284,7 @@ impl Streams {
             let Err(Item { expires_at, event: Some(stored) }) = taken else { return Ok(StoreOutcome::Stored) };
             let StoredEvent { digest, put_by: by, .. } = stored;
             if by == put_by {
-                // An earlier attempt got through, and its answer got lost.
+                // An earlier attempt succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
             if has_made_way || expires_at > plan.expired_by() {
@@ -297,7 +297,7 @@ impl Streams {
     }
 }
 
-/// What comes of work that waits for nothing.
+/// The result of work that never waits.
 fn at_once<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,

@@ -1,4 +1,5 @@
-//! DynamoDB's table of events: conditional writes of single items, a TTL that deletes days too late, and a stream of all changes.
+//! DynamoDB's table of events: conditional writes of single items, a TTL that deletes days late, and a stream of all
+//! changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,11 +17,11 @@ pub(crate) struct Table {
     pub(crate) stream: Stream,
 }
 
-/// What the table has under a key.
+/// An item of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) expires_at: Seconds,
-    /// `None`: a pulse, or what somebody else has written.
+    /// `None` for a pulse, or for an item that somebody else has written.
     pub(crate) event: Option<StoredEvent>,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct Item {
 pub(crate) struct StoredEvent {
     pub(crate) digest: Digest,
     pub(crate) record: Rc<str>,
-    /// The request that put it.
+    /// The request that put the item.
     pub(crate) put_by: u128,
 }
 
@@ -44,7 +45,7 @@ impl Table {
     /// `PutItem` of an event, unless its key is taken.
     ///
     /// # Errors
-    /// The item that has the key.
+    /// The item that already has the key.
     pub(crate) fn put_new(&mut self, tenant: &str, event: &NewEvent, put_by: u128) -> Result<(), Item> {
         let key = Self::key(tenant, event.id);
         if let Some(item) = self.items.get(&key) {
@@ -77,7 +78,7 @@ impl Table {
         self.items.get(key)
     }
 
-    /// `DeleteItem` where the TTL has come by then.
+    /// `DeleteItem` if the item has expired by then.
     pub(crate) fn delete_expired(&mut self, key: &str, by: Seconds) {
         let Some(item) = self.items.get(key).filter(|item| item.expires_at <= by) else { return };
         self.expiries.remove(&(item.expires_at, key.to_owned()));
@@ -88,7 +89,7 @@ impl Table {
         self.stream.write(key.to_owned(), None, false);
     }
 
-    /// Deletes by TTL some of what has expired.
+    /// Deletes some expired items, as the TTL does.
     pub(crate) fn expire(&mut self, now: Millis) {
         let until = (Seconds(now.0 / 1000), String::new());
         let expired: Vec<_> = self.expiries.range(..until).filter(|_| self.world.one_in(30)).cloned().collect();

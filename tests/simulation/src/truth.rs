@@ -1,4 +1,4 @@
-//! What stores have kept, written down when it became durable: the reference that answers are compared with.
+//! The events that stores have kept, noted when they became durable: the reference for answers.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::world::{HOUR, millis};
 pub(crate) struct Truth {
     by_id: BTreeMap<(String, EventId), Vec<Kept>>,
     counts: Counts,
-    /// What the stream has forgotten: whether reports count it is not known.
+    /// Events that the stream has forgotten. Reports may count them or not.
     lost: Counts,
-    /// All events in the order in which they were kept: when, of whom, and of which hour.
+    /// All events in the order in which they were kept: when, of which tenant, and of which hour.
     log: Vec<(Millis, String, u64)>,
 }
 
-/// By tenant and hour, and by event type and carrier.
+/// Counts by tenant and hour, then by event type and carrier.
 type Counts = BTreeMap<(String, u64), BTreeMap<(String, String), Count>>;
 
 /// One event.
@@ -33,7 +33,7 @@ pub(crate) struct Kept {
     pub(crate) is_told: bool,
 }
 
-/// What a report says of some events.
+/// A report's figures for some events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) count: u64,
@@ -52,10 +52,10 @@ impl Count {
 }
 
 impl Truth {
-    /// An event is durable now.
+    /// Notes that an event is durable.
     ///
     /// # Errors
-    /// The store had it already.
+    /// The store had the event already.
     pub(crate) fn keep(&mut self, tenant: &str, event: &NewEvent, now: Millis) -> Result<(), String> {
         let NewEvent { id, digest, occurred_at, expires_at, record, .. } = event;
         let expires_at = millis(*expires_at);
@@ -71,7 +71,7 @@ impl Truth {
         Ok(())
     }
 
-    /// The stream has forgotten an event before it was taken.
+    /// Notes that the stream has forgotten an event before it was taken.
     pub(crate) fn lose(&mut self, tenant: &str, record: &str) {
         let event: Value = serde_json::from_str(record).unwrap_or_default();
         let hours = self.hours(tenant);
@@ -81,23 +81,23 @@ impl Truth {
         add(&mut self.lost, tenant, hour.unwrap_or_default(), &event);
     }
 
-    /// How many of the first `among` events are in these hours, and were kept then or later.
+    /// How many of the first `among` events are in these hours, and were kept at `then` or later.
     pub(crate) fn count_since(&self, then: Millis, among: usize, tenant: &str, hours: &std::ops::Range<u64>) -> u64 {
         let late = self.log.iter().take(among).rev().take_while(|(kept_at, ..)| *kept_at >= then);
         late.filter(|(_, of, hour)| of == tenant && hours.contains(hour)).count() as u64
     }
 
-    /// Events that were ever kept.
+    /// The number of events that were ever kept.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
     }
 
-    /// All that was kept under this id.
+    /// All events that were kept under this id.
     pub(crate) fn of(&self, tenant: &str, id: EventId) -> &[Kept] {
         self.by_id.get(&(tenant.to_owned(), id)).map_or(&[], Vec::as_slice)
     }
 
-    /// A client is told that the last event under this id is new. Whether that was told before.
+    /// Notes that a client was told that the last event under this id is new. Returns whether one was told before.
     pub(crate) fn tell(&mut self, tenant: &str, id: EventId) -> bool {
         let last = self.by_id.get_mut(&(tenant.to_owned(), id)).and_then(|kept| kept.last_mut());
         last.is_some_and(|last| std::mem::replace(&mut last.is_told, true))
@@ -108,7 +108,7 @@ impl Truth {
         self.counts.range(span(tenant, 0..u64::MAX)).map(|((_, hour), _)| *hour).collect()
     }
 
-    /// The tenant's events in some hours, by the row of an hour, an event type and a carrier.
+    /// Counts the tenant's events in some hours, by the row of an hour, an event type and a carrier.
     pub(crate) fn count(
         &self,
         tenant: &str,
@@ -118,7 +118,7 @@ impl Truth {
         count(&self.counts, tenant, hours, row)
     }
 
-    /// The same of what the stream has forgotten.
+    /// Like [`Self::count`], for events that the stream has forgotten.
     pub(crate) fn count_lost(
         &self,
         tenant: &str,

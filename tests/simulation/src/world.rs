@@ -1,4 +1,4 @@
-//! What all parts of a run share: the clock, chance, what is broken, and what has happened.
+//! What all parts of a run share: the clock, chance, current faults, and figures.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -14,10 +14,10 @@ pub(crate) const SECOND: u64 = 1000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
-/// When the runs begin: 2025-01-01.
+/// Runs begin at 2025-01-01.
 const START: u64 = 20_089 * DAY;
 
-/// Whose events there are. Names of different lengths, one the beginning of another.
+/// The tenants. Their names differ in length, and one is a prefix of another.
 pub(crate) const TENANTS: [&str; 3] = ["acme", "acme-2", "b"];
 
 /// One run.
@@ -32,31 +32,31 @@ pub(crate) struct World {
     pub(crate) figures: RefCell<Figures>,
 }
 
-/// What is broken now.
+/// The current faults.
 #[derive(Default)]
 pub(crate) struct Faults {
     /// Whether a process may end at any pause, and a statement may fail.
     pub(crate) are_on: Cell<bool>,
-    /// Until when nothing can be written.
+    /// Nothing can be written until this time.
     pub(crate) disk: Cell<Millis>,
-    /// Until when no backup can be written.
+    /// No backup can be written until this time.
     pub(crate) bucket: Cell<Millis>,
-    /// Until when no rollups can be read.
+    /// No rollups can be read until this time.
     pub(crate) rollups: Cell<Millis>,
-    /// This tenant's days can't be read whole: one row of them is damaged. It stays so.
+    /// The tenant whose days can't be read as a whole, because one row of them is damaged for good.
     pub(crate) stuck: RefCell<Option<Tenant>>,
-    /// Tenants of whom something has written over a page.
+    /// Tenants that have an overwritten page.
     pub(crate) damaged: RefCell<BTreeSet<String>>,
 }
 
-/// What a run came to.
+/// The figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Events that stores kept.
     pub events: u64,
     /// Requests of clients, reports among them.
     pub requests: u64,
-    /// Requests and turns of upkeep that came to no end, for their process had ended.
+    /// Requests and turns of upkeep that never finished, because their process had ended.
     pub unanswered: u64,
     /// Processes that ended.
     pub crashes: u64,
@@ -64,7 +64,7 @@ pub struct Figures {
     pub reports: u64,
     /// Events that expired and were deleted.
     pub deleted: u64,
-    /// By how many hundredths of a window `asOf` trailed at most where nothing failed.
+    /// By how many hundredths of a window `asOf` trailed at most while nothing failed.
     pub trails: u64,
     /// Simulated milliseconds.
     pub milliseconds: u64,
@@ -89,7 +89,7 @@ impl World {
         Millis(self.now.get())
     }
 
-    /// Time goes on to then, if it has not come yet.
+    /// Moves the clock to then, unless it is already later.
     pub(crate) fn pass_to(&self, Millis(then): Millis) {
         self.now.set(self.now.get().max(then));
         self.figures.borrow_mut().milliseconds = self.now.get() - START;
@@ -99,13 +99,13 @@ impl World {
         Rc::clone(&self.service.borrow())
     }
 
-    /// The last tenant's keys are removed, and its events stay.
+    /// Removes the last tenant's keys. Its events stay.
     pub(crate) fn remove_keys(&self) {
         let shards = self.service().shards();
         *self.service.borrow_mut() = Rc::new(service(shards, &TENANTS[..TENANTS.len() - 1]));
     }
 
-    /// A number from 0 up to, and without, `end`.
+    /// A random number from 0 up to, but not including, `end`.
     pub(crate) fn below(&self, end: u64) -> u64 {
         self.rng.borrow_mut().random_range(0..end.max(1))
     }
@@ -114,12 +114,12 @@ impl World {
         self.below(cases) == 0
     }
 
-    /// Whether a fault comes here.
+    /// Whether a fault happens here.
     pub(crate) fn fails_one_in(&self, cases: u64) -> bool {
         self.faults.are_on.get() && self.one_in(cases)
     }
 
-    /// Whether this fault lasts.
+    /// Whether this fault still lasts.
     pub(crate) fn lasts(&self, until: &Cell<Millis>) -> bool {
         self.now() < until.get()
     }
@@ -128,7 +128,7 @@ impl World {
         self.rng.borrow_mut().random()
     }
 
-    /// A line of the trace.
+    /// Prints a line of the trace.
     pub(crate) fn say(&self, line: impl FnOnce() -> String) {
         if self.traces {
             let at = self.now.get() - START;
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// A rule is broken.
+    /// Notes that a rule is broken.
     pub(crate) fn violated(&self, rule: String) {
         self.say(|| format!("VIOLATED: {rule}"));
         self.violation.borrow_mut().get_or_insert(rule);
@@ -150,7 +150,7 @@ impl World {
 }
 
 impl Faults {
-    /// All works again, but what is damaged for good.
+    /// Ends all faults, except permanent damage.
     pub(crate) fn end(&self) {
         self.are_on.set(false);
         for fault in [&self.disk, &self.bucket, &self.rollups] {
@@ -159,7 +159,7 @@ impl Faults {
     }
 }
 
-/// The key of a tenant.
+/// The key of a tenant, as its clients send it.
 pub(crate) fn key(tenant: &str) -> String {
     format!("a-key-that-is-long-enough-of-{tenant}")
 }

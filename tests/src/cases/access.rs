@@ -12,7 +12,7 @@ fn with(ask: Ask, key: &str) -> Ask {
     ask.header("authorization", &format!("Bearer {key}"))
 }
 
-/// 401 without a key, 403 with one of another scope.
+/// A request without a key gets 401, and one with a key of another scope gets 403.
 pub fn keys_open_what_their_scope_says(platform: Platform) {
     let host = Fixture::keyed(platform);
     let event = || Ask::event(&named("scopes"));
@@ -48,7 +48,7 @@ pub fn tenants_do_not_see_each_other(platform: Platform) {
     check(&host.ask(&with(find, "globex does both")), 404, "not_found");
 }
 
-/// 503 for whatever is asked, but for whether it lives.
+/// Every route answers 503, except the one that says whether the host lives.
 pub fn without_a_whole_configuration_nothing_is_open(platform: Platform) {
     for config in ["", r#"{"keys":[]}"#, r#"{"open":tru"#] {
         let host = Fixture::configured(platform, config);
@@ -60,7 +60,7 @@ pub fn without_a_whole_configuration_nothing_is_open(platform: Platform) {
     }
 }
 
-/// An operator's route is for operators.
+/// The operator's route needs an operator's key.
 pub fn the_schedule_asks_for_an_operator(platform: Platform) {
     let host = Fixture::keyed(platform);
     let schedule = |method: &str| Ask::new(method, "/schedule");
@@ -74,7 +74,7 @@ pub fn the_schedule_asks_for_an_operator(platform: Platform) {
     check(&host.ask(&with(Ask::event(&named("operator")), "acme operates it all")), 403, "forbidden");
 }
 
-/// What a header's lines are joined to is one value, which is no key and no content type.
+/// The joined lines of a header are one value, which is neither a valid key nor a valid content type.
 pub fn repeated_headers_are_one_value(platform: Platform) {
     let host = Fixture::keyed(platform);
     let event = || Ask::event(&named("twice"));
@@ -84,7 +84,7 @@ pub fn repeated_headers_are_one_value(platform: Platform) {
     check(&host.ask(&twice), 415, "unsupported_media_type");
 }
 
-/// The key is looked at before the body.
+/// The key is checked before the body.
 pub fn the_head_is_looked_at_first(platform: Platform) {
     let host = Fixture::keyed(platform);
     let post = || Ask::new("POST", "/events").header("content-type", "text/plain").body("no event");

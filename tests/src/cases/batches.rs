@@ -1,4 +1,4 @@
-//! Batches: every event for itself.
+//! Batches: each event has a result of its own.
 
 use isotherm_hosts::Platform;
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use super::{counts, named, unnamed};
 use crate::client::Ask;
 use crate::fixture::Fixture;
 
-/// Accepted, duplicate and invalid side by side; `retry` needs a store that fails: see the cases of [`super::store`].
+/// Accepted, duplicate and invalid events side by side. `retry` needs a store that fails: see the cases of
+/// [`super::store`].
 pub fn each_kind_of_result(platform: Platform) {
     let host = Fixture::open(platform);
     host.ask(&Ask::event(&named("kinds-old")));
@@ -26,7 +27,7 @@ pub fn each_kind_of_result(platform: Platform) {
     assert_eq!(host.ask(&Ask::get(&format!("/events/{id}"))).status, 200);
 }
 
-/// The first of a key decides, in one request as in several.
+/// The first event of a messageId decides, within one request as across several.
 pub fn repetitions_within_a_batch(platform: Platform) {
     let host = Fixture::open(platform);
     let mut other = named("within");
@@ -35,7 +36,7 @@ pub fn repetitions_within_a_batch(platform: Platform) {
     assert_eq!(counts(&answer), [2, 1, 1, 0]);
 }
 
-/// As many events as fit, spread over every shard, and each is found again.
+/// A batch of as many events as fit, spread over every shard. Each is found again.
 pub fn all_shards_take_part(platform: Platform) {
     let host = Fixture::open(platform);
     let events: Vec<Value> = (0..500).map(|index| named(&format!("spread-{index}"))).collect();
@@ -48,7 +49,7 @@ pub fn all_shards_take_part(platform: Platform) {
     }
 }
 
-/// NDJSON, gzip, and both.
+/// Batches as NDJSON, in gzip, and both.
 pub fn ndjson_and_gzip(platform: Platform) {
     let host = Fixture::open(platform);
     let lines =

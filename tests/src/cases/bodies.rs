@@ -1,4 +1,4 @@
-//! Bodies that are not what they should be, or not in time.
+//! Bodies that are invalid, or that come too slowly.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::{check, named};
 use crate::client::{Ask, send};
 use crate::fixture::{Fixture, block_on};
 
-/// 415, for the type and for the encoding.
+/// A wrong content type or encoding gets 415.
 pub fn wrong_content_types_are_refused(platform: Platform) {
     let host = Fixture::open(platform);
     for (target, content_type) in [
@@ -29,7 +29,7 @@ pub fn wrong_content_types_are_refused(platform: Platform) {
     }
 }
 
-/// 413 for what would inflate to a gigabyte, 400 for what is no gzip or ends too early.
+/// A body that would inflate to a gigabyte gets 413. A body that is not gzip or ends too early gets 400.
 pub fn gzip_bombs_are_refused(platform: Platform) {
     let host = Fixture::open(platform);
     let mut zeros = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -45,7 +45,7 @@ pub fn gzip_bombs_are_refused(platform: Platform) {
     check(&host.ask(&post(whole[..whole.len() - 5].to_vec())), 400, "invalid_gzip");
 }
 
-/// A client that promises more than it sends: nothing is kept, and the host goes on.
+/// A client promises more than it sends. Nothing is kept, and the host goes on.
 pub fn truncated_bodies_change_nothing(platform: Platform) {
     let host = Fixture::open(platform);
     let event = named("truncated").to_string();
@@ -63,7 +63,7 @@ pub fn truncated_bodies_change_nothing(platform: Platform) {
     assert!(accepted.json()["duplicate"].is_null(), "a truncated request was kept");
 }
 
-/// Bodies that trickle in: others are answered meanwhile, and so are they in the end.
+/// Bodies trickle in. Other requests are answered meanwhile, and the slow ones in the end.
 pub fn slow_bodies_hold_up_nobody(platform: Platform) {
     let host = Fixture::open(platform);
     block_on(async {
@@ -73,7 +73,7 @@ pub fn slow_bodies_hold_up_nobody(platform: Platform) {
         let started = Instant::now();
         let answer = send(host.port, &Ask::get("/healthz")).await.unwrap();
         assert_eq!(answer.status, 200);
-        // The slow ones take two seconds: whoever waits for one of them is later than this.
+        // The slow requests take two seconds. A request that waits for one of them is later than this.
         assert!(started.elapsed() < Duration::from_millis(1500), "held up for {:?}", started.elapsed());
         for one in slow {
             let answer = one.await.unwrap();

@@ -1,4 +1,4 @@
-//! Valid events that are as unusual as they can be: they are counted, and hold up nobody else's.
+//! Valid events that are as unusual as possible. They are counted, and hold up nobody else's.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, block_on};
 
 /// How long a platform may take until its reports count what it accepted.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
-/// Keys of two tenants, with their hashes.
+/// The keys of two tenants, with their SHA-256.
 const KEYS: [(&str, &str); 2] = [
     ("a key with unusual events", "1310d91efca2739904e6a15e8fec4f9c7b8a0946f8a84d4e71a876c50dee531e"),
     ("a key with usual events", "148f8355e851d4e7b93f84a44d608072da805d4b8b10b0a2ae4d45cbeab7b1fb"),
@@ -26,23 +26,23 @@ fn event(event_type: &str, properties: Map<String, Value>) -> Value {
     json!({"userId": "u", "eventType": event_type, "timestamp": HOUR, "properties": properties})
 }
 
-/// 300 event types, each with eight dimensions that no other has, of 200 bytes.
+/// 300 event types, each with eight dimensions of its own, whose names have 200 bytes.
 fn dimensions() -> Vec<Value> {
     let of =
         |n: usize| event(&format!("e{n}"), (0..8).map(|at| (format!("{:0200}", n * 8 + at), json!("v"))).collect());
     (0..300).map(of).collect()
 }
 
-/// Events of a batch, near 1 MiB.
+/// The number of events in a batch of nearly 1 MiB.
 const EVENTS: usize = 450;
 
-/// Events with 128 numbers that no other has.
+/// Events with 128 numbers each, all under names that no other event has.
 fn numbers(batch: usize) -> Vec<Value> {
     let name = |n: usize, at: usize| format!("k{:09}", (batch * EVENTS + n) * 128 + at);
     (0..EVENTS).map(|n| event("numbers", (0..128).map(|at| (name(n, at), json!(at))).collect())).collect()
 }
 
-/// Waits until a tenant's reports count so many events.
+/// Waits until a tenant's reports count this many events.
 fn until_counted(host: &Fixture, key: &str, events: u64) {
     let query = "from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z";
     let summary = Ask::get(&format!("/reports/summary?{query}")).header("authorization", &format!("Bearer {key}"));
@@ -60,7 +60,7 @@ fn until_counted(host: &Fixture, key: &str, events: u64) {
     }
 }
 
-/// One tenant's names without end are counted, and another's events as well.
+/// One tenant sends ever new names. Its events are counted, and so are another tenant's.
 pub fn names_without_end_hold_up_nobody(platform: Platform) {
     let keys = KEYS.map(|(key, sha256)| json!({"id": key.replace(' ', "-"), "sha256": sha256, "tenant": key.replace(' ', "-"), "scope": "both"}));
     let host = Fixture::configured(platform, &json!({"version": 2, "keys": keys}).to_string());

@@ -18,12 +18,12 @@ fn all_at_once(port: u16, asks: Vec<Ask>) -> Vec<Answer> {
     })
 }
 
-/// One accepted, 99 duplicates, one id.
+/// One writer's event is accepted, 99 are duplicates, and all answers have the same id.
 pub fn one_of_a_hundred_writers_is_accepted(platform: Platform) {
     let host = Fixture::open(platform);
     let mut waiting: Vec<Ask> = (0..100).map(|_| Ask::event(&named("hundred"))).collect();
     let mut answers = Vec::new();
-    // A host may turn some away for now; they come again, as clients do.
+    // A host may turn some requests away for now. They come again, as clients' requests do.
     for _ in 0..50 {
         let sent = all_at_once(host.port, waiting.clone());
         let (later, answered): (Vec<_>, Vec<_>) =
@@ -41,7 +41,7 @@ pub fn one_of_a_hundred_writers_is_accepted(platform: Platform) {
     assert!(answers.iter().all(|answer| answer.text("eventId") == answers[0].text("eventId")));
 }
 
-/// Batches that share events, in different orders: each event is accepted by exactly one.
+/// Batches that share events, in different orders. Each event is accepted in exactly one batch.
 pub fn batches_that_overlap_keep_each_event_once(platform: Platform) {
     let host = Fixture::open(platform);
     let events: Vec<Value> = (0..60).map(|index| named(&format!("overlap-{index}"))).collect();

@@ -1,4 +1,4 @@
-//! The page that shows reports, in a real browser.
+//! The dashboard, in a real browser.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,8 @@ use isotherm_hosts::Platform;
 use super::reports;
 use crate::client::Ask;
 
-/// Node.js drives Chromium over the January flights: `dashboard/test/dashboard.test.mjs` says what must be seen.
+/// Node.js drives Chromium over the January flights. `dashboard/test/dashboard.test.mjs` says what the page must
+/// show.
 pub fn a_browser_shows_the_flights(platform: Platform) {
     let host = reports::flights(platform);
     let page = host.ask(&Ask::get("/dashboard"));

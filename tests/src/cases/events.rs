@@ -1,4 +1,4 @@
-//! One event: what is taken, kept and found again.
+//! Single events: taking them in, keeping them and finding them again.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use super::{check, named};
 use crate::client::Ask;
 use crate::fixture::Fixture;
 
-/// The requests of the shared vectors, on top of each other: what they meet in the store is their own doing.
+/// Sends the requests of the shared vectors one after another. Each finds in the store what earlier ones left there.
 pub fn every_vector_is_answered_to_the_byte(platform: Platform) {
     let host = Fixture::open(platform);
     let files = [
@@ -19,7 +19,7 @@ pub fn every_vector_is_answered_to_the_byte(platform: Platform) {
     ];
     let mut asked = 0;
     for vector in files.iter().flat_map(|file| serde_json::from_str::<Vec<Value>>(file).unwrap()) {
-        // Other configurations are other hosts; HEAD has no body to compare.
+        // Other configurations would need other hosts, and HEAD has no body to compare.
         let request = vector["request"].as_str().unwrap();
         if vector["config"].is_object() || request.starts_with("HEAD") {
             continue;
@@ -39,7 +39,7 @@ pub fn every_vector_is_answered_to_the_byte(platform: Platform) {
     assert!(asked > 80, "only {asked} vectors");
 }
 
-/// 202, then the whole event under its id.
+/// An event gets 202, and is then found whole under its id.
 pub fn an_event_is_found_again(platform: Platform) {
     let host = Fixture::open(platform);
     let mut event = named("found-again");
@@ -56,7 +56,7 @@ pub fn an_event_is_found_again(platform: Platform) {
     }
 }
 
-/// Their messages are part of the contract.
+/// The messages of these checks are part of the contract.
 pub fn the_three_basic_checks(platform: Platform) {
     let host = Fixture::open(platform);
     let checks = [
@@ -74,7 +74,7 @@ pub fn the_three_basic_checks(platform: Platform) {
     }
 }
 
-/// 202 with the first id, however the repetition is spelled.
+/// A repetition gets 202 with the first id, however it is spelled.
 pub fn the_same_event_again_is_a_duplicate(platform: Platform) {
     let host = Fixture::open(platform);
     let first = host.ask(&Ask::event(&named("again")));
@@ -87,7 +87,7 @@ pub fn the_same_event_again_is_a_duplicate(platform: Platform) {
     }
 }
 
-/// 409, and the first stays as it is.
+/// Other content gets 409, and the first event stays as it is.
 pub fn other_content_is_a_conflict(platform: Platform) {
     let host = Fixture::open(platform);
     let first = host.ask(&Ask::event(&named("conflict")));
@@ -103,7 +103,7 @@ pub fn other_content_is_a_conflict(platform: Platform) {
     assert_eq!(kept.text("userId"), "u");
 }
 
-/// Through every layer of a platform and back.
+/// Values survive every layer of a platform, in and out.
 pub fn unicode_and_big_integers_survive(platform: Platform) {
     let host = Fixture::open(platform);
     let body = concat!(

@@ -1,4 +1,4 @@
-//! Hosts that die, hosts that stop, and the stamp that a release does not take.
+//! Hosts that die, hosts that stop, and a release that ignores the test stamp.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use super::{check, counts, named};
 use crate::client::{Ask, send};
 use crate::fixture::{block_on, start, up};
 
-/// SIGKILL in the middle of a load; after a restart on the same data every event that was accepted is there, once.
+/// Kills the host with SIGKILL under load. After a restart on the same data every accepted event is there, once.
 pub fn what_was_accepted_survives_a_kill(platform: Platform) {
     let data = tempfile::tempdir().unwrap();
     let up = Up { data: Some(data.path().to_owned()), ..up(platform, "test") };
@@ -42,7 +42,7 @@ pub fn what_was_accepted_survives_a_kill(platform: Platform) {
     });
 }
 
-/// Four writers, of single events and of batches, that go on until the host is gone.
+/// Four writers, of single events and of batches. They go on until the host is gone.
 struct Load {
     writers: Vec<tokio::task::JoinHandle<()>>,
     accepted: Arc<Mutex<Vec<(String, String)>>>,
@@ -63,7 +63,7 @@ impl Load {
                     let names: Vec<String> =
                         (first..first + size).map(|index| format!("kill-{round}-{index}")).collect();
                     let events: Vec<Value> = names.iter().map(|name| named(name)).collect();
-                    // Whoever gets no answer knows nothing, and claims nothing.
+                    // A writer that gets no answer knows nothing about its events, so it claims nothing.
                     let Ok(answer) = send(port, &Ask::batch(&events)).await else { continue };
                     if answer.status != 200 {
                         continue;
@@ -99,10 +99,10 @@ impl Load {
     }
 }
 
-/// A host that stops, and one that is killed, take their processes with them; one that stops takes its files too.
+/// A host takes its processes with it, whether it stops or is killed. A host that stops also removes its files.
 pub fn nothing_is_left_behind(platform: Platform) {
     let temporary = tempfile::tempdir().unwrap();
-    // Every process that a host starts has this in its environment, and every file of its own is below it.
+    // Every process that a host starts has this in its environment, and all its own files are below this folder.
     let marker = temporary.path().to_str().unwrap().to_owned();
     block_on(async {
         for kill in [false, true] {
@@ -137,19 +137,20 @@ fn processes(marker: &str) -> Vec<String> {
         environment.windows(marker.len()).any(|window| window == marker.as_bytes())
     })
     .map(|pid| String::from_utf8_lossy(&read(&pid, "cmdline")).replace('\0', " "))
-    // A zombie has no command line any more: it has ended.
+    // A zombie has no command line: it has ended.
     .filter(|command| !command.is_empty())
     .collect()
 }
 
-/// Once its retention is over, an event is found no more and its messageId is free, although nothing has deleted it yet.
+/// After its retention an event is no longer found, and its messageId is free, even if nothing has deleted the event
+/// yet.
 pub fn an_event_that_has_expired_is_there_no_more(platform: Platform) {
     block_on(async {
         let (port, remote) = start(&up(platform, "test")).await;
         let mut event = named("expires");
         let id = send(port, &Ask::event(&event)).await.unwrap().text("eventId");
         let find = || Ask::get(&format!("/events/{id}"));
-        // Enough for a fold: an event that is not folded yet keeps its place.
+        // Enough events for a fold: an event that is not folded yet keeps its place.
         for part in 0..6 {
             let others: Vec<_> = (0..500).map(|index| named(&format!("fold-{part}-{index}"))).collect();
             assert_eq!(counts(&send(port, &Ask::batch(&others)).await.unwrap()), [500, 0, 0, 0]);
@@ -175,7 +176,7 @@ pub fn an_event_that_has_expired_is_there_no_more(platform: Platform) {
     });
 }
 
-/// The header that fixes the stamp in these tests does nothing to what is deployed.
+/// The header that fixes the stamp in these tests has no effect on release artifacts.
 pub fn a_release_takes_no_stamp_from_a_header(platform: Platform) {
     block_on(async {
         let (port, remote) = start(&up(platform, "release")).await;

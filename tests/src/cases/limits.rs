@@ -1,4 +1,4 @@
-//! Limits, at their edge and one beyond, through each platform's own layers.
+//! Limits, at their edge and one beyond, through each platform's layers.
 
 use isotherm_core::Limits;
 use isotherm_hosts::Platform;
@@ -10,7 +10,7 @@ use crate::fixture::Fixture;
 
 const LIMITS: Limits = Limits::CONTRACT;
 
-/// As sent, and inflated.
+/// The limit on a body's bytes, as sent and inflated.
 pub fn a_body_has_1_mib(platform: Platform) {
     let host = Fixture::open(platform);
     let of = |bytes: usize| {
@@ -25,7 +25,7 @@ pub fn a_body_has_1_mib(platform: Platform) {
     check(&host.ask(&of(LIMITS.body_bytes * 3)), 413, "body_too_large");
 }
 
-/// The JSON text of one event.
+/// The limit on the JSON text of one event.
 pub fn an_event_has_32_kib(platform: Platform) {
     let host = Fixture::open(platform);
     let of = |name: &str, bytes: usize| {
@@ -38,12 +38,12 @@ pub fn an_event_has_32_kib(platform: Platform) {
     assert_eq!(fits.status, 202);
     assert_eq!(host.ask(&Ask::get(&format!("/events/{}", fits.text("eventId")))).status, 200);
     check(&host.ask(&Ask::event(&of("beyond", LIMITS.event_bytes + 1))), 413, "event_too_large");
-    // As many of the largest as a body holds.
+    // As many of the largest events as fit into a body.
     let largest: Vec<Value> = (0..31).map(|index| of(&format!("fit-{index}"), LIMITS.event_bytes)).collect();
     assert_eq!(counts(&host.ask(&Ask::batch(&largest))), [31, 0, 0, 0]);
 }
 
-/// One more, and none is taken.
+/// A batch with one event more is refused as a whole.
 pub fn a_batch_has_500_events(platform: Platform) {
     let host = Fixture::open(platform);
     let events: Vec<Value> = (0..=LIMITS.batch_events).map(|index| named(&format!("many-{index}"))).collect();
@@ -51,7 +51,7 @@ pub fn a_batch_has_500_events(platform: Platform) {
     assert_eq!(counts(&host.ask(&Ask::batch(&events[..LIMITS.batch_events]))), [500, 0, 0, 0]);
 }
 
-/// What 422 stands for.
+/// The limits whose violation gets 422.
 pub fn names_depth_and_properties(platform: Platform) {
     let host = Fixture::open(platform);
     let event = |user: &str, properties: Value| json!({"userId": user, "eventType": "t", "properties": properties});

@@ -1,4 +1,4 @@
-//! The cases. Each is a function of the platform, and meets only events of its own.
+//! The cases. Each is a function of the platform, and uses only events of its own.
 
 pub mod access;
 pub mod batches;

@@ -1,4 +1,4 @@
-//! Reports over the January flights: the real answers, and the reference's bytes.
+//! Reports over the January flights. They are compared with the real answers and with the reference's bytes.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,10 +15,10 @@ use crate::fixture::{Fixture, block_on, start, up};
 
 const MONTH: &str = "from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z";
 const WRITERS: usize = 8;
-/// How long a platform may take until its reports count what it accepted, where they don't at once.
+/// How long a platform may take until its reports count what it accepted, if they don't at once.
 const FRESH_WITHIN: Duration = Duration::from_secs(240);
 
-/// Queries of every kind, each answered by the reference to the byte.
+/// Queries of every kind. Each answer must equal the reference's to the byte.
 const QUERIES: [&str; 16] = [
     "summary?metrics=count,users,sum:distance,min:depDelay,max:depDelay,mean:depDelay,p50:depDelay,p99.9:depDelay",
     "summary?eventType=flight_cancelled&metrics=count,users,sum:depDelay,min:depDelay,p50:depDelay",
@@ -38,7 +38,7 @@ const QUERIES: [&str; 16] = [
     "timeseries?interval=day&eventType=nothing&metrics=count,users,sum:x,min:x",
 ];
 
-/// What no report answers, and the code that says so.
+/// Queries that no report answers, each with its status and code.
 const REFUSED: [(&str, u16, &str); 9] = [
     ("timeseries?interval=minute", 400, "invalid_query"),
     ("timeseries?tz=Mars/Olympus", 400, "invalid_query"),
@@ -55,7 +55,7 @@ fn answers() -> Value {
     serde_json::from_str(include_str!("../../../bench/data/flights-2013-01.answers.json")).unwrap()
 }
 
-/// The flights in batches, shuffled: every 7th event, then the ones after those, and so on.
+/// The flights in batches, shuffled: every 7th event, then every 7th from the next one on, and so on.
 fn batches() -> Vec<Ask> {
     let file = include_bytes!("../../../bench/data/flights-2013-01.ndjson.gz");
     let mut text = String::new();
@@ -69,7 +69,7 @@ fn ndjson(text: &str) -> Ask {
     Ask::new("POST", "/events/batch").header("content-type", "application/x-ndjson").body(text)
 }
 
-/// Sends all of `batches`, several at a time, each until all its events are kept.
+/// Sends all `batches`, several at a time, and repeats each until all its events are kept.
 async fn load(port: u16, batches: Vec<Ask>) {
     let mut parts = vec![Vec::new(); WRITERS];
     batches.into_iter().enumerate().for_each(|(at, batch)| parts[at % WRITERS].push(batch));
@@ -92,7 +92,7 @@ fn is_kept(answer: &Answer) -> bool {
     }
 }
 
-/// A host with the flights, each batch sent twice by one of 8 writers, that all cases of one test program share.
+/// A host with the flights, which all cases of one test program share. One of 8 writers sent each batch twice.
 pub(crate) fn flights(platform: Platform) -> &'static Fixture {
     static FLIGHTS: OnceLock<Fixture> = OnceLock::new();
     FLIGHTS.get_or_init(|| {
@@ -105,7 +105,7 @@ pub(crate) fn flights(platform: Platform) -> &'static Fixture {
     })
 }
 
-/// Waits until reports count so many events; where a report is fresh at once, it has one try.
+/// Waits until reports count this many events. If a platform's reports are fresh at once, it has one try.
 async fn until_counted(platform: Platform, port: u16, events: u64) {
     let deadline = Instant::now() + FRESH_WITHIN;
     loop {
@@ -132,7 +132,7 @@ fn near(found: &Value, exact: &Value, relative: f64) {
     assert!((found - exact).abs() <= exact.abs() * relative, "{found} is not {exact}");
 }
 
-/// What `flights-2013-01.answers.json` says, after every batch came twice, shuffled, from 8 concurrent writers.
+/// Reports match `flights-2013-01.answers.json` after every batch came twice, shuffled, from 8 concurrent writers.
 pub fn the_flights_give_the_exact_answers(platform: Platform) {
     check_answers(flights(platform).port);
 }
@@ -183,7 +183,7 @@ fn by_value(top: &Value) -> Vec<(String, u64)> {
     rows.map(|row| (row["value"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap())).collect()
 }
 
-/// The same bytes as core gives that folded the same events in another order, and refuses by the same words.
+/// Reports equal the bytes of core after it folded the same events in another order. Refusals use the same words.
 pub fn every_report_is_answered_to_the_byte(platform: Platform) {
     let host = flights(platform);
     for query in QUERIES {
@@ -196,7 +196,8 @@ pub fn every_report_is_answered_to_the_byte(platform: Platform) {
     check(&host.ask(&Ask::new("POST", "/reports/summary")), 405, "method_not_allowed");
 }
 
-/// An answer that a platform could not carry ends where another begins: no row is missing, none comes twice.
+/// A report too large for one answer of a platform comes in parts. Each part begins where the last one ended: no row
+/// is missing, and none comes twice.
 pub fn a_report_of_many_bytes_comes_in_parts(platform: Platform) {
     let host = flights(platform);
     let figures = ["sum", "min", "max", "mean", "p1", "p2", "p3", "p4", "p5", "p6"];
@@ -214,7 +215,7 @@ pub fn a_report_of_many_bytes_comes_in_parts(platform: Platform) {
     assert!(!cursor.is_empty() && times.len() == 396 * 24 && times.is_sorted_by(|one, two| one < two));
 }
 
-/// A report takes a key that reads.
+/// A report needs a key with the scope `read`.
 pub fn reports_need_the_scope_read(platform: Platform) {
     let host = Fixture::keyed(platform);
     let ask = |key: &str| host.send(&Ask::get("/reports/summary").header("authorization", &format!("Bearer {key}")));
@@ -223,8 +224,8 @@ pub fn reports_need_the_scope_read(platform: Platform) {
     assert_eq!(ask("acme reads reports").status, 200);
 }
 
-/// SIGKILL again and again while events come and are folded. Whoever sends again what got no answer finds all of it
-/// counted, once.
+/// Kills the host with SIGKILL again and again while events come and are folded. Clients that repeat unanswered
+/// requests find all events counted, once.
 pub fn a_kill_while_folding_counts_nothing_twice(platform: Platform) {
     let data = tempfile::tempdir().unwrap();
     let up = Up { data: Some(data.path().to_owned()), ..up(platform, "test") };
@@ -249,7 +250,7 @@ pub fn a_kill_while_folding_counts_nothing_twice(platform: Platform) {
         tokio::task::spawn_blocking(move || check_answers(port)).await.unwrap();
         remote.stop().await.unwrap();
     });
-    // Reports would be as right if nothing were ever folded.
+    // Reports would be right even if nothing were ever folded, so the pages are counted.
     if platform != Platform::Lambda {
         assert!(pages(data.path()) > 100, "nothing was folded");
     }
@@ -262,7 +263,7 @@ fn pages(folder: &Path) -> u64 {
         true => pages(&path),
         false => rusqlite::Connection::open(&path)
             .and_then(|database| database.query_row("SELECT count(*) FROM rollups", [], |row| row.get(0)))
-            // Not a database, or not one with rollups.
+            // The file is not a database, or has no rollups.
             .unwrap_or(0),
     });
     pages.sum()

@@ -9,7 +9,7 @@ use crate::fixture::Fixture;
 
 const ABSENT: &str = "/events/evt_7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
 
-/// Each route, at its simplest.
+/// Each route answers its simplest request.
 pub fn every_route_answers(platform: Platform) {
     let host = Fixture::open(platform);
     assert_eq!(host.ask(&Ask::get("/healthz")).json(), json!({"status": "ok"}));
@@ -17,15 +17,15 @@ pub fn every_route_answers(platform: Platform) {
     assert_eq!(host.ask(&Ask::event(&unnamed())).status, 202);
     assert_eq!(host.ask(&Ask::batch(&[unnamed()])).status, 200);
     for target in ["/reports/summary", "/reports/timeseries", "/reports/top?dimension=eventType", "/dashboard"] {
-        // Reports may count what other cases send, so they are not the reference's.
+        // Other cases send events too, so reports may differ from the reference's.
         assert_eq!(host.send(&Ask::get(target)).status, 200, "{target}");
     }
     check(&host.ask(&Ask::get(ABSENT)), 404, "not_found");
-    // An escaped character is that character.
+    // An escaped character counts as the character itself.
     assert_eq!(host.ask(&Ask::get("/%68ealth%7A")).json(), json!({"status": "ok"}));
 }
 
-/// HEAD: as GET, without a body.
+/// HEAD is answered as GET, without a body.
 pub fn heads_are_answered_without_bodies(platform: Platform) {
     let host = Fixture::open(platform);
     for (target, status) in
@@ -37,7 +37,7 @@ pub fn heads_are_answered_without_bodies(platform: Platform) {
     assert_eq!(host.send(&Ask::new("HEAD", "/reports/summary")).status, 200);
 }
 
-/// 405, with the method that the route takes.
+/// Another method gets 405, with the methods that the route takes.
 pub fn other_methods_are_refused(platform: Platform) {
     let host = Fixture::open(platform);
     let routes = [
@@ -56,7 +56,7 @@ pub fn other_methods_are_refused(platform: Platform) {
     }
 }
 
-/// 404, whatever is asked for.
+/// An unknown route or id gets 404.
 pub fn unknown_routes_are_refused(platform: Platform) {
     let host = Fixture::open(platform);
     for target in
@@ -69,7 +69,7 @@ pub fn unknown_routes_are_refused(platform: Platform) {
     }
 }
 
-/// The OpenAPI document, and every route in it.
+/// The OpenAPI document is served, and names every route.
 pub fn the_contract_is_served(platform: Platform) {
     let contract = Fixture::open(platform).ask(&Ask::get("/openapi.json")).json();
     assert_eq!(contract["openapi"], "3.1.0");

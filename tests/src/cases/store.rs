@@ -10,16 +10,16 @@ use super::{check, counts, named};
 use crate::client::{Ask, send};
 use crate::fixture::{block_on, start, up};
 
-/// While another process holds the store's lock nothing is accepted, 503 and `retry` say so, and nothing is lost:
+/// While another process holds the store's lock, nothing is accepted, and 503 and `retry` say so. Nothing is lost:
 /// afterwards the same events are taken.
 ///
-/// On Workers no other process can take the lock, because workerd keeps its databases to itself: there the case shows
-/// that one may try, and that nothing changes.
+/// On Workers no other process can take the lock, because workerd keeps its databases to itself. There the case shows
+/// that an attempt to take it changes nothing.
 pub fn a_store_that_does_not_answer_loses_nothing(platform: Platform) {
     let data = tempfile::tempdir().unwrap();
     block_on(async {
         let (port, remote) = start(&Up { data: Some(data.path().to_owned()), ..up(platform, "test") }).await;
-        // Opens every database there is.
+        // These events open every database there is.
         let before: Vec<_> = (0..100).map(|index| named(&format!("before-{index}"))).collect();
         assert_eq!(counts(&send(port, &Ask::batch(&before)).await.unwrap()), [100, 0, 0, 0]);
 

@@ -1,5 +1,5 @@
 //! Writes the expected answers of vector files anew: `cargo run -p isotherm-vector-runner --example expect -- FILE…`.
-//! What it changes is a change of the contract: read the diff.
+//! A changed answer is a change of the contract, so read the diff.
 
 use std::process::ExitCode;
 

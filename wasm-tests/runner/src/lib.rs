@@ -1,8 +1,8 @@
 //! Runs shared vectors through core.
 //!
-//! A vector file is a JSON array of [`Vector`]s. [`run`] gives the JSON array of what core made of each, the same bytes on
-//! every target; the file beside it named `*.expected.json` holds these bytes. As a wasm module it exports [`wasm::alloc`]
-//! and [`wasm::run`] and imports nothing, which is how core is shown to need nothing.
+//! A vector file is a JSON array of [`Vector`]s. [`run`] returns the JSON array of core's results, the same bytes on
+//! every target. The file beside it named `*.expected.json` holds these bytes. As a wasm module the runner exports
+//! [`wasm::alloc`] and [`wasm::run`] and imports nothing, which shows that core needs nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,53 +13,53 @@ use isotherm_core::{
     ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, joined,
 };
 
-/// More than any vector needs.
+/// Higher limits than any vector needs.
 const LIMITS: WriteLimits = WriteLimits { pages: 10_000, bytes: 100_000_000 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::Value;
 
-/// A request, its stamp, and what the store says.
+/// A request, its stamp, and the store's side.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Vector {
-    /// What it shows.
+    /// What the vector shows.
     pub name: String,
-    /// The configuration, or its text where it is a string; an open service when it is left out.
+    /// The configuration, or its text if it is a string. Without it, the service is open.
     #[serde(default)]
     pub config: Option<Value>,
     /// `method path`, or `method path?query`.
     pub request: String,
-    /// Header names in lower case, with their values, a line each.
+    /// Header names in lower case, with their values, one for each line.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// The body as text.
     #[serde(default)]
     pub body: Option<String>,
-    /// The body as base64, where it is not text.
+    /// The body as base64, if it is not text.
     #[serde(default)]
     pub body_base64: Option<String>,
-    /// Milliseconds since 1970.
+    /// When the request arrives, in milliseconds since 1970.
     pub received_at: u64,
-    /// 32 hexadecimal digits.
+    /// The stamp's entropy, 32 hexadecimal digits.
     pub entropy: String,
-    /// What became of each planned event.
+    /// The outcome of each planned event.
     #[serde(default)]
     pub outcomes: Vec<StoreOutcome>,
-    /// The record that a look-up finds; without it, none.
+    /// The record that a look-up finds, if any.
     #[serde(default)]
     pub found: Option<String>,
     /// The records that a report's pages are folded from, fold by fold.
     #[serde(default)]
     pub folded: Vec<Vec<Value>>,
-    /// Whether the days of these pages are compacted.
+    /// Whether past days of these pages are compacted.
     #[serde(default)]
     pub compacted: bool,
-    /// The records that a report finds behind the watermark.
+    /// The records behind the watermark that a report finds.
     #[serde(default)]
     pub tail: Vec<Value>,
 }
 
-/// What core made of a [`Vector`].
+/// Core's result for a [`Vector`].
 #[derive(Debug, Serialize)]
 struct Ran<'a> {
     name: &'a str,
@@ -88,14 +88,14 @@ struct FindText {
 struct ReportText {
     tenant: String,
     ranges: Vec<KeyRange>,
-    /// All pages that were folded, not only those in the ranges: their bytes are to be the same too.
+    /// All folded pages, not only those in the ranges: their bytes have to be the same too.
     pages: Vec<PageText>,
 }
 
 #[derive(Debug, Serialize)]
 struct PageText {
     key: String,
-    /// In base64.
+    /// The page's bytes, in base64.
     bytes: String,
 }
 
@@ -106,10 +106,10 @@ struct ReplyText {
     body: String,
 }
 
-/// Runs a file of vectors: JSON in, JSON out, one vector a line.
+/// Runs a file of vectors. Takes JSON and returns JSON, one vector a line.
 ///
 /// # Errors
-/// A file that holds no vectors, or a vector that can't be run, with its name.
+/// The file holds no vectors, or a vector can't be run; the error then names it.
 pub fn run(file: &[u8]) -> Result<String, String> {
     let vectors: Vec<Vector> = serde_json::from_slice(file).map_err(|error| error.to_string())?;
     let mut lines = Vec::with_capacity(vectors.len());
@@ -172,7 +172,8 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
     Ok(Ran { name: &vector.name, store, find, report, reply: ReplyText { status, headers, body } })
 }
 
-/// The pages that these folds leave, one after the other, and the compaction of all days after them, where it is asked for.
+/// The pages after these folds, one after another, and after the compaction of all past days, if the vector asks for
+/// it.
 fn stored(service: &Service, vector: &Vector) -> Result<BTreeMap<String, StoredPage>, String> {
     let mut pages: BTreeMap<String, StoredPage> = BTreeMap::new();
     for records in &vector.folded {
@@ -207,17 +208,18 @@ fn read(pages: &BTreeMap<String, StoredPage>, ranges: &[KeyRange]) -> Vec<Stored
     pages.values().filter(|page| ranges.iter().any(|range| range.contains(&page.key))).cloned().collect()
 }
 
-/// What the wasm module exports.
+/// The exports of the wasm module.
 pub mod wasm {
-    /// Makes room for `len` bytes and says where.
+    /// Allocates `len` bytes and returns their address.
     #[expect(unsafe_code, reason = "an export needs a name that is not mangled")]
     #[unsafe(no_mangle)]
     pub extern "C" fn alloc(len: usize) -> *mut u8 {
         Box::leak(vec![0; len].into_boxed_slice()).as_mut_ptr()
     }
 
-    /// Runs the vectors in the `len` bytes at `file`, which [`alloc`] gave. Returns where the answer is: the address in
-    /// the upper 32 bits, the length in the lower. An answer that does not start with `[` is an error's text.
+    /// Runs the vectors in the `len` bytes at `file`, which [`alloc`] gave. Returns where the answer is, with the
+    /// address in the upper 32 bits and the length in the lower. An answer that does not start with `[` is the text
+    /// of an error.
     ///
     /// # Safety
     /// `file` and `len` are those of one call of [`alloc`], used once.

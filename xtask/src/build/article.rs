@@ -1,13 +1,14 @@
 //! The article's ingest function, for Lambda: `bench/article` with AWS's SDK from npm in one minified module.
 //!
-//! Bundled as its users would do it who care for cold starts, and as CDK's NodejsFunction does by default: a folder of
-//! packages takes twice as long to load. Node.js is not in it, as it is not in what is uploaded: `ingest` runs on the machine's.
+//! It is bundled as users who care about cold starts would do it, and as CDK's NodejsFunction does by default: a
+//! folder of packages takes twice as long to load. The bundle does not contain Node.js, and neither does the upload:
+//! `ingest` runs on the machine's own.
 
 use super::{esbuild, files};
 use crate::paths;
 use crate::shell::{program, run_logged};
 
-/// Packages that are CommonJS ask for Node.js's own modules with `require`, which a module does not have.
+/// CommonJS packages load Node.js's own modules with `require`, which a module does not have.
 const REQUIRE: &str = r#"import{createRequire}from"node:module";const require=createRequire(import.meta.url);"#;
 
 pub(super) fn build() -> anyhow::Result<()> {
@@ -23,6 +24,6 @@ pub(super) fn build() -> anyhow::Result<()> {
         run_logged("build-article", &mut bundling)?;
         Ok(std::fs::rename(&part, &bundle)?)
     })?;
-    // A bootstrap is a program: copying keeps the mode.
+    // The bootstrap is a program. Copying keeps its mode.
     files::copy_if_changed(&from.join("bootstrap.cjs"), &to.join("ingest"))
 }

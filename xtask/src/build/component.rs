@@ -1,7 +1,7 @@
-//! Makes a Spin component smaller: wasm-opt over the program inside.
+//! Makes a Spin component smaller by running wasm-opt over the program inside.
 //!
-//! wasm-opt reads modules, not components. A component is a header and sections (id, length, content), and a section with
-//! id 1 is a whole module. The largest of them is the program; the others are small shims of the linker's.
+//! wasm-opt reads modules, not components. A component is a header and sections (id, length, content). A section with
+//! id 1 is a whole module. The largest of these modules is the program; the others are small shims of the linker.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use super::files::when_changed;
 use crate::shell::{program, run_logged};
 
-/// What rustc's wasm32-wasip2 may use. Not `--all-features`: wasmtime refuses what a proposal would change in the encoding.
+/// The proposals that rustc's wasm32-wasip2 may use. `--all-features` would not do: wasmtime rejects encodings that
+/// some proposals change.
 const FEATURES: [&str; 8] = [
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
@@ -26,7 +27,7 @@ const FEATURES: [&str; 8] = [
 const HEADER: usize = 8;
 const MODULE_SECTION: u8 = 1;
 
-/// Writes `component` to `to`, its program made smaller by `wasm_opt`.
+/// Writes `component` to `to`, after `wasm_opt` has made its program smaller.
 pub(super) fn shrink_if_changed(wasm_opt: &Path, component: &Path, to: &Path) -> Result<()> {
     when_changed(include_str!("component.rs"), &[component, wasm_opt], to, || shrink(wasm_opt, component, to))
 }
@@ -49,10 +50,10 @@ fn shrink(wasm_opt: &Path, component: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Where a section is.
+/// Where a section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Section {
-    /// Where its id stands.
+    /// Where the section's id stands.
     start: usize,
     content: usize,
     end: usize,
@@ -79,7 +80,7 @@ impl Section {
     }
 }
 
-/// `None` when the bytes are not a component with a module in it.
+/// The section of the largest module, or `None` if the bytes are not a component with a module in it.
 fn largest_module(component: &[u8]) -> Option<Section> {
     component.strip_prefix(b"\0asm\x0d\0\x01\0")?;
     let mut largest: Option<Section> = None;

@@ -1,4 +1,4 @@
-//! Files that are written only when they change, and then whole.
+//! Writes files only when they change, and then as a whole.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use zip::write::SimpleFileOptions;
 
-/// Copies a file unless the copy is there already. A program that runs from the old copy is not disturbed.
+/// Copies a file unless the copy is the same already. A program that runs from the old copy is not disturbed.
 pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|there| there == bytes) {
@@ -23,9 +23,10 @@ pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-/// Runs `make` when `output` was not made from this content of `inputs` by this `recipe`, the source that makes it.
+/// Runs `make` unless `output` was made from this content of `inputs` by this `recipe`, the source code that makes
+/// it.
 ///
-/// What it was made from is remembered beside the platforms' folders, for these are handed out whole.
+/// The note about that content lies beside the platforms' folders, because these are handed out whole.
 pub(crate) fn when_changed(
     recipe: &str,
     inputs: &[&Path],
@@ -54,7 +55,7 @@ pub(crate) fn when_changed(
     fs::write(&memory, made_from).with_context(|| format!("cannot write {}", memory.display()))
 }
 
-/// A zip as Lambda takes it, holding `program` as `bootstrap`.
+/// Makes a zip for Lambda that holds `program` as `bootstrap`.
 pub(crate) fn zip_if_changed(program: &Path, zip: &Path) -> Result<()> {
     when_changed(include_str!("files.rs"), &[program], zip, || {
         let part = zip.with_extension("part");
@@ -67,7 +68,7 @@ pub(crate) fn zip_if_changed(program: &Path, zip: &Path) -> Result<()> {
     })
 }
 
-/// Equal programs give equal zips: no time of day, no owner.
+/// Writes the zip without a time and an owner, so that equal programs give equal zips.
 fn write_zip(file: File, program: &[u8]) -> Result<()> {
     let mut zip = zip::ZipWriter::new(file);
     let options = SimpleFileOptions::default()

@@ -1,6 +1,7 @@
 //! The Workers bundle: the wasm module that cargo made, with wasm-bindgen's bindings and a shim in one script.
 //!
-//! As Cloudflare's worker-build makes it, which takes some minutes to compile for what is done here.
+//! It is made like Cloudflare's worker-build makes it. worker-build itself takes some minutes to compile for the
+//! little that is needed here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,11 @@ use crate::shell::{cargo, program, run, run_logged};
 
 const SHIM: &str = include_str!("shim.js");
 
-/// What a change of this source or of the shim changes.
+/// The recipe of the bundle: a change of this source or of the shim makes it anew.
 const RECIPE: &str = concat!(include_str!("workers.rs"), include_str!("shim.js"));
 
-/// What workerd and wasm-bindgen know: all features would let wasm-opt write what they can't read yet.
+/// The features that workerd and wasm-bindgen know. With all features, wasm-opt could write code that they can't read
+/// yet.
 const WASM_FEATURES: [&str; 7] = [
     "mutable-globals",
     "sign-ext",
@@ -42,7 +44,7 @@ pub(super) fn build(tools: &Tools, set: Set) -> Result<()> {
     build.env("CARGO_PROFILE_WASM_OPT_LEVEL", "s");
     // `strip = true` would remove the section `target_features`, which wasm-bindgen reads; it strips names itself.
     build.env("CARGO_PROFILE_WASM_STRIP", "debuginfo");
-    // As worker-build sets it: the crate `worker` is tried with that.
+    // worker-build sets this variable, and the crate `worker` is tested with it.
     build.env("WASM_BINDGEN_USE_JS_SYS", "1");
     run(&mut build)?;
 
@@ -53,7 +55,7 @@ pub(super) fn build(tools: &Tools, set: Set) -> Result<()> {
     files::when_changed(RECIPE, &[&module, &lock, &bindgen], &bundle, || {
         let made = dir.join("bundle").join(set.name());
         make(set, &bindgen, &module, &made)?;
-        // Beside the two files that are deployed lies what they were made of.
+        // The folder also holds what the two deployed files were made of.
         for file in ["index_bg.wasm", "index.js"] {
             files::copy_if_changed(&made.join("bundle").join(file), &out.join(file))?;
         }
@@ -61,7 +63,8 @@ pub(super) fn build(tools: &Tools, set: Set) -> Result<()> {
     })
 }
 
-/// wasm-bindgen in the version of the library, built in a folder of its own: the native builds hold the lock of the main one.
+/// Builds wasm-bindgen in the library's version, in a folder of its own: the native builds hold the lock of the main
+/// folder.
 fn bindgen() -> Result<PathBuf> {
     let dir = paths::target().join("wasm-bindgen");
     let mut build = cargo();
@@ -72,7 +75,7 @@ fn bindgen() -> Result<PathBuf> {
 
 /// Makes the bundle of `module` in the folder `bundle` of `made`.
 fn make(set: Set, bindgen: &Path, module: &Path, made: &Path) -> Result<()> {
-    // Without what an earlier version of wasm-bindgen left there.
+    // Removes what an earlier version of wasm-bindgen left there.
     if made.exists() {
         fs::remove_dir_all(made).with_context(|| format!("cannot remove {}", made.display()))?;
     }
@@ -93,12 +96,13 @@ fn make(set: Set, bindgen: &Path, module: &Path, made: &Path) -> Result<()> {
     bundling.arg(made.join("shim.js")).args(["--bundle", "--minify", "--format=esm"]);
     bundling.args(["--external:./index_bg.wasm", "--external:cloudflare:*"]);
     run_logged(&log("esbuild"), bundling.arg(format!("--outfile={}", bundle.display())))?;
-    // Workers imports a module without that word.
+    // Workers imports a module without the word `source`.
     let script = fs::read_to_string(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
     Ok(fs::write(&bundle, script.replace("import source ", "import "))?)
 }
 
-/// What the runtime loads first: it hands events to the functions that `bindings` exports, and exports the classes.
+/// The script that the runtime loads first. It hands events to the functions that `bindings` exports, and exports the
+/// classes.
 fn shim(bindings: &str) -> String {
     let exported = |kind: &'static str| {
         let names = bindings.lines().filter_map(move |line| line.strip_prefix(kind)?.split([' ', '(']).next());
@@ -116,7 +120,8 @@ fn shim(bindings: &str) -> String {
 mod tests {
     use super::shim;
 
-    /// Else see whether worker-build of the new version makes bundles in another way.
+    /// When this fails, check whether worker-build of the new version makes bundles in another way, then change the
+    /// version here.
     #[test]
     fn bundles_are_made_for_the_version_of_worker() {
         let lock = include_str!("../../../Cargo.lock");

@@ -1,4 +1,5 @@
-//! Proves that each target finds something: with a defect planted, a run has to end with an input that shows it.
+//! Proves that each target finds something. With a defect planted, a run has to end with an input that shows the
+//! defect.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ pub(super) fn patch(name: &str) -> PathBuf {
     paths::root().join("fuzz/planted").join(format!("{name}.patch"))
 }
 
-/// Plants one defect after the other, in a copy of the project.
+/// Plants one defect after another in a copy of the project.
 pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -> Result<ExitCode> {
     let (copy, sound) = (paths::target().join("fuzz/planted"), paths::target().join("fuzz/sound"));
     fs::create_dir_all(&sound)?;
@@ -29,7 +30,7 @@ pub(super) fn prove(names: impl Iterator<Item = &'static str>, budget: Budget) -
         defect::plant(&copy, &patch(name))?;
         let programs = build_in(&copy, &["--bin", known(name)?.1])?;
         match fuzz_anew(&programs, name, budget)? {
-            // The defect is what is found where the input does no harm without it.
+            // The input shows the defect only if it does no harm without it.
             Outcome { runs, found: Some(ref input), .. } if works(target(&sound, name)?.arg(input)) => {
                 println!("{name:14} finds its planted defect with {runs} inputs");
             }

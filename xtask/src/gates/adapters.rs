@@ -1,4 +1,4 @@
-//! Adapters are thin: they turn requests and replies, apply plans, and hold no rule.
+//! Checks that adapters are thin: they convert requests and replies, apply plans, and hold no rule.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,10 @@ use anyhow::Result;
 use super::source::{lines, names};
 use super::{files, is_rust};
 
-/// The files that every adapter has, so that two can be read side by side.
+/// The files that every adapter has, so that two adapters can be read side by side.
 const SAME_FILES: [&str; 5] = ["entry.rs", "request.rs", "response.rs", "rollups.rs", "store.rs"];
 
-/// Why a line of an adapter's code is more than thin; `None` when it isn't.
+/// Why a line of an adapter's code is more than thin, or `None` if it isn't.
 fn forbidden(code: &str) -> Option<&'static str> {
     let named_status = |rest: &str| rest.starts_with(|char: char| char.is_ascii_uppercase());
     if names(code, "serde_json") && names(code, "Value") {
@@ -26,7 +26,7 @@ fn forbidden(code: &str) -> Option<&'static str> {
     }
 }
 
-/// Fields of events and answers: an adapter that spells one looks into them.
+/// Fields of events and answers. An adapter that spells one looks into them.
 const FIELDS: [&str; 12] = [
     "userId",
     "eventType",
@@ -42,7 +42,8 @@ const FIELDS: [&str; 12] = [
     "results",
 ];
 
-/// Whether a text literal is this field's name or holds it in quotes, as JSON and its paths do; words of a message may be the same.
+/// Whether a text literal is this field's name, or holds it in quotes, as JSON and its paths do. The plain word may
+/// stand in a message.
 fn spells(text: &str, field: &str) -> bool {
     let text = text.replace('\\', "");
     text == field
@@ -51,14 +52,14 @@ fn spells(text: &str, field: &str) -> bool {
             .any(|it| text.contains(it))
 }
 
-/// What makes an adapter more than thin.
+/// Finds what makes an adapter more than thin.
 pub(super) fn problems(dir: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut adapters: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for path in files(dir)?.into_iter().filter(|path| is_rust(path)) {
         let inside = path.strip_prefix(dir)?;
         let mut parts = inside.iter().map(|part| part.to_string_lossy().into_owned());
-        // Only what is deployed counts: not an adapter's own tests.
+        // Only deployed code counts, not an adapter's own tests.
         if let (Some(adapter), Some(folder)) = (parts.next(), parts.next())
             && folder == "src"
         {

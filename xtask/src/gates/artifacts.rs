@@ -1,4 +1,5 @@
-//! What is deployed is small, can't be told the time by a request, and says nothing of the machine that built it.
+//! Checks that deployed artifacts are small, that no request can tell them the time, and that they name nothing of
+//! the machine that built them.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +15,7 @@ use super::tree::contains;
 /// The header that only the feature `test-stamp` knows.
 const TEST_STAMP: &[u8] = b"x-isotherm-test-stamp";
 
-/// Files of a set that together stay within so many bytes, as they are or packed by gzip.
+/// Files of a set that together may have this many bytes, as they are or packed by gzip.
 struct Budget {
     files: &'static [&'static str],
     gzip: bool,
@@ -27,7 +28,7 @@ const BUDGETS: [Budget; 3] = [
     Budget { files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_000_000 },
 ];
 
-/// Artifacts that grew over their budget.
+/// Finds artifacts that exceed their budgets.
 pub(super) fn budgets(set: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for Budget { files, gzip, bytes: most } in BUDGETS {
@@ -52,7 +53,8 @@ fn packed(bytes: &[u8]) -> Result<usize> {
     Ok(encoder.finish()?.len())
 }
 
-/// Release artifacts that know the test stamp; and test artifacts that don't, since then this gate looks for the wrong thing.
+/// Finds release artifacts that know the test stamp. It also finds test artifacts that don't, since the gate would
+/// then look for the wrong text.
 pub(super) fn test_stamp(artifacts: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for platform in ["lambda", "workers", "spin", "native"] {
@@ -76,7 +78,7 @@ pub(super) fn test_stamp(artifacts: &Path) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Artifacts that name a folder of this machine. Zips hold the programs beside them.
+/// Finds artifacts that name a folder of this machine. Zips are left out: they hold the programs beside them.
 pub(super) fn machine_paths(artifacts: &Path, private: &[String]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for path in

@@ -1,4 +1,4 @@
-//! Core does no I/O, asks no clock and no randomness, is never async and knows no platform.
+//! Checks that core does no I/O, asks no clock and no randomness, is never async and knows no platform.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::source::{lines, names};
 use super::{files, is_rust};
 
-/// What core must not name, and why.
+/// Names that core must not use, and why.
 const FORBIDDEN: [(&str, &str); 22] = [
     ("async", "core is never async: a host does the waiting"),
     ("await", "core is never async: a host does the waiting"),
@@ -23,7 +23,7 @@ const FORBIDDEN: [(&str, &str); 22] = [
     ("HashMap", "its order differs from run to run: use BTreeMap"),
     ("HashSet", "its order differs from run to run: use BTreeSet"),
     ("std::fs", "core does no I/O"),
-    ("std::io::std", "core does no I/O"), // std::io::Read of a slice is none
+    ("std::io::std", "core does no I/O"), // reading a slice by std::io::Read is no I/O
     ("std::net", "core does no I/O"),
     ("std::env", "core does no I/O: configuration is an argument"),
     ("std::process", "core does no I/O"),
@@ -35,7 +35,8 @@ const FORBIDDEN: [(&str, &str); 22] = [
     ("extern", "core calls nothing from outside"),
 ];
 
-/// Everything that core may depend on, and why. A crate that does I/O, or asks for time or randomness, has no place here.
+/// Everything that core may depend on, and why. A crate that does I/O, or asks for time or randomness, has no place
+/// here.
 const DEPENDENCIES: [(&str, &str); 31] = [
     ("isotherm-core", "itself"),
     ("adler2", "checksums of flate2"),
@@ -70,7 +71,7 @@ const DEPENDENCIES: [(&str, &str); 31] = [
     ("zmij", "of serde_json"),
 ];
 
-/// Names in core's sources that have no place there.
+/// Finds forbidden names in core's sources.
 pub(super) fn purity(dir: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for path in files(dir)?.into_iter().filter(|path| is_rust(path)) {
@@ -83,7 +84,7 @@ pub(super) fn purity(dir: &Path) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Crates in `cargo tree`'s answer that core may not depend on.
+/// Finds crates in the output of `cargo tree` that core may not depend on.
 pub(super) fn dependencies(tree: &str) -> Vec<String> {
     let found: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let allowed = |name: &str| DEPENDENCIES.iter().any(|(known, _)| *known == name);

@@ -1,6 +1,6 @@
-//! Core as a wasm module imports nothing: so it can ask for nothing, whatever its dependencies might do.
+//! Checks that core as a wasm module imports nothing. So it can ask for nothing, whatever its dependencies might do.
 
-/// The imports of a module, or why it is none.
+/// Problems: the module imports something, or the bytes are not a wasm module.
 pub(super) fn problems(module: &[u8]) -> Vec<String> {
     match imports(module) {
         Some(imports) => imports.iter().map(|import| format!("core's module imports {import}")).collect(),
@@ -8,7 +8,7 @@ pub(super) fn problems(module: &[u8]) -> Vec<String> {
     }
 }
 
-/// The `module.name` of each import. `None` when the bytes are not a core wasm module.
+/// The `module.name` of the first import and the count of all, or `None` if the bytes are not a core wasm module.
 fn imports(module: &[u8]) -> Option<Vec<String>> {
     const IMPORT_SECTION: u8 = 2;
     let mut rest = module.strip_prefix(b"\0asm\x01\0\0\0")?;
@@ -19,7 +19,7 @@ fn imports(module: &[u8]) -> Option<Vec<String>> {
         if id != IMPORT_SECTION {
             continue;
         }
-        // What an import's kind says has many forms, and one import is one too many: the first one is named, the rest counted.
+        // Import kinds have many forms, and one import is too many. So only the first is named, and the rest counted.
         let count = number(&mut section)?;
         let name = |section: &mut &[u8]| {
             let len = number(section)?;
@@ -42,7 +42,7 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// An unsigned LEB128 number.
+/// Reads an unsigned LEB128 number.
 fn number(rest: &mut &[u8]) -> Option<usize> {
     let mut value = 0usize;
     for shift in (0..35).step_by(7) {

@@ -1,6 +1,6 @@
-//! Checks of the invariants in ARCHITECTURE.md that no compiler makes. Each is proven by a test that breaks its rule.
+//! Checks the invariants in ARCHITECTURE.md that no compiler checks. A test that breaks its rule proves each one.
 //!
-//! A check takes what it looks at (a folder, the text of a file, bytes) and gives the problems it found, one line each.
+//! A check takes its subject (a folder, the text of a file, bytes) and returns the problems it found, one line each.
 
 mod adapters;
 mod artifacts;
@@ -20,7 +20,7 @@ use crate::paths;
 use crate::setup::Tools;
 use crate::shell::{cargo, output, program};
 
-/// Every gate's name with the problems it found.
+/// Runs every gate. Returns each one's name with its problems.
 pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let root = paths::root();
     let module = vector_module(tools)?;
@@ -48,12 +48,12 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     ])
 }
 
-/// Core as a wasm module that runs vectors: the runner's library, without anything of a platform.
+/// Builds core as a wasm module that runs vectors: the runner's library, without any platform.
 pub(crate) fn vector_module(tools: &Tools) -> Result<PathBuf> {
     build::wasm_module(tools, Set::Release, "isotherm-vector-runner", "wasm32-unknown-unknown", &[])
 }
 
-/// Where this machine keeps the project and its user's files.
+/// The folders where this machine keeps the project and its user's files.
 fn machine_paths() -> Vec<String> {
     let home = std::env::var("HOME").unwrap_or_default();
     let mut found: Vec<String> = [paths::root().to_string_lossy().into_owned(), home]
@@ -84,7 +84,7 @@ fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
-/// A tree of files that breaks a rule.
+/// Writes files that break a rule.
 #[cfg(test)]
 fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

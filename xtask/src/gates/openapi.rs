@@ -1,4 +1,4 @@
-//! The contract, as a validator that is not ours reads it.
+//! Checks the contract with a validator that is not ours.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::paths;
 use crate::shell::program;
 
-/// What keeps the file `document` from being an OpenAPI document.
+/// Reasons why the file `document` is not a valid OpenAPI document.
 pub(super) fn problems(document: &Path) -> Result<Vec<String>> {
     let validator = paths::tools().join("npm/node_modules/.bin/validate-api");
     let out = program(&validator).arg(document).output();

@@ -1,15 +1,15 @@
-//! Rust source, taken apart as far as the gates need it: code without comments and literals, and the literals.
+//! Splits Rust source as far as the gates need it: code without comments and literals, and the literals.
 
 /// One line of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Its code; a text literal is `""` in it, a comment is gone.
+    /// The line's code. A text literal is `""` in it, and comments are removed.
     pub(super) code: String,
-    /// The text literals that begin on it.
+    /// The text literals that begin on this line.
     pub(super) texts: Vec<String>,
 }
 
-/// The lines of a file up to its unit tests, which are by convention its end.
+/// The lines of a file before its unit tests, which by convention end the file.
 pub(super) fn lines(source: &str) -> Vec<Line> {
     let source = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut lines = vec![Line::default()];
@@ -26,7 +26,7 @@ pub(super) fn lines(source: &str) -> Vec<Line> {
                 while rest.next_if_eq(&'#').is_some() {
                     hashes += 1;
                 }
-                // `r#type` is a name.
+                // `r#type` is a name, not a literal.
                 if rest.next_if_eq(&'"').is_some() {
                     take_text(&mut rest, hashes, true, &mut lines);
                 }
@@ -94,12 +94,12 @@ fn take_text(rest: &mut Chars<'_>, hashes: usize, raw: bool, lines: &mut Vec<Lin
     lines.extend((0..new_lines).map(|_| Line::default()));
 }
 
-/// Whether `code` has `name` as a whole word (or words): `Value` is not in `MyValue`.
+/// Whether `code` has `name` as a whole word or words: `MyValue` does not have `Value`.
 pub(super) fn names(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         let after = code[at + name.len()..].chars().next();
-        // Where the name itself begins or ends with a sign, anything may stand beside it.
+        // If the name itself begins or ends with a sign, anything may stand beside that sign.
         let runs_on = |beside: Option<char>, edge: bool| edge && beside.is_some_and(is_word);
         !runs_on(before, name.starts_with(is_word)) && !runs_on(after, name.ends_with(is_word))
     })

@@ -1,4 +1,4 @@
-//! What holds for every file of the project.
+//! Rules for every file of the project.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 const MOST_LINES: usize = 500;
 
-/// Sources that are longer than a reader's patience.
+/// Finds sources that are longer than a reader's patience.
 pub(super) fn long_files(root: &Path, tracked: &[PathBuf]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for path in tracked {
@@ -23,7 +23,7 @@ pub(super) fn long_files(root: &Path, tracked: &[PathBuf]) -> Result<Vec<String>
     Ok(problems)
 }
 
-/// Files that name a folder of this machine.
+/// Finds files that name a folder of this machine.
 pub(super) fn machine_paths(root: &Path, tracked: &[PathBuf], private: &[String]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for path in tracked.iter().filter(|path| path.is_file()) {
@@ -37,7 +37,7 @@ pub(super) fn machine_paths(root: &Path, tracked: &[PathBuf], private: &[String]
     Ok(problems)
 }
 
-/// Whether `needle` is somewhere in `bytes`.
+/// Whether `bytes` contain `needle`.
 pub(super) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     let Some(first) = needle.first() else { return true };
     let mut rest = bytes;

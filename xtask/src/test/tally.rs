@@ -1,4 +1,4 @@
-//! Counts what passed and what failed, by part and by host.
+//! Counts passed and failed tests, by part and by host.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::shell::{show, since_start};
 
-/// The hosts, each tested by a test program of its name.
+/// The hosts. A test program with the host's name tests each one.
 const HOSTS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
-/// Passed, failed, ignored.
+/// How many tests passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
@@ -19,15 +19,15 @@ struct Counts {
     skipped: usize,
 }
 
-/// What one part came to.
+/// The results of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     part: &'static str,
     counts: Counts,
     hosts: BTreeMap<&'static str, Counts>,
-    /// Whose test program is running.
+    /// The host whose test program is running.
     host: Option<&'static str>,
-    /// Whose all test programs are, when they are not told by their names.
+    /// The host of all test programs, if their names don't tell it.
     only_host: Option<&'static str>,
     failures: Vec<String>,
     skips: Vec<String>,
@@ -49,7 +49,7 @@ impl Tally {
         }
     }
 
-    /// Counts a check that can't be made here; the summary says why.
+    /// Counts a check that can't be made here. The summary says why.
     pub(crate) fn skip(&mut self, name: &str, why: &str) {
         self.counts.skipped += 1;
         self.skips.push(format!("{name}: {why}"));
@@ -62,12 +62,12 @@ impl Tally {
         Ok(())
     }
 
-    /// Runs `cargo test`, shows what it prints, and counts its tests.
+    /// Runs `cargo test`, shows its output, and counts its tests.
     pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
         self.cargo_test_into(command, &mut std::io::stdout())
     }
 
-    /// The same, all of it on one host by the name of `host`.
+    /// Like [`Self::cargo_test`], but counts all tests for `host`.
     pub(crate) fn cargo_test_on(&mut self, host: &'static str, command: &mut Command) -> Result<()> {
         self.only_host = Some(host);
         let ran = self.cargo_test(command);
@@ -76,25 +76,25 @@ impl Tally {
     }
 
     fn cargo_test_into(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
-        // One pipe for both, since cargo says on standard error which program the lines on standard output are from.
+        // One pipe for both streams: cargo names on standard error the program whose lines follow on standard output.
         let (reader, writer) = std::io::pipe()?;
         command
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .envs([("CARGO_TERM_PROGRESS_WHEN", "never"), ("CARGO_TERM_COLOR", "never")]);
         let child = command.spawn();
-        command.stdout(Stdio::null()).stderr(Stdio::null()); // closes our ends of the pipe, so that it can come to its end
+        command.stdout(Stdio::null()).stderr(Stdio::null()); // closes our ends of the pipe, so that it can end
         let mut child = child.with_context(|| format!("cannot start {}", show(command)))?;
         let before = self.counts;
         for line in BufReader::new(reader).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
-            // A reader that went away ends the run by its signal, not here.
+            // If the reader of our output goes away, a signal ends the run, not this line.
             _ = writeln!(shown, "{line}");
             self.read(&line);
         }
         let status = child.wait()?;
-        // A failure that no test names: something did not compile, or a test program crashed.
+        // No test names this failure: something did not compile, or a test program crashed.
         if !status.success() && self.counts.failed == before.failed {
             self.check(&format!("`{}` ({status})", show(command)), false);
         }
@@ -104,7 +104,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Reads one line of cargo's or libtest's.
+    /// Reads one line of cargo or libtest.
     fn read(&mut self, line: &str) {
         if let Some(program) = line.trim_start().strip_prefix("Running ") {
             let named = || HOSTS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
@@ -130,7 +130,7 @@ impl Tally {
     }
 }
 
-/// All parts.
+/// The results of all parts.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     parts: Vec<(Tally, f64)>,
@@ -142,7 +142,7 @@ impl Summary {
         self.parts.push((tally, seconds));
     }
 
-    /// Prints what passed and failed, the total last, and gives the exit code of the run.
+    /// Prints what passed and failed, with the total last. Returns the exit code of the run.
     pub(crate) fn print(&self) -> ExitCode {
         println!("\n{:<14}{:>8}{:>8}{:>8}{:>10}", "part", "passed", "failed", "skipped", "time");
         let mut total = Counts::default();

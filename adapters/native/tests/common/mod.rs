@@ -1,4 +1,4 @@
-//! A server as a process, and its client.
+//! A server as a process, and a client for it.
 #![allow(dead_code, reason = "each program of tests uses a part")]
 
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 pub(crate) const OPEN: &str = r#"{"version":2,"open":true}"#;
 
-/// A running server; killed when dropped.
+/// A running server. It is killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) port: u16,
@@ -21,7 +21,7 @@ impl Server {
         Self::run(Command::new(env!("CARGO_BIN_EXE_isotherm-native")), data)
     }
 
-    /// A server that can't write files beyond `blocks` of 512 bytes: to SQLite that is a full disk.
+    /// Starts a server that can't write files beyond `blocks` blocks of 512 bytes: to SQLite that is a full disk.
     pub(crate) fn start_on_small_disk(data: &Path, blocks: u32) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
@@ -68,7 +68,7 @@ pub(crate) fn event(message: &str) -> String {
     format!(r#"{{"userId":"u","eventType":"t","messageId":"{message}","properties":{{"text":"{}"}}}}"#, "x".repeat(200))
 }
 
-/// The bytes of one request whose connection ends with it.
+/// The bytes of one request. Its connection ends with it.
 pub(crate) fn post(body: &str) -> String {
     let length = body.len();
     format!(
@@ -83,7 +83,7 @@ pub(crate) async fn get(port: u16, target: &str) -> (u16, String) {
     answer(&mut stream).await.unwrap()
 }
 
-/// Status and body, or `None` when the server died on it.
+/// Sends an event. Returns status and body, or `None` if the server died on it.
 pub(crate) async fn send(port: u16, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     stream.write_all(post(body).as_bytes()).await.ok()?;

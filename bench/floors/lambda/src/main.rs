@@ -1,4 +1,4 @@
-//! The smallest hello function on Lambda: what the runtime costs before Isotherm.
+//! The smallest hello function on Lambda. It measures what the runtime costs before Isotherm.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;

@@ -1,5 +1,5 @@
-//! The smallest hello server on axum. It reads the body, or hyper would close the connection, and ignores every flag but
-//! `--port`, so that it starts as `isotherm-native` does.
+//! The smallest hello server on axum. It reads the body, because hyper would close the connection otherwise. It
+//! ignores every flag except `--port`, so that it starts like `isotherm-native`.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! The smallest hello function on Spin: what the runtime costs before Isotherm does anything.
+//! The smallest hello function on Spin. It measures what the runtime costs before Isotherm does anything.
 
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response};
@@ -6,7 +6,7 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 struct Hello;
 
-// Without `#[spin_sdk::http_service]`, as the adapter does it: that would more than double a floor.
+// Like the adapter, this does without `#[spin_sdk::http_service]`, which would more than double the floor.
 spin_sdk::wasip3::http::service::export!(Hello);
 
 impl Guest for Hello {

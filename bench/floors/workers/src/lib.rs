@@ -1,4 +1,5 @@
-//! The smallest hello function on Workers, written as its users write it: what the platform costs before Isotherm.
+//! The smallest hello function on Workers, written as its users write it. It measures what the platform costs before
+//! Isotherm.
 
 use worker::{Context, Env, Request, Response, Result, event};
 

@@ -1,4 +1,4 @@
-//! A result with every field, and what its schema says of it.
+//! Checks a result with every field against its schema.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn metered() -> Metered {
     }
 }
 
-/// The same of Durable Objects.
+/// The same meters for Durable Objects.
 fn metered_objects() -> Metered {
     let mut metered = metered();
     let invocations = |count| Invocations { count, cpu: Duration::ZERO, wall: Duration::from_millis(count) };
@@ -230,7 +230,7 @@ fn a_result_is_what_its_schema_says() {
         assert!(!validator.is_valid(&priced), "valid with {part} of another type");
     }
 
-    // And it says something: no field may be missing, and none be of another type.
+    // The schema is strict: no field may be missing or have another type.
     for field in ["schema", "machine", "workload", "platforms", "not_started", "ranking"] {
         let mut result = result.clone();
         result.as_object_mut().unwrap().remove(field);

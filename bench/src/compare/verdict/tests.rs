@@ -1,11 +1,11 @@
-//! The verdict on results that were made up for it.
+//! Tests the verdict on results that are made up for it.
 
 use super::*;
 use crate::compare::figures::ranking;
 use crate::compare::result::NotStarted;
 use crate::compare::result::tests::{priced, sample};
 
-/// A result whose platforms have these medians with an interval of 5 % to either side; enough samples for the 99th percentile.
+/// A result with the given medians, intervals of 5 % to either side, and enough samples for the 99th percentile.
 fn result(of: &[(Platform, f64, f64)]) -> Comparison {
     let mut result = sample();
     result.not_started.clear();

@@ -3,22 +3,22 @@
 use crate::rollup::codec::{Reader, Writer};
 use crate::rollup::number::Number;
 
-/// Bits of a digit of [`Wide`].
+/// Bits in a digit of [`Wide`].
 const DIGIT: usize = 32;
-/// Digits that every double fits into, with 64 bits to spare for carries of sums.
+/// The number of digits that hold every double, with 64 bits to spare for the carries of sums.
 const DIGITS: usize = (1074 + 1024) / DIGIT + 3;
-/// Where the bit of 1 stands, in units of the smallest double.
+/// The place of the bit of 1, in units of the smallest double.
 const ONE: usize = 1074;
 
-/// A fixed-point number in units of 2^-1074, the smallest double, so that any sum of doubles is exact (a superaccumulator:
-/// R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015).
+/// A fixed-point number in units of 2^-1074, the smallest double, so any sum of doubles is exact. This is a
+/// superaccumulator (R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wide {
-    /// Which digit `digits[0]` is: most sums need three or four of all [`DIGITS`].
+    /// The number of the digit in `digits[0]`. Most sums need only three or four of all [`DIGITS`].
     low: usize,
-    /// Signed, and wider than a digit between carries.
+    /// Signed digits, which may be wider than [`DIGIT`] between carries.
     digits: Vec<i64>,
-    /// Additions since digits were last carried; below 2^30, so that none overflows.
+    /// Additions since the last carry. They stay below 2^30, so that no digit overflows.
     pending: u32,
 }
 
@@ -88,7 +88,7 @@ impl Wide {
             carried = sum >> DIGIT;
         }
         match self.digits.last_mut() {
-            // The sign stays in the highest digit, as far as it fits there.
+            // The sign stays in the highest digit if it fits there.
             Some(last) if carried == -1 || carried == 0 => *last += carried << DIGIT,
             Some(_) => self.digits.push(carried),
             None => {}
@@ -96,12 +96,13 @@ impl Wide {
         self.pending = 1;
     }
 
-    /// How many bytes of memory the digits take.
+    /// Bytes of memory that the digits take.
     pub(crate) fn memory(&self) -> usize {
         self.digits.len() * 16
     }
 
-    /// Sign and magnitude: digits below 2^32, none of them zero at either end. The same for the same number, always.
+    /// Sign, lowest digit and magnitude. Digits are below 2^32, with no zero at either end. Equal numbers always give
+    /// equal results.
     fn magnitude(&self) -> (bool, usize, Vec<u32>) {
         let mut wide = self.clone();
         wide.carry();
@@ -122,17 +123,18 @@ impl Wide {
         (is_negative && !digits.is_empty(), low, digits)
     }
 
-    /// The nearest double, halves to even; infinite beyond the largest.
+    /// The nearest double, halves to even; infinite beyond the largest double.
     pub(crate) fn nearest(&self) -> f64 {
         let (is_negative, low, digits) = self.magnitude();
         with_sign(is_negative, nearest(&digits, low + BELOW, false))
     }
 
-    /// This number divided by a count: exactly where that is an integer below 2^64, else the nearest double.
+    /// This number divided by a count: exact if the quotient is an integer below 2^64, otherwise the nearest double.
     pub(crate) fn divided_by(&self, count: u64) -> Number {
         let (is_negative, low, digits) = self.magnitude();
         let divisor = u128::from(count.max(1));
-        // Long division, from the highest digit on, and over BELOW digits more: those leave 64 bits or more to round.
+        // Long division from the highest digit on, continued over BELOW more digits, which leave at least 64 bits for
+        // rounding.
         let mut remainder = 0_u128;
         let below = std::iter::repeat_n(0, BELOW);
         let mut quotient: Vec<u32> = digits
@@ -187,17 +189,18 @@ impl Wide {
     }
 }
 
-/// Digits below the smallest double that [`nearest`] and [`integer`] count places from: a quotient has such.
+/// Digits below the smallest double. [`nearest`] and [`integer`] count places from there, because a quotient has such
+/// digits.
 const BELOW: usize = 4;
 
-/// Whether the bit at a place is 1. `digits[0]` is the digit number `low`; all others are zero.
+/// Whether the bit at a place is 1. `digits[0]` is digit number `low`; digits outside `digits` are zero.
 fn bit_at(digits: &[u32], low: usize, place: usize) -> bool {
     let digit = (place / DIGIT).checked_sub(low).and_then(|at| digits.get(at));
     digit.is_some_and(|digit| digit >> (place % DIGIT) & 1 == 1)
 }
 
-/// The double nearest to a magnitude, halves to even; infinite beyond the largest. Places count from [`BELOW`] digits below
-/// the smallest double. `is_more`: the number is a little greater than its digits say.
+/// The double nearest to a magnitude, halves to even; infinite beyond the largest double. Places count from [`BELOW`]
+/// digits below the smallest double. `is_more` says that the number is a little greater than its digits.
 fn nearest(digits: &[u32], low: usize, is_more: bool) -> f64 {
     const UNIT: usize = BELOW * DIGIT;
     let Some(last) = digits.last() else { return 0.0 };
@@ -212,12 +215,12 @@ fn nearest(digits: &[u32], low: usize, is_more: bool) -> f64 {
     if is_half && (is_more || mantissa & 1 == 1 || (low * DIGIT..dropped - 1).any(bit_at)) {
         mantissa += 1;
     }
-    // The mantissa's bit 52 adds 1 to the exponent, and so does the carry of one that was rounded up to 2^53.
+    // The mantissa's bit 52 adds 1 to the exponent. So does the carry of a mantissa that was rounded up to 2^53.
     let bits = (((dropped - UNIT) as u64) << 52) + mantissa;
     if bits >= 0x7ff << 52 { f64::INFINITY } else { f64::from_bits(bits) }
 }
 
-/// The magnitude, if it is an integer below 2^64. Places count as for [`nearest`].
+/// The magnitude, if it is an integer below 2^64. Places count as in [`nearest`].
 fn integer(digits: &[u32], low: usize) -> Option<i128> {
     const FIRST: usize = ONE + BELOW * DIGIT;
     let highest = DIGIT * (low + digits.len());

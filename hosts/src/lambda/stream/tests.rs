@@ -19,7 +19,7 @@ pub(crate) fn put(database: &Database, n: u64) {
     database.put_item(serde_json::from_value(put).unwrap()).unwrap();
 }
 
-/// A stream that begins with one shard and is read anew each time; what is in it, and where it is kept.
+/// A stream that begins with one shard and reads the table at every call, with its table and its data folder.
 fn stream(settings: StreamSettings) -> (Stream, Database, tempfile::TempDir) {
     let (database, data) = (table(), tempfile::tempdir().unwrap());
     let settings = StreamSettings { shards: 1, most: 1, poll: Duration::ZERO, ..settings };
