@@ -22,8 +22,10 @@ fn a_soak_kills_its_host_finds_every_event_and_can_go_on() {
     let (state, out) = (folder.path().join("s.json"), folder.path().join("r.md"));
     let soak = || {
         let mut command = Command::new(ISOTHERM);
-        // Two rounds of three seconds, one in each phase.
-        command.args(["soak", "native", "--minutes", "0.1", "--round", "3", "--json", "--state"]).arg(&state);
+        // A warm-up and two rounds of three seconds, one in each phase.
+        command
+            .args(["soak", "native", "--minutes", "0.1", "--round", "3", "--hostile-every", "500", "--json", "--state"])
+            .arg(&state);
         command.arg("--out").arg(&out).arg("--artifacts").arg(built());
         command
     };

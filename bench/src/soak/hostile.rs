@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use flate2::Compression;
@@ -18,12 +18,12 @@ use crate::soak::HOSTILE;
 use crate::soak::state::Statuses;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// The time from one request to the next of the same kind.
-const EVERY: Duration = Duration::from_millis(500);
 /// Number of connections of slow senders. The two constants below bound how long each lasts.
 const SLOW: usize = 20;
 const DRIPS: usize = 50;
 const DRIP_EVERY: Duration = Duration::from_millis(200);
+/// How often a waiting client looks whether the round is over.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// A name in reports, and the function that makes the request of a turn.
@@ -144,8 +144,8 @@ pub(super) struct Hostile {
 /// Numbers the requests of all rounds, so that each has new names and values.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the clients.
-pub(super) fn start(url: &str, is_over: &Arc<AtomicBool>) -> Hostile {
+/// Starts the clients. Each kind of request is sent every `every`.
+pub(super) fn start(url: &str, every: Duration, is_over: &Arc<AtomicBool>) -> Hostile {
     let address: Arc<str> = url.trim_start_matches("http://").into();
     let statuses: Arc<Mutex<Statuses>> = Arc::default();
     let count = |statuses: &Mutex<Statuses>, name: &str, status: Result<u16>| {
@@ -158,7 +158,7 @@ pub(super) fn start(url: &str, is_over: &Arc<AtomicBool>) -> Hostile {
             while !is_over.load(Ordering::Relaxed) {
                 let ask = ask(TURN.fetch_add(1, Ordering::Relaxed));
                 count(&statuses, name, send(&address, &ask).await);
-                tokio::time::sleep(EVERY).await;
+                pause(every, &is_over).await;
             }
         })
     });
@@ -167,7 +167,7 @@ pub(super) fn start(url: &str, is_over: &Arc<AtomicBool>) -> Hostile {
         tokio::spawn(async move {
             while !is_over.load(Ordering::Relaxed) {
                 count(&statuses, "hostile: slow senders", drip(&address, &is_over).await);
-                tokio::time::sleep(EVERY).await;
+                pause(every, &is_over).await;
             }
         })
     });
@@ -183,6 +183,14 @@ impl Hostile {
             let _panicked = client.await;
         }
         std::mem::take(&mut self.statuses.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Waits for `time`, or until the round is over.
+async fn pause(time: Duration, is_over: &AtomicBool) {
+    let ends = Instant::now() + time;
+    while !is_over.load(Ordering::Relaxed) && Instant::now() < ends {
+        tokio::time::sleep(LOOK_EVERY.min(ends - Instant::now())).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! `isotherm soak`: hours of good and hostile clients against one platform, which is killed again and again.
 //!
-//! A soak has two phases with the same number of rounds: good clients alone, then the same beside hostile ones. Each
+//! A warm-up comes first. Two phases with the same number of rounds follow: good clients alone, then the same beside hostile ones. Each
 //! round starts the host on the data of earlier rounds and ends with SIGKILL. The state file is written after each
 //! round, so an interrupted soak continues with the next round.
 
@@ -48,7 +48,8 @@ Examples:
   isotherm soak lambda --out bench/results/soak-lambda.md";
 
 const ABOUT: &str = "\
-A soak has two phases of the same length: good clients alone, then the same clients beside hostile ones of another tenant.
+A soak has two phases of the same length: good clients alone, then the same clients beside hostile ones of another tenant. A round of \
+both comes before them, so that data, caches and memory are those of a service that has seen traffic.
 
 Good clients send single events and batches with messageIds, look events up and ask for reports, at a fixed rate. Hostile ones send \
 what is valid and costly, or not valid at all: new names and values without end, 300 event types with long names, hours over 20 \
@@ -71,6 +72,9 @@ pub struct Soak {
     /// How long a round lasts before the host is killed, seconds
     #[arg(long, value_name = "N", default_value = "30", value_parser = minutes)]
     round: f64,
+    /// The time from one request of a kind of hostile clients to the next, milliseconds
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    hostile_every: u64,
     /// Where to keep what is known so far, to go on after an interruption; the platform's data is kept beside it
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -99,7 +103,7 @@ pub async fn soak(flags: Soak) -> Result<ExitCode> {
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let file = flags.state.clone().unwrap_or_else(|| temporary.path().join("soak.json"));
     let rounds = ((flags.minutes * 60.0 / flags.round / PHASES as f64).ceil() as usize).max(1);
-    let mut state = State::open(&file, flags.platform, flags.round, rounds)?;
+    let mut state = State::open(&file, flags.platform, flags.round, rounds, flags.hostile_every)?;
     let done = tokio::select! {
         done = run(&flags, &file, &mut state) => Some(done),
         () = ended(&mut ends) => None,
@@ -135,6 +139,12 @@ async fn run(flags: &Soak, file: &Path, state: &mut State) -> Result<Report> {
     let mut host = Up::new(program, flags.platform, &flags.artifacts);
     CONFIG.clone_into(&mut host.config);
     host.data = Some(state::data(file));
+    if !state.is_warm {
+        lines::print_error(&format!("soak {}: warm-up, good and hostile clients", flags.platform));
+        let warm_up = one_round(host.start().await?, state, true).await?;
+        state.add(None, warm_up);
+        state.save(file)?;
+    }
     while state.done() < PHASES * state.rounds {
         let (round, phase) = (state.done(), state.done() / state.rounds);
         let what = ["good clients", "good and hostile clients"][phase];
@@ -142,7 +152,7 @@ async fn run(flags: &Soak, file: &Path, state: &mut State) -> Result<Report> {
         lines::print_error(&format!("soak {}: round {} of {all}, {what}", flags.platform, round + 1));
         let remote = host.start().await?;
         let of_round = one_round(remote, state, phase > 0).await?;
-        state.add(phase, of_round);
+        state.add(Some(phase), of_round);
         state.save(file)?;
     }
     lines::print_error(&format!("soak {}: looking for every event", flags.platform));
@@ -165,7 +175,8 @@ async fn one_round(remote: Remote, state: &mut State, is_hostile: bool) -> Resul
     good::send_again(&endpoint, state).await;
     let is_over: Arc<AtomicBool> = Arc::default();
     let good = Good::start(&endpoint, &is_over);
-    let hostile = is_hostile.then(|| hostile::start(remote.url(), &is_over));
+    let every = Duration::from_millis(state.hostile_every_ms);
+    let hostile = is_hostile.then(|| hostile::start(remote.url(), every, &is_over));
     let (started, limit) = (Instant::now(), Duration::from_secs_f64(state.round_seconds));
     let mut memory = Vec::new();
     while let Some(left) = limit.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {

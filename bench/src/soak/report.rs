@@ -24,6 +24,8 @@ pub(super) struct Report {
     finished: String,
     /// Seconds of load in each phase.
     phase_seconds: f64,
+    /// Milliseconds from one request of a kind of hostile clients to the next.
+    hostile_every_ms: u64,
     /// Number of rounds. Each ends with a kill, except where the runtime is stopped at the end.
     rounds: usize,
     #[serde(flatten)]
@@ -58,6 +60,7 @@ impl Report {
             runtime: runtime.clone(),
             finished: format!("{:.0}", jiff::Timestamp::now()),
             phase_seconds: state.rounds as f64 * state.round_seconds,
+            hostile_every_ms: state.hostile_every_ms,
             rounds: 2 * state.rounds,
             found,
             p99_ratio: phases[1].p99 / phases[0].p99,
@@ -75,12 +78,15 @@ impl Report {
     }
 
     pub(super) fn markdown(&self) -> String {
-        let Self { platform, runtime, finished, phase_seconds, rounds, found, phases, p99_ratio } = self;
+        let Self { platform, runtime, finished, phase_seconds, hostile_every_ms, rounds, found, phases, p99_ratio } =
+            self;
         let Found { accepted, lost, doubled, looked_up, unanswered } = found;
         let mut text = format!(
             "# Soak: {platform}\n\n{} {}, finished {finished}. {rounds} rounds, two phases of {phase_seconds:.0} s; the host was killed \
-             after each round.\n\n",
-            runtime.name, runtime.version
+             after each round. A round of both before them is not measured. Hostile clients sent each kind of request every {} s.\n\n",
+            runtime.name,
+            runtime.version,
+            *hostile_every_ms as f64 / 1000.0
         );
         // Writing to a string cannot fail.
         let mut line = |line: String| _ = writeln!(text, "{line}");
@@ -156,7 +162,7 @@ mod tests {
         assert_eq!(quantile(&mut [3000, 1000, 2000], 0.99), 3.0);
         assert_eq!(quantile(&mut [], 0.5), 0.0);
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(&folder.path().join("s"), Platform::Native, 30.0, 2).unwrap();
+        let state = State::open(&folder.path().join("s"), Platform::Native, 30.0, 2, 9).unwrap();
         let runtime = Runtime { name: "linux".to_owned(), version: "1".to_owned() };
         let found = Found { accepted: 5, lost: 1, ..Found::default() };
         let report = Report::of(Platform::Native, &runtime, &state, found);

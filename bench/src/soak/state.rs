@@ -23,6 +23,10 @@ pub(super) type Statuses = BTreeMap<String, BTreeMap<u16, u64>>;
 pub(super) struct State {
     pub platform: Platform,
     pub round_seconds: f64,
+    /// Milliseconds from one request of a kind of hostile clients to the next.
+    pub hostile_every_ms: u64,
+    /// Whether the unmeasured first round is done.
+    pub is_warm: bool,
     /// Number of rounds in each phase.
     pub rounds: usize,
     pub phases: [Phase; PHASES],
@@ -51,21 +55,40 @@ impl State {
     ///
     /// # Errors
     /// Fails if the file belongs to another soak or can't be read.
-    pub(super) fn open(file: &Path, platform: Platform, round_seconds: f64, rounds: usize) -> Result<Self> {
+    pub(super) fn open(
+        file: &Path,
+        platform: Platform,
+        round_seconds: f64,
+        rounds: usize,
+        hostile_every_ms: u64,
+    ) -> Result<Self> {
         if !file.exists() {
             let phases = Default::default();
             let (accepted, unanswered, examples) = Default::default();
-            return Ok(Self { platform, round_seconds, rounds, phases, accepted, unanswered, examples });
+            let is_warm = false;
+            return Ok(Self {
+                platform,
+                round_seconds,
+                hostile_every_ms,
+                is_warm,
+                rounds,
+                phases,
+                accepted,
+                unanswered,
+                examples,
+            });
         }
         let name = file.display();
         let state: Self =
             serde_json::from_str(&crate::text::read(file)?).with_context(|| format!("{name} is no state of a soak"))?;
         ensure!(
-            (state.platform, state.round_seconds, state.rounds) == (platform, round_seconds, rounds),
-            "{name} is of another soak: of {} with {} rounds of {} s in each phase",
+            (state.platform, state.round_seconds, state.rounds, state.hostile_every_ms)
+                == (platform, round_seconds, rounds, hostile_every_ms),
+            "{name} is of another soak: of {} with {} rounds of {} s in each phase, and hostile requests each {} ms",
             state.platform,
             state.rounds,
-            state.round_seconds
+            state.round_seconds,
+            state.hostile_every_ms
         );
         Ok(state)
     }
@@ -85,13 +108,14 @@ impl State {
         write().with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// How many rounds are done.
+    /// How many rounds of the phases are done.
     pub(super) fn done(&self) -> usize {
         self.phases.iter().map(|phase| phase.rounds).sum()
     }
 
-    /// Adds the findings of a finished round.
-    pub(super) fn add(&mut self, phase: usize, round: Round) {
+    /// Adds the findings of a finished round. The latencies and the memory of a round outside the phases do not count;
+    /// its events do.
+    pub(super) fn add(&mut self, phase: Option<usize>, round: Round) {
         let Round { accepted, unanswered, examples, latencies, memory, statuses } = round;
         for (event_type, count) in accepted {
             *self.accepted.entry(event_type).or_default() += count;
@@ -101,6 +125,10 @@ impl State {
         self.examples.extend(examples);
         let step = self.examples.len().div_ceil(LOOK_UPS).max(1);
         self.examples = std::mem::take(&mut self.examples).into_iter().step_by(step).collect();
+        let Some(phase) = phase else {
+            self.is_warm = true;
+            return;
+        };
         let phase = &mut self.phases[phase];
         let before = phase.rounds as f64 * self.round_seconds;
         let is_warm = |(at, _): &(f64, u64)| *at > self.round_seconds / 3.0;
@@ -134,17 +162,18 @@ mod tests {
     fn a_soak_goes_on_where_its_state_says_and_no_other_does() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("s.json");
-        let mut state = State::open(&file, Platform::Native, 6.0, 2).unwrap();
+        let mut state = State::open(&file, Platform::Native, 6.0, 2, 9).unwrap();
         let memory = vec![(1.0, 9), (3.0, 7)];
         let accepted = BTreeMap::from([("soak_1".to_owned(), 3)]);
-        state.add(0, Round { memory, accepted, ..Round::default() });
+        state.add(None, Round::default());
+        state.add(Some(0), Round { memory, accepted, ..Round::default() });
         state.save(&file).unwrap();
-        let state = State::open(&file, Platform::Native, 6.0, 2).unwrap();
-        assert_eq!((state.done(), state.accepted["soak_1"]), (1, 3));
+        let state = State::open(&file, Platform::Native, 6.0, 2, 9).unwrap();
+        assert_eq!((state.is_warm, state.done(), state.accepted["soak_1"]), (true, 1, 3));
         assert_eq!(state.phases[0].memory, [(3.0, 7)]);
-        let other = format!("{:#}", State::open(&file, Platform::Spin, 6.0, 2).unwrap_err());
+        let other = format!("{:#}", State::open(&file, Platform::Spin, 6.0, 2, 9).unwrap_err());
         assert!(other.contains("is of another soak: of native"), "{other}");
         std::fs::write(&file, "{").unwrap();
-        assert!(State::open(&file, Platform::Native, 6.0, 2).is_err());
+        assert!(State::open(&file, Platform::Native, 6.0, 2, 9).is_err());
     }
 }
