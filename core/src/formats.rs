@@ -10,14 +10,19 @@
 //! | shards that wait for a lane | 1 | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `shards` | `lanes.rs` |
 //! | times that are lost | 1 | `aggregate`, `schedule` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `~lost` | `lost.rs` |
 //! | what a shard has for a report | 2 | a Workers shard | the Worker that asks it | in no store | `report/data.rs` |
+//! | part: events that came together | 1 | the Worker that admits them, folds | a Workers shard | a Workers shard: `blocks`, until the events are folded; appended to one another | `blocks/part.rs` |
+//! | closed block of events | 2 | folds | look-ups | a Workers shard: `blocks` | `blocks/block.rs` |
+//! | row of ids | 1 | folds, expiry | look-ups, folds, expiry | a Workers shard: `runs` | `blocks/runs.rs` |
+//! | what a shard is to keep | 1 | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
+//! | what a shard has kept | 1 | a Workers shard | the Worker that asks it | in no store | `blocks/keep.rs` |
 //! | cursor of a report | 1 | reports | reports | at clients | `report/cursor.rs` |
 //!
 //! These formats have no version, so they only ever change by addition:
 //!
 //! | format | where |
 //! | --- | --- |
-//! | record of an event: JSON, as `GET /events/{eventId}` answers it | every store of events; backups, as gzip with one record per line |
-//! | digest of an event: 16 bytes; on Workers as hexadecimal digits | every store of events |
+//! | record of an event: JSON, as `GET /events/{eventId}` answers it | every store of events, on Workers the table `events`; backups, as gzip with one record per line |
+//! | digest of an event: 16 bytes; in the table `events` on Workers as hexadecimal digits | every store of events |
 //! | pulse: an item `#pulse-…` with `at` and `ttl` | DynamoDB's table of events |
 //! | items of an event and of a page: attributes as in `adapters/lambda/src/store.rs` and `rollups.rs` | DynamoDB |
 //! | message of a queue: a request's body, with its path, headers and key id | SQS (attributes), Workers' Queue (JSON) |
@@ -28,7 +33,9 @@
 //!
 //! | table | native, Spin | Workers, in each shard |
 //! | --- | --- | --- |
-//! | `events` | `seq`, `tenant`, `id`, `digest`, `occurred_at`, `received_at`, `expires_at`, `record` | the same without `tenant` |
+//! | `events` | `seq`, `tenant`, `id`, `digest`, `occurred_at`, `received_at`, `expires_at`, `record` | the same without `tenant`; only read and deleted from: new events go to `blocks` |
+//! | `blocks` | – | `seq`, `count`, `expires_at`, `bytes` |
+//! | `runs` | – | `number`, `bytes` |
 //! | `rollups` | `tenant`, `key`, `page` | `key`, `page` |
 //! | `rejected_events` | `seq`, `tenant`, `reason`, `record` | `seq`, `reason`, `record` |
 //! | `upkeep` | `id`, `looked_at` | `id`, `done_at` |
@@ -45,6 +52,7 @@
 //! - Marks of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
 //! - A Worker that can't read the answer of a shard of another version answers 503 until both run the same version.
+//! - Blocks: an older version of a shard does not see them. There is no way back to it once events came.
 //! - On native and in a Durable Object a version has its database to itself; instances of Spin overlap for seconds.
 
 /// A page of rollups.
@@ -65,5 +73,15 @@ pub(crate) const WAITING: u8 = 1;
 pub(crate) const LOST: u8 = 1;
 /// A shard's data for a report.
 pub(crate) const REPORT_DATA: u8 = 2;
+/// Events that came together.
+pub(crate) const PART: u8 = 1;
+/// A closed block of events. A part and a block stand in the same column, so their bytes differ.
+pub(crate) const BLOCK: u8 = 2;
+/// A row of the index of ids.
+pub(crate) const RUN: u8 = 1;
+/// The events that a shard is to keep.
+pub(crate) const KEEP: u8 = 1;
+/// What became of them.
+pub(crate) const KEPT: u8 = 1;
 /// The cursor of a report.
 pub(crate) const CURSOR: u8 = 1;

@@ -42,10 +42,22 @@ impl EventId {
         Self(stamp.time_bits() | (first + index as u128))
     }
 
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The low bits, which are evenly distributed for both kinds of ids. The high bits of a sequential id are its time.
+    pub(crate) fn low_bits(self) -> u64 {
+        self.0 as u64
+    }
+
     /// The shard that keeps this event: 0 up to, not including, `shards`.
     pub fn shard(self, shards: u32) -> u32 {
-        // The low bits are evenly distributed for both kinds of ids; the high bits of a sequential id are its time.
-        (self.0 as u64 % u64::from(shards.max(1))) as u32
+        (self.low_bits() % u64::from(shards.max(1))) as u32
     }
 }
 

@@ -34,6 +34,7 @@ mod reply;
 mod settle;
 
 mod backup;
+mod blocks;
 mod formats;
 pub mod group_commit;
 mod lanes;
@@ -51,6 +52,10 @@ mod time;
 pub mod warming;
 
 pub use backup::Backup;
+pub use blocks::{
+    BlockRow, BlockWrite, BlockWrites, Blocks, Keep, Kept, Known, OpenBlocks, Part, Row, RowRead, RowWrites, Search, Spill,
+    StoredBlocks, UnreadableBlock,
+};
 pub use body::without_byte_order_mark;
 pub use config::{Config, ConfigError, Tenant, key_entry};
 pub use delivery::Delivery;

@@ -22,6 +22,14 @@ pub enum Admission {
 }
 
 impl Admission {
+    /// Says that the request may come again with the same stamp.
+    pub(crate) fn repeatable(self) -> Self {
+        match self {
+            Self::Plan(Plan::Store(plan)) => Self::Plan(Plan::Store(StorePlan { may_be_repeated: true, ..plan })),
+            other => other,
+        }
+    }
+
     /// The answer to `HEAD` is the answer to `GET` without its body. Core removes the body, because hosts differ in
     /// what they cut off.
     pub(crate) fn for_method(self, method: &str) -> Self {
@@ -98,6 +106,7 @@ pub struct StorePlan {
     pub(crate) tenant: Tenant,
     pub(crate) events: Vec<NewEvent>,
     pub(crate) answer: Answer,
+    pub(crate) may_be_repeated: bool,
 }
 
 impl StorePlan {
@@ -117,6 +126,12 @@ impl StorePlan {
         match &self.answer {
             Answer::One(_, request_id) | Answer::Batch(_, request_id) => *request_id,
         }
+    }
+
+    /// Whether the request may have been applied before, with the same stamp. If not, the store has none of the ids that
+    /// were made for this request.
+    pub fn may_be_repeated(&self) -> bool {
+        self.may_be_repeated
     }
 
     /// The events to keep: 1 to 500, with distinct ids.

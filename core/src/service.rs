@@ -138,7 +138,8 @@ impl Service {
         let authorization = Credential::Authorization(request.header("authorization"));
         match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
-            Door::Body(entry) => entry.admit(request.body),
+            // A queue may deliver a message twice.
+            Door::Body(entry) => entry.admit(request.body).repeatable(),
         }
     }
 

@@ -169,7 +169,7 @@ pub(crate) mod count {
         Ok((count, bytes))
     }
 
-    /// Adds the size of a SQLite file, and the rows of its tables of events and rollups. Adds nothing if there is no
+    /// Adds the size of a SQLite file, its events, and the rows of its table of rollups. Adds nothing if there is no
     /// such file. It reads a copy: the owner may write to the file meanwhile and ignores this process's locks.
     pub(crate) fn add_database(meters: &mut Meters, file: &Path) -> Result<()> {
         if !file.is_file() {
@@ -187,15 +187,16 @@ pub(crate) mod count {
         let reading = || format!("cannot read {}", file.display());
         // Not read-only: reading a write-ahead log needs the right to write.
         let database = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).with_context(reading)?;
-        let count = |table: &str| {
+        let count = |what: &str, table: &str| {
             let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
             match database.query_row(known, [table], |row| row.get::<_, u64>(0))? {
                 0 => Ok(0),
-                _ => database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)),
+                _ => database.query_row(&format!("SELECT {what} FROM {table}"), [], |row| row.get(0)),
             }
         };
-        meters.events_stored += count("events").with_context(reading)?;
-        meters.pages_stored += count("rollups").with_context(reading)?;
+        meters.events_stored += count("count(*)", "events").with_context(reading)?;
+        meters.events_stored += count("coalesce(sum(count), 0)", "blocks").with_context(reading)?;
+        meters.pages_stored += count("count(*)", "rollups").with_context(reading)?;
         Ok(())
     }
 }

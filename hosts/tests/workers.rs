@@ -9,6 +9,10 @@ mod cron;
 mod events;
 #[path = "workers/meters.rs"]
 mod meters;
+#[path = "workers/older.rs"]
+mod older;
+#[path = "workers/rows.rs"]
+mod rows;
 #[path = "workers/services.rs"]
 mod services;
 

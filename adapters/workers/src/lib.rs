@@ -6,14 +6,17 @@
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
 //!
-//! A tenant's events are spread over Durable Objects by their ids. One object is one SQLite database with one writer.
+//! A tenant's events are spread over Durable Objects by their ids. One object is one SQLite database with one writer. A
+//! request writes one row in it, however many events it has.
 //! The isolate keeps only the configuration, since it may be gone before the next request.
 
+mod blocks;
 mod entry;
 mod queue;
 mod request;
 mod response;
 mod rollups;
+mod rows;
 mod shard;
 mod store;
 mod target;

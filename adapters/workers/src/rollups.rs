@@ -5,11 +5,13 @@
 //! awaits the bucket.
 
 use isotherm_core::{
-    Backup, KeyRange, Load, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded,
-    WriteLimits,
+    Backup, Blocks, KeyRange, Load, OpenBlocks, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage,
+    TooMuch, Unfolded, WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
+use crate::blocks;
+use crate::rows::{blob, columns, integer, other_row, whole};
 use crate::shard::ShardName;
 
 /// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
@@ -23,8 +25,6 @@ pub(crate) const REJECTED_TABLE: &str =
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
-const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
-
 const UNFOLDED: &str = "SELECT seq, record FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE key >= ? AND key < ?";
@@ -36,49 +36,73 @@ const TAIL: &str = "SELECT record FROM events WHERE seq > coalesce((SELECT page 
 /// Events that are about to be folded.
 pub(crate) struct UnfoldedEvents {
     /// The watermark before these events.
-    after: i64,
-    seqs: Vec<i64>,
-    records: Vec<String>,
+    after: u64,
+    source: Source,
+}
+
+enum Source {
+    Blocks(OpenBlocks),
+    /// Rows of the table `events`, which are all older than blocks.
+    Rows {
+        seqs: Vec<u64>,
+        records: Vec<String>,
+    },
 }
 
 impl UnfoldedEvents {
-    /// Reads the next events behind the watermark: at most `events`, and no more once their records have `bytes`
-    /// bytes. Returns `None` if all are folded.
-    pub(crate) fn next(sql: &SqlStorage, events: usize, bytes: usize) -> Result<Option<Self>> {
-        let after = watermark(sql)?;
-        let mut seqs = Vec::new();
-        let mut records = Vec::new();
-        let limit = SqlStorageValue::Integer(events as i64);
-        let mut read = 0;
-        for row in sql.exec(UNFOLDED, vec![SqlStorageValue::Integer(after), limit])?.raw() {
-            let [SqlStorageValue::Integer(seq), record] = columns(row?)? else { return Err(other_row()) };
-            seqs.push(seq);
-            // A value that is not text is read as an empty one, which core rejects.
-            let record = if let SqlStorageValue::String(record) = record { record } else { String::new() };
-            read += record.len();
-            records.push(record);
-            if read >= bytes {
-                break;
-            }
+    /// Reads the next events behind the watermark: at most `events`, or whole blocks until they have as many, and no
+    /// more once they have `bytes` bytes. Returns `None` if all are folded.
+    pub(crate) fn next(sql: &SqlStorage, blocks: &mut Blocks, events: usize, bytes: usize) -> Result<Option<Self>> {
+        let after = blocks::watermark(sql)?;
+        let mut source = if blocks.has_rows() { rows(sql, after, events, bytes)? } else { None };
+        if source.is_none() {
+            // Blocks that are being folded must not grow.
+            blocks.seal();
+            let open = OpenBlocks::new(blocks::open(sql, after, events, bytes)?);
+            source = (!open.records().is_empty()).then_some(Source::Blocks(open));
         }
-        Ok((!seqs.is_empty()).then_some(Self { after, seqs, records }))
+        Ok(source.map(|source| Self { after, source }))
+    }
+
+    fn records(&self) -> &[String] {
+        match &self.source {
+            Source::Blocks(open) => open.records(),
+            Source::Rows { records, .. } => records,
+        }
+    }
+
+    fn seqs(&self) -> &[u64] {
+        match &self.source {
+            Source::Blocks(open) => open.seqs(),
+            Source::Rows { seqs, .. } => seqs,
+        }
     }
 
     /// The object that backs these events up. A repeated fold begins at the same event, and overwrites the failed
     /// one's object with one that has at least as many events.
     pub(crate) fn backup(&self, service: &Service, shard: &ShardName) -> Backup {
-        let batch = format!("{}-{:010}", shard.number, self.seqs.first().copied().unwrap_or_default());
-        service.backup(&shard.tenant, &batch, self.records.iter().map(String::as_str))
+        let batch = format!("{}-{:010}", shard.number, self.seqs().first().copied().unwrap_or_default());
+        service.backup(&shard.tenant, &batch, self.records().iter().map(String::as_str))
     }
 
-    /// Folds all these events or the first of them, and moves the watermark. Returns how much was folded. Fails if
-    /// the watermark has moved since the events were read.
-    pub(crate) fn fold(self, sql: &SqlStorage, service: &Service, tenant: &str) -> Result<Load> {
-        if watermark(sql)? != self.after {
-            return Err(Error::RustError("the watermark moved during the backup".to_owned()));
+    /// Folds all these events or the first of them, closes their blocks, and moves the watermark. Returns how much was
+    /// folded. Fails if the events are others than when they were read.
+    pub(crate) fn fold(
+        &self,
+        sql: &SqlStorage,
+        blocks: &mut Blocks,
+        service: &Service,
+        tenant: &str,
+        at_most: usize,
+    ) -> Result<Load> {
+        if blocks::watermark(sql)? != self.after || !self.is_as_read(sql)? {
+            return Err(Error::RustError("the events changed during the backup".to_owned()));
         }
-        let records: Vec<_> = self.records.iter().map(|record| Unfolded { tenant, record }).collect();
-        let mut at_most = records.len();
+        let records: Vec<_> = self.records().iter().map(|record| Unfolded { tenant, record }).collect();
+        let mut at_most = match &self.source {
+            Source::Blocks(open) => open.at_most(at_most),
+            Source::Rows { .. } => records.len(),
+        };
         let (taken, write) = loop {
             let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let taken = step.records();
@@ -92,36 +116,76 @@ impl UnfoldedEvents {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }
         for Rejection { index, reason } in write.rejections {
-            let (Some(seq), Some(record)) = (self.seqs.get(index), self.records.get(index)) else { continue };
+            let (Some(seq), Some(record)) = (self.seqs().get(index), self.records().get(index)) else { continue };
             console_error!("isotherm: event {seq} of {tenant} is in no report, but in rejected_events: {reason}");
-            sql.exec(REJECT, vec![SqlStorageValue::Integer(*seq), reason.into(), record.as_str().into()])?;
+            sql.exec(REJECT, vec![integer(*seq), reason.into(), record.as_str().into()])?;
         }
         self::write(sql, write.pages.into_iter().map(|(_, page)| page).collect())?;
-        let last = taken.checked_sub(1).and_then(|last| self.seqs.get(last)).copied().unwrap_or(self.after);
-        sql.exec(WRITE, vec!["".into(), SqlStorageValue::Integer(last)])?;
-        Ok(self.records.iter().take(taken).map(|record| Load::of(record)).sum())
+        let watermark = match &self.source {
+            Source::Blocks(open) => {
+                let closed = blocks.close(open, taken);
+                let watermark = closed.watermark;
+                blocks::write(sql, blocks, closed)?;
+                watermark
+            }
+            Source::Rows { seqs, .. } => {
+                taken.checked_sub(1).and_then(|last| seqs.get(last)).copied().unwrap_or(self.after)
+            }
+        };
+        sql.exec(WRITE, vec!["".into(), integer(watermark)])?;
+        Ok(self.records().iter().take(taken).map(|record| Load::of(record)).sum())
+    }
+
+    /// Whether no event came to the blocks since they were read.
+    fn is_as_read(&self, sql: &SqlStorage) -> Result<bool> {
+        let Source::Blocks(open) = &self.source else { return Ok(true) };
+        let (from, until) = open.range();
+        Ok(blocks::length(sql, from, until)? == open.bytes())
     }
 }
 
+/// The next rows of the table `events` behind the watermark.
+fn rows(sql: &SqlStorage, after: u64, events: usize, bytes: usize) -> Result<Option<Source>> {
+    let (mut seqs, mut records, mut read) = (Vec::new(), Vec::new(), 0);
+    for row in sql.exec(UNFOLDED, vec![integer(after), integer(events as u64)])?.raw() {
+        let [seq, record] = columns(row?)?;
+        seqs.push(whole(seq));
+        // A value that is not text is read as an empty one, which core rejects.
+        let record = if let SqlStorageValue::String(record) = record { record } else { String::new() };
+        read += record.len();
+        records.push(record);
+        if read >= bytes {
+            break;
+        }
+    }
+    Ok((!seqs.is_empty()).then_some(Source::Rows { seqs, records }))
+}
+
 /// Reads this shard's data for a report.
-pub(crate) fn read(sql: &SqlStorage, reading: &Reading, budget: ReadBudget) -> Result<ReportData> {
-    Ok(read_within(sql, reading, budget)?.unwrap_or_else(ReportData::too_large))
+pub(crate) fn read(sql: &SqlStorage, blocks: &Blocks, reading: &Reading, budget: ReadBudget) -> Result<ReportData> {
+    Ok(read_within(sql, blocks, reading, budget)?.unwrap_or_else(ReportData::too_large))
 }
 
 /// Returns `None` if the data exceed the budget.
-fn read_within(sql: &SqlStorage, reading: &Reading, mut budget: ReadBudget) -> Result<Option<ReportData>> {
+fn read_within(
+    sql: &SqlStorage,
+    blocks: &Blocks,
+    reading: &Reading,
+    mut budget: ReadBudget,
+) -> Result<Option<ReportData>> {
     let mut takes = |page: &StoredPage| budget.takes_page(page);
     let Some(marks) = pages_while(sql, reading.marks().as_slice(), &mut takes)? else { return Ok(None) };
     let Some(pages) = pages_while(sql, &reading.ranges(&marks), &mut takes)? else { return Ok(None) };
     let mut tail = Vec::new();
-    for row in sql.exec(TAIL, None)?.raw() {
-        let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
-        if !budget.takes_record(&record) {
-            return Ok(None);
+    if blocks.has_rows() {
+        for row in sql.exec(TAIL, None)?.raw() {
+            let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
+            tail.push(record);
         }
-        tail.push(record);
     }
-    Ok(Some(ReportData { pages, tail, ..ReportData::default() }))
+    tail.extend(OpenBlocks::new(blocks::open(sql, blocks.watermark(), usize::MAX, usize::MAX)?).into_records());
+    let is_within = tail.iter().all(|record| budget.takes_record(record));
+    Ok(is_within.then(|| ReportData { pages, tail, ..ReportData::default() }))
 }
 
 pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
@@ -139,8 +203,7 @@ fn pages_while(
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
             let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
             // A value that is not a BLOB is read as an empty page, which core sets apart.
-            let bytes = if let SqlStorageValue::Blob(bytes) = page { bytes } else { Vec::new() };
-            let page = StoredPage { key, bytes };
+            let page = StoredPage { key, bytes: blob(page) };
             if !takes(&page) {
                 return Ok(None);
             }
@@ -155,20 +218,4 @@ pub(crate) fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {
         sql.exec(WRITE, vec![key.into(), SqlStorageValue::Blob(bytes)])?;
     }
     Ok(())
-}
-
-fn watermark(sql: &SqlStorage) -> Result<i64> {
-    let row = sql.exec(WATERMARK, None)?.raw().next().transpose()?;
-    match row.as_deref() {
-        Some([SqlStorageValue::Integer(seq)]) => Ok(*seq),
-        _ => Err(other_row()),
-    }
-}
-
-pub(crate) fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
-    row.try_into().map_err(|_other| other_row())
-}
-
-pub(crate) fn other_row() -> Error {
-    Error::RustError("a shard's statement gave another row than it was written for".to_owned())
 }

@@ -1,70 +1,38 @@
 //! One shard of a tenant's events: a Durable Object, which is one SQLite database with one writer.
 //!
-//! Its statements take events as the JSON that [`crate::store`] sends, and give JSON back, so no event is taken apart
-//! here. Nothing is awaited between two statements, so the runtime makes them one transaction. It holds the response
-//! back until that is on disk (the output gate).
+//! Nothing is awaited between two statements, so nothing else happens between them. The runtime holds the response back
+//! until they are on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep};
-use worker::js_sys::futures::JsFuture;
-use worker::wasm_bindgen::JsValue;
+use isotherm_core::{
+    Blocks, EventId, Held, Keep, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep,
+};
+use worker::js_sys::{Function, Reflect};
+use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
 use worker::{
-    Date, DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, SqlStorageValue, State,
-    console_error, durable_object, wasm_bindgen,
+    Date, DurableObject, Env, Error, Method, Request, Response, Result, SqlStorage, State, console_error,
+    durable_object, wasm_bindgen,
 };
 
-use crate::entry;
-use crate::rollups::{self, UnfoldedEvents, columns, other_row};
-use crate::upkeep;
+use crate::rollups::{self, UnfoldedEvents};
+use crate::{blocks, entry, upkeep};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
 
-/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
-/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
-/// folded.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    digest TEXT NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL
-)";
-
-/// Finds which of these events are stored already. Selects an object `{taken, expired}` and the number of expired
-/// ids. `taken` maps ids to digests, and `expired` lists ids.
-const THERE: &str = "SELECT json_object(
-        'taken', json_group_object(id, digest) FILTER (WHERE expires_at > ?2),
-        'expired', json_group_array(id) FILTER (WHERE expires_at <= ?2)
-    ), count(*) FILTER (WHERE expires_at <= ?2) FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1))";
-
-/// Deletes the expired ones of these events, if they are folded.
-const MAKE_WAY: &str = "DELETE FROM events WHERE id IN (SELECT value ->> 'id' FROM json_each(?1)) AND expires_at <= ?2
-    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
-
-/// Inserts events, and returns the number of bytes of each new record.
-const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, received_at, expires_at, record)
-    SELECT value ->> 'id', value ->> 'digest', value ->> 'occurred_at', value ->> 'received_at', value ->> 'expires_at', value ->> 'record'
-    FROM json_each(?) WHERE true RETURNING octet_length(record)";
-
-const FIND: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
-
-/// The path of reports. The paths for events are those of [`events_path`].
+/// The path of events to keep.
+pub(crate) const KEEP: &str = "/keep";
+/// The path of reports.
 pub(crate) const REPORT: &str = "/report";
 /// The path of the cron trigger.
 pub(crate) const SCHEDULE: &str = "/schedule";
-/// The status of an answer that takes no events for now.
-pub(crate) const OVERLOADED: u16 = 429;
 
-/// The path for events as of a time: events that expire by then count as expired. `id` names the event to find, or is
-/// empty.
-pub(crate) fn events_path(Seconds(expired_by): Seconds, id: &str) -> String {
+/// The path of an event as of a time: if it expires by then, it is not found.
+pub(crate) fn event_path(Seconds(expired_by): Seconds, id: EventId) -> String {
     format!("/{expired_by}/{id}")
 }
 
@@ -74,7 +42,11 @@ pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
+    /// The storage as the runtime gives it.
+    storage: JsValue,
     service: Rc<Service>,
+    /// The shard's memory of its rows. Read on first use, and again after it was dropped.
+    blocks: RefCell<Option<Blocks>>,
     /// Made on first use: look-ups and reports do without.
     upkeep: RefCell<Option<Upkeep>>,
     /// When the pending alarm rings, if this object has set one.
@@ -83,40 +55,36 @@ pub struct Shard {
 
 impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
+        let runtime = state._inner();
+        // If this fails, no task succeeds, and each says so.
+        let storage = runtime.storage().map_or(JsValue::UNDEFINED, JsValue::from);
+        let state = State::from(runtime);
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
-        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
+        let tables = [blocks::TABLE, blocks::RUNS_TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        let service = entry::service(&env);
-        Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
+        let (service, blocks) = (entry::service(&env), RefCell::default());
+        Self { state, env, sql, storage, service, blocks, upkeep: RefCell::default(), alarm: Cell::default() }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        match request.method() {
-            Method::Post if request.path() == REPORT => {
-                let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
-                self.report(&serde_json::from_str(&reading)?)
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        match (request.method(), request.path().as_str()) {
+            (Method::Post, KEEP) => {
+                let kept = self.keep(&request.bytes().await?)?;
+                self.wake().await?;
+                Response::from_bytes(kept)
             }
-            Method::Post if request.path() == SCHEDULE => {
+            (Method::Post, REPORT) => self.report(&serde_json::from_slice(&request.bytes().await?)?),
+            (Method::Post, SCHEDULE) => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
                 self.upkeep(|upkeep| upkeep.begin_round(now()));
                 self.wake().await?;
                 Response::empty()
             }
-            Method::Post if !self.upkeep(|upkeep| upkeep.takes_events()) => {
-                self.wake().await?;
-                Response::error("more is not folded yet than there is room for", OVERLOADED)
-            }
-            Method::Post => {
-                let (expired_by, _) = expired_by_and_id(&request.path())?;
-                let reply = self.keep(JsFuture::from(request.inner().text()?).await?, &expired_by)?;
-                self.wake().await?;
-                Ok(reply)
-            }
-            _ => {
-                let path = request.path();
-                let (expired_by, id) = expired_by_and_id(&path)?;
-                self.find(id, expired_by)
+            (_, path) => {
+                let (expired_by, id) = expired_by_and_id(path)?;
+                let found = self.blocks(|blocks| blocks::find(&self.sql, blocks, id, expired_by))?;
+                Response::ok(found.unwrap_or_default())
             }
         }
     }
@@ -143,7 +111,7 @@ impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
         let make = || {
-            let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
+            let held = self.blocks(|blocks| upkeep::held(&self.sql, blocks)).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
@@ -152,48 +120,84 @@ impl Shard {
         ask(self.upkeep.borrow_mut().get_or_insert_with(make))
     }
 
-    /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
-    fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
-        let (mut there, expired) = self.there(&events, expired_by)?;
-        if expired > 0 {
-            self.sql.exec_raw(MAKE_WAY, vec![events.clone(), expired_by.clone()])?;
-            (there, _) = self.there(&events, expired_by)?;
-        }
-        let mut load = Load::default();
-        for row in self.sql.exec_raw(KEEP, vec![events])?.raw() {
-            if let [SqlStorageValue::Integer(bytes)] = row?.as_slice() {
-                load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
-            }
-        }
-        self.upkeep(|upkeep| upkeep.stored(load, now()));
-        Response::ok(there)
+    /// Runs statements with the shard's memory. Whatever fails, the memory is dropped: it may be ahead of the rows.
+    fn blocks<T>(&self, run: impl FnOnce(&mut Blocks) -> Result<T>) -> Result<T> {
+        let mut memory = self.blocks.borrow_mut();
+        let mut blocks = match memory.take() {
+            Some(blocks) => blocks,
+            None => blocks::load(&self.sql)?,
+        };
+        let done = run(&mut blocks)?;
+        *memory = Some(blocks);
+        Ok(done)
     }
 
-    fn there(&self, events: &JsValue, expired_by: &JsValue) -> Result<(String, i64)> {
-        let row = self.sql.exec_raw(THERE, vec![events.clone(), expired_by.clone()])?.raw().next().transpose()?;
-        match columns(row.unwrap_or_default())? {
-            [SqlStorageValue::String(there), SqlStorageValue::Integer(expired)] => Ok((there, expired)),
-            _ => Err(other_row()),
+    /// Runs statements with the shard's memory as a whole or not at all.
+    fn transaction<T>(&self, run: impl FnOnce(&mut Blocks) -> Result<T>) -> Result<T> {
+        let (mut run, mut done) = (Some(run), None);
+        let mut statements = || match run.take().map(|run| self.blocks(run)) {
+            Some(Err(error)) => {
+                let thrown = JsValue::from_str(&error.to_string());
+                done = Some(Err(error));
+                Err(thrown) // rolls back
+            }
+            result => {
+                done = result;
+                Ok(())
+            }
+        };
+        let statements =
+            ScopedClosure::<dyn FnMut() -> std::result::Result<(), JsValue>>::borrow_mut_aborting(&mut statements);
+        let transaction: Function = Reflect::get(&self.storage, &"transactionSync".into())?.dyn_into()?;
+        let called = transaction.call1(&self.storage, statements.as_js_value());
+        drop(statements);
+        match (done, called) {
+            (Some(Ok(done)), Ok(_)) => Ok(done),
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => {
+                self.blocks.take();
+                Err(error.into())
+            }
+            (None, Ok(_)) => Err(Error::RustError("the runtime has run no transaction".to_owned())),
         }
+    }
+
+    /// Keeps the new events of a part, and answers what became of each.
+    fn keep(&self, part: &[u8]) -> Result<Vec<u8>> {
+        let keep = Keep::read(part).ok_or_else(|| Error::RustError("a part of a request cannot be read".to_owned()))?;
+        if !self.upkeep(|upkeep| upkeep.takes_events()) {
+            return Ok(keep.overloaded().to_bytes());
+        }
+        let (kept, load) = self.blocks(|blocks| blocks::keep(&self.sql, blocks, &keep))?;
+        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        Ok(kept.to_bytes())
     }
 
     async fn perform(&self, task: &Task) -> Result<Outcome> {
         match task {
             Task::Fold { events, bytes } => {
-                let Some(unfolded) = UnfoldedEvents::next(&self.sql, *events, *bytes)? else {
-                    return Ok(Outcome::Folded(Load::default()));
-                };
+                let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
+                let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
                 self.back_up(&unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
+                let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, &self.service, &tenant, *events);
+                let folded = self.transaction(fold)?;
+                // Its events are no longer behind the watermark.
+                self.blocks.take();
+                Ok(Outcome::Folded(folded))
             }
-            Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
+            Task::Expire { until, among } => {
+                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among))?;
+                Ok(Outcome::Expired(deleted))
+            }
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
                 upkeep::find_days(&self.sql, &self.service, &tenant, now())
             }
-            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
+            Task::Compact { tenant, mark } => {
+                self.transaction(|_| upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()))
+            }
             Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
         }
     }
@@ -223,20 +227,15 @@ impl Shard {
     /// Answers this shard's data for a report.
     fn report(&self, reading: &Reading) -> Result<Response> {
         let budget = reading.budget(self.service.shards());
-        Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
-    }
-
-    /// Answers the record of one event, or an empty body if the event is not there.
-    fn find(&self, id: &str, expired_by: JsValue) -> Result<Response> {
-        let found = text(self.sql.exec_raw(FIND, vec![id.into(), expired_by])?.raw().next())?;
-        Response::ok(found.unwrap_or_default())
+        let read = self.blocks(|blocks| rollups::read(&self.sql, blocks, reading, budget))?;
+        Response::from_bytes(read.to_bytes())
     }
 }
 
-/// Reads a path of [`events_path`]. The time is returned in the form that statements take.
-fn expired_by_and_id(path: &str) -> Result<(JsValue, &str)> {
+/// Reads a path of [`event_path`].
+fn expired_by_and_id(path: &str) -> Result<(Seconds, EventId)> {
     let parts = path.trim_start_matches('/').split_once('/');
-    let parts = parts.and_then(|(expired_by, id)| Some((expired_by.parse::<u32>().ok()?.into(), id)));
+    let parts = parts.and_then(|(expired_by, id)| Some((Seconds(expired_by.parse().ok()?), id.parse().ok()?)));
     parts.ok_or_else(|| Error::RustError("a shard is asked for a path that it does not have".to_owned()))
 }
 
@@ -267,14 +266,5 @@ impl ShardName {
 impl fmt::Display for ShardName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant, self.number)
-    }
-}
-
-/// The only text of a row.
-fn text(row: Option<Result<Vec<SqlStorageValue>>>) -> Result<Option<String>> {
-    match row.transpose()?.as_deref() {
-        None => Ok(None),
-        Some([SqlStorageValue::String(text)]) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::RustError("a shard's statement gave another row than it was written for".to_owned())),
     }
 }

@@ -1,39 +1,39 @@
 //! Events in Durable Objects. Each tenant has several objects, and an event's id decides which one keeps it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use futures_util::future::join_all;
 use isotherm_core::{
-    Digest, EventId, FindOutcome, FindPlan, NewEvent, ReportData, ReportOutcome, ReportPlan, Service, StoreOutcome,
-    StorePlan, Tenant,
+    FindOutcome, FindPlan, Part, ReportData, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan, Tenant,
 };
-use serde::Deserialize;
+use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
-use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{Env, Error, Method, Request, RequestInit, Result, console_error, web_sys};
 
-use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName, events_path};
+use crate::shard::{KEEP, REPORT, SCHEDULE, ShardName, event_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
-/// Bytes of events in one request. A statement's text may have 2 MB, and events grow by at most half when they become
-/// JSON in JSON.
-const PART_BYTES: usize = 512 * 1024;
 
 /// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<StoreOutcome> {
-    let parts = parts(shards, plan.events());
-    let answers = join_all(parts.iter().map(|part| part.store(env, plan))).await;
-    let mut outcomes = BTreeMap::new();
+    let parts = plan.parts(shards);
+    let answers = join_all(parts.iter().map(|part| try_store(env, plan, part))).await;
+    let mut outcomes = vec![StoreOutcome::Later; plan.events().len()];
     for (part, answer) in parts.iter().zip(answers) {
-        match answer {
-            Ok(Some(there)) => outcomes.extend(part.events.iter().map(|event| (event.id, there.outcome(event.id)))),
-            Ok(None) => outcomes.extend(part.events.iter().map(|event| (event.id, StoreOutcome::Overloaded))),
-            Err(error) => {
-                console_error!("isotherm: {}: shard {} did not store: {error}", plan.request_id(), part.shard)
-            }
+        let settled = answer.and_then(|answer| match part.settle(&answer, &mut outcomes) {
+            true => Ok(()),
+            false => Err(Error::RustError("its answer can't be read".to_owned())),
+        });
+        if let Err(error) = settled {
+            console_error!("isotherm: {}: shard {} did not store: {error}", plan.request_id(), part.shard());
         }
     }
-    plan.events().iter().map(|event| outcomes.remove(&event.id).unwrap_or(StoreOutcome::Later)).collect()
+    outcomes
+}
+
+async fn try_store(env: &Env, plan: &StorePlan, part: &Part<'_>) -> Result<Vec<u8>> {
+    let body = Uint8Array::from(part.to_bytes(plan).as_slice());
+    ask(env, plan.tenant(), part.shard(), post(KEEP, body.into())?).await
 }
 
 /// Looks one event up.
@@ -75,87 +75,35 @@ pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
 }
 
 async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
-    answer(stub(env, tenant, shard)?.fetch_with_request(post(SCHEDULE, "")?).await?).await.map(drop)
+    ask(env, tenant, shard, post(SCHEDULE, JsValue::NULL)?).await.map(drop)
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
-    let request = post(REPORT, &serde_json::to_string(plan.reading())?)?;
-    let data = answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?.bytes().await?;
+    let request = post(REPORT, serde_json::to_string(plan.reading())?.into())?;
+    let data = ask(env, plan.tenant(), shard, request).await?;
     ReportData::from_bytes(&data).ok_or_else(|| Error::RustError("its answer can't be read".to_owned()))
 }
 
 async fn try_find(env: &Env, plan: &FindPlan, shard: u32) -> Result<String> {
-    let path = events_path(plan.expired_by(), &plan.id().to_string());
+    let path = event_path(plan.expired_by(), plan.id());
     let request = Request::new(&format!("https://shard{path}"), Method::Get)?;
-    answer(stub(env, plan.tenant(), shard)?.fetch_with_request(request).await?).await?.text().await
+    let record = ask(env, plan.tenant(), shard, request).await?;
+    String::from_utf8(record).map_err(|error| Error::RustError(error.to_string()))
 }
 
-/// Events that go to one shard in one request.
-struct Part<'a> {
-    shard: u32,
-    bytes: usize,
-    events: Vec<&'a NewEvent>,
-}
-
-fn parts(shards: u32, events: &[NewEvent]) -> Vec<Part<'_>> {
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    for event in events {
-        let shard = event.id.shard(shards);
-        let bytes = event.record.len();
-        match parts.iter_mut().rev().find(|part| part.shard == shard) {
-            Some(part) if part.bytes + bytes <= PART_BYTES => {
-                part.bytes += bytes;
-                part.events.push(event);
-            }
-            _ => parts.push(Part { shard, bytes, events: vec![event] }),
-        }
-    }
-    parts
-}
-
-/// A shard's answer: which of the given events it has already.
-#[derive(Deserialize)]
-struct There {
-    taken: BTreeMap<EventId, Digest>,
-    /// Expired events that keep their places until they are folded.
-    expired: BTreeSet<EventId>,
-}
-
-impl There {
-    fn outcome(&self, id: EventId) -> StoreOutcome {
-        match self.taken.get(&id) {
-            Some(digest) => StoreOutcome::Existing(*digest),
-            None if self.expired.contains(&id) => StoreOutcome::Later,
-            None => StoreOutcome::Stored,
-        }
-    }
-}
-
-impl Part<'_> {
-    /// Stores the events. Returns the ones that were there already, or `None` if the shard takes no events for now.
-    async fn store(&self, env: &Env, plan: &StorePlan) -> Result<Option<There>> {
-        let request = post(&events_path(plan.expired_by(), ""), &serde_json::to_string(&self.events)?)?;
-        let response = stub(env, plan.tenant(), self.shard)?.fetch_with_request(request).await?;
-        if response.status_code() == OVERLOADED {
-            return Ok(None);
-        }
-        Ok(Some(serde_json::from_str(&answer(response).await?.text().await?)?))
-    }
-}
-
-fn post(path: &str, body: &str) -> Result<Request> {
+fn post(path: &str, body: JsValue) -> Result<Request> {
     let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(JsValue::from_str(body)));
+    init.with_method(Method::Post).with_body(Some(body));
     Request::new_with_init(&format!("https://shard{path}"), &init)
 }
 
-fn stub(env: &Env, tenant: &Tenant, shard: u32) -> Result<Stub> {
-    env.durable_object(SHARDS)?.get_by_name(&ShardName::new(tenant.as_str(), shard).to_string())
-}
-
-async fn answer(mut response: Response) -> Result<Response> {
-    match response.status_code() {
-        200 => Ok(response),
-        status => Err(Error::RustError(format!("{status}: {}", response.text().await?))),
+/// Sends a request to a shard, and returns the body of its answer.
+async fn ask(env: &Env, tenant: &Tenant, shard: u32, request: Request) -> Result<Vec<u8>> {
+    let stub = env.durable_object(SHARDS)?.get_by_name(&ShardName::new(tenant.as_str(), shard).to_string())?;
+    let answer: web_sys::Response = stub.fetch_with_request(request).await?.into();
+    let body = Uint8Array::new(&JsFuture::from(answer.array_buffer()?).await?).to_vec();
+    match answer.status() {
+        200 => Ok(body),
+        status => Err(Error::RustError(format!("{status}: {}", String::from_utf8_lossy(&body)))),
     }
 }

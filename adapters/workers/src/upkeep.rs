@@ -1,40 +1,34 @@
 //! Upkeep of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
 //! transaction.
 
-use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Tenant, WriteLimits};
-use worker::{Result, SqlStorage, SqlStorageValue, console_error};
+use isotherm_core::{Blocks, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
+use worker::{Result, SqlStorage, console_error};
 
-use crate::rollups::{columns, other_row, pages, write};
+use crate::rollups::{pages, write};
+use crate::rows::{columns, first, integer, whole};
 
 /// The last time when days were looked for and all of them compacted. Existing shards call the column `done_at`.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
 
-const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
-        coalesce((SELECT done_at FROM upkeep), 0)
+const LOOKED_AT: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0)";
+
+/// What is not folded of the table `events`.
+const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
     FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
 
-/// Events expire roughly in the order in which they came, so only the oldest ones are checked.
-const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
-    SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?) WHERE expires_at <= ?)
-    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
-
 /// Counts what the shard holds, for core.
-pub(crate) fn held(sql: &SqlStorage) -> Result<Held> {
-    let row = sql.exec(HELD, None)?.raw().next().transpose()?.ok_or_else(other_row)?;
-    let [events, bytes, oldest, looked_at] = columns(row)?.map(whole);
-    let unfolded = Load { events: events as usize, bytes: bytes as usize };
-    Ok(Held { unfolded, oldest: Millis(oldest), looked_at: Millis(looked_at) })
-}
-
-/// Deletes events that expire by `until`, among the `among` oldest ones.
-pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) -> Result<Outcome> {
-    sql.exec(EXPIRE, vec![SqlStorageValue::Integer(among as i64), integer(until)])?;
-    let row = sql.exec("SELECT changes()", None)?.raw().next().transpose()?.ok_or_else(other_row)?;
-    let [events] = columns(row)?.map(whole);
-    Ok(Outcome::Expired(events as usize))
+pub(crate) fn held(sql: &SqlStorage, blocks: &Blocks) -> Result<Held> {
+    let [looked_at] = columns(first(sql, LOOKED_AT, vec![])?)?;
+    let mut rows = Held { looked_at: Millis(whole(looked_at)), ..Held::default() };
+    if blocks.has_rows() {
+        let [events, bytes, oldest] = columns(first(sql, UNFOLDED_ROWS, vec![])?)?.map(whole);
+        rows.unfolded = Load { events: events as usize, bytes: bytes as usize };
+        rows.oldest = Millis(oldest);
+    }
+    Ok(blocks.held(rows))
 }
 
 /// Finds the days to compact.
@@ -67,16 +61,4 @@ pub(crate) fn compact(
         write(sql, pages)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Reads a whole number. Any other value counts as 0.
-fn whole(value: SqlStorageValue) -> u64 {
-    match value {
-        SqlStorageValue::Integer(number) => number.try_into().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
-fn integer(value: u64) -> SqlStorageValue {
-    SqlStorageValue::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

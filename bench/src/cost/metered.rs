@@ -105,18 +105,16 @@ fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
         usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
     }
     for (table, rows) in &readings.rows {
-        let service = if table == "events" { Service::Store } else { Service::Aggregation };
+        let is_of_events = matches!(table.as_str(), "events" | "blocks" | "runs");
+        let service = if is_of_events { Service::Store } else { Service::Aggregation };
         usage.add(service, "durable-objects-rows-read", rows.read as f64);
         usage.add(service, "durable-objects-rows-written", rows.written as f64);
     }
-    // Events expire long after a run, so the meters miss these rows.
-    for (price, rows) in [
-        ("durable-objects-rows-read", "workers-expired-rows-read"),
-        ("durable-objects-rows-written", "workers-expired-rows-written"),
-    ] {
-        usage.add(Service::Store, price, readings.events_stored as f64 * given.assumed(rows)?);
-    }
-    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
+    // Events expire long after a run, so the meters miss the rows that are deleted then: the blocks of each fold.
+    let events = readings.events_stored as f64;
+    let folded = given.folded(events, events / folds.max(1.0))?;
+    usage.add(Service::Store, "durable-objects-rows-written", folds * folded.blocks);
+    let stored = given.stored_gb(folded.block_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);
     let kept = given.assumed("kept-months")?;
     usage.add(Service::Backup, "r2-class-a", folds);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use isotherm_core::{Millis, StoredPage, Unfolded, WriteLimits};
+use isotherm_core::{Blocks, Millis, NewEvent, OpenBlocks, StoredBlocks, StoredPage, Unfolded, WriteLimits};
 use serde_json::value::RawValue;
 
 use crate::contract::Contract;
@@ -22,7 +22,7 @@ const PAGE_ITEM_BYTES: usize = 40;
 /// Events as core keeps them.
 pub(super) struct Sample {
     contract: Contract,
-    records: Vec<String>,
+    events: Vec<NewEvent>,
     /// Mean length of a sent event, in bytes.
     pub body_bytes: f64,
     /// Mean length of a stored event, in bytes.
@@ -42,6 +42,10 @@ pub(super) struct Folded {
     pub hour_bytes: f64,
     /// Bytes of the packed raw backup, per event.
     pub backup_bytes: f64,
+    /// Bytes of the closed blocks of events, per event.
+    pub block_bytes: f64,
+    /// Number of these blocks.
+    pub blocks: f64,
 }
 
 impl Sample {
@@ -52,19 +56,19 @@ impl Sample {
     pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-        let (mut records, mut sent) = (Vec::new(), 0);
+        let (mut events, mut sent) = (Vec::new(), 0);
         for (at, line) in lines.take(EVENTS) {
             let read = || {
                 as_sent.event(line, at as u128).context("is refused")?;
-                record(&contract, line, at)
+                as_received(&contract, line, at)
             };
-            records.push(read().with_context(|| format!("{source}:{}", at + 1))?);
+            events.push(read().with_context(|| format!("{source}:{}", at + 1))?);
             sent += line.len();
         }
-        ensure!(!records.is_empty(), "{source} has no event");
-        let count = records.len() as f64;
-        let kept: usize = records.iter().map(String::len).sum();
-        Ok(Self { contract, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, records })
+        ensure!(!events.is_empty(), "{source} has no event");
+        let count = events.len() as f64;
+        let kept: usize = events.iter().map(|event| event.record.len()).sum();
+        Ok(Self { contract, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, events })
     }
 
     /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
@@ -73,8 +77,8 @@ impl Sample {
     /// # Errors
     /// Fails if core can't read its own pages.
     pub(super) fn folded(&self, per_hour: f64, batch: f64, units: [&dyn Fn(f64) -> f64; 2]) -> Result<Folded> {
-        let batch = (batch.round() as usize).clamp(1, self.records.len());
-        let hour = &self.records[..(per_hour.round() as usize).clamp(batch, self.records.len())];
+        let batch = (batch.round() as usize).clamp(1, self.events.len());
+        let hour = &self.events[..(per_hour.round() as usize).clamp(batch, self.events.len())];
         let mut pages = BTreeMap::new();
         let (mut folded, mut sum) = (0, Folded::default());
         for probe in 0..PROBES {
@@ -91,19 +95,23 @@ impl Sample {
         }
         self.fold(&mut pages, &hour[folded..], units)?;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
-        let backup = self.contract.service().backup("default", "batch", hour[..batch].iter().map(String::as_str));
-        sum.backup_bytes = backup.bytes.len() as f64 / batch as f64;
+        let records = hour[..batch].iter().map(|event| event.record.as_str());
+        sum.backup_bytes = self.contract.service().backup("default", "batch", records).bytes.len() as f64 / batch as f64;
+        let closed = Blocks::new(&StoredBlocks::default()).close(&OpenBlocks::of(1, &hour[..batch]), batch);
+        sum.blocks = closed.rows.len() as f64;
+        sum.block_bytes = closed.rows.iter().map(|row| row.bytes.len() as f64).sum::<f64>() / batch as f64;
         Ok(sum)
     }
 
     fn fold(
         &self,
         pages: &mut BTreeMap<String, Vec<u8>>,
-        records: &[String],
+        events: &[NewEvent],
         [read, write]: [&dyn Fn(f64) -> f64; 2],
     ) -> Result<Folded> {
         let item = |key: &str, page: &[u8]| (key.len() + page.len() + PAGE_ITEM_BYTES) as f64;
-        let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "default", record }).collect();
+        let records: Vec<_> =
+            events.iter().map(|event| Unfolded { tenant: "default", record: &event.record }).collect();
         let step = self.contract.service().fold(&records, records.len(), WriteLimits::NONE);
         let (mut folded, mut stored) = (Folded::default(), Vec::new());
         for range in step.ranges().flat_map(|(_, ranges)| ranges) {
@@ -123,12 +131,11 @@ impl Sample {
     }
 }
 
-/// The record that core makes of an event, as if it had happened when it was received.
-fn record(contract: &Contract, line: &[u8], at: usize) -> Result<String> {
+/// An event as core keeps it, as if it had happened when it was received.
+fn as_received(contract: &Contract, line: &[u8], at: usize) -> Result<NewEvent> {
     let mut event: BTreeMap<String, &RawValue> = serde_json::from_slice(line).context("is no object")?;
     event.remove("timestamp");
-    let event = contract.event(&serde_json::to_vec(&event)?, at as u128).context("is refused")?;
-    Ok(event.record)
+    contract.event(&serde_json::to_vec(&event)?, at as u128).context("is refused")
 }
 
 #[cfg(test)]
@@ -153,6 +160,7 @@ pub(super) mod tests {
         assert!(many.write_units < 2.0 * one.write_units && one.write_units > one.pages, "{one:?} {many:?}");
         assert!(one.read_units < one.write_units);
         assert!(many.backup_bytes < one.backup_bytes / 3.0);
+        assert!(many.block_bytes < one.block_bytes / 2.0 && many.blocks > one.blocks, "{one:?} {many:?}");
         let few = sample.folded(100.0, 1.0, [&units(4096.0), &units(1024.0)]).unwrap();
         assert!(few.write_units < one.write_units && few.hour_bytes < one.hour_bytes, "{few:?}");
     }

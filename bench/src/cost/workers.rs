@@ -29,15 +29,19 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
         usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
     }
     let (events, kept) = (load.events(), given.assumed("kept-months")?);
-    let written = given.assumed("workers-event-rows-written")? + given.assumed("workers-expired-rows-written")?;
-    usage.add(Service::Store, "durable-objects-rows-written", events * written);
-    let read = given.assumed("workers-event-rows-read")? + given.assumed("workers-expired-rows-read")?;
-    usage.add(Service::Store, "durable-objects-rows-read", events * read);
-    let stored = given.stored_gb(given.sample.record_bytes + given.assumed("workers-row-bytes")?)?;
+    // The events of a request that go to one shard are appended to one row.
+    usage.add(Service::Store, "durable-objects-rows-written", asked);
+    usage.add(Service::Store, "durable-objects-rows-read", events * given.assumed("workers-event-rows-read")?);
+    // A fold closes blocks, each of which is deleted when it expires.
+    let blocks = batches.count * folded.blocks;
+    let closed = 2.0 * blocks + events * given.assumed("workers-event-rows-written")?;
+    usage.add(Service::Store, "durable-objects-rows-written", closed);
+    let stored = given.stored_gb(folded.block_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);
-    // Besides the pages, a fold writes the watermark and the alarm, which is a row too.
-    usage.add(Service::Aggregation, "durable-objects-rows-written", batches.count * (folded.pages + 2.0));
-    usage.add(Service::Aggregation, "durable-objects-rows-read", batches.count * (folded.pages + 2.0));
+    // Besides the pages, a fold writes rows of its own; the alarm is billed as one, too.
+    let rows = batches.count * (folded.pages + given.assumed("workers-fold-rows-written")?);
+    usage.add(Service::Aggregation, "durable-objects-rows-written", rows);
+    usage.add(Service::Aggregation, "durable-objects-rows-read", rows);
     let hours = HOURS * -(-load.rate() * 3600.0).exp_m1();
     usage.add(Service::Aggregation, "durable-objects-storage", shards * hours * folded.hour_bytes * kept / GB);
     usage.add(Service::Backup, "r2-class-a", batches.count);

@@ -8,6 +8,8 @@ const rows = {};
 
 const rowsOf = (table) => (rows[table] ??= { read: 0, written: 0 });
 
+const TABLE = /\b(?:FROM|INTO|UPDATE) (blocks|runs|events|rollups)\b/;
+
 // Counts a statement's rows once they have been read: when the object begins another, or has answered.
 class Statements {
   constructor(storage) {
@@ -16,7 +18,7 @@ class Statements {
     sql.exec = (statement, ...bindings) => {
       this.settle();
       const cursor = exec.call(sql, statement, ...bindings);
-      this.last = { table: /\b(events|rollups)\b/.exec(statement)?.[0] ?? "others", cursor };
+      this.last = { table: TABLE.exec(statement)?.[1] ?? "others", cursor };
       return cursor;
     };
     const { setAlarm } = storage;

@@ -11,7 +11,7 @@ const STAMP: (&str, &str) = ("x-isotherm-test-stamp", "1795000000000.00000000000
 const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Makes the cron trigger of wrangler.toml fire, as if its time had come.
-async fn fire(data: &Path) {
+pub(crate) async fn fire(data: &Path) {
     let clock = service(data, "POST", "/clock/cron?advance=0", Value::Null).await;
     let wait = clock["at"]["EVENTS"].as_i64().unwrap() - clock["now"].as_i64().unwrap();
     // Stop shortly before that moment. At the moment itself, the trigger would be planned for the next hour.

@@ -1,12 +1,14 @@
 //! A database as the SQL stores have it. Each function is one statement, or one transaction.
 
+mod blocks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::rc::Rc;
 
 use isotherm_core::{
-    Digest, EventId, Held, KeyRange, Load, Millis, NewEvent, ReadBudget, Reading, ReportData, Seconds, StoreOutcome,
-    StoredPage, Tenant,
+    BlockRow, Blocks, Digest, EventId, Held, KeyRange, Load, Millis, NewEvent, ReadBudget, Reading, ReportData,
+    Seconds, StoreOutcome, StoredPage, Tenant,
 };
 
 use crate::world::World;
@@ -19,6 +21,9 @@ pub(crate) struct Database {
     places: BTreeMap<(String, EventId), u64>,
     /// The events by their time of expiry: a run asks for this all the time.
     expiries: BTreeSet<(Seconds, u64)>,
+    /// Blocks of events and the index of their ids, which only shards have.
+    blocks: BTreeMap<u64, BlockRow>,
+    runs: BTreeMap<u64, Vec<u8>>,
     pages: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     last_seq: u64,
     watermark: u64,
@@ -44,6 +49,8 @@ impl Database {
             events: BTreeMap::new(),
             places: BTreeMap::new(),
             expiries: BTreeSet::new(),
+            blocks: BTreeMap::new(),
+            runs: BTreeMap::new(),
             pages: BTreeMap::new(),
             last_seq: 0,
             watermark: 0,
@@ -63,6 +70,11 @@ impl Database {
     /// The digest and expiry time of the event in this place.
     pub(crate) fn there(&self, tenant: &str, id: EventId) -> Option<(Digest, Seconds)> {
         self.row(tenant, id).map(|row| (row.digest, row.expires_at))
+    }
+
+    /// Whether the event in this place is folded.
+    pub(crate) fn is_folded(&self, tenant: &str, id: EventId) -> bool {
+        self.row(tenant, id).is_some_and(|row| row.seq <= self.watermark)
     }
 
     fn row(&self, tenant: &str, id: EventId) -> Option<&Row> {
@@ -111,11 +123,12 @@ impl Database {
     }
 
     pub(crate) fn held(&self) -> Held {
-        Held {
+        let rows = Held {
             unfolded: self.tail().map(|row| Load::of(&row.record)).sum(),
             oldest: self.tail().map(|row| row.received_at).min().unwrap_or_default(),
             looked_at: self.looked_at,
-        }
+        };
+        Blocks::new(&self.stored_blocks()).held(rows)
     }
 
     fn tail(&self) -> impl Iterator<Item = &Row> {
@@ -216,12 +229,19 @@ impl Database {
             }
             tail.push(row.record.as_ref().to_owned());
         }
+        for record in self.open_records() {
+            if !budget.takes_record(&record) {
+                return None;
+            }
+            tail.push(record);
+        }
         Some(ReportData { pages, tail, ..ReportData::default() })
     }
 
     /// When the event expired that should have gone longest ago, if any has expired.
     pub(crate) fn oldest_expiry(&self) -> Option<Seconds> {
-        self.expiries.first().map(|(oldest, _)| *oldest)
+        let row = self.expiries.first().map(|(oldest, _)| *oldest);
+        row.into_iter().chain(self.oldest_block_expiry()).min()
     }
 
     /// Overwrites some page. Returns its tenant, if there is a page.

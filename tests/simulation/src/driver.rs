@@ -81,6 +81,9 @@ impl Session {
         if self.manner == Manner::Statements && self.world.fails_one_in(12) {
             return Err(Fault::Locked);
         }
+        if self.manner == Manner::Object && self.world.fails_one_in(100) {
+            return Err(Fault::CannotRead);
+        }
         if kind == Kind::Write && self.world.lasts(&self.world.faults.disk) {
             return Err(Fault::DiskIsFull);
         }
@@ -91,20 +94,22 @@ impl Session {
         Ok(done)
     }
 
-    async fn pages(&self, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>, Fault> {
+    pub(crate) async fn pages(&self, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>, Fault> {
         if self.world.lasts(&self.world.faults.rollups) {
             return Err(Fault::CannotRead);
         }
         self.run(Kind::Read, |database| database.pages(tenant.as_str(), ranges)).await
     }
 
-    /// Backs these events up in a bucket or a folder, which may take a while.
-    async fn back_up(&self, rows: &[Row]) -> Result<(), Fault> {
-        let Some(first) = rows.first().filter(|_| self.backs_up) else { return Ok(()) };
+    /// Backs events up in a bucket or a folder, which may take a while: those from this number on.
+    pub(crate) async fn back_up(&self, first: u64) -> Result<(), Fault> {
+        if !self.backs_up {
+            return Ok(());
+        }
         pause().await;
         let fails = self.world.lasts(&self.world.faults.bucket) || self.world.fails_one_in(20);
         // Other tests check what a backup holds. Here it only matters that the backup comes before the fold.
-        self.world.say(|| format!("backup from {} on{}", first.seq, if fails { " fails" } else { "" }));
+        self.world.say(|| format!("backup from {first} on{}", if fails { " fails" } else { "" }));
         pause().await;
         if fails { Err(Fault::BucketFails) } else { Ok(()) }
     }
@@ -135,10 +140,11 @@ impl Session {
         })
     }
 
-    async fn fold(&self, mut at_most: usize, bytes: usize) -> Result<Load, Fault> {
+    pub(crate) async fn fold(&self, mut at_most: usize, bytes: usize) -> Result<Load, Fault> {
         let (before, rows) = self.run(Kind::Read, |database| database.unfolded(at_most, bytes)).await?;
+        let Some(Row { seq: first, .. }) = rows.first() else { return Ok(Load::default()) };
         if self.manner == Manner::Object {
-            self.back_up(&rows).await?;
+            self.back_up(*first).await?;
         }
         let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
         let service = self.world.service();
@@ -156,7 +162,7 @@ impl Session {
         };
         let Some(last) = taken.last() else { return Ok(Load::default()) };
         if self.manner == Manner::OneWriter {
-            self.back_up(taken).await?;
+            self.back_up(*first).await?;
         }
         if let Some(rejection) = rejections.first() {
             self.world.violated(format!("an accepted event is in no report: {}", rejection.reason));

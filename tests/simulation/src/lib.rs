@@ -9,7 +9,7 @@
 //! ```
 //!
 //! `run` decides what happens and when to check; `world` has the clock, chance and faults; `truth` is the reference.
-//! `database` models an SQL store and `driver` its adapter. Each platform's differences are in a module of its own.
+//! `database` models an SQL store and `driver` its adapter; `shards` is the adapter of a store of blocks. Each platform's differences are in a module of its own.
 //! On Lambda the stores are `table`, with its `stream`, and `rollups`; `mapping` hands the stream over, and
 //! `aggregate` does what the adapter does. The simulation does not test the adapters themselves: conformance does, on
 //! their real runtimes.
@@ -30,6 +30,7 @@ mod reports;
 mod rollups;
 mod run;
 mod server;
+mod shards;
 mod stream;
 mod streams;
 mod table;

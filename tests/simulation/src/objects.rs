@@ -3,30 +3,31 @@
 //! An object is made when it is needed and evicted at any time. After that it has only what is on its disk: its rows
 //! and its alarm. An alarm rings late, rings again if its object ended early, and is given up after six times. Its
 //! handler itself never fails. A cron calls the objects of every tenant that has keys.
+//!
+//! In some runs the first events come to an older version, which keeps each in a row of its own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds, StoreOutcome,
-    StorePlan, Upkeep,
+    FindOutcome, FindPlan, Kept, Load, Millis, Next, Outcome, Pace, Part, ReportOutcome, ReportPlan, StoreOutcome,
+    StorePlan, Task, Upkeep,
 };
 
 use crate::database::Database;
 use crate::databases::Databases;
-use crate::driver::{Kind, Manner, Session};
+use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
-use crate::world::{HOUR, SECOND, World};
+use crate::shards::Shard;
+use crate::world::{DAY, HOUR, SECOND, World};
 
 const SHARDS: u32 = 2;
 /// Time between two calls of the cron.
 const CRON: u64 = HOUR;
 /// How often an alarm rings if its handler keeps ending early.
 const RINGS: u32 = 6;
-/// The most bytes that go to an object in one request.
-const PART_BYTES: usize = 512 * 1024;
 /// The process of a request before it reaches an object. Objects have the processes after it.
 const FRONT: Process = Process(0);
 
@@ -34,11 +35,15 @@ pub(crate) struct Objects {
     world: Rc<World>,
     objects: RefCell<BTreeMap<(String, u32), Rc<Object>>>,
     cron_at: Cell<Millis>,
+    /// When the older version is replaced, if the run begins with it.
+    upgrade_at: Cell<Option<Millis>>,
 }
 
 struct Object {
     process: Process,
-    session: Session,
+    shard: Shard,
+    /// Whether the older version still runs.
+    is_old: Cell<bool>,
     /// The object's memory: `None` once it is evicted.
     upkeep: RefCell<Option<Upkeep>>,
     /// When the alarm rings that this object has set since it came into memory.
@@ -53,7 +58,13 @@ impl Platform for Objects {
     const SHARDS: u32 = SHARDS;
 
     fn new(world: &Rc<World>) -> Self {
-        Self { world: Rc::clone(world), objects: RefCell::default(), cron_at: Cell::new(world.now()) }
+        let upgrade_at = world.one_in(3).then(|| Millis(world.now().0 + world.below(30 * DAY)));
+        Self {
+            world: Rc::clone(world),
+            objects: RefCell::default(),
+            cron_at: Cell::new(world.now()),
+            upgrade_at: Cell::new(upgrade_at),
+        }
     }
 
     fn process(&self) -> Process {
@@ -61,37 +72,40 @@ impl Platform for Objects {
     }
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
-        let mut outcomes: Vec<_> = plan.events().iter().map(|event| (event.id, StoreOutcome::Later)).collect();
-        for (shard, events) in parts(plan.events()) {
+        let mut outcomes = vec![StoreOutcome::Later; plan.events().len()];
+        for part in plan.parts(SHARDS) {
             pause().await;
-            let object = self.object(plan.tenant().as_str(), shard);
+            let object = self.object(plan.tenant().as_str(), part.shard());
             // The object may end before it has stored anything, and before it has answered.
             if self.world.fails_one_in(40) {
                 continue;
             }
-            let kept = object.keep(plan.tenant().as_str(), &events, plan.expired_by()).await;
+            let kept = object.keep(&plan, &part).await;
             if !object.is_ringing.get() && self.world.fails_one_in(40) {
                 object.evict();
                 continue;
             }
-            for (event, kept) in events.iter().zip(kept.into_iter().flatten()) {
-                outcomes.iter_mut().filter(|(id, _)| *id == event.id).for_each(|(_, outcome)| *outcome = kept);
+            if let Ok(kept) = kept
+                && !part.settle(&kept, &mut outcomes)
+            {
+                self.world.violated("a shard's answer can't be read".to_owned());
             }
         }
         pause().await;
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+        outcomes
     }
 
     async fn find(&self, plan: &FindPlan) -> FindOutcome {
         pause().await;
-        self.object(plan.tenant().as_str(), plan.id().shard(SHARDS)).session.find(plan).await
+        let object = self.object(plan.tenant().as_str(), plan.id().shard(SHARDS));
+        if object.is_old.get() { object.shard.session.find(plan).await } else { object.shard.find(plan).await }
     }
 
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
         let mut read = Vec::new();
         for shard in 0..SHARDS {
             pause().await;
-            match self.object(plan.tenant().as_str(), shard).session.report(plan, SHARDS).await {
+            match self.object(plan.tenant().as_str(), shard).shard.session.report(plan, SHARDS).await {
                 Ok(data) => read.push(data),
                 Err(_) => return ReportOutcome::Later,
             }
@@ -102,11 +116,23 @@ impl Platform for Objects {
     fn wakes_at(&self) -> Option<Millis> {
         let objects = self.objects.borrow();
         let alarms = objects.values().filter(|object| !object.is_ringing.get()).filter_map(|object| object.alarm.get());
-        alarms.chain([self.cron_at.get()]).min()
+        alarms.chain([self.cron_at.get()]).chain(self.upgrade_at.get()).min()
     }
 
     fn wake(self: &Rc<Self>, fibers: &mut Fibers) {
         let now = self.world.now();
+        if self.upgrade_at.get().is_some_and(|at| at <= now) {
+            self.world.say(|| "the older version is replaced".to_owned());
+            self.upgrade_at.set(None);
+            for object in self.objects.borrow().values() {
+                fibers.end(object.process);
+                object.evict();
+                if object.is_ringing.replace(false) {
+                    object.alarm.set(Some(now));
+                }
+                object.is_old.set(false);
+            }
+        }
         if self.cron_at.get() <= now {
             self.cron_at.set(Millis(now.0 + CRON));
             for tenant in self.world.service().tenants() {
@@ -161,7 +187,7 @@ impl Platform for Objects {
     }
 
     fn stores(&self) -> impl Stores {
-        let all = self.objects.borrow().values().map(|object| Rc::clone(&object.session.database)).collect();
+        let all = self.objects.borrow().values().map(|object| Rc::clone(&object.shard.session.database)).collect();
         Databases { world: Rc::clone(&self.world), all, shards: SHARDS }
     }
 }
@@ -175,7 +201,8 @@ impl Objects {
             let session = Session { world: Rc::clone(&self.world), database, manner: Manner::Object, backs_up: true };
             Rc::new(Object {
                 process,
-                session,
+                shard: Shard::new(session, tenant.to_owned()),
+                is_old: Cell::new(self.upgrade_at.get().is_some()),
                 upkeep: RefCell::default(),
                 set: Cell::default(),
                 alarm: Cell::default(),
@@ -190,41 +217,55 @@ impl Objects {
 impl Object {
     fn evict(&self) {
         *self.upkeep.borrow_mut() = None;
+        self.shard.evict();
         self.set.set(None);
     }
 
     /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
     fn with_upkeep<T>(&self, does: impl FnOnce(&mut Upkeep) -> T) -> T {
-        let now = self.session.world.now();
+        let now = self.shard.session.world.now();
         let mut upkeep = self.upkeep.borrow_mut();
-        let made = || Upkeep::new(Pace::shard(SHARDS), self.session.database.borrow().held(), now);
+        let made = || Upkeep::new(Pace::shard(SHARDS), self.shard.session.database.borrow().held(), now);
         does(upkeep.get_or_insert_with(made))
     }
 
-    /// Keeps events. Returns `None` if that fails.
-    async fn keep(&self, tenant: &str, events: &[&NewEvent], expired_by: Seconds) -> Option<Vec<StoreOutcome>> {
-        if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
-            self.wake();
-            return Some(events.iter().map(|_| StoreOutcome::Overloaded).collect());
-        }
-        let keep = |database: &mut Database| {
-            events.iter().map(|event| database.keep(tenant, event, expired_by)).collect::<Vec<_>>()
+    /// Keeps the events of a part. Returns the answer.
+    async fn keep(&self, plan: &StorePlan, part: &Part<'_>) -> Result<Vec<u8>, Fault> {
+        let (answer, load) = if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
+            (Kept::new(vec![StoreOutcome::Overloaded; part.events().count()]).to_bytes(), Load::default())
+        } else if self.is_old.get() {
+            self.keep_rows(plan, part).await?
+        } else {
+            self.shard.keep(plan, part).await?
         };
-        let outcomes = self.session.run(Kind::Write, keep).await.ok()?;
-        let stored = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
-        let stored: Load = stored.map(|(event, _)| Load::of(&event.record)).sum();
-        self.with_upkeep(|upkeep| upkeep.stored(stored, self.session.world.now()));
+        self.with_upkeep(|upkeep| upkeep.stored(load, self.shard.session.world.now()));
         self.wake();
-        Some(outcomes)
+        Ok(answer)
+    }
+
+    /// Keeps each event in a row of its own, as the older version did.
+    async fn keep_rows(&self, plan: &StorePlan, part: &Part<'_>) -> Result<(Vec<u8>, Load), Fault> {
+        let (tenant, expired_by) = (plan.tenant().as_str(), plan.expired_by());
+        let keep = |database: &mut Database| {
+            part.events().map(|event| database.keep(tenant, event, expired_by)).collect::<Vec<_>>()
+        };
+        let outcomes = self.shard.session.run(Kind::Write, keep).await?;
+        let stored = part.events().zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
+        let load = stored.map(|(event, _)| Load::of(&event.record)).sum();
+        Ok((Kept::new(outcomes).to_bytes(), load))
+    }
+
+    async fn perform(&self, task: &Task) -> Result<Outcome, Fault> {
+        if self.is_old.get() { self.shard.session.perform(task).await } else { self.shard.perform(task).await }
     }
 
     /// The handler of the alarm: a turn of upkeep.
     async fn ring(&self) {
-        let now = || self.session.world.now();
+        let now = || self.shard.session.world.now();
         self.set.set(None);
         for _ in 0..self.with_upkeep(|upkeep| upkeep.tasks_a_turn()) {
             let Next::Do(task) = self.with_upkeep(|upkeep| upkeep.next(now())) else { break };
-            match self.session.perform(&task).await {
+            match self.perform(&task).await {
                 Ok(outcome) => self.with_upkeep(|upkeep| upkeep.done(outcome, now())),
                 Err(_) => self.with_upkeep(|upkeep| upkeep.failed(&task, now())),
             }
@@ -234,7 +275,7 @@ impl Object {
 
     /// Sets the alarm for the next task, unless it already rings by then.
     fn wake(&self) {
-        let now = self.session.world.now();
+        let now = self.shard.session.world.now();
         let at = match self.with_upkeep(|upkeep| upkeep.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
@@ -244,20 +285,4 @@ impl Object {
             self.alarm.set(Some(at));
         }
     }
-}
-
-/// The events that go to each object in one request, with its shard.
-fn parts(events: &[NewEvent]) -> Vec<(u32, Vec<&NewEvent>)> {
-    let mut parts: Vec<(u32, usize, Vec<&NewEvent>)> = Vec::new();
-    for event in events {
-        let (shard, bytes) = (event.id.shard(SHARDS), event.record.len());
-        match parts.iter_mut().rev().find(|(of, ..)| *of == shard) {
-            Some((_, sum, part)) if *sum + bytes <= PART_BYTES => {
-                *sum += bytes;
-                part.push(event);
-            }
-            _ => parts.push((shard, bytes, vec![event])),
-        }
-    }
-    parts.into_iter().map(|(shard, _, part)| (shard, part)).collect()
 }

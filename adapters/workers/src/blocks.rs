@@ -1,0 +1,245 @@
+//! Events in a shard: rows of blocks, and rows of the index of their ids. Core says what to read and write.
+//!
+//! Shards of older versions have a table `events` with a row for each event. It is read until its last event has
+//! expired.
+
+use isotherm_core::{
+    BlockRow, BlockWrite, BlockWrites, Blocks, EventId, Keep, Kept, Known, Load, Row, RowRead, RowWrites, Search,
+    Seconds, StoredBlocks,
+};
+use worker::{Error, Result, SqlStorage, SqlStorageValue};
+
+use crate::rows::{blob, columns, first, integer, other_row, whole};
+
+/// Blocks of events by the number of their first one. Numbers are never given again: an event with a number below the
+/// watermark would never be folded. `expires_at` is there once a block is folded.
+pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS blocks (
+    seq INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    expires_at INTEGER,
+    bytes BLOB NOT NULL
+)";
+
+/// The index of the ids in folded blocks.
+pub(crate) const RUNS_TABLE: &str = "CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)";
+
+const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+
+const HAS_EVENTS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'events'";
+
+const LAST_EVENT: &str = "SELECT coalesce(max(seq), 0) FROM events";
+
+const OPEN: &str = "SELECT seq, count, expires_at, bytes FROM blocks WHERE seq > ? ORDER BY seq";
+
+const BLOCK: &str = "SELECT seq, count, expires_at, bytes FROM blocks WHERE seq = ?";
+
+const APPEND: &str = "UPDATE blocks SET count = count + ?2, bytes = CAST(bytes || ?3 AS BLOB) WHERE seq = ?1";
+
+const PUT_BLOCK: &str = "INSERT OR REPLACE INTO blocks (seq, count, expires_at, bytes) VALUES (?, ?, ?, ?)";
+
+const DELETE_BLOCK: &str = "DELETE FROM blocks WHERE seq = ?";
+
+const OLDEST: &str = "SELECT coalesce((SELECT min(seq) FROM blocks), ?)";
+
+const BYTES: &str = "SELECT coalesce(sum(octet_length(bytes)), 0) FROM blocks WHERE seq BETWEEN ? AND ?";
+
+/// Events expire roughly in the order in which they came, so only the oldest blocks are checked.
+const EXPIRE: &str = "DELETE FROM blocks WHERE seq IN (
+    SELECT seq FROM (SELECT seq, expires_at FROM blocks ORDER BY seq LIMIT ?) WHERE expires_at <= ?) RETURNING count";
+
+const FORWARDS: &str = "SELECT number, bytes FROM runs WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?";
+
+const BACKWARDS: &str = "SELECT number, bytes FROM runs WHERE number BETWEEN ? AND ? ORDER BY number DESC LIMIT ?";
+
+const PUT_RUN: &str = "INSERT OR REPLACE INTO runs (number, bytes) VALUES (?, ?)";
+
+const DELETE_RUN: &str = "DELETE FROM runs WHERE number = ?";
+
+/// Events in rows with one of these ids.
+const ROWS: &str =
+    "SELECT json_group_array(json_object('id', id, 'digest', digest, 'expires_at', expires_at, 'is_folded',
+        json(iif(seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0), 'true', 'false'))))
+    FROM events WHERE id IN (SELECT value FROM json_each(?))";
+
+const FIND_ROW: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
+
+const EXPIRE_ROWS: &str = "DELETE FROM events WHERE seq IN (
+    SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?) WHERE expires_at <= ?)
+    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0) RETURNING 1";
+
+/// Reads what the shard has in memory.
+pub(crate) fn load(sql: &SqlStorage) -> Result<Blocks> {
+    let watermark = watermark(sql)?;
+    let last_row = if number(sql, HAS_EVENTS, vec![])? > 0 { number(sql, LAST_EVENT, vec![])? } else { 0 };
+    let index =
+        rows(sql, &RowRead { from: Blocks::FIRST_ROW, until: Blocks::FIRST_ROW, is_backwards: false, limit: 1 })?;
+    let open = open(sql, watermark, usize::MAX, usize::MAX)?;
+    let index = index.into_iter().next().map(|row| row.bytes);
+    Ok(Blocks::new(&StoredBlocks { watermark, last_row, index, open }))
+}
+
+/// The number of the last folded event.
+pub(crate) fn watermark(sql: &SqlStorage) -> Result<u64> {
+    number(sql, WATERMARK, vec![])
+}
+
+/// Keeps the new events of a part. Returns their load too.
+pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Result<(Kept, Load)> {
+    let search = blocks.repeated(keep);
+    let mut known = search.known(&found(sql, &search)?).map_err(unreadable)?;
+    if blocks.has_rows() && !search.ids().is_empty() {
+        let ids = serde_json::to_string(search.ids())?;
+        let [SqlStorageValue::String(rows)] = columns(first(sql, ROWS, vec![ids.into()])?)? else {
+            return Err(other_row());
+        };
+        known.extend(serde_json::from_str::<Vec<Known>>(&rows)?);
+    }
+    let (kept, write) = blocks.keep(keep, &known);
+    let Some(BlockWrite { seq, is_new, count, bytes, load }) = write else { return Ok((kept, Load::default())) };
+    if is_new {
+        put(sql, BlockRow { seq, count, expires_at: None, bytes })?;
+    } else {
+        sql.exec(APPEND, vec![integer(seq), integer(count), bytes.into()])?;
+    }
+    Ok((kept, load))
+}
+
+/// The record of an event that has not expired by this time.
+pub(crate) fn find(sql: &SqlStorage, blocks: &Blocks, id: EventId, expired_by: Seconds) -> Result<Option<String>> {
+    let search = blocks.find(id);
+    let record = search.record(&found(sql, &search)?, expired_by).map_err(unreadable)?;
+    if record.is_some() || !blocks.has_rows() {
+        return Ok(record);
+    }
+    let row = sql.exec(FIND_ROW, vec![id.to_string().into(), integer(expired_by.0)])?.raw().next().transpose()?;
+    match row.map(columns).transpose()? {
+        Some([SqlStorageValue::String(record)]) => Ok(Some(record)),
+        Some(_) => Err(other_row()),
+        None => Ok(None),
+    }
+}
+
+/// The blocks that a search names.
+fn found(sql: &SqlStorage, search: &Search) -> Result<Vec<BlockRow>> {
+    let mut index = Vec::new();
+    for read in search.reads() {
+        index.extend(rows(sql, read)?);
+    }
+    let mut found = Vec::new();
+    for seq in search.blocks(&index).map_err(unreadable)? {
+        let row = sql.exec(BLOCK, vec![integer(seq)])?.raw().next().transpose()?;
+        found.extend(row.map(block).transpose()?);
+    }
+    Ok(found)
+}
+
+/// The blocks behind the watermark: no more once they have so many events or bytes.
+pub(crate) fn open(sql: &SqlStorage, watermark: u64, events: usize, bytes: usize) -> Result<Vec<BlockRow>> {
+    let (mut open, mut count, mut length) = (Vec::new(), 0, 0);
+    for row in sql.exec(OPEN, vec![integer(watermark)])?.raw() {
+        let row = block(row?)?;
+        count += row.count as usize;
+        length += row.bytes.len();
+        open.push(row);
+        if count >= events || length >= bytes {
+            break;
+        }
+    }
+    Ok(open)
+}
+
+/// How many bytes the blocks between these numbers have.
+pub(crate) fn length(sql: &SqlStorage, from: u64, until: u64) -> Result<u64> {
+    number(sql, BYTES, vec![integer(from), integer(until)])
+}
+
+/// Writes what a fold has closed, and the index.
+pub(crate) fn write(
+    sql: &SqlStorage,
+    blocks: &mut Blocks,
+    BlockWrites { gone, rows: closed, .. }: BlockWrites,
+) -> Result<()> {
+    for seq in gone {
+        sql.exec(DELETE_BLOCK, vec![integer(seq)])?;
+    }
+    for row in closed {
+        put(sql, row)?;
+    }
+    let oldest = oldest(sql, blocks)?;
+    while let Some(mut spill) = blocks.spill() {
+        while let Some(read) = spill.read() {
+            spill.take(rows(sql, &read)?);
+        }
+        put_runs(sql, blocks.settle(spill, oldest))?;
+    }
+    put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
+}
+
+/// Deletes events that expire by `until`, among the `among` oldest blocks, and clears the index of them. Returns how
+/// many events are deleted.
+pub(crate) fn expire(sql: &SqlStorage, blocks: &mut Blocks, until: Seconds, among: usize) -> Result<usize> {
+    let bounds = || vec![integer(among as u64), integer(until.0)];
+    let mut deleted = 0;
+    for row in sql.exec(EXPIRE, bounds())?.raw() {
+        let [count] = columns(row?)?;
+        deleted += whole(count) as usize;
+    }
+    if blocks.has_rows() {
+        deleted += sql.exec(EXPIRE_ROWS, bounds())?.raw().count();
+    }
+    let mut swept = Vec::new();
+    for read in blocks.sweep_reads(until) {
+        swept.extend(rows(sql, &read)?);
+    }
+    let oldest = oldest(sql, blocks)?;
+    put_runs(sql, blocks.sweep(&swept, oldest))?;
+    Ok(deleted)
+}
+
+/// The number of the oldest block; if there is none, that of the next event.
+fn oldest(sql: &SqlStorage, blocks: &Blocks) -> Result<u64> {
+    number(sql, OLDEST, vec![integer(blocks.watermark() + 1)])
+}
+
+fn rows(sql: &SqlStorage, read: &RowRead) -> Result<Vec<Row>> {
+    let statement = if read.is_backwards { BACKWARDS } else { FORWARDS };
+    let mut rows = Vec::new();
+    for row in sql.exec(statement, vec![integer(read.from), integer(read.until), integer(read.limit.into())])?.raw() {
+        let [number, bytes] = columns(row?)?;
+        rows.push(Row { number: whole(number), bytes: blob(bytes) });
+    }
+    Ok(rows)
+}
+
+fn put_runs(sql: &SqlStorage, RowWrites { gone, rows }: RowWrites) -> Result<()> {
+    for number in gone {
+        sql.exec(DELETE_RUN, vec![integer(number)])?;
+    }
+    for Row { number, bytes } in rows {
+        sql.exec(PUT_RUN, vec![integer(number), bytes.into()])?;
+    }
+    Ok(())
+}
+
+fn put(sql: &SqlStorage, BlockRow { seq, count, expires_at, bytes }: BlockRow) -> Result<()> {
+    let expires_at = expires_at.map_or(SqlStorageValue::Null, |Seconds(at)| integer(at));
+    sql.exec(PUT_BLOCK, vec![integer(seq), integer(count), expires_at, bytes.into()]).map(drop)
+}
+
+fn block(row: Vec<SqlStorageValue>) -> Result<BlockRow> {
+    let [seq, count, expires_at, bytes] = columns(row)?;
+    let expires_at = match expires_at {
+        SqlStorageValue::Integer(at) => Some(Seconds(at.unsigned_abs())),
+        _ => None,
+    };
+    Ok(BlockRow { seq: whole(seq), count: whole(count), expires_at, bytes: blob(bytes) })
+}
+
+fn number(sql: &SqlStorage, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<u64> {
+    let [number] = columns(first(sql, statement, bindings)?)?;
+    Ok(whole(number))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::RustError(error.to_string())
+}

@@ -1,0 +1,238 @@
+//! What a store of blocks has in memory: the ids that are not folded yet, and the first row of the index.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::blocks::event::{BlockEvent, Head};
+use crate::blocks::keep::{Keep, Kept};
+use crate::blocks::part;
+use crate::blocks::rows::{BlockRow, Row, RowRead, RowWrites};
+use crate::blocks::runs::{Runs, Spill};
+use crate::blocks::search::{Known, Search};
+use crate::event::Digest;
+use crate::id::EventId;
+use crate::plan::StoreOutcome;
+use crate::time::{Millis, Seconds};
+use crate::upkeep::{Held, Load};
+
+/// A block that has this many bytes grows no more. Each append writes the whole block anew, though it is billed as one
+/// row.
+const OPEN_BYTES: u64 = 16 * 1024;
+
+/// What a store holds, from which its memory is read.
+#[derive(Clone, Debug, Default)]
+pub struct StoredBlocks {
+    /// The number of the last folded event.
+    pub watermark: u64,
+    /// The number of the last event in the table `events`, which older versions wrote; 0 if it has none.
+    pub last_row: u64,
+    /// The row of runs with the number [`Blocks::FIRST_ROW`].
+    pub index: Option<Vec<u8>>,
+    /// All blocks behind the watermark.
+    pub open: Vec<BlockRow>,
+}
+
+/// What a store of blocks has in memory. It mirrors the store's rows: whenever a statement fails, and after each fold,
+/// the host drops it and reads it again.
+#[derive(Clone)]
+pub struct Blocks {
+    watermark: u64,
+    last_row: u64,
+    /// The number that the next event gets.
+    next: u64,
+    /// The block to which the next events are appended, and its bytes.
+    open: Option<(u64, u64)>,
+    unfolded: BTreeMap<EventId, Unfolded>,
+    load: Load,
+    oldest: Option<Millis>,
+    runs: Runs,
+}
+
+/// An event that is not folded.
+#[derive(Clone, Copy, Debug)]
+struct Unfolded {
+    digest: Digest,
+    expires_at: Seconds,
+    block: u64,
+}
+
+/// Events to write into the table of blocks. If the host can't write them, it drops its [`Blocks`].
+#[must_use = "events that are not written are not kept"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockWrite {
+    /// The number of the block.
+    pub seq: u64,
+    /// Whether the block is new. Otherwise the bytes are appended to it, and `count` is added to its count.
+    pub is_new: bool,
+    /// How many events are written.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+    /// The load of these events.
+    pub load: Load,
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { watermark, next, open, load, .. } = self;
+        write!(f, "blocks behind {watermark}, next {next}, open {open:?}, {load:?}")
+    }
+}
+
+impl Blocks {
+    /// The number of the row of runs that is always in memory.
+    pub const FIRST_ROW: u64 = Runs::FIRST_ROW;
+
+    /// Reads what the store holds.
+    pub fn new(stored: &StoredBlocks) -> Self {
+        let StoredBlocks { watermark, last_row, index, open } = stored;
+        let runs = match index {
+            None => Runs::default(),
+            Some(row) => Runs::read(row).unwrap_or_else(Runs::of_unknown),
+        };
+        let mut blocks = Self {
+            watermark: *watermark,
+            last_row: *last_row,
+            next: *watermark.max(last_row) + 1,
+            open: None,
+            unfolded: BTreeMap::new(),
+            load: Load::default(),
+            oldest: None,
+            runs,
+        };
+        for BlockRow { seq, count, bytes, .. } in open {
+            let read = part::read(bytes);
+            blocks.next = blocks.next.max(seq.saturating_add(*count));
+            // Nothing is appended to bytes that can't be read.
+            blocks.open = read.is_ok().then_some((*seq, bytes.len() as u64));
+            read.unwrap_or_else(|(events, _)| events).iter().for_each(|event| blocks.take_in(event, *seq));
+        }
+        blocks
+    }
+
+    fn take_in(&mut self, event: &BlockEvent<'_>, block: u64) {
+        let Head { id, digest, expires_at, received_at, .. } = event.head;
+        self.unfolded.insert(id, Unfolded { digest, expires_at, block });
+        self.load = self.load + Load { events: 1, bytes: event.record_bytes() };
+        self.oldest = Some(self.oldest.map_or(received_at, |oldest| oldest.min(received_at)));
+    }
+
+    /// The number of the last folded event.
+    pub fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    /// Whether the table `events`, which older versions wrote, has events.
+    pub fn has_rows(&self) -> bool {
+        self.last_row > 0
+    }
+
+    /// Adds the events in blocks to what the store holds otherwise.
+    pub fn held(&self, rows: Held) -> Held {
+        let oldest = match self.oldest {
+            Some(oldest) if rows.unfolded.events > 0 => oldest.min(rows.oldest),
+            oldest => oldest.unwrap_or(rows.oldest),
+        };
+        Held { unfolded: rows.unfolded + self.load, oldest, ..rows }
+    }
+
+    /// Looks for the event with this id.
+    pub fn find(&self, id: EventId) -> Search {
+        match self.unfolded.get(&id) {
+            Some(Unfolded { block, .. }) => Search { ids: vec![id], blocks: [*block].into(), ..Search::default() },
+            None => self.search(vec![id]),
+        }
+    }
+
+    /// Looks for the folded events that a part may repeat.
+    pub fn repeated(&self, keep: &Keep<'_>) -> Search {
+        let is_asked =
+            |event: &&BlockEvent<'_>| !self.unfolded.contains_key(&event.head.id) && keep.may_be_there(event);
+        self.search(keep.events.iter().filter(is_asked).map(|event| event.head.id).collect())
+    }
+
+    fn search(&self, ids: Vec<EventId>) -> Search {
+        let blocks = ids.iter().flat_map(|id| self.runs.young(*id)).collect();
+        let mut reads: Vec<RowRead> = ids.iter().flat_map(|id| self.runs.reads(*id)).collect();
+        reads.sort_unstable_by_key(|read| read.until);
+        Search { ids, reads, blocks }
+    }
+
+    /// Decides what becomes of a part's events, given those that the store has of [`Blocks::repeated`]. The host writes
+    /// the new ones.
+    pub fn keep(&mut self, keep: &Keep<'_>, known: &[Known]) -> (Kept, Option<BlockWrite>) {
+        let outcome = |event: &BlockEvent<'_>| {
+            let Head { id, .. } = event.head;
+            let unfolded = self.unfolded.get(&id);
+            let unfolded = unfolded.map(|Unfolded { digest, expires_at, .. }| (*digest, *expires_at, false));
+            let known = known.iter().filter(|known| known.id == id);
+            let known = known.map(|known| (known.digest, known.expires_at, known.is_folded));
+            let mut outcome = StoreOutcome::Stored;
+            for (digest, expires_at, is_folded) in unfolded.into_iter().chain(known) {
+                if expires_at > keep.expired_by {
+                    return StoreOutcome::Existing(digest);
+                }
+                if !is_folded {
+                    outcome = StoreOutcome::Later;
+                }
+            }
+            outcome
+        };
+        let outcomes: Vec<_> = keep.events.iter().map(outcome).collect();
+        let new = keep.events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
+        let new: Vec<_> = new.map(|(event, _)| *event).collect();
+        let bytes = if new.len() == keep.events.len() {
+            keep.part.to_vec()
+        } else {
+            let mut bytes = Vec::new();
+            part::write(new.iter(), &mut bytes);
+            bytes
+        };
+        (Kept(outcomes), (!new.is_empty()).then(|| self.append(&new, bytes)))
+    }
+
+    fn append(&mut self, events: &[BlockEvent<'_>], bytes: Vec<u8>) -> BlockWrite {
+        let open = self.open.filter(|(_, length)| *length < OPEN_BYTES);
+        let (seq, length) = open.unwrap_or((self.next, 0));
+        let count = events.len() as u64;
+        self.next = self.next.saturating_add(count);
+        self.open = Some((seq, length + bytes.len() as u64));
+        let before = self.load;
+        events.iter().for_each(|event| self.take_in(event, seq));
+        BlockWrite { seq, is_new: open.is_none(), count, bytes, load: self.load - before }
+    }
+
+    /// Lets no block grow on: a fold reads them now.
+    pub fn seal(&mut self) {
+        self.open = None;
+    }
+
+    pub(crate) fn runs(&mut self) -> &mut Runs {
+        &mut self.runs
+    }
+
+    /// The next step of merging the index; `None` if it needs none.
+    pub fn spill(&self) -> Option<Spill> {
+        self.runs.spill(self.next)
+    }
+
+    /// What a step of merging writes, once all is read. Blocks before `oldest` are deleted.
+    pub fn settle(&mut self, spill: Spill, oldest: u64) -> RowWrites {
+        self.runs.settle(spill, oldest)
+    }
+
+    /// The first row of the index, to be put after all steps of merging.
+    pub fn index(&self) -> Row {
+        self.runs.to_row()
+    }
+
+    /// Which rows of the index to clear of deleted blocks at this time. Each row has its turn within a week.
+    pub fn sweep_reads(&self, now: Seconds) -> Vec<RowRead> {
+        self.runs.sweep_reads(now.0 / 3600).collect()
+    }
+
+    /// What to write into the index, given the rows of [`Blocks::sweep_reads`]. Blocks before `oldest` are deleted.
+    pub fn sweep(&mut self, rows: &[Row], oldest: u64) -> RowWrites {
+        self.runs.sweep(rows, oldest)
+    }
+}
