@@ -34,6 +34,11 @@ impl Head {
 
 /// Reads a body that may have `limit` bytes. Of a longer body it reads one byte more than that.
 pub(crate) async fn body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>> {
+    let length = request.headers().get("content-length").ok().flatten();
+    if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length <= limit) {
+        // The runtime holds it to this length. To read it at once takes half the time.
+        return Ok(Uint8Array::new(&JsFuture::from(request.array_buffer()?).await?).to_vec());
+    }
     let mut body = Vec::new();
     let Some(stream) = request.body() else { return Ok(body) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
