@@ -3,7 +3,7 @@
 //!
 //! | format | bytes | written by | read by | where | layout |
 //! | --- | --- | --- | --- | --- | --- |
-//! | page of rollups | 1 | folds, compactions | folds, compactions, reports | the store of rollups, under [`Series`](crate::rollup::key::Series)' keys | `rollup/page.rs` |
+//! | page of rollups | 1 | folds, compactions | folds, compactions, reports | the store of rollups, under [`Series`](crate::rollups::key::Series)' keys | `rollup/page.rs` |
 //! | mark of a day | 1; 2 for a day that is kept by its hours | folds, compactions | folds, compactions, reports | the store of rollups, under keys that begin with U+001E | `rollup/compaction.rs` |
 //! | event types of a day | 1 | folds | folds | the store of rollups, under keys that begin with U+001D | `rollup/compaction.rs` |
 //! | watermark of a lane | 1 while its shard is known by a hash; 2 with the shard's whole id | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and the lane | `watermark.rs` |

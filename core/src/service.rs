@@ -2,22 +2,22 @@
 
 use std::fmt::Display;
 
-use crate::access::{Access, Credential};
-use crate::backup::Backup;
-use crate::config::{Config, Tenant};
-use crate::door::Door;
-use crate::id::RequestId;
-use crate::limits::Limits;
-use crate::plan::Admission;
-use crate::request::Request;
-use crate::rollup::compaction::Compaction;
-use crate::rollup::fold::{StoredPage, UnreadableRecord};
-use crate::rollup::key::KeyRange;
-use crate::rollup::observation::Observation;
-use crate::step::{Step, Unfolded, WriteLimits};
-use crate::stream::{StreamBatch, StreamStep};
-use crate::time::{Millis, Stamp};
-use crate::watermark::Watermark;
+use crate::admission::access::{Access, Credential};
+use crate::maintenance::backup::Backup;
+use crate::admission::config::{Config, Tenant};
+use crate::admission::door::Door;
+use crate::vocabulary::id::RequestId;
+use crate::vocabulary::limits::Limits;
+use crate::store::plan::Admission;
+use crate::admission::request::Request;
+use crate::rollups::compaction::Compaction;
+use crate::rollups::fold::{StoredPage, UnreadableRecord};
+use crate::rollups::key::KeyRange;
+use crate::rollups::observation::Observation;
+use crate::maintenance::step::{Step, Unfolded, WriteLimits};
+use crate::maintenance::stream::{StreamBatch, StreamStep};
+use crate::vocabulary::time::{Millis, Stamp};
+use crate::maintenance::watermark::Watermark;
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]

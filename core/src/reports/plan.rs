@@ -1,0 +1,104 @@
+//! Reports. A query says what to read, and the pages that are read are merged into rows. Reading, merging and answering
+//! are all bounded.
+
+mod answer;
+mod calendar;
+mod cursor;
+mod data;
+mod names;
+mod query;
+mod reading;
+mod table;
+mod zone;
+
+use crate::admission::config::Tenant;
+use crate::vocabulary::id::RequestId;
+use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::reply::Reply;
+use crate::rollups::observation::Dimensions;
+use crate::vocabulary::time::Stamp;
+
+pub(crate) use data::{ITEM_BYTES, READ_BYTES};
+pub use data::{ReadBudget, ReportData, UnreadablePages};
+pub(crate) use query::{Kind, Query};
+pub use reading::Reading;
+
+/// Read the rollups that a report needs and the events that are not folded yet, as of one moment.
+#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[derive(Debug)]
+pub struct ReportPlan {
+    tenant: Tenant,
+    query: Box<Query>,
+    dimensions: Dimensions,
+    reading: Reading,
+    stamp: Stamp,
+    /// Whether the reply has no body.
+    is_head: bool,
+}
+
+/// The outcome of reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// Everything was read, from every shard.
+    Read(Vec<ReportData>),
+    /// The store did not answer.
+    Later,
+}
+
+/// The reply to a report, and what its host has to log.
+#[must_use = "a reply that is dropped leaves its client without an answer"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The reply.
+    pub reply: Reply,
+    /// The pages that could not be read, if any.
+    pub unreadable: UnreadablePages,
+}
+
+impl ReportPlan {
+    pub(crate) fn new(
+        tenant: Tenant,
+        kind: Kind,
+        query: &str,
+        dimensions: &Dimensions,
+        stamp: Stamp,
+    ) -> Result<Self, Refusal> {
+        let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
+        let reading = Reading::of(&query);
+        Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp, is_head: false })
+    }
+
+    pub(crate) fn for_head(self, is_head: bool) -> Self {
+        Self { is_head, ..self }
+    }
+
+    /// The id of the request, as its answer shows it.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::of(self.stamp)
+    }
+
+    /// The tenant whose events the report counts.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The pages that the report needs.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The reply, given what the host read. This takes some time and memory, so a host that answers several requests at
+    /// once calls it in the same place where it reads.
+    pub fn settle(self, outcome: ReportOutcome) -> Settled {
+        let answer = match outcome {
+            ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),
+            ReportOutcome::Later => Err(Refusal::Unavailable),
+        };
+        let mut settled = answer.unwrap_or_else(|refusal| Settled {
+            reply: refusal.reply(RequestId::of(self.stamp)),
+            unreadable: UnreadablePages::default(),
+        });
+        settled.reply = settled.reply.for_head(self.is_head);
+        settled
+    }
+}

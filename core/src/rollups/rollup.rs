@@ -1,0 +1,268 @@
+//! Rollups: what reports read instead of events. Merging them is commutative and associative, down to the byte.
+//!
+//! ```text
+//! record ─▶ Observation ─▶ Fold ──(reads pages)──▶ pages to write
+//! ```
+//!
+//! A [`Rollup`] summarizes the events of one hour, event type, dimension and value of that dimension. A page holds the
+//! rollups of consecutive values. Stores keep pages under keys and need not know their content.
+
+pub(crate) mod codec;
+pub(crate) mod codes;
+pub(crate) mod compaction;
+pub(crate) mod events;
+pub(crate) mod fold;
+pub(crate) mod key;
+pub(crate) mod number;
+pub(crate) mod observation;
+pub(crate) mod page;
+pub(crate) mod quantiles;
+pub(crate) mod ranks;
+pub(crate) mod tally;
+pub(crate) mod users;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::codec::{Reader, Writer};
+use crate::rollups::number::{Number, Sum};
+use crate::rollups::log_histogram::{Quantiles, bucket_of};
+use crate::rollups::hyperloglog::Users;
+
+/// The most numeric properties of a rollup; it keeps those with the first names. Together with [`quantiles`] and
+/// [`users`] this bounds a rollup to some 160 kB.
+pub(crate) const NUMBERS: usize = 24;
+/// The most names of one kind (dimensions, event types) that a day has rollups of. This bounds what is stored once a
+/// day to some 100 kB.
+pub(crate) const NAMES_A_DAY: usize = 500;
+
+/// An interner for the names of properties in one fold or report. Each name gets a number, so that rollups need not
+/// compare texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    list: Vec<Arc<str>>,
+    /// A tree rather than a hash map, because clients choose the names and a tree has no bad worst case.
+    numbers: BTreeMap<Arc<str>, NameId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NameId(u32);
+
+impl Names {
+    pub(crate) fn id(&mut self, name: &str) -> NameId {
+        if let Some(known) = self.numbers.get(name) {
+            return *known;
+        }
+        let (id, name) = (NameId(self.list.len() as u32), Arc::<str>::from(name));
+        self.list.push(Arc::clone(&name));
+        self.numbers.insert(name, id);
+        id
+    }
+
+    /// Like [`Names::id`], but looks at `place` first, because events of one type mostly have the same properties.
+    pub(crate) fn id_near(&mut self, place: usize, name: &str) -> NameId {
+        match self.list.get(place) {
+            Some(known) if **known == *name => NameId(place as u32),
+            _ => self.id(name),
+        }
+    }
+
+    pub(crate) fn name(&self, id: NameId) -> &str {
+        self.list.get(id.0 as usize).map_or("", |name| name)
+    }
+
+    /// The rank of each name in the order of all names, indexed by the name's number.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let mut ranks = vec![0; self.list.len()];
+        for (rank, id) in (0..).zip(self.numbers.values()) {
+            if let Some(place) = ranks.get_mut(id.0 as usize) {
+                *place = rank;
+            }
+        }
+        ranks
+    }
+
+    /// Sorts a list by name and removes repeated names.
+    pub(crate) fn sort(&self, list: &mut Vec<NameId>) {
+        // Sorting by number first is quick, and mostly leaves few names to compare.
+        list.sort_unstable();
+        list.dedup();
+        list.sort_unstable_by(|one, two| self.name(*one).cmp(self.name(*two)));
+    }
+
+    /// The index of a name in a page's sorted table. It is mostly `next`, because rollups mostly have all names.
+    fn place_in(&self, table: &[NameId], name: NameId, next: usize) -> usize {
+        match table.get(next) {
+            Some(known) if *known == name => next,
+            _ => table.partition_point(|known| self.name(*known) < self.name(name)),
+        }
+    }
+}
+
+/// Which parts of rollups to read; the others are skipped and stay empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Columns<'a> {
+    All,
+    Some { users: bool, numbers: &'a [NameId] },
+}
+
+/// A summary of some events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rollup {
+    pub(crate) count: u64,
+    pub(crate) users: Users,
+    /// In stored rollups these are sorted by name, and at most [`NUMBERS`].
+    pub(crate) numbers: Vec<(NameId, Measure)>,
+    /// Whether there were more numeric properties, which were dropped.
+    pub(crate) numbers_dropped: bool,
+}
+
+/// Statistics of the values of one numeric property.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measure {
+    pub(crate) count: u64,
+    pub(crate) sum: Sum,
+    pub(crate) min: Number,
+    pub(crate) max: Number,
+    /// Empty while there is only one value.
+    quantiles: Quantiles,
+}
+
+impl Rollup {
+    /// Merges a rollup that was read. All numeric properties stay: `other` is an hour of a day, or what a query asks
+    /// for.
+    pub(crate) fn merge(&mut self, other: Self, names: &Names) {
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.users.merge(other.users);
+        self.numbers_dropped |= other.numbers_dropped;
+        for (name, measure) in other.numbers {
+            match self.numbers.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.merge(&measure),
+                None => {
+                    let is_before = |(known, _): &(NameId, Measure)| names.name(*known) < names.name(name);
+                    self.numbers.insert(self.numbers.partition_point(is_before), (name, measure));
+                }
+            }
+        }
+    }
+
+    /// Bytes of memory that the rollup takes, estimated the same on every target.
+    pub(crate) fn memory(&self) -> usize {
+        // Twice what is used, because lists grow by doubling and tree nodes are half full.
+        const ROLLUP: usize = 160;
+        const MEASURE: usize = 320;
+        let numbers = self.numbers.iter();
+        let numbers = numbers.map(|(_, measure)| MEASURE + measure.sum.memory() + measure.quantiles.memory());
+        ROLLUP + self.users.memory() + numbers.sum::<usize>()
+    }
+
+    /// The relative error of quantiles at best.
+    pub(crate) fn relative_error() -> f64 {
+        Quantiles::default().relative_error()
+    }
+
+    /// Writes the rollup. `table` has the names of the page's rollups, sorted.
+    pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId], names: &Names) {
+        writer.unsigned(self.count);
+        self.users.write(writer);
+        writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
+        let mut next = 0;
+        for (name, measure) in &self.numbers {
+            let place = names.place_in(table, *name, next);
+            writer.length(place);
+            writer.nested(|writer| measure.write(writer));
+            next = place + 1;
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>, table: &[NameId], columns: Columns<'_>) -> Option<Self> {
+        let count = reader.small()?;
+        let users = match columns {
+            Columns::Some { users: false, numbers: [] } => return Some(Self { count, ..Self::default() }),
+            _ => Users::read(reader)?,
+        };
+        let length: usize = reader.small()?;
+        let mut rollup = Self { count, users, numbers: Vec::new(), numbers_dropped: length & 1 == 1 };
+        for _ in 0..length >> 1 {
+            let name = *table.get(reader.small::<usize>()?)?;
+            let bytes = reader.bytes()?;
+            let wanted = match columns {
+                Columns::All => true,
+                Columns::Some { numbers, .. } => numbers.contains(&name),
+            };
+            if wanted {
+                rollup.numbers.push((name, Measure::read(&mut Reader(bytes))?));
+            }
+        }
+        Some(rollup)
+    }
+}
+
+impl Measure {
+    /// Adds a number that is not a small integer. Few are, so this stays outside the loop over small integers.
+    #[inline(never)]
+    fn add(&mut self, number: Number) {
+        self.sum.add(number);
+        self.meet(number);
+    }
+
+    /// Widens minimum and maximum to this number.
+    fn meet(&mut self, number: Number) {
+        if self.count == 0 {
+            (self.count, self.min, self.max) = (1, number, number);
+        } else if number.compare(self.min).is_lt() {
+            self.min = number;
+        } else if number.compare(self.max).is_gt() {
+            self.max = number;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for single in [&*self, other].map(|one| (one.count == 1).then(|| bucket_of(one.min))).into_iter().flatten() {
+            self.quantiles.add(single);
+        }
+        self.quantiles.merge(&other.quantiles);
+        self.count = self.count.saturating_add(other.count);
+        self.sum.merge(&other.sum);
+        self.meet(other.min);
+        self.meet(other.max);
+    }
+
+    /// The value with this rank, counted from 1, within [`Measure::relative_error`].
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<Number> {
+        let found = if self.count == 1 { self.min } else { Number::from_f64(self.quantiles.at_rank(rank)?)? };
+        Some(found.larger(self.min).smaller(self.max))
+    }
+
+    pub(crate) fn relative_error(&self) -> f64 {
+        self.quantiles.relative_error()
+    }
+
+    /// Writes the measure. Most rollups of rare values have one value, and then only the value is written.
+    /// [`Tally`](tally::Tally) writes the same bytes without making a measure where it can.
+    fn write(&self, writer: &mut Writer) {
+        writer.unsigned(self.count);
+        self.min.write(writer);
+        if self.count > 1 {
+            self.max.write(writer);
+            self.sum.write(writer);
+            self.quantiles.write(writer);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let count = reader.small()?;
+        let min = Number::read(reader)?;
+        if count == 1 {
+            let mut sum = Sum::default();
+            sum.add(min);
+            return Some(Self { count, sum, min, max: min, quantiles: Quantiles::default() });
+        }
+        let (max, sum) = (Number::read(reader)?, Sum::read(reader)?);
+        Some(Self { count, sum, min, max, quantiles: Quantiles::read(reader)? })
+    }
+}

@@ -1,0 +1,7 @@
+//! The words that every room uses. None of them knows a room.
+
+pub(crate) mod id;
+pub(crate) mod limits;
+pub(crate) mod rejection;
+pub(crate) mod reply;
+pub(crate) mod time;
