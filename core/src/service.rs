@@ -3,21 +3,22 @@
 use std::fmt::Display;
 
 use crate::admission::access::{Access, Credential};
-use crate::maintenance::backup::Backup;
-use crate::admission::config::{Config, Tenant};
+use crate::admission::config::Config;
 use crate::admission::door::Door;
+use crate::admission::request::Request;
+use crate::maintenance::backup::Backup;
+use crate::maintenance::step::{Step, Unfolded};
+use crate::maintenance::stream::{StreamBatch, StreamStep};
+use crate::maintenance::watermark::Watermark;
+use crate::rollups::compaction::Compaction;
+use crate::rollups::key::KeyRange;
+use crate::rollups::observation::{Observation, UnreadableRecord};
+use crate::rollups::stored::{StoredPage, WriteLimits};
+use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
-use crate::store::plan::Admission;
-use crate::admission::request::Request;
-use crate::rollups::compaction::Compaction;
-use crate::rollups::fold::{StoredPage, UnreadableRecord};
-use crate::rollups::key::KeyRange;
-use crate::rollups::observation::Observation;
-use crate::maintenance::step::{Step, Unfolded, WriteLimits};
-use crate::maintenance::stream::{StreamBatch, StreamStep};
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
-use crate::maintenance::watermark::Watermark;
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]

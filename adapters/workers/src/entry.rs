@@ -1,25 +1,12 @@
 //! The functions that the Workers runtime calls.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
-
 use futures_util::future::join_all;
 use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
-use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{
-    Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event, web_sys,
-};
+use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
+use crate::config::service;
 use crate::{queue, request, response, store};
-
-/// The binding that holds the configuration.
-const CONFIG: &str = "ISOTHERM_CONFIG";
-
-thread_local! {
-    /// Made by the isolate's first request, since only requests see the bindings.
-    static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
-}
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
@@ -76,23 +63,4 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     store::schedule(&env, &service(&env)).await;
-}
-
-/// The service of this isolate.
-pub(crate) fn service(env: &Env) -> Rc<Service> {
-    if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
-        return service;
-    }
-    let service = Service::from_text(config(env).as_deref());
-    if let Some(notice) = service.notice() {
-        console_warn!("isotherm: {notice}");
-    }
-    SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone())
-}
-
-/// The text of the binding: a variable or secret that holds the text, or a variable that holds the JSON itself.
-/// `Env::var` does not give the text of the latter.
-fn config(env: &Env) -> Option<String> {
-    let binding = Reflect::get(env.as_ref(), &CONFIG.into()).ok()?;
-    binding.as_string().or_else(|| if binding.is_object() { JSON::stringify(&binding).ok()?.as_string() } else { None })
 }

@@ -9,7 +9,10 @@
 //! A tenant's events are spread over Durable Objects by their ids. One object is one SQLite database with one writer.
 //! The isolate keeps only the configuration, since it may be gone before the next request.
 
+mod config;
+mod database;
 mod entry;
+mod protocol;
 mod queue;
 mod request;
 mod response;

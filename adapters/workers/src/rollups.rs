@@ -10,16 +10,8 @@ use isotherm_core::{
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
-use crate::shard::ShardName;
-
-/// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
-/// that is in the pages.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
+use crate::database::{columns, other_row};
+use crate::protocol::ShardName;
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
@@ -163,12 +155,4 @@ fn watermark(sql: &SqlStorage) -> Result<i64> {
         Some([SqlStorageValue::Integer(seq)]) => Ok(*seq),
         _ => Err(other_row()),
     }
-}
-
-pub(crate) fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
-    row.try_into().map_err(|_other| other_row())
-}
-
-pub(crate) fn other_row() -> Error {
-    Error::RustError("a shard's statement gave another row than it was written for".to_owned())
 }

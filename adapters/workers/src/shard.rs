@@ -5,11 +5,10 @@
 //! back until that is on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep};
+use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant, Upkeep};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -17,25 +16,13 @@ use worker::{
     console_error, durable_object, wasm_bindgen,
 };
 
-use crate::entry;
-use crate::rollups::{self, UnfoldedEvents, columns, other_row};
-use crate::upkeep;
+use crate::database::{columns, other_row, text};
+use crate::protocol::{MAINTENANCE, OVERLOADED, REPORT, ShardName, expired_by_and_id};
+use crate::rollups::{self, UnfoldedEvents};
+use crate::{config, database, upkeep};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
-
-/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
-/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
-/// folded.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    digest TEXT NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL
-)";
 
 /// Finds which of these events are stored already. Selects an object `{taken, expired}` and the number of expired
 /// ids. `taken` maps ids to digests, and `expired` lists ids.
@@ -55,19 +42,6 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
 
 const FIND: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
 
-/// The path of reports. The paths for events are those of [`events_path`].
-pub(crate) const REPORT: &str = "/report";
-/// The path of the cron trigger.
-pub(crate) const SCHEDULE: &str = "/schedule";
-/// The status of an answer that takes no events for now.
-pub(crate) const OVERLOADED: u16 = 429;
-
-/// The path for events as of a time: events that expire by then count as expired. `id` names the event to find, or is
-/// empty.
-pub(crate) fn events_path(Seconds(expired_by): Seconds, id: &str) -> String {
-    format!("/{expired_by}/{id}")
-}
-
 /// The class of the objects behind the binding `SHARDS`.
 #[durable_object(alarm)]
 pub struct Shard {
@@ -85,9 +59,8 @@ impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
-        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
-        let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        let service = entry::service(&env);
+        let _made = database::create(&sql);
+        let service = config::service(&env);
         Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
     }
 
@@ -97,7 +70,7 @@ impl DurableObject for Shard {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
                 self.report(&serde_json::from_str(&reading)?)
             }
-            Method::Post if request.path() == SCHEDULE => {
+            Method::Post if request.path() == MAINTENANCE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
                 self.upkeep(|upkeep| upkeep.begin_round(now()));
                 self.wake().await?;
@@ -233,48 +206,6 @@ impl Shard {
     }
 }
 
-/// Reads a path of [`events_path`]. The time is returned in the form that statements take.
-fn expired_by_and_id(path: &str) -> Result<(JsValue, &str)> {
-    let parts = path.trim_start_matches('/').split_once('/');
-    let parts = parts.and_then(|(expired_by, id)| Some((expired_by.parse::<u32>().ok()?.into(), id)));
-    parts.ok_or_else(|| Error::RustError("a shard is asked for a path that it does not have".to_owned()))
-}
-
 fn now() -> Millis {
     Millis(Date::now().as_millis())
-}
-
-/// Names a shard: a tenant and a number.
-pub(crate) struct ShardName {
-    pub(crate) tenant: String,
-    pub(crate) number: String,
-}
-
-impl ShardName {
-    /// The name of a tenant's object with this number.
-    pub(crate) fn new(tenant: &str, number: u32) -> Self {
-        Self { tenant: tenant.to_owned(), number: number.to_string() }
-    }
-
-    fn of(state: &State) -> Result<Self> {
-        let name = state.id().name();
-        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
-        let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
-        Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
-    }
-}
-
-impl fmt::Display for ShardName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.number)
-    }
-}
-
-/// The only text of a row.
-fn text(row: Option<Result<Vec<SqlStorageValue>>>) -> Result<Option<String>> {
-    match row.transpose()?.as_deref() {
-        None => Ok(None),
-        Some([SqlStorageValue::String(text)]) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::RustError("a shard's statement gave another row than it was written for".to_owned())),
-    }
 }

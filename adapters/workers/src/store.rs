@@ -11,7 +11,7 @@ use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
 
-use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName, events_path};
+use crate::protocol::{MAINTENANCE, OVERLOADED, REPORT, ShardName, events_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
@@ -75,7 +75,7 @@ pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
 }
 
 async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
-    answer(stub(env, tenant, shard)?.fetch_with_request(post(SCHEDULE, "")?).await?).await.map(drop)
+    answer(stub(env, tenant, shard)?.fetch_with_request(post(MAINTENANCE, "")?).await?).await.map(drop)
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {

@@ -4,11 +4,8 @@
 use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Tenant, WriteLimits};
 use worker::{Result, SqlStorage, SqlStorageValue, console_error};
 
-use crate::rollups::{columns, other_row, pages, write};
-
-/// The last time when days were looked for and all of them compacted. Existing shards call the column `done_at`.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
+use crate::database::{columns, integer, other_row, whole};
+use crate::rollups::{pages, write};
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
         coalesce((SELECT done_at FROM upkeep), 0)
@@ -67,16 +64,4 @@ pub(crate) fn compact(
         write(sql, pages)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Reads a whole number. Any other value counts as 0.
-fn whole(value: SqlStorageValue) -> u64 {
-    match value {
-        SqlStorageValue::Integer(number) => number.try_into().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
-fn integer(value: u64) -> SqlStorageValue {
-    SqlStorageValue::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

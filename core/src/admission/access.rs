@@ -6,8 +6,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::admission::config::Tenant;
 use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
 
 /// The shortest key, in characters. A shorter text could be guessed, so it is never accepted.

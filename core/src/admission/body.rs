@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::admission::gzip;
+use crate::admission::request::Request;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::{Refusal, shown, shown_problem};
-use crate::admission::request::Request;
 
 const LIMITS: Limits = Limits::CONTRACT;
 
@@ -57,7 +57,7 @@ fn unquoted(value: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 /// The text without the byte order mark that some programs write at its start (RFC 8259, 8.1).
-pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 

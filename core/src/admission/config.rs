@@ -9,31 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys, Scope};
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
+use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
-
-/// The owner of events. The name is 1–64 of `A–Z a–z 0–9 _ -`, so that every store can use it in a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tenant(String);
-
-impl Tenant {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Reads a name as a store keeps it.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if the text is not a valid name.
-    pub fn parse(name: String) -> Result<Self, ConfigError> {
-        if is_name(&name) { Ok(Self(name)) } else { Err(ConfigError(format!("tenant {NAME}"))) }
-    }
-
-    /// The tenant of an open service.
-    pub(crate) fn default_tenant() -> Self {
-        Self("default".to_owned())
-    }
-}
 
 /// The configuration of a service.
 #[derive(Clone, Debug)]
@@ -185,21 +162,14 @@ fn key(text: &str) -> Result<Key, String> {
     if hash.as_slice() == Sha256::digest(b"").as_slice() {
         return Err(".sha256 is that of the empty text, which is no key".to_owned());
     }
-    let tenant = Tenant::parse(tenant).map_err(|ConfigError(problem)| format!(".{problem}"))?;
+    let tenant = Tenant::parse(tenant).map_err(|problem| format!(".{problem}"))?;
     let id = id.unwrap_or_else(|| sha256.chars().take(8).collect::<String>().to_ascii_lowercase());
-    if !is_name(&id) {
-        return Err(format!(".id {NAME}"));
+    if !is_id(&id) {
+        return Err(format!(".id {ID}"));
     }
     let expires = expires.as_deref().map(Millis::from_rfc3339).transpose();
     let expires = expires.map_err(|_refused| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
     Ok(Key { id, sha256: hash, tenant, scope, expires })
-}
-
-const NAME: &str = "must be 1 to 64 of A-Z a-z 0-9 _ -";
-
-fn is_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }
 
 /// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.

@@ -5,18 +5,19 @@ use std::collections::btree_map;
 
 use crate::admission::access::{Credential, Scope};
 use crate::admission::body::{self, Media};
-use crate::admission::config::{Config, Tenant};
+use crate::admission::config::Config;
 use crate::admission::document;
 use crate::admission::event::Event;
-use crate::vocabulary::id::{EventId, RequestId};
-use crate::vocabulary::limits::Limits;
-use crate::store::plan::{Admission, FindPlan, HEAD, NewEvent, Plan, StorePlan, UpkeepPlan};
-use crate::vocabulary::rejection::Refusal;
-use crate::vocabulary::reply::Reply;
-use crate::reports::plan::ReportPlan;
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, Route, SCHEDULE};
-use crate::store::respond::{Answer, Slot};
+use crate::reports::plan::ReportPlan;
+use crate::store::answer::{Answer, Slot};
+use crate::store::plan::{Admission, FindPlan, HEAD, NewEvent, Plan, StorePlan, UpkeepPlan};
+use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::reply::Reply;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 /// The decision on a request's head.

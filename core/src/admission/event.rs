@@ -1,17 +1,18 @@
 //! One event. It is checked once, when it is read; from then on its type guarantees that it is valid.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::admission::config::Tenant;
-use crate::vocabulary::id::{EventId, first_128_bits};
-use crate::admission::json::{self, Value, name_flaw};
-use crate::vocabulary::limits::Limits;
+use crate::admission::json::{self, Value};
 use crate::store::plan::NewEvent;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::name::name_flaw;
 use crate::vocabulary::rejection::{Field, Refusal, shown};
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
 
 /// An event as a client sent it, within every limit of the contract.
@@ -23,11 +24,6 @@ pub(crate) struct Event<'a> {
     timestamp: Option<Millis>,
     properties: Value<'a>,
 }
-
-/// 128 bits of SHA-256 over an event as its client described it. Under one messageId, an equal digest is a repetition
-/// and a different one a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest(u128);
 
 impl<'a> Event<'a> {
     /// Reads one event. `received_at` bounds its timestamp.
@@ -121,7 +117,7 @@ impl<'a> Event<'a> {
             .chain_update(timestamp)
             .chain_update(properties)
             .finalize();
-        Digest(first_128_bits(&hash))
+        Digest::of_hash(&hash)
     }
 }
 
@@ -172,36 +168,4 @@ fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Refusal> {
     };
     let latest = Millis(received_at.0.saturating_add(Limits::CONTRACT.ahead.0));
     if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Refusal::TimestampOutOfRange) }
-}
-
-impl Digest {
-    /// The digest as a store keeps it.
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
-    }
-
-    /// Reads what [`Digest::to_bytes`] gave.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
-    }
-}
-
-impl Serialize for Digest {
-    /// Writes 32 hexadecimal digits, because JSON numbers can't hold 128 bits exactly.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let digits = String::deserialize(deserializer)?;
-        u128::from_str_radix(&digits, 16).map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
 }

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
+use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::{NameFlaw, Refusal, shown, shown_path, shown_problem};
+use crate::vocabulary::name::name_flaw;
+use crate::vocabulary::rejection::{Refusal, shown, shown_path, shown_problem};
 
 /// A JSON value. Strings without escapes are borrowed from the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,18 +59,6 @@ pub(crate) fn read(text: &str) -> Result<Value<'_>, Refusal> {
             Err(Refusal::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
         }),
         None => Ok(value),
-    }
-}
-
-pub(crate) fn name_flaw(name: &str) -> Option<NameFlaw> {
-    if name.is_empty() {
-        Some(NameFlaw::Empty)
-    } else if name.len() > Limits::CONTRACT.name_bytes {
-        Some(NameFlaw::TooLong)
-    } else if name.chars().any(char::is_control) {
-        Some(NameFlaw::Control)
-    } else {
-        None
     }
 }
 
@@ -207,7 +197,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             return Ok(Value::Null);
         }
         let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
-        while let Some(Key(key)) = entries.next_key()? {
+        while let Some(Borrowed(key)) = entries.next_key()? {
             if let Some(flaw) = name_flaw(&key) {
                 self.reader.flaw(|| Refusal::Name(format!("[{:?}]", shown(&key)), flaw));
             }
@@ -230,30 +220,5 @@ struct Index(usize);
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}]", self.0)
-    }
-}
-
-/// A `Cow<str>` that borrows from text without escapes. serde's own implementation copies inside other types.
-pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::reports::kind::Kind;
 use crate::vocabulary::rejection::Refusal;
-use crate::reports::query::Kind;
 
 /// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";

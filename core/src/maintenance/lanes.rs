@@ -29,14 +29,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::codec::{Reader, Writer};
 use crate::formats;
 use crate::maintenance::lost::LostTimes;
-use crate::reports::reading::Reading;
-use crate::codec::{Reader, Writer};
-use crate::rollups::fold::{StoredPage, UnreadablePage};
 use crate::maintenance::stream::StreamBatch;
-use crate::vocabulary::time::{Millis, Seconds};
 use crate::maintenance::watermark::{LaneShard, Watermark};
+use crate::reports::reading::Reading;
+use crate::rollups::stored::{StoredPage, UnreadablePage};
+use crate::vocabulary::time::{Millis, Seconds};
 
 /// How long a stream keeps its records, in milliseconds. Older records are either folded or lost.
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -48,8 +48,6 @@ const LOST: &str = "~lost";
 const NEARLY_MS: u64 = 60 * 60 * 1000;
 /// The most changes of watermarks and lists that are written at once.
 const WRITES: usize = 90;
-/// The prefix of the keys of pulses. No event's key has it, because no tenant's name is empty.
-pub(crate) const PULSE: &str = "#pulse-";
 /// Pulses for each shard while it isn't known which key leads to which shard. About 1 shard of 50 gets none, and the
 /// next window tries again.
 const PULSES_A_SHARD: usize = 4;

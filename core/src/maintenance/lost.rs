@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::formats;
 use crate::codec::{Reader, Writer};
+use crate::formats;
 use crate::vocabulary::time::Millis;
 
 /// The most periods that are kept. Every report reads them all, so beyond this number the closest two are joined.

@@ -9,34 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::admission::config::Tenant;
-use crate::rollups::fold::{Fold, Merged, StoredPage, UnreadablePage};
+use crate::rollups::fold::Fold;
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::{Dimensions, Observation};
-
-/// How much a store accepts in one transaction, besides a watermark.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteLimits {
-    /// The number of pages.
-    pub pages: usize,
-    /// Bytes of the pages' keys and contents.
-    pub bytes: usize,
-}
-
-impl WriteLimits {
-    /// For a store that blocks others while it writes, such as one with a single writer: some ten milliseconds of work.
-    pub const ONE_WRITER: Self = Self { pages: 1000, bytes: 8_000_000 };
-
-    /// No limits.
-    pub const NONE: Self = Self { pages: usize::MAX, bytes: usize::MAX };
-
-    /// Whether these pages fit into one transaction.
-    pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
-        let (count, bytes) =
-            pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.key.len() + page.bytes.len()));
-        count <= self.pages && bytes <= self.bytes
-    }
-}
+use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
+use crate::vocabulary::tenant::Tenant;
 
 /// A stored record that is to be folded.
 #[derive(Clone, Copy, Debug)]

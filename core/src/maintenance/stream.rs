@@ -12,18 +12,19 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::maintenance::backup::Backup;
-use crate::admission::config::Tenant;
-use crate::maintenance::lanes::PULSE;
-use crate::rollups::fold::{StoredPage, UnreadablePage};
+use crate::maintenance::step::{Rejection, Step, StepWrite, TooMuch, Unfolded};
+use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::Dimensions;
-use crate::maintenance::step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
+use crate::rollups::stored::{StoredPage, UnreadablePage, WriteLimits};
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
-use crate::maintenance::watermark::{LaneShard, Watermark};
 
 /// The most bytes of a record in its dead letter. A longer record is cut, so that it fits into a message with all its
 /// escapes.
 const LETTER_BYTES: usize = 100_000;
+/// The prefix of the keys of pulses. No event's key has it, because no tenant's name is empty.
+pub(crate) const PULSE: &str = "#pulse-";
 const FOREIGN: &str = "the item is none of an event: something else writes to the store";
 
 /// Records of one shard, in their order.

@@ -1,8 +1,8 @@
 //! How far a lane is folded.
 
-use crate::formats;
 use crate::codec::{Reader, Writer};
-use crate::rollups::fold::{StoredPage, UnreadablePage};
+use crate::formats;
+use crate::rollups::stored::{StoredPage, UnreadablePage};
 use crate::vocabulary::time::Millis;
 
 /// A lane without a shard is forgotten after this many milliseconds without a fold, once its days are compacted.

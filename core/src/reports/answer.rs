@@ -4,19 +4,20 @@ use std::cmp::Ordering;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::vocabulary::rejection::Refusal;
-use crate::vocabulary::reply::Reply;
 use crate::reports::calendar::Interval;
 use crate::reports::cursor::LastRow;
-use crate::reports::data::{READ_BYTES, UnreadablePages};
-use crate::reports::query::{Figure, Kind, Metric, Query};
+use crate::reports::data::{READ_BYTES, ReportData, UnreadablePages};
+use crate::reports::kind::Kind;
+use crate::reports::query::{Figure, Metric, Query};
 use crate::reports::table::{CELL_BYTES, Caps, Problem, Table};
-use crate::reports::{ReportData, Settled};
-use crate::rollups::rollup::Rollup;
-use crate::rollups::fold::{Fold, StoredPage};
+use crate::rollups::fold::Fold;
 use crate::rollups::key::Hour;
 use crate::rollups::number::Number;
 use crate::rollups::observation::Dimensions;
+use crate::rollups::rollup::Rollup;
+use crate::rollups::stored::StoredPage;
+use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::{Millis, Stamp};
 
 /// How many hours a summary names.
@@ -29,6 +30,16 @@ const MAX_AGE_PRESENT: u32 = 1;
 const ROW_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of records that are folded at once for an answer.
 const TAIL_BYTES: usize = 1024 * 1024;
+
+/// The reply to a report, and what its host has to log.
+#[must_use = "a reply that is dropped leaves its client without an answer"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The reply.
+    pub reply: Reply,
+    /// The pages that could not be read, if any.
+    pub unreadable: UnreadablePages,
+}
 
 /// The answer to a query, given what the shards have.
 pub(crate) fn reply(

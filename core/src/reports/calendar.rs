@@ -3,7 +3,7 @@
 //! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. If clocks are not whole
 //! hours from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says by how much.
 
-use crate::reports::zone::Zone;
+use crate::reports::zone::{Zone, local_rfc3339};
 use crate::rollups::key::Hour;
 use crate::vocabulary::time::civil;
 
@@ -134,47 +134,6 @@ fn first_hour(zone: &Zone, day: i64) -> i64 {
         hour += 1;
     }
     hour
-}
-
-/// RFC 3339 in local time: `2013-01-01T00:00:00-05:00`, with `Z` for offset 0.
-pub(crate) fn local_rfc3339(utc: i64, offset: i32) -> String {
-    let local = utc + i64::from(offset);
-    let (year, month, day) = civil(local.div_euclid(DAY));
-    let second = local.rem_euclid(DAY);
-    let year = year.clamp(0, 9999); // the years that RFC 3339 has
-    let ahead = i64::from(offset.unsigned_abs());
-    // Written without `format!`, because a report has thousands of times.
-    let mut text = *b"0000-00-00T00:00:00+00:00";
-    let numbers = [
-        (0, year / 100),
-        (2, year % 100),
-        (5, month),
-        (8, day),
-        (11, second / 3600),
-        (14, second / 60 % 60),
-        (17, second % 60),
-        (20, ahead / 3600),
-        (23, ahead / 60 % 60),
-    ];
-    for (at, number) in numbers {
-        let number = number as u8; // all have two digits
-        if let Some([tens, ones]) = text.get_mut(at..at + 2) {
-            *tens += number / 10;
-            *ones += number % 10;
-        }
-    }
-    let text = match offset {
-        0 => {
-            text[19] = b'Z';
-            &text[..20]
-        }
-        ..0 => {
-            text[19] = b'-';
-            &text[..]
-        }
-        _ => &text[..],
-    };
-    std::str::from_utf8(text).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

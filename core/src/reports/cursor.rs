@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::formats;
-use crate::reports::query::Kind;
 use crate::codec::{Reader, Writer};
+use crate::formats;
+use crate::reports::kind::Kind;
 use crate::rollups::number::Number;
 
 /// Every cursor has fewer characters than this. The longest one holds a name of 200 bytes.

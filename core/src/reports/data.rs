@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::formats;
 use crate::codec::{Reader, Writer};
-use crate::rollups::fold::StoredPage;
+use crate::formats;
 use crate::rollups::key::Series;
+use crate::rollups::stored::StoredPage;
 use crate::vocabulary::time::Millis;
 
 /// A store's data for a report, as of one moment and so read in one transaction. A store with several shards gives one

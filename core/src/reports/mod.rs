@@ -1,17 +1,18 @@
 //! The fourth room: reports. A query says what to read, and the pages that are read are merged into rows. Reading,
 //! merging and answering are all bounded.
 
+pub(crate) mod kind;
 pub(crate) mod plan;
 
-pub(crate) mod names;
-pub(crate) mod query;
+mod names;
+mod query;
 
-pub(crate) mod calendar;
-pub(crate) mod zone;
+mod calendar;
+mod zone;
 
 pub(crate) mod data;
 pub(crate) mod reading;
 
-mod answer;
+pub(crate) mod answer;
 mod cursor;
 mod table;

@@ -1,7 +1,7 @@
 //! Names as queries write them. `\:`, `\,` and `\\` stand for `:`, `,` and `\`.
 
-use crate::admission::json::name_flaw;
 use crate::vocabulary::limits::Limits;
+use crate::vocabulary::name::name_flaw;
 use crate::vocabulary::rejection::{Refusal, shown};
 
 /// Stands for the event type where a dimension is expected.

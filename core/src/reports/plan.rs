@@ -1,27 +1,16 @@
-//! Reports. A query says what to read, and the pages that are read are merged into rows. Reading, merging and answering
-//! are all bounded.
+//! The plan of a report: what to read, and the reply once it is read.
 
-mod answer;
-mod calendar;
-mod cursor;
-mod data;
-mod names;
-mod query;
-mod reading;
-mod table;
-mod zone;
-
-use crate::admission::config::Tenant;
+use crate::reports::answer::{Settled, reply};
+use crate::reports::data::{ReportData, UnreadablePages};
+use crate::reports::kind::Kind;
+use crate::reports::query::Query;
+use crate::reports::reading::Reading;
+use crate::rollups::observation::Dimensions;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::rejection::Refusal;
-use crate::vocabulary::reply::Reply;
-use crate::rollups::observation::Dimensions;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
-pub(crate) use data::{ITEM_BYTES, READ_BYTES};
-pub use data::{ReadBudget, ReportData, UnreadablePages};
-pub(crate) use query::{Kind, Query};
-pub use reading::Reading;
 
 /// Read the rollups that a report needs and the events that are not folded yet, as of one moment.
 #[must_use = "a plan that is not applied and settled leaves its client without an answer"]
@@ -43,16 +32,6 @@ pub enum ReportOutcome {
     Read(Vec<ReportData>),
     /// The store did not answer.
     Later,
-}
-
-/// The reply to a report, and what its host has to log.
-#[must_use = "a reply that is dropped leaves its client without an answer"]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// The reply.
-    pub reply: Reply,
-    /// The pages that could not be read, if any.
-    pub unreadable: UnreadablePages,
 }
 
 impl ReportPlan {
@@ -91,7 +70,7 @@ impl ReportPlan {
     /// once calls it in the same place where it reads.
     pub fn settle(self, outcome: ReportOutcome) -> Settled {
         let answer = match outcome {
-            ReportOutcome::Read(shards) => answer::reply(&self.query, &self.dimensions, shards, self.stamp),
+            ReportOutcome::Read(shards) => reply(&self.query, &self.dimensions, shards, self.stamp),
             ReportOutcome::Later => Err(Refusal::Unavailable),
         };
         let mut settled = answer.unwrap_or_else(|refusal| Settled {

@@ -5,14 +5,15 @@ use std::fmt;
 
 use twox_hash::XxHash3_64;
 
-use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::{Refusal, shown};
+use crate::codec::Writer;
 use crate::reports::calendar::Interval;
 use crate::reports::cursor::LastRow;
+use crate::reports::kind::Kind;
 use crate::reports::names::{self, EVENT_TYPE};
 use crate::reports::zone::Zone;
-use crate::codec::Writer;
 use crate::rollups::key::{Hour, Series};
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::rejection::{Refusal, shown};
 use crate::vocabulary::time::Millis;
 
 /// The longest range, in hours: 400 days.
@@ -27,13 +28,6 @@ const METRICS: usize = 20;
 const FILTERS: usize = 100;
 /// The most bytes of a query as sent.
 const QUERY_BYTES: usize = 16 * 1024;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Timeseries,
-    Top,
-    Summary,
-}
 
 /// A checked query.
 #[derive(Clone, Debug)]

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::reports::calendar::{Buckets, Interval};
 use crate::reports::data::ReadBudget;
-use crate::reports::query::{Kind, Query};
+use crate::reports::kind::Kind;
+use crate::reports::query::Query;
 use crate::rollups::compaction::{DayState, Mark};
-use crate::rollups::fold::StoredPage;
 use crate::rollups::key::{Day, Hour, KeyRange};
+use crate::rollups::stored::StoredPage;
 use crate::vocabulary::time::Millis;
 
 /// The most ranges. A report that would need more reads only hours, because on some stores each range is a request.

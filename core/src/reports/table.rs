@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::reports::calendar::Buckets;
 use crate::reports::cursor::LastRow;
-use crate::reports::query::{Figure, Group, Kind, Metric, Query};
-use crate::rollups::fold::StoredPage;
+use crate::reports::kind::Kind;
+use crate::reports::query::{Figure, Group, Metric, Query};
+use crate::rollups::interner::{NameId, Names};
 use crate::rollups::key::{Hour, KeyKind, Period, Series};
 use crate::rollups::number::Number;
 use crate::rollups::observation::OTHER;
 use crate::rollups::page::PageReader;
-use crate::rollups::rollup::{Columns, NameId, Names, Rollup};
+use crate::rollups::rollup::{Columns, Rollup};
+use crate::rollups::stored::StoredPage;
 
 /// The most memory of a table's cells in bytes, by [`Rollup::memory`]. Together with the pages it must fit into an
 /// isolate of 128 MB.

@@ -24,7 +24,6 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::reports::calendar::local_rfc3339;
 use crate::rollups::key::Hour;
 use crate::vocabulary::time::{civil, days_since_1970};
 
@@ -224,6 +223,47 @@ impl Switch {
         }
         day * DAY + i64::from(self.minutes) * 60 - i64::from(offset)
     }
+}
+
+/// RFC 3339 in local time: `2013-01-01T00:00:00-05:00`, with `Z` for offset 0.
+pub(crate) fn local_rfc3339(utc: i64, offset: i32) -> String {
+    let local = utc + i64::from(offset);
+    let (year, month, day) = civil(local.div_euclid(DAY));
+    let second = local.rem_euclid(DAY);
+    let year = year.clamp(0, 9999); // the years that RFC 3339 has
+    let ahead = i64::from(offset.unsigned_abs());
+    // Written without `format!`, because a report has thousands of times.
+    let mut text = *b"0000-00-00T00:00:00+00:00";
+    let numbers = [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, second / 3600),
+        (14, second / 60 % 60),
+        (17, second % 60),
+        (20, ahead / 3600),
+        (23, ahead / 60 % 60),
+    ];
+    for (at, number) in numbers {
+        let number = number as u8; // all have two digits
+        if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+            *tens += number / 10;
+            *ones += number % 10;
+        }
+    }
+    let text = match offset {
+        0 => {
+            text[19] = b'Z';
+            &text[..20]
+        }
+        ..0 => {
+            text[19] = b'-';
+            &text[..]
+        }
+        _ => &text[..],
+    };
+    std::str::from_utf8(text).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::formats;
 use crate::codec::{Reader, Writer};
-use crate::rollups::fold::{Merged, StoredPage, UnreadablePage};
+use crate::formats;
+use crate::rollups::interner::Names;
 use crate::rollups::key::{Day, KeyKind, KeyRange, Period, Series};
 use crate::rollups::page::{Head, PageReader, PageWriter};
-use crate::rollups::rollup::{Columns, NAMES_A_DAY, NUMBERS, Names, Rollup};
-use crate::maintenance::step::WriteLimits;
+use crate::rollups::rollup::{Columns, NAMES_A_DAY, NUMBERS, Rollup};
+use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
 use crate::vocabulary::time::Millis;
 
 /// The pages that reports may read for a day.

@@ -6,8 +6,9 @@
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
 )]
 
-use crate::rollups::rollup::NameId;
-use crate::rollups::fold_events::{Events, Place};
+use crate::rollups::fold_events::Events;
+use crate::rollups::interner::NameId;
+use crate::rollups::place::Place;
 
 /// The buckets of a group. The code of a sample is the place of its bucket among the buckets of its name.
 #[derive(Debug, Default)]

@@ -6,76 +6,20 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Bound;
 
-use crate::rollups::rollup::Names;
 use crate::rollups::compaction::Days;
-use crate::rollups::fold_events::{Events, Place, Run};
-use crate::rollups::key::{Hour, KeyRange, Period, Series, apart};
+use crate::rollups::fold_events::Events;
+use crate::rollups::interner::Names;
+use crate::rollups::key::{Hour, KeyRange, Period, Series};
 use crate::rollups::observation::{DIMENSIONS, Dimensions, OTHER, Observation};
 use crate::rollups::page::{self, Head, PageWriter};
+use crate::rollups::place::{Place, Run};
 use crate::rollups::ranks::Ranks;
+use crate::rollups::stored::{Merged, StoredPage};
 
 /// The most values of a dimension per hour and event type; further values count as `(other)`.
 const VALUES: usize = 1000;
-
-/// A page of rollups as a store keeps it; opaque to the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPage {
-    /// The page's key.
-    pub key: String,
-    /// The page's content.
-    pub bytes: Vec<u8>,
-}
-
-/// The stored bytes under this key are not a page that this version can read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadablePage {
-    /// The page's key.
-    pub key: String,
-}
-
-impl fmt::Display for UnreadablePage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the stored rollups under {:?} cannot be read", self.key)
-    }
-}
-
-impl std::error::Error for UnreadablePage {}
-
-/// The result of a fold or a compaction, which is to be written.
-#[must_use = "what is merged and not written is in no report"]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Merged {
-    /// The pages to write. Each replaces what is stored under its key.
-    pub pages: Vec<StoredPage>,
-    /// Stored pages that can't be read. Their bytes are set apart within `pages`. Reports that need them say that they
-    /// are incomplete; nothing else is affected. The host logs a line for each.
-    pub damaged: Vec<UnreadablePage>,
-    /// Whether `pages` count the first events of some day.
-    pub(crate) opens_day: bool,
-}
-
-impl Merged {
-    /// Moves unreadable bytes to a key of their own, so that new bytes can take their place.
-    pub(crate) fn set_apart(&mut self, key: String, bytes: Vec<u8>) {
-        self.pages.push(StoredPage { key: apart(&key), bytes });
-        self.damaged.push(UnreadablePage { key });
-    }
-}
-
-/// A record that is not an event and so is in no report, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadableRecord(pub(crate) String);
-
-impl fmt::Display for UnreadableRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the record is no event: {}", self.0)
-    }
-}
-
-impl std::error::Error for UnreadableRecord {}
 
 /// Some events of a tenant, sorted by the rollups that count them, before they are merged with stored pages.
 #[derive(Clone, Debug, Default)]

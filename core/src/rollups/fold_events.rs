@@ -6,12 +6,14 @@
 
 use std::borrow::Cow;
 
+use crate::rollups::hyperloglog::UserHash;
+use crate::rollups::interner::{NameId, Names};
 use crate::rollups::number::Number;
 use crate::rollups::observation::Observation;
-use crate::rollups::log_histogram::bucket_of;
-use crate::rollups::ranks::is_same_text;
-use crate::rollups::hyperloglog::UserHash;
-use crate::rollups::rollup::{NUMBERS, NameId, Names};
+use crate::rollups::place::{Place, Run};
+use crate::rollups::rollup::NUMBERS;
+use crate::rollups::sample::Sample;
+use crate::rollups::text::is_same_text;
 
 /// A list of names is searched name by name up to this length.
 const SHORT: usize = 2 * NUMBERS;
@@ -48,81 +50,6 @@ pub(crate) struct Event {
 pub(crate) struct Shape {
     from: u32,
     until: u32,
-}
-
-/// A number of an event in a quarter of the memory. It counts in as many rollups as the event has dimensions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
-    /// The number itself if it is small, else its index among the large numbers.
-    value: i32,
-    /// The number's bucket of quantiles, later replaced by its code. The lowest bit says whether the number is small.
-    bucket: i32,
-}
-
-impl Sample {
-    /// The sample of a number. A number that is not a small integer is added to `large`.
-    pub(crate) fn of(number: Number, large: &mut Vec<Number>) -> Self {
-        let bucket = bucket_of(number) << 1;
-        if let Number::Integer(value) = number
-            && let Ok(value) = i32::try_from(value)
-        {
-            return Self { value, bucket: bucket | 1 };
-        }
-        large.push(number);
-        Self { value: large.len() as i32 - 1, bucket }
-    }
-
-    /// The same sample, shifted by the `large` large numbers that precede those of its event.
-    #[inline]
-    fn after(self, large: usize) -> Self {
-        let is_small = self.small().is_some();
-        Self { value: if is_small { self.value } else { self.value + large as i32 }, ..self }
-    }
-
-    /// The number, looked up in `large` if it is not small.
-    pub(crate) fn number(self, large: &[Number]) -> Number {
-        match self.small() {
-            Some(value) => Number::Integer(value.into()),
-            None => large[self.value as u32 as usize],
-        }
-    }
-
-    /// The number, if it is a small integer. Most are.
-    #[inline]
-    pub(crate) fn small(self) -> Option<i32> {
-        (self.bucket & 1 == 1).then_some(self.value)
-    }
-
-    pub(crate) fn bucket(self) -> i32 {
-        self.bucket >> 1
-    }
-
-    /// The place of its bucket among the buckets of its group and name; see [`Codes`](crate::rollups::counting::Codes).
-    #[inline]
-    pub(crate) fn code(self) -> usize {
-        (self.bucket >> 1) as usize
-    }
-}
-
-/// Membership of one event in one column: the rollup of a dimension and value.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) column: u32,
-    pub(crate) event: u32,
-}
-
-/// The events that have one value of a dimension.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run<'a> {
-    pub(crate) dimension: &'a str,
-    pub(crate) value: &'a str,
-    pub(crate) places: &'a [Place],
-}
-
-impl Run<'_> {
-    pub(crate) fn is_of_dimension(&self, other: &Self) -> bool {
-        is_same_text(self.dimension, other.dimension)
-    }
 }
 
 impl Events {
@@ -269,8 +196,7 @@ impl Events {
 
     /// Replaces the bucket of a sample by its code.
     pub(crate) fn set_code(&mut self, sample: usize, code: usize) {
-        let Sample { bucket, .. } = &mut self.samples[sample];
-        *bucket = (code as i32) << 1 | *bucket & 1;
+        self.samples[sample].set_code(code);
     }
 
     /// The number of a sample.

@@ -11,17 +11,24 @@
 pub(crate) mod observation;
 
 pub(crate) mod compaction;
-pub(crate) mod counting;
 pub(crate) mod fold;
-pub(crate) mod fold_events;
-pub(crate) mod page;
-pub(crate) mod ranks;
-pub(crate) mod tally;
-
 pub(crate) mod key;
+pub(crate) mod page;
+pub(crate) mod stored;
+
+mod counting;
+mod fold_events;
+mod place;
+mod ranks;
+mod sample;
+mod tally;
+mod text;
+
+pub(crate) mod interner;
 pub(crate) mod rollup;
 
-pub(crate) mod hyperloglog;
-pub(crate) mod log_histogram;
+mod exact_sum;
+mod hyperloglog;
+mod log_histogram;
 pub(crate) mod number;
-pub(crate) mod superaccumulator;
+mod superaccumulator;

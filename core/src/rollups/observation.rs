@@ -7,14 +7,13 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::admission::json::Key;
-use crate::vocabulary::limits::Limits;
-use crate::rollups::rollup::NUMBERS;
-use crate::rollups::fold_events::Sample;
-use crate::rollups::fold::UnreadableRecord;
+use crate::rollups::hyperloglog::UserHash;
 use crate::rollups::key::Hour;
 use crate::rollups::number::Number;
-use crate::rollups::hyperloglog::UserHash;
+use crate::rollups::rollup::NUMBERS;
+use crate::rollups::sample::Sample;
+use crate::vocabulary::borrowed::Borrowed;
+use crate::vocabulary::limits::Limits;
 use crate::vocabulary::time::Millis;
 
 /// The most dimensions of an event. If it has more string properties, those with the first names are taken.
@@ -37,6 +36,18 @@ pub struct Observation<'a> {
     /// The numbers that are not small integers.
     pub(crate) large: Vec<Number>,
 }
+
+/// A record that is not an event and so is in no report, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRecord(pub(crate) String);
+
+impl fmt::Display for UnreadableRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the record is no event: {}", self.0)
+    }
+}
+
+impl std::error::Error for UnreadableRecord {}
 
 /// The dimensions of each event type. If a type is not listed, every string property is a dimension.
 pub(crate) type Dimensions = BTreeMap<String, Vec<String>>;
@@ -121,7 +132,7 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut properties = Properties { texts: Vec::new(), numbers: Vec::new(), large: Vec::new() };
-        while let Some((Key(name), property)) = entries.next_entry()? {
+        while let Some((Borrowed(name), property)) = entries.next_entry()? {
             match property {
                 Property::Text(value) if !value.is_empty() => put(&mut properties.texts, name, value),
                 Property::Number(number) => {

@@ -8,12 +8,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use crate::formats;
 use crate::codec::{Reader, Writer};
-use crate::rollups::fold_events::{Events, Run};
-use crate::rollups::fold::StoredPage;
+use crate::formats;
+use crate::rollups::fold_events::Events;
+use crate::rollups::interner::{NameId, Names};
+use crate::rollups::place::Run;
+use crate::rollups::rollup::{Columns, NUMBERS, Rollup};
+use crate::rollups::stored::StoredPage;
 use crate::rollups::tally::Tally;
-use crate::rollups::rollup::{Columns, NUMBERS, NameId, Names, Rollup};
 
 /// A page that grows beyond this many bytes is split, if it has at least two values.
 const PAGE_BYTES: usize = 64 * 1024;

@@ -1,103 +1,18 @@
-//! Rollups: what reports read instead of events. Merging them is commutative and associative, down to the byte.
-//!
-//! ```text
-//! record ─▶ Observation ─▶ Fold ──(reads pages)──▶ pages to write
-//! ```
-//!
-//! A [`Rollup`] summarizes the events of one hour, event type, dimension and value of that dimension. A page holds the
-//! rollups of consecutive values. Stores keep pages under keys and need not know their content.
-
-pub(crate) mod codec;
-pub(crate) mod codes;
-pub(crate) mod compaction;
-pub(crate) mod events;
-pub(crate) mod fold;
-pub(crate) mod key;
-pub(crate) mod number;
-pub(crate) mod observation;
-pub(crate) mod page;
-pub(crate) mod quantiles;
-pub(crate) mod ranks;
-pub(crate) mod tally;
-pub(crate) mod users;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! A rollup: what reports need of the events of one hour, event type, dimension and value.
 
 use crate::codec::{Reader, Writer};
-use crate::rollups::number::{Number, Sum};
-use crate::rollups::log_histogram::{Quantiles, bucket_of};
+use crate::rollups::exact_sum::Sum;
 use crate::rollups::hyperloglog::Users;
+use crate::rollups::interner::{NameId, Names};
+use crate::rollups::log_histogram::{Quantiles, bucket_of};
+use crate::rollups::number::Number;
 
-/// The most numeric properties of a rollup; it keeps those with the first names. Together with [`quantiles`] and
-/// [`users`] this bounds a rollup to some 160 kB.
+/// The most numeric properties of a rollup; it keeps those with the first names. Together with the bounds of
+/// its sketches this bounds a rollup to some 160 kB.
 pub(crate) const NUMBERS: usize = 24;
 /// The most names of one kind (dimensions, event types) that a day has rollups of. This bounds what is stored once a
 /// day to some 100 kB.
 pub(crate) const NAMES_A_DAY: usize = 500;
-
-/// An interner for the names of properties in one fold or report. Each name gets a number, so that rollups need not
-/// compare texts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
-    list: Vec<Arc<str>>,
-    /// A tree rather than a hash map, because clients choose the names and a tree has no bad worst case.
-    numbers: BTreeMap<Arc<str>, NameId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NameId(u32);
-
-impl Names {
-    pub(crate) fn id(&mut self, name: &str) -> NameId {
-        if let Some(known) = self.numbers.get(name) {
-            return *known;
-        }
-        let (id, name) = (NameId(self.list.len() as u32), Arc::<str>::from(name));
-        self.list.push(Arc::clone(&name));
-        self.numbers.insert(name, id);
-        id
-    }
-
-    /// Like [`Names::id`], but looks at `place` first, because events of one type mostly have the same properties.
-    pub(crate) fn id_near(&mut self, place: usize, name: &str) -> NameId {
-        match self.list.get(place) {
-            Some(known) if **known == *name => NameId(place as u32),
-            _ => self.id(name),
-        }
-    }
-
-    pub(crate) fn name(&self, id: NameId) -> &str {
-        self.list.get(id.0 as usize).map_or("", |name| name)
-    }
-
-    /// The rank of each name in the order of all names, indexed by the name's number.
-    pub(crate) fn ranks(&self) -> Vec<u32> {
-        let mut ranks = vec![0; self.list.len()];
-        for (rank, id) in (0..).zip(self.numbers.values()) {
-            if let Some(place) = ranks.get_mut(id.0 as usize) {
-                *place = rank;
-            }
-        }
-        ranks
-    }
-
-    /// Sorts a list by name and removes repeated names.
-    pub(crate) fn sort(&self, list: &mut Vec<NameId>) {
-        // Sorting by number first is quick, and mostly leaves few names to compare.
-        list.sort_unstable();
-        list.dedup();
-        list.sort_unstable_by(|one, two| self.name(*one).cmp(self.name(*two)));
-    }
-
-    /// The index of a name in a page's sorted table. It is mostly `next`, because rollups mostly have all names.
-    fn place_in(&self, table: &[NameId], name: NameId, next: usize) -> usize {
-        match table.get(next) {
-            Some(known) if *known == name => next,
-            _ => table.partition_point(|known| self.name(*known) < self.name(name)),
-        }
-    }
-}
 
 /// Which parts of rollups to read; the others are skipped and stay empty.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +40,7 @@ pub(crate) struct Measure {
     pub(crate) min: Number,
     pub(crate) max: Number,
     /// Empty while there is only one value.
-    quantiles: Quantiles,
+    pub(crate) quantiles: Quantiles,
 }
 
 impl Rollup {
@@ -205,13 +120,13 @@ impl Rollup {
 impl Measure {
     /// Adds a number that is not a small integer. Few are, so this stays outside the loop over small integers.
     #[inline(never)]
-    fn add(&mut self, number: Number) {
+    pub(crate) fn add(&mut self, number: Number) {
         self.sum.add(number);
         self.meet(number);
     }
 
     /// Widens minimum and maximum to this number.
-    fn meet(&mut self, number: Number) {
+    pub(crate) fn meet(&mut self, number: Number) {
         if self.count == 0 {
             (self.count, self.min, self.max) = (1, number, number);
         } else if number.compare(self.min).is_lt() {
@@ -244,7 +159,7 @@ impl Measure {
 
     /// Writes the measure. Most rollups of rare values have one value, and then only the value is written.
     /// [`Tally`](tally::Tally) writes the same bytes without making a measure where it can.
-    fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         writer.unsigned(self.count);
         self.min.write(writer);
         if self.count > 1 {

@@ -7,11 +7,14 @@
 
 use crate::codec::Writer;
 use crate::rollups::counting::{Codes, Counts};
-use crate::rollups::fold_events::{Event, Events, Place, Shape};
-use crate::rollups::number::{Number, Sum};
-use crate::rollups::log_histogram::Quantiles;
+use crate::rollups::exact_sum::Sum;
+use crate::rollups::fold_events::{Event, Events, Shape};
 use crate::rollups::hyperloglog::Users;
-use crate::rollups::rollup::{Measure, NUMBERS, NameId, Names};
+use crate::rollups::interner::{NameId, Names};
+use crate::rollups::log_histogram::Quantiles;
+use crate::rollups::number::Number;
+use crate::rollups::place::Place;
+use crate::rollups::rollup::{Measure, NUMBERS};
 
 /// Memory that is reused from one rollup to the next.
 #[derive(Debug, Default)]

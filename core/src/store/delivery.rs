@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::vocabulary::id::first_128_bits;
 use crate::store::plan::Admission;
+use crate::vocabulary::digest::first_128_bits;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::{Millis, Stamp};
 

@@ -2,7 +2,7 @@
 //!
 //! Each tenant has its own queue, so a tenant that floods the service fills only its own.
 
-use crate::maintenance::machine::Load;
+use crate::store::load::Load;
 
 /// The most plans of one tenant that may wait. A longer queue would only use more memory.
 const PLANS: usize = 512;

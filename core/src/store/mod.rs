@@ -6,8 +6,10 @@
 
 pub(crate) mod plan;
 
+pub(crate) mod answer;
 pub(crate) mod delivery;
 pub(crate) mod respond;
 
 pub mod group_commit;
+pub(crate) mod load;
 pub(crate) mod patience;

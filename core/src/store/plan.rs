@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::config::Tenant;
-use crate::admission::event::Digest;
+use crate::reports::plan::ReportPlan;
+use crate::store::answer::Answer;
+use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::rejection::Refusal;
 use crate::vocabulary::reply::Reply;
-use crate::reports::plan::ReportPlan;
-use crate::store::respond::Answer;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds};
 
 /// What [`crate::Service::admit`] makes of a request.

@@ -2,31 +2,12 @@
 
 use serde::Serialize;
 
+use crate::store::answer::{Answer, Slot};
 use crate::store::delivery::Delivery;
-use crate::admission::event::Digest;
-use crate::vocabulary::id::{EventId, RequestId};
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::rejection::Refusal;
 use crate::vocabulary::reply::Reply;
-
-/// The shape of the answer to a [`StorePlan`].
-#[derive(Debug)]
-pub(crate) enum Answer {
-    One(Slot, RequestId),
-    Batch(Vec<Slot>, RequestId),
-}
-
-/// How one sent event appears in the answer.
-#[derive(Debug)]
-pub(crate) enum Slot {
-    /// The event was refused before the store was asked.
-    Refused(Refusal),
-    /// The event is in the plan, at index `at`. `named` says that it has a messageId, so it may have been stored
-    /// before.
-    New { at: usize, named: bool },
-    /// The event has the same id as an earlier event in the plan, at index `at`.
-    Repeated { at: usize, digest: Digest },
-}
 
 /// The outcome for one sent event.
 enum Verdict {

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-use crate::admission::config::Tenant;
+use crate::vocabulary::digest::first_128_bits;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 /// Crockford's alphabet, without I, L, O and U. Characters sort like their values, so ids sort like their numbers.
@@ -140,8 +141,4 @@ impl fmt::Display for Base32 {
         // One write instead of 26, because ids make up much of every answer.
         f.write_str(std::str::from_utf8(&self.0).map_err(|_not_ascii| fmt::Error)?)
     }
-}
-
-pub(crate) fn first_128_bits(hash: &[u8]) -> u128 {
-    hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }

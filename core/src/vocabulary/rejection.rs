@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
+use crate::vocabulary::name::NameFlaw;
 use crate::vocabulary::reply::Reply;
+use crate::vocabulary::time::TimeFlaw;
 
 const LIMITS: Limits = Limits::CONTRACT;
 /// The longest message, in bytes as JSON writes it. It keeps the whole answer to a refused request below 1 kB.
@@ -15,7 +17,7 @@ const MESSAGE_BYTES: usize = 640;
 
 /// A field of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub(crate) enum Field {
     /// Who did it.
     UserId,
     /// What was done.
@@ -33,7 +35,7 @@ impl Field {
         [Self::UserId, Self::EventType, Self::Properties, Self::MessageId, Self::Timestamp];
 
     /// The field's name in JSON.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UserId => "userId",
             Self::EventType => "eventType",
@@ -42,17 +44,6 @@ impl Field {
             Self::Timestamp => "timestamp",
         }
     }
-}
-
-/// What is wrong with a name or an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameFlaw {
-    /// No characters at all.
-    Empty,
-    /// More than [`Limits::name_bytes`].
-    TooLong,
-    /// A control character.
-    Control,
 }
 
 /// A client's text, cut to the length that a message may repeat.
@@ -88,7 +79,7 @@ fn first(text: &str, characters: usize) -> Option<&str> {
 
 /// A reason to refuse a request or one event of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The text is not JSON: the parser's message and place.
     InvalidJson(String),
     /// The bytes are not UTF-8: the index of the first bad one, from 0.
@@ -159,7 +150,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The response's status, and a code that stays the same when messages change.
-    pub fn status_and_code(&self) -> (u16, &'static str) {
+    pub(crate) fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::InvalidJson(_) | Self::InvalidUtf8(_) => (400, "invalid_json"),
             Self::InvalidGzip => (400, "invalid_gzip"),
@@ -318,3 +309,12 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl From<TimeFlaw> for Refusal {
+    fn from(flaw: TimeFlaw) -> Self {
+        match flaw {
+            TimeFlaw::NotRfc3339 => Self::InvalidTimestamp,
+            TimeFlaw::BeforeEpoch => Self::TimestampOutOfRange,
+        }
+    }
+}

@@ -1,9 +1,9 @@
 //! Points in time in two units, milliseconds and seconds. Each unit is a type of its own, so that they can't be mixed
 //! up.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use crate::vocabulary::rejection::Refusal;
+use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +25,24 @@ pub struct Stamp {
     pub received_at: Millis,
     /// 128 bits from the platform's source of randomness.
     pub entropy: u128,
+}
+
+/// Why a text is not a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeFlaw {
+    /// It is not RFC 3339.
+    NotRfc3339,
+    /// It is a time before 1970.
+    BeforeEpoch,
+}
+
+impl fmt::Display for TimeFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRfc3339 => "the time is not RFC 3339",
+            Self::BeforeEpoch => "the time is before 1970",
+        })
+    }
 }
 
 impl Millis {
@@ -58,9 +76,9 @@ impl Millis {
     }
 
     /// Reads RFC 3339. Digits beyond milliseconds are dropped. A leap second counts as the second before it.
-    pub(crate) fn from_rfc3339(text: &str) -> Result<Self, Refusal> {
-        let ms = rfc3339(text.as_bytes()).ok_or(Refusal::InvalidTimestamp)?;
-        u64::try_from(ms).map(Self).map_err(|_negative| Refusal::TimestampOutOfRange)
+    pub(crate) fn from_rfc3339(text: &str) -> Result<Self, TimeFlaw> {
+        let ms = rfc3339(text.as_bytes()).ok_or(TimeFlaw::NotRfc3339)?;
+        u64::try_from(ms).map(Self).map_err(|_negative| TimeFlaw::BeforeEpoch)
     }
 }
 
@@ -158,8 +176,8 @@ mod tests {
         for (text, expected) in [
             ("2000-02-29T23:59:60.9999Z", Ok(Millis(951_868_799_999))),
             ("2013-01-01T00:00:00+00:00", Ok(Millis(1_356_998_400_000))),
-            ("1969-12-31T23:59:59Z", Err(Refusal::TimestampOutOfRange)),
-            ("1970-01-01T00:59:59+01:00", Err(Refusal::TimestampOutOfRange)),
+            ("1969-12-31T23:59:59Z", Err(TimeFlaw::BeforeEpoch)),
+            ("1970-01-01T00:59:59+01:00", Err(TimeFlaw::BeforeEpoch)),
         ] {
             assert_eq!(Millis::from_rfc3339(text), expected, "{text}");
         }
@@ -186,7 +204,7 @@ mod tests {
             "2013-01-01T00:00:00Z[UTC]",
             "20é3-01-01T00:00:00Z",
         ] {
-            assert_eq!(Millis::from_rfc3339(wrong), Err(Refusal::InvalidTimestamp), "{wrong}");
+            assert_eq!(Millis::from_rfc3339(wrong), Err(TimeFlaw::NotRfc3339), "{wrong}");
         }
     }
 }
