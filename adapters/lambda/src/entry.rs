@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use aws_lambda_events::sqs::SqsBatchResponse;
-use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, RequestId, Service, Settled, Stamp, warming};
+use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, RequestId, Service, Settled, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Failure, InvalidEvent};
-use crate::request::Incoming;
+use crate::request::{Incoming, now, stamp};
 use crate::store::Store;
 use crate::{authorizer, config, lost, queue, response, stream};
 
@@ -173,17 +173,6 @@ async fn upkeep(
     }
     timeout_at(deadline, store.compact(service, now()?)).await??;
     Ok(None)
-}
-
-fn stamp() -> Result<Stamp> {
-    let mut entropy = [0; 16];
-    getrandom::fill(&mut entropy)?;
-    Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
-}
-
-/// The current time.
-pub(crate) fn now() -> Result<Millis> {
-    Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }
 
 #[cfg(test)]

@@ -32,10 +32,9 @@ use isotherm_core::{
 };
 use tokio::time::sleep;
 
-use crate::entry::now;
 use crate::failure::InvalidEvent;
-use crate::store::{CONCURRENCY, DYNAMODB, Store};
-use crate::stream::PAUSE;
+use crate::request::now;
+use crate::store::{CONCURRENCY, DYNAMODB, PAUSE, Store};
 use crate::{dead_letters, shards};
 
 /// Number of partitions for a tenant's pages.

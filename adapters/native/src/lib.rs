@@ -10,6 +10,7 @@
 mod backlog;
 mod backup;
 mod connection;
+mod database;
 mod entry;
 pub mod log;
 mod request;

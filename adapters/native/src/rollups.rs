@@ -14,23 +14,6 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::{backup, log};
 
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
-
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
 const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
@@ -197,7 +180,7 @@ mod tests {
     #[test]
     fn the_tail_is_read_from_the_watermark_on() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(&[crate::store::TABLE, TABLE].join(";")).unwrap();
+        crate::database::create(&connection).unwrap();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {TAIL}")).unwrap();
         let steps = plan.query_map([""], |row| row.get::<_, String>("detail")).unwrap();
         let steps: Vec<String> = steps.map(Result::unwrap).collect();

@@ -11,7 +11,7 @@
 //! While it waits for the disk, the next plans gather. Each tenant has a queue of its own, and a part of each
 //! transaction.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
+use crate::database::{Readers, create, integer, open};
 use crate::log;
 use crate::request;
 use crate::response::Abandoned;
@@ -37,23 +38,6 @@ const LOOK_UPS: usize = 8;
 /// Reports that may run at once. One tenant gets at most half of them. Each may take some 60 MB, and no look-up waits
 /// for a report.
 const REPORTS: usize = 2;
-/// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// `seq` is the order in which events became durable. A number is never given again, even when the last event has
-/// expired: an event with a `seq` below the watermark would never be folded.
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    UNIQUE (tenant, id)
-)";
-
 /// Deletes an expired event, if it is folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
@@ -101,11 +85,7 @@ impl Store {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
         let mut connection = open(&path)
-            .and_then(|connection| {
-                connection
-                    .execute_batch(&[TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE].join(";"))
-                    .map(|()| connection)
-            })
+            .and_then(|connection| create(&connection).map(|()| connection))
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         let backlog = Arc::new(Backlog::new());
         let jobs = Arc::clone(&backlog);
@@ -116,7 +96,7 @@ impl Store {
                 write_and_tend(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
-        let readers = Arc::new(Readers { path, idle: Mutex::default() });
+        let readers = Arc::new(Readers::new(path));
         let (look_ups, reports) = (Turns::new(LOOK_UPS), Turns::new(REPORTS));
         Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
@@ -190,17 +170,8 @@ impl Store {
             self.backlog.close();
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
-        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers.close();
     }
-}
-
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // With WAL, `NORMAL` would leave the last commits in the system's cache, although they are answered as durable.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    Ok(connection)
 }
 
 /// Without its writer a server could only refuse. So it aborts, and the service manager starts it again.
@@ -307,29 +278,9 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
     Ok(outcomes)
 }
 
-/// Connections that only read. With WAL, readers and the writer do not wait for each other.
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    fn with<T>(&self, query: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = idle.map_or_else(|| open(&self.path), Ok)?;
-        let result = query(&mut connection)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(result)
-    }
-}
-
 fn find(connection: &Connection, tenant: &str, id: &str, expired_by: i64) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3")?
         .query_row(params![tenant, id, expired_by], |row| row.get(0))
         .optional()
-}
-
-pub(crate) fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

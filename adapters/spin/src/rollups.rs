@@ -11,29 +11,12 @@ use isotherm_core::{
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
-use crate::store::{Database, list};
+use crate::database::{Database, list};
 
 /// How many ranges of keys one statement reads. SQLite's limit is 500 parts.
 const RANGES: usize = 400;
 
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-pub(crate) const TABLE: &str = "CREATE TABLE rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
 pub(crate) const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 

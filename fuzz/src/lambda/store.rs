@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use isotherm_core::{
@@ -11,6 +12,7 @@ use isotherm_core::{
 use isotherm_fuzz::Pages;
 use tokio::time::Instant;
 
+pub(crate) const PAUSE: Duration = Duration::ZERO;
 const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 
 /// What the functions keep.

@@ -6,12 +6,8 @@ use anyhow::Result;
 use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::store::integer;
+use crate::database::integer;
 use crate::{log, rollups};
-
-/// The time when days were last looked for.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
         coalesce((SELECT looked_at FROM upkeep), 0) FROM events

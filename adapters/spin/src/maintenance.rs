@@ -15,11 +15,7 @@ use spin_sdk::wasip3::spawn;
 
 use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
-use crate::store::{Database, integer};
-
-/// The last time when days were looked for and all of them compacted.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
+use crate::database::{Database, integer};
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
