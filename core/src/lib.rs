@@ -21,11 +21,14 @@
 mod service;
 
 mod admission;
+
 mod store;
 
-mod maintenance;
-mod reports;
 mod rollups;
+
+mod reports;
+
+mod maintenance;
 
 mod codec;
 mod formats;
@@ -44,7 +47,7 @@ pub use store::delivery::Delivery;
 pub use store::group_commit;
 pub use store::load::Load;
 pub use store::patience::Patience;
-pub use store::plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, UpkeepPlan};
+pub use store::plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, MaintenancePlan};
 
 pub use rollups::compaction::Compaction;
 pub use rollups::fold::Fold;
@@ -52,15 +55,15 @@ pub use rollups::key::KeyRange;
 pub use rollups::observation::{Observation, UnreadableRecord};
 pub use rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
 
-pub use reports::answer::Settled;
+pub use reports::answer::ReportReply;
 pub use reports::data::{ReadBudget, ReportData, UnreadablePages};
 pub use reports::plan::{ReportOutcome, ReportPlan};
 pub use reports::reading::Reading;
 
 pub use maintenance::backup::Backup;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
-pub use maintenance::machine::{CRON, Held, Next, Outcome, Pace, Task, Upkeep};
-pub use maintenance::step::{Rejection, Step, StepWrite, TooMuch, Unfolded};
+pub use maintenance::machine::{CRON, Held, Next, Outcome, Pace, Task, Maintenance};
+pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 pub use maintenance::stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice};
 pub use maintenance::watermark::Watermark;
 

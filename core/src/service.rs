@@ -104,14 +104,14 @@ impl Service {
         Backup::of(tenant, batch, records)
     }
 
-    /// The range of keys that holds a tenant's day manifests (marks), for [`Service::compactions`].
-    pub fn marks(&self) -> KeyRange {
-        KeyRange::of_all_marks()
+    /// The range of keys that holds a tenant's day manifests, for [`Service::compactions`].
+    pub fn manifests(&self) -> KeyRange {
+        KeyRange::of_all_manifests()
     }
 
-    /// The compactions that are due at `received_at`, given all pages in [`Service::marks`].
-    pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
-        Compaction::of(marks, received_at)
+    /// The compactions that are due at `received_at`, given all pages in [`Service::manifests`].
+    pub fn compactions(&self, manifests: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
+        Compaction::of(manifests, received_at)
     }
 
     /// Every tenant that may have events.
@@ -154,7 +154,7 @@ impl Service {
         let stamp = head.test_stamp().unwrap_or(stamp);
         match Door::of(&self.config, head, credential, stamp) {
             Ok(door) => door.for_method(head.method),
-            Err(refusal) => Door::Reply(refusal.reply(RequestId::of(stamp))).for_method(head.method),
+            Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Store {
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
         let events = plan.events();
         let put_by = &Blob::new(entropy.to_be_bytes());
-        let mut outcomes = vec![StoreOutcome::Later; events.len()];
+        let mut outcomes = vec![StoreOutcome::Unavailable; events.len()];
         let puts = events.iter().enumerate();
         let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(plan, event, put_by).await) }));
         let all = puts.buffer_unordered(CONCURRENCY).for_each(|(at, outcome)| {

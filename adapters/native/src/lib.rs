@@ -19,7 +19,7 @@ mod rollups;
 mod room;
 mod store;
 mod turns;
-mod upkeep;
+mod maintenance;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

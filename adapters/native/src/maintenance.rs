@@ -1,4 +1,4 @@
-//! Upkeep: does the tasks that core asks for, each in one transaction.
+//! Maintenance: does the tasks that core asks for, each in one transaction.
 
 use std::path::Path;
 
@@ -50,8 +50,8 @@ pub(crate) fn perform(
             Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
         }
         Task::FindDays => Outcome::Found(days(connection, service, now)?),
-        Task::Compact { tenant, mark } => {
-            compact(connection, service, tenant, mark, now)?;
+        Task::Compact { tenant, manifest } => {
+            compact(connection, service, tenant, manifest, now)?;
             Outcome::Done
         }
         Task::Keep { looked_at: Millis(looked_at) } => {
@@ -61,14 +61,14 @@ pub(crate) fn perform(
     })
 }
 
-/// Finds the days to compact. Each day is named by its mark.
+/// Finds the days to compact. Each day is named by its manifest.
 fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(Tenant, KeyRange)>> {
     let tenants =
         connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let mut days = Vec::new();
     for tenant in tenants.into_iter().filter_map(|name| Tenant::parse(name).ok()) {
-        let marks = rollups::pages(connection, tenant.as_str(), &[service.marks()])?;
-        days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
+        let manifests = rollups::pages(connection, tenant.as_str(), &[service.manifests()])?;
+        days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
     }
     Ok(days)
 }
@@ -77,15 +77,15 @@ fn compact(
     connection: &mut Connection,
     service: &Service,
     tenant: &Tenant,
-    mark: &KeyRange,
+    manifest: &KeyRange,
     now: Millis,
 ) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // A fold may have happened since the mark was read.
-    let marks = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(mark))?;
-    for compaction in service.compactions(&marks, now) {
+    // A fold may have happened since the manifest was read.
+    let manifests = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(manifest))?;
+    for compaction in service.compactions(&manifests, now) {
         let stored = rollups::pages(&transaction, tenant.as_str(), &compaction.ranges())?;
-        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
         }

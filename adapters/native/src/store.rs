@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use isotherm_core::{
     Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
-    Service, Settled, StoreOutcome, StorePlan, Upkeep,
+    Service, ReportReply, StoreOutcome, StorePlan, Maintenance,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ use crate::request;
 use crate::response::Abandoned;
 use crate::rollups;
 use crate::turns::{Turn, Turns};
-use crate::upkeep;
+use crate::maintenance;
 
 /// Look-ups that may run at once. One tenant gets at most half of them.
 const LOOK_UPS: usize = 8;
@@ -60,7 +60,7 @@ pub struct Settings {
     /// The folder of the raw backup: a file for each fold, written before the fold counts. `None` means no backup.
     pub backup: Option<PathBuf>,
     /// How often hours are compacted to days, and expired events are deleted.
-    pub schedule: Duration,
+    pub round: Duration,
 }
 
 /// A plan on its way to the writer and back.
@@ -93,7 +93,7 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_tend(&mut connection, &jobs, &service, &settings);
+                write_and_maintain(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers::new(path));
@@ -109,7 +109,7 @@ impl Store {
         match self.backlog.push(tenant.as_str(), load, Job { plan, done }) {
             Ok(()) => {}
             Err(Untaken::Full(job)) => job.refuse(StoreOutcome::Overloaded),
-            Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Later),
+            Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Unavailable),
         }
         outcomes.await.map_err(|_gone| Abandoned("the writer has ended"))
     }
@@ -118,13 +118,13 @@ impl Store {
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
         let expired_by = integer(plan.expired_by().0);
-        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Later };
+        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Unavailable };
         match self.read(turn, move |connection| find(connection, &tenant, &id, expired_by)).await {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
                 log::failure("an event cannot be looked up", format_args!("{error:#} ({})", plan.request_id()));
-                FindOutcome::Later
+                FindOutcome::Unavailable
             }
         }
     }
@@ -132,17 +132,17 @@ impl Store {
     /// Reads and answers a report, on a thread that may block. The turn ends once the answer is sent.
     pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
         let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
-            return Ok((plan.settle(ReportOutcome::Later).reply, None));
+            return Ok((plan.respond(ReportOutcome::Unavailable).reply, None));
         };
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
                     log::failure("a report cannot be read", format_args!("{error:#} ({})", plan.request_id()));
-                    ReportOutcome::Later
+                    ReportOutcome::Unavailable
                 },
                 |data| ReportOutcome::Read(vec![data]),
             );
-            let Settled { reply, unreadable } = plan.settle(outcome);
+            let ReportReply { reply, unreadable } = plan.respond(outcome);
             if !unreadable.is_empty() {
                 eprintln!("isotherm-native: {unreadable}");
             }
@@ -185,39 +185,39 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes plans as they come, and does core's upkeep between two groups, until no more plans can come.
-fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
-    let held = upkeep::held(connection).unwrap_or_else(|error| {
+/// Writes plans as they come, and does core's maintenance between two groups, until no more plans can come.
+fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
+    let held = maintenance::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
         Held::default()
     });
-    let round = Millis(settings.schedule.as_millis().try_into().unwrap_or(u64::MAX));
-    let mut upkeep = Upkeep::new(Pace::SERVER.with_round(round), held, request::now());
+    let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
+    let mut maintenance = Maintenance::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
-        let wait = match upkeep.next(request::now()) {
+        let wait = match maintenance.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
             // This bound counts the events of all tenants. Each tenant's requests wait for the fold in a queue of
             // their own, so a flood gets no other tenant refused.
-            Next::Do(_) if !upkeep.takes_events() => None,
+            Next::Do(_) if !maintenance.takes_events() => None,
             Next::Do(_) => Some(Duration::ZERO),
         };
         match wait.map_or(Taken::Nothing, |wait| jobs.take(wait)) {
-            Taken::Group(group) if upkeep.takes_events() => {
+            Taken::Group(group) if maintenance.takes_events() => {
                 let stored = write_group(connection, group);
-                upkeep.stored(stored, request::now());
+                maintenance.stored(stored, request::now());
             }
             Taken::Group(group) => group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded)),
             Taken::Nothing => {}
             Taken::Closed => return,
         }
-        for _ in 0..upkeep.tasks_a_turn() {
+        for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
-            let Next::Do(task) = upkeep.next(now) else { break };
-            match upkeep::perform(connection, service, settings.backup.as_deref(), &task, now) {
-                Ok(outcome) => upkeep.done(outcome, request::now()),
+            let Next::Do(task) = maintenance.next(now) else { break };
+            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now) {
+                Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"));
-                    upkeep.failed(&task, request::now());
+                    maintenance.failed(&task, request::now());
                 }
             }
         }
@@ -230,7 +230,7 @@ fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
         // A full disk, for example. The whole transaction is rolled back, so none of its events is answered as kept.
         let requests: Vec<_> = group.iter().map(|job| job.plan.request_id().to_string()).collect();
         log::failure("events cannot be stored", format_args!("{error} ({})", requests.join(", ")));
-        group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
+        group.iter().map(|job| vec![StoreOutcome::Unavailable; job.plan.events().len()]).collect()
     });
     let events = group.iter().flat_map(|job| job.plan.events());
     let stored = events.zip(outcomes.iter().flatten()).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
@@ -266,7 +266,7 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
                 return Ok(StoreOutcome::Existing(Digest::from_bytes(digest)));
             }
             let is_stored = make_way.execute([tenant, &id])? > 0 && insert.execute(new)? > 0;
-            Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Later })
+            Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Unavailable })
         };
         let outcomes = group.iter().map(|Job { plan, .. }| {
             let keep = |event| keep(plan.tenant().as_str(), event, plan.expired_by());

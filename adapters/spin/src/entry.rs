@@ -1,6 +1,6 @@
 //! The functions that Spin calls.
 
-use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
+use isotherm_core::{Admission, Door, Plan, Reply, Service, ReportReply};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -44,24 +44,24 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
         Plan::Store(plan) => {
             let outcomes = store::store(service, &plan).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Plan::Find(plan) => {
             let found = store::find(service, &plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Plan::Report(plan) => {
             let read = store::report(service, &plan).await;
-            let Settled { reply, unreadable } = plan.settle(read);
+            let ReportReply { reply, unreadable } = plan.respond(read);
             if !unreadable.is_empty() {
                 eprintln!("isotherm: {unreadable}");
             }
             reply
         }
-        // A cron asks for upkeep: Spin has no other trigger for it.
-        Plan::Upkeep(plan) => {
-            let is_done = store::tend(service).await;
-            plan.settle(is_done)
+        // A cron asks for maintenance: Spin has no other trigger for it.
+        Plan::Maintenance(plan) => {
+            let is_done = store::maintain(service).await;
+            plan.respond(is_done)
         }
     }
 }

@@ -11,4 +11,4 @@ mod response;
 mod rollups;
 mod store;
 mod target;
-mod upkeep;
+mod maintenance;

@@ -1,4 +1,4 @@
-//! Upkeep: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and when a
+//! Maintenance: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and when a
 //! cron asks for it.
 //!
 //! Several instances may do the same task at once. A task writes only if the watermark still stands where it stood
@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Held, KeyRange, Load, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant, Upkeep,
+    CRON, Held, KeyRange, Load, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant, Maintenance,
     WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
@@ -28,7 +28,7 @@ const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
 
 thread_local! {
     /// What this instance knows of its store. `None` until it has asked the database.
-    static UPKEEP: RefCell<Option<Upkeep>> = const { RefCell::new(None) };
+    static MAINTENANCE: RefCell<Option<Maintenance>> = const { RefCell::new(None) };
     static HAS_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -51,10 +51,10 @@ impl Drop for Turn {
 /// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
-    if UPKEEP.with_borrow(Option::is_none) {
+    if MAINTENANCE.with_borrow(Option::is_none) {
         ask(database).await?;
     }
-    let is_full = || UPKEEP.with_borrow(|upkeep| upkeep.as_ref().is_some_and(|upkeep| !upkeep.takes_events()));
+    let is_full = || MAINTENANCE.with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()));
     if is_full()
         && let Some(turn) = Turn::take()
     {
@@ -63,12 +63,12 @@ pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> 
     Ok(!is_full())
 }
 
-/// Notes that this much is new. If a whole fold waits, a turn of upkeep follows beside the answer.
+/// Notes that this much is new. If a whole fold waits, a turn of maintenance follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
-    let is_due = UPKEEP.with_borrow_mut(|upkeep| {
-        upkeep.as_mut().is_some_and(|upkeep| {
-            upkeep.stored(load, now());
-            upkeep.is_outdated(now()) || upkeep.has_whole_fold()
+    let is_due = MAINTENANCE.with_borrow_mut(|maintenance| {
+        maintenance.as_mut().is_some_and(|maintenance| {
+            maintenance.stored(load, now());
+            maintenance.is_outdated(now()) || maintenance.has_whole_fold()
         })
     });
     if is_due && let Some(turn) = Turn::take() {
@@ -89,50 +89,50 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 /// Does all that is due, or as much of it as a cron waits for. Returns whether nothing failed.
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     let Some(_turn) = Turn::take() else { return Ok(true) };
-    let mut upkeep = ask(&Database::open(service).await?).await?;
+    let mut maintenance = ask(&Database::open(service).await?).await?;
     let (started, mut is_done) = (now(), true);
-    upkeep.begin_round(started);
+    maintenance.begin_round(started);
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
-        match step(&mut upkeep, service).await? {
+        match step(&mut maintenance, service).await? {
             Some(is_task_done) => is_done &= is_task_done,
             None => break,
         }
     }
     // The next question to the database finds what others have stored meanwhile.
-    UPKEEP.set(Some(upkeep));
+    MAINTENANCE.set(Some(maintenance));
     Ok(is_done)
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
-    let mut upkeep = ask(&Database::open(service).await?).await?;
-    for _ in 0..upkeep.tasks_a_turn() {
-        if step(&mut upkeep, service).await?.is_none() {
+    let mut maintenance = ask(&Database::open(service).await?).await?;
+    for _ in 0..maintenance.tasks_a_turn() {
+        if step(&mut maintenance, service).await?.is_none() {
             break;
         }
     }
-    UPKEEP.set(Some(upkeep));
+    MAINTENANCE.set(Some(maintenance));
     Ok(())
 }
 
 /// Does the next task. Returns whether it succeeded, or `None` if there is nothing to do.
-async fn step(upkeep: &mut Upkeep, service: &Service) -> Result<Option<bool>, Error> {
-    let Next::Do(task) = upkeep.next(now()) else { return Ok(None) };
+async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option<bool>, Error> {
+    let Next::Do(task) = maintenance.next(now()) else { return Ok(None) };
     // Each task has its own time to wait for a locked database.
     match perform(&Database::open(service).await?, service, &task).await {
         Ok(outcome) => {
-            upkeep.done(outcome, now());
+            maintenance.done(outcome, now());
             Ok(Some(true))
         }
         Err(error) => {
             eprintln!("isotherm: {}: {error}", task.failure());
-            upkeep.failed(&task, now());
+            maintenance.failed(&task, now());
             Ok(Some(false))
         }
     }
 }
 
 /// Asks the database what it holds. Tasks that this instance has begun go on.
-async fn ask(database: &Database<'_>) -> Result<Upkeep, Error> {
+async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
     let statement = format!(
         "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
          coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > {WATERMARK}"
@@ -141,15 +141,15 @@ async fn ask(database: &Database<'_>) -> Result<Upkeep, Error> {
     let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
     let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
     let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
-    let upkeep = UPKEEP.take().map_or_else(
-        || Upkeep::new(Pace::INSTANCE, held, now()),
-        |mut upkeep| {
-            upkeep.refresh(held, now());
-            upkeep
+    let maintenance = MAINTENANCE.take().map_or_else(
+        || Maintenance::new(Pace::INSTANCE, held, now()),
+        |mut maintenance| {
+            maintenance.refresh(held, now());
+            maintenance
         },
     );
-    UPKEEP.set(Some(upkeep.clone()));
-    Ok(upkeep)
+    MAINTENANCE.set(Some(maintenance.clone()));
+    Ok(maintenance)
 }
 
 async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
@@ -169,13 +169,13 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
             let tenants = database.query(TENANTS, &Vec::new).await?;
             let name = |row: &RowResult| Tenant::parse(row.get::<&str>(0)?.to_owned()).ok();
             for tenant in tenants.iter().filter_map(name) {
-                let marks = pages(database, tenant.as_str(), &[service.marks()]).await?;
-                days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
+                let manifests = pages(database, tenant.as_str(), &[service.manifests()]).await?;
+                days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
             }
             Outcome::Found(days)
         }
-        Task::Compact { tenant, mark } => {
-            compact(database, service, tenant, mark).await?;
+        Task::Compact { tenant, manifest } => {
+            compact(database, service, tenant, manifest).await?;
             Outcome::Done
         }
         Task::Keep { looked_at: Millis(looked_at) } => {
@@ -185,14 +185,14 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
     })
 }
 
-async fn compact(database: &Database<'_>, service: &Service, tenant: &Tenant, mark: &KeyRange) -> Result<(), Error> {
-    // Read before the mark: a fold after this moves the watermark, and then nothing is written.
+async fn compact(database: &Database<'_>, service: &Service, tenant: &Tenant, manifest: &KeyRange) -> Result<(), Error> {
+    // Read before the manifest: a fold after this moves the watermark, and then nothing is written.
     let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
     let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
-    let marks = pages(database, tenant.as_str(), std::slice::from_ref(mark)).await?;
-    for compaction in service.compactions(&marks, now()) {
+    let manifests = pages(database, tenant.as_str(), std::slice::from_ref(manifest)).await?;
+    for compaction in service.compactions(&manifests, now()) {
         let stored = pages(database, tenant.as_str(), &compaction.ranges()).await?;
-        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

@@ -13,7 +13,7 @@ use isotherm_core::{
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::database::{Database, integer, list};
-use crate::{rollups, upkeep};
+use crate::{rollups, maintenance};
 
 /// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -21,7 +21,7 @@ pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<St
         Ok(outcomes) => outcomes,
         Err(error) => {
             eprintln!("isotherm: {}: events cannot be stored: {error}", plan.request_id());
-            vec![StoreOutcome::Later; plan.events().len()]
+            vec![StoreOutcome::Unavailable; plan.events().len()]
         }
     }
 }
@@ -33,7 +33,7 @@ pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
         Ok(None) => FindOutcome::Absent,
         Err(error) => {
             eprintln!("isotherm: {}: an event cannot be looked up: {error}", plan.request_id());
-            FindOutcome::Later
+            FindOutcome::Unavailable
         }
     }
 }
@@ -45,14 +45,14 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
         Ok(data) => ReportOutcome::Read(vec![data]),
         Err(error) => {
             eprintln!("isotherm: {}: a report cannot be read: {error}", plan.request_id());
-            ReportOutcome::Later
+            ReportOutcome::Unavailable
         }
     }
 }
 
-/// Does the upkeep that is due. Returns whether all of it could be done.
-pub(crate) async fn tend(service: &'static Service) -> bool {
-    upkeep::visit(service).await.unwrap_or_else(|error| {
+/// Does the maintenance that is due. Returns whether all of it could be done.
+pub(crate) async fn maintain(service: &'static Service) -> bool {
+    maintenance::visit(service).await.unwrap_or_else(|error| {
         eprintln!("isotherm: what is due cannot be done: {error}");
         false
     })
@@ -62,7 +62,7 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
-    if !upkeep::takes_events(&database, service).await? {
+    if !maintenance::takes_events(&database, service).await? {
         return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
     let mut stored = insert(&database, tenant, &ids, plan.events()).await?;
@@ -86,11 +86,11 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
         }
     }
     let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
-    upkeep::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
+    maintenance::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
     let outcome = |id| match existing.get(id) {
         _ if stored.contains(id) => StoreOutcome::Stored,
         Some(digest) => StoreOutcome::Existing(*digest),
-        None => StoreOutcome::Later,
+        None => StoreOutcome::Unavailable,
     };
     Ok(ids.iter().map(outcome).collect())
 }

@@ -1,7 +1,7 @@
 //! The functions that the Workers runtime calls.
 
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
+use isotherm_core::{Admission, Door, Plan, Reply, Service, ReportReply};
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
@@ -30,37 +30,37 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store::store(env, service.shards(), &plan).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
             let found = store::find(env, service.shards(), &plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store::report(env, service.shards(), &plan).await;
-            let Settled { reply, unreadable } = plan.settle(read);
+            let ReportReply { reply, unreadable } = plan.respond(read);
             if !unreadable.is_empty() {
                 console_error!("isotherm: {unreadable}");
             }
             reply
         }
-        Admission::Plan(Plan::Upkeep(plan)) => {
-            let is_done = store::schedule(env, service).await;
-            plan.settle(is_done)
+        Admission::Plan(Plan::Maintenance(plan)) => {
+            let is_done = store::maintain(env, service).await;
+            plan.respond(is_done)
         }
     }
 }
 
-/// Settles each message of a batch by itself: one that fails does not bring the others back.
+/// Takes each message of a batch by itself: one that fails does not bring the others back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
     let service = service(&env);
-    join_all(batch.raw_iter().map(|message| queue::settle(&env, &service, message))).await;
+    join_all(batch.raw_iter().map(|message| queue::take(&env, &service, message))).await;
     Ok(())
 }
 
 /// Has all shards compact and expire. Whatever fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    store::schedule(&env, &service(&env)).await;
+    store::maintain(&env, &service(&env)).await;
 }

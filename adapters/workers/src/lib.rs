@@ -1,7 +1,7 @@
 //! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite, and the consumer of a queue.
 //!
 //! ```text
-//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core settles ──▶ response
+//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core answers ──▶ response
 //! queue ──▶                              likewise                                              ──▶ ack or retry
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
@@ -20,4 +20,4 @@ mod rollups;
 mod shard;
 mod store;
 mod target;
-mod upkeep;
+mod maintenance;

@@ -36,8 +36,8 @@ pub(crate) fn expire(sql: &SqlStorage, Seconds(until): Seconds, among: usize) ->
 
 /// Finds the days to compact.
 pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
-    let marks = pages(sql, &[service.marks()])?;
-    let days = service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())).collect();
+    let manifests = pages(sql, &[service.manifests()])?;
+    let days = service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())).collect();
     Ok(Outcome::Found(days))
 }
 
@@ -47,17 +47,17 @@ pub(crate) fn keep(sql: &SqlStorage, Millis(looked_at): Millis) -> Result<Outcom
     Ok(Outcome::Done)
 }
 
-/// Compacts the day that this mark names.
+/// Compacts the day that this manifest names.
 pub(crate) fn compact(
     sql: &SqlStorage,
     service: &Service,
     tenant: &Tenant,
-    mark: KeyRange,
+    manifest: KeyRange,
     now: Millis,
 ) -> Result<Outcome> {
-    for compaction in service.compactions(&pages(sql, &[mark])?, now) {
+    for compaction in service.compactions(&pages(sql, &[manifest])?, now) {
         let stored = pages(sql, &compaction.ranges())?;
-        let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

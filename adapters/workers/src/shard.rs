@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant, Upkeep};
+use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant, Maintenance};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -19,7 +19,7 @@ use worker::{
 use crate::database::{columns, other_row, text};
 use crate::protocol::{MAINTENANCE, OVERLOADED, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{config, database, upkeep};
+use crate::{config, database, maintenance};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
@@ -50,7 +50,7 @@ pub struct Shard {
     sql: SqlStorage,
     service: Rc<Service>,
     /// Made on first use: look-ups and reports do without.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
 }
@@ -61,7 +61,7 @@ impl DurableObject for Shard {
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
         let service = config::service(&env);
-        Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
+        Self { state, env, sql, service, maintenance: RefCell::new(None), alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -72,11 +72,11 @@ impl DurableObject for Shard {
             }
             Method::Post if request.path() == MAINTENANCE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
-                self.upkeep(|upkeep| upkeep.begin_round(now()));
+                self.maintenance(|maintenance| maintenance.begin_round(now()));
                 self.wake().await?;
                 Response::empty()
             }
-            Method::Post if !self.upkeep(|upkeep| upkeep.takes_events()) => {
+            Method::Post if !self.maintenance(|maintenance| maintenance.takes_events()) => {
                 self.wake().await?;
                 Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
@@ -94,16 +94,16 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Does a turn of upkeep. The runtime calls it again if there is more to do.
+    /// Does a turn of maintenance. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.upkeep(|upkeep| upkeep.next(now())) else { break };
+        for _ in 0..self.maintenance(|maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.maintenance(|maintenance| maintenance.next(now())) else { break };
             match self.perform(&task).await {
-                Ok(outcome) => self.upkeep(|upkeep| upkeep.done(outcome, now())),
+                Ok(outcome) => self.maintenance(|maintenance| maintenance.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    self.upkeep(|upkeep| upkeep.failed(&task, now()));
+                    self.maintenance(|maintenance| maintenance.failed(&task, now()));
                 }
             }
         }
@@ -114,15 +114,15 @@ impl DurableObject for Shard {
 
 impl Shard {
     /// Gives `ask` what core knows of this shard.
-    fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn maintenance<T>(&self, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
         let make = || {
-            let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
+            let held = maintenance::held(&self.sql).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Upkeep::new(Pace::shard(self.service.shards()), held, now())
+            Maintenance::new(Pace::shard(self.service.shards()), held, now())
         };
-        ask(self.upkeep.borrow_mut().get_or_insert_with(make))
+        ask(self.maintenance.borrow_mut().get_or_insert_with(make))
     }
 
     /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
@@ -138,7 +138,7 @@ impl Shard {
                 load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
             }
         }
-        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        self.maintenance(|maintenance| maintenance.stored(load, now()));
         Response::ok(there)
     }
 
@@ -160,21 +160,21 @@ impl Shard {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
             }
-            Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
+            Task::Expire { until, among } => maintenance::expire(&self.sql, *until, *among),
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::find_days(&self.sql, &self.service, &tenant, now())
+                maintenance::find_days(&self.sql, &self.service, &tenant, now())
             }
-            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
-            Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
+            Task::Compact { tenant, manifest } => maintenance::compact(&self.sql, &self.service, tenant, manifest.clone(), now()),
+            Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
         }
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self) -> Result<()> {
         let now = now();
-        let at = match self.upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.maintenance(|maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
 
@@ -98,19 +98,19 @@ impl Access {
         credential: Credential<'_>,
         needed: Scope,
         received_at: Millis,
-    ) -> Result<Tenant, Refusal> {
+    ) -> Result<Tenant, Rejection> {
         match self {
-            Self::Closed(_) => Err(Refusal::NotConfigured),
+            Self::Closed(_) => Err(Rejection::NotConfigured),
             Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
-            Self::Open => Err(Refusal::Unauthorized),
+            Self::Open => Err(Rejection::Unauthorized),
             Self::Keys(keys) => keys.authorize(credential, needed, received_at).map(|key| key.tenant.clone()),
         }
     }
 
     /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
-    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Refusal> {
+    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
         match self {
-            Self::Closed(_) => Err(Refusal::NotConfigured),
+            Self::Closed(_) => Err(Rejection::NotConfigured),
             Self::Open => Ok("open"),
             Self::Keys(keys) => keys
                 .authorize(Credential::Authorization(authorization), Scope::Write, received_at)
@@ -132,14 +132,14 @@ impl Keys {
         Ok(())
     }
 
-    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Refusal> {
+    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Rejection> {
         let found = match credential {
             Credential::Authorization(header) => self.presented(header),
             Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
         };
         let is_valid = |key: &&Key| key.expires.is_none_or(|expires| received_at < expires);
-        let key = found.filter(is_valid).ok_or(Refusal::Unauthorized)?;
-        if key.scope.covers(needed) { Ok(key) } else { Err(Refusal::Forbidden(needed.name())) }
+        let key = found.filter(is_valid).ok_or(Rejection::Unauthorized)?;
+        if key.scope.covers(needed) { Ok(key) } else { Err(Rejection::Forbidden(needed.name())) }
     }
 
     fn presented(&self, authorization: Option<&str>) -> Option<&Key> {

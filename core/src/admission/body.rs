@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::admission::gzip;
 use crate::admission::request::Request;
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::{Refusal, shown, shown_problem};
+use crate::vocabulary::rejection::{Rejection, shown, shown_problem};
 
 const LIMITS: Limits = Limits::CONTRACT;
 
@@ -62,7 +62,7 @@ pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
 }
 
 /// The media type of a request for one event, from its head.
-pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
+pub(crate) fn single(head: &Request<'_>) -> Result<Media, Rejection> {
     match Media::of(head) {
         Some(Media::Json) => Ok(Media::Json),
         _ => Err(unsupported(head, "application/json")),
@@ -70,18 +70,18 @@ pub(crate) fn single(head: &Request<'_>) -> Result<Media, Refusal> {
 }
 
 /// The media type of a batch, from its head.
-pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Refusal> {
+pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Rejection> {
     Media::of(head).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
 }
 
-/// Refuses a body whose announced `content-length` is too large.
-pub(crate) fn announced(head: &Request<'_>) -> Result<(), Refusal> {
+/// Rejects a body whose announced `content-length` is too large.
+pub(crate) fn announced(head: &Request<'_>) -> Result<(), Rejection> {
     let length = head.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
-    if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+    if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
 }
 
-fn unsupported(request: &Request<'_>, taken: &'static str) -> Refusal {
-    Refusal::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
+fn unsupported(request: &Request<'_>, taken: &'static str) -> Rejection {
+    Rejection::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
 }
 
 /// A header's value with `, ` between its parts. Gateways join the lines of a header with or without the space.
@@ -90,36 +90,36 @@ fn listed(value: &str) -> String {
 }
 
 /// The body, inflated if it is gzip.
-pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+pub(crate) fn inflated<'a>(head: &Request<'_>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
     let encoding = head.header("content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
     // This check comes first: a body that a host cut short must not be read as if it were whole.
     if body.len() > LIMITS.body_bytes {
-        return Err(Refusal::BodyTooLarge);
+        return Err(Rejection::BodyTooLarge);
     }
     match encoding.as_str() {
         "identity" => Ok(Cow::Borrowed(body)),
         "gzip" | "x-gzip" => {
             // One byte above the limit tells "too large" from "just fits", and a gzip bomb inflates no further than
             // that.
-            let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Refusal::InvalidGzip)?;
-            if inflated.len() > LIMITS.body_bytes { Err(Refusal::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
+            let inflated = gzip::inflated(body, LIMITS.body_bytes + 1).ok_or(Rejection::InvalidGzip)?;
+            if inflated.len() > LIMITS.body_bytes { Err(Rejection::BodyTooLarge) } else { Ok(Cow::Owned(inflated)) }
         }
-        other => Err(Refusal::UnsupportedEncoding(shown(&listed(other)))),
+        other => Err(Rejection::UnsupportedEncoding(shown(&listed(other)))),
     }
 }
 
 /// The text of a JSON body.
-pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn text(body: &[u8]) -> Result<&str, Rejection> {
     utf8(without_byte_order_mark(body))
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(bytes).map_err(|error| Refusal::InvalidUtf8(error.valid_up_to()))
+fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(bytes).map_err(|error| Rejection::InvalidUtf8(error.valid_up_to()))
 }
 
 /// The texts of a batch's events, in order. Only a line of NDJSON that is not UTF-8 fails alone; other errors fail the
 /// batch.
-pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Refusal>>, Refusal> {
+pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Rejection>>, Rejection> {
     let events: Vec<_> = match media {
         Media::Json => envelope(text(body)?)?.into_iter().map(|event| Ok(event.get())).collect(),
         // One event above the limit is enough to know that there are too many.
@@ -132,25 +132,25 @@ pub(crate) fn events(media: Media, body: &[u8]) -> Result<Vec<Result<&str, Refus
             .collect(),
     };
     match events.len() {
-        0 => Err(Refusal::NoEvents),
-        count if count > LIMITS.batch_events => Err(Refusal::TooManyEvents),
+        0 => Err(Rejection::NoEvents),
+        count if count > LIMITS.batch_events => Err(Rejection::TooManyEvents),
         _ => Ok(events),
     }
 }
 
-fn envelope(text: &str) -> Result<Vec<&RawValue>, Refusal> {
+fn envelope(text: &str) -> Result<Vec<&RawValue>, Rejection> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Envelope<'a> {
         #[serde(borrow)]
         events: Vec<&'a RawValue>,
     }
-    // serde accepts an array for a struct and takes its elements as the fields in order, so arrays are refused here.
+    // serde accepts an array for a struct and takes its elements as the fields in order, so arrays are rejected here.
     if text.trim_start().starts_with('[') {
-        return Err(Refusal::InvalidBatch("this is an array".to_owned()));
+        return Err(Rejection::InvalidBatch("this is an array".to_owned()));
     }
     serde_json::from_str::<Envelope<'_>>(text).map(|envelope| envelope.events).map_err(|error| {
         let problem = shown_problem(&error);
-        if error.is_data() { Refusal::InvalidBatch(problem) } else { Refusal::InvalidJson(problem) }
+        if error.is_data() { Rejection::InvalidBatch(problem) } else { Rejection::InvalidJson(problem) }
     })
 }

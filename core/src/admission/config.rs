@@ -168,7 +168,7 @@ fn key(text: &str) -> Result<Key, String> {
         return Err(format!(".id {ID}"));
     }
     let expires = expires.as_deref().map(Millis::from_rfc3339).transpose();
-    let expires = expires.map_err(|_refused| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
+    let expires = expires.map_err(|_rejected| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
     Ok(Key { id, sha256: hash, tenant, scope, expires })
 }
 

@@ -9,13 +9,13 @@ use crate::admission::config::Config;
 use crate::admission::document;
 use crate::admission::event::Event;
 use crate::admission::request::Request;
-use crate::admission::route::{self, HEALTH, Route, SCHEDULE};
+use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
-use crate::store::plan::{Admission, FindPlan, HEAD, NewEvent, Plan, StorePlan, UpkeepPlan};
+use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, NewEvent, Plan, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
@@ -56,14 +56,14 @@ impl<'a> Door<'a> {
         head: &'a Request<'a>,
         credential: Credential<'_>,
         stamp: Stamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let request_id = RequestId::of(stamp);
         let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
         let path = route::normal(head.path);
         if path != HEALTH && config.is_closed() {
-            return Err(Refusal::NotConfigured);
+            return Err(Rejection::NotConfigured);
         }
-        if path == SCHEDULE {
+        if path == MAINTENANCE {
             tenant_for(Scope::Operate)?;
         }
         let asks = match Route::of(head.method, &path)? {
@@ -85,7 +85,7 @@ impl<'a> Door<'a> {
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
                 // A malformed id cannot name an event, so the answer is 404.
-                let id = id.parse().map_err(|_no_id| Refusal::NoEvent)?;
+                let id = id.parse().map_err(|_no_id| Rejection::NoEvent)?;
                 Asks::Plan(Plan::Find(FindPlan {
                     tenant,
                     id,
@@ -98,7 +98,7 @@ impl<'a> Door<'a> {
                 let tenant = tenant_for(Scope::Read)?;
                 Asks::Plan(Plan::Report(ReportPlan::new(tenant, kind, head.query, &config.dimensions, stamp)?))
             }
-            Route::Schedule => Asks::Plan(Plan::Upkeep(UpkeepPlan { request_id })),
+            Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
         };
         Ok(Self::Body(Entry { head, stamp, asks }))
     }
@@ -114,7 +114,7 @@ impl<'a> Door<'a> {
 
 impl Entry<'_> {
     /// How many bytes the body may have as sent; 0 if the request must not have one. If a longer body arrives where one
-    /// is allowed, the host hands over one byte more than this, and core refuses it.
+    /// is allowed, the host hands over one byte more than this, and core rejects it.
     pub fn body_bytes(&self) -> usize {
         match self.asks {
             Asks::Event(_) | Asks::Batch(..) => Limits::CONTRACT.body_bytes,
@@ -131,7 +131,7 @@ impl Entry<'_> {
             Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
-        admitted.unwrap_or_else(|refusal| Admission::Reply(refusal.reply(request_id))).for_method(head.method)
+        admitted.unwrap_or_else(|rejection| Admission::Reply(rejection.reply(request_id))).for_method(head.method)
     }
 }
 
@@ -141,7 +141,7 @@ fn admit_one(
     body: &[u8],
     stamp: Stamp,
     request_id: RequestId,
-) -> Result<Admission, Refusal> {
+) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let mut intake = Intake::new(tenant, stamp);
     let slot = intake.take(body::text(&body)?)?;
@@ -155,12 +155,12 @@ fn admit_batch(
     body: &[u8],
     stamp: Stamp,
     request_id: RequestId,
-) -> Result<Admission, Refusal> {
+) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let texts = body::events(media, &body)?;
     let mut intake = Intake::new(tenant, stamp);
     let slots =
-        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Refused)).collect();
+        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Rejected)).collect();
     Ok(intake.plan(Answer::Batch(slots, request_id)))
 }
 
@@ -178,7 +178,7 @@ impl Intake {
         Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
     }
 
-    fn take(&mut self, text: &str) -> Result<Slot, Refusal> {
+    fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
         let event = Event::read(text, self.stamp.received_at)?;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {
@@ -202,7 +202,7 @@ impl Intake {
         let plan = StorePlan { tenant, events, answer };
         // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {
-            Admission::Reply(plan.settle(Vec::new()))
+            Admission::Reply(plan.respond(Vec::new()))
         } else {
             Admission::Plan(Plan::Store(plan))
         }

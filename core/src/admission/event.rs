@@ -11,7 +11,7 @@ use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::EventId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::name::name_flaw;
-use crate::vocabulary::rejection::{Field, Refusal, shown};
+use crate::vocabulary::rejection::{Field, Rejection, shown};
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
 
@@ -27,12 +27,12 @@ pub(crate) struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// Reads one event. `received_at` bounds its timestamp.
-    pub(crate) fn read(text: &'a str, received_at: Millis) -> Result<Self, Refusal> {
+    pub(crate) fn read(text: &'a str, received_at: Millis) -> Result<Self, Rejection> {
         if text.len() > Limits::CONTRACT.event_bytes {
-            return Err(Refusal::EventTooLarge(text.len()));
+            return Err(Rejection::EventTooLarge(text.len()));
         }
         let Value::Object(members) = json::read(text)? else {
-            return Err(Refusal::NotAnObject);
+            return Err(Rejection::NotAnObject);
         };
         let mut fields: [Option<Value<'a>>; Field::ALL.len()] = Default::default();
         let mut unknown = None;
@@ -55,7 +55,7 @@ impl<'a> Event<'a> {
             timestamp: timestamp.map(|value| time(value, received_at)).transpose()?,
         };
         match unknown {
-            Some(name) => Err(Refusal::UnknownField(shown(&name))),
+            Some(name) => Err(Rejection::UnknownField(shown(&name))),
             None => Ok(event),
         }
     }
@@ -127,45 +127,45 @@ fn json_text(value: &impl Serialize) -> String {
 }
 
 /// Reads a required name. null and the empty text count as missing, as in JavaScript's `if (!userId)`.
-fn required_name(field: Field, value: Option<Value<'_>>) -> Result<Cow<'_, str>, Refusal> {
+fn required_name(field: Field, value: Option<Value<'_>>) -> Result<Cow<'_, str>, Rejection> {
     match value {
-        None | Some(Value::Null) => Err(Refusal::Required(field)),
-        Some(Value::String(text)) if text.is_empty() => Err(Refusal::Required(field)),
+        None | Some(Value::Null) => Err(Rejection::Required(field)),
+        Some(Value::String(text)) if text.is_empty() => Err(Rejection::Required(field)),
         Some(value) => name(field, value),
     }
 }
 
-fn name(field: Field, value: Value<'_>) -> Result<Cow<'_, str>, Refusal> {
+fn name(field: Field, value: Value<'_>) -> Result<Cow<'_, str>, Rejection> {
     let Value::String(text) = value else {
-        return Err(Refusal::WrongType(field));
+        return Err(Rejection::WrongType(field));
     };
     match name_flaw(&text) {
-        Some(flaw) => Err(Refusal::Name(field.name().to_owned(), flaw)),
+        Some(flaw) => Err(Rejection::Name(field.name().to_owned(), flaw)),
         None => Ok(text),
     }
 }
 
-fn properties_object(value: Option<Value<'_>>) -> Result<Value<'_>, Refusal> {
+fn properties_object(value: Option<Value<'_>>) -> Result<Value<'_>, Rejection> {
     match value {
         Some(Value::Object(members)) if members.len() > Limits::CONTRACT.properties => {
-            Err(Refusal::TooManyProperties(members.len()))
+            Err(Rejection::TooManyProperties(members.len()))
         }
         Some(object @ Value::Object(_)) => Ok(object),
-        _ => Err(Refusal::WrongType(Field::Properties)),
+        _ => Err(Rejection::WrongType(Field::Properties)),
     }
 }
 
-fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Refusal> {
+fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Rejection> {
     let time = match value {
         Value::Unsigned(ms) => Millis(ms),
-        Value::Signed(_) => return Err(Refusal::TimestampOutOfRange),
+        Value::Signed(_) => return Err(Rejection::TimestampOutOfRange),
         // To JSON Schema a whole number is an integer, however it is written. `as` saturates, so a value that is too
         // large stays too large.
         Value::Float(ms) if ms.fract() == 0.0 => Millis(ms as u64),
-        Value::Float(_) => return Err(Refusal::InvalidTimestamp),
+        Value::Float(_) => return Err(Rejection::InvalidTimestamp),
         Value::String(text) => Millis::from_rfc3339(&text)?,
-        _ => return Err(Refusal::WrongType(Field::Timestamp)),
+        _ => return Err(Rejection::WrongType(Field::Timestamp)),
     };
     let latest = Millis(received_at.0.saturating_add(Limits::CONTRACT.ahead.0));
-    if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Refusal::TimestampOutOfRange) }
+    if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Rejection::TimestampOutOfRange) }
 }

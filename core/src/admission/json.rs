@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::name::name_flaw;
-use crate::vocabulary::rejection::{Refusal, shown, shown_path, shown_problem};
+use crate::vocabulary::rejection::{Rejection, shown, shown_path, shown_problem};
 
 /// A JSON value. Strings without escapes are borrowed from the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,29 +45,29 @@ impl Serialize for Value<'_> {
 }
 
 /// Reads one JSON text.
-pub(crate) fn read(text: &str) -> Result<Value<'_>, Refusal> {
-    let mut reader = Reader { flaw: None, wide: false };
+pub(crate) fn read(text: &str) -> Result<Value<'_>, Rejection> {
+    let mut reader = JsonReader { flaw: None, wide: false };
     let mut json = serde_json::Deserializer::from_str(text);
     let value = ValueSeed { reader: &mut reader, depth: 1 }
         .deserialize(&mut json)
         .and_then(|value| json.end().map(|()| value))
-        .map_err(|error| refusal(&error))?;
+        .map_err(|error| rejection(&error))?;
     match reader.flaw {
         Some(flaw) => Err(flaw),
         // Only a number beyond 2^63, which is rare, makes it worth reading the text a second time.
         None if reader.wide => wide_integer(text).map_or(Ok(value), |digits| {
-            Err(Refusal::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
+            Err(Rejection::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
         }),
         None => Ok(value),
     }
 }
 
-fn refusal(error: &serde_json::Error) -> Refusal {
+fn rejection(error: &serde_json::Error) -> Rejection {
     let text = shown_problem(error);
     // serde_json has no error kind of its own for 1e999, so its message is matched. The tests pin that message.
     match text.strip_prefix("number out of range") {
-        Some(place) => Refusal::NumberOutOfRange(format!("a number{place}")),
-        None => Refusal::InvalidJson(text),
+        Some(place) => Rejection::NumberOutOfRange(format!("a number{place}")),
+        None => Rejection::InvalidJson(text),
     }
 }
 
@@ -97,14 +97,14 @@ fn wide_integer(text: &str) -> Option<&str> {
     None
 }
 
-struct Reader {
-    flaw: Option<Refusal>,
+struct JsonReader {
+    flaw: Option<Rejection>,
     /// Whether there was a number beyond 2^63, which may have been an integer.
     wide: bool,
 }
 
-impl Reader {
-    fn flaw(&mut self, flaw: impl FnOnce() -> Refusal) {
+impl JsonReader {
+    fn flaw(&mut self, flaw: impl FnOnce() -> Rejection) {
         if self.flaw.is_none() {
             self.flaw = Some(flaw());
         }
@@ -115,7 +115,7 @@ impl Reader {
         let before = self.flaw.is_some();
         let result = read(self);
         if !before
-            && let Some(Refusal::DuplicateKey(path) | Refusal::Name(path, _) | Refusal::TooDeep(path)) = &mut self.flaw
+            && let Some(Rejection::DuplicateKey(path) | Rejection::Name(path, _) | Rejection::TooDeep(path)) = &mut self.flaw
         {
             let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
             *path = shown_path(format!("{key}{separator}{path}"));
@@ -125,7 +125,7 @@ impl Reader {
 }
 
 struct ValueSeed<'r> {
-    reader: &'r mut Reader,
+    reader: &'r mut JsonReader,
     depth: usize,
 }
 
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
         if self.depth > Limits::CONTRACT.depth {
-            self.reader.flaw(|| Refusal::TooDeep(String::new()));
+            self.reader.flaw(|| Rejection::TooDeep(String::new()));
             while items.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Value::Null);
         }
@@ -192,14 +192,14 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value<'de>, A::Error> {
         if self.depth > Limits::CONTRACT.depth {
-            self.reader.flaw(|| Refusal::TooDeep(String::new()));
+            self.reader.flaw(|| Rejection::TooDeep(String::new()));
             while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(Value::Null);
         }
         let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
         while let Some(Borrowed(key)) = entries.next_key()? {
             if let Some(flaw) = name_flaw(&key) {
-                self.reader.flaw(|| Refusal::Name(format!("[{:?}]", shown(&key)), flaw));
+                self.reader.flaw(|| Rejection::Name(format!("[{:?}]", shown(&key)), flaw));
             }
             let depth = self.depth + 1;
             let value = self.reader.within(&key, |reader| entries.next_value_seed(ValueSeed { reader, depth }))?;
@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
         let twice = members.iter().zip(members.iter().skip(1)).find(|((one, _), (next, _))| one == next);
         if let Some(((key, _), _)) = twice {
-            self.reader.flaw(|| Refusal::DuplicateKey(key.to_string()));
+            self.reader.flaw(|| Rejection::DuplicateKey(key.to_string()));
         }
         Ok(Value::Object(members))
     }

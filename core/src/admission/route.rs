@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use crate::reports::kind::Kind;
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 
 /// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";
 /// The path of an operator's route. It tells nothing to anyone else, not even which methods it takes.
-pub(crate) const SCHEDULE: &str = "/schedule";
+pub(crate) const MAINTENANCE: &str = "/schedule";
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +22,12 @@ pub(crate) enum Route<'a> {
     OpenApi,
     Dashboard,
     /// The maintenance that an operator's cron asks for.
-    Schedule,
+    Maintenance,
 }
 
 impl<'a> Route<'a> {
     /// The route of a path that [`normal`] has normalized.
-    pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Refusal> {
+    pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Rejection> {
         let (route, allowed) = match path {
             "/events" => (Self::PostEvent, "POST"),
             "/events/batch" => (Self::PostBatch, "POST"),
@@ -37,13 +37,13 @@ impl<'a> Route<'a> {
             HEALTH => (Self::Health, GET),
             "/dashboard" => (Self::Dashboard, GET),
             "/openapi.json" => (Self::OpenApi, GET),
-            SCHEDULE => (Self::Schedule, "POST"),
+            MAINTENANCE => (Self::Maintenance, "POST"),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
-                _ => return Err(Refusal::NoRoute),
+                _ => return Err(Rejection::NoRoute),
             },
         };
-        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Refusal::MethodNotAllowed(allowed)) }
+        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
     }
 }
 

@@ -1,10 +1,10 @@
-//! Maintenance (upkeep): the work on a store that no request asks for. Core decides on it from the store's state and
+//! Maintenance: the work on a store that no request asks for. Core decides on it from the store's state and
 //! the time.
 //!
 //! ```text
-//! the store ─▶ Held ─▶ Upkeep::new
-//!                      Upkeep::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Upkeep::done, or failed ─▶ and now?
-//! new events ────────▶ Upkeep::stored
+//! the store ─▶ Held ─▶ Maintenance::new
+//!                      Maintenance::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Maintenance::done, or failed ─▶ and now?
+//! new events ────────▶ Maintenance::stored
 //! ```
 //!
 //! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store
@@ -96,7 +96,7 @@ pub struct Held {
 /// The host's next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Do this task, then call [`Upkeep::done`] or [`Upkeep::failed`].
+    /// Do this task, then call [`Maintenance::done`] or [`Maintenance::failed`].
     Do(Task),
     /// Do nothing until this time, unless events come.
     SleepUntil(Millis),
@@ -120,15 +120,15 @@ pub enum Task {
         /// Look only at the first `among` events.
         among: usize,
     },
-    /// Find the days that are over and not compacted, by the marks of each tenant that has rollups, even one without
+    /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one without
     /// keys. Gives [`Outcome::Found`].
     FindDays,
-    /// Compact the day of this mark, if that is still necessary. Gives [`Outcome::Done`].
+    /// Compact the day of this manifest, if that is still necessary. Gives [`Outcome::Done`].
     Compact {
         /// The tenant of the day.
         tenant: Tenant,
-        /// The key of the day's mark.
-        mark: KeyRange,
+        /// The key of the day's manifest.
+        manifest: KeyRange,
     },
     /// Keep this time as [`Held::looked_at`]. Gives [`Outcome::Done`].
     Keep {
@@ -145,7 +145,7 @@ impl Task {
             Self::Expire { .. } => "expired events cannot be deleted",
             Self::FindDays => "days to compact cannot be looked for",
             Self::Compact { .. } => "a day cannot be compacted",
-            Self::Keep { .. } => "the time of the last upkeep cannot be kept",
+            Self::Keep { .. } => "the time of the last maintenance cannot be kept",
         }
     }
 }
@@ -165,7 +165,7 @@ pub enum Outcome {
 
 /// The machine that decides on maintenance; see the module.
 #[derive(Clone, Debug)]
-pub struct Upkeep {
+pub struct Maintenance {
     pace: Pace,
     /// When the store's state was read.
     read_at: Millis,
@@ -218,11 +218,11 @@ fn within(at: Millis, longest: u64, now: Millis) -> Millis {
     if at > after(now, longest) { now } else { at }
 }
 
-impl Upkeep {
+impl Maintenance {
     /// Maintenance of a store in this state.
     pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
         let round = after(held.looked_at.min(now), pace.round);
-        let mut upkeep = Self {
+        let mut maintenance = Self {
             pace,
             read_at: now,
             unfolded: Load::default(),
@@ -239,12 +239,12 @@ impl Upkeep {
             is_folds_turn: true,
             is_expirys_turn: true,
         };
-        upkeep.refresh(held, now);
-        upkeep
+        maintenance.refresh(held, now);
+        maintenance
     }
 
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
-    /// [`Upkeep::refresh`].
+    /// [`Maintenance::refresh`].
     pub fn is_outdated(&self, now: Millis) -> bool {
         now.0.abs_diff(self.read_at.0) >= UP_TO_DATE
     }
@@ -308,8 +308,8 @@ impl Upkeep {
 
     /// The next task towards compacting all days that are over, if one is due.
     fn compaction(&self, now: Millis) -> Option<Task> {
-        if let Some((tenant, mark)) = self.days.last() {
-            return Some(Task::Compact { tenant: tenant.clone(), mark: mark.clone() });
+        if let Some((tenant, manifest)) = self.days.last() {
+            return Some(Task::Compact { tenant: tenant.clone(), manifest: manifest.clone() });
         }
         match (self.keep_due(now), self.found_at) {
             (Some(due), Some(looked_at)) if due <= now => Some(Task::Keep { looked_at }),

@@ -1,11 +1,11 @@
 //! One step of folding: as many of a store's records as fit into one transaction, of any tenants.
 //!
 //! ```text
-//! records ─▶ Step ─▶ ranges of keys ──▶ the host's store ──▶ stored pages ──▶ Step::settle ─▶ pages to write
+//! records ─▶ Step ─▶ ranges of keys ──▶ the host's store ──▶ stored pages ──▶ Step::merge ─▶ pages to write
 //! ```
 //!
 //! Clients decide how many pages an event touches. So a step ends before its pages would become too many, and the next
-//! step goes on from there. A record that is not an event is a [`Rejection`]: the host keeps it elsewhere and goes on.
+//! step goes on from there. A record that is not an event is a [`RejectedRecord`]: the host keeps it elsewhere and goes on.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub struct Unfolded<'a> {
 /// A record that no report counts, and the reason. The host keeps it where an operator finds it, before the watermark
 /// moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
+pub struct RejectedRecord {
     /// The index of the record in the step, from 0.
     pub index: usize,
     /// What is wrong with the record, without any of its content.
@@ -39,11 +39,11 @@ pub struct Rejection {
 pub struct Step {
     records: usize,
     folds: Vec<(Tenant, Fold, Vec<KeyRange>)>,
-    rejections: Vec<Rejection>,
+    rejected: Vec<RejectedRecord>,
     limits: WriteLimits,
 }
 
-/// What a step writes, once its rejections are kept.
+/// What a step writes, once its rejected records are kept.
 #[must_use = "what is merged and not written is in no report"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepWrite {
@@ -52,7 +52,7 @@ pub struct StepWrite {
     /// Stored pages that can't be read, as in [`Merged`].
     pub damaged: Vec<(Tenant, UnreadablePage)>,
     /// Records that no report counts.
-    pub rejections: Vec<Rejection>,
+    pub rejected: Vec<RejectedRecord>,
     /// Tenants that may be new. A store that can't list its tenants keeps these, so that maintenance finds them without
     /// keys.
     pub newcomers: Vec<Tenant>,
@@ -74,7 +74,7 @@ impl Step {
         limits: WriteLimits,
         dimensions: &Dimensions,
     ) -> Self {
-        let (mut events, mut rejections, mut count) = (Vec::new(), Vec::new(), 0);
+        let (mut events, mut rejected, mut count) = (Vec::new(), Vec::new(), 0);
         // Records of one tenant mostly follow each other, so its name is checked once for the whole run.
         let mut checked: Option<(&str, bool)> = None;
         for (index, unfolded) in records.into_iter().take(at_most).enumerate() {
@@ -87,16 +87,16 @@ impl Step {
             checked = Some((tenant, is_tenant));
             match Observation::read(record, dimensions) {
                 Ok(observation) if is_tenant => events.push((index, tenant, observation)),
-                Err(problem) if is_tenant => rejections.push(Rejection { index, reason: problem.to_string() }),
-                _ => rejections.push(Rejection { index, reason: "its tenant is none".to_owned() }),
+                Err(problem) if is_tenant => rejected.push(RejectedRecord { index, reason: problem.to_string() }),
+                _ => rejected.push(RejectedRecord { index, reason: "its tenant is none".to_owned() }),
             }
         }
         loop {
             let folds = folds(events.iter().take_while(|(index, ..)| *index < count));
             let ranges: usize = folds.iter().map(|(.., ranges)| ranges.len()).sum();
             if ranges <= limits.pages || count <= 1 {
-                rejections.retain(|rejection| rejection.index < count);
-                return Self { records: count, folds, rejections, limits };
+                rejected.retain(|record| record.index < count);
+                return Self { records: count, folds, rejected, limits };
             }
             // Each range gets at least one page. If the ranges alone are too many, reading the stored pages is useless.
             count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
@@ -109,7 +109,7 @@ impl Step {
         self.records
     }
 
-    /// The ranges of keys, by tenant, in which [`Step::settle`] needs every stored page.
+    /// The ranges of keys, by tenant, in which [`Step::merge`] needs every stored page.
     pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
         self.folds.iter().map(|(tenant, _, ranges)| (tenant, ranges.as_slice()))
     }
@@ -118,10 +118,10 @@ impl Step {
     ///
     /// # Errors
     /// [`TooMuch`] if the pages don't fit into one transaction; then write nothing.
-    pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StepWrite, TooMuch> {
-        let mut write = StepWrite { rejections: self.rejections, ..StepWrite::default() };
+    pub fn merge(self, stored: Vec<Vec<StoredPage>>) -> Result<StepWrite, TooMuch> {
+        let mut write = StepWrite { rejected: self.rejected, ..StepWrite::default() };
         for ((tenant, fold, _), stored) in self.folds.into_iter().zip(stored) {
-            let Merged { pages, damaged, opens_day } = fold.settle(stored);
+            let Merged { pages, damaged, opens_day } = fold.merge(stored);
             write.newcomers.extend(opens_day.then(|| tenant.clone()));
             write.pages.extend(pages.into_iter().map(|page| (tenant.clone(), page)));
             write.damaged.extend(damaged.into_iter().map(|page| (tenant.clone(), page)));
@@ -133,7 +133,7 @@ impl Step {
             // A record that fits into no transaction must not hold up the records behind it.
             0 => {
                 let reason = "its pages need more than a transaction takes".to_owned();
-                Ok(StepWrite { rejections: vec![Rejection { index: 0, reason }], ..StepWrite::default() })
+                Ok(StepWrite { rejected: vec![RejectedRecord { index: 0, reason }], ..StepWrite::default() })
             }
             at_most => Err(TooMuch { at_most }),
         }

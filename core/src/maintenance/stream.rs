@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::maintenance::backup::Backup;
-use crate::maintenance::step::{Rejection, Step, StepWrite, TooMuch, Unfolded};
+use crate::maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::Dimensions;
@@ -252,7 +252,7 @@ impl StreamStep<'_, '_> {
         self.step.records()
     }
 
-    /// The ranges of keys, by tenant, in which [`StreamStep::settle`] needs every page of the lane.
+    /// The ranges of keys, by tenant, in which [`StreamStep::merge`] needs every page of the lane.
     pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
         self.step.ranges()
     }
@@ -261,12 +261,12 @@ impl StreamStep<'_, '_> {
     ///
     /// # Errors
     /// [`TooMuch`] if the pages don't fit into one transaction; then write nothing.
-    pub fn settle(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
+    pub fn merge(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
         let Self { batch, taken, step, watermark } = self;
-        let StepWrite { pages, damaged, rejections, newcomers } = step.settle(stored)?;
+        let StepWrite { pages, damaged, rejected, newcomers } = step.merge(stored)?;
         let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
         let rejected =
-            rejections.iter().filter_map(|Rejection { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
+            rejected.iter().filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
         Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: foreign.chain(rejected).collect() })
     }
 }

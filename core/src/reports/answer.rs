@@ -16,7 +16,7 @@ use crate::rollups::number::Number;
 use crate::rollups::observation::Dimensions;
 use crate::rollups::rollup::Rollup;
 use crate::rollups::stored::StoredPage;
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::{Millis, Stamp};
 
@@ -34,7 +34,7 @@ const TAIL_BYTES: usize = 1024 * 1024;
 /// The reply to a report, and what its host has to log.
 #[must_use = "a reply that is dropped leaves its client without an answer"]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct ReportReply {
     /// The reply.
     pub reply: Reply,
     /// The pages that could not be read, if any.
@@ -47,7 +47,7 @@ pub(crate) fn reply(
     dimensions: &Dimensions,
     shards: Vec<ReportData>,
     stamp: Stamp,
-) -> Result<Settled, Refusal> {
+) -> Result<ReportReply, Rejection> {
     if shards.iter().any(|shard| shard.is_too_large) {
         return Err(too_large(query, "would read", READ_BYTES));
     }
@@ -68,18 +68,18 @@ pub(crate) fn reply(
             let (records, others) = rest.split_at(rest.iter().position(is_more).unwrap_or(rest.len()).max(1));
             rest = others;
             let records = records.iter().map(String::as_str);
-            merging.add_all(Fold::of_records(records, dimensions).settle(Vec::new()).pages)?;
+            merging.add_all(Fold::of_records(records, dimensions).merge(Vec::new()).pages)?;
         }
     }
     let Merging { table, unreadable } = merging;
     let max_age = if query.until.start() <= as_of { MAX_AGE_PAST } else { MAX_AGE_PRESENT };
     let mut reply = Reply::of_json(200, Answer { query, table: &table, as_of }.json());
     reply.headers.push(("cache-control", format!("private, max-age={max_age}")));
-    Ok(Settled { reply, unreadable })
+    Ok(ReportReply { reply, unreadable })
 }
 
-fn too_large(query: &Query, does: &str, limit: usize) -> Refusal {
-    Refusal::ReportTooLarge(format!(
+fn too_large(query: &Query, does: &str, limit: usize) -> Rejection {
+    Rejection::ReportTooLarge(format!(
         "the report {does} more than {} MiB of rollups; ask for {}",
         limit / 1024 / 1024,
         query.narrower()
@@ -94,7 +94,7 @@ struct Merging<'q> {
 
 impl Merging<'_> {
     /// Merges the pages of one store or shard.
-    fn add_all(&mut self, mut pages: Vec<StoredPage>) -> Result<(), Refusal> {
+    fn add_all(&mut self, mut pages: Vec<StoredPage>) -> Result<(), Rejection> {
         // A store may sort differently if values have control characters. Merging relies on this order within a series.
         pages.sort_unstable_by(|one, two| one.key.cmp(&two.key));
         let mut pages = pages.into_iter().peekable();
@@ -136,10 +136,10 @@ enum Place<'t> {
     Only,
 }
 
-/// The columns of all rows.
+/// The figures of all rows.
 struct Figures<'t> {
     table: &'t Table<'t>,
-    columns: Vec<(String, &'t Metric)>,
+    metrics: Vec<(String, &'t Metric)>,
     is_grouped: bool,
 }
 
@@ -155,7 +155,7 @@ fn by_rank((one, first): (Option<Number>, &str), (two, second): (Option<Number>,
 impl Place<'_> {
     fn last_row(&self, table: &Table<'_>) -> Option<LastRow> {
         match *self {
-            Self::Interval(bucket, group) => Some(LastRow::Interval(table.buckets.start(bucket)?, group.to_owned())),
+            Self::Interval(interval, group) => Some(LastRow::Interval(table.intervals.start(interval)?, group.to_owned())),
             Self::Value(figure, value) => Some(LastRow::Value(figure, value.to_owned())),
             Self::Only => None,
         }
@@ -181,15 +181,15 @@ impl<'t> Answer<'t> {
         let Self { query, table, .. } = *self;
         let figures = Figures {
             table,
-            columns: query.metrics.iter().map(|metric| (metric.to_string(), metric)).collect(),
-            is_grouped: query.group.is_some(),
+            metrics: query.metrics.iter().map(|metric| (metric.to_string(), metric)).collect(),
+            is_grouped: query.group_by.is_some(),
         };
         let (after, limit) = (query.after.as_ref(), query.limit);
         let row = |place, cell| Row { place, figures: &figures, cell };
         let last = match query.kind {
             Kind::Timeseries => {
                 let rows = table.rows(after);
-                write(rows.map(|(bucket, group, cell)| row(Place::Interval(bucket, group), cell)), limit, body)
+                write(rows.map(|(interval, group, cell)| row(Place::Interval(interval, group), cell)), limit, body)
             }
             Kind::Top => {
                 let figure = |cell| query.metrics.first().and_then(|first| table.figure(first, Some(cell)));
@@ -314,8 +314,8 @@ impl Serialize for Row<'_> {
         let Self { place, figures, cell } = self;
         let mut map = serializer.serialize_map(None)?;
         match *place {
-            Place::Interval(bucket, group) => {
-                map.serialize_entry("time", &figures.table.buckets.time(bucket))?;
+            Place::Interval(interval, group) => {
+                map.serialize_entry("time", &figures.table.intervals.time(interval))?;
                 if figures.is_grouped {
                     map.serialize_entry("group", group)?;
                 }
@@ -323,7 +323,7 @@ impl Serialize for Row<'_> {
             Place::Value(_, value) => map.serialize_entry("value", value)?,
             Place::Only => {}
         }
-        for (name, metric) in &figures.columns {
+        for (name, metric) in &figures.metrics {
             map.serialize_entry(name, &figures.table.figure(metric, *cell))?;
         }
         map.end()
@@ -375,7 +375,7 @@ impl Serialize for Accuracy<'_> {
                 if table.caps.values || table.caps.dimensions { "capped" } else { "exact" },
             )?;
         }
-        let shift_minutes = table.buckets.shift_minutes();
+        let shift_minutes = table.intervals.shift_minutes();
         if shift_minutes > 0 {
             map.serialize_entry("time", &Bound::Shift { shift_minutes })?;
         }

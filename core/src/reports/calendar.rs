@@ -1,7 +1,7 @@
 //! The intervals of a report: hours, days, weeks and months of local clocks and calendars.
 //!
 //! Rollups are by whole hours of UTC, and an hour belongs to the interval in which it starts. If clocks are not whole
-//! hours from UTC, intervals therefore start somewhat late: [`Buckets::shift_minutes`] says by how much.
+//! hours from UTC, intervals therefore start somewhat late: [`Intervals::shift_minutes`] says by how much.
 
 use crate::reports::zone::{Zone, local_rfc3339};
 use crate::rollups::key::Hour;
@@ -25,14 +25,14 @@ pub(crate) enum Interval {
 
 /// The intervals of a range, in order. Together they hold each hour of the range once.
 #[derive(Debug)]
-pub(crate) struct Buckets {
-    list: Vec<Bucket>,
+pub(crate) struct Intervals {
+    list: Vec<IntervalEdge>,
     shift_minutes: u32,
 }
 
 #[derive(Debug)]
-struct Bucket {
-    /// The hour after the bucket's last. The bucket starts where the one before it ends, or where the range begins.
+struct IntervalEdge {
+    /// The hour after the interval's last. The interval starts where the one before it ends, or where the range begins.
     until: Hour,
     /// When the interval starts, in seconds since 1970. If the range begins within the interval, this is before the
     /// range.
@@ -62,10 +62,10 @@ impl Interval {
     }
 }
 
-impl Buckets {
+impl Intervals {
     /// The intervals from `from` to `until`, which is not included.
     pub(crate) fn new(zone: &Zone, interval: Interval, from: Hour, until: Hour) -> Self {
-        let mut buckets = Self { list: Vec::new(), shift_minutes: 0 };
+        let mut intervals = Self { list: Vec::new(), shift_minutes: 0 };
         let mut hour = from;
         while hour < until {
             let utc = i64::from(hour.0) * HOUR;
@@ -75,22 +75,22 @@ impl Buckets {
                     let first_day = interval.first_day(zone.local(utc).div_euclid(DAY));
                     let start = zone.reaches(first_day * DAY);
                     let late = (first_hour(zone, first_day) * HOUR - start) / 60;
-                    buckets.shift_minutes = buckets.shift_minutes.max(u32::try_from(late).unwrap_or_default());
+                    intervals.shift_minutes = intervals.shift_minutes.max(u32::try_from(late).unwrap_or_default());
                     let end = first_hour(zone, interval.next(first_day));
                     // A day may seem over and then come back (see `first_hour`). It must not hold up the next day.
                     (start, Hour(u32::try_from(end).unwrap_or(u32::MAX)).max(hour.next()))
                 }
             };
             hour = end.min(until);
-            buckets.list.push(Bucket { until: hour, start, offset: zone.offset_at(start) });
+            intervals.list.push(IntervalEdge { until: hour, start, offset: zone.offset_at(start) });
         }
-        buckets
+        intervals
     }
 
     /// The whole range as one interval.
     pub(crate) fn whole(zone: &Zone, from: Hour, until: Hour) -> Self {
         let start = i64::from(from.0) * HOUR;
-        Self { list: vec![Bucket { until, start, offset: zone.offset_at(start) }], shift_minutes: 0 }
+        Self { list: vec![IntervalEdge { until, start, offset: zone.offset_at(start) }], shift_minutes: 0 }
     }
 
     /// The number of intervals.
@@ -100,22 +100,22 @@ impl Buckets {
 
     /// The index of the interval that an hour of the range belongs to.
     pub(crate) fn place(&self, hour: Hour) -> usize {
-        self.list.partition_point(|bucket| bucket.until <= hour)
+        self.list.partition_point(|interval| interval.until <= hour)
     }
 
     /// The index of the first interval that starts at `start` or later.
     pub(crate) fn from(&self, start: i64) -> usize {
-        self.list.partition_point(|bucket| bucket.start < start)
+        self.list.partition_point(|interval| interval.start < start)
     }
 
     /// When the interval at an index starts, in seconds since 1970.
     pub(crate) fn start(&self, place: usize) -> Option<i64> {
-        self.list.get(place).map(|bucket| bucket.start)
+        self.list.get(place).map(|interval| interval.start)
     }
 
     /// When the interval at an index starts, in local time; empty if there is no such interval.
     pub(crate) fn time(&self, place: usize) -> String {
-        self.list.get(place).map(|bucket| local_rfc3339(bucket.start, bucket.offset)).unwrap_or_default()
+        self.list.get(place).map(|interval| local_rfc3339(interval.start, interval.offset)).unwrap_or_default()
     }
 
     /// The most minutes by which an interval's first hour comes after the interval's start. 0 if clocks are whole hours
@@ -154,21 +154,21 @@ mod tests {
         Hour((seconds(rfc3339) / HOUR) as u32)
     }
 
-    /// Each bucket's label and number of hours.
-    fn listed(buckets: &Buckets, from: Hour) -> Vec<(String, u32)> {
-        let starts = std::iter::once(from).chain(buckets.list.iter().map(|bucket| bucket.until));
-        let hours = starts.zip(&buckets.list).map(|(from, bucket)| bucket.until.0 - from.0);
-        (0..buckets.len()).map(|place| buckets.time(place)).zip(hours).collect()
+    /// Each interval's label and number of hours.
+    fn listed(intervals: &Intervals, from: Hour) -> Vec<(String, u32)> {
+        let starts = std::iter::once(from).chain(intervals.list.iter().map(|interval| interval.until));
+        let hours = starts.zip(&intervals.list).map(|(from, interval)| interval.until.0 - from.0);
+        (0..intervals.len()).map(|place| intervals.time(place)).zip(hours).collect()
     }
 
     #[track_caller]
     fn check(name: &str, interval: Interval, from: &str, until: &str, shift_minutes: u32, expected: &[(&str, u32)]) {
         let (from, until) = (hour(from), hour(until));
-        let buckets = Buckets::new(&zone(name), interval, from, until);
-        let found = listed(&buckets, from);
+        let intervals = Intervals::new(&zone(name), interval, from, until);
+        let found = listed(&intervals, from);
         let found: Vec<(&str, u32)> = found.iter().map(|(time, hours)| (time.as_str(), *hours)).collect();
         assert_eq!(found, expected);
-        assert_eq!(buckets.shift_minutes(), shift_minutes);
+        assert_eq!(intervals.shift_minutes(), shift_minutes);
     }
 
     #[test]
@@ -278,19 +278,19 @@ mod tests {
             {
                 let (from, until) = (hour(from), Hour(hour(from).0 + 400 * 24));
                 for interval in WITH_DAYS {
-                    let buckets = Buckets::new(&zone, interval, from, until);
+                    let intervals = Intervals::new(&zone, interval, from, until);
                     let group = |hour: u32| interval.first_day(zone.local(i64::from(hour) * HOUR).div_euclid(DAY));
-                    assert_eq!(buckets.list.last().unwrap().until, until);
+                    assert_eq!(intervals.list.last().unwrap().until, until);
                     for hour in from.0 + 1..until.0 {
-                        let starts = buckets.place(Hour(hour)) - buckets.place(Hour(hour - 1));
+                        let starts = intervals.place(Hour(hour)) - intervals.place(Hour(hour - 1));
                         assert_eq!(starts, usize::from(group(hour) != group(hour - 1)), "{name}, hour {hour}");
                     }
                     let mut begin = from;
-                    for (place, bucket) in buckets.list.iter().enumerate() {
-                        assert!(begin < bucket.until, "an empty bucket");
-                        assert!(bucket.start <= i64::from(begin.0) * HOUR);
-                        assert_eq!(seconds(&buckets.time(place)), bucket.start);
-                        assert_eq!(zone.local(bucket.start).div_euclid(DAY), {
+                    for (place, interval) in intervals.list.iter().enumerate() {
+                        assert!(begin < interval.until, "an empty interval");
+                        assert!(interval.start <= i64::from(begin.0) * HOUR);
+                        assert_eq!(seconds(&intervals.time(place)), interval.start);
+                        assert_eq!(zone.local(interval.start).div_euclid(DAY), {
                             // The days differ only if the first day was left out.
                             let day = group(begin.0);
                             if name == "Pacific/Apia" {
@@ -299,7 +299,7 @@ mod tests {
                                 day
                             }
                         });
-                        begin = bucket.until;
+                        begin = interval.until;
                     }
                 }
             }
@@ -309,9 +309,9 @@ mod tests {
     #[test]
     fn a_range_can_be_one_bucket() {
         let (from, until) = (hour("2013-01-01T05:00:00Z"), hour("2013-02-01T05:00:00Z"));
-        let buckets = Buckets::whole(&zone("America/New_York"), from, until);
-        assert_eq!(listed(&buckets, from), [("2013-01-01T00:00:00-05:00".to_owned(), 31 * 24)]);
-        assert_eq!((buckets.place(from), buckets.shift_minutes()), (0, 0));
+        let intervals = Intervals::whole(&zone("America/New_York"), from, until);
+        assert_eq!(listed(&intervals, from), [("2013-01-01T00:00:00-05:00".to_owned(), 31 * 24)]);
+        assert_eq!((intervals.place(from), intervals.shift_minutes()), (0, 0));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl ReadBudget {
         Self { left: READ_BYTES / usize::try_from(shards).unwrap_or(usize::MAX).max(1) }
     }
 
-    /// Subtracts a page or a mark, and returns whether it is within the budget.
+    /// Subtracts a page or a manifest, and returns whether it is within the budget.
     #[must_use]
     pub fn takes_page(&mut self, page: &StoredPage) -> bool {
         self.takes(page.key.len() + page.bytes.len())
@@ -103,7 +103,7 @@ impl ReportData {
         Self { is_too_large: true, ..Self::default() }
     }
 
-    /// Encodes the data for a shard's answer, if the shard and the code that settles the report are apart. Texts and
+    /// Encodes the data for a shard's answer, if the shard and the code that answers the report are apart. Texts and
     /// pages are written unchanged, because that is the cheapest encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { pages, tail, as_of, is_too_large, is_incomplete } = self;

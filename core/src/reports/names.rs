@@ -2,7 +2,7 @@
 
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::name::name_flaw;
-use crate::vocabulary::rejection::{Refusal, shown};
+use crate::vocabulary::rejection::{Rejection, shown};
 
 /// Stands for the event type where a dimension is expected.
 pub(crate) const EVENT_TYPE: &str = "eventType";
@@ -23,18 +23,18 @@ pub(crate) fn split_once(text: &str, separator: char) -> Option<(&str, &str)> {
     None
 }
 
-/// Reads the name of a property or event type from a query. A name that no event can have is refused: the answer would
+/// Reads the name of a property or event type from a query. A name that no event can have is rejected: the answer would
 /// be 0 and look like a real figure.
-pub(crate) fn name(what: &str, text: &str) -> Result<String, Refusal> {
+pub(crate) fn name(what: &str, text: &str) -> Result<String, Rejection> {
     let name = if text == PROPERTY_EVENT_TYPE { EVENT_TYPE.to_owned() } else { unescaped(text)? };
     check_name(what, name)
 }
 
 /// Returns the name if an event can have it.
-pub(crate) fn check_name(what: &str, name: String) -> Result<String, Refusal> {
+pub(crate) fn check_name(what: &str, name: String) -> Result<String, Rejection> {
     match name_flaw(&name) {
         None => Ok(name),
-        Some(_) => Err(Refusal::InvalidQuery(format!(
+        Some(_) => Err(Rejection::InvalidQuery(format!(
             "{what} {:?} cannot be the name of anything: names have 1 to {} bytes and no control characters",
             shown(&name),
             Limits::CONTRACT.name_bytes
@@ -43,13 +43,13 @@ pub(crate) fn check_name(what: &str, name: String) -> Result<String, Refusal> {
 }
 
 /// Resolves the backslashes in a text.
-pub(crate) fn unescaped(text: &str) -> Result<String, Refusal> {
+pub(crate) fn unescaped(text: &str) -> Result<String, Rejection> {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         plain.push(match character {
             '\\' => characters.next().filter(|next| matches!(next, ':' | ',' | '\\')).ok_or_else(|| {
-                Refusal::InvalidQuery(format!(
+                Rejection::InvalidQuery(format!(
                     r"{:?}: a backslash must stand before a colon, a comma or a backslash; write \\ for one backslash",
                     shown(text)
                 ))

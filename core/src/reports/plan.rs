@@ -1,19 +1,19 @@
 //! The plan of a report: what to read, and the reply once it is read.
 
-use crate::reports::answer::{Settled, reply};
+use crate::reports::answer::{ReportReply, reply};
 use crate::reports::data::{ReportData, UnreadablePages};
 use crate::reports::kind::Kind;
 use crate::reports::query::Query;
 use crate::reports::reading::Reading;
 use crate::rollups::observation::Dimensions;
 use crate::vocabulary::id::RequestId;
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 
 /// Read the rollups that a report needs and the events that are not folded yet, as of one moment.
-#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
 #[derive(Debug)]
 pub struct ReportPlan {
     tenant: Tenant,
@@ -31,7 +31,7 @@ pub enum ReportOutcome {
     /// Everything was read, from every shard.
     Read(Vec<ReportData>),
     /// The store did not answer.
-    Later,
+    Unavailable,
 }
 
 impl ReportPlan {
@@ -41,7 +41,7 @@ impl ReportPlan {
         query: &str,
         dimensions: &Dimensions,
         stamp: Stamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let query = Box::new(Query::parse(kind, query, stamp.received_at)?);
         let reading = Reading::of(&query);
         Ok(Self { tenant, query, dimensions: dimensions.clone(), reading, stamp, is_head: false })
@@ -68,16 +68,16 @@ impl ReportPlan {
 
     /// The reply, given what the host read. This takes some time and memory, so a host that answers several requests at
     /// once calls it in the same place where it reads.
-    pub fn settle(self, outcome: ReportOutcome) -> Settled {
+    pub fn respond(self, outcome: ReportOutcome) -> ReportReply {
         let answer = match outcome {
             ReportOutcome::Read(shards) => reply(&self.query, &self.dimensions, shards, self.stamp),
-            ReportOutcome::Later => Err(Refusal::Unavailable),
+            ReportOutcome::Unavailable => Err(Rejection::Unavailable),
         };
-        let mut settled = answer.unwrap_or_else(|refusal| Settled {
-            reply: refusal.reply(RequestId::of(self.stamp)),
+        let mut report = answer.unwrap_or_else(|rejection| ReportReply {
+            reply: rejection.reply(RequestId::of(self.stamp)),
             unreadable: UnreadablePages::default(),
         });
-        settled.reply = settled.reply.for_head(self.is_head);
-        settled
+        report.reply = report.reply.for_head(self.is_head);
+        report
     }
 }

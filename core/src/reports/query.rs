@@ -13,7 +13,7 @@ use crate::reports::names::{self, EVENT_TYPE};
 use crate::reports::zone::Zone;
 use crate::rollups::key::{Hour, Series};
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::{Refusal, shown};
+use crate::vocabulary::rejection::{Rejection, shown};
 use crate::vocabulary::time::Millis;
 
 /// The longest range, in hours: 400 days.
@@ -42,7 +42,7 @@ pub(crate) struct Query {
     pub(crate) event_type: Option<String>,
     /// One dimension, and the values of it that count.
     pub(crate) filter: Option<(String, BTreeSet<String>)>,
-    pub(crate) group: Option<Group>,
+    pub(crate) group_by: Option<GroupBy>,
     pub(crate) limit: usize,
     /// Rows start after this one.
     pub(crate) after: Option<LastRow>,
@@ -52,7 +52,7 @@ pub(crate) struct Query {
 
 /// What rows are grouped by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum GroupBy {
     EventType,
     Dimension(String),
 }
@@ -78,7 +78,7 @@ pub(crate) enum Figure {
 
 impl Query {
     /// Reads the query of a request. A range without an end ends with the hour of `received_at`.
-    pub(crate) fn parse(kind: Kind, query: &str, received_at: Millis) -> Result<Self, Refusal> {
+    pub(crate) fn parse(kind: Kind, query: &str, received_at: Millis) -> Result<Self, Rejection> {
         if query.len() > QUERY_BYTES {
             return Err(invalid(format!("the query has {} bytes; the limit is {QUERY_BYTES}", query.len())));
         }
@@ -97,7 +97,7 @@ impl Query {
         }
         let hours = until.0 - from.0;
         if hours > HOURS {
-            return Err(Refusal::UnsupportedReport(format!(
+            return Err(Rejection::UnsupportedReport(format!(
                 "from and to are {} days apart; the limit is 400",
                 hours.div_ceil(24)
             )));
@@ -108,14 +108,14 @@ impl Query {
                 invalid(format!("tz {:?} is no IANA time zone, such as America/New_York", shown(&name)))
             })?,
         };
-        let group = match kind {
-            Kind::Top => Some(asked.group.ok_or_else(|| invalid("dimension is required".to_owned()))?),
-            Kind::Timeseries | Kind::Summary => asked.group,
+        let group_by = match kind {
+            Kind::Top => Some(asked.group_by.ok_or_else(|| invalid("dimension is required".to_owned()))?),
+            Kind::Timeseries | Kind::Summary => asked.group_by,
         };
-        if let (Some((filtered, _)), Some(Group::Dimension(grouped))) = (&asked.filter, &group)
+        if let (Some((filtered, _)), Some(GroupBy::Dimension(grouped))) = (&asked.filter, &group_by)
             && filtered != grouped
         {
-            return Err(Refusal::UnsupportedReport(format!(
+            return Err(Rejection::UnsupportedReport(format!(
                 "filter is by {filtered:?} and rows are by {grouped:?}: rollups know one dimension at a time"
             )));
         }
@@ -128,7 +128,7 @@ impl Query {
             metrics: asked.metrics.unwrap_or_else(|| vec![Metric::Count]),
             event_type: asked.event_type,
             filter: asked.filter,
-            group,
+            group_by,
             limit: asked.limit.unwrap_or(if kind == Kind::Top { 10 } else { 1000 }),
             after: None,
             fingerprint: 0,
@@ -153,15 +153,15 @@ impl Query {
         let (filtered, values) = self.filter.as_ref().map_or(("", None), |(name, values)| (name, Some(values)));
         writer.text(filtered);
         values.into_iter().flatten().for_each(|value| writer.text(value));
-        match &self.group {
+        match &self.group_by {
             None => {}
-            Some(Group::EventType) => writer.byte(1),
-            Some(Group::Dimension(dimension)) => writer.text(dimension),
+            Some(GroupBy::EventType) => writer.byte(1),
+            Some(GroupBy::Dimension(dimension)) => writer.text(dimension),
         }
         XxHash3_64::oneshot(&writer.0)
     }
 
-    fn last_row(&self, cursor: &str) -> Result<LastRow, Refusal> {
+    fn last_row(&self, cursor: &str) -> Result<LastRow, Rejection> {
         LastRow::of_cursor(cursor, self.kind, self.fingerprint).ok_or_else(|| {
             let is_old = !cursor.is_empty() && cursor.bytes().all(|byte| byte.is_ascii_digit());
             invalid(if is_old {
@@ -206,15 +206,15 @@ impl Query {
 
     /// The dimension whose rollups give the answer; `None` if the rollups of all events do.
     pub(crate) fn dimension(&self) -> Option<&str> {
-        match (&self.filter, &self.group) {
-            (Some((dimension, _)), _) | (None, Some(Group::Dimension(dimension))) => Some(dimension),
+        match (&self.filter, &self.group_by) {
+            (Some((dimension, _)), _) | (None, Some(GroupBy::Dimension(dimension))) => Some(dimension),
             _ => None,
         }
     }
 }
 
-fn invalid(problem: String) -> Refusal {
-    Refusal::InvalidQuery(problem)
+fn invalid(problem: String) -> Rejection {
+    Rejection::InvalidQuery(problem)
 }
 
 /// The parameters of a query, before they are checked together.
@@ -229,13 +229,13 @@ struct Asked {
     filter: Option<(String, BTreeSet<String>)>,
     /// The number of filters, including repeated ones, because the OpenAPI document bounds the list.
     filters: usize,
-    group: Option<Group>,
+    group_by: Option<GroupBy>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
 impl Asked {
-    fn take(&mut self, kind: Kind, name: &str, value: &str) -> Result<(), Refusal> {
+    fn take(&mut self, kind: Kind, name: &str, value: &str) -> Result<(), Rejection> {
         match (name, kind) {
             ("from", _) => once(name, &mut self.from, time(name, value)?),
             ("to", _) => once(name, &mut self.to, time(name, value)?),
@@ -262,12 +262,12 @@ impl Asked {
             ("eventType", _) => once(name, &mut self.event_type, names::check_name(name, value.to_owned())?),
             ("filter", _) => self.filter(value),
             ("groupBy", Kind::Timeseries) | ("dimension", Kind::Top) => {
-                let group = match value {
+                let group_by = match value {
                     "" => return Err(invalid(format!("{name} is empty: give eventType or the name of a dimension"))),
-                    EVENT_TYPE => Group::EventType,
-                    dimension => Group::Dimension(names::name(name, dimension)?),
+                    EVENT_TYPE => GroupBy::EventType,
+                    dimension => GroupBy::Dimension(names::name(name, dimension)?),
                 };
-                once(name, &mut self.group, group)
+                once(name, &mut self.group_by, group_by)
             }
             ("limit", Kind::Timeseries | Kind::Top) => {
                 let limit = value.parse().ok().filter(|limit| (1..=MAX_ROWS).contains(limit));
@@ -287,7 +287,7 @@ impl Asked {
     }
 
     /// Adds a filter. All filters are values of one dimension, and an event counts if it has any of them.
-    fn filter(&mut self, text: &str) -> Result<(), Refusal> {
+    fn filter(&mut self, text: &str) -> Result<(), Rejection> {
         let (dimension, value) = names::split_once(text, ':')
             .filter(|(dimension, value)| !dimension.is_empty() && !value.is_empty())
             .ok_or_else(|| invalid("filter must be <dimension>:<value>, such as carrier:UA".to_owned()))?;
@@ -305,7 +305,7 @@ impl Asked {
         }
         let (known, values) = self.filter.get_or_insert_with(|| (dimension.clone(), BTreeSet::new()));
         if *known != dimension {
-            return Err(Refusal::UnsupportedReport(format!(
+            return Err(Rejection::UnsupportedReport(format!(
                 "filters are by {known:?} and by {dimension:?}: rollups know one dimension at a time"
             )));
         }
@@ -318,20 +318,20 @@ impl Asked {
     }
 }
 
-fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
+fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Result<(), Rejection> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(invalid(format!("{name} is given twice"))),
     }
 }
 
-fn time(name: &str, value: &str) -> Result<Millis, Refusal> {
+fn time(name: &str, value: &str) -> Result<Millis, Rejection> {
     Millis::from_rfc3339(value).map_err(|_not_a_time| {
         invalid(format!("{name} must be RFC 3339, such as 2013-01-01T00:00:00Z (write + as %2B)"))
     })
 }
 
-fn interval(value: &str) -> Result<Interval, Refusal> {
+fn interval(value: &str) -> Result<Interval, Rejection> {
     match value {
         "hour" => Ok(Interval::Hour),
         "day" => Ok(Interval::Day),
@@ -342,7 +342,7 @@ fn interval(value: &str) -> Result<Interval, Refusal> {
 }
 
 impl Metric {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, Rejection> {
         let unknown = || {
             let shown = shown(text);
             invalid(format!(

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reports::calendar::{Buckets, Interval};
+use crate::reports::calendar::{Interval, Intervals};
 use crate::reports::data::ReadBudget;
 use crate::reports::kind::Kind;
 use crate::reports::query::Query;
-use crate::rollups::compaction::{DayState, Mark};
+use crate::rollups::compaction::{DayManifest, DayState};
 use crate::rollups::key::{Day, Hour, KeyRange};
 use crate::rollups::stored::StoredPage;
 use crate::vocabulary::time::Millis;
@@ -17,7 +17,7 @@ use crate::vocabulary::time::Millis;
 /// The most ranges. A report that would need more reads only hours, because on some stores each range is a request.
 const RANGES: usize = 48;
 
-/// What a report reads from each store or shard: first the marks of days, if any are needed, then the pages. It does
+/// What a report reads from each store or shard: first the manifests of days, if any are needed, then the pages. It does
 /// not depend on the query any more, so it can be sent to a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
@@ -37,12 +37,12 @@ impl Reading {
             // A summary names hours, so it reads no whole days.
             (Kind::Summary, _) | (Kind::Timeseries, Interval::Hour) => Vec::new(),
             (Kind::Timeseries, _) => {
-                let buckets = Buckets::new(&query.zone, query.interval, query.from, query.until);
+                let intervals = Intervals::new(&query.zone, query.interval, query.from, query.until);
                 let mut runs: Vec<Range<Day>> = Vec::new();
                 for day in (whole.start.0..whole.end.0).map(Day) {
                     let last_hour = Hour(day.next().first_hour().0 - 1);
                     match runs.last_mut() {
-                        _ if buckets.place(day.first_hour()) != buckets.place(last_hour) => {}
+                        _ if intervals.place(day.first_hour()) != intervals.place(last_hour) => {}
                         Some(run) if run.end == day => run.end = day.next(),
                         _ => runs.push(day..day.next()),
                     }
@@ -59,29 +59,29 @@ impl Reading {
         self.hours.start.start()..self.hours.end.start()
     }
 
-    /// The keys of the marks that [`Reading::ranges`] needs; `None` if no day is read as a whole.
-    pub fn marks(&self) -> Option<KeyRange> {
+    /// The keys of the manifests that [`Reading::ranges`] needs; `None` if no day is read as a whole.
+    pub fn manifests(&self) -> Option<KeyRange> {
         let (first, last) = (self.days.first()?, self.days.last()?);
-        Some(KeyRange::of_marks(first.start, last.end))
+        Some(KeyRange::of_manifests(first.start, last.end))
     }
 
-    /// How much may be read from each of `shards` shards, marks included.
+    /// How much may be read from each of `shards` shards, manifests included.
     pub fn budget(&self, shards: u32) -> ReadBudget {
         ReadBudget::of_shards(shards)
     }
 
-    /// The ranges in which to read every stored page, given the marks. A day whose mark can't be read is read by its
+    /// The ranges in which to read every stored page, given the manifests. A day whose manifest can't be read is read by its
     /// hours, which are always there.
-    pub fn ranges(&self, marks: &[StoredPage]) -> Vec<KeyRange> {
-        // A store whose parts are folded separately may have several marks for a day. A day without a mark has no
+    pub fn ranges(&self, manifests: &[StoredPage]) -> Vec<KeyRange> {
+        // A store whose parts are folded separately may have several manifests for a day. A day without a manifest has no
         // events.
         let mut open = BTreeSet::new();
-        for mark in marks {
-            let Some((day, mark)) = Mark::read(mark) else {
-                open.extend(Day::of_apart_mark(&mark.key));
+        for manifest in manifests {
+            let Some((day, manifest)) = DayManifest::read(manifest) else {
+                open.extend(Day::of_apart_manifest(&manifest.key));
                 continue;
             };
-            if mark.is_none_or(|mark| mark.state != DayState::Sealed) {
+            if manifest.is_none_or(|manifest| manifest.state != DayState::Sealed) {
                 open.insert(day);
             }
         }
@@ -133,11 +133,11 @@ mod tests {
         let hours = first.first_hour()..end.first_hour().next();
         let reading = Reading { dimensions: vec!["to".to_owned()], hours: hours.clone(), days: vec![first..end] };
         let ranges = |open: &[Day]| {
-            let mark = |day: u32| {
+            let manifest = |day: u32| {
                 let state = if open.contains(&Day(day)) { DayState::Open } else { DayState::Sealed };
-                Mark { state, ..Mark::default() }.write(Day(day))
+                DayManifest { state, ..DayManifest::default() }.write(Day(day))
             };
-            reading.ranges(&(first.0..end.0).map(mark).collect::<Vec<_>>())
+            reading.ranges(&(first.0..end.0).map(manifest).collect::<Vec<_>>())
         };
         let of_hours = |from, until| KeyRange::of_hours("to", from, until);
         let of_day = |day: Day| of_hours(day.first_hour(), day.next().first_hour());

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::reports::calendar::Buckets;
+use crate::reports::calendar::Intervals;
 use crate::reports::cursor::LastRow;
 use crate::reports::kind::Kind;
-use crate::reports::query::{Figure, Group, Metric, Query};
-use crate::rollups::interner::{NameId, Names};
+use crate::reports::query::{Figure, GroupBy, Metric, Query};
+use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::key::{Hour, KeyKind, Period, Series};
 use crate::rollups::number::Number;
 use crate::rollups::observation::OTHER;
 use crate::rollups::page::PageReader;
-use crate::rollups::rollup::{Columns, Rollup};
+use crate::rollups::rollup::{Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 
 /// The most memory of a table's cells in bytes, by [`Rollup::memory`]. Together with the pages it must fit into an
@@ -47,13 +47,13 @@ pub(crate) struct Caps {
 /// What has been merged for a query so far.
 pub(crate) struct Table<'q> {
     pub(crate) query: &'q Query,
-    names: Names,
+    names: Interner,
     /// The numeric properties that the query asks for.
-    numbers: Vec<NameId>,
+    numbers: Vec<Symbol>,
     wants_users: bool,
     /// The intervals of a time series. Other reports have a single interval, the range.
-    pub(crate) buckets: Buckets,
-    /// Cells by group, and then by the index of the interval in `buckets`.
+    pub(crate) intervals: Intervals,
+    /// Cells by group, and then by the index of the interval in `intervals`.
     groups: BTreeMap<String, BTreeMap<usize, Rollup>>,
     /// Bytes of memory that the groups take.
     memory: usize,
@@ -70,11 +70,11 @@ pub(crate) struct Table<'q> {
 
 impl<'q> Table<'q> {
     pub(crate) fn new(query: &'q Query) -> Self {
-        let mut names = Names::default();
+        let mut names = Interner::default();
         let mut numbers = Vec::new();
         for metric in &query.metrics {
             if let Metric::Number(_, name) = metric {
-                numbers.push(names.id(name));
+                numbers.push(names.intern(name));
             }
         }
         Self {
@@ -82,9 +82,9 @@ impl<'q> Table<'q> {
             names,
             numbers,
             wants_users: query.metrics.contains(&Metric::Users),
-            buckets: match query.kind {
-                Kind::Timeseries => Buckets::new(&query.zone, query.interval, query.from, query.until),
-                Kind::Top | Kind::Summary => Buckets::whole(&query.zone, query.from, query.until),
+            intervals: match query.kind {
+                Kind::Timeseries => Intervals::new(&query.zone, query.interval, query.from, query.until),
+                Kind::Top | Kind::Summary => Intervals::whole(&query.zone, query.from, query.until),
             },
             groups: BTreeMap::new(),
             memory: 0,
@@ -102,7 +102,7 @@ impl<'q> Table<'q> {
     pub(crate) fn add(&mut self, page: &StoredPage, next: Option<&StoredPage>) -> Result<(), Problem> {
         let query = self.query;
         let series = match KeyKind::of(&page.key) {
-            // The tail is folded as if it were stored, so it has marks too.
+            // The tail is folded as if it were stored, so it has manifests too.
             KeyKind::Day => return Ok(()),
             KeyKind::Unknown => return Err(Problem::Unreadable),
             KeyKind::Apart(series) => {
@@ -139,8 +139,8 @@ impl<'q> Table<'q> {
                 value
             };
             if query.filter.as_ref().is_none_or(|(_, values)| values.contains(value)) {
-                let columns = Columns::Some { users: self.wants_users, numbers: &self.numbers };
-                let rollup = reader.rollup(entry, columns).ok_or(Problem::Unreadable)?;
+                let parts = Parts::Some { users: self.wants_users, numbers: &self.numbers };
+                let rollup = reader.rollup(entry, parts).ok_or(Problem::Unreadable)?;
                 self.merge(&series, value, rollup)?;
             }
         }
@@ -165,20 +165,20 @@ impl<'q> Table<'q> {
             let count = self.hours.entry(hour).or_default();
             *count = count.saturating_add(rollup.count);
         }
-        let group = match &self.query.group {
+        let group = match &self.query.group_by {
             None => "",
-            Some(Group::EventType) => &series.event_type,
-            Some(Group::Dimension(_)) => value,
+            Some(GroupBy::EventType) => &series.event_type,
+            Some(GroupBy::Dimension(_)) => value,
         };
-        let asked = |name: &NameId| !rollup.numbers.iter().any(|(known, _)| known == name);
+        let asked = |name: &Symbol| !rollup.numbers.iter().any(|(known, _)| known == name);
         self.caps.numbers |= rollup.numbers_dropped && self.numbers.iter().any(asked);
-        let bucket = self.buckets.place(series.period.first_hour());
+        let interval = self.intervals.place(series.period.first_hour());
         if !self.groups.contains_key(group) {
             self.memory += GROUP_BYTES + 2 * group.len();
             self.groups.insert(group.to_owned(), BTreeMap::new());
         }
         let Some(cells) = self.groups.get_mut(group) else { return Ok(()) };
-        match cells.get_mut(&bucket) {
+        match cells.get_mut(&interval) {
             Some(cell) => {
                 let before = cell.memory();
                 cell.merge(rollup, &self.names);
@@ -186,7 +186,7 @@ impl<'q> Table<'q> {
             }
             None => {
                 self.memory += rollup.memory();
-                cells.insert(bucket, rollup);
+                cells.insert(interval, rollup);
             }
         }
         if self.memory > CELL_BYTES { Err(Problem::TooLarge) } else { Ok(()) }
@@ -196,22 +196,22 @@ impl<'q> Table<'q> {
     pub(crate) fn rows(&self, after: Option<&LastRow>) -> impl Iterator<Item = (usize, &str, Option<&Rollup>)> {
         let mut groups: Vec<(&str, Option<&BTreeMap<usize, Rollup>>)> =
             self.groups.iter().map(|(group, cells)| (group.as_str(), Some(cells))).collect();
-        if self.query.group.is_none() && groups.is_empty() {
+        if self.query.group_by.is_none() && groups.is_empty() {
             groups.push(("", None));
         }
         let first = match after {
             Some(LastRow::Interval(start, group)) => {
-                let bucket = self.buckets.from(*start);
-                let is_same = self.buckets.start(bucket) == Some(*start);
+                let interval = self.intervals.from(*start);
+                let is_same = self.intervals.start(interval) == Some(*start);
                 let shown = groups.partition_point(|(known, _)| is_same && *known <= group.as_str());
-                bucket * groups.len() + shown
+                interval * groups.len() + shown
             }
             _ => 0,
         };
-        (first..self.buckets.len() * groups.len()).filter_map(move |at| {
-            let bucket = at / groups.len();
+        (first..self.intervals.len() * groups.len()).filter_map(move |at| {
+            let interval = at / groups.len();
             let (group, cells) = *groups.get(at % groups.len())?;
-            Some((bucket, group, cells.and_then(|cells| cells.get(&bucket))))
+            Some((interval, group, cells.and_then(|cells| cells.get(&interval))))
         })
     }
 
@@ -228,25 +228,25 @@ impl<'q> Table<'q> {
             Metric::Users => return integer(cell.map_or(0, |cell| cell.users.count())),
             Metric::Number(figure, name) => (*figure, name),
         };
-        let measure = cell.and_then(|cell| {
-            let (_, measure) = cell.numbers.iter().find(|(known, _)| self.names.name(*known) == name)?;
-            Some(measure)
+        let stats = cell.and_then(|cell| {
+            let (_, stats) = cell.numbers.iter().find(|(known, _)| self.names.name(*known) == name)?;
+            Some(stats)
         });
-        let Some(measure) = measure else {
+        let Some(stats) = stats else {
             // The sum of no numbers is 0, but they have no minimum or mean. Dropped numbers are unknown.
             let is_none = !cell.is_some_and(|cell| cell.numbers_dropped);
             return (figure == Figure::Sum && is_none).then_some(Number::Integer(0));
         };
         match figure {
-            Figure::Sum => measure.sum.total(),
-            Figure::Min => Some(measure.min),
-            Figure::Max => Some(measure.max),
+            Figure::Sum => stats.sum.total(),
+            Figure::Min => Some(stats.min),
+            Figure::Max => Some(stats.max),
             // If integers are too large for doubles, the nearest double may lie beyond all values.
-            Figure::Mean => Some(measure.sum.mean(measure.count).larger(measure.min).smaller(measure.max)),
+            Figure::Mean => Some(stats.sum.mean(stats.count).larger(stats.min).smaller(stats.max)),
             Figure::Percentile(thousandths) => {
                 // The nearest-rank method.
-                let rank = (u128::from(measure.count) * u128::from(thousandths)).div_ceil(100_000).max(1);
-                measure.at_rank(u64::try_from(rank).ok()?)
+                let rank = (u128::from(stats.count) * u128::from(thousandths)).div_ceil(100_000).max(1);
+                stats.at_rank(u64::try_from(rank).ok()?)
             }
         }
     }
@@ -255,7 +255,7 @@ impl<'q> Table<'q> {
     pub(crate) fn relative_error(&self, name: &str) -> f64 {
         let cells = self.groups.values().flat_map(BTreeMap::values).flat_map(|cell| &cell.numbers);
         let of_name = cells.filter(|(known, _)| self.names.name(*known) == name);
-        of_name.map(|(_, measure)| measure.relative_error()).fold(Rollup::relative_error(), f64::max)
+        of_name.map(|(_, stats)| stats.relative_error()).fold(Rollup::relative_error(), f64::max)
     }
 }
 

@@ -6,23 +6,23 @@
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
 )]
 
-use crate::rollups::fold_events::Events;
-use crate::rollups::interner::NameId;
+use crate::rollups::fold_events::FoldEvents;
+use crate::rollups::interner::Symbol;
 use crate::rollups::place::Place;
 
 /// The buckets of a group. The code of a sample is the place of its bucket among the buckets of its name.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
-    /// Columns, indexed by name.
-    columns: Vec<Column>,
+    /// Indexed by name.
+    by_name: Vec<Coded>,
     /// The names in the group.
-    names: Vec<NameId>,
-    users: Column,
+    names: Vec<Symbol>,
+    users: Coded,
 }
 
 /// The buckets of one name, or the registers of users.
 #[derive(Clone, Debug, Default)]
-struct Column {
+struct Coded {
     /// A key for each sample, made of its bucket and its index; or for each event, made of its user's register and its
     /// index.
     keys: Vec<u64>,
@@ -42,29 +42,29 @@ pub(crate) struct Counts {
 impl Codes {
     /// Assigns codes to the numbers of these events, which must be all events of a group. The codes of earlier groups
     /// are dropped.
-    pub(crate) fn refill(&mut self, places: &[Place], events: &mut Events) {
+    pub(crate) fn refill(&mut self, places: &[Place], events: &mut FoldEvents) {
         for name in self.names.drain(..) {
-            self.columns[name.0 as usize].keys.clear();
+            self.by_name[name.0 as usize].keys.clear();
         }
         events.enter(places);
-        for (shape, stretch) in events.stretches(places) {
+        for (shape, part) in events.by_shape(places) {
             for (at, name) in events.names(shape).iter().enumerate() {
-                let column = name.0 as usize;
-                if self.columns.len() <= column {
-                    self.columns.resize(column + 1, Column::default());
+                let number = name.0 as usize;
+                if self.by_name.len() <= number {
+                    self.by_name.resize(number + 1, Coded::default());
                 }
-                let keys = &mut self.columns[column].keys;
+                let keys = &mut self.by_name[number].keys;
                 if keys.is_empty() {
                     self.names.push(*name);
                 }
-                keys.extend(stretch.iter().map(|place| {
+                keys.extend(part.iter().map(|place| {
                     let sample = events.event(place).samples as usize + at;
                     key(events.samples()[sample].bucket(), sample)
                 }));
             }
         }
         for name in &self.names {
-            self.columns[name.0 as usize].number(|sample, code| events.set_code(sample, code));
+            self.by_name[name.0 as usize].number(|sample, code| events.set_code(sample, code));
         }
         self.users.keys.clear();
         let register = |place: &Place| key(events.event(place).user.register().into(), place.event as usize);
@@ -78,8 +78,8 @@ impl Codes {
     }
 
     /// The bucket of each code of a name.
-    pub(crate) fn buckets(&self, name: NameId) -> &[i32] {
-        self.columns.get(name.0 as usize).map_or(&[], |column| &column.buckets)
+    pub(crate) fn buckets(&self, name: Symbol) -> &[i32] {
+        self.by_name.get(name.0 as usize).map_or(&[], |coded| &coded.buckets)
     }
 }
 
@@ -88,7 +88,7 @@ fn key(bucket: i32, at: usize) -> u64 {
     u64::from(bucket as u32 ^ 1 << 31) << 32 | at as u64
 }
 
-impl Column {
+impl Coded {
     /// Assigns a code to each key.
     fn number(&mut self, mut set: impl FnMut(usize, usize)) {
         let Self { keys, buckets } = self;

@@ -2,18 +2,18 @@
 
 use crate::codec::{Reader, Writer};
 use crate::rollups::number::Number;
-use crate::rollups::superaccumulator::Wide;
+use crate::rollups::superaccumulator::Superaccumulator;
 
 /// An exact sum of numbers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sum {
+pub(crate) struct ExactSum {
     /// The sum of all `Number::Integer`: 2^63 of the largest fit.
     integers: i128,
     /// The sum of all `Number::Float`, if there are any.
-    floats: Option<Box<Wide>>,
+    floats: Option<Box<Superaccumulator>>,
 }
 
-impl Sum {
+impl ExactSum {
     pub(crate) fn add(&mut self, number: Number) {
         match number {
             Number::Integer(value) => self.integers = self.integers.saturating_add(value),
@@ -66,7 +66,7 @@ impl Sum {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { integers: reader.signed_wide()?, floats: Wide::read(reader)? })
+        Some(Self { integers: reader.signed_wide()?, floats: Superaccumulator::read(reader)? })
     }
 }
 
@@ -76,15 +76,15 @@ mod tests {
 
     use super::*;
 
-    fn sum(numbers: &[f64]) -> Sum {
-        let mut sum = Sum::default();
+    fn sum(numbers: &[f64]) -> ExactSum {
+        let mut sum = ExactSum::default();
         for number in numbers {
             sum.add(Number::from_f64(*number).unwrap());
         }
         sum
     }
 
-    fn bytes(sum: &Sum) -> Vec<u8> {
+    fn bytes(sum: &ExactSum) -> Vec<u8> {
         let mut writer = Writer::default();
         sum.write(&mut writer);
         writer.0
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn integers_are_summed_exactly() {
-        let mut sum = Sum::default();
+        let mut sum = ExactSum::default();
         for value in [u64::MAX.into(), i64::MAX.into(), i64::MIN.into(), 3] {
             sum.add(Number::Integer(value));
         }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn means_are_the_double_nearest_to_the_quotient() {
         let mean = |numbers: &[Number]| {
-            let mut sum = Sum::default();
+            let mut sum = ExactSum::default();
             numbers.iter().for_each(|number| sum.add(*number));
             sum.mean(numbers.len() as u64)
         };
@@ -140,14 +140,14 @@ mod tests {
         assert_eq!(mean(&[float(5e-324), float(0.0)]), float(0.0));
         assert_eq!(mean(&[float(1.5e-323), float(0.0)]), float(1e-323));
         assert_eq!(mean(&[Number::Integer(u64::MAX.into()); 5]), Number::Integer(u64::MAX.into()));
-        assert_eq!(Sum::default().mean(0), Number::Integer(0));
+        assert_eq!(ExactSum::default().mean(0), Number::Integer(0));
     }
 
     proptest! {
         /// Compares with the quotient of integers that doubles hold exactly; IEEE 754 rounds that quotient correctly.
         #[test]
         fn means_are_rounded_as_division_is(sum in -(1_i128 << 53)..1 << 53, count in 1..1_u64 << 53) {
-            let mean = Sum { integers: sum, floats: None }.mean(count);
+            let mean = ExactSum { integers: sum, floats: None }.mean(count);
             prop_assert_eq!(mean, Number::from_f64(sum as f64 / count as f64).unwrap());
         }
 
@@ -174,7 +174,7 @@ mod tests {
             other.merge(&sum(one));
             prop_assert_eq!(bytes(&left), bytes(&whole));
             prop_assert_eq!(bytes(&other), bytes(&whole));
-            let read = Sum::read(&mut Reader(&bytes(&whole))).unwrap();
+            let read = ExactSum::read(&mut Reader(&bytes(&whole))).unwrap();
             prop_assert_eq!(bytes(&read), bytes(&whole));
             prop_assert_eq!(read.total(), whole.total());
         }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::rollups::compaction::Days;
-use crate::rollups::fold_events::Events;
-use crate::rollups::interner::Names;
+use crate::rollups::fold_events::FoldEvents;
+use crate::rollups::interner::Interner;
 use crate::rollups::key::{Hour, KeyRange, Period, Series};
 use crate::rollups::observation::{DIMENSIONS, Dimensions, OTHER, Observation};
 use crate::rollups::page::{self, Head, PageWriter};
@@ -24,8 +24,8 @@ const VALUES: usize = 1000;
 /// Some events of a tenant, sorted by the rollups that count them, before they are merged with stored pages.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
-    names: Names,
-    events: Events,
+    names: Interner,
+    events: FoldEvents,
     /// Hours and event types, sorted.
     groups: Vec<Group>,
     /// Dimensions and values. The first column is empty and stands for all events.
@@ -47,7 +47,7 @@ impl Fold {
     /// Folds these events.
     pub fn of<'e, 'a: 'e>(observations: impl ExactSizeIterator<Item = &'e Observation<'a>> + Clone) -> Self {
         let first = observations.clone().next();
-        let (mut names, mut events) = (Names::default(), Events::with_room_for(observations.len(), first));
+        let (mut names, mut events) = (Interner::default(), FoldEvents::with_room_for(observations.len(), first));
         let (mut groups, mut columns) = (Ranks::new(), Ranks::new());
         let length = |observation: &Observation<'_>| 1 + observation.dimensions.len();
         // Every event is in the first column.
@@ -86,7 +86,7 @@ impl Fold {
         Self::of(observations.iter())
     }
 
-    /// The ranges of keys in which [`Fold::settle`] needs every stored page.
+    /// The ranges of keys in which [`Fold::merge`] needs every stored page.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let mut ranges = Vec::new();
         for (group, runs) in self.groups() {
@@ -98,7 +98,7 @@ impl Fold {
         }
         for groups in self.groups.chunk_by(|one, two| one.hour.day() == two.hour.day()) {
             let day = groups[0].hour.day();
-            ranges.extend([KeyRange::of_marks(day, day.next()), KeyRange::of_types(day)]);
+            ranges.extend([KeyRange::of_manifests(day, day.next()), KeyRange::of_types(day)]);
         }
         ranges.sort_unstable();
         ranges.dedup();
@@ -120,7 +120,7 @@ impl Fold {
     }
 
     /// The pages to write, given the stored pages in [`Fold::ranges`].
-    pub fn settle(mut self, stored: Vec<StoredPage>) -> Merged {
+    pub fn merge(mut self, stored: Vec<StoredPage>) -> Merged {
         let (mut days, mut merged) = (Days::default(), Merged::default());
         let mut events = std::mem::take(&mut self.events);
         let mut pages = BTreeMap::new();
@@ -167,7 +167,7 @@ fn prefix(Group { hour, event_type, .. }: &Group, runs: &[Run<'_>]) -> String {
 /// The stored pages, and the pages to write.
 struct Pages {
     stored: BTreeMap<String, Vec<u8>>,
-    names: Names,
+    names: Interner,
     writer: PageWriter,
     merged: Merged,
 }
@@ -180,7 +180,7 @@ impl Pages {
         group: &Group,
         all: &[Run<'r>],
         all_series: impl Iterator<Item = &'r [Run<'r>]>,
-        events: &mut Events,
+        events: &mut FoldEvents,
         mut takes_dimension: impl FnMut(&str) -> bool,
     ) {
         let mut head = self.head(prefix(group, all));
@@ -204,7 +204,7 @@ impl Pages {
     }
 
     /// Counts events whose event types are beyond the cap, without dimensions.
-    fn merge_others(&mut self, group: &Group, places: &[Place], events: &mut Events) {
+    fn merge_others(&mut self, group: &Group, places: &[Place], events: &mut FoldEvents) {
         let all = [Run { dimension: "", value: "", places }];
         let mut head = self.head(prefix(group, &all));
         head.dimensions_dropped = true;
@@ -224,7 +224,7 @@ impl Pages {
 
     /// Counts the events of a series' runs. The keys of all its pages start with `prefix`. An unreadable page is set
     /// apart and started anew.
-    fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &Events) {
+    fn merge(&mut self, prefix: &str, head: &Head, runs: &[Run<'_>], events: &FoldEvents) {
         let Self { stored, names, writer, merged } = self;
         // Pages by the value that they start at; the first page starts at the empty value.
         let mut pages = vec![("", None)];

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::rollups::hyperloglog::UserHash;
-use crate::rollups::interner::{NameId, Names};
+use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::number::Number;
 use crate::rollups::observation::Observation;
 use crate::rollups::place::{Place, Run};
@@ -20,10 +20,10 @@ const SHORT: usize = 2 * NUMBERS;
 
 /// Events in the order in which they came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Events {
-    list: Vec<Event>,
+pub(crate) struct FoldEvents {
+    list: Vec<FoldEvent>,
     /// The names of events' numbers. The names of one event follow each other, sorted.
-    shapes: Vec<NameId>,
+    shapes: Vec<Symbol>,
     samples: Vec<Sample>,
     /// The samples' numbers that are not small integers.
     large: Vec<Number>,
@@ -35,7 +35,7 @@ pub(crate) struct Events {
 
 /// What is counted of one event.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
+pub(crate) struct FoldEvent {
     pub(crate) user: UserHash,
     /// The code of the user's register within the group, once it is assigned.
     pub(crate) user_code: u16,
@@ -52,41 +52,41 @@ pub(crate) struct Shape {
     until: u32,
 }
 
-impl Events {
+impl FoldEvents {
     /// An empty list with room for `events` events, if all are like the first.
     pub(crate) fn with_room_for(events: usize, first: Option<&Observation<'_>>) -> Self {
         let samples = events * first.map_or(0, |first| first.numbers.len());
         Self { list: Vec::with_capacity(events), samples: Vec::with_capacity(samples), ..Self::default() }
     }
 
-    pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Names) {
+    pub(crate) fn push(&mut self, observation: &Observation<'_>, names: &mut Interner) {
         let shape = self.shape_of(observation, names);
         let samples = self.samples.len() as u32;
         let Observation { user, dimensions_dropped, ref numbers, ref large, .. } = *observation;
         let before = self.large.len();
         self.samples.extend(numbers.iter().map(|(_, sample)| sample.after(before)));
         self.large.extend_from_slice(large);
-        self.list.push(Event { user, user_code: 0, shape, samples, dimensions_dropped });
+        self.list.push(FoldEvent { user, user_code: 0, shape, samples, dimensions_dropped });
     }
 
-    fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Names) -> Shape {
+    fn shape_of(&mut self, Observation { numbers, .. }: &Observation<'_>, names: &mut Interner) -> Shape {
         let before = self.list.last().map_or(Shape::default(), |event| event.shape);
         let known = self.names(before);
-        let is_same = |(id, (name, _)): (&NameId, &(Cow<'_, str>, Sample))| is_same_text(names.name(*id), name);
+        let is_same = |(id, (name, _)): (&Symbol, &(Cow<'_, str>, Sample))| is_same_text(names.name(*id), name);
         if known.len() == numbers.len() && known.iter().zip(numbers).all(is_same) {
             return before;
         }
         let from = self.shapes.len() as u32;
-        self.shapes.extend(numbers.iter().enumerate().map(|(at, (name, _))| names.id_near(at, name)));
+        self.shapes.extend(numbers.iter().enumerate().map(|(at, (name, _))| names.intern_near(at, name)));
         Shape { from, until: self.shapes.len() as u32 }
     }
 
     /// The names of the numbers of events of this shape.
-    pub(crate) fn names(&self, Shape { from, until }: Shape) -> &[NameId] {
+    pub(crate) fn names(&self, Shape { from, until }: Shape) -> &[Symbol] {
         &self.shapes[from as usize..until as usize]
     }
 
-    pub(crate) fn event(&self, place: &Place) -> &Event {
+    pub(crate) fn event(&self, place: &Place) -> &FoldEvent {
         &self.list[place.event as usize]
     }
 
@@ -97,7 +97,7 @@ impl Events {
     /// Adds the names of an event's numbers to the sorted names that a rollup keeps, and returns whether any are
     /// dropped. The first [`NUMBERS`] of all names stay, in whatever order names come. A dropped name never returns,
     /// because the last kept name only ever moves forward.
-    pub(crate) fn join(&self, shape: Shape, kept: &mut Vec<NameId>) -> bool {
+    pub(crate) fn join(&self, shape: Shape, kept: &mut Vec<Symbol>) -> bool {
         let mut are_dropped = false;
         if kept.is_empty() {
             kept.extend_from_slice(self.names(shape));
@@ -120,29 +120,29 @@ impl Events {
         are_dropped
     }
 
-    fn rank(&self, name: NameId) -> u32 {
+    fn rank(&self, name: Symbol) -> u32 {
         self.ranks.get(name.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Call this after the last [`push`](Events::push) and before any method that reads the events.
-    pub(crate) fn close(&mut self, names: &Names) {
+    /// Call this after the last [`push`](FoldEvents::push) and before any method that reads the events.
+    pub(crate) fn close(&mut self, names: &Interner) {
         self.ranks = names.ranks();
     }
 
     /// Adds the names of all numbers that the rollups of these runs keep to a table that is sorted by name.
-    pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Names, table: &mut Vec<NameId>) {
+    pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Interner, table: &mut Vec<Symbol>) {
         let before = table.len();
         let mut kept = Vec::new();
         let mut joined = None;
         // If all events have the same names, the first run has them all.
         let runs = if self.is_uniform { &runs[..runs.len().min(1)] } else { runs };
         for run in runs {
-            if self.stretches(run.places).all(|(shape, _)| Some(shape) == joined) {
+            if self.by_shape(run.places).all(|(shape, _)| Some(shape) == joined) {
                 continue;
             }
             kept.clear();
             let (mut last, mut are_dropped) = (None, false);
-            for (shape, _) in self.stretches(run.places) {
+            for (shape, _) in self.by_shape(run.places) {
                 are_dropped |= self.join(shape, &mut kept);
                 last = Some(shape);
             }
@@ -159,27 +159,27 @@ impl Events {
         }
     }
 
-    /// Splits the events of a group into stretches with the same shape.
-    pub(crate) fn stretches<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
+    /// Splits the events of a group into parts with the same shape.
+    pub(crate) fn by_shape<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
         let mut rest = places;
         std::iter::from_fn(move || {
             let shape = self.event(rest.first()?).shape;
             let is_other = |place: &Place| self.event(place).shape != shape;
             let length = if self.is_uniform { None } else { rest.iter().position(is_other) };
-            let (stretch, others) = rest.split_at(length.unwrap_or(rest.len()));
+            let (part, others) = rest.split_at(length.unwrap_or(rest.len()));
             rest = others;
-            Some((shape, stretch))
+            Some((shape, part))
         })
     }
 
-    /// Call this with all events of a group before calling [`stretches`](Events::stretches) for any of them.
+    /// Call this with all events of a group before calling [`by_shape`](FoldEvents::by_shape) for any of them.
     pub(crate) fn enter(&mut self, group: &[Place]) {
         self.is_uniform = false;
-        self.is_uniform = self.stretches(group).count() == 1;
+        self.is_uniform = self.by_shape(group).count() == 1;
     }
 
     /// The index of the number with this name in events of this shape. It is mostly `at`.
-    pub(crate) fn find(&self, shape: Shape, name: NameId, at: usize) -> Option<usize> {
+    pub(crate) fn find(&self, shape: Shape, name: Symbol, at: usize) -> Option<usize> {
         let names = self.names(shape);
         if names.get(at) == Some(&name) { Some(at) } else { names.iter().position(|known| *known == name) }
     }

@@ -44,20 +44,20 @@ impl UserHash {
 
 /// A set of users that tells only its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Users {
+pub(crate) enum HyperLogLog {
     /// The registers that are not 0, sorted; at most [`FEW`].
     Few(Vec<(u16, u8)>),
     /// All registers.
     Many(Box<[u8; REGISTERS]>),
 }
 
-impl Default for Users {
+impl Default for HyperLogLog {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
 }
 
-impl Users {
+impl HyperLogLog {
     pub(crate) fn add(&mut self, UserHash(register, value): UserHash) {
         match self {
             Self::Many(registers) => {
@@ -246,15 +246,15 @@ mod tests {
 
     use super::*;
 
-    fn of(users: impl IntoIterator<Item = u32>) -> Users {
-        let mut set = Users::default();
+    fn of(users: impl IntoIterator<Item = u32>) -> HyperLogLog {
+        let mut set = HyperLogLog::default();
         for user in users {
             set.add(UserHash::of(&format!("user-{user}")));
         }
         set
     }
 
-    fn bytes(users: &Users) -> Vec<u8> {
+    fn bytes(users: &HyperLogLog) -> Vec<u8> {
         let mut writer = Writer::default();
         users.write(&mut writer);
         writer.0
@@ -282,13 +282,13 @@ mod tests {
 
     #[test]
     fn registers_keep_their_highest_value() {
-        let full = Users::Many(Box::new([HIGHEST as u8; REGISTERS]));
-        assert_eq!(Users::read(&mut Reader(&bytes(&full))), Some(full.clone()));
+        let full = HyperLogLog::Many(Box::new([HIGHEST as u8; REGISTERS]));
+        assert_eq!(HyperLogLog::read(&mut Reader(&bytes(&full))), Some(full.clone()));
         assert_eq!(full.count(), u64::MAX);
         // One less than the highest value gives an estimate: m α∞ 2^50.
         let registers = REGISTERS as f64;
         let expected = registers / (2.0 * std::f64::consts::LN_2) * 2_f64.powi(50);
-        let found = Users::Many(Box::new([50; REGISTERS])).count() as f64;
+        let found = HyperLogLog::Many(Box::new([50; REGISTERS])).count() as f64;
         assert!((found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
     }
 
@@ -311,11 +311,11 @@ mod tests {
         for count in [1, 600, 4000, 6000] {
             let users = of(0..count);
             let set = match &users {
-                Users::Few(list) => list.clone(),
-                Users::Many(all) => (0..).zip(all.iter().copied()).filter(|(_, value)| *value > 0).collect(),
+                HyperLogLog::Few(list) => list.clone(),
+                HyperLogLog::Many(all) => (0..).zip(all.iter().copied()).filter(|(_, value)| *value > 0).collect(),
             };
             let mut writer = Writer::default();
-            Users::write_new(set.len(), set.iter().copied(), &mut writer);
+            HyperLogLog::write_new(set.len(), set.iter().copied(), &mut writer);
             assert_eq!(writer.0, bytes(&users));
         }
     }
@@ -334,7 +334,7 @@ mod tests {
             right.merge(first);
             prop_assert_eq!(&left, &whole);
             prop_assert_eq!(&right, &whole);
-            prop_assert_eq!(Users::read(&mut Reader(&bytes(&whole))), Some(whole));
+            prop_assert_eq!(HyperLogLog::read(&mut Reader(&bytes(&whole))), Some(whole));
         }
     }
 }

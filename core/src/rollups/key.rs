@@ -48,18 +48,18 @@ impl Day {
         Hour(self.0.saturating_mul(24))
     }
 
-    /// The key of this day's mark.
-    pub(crate) fn mark(self) -> String {
-        format!("{MARK}{:07x}", self.0)
+    /// The key of this day's manifest.
+    pub(crate) fn manifest(self) -> String {
+        format!("{MANIFEST}{:07x}", self.0)
     }
 
-    pub(crate) fn of_mark(key: &str) -> Option<Self> {
-        Self::parse(key.strip_prefix(MARK)?)
+    pub(crate) fn of_manifest(key: &str) -> Option<Self> {
+        Self::parse(key.strip_prefix(MANIFEST)?)
     }
 
-    /// The day of an unreadable mark that is set apart.
-    pub(crate) fn of_apart_mark(key: &str) -> Option<Self> {
-        Self::of_mark(key.strip_suffix(APART)?)
+    /// The day of an unreadable manifest that is set apart.
+    pub(crate) fn of_apart_manifest(key: &str) -> Option<Self> {
+        Self::of_manifest(key.strip_suffix(APART)?)
     }
 
     /// The key of the list of this day's event types.
@@ -118,12 +118,12 @@ pub(crate) struct Series {
 const SEPARATOR: char = '\u{1f}';
 /// The character after [`SEPARATOR`].
 const AFTER_SEPARATOR: char = '\u{20}';
-/// The first character of the keys of marks: U+001E. No page's key starts with it.
-const MARK: char = '\u{1e}';
+/// The first character of the keys of manifests: U+001E. No page's key starts with it.
+const MANIFEST: char = '\u{1e}';
 /// The first character of the keys of a day's event types: U+001D. No other key starts with it.
 const TYPES: char = '\u{1d}';
 /// Stands in the key of unreadable bytes that are set apart. It replaces the separator before a page's first value, or
-/// follows a mark's day. Reports therefore read such a key, and folds don't.
+/// follows a manifest's day. Reports therefore read such a key, and folds don't.
 const APART: char = '\u{1e}';
 /// Marks a day's number in a key. An hour's number is not that large before the year 300,000.
 const DAYS: u32 = 0xc000_0000;
@@ -163,7 +163,7 @@ impl Series {
     }
 }
 
-/// The key under which an unreadable page or mark is set apart.
+/// The key under which an unreadable page or manifest is set apart.
 pub(crate) fn apart(key: &str) -> String {
     match key.match_indices(SEPARATOR).nth(2) {
         Some((place, _)) => {
@@ -188,7 +188,7 @@ pub(crate) enum KeyKind<'k> {
 
 impl<'k> KeyKind<'k> {
     pub(crate) fn of(key: &'k str) -> Self {
-        if key.starts_with([MARK, TYPES]) {
+        if key.starts_with([MANIFEST, TYPES]) {
             return Self::Day;
         }
         if let Some((series, first)) = Series::parse(key) {
@@ -228,9 +228,9 @@ impl KeyRange {
         Self { from: edge(from), until: edge(until) }
     }
 
-    /// The marks of the days from `from` until before `until`.
-    pub(crate) fn of_marks(from: Day, until: Day) -> Self {
-        Self { from: from.mark(), until: until.mark() }
+    /// The manifests of the days from `from` until before `until`.
+    pub(crate) fn of_manifests(from: Day, until: Day) -> Self {
+        Self { from: from.manifest(), until: until.manifest() }
     }
 
     /// The list of a day's event types.
@@ -238,9 +238,9 @@ impl KeyRange {
         Self { from: day.types(), until: day.next().types() }
     }
 
-    /// All marks.
-    pub(crate) fn of_all_marks() -> Self {
-        Self { from: MARK.to_string(), until: SEPARATOR.to_string() }
+    /// All manifests.
+    pub(crate) fn of_all_manifests() -> Self {
+        Self { from: MANIFEST.to_string(), until: SEPARATOR.to_string() }
     }
 
     /// Whether this key is in the range.
@@ -284,8 +284,8 @@ mod tests {
         let day = Series { period: DAY, ..series("carrier", 0, "x") };
         assert_eq!(Series::parse(&(Series::prefix("carrier", DAY, "x") + "a")), Some((day, "a")));
         assert_eq!((DAY.first_hour(), DAY.until()), (Hour(376_944), Hour(376_968)));
-        assert_eq!(Day::of_mark(&Day(15_706).mark()), Some(Day(15_706)));
-        assert_eq!(Day::of_mark(&prefix), None);
+        assert_eq!(Day::of_manifest(&Day(15_706).manifest()), Some(Day(15_706)));
+        assert_eq!(Day::of_manifest(&prefix), None);
     }
 
     #[test]
@@ -298,15 +298,15 @@ mod tests {
             assert!(!KeyRange::of_series(prefix.clone()).contains(&apart) && Series::parse(&apart).is_none());
             assert_eq!(KeyKind::of(&format!("{prefix}{first}")), KeyKind::Page(series("carrier", 15, "x"), first));
         }
-        let mark = Day(15_706).mark();
-        for of_day in [&apart(&mark), &mark, &Day(7).types()] {
+        let manifest = Day(15_706).manifest();
+        for of_day in [&apart(&manifest), &manifest, &Day(7).types()] {
             assert_eq!(KeyKind::of(of_day), KeyKind::Day);
         }
         for unknown in ["", "d", "d\u{1f}x\u{1f}t\u{1f}", "d\u{1f}0005c07a\u{1f}t"] {
             assert_eq!(KeyKind::of(unknown), KeyKind::Unknown, "{unknown}");
         }
-        assert!(KeyRange::of_marks(Day(15_706), Day(15_707)).contains(&apart(&mark)));
-        assert_eq!((Day::of_mark(&apart(&mark)), Day::of_types(&Day(7).types())), (None, Some(Day(7))));
+        assert!(KeyRange::of_manifests(Day(15_706), Day(15_707)).contains(&apart(&manifest)));
+        assert_eq!((Day::of_manifest(&apart(&manifest)), Day::of_types(&Day(7).types())), (None, Some(Day(7))));
     }
 
     #[test]
@@ -316,10 +316,10 @@ mod tests {
         let days = KeyRange::of_days("carrier", Day(15_706), Day(15_707));
         assert!(!hours.contains(&day) && days.contains(&day));
         assert!(hours.contains(&key("carrier", 15_706, "x")) && !days.contains(&key("carrier", 15_706, "x")));
-        let marks = KeyRange::of_all_marks();
-        assert!(marks.contains(&Day(0).mark()) && marks.contains(&Day(u32::MAX >> 4).mark()));
-        assert!(KeyRange::of_marks(Day(1), Day(2)).contains(&Day(1).mark()));
-        assert!(!marks.contains(&key("", 0, "x")) && !hours.contains(&Day(15_706).mark()));
+        let manifests = KeyRange::of_all_manifests();
+        assert!(manifests.contains(&Day(0).manifest()) && manifests.contains(&Day(u32::MAX >> 4).manifest()));
+        assert!(KeyRange::of_manifests(Day(1), Day(2)).contains(&Day(1).manifest()));
+        assert!(!manifests.contains(&key("", 0, "x")) && !hours.contains(&Day(15_706).manifest()));
     }
 
     #[test]

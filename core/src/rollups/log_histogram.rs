@@ -1,9 +1,9 @@
-//! Quantiles of a number within a relative bound, from counts of values that share their leading bits (a LogHistogram).
+//! LogHistogram: quantiles of a number within a relative bound, from counts of values that share their leading bits.
 //!
 //! A bucket holds the values with the same sign, exponent and first 7 bits of the mantissa, so it is at most 2^-7 =
 //! 0.78 % wide. Finding it takes a shift and no logarithm, so it is the same on every machine. (This is the layout of
 //! HdrHistogram, over all doubles.) Integers up to 256 have a bucket each. If the values are so diverse that there
-//! would be more than [`Quantiles::MOST`] buckets, all buckets become twice as wide. Whether they do depends only on
+//! would be more than [`LogHistogram::MOST`] buckets, all buckets become twice as wide. Whether they do depends only on
 //! the set of values, not on their order.
 #![allow(
     clippy::indexing_slicing,
@@ -21,13 +21,13 @@ const FARTHEST: u32 = (0x7ff << BITS) + 1;
 
 /// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quantiles {
+pub(crate) struct LogHistogram {
     bits: u8,
     /// Buckets with their counts, sorted by bucket and so by value. No count is 0.
     buckets: Vec<(i32, u64)>,
 }
 
-impl Default for Quantiles {
+impl Default for LogHistogram {
     fn default() -> Self {
         Self { bits: BITS, buckets: Vec::new() }
     }
@@ -53,7 +53,7 @@ fn wider(bucket: i32, lost: u8) -> i32 {
     }
 }
 
-impl Quantiles {
+impl LogHistogram {
     /// The most buckets of a histogram: some 6 kB of bytes.
     pub(crate) const MOST: usize = 2048;
 
@@ -65,7 +65,7 @@ impl Quantiles {
     }
 
     /// Writes the histogram of at most `at_most` sorted buckets with their counts. There must be no more than
-    /// [`Quantiles::MOST`].
+    /// [`LogHistogram::MOST`].
     #[inline]
     pub(crate) fn write_new(at_most: usize, buckets: impl Iterator<Item = (i32, u64)>, writer: &mut Writer) {
         write(BITS, at_most, buckets, writer);
@@ -127,7 +127,7 @@ impl Quantiles {
         self.bits = bits;
     }
 
-    /// The number with this rank, counted from 1, or a number that is at most [`Quantiles::relative_error`] nearer to
+    /// The number with this rank, counted from 1, or a number that is at most [`LogHistogram::relative_error`] nearer to
     /// 0.
     pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut seen = 0_u64;
@@ -187,14 +187,14 @@ mod tests {
 
     use super::*;
 
-    fn of(numbers: impl IntoIterator<Item = f64>) -> Quantiles {
+    fn of(numbers: impl IntoIterator<Item = f64>) -> LogHistogram {
         let mut buckets: Vec<_> =
             numbers.into_iter().map(|number| bucket_of(Number::from_f64(number).unwrap())).collect();
         // Builds the histogram one by one, so that the bound is also met in between, and then all at once.
-        let mut quantiles = Quantiles::default();
+        let mut quantiles = LogHistogram::default();
         buckets.iter().for_each(|bucket| quantiles.add(*bucket));
         buckets.sort_unstable();
-        let whole = Quantiles::of(buckets.chunk_by(|one, two| one == two).map(|same| (same[0], same.len() as u64)));
+        let whole = LogHistogram::of(buckets.chunk_by(|one, two| one == two).map(|same| (same[0], same.len() as u64)));
         assert_eq!(whole, quantiles);
         quantiles
     }
@@ -212,7 +212,7 @@ mod tests {
     fn too_many_buckets_become_wider_ones() {
         let numbers = || (0..4000).map(|at| 1.02_f64.powi(at));
         let quantiles = of(numbers());
-        assert!(quantiles.buckets.len() <= Quantiles::MOST && quantiles.bits < BITS);
+        assert!(quantiles.buckets.len() <= LogHistogram::MOST && quantiles.bits < BITS);
         assert_eq!(quantiles, of(numbers().collect::<Vec<_>>().into_iter().rev()));
     }
 
@@ -246,7 +246,7 @@ mod tests {
             prop_assert_eq!(&right, &whole);
             let mut writer = Writer::default();
             whole.write(&mut writer);
-            prop_assert_eq!(Quantiles::read(&mut Reader(&writer.0)), Some(whole));
+            prop_assert_eq!(LogHistogram::read(&mut Reader(&writer.0)), Some(whole));
         }
     }
 }

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 
 use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::rollups::fold_events::Events;
-use crate::rollups::interner::{NameId, Names};
+use crate::rollups::fold_events::FoldEvents;
+use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::place::Run;
-use crate::rollups::rollup::{Columns, NUMBERS, Rollup};
+use crate::rollups::rollup::{NUMBERS, Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 use crate::rollups::tally::Tally;
 
@@ -31,7 +31,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads the head of a page, if there is one. `None` means that the bytes are not a page.
-    pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Names) -> Option<Self> {
+    pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Interner) -> Option<Self> {
         let Some(bytes) = bytes else { return Some(Self::default()) };
         let reader = PageReader::open(bytes, names)?;
         let mut head = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
@@ -40,7 +40,7 @@ impl Head {
     }
 
     /// Writes everything in a page except its values.
-    fn write(&self, length: usize, table: &[NameId], names: &Names, writer: &mut Writer) {
+    fn write(&self, length: usize, table: &[Symbol], names: &Interner, writer: &mut Writer) {
         writer.byte(formats::PAGE);
         writer.length(length);
         writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
@@ -58,7 +58,7 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The values of a page.
-pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Names) -> Option<Vec<&'a str>> {
+pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'a str>> {
     let mut reader = PageReader::open(bytes, names)?;
     let mut values = Vec::new();
     while let Some((value, _)) = reader.next()? {
@@ -74,7 +74,7 @@ pub(crate) struct PageWriter {
     head: Writer,
     values: Writer,
     added: Writer,
-    table: Vec<NameId>,
+    table: Vec<Symbol>,
     pub(crate) tally: Tally,
 }
 
@@ -87,8 +87,8 @@ impl PageWriter {
         stored: Option<&[u8]>,
         head: &Head,
         runs: &[Run<'_>],
-        events: &Events,
-        names: &mut Names,
+        events: &FoldEvents,
+        names: &mut Interner,
     ) -> Option<()> {
         let mut reader = stored.map_or(Some(PageReader::default()), |bytes| PageReader::open(bytes, names))?;
         let table = &mut self.table;
@@ -121,11 +121,11 @@ impl PageWriter {
                     self.values.nested(|values| self.tally.write(run.places, events, names, table, values));
                 }
                 (Some(known), run) => {
-                    let mut rollup = reader.rollup(known, Columns::All)?;
+                    let mut rollup = reader.rollup(known, Parts::All)?;
                     if let Some(run) = run {
                         self.added.0.clear();
                         self.tally.write(run.places, events, names, table, &mut self.added);
-                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Columns::All)?, names);
+                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Parts::All)?, names);
                         rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
                         rollup.numbers.truncate(NUMBERS);
                         // If the stored rollup loses a name now, the table may still list it, although no rollup has
@@ -147,7 +147,7 @@ impl PageWriter {
         let mut reader = PageReader::open(&page.0, names)?;
         let mut values = Vec::with_capacity(length);
         while let Some((value, entry)) = reader.next()? {
-            values.push((value, reader.rollup(entry, Columns::All)?));
+            values.push((value, reader.rollup(entry, Parts::All)?));
         }
         let values: Vec<(&str, &Rollup)> = values.iter().map(|(value, rollup)| (*value, rollup)).collect();
         self.write_split((series, first), &values, head, names);
@@ -160,7 +160,7 @@ impl PageWriter {
         (series, first): (&str, &str),
         values: &[(&str, &Rollup)],
         head: &Head,
-        names: &Names,
+        names: &Interner,
     ) {
         let mut table = Vec::new();
         table.extend(values.iter().flat_map(|(_, rollup)| &rollup.numbers).map(|(name, _)| *name));
@@ -187,13 +187,13 @@ impl PageWriter {
 pub(crate) struct PageReader<'a> {
     rest: Reader<'a>,
     left: usize,
-    table: Vec<NameId>,
+    table: Vec<Symbol>,
     pub(crate) dimensions: Vec<&'a str>,
     pub(crate) dimensions_dropped: bool,
 }
 
 impl<'a> PageReader<'a> {
-    pub(crate) fn open(bytes: &'a [u8], names: &mut Names) -> Option<Self> {
+    pub(crate) fn open(bytes: &'a [u8], names: &mut Interner) -> Option<Self> {
         let mut rest = Reader(bytes);
         rest.byte().filter(|version| *version == formats::PAGE)?;
         let left = rest.small()?;
@@ -204,7 +204,7 @@ impl<'a> PageReader<'a> {
         let mut before = None;
         for _ in 0..table_length {
             let name = rest.text().filter(|name| before.is_none_or(|before| before < *name))?;
-            table.push(names.id(name));
+            table.push(names.intern(name));
             before = Some(name);
         }
         Some(Self { rest, left, table, dimensions, dimensions_dropped: length & 1 == 1 })
@@ -221,11 +221,11 @@ impl<'a> PageReader<'a> {
     }
 
     /// The numeric properties of the page's rollups.
-    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = Symbol> {
         self.table.iter().copied()
     }
 
-    pub(crate) fn rollup(&self, entry: &[u8], columns: Columns<'_>) -> Option<Rollup> {
-        Rollup::read(&mut Reader(entry), &self.table, columns)
+    pub(crate) fn rollup(&self, entry: &[u8], parts: Parts<'_>) -> Option<Rollup> {
+        Rollup::read(&mut Reader(entry), &self.table, parts)
     }
 }

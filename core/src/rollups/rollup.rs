@@ -1,10 +1,10 @@
 //! A rollup: what reports need of the events of one hour, event type, dimension and value.
 
 use crate::codec::{Reader, Writer};
-use crate::rollups::exact_sum::Sum;
-use crate::rollups::hyperloglog::Users;
-use crate::rollups::interner::{NameId, Names};
-use crate::rollups::log_histogram::{Quantiles, bucket_of};
+use crate::rollups::exact_sum::ExactSum;
+use crate::rollups::hyperloglog::HyperLogLog;
+use crate::rollups::interner::{Interner, Symbol};
+use crate::rollups::log_histogram::{LogHistogram, bucket_of};
 use crate::rollups::number::Number;
 
 /// The most numeric properties of a rollup; it keeps those with the first names. Together with the bounds of
@@ -16,37 +16,37 @@ pub(crate) const NAMES_A_DAY: usize = 500;
 
 /// Which parts of rollups to read; the others are skipped and stay empty.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Columns<'a> {
+pub(crate) enum Parts<'a> {
     All,
-    Some { users: bool, numbers: &'a [NameId] },
+    Some { users: bool, numbers: &'a [Symbol] },
 }
 
 /// A summary of some events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rollup {
     pub(crate) count: u64,
-    pub(crate) users: Users,
+    pub(crate) users: HyperLogLog,
     /// In stored rollups these are sorted by name, and at most [`NUMBERS`].
-    pub(crate) numbers: Vec<(NameId, Measure)>,
+    pub(crate) numbers: Vec<(Symbol, NumericStats)>,
     /// Whether there were more numeric properties, which were dropped.
     pub(crate) numbers_dropped: bool,
 }
 
 /// Statistics of the values of one numeric property.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Measure {
+pub(crate) struct NumericStats {
     pub(crate) count: u64,
-    pub(crate) sum: Sum,
+    pub(crate) sum: ExactSum,
     pub(crate) min: Number,
     pub(crate) max: Number,
     /// Empty while there is only one value.
-    pub(crate) quantiles: Quantiles,
+    pub(crate) quantiles: LogHistogram,
 }
 
 impl Rollup {
     /// Merges a rollup that was read. All numeric properties stay: `other` is an hour of a day, or what a query asks
     /// for.
-    pub(crate) fn merge(&mut self, other: Self, names: &Names) {
+    pub(crate) fn merge(&mut self, other: Self, names: &Interner) {
         if self.count == 0 {
             *self = other;
             return;
@@ -54,12 +54,12 @@ impl Rollup {
         self.count = self.count.saturating_add(other.count);
         self.users.merge(other.users);
         self.numbers_dropped |= other.numbers_dropped;
-        for (name, measure) in other.numbers {
+        for (name, stats) in other.numbers {
             match self.numbers.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => known.merge(&measure),
+                Some((_, known)) => known.merge(&stats),
                 None => {
-                    let is_before = |(known, _): &(NameId, Measure)| names.name(*known) < names.name(name);
-                    self.numbers.insert(self.numbers.partition_point(is_before), (name, measure));
+                    let is_before = |(known, _): &(Symbol, NumericStats)| names.name(*known) < names.name(name);
+                    self.numbers.insert(self.numbers.partition_point(is_before), (name, stats));
                 }
             }
         }
@@ -69,55 +69,55 @@ impl Rollup {
     pub(crate) fn memory(&self) -> usize {
         // Twice what is used, because lists grow by doubling and tree nodes are half full.
         const ROLLUP: usize = 160;
-        const MEASURE: usize = 320;
+        const STATS: usize = 320;
         let numbers = self.numbers.iter();
-        let numbers = numbers.map(|(_, measure)| MEASURE + measure.sum.memory() + measure.quantiles.memory());
+        let numbers = numbers.map(|(_, stats)| STATS + stats.sum.memory() + stats.quantiles.memory());
         ROLLUP + self.users.memory() + numbers.sum::<usize>()
     }
 
     /// The relative error of quantiles at best.
     pub(crate) fn relative_error() -> f64 {
-        Quantiles::default().relative_error()
+        LogHistogram::default().relative_error()
     }
 
     /// Writes the rollup. `table` has the names of the page's rollups, sorted.
-    pub(crate) fn write(&self, writer: &mut Writer, table: &[NameId], names: &Names) {
+    pub(crate) fn write(&self, writer: &mut Writer, table: &[Symbol], names: &Interner) {
         writer.unsigned(self.count);
         self.users.write(writer);
         writer.length(self.numbers.len() << 1 | usize::from(self.numbers_dropped));
         let mut next = 0;
-        for (name, measure) in &self.numbers {
+        for (name, stats) in &self.numbers {
             let place = names.place_in(table, *name, next);
             writer.length(place);
-            writer.nested(|writer| measure.write(writer));
+            writer.nested(|writer| stats.write(writer));
             next = place + 1;
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>, table: &[NameId], columns: Columns<'_>) -> Option<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>, table: &[Symbol], parts: Parts<'_>) -> Option<Self> {
         let count = reader.small()?;
-        let users = match columns {
-            Columns::Some { users: false, numbers: [] } => return Some(Self { count, ..Self::default() }),
-            _ => Users::read(reader)?,
+        let users = match parts {
+            Parts::Some { users: false, numbers: [] } => return Some(Self { count, ..Self::default() }),
+            _ => HyperLogLog::read(reader)?,
         };
         let length: usize = reader.small()?;
         let mut rollup = Self { count, users, numbers: Vec::new(), numbers_dropped: length & 1 == 1 };
         for _ in 0..length >> 1 {
             let name = *table.get(reader.small::<usize>()?)?;
             let bytes = reader.bytes()?;
-            let wanted = match columns {
-                Columns::All => true,
-                Columns::Some { numbers, .. } => numbers.contains(&name),
+            let wanted = match parts {
+                Parts::All => true,
+                Parts::Some { numbers, .. } => numbers.contains(&name),
             };
             if wanted {
-                rollup.numbers.push((name, Measure::read(&mut Reader(bytes))?));
+                rollup.numbers.push((name, NumericStats::read(&mut Reader(bytes))?));
             }
         }
         Some(rollup)
     }
 }
 
-impl Measure {
+impl NumericStats {
     /// Adds a number that is not a small integer. Few are, so this stays outside the loop over small integers.
     #[inline(never)]
     pub(crate) fn add(&mut self, number: Number) {
@@ -147,7 +147,7 @@ impl Measure {
         self.meet(other.max);
     }
 
-    /// The value with this rank, counted from 1, within [`Measure::relative_error`].
+    /// The value with this rank, counted from 1, within [`NumericStats::relative_error`].
     pub(crate) fn at_rank(&self, rank: u64) -> Option<Number> {
         let found = if self.count == 1 { self.min } else { Number::from_f64(self.quantiles.at_rank(rank)?)? };
         Some(found.larger(self.min).smaller(self.max))
@@ -157,8 +157,8 @@ impl Measure {
         self.quantiles.relative_error()
     }
 
-    /// Writes the measure. Most rollups of rare values have one value, and then only the value is written.
-    /// [`Tally`](tally::Tally) writes the same bytes without making a measure where it can.
+    /// Writes the statistics. Most rollups of rare values have one value, and then only the value is written.
+    /// [`Tally`](crate::rollups::tally::Tally) writes the same bytes without making these statistics where it can.
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.unsigned(self.count);
         self.min.write(writer);
@@ -173,11 +173,11 @@ impl Measure {
         let count = reader.small()?;
         let min = Number::read(reader)?;
         if count == 1 {
-            let mut sum = Sum::default();
+            let mut sum = ExactSum::default();
             sum.add(min);
-            return Some(Self { count, sum, min, max: min, quantiles: Quantiles::default() });
+            return Some(Self { count, sum, min, max: min, quantiles: LogHistogram::default() });
         }
-        let (max, sum) = (Number::read(reader)?, Sum::read(reader)?);
-        Some(Self { count, sum, min, max, quantiles: Quantiles::read(reader)? })
+        let (max, sum) = (Number::read(reader)?, ExactSum::read(reader)?);
+        Some(Self { count, sum, min, max, quantiles: LogHistogram::read(reader)? })
     }
 }

@@ -3,7 +3,7 @@
 use crate::codec::{Reader, Writer};
 use crate::rollups::number::Number;
 
-/// Bits in a digit of [`Wide`].
+/// Bits in a digit of [`Superaccumulator`].
 const DIGIT: usize = 32;
 /// The number of digits that hold every double, with 64 bits to spare for the carries of sums.
 const DIGITS: usize = (1074 + 1024) / DIGIT + 3;
@@ -13,7 +13,7 @@ const ONE: usize = 1074;
 /// A fixed-point number in units of 2^-1074, the smallest double, so any sum of doubles is exact. This is a
 /// superaccumulator (R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wide {
+pub(crate) struct Superaccumulator {
     /// The number of the digit in `digits[0]`. Most sums need only three or four of all [`DIGITS`].
     low: usize,
     /// Signed digits, which may be wider than [`DIGIT`] between carries.
@@ -22,7 +22,7 @@ pub(crate) struct Wide {
     pending: u32,
 }
 
-impl Wide {
+impl Superaccumulator {
     pub(crate) fn add_f64(&mut self, value: f64) {
         let bits = value.to_bits();
         let exponent = (bits >> 52 & 0x7ff) as usize;

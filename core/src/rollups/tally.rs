@@ -7,26 +7,26 @@
 
 use crate::codec::Writer;
 use crate::rollups::counting::{Codes, Counts};
-use crate::rollups::exact_sum::Sum;
-use crate::rollups::fold_events::{Event, Events, Shape};
-use crate::rollups::hyperloglog::Users;
-use crate::rollups::interner::{NameId, Names};
-use crate::rollups::log_histogram::Quantiles;
+use crate::rollups::exact_sum::ExactSum;
+use crate::rollups::fold_events::{FoldEvent, FoldEvents, Shape};
+use crate::rollups::hyperloglog::HyperLogLog;
+use crate::rollups::interner::{Interner, Symbol};
+use crate::rollups::log_histogram::LogHistogram;
 use crate::rollups::number::Number;
 use crate::rollups::place::Place;
-use crate::rollups::rollup::{Measure, NUMBERS};
+use crate::rollups::rollup::{NUMBERS, NumericStats};
 
 /// Memory that is reused from one rollup to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    names: Vec<NameId>,
+    names: Vec<Symbol>,
     /// For each event, the index of its first sample.
     samples: Vec<u32>,
-    /// Stretches of events with the same names, each with its share of `samples`.
-    stretches: Vec<(Shape, usize)>,
+    /// Parts of the events, each with the same names, each with its share of `samples`.
+    shapes: Vec<(Shape, usize)>,
     codes: Codes,
     counts: Counts,
-    measure: Measure,
+    stats: NumericStats,
 }
 
 impl Tally {
@@ -34,9 +34,9 @@ impl Tally {
     pub(crate) fn write(
         &mut self,
         places: &[Place],
-        events: &Events,
-        names: &Names,
-        table: &[NameId],
+        events: &FoldEvents,
+        names: &Interner,
+        table: &[Symbol],
         writer: &mut Writer,
     ) {
         if let [place] = places {
@@ -50,96 +50,96 @@ impl Tally {
         for at in 0..self.names.len() {
             let place = names.place_in(table, self.names[at], next);
             writer.length(place);
-            writer.nested(|writer| self.write_measure(at, events, writer));
+            writer.nested(|writer| self.write_stats(at, events, writer));
             next = place + 1;
         }
     }
 
     /// Call this with all events of a group before writing the rollups of some of them.
-    pub(crate) fn group(&mut self, places: &[Place], events: &mut Events) {
+    pub(crate) fn group(&mut self, places: &[Place], events: &mut FoldEvents) {
         self.codes.refill(places, events);
     }
 
     /// Collects the names that are kept, and returns whether any are dropped.
-    fn gather(&mut self, places: &[Place], events: &Events) -> bool {
+    fn gather(&mut self, places: &[Place], events: &FoldEvents) -> bool {
         self.names.clear();
-        self.stretches.clear();
+        self.shapes.clear();
         let mut are_dropped = false;
-        for (shape, stretch) in events.stretches(places) {
-            self.stretches.push((shape, stretch.len()));
+        for (shape, part) in events.by_shape(places) {
+            self.shapes.push((shape, part.len()));
             are_dropped |= events.join(shape, &mut self.names);
         }
         are_dropped
     }
 
     /// Writes the users, and collects where the numbers are.
-    fn write_users(&mut self, places: &[Place], events: &Events, writer: &mut Writer) {
+    fn write_users(&mut self, places: &[Place], events: &FoldEvents, writer: &mut Writer) {
         let registers = self.codes.registers();
         let mut values = self.counts.start(registers.len());
         self.samples.clear();
         self.samples.extend(places.iter().map(|place| {
-            let Event { user, user_code, samples, .. } = events.event(place);
+            let FoldEvent { user, user_code, samples, .. } = events.event(place);
             values.set(usize::from(*user_code), |known| known.max(user.value().into()));
             *samples
         }));
         let set = |(code, value)| (registers[code] as u16, value as u8);
-        Users::write_new(registers.len(), values.drain().map(set), writer);
+        HyperLogLog::write_new(registers.len(), values.drain().map(set), writer);
     }
 
     /// Writes the statistics of the numbers whose name is at `at`.
-    fn write_measure(&mut self, at: usize, events: &Events, writer: &mut Writer) {
-        let Self { measure, codes, counts, .. } = self;
+    fn write_stats(&mut self, at: usize, events: &FoldEvents, writer: &mut Writer) {
+        let Self { stats, codes, counts, .. } = self;
         // These types suffice for small integers: the sum of 2^32 of them fits, and there can't be more places.
         let (mut count, mut sum, mut least, mut most) = (0, 0_i64, i32::MAX, i32::MIN);
         let mut rest = self.samples.as_slice();
         let buckets = codes.buckets(self.names[at]);
         let mut counter = counts.start(buckets.len());
-        (measure.count, measure.sum) = (0, Sum::default());
-        for (shape, length) in &self.stretches {
-            let (stretch, others) = rest.split_at(*length);
+        (stats.count, stats.sum) = (0, ExactSum::default());
+        for (shape, length) in &self.shapes {
+            let (part, others) = rest.split_at(*length);
             rest = others;
             let Some(at) = events.find(*shape, self.names[at], at) else { continue };
-            count += stretch.len() as u64;
-            for from in stretch {
+            count += part.len() as u64;
+            for from in part {
                 let sample = events.samples()[*from as usize + at];
                 counter.add(sample.code());
                 if let Some(value) = sample.small() {
                     sum += i64::from(value);
                     (least, most) = (least.min(value), most.max(value));
                 } else {
-                    measure.add(events.number(sample));
+                    stats.add(events.number(sample));
                 }
             }
         }
         let found = counter.drain().map(|(code, count)| (buckets[code], count.into()));
-        if measure.count > 0 || buckets.len() > Quantiles::MOST {
+        if stats.count > 0 || buckets.len() > LogHistogram::MOST {
             if least <= most {
-                measure.sum.add(Number::Integer(sum.into()));
-                measure.meet(Number::Integer(least.into()));
-                measure.meet(Number::Integer(most.into()));
+                stats.sum.add(Number::Integer(sum.into()));
+                stats.meet(Number::Integer(least.into()));
+                stats.meet(Number::Integer(most.into()));
             }
-            measure.count = count;
-            measure.quantiles = Quantiles::of(found);
-            return measure.write(writer);
+            stats.count = count;
+            stats.quantiles = LogHistogram::of(found);
+            return stats.write(writer);
         }
         writer.unsigned(count);
         Number::write_small(least.into(), writer);
         if count > 1 {
             Number::write_small(most.into(), writer);
-            Sum::write_small(sum, writer);
-            Quantiles::write_new(buckets.len().min(self.samples.len()), found, writer);
+            ExactSum::write_small(sum, writer);
+            LogHistogram::write_new(buckets.len().min(self.samples.len()), found, writer);
         } else {
             found.for_each(drop);
         }
     }
 
     /// Writes the rollup of a single event, which is common for rare values.
-    fn write_event(event: Event, events: &Events, names: &Names, table: &[NameId], writer: &mut Writer) {
+    fn write_event(event: FoldEvent, events: &FoldEvents, names: &Interner, table: &[Symbol], writer: &mut Writer) {
         let all = events.names(event.shape);
         let kept = &all[..all.len().min(NUMBERS)];
         writer.length(1);
         let user = (event.user.register(), event.user.value());
-        Users::write_new(1, std::iter::once(user), writer);
+        HyperLogLog::write_new(1, std::iter::once(user), writer);
         writer.length(kept.len() << 1 | usize::from(kept.len() < all.len()));
         let mut next = 0;
         for (name, sample) in kept.iter().zip(&events.samples()[event.samples as usize..]) {

@@ -2,7 +2,7 @@
 
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::RequestId;
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 
 /// The shape of the answer to a [`StorePlan`](crate::StorePlan).
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(crate) enum Answer {
 /// How one sent event appears in the answer.
 #[derive(Debug)]
 pub(crate) enum Slot {
-    /// The event was refused before the store was asked.
-    Refused(Refusal),
+    /// The event was rejected before the store was asked.
+    Rejected(Rejection),
     /// The event is in the plan, at index `at`. `named` says that it has a messageId, so it may have been stored
     /// before.
     New { at: usize, named: bool },

@@ -14,9 +14,9 @@ pub enum Delivery {
     /// All events of the message are kept, so the queue may delete it.
     Done,
     /// The store did not keep every event: deliver the message again.
-    Again,
+    Retry,
     /// Some of the message can never be kept, for this reason: put it into the dead-letter queue.
-    Refused(String),
+    Rejected(String),
 }
 
 impl Stamp {
@@ -30,9 +30,9 @@ impl Admission {
     /// What to do with a message whose admission gave no [`crate::StorePlan`].
     pub fn undeliverable(self) -> Delivery {
         match self {
-            Self::Reply(Reply { status: 429 | 500.., .. }) => Delivery::Again,
-            Self::Reply(Reply { body, .. }) => Delivery::Refused(String::from_utf8_lossy(&body).into_owned()),
-            Self::Plan(_) => Delivery::Refused("a message brings events, and this one asks for some".to_owned()),
+            Self::Reply(Reply { status: 429 | 500.., .. }) => Delivery::Retry,
+            Self::Reply(Reply { body, .. }) => Delivery::Rejected(String::from_utf8_lossy(&body).into_owned()),
+            Self::Plan(_) => Delivery::Rejected("a message brings events, and this one asks for some".to_owned()),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::reports::plan::ReportPlan;
 use crate::store::answer::Answer;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::{EventId, RequestId};
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds};
@@ -17,7 +17,7 @@ use crate::vocabulary::time::{Millis, Seconds};
 pub enum Admission {
     /// The request is answered without the store.
     Reply(Reply),
-    /// The host applies the plan, then calls its `settle`.
+    /// The host applies the plan, then calls its `respond`.
     Plan(Plan),
 }
 
@@ -29,7 +29,7 @@ impl Admission {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
             Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
             Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
-            other @ Self::Plan(Plan::Store(_) | Plan::Upkeep(_)) => other,
+            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_)) => other,
         }
     }
 }
@@ -47,7 +47,7 @@ pub enum Plan {
     /// Read what a report needs.
     Report(ReportPlan),
     /// Do the maintenance that is due, unless the platform's own timer does it in time.
-    Upkeep(UpkeepPlan),
+    Maintenance(MaintenancePlan),
 }
 
 /// One event to keep durably under (tenant, id), unless an event that has not expired has that key.
@@ -75,7 +75,7 @@ pub enum StoreOutcome {
     /// An event with this digest has the key. It has not expired and stays as it is.
     Existing(Digest),
     /// The event may not be durable: the client is told to send it again.
-    Later,
+    Unavailable,
     /// The event was not kept, because the store is at its capacity: the client is told to wait and send it again.
     Overloaded,
 }
@@ -88,11 +88,11 @@ pub enum FindOutcome {
     /// No such event.
     Absent,
     /// The store did not answer.
-    Later,
+    Unavailable,
 }
 
 /// Keep new events of one tenant, each under its own key, and report the outcome of each.
-#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
 #[derive(Debug)]
 pub struct StorePlan {
     pub(crate) tenant: Tenant,
@@ -107,7 +107,7 @@ impl StorePlan {
     }
 
     /// A stored event that expires by this time has expired: a new event may take its key. A store that folds behind a
-    /// watermark deletes an expired event only once it is folded. Until then the outcome is [`StoreOutcome::Later`].
+    /// watermark deletes an expired event only once it is folded. Until then the outcome is [`StoreOutcome::Unavailable`].
     pub fn expired_by(&self) -> Seconds {
         self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
     }
@@ -126,7 +126,7 @@ impl StorePlan {
 }
 
 /// Look up one event of a tenant. The read must see every write that was answered before.
-#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
 #[derive(Debug)]
 pub struct FindPlan {
     pub(crate) tenant: Tenant,
@@ -160,16 +160,16 @@ impl FindPlan {
 }
 
 /// Fold, compact and expire what is due. An operator's cron asks for this where the platform has no timer of its own.
-#[must_use = "a plan that is not applied and settled leaves its client without an answer"]
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
 #[derive(Debug)]
-pub struct UpkeepPlan {
+pub struct MaintenancePlan {
     pub(crate) request_id: RequestId,
 }
 
-impl UpkeepPlan {
+impl MaintenancePlan {
     /// The answer. `is_done` is true once the work is done or left to the platform's own timer. Otherwise the work has
     /// failed, and the cron should ask again.
-    pub fn settle(self, is_done: bool) -> Reply {
-        if is_done { Reply::ok() } else { Refusal::Unavailable.reply(self.request_id) }
+    pub fn respond(self, is_done: bool) -> Reply {
+        if is_done { Reply::ok() } else { Rejection::Unavailable.reply(self.request_id) }
     }
 }

@@ -6,51 +6,51 @@ use crate::store::answer::{Answer, Slot};
 use crate::store::delivery::Delivery;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
-use crate::vocabulary::rejection::Refusal;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
 /// The outcome for one sent event.
 enum Verdict {
     Accepted(EventId),
     Duplicate(EventId),
-    Invalid(Refusal),
+    Invalid(Rejection),
     Retry(EventId),
     Overloaded(EventId),
 }
 
 impl StorePlan {
     /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
-    /// [`StoreOutcome::Later`].
-    pub fn settle(self, outcomes: Vec<StoreOutcome>) -> Reply {
+    /// [`StoreOutcome::Unavailable`].
+    pub fn respond(self, outcomes: Vec<StoreOutcome>) -> Reply {
         let Self { events, answer, .. } = self;
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
         match answer {
             Answer::One(slot, request_id) => verdict(slot).reply(request_id),
             // Nothing in the batch was kept, so the client may send all of it again.
-            Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Refusal::Overloaded.reply(request_id),
+            Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Rejection::Overloaded.reply(request_id),
             Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
         }
     }
 
-    /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::settle`].
+    /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::respond`].
     pub fn deliver(self, outcomes: Vec<StoreOutcome>) -> Delivery {
         let Self { events, answer, .. } = self;
         let slots = match answer {
             Answer::One(slot, _) => vec![slot],
             Answer::Batch(slots, _) => slots,
         };
-        let mut refused = String::new();
+        let mut rejected = String::new();
         for (index, slot) in slots.into_iter().enumerate() {
             match Verdict::of(slot, &events, &outcomes) {
                 Verdict::Accepted(_) | Verdict::Duplicate(_) => {}
-                Verdict::Retry(_) | Verdict::Overloaded(_) => return Delivery::Again,
-                Verdict::Invalid(refusal) if refused.is_empty() => {
-                    refused = format!("event {index}: {}", refusal.message())
+                Verdict::Retry(_) | Verdict::Overloaded(_) => return Delivery::Retry,
+                Verdict::Invalid(rejection) if rejected.is_empty() => {
+                    rejected = format!("event {index}: {}", rejection.message())
                 }
                 Verdict::Invalid(_) => {}
             }
         }
-        if refused.is_empty() { Delivery::Done } else { Delivery::Refused(refused) }
+        if rejected.is_empty() { Delivery::Done } else { Delivery::Rejected(rejected) }
     }
 }
 
@@ -60,11 +60,11 @@ fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
 
 impl FindPlan {
     /// The reply, given what the host found.
-    pub fn settle(self, found: FindOutcome) -> Reply {
+    pub fn respond(self, found: FindOutcome) -> Reply {
         let reply = match found {
             FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
-            FindOutcome::Absent => Refusal::NoEvent.reply(self.request_id),
-            FindOutcome::Later => Refusal::Unavailable.reply(self.request_id),
+            FindOutcome::Absent => Rejection::NoEvent.reply(self.request_id),
+            FindOutcome::Unavailable => Rejection::Unavailable.reply(self.request_id),
         };
         reply.for_head(self.is_head)
     }
@@ -74,13 +74,13 @@ impl Verdict {
     #[allow(clippy::indexing_slicing, reason = "a slot's place is that of its event in the same plan")]
     fn of(slot: Slot, events: &[NewEvent], outcomes: &[StoreOutcome]) -> Self {
         let (at, digest, first) = match slot {
-            Slot::Refused(refusal) => return Self::Invalid(refusal),
+            Slot::Rejected(rejection) => return Self::Invalid(rejection),
             Slot::New { at, .. } => (at, events[at].digest, true),
             Slot::Repeated { at, digest } => (at, digest, false),
         };
         let NewEvent { id, digest: planned, .. } = events[at];
         match outcomes.get(at) {
-            None | Some(StoreOutcome::Later) => Self::Retry(id),
+            None | Some(StoreOutcome::Unavailable) => Self::Retry(id),
             Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
@@ -89,7 +89,7 @@ impl Verdict {
                 Self::Accepted(id)
             }
             Some(StoreOutcome::Existing(kept)) if *kept == digest => Self::Duplicate(id),
-            Some(StoreOutcome::Stored | StoreOutcome::Existing(_)) => Self::Invalid(Refusal::Conflict(id)),
+            Some(StoreOutcome::Stored | StoreOutcome::Existing(_)) => Self::Invalid(Rejection::Conflict(id)),
         }
     }
 
@@ -106,9 +106,9 @@ impl Verdict {
         let (event_id, message, duplicate) = match self {
             Self::Accepted(id) => (id, "event accepted", false),
             Self::Duplicate(id) => (id, "event was accepted before", true),
-            Self::Invalid(refusal) => return refusal.reply(request_id),
-            Self::Retry(_) => return Refusal::Unavailable.reply(request_id),
-            Self::Overloaded(_) => return Refusal::Overloaded.reply(request_id),
+            Self::Invalid(rejection) => return rejection.reply(request_id),
+            Self::Retry(_) => return Rejection::Unavailable.reply(request_id),
+            Self::Overloaded(_) => return Rejection::Overloaded.reply(request_id),
         };
         Reply::json(202, &Body { event_id, message, duplicate })
     }
@@ -137,10 +137,10 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
     }
     let mut body = Body { accepted: 0, duplicate: 0, invalid: 0, retry: 0, results: Vec::new() };
     for (index, verdict) in verdicts.enumerate() {
-        let (status, count, event_id, refusal) = match verdict {
+        let (status, count, event_id, rejection) = match verdict {
             Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
             Verdict::Duplicate(id) => ("duplicate", &mut body.duplicate, Some(id), None),
-            Verdict::Invalid(refusal) => ("invalid", &mut body.invalid, None, Some(refusal)),
+            Verdict::Invalid(rejection) => ("invalid", &mut body.invalid, None, Some(rejection)),
             Verdict::Retry(id) | Verdict::Overloaded(id) => ("retry", &mut body.retry, Some(id), None),
         };
         *count += 1;
@@ -148,8 +148,8 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             index,
             status,
             event_id,
-            code: refusal.as_ref().map(Refusal::code),
-            message: refusal.as_ref().map(Refusal::message),
+            code: rejection.as_ref().map(Rejection::code),
+            message: rejection.as_ref().map(Rejection::message),
         });
     }
     Reply::json(200, &body)

@@ -1,4 +1,4 @@
-//! Reasons to refuse a request or an event: a stable code, a status, and a message with the problem, its place and the
+//! Reasons to reject a request or an event: a stable code, a status, and a message with the problem, its place and the
 //! expected value.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::TimeFlaw;
 
 const LIMITS: Limits = Limits::CONTRACT;
-/// The longest message, in bytes as JSON writes it. It keeps the whole answer to a refused request below 1 kB.
+/// The longest message, in bytes as JSON writes it. It keeps the whole answer to a rejected request below 1 kB.
 const MESSAGE_BYTES: usize = 640;
 
 /// A field of an event.
@@ -77,9 +77,9 @@ fn first(text: &str, characters: usize) -> Option<&str> {
     text.get(..text.char_indices().nth(characters)?.0)
 }
 
-/// A reason to refuse a request or one event of a batch.
+/// A reason to reject a request or one event of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     /// The text is not JSON: the parser's message and place.
     InvalidJson(String),
     /// The bytes are not UTF-8: the index of the first bad one, from 0.
@@ -148,7 +148,7 @@ pub(crate) enum Refusal {
     Unavailable,
 }
 
-impl Refusal {
+impl Rejection {
     /// The response's status, and a code that stays the same when messages change.
     pub(crate) fn status_and_code(&self) -> (u16, &'static str) {
         match self {
@@ -232,7 +232,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidJson(problem) => write!(f, "not valid JSON: {problem}"),
@@ -308,9 +308,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Rejection {}
 
-impl From<TimeFlaw> for Refusal {
+impl From<TimeFlaw> for Rejection {
     fn from(flaw: TimeFlaw) -> Self {
         match flaw {
             TimeFlaw::NotRfc3339 => Self::InvalidTimestamp,

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_rfc_3339_is_refused() {
+    fn what_is_not_rfc_3339_is_rejected() {
         for (text, expected) in [
             ("2000-02-29T23:59:60.9999Z", Ok(Millis(951_868_799_999))),
             ("2013-01-01T00:00:00+00:00", Ok(Millis(1_356_998_400_000))),

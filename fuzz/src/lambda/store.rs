@@ -62,7 +62,7 @@ impl Store {
                 pages.get(tenant.as_str()).map(|pages| pages.read(ranges)).unwrap_or_default()
             };
             let stored = step.ranges().map(read).collect();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => {
                     assert!(write.damaged.is_empty(), "what is written can be read: {:?}", write.damaged);
                     for (tenant, page) in write.pages {

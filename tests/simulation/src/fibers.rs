@@ -1,4 +1,4 @@
-//! Requests and upkeep that run at once. They are futures, polled in an order that the seed decides, and dropped when
+//! Requests and maintenance that run at once. They are futures, polled in an order that the seed decides, and dropped when
 //! their process ends.
 
 use std::cell::{Cell, RefCell};

@@ -3,7 +3,7 @@ use super::*;
 const NOW: Millis = Millis(1_357_000_000_000);
 
 fn parse(kind: Kind, query: &str) -> Result<Query, String> {
-    Query::parse(kind, query, NOW).map_err(|refusal| refusal.to_string())
+    Query::parse(kind, query, NOW).map_err(|rejection| rejection.to_string())
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn metrics_are_written_as_they_are_read() {
 }
 
 #[test]
-fn what_no_rollup_can_answer_is_refused() {
+fn what_no_rollup_can_answer_is_rejected() {
     for (kind, query, problem) in [
         (Kind::Timeseries, "from=2013-01-02T00:00:00Z&to=2013-01-01T00:00:00Z", "from must be before to"),
         (Kind::Timeseries, "from=2011-01-02T00:00:00Z&to=2013-01-01T00:00:00Z", "the limit is 400"),
@@ -72,8 +72,8 @@ fn filters_of_one_dimension_add_up() {
     let query = parse(Kind::Timeseries, r"filter=utm\:source:a\,b%5C%5Cc").unwrap();
     assert_eq!(query.filter, Some(("utm:source".to_owned(), BTreeSet::from([r"a,b\c".to_owned()]))));
     let property = parse(Kind::Top, r"dimension=\eventType").unwrap();
-    assert_eq!(property.group, Some(Group::Dimension("eventType".to_owned())));
-    assert_eq!(parse(Kind::Top, "dimension=eventType").unwrap().group, Some(Group::EventType));
+    assert_eq!(property.group_by, Some(GroupBy::Dimension("eventType".to_owned())));
+    assert_eq!(parse(Kind::Top, "dimension=eventType").unwrap().group_by, Some(GroupBy::EventType));
 }
 
 #[test]
