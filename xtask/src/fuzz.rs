@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::::paths;
-use crate::shell::run;
-use crate::xtask::src::shell::{cargo, phase, program};
+use crate::paths;
+use crate::shell::{cargo, phase, program, run};
 
 /// Each target with its program and the most bytes of an input: longer inputs are slower and reach no more code.
 pub(crate) const TARGETS: [(&str, &str, usize); 13] = [

@@ -61,12 +61,12 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
     }
 }
 
-/// Has the shards of all tenants do their maintained work. Returns whether all of them did.
+/// Has the shards of all tenants do the maintenance that is due. Returns whether all of them did.
 pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
     let mut is_done = true;
     for tenant in service.tenants() {
-        let maintained = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));
-        for error in join_all(maintained).await.into_iter().filter_map(Result::err) {
+        let rounds = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));
+        for error in join_all(rounds).await.into_iter().filter_map(Result::err) {
             is_done = false;
             console_error!("isotherm: a shard of {} did not compact and expire: {error}", tenant.as_str());
         }
