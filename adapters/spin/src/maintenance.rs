@@ -1,5 +1,5 @@
-//! Maintenance: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and when a
-//! cron asks for it.
+//! Maintenance: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and
+//! when a cron asks for it.
 //!
 //! Several instances may do the same task at once. A task writes only if the watermark still stands where it stood
 //! before the task read.

@@ -113,8 +113,8 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
         None => Vec::new(),
     };
     loop {
-        // Days may have been sealed or opened since their manifests were read, so the manifests are read once more with the
-        // pages.
+        // Days may have been sealed or opened since their manifests were read, so the manifests are read once more with
+        // the pages.
         let ranges: Vec<KeyRange> = reading.ranges(&manifests).into_iter().chain(reading.manifests()).collect();
         let read = read_while(database, tenant, &ranges, true, reading.budget(1)).await?;
         let Some((pages, tail)) = read else { return Ok(None) };

@@ -220,8 +220,8 @@ impl Lanes {
         self.watermarks().find(|(_, watermark)| watermark.shard_id() == Some(shard_id))
     }
 
-    /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its children then
-    /// hold the later records.
+    /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its
+    /// children then hold the later records.
     pub fn next(&mut self, batch: &mut StreamBatch<'_>) -> LaneStep {
         let lane = self.lane_of(batch.shard_id).map(|(lane, watermark)| (lane.to_owned(), watermark.clone()));
         let completes = lane.as_ref().is_some_and(|(_, watermark)| batch.completes(watermark));

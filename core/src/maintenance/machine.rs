@@ -1,10 +1,9 @@
-//! Maintenance: the work on a store that no request asks for. Core decides on it from the store's state and
-//! the time.
+//! Maintenance: the work on a store that no request asks for. Core decides on it from the store's state and the time.
 //!
 //! ```text
 //! the store ─▶ Held ─▶ Maintenance::new
-//!                      Maintenance::next(now) ─▶ Task ─▶ the host reads and writes ─▶ Maintenance::done, or failed ─▶ and now?
 //! new events ────────▶ Maintenance::stored
+//!                      Maintenance::next(now) ─▶ Task ─▶ the host reads and writes ─▶ done, or failed ─▶ next(now) …
 //! ```
 //!
 //! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store
@@ -120,8 +119,8 @@ pub enum Task {
         /// Look only at the first `among` events.
         among: usize,
     },
-    /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one without
-    /// keys. Gives [`Outcome::Found`].
+    /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
+    /// without keys. Gives [`Outcome::Found`].
     FindDays,
     /// Compact the day of this manifest, if that is still necessary. Gives [`Outcome::Done`].
     Compact {

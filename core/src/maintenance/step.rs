@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Clients decide how many pages an event touches. So a step ends before its pages would become too many, and the next
-//! step goes on from there. A record that is not an event is a [`RejectedRecord`]: the host keeps it elsewhere and goes on.
+//! step goes on from there. A record that is not an event is a [`RejectedRecord`]: the host keeps it elsewhere and goes
+//! on.
 
 use std::collections::BTreeMap;
 

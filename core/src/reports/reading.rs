@@ -17,8 +17,8 @@ use crate::vocabulary::time::Millis;
 /// The most ranges. A report that would need more reads only hours, because on some stores each range is a request.
 const RANGES: usize = 48;
 
-/// What a report reads from each store or shard: first the manifests of days, if any are needed, then the pages. It does
-/// not depend on the query any more, so it can be sent to a shard.
+/// What a report reads from each store or shard: first the manifests of days, if any are needed, then the pages. It
+/// does not depend on the query any more, so it can be sent to a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     dimensions: Vec<String>,
@@ -70,11 +70,11 @@ impl Reading {
         ReadBudget::of_shards(shards)
     }
 
-    /// The ranges in which to read every stored page, given the manifests. A day whose manifest can't be read is read by its
-    /// hours, which are always there.
+    /// The ranges in which to read every stored page, given the manifests. A day whose manifest can't be read is read
+    /// by its hours, which are always there.
     pub fn ranges(&self, manifests: &[StoredPage]) -> Vec<KeyRange> {
-        // A store whose parts are folded separately may have several manifests for a day. A day without a manifest has no
-        // events.
+        // A store whose parts are folded separately may have several manifests for a day. A day without a manifest has
+        // no events.
         let mut open = BTreeSet::new();
         for manifest in manifests {
             let Some((day, manifest)) = DayManifest::read(manifest) else {

@@ -67,8 +67,8 @@ impl DayManifest {
         reader.is_empty().then_some(manifest)
     }
 
-    /// The day and its manifest. The outer `None` means that this is not a manifest's key, the inner that the manifest can't be
-    /// read.
+    /// The day and its manifest. The outer `None` means that this is not a manifest's key, the inner that the manifest
+    /// can't be read.
     pub(crate) fn read(page: &StoredPage) -> Option<(Day, Option<Self>)> {
         Some((Day::of_manifest(&page.key)?, Self::parse(&page.bytes)))
     }
@@ -88,8 +88,8 @@ struct DayEntry {
     has_new_types: bool,
 }
 
-/// The days that a fold touches. Every manifest is written, changed or not. A compaction that began before the fold does
-/// not know of it and may be writing a sealed manifest.
+/// The days that a fold touches. Every manifest is written, changed or not. A compaction that began before the fold
+/// does not know of it and may be writing a sealed manifest.
 #[derive(Default)]
 pub(crate) struct Days(BTreeMap<Day, DayEntry>);
 
@@ -190,8 +190,8 @@ impl Compaction {
         compactions
     }
 
-    /// The key of the day's manifest. A host that has done other work since it read the manifest reads it again and starts
-    /// over.
+    /// The key of the day's manifest. A host that has done other work since it read the manifest reads it again and
+    /// starts over.
     pub fn manifest(&self) -> KeyRange {
         KeyRange::of_manifests(self.day, self.day.next())
     }
@@ -209,8 +209,8 @@ impl Compaction {
         ranges.collect()
     }
 
-    /// The pages to write, given the stored pages in [`Compaction::ranges`]: the day's pages and its manifest. If the day
-    /// is to be kept by its hours, only the manifest.
+    /// The pages to write, given the stored pages in [`Compaction::ranges`]: the day's pages and its manifest. If the
+    /// day is to be kept by its hours, only the manifest.
     pub fn merge(self, stored: Vec<StoredPage>, limits: WriteLimits) -> Merged {
         let Self { day, manifest, unreadable } = self;
         let mut merged = Merged::default();

@@ -26,7 +26,8 @@ impl Interner {
         id
     }
 
-    /// Like [`Interner::intern`], but looks at `place` first, because events of one type mostly have the same properties.
+    /// Like [`Interner::intern`], but looks at `place` first, because events of one type mostly have the same
+    /// properties.
     pub(crate) fn intern_near(&mut self, place: usize, name: &str) -> Symbol {
         match self.list.get(place) {
             Some(known) if **known == *name => Symbol(place as u32),

@@ -127,8 +127,8 @@ impl LogHistogram {
         self.bits = bits;
     }
 
-    /// The number with this rank, counted from 1, or a number that is at most [`LogHistogram::relative_error`] nearer to
-    /// 0.
+    /// The number with this rank, counted from 1, or a number that is at most [`LogHistogram::relative_error`] nearer
+    /// to 0.
     pub(crate) fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut seen = 0_u64;
         let (bucket, _) = self.buckets.iter().find(|(_, count)| {

@@ -1,5 +1,5 @@
-//! Writes the rollup of some events as bytes, without making a [`Rollup`](crate::rollups::rollup::Rollup). Most rollups are
-//! written once and never merged. If one is stored already, both are read and merged.
+//! Writes the rollup of some events as bytes, without making a [`Rollup`](crate::rollups::rollup::Rollup). Most rollups
+//! are written once and never merged. If one is stored already, both are read and merged.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"

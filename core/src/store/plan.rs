@@ -107,7 +107,8 @@ impl StorePlan {
     }
 
     /// A stored event that expires by this time has expired: a new event may take its key. A store that folds behind a
-    /// watermark deletes an expired event only once it is folded. Until then the outcome is [`StoreOutcome::Unavailable`].
+    /// watermark deletes an expired event only once it is folded. Until then the outcome is
+    /// [`StoreOutcome::Unavailable`].
     pub fn expired_by(&self) -> Seconds {
         self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
     }

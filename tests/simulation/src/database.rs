@@ -162,7 +162,8 @@ impl Database {
         Some(found)
     }
 
-    /// Writes pages, and moves the watermark where it is to be moved, if it still stands where it stood. Whether it did.
+    /// Writes pages, and moves the watermark where it is to be moved, if it still stands where it stood. Whether it
+    /// did.
     #[must_use]
     pub(crate) fn write_if(&mut self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> bool {
         if self.watermark != before {

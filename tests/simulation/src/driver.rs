@@ -219,8 +219,8 @@ impl Session {
         }
         let mut manifests = self.run(Kind::Read, |database| database.pages(tenant, reading.manifests().as_slice())).await?;
         loop {
-            // Days may have been sealed or opened since their manifests were read, so the manifests are read once more with
-            // the pages.
+            // Days may have been sealed or opened since their manifests were read, so the manifests are read once more
+            // with the pages.
             let ranges: Vec<KeyRange> = reading.ranges(&manifests).into_iter().chain(reading.manifests()).collect();
             let budget = reading.budget(shards);
             let read = self.run(Kind::Read, |database| database.read_on(tenant, &ranges, budget)).await?;
