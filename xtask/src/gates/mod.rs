@@ -4,6 +4,7 @@
 
 mod adapters;
 mod artifacts;
+mod circles;
 mod core;
 mod imports;
 mod openapi;
@@ -40,12 +41,22 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("core imports nothing in wasm", imports::problems(&module)),
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
+        ("no files in a circle", circles(root)?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
         ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
         ("no test stamp in a deployed artifact", artifacts::test_stamp(&paths::artifacts())?),
         ("no path of this machine in an artifact", artifacts::machine_paths(&paths::artifacts(), &private)?),
     ])
+}
+
+/// Finds circles in core and in each adapter.
+fn circles(root: &Path) -> Result<Vec<String>> {
+    let mut problems = circles::problems(&root.join("core/src"))?;
+    for adapter in fs::read_dir(root.join("adapters"))? {
+        problems.extend(circles::problems(&adapter?.path().join("src"))?);
+    }
+    Ok(problems)
 }
 
 /// Builds core as a wasm module that runs vectors: the runner's library, without any platform.
