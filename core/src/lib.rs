@@ -47,7 +47,7 @@ pub use store::delivery::Delivery;
 pub use store::group_commit;
 pub use store::load::Load;
 pub use store::patience::Patience;
-pub use store::plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, MaintenancePlan};
+pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
 
 pub use rollups::compaction::Compaction;
 pub use rollups::fold::Fold;
@@ -62,9 +62,11 @@ pub use reports::reading::Reading;
 
 pub use maintenance::backup::Backup;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
-pub use maintenance::machine::{CRON, Held, Next, Outcome, Pace, Task, Maintenance};
+pub use maintenance::machine::{CRON, Held, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
-pub use maintenance::stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice};
+pub use maintenance::stream::{
+    StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice,
+};
 pub use maintenance::watermark::Watermark;
 
 pub use vocabulary::digest::Digest;

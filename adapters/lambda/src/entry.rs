@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use aws_lambda_events::sqs::SqsBatchResponse;
-use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, RequestId, Service, ReportReply, warming};
+use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, ReportReply, RequestId, Service, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -13,13 +13,13 @@ mod connection;
 mod database;
 mod entry;
 pub mod log;
+mod maintenance;
 mod request;
 mod response;
 mod rollups;
 mod room;
 mod store;
 mod turns;
-mod maintenance;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

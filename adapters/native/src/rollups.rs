@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded,
-    WriteLimits,
+    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch,
+    Unfolded, WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 

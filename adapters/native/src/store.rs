@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
-    Service, ReportReply, StoreOutcome, StorePlan, Maintenance,
+    Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
+    ReportPlan, ReportReply, Seconds, Service, StoreOutcome, StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -27,11 +27,11 @@ use tokio::sync::oneshot;
 use crate::backlog::{Backlog, Taken, Untaken};
 use crate::database::{Readers, create, integer, open};
 use crate::log;
+use crate::maintenance;
 use crate::request;
 use crate::response::Abandoned;
 use crate::rollups;
 use crate::turns::{Turn, Turns};
-use crate::maintenance;
 
 /// Look-ups that may run at once. One tenant gets at most half of them.
 const LOOK_UPS: usize = 8;

@@ -41,8 +41,7 @@ const REJECTED_EVENTS: &str = "CREATE TABLE rejected_events (
 )";
 
 /// The last time when days were looked for and all of them compacted.
-const UPKEEP: &str =
-    "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
+const UPKEEP: &str = "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
 /// SQLite's error when another connection has kept the lock for longer than SQLite waits by itself.
 const LOCKED: &str = "database is locked";

@@ -1,6 +1,6 @@
 //! The functions that Spin calls.
 
-use isotherm_core::{Admission, Door, Plan, Reply, Service, ReportReply};
+use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 

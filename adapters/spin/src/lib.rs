@@ -6,9 +6,9 @@
 mod config;
 mod database;
 mod entry;
+mod maintenance;
 mod request;
 mod response;
 mod rollups;
 mod store;
 mod target;
-mod maintenance;

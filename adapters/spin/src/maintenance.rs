@@ -7,15 +7,15 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Held, KeyRange, Load, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant, Maintenance,
+    CRON, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant,
     WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::wasip3::spawn;
 
+use crate::database::{Database, integer};
 use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
-use crate::database::{Database, integer};
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
@@ -54,7 +54,10 @@ pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> 
     if MAINTENANCE.with_borrow(Option::is_none) {
         ask(database).await?;
     }
-    let is_full = || MAINTENANCE.with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()));
+    let is_full = || {
+        MAINTENANCE
+            .with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()))
+    };
     if is_full()
         && let Some(turn) = Turn::take()
     {
@@ -185,7 +188,12 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
     })
 }
 
-async fn compact(database: &Database<'_>, service: &Service, tenant: &Tenant, manifest: &KeyRange) -> Result<(), Error> {
+async fn compact(
+    database: &Database<'_>,
+    service: &Service,
+    tenant: &Tenant,
+    manifest: &KeyRange,
+) -> Result<(), Error> {
     // Read before the manifest: a fold after this moves the watermark, and then nothing is written.
     let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
     let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();

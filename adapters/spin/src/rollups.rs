@@ -7,7 +7,8 @@
 use std::iter;
 
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded, WriteLimits,
+    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
+    WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
@@ -118,7 +119,8 @@ async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Optio
         let ranges: Vec<KeyRange> = reading.ranges(&manifests).into_iter().chain(reading.manifests()).collect();
         let read = read_while(database, tenant, &ranges, true, reading.budget(1)).await?;
         let Some((pages, tail)) = read else { return Ok(None) };
-        let is_manifest = |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
+        let is_manifest =
+            |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
         let (read_again, pages) = pages.into_iter().partition(is_manifest);
         if read_again == manifests {
             return Ok(Some(ReportData { pages, tail, ..ReportData::default() }));

@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome,
-    StorePlan,
+    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::database::{Database, integer, list};
-use crate::{rollups, maintenance};
+use crate::{maintenance, rollups};
 
 /// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {

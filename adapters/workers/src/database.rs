@@ -17,16 +17,14 @@ const EVENTS: &str = "CREATE TABLE IF NOT EXISTS events (
 
 /// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
 /// that is in the pages.
-const ROLLUPS: &str =
-    "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
+const ROLLUPS: &str = "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
 
 /// Stored records that are not valid events, and so are in no report.
 const REJECTED_EVENTS: &str =
     "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
 
 /// The last time when days were looked for and all of them compacted. Existing shards call the column `done_at`.
-const UPKEEP: &str =
-    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
+const UPKEEP: &str = "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
 
 /// Makes missing tables.
 pub(crate) fn create(sql: &SqlStorage) -> Result<()> {

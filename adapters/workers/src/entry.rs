@@ -1,7 +1,7 @@
 //! The functions that the Workers runtime calls.
 
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Door, Plan, Reply, Service, ReportReply};
+use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 

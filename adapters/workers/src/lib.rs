@@ -12,6 +12,7 @@
 mod config;
 mod database;
 mod entry;
+mod maintenance;
 mod protocol;
 mod queue;
 mod request;
@@ -20,4 +21,3 @@ mod rollups;
 mod shard;
 mod store;
 mod target;
-mod maintenance;

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant, Maintenance};
+use isotherm_core::{Held, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -166,7 +166,9 @@ impl Shard {
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
                 maintenance::find_days(&self.sql, &self.service, &tenant, now())
             }
-            Task::Compact { tenant, manifest } => maintenance::compact(&self.sql, &self.service, tenant, manifest.clone(), now()),
+            Task::Compact { tenant, manifest } => {
+                maintenance::compact(&self.sql, &self.service, tenant, manifest.clone(), now())
+            }
             Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
         }
     }

@@ -115,7 +115,8 @@ impl JsonReader {
         let before = self.flaw.is_some();
         let result = read(self);
         if !before
-            && let Some(Rejection::DuplicateKey(path) | Rejection::Name(path, _) | Rejection::TooDeep(path)) = &mut self.flaw
+            && let Some(Rejection::DuplicateKey(path) | Rejection::Name(path, _) | Rejection::TooDeep(path)) =
+                &mut self.flaw
         {
             let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
             *path = shown_path(format!("{key}{separator}{path}"));

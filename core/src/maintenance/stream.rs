@@ -265,8 +265,9 @@ impl StreamStep<'_, '_> {
         let Self { batch, taken, step, watermark } = self;
         let StepWrite { pages, damaged, rejected, newcomers } = step.merge(stored)?;
         let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
-        let rejected =
-            rejected.iter().filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
+        let rejected = rejected
+            .iter()
+            .filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
         Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: foreign.chain(rejected).collect() })
     }
 }

@@ -155,7 +155,9 @@ fn by_rank((one, first): (Option<Number>, &str), (two, second): (Option<Number>,
 impl Place<'_> {
     fn last_row(&self, table: &Table<'_>) -> Option<LastRow> {
         match *self {
-            Self::Interval(interval, group) => Some(LastRow::Interval(table.intervals.start(interval)?, group.to_owned())),
+            Self::Interval(interval, group) => {
+                Some(LastRow::Interval(table.intervals.start(interval)?, group.to_owned()))
+            }
             Self::Value(figure, value) => Some(LastRow::Value(figure, value.to_owned())),
             Self::Only => None,
         }

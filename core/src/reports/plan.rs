@@ -11,7 +11,6 @@ use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
-
 /// Read the rollups that a report needs and the events that are not folded yet, as of one moment.
 #[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
 #[derive(Debug)]
