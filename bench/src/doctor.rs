@@ -112,7 +112,7 @@ fn text(findings: &[Finding]) -> String {
 }
 
 fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding> {
-    let article = (platform == Platform::Lambda).then_some(Role::Article);
+    let article = (platform == Platform::Lambda).then_some(Role::Baseline);
     [Role::Own, Role::Floor].into_iter().chain(article).map(move |role| {
         let what = match platform {
             Platform::Lambda => "artifact lambda",

@@ -17,7 +17,9 @@ fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Valu
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.respond(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Maintenance(_)) => unreachable!("a POST looks nothing up"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Maintenance(_)) => {
+            unreachable!("a POST looks nothing up")
+        }
     };
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }

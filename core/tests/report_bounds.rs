@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isotherm_core::{
-    Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, ReportReply, Stamp, StoredPage,
+    Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, ReportReply, Request, Service, Stamp, StoredPage,
     Unfolded, WriteLimits,
 };
 use serde_json::{Value, json};

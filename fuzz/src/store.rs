@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use isotherm_core::{
-    Admission, KeyRange, Merged, Plan, Reading, RejectedRecord, ReportData, ReportOutcome, Request, Service, ReportReply,
-    StepWrite, StoredPage, TooMuch, Unfolded, UnreadablePages, WriteLimits,
+    Admission, KeyRange, Merged, Plan, Reading, RejectedRecord, ReportData, ReportOutcome, ReportReply, Request,
+    Service, StepWrite, StoredPage, TooMuch, Unfolded, UnreadablePages, WriteLimits,
 };
 
 use crate::{KEY, SERVICE, STAMP, UNIT_BYTES};

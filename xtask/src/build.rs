@@ -3,7 +3,7 @@
 //! Cargo decides what is stale. Bundles and zips are made again when the outputs of cargo that they contain have
 //! changed. Each adapter is built by itself, so that it gets no feature that another crate asks for.
 
-mod article;
+mod baseline;
 mod component;
 mod files;
 mod workers;
@@ -39,7 +39,7 @@ pub(crate) enum Set {
     /// The release artifacts with the feature `test-stamp`.
     Test,
     /// The artifacts to compare with: the smallest hello function on each runtime, and beside them, in the folder
-    /// `article`, what a user would have otherwise.
+    /// `article`, the baseline: what a user would have otherwise.
     Floor,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut 
     })?;
     if sets.contains(&Set::Floor) && platforms.contains(&"lambda") {
         phase("build: the article's function");
-        article::build()?;
+        baseline::build()?;
     }
     phase("build: done");
     Ok(())

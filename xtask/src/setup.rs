@@ -47,7 +47,7 @@ const NPM_TOOLS: [NpmTools; 2] = [
     },
     NpmTools {
         folder: "article",
-        locked_in: "bench/article",
+        locked_in: "bench/baseline",
         what: "AWS's SDK for the function that Isotherm is compared with",
         platforms: &["lambda"],
     },

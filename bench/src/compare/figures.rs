@@ -7,7 +7,7 @@ use isotherm_hosts::Platform;
 
 use crate::compare::artifact;
 use crate::compare::result::{
-    Article, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
+    Baseline, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
 };
 use crate::compare::target::Target;
 use crate::load::Sample;
@@ -62,13 +62,13 @@ pub(super) fn measured(
     })
 }
 
-/// Makes the article's part of the result from the article's function and from Isotherm beside it.
-pub(super) fn article(
+/// Makes the article's part of the result from the baseline and from Isotherm beside it.
+pub(super) fn baseline(
     function: &Target,
     isotherm: &Target,
     workload: &Workload,
     bootstrap: &mut Bootstrap,
-) -> Result<Article> {
+) -> Result<Baseline> {
     let mut singles = |target: &Target| {
         let (figures, compared) = figures(target, workload, bootstrap).with_context(|| target.name())?;
         let meters = target.metered.clone().with_context(|| format!("{} was not metered", target.name()))?;
@@ -78,7 +78,7 @@ pub(super) fn article(
         ))
     };
     let ((function, compared), (isotherm, beside)) = (singles(function)?, singles(isotherm)?);
-    Ok(Article { function, isotherm, ratio: ratios(&compared, &beside) })
+    Ok(Baseline { function, isotherm, ratio: ratios(&compared, &beside) })
 }
 
 /// Each figure as a multiple of the other target's. A figure is left out if the other's is 0.

@@ -8,8 +8,8 @@
 //! [`result::Comparison`] (`figures`). It is judged (`verdict`) and written: its figures in one order (`rows`), as
 //! table, Markdown, CSV and page (`table`, `text`, `page`).
 
-pub(crate) mod article;
 pub(crate) mod artifact;
+pub(crate) mod baseline;
 mod cold;
 mod data;
 pub mod deployed;

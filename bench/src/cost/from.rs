@@ -3,7 +3,7 @@
 use anyhow::Result;
 use isotherm_hosts::Platform;
 
-use crate::compare::result::{Article, Comparison, Measured};
+use crate::compare::result::{Baseline, Comparison, Measured};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::metered;
@@ -54,7 +54,7 @@ pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> 
         };
         assumed.set(name, value, &format!("result.json of {}: {figure}", result.machine.time))?;
     }
-    if let Some(Article { function, .. }) = &result.article {
+    if let Some(Baseline { function, .. }) = &result.article {
         let figure = format!("result.json of {}: article.function.cpu.ms_per_request", result.machine.time);
         assumed.set("article-cpu-ms", of.cpu(function.figures.cpu.ms_per_request), &figure)?;
     }

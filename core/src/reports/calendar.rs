@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_tile_the_range_and_hold_what_belongs_together() {
+    fn intervals_tile_the_range_and_hold_what_belongs_together() {
         let names =
             ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia"];
         for name in names.into_iter().chain(["Africa/Casablanca", "Europe/Dublin", "Asia/Beirut", "America/St_Johns"]) {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_can_be_one_bucket() {
+    fn a_range_can_be_one_interval() {
         let (from, until) = (hour("2013-01-01T05:00:00Z"), hour("2013-02-01T05:00:00Z"));
         let intervals = Intervals::whole(&zone("America/New_York"), from, until);
         assert_eq!(listed(&intervals, from), [("2013-01-01T00:00:00-05:00".to_owned(), 31 * 24)]);

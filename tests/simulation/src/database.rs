@@ -201,7 +201,8 @@ impl Database {
     pub(crate) fn read(&self, tenant: &str, reading: &Reading, shards: u32) -> ReportData {
         let mut budget = reading.budget(shards);
         let read = || {
-            let manifests = self.pages_while(tenant, reading.manifests().as_slice(), &mut |page| budget.takes_page(page))?;
+            let manifests =
+                self.pages_while(tenant, reading.manifests().as_slice(), &mut |page| budget.takes_page(page))?;
             self.read_on(tenant, &reading.ranges(&manifests), budget)
         };
         read().unwrap_or_else(ReportData::too_large)

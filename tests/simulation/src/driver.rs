@@ -217,7 +217,8 @@ impl Session {
         if self.manner != Manner::Statements {
             return self.run(Kind::Read, |database| database.read(tenant, reading, shards)).await;
         }
-        let mut manifests = self.run(Kind::Read, |database| database.pages(tenant, reading.manifests().as_slice())).await?;
+        let mut manifests =
+            self.run(Kind::Read, |database| database.pages(tenant, reading.manifests().as_slice())).await?;
         loop {
             // Days may have been sealed or opened since their manifests were read, so the manifests are read once more
             // with the pages.
@@ -225,7 +226,8 @@ impl Session {
             let budget = reading.budget(shards);
             let read = self.run(Kind::Read, |database| database.read_on(tenant, &ranges, budget)).await?;
             let Some(ReportData { pages, tail, .. }) = read else { return Ok(ReportData::too_large()) };
-            let is_manifest = |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
+            let is_manifest =
+                |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
             let (read_again, pages) = pages.into_iter().partition(is_manifest);
             if read_again == manifests {
                 return Ok(ReportData { pages, tail, ..ReportData::default() });

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    CRON, FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome,
-    StorePlan, Maintenance,
+    CRON, FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan,
+    StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds, StoreOutcome,
-    StorePlan, Maintenance,
+    FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds,
+    StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;

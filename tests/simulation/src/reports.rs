@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, Plan, ReportPlan, Request, ReportReply};
+use isotherm_core::{Millis, Plan, ReportPlan, ReportReply, Request};
 use serde_json::Value;
 
 use crate::clients::{Clients, authorization};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use isotherm_core::group_commit::{self, Queue};
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan, Maintenance,
+    FindOutcome, FindPlan, Load, Maintenance, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;

@@ -1,12 +1,12 @@
-//! The article's function, beside Isotherm with the same events. It stands for what a user would have otherwise, and
+//! The baseline, beside Isotherm with the same events. It stands for what a user would have otherwise, and
 //! every form of a comparison shows it.
 
 use crate::compare::figures::certain;
-use crate::compare::result::{Article, Comparison};
+use crate::compare::result::{Baseline, Comparison};
 use crate::compare::rows::{BRIEF, Cell, Row, Section, cell};
 use crate::compare::words::Unit;
 
-/// The names of the two in the section: the article's function and Isotherm. In costs, `article` names the article's
+/// The names of the two in the section: the baseline and Isotherm. In costs, `article` names the article's
 /// design, which is something else.
 pub(crate) const NAMES: [&str; 2] = ["article's function", "lambda, single events"];
 
@@ -26,9 +26,9 @@ pub(super) const NOTES: [&str; 4] = [
      with a REST API.",
 ];
 
-/// The article's section; `None` if Lambda was not measured.
+/// The section of the baseline; `None` if Lambda was not measured.
 pub(super) fn section(result: &Comparison) -> Option<Section> {
-    let Article { function, isotherm, ratio } = result.article.as_ref()?;
+    let Baseline { function, isotherm, ratio } = result.article.as_ref()?;
     let mut rows: Vec<Row> = Vec::new();
     for (label, figure, unit) in BRIEF {
         let [mut one, other] =

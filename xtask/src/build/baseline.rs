@@ -1,4 +1,4 @@
-//! The article's ingest function, for Lambda: `bench/article` with AWS's SDK from npm in one minified module.
+//! The baseline for Lambda: `bench/baseline`, with AWS's SDK from npm in one minified module.
 //!
 //! It is bundled as users who care about cold starts would do it, and as CDK's NodejsFunction does by default: a
 //! folder of packages takes twice as long to load. The bundle does not contain Node.js, and neither does the upload:
@@ -12,10 +12,10 @@ use crate::shell::{program, run_logged};
 const REQUIRE: &str = r#"import{createRequire}from"node:module";const require=createRequire(import.meta.url);"#;
 
 pub(super) fn build() -> anyhow::Result<()> {
-    let (from, to) = (paths::root().join("bench/article"), paths::artifacts().join("article/lambda"));
+    let (from, to) = (paths::root().join("bench/baseline"), paths::artifacts().join("article/lambda"));
     let (source, bundle) = (from.join("index.mjs"), to.join("index.mjs"));
     let locks = [from.join("package-lock.json"), paths::root().join("xtask/npm/package-lock.json")];
-    files::when_changed(include_str!("article.rs"), &[&source, &locks[0], &locks[1]], &bundle, || {
+    files::when_changed(include_str!("baseline.rs"), &[&source, &locks[0], &locks[1]], &bundle, || {
         let part = bundle.with_extension("part");
         let mut bundling = program(esbuild());
         bundling.env("NODE_PATH", paths::tools().join("article/node_modules"));

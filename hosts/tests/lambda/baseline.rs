@@ -1,4 +1,4 @@
-//! The article's function in Node.js. Isotherm is compared with it, so it must do its work.
+//! The baseline in Node.js. Isotherm is compared with it, so it must do its work.
 
 use super::*;
 
