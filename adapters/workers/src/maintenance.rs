@@ -1,4 +1,4 @@
-//! Upkeep of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
+//! Maintenance of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
 //! transaction.
 
 use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Tenant, WriteLimits};

@@ -281,7 +281,7 @@ fn the_tails_of_all_shards_leave_a_report_half_of_what_it_may_read() {
 }
 
 #[test]
-fn a_request_does_upkeep_only_when_there_is_a_whole_fold() {
+fn a_request_does_maintenance_only_when_there_is_a_whole_fold() {
     let mut maintenance = Maintenance::new(Pace::INSTANCE, Held { looked_at: NOW, ..Held::default() }, NOW);
     maintenance.stored(Load { events: 511, bytes: 1 }, NOW);
     assert!(!maintenance.has_whole_fold());
