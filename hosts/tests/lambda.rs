@@ -3,10 +3,10 @@
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
-#[path = "lambda/baseline.rs"]
-mod baseline;
 #[path = "lambda/backup.rs"]
 mod backup;
+#[path = "lambda/baseline.rs"]
+mod baseline;
 mod common;
 #[path = "lambda/compaction.rs"]
 mod compaction;

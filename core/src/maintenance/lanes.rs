@@ -32,7 +32,7 @@ use std::ops::Range;
 use crate::codec::{Reader, Writer};
 use crate::formats;
 use crate::maintenance::lost::LostTimes;
-use crate::maintenance::stream::StreamBatch;
+use crate::maintenance::stream::{PULSE, StreamBatch};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::reports::reading::Reading;
 use crate::rollups::stored::{StoredPage, UnreadablePage};
