@@ -1,4 +1,4 @@
-//! The encoding of stored rollups: variable-length integers and texts. Unreadable bytes give `None`, never a panic.
+//! The encoding of what is stored: variable-length integers and texts. Unreadable bytes give `None`, never a panic.
 #![allow(
     clippy::indexing_slicing,
     reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
