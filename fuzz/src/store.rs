@@ -79,7 +79,7 @@ impl Pages {
     /// Compacts all past days. Returns the keys of pages that can't be read.
     pub fn compact(&mut self, service: &Service) -> Vec<String> {
         let mut keys = Vec::new();
-        for compaction in service.compactions(&self.read(&[service.marks()]), STAMP.received_at) {
+        for compaction in service.compactions(&self.read(&[service.manifests()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
             let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
             self.write(pages);
@@ -90,8 +90,8 @@ impl Pages {
 
     /// The pages that a report reads.
     pub fn for_report(&self, reading: &Reading) -> Vec<StoredPage> {
-        let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
-        self.read(&reading.ranges(&self.read(&marks)))
+        let manifests: Vec<KeyRange> = reading.manifests().into_iter().collect();
+        self.read(&reading.ranges(&self.read(&manifests)))
     }
 }
 
