@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
-use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place};
+use isotherm_core::{
+    Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place,
+};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 /// The hash of the empty text.

@@ -8,7 +8,8 @@ use isotherm_core::{Admission, Config, Door, Plan, Reply, Service, Settled};
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event, web_sys,
+    Context, Env, Error, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event,
+    web_sys,
 };
 
 use crate::{queue, request, response, store};
@@ -78,7 +79,8 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 /// Has all shards compact and expire. Whatever fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    store::schedule(&env, &service(&env).await).await;
+    let service = service(&env).await;
+    store::schedule(&env, &service).await;
 }
 
 /// The service of this isolate. While the place of its configuration cannot be read, it is a closed one, and the next
@@ -99,7 +101,9 @@ pub(crate) async fn service(env: &Env) -> Rc<Service> {
 /// Makes the configured service. An error says why the namespace could not be read, or that it holds no configuration.
 async fn configured(env: &Env) -> Result<Service, String> {
     let Ok(namespace) = env.kv(NAMESPACE) else { return Ok(Service::from_text(text(env).as_deref())) };
-    let text = namespace.get(KEY).text().await.map_err(|error| format!("cannot read {NAMESPACE}: {error}"))?;
+    // A JavaScript error's message is one line; `KvError` would show the stack, too.
+    let text = namespace.get(KEY).text().await.map_err(|error| Error::from(JsValue::from(error)));
+    let text = text.map_err(|error| format!("cannot read {NAMESPACE}: {error}"))?;
     let text = text.ok_or_else(|| format!("{NAMESPACE} has no key {KEY:?}"))?;
     Config::parse(&text).map(Service::new).map_err(|error| error.to_string())
 }
