@@ -36,7 +36,7 @@ mod vocabulary;
 
 pub use service::Service;
 
-pub use admission::config::{Config, ConfigError, key_entry};
+pub use admission::config::{Config, ConfigError, key_entry, only_place};
 pub use admission::door::{Door, Entry};
 #[cfg(feature = "test-stamp")]
 pub use admission::request::TEST_STAMP;

@@ -10,7 +10,7 @@ use crate::{queue, request, response, store};
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
-    let service = service(&env);
+    let service = service(&env).await;
     let head = request::Head::new(&request);
     let reply = match service.admit_head(&head.request(), request::stamp()?) {
         Door::Reply(reply) => reply,
@@ -54,7 +54,7 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
 /// Takes each message of a batch by itself: one that fails does not bring the others back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
-    let service = service(&env);
+    let service = service(&env).await;
     join_all(batch.raw_iter().map(|message| queue::take(&env, &service, message))).await;
     Ok(())
 }
@@ -62,5 +62,6 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 /// Has all shards compact and expire. Whatever fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    store::maintain(&env, &service(&env)).await;
+    let service = service(&env).await;
+    store::maintain(&env, &service).await;
 }

@@ -5,7 +5,6 @@
 //! back until that is on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
 use isotherm_core::{Held, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant};
@@ -48,7 +47,6 @@ pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
-    service: Rc<Service>,
     /// Made on first use: look-ups and reports do without.
     maintenance: RefCell<Option<Maintenance>>,
     /// When the pending alarm rings, if this object has set one.
@@ -60,11 +58,11 @@ impl DurableObject for Shard {
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
-        let service = config::service(&env);
-        Self { state, env, sql, service, maintenance: RefCell::new(None), alarm: Cell::new(None) }
+        Self { state, env, sql, maintenance: RefCell::new(None), alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
+        let service = &*config::service(&self.env).await;
         match request.method() {
             Method::Post if request.path() == REPORT => {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
@@ -72,18 +70,18 @@ impl DurableObject for Shard {
             }
             Method::Post if request.path() == MAINTENANCE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
-                self.maintenance(|maintenance| maintenance.begin_round(now()));
-                self.wake().await?;
+                self.maintenance(service, |maintenance| maintenance.begin_round(now()));
+                self.wake(service).await?;
                 Response::empty()
             }
-            Method::Post if !self.maintenance(|maintenance| maintenance.takes_events()) => {
-                self.wake().await?;
+            Method::Post if !self.maintenance(service, |maintenance| maintenance.takes_events()) => {
+                self.wake(service).await?;
                 Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
             Method::Post => {
                 let (expired_by, _) = expired_by_and_id(&request.path())?;
-                let reply = self.keep(JsFuture::from(request.inner().text()?).await?, &expired_by)?;
-                self.wake().await?;
+                let reply = self.keep(service, JsFuture::from(request.inner().text()?).await?, &expired_by)?;
+                self.wake(service).await?;
                 Ok(reply)
             }
             _ => {
@@ -97,36 +95,37 @@ impl DurableObject for Shard {
     /// Does a turn of maintenance. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        for _ in 0..self.maintenance(|maintenance| maintenance.tasks_a_turn()) {
-            let Next::Do(task) = self.maintenance(|maintenance| maintenance.next(now())) else { break };
-            match self.perform(&task).await {
-                Ok(outcome) => self.maintenance(|maintenance| maintenance.done(outcome, now())),
+        let service = &*config::service(&self.env).await;
+        for _ in 0..self.maintenance(service, |maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.maintenance(service, |maintenance| maintenance.next(now())) else { break };
+            match self.perform(service, &task).await {
+                Ok(outcome) => self.maintenance(service, |maintenance| maintenance.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    self.maintenance(|maintenance| maintenance.failed(&task, now()));
+                    self.maintenance(service, |maintenance| maintenance.failed(&task, now()));
                 }
             }
         }
-        self.wake().await?;
+        self.wake(service).await?;
         Response::empty()
     }
 }
 
 impl Shard {
     /// Gives `ask` what core knows of this shard.
-    fn maintenance<T>(&self, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
+    fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
         let make = || {
             let held = maintenance::held(&self.sql).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Maintenance::new(Pace::shard(self.service.shards()), held, now())
+            Maintenance::new(Pace::shard(service.shards()), held, now())
         };
         ask(self.maintenance.borrow_mut().get_or_insert_with(make))
     }
 
     /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
-    fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
+    fn keep(&self, service: &Service, events: JsValue, expired_by: &JsValue) -> Result<Response> {
         let (mut there, expired) = self.there(&events, expired_by)?;
         if expired > 0 {
             self.sql.exec_raw(MAKE_WAY, vec![events.clone(), expired_by.clone()])?;
@@ -138,7 +137,7 @@ impl Shard {
                 load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
             }
         }
-        self.maintenance(|maintenance| maintenance.stored(load, now()));
+        self.maintenance(service, |maintenance| maintenance.stored(load, now()));
         Response::ok(there)
     }
 
@@ -158,16 +157,16 @@ impl Shard {
                 };
                 self.back_up(&unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
+                unfolded.fold(&self.sql, service, &tenant).map(Outcome::Folded)
             }
             Task::Expire { until, among } => maintenance::expire(&self.sql, *until, *among),
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                maintenance::find_days(&self.sql, &self.service, &tenant, now())
+                maintenance::find_days(&self.sql, service, &tenant, now())
             }
             Task::Compact { tenant, manifest } => {
-                maintenance::compact(&self.sql, &self.service, tenant, manifest.clone(), now())
+                maintenance::compact(&self.sql, service, tenant, manifest.clone(), now())
             }
             Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
         }
@@ -176,7 +175,7 @@ impl Shard {
     /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self) -> Result<()> {
         let now = now();
-        let at = match self.maintenance(|maintenance| maintenance.next(now)) {
+        let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };
@@ -190,14 +189,14 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 
     /// Answers this shard's data for a report.
     fn report(&self, reading: &Reading) -> Result<Response> {
-        let budget = reading.budget(self.service.shards());
+        let budget = reading.budget(service.shards());
         Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 

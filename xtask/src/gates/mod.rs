@@ -6,6 +6,7 @@ mod adapters;
 mod artifacts;
 mod circles;
 mod core;
+mod deploy;
 mod imports;
 mod openapi;
 mod source;
@@ -42,6 +43,7 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("no files in a circle", circles(root)?),
+        ("what is deployed is closed", deploy::problems(&root.join("deploy"))?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
         ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
