@@ -5,6 +5,7 @@
 mod adapters;
 mod artifacts;
 mod core;
+mod deploy;
 mod imports;
 mod openapi;
 mod source;
@@ -34,12 +35,16 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
     let private = machine_paths();
+    let template = fs::read_to_string(root.join("deploy/lambda/template.yaml"))?;
+    let runbook = fs::read_to_string(root.join("docs/lambda.md"))?;
     Ok(vec![
         ("core is pure", core::purity(&root.join("core/src"))?),
         ("core's dependencies are known", core::dependencies(&tree)),
         ("core imports nothing in wasm", imports::problems(&module)),
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
+        ("deploy/ names what adapters read", deploy::unread_names(&root.join("deploy"), &root.join("adapters"))?),
+        ("alarms have a runbook", deploy::alarms_without_runbook(&template, &runbook)),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
         ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
@@ -66,7 +71,7 @@ fn machine_paths() -> Vec<String> {
 }
 
 /// All files under `dir`, sorted.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))? {
         let path = entry?.path();
