@@ -5,9 +5,9 @@
 mod adapters;
 mod artifacts;
 mod core;
-mod deploy;
 mod imports;
 mod openapi;
+mod operate;
 mod source;
 mod tree;
 
@@ -43,8 +43,8 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("core imports nothing in wasm", imports::problems(&module)),
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
-        ("deploy/ names what adapters read", deploy::unread_names(&root.join("deploy"), &root.join("adapters"))?),
-        ("alarms have a runbook", deploy::alarms_without_runbook(&template, &runbook)),
+        ("deploy/ names what adapters read", operate::unread_names(&root.join("deploy"), &root.join("adapters"))?),
+        ("alarms have a runbook", operate::alarms_without_runbook(&template, &runbook)),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
         ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
