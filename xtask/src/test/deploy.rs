@@ -33,7 +33,94 @@ enum Tool {
     Wrangler,
 }
 
-const LINTERS: [Linter; 0] = [];
+const TEMPLATE: &str = "deploy/lambda/template.yaml";
+const WRANGLER: &str = "deploy/workers/wrangler.toml";
+
+const LINTERS: [Linter; 11] = [
+    Linter {
+        name: "cfn-lint",
+        tool: Tool::Python("deploy", "cfn-lint"),
+        arguments: &[TEMPLATE, "deploy/lambda/edge.yaml"],
+        planted: (TEMPLATE, "DeletionProtectionEnabled: true", "DeletionProtected: true"),
+    },
+    Linter {
+        name: "sam validate",
+        tool: Tool::Python("deploy", "sam"),
+        arguments: &["validate", "--lint", "--template", TEMPLATE],
+        planted: (TEMPLATE, "AutoPublishAlias: live", "AutoPublishAlias: [live]"),
+    },
+    Linter {
+        name: "checkov",
+        tool: Tool::Python("checkov", "checkov"),
+        arguments: &["--config-file", "xtask/checkov/checkov.yaml", "--directory", "deploy", "--directory", ".github"],
+        planted: (TEMPLATE, "BlockPublicAcls: true", "BlockPublicAcls: false"),
+    },
+    Linter {
+        name: "kubernetes-validate",
+        tool: Tool::Python("deploy", "kubernetes-validate"),
+        arguments: &["--strict", "deploy/native/kubernetes.yaml", "deploy/spin/kubernetes.yaml"],
+        planted: ("deploy/native/kubernetes.yaml", "runAsNonRoot: true", "runAsNotRoot: true"),
+    },
+    Linter {
+        name: "hadolint",
+        tool: Tool::Python("deploy", "hadolint"),
+        arguments: &["deploy/native/Dockerfile"],
+        planted: ("deploy/native/Dockerfile", "USER 10001:10001", "USER root"),
+    },
+    Linter {
+        name: "the schema of compose",
+        tool: Tool::Python("deploy", "check-jsonschema"),
+        arguments: &["--builtin-schema", "vendor.compose-spec", "deploy/native/compose.yaml"],
+        planted: ("deploy/native/compose.yaml", "read_only: true", "read-only: true"),
+    },
+    Linter {
+        name: "the schema of workflows",
+        tool: Tool::Python("deploy", "check-jsonschema"),
+        arguments: &[
+            "--builtin-schema",
+            "vendor.github-workflows",
+            ".github/workflows/ci.yml",
+            ".github/workflows/deploy-lambda.yml",
+            ".github/workflows/deploy-workers.yml",
+            ".github/workflows/release.yml",
+        ],
+        planted: (".github/workflows/ci.yml", "runs-on:", "run-on:"),
+    },
+    Linter {
+        name: "zizmor",
+        tool: Tool::Python("deploy", "zizmor"),
+        arguments: &["--offline", "--no-progress", ".github"],
+        planted: (".github/workflows/ci.yml", "persist-credentials: false", "persist-credentials: true"),
+    },
+    Linter {
+        name: "wrangler deploy",
+        tool: Tool::Wrangler,
+        arguments: &["deploy", "--dry-run", "--config", WRANGLER, "--env", ""],
+        planted: (WRANGLER, "cpu_ms = 10000", "cpu_ms = \"10 s\""),
+    },
+    Linter {
+        name: "wrangler deploy, staging",
+        tool: Tool::Wrangler,
+        arguments: &["deploy", "--dry-run", "--config", WRANGLER, "--env", "staging"],
+        planted: (WRANGLER, "queue = \"isotherm-staging-events\"", "queues = \"isotherm-staging-events\""),
+    },
+    Linter {
+        name: "wrangler check startup",
+        tool: Tool::Wrangler,
+        arguments: &[
+            "check",
+            "startup",
+            "--config",
+            WRANGLER,
+            "--env",
+            "",
+            "--args=--config=deploy/workers/wrangler.toml --env=",
+            "--outfile",
+            "target/startup.cpuprofile",
+        ],
+        planted: (WRANGLER, "compatibility_date = \"2026-11-01\"", "compatibility_date = \"2126-11-01\""),
+    },
+];
 
 pub(super) fn check(tools: &Tools, tally: &mut Tally) -> Result<()> {
     // Wrangler bundles the artifact.
