@@ -29,8 +29,9 @@ enum What {
 ///
 ///   {"version": 2, "keys": [ENTRY, ENTRY]}
 ///
-/// which is the file of `--config`, or the variable or secret ISOTHERM_CONFIG. It holds the key's SHA-256, so whoever reads it
-/// learns no key. To take a key back, remove its entry; to replace one, add the new one, change the clients, remove the old one.
+/// which is the file of `--config`, the variable or secret ISOTHERM_CONFIG, or what a platform has in its place. It holds the key's
+/// SHA-256, so whoever reads it learns no key. To take a key back, remove its entry; to replace one, add the new one, change the
+/// clients, remove the old one.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 struct New {

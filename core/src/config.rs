@@ -149,6 +149,23 @@ impl Config {
     }
 }
 
+/// The place that holds the configuration, out of those that a platform knows by their names. `None` if the operator
+/// has named none of them: then the configuration is the text in the environment.
+///
+/// A place goes before the text, even while it cannot be read. The text may be an old one, whose keys were taken back.
+///
+/// # Errors
+/// [`ConfigError`] if two places are named. Neither goes first, because either may be the old one.
+pub fn only_place<P>(named: impl IntoIterator<Item = (&'static str, Option<P>)>) -> Result<Option<P>, ConfigError> {
+    let mut named = named.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    match (named.next(), named.next()) {
+        (Some((one, _)), Some((other, _))) => {
+            Err(ConfigError(format!("{one} stands beside {other}; one of them must go")))
+        }
+        (first, _) => Ok(first.map(|(_, place)| place)),
+    }
+}
+
 /// A key as an entry for the `keys` of a configuration: JSON on one line.
 ///
 /// # Errors

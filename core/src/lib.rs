@@ -52,7 +52,7 @@ pub mod warming;
 
 pub use backup::Backup;
 pub use body::without_byte_order_mark;
-pub use config::{Config, ConfigError, Tenant, key_entry};
+pub use config::{Config, ConfigError, Tenant, key_entry, only_place};
 pub use delivery::Delivery;
 pub use door::{Door, Entry};
 pub use event::Digest;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
-use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits};
+use isotherm_core::{
+    Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place,
+};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 /// The hash of the empty text.
@@ -102,6 +104,20 @@ fn what_is_wrong_says_no_key() {
         let said = Service::from_text(Some(&wrong)).notice().unwrap();
         assert!(!said.contains("5up3r") && !said.contains("operator\"") && !said.contains(&HASH[..8]), "{said}");
     }
+}
+
+#[test]
+fn a_configuration_has_one_place() {
+    let place = |named: [Option<u8>; 3]| {
+        let place = only_place(["FILE", "OBJECT", "SECRET"].into_iter().zip(named));
+        place.map_err(|error| error.to_string())
+    };
+    assert_eq!(place([None, None, None]), Ok(None));
+    assert_eq!(place([Some(1), None, None]), Ok(Some(1)));
+    assert_eq!(place([None, None, Some(3)]), Ok(Some(3)));
+    let problem = Err("configuration: OBJECT stands beside SECRET; one of them must go".to_owned());
+    assert_eq!(place([None, Some(2), Some(3)]), problem);
+    assert!(place([Some(1), Some(2), Some(3)]).is_err());
 }
 
 fn keyed() -> Service {

@@ -10,6 +10,8 @@ mod backup;
 mod common;
 #[path = "lambda/compaction.rs"]
 mod compaction;
+#[path = "lambda/configuration.rs"]
+mod configuration;
 #[path = "lambda/faults.rs"]
 mod faults;
 #[path = "lambda/lost.rs"]
@@ -37,7 +39,7 @@ use std::time::{Duration, Instant};
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, built, has_variables, send};
+use crate::common::{Answer, built, has_variables, run_apart, send};
 
 /// A function that answers with its event and its process id, and misbehaves as the path says.
 const FUNCTION: &str = r#"#!/usr/bin/env -S python3 -S

@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
 use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep};
@@ -74,7 +73,6 @@ pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
-    service: Rc<Service>,
     /// Made on first use: look-ups and reports do without.
     upkeep: RefCell<Option<Upkeep>>,
     /// When the pending alarm rings, if this object has set one.
@@ -87,30 +85,30 @@ impl DurableObject for Shard {
         // If this fails, every statement that finds no table fails too, and says so.
         let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
         let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        let service = entry::service(&env);
-        Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
+        Self { state, env, sql, upkeep: RefCell::new(None), alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
+        let service = &*entry::service(&self.env).await;
         match request.method() {
             Method::Post if request.path() == REPORT => {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
-                self.report(&serde_json::from_str(&reading)?)
+                self.report(service, &serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == SCHEDULE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
-                self.upkeep(|upkeep| upkeep.begin_round(now()));
-                self.wake().await?;
+                self.upkeep(service, |upkeep| upkeep.begin_round(now()));
+                self.wake(service).await?;
                 Response::empty()
             }
-            Method::Post if !self.upkeep(|upkeep| upkeep.takes_events()) => {
-                self.wake().await?;
+            Method::Post if !self.upkeep(service, |upkeep| upkeep.takes_events()) => {
+                self.wake(service).await?;
                 Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
             Method::Post => {
                 let (expired_by, _) = expired_by_and_id(&request.path())?;
-                let reply = self.keep(JsFuture::from(request.inner().text()?).await?, &expired_by)?;
-                self.wake().await?;
+                let reply = self.keep(service, JsFuture::from(request.inner().text()?).await?, &expired_by)?;
+                self.wake(service).await?;
                 Ok(reply)
             }
             _ => {
@@ -124,36 +122,37 @@ impl DurableObject for Shard {
     /// Does a turn of upkeep. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.upkeep(|upkeep| upkeep.next(now())) else { break };
-            match self.perform(&task).await {
-                Ok(outcome) => self.upkeep(|upkeep| upkeep.done(outcome, now())),
+        let service = &*entry::service(&self.env).await;
+        for _ in 0..self.upkeep(service, |upkeep| upkeep.tasks_a_turn()) {
+            let Next::Do(task) = self.upkeep(service, |upkeep| upkeep.next(now())) else { break };
+            match self.perform(service, &task).await {
+                Ok(outcome) => self.upkeep(service, |upkeep| upkeep.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    self.upkeep(|upkeep| upkeep.failed(&task, now()));
+                    self.upkeep(service, |upkeep| upkeep.failed(&task, now()));
                 }
             }
         }
-        self.wake().await?;
+        self.wake(service).await?;
         Response::empty()
     }
 }
 
 impl Shard {
     /// Gives `ask` what core knows of this shard.
-    fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn upkeep<T>(&self, service: &Service, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
         let make = || {
             let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Upkeep::new(Pace::shard(self.service.shards()), held, now())
+            Upkeep::new(Pace::shard(service.shards()), held, now())
         };
         ask(self.upkeep.borrow_mut().get_or_insert_with(make))
     }
 
     /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
-    fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
+    fn keep(&self, service: &Service, events: JsValue, expired_by: &JsValue) -> Result<Response> {
         let (mut there, expired) = self.there(&events, expired_by)?;
         if expired > 0 {
             self.sql.exec_raw(MAKE_WAY, vec![events.clone(), expired_by.clone()])?;
@@ -165,7 +164,7 @@ impl Shard {
                 load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
             }
         }
-        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        self.upkeep(service, |upkeep| upkeep.stored(load, now()));
         Response::ok(there)
     }
 
@@ -177,31 +176,31 @@ impl Shard {
         }
     }
 
-    async fn perform(&self, task: &Task) -> Result<Outcome> {
+    async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
         match task {
             Task::Fold { events, bytes } => {
                 let Some(unfolded) = UnfoldedEvents::next(&self.sql, *events, *bytes)? else {
                     return Ok(Outcome::Folded(Load::default()));
                 };
-                self.back_up(&unfolded).await?;
+                self.back_up(service, &unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
+                unfolded.fold(&self.sql, service, &tenant).map(Outcome::Folded)
             }
             Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::find_days(&self.sql, &self.service, &tenant, now())
+                upkeep::find_days(&self.sql, service, &tenant, now())
             }
-            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
+            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, service, tenant, mark.clone(), now()),
             Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
         }
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.
-    async fn wake(&self) -> Result<()> {
+    async fn wake(&self, service: &Service) -> Result<()> {
         let now = now();
-        let at = match self.upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.upkeep(service, |upkeep| upkeep.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };
@@ -213,16 +212,16 @@ impl Shard {
     }
 
     /// Puts an object with these events into the bucket.
-    async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
+    async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 
     /// Answers this shard's data for a report.
-    fn report(&self, reading: &Reading) -> Result<Response> {
-        let budget = reading.budget(self.service.shards());
+    fn report(&self, service: &Service, reading: &Reading) -> Result<Response> {
+        let budget = reading.budget(service.shards());
         Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 

@@ -13,14 +13,16 @@ use crate::report::names::{self, EVENT_TYPE};
 use crate::report::zone::Zone;
 use crate::rollup::codec::Writer;
 use crate::rollup::key::{Hour, Series};
-use crate::time::Millis;
+use crate::time::{Millis, rfc3339};
 
+/// Milliseconds in an hour.
+const HOUR: i64 = 60 * 60 * 1000;
 /// The longest range, in hours: 400 days.
-const HOURS: u32 = 400 * 24;
+const HOURS: i64 = 400 * 24;
 /// The range of a query that names none, in hours: 7 days.
-const DEFAULT_HOURS: u32 = 7 * 24;
+const DEFAULT_HOURS: i64 = 7 * 24;
 /// Up to this many hours, 2 days, a time series is by hour unless the query names an interval.
-const HOURLY: u32 = 48;
+const HOURLY: i64 = 48;
 const MAX_ROWS: usize = 10_000;
 const METRICS: usize = 20;
 /// The most filters of a query, one for each value.
@@ -40,7 +42,7 @@ pub(crate) enum Kind {
 pub(crate) struct Query {
     pub(crate) kind: Kind,
     pub(crate) from: Hour,
-    /// The hour after the range's last.
+    /// The hour after the range's last. A range that holds no hour of events ends where it begins.
     pub(crate) until: Hour,
     pub(crate) zone: Zone,
     pub(crate) interval: Interval,
@@ -93,19 +95,18 @@ impl Query {
             asked.take(kind, &name, &value)?;
         }
         let until = match asked.to {
-            Some(time) if time == Hour::of(time).start() => Hour::of(time),
-            Some(time) => Hour::of(time).next(),
-            None => Hour::of(received_at).next(),
+            Some(time) => (time + HOUR - 1).div_euclid(HOUR),
+            None => Hour::of(received_at).next().0.into(),
         };
-        let from = asked.from.map_or(Hour(until.0.saturating_sub(DEFAULT_HOURS)), Hour::of);
+        let from = asked.from.map_or(until - DEFAULT_HOURS, |time| time.div_euclid(HOUR));
         if from >= until {
             return Err(invalid("from must be before to".to_owned()));
         }
-        let hours = until.0 - from.0;
+        let hours = until - from;
         if hours > HOURS {
             return Err(Refusal::UnsupportedReport(format!(
                 "from and to are {} days apart; the limit is 400",
-                hours.div_ceil(24)
+                hours.unsigned_abs().div_ceil(24)
             )));
         }
         let zone = match asked.tz {
@@ -127,8 +128,8 @@ impl Query {
         }
         let mut query = Self {
             kind,
-            from,
-            until,
+            from: hour_of_events(from),
+            until: hour_of_events(until),
             zone,
             interval: asked.interval.unwrap_or(if hours <= HOURLY { Interval::Hour } else { Interval::Day }),
             metrics: asked.metrics.unwrap_or_else(|| vec![Metric::Count]),
@@ -145,12 +146,12 @@ impl Query {
     }
 
     /// Hashes the query. An unnamed start or end moves on between two pages, so only those that are named count.
-    fn fingerprint(&self, from: Option<Millis>, to: Option<Millis>) -> u64 {
+    fn fingerprint(&self, from: Option<i64>, to: Option<i64>) -> u64 {
         let mut writer = Writer::default();
         writer.byte(self.kind as u8);
         writer.byte(self.interval as u8);
         for time in [from, to] {
-            writer.text(&time.map(|time| time.0.to_string()).unwrap_or_default());
+            writer.text(&time.map(|time| time.to_string()).unwrap_or_default());
         }
         writer.text(self.zone.name());
         writer.length(self.metrics.len());
@@ -226,8 +227,9 @@ fn invalid(problem: String) -> Refusal {
 /// The parameters of a query, before they are checked together.
 #[derive(Default)]
 struct Asked {
-    from: Option<Millis>,
-    to: Option<Millis>,
+    /// In milliseconds since 1970. Times before that are negative.
+    from: Option<i64>,
+    to: Option<i64>,
     tz: Option<String>,
     interval: Option<Interval>,
     metrics: Option<Vec<Metric>>,
@@ -331,10 +333,16 @@ fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
     }
 }
 
-fn time(name: &str, value: &str) -> Result<Millis, Refusal> {
-    Millis::from_rfc3339(value).map_err(|_not_a_time| {
-        invalid(format!("{name} must be RFC 3339, such as 2013-01-01T00:00:00Z (write + as %2B)"))
-    })
+fn time(name: &str, value: &str) -> Result<i64, Refusal> {
+    let problem = || invalid(format!("{name} must be RFC 3339, such as 2013-01-01T00:00:00Z (write + as %2B)"));
+    rfc3339(value).ok_or_else(problem)
+}
+
+/// An hour since 1970 as an edge of the range. No event is earlier than [`Limits::earliest`], and time zones are not
+/// known before it, so the part of a range before it is left out.
+fn hour_of_events(hour: i64) -> Hour {
+    let earliest = Hour::of(Limits::CONTRACT.earliest);
+    u32::try_from(hour).map_or(earliest, |hour| Hour(hour).max(earliest))
 }
 
 fn interval(value: &str) -> Result<Interval, Refusal> {

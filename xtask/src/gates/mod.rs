@@ -5,6 +5,7 @@
 mod adapters;
 mod artifacts;
 mod core;
+mod deploy;
 mod imports;
 mod openapi;
 mod operate;
@@ -45,6 +46,7 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("deploy/ names what adapters read", operate::unread_names(&root.join("deploy"), &root.join("adapters"))?),
         ("alarms have a runbook", operate::alarms_without_runbook(&template, &runbook)),
+        ("what is deployed is closed", deploy::problems(&root.join("deploy"))?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
         ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),

@@ -15,6 +15,35 @@ fn ranges_are_whole_hours() {
 }
 
 #[test]
+fn a_range_begins_with_the_earliest_events() {
+    let first = Hour::of(Limits::CONTRACT.earliest);
+    for (from, to, hours) in [
+        ("1999-12-31T00:00:00Z", "2000-01-02T00:00:00Z", 24),
+        ("1999-01-01T00:00:00Z", "2000-01-01T00:00:00.001Z", 1),
+        // Nothing is left of these.
+        ("1999-12-31T00:00:00Z", "2000-01-01T00:00:00Z", 0),
+        ("1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", 0),
+        ("1969-06-01T00:00:00%2B02:00", "1970-06-01T00:00:00Z", 0),
+        ("0000-01-01T00:00:00Z", "0000-12-31T23:59:59Z", 0),
+    ] {
+        let query = parse(Kind::Timeseries, &format!("from={from}&to={to}")).unwrap();
+        assert_eq!((query.from, query.until), (first, Hour(first.0 + hours)), "{from} to {to}");
+    }
+    let query = parse(Kind::Summary, "to=2000-01-02T00:00:00Z").unwrap();
+    assert_eq!((query.from, query.until), (first, Hour(first.0 + 24)));
+    // The rules for a range hold for what was asked.
+    for (range, problem) in [
+        ("from=1969-01-02T00:00:00Z&to=1969-01-01T00:00:00Z", "from must be before to"),
+        ("from=1969-01-01T00:00:00Z&to=1969-01-01T00:00:00Z", "from must be before to"),
+        ("from=1968-01-01T00:00:00Z&to=1970-01-01T00:00:00Z", "731 days apart; the limit is 400"),
+        ("from=1969-01-01T00:00:00Z", "the limit is 400"),
+    ] {
+        let message = parse(Kind::Timeseries, range).unwrap_err();
+        assert!(message.contains(problem), "{range}: {message}");
+    }
+}
+
+#[test]
 fn metrics_are_written_as_they_are_read() {
     for metrics in
         ["count", "users", "sum:a:b", r"sum:price\, EUR", r"max:a\\b", "p99.9:x", "p0.5:x", "p100:x", "min:é", "mean:x"]
