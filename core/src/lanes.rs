@@ -50,9 +50,9 @@ const NEARLY_MS: u64 = 60 * 60 * 1000;
 const WRITES: usize = 90;
 /// The prefix of the keys of pulses. No event's key has it, because no tenant's name is empty.
 pub(crate) const PULSE: &str = "#pulse-";
-/// Pulses for each shard while it isn't known which key leads to which shard. About 1 shard of 50 gets none, and the
-/// next window tries again.
-const PULSES_A_SHARD: usize = 4;
+/// Pulses for each shard while it isn't known which key leads to which shard. A shard with an eighth of the keys gets
+/// none once in 5,000 times, and the next window tries again.
+const PULSES_A_SHARD: usize = 16;
 const PULSES: usize = 64;
 /// How long a pulse is kept, in seconds.
 const PULSE_S: u64 = 7 * 24 * 60 * 60;
@@ -370,24 +370,23 @@ impl Lanes {
         self.lost.overlap(&reading.time())
     }
 
-    /// The pulses to write after a batch with events, for each shard that is behind this window. A batch of pulses
+    /// The pulses to write after a batch with events, for each shard that is behind the newest of them. So every event
+    /// is covered by reports after two windows: one until its batch comes, one until the pulses come. A batch of pulses
     /// alone writes none; otherwise pulses would cause pulses forever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
-        if !batch.has_events() {
-            return Vec::new();
-        }
+        let Some(newest) = batch.newest_event() else { return Vec::new() };
         let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
         for (_, watermark) in self.watermarks() {
             let Some(shard_id) = watermark.shard_id() else { continue };
             shards += 1;
-            if shard_id != batch.shard_id && watermark.folded_to < batch.window_start {
+            if shard_id != batch.shard_id && watermark.folded_to <= newest {
                 is_one_unknown |= watermark.pulse.is_empty();
                 keys.extend(Some(watermark.pulse.clone()).filter(|key| !key.is_empty()));
             }
         }
         for (id, shard) in self.waiting.iter().flatten() {
             shards += 1;
-            is_one_unknown |= id != batch.shard_id && self.bound(shard) < batch.window_start;
+            is_one_unknown |= id != batch.shard_id && self.bound(shard) <= newest;
         }
         if is_one_unknown {
             let Millis(window) = batch.window_start;

@@ -85,9 +85,9 @@ impl<'a> StreamBatch<'a> {
         self.folded(watermark) < self.records.len() || self.completes(watermark)
     }
 
-    /// Whether any of the records is a new event.
-    pub(crate) fn has_events(&self) -> bool {
-        self.records.iter().any(|record| record.unfolded().is_some())
+    /// When the newest event of the batch was written; `None` without events.
+    pub(crate) fn newest_event(&self) -> Option<Millis> {
+        self.records.iter().filter(|record| record.unfolded().is_some()).map(|record| record.written_at).max()
     }
 
     /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch

@@ -106,7 +106,7 @@ impl Pace {
         fold: Load { events: 2048, bytes: 4 << 20 },
         fold_within: 5000,
         round: ROUND,
-        tasks_a_turn: 8,
+        tasks_a_turn: 1,
         stores: 1,
     };
 

@@ -136,7 +136,7 @@ fn shards_without_events_cost_pulses() {
     assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
     // Each such shard costs the put, and twice a watermark of two units. Puts for new shards are added.
     let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
-    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 16.0) - 1.0).abs() < 0.1, "{more}");
+    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 64.0) - 1.0).abs() < 0.1, "{more}");
 }
 
 #[test]
