@@ -11,7 +11,7 @@ data=$1 folder=$2 days=${3:-14}
 umask 077
 mkdir -p "$folder"
 copy=$folder/events-$(date -u +%Y%m%dT%H%M%SZ).sqlite
-trap 'rm -f "$copy.new"' EXIT
+trap 'rm -f "$copy.new" "$copy.gz.new"' EXIT
 rm -f "$copy.new"
 # VACUUM INTO reads one moment of the database. `.backup` begins again at each write, and under load never ends.
 sqlite3 -bail "file:$data/events.sqlite?mode=rw" "PRAGMA busy_timeout = 10000" "VACUUM INTO '$copy.new'" >/dev/null

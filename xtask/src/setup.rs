@@ -143,7 +143,7 @@ fn debian_packages(for_tests: bool) -> Result<()> {
         missing.push("python3-pip");
     }
     if for_tests {
-        missing.extend(["chromium", "curl"].into_iter().filter(|name| !on_path(name)));
+        missing.extend(["chromium", "curl", "sqlite3"].into_iter().filter(|name| !on_path(name)));
     }
     if missing.is_empty() {
         return Ok(());
