@@ -27,7 +27,7 @@ cargo xtask <command>
   compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help). With
                          --platform NAME only what that platform needs is set up and built
   test [--only PART]…    run everything that tests; PART is one of:
-                         fmt deny clippy doc dashboard build unit gates wasm contract simulation fuzz conformance
+                         fmt deny clippy doc dashboard build unit gates deploy wasm contract simulation fuzz conformance
   fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
                          have found in fuzz/corpus, --planted proves that each target finds a planted defect
   build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with

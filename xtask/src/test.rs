@@ -2,6 +2,7 @@
 
 mod contract;
 mod deny;
+mod deploy;
 mod simulation;
 mod tally;
 
@@ -20,7 +21,7 @@ use crate::test::tally::{Summary, Tally};
 type Part = fn(&Tools, &mut Tally) -> Result<()>;
 
 /// The parts that `--only` can name, in the order in which they run: parts that fail quickly come first.
-const PARTS: [(&str, Part); 13] = [
+const PARTS: [(&str, Part); 14] = [
     ("fmt", fmt),
     ("deny", deny::check),
     ("clippy", clippy),
@@ -29,6 +30,7 @@ const PARTS: [(&str, Part); 13] = [
     ("build", build_artifacts),
     ("unit", unit),
     ("gates", gate),
+    ("deploy", deploy::check),
     ("wasm", wasm),
     ("contract", contract::check),
     ("simulation", simulation::check),

@@ -25,7 +25,7 @@ pub(super) fn problems(deploy: &Path) -> Result<Vec<String>> {
     }
     let template = deploy.join("lambda/template.yaml");
     let template = fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
-    let queues = queue_problems(&resources(&template));
+    let queues = queue_problems(&template);
     problems.extend(queues.into_iter().map(|problem| format!("deploy/lambda/template.yaml: {problem}")));
     Ok(problems)
 }
@@ -41,61 +41,59 @@ fn opens(text: &str) -> bool {
     })
 }
 
-/// The lines of each resource of a CloudFormation template, without comments.
-fn resources(template: &str) -> BTreeMap<&str, Vec<&str>> {
-    let mut resources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let lines = template.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
-    let lines = lines.skip_while(|line| *line != "Resources:").skip(1).take_while(|line| line.starts_with(' '));
-    let mut name = "";
-    for line in lines {
-        match line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
-            Some(resource) if !resource.starts_with(' ') => name = resource,
-            _ => resources.entry(name).or_default().push(line.trim()),
+/// The blocks below a heading of a YAML text, by their keys, without comments.
+fn blocks<'t>(text: &'t str, heading: &str) -> BTreeMap<&'t str, Vec<&'t str>> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut blocks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
+    let mut lines = lines.skip_while(|line| line.trim() != heading);
+    let outer = lines.next().map_or(0, indent);
+    let mut key = "";
+    for line in lines.take_while(|line| indent(line) > outer) {
+        match line.trim().strip_suffix(':') {
+            Some(name) if indent(line) == outer + 2 => key = name,
+            _ => blocks.entry(key).or_default().push(line.trim()),
         }
     }
-    resources
+    blocks
 }
 
-/// A property of a resource whose value is on the same line.
-fn property<'t>(resource: &[&'t str], name: &str) -> Option<&'t str> {
-    resource.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
-
-fn queue_problems(resources: &BTreeMap<&str, Vec<&str>>) -> Vec<String> {
-    let of_type = |name: &'static str| {
-        resources
-            .iter()
-            .filter(move |(_, resource)| property(resource, "Type") == Some(name))
-            .map(|(name, it)| (*name, it))
-    };
+fn queue_problems(template: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    // All of SAM's routes lead to functions, which look at keys themselves.
-    let mut targets = Vec::new();
-    for (name, route) in of_type("AWS::ApiGatewayV2::Route") {
-        targets.extend(property(route, "Target"));
-        let authorizer = property(route, "AuthorizerId").and_then(|id| resources.get(id.strip_prefix("!Ref ")?));
-        let is_authorized = property(route, "AuthorizationType") == Some("CUSTOM")
-            && authorizer.is_some_and(|it| {
-                property(it, "Type") == Some("AWS::ApiGatewayV2::Authorizer")
-                    && property(it, "IdentitySource") == Some("[$request.header.authorization]")
-                    && property(it, "AuthorizerUri").is_some()
-            });
-        if !is_authorized {
-            problems.push(format!("{name}: the gateway lets everybody into this route"));
+    for (name, resource) in blocks(template, "Resources:") {
+        if resource.contains(&"Type: AWS::ApiGatewayV2::Route") {
+            problems.push(format!("{name}: a route beside the API's definition vanishes whenever that changes"));
         }
     }
+    let schemes = blocks(template, "securitySchemes:");
+    let is_authorizer = |scheme: &Vec<&str>| {
+        let has = |part: &str| scheme.iter().any(|line| line.starts_with(part));
+        has("x-amazon-apigateway-authorizer:")
+            && has("authorizerUri: ")
+            && has("identitySource: $request.header.authorization")
+    };
+    let has_authorizer = schemes.get("keys").is_some_and(is_authorizer);
     let mut queues = 0;
-    for (name, integration) in of_type("AWS::ApiGatewayV2::Integration") {
-        let text = integration.join(" ");
+    for (path, operation) in blocks(template, "paths:") {
+        // Functions look at keys themselves.
+        if operation.iter().any(|line| line.starts_with("uri: ") && line.contains(":lambda:")) {
+            continue;
+        }
+        queues += 1;
+        if !has_authorizer || !operation.contains(&"security: [{ keys: [] }]") {
+            problems.push(format!("{path}: the gateway lets everybody into this route"));
+        }
+        // What the rest takes from AWS is no part of a request.
+        let parameters = operation.iter().skip_while(|line| **line != "requestParameters:");
+        let text = parameters.copied().collect::<Vec<_>>().join(" ");
         problems.extend(
             mentions(&text)
                 .filter(|mention| !SENT.contains(mention))
-                .map(|mention| format!("{name}: {mention} may hold a key and gets into the queue")),
+                .map(|mention| format!("{path}: {mention} may hold a key and gets into the queue")),
         );
         if !text.contains(KEY_ID) {
-            problems.push(format!("{name}: the message does not say whose it is: {KEY_ID}"));
+            problems.push(format!("{path}: the message does not say whose it is: {KEY_ID}"));
         }
-        queues += usize::from(targets.contains(&format!("!Sub integrations/${{{name}}}").as_str()));
     }
     if queues == 0 {
         problems.push("no route leads to a queue: is the template written in another way?".to_owned());
@@ -153,21 +151,33 @@ mod tests {
 
     #[test]
     fn a_queue_route_without_an_authoriser_is_found() {
-        let everybody = ["QueueBatchRoute: the gateway lets everybody", "QueueEventRoute: the gateway lets everybody"];
-        check(&TEMPLATE.replace("AuthorizationType: CUSTOM", "AuthorizationType: NONE"), &everybody);
-        check(&TEMPLATE.replace("      AuthorizerId: !Ref QueueKeys\n", ""), &everybody);
-        check(&TEMPLATE.replace("!Ref QueueKeys", "!Ref Queue"), &everybody);
-        check(&TEMPLATE.replace("[$request.header.authorization]", "[$request.header.content-type]"), &everybody);
-        check(&TEMPLATE.replacen("AuthorizationType: CUSTOM", "AuthorizationType: NONE", 1), &everybody[1..]);
+        let everybody =
+            ["/queue/events: the gateway lets everybody", "/queue/events/batch: the gateway lets everybody"];
+        check(&TEMPLATE.replace("security: [{ keys: [] }]", "security: []"), &everybody);
+        check(
+            &TEMPLATE.replace("identitySource: $request.header.authorization", "identitySource: $request.path"),
+            &everybody,
+        );
+        check(&TEMPLATE.replace("authorizerUri: ", "authorizerUrl: "), &everybody);
+        check(&TEMPLATE.replacen("security: [{ keys: [] }]", "security: []", 1), &everybody[..1]);
+    }
+
+    #[test]
+    fn a_route_beside_the_definition_is_found() {
+        let route = "Resources:\n  Beside:\n    Type: AWS::ApiGatewayV2::Route\n\n";
+        check(&TEMPLATE.replacen("Resources:\n", route, 1), &["Beside: a route beside the API's definition"]);
     }
 
     #[test]
     fn a_key_in_a_message_is_found() {
-        let key = ["QueueBatch: ${request.header.authorization} may", "QueueBatch: the message does not say"]
-            .into_iter()
-            .chain(["QueueEvent: ${request.header.authorization} may", "QueueEvent: the message does not say"]);
-        check(&TEMPLATE.replace(KEY_ID, "${request.header.authorization}"), &key.collect::<Vec<_>>());
-        let whole = ["QueueBatch: $request.header.x-key may", "QueueEvent: $request.header.x-key may"];
+        let key = [
+            "/queue/events: ${request.header.authorization} may",
+            "/queue/events: the message does not say",
+            "/queue/events/batch: ${request.header.authorization} may",
+            "/queue/events/batch: the message does not say",
+        ];
+        check(&TEMPLATE.replace(KEY_ID, "${request.header.authorization}"), &key);
+        let whole = ["/queue/events: $request.header.x-key may", "/queue/events/batch: $request.header.x-key may"];
         check(&TEMPLATE.replace("MessageBody: $request.body", "MessageBody: $request.header.x-key"), &whole);
     }
 

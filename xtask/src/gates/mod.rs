@@ -9,6 +9,7 @@ mod core;
 mod deploy;
 mod imports;
 mod openapi;
+mod operate;
 mod source;
 mod tree;
 
@@ -36,6 +37,8 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
     let private = machine_paths();
+    let template = fs::read_to_string(root.join("deploy/lambda/template.yaml"))?;
+    let runbook = fs::read_to_string(root.join("docs/lambda.md"))?;
     Ok(vec![
         ("core is pure", core::purity(&root.join("core/src"))?),
         ("core's dependencies are known", core::dependencies(&tree)),
@@ -43,6 +46,8 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("no files in a circle", circles(root)?),
+        ("deploy/ names what adapters read", operate::unread_names(&root.join("deploy"), &root.join("adapters"))?),
+        ("alarms have a runbook", operate::alarms_without_runbook(&template, &runbook)),
         ("what is deployed is closed", deploy::problems(&root.join("deploy"))?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
@@ -79,7 +84,7 @@ fn machine_paths() -> Vec<String> {
 }
 
 /// All files under `dir`, sorted.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))? {
         let path = entry?.path();
