@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::compare::artifact;
 use crate::compare::target::Role;
 use crate::say;
+use crate::system;
 
 /// The flags of `isotherm doctor`.
 #[derive(Args, Clone, Debug)]
@@ -209,7 +210,7 @@ fn cores() -> Finding {
 }
 
 fn memory() -> Finding {
-    let Some(bytes) = field("/proc/meminfo", "MemAvailable:").map(|kibibytes| 1024 * kibibytes as u64) else {
+    let Some(bytes) = system::bytes("/proc/meminfo", "MemAvailable") else {
         return Finding::bad("memory", State::Poor, "unknown", "this system has no /proc: figures of memory will be 0");
     };
     let found = format!("{:.1} GB available", bytes as f64 / 1e9);
@@ -241,21 +242,21 @@ fn load() -> Finding {
 }
 
 fn governor() -> Finding {
-    match fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") {
-        Ok(governor) if governor.trim() != "performance" => Finding::bad(
+    match system::governor() {
+        Some(governor) if governor != "performance" => Finding::bad(
             "frequency",
             State::Poor,
-            format!("the governor is {}: clocks change while it is measured", governor.trim()),
+            format!("the governor is {governor}: clocks change while it is measured"),
             "cpupower frequency-set --governor performance",
         ),
-        Ok(governor) => Finding::good("frequency", format!("the governor is {}", governor.trim())),
-        Err(_none) => Finding::good("frequency", "in nobody's hands here, as on most virtual machines"),
+        Some(governor) => Finding::good("frequency", format!("the governor is {governor}")),
+        None => Finding::good("frequency", "in nobody's hands here, as on most virtual machines"),
     }
 }
 
 fn files() -> Finding {
-    match field("/proc/self/limits", "Max open files") {
-        Some(most) if (most as u64) < FILES => Finding::bad(
+    match system::number("/proc/self/limits", "Max open files") {
+        Some(most) if most < FILES => Finding::bad(
             "open files",
             State::Missing,
             format!("{most} at once"),
@@ -264,12 +265,6 @@ fn files() -> Finding {
         Some(most) => Finding::good("open files", format!("{most} at once")),
         None => Finding::good("open files", "no limit is known"),
     }
-}
-
-/// The number after `name` at the beginning of a line of the file.
-fn field(file: &str, name: &str) -> Option<f64> {
-    let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -313,7 +308,5 @@ mod tests {
             assert!(!finding.found.is_empty() && (finding.state == State::Good) == finding.advice.is_empty());
         }
         assert_eq!(loopback().state, State::Good);
-        assert!(field("/proc/meminfo", "MemTotal:").is_some_and(|kibibytes| kibibytes > 1e5));
-        assert_eq!(field("/proc/meminfo", "Nothing:"), None);
     }
 }

@@ -13,6 +13,7 @@ mod sample;
 mod setup;
 mod shell;
 mod test;
+mod wasm;
 
 use std::env;
 use std::os::unix::process::CommandExt;

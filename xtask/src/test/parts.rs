@@ -44,8 +44,8 @@ const PARTS: [Part; 13] = [
         name: "unit",
         run: unit,
         builds: true,
-        needs: &["node", "chromium", "curl", "runtime and bundlers", "pages"],
-        needs_for_all: &["python3"],
+        needs: &["node", "chromium", "runtime and bundlers", "pages"],
+        needs_for_all: &["curl", "python3"],
         ..QUICK
     },
     Part { name: "gates", run: gate, builds: true, needs: &["node", "runtime and bundlers"], ..QUICK },
