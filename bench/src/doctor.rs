@@ -161,7 +161,7 @@ fn found(tool: &Tool, artifacts: &Path) -> Finding {
         return Finding::good(tool.name, there);
     }
     let state = if tool.name == "node" { State::Missing } else { State::Absent };
-    let by_the_user = matches!(tool.source, Source::User { .. });
+    let by_the_user = matches!(tool.source, Source::User(_));
     let way = if by_the_user { tool.way() } else { format!("cargo xtask installs it from {}", tool.way()) };
     let needs = match tool.platforms {
         [] => "tests".to_owned(),

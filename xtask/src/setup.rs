@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use isotherm_tools::{Source, TOOLS, Tool};
+use isotherm_tools::{Source, TOOLS, Tool, WASM_TOOLCHAIN};
 
 use crate::paths;
 use crate::shell::{cargo, output_logged, phase, program, run_logged, works};
@@ -33,7 +33,7 @@ const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 pub(crate) fn install(platforms: &[&str], names: &[&str]) -> Result<Tools> {
     let wanted: Vec<&Tool> = wanted(platforms, names);
     let missing = with_installers(wanted.iter().copied().filter(|tool| !is_there(tool)).collect(), is_there);
-    let by_the_user = missing.iter().filter(|tool| matches!(tool.source, Source::User { .. }));
+    let by_the_user = missing.iter().filter(|tool| matches!(tool.source, Source::User(_)));
     let advice: Vec<String> = by_the_user.map(|tool| format!("{} ({})", tool.name, tool.way())).collect();
     if !advice.is_empty() {
         bail!("install these programs yourself first: {}", advice.join(", "));
@@ -45,14 +45,14 @@ pub(crate) fn install(platforms: &[&str], names: &[&str]) -> Result<Tools> {
     debian(&missing)?;
     for tool in &missing {
         match tool.source {
-            Source::User { .. } | Source::Debian { .. } => {}
+            Source::User(_) | Source::Debian(_) => {}
             Source::Npm { lock, into } => npm(tool, lock, into)?,
             Source::Pypi { requirements, into } => pypi(tool, requirements, into)?,
-            Source::Wasm { toolchain } => wasm(toolchain)?,
+            Source::Wasm => wasm()?,
         }
     }
     let wasm_toolchain = wanted.iter().find_map(|tool| match tool.source {
-        Source::Wasm { toolchain } => fs::read_to_string(paths::root().join(toolchain)).ok(),
+        Source::Wasm => fs::read_to_string(wasm_toolchain()).ok(),
         _ => None,
     });
     Ok(Tools { wasm_toolchain: wasm_toolchain.unwrap_or_default() })
@@ -80,12 +80,11 @@ fn plan(missing: &[&Tool]) -> String {
 
 /// Whether a tool is there in the version that the project asks for.
 fn is_there(tool: &Tool) -> bool {
-    let Some(installed) = tool.installed() else { return tool.version().is_some() };
-    let installed = paths::root().join(installed);
+    let folder = || tool.installed().is_some_and(|folder| paths::root().join(folder).is_dir());
     match tool.source {
-        Source::User { .. } | Source::Debian { .. } => tool.version().is_some(),
-        Source::Npm { .. } | Source::Pypi { .. } => installed.is_dir() && Stamp::of(tool).is_ok_and(|it| it.holds()),
-        Source::Wasm { .. } => fs::read_to_string(installed).is_ok_and(|toolchain| has_targets(&toolchain)),
+        Source::User(_) | Source::Debian(_) => tool.version().is_some(),
+        Source::Npm { .. } | Source::Pypi { .. } => folder() && Stamp::of(tool).is_ok_and(|it| it.holds()),
+        Source::Wasm => fs::read_to_string(wasm_toolchain()).is_ok_and(|toolchain| has_targets(&toolchain)),
     }
 }
 
@@ -93,7 +92,7 @@ fn debian(missing: &[&Tool]) -> Result<()> {
     let packages: Vec<&str> = missing
         .iter()
         .filter_map(|tool| match tool.source {
-            Source::Debian { package, .. } => Some(package),
+            Source::Debian(package) => Some(package),
             _ => None,
         })
         .collect();
@@ -143,7 +142,7 @@ fn log(into: &Path) -> String {
 }
 
 /// Finds or installs the toolchain with the wasm targets, by either way of wasm-toolchain.sh.
-fn wasm(toolchain: &str) -> Result<()> {
+fn wasm() -> Result<()> {
     phase("set-up: Rust for wasm (about a minute where rustup reaches no server)");
     let mut script = program("bash");
     script.arg(paths::root().join("xtask/wasm-toolchain.sh")).arg(paths::tools().join("wasm-toolchain"));
@@ -153,7 +152,12 @@ fn wasm(toolchain: &str) -> Result<()> {
     if !has_targets(name) {
         bail!("the toolchain {name} lacks one of {WASM_TARGETS:?}, although xtask/wasm-toolchain.sh says otherwise");
     }
-    Ok(fs::write(paths::root().join(toolchain), name)?)
+    Ok(fs::write(wasm_toolchain(), name)?)
+}
+
+/// The file with the name of the toolchain.
+fn wasm_toolchain() -> PathBuf {
+    paths::root().join(WASM_TOOLCHAIN)
 }
 
 fn has_targets(toolchain: &str) -> bool {
@@ -187,7 +191,7 @@ impl Stamp {
         let (locked, into) = match tool.source {
             Source::Npm { lock, into } => (Path::new(lock).join("package-lock.json"), into),
             Source::Pypi { requirements, into } => (PathBuf::from(requirements), into),
-            Source::User { .. } | Source::Debian { .. } | Source::Wasm { .. } => bail!("{} has no lock", tool.name),
+            Source::User(_) | Source::Debian(_) | Source::Wasm => bail!("{} has no lock", tool.name),
         };
         let locked = paths::root().join(locked);
         let content = fs::read_to_string(&locked).with_context(|| format!("cannot read {}", locked.display()))?;
@@ -224,12 +228,15 @@ mod tests {
     #[test]
     fn what_installs_a_missing_tool_is_installed_first() {
         let missing = wanted(&[], &["schemathesis"]);
-        assert_eq!(names(&with_installers(missing.clone(), |_| false)), ["python3", "pip", "schemathesis"]);
-        let only_pip = with_installers(missing, |tool| tool.name != "pip");
-        assert_eq!(names(&only_pip), ["pip", "schemathesis"]);
+        assert_eq!(names(&with_installers(missing.clone(), |_| false)), ["python3", "python3 -m pip", "schemathesis"]);
+        let only_pip = with_installers(missing, |tool| tool.name != "python3 -m pip");
+        assert_eq!(names(&only_pip), ["python3 -m pip", "schemathesis"]);
         assert_eq!(names(&with_installers(Vec::new(), |_| false)), [""; 0]);
         let plan = plan(&only_pip);
-        assert!(plan.contains("\n  pip ") && plan.contains("from Debian's python3-pip, by apt-get as root"), "{plan}");
+        assert!(
+            plan.contains("\n  python3 -m pip ") && plan.contains("from Debian's python3-pip, by apt-get as root"),
+            "{plan}"
+        );
         assert!(plan.contains("from PyPI, into target/tools/schemathesis"), "{plan}");
     }
 }

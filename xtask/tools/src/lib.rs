@@ -22,20 +22,10 @@ pub struct Tool {
 /// Where a tool comes from. Paths are relative to the project's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A program that the user installs.
-    User {
-        /// The command that prints its version.
-        version: &'static [&'static str],
-        /// How to get it.
-        advice: &'static str,
-    },
-    /// A program of a Debian package.
-    Debian {
-        /// The command that prints its version.
-        version: &'static [&'static str],
-        /// The package.
-        package: &'static str,
-    },
+    /// A program that the user installs, as this says. The tool's name is how it is called.
+    User(&'static str),
+    /// A program of this Debian package, likewise.
+    Debian(&'static str),
     /// The packages of a lock file of npm.
     Npm {
         /// The folder of package.json and package-lock.json.
@@ -50,74 +40,38 @@ pub enum Source {
         /// The folder that gets them.
         into: &'static str,
     },
-    /// Rust's standard library for wasm.
-    Wasm {
-        /// The file that keeps the name of the toolchain that has it.
-        toolchain: &'static str,
-    },
+    /// Rust's standard library for wasm, in the toolchain that the file [`WASM_TOOLCHAIN`] names.
+    Wasm,
 }
 
-/// All tools. Programs that install others come before them.
+/// The file with the name of the toolchain for wasm.
+pub const WASM_TOOLCHAIN: &str = "target/tools/wasm-toolchain.txt";
+
+const EVERY: &[&str] = &["lambda", "workers", "spin", "native"];
+const PACKED: &[&str] = &["lambda", "workers", "spin"];
+const WASM: &[&str] = &["workers", "spin"];
+
+/// All tools. Those that install others come before them.
 pub const TOOLS: [Tool; 14] = [
-    Tool {
-        name: "cc",
-        purpose: "links programs",
-        source: Source::User { version: &["cc", "--version"], advice: "apt-get install build-essential" },
-        platforms: &["lambda", "workers", "spin", "native"],
-    },
-    Tool {
-        name: "rustup",
-        purpose: "chooses the toolchain for wasm",
-        source: Source::User { version: &["rustup", "--version"], advice: "install it from https://rustup.rs" },
-        platforms: &["workers", "spin"],
-    },
-    Tool {
-        name: "node",
-        purpose: "runs wasm-opt, the article's function and tests of pages",
-        source: Source::User { version: &["node", "--version"], advice: "install Node.js 20 or later" },
-        platforms: &["lambda", "workers", "spin"],
-    },
-    Tool {
-        name: "npm",
-        purpose: "installs packages of npm",
-        source: Source::User { version: &["npm", "--version"], advice: "install it with Node.js" },
-        platforms: &[],
-    },
-    Tool {
-        name: "python3",
-        purpose: "runs pip, schemathesis and a function of the Lambda host's tests",
-        source: Source::User { version: &["python3", "--version"], advice: "apt-get install python3" },
-        platforms: &[],
-    },
-    Tool {
-        name: "pip",
-        purpose: "installs packages of PyPI",
-        source: Source::Debian { version: &["python3", "-m", "pip", "--version"], package: "python3-pip" },
-        platforms: &[],
-    },
-    Tool {
-        name: "chromium",
-        purpose: "shows pages in tests",
-        source: Source::Debian { version: &["chromium", "--version"], package: "chromium" },
-        platforms: &[],
-    },
-    Tool {
-        name: "curl",
-        purpose: "runs the requests that the documentation shows",
-        source: Source::Debian { version: &["curl", "--version"], package: "curl" },
-        platforms: &[],
-    },
+    user("cc", "links programs", "apt-get install build-essential", EVERY),
+    user("rustup", "chooses the toolchain for wasm", "install it from https://rustup.rs", WASM),
+    user("node", "runs wasm-opt, the article's function and tests of pages", "install Node.js 20 or later", PACKED),
+    user("npm", "installs packages of npm", "install it with Node.js", &[]),
+    user("python3", "runs pip, schemathesis and a function of the Lambda host's tests", "apt-get install python3", &[]),
+    debian("python3 -m pip", "installs packages of PyPI", "python3-pip"),
+    debian("chromium", "shows pages in tests", "chromium"),
+    debian("curl", "sends the requests that the documentation shows", "curl"),
     Tool {
         name: "rust for wasm",
         purpose: "compiles the artifacts of Workers and Spin",
-        source: Source::Wasm { toolchain: "target/tools/wasm-toolchain.txt" },
-        platforms: &["workers", "spin"],
+        source: Source::Wasm,
+        platforms: WASM,
     },
     Tool {
         name: "runtime and bundlers",
         purpose: "workerd, esbuild, wasm-opt and a validator of OpenAPI documents",
         source: Source::Npm { lock: "xtask/npm", into: "target/tools/npm" },
-        platforms: &["lambda", "workers", "spin"],
+        platforms: PACKED,
     },
     Tool {
         name: "aws sdk",
@@ -145,6 +99,19 @@ pub const TOOLS: [Tool; 14] = [
     },
 ];
 
+const fn user(
+    name: &'static str,
+    purpose: &'static str,
+    advice: &'static str,
+    platforms: &'static [&'static str],
+) -> Tool {
+    Tool { name, purpose, source: Source::User(advice), platforms }
+}
+
+const fn debian(name: &'static str, purpose: &'static str, package: &'static str) -> Tool {
+    Tool { name, purpose, source: Source::Debian(package), platforms: &[] }
+}
+
 impl Tool {
     /// Whether the builds of one of these platforms need it.
     pub fn is_for(&self, platforms: &[&str]) -> bool {
@@ -154,11 +121,11 @@ impl Tool {
     /// Where set-up installs it from and to, or what the user has to do.
     pub fn way(&self) -> String {
         match self.source {
-            Source::User { advice, .. } => advice.to_owned(),
-            Source::Debian { package, .. } => format!("Debian's {package}, by apt-get as root"),
+            Source::User(advice) => advice.to_owned(),
+            Source::Debian(package) => format!("Debian's {package}, by apt-get as root"),
             Source::Npm { into, .. } => format!("npm, into {into}/node_modules"),
             Source::Pypi { into, .. } => format!("PyPI, into {into}"),
-            Source::Wasm { .. } => {
+            Source::Wasm => {
                 "rustup, into the active toolchain; where it reaches no server, Debian's rustc-web, cargo-web and \
                  rust-web-src by apt-get as root, and target/tools/wasm-toolchain"
                     .to_owned()
@@ -169,27 +136,27 @@ impl Tool {
     /// The tools that set-up installs it with.
     pub fn installers(&self) -> &'static [&'static str] {
         match self.source {
-            Source::User { .. } | Source::Debian { .. } => &[],
+            Source::User(_) | Source::Debian(_) => &[],
             Source::Npm { .. } => &["node", "npm"],
-            Source::Pypi { .. } => &["python3", "pip"],
-            Source::Wasm { .. } => &["rustup"],
+            Source::Pypi { .. } => &["python3", "python3 -m pip"],
+            Source::Wasm => &["rustup"],
         }
     }
 
     /// The first line that a program prints about its version. `None` if it can't be run or is no program.
     pub fn version(&self) -> Option<String> {
-        let (Source::User { version, .. } | Source::Debian { version, .. }) = self.source else { return None };
-        let (program, arguments) = version.split_first()?;
-        self::version(Command::new(program).args(arguments))
+        let (Source::User(_) | Source::Debian(_)) = self.source else { return None };
+        let mut words = self.name.split(' ');
+        version(Command::new(words.next()?).args(words).arg("--version"))
     }
 
     /// What is there once it is installed, if it is no program.
     pub fn installed(&self) -> Option<PathBuf> {
         match self.source {
-            Source::User { .. } | Source::Debian { .. } => None,
+            Source::User(_) | Source::Debian(_) => None,
             Source::Npm { into, .. } => Some(PathBuf::from(into).join("node_modules")),
             Source::Pypi { into, .. } => Some(PathBuf::from(into)),
-            Source::Wasm { toolchain } => Some(PathBuf::from(toolchain)),
+            Source::Wasm => Some(PathBuf::from(WASM_TOOLCHAIN)),
         }
     }
 }
@@ -226,7 +193,7 @@ mod tests {
                     let text = std::fs::read_to_string(root.join(requirements)).unwrap();
                     assert!(text.contains("--hash=sha256:"), "{requirements}");
                 }
-                Source::User { .. } | Source::Debian { .. } | Source::Wasm { .. } => {}
+                Source::User(_) | Source::Debian(_) | Source::Wasm => {}
             }
         }
     }
