@@ -3,7 +3,6 @@
 
 mod fixture;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;

@@ -32,16 +32,17 @@ const BUDGETS: [Budget; 3] = [
 /// Finds artifacts of these platforms that exceed their budgets.
 pub(super) fn budgets(set: &Path, platforms: &[&str]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for Budget { files, gzip, bytes: most, .. } in BUDGETS.iter().filter(|it| platforms.contains(&it.platform)) {
+    let budgets = BUDGETS.into_iter().filter(|budget| platforms.contains(&budget.platform));
+    for Budget { files, gzip, bytes: most, .. } in budgets {
         let mut size = 0;
         for file in files {
             let path = set.join(file);
             let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            size += if *gzip { packed(&bytes)? } else { bytes.len() };
+            size += if gzip { packed(&bytes)? } else { bytes.len() };
         }
-        let (files, form) = (files.join(" + "), if *gzip { "packed by gzip" } else { "as it is" });
+        let (files, form) = (files.join(" + "), if gzip { "packed by gzip" } else { "as it is" });
         println!("  {files}: {size} of {most} bytes {form}");
-        if size > *most {
+        if size > most {
             problems.push(format!("{files}: {size} bytes {form}; the budget is {most}"));
         }
     }
