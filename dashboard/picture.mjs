@@ -1,4 +1,4 @@
-// Writes a picture of a page of `isotherm report`, as far down as the charts of cold starts: node picture.mjs PAGE PICTURE
+// Writes a picture of a page of `isotherm report`, as far down as the verdict's answers: node picture.mjs PAGE PICTURE
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -14,5 +14,6 @@ await page.setViewport({ width: 1280, height: 960 });
 await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'light' }]);
 await page.goto(pathToFileURL(resolve(from)).href);
 await page.waitForSelector('.drawn .plot canvas');
-await page.screenshot({ path: to });
+const height = await page.$eval('#verdict .answers', (answers) => Math.ceil(answers.getBoundingClientRect().bottom) + 24);
+await page.screenshot({ path: to, clip: { x: 0, y: 0, width: 1280, height } });
 await browser.close();
