@@ -14,6 +14,6 @@ await page.setViewport({ width: 1280, height: 960 });
 await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'light' }]);
 await page.goto(pathToFileURL(resolve(from)).href);
 await page.waitForSelector('.drawn .plot canvas');
-const height = await page.$eval('#verdict .answers', (answers) => Math.ceil(answers.getBoundingClientRect().bottom) + 24);
+const height = await page.$eval('#verdict .answers', (answers) => Math.ceil(answers.getBoundingClientRect().bottom) + 8);
 await page.screenshot({ path: to, clip: { x: 0, y: 0, width: 1280, height } });
 await browser.close();
