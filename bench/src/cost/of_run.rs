@@ -124,7 +124,7 @@ impl<'a> Pricing<'a> {
 
     fn assumptions(result: &Comparison, of: Of) -> Result<Assumptions> {
         let mut assumed = Assumptions::read()?;
-        from::assume(result, &mut assumed, of)?;
+        from::assume(result, "this run", &mut assumed, of)?;
         Ok(assumed)
     }
 
