@@ -9,19 +9,7 @@ use isotherm_core::{
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue};
 
-use crate::rows::{blob, columns, first, integer, other_row, whole};
-
-/// Blocks of events by the number of their first one. Numbers are never given again: an event with a number below the
-/// watermark would never be folded. `expires_at` is there once a block is folded.
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS blocks (
-    seq INTEGER PRIMARY KEY,
-    count INTEGER NOT NULL,
-    expires_at INTEGER,
-    bytes BLOB NOT NULL
-)";
-
-/// The index of the ids in folded blocks.
-pub(crate) const RUNS_TABLE: &str = "CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)";
+use crate::database::{blob, columns, first, integer, other_row, whole};
 
 const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
@@ -170,7 +158,7 @@ pub(crate) fn write(
         while let Some(read) = spill.read() {
             spill.take(rows(sql, &read)?);
         }
-        put_runs(sql, blocks.settle(spill, oldest))?;
+        put_runs(sql, blocks.merge(spill, oldest))?;
     }
     put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
 }

@@ -1,7 +1,7 @@
 //! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite, and the consumer of a queue.
 //!
 //! ```text
-//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core settles ──▶ response
+//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core answers ──▶ response
 //! queue ──▶                              likewise                                              ──▶ ack or retry
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
@@ -11,13 +11,15 @@
 //! The isolate keeps only the configuration, since it may be gone before the next request.
 
 mod blocks;
+mod config;
+mod database;
 mod entry;
+mod maintenance;
+mod protocol;
 mod queue;
 mod request;
 mod response;
 mod rollups;
-mod rows;
 mod shard;
 mod store;
 mod target;
-mod upkeep;

@@ -5,23 +5,14 @@
 //! awaits the bucket.
 
 use isotherm_core::{
-    Backup, Blocks, KeyRange, Load, OpenBlocks, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage,
+    Backup, Blocks, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service, StoredPage,
     TooMuch, Unfolded, WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::blocks;
-use crate::rows::{blob, columns, integer, other_row, whole};
-use crate::shard::ShardName;
-
-/// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
-/// that is in the pages.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
+use crate::database::{blob, columns, integer, other_row, whole};
+use crate::protocol::ShardName;
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
@@ -107,7 +98,7 @@ impl UnfoldedEvents {
             let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| pages(sql, ranges)).collect::<Result<_>>()?;
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => break (taken, write),
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
@@ -115,7 +106,7 @@ impl UnfoldedEvents {
         for (_, page) in write.damaged {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }
-        for Rejection { index, reason } in write.rejections {
+        for RejectedRecord { index, reason } in write.rejected {
             let (Some(seq), Some(record)) = (self.seqs().get(index), self.records().get(index)) else { continue };
             console_error!("isotherm: event {seq} of {tenant} is in no report, but in rejected_events: {reason}");
             sql.exec(REJECT, vec![integer(*seq), reason.into(), record.as_str().into()])?;
@@ -174,8 +165,8 @@ fn read_within(
     mut budget: ReadBudget,
 ) -> Result<Option<ReportData>> {
     let mut takes = |page: &StoredPage| budget.takes_page(page);
-    let Some(marks) = pages_while(sql, reading.marks().as_slice(), &mut takes)? else { return Ok(None) };
-    let Some(pages) = pages_while(sql, &reading.ranges(&marks), &mut takes)? else { return Ok(None) };
+    let Some(manifests) = pages_while(sql, reading.manifests().as_slice(), &mut takes)? else { return Ok(None) };
+    let Some(pages) = pages_while(sql, &reading.ranges(&manifests), &mut takes)? else { return Ok(None) };
     let mut tail = Vec::new();
     if blocks.has_rows() {
         for row in sql.exec(TAIL, None)?.raw() {

@@ -4,12 +4,10 @@
 //! until they are on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, EventId, Held, Keep, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep,
+    Blocks, Held, Keep, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -18,23 +16,12 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
+use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{blocks, entry, upkeep};
+use crate::{blocks, config, database, maintenance};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
-
-/// The path of events to keep.
-pub(crate) const KEEP: &str = "/keep";
-/// The path of reports.
-pub(crate) const REPORT: &str = "/report";
-/// The path of the cron trigger.
-pub(crate) const SCHEDULE: &str = "/schedule";
-
-/// The path of an event as of a time: if it expires by then, it is not found.
-pub(crate) fn event_path(Seconds(expired_by): Seconds, id: EventId) -> String {
-    format!("/{expired_by}/{id}")
-}
 
 /// The class of the objects behind the binding `SHARDS`.
 #[durable_object(alarm)]
@@ -44,11 +31,10 @@ pub struct Shard {
     sql: SqlStorage,
     /// The storage as the runtime gives it.
     storage: JsValue,
-    service: Rc<Service>,
     /// The shard's memory of its rows. Read on first use, and again after it was dropped.
     blocks: RefCell<Option<Blocks>>,
     /// Made on first use: look-ups and reports do without.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
 }
@@ -61,24 +47,24 @@ impl DurableObject for Shard {
         let state = State::from(runtime);
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
-        let tables = [blocks::TABLE, blocks::RUNS_TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
-        let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        let (service, blocks) = (entry::service(&env), RefCell::default());
-        Self { state, env, sql, storage, service, blocks, upkeep: RefCell::default(), alarm: Cell::default() }
+        let _made = database::create(&sql);
+        let (blocks, maintenance) = (RefCell::default(), RefCell::default());
+        Self { state, env, sql, storage, blocks, maintenance, alarm: Cell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let service = &config::service(&self.env).await;
         match (request.method(), request.path().as_str()) {
             (Method::Post, KEEP) => {
-                let kept = self.keep(&request.bytes().await?)?;
-                self.wake().await?;
+                let kept = self.keep(service, &request.bytes().await?)?;
+                self.wake(service).await?;
                 Response::from_bytes(kept)
             }
-            (Method::Post, REPORT) => self.report(&serde_json::from_slice(&request.bytes().await?)?),
-            (Method::Post, SCHEDULE) => {
+            (Method::Post, REPORT) => self.report(service, &serde_json::from_slice(&request.bytes().await?)?),
+            (Method::Post, MAINTENANCE) => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
-                self.upkeep(|upkeep| upkeep.begin_round(now()));
-                self.wake().await?;
+                self.maintenance(service, |maintenance| maintenance.begin_round(now()));
+                self.wake(service).await?;
                 Response::empty()
             }
             (_, path) => {
@@ -89,35 +75,36 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Does a turn of upkeep. The runtime calls it again if there is more to do.
+    /// Does a turn of maintenance. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.upkeep(|upkeep| upkeep.next(now())) else { break };
-            match self.perform(&task).await {
-                Ok(outcome) => self.upkeep(|upkeep| upkeep.done(outcome, now())),
+        let service = &config::service(&self.env).await;
+        for _ in 0..self.maintenance(service, |maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.maintenance(service, |maintenance| maintenance.next(now())) else { break };
+            match self.perform(service, &task).await {
+                Ok(outcome) => self.maintenance(service, |maintenance| maintenance.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    self.upkeep(|upkeep| upkeep.failed(&task, now()));
+                    self.maintenance(service, |maintenance| maintenance.failed(&task, now()));
                 }
             }
         }
-        self.wake().await?;
+        self.wake(service).await?;
         Response::empty()
     }
 }
 
 impl Shard {
     /// Gives `ask` what core knows of this shard.
-    fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
         let make = || {
-            let held = self.blocks(|blocks| upkeep::held(&self.sql, blocks)).unwrap_or_else(|error| {
+            let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Upkeep::new(Pace::shard(self.service.shards()), held, now())
+            Maintenance::new(Pace::shard(service.shards()), held, now())
         };
-        ask(self.upkeep.borrow_mut().get_or_insert_with(make))
+        ask(self.maintenance.borrow_mut().get_or_insert_with(make))
     }
 
     /// Runs statements with the shard's memory. Whatever fails, the memory is dropped: it may be ahead of the rows.
@@ -163,24 +150,24 @@ impl Shard {
     }
 
     /// Keeps the new events of a part, and answers what became of each.
-    fn keep(&self, part: &[u8]) -> Result<Vec<u8>> {
+    fn keep(&self, service: &Service, part: &[u8]) -> Result<Vec<u8>> {
         let keep = Keep::read(part).ok_or_else(|| Error::RustError("a part of a request cannot be read".to_owned()))?;
-        if !self.upkeep(|upkeep| upkeep.takes_events()) {
+        if !self.maintenance(service, |maintenance| maintenance.takes_events()) {
             return Ok(keep.overloaded().to_bytes());
         }
         let (kept, load) = self.blocks(|blocks| blocks::keep(&self.sql, blocks, &keep))?;
-        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        self.maintenance(service, |maintenance| maintenance.stored(load, now()));
         Ok(kept.to_bytes())
     }
 
-    async fn perform(&self, task: &Task) -> Result<Outcome> {
+    async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
         match task {
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
-                self.back_up(&unfolded).await?;
+                self.back_up(service, &unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, &self.service, &tenant, *events);
+                let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
                 let folded = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
                 self.blocks.take();
@@ -193,19 +180,19 @@ impl Shard {
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::find_days(&self.sql, &self.service, &tenant, now())
+                maintenance::find_days(&self.sql, service, &tenant, now())
             }
-            Task::Compact { tenant, mark } => {
-                self.transaction(|_| upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()))
+            Task::Compact { tenant, manifest } => {
+                self.transaction(|_| maintenance::compact(&self.sql, service, tenant, manifest.clone(), now()))
             }
-            Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
+            Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
         }
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.
-    async fn wake(&self) -> Result<()> {
+    async fn wake(&self, service: &Service) -> Result<()> {
         let now = now();
-        let at = match self.upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };
@@ -217,54 +204,21 @@ impl Shard {
     }
 
     /// Puts an object with these events into the bucket.
-    async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
+    async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 
     /// Answers this shard's data for a report.
-    fn report(&self, reading: &Reading) -> Result<Response> {
-        let budget = reading.budget(self.service.shards());
+    fn report(&self, service: &Service, reading: &Reading) -> Result<Response> {
+        let budget = reading.budget(service.shards());
         let read = self.blocks(|blocks| rollups::read(&self.sql, blocks, reading, budget))?;
         Response::from_bytes(read.to_bytes())
     }
 }
 
-/// Reads a path of [`event_path`].
-fn expired_by_and_id(path: &str) -> Result<(Seconds, EventId)> {
-    let parts = path.trim_start_matches('/').split_once('/');
-    let parts = parts.and_then(|(expired_by, id)| Some((Seconds(expired_by.parse().ok()?), id.parse().ok()?)));
-    parts.ok_or_else(|| Error::RustError("a shard is asked for a path that it does not have".to_owned()))
-}
-
 fn now() -> Millis {
     Millis(Date::now().as_millis())
-}
-
-/// Names a shard: a tenant and a number.
-pub(crate) struct ShardName {
-    pub(crate) tenant: String,
-    pub(crate) number: String,
-}
-
-impl ShardName {
-    /// The name of a tenant's object with this number.
-    pub(crate) fn new(tenant: &str, number: u32) -> Self {
-        Self { tenant: tenant.to_owned(), number: number.to_string() }
-    }
-
-    fn of(state: &State) -> Result<Self> {
-        let name = state.id().name();
-        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
-        let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
-        Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
-    }
-}
-
-impl fmt::Display for ShardName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.number)
-    }
 }

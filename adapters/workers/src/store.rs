@@ -9,7 +9,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Result, console_error, web_sys};
 
-use crate::shard::{KEEP, REPORT, SCHEDULE, ShardName, event_path};
+use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, event_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
@@ -18,13 +18,13 @@ const SHARDS: &str = "SHARDS";
 pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<StoreOutcome> {
     let parts = plan.parts(shards);
     let answers = join_all(parts.iter().map(|part| try_store(env, plan, part))).await;
-    let mut outcomes = vec![StoreOutcome::Later; plan.events().len()];
+    let mut outcomes = vec![StoreOutcome::Unavailable; plan.events().len()];
     for (part, answer) in parts.iter().zip(answers) {
-        let settled = answer.and_then(|answer| match part.settle(&answer, &mut outcomes) {
+        let applied = answer.and_then(|answer| match part.apply(&answer, &mut outcomes) {
             true => Ok(()),
             false => Err(Error::RustError("its answer can't be read".to_owned())),
         });
-        if let Err(error) = settled {
+        if let Err(error) = applied {
             console_error!("isotherm: {}: shard {} did not store: {error}", plan.request_id(), part.shard());
         }
     }
@@ -44,7 +44,7 @@ pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome
         Ok(record) => FindOutcome::Found(record),
         Err(error) => {
             console_error!("isotherm: {}: shard {shard} did not look an event up: {error}", plan.request_id());
-            FindOutcome::Later
+            FindOutcome::Unavailable
         }
     }
 }
@@ -56,17 +56,17 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
         Ok(shards) => ReportOutcome::Read(shards),
         Err(error) => {
             console_error!("isotherm: {}: a shard did not read what a report needs: {error}", plan.request_id());
-            ReportOutcome::Later
+            ReportOutcome::Unavailable
         }
     }
 }
 
-/// Has the shards of all tenants do their scheduled work. Returns whether all of them did.
-pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
+/// Has the shards of all tenants do the maintenance that is due. Returns whether all of them did.
+pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
     let mut is_done = true;
     for tenant in service.tenants() {
-        let scheduled = (0..service.shards()).map(|shard| try_schedule(env, &tenant, shard));
-        for error in join_all(scheduled).await.into_iter().filter_map(Result::err) {
+        let rounds = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));
+        for error in join_all(rounds).await.into_iter().filter_map(Result::err) {
             is_done = false;
             console_error!("isotherm: a shard of {} did not compact and expire: {error}", tenant.as_str());
         }
@@ -74,8 +74,8 @@ pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
     is_done
 }
 
-async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
-    ask(env, tenant, shard, post(SCHEDULE, JsValue::NULL)?).await.map(drop)
+async fn try_maintain(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
+    ask(env, tenant, shard, post(MAINTENANCE, JsValue::NULL)?).await.map(drop)
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {

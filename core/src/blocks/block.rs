@@ -12,8 +12,8 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compression, Decompress, FlushDecompress};
 
 use crate::blocks::event::{BlockEvent, Head, Heads, Text};
+use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::rollup::codec::{Reader, Writer};
 
 /// A block is closed once its texts have this many bytes. That is deflate's window: larger blocks would hardly be
 /// smaller, and a look-up inflates up to a whole one.

@@ -3,11 +3,11 @@
 //! A record repeats what its head holds: the id and two times. A block leaves these out, and the record is put together
 //! again byte for byte. A record of any other form is kept whole.
 
-use crate::event::Digest;
-use crate::id::EventId;
-use crate::plan::NewEvent;
-use crate::rollup::codec::{Reader, Writer};
-use crate::time::{Millis, Seconds};
+use crate::codec::{Reader, Writer};
+use crate::store::plan::NewEvent;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::time::{Millis, Seconds};
 
 /// An event in a block, or on its way there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::blocks::memory::Blocks;
 use crate::blocks::part;
 use crate::blocks::rows::BlockRow;
 use crate::blocks::runs::Entry;
-use crate::plan::NewEvent;
+use crate::store::plan::NewEvent;
 
 /// Whole open blocks, which are about to be folded.
 #[derive(Clone, Debug)]

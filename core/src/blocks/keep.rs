@@ -2,11 +2,11 @@
 
 use crate::blocks::event::{BlockEvent, Text};
 use crate::blocks::part;
-use crate::event::Digest;
+use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::plan::{NewEvent, StoreOutcome, StorePlan};
-use crate::rollup::codec::{Reader, Writer};
-use crate::time::Seconds;
+use crate::store::plan::{NewEvent, StoreOutcome, StorePlan};
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::time::Seconds;
 
 /// The most bytes of records in one part. Durable Objects take rows of 2 MB, and a part may come on top of a block.
 const PART_BYTES: usize = 512 * 1024;
@@ -62,7 +62,7 @@ impl Part<'_> {
     /// Puts the outcomes of a shard's answer in their places among those of the plan. Returns whether the answer could
     /// be read; see [`Kept::to_bytes`].
     #[must_use]
-    pub fn settle(&self, answer: &[u8], outcomes: &mut [StoreOutcome]) -> bool {
+    pub fn apply(&self, answer: &[u8], outcomes: &mut [StoreOutcome]) -> bool {
         let Some(answered) = read_outcomes(answer).filter(|answered| answered.len() == self.events.len()) else {
             return false;
         };
@@ -124,7 +124,7 @@ impl Kept {
         &self.0
     }
 
-    /// The shard's answer, which [`Part::settle`] reads.
+    /// The shard's answer, which [`Part::apply`] reads.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer(vec![formats::KEPT]);
         for outcome in &self.0 {
@@ -134,7 +134,7 @@ impl Kept {
                     writer.byte(1);
                     writer.0.extend_from_slice(&digest.to_bytes());
                 }
-                StoreOutcome::Later => writer.byte(2),
+                StoreOutcome::Unavailable => writer.byte(2),
                 StoreOutcome::Overloaded => writer.byte(3),
             }
         }
@@ -150,7 +150,7 @@ fn read_outcomes(answer: &[u8]) -> Option<Vec<StoreOutcome>> {
         outcomes.push(match reader.byte()? {
             0 => StoreOutcome::Stored,
             1 => StoreOutcome::Existing(Digest::from_bytes(reader.take(16)?.try_into().ok()?)),
-            2 => StoreOutcome::Later,
+            2 => StoreOutcome::Unavailable,
             3 => StoreOutcome::Overloaded,
             _ => return None,
         });

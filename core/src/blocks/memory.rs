@@ -9,11 +9,12 @@ use crate::blocks::part;
 use crate::blocks::rows::{BlockRow, Row, RowRead, RowWrites};
 use crate::blocks::runs::{Runs, Spill};
 use crate::blocks::search::{Known, Search};
-use crate::event::Digest;
-use crate::id::EventId;
-use crate::plan::StoreOutcome;
-use crate::time::{Millis, Seconds};
-use crate::upkeep::{Held, Load};
+use crate::maintenance::machine::Held;
+use crate::store::load::Load;
+use crate::store::plan::StoreOutcome;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::time::{Millis, Seconds};
 
 /// A block that has this many bytes grows no more. Each append writes the whole block anew, though it is billed as one
 /// row.
@@ -173,7 +174,7 @@ impl Blocks {
                     return StoreOutcome::Existing(digest);
                 }
                 if !is_folded {
-                    outcome = StoreOutcome::Later;
+                    outcome = StoreOutcome::Unavailable;
                 }
             }
             outcome
@@ -217,8 +218,8 @@ impl Blocks {
     }
 
     /// What a step of merging writes, once all is read. Blocks before `oldest` are deleted.
-    pub fn settle(&mut self, spill: Spill, oldest: u64) -> RowWrites {
-        self.runs.settle(spill, oldest)
+    pub fn merge(&mut self, spill: Spill, oldest: u64) -> RowWrites {
+        self.runs.merge(spill, oldest)
     }
 
     /// The first row of the index, to be put after all steps of merging.

@@ -7,8 +7,8 @@
 //! ```
 
 use crate::blocks::event::{BlockEvent, Heads, Text};
+use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::rollup::codec::{Reader, Writer};
 
 /// Appends a part with these events.
 pub(crate) fn write<'e, 'a: 'e>(events: impl Iterator<Item = &'e BlockEvent<'a>>, to: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! What core asks of a store's tables of blocks and runs. A host reads and writes these rows as they are.
 
-use crate::time::Seconds;
+use crate::vocabulary::time::Seconds;
 
 /// A row of the table of runs: a number, and bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

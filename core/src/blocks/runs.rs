@@ -14,9 +14,9 @@
 //! block in vain. Entries of deleted blocks are dropped when their row is written, or by [`Runs::sweep`].
 
 use crate::blocks::rows::{Row, RowRead, RowWrites};
+use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::id::EventId;
-use crate::rollup::codec::{Reader, Writer};
+use crate::vocabulary::id::EventId;
 
 /// The entries that a row should not exceed.
 const ENTRIES: usize = 1024;
@@ -148,7 +148,7 @@ impl Runs {
     }
 
     /// Moves the row that a spill has read down by one level, without entries of blocks before `oldest`.
-    pub(crate) fn settle(&mut self, spill: Spill, oldest: u64) -> RowWrites {
+    pub(crate) fn merge(&mut self, spill: Spill, oldest: u64) -> RowWrites {
         let Spill { level, source, entries, targets, .. } = spill;
         let mut all = entries;
         // A row that can't be read is given up, so that it stops no fold.

@@ -10,10 +10,10 @@ use crate::blocks::event::Head;
 use crate::blocks::part;
 use crate::blocks::rows::{BlockRow, Row, RowRead};
 use crate::blocks::runs;
-use crate::event::Digest;
 use crate::formats;
-use crate::id::EventId;
-use crate::time::Seconds;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::time::Seconds;
 
 /// A search for some ids. Read [`Search::reads`], then [`Search::blocks`].
 #[derive(Clone, Debug, Default)]

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Kept, Load, Millis, Next, Outcome, Pace, Part, ReportOutcome, ReportPlan, StoreOutcome,
-    StorePlan, Task, Upkeep,
+    FindOutcome, FindPlan, Kept, Load, Maintenance, Millis, Next, Outcome, Pace, Part, ReportOutcome, ReportPlan,
+    StoreOutcome, StorePlan, Task,
 };
 
 use crate::database::Database;
@@ -45,7 +45,7 @@ struct Object {
     /// Whether the older version still runs.
     is_old: Cell<bool>,
     /// The object's memory: `None` once it is evicted.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// When the alarm rings that this object has set since it came into memory.
     set: Cell<Option<Millis>>,
     /// The alarm on disk.
@@ -72,7 +72,7 @@ impl Platform for Objects {
     }
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
-        let mut outcomes = vec![StoreOutcome::Later; plan.events().len()];
+        let mut outcomes = vec![StoreOutcome::Unavailable; plan.events().len()];
         for part in plan.parts(SHARDS) {
             pause().await;
             let object = self.object(plan.tenant().as_str(), part.shard());
@@ -86,7 +86,7 @@ impl Platform for Objects {
                 continue;
             }
             if let Ok(kept) = kept
-                && !part.settle(&kept, &mut outcomes)
+                && !part.apply(&kept, &mut outcomes)
             {
                 self.world.violated("a shard's answer can't be read".to_owned());
             }
@@ -107,7 +107,7 @@ impl Platform for Objects {
             pause().await;
             match self.object(plan.tenant().as_str(), shard).shard.session.report(plan, SHARDS).await {
                 Ok(data) => read.push(data),
-                Err(_) => return ReportOutcome::Later,
+                Err(_) => return ReportOutcome::Unavailable,
             }
         }
         ReportOutcome::Read(read)
@@ -203,7 +203,7 @@ impl Objects {
                 process,
                 shard: Shard::new(session, tenant.to_owned()),
                 is_old: Cell::new(self.upgrade_at.get().is_some()),
-                upkeep: RefCell::default(),
+                maintenance: RefCell::default(),
                 set: Cell::default(),
                 alarm: Cell::default(),
                 rings: Cell::default(),
@@ -216,29 +216,29 @@ impl Objects {
 
 impl Object {
     fn evict(&self) {
-        *self.upkeep.borrow_mut() = None;
+        *self.maintenance.borrow_mut() = None;
         self.shard.evict();
         self.set.set(None);
     }
 
     /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
-    fn with_upkeep<T>(&self, does: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn with_maintenance<T>(&self, does: impl FnOnce(&mut Maintenance) -> T) -> T {
         let now = self.shard.session.world.now();
-        let mut upkeep = self.upkeep.borrow_mut();
-        let made = || Upkeep::new(Pace::shard(SHARDS), self.shard.session.database.borrow().held(), now);
-        does(upkeep.get_or_insert_with(made))
+        let mut maintenance = self.maintenance.borrow_mut();
+        let made = || Maintenance::new(Pace::shard(SHARDS), self.shard.session.database.borrow().held(), now);
+        does(maintenance.get_or_insert_with(made))
     }
 
     /// Keeps the events of a part. Returns the answer.
     async fn keep(&self, plan: &StorePlan, part: &Part<'_>) -> Result<Vec<u8>, Fault> {
-        let (answer, load) = if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
+        let (answer, load) = if !self.with_maintenance(|maintenance| maintenance.takes_events()) {
             (Kept::new(vec![StoreOutcome::Overloaded; part.events().count()]).to_bytes(), Load::default())
         } else if self.is_old.get() {
             self.keep_rows(plan, part).await?
         } else {
             self.shard.keep(plan, part).await?
         };
-        self.with_upkeep(|upkeep| upkeep.stored(load, self.shard.session.world.now()));
+        self.with_maintenance(|maintenance| maintenance.stored(load, self.shard.session.world.now()));
         self.wake();
         Ok(answer)
     }
@@ -259,15 +259,15 @@ impl Object {
         if self.is_old.get() { self.shard.session.perform(task).await } else { self.shard.perform(task).await }
     }
 
-    /// The handler of the alarm: a turn of upkeep.
+    /// The handler of the alarm: a turn of maintenance.
     async fn ring(&self) {
         let now = || self.shard.session.world.now();
         self.set.set(None);
-        for _ in 0..self.with_upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.with_upkeep(|upkeep| upkeep.next(now())) else { break };
+        for _ in 0..self.with_maintenance(|maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.with_maintenance(|maintenance| maintenance.next(now())) else { break };
             match self.perform(&task).await {
-                Ok(outcome) => self.with_upkeep(|upkeep| upkeep.done(outcome, now())),
-                Err(_) => self.with_upkeep(|upkeep| upkeep.failed(&task, now())),
+                Ok(outcome) => self.with_maintenance(|maintenance| maintenance.done(outcome, now())),
+                Err(_) => self.with_maintenance(|maintenance| maintenance.failed(&task, now())),
             }
         }
         self.wake();
@@ -276,7 +276,7 @@ impl Object {
     /// Sets the alarm for the next task, unless it already rings by then.
     fn wake(&self) {
         let now = self.shard.session.world.now();
-        let at = match self.with_upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.with_maintenance(|maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };

@@ -71,7 +71,7 @@ impl Shard {
         match self.try_find(plan).await {
             Ok(Some(record)) => FindOutcome::Found(record),
             Ok(None) => FindOutcome::Absent,
-            Err(_) => FindOutcome::Later,
+            Err(_) => FindOutcome::Unavailable,
         }
     }
 
@@ -123,20 +123,20 @@ impl Shard {
         let tenant = self.tenant.as_str();
         let records: Vec<_> = open.records().iter().map(|record| Unfolded { tenant, record }).collect();
         let (service, mut at_most) = (session.world.service(), open.at_most(events));
-        let (taken, StepWrite { pages, rejections, .. }) = loop {
+        let (taken, StepWrite { pages, rejected, .. }) = loop {
             let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
                 stored.push(session.pages(tenant, ranges).await?);
             }
             let taken = step.records();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => break (taken, write),
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         };
-        if let Some(rejection) = rejections.first() {
-            session.world.violated(format!("an accepted event is in no report: {}", rejection.reason));
+        if let Some(record) = rejected.first() {
+            session.world.violated(format!("an accepted event is in no report: {}", record.reason));
         }
         // From here on the memory is lost, whether this succeeds or not.
         let mut blocks = self.blocks().await?;

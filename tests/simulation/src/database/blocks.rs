@@ -100,7 +100,7 @@ impl Database {
             while let Some(read) = spill.read() {
                 spill.take(self.rows(&read));
             }
-            self.put_runs(blocks.settle(spill, oldest));
+            self.put_runs(blocks.merge(spill, oldest));
         }
         self.put_runs(RowWrites { gone: Vec::new(), rows: vec![blocks.index()] });
         self.write_if(before, pages, Some(watermark))

@@ -1,0 +1,60 @@
+//! Maintenance of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
+//! transaction.
+
+use isotherm_core::{Blocks, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
+use worker::{Result, SqlStorage, console_error};
+
+use crate::database::{columns, first, integer, whole};
+use crate::rollups::{pages, write};
+
+const LOOKED_AT: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0)";
+
+/// What is not folded of the table `events`.
+const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
+    FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
+
+/// Counts what the shard holds, for core.
+pub(crate) fn held(sql: &SqlStorage, blocks: &Blocks) -> Result<Held> {
+    let [looked_at] = columns(first(sql, LOOKED_AT, vec![])?)?;
+    let mut rows = Held { looked_at: Millis(whole(looked_at)), ..Held::default() };
+    if blocks.has_rows() {
+        let [events, bytes, oldest] = columns(first(sql, UNFOLDED_ROWS, vec![])?)?.map(whole);
+        rows.unfolded = Load { events: events as usize, bytes: bytes as usize };
+        rows.oldest = Millis(oldest);
+    }
+    Ok(blocks.held(rows))
+}
+
+/// Finds the days to compact.
+pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
+    let manifests = pages(sql, &[service.manifests()])?;
+    let days = service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())).collect();
+    Ok(Outcome::Found(days))
+}
+
+/// Stores the time when days were last looked for.
+pub(crate) fn keep(sql: &SqlStorage, Millis(looked_at): Millis) -> Result<Outcome> {
+    sql.exec(KEEP, vec![integer(looked_at)])?;
+    Ok(Outcome::Done)
+}
+
+/// Compacts the day that this manifest names.
+pub(crate) fn compact(
+    sql: &SqlStorage,
+    service: &Service,
+    tenant: &Tenant,
+    manifest: KeyRange,
+    now: Millis,
+) -> Result<Outcome> {
+    for compaction in service.compactions(&pages(sql, &[manifest])?, now) {
+        let stored = pages(sql, &compaction.ranges())?;
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
+        }
+        write(sql, pages)?;
+    }
+    Ok(Outcome::Done)
+}
