@@ -32,8 +32,8 @@ const OLDEST: &str = "SELECT coalesce((SELECT min(seq) FROM blocks), ?)";
 const BYTES: &str = "SELECT coalesce(sum(octet_length(bytes)), 0) FROM blocks WHERE seq BETWEEN ? AND ?";
 
 /// Events expire roughly in the order in which they came, so only the oldest blocks are checked.
-const EXPIRE: &str = "DELETE FROM blocks WHERE seq IN (
-    SELECT seq FROM (SELECT seq, expires_at FROM blocks ORDER BY seq LIMIT ?) WHERE expires_at <= ?) RETURNING count";
+const EXPIRED: &str = "SELECT seq, count FROM (SELECT seq, count, expires_at FROM blocks ORDER BY seq LIMIT ?)
+    WHERE expires_at <= ?";
 
 const FORWARDS: &str = "SELECT number, bytes FROM runs WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?";
 
@@ -168,8 +168,10 @@ pub(crate) fn write(
 pub(crate) fn expire(sql: &SqlStorage, blocks: &mut Blocks, until: Seconds, among: usize) -> Result<usize> {
     let bounds = || vec![integer(among as u64), integer(until.0)];
     let mut deleted = 0;
-    for row in sql.exec(EXPIRE, bounds())?.raw() {
-        let [count] = columns(row?)?;
+    // One statement would count the rows that it finds as written, too.
+    for row in sql.exec(EXPIRED, bounds())?.raw().collect::<Result<Vec<_>>>()? {
+        let [seq, count] = columns(row)?;
+        sql.exec(DELETE_BLOCK, vec![seq])?;
         deleted += whole(count) as usize;
     }
     if blocks.has_rows() {

@@ -1,5 +1,6 @@
 //! Folds blocks: their events go into pages, and the blocks are closed.
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use crate::blocks::block;
@@ -9,6 +10,10 @@ use crate::blocks::part;
 use crate::blocks::rows::BlockRow;
 use crate::blocks::runs::Entry;
 use crate::store::plan::NewEvent;
+
+/// The events of a closed block expire within this time of each other: six hours. A queue may bring one that was received
+/// days ago.
+const EXPIRY_SECONDS: u64 = 6 * 60 * 60;
 
 /// Whole open blocks, which are about to be folded.
 #[derive(Clone, Debug)]
@@ -143,33 +148,45 @@ impl Blocks {
     }
 }
 
-/// Events that become closed blocks.
+/// Events that become closed blocks: those that expire about the same time together, so that a block can be deleted as
+/// a whole.
 #[derive(Default)]
 struct Closing<'a> {
+    blocks: BTreeMap<u64, ClosingBlock<'a>>,
+    entries: Vec<Entry>,
+}
+
+/// The events of one block.
+#[derive(Default)]
+struct ClosingBlock<'a> {
     seq: u64,
     bytes: usize,
     events: Vec<BlockEvent<'a>>,
-    entries: Vec<Entry>,
 }
 
 impl<'a> Closing<'a> {
     fn push(&mut self, seq: u64, event: BlockEvent<'a>, rows: &mut Vec<BlockRow>) {
-        if self.events.is_empty() {
-            self.seq = seq;
+        let block = self.blocks.entry(event.head.expires_at.0 / EXPIRY_SECONDS).or_default();
+        if block.events.is_empty() {
+            block.seq = seq;
         }
-        self.bytes += event.text.stored().iter().map(|text| text.len()).sum::<usize>();
-        self.entries.push(Entry::new(event.head.id, self.seq));
-        self.events.push(event);
-        if self.bytes >= block::TEXT_BYTES {
-            self.close(rows);
+        block.bytes += event.text.stored().iter().map(|text| text.len()).sum::<usize>();
+        block.events.push(event);
+        self.entries.push(Entry::new(event.head.id, block.seq));
+        if block.bytes >= block::TEXT_BYTES {
+            rows.extend(mem::take(block).close());
         }
     }
 
     fn close(&mut self, rows: &mut Vec<BlockRow>) {
-        let events = mem::take(&mut self.events);
-        self.bytes = 0;
-        let Some(expires_at) = events.iter().map(|event| event.head.expires_at).max() else { return };
-        let (count, bytes) = (events.len() as u64, block::write(&events));
-        rows.push(BlockRow { seq: self.seq, count, expires_at: Some(expires_at), bytes });
+        rows.extend(mem::take(&mut self.blocks).into_values().filter_map(ClosingBlock::close));
+    }
+}
+
+impl ClosingBlock<'_> {
+    fn close(self) -> Option<BlockRow> {
+        let Self { seq, events, .. } = self;
+        let expires_at = events.iter().map(|event| event.head.expires_at).max()?;
+        Some(BlockRow { seq, count: events.len() as u64, expires_at: Some(expires_at), bytes: block::write(&events) })
     }
 }

@@ -39,7 +39,7 @@ pub struct RowWrites {
 pub struct BlockRow {
     /// The number of the block's first event.
     pub seq: u64,
-    /// How many events it has. The next block begins `count` numbers later, or later than that.
+    /// How many events it has. In an open block they are numbered one after the other.
     pub count: u64,
     /// When all its events have expired. `None` while the block is not folded.
     pub expires_at: Option<Seconds>,

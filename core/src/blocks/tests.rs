@@ -306,6 +306,21 @@ fn an_expired_event_makes_way_once_it_is_folded() {
 }
 
 #[test]
+fn events_that_expire_at_other_times_are_in_other_blocks() {
+    let mut store = Store::default();
+    let day = 24 * 60 * 60 * 1000;
+    for (at, age) in [(0, 0), (1, 30 * day), (2, 0), (3, 30 * day)] {
+        store.keep(&plan(&[named(at)], Millis(NOW.0 - age), 1));
+    }
+    assert_eq!(store.fold(1, 4).len(), 4);
+    store.memory = None;
+    assert_eq!(store.blocks.values().map(|row| (row.seq, row.count)).collect::<Vec<_>>(), [(1, 2), (2, 2)]);
+    let young = plan(&[named(2)], NOW, 1).events()[0].clone();
+    store.expire(Seconds(young.expires_at.0 - 1));
+    assert_eq!((store.blocks.len(), store.find(young.id, Seconds(0))), (1, Some(young.record)));
+}
+
+#[test]
 fn ids_of_a_request_are_asked_for_only_if_it_may_be_repeated() {
     let mut store = Store::default();
     let unnamed = r#"{"userId":"u","eventType":"t","properties":{"n":1}}"#.to_owned();

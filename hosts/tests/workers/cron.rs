@@ -20,10 +20,15 @@ pub(crate) async fn fire(data: &Path) {
 
 /// Sends a batch that was received long ago, and returns the ids of its events.
 pub(crate) async fn accepted_long_ago(url: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    batch_long_ago(url, numbers.clone(), batch(numbers)).await
+}
+
+/// Sends a batch of so many events that was received long ago, and returns their ids.
+pub(crate) async fn batch_long_ago(url: &str, numbers: std::ops::Range<usize>, batch: String) -> Vec<String> {
     let long_ago = (SystemTime::now() - LONG).duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let stamp = format!("{}.{:032x}", long_ago.as_millis(), numbers.start);
     let headers = [("content-type", "application/json"), (STAMP.0, &stamp)];
-    let answer = send(url, "POST", "/events/batch", &headers, batch(numbers.clone())).await.json();
+    let answer = send(url, "POST", "/events/batch", &headers, batch).await.json();
     assert_eq!(answer["accepted"], json!(numbers.len()), "{answer}");
     let id = |result: &Value| result["eventId"].as_str().unwrap().to_owned();
     answer["results"].as_array().unwrap().iter().map(id).collect()

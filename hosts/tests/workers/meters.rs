@@ -29,10 +29,9 @@ async fn what_is_billed_is_counted() {
     accepted(&host.url(), 40..40 + EVENTS as usize).await;
     assert_eq!(count(&host.url()).await, 40 + EVENTS);
     let meters = folded(&host, &before, SHARDS).await;
-    // Each event writes its row and its entry in the index of ids. Each shard's statement also writes the row counter.
-    assert_eq!((meters.rows["events"].written, meters.events_stored), (2 * EVENTS + SHARDS, EVENTS));
-    // Each event was looked up, kept and folded.
-    assert!(meters.rows["events"].read >= 3 * EVENTS, "{meters:?}");
+    // Each shard writes its part into a block, which the fold closes, and the first row of ids.
+    assert_eq!((meters.rows["blocks"].written, meters.rows["runs"].written), (2 * SHARDS, SHARDS), "{meters:?}");
+    assert_eq!(meters.events_stored, EVENTS);
     // Each shard wrote its watermark besides the pages.
     assert!(meters.rows["rollups"].written >= meters.pages_stored + SHARDS, "{meters:?}");
     // A batch and a report send one request each to a shard, which set its alarm, and set it again for later work.
@@ -44,7 +43,7 @@ async fn what_is_billed_is_counted() {
     let before = host.meters().await.unwrap();
     accepted(&host.url(), 200..201).await;
     let meters = folded(&host, &before, 1).await;
-    assert_eq!((meters.rows["events"].written, meters.rows["alarms"].written, meters.events_stored), (3, 2, 1));
+    assert_eq!((meters.rows["blocks"].written, meters.rows["alarms"].written, meters.events_stored), (2, 2, 1));
     assert_eq!((meters.functions["shard/fetch"].count, meters.functions["shard/alarm"].count), (1, 1));
     host.stop().await.unwrap();
 }

@@ -46,7 +46,8 @@ async fn what_an_older_version_has_kept_is_there() {
     std::fs::copy(FIXTURE, data.path().join(OBJECT)).unwrap();
     let host = start_with(&built("test", "workers"), data.path(), r#"{"open": true, "shards": 1}"#).await;
     assert_eq!(count(&host).await, 30);
-    let names = |prefix: &'static str, count: usize| (0..count).map(move |number| (format!("{prefix}{number}"), number));
+    let names =
+        |prefix: &'static str, count: usize| (0..count).map(move |number| (format!("{prefix}{number}"), number));
     // Repetitions and conflicts are told, folded or not; who has expired makes way.
     for (name, number) in names("k", 20).chain(names("u", 5)) {
         let again = send_late(&host, &event_of(&name, number)).await;

@@ -4,7 +4,7 @@
 use isotherm_hosts::Meters;
 use rusqlite::Connection;
 
-use super::cron::{accepted_long_ago, fire};
+use super::cron::{batch_long_ago, fire};
 use super::services::{start_with, until};
 use super::*;
 
@@ -22,7 +22,10 @@ fn shards(data: &Path) -> Vec<(tempfile::TempDir, Connection)> {
         let shard = Connection::open(folder.path().join("shard.sqlite")).unwrap();
         (folder, shard)
     };
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "sqlite")).map(|file| copied(&file)).collect()
+    files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "sqlite"))
+        .map(|file| copied(&file))
+        .collect()
 }
 
 fn sum(data: &Path, query: &str) -> u64 {
@@ -40,6 +43,19 @@ pub(crate) fn unfolded(data: &Path) -> u64 {
 const BYTES: &str = "SELECT page_size * (page_count - freelist_count)
     FROM pragma_page_count, pragma_page_size, pragma_freelist_count";
 
+/// Sends flights that happened long ago.
+async fn flights_long_ago(url: &str, numbers: std::ops::Range<usize>) {
+    let flight = |n: usize| {
+        let (carrier, dest) = (["UA", "AA", "B6", "DL"][n % 4], ["IAH", "MIA", "ATL"][n % 3]);
+        json!({ "messageId": format!("nyc13-{n}"), "userId": format!("N{}", 10_000 + n * 7919 % 4000),
+            "eventType": "flight_departed", "properties": { "carrier": carrier, "flight": n * 31 % 9000,
+            "origin": "EWR", "dest": dest, "distance": 200 + n * 97 % 2400, "depDelay": n * 13 % 60,
+            "arrDelay": n * 17 % 90, "airTime": 30 + n * 23 % 300 } })
+    };
+    let events: Vec<Value> = numbers.clone().map(flight).collect();
+    batch_long_ago(url, numbers, json!({ "events": events }).to_string()).await;
+}
+
 /// Rows written and stored bytes for an event, if `requests` requests bring `events` each. The events expired long ago,
 /// so the cron trigger deletes them.
 async fn measured(requests: usize, events: usize) -> (f64, f64) {
@@ -52,11 +68,11 @@ async fn measured(requests: usize, events: usize) -> (f64, f64) {
         (meters, sum(data.path(), BYTES))
     };
     // Tables are made once.
-    accepted_long_ago(&host.url(), 0..100).await;
+    flights_long_ago(&host.url(), 0..100).await;
     let (before, bytes_before) = folded(&Meters::default(), 100).await;
     for request in 0..requests {
         let first = 1000 + request * events;
-        accepted_long_ago(&host.url(), first..first + events).await;
+        flights_long_ago(&host.url(), first..first + events).await;
     }
     let all = (requests * events) as u64;
     let (_, bytes) = folded(&before, all).await;
