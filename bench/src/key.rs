@@ -38,7 +38,7 @@ struct New {
     /// Whose events it is for: 1 to 64 of A-Z a-z 0-9 _ -
     #[arg(long, default_value = "default")]
     tenant: String,
-    /// What it may do: write events, read them and reports, both, operate (upkeep, such as Spin's cron asks for), or erase
+    /// What it may do: write events, read them and reports, both, operate (maintenance, such as Spin's cron asks for), or erase
     #[arg(long, value_enum, default_value = "write")]
     scope: Scope,
     /// What logs and messages call it; without it, the first 8 digits of its hash

@@ -191,9 +191,9 @@ fn a_closed_service_goes_on_folding() {
     let records = [Unfolded { tenant: "default", record }];
     let pages = |service: &Service| {
         let step = service.fold(&records, usize::MAX, WriteLimits::ONE_WRITER);
-        step.settle(vec![Vec::new()]).unwrap()
+        step.merge(vec![Vec::new()]).unwrap()
     };
     assert_eq!(pages(&open), pages(&closed));
     assert_eq!(open.tenants(), closed.tenants());
-    let _unanswered = plan.settle(Vec::new());
+    let _unanswered = plan.respond(Vec::new());
 }

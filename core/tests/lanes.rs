@@ -68,7 +68,7 @@ impl Store {
                     let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
                     let step = service.step(batch, &watermark, usize::MAX, MUCH).unwrap();
                     let stored = step.ranges().map(|_| Vec::new()).collect();
-                    self.stored.insert(lane.clone(), step.settle(stored).unwrap().watermark.to_bytes());
+                    self.stored.insert(lane.clone(), step.merge(stored).unwrap().watermark.to_bytes());
                     self.pulses = lanes.pulses(batch, Millis(NOW)).into_iter().map(|pulse| pulse.key).collect();
                     return Some(lane);
                 }

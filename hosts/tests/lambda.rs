@@ -1,12 +1,12 @@
 //! The Lambda host with processes of four kinds. A Python function misbehaves on request; its runtime is written from
-//! the documentation of the Runtime API. The others are the floor, the article's function in Node.js, and the adapter.
+//! the documentation of the Runtime API. The others are the floor, the baseline in Node.js, and the adapter.
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
-#[path = "lambda/article.rs"]
-mod article;
 #[path = "lambda/backup.rs"]
 mod backup;
+#[path = "lambda/baseline.rs"]
+mod baseline;
 mod common;
 #[path = "lambda/compaction.rs"]
 mod compaction;

@@ -1,29 +1,12 @@
 //! The functions that the Workers runtime calls.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
-
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Config, Door, Plan, Reply, Service, Settled};
-use worker::js_sys::{JSON, Reflect};
+use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use worker::wasm_bindgen::JsValue;
-use worker::{
-    Context, Env, Error, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event,
-    web_sys,
-};
+use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
+use crate::config::service;
 use crate::{queue, request, response, store};
-
-/// The binding that holds the configuration, and the binding of the KV namespace that holds it under [`KEY`] instead.
-const CONFIG: &str = "ISOTHERM_CONFIG";
-const NAMESPACE: &str = "ISOTHERM_CONFIG_KV";
-const KEY: &str = "config";
-
-thread_local! {
-    /// Made by the isolate's first request, since only requests see the bindings, or by a later one if the place of the
-    /// configuration could not be read before.
-    static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
-}
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
@@ -47,32 +30,32 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store::store(env, service.shards(), &plan).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
             let found = store::find(env, service.shards(), &plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store::report(env, service.shards(), &plan).await;
-            let Settled { reply, unreadable } = plan.settle(read);
+            let ReportReply { reply, unreadable } = plan.respond(read);
             if !unreadable.is_empty() {
                 console_error!("isotherm: {unreadable}");
             }
             reply
         }
-        Admission::Plan(Plan::Upkeep(plan)) => {
-            let is_done = store::schedule(env, service).await;
-            plan.settle(is_done)
+        Admission::Plan(Plan::Maintenance(plan)) => {
+            let is_done = store::maintain(env, service).await;
+            plan.respond(is_done)
         }
     }
 }
 
-/// Settles each message of a batch by itself: one that fails does not bring the others back.
+/// Takes each message of a batch by itself: one that fails does not bring the others back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
     let service = service(&env).await;
-    join_all(batch.raw_iter().map(|message| queue::settle(&env, &service, message))).await;
+    join_all(batch.raw_iter().map(|message| queue::take(&env, &service, message))).await;
     Ok(())
 }
 
@@ -80,37 +63,5 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     let service = service(&env).await;
-    store::schedule(&env, &service).await;
-}
-
-/// The service of this isolate. While the place of its configuration cannot be read, it is a closed one, and the next
-/// request tries again.
-pub(crate) async fn service(env: &Env) -> Rc<Service> {
-    if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
-        return service;
-    }
-    let configured = configured(env).await;
-    let is_kept = configured.is_ok();
-    let service = Rc::new(configured.unwrap_or_else(Service::closed));
-    if let Some(notice) = service.notice() {
-        console_warn!("isotherm: {notice}");
-    }
-    if is_kept { SERVICE.with(|kept| kept.get_or_init(|| service).clone()) } else { service }
-}
-
-/// Makes the configured service. An error says why the namespace could not be read, or that it holds no configuration.
-async fn configured(env: &Env) -> Result<Service, String> {
-    let Ok(namespace) = env.kv(NAMESPACE) else { return Ok(Service::from_text(text(env).as_deref())) };
-    // A JavaScript error's message is one line; `KvError` would show the stack, too.
-    let text = namespace.get(KEY).text().await.map_err(|error| Error::from(JsValue::from(error)));
-    let text = text.map_err(|error| format!("cannot read {NAMESPACE}: {error}"))?;
-    let text = text.ok_or_else(|| format!("{NAMESPACE} has no key {KEY:?}"))?;
-    Config::parse(&text).map(Service::new).map_err(|error| error.to_string())
-}
-
-/// The text of the binding: a variable or secret that holds the text, or a variable that holds the JSON itself.
-/// `Env::var` does not give the text of the latter.
-fn text(env: &Env) -> Option<String> {
-    let binding = Reflect::get(env.as_ref(), &CONFIG.into()).ok()?;
-    binding.as_string().or_else(|| if binding.is_object() { JSON::stringify(&binding).ok()?.as_string() } else { None })
+    store::maintain(&env, &service).await;
 }

@@ -221,6 +221,14 @@ fn a_metered_run_is_priced_by_its_meters() {
 }
 
 #[test]
+fn without_a_file_the_sample_is_priced_and_named() {
+    let quote = quoted("--platform lambda --from");
+    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
+    let sources: Vec<&str> = quote.designs[0].assumptions.iter().map(|one| one.source.as_str()).collect();
+    assert!(sources.iter().any(|source| source.starts_with("the sample of 20")), "{sources:?}");
+}
+
+#[test]
 fn flags_that_make_no_sense_are_refused() {
     for flags in
         ["--requests=-1", "--requests=many", "--platform=azure", "--assume=x", "--cpu-ms=NaN", "--service=some"]

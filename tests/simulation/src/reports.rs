@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, Plan, ReportPlan, Request, Settled};
+use isotherm_core::{Millis, Plan, ReportPlan, ReportReply, Request};
 use serde_json::Value;
 
 use crate::clients::{Clients, authorization};
@@ -137,7 +137,7 @@ impl Clients {
         let asked_at = self.world.now();
         let plan = self.plan(report)?;
         let outcome = platform.report(&plan).await;
-        let Settled { reply, .. } = plan.settle(outcome);
+        let ReportReply { reply, .. } = plan.respond(outcome);
         match reply.status {
             200 => Some((serde_json::from_slice(&reply.body).ok()?, asked_at)),
             503 => None,

@@ -78,7 +78,7 @@ impl Platform for Streams {
         let put_by = self.functions.world.bits();
         let mut outcomes = Vec::new();
         for event in plan.events() {
-            outcomes.push(self.put(&plan, event, put_by).await.unwrap_or(StoreOutcome::Later));
+            outcomes.push(self.put(&plan, event, put_by).await.unwrap_or(StoreOutcome::Unavailable));
         }
         outcomes
     }
@@ -87,7 +87,7 @@ impl Platform for Streams {
         let key = Table::key(plan.tenant().as_str(), plan.id());
         let item = self.functions.request(|| self.functions.table.borrow().get(&key).cloned()).await;
         match item {
-            Err(_) => FindOutcome::Later,
+            Err(_) => FindOutcome::Unavailable,
             Ok(Some(Item { expires_at, event: Some(event) })) if expires_at > plan.expired_by() => {
                 FindOutcome::Found(event.record.as_ref().to_owned())
             }
@@ -97,7 +97,7 @@ impl Platform for Streams {
 
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
         let now = self.functions.world.now();
-        self.functions.report(plan, now).await.unwrap_or(ReportOutcome::Later)
+        self.functions.report(plan, now).await.unwrap_or(ReportOutcome::Unavailable)
     }
 
     fn wakes_at(&self) -> Option<Millis> {

@@ -10,11 +10,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::Run;
 use super::tally::Tally;
 use crate::build::{self, Set};
 use crate::gates;
 use crate::paths;
-use crate::setup::{Tools, wrangler_folder};
+use crate::setup::wrangler_folder;
 use crate::shell::{program, show};
 
 /// A program that finds faults in files of the project.
@@ -122,9 +123,9 @@ const LINTERS: [Linter; 11] = [
     },
 ];
 
-pub(super) fn check(tools: &Tools, tally: &mut Tally) -> Result<()> {
+pub(super) fn check(run: &Run, tally: &mut Tally) -> Result<()> {
     // Wrangler bundles the artifact.
-    build::all(tools, &[Set::Release], &["workers"], &mut program("true"))?;
+    build::all(&run.tools, &[Set::Release], &["workers"], &mut program("true"))?;
     for Linter { name, tool, arguments, planted } in LINTERS {
         let command = |folder: &Path| {
             let mut command = tool.command();
