@@ -234,7 +234,8 @@ proptest! {
         let stored = StoredBlocks { watermark: 0, last_row: 0, index: Some(bytes.clone()), open: vec![row.clone()] };
         let mut blocks = Blocks::new(&stored);
         let search = blocks.find(id);
-        let _found = (search.record(&[row.clone()], Seconds(0)), search.known(&[row.clone()]));
+        let found = std::slice::from_ref(&row);
+        let _found = (search.record(found, Seconds(0)), search.known(found));
         let _blocks = search.blocks(&[Row { number: 1, bytes: bytes.clone() }]);
         let open = OpenBlocks::new(vec![row]);
         prop_assert!(!open.records().is_empty());
