@@ -31,7 +31,10 @@ pub fn a_store_that_does_not_answer_loses_nothing(platform: Platform) {
             check(&one, 503, "unavailable");
             assert!(one.headers.iter().any(|(name, value)| name == "retry-after" && value == "1"), "{one:?}");
             let events = [named("later-2"), serde_json::json!({}), named("before-1")];
-            assert_eq!(counts(&send(port, &Ask::batch(&events)).await.unwrap()), [0, 0, 1, 2]);
+            // A shard on Workers remembers which events it has, so it may tell a repetition without its store.
+            let [accepted, duplicate, invalid, retry] = counts(&send(port, &Ask::batch(&events)).await.unwrap());
+            assert_eq!((accepted, invalid, duplicate + retry), (0, 1, 2));
+            assert!(duplicate == 0 || (duplicate == 1 && platform == Platform::Workers), "{duplicate} duplicates");
         } else {
             assert_eq!(platform, Platform::Workers, "the lock could not be taken");
         }
