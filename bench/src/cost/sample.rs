@@ -96,7 +96,8 @@ impl Sample {
         self.fold(&mut pages, &hour[folded..], units)?;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
         let records = hour[..batch].iter().map(|event| event.record.as_str());
-        sum.backup_bytes = self.contract.service().backup("default", "batch", records).bytes.len() as f64 / batch as f64;
+        sum.backup_bytes =
+            self.contract.service().backup("default", "batch", records).bytes.len() as f64 / batch as f64;
         let closed = Blocks::new(&StoredBlocks::default()).close(&OpenBlocks::of(1, &hour[..batch]), batch);
         sum.blocks = closed.rows.len() as f64;
         sum.block_bytes = closed.rows.iter().map(|row| row.bytes.len() as f64).sum::<f64>() / batch as f64;
