@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The register's constants, each with the row of its table.
-const ROWS: [(&str, &str); 10] = [
+const ROWS: [(&str, &str); 14] = [
     ("PAGE", "page of rollups"),
     ("MARK", "mark of a day"),
     ("MARK_BY_HOUR", "mark of a day"),
@@ -18,6 +18,10 @@ const ROWS: [(&str, &str); 10] = [
     ("LOST", "times that are lost"),
     ("REPORT_DATA", "what a shard has for a report"),
     ("CURSOR", "cursor of a report"),
+    ("EVENT_OF_SHAPE", "packed event"),
+    ("EVENT_WITH_SHAPE", "packed event"),
+    ("EVENT_AS_TEXT", "packed event"),
+    ("SHAPE", "shape of packed events"),
 ];
 
 fn root() -> PathBuf {

@@ -12,6 +12,8 @@ mod common;
 mod compaction;
 #[path = "lambda/faults.rs"]
 mod faults;
+#[path = "lambda/items.rs"]
+mod items;
 #[path = "lambda/lost.rs"]
 mod lost;
 #[path = "lambda/meters.rs"]

@@ -30,6 +30,7 @@ mod queue;
 mod request;
 mod response;
 mod rollups;
+mod shapes;
 mod shards;
 mod store;
 mod stream;

@@ -3,18 +3,19 @@
 //! | attribute | type | |
 //! | --- | --- | --- |
 //! | `pk` | S, partition key | `tenant#eventId`: ids are spread evenly, so no partition gets hot |
-//! | `digest` | B | tells a repetition from a conflict |
-//! | `record` | S | the event as it is answered |
-//! | `occurredAt`, `receivedAt` | N | milliseconds |
+//! | `e` | B | the event as core packs it |
 //! | `ttl` | N | seconds, as DynamoDB wants it; it deletes the item some time after |
-//! | `putBy` | B | the request that put it, so that a retried put knows its own item |
 //!
-//! Items whose key has no tenant are core's pulses. They have a time `at`, and a `ttl`.
+//! Names are short, since DynamoDB bills them in each item. Items of older versions have, in place of `e`, the event as
+//! it is answered in `record` (S), and `digest` (B), which tells a repetition from a conflict.
+//!
+//! Items whose key has no tenant are core's: the shapes of packed events (`shapes.rs`), and pulses. Pulses have a time
+//! `at`, and a `ttl`.
 
 use std::collections::HashMap;
 use std::future::ready;
 use std::pin::pin;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use anyhow::{Result, bail};
 use aws_sdk_dynamodb::Client;
@@ -24,9 +25,11 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
-    Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, Pulse, Seconds, StoreOutcome, StorePlan, Tenant,
+    Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, PackedHead, Packer, Pulse, Seconds, StoreOutcome,
+    StorePlan, Tenant, Unpacker,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -44,25 +47,31 @@ pub(crate) static DYNAMODB: LazyLock<Client> = LazyLock::new(|| {
     Client::from_conf(config.build())
 });
 
+/// The attribute with a packed event.
+pub(crate) const EVENT: &str = "e";
+
 /// The tables that the environment names, and the bucket for backups, if there is one.
 pub(crate) struct Store {
-    table: String,
+    pub(crate) table: String,
     pub(crate) rollups: String,
     pub(crate) bucket: Option<String>,
+    pub(crate) packer: Mutex<Packer>,
+    pub(crate) unpacker: Mutex<Unpacker>,
 }
 
 impl Store {
     pub(crate) fn of_environment() -> Self {
         let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
         let rollups = environment("ISOTHERM_ROLLUPS").unwrap_or_else(|| "rollups".to_owned());
-        Self { table, rollups, bucket: environment("ISOTHERM_BACKUP_BUCKET") }
+        let bucket = environment("ISOTHERM_BACKUP_BUCKET");
+        Self { table, rollups, bucket, packer: Mutex::default(), unpacker: Mutex::default() }
     }
 
-    /// Puts each event unless its key is taken. Returns the outcome of each event, at the latest when the deadline
-    /// comes.
+    /// Puts each event unless its key is taken, and new shapes beside them. Returns the outcome of each event, at the
+    /// latest when the deadline comes.
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
-        let events = plan.events();
-        let put_by = &Blob::new(entropy.to_be_bytes());
+        let (events, put_by) = (plan.events(), (entropy >> 64) as u64);
+        let shapes = self.put_shapes(self.packer().shapes(events));
         let mut outcomes = vec![StoreOutcome::Later; events.len()];
         let puts = events.iter().enumerate();
         let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(plan, event, put_by).await) }));
@@ -73,7 +82,7 @@ impl Store {
             }
             ready(())
         });
-        if timeout_at(deadline, all).await.is_err() {
+        if timeout_at(deadline, join(all, shapes)).await.is_err() {
             eprintln!("{}: the invocation's deadline came before DynamoDB had answered every put", plan.request_id());
         }
         outcomes
@@ -100,6 +109,10 @@ impl Store {
         if expires_at(&item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
             return Ok(FindOutcome::Absent);
         }
+        if let Some(AttributeValue::B(packed)) = item.get(EVENT) {
+            self.learn_shapes([packed.as_ref()]).await?;
+            return Ok(FindOutcome::Found(self.unpacker().record(&id.to_string(), packed.as_ref())?));
+        }
         match item.remove("record") {
             Some(AttributeValue::S(record)) => Ok(FindOutcome::Found(record)),
             _ => bail!("the item of {id} has no record: something else writes to table {}", self.table),
@@ -108,19 +121,14 @@ impl Store {
 
     /// Puts one event, and retries while DynamoDB throttles or fails. An expired event under the same key makes way,
     /// even if its TTL has not deleted it yet.
-    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
-        let number = |number: u64| AttributeValue::N(number.to_string());
-        let key = key(plan.tenant(), event.id);
+    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u64) -> Result<StoreOutcome> {
+        let (key, packed) = (key(plan.tenant(), event.id), self.packer().pack(event, put_by));
         let put = DYNAMODB
             .put_item()
             .table_name(&self.table)
             .item("pk", key.clone())
-            .item("digest", AttributeValue::B(Blob::new(event.digest.to_bytes())))
-            .item("record", AttributeValue::S(event.record.clone()))
-            .item("occurredAt", number(event.occurred_at.0))
-            .item("receivedAt", number(event.received_at.0))
-            .item("ttl", number(event.expires_at.0))
-            .item("putBy", AttributeValue::B(put_by.clone()))
+            .item(EVENT, AttributeValue::B(Blob::new(packed)))
+            .item("ttl", AttributeValue::N(event.expires_at.0.to_string()))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let mut has_made_way = false;
@@ -130,8 +138,8 @@ impl Store {
                 return Err(error.into());
             };
             let Some(item) = taken.item() else { bail!("DynamoDB does not say which item it has") };
-            let blob = |name| item.get(name)?.as_b().ok();
-            if blob("putBy") == Some(put_by) {
+            let head = head_of(item);
+            if head.is_some_and(|(_, by)| by == Some(put_by)) {
                 // An earlier attempt of this same put succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
@@ -140,8 +148,8 @@ impl Store {
                 has_made_way = true;
                 continue;
             }
-            return match blob("digest").and_then(|digest| digest.as_ref().try_into().ok()) {
-                Some(digest) => Ok(StoreOutcome::Existing(Digest::from_bytes(digest))),
+            return match head {
+                Some((digest, _)) => Ok(StoreOutcome::Existing(digest)),
                 None => bail!("an item has no digest: something else writes to table {}", self.table),
             };
         }
@@ -166,6 +174,15 @@ impl Store {
             }
             deleted => Ok(deleted.map(drop)?),
         }
+    }
+}
+
+/// The digest of an item's event, and what its put said of the request. Items of older versions don't say the latter.
+fn head_of(item: &HashMap<String, AttributeValue>) -> Option<(Digest, Option<u64>)> {
+    let bytes = |name| item.get(name)?.as_b().ok().map(Blob::as_ref);
+    match bytes(EVENT) {
+        Some(packed) => PackedHead::of(packed).ok().map(|head| (head.digest, Some(head.put_by))),
+        None => Some((Digest::from_bytes(bytes("digest")?.try_into().ok()?), None)),
     }
 }
 
