@@ -22,18 +22,16 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
-    Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, PackedHead, Packer, Pulse, Seconds, StoreOutcome,
-    StorePlan, Tenant, Unpacker,
+    EventId, FindOutcome, FindPlan, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan, Tenant, Unpacker,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::aws::{environment, settings};
+use crate::aws::{FIRST_BACKOFF, environment, settings};
+use crate::put::Put;
 
 /// How many requests of an invocation run at once. Each has a connection of its own, and so a TLS handshake on a cold
 /// start.
@@ -104,7 +102,11 @@ impl Store {
     /// Looks one event up with a strongly consistent read.
     pub(crate) async fn find(&self, plan: &FindPlan) -> Result<FindOutcome> {
         let (tenant, id) = (plan.tenant(), plan.id());
-        let get = DYNAMODB.get_item().table_name(&self.table).key("pk", key(tenant, id)).consistent_read(true);
+        let get = DYNAMODB
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key(tenant, id)))
+            .consistent_read(true);
         let Some(mut item) = get.send().await?.item else { return Ok(FindOutcome::Absent) };
         if expires_at(&item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
             return Ok(FindOutcome::Absent);
@@ -123,33 +125,27 @@ impl Store {
     /// even if its TTL has not deleted it yet.
     async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u64) -> Result<StoreOutcome> {
         let (key, packed) = (key(plan.tenant(), event.id), self.packer().pack(event, put_by));
-        let put = DYNAMODB
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", key.clone())
-            .item(EVENT, AttributeValue::B(Blob::new(packed)))
-            .item("ttl", AttributeValue::N(event.expires_at.0.to_string()))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = Put::new(&self.table, &key, packed, event.expires_at);
+        let mut answer = put.attempt().await;
+        if answer.is_err() {
+            sleep(FIRST_BACKOFF).await;
+            answer = put.send().await;
+        }
         let mut has_made_way = false;
         loop {
-            let Err(error) = put.clone().send().await else { return Ok(StoreOutcome::Stored) };
-            let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
-                return Err(error.into());
-            };
-            let Some(item) = taken.item() else { bail!("DynamoDB does not say which item it has") };
-            let head = head_of(item);
-            if head.is_some_and(|(_, by)| by == Some(put_by)) {
+            let Some(taken) = answer? else { return Ok(StoreOutcome::Stored) };
+            if taken.put_by == Some(put_by) {
                 // An earlier attempt of this same put succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
-            if !has_made_way && expires_at(item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
+            if !has_made_way && taken.expires_at.is_some_and(|expires_at| expires_at <= plan.expired_by()) {
                 self.make_way(&key, plan.expired_by()).await?;
                 has_made_way = true;
+                answer = put.send().await;
                 continue;
             }
-            return match head {
-                Some((digest, _)) => Ok(StoreOutcome::Existing(digest)),
+            return match taken.digest {
+                Some(digest) => Ok(StoreOutcome::Existing(digest)),
                 None => bail!("an item has no digest: something else writes to table {}", self.table),
             };
         }
@@ -157,11 +153,11 @@ impl Store {
 
     /// Deletes an event if it has expired. The event is not overwritten, because the fold counts only new items in
     /// the stream, not changed ones.
-    async fn make_way(&self, key: &AttributeValue, Seconds(expired_by): Seconds) -> Result<()> {
+    async fn make_way(&self, key: &str, Seconds(expired_by): Seconds) -> Result<()> {
         let delete = DYNAMODB
             .delete_item()
             .table_name(&self.table)
-            .key("pk", key.clone())
+            .key("pk", AttributeValue::S(key.to_owned()))
             .condition_expression("#ttl <= :now")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(expired_by.to_string()));
@@ -177,20 +173,11 @@ impl Store {
     }
 }
 
-/// The digest of an item's event, and what its put said of the request. Items of older versions don't say the latter.
-fn head_of(item: &HashMap<String, AttributeValue>) -> Option<(Digest, Option<u64>)> {
-    let bytes = |name| item.get(name)?.as_b().ok().map(Blob::as_ref);
-    match bytes(EVENT) {
-        Some(packed) => PackedHead::of(packed).ok().map(|head| (head.digest, Some(head.put_by))),
-        None => Some((Digest::from_bytes(bytes("digest")?.try_into().ok()?), None)),
-    }
-}
-
 /// When an item expires, if it has a `ttl`.
-fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
+pub(crate) fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
     item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
 }
 
-fn key(tenant: &Tenant, id: EventId) -> AttributeValue {
-    AttributeValue::S(format!("{}#{id}", tenant.as_str()))
+fn key(tenant: &Tenant, id: EventId) -> String {
+    format!("{}#{id}", tenant.as_str())
 }

@@ -101,8 +101,10 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
                 request.return_values = Some("ALL_OLD".to_owned());
             }
             let mut put = database.put_item(request);
-            let kind = match &mut put {
-                Ok(put) if is_other && put.attributes.take().is_some() => "put-other-again",
+            // The function did not ask for the item that was there.
+            let was_there = is_other && put.as_mut().is_ok_and(|put| put.attributes.take().is_some());
+            let kind = match &put {
+                Ok(_) if was_there => "put-other-again",
                 Ok(_) if is_other => OTHER_NEW,
                 Ok(_) => "put",
                 // DynamoDB also bills refused puts.
