@@ -1,7 +1,7 @@
-//! Putting an event, unless its key is taken.
+//! Putting an event or a shape, unless its key is taken.
 //!
 //! The first attempt does without the SDK's client, which takes more CPU time for a put than all else that `ingest`
-//! does. The SDK's parts sign and send it. If it fails, the client makes the same put with all its retries.
+//! does. The SDK's parts sign and send it. If it fails, the client puts the event with all its retries.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -20,17 +20,20 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::byte_stream::ByteStream;
 use futures_util::FutureExt as _;
-use isotherm_core::{Digest, PackedHead, Seconds};
+use isotherm_core::{Digest, PackedHead, Seconds, StoredShape};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{AttributeValue, Item};
 use tokio::time::timeout;
 
 use crate::aws::{ATTEMPT, connector, credentials, endpoint, region};
+use crate::shapes::SHAPE;
 use crate::store::{DYNAMODB, EVENT, expires_at};
 
 const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.PutItem")];
 const CONDITION: &str = "attribute_not_exists(pk)";
+/// Two shapes may have the same key. The first one stays.
+const CONDITION_OF_SHAPE: &str = "attribute_not_exists(pk) OR shape = :shape";
 const TAKEN: &str = "ConditionalCheckFailedException";
 
 /// Made on first use. `None` if DynamoDB has no endpoint.
@@ -43,6 +46,8 @@ pub(crate) struct Put<'a> {
     table_name: &'a str,
     item: BTreeMap<&'a str, AttributeValue>,
     condition_expression: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    expression_attribute_values: BTreeMap<&'a str, AttributeValue>,
     return_values_on_condition_check_failure: &'a str,
 }
 
@@ -56,13 +61,28 @@ pub(crate) struct Taken {
 }
 
 impl<'a> Put<'a> {
-    pub(crate) fn new(table: &'a str, key: &str, packed: Vec<u8>, Seconds(expires_at): Seconds) -> Self {
+    /// The put of an event.
+    pub(crate) fn of_event(table: &'a str, key: &str, packed: Vec<u8>, Seconds(expires_at): Seconds) -> Self {
         let (key, expires_at) = (AttributeValue::S(key.to_owned()), AttributeValue::N(expires_at.to_string()));
         Self {
             table_name: table,
             item: BTreeMap::from([("pk", key), (EVENT, AttributeValue::B(packed)), ("ttl", expires_at)]),
             condition_expression: CONDITION,
+            expression_attribute_values: BTreeMap::new(),
             return_values_on_condition_check_failure: "ALL_OLD",
+        }
+    }
+
+    /// The put of a shape.
+    pub(crate) fn of_shape(table: &'a str, StoredShape { id, bytes, expires_at }: &StoredShape) -> Self {
+        let (key, shape) = (AttributeValue::S(id.key()), AttributeValue::B(bytes.clone()));
+        let expires_at = AttributeValue::N(expires_at.0.to_string());
+        Self {
+            table_name: table,
+            item: BTreeMap::from([("pk", key), (SHAPE, shape.clone()), ("ttl", expires_at)]),
+            condition_expression: CONDITION_OF_SHAPE,
+            expression_attribute_values: BTreeMap::from([(":shape", shape)]),
+            return_values_on_condition_check_failure: "NONE",
         }
     }
 
@@ -73,7 +93,7 @@ impl<'a> Put<'a> {
         timeout(ATTEMPT, sender.send(request)).await?
     }
 
-    /// Puts the item with the SDK's client. Returns what has the key, if it is taken.
+    /// Puts an event with the SDK's client. Returns what has the key, if it is taken.
     pub(crate) async fn send(&self) -> Result<Option<Taken>> {
         let mut put = DYNAMODB
             .put_item()

@@ -10,41 +10,26 @@ use std::pin::pin;
 use std::sync::{MutexGuard, PoisonError};
 
 use anyhow::Result;
-use aws_sdk_dynamodb::config::Config;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{Packer, ShapeId, StoredShape, Unpacker};
 
+use crate::put::Put;
 use crate::store::{CONCURRENCY, DYNAMODB, Store};
 
 /// The attribute with a shape.
-const SHAPE: &str = "shape";
+pub(crate) const SHAPE: &str = "shape";
 
 impl Store {
     /// Puts shapes. A put that fails is not made again: its events carry their shape themselves, and a later request
     /// puts it.
     pub(crate) async fn put_shapes(&self, shapes: Vec<StoredShape>) {
-        let put = async |shape: StoredShape| {
-            let bytes = AttributeValue::B(Blob::new(shape.bytes.clone()));
-            let put = DYNAMODB
-                .put_item()
-                .table_name(&self.table)
-                .item("pk", AttributeValue::S(shape.id.key()))
-                .item(SHAPE, bytes.clone())
-                .item("ttl", AttributeValue::N(shape.expires_at.0.to_string()))
-                // Two shapes may have the same id. The first one stays.
-                .condition_expression("attribute_not_exists(pk) OR shape = :shape")
-                .expression_attribute_values(":shape", bytes);
-            let once = Config::builder().retry_config(RetryConfig::disabled());
-            (put.customize().config_override(once).send().await, shape)
-        };
+        let put = async |shape: StoredShape| (Put::of_shape(&self.table, &shape).attempt().await, shape);
         let mut all = pin!(stream::iter(shapes.into_iter().map(put)).buffer_unordered(CONCURRENCY));
         while let Some((put, shape)) = all.next().await {
             match put {
-                Ok(_) => self.packer().is_stored(&shape),
-                Err(error) => eprintln!("cannot put a shape: {error:#}"),
+                Ok(None) => self.packer().is_stored(&shape),
+                other => eprintln!("{} is not put: {other:?}", shape.id),
             }
         }
     }

@@ -125,7 +125,7 @@ impl Store {
     /// even if its TTL has not deleted it yet.
     async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u64) -> Result<StoreOutcome> {
         let (key, packed) = (key(plan.tenant(), event.id), self.packer().pack(event, put_by));
-        let put = Put::new(&self.table, &key, packed, event.expires_at);
+        let put = Put::of_event(&self.table, &key, packed, event.expires_at);
         let mut answer = put.attempt().await;
         if answer.is_err() {
             sleep(FIRST_BACKOFF).await;
