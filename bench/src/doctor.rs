@@ -3,16 +3,18 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::Args;
 use isotherm_hosts::Platform;
+use isotherm_tools::{Source, TOOLS, Tool, version};
 use serde::Serialize;
 
 use crate::compare::artifact;
 use crate::compare::target::Role;
 use crate::say;
+use crate::system;
 
 /// The flags of `isotherm doctor`.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Doctor {
 #[serde(rename_all = "lowercase")]
 enum State {
     Good,
+    /// It is not there, and only builds or tests need it.
+    Absent,
     /// A comparison runs, but shows less or is less sure.
     Poor,
     /// A platform can't be started, or none can.
@@ -78,8 +82,9 @@ const FILES: u64 = 1024;
 pub fn doctor(flags: &Doctor) -> Result<ExitCode> {
     let mut findings: Vec<Finding> =
         Platform::ALL.iter().flat_map(|platform| artifacts(&flags.artifacts, *platform)).collect();
-    findings.push(workerd(&flags.artifacts));
-    findings.extend([spin(), node(), loopback(), cores(), memory(), load(), governor(), files()]);
+    findings.extend([workerd(&flags.artifacts), spin()]);
+    findings.extend(TOOLS.iter().map(|tool| found(tool, &flags.artifacts)));
+    findings.extend([loopback(), cores(), memory(), load(), governor(), files()]);
     if flags.json {
         say(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?;
     } else {
@@ -94,12 +99,13 @@ fn text(findings: &[Finding]) -> String {
     for Finding { what, state, found, advice } in findings {
         let mark = match state {
             State::Good => "ok     ",
+            State::Absent => "absent ",
             State::Poor => "poor   ",
             State::Missing => "MISSING",
         };
-        text += &format!("{mark}  {what:<20} {found}\n");
+        text += &format!("{mark}  {what:<22} {found}\n");
         if !advice.is_empty() {
-            text += &format!("{:31}→ {advice}\n", "");
+            text += &format!("{:33}→ {advice}\n", "");
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
@@ -112,7 +118,7 @@ fn text(findings: &[Finding]) -> String {
 }
 
 fn artifacts(folder: &Path, platform: Platform) -> impl Iterator<Item = Finding> {
-    let article = (platform == Platform::Lambda).then_some(Role::Article);
+    let article = (platform == Platform::Lambda).then_some(Role::Baseline);
     [Role::Own, Role::Floor].into_iter().chain(article).map(move |role| {
         let what = match platform {
             Platform::Lambda => "artifact lambda",
@@ -139,21 +145,36 @@ fn workerd(artifacts: &Path) -> Finding {
             "workerd",
             State::Missing,
             "none is installed that runs",
-            "cargo xtask setup installs it, ISOTHERM_WORKERD names another; it is in npm's @cloudflare/workerd-linux-64",
+            "cargo xtask setup installs it with the runtime and bundlers; ISOTHERM_WORKERD names another",
         ),
     }
 }
 
-fn node() -> Finding {
-    match version(Command::new("node").arg("--version")) {
-        Some(version) => Finding::good("node", version),
-        None => Finding::bad(
-            "node",
-            State::Missing,
-            "none is on the PATH",
-            "install Node.js 20 or later: beside Lambda a function in it is measured",
-        ),
+/// Looks for a tool of the list that set-up installs from. Nothing that a comparison starts needs one of these, except
+/// Node.js, in which the article's function runs.
+fn found(tool: &Tool, artifacts: &Path) -> Finding {
+    let there = match tool.installed() {
+        None => tool.version(),
+        Some(path) => project(artifacts, &path).map(|path| path.display().to_string()),
+    };
+    if let Some(there) = there {
+        return Finding::good(tool.name, there);
     }
+    let state = if tool.name == "node" { State::Missing } else { State::Absent };
+    let by_the_user = matches!(tool.source, Source::User(_));
+    let way = if by_the_user { tool.way() } else { format!("cargo xtask installs it from {}", tool.way()) };
+    let needs = match tool.platforms {
+        [] => "tests".to_owned(),
+        platforms => format!("builds for {}", platforms.join(", ")),
+    };
+    Finding::bad(tool.name, state, format!("{}; {needs} need it", tool.purpose), way)
+}
+
+/// The place of `path` in the project whose artifacts these are, or in the current folder.
+fn project(artifacts: &Path, path: &Path) -> Option<PathBuf> {
+    let artifacts = artifacts.canonicalize().ok();
+    let folders = artifacts.iter().flat_map(|artifacts| artifacts.ancestors()).chain([Path::new(".")]);
+    folders.map(|folder| folder.join(path)).find(|path| path.exists())
 }
 
 fn spin() -> Finding {
@@ -161,13 +182,6 @@ fn spin() -> Finding {
         Some(version) => Finding::good("spin", version),
         None => Finding::good("spin", "not on the PATH: the component runs in an embedded wasmtime"),
     }
-}
-
-/// The first line of a program's version text; `None` if the program can't be run.
-fn version(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn loopback() -> Finding {
@@ -196,7 +210,7 @@ fn cores() -> Finding {
 }
 
 fn memory() -> Finding {
-    let Some(bytes) = field("/proc/meminfo", "MemAvailable:").map(|kibibytes| 1024 * kibibytes as u64) else {
+    let Some(bytes) = system::bytes("/proc/meminfo", "MemAvailable") else {
         return Finding::bad("memory", State::Poor, "unknown", "this system has no /proc: figures of memory will be 0");
     };
     let found = format!("{:.1} GB available", bytes as f64 / 1e9);
@@ -228,21 +242,21 @@ fn load() -> Finding {
 }
 
 fn governor() -> Finding {
-    match fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") {
-        Ok(governor) if governor.trim() != "performance" => Finding::bad(
+    match system::governor() {
+        Some(governor) if governor != "performance" => Finding::bad(
             "frequency",
             State::Poor,
-            format!("the governor is {}: clocks change while it is measured", governor.trim()),
+            format!("the governor is {governor}: clocks change while it is measured"),
             "cpupower frequency-set --governor performance",
         ),
-        Ok(governor) => Finding::good("frequency", format!("the governor is {}", governor.trim())),
-        Err(_none) => Finding::good("frequency", "in nobody's hands here, as on most virtual machines"),
+        Some(governor) => Finding::good("frequency", format!("the governor is {governor}")),
+        None => Finding::good("frequency", "in nobody's hands here, as on most virtual machines"),
     }
 }
 
 fn files() -> Finding {
-    match field("/proc/self/limits", "Max open files") {
-        Some(most) if (most as u64) < FILES => Finding::bad(
+    match system::number("/proc/self/limits", "Max open files") {
+        Some(most) if most < FILES => Finding::bad(
             "open files",
             State::Missing,
             format!("{most} at once"),
@@ -251,12 +265,6 @@ fn files() -> Finding {
         Some(most) => Finding::good("open files", format!("{most} at once")),
         None => Finding::good("open files", "no limit is known"),
     }
-}
-
-/// The number after `name` at the beginning of a line of the file.
-fn field(file: &str, name: &str) -> Option<f64> {
-    let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -281,19 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_is_found_in_the_project_of_the_artifacts() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = folder.path().join("target/artifacts");
+        fs::create_dir_all(&artifacts).unwrap();
+        let source = Source::Npm { lock: "somewhere", into: "target/tools/of-a-test" };
+        let tool = Tool { name: "packages", purpose: "bundlers", source, platforms: &["spin"] };
+        let absent = found(&tool, &artifacts);
+        assert_eq!((absent.state, &*absent.found), (State::Absent, "bundlers; builds for spin need it"));
+        assert_eq!(absent.advice, "cargo xtask installs it from npm, into target/tools/of-a-test/node_modules");
+        fs::create_dir_all(folder.path().join("target/tools/of-a-test/node_modules")).unwrap();
+        assert_eq!(found(&tool, &artifacts).state, State::Good);
+    }
+
+    #[test]
     fn this_machine_has_ports_cores_and_memory() {
         for finding in [loopback(), cores(), memory(), files()] {
             assert!(!finding.found.is_empty() && (finding.state == State::Good) == finding.advice.is_empty());
         }
         assert_eq!(loopback().state, State::Good);
-        assert!(field("/proc/meminfo", "MemTotal:").is_some_and(|kibibytes| kibibytes > 1e5));
-        assert_eq!(field("/proc/meminfo", "Nothing:"), None);
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_has_no_version() {
-        assert_eq!(version(&mut Command::new("/nowhere/workerd")), None);
-        assert_eq!(version(Command::new("sh").args(["-c", "echo spin 4.1; exit 0"])).as_deref(), Some("spin 4.1"));
-        assert_eq!(version(Command::new("sh").args(["-c", "echo spin 4.1; exit 3"])), None);
     }
 }

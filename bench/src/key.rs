@@ -29,15 +29,16 @@ enum What {
 ///
 ///   {"version": 2, "keys": [ENTRY, ENTRY]}
 ///
-/// which is the file of `--config`, or the variable or secret ISOTHERM_CONFIG. It holds the key's SHA-256, so whoever reads it
-/// learns no key. To take a key back, remove its entry; to replace one, add the new one, change the clients, remove the old one.
+/// which is the file of `--config`, the variable or secret ISOTHERM_CONFIG, or what a platform has in its place. It holds the key's
+/// SHA-256, so whoever reads it learns no key. To take a key back, remove its entry; to replace one, add the new one, change the
+/// clients, remove the old one.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 struct New {
     /// Whose events it is for: 1 to 64 of A-Z a-z 0-9 _ -
     #[arg(long, default_value = "default")]
     tenant: String,
-    /// What it may do: write events, read them and reports, both, operate (upkeep, such as Spin's cron asks for), or erase
+    /// What it may do: write events, read them and reports, both, operate (maintenance, such as Spin's cron asks for), or erase
     #[arg(long, value_enum, default_value = "write")]
     scope: Scope,
     /// What logs and messages call it; without it, the first 8 digits of its hash

@@ -15,6 +15,7 @@ pub mod prices;
 pub mod simulate;
 pub mod soak;
 pub mod stats;
+mod system;
 mod text;
 pub mod up;
 pub mod workload;

@@ -45,42 +45,6 @@ fn a_run_prints_a_table_and_keeps_its_result() {
 }
 
 #[test]
-fn beside_lambda_is_what_a_user_would_have_otherwise() {
-    let fixture = Fixture::new();
-    let [table, _] = fixture.table(&["--platform", "lambda"]);
-    assert!(table.contains("\n                  article's function        Lambda, single events\n"), "{table}");
-    assert!(table.contains("\n  USD/M events ") && table.contains("It knows no repetition"), "{table}");
-    let [_, path] = fixture.page_and_result();
-    let result: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    check_schema(&result);
-    let article = &result["article"];
-    for (name, functions) in [("function", &["ingest"][..]), ("isotherm", &["aggregate", "ingest"])] {
-        let of = &article[name];
-        assert_eq!(
-            (&of["errors"], &of["cold"]["init"]["n"], &of["warm"]["latency"]["n"]),
-            (&0.into(), &3.into(), &50.into())
-        );
-        let meters = &of["meters"];
-        let readings = &meters["readings"];
-        let events = meters["events"].as_u64().unwrap();
-        // There is one event per request, and all of them are stored.
-        assert!(events > 50, "{meters}");
-        assert_eq!(
-            (&meters["requests"], &meters["batches"], &readings["events_stored"]),
-            (&events.into(), &0.into(), &events.into())
-        );
-        for function in functions {
-            assert!(readings["functions"][function]["count"].as_u64().unwrap() > 0, "{readings}");
-        }
-        assert!(of["cost"]["total"]["value"].as_f64().unwrap() > 0.0, "{of}");
-    }
-    let readings = &article["function"]["meters"]["readings"];
-    assert_eq!(readings["objects"], readings["events_stored"]);
-    assert_eq!(readings["functions"].as_object().unwrap().len(), 1, "{readings}");
-    assert!(article["ratio"]["cold_init_p50"]["value"].as_f64().unwrap() > 0.0, "{article}");
-}
-
-#[test]
 fn with_json_standard_output_is_the_result_and_nothing_else() {
     let fixture = Fixture::new();
     let flags = ["--platform", "native", "--json", "--quick", "--seed", "9", "--out", "here"];
@@ -188,5 +152,46 @@ fn bad_input_is_one_line_and_code_2() {
         assert!(stderr.contains(expect) && stderr.lines().count() == 1, "{stderr}");
         assert!(output.stdout.is_empty());
         assert!(!folder.path().join("target").exists());
+    }
+}
+
+/// The quick test leaves these out: it builds the native platform alone.
+mod every_platform {
+    use super::*;
+
+    #[test]
+    fn beside_lambda_is_what_a_user_would_have_otherwise() {
+        let fixture = Fixture::new();
+        let [table, _] = fixture.table(&["--platform", "lambda"]);
+        assert!(table.contains("\n                  article's function        Lambda, single events\n"), "{table}");
+        assert!(table.contains("\n  USD/M events ") && table.contains("It knows no repetition"), "{table}");
+        let [_, path] = fixture.page_and_result();
+        let result: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        check_schema(&result);
+        let article = &result["article"];
+        for (name, functions) in [("function", &["ingest"][..]), ("isotherm", &["aggregate", "ingest"])] {
+            let of = &article[name];
+            assert_eq!(
+                (&of["errors"], &of["cold"]["init"]["n"], &of["warm"]["latency"]["n"]),
+                (&0.into(), &3.into(), &50.into())
+            );
+            let meters = &of["meters"];
+            let readings = &meters["readings"];
+            let events = meters["events"].as_u64().unwrap();
+            // There is one event per request, and all of them are stored.
+            assert!(events > 50, "{meters}");
+            assert_eq!(
+                (&meters["requests"], &meters["batches"], &readings["events_stored"]),
+                (&events.into(), &0.into(), &events.into())
+            );
+            for function in functions {
+                assert!(readings["functions"][function]["count"].as_u64().unwrap() > 0, "{readings}");
+            }
+            assert!(of["cost"]["total"]["value"].as_f64().unwrap() > 0.0, "{of}");
+        }
+        let readings = &article["function"]["meters"]["readings"];
+        assert_eq!(readings["objects"], readings["events_stored"]);
+        assert_eq!(readings["functions"].as_object().unwrap().len(), 1, "{readings}");
+        assert!(article["ratio"]["cold_init_p50"]["value"].as_f64().unwrap() > 0.0, "{article}");
     }
 }

@@ -51,6 +51,25 @@ fn the_page_is_written_beside_the_result_or_where_it_is_asked_for() {
 }
 
 #[test]
+fn without_a_result_the_sample_is_rendered_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = |arguments: &[&str]| {
+        let mut report = Command::new(env!("CARGO_BIN_EXE_isotherm"));
+        let output = report.current_dir(folder.path()).arg("report").args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.success() && said.contains("these are the figures of the sample of 20"), "{said}");
+        output
+    };
+    sample(&[]);
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>"));
+    let committed = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sample/result.json")).unwrap();
+    let [printed, committed]: [Value; 2] =
+        [sample(&["--format", "json"]).stdout, committed].map(|json| serde_json::from_slice(&json).unwrap());
+    assert_eq!(printed, committed);
+}
+
+#[test]
 fn text_goes_to_standard_output_or_to_a_file() {
     let (folder, path) = written(RESULT);
     let path = path.to_str().unwrap();

@@ -1,20 +1,13 @@
 //! Runs `isotherm soak` for some seconds.
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
-use std::path::{Path, PathBuf};
+mod fixture;
+
 use std::process::Command;
 
 use serde_json::Value;
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
-
-/// The artifacts from `cargo xtask build`. A test fails without them, because an untested thing has not passed.
-fn built() -> PathBuf {
-    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-    assert!(root.is_dir(), "no artifacts in {}: run `cargo xtask build`", root.display());
-    root
-}
 
 #[test]
 fn a_soak_kills_its_host_finds_every_event_and_can_go_on() {
@@ -26,7 +19,7 @@ fn a_soak_kills_its_host_finds_every_event_and_can_go_on() {
         command
             .args(["soak", "native", "--minutes", "0.1", "--round", "3", "--hostile-every", "500", "--json", "--state"])
             .arg(&state);
-        command.arg("--out").arg(&out).arg("--artifacts").arg(built());
+        command.arg("--out").arg(&out).arg("--artifacts").arg(fixture::artifacts());
         command
     };
     let done = soak().output().unwrap();

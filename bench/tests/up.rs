@@ -1,23 +1,16 @@
 //! Runs `isotherm up` as its users do: people in a terminal, and programs over `--control`.
 #![allow(clippy::unwrap_used, reason = "what a helper of a test finds wrong fails the test")]
 
+mod fixture;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use isotherm_hosts::{ColdRequest, Platform, Up};
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
-
-/// The artifacts from `cargo xtask build`. A test fails without them, because an untested thing has not passed.
-fn built() -> PathBuf {
-    let root = std::env::var_os("ISOTHERM_ARTIFACTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/artifacts"), PathBuf::from);
-    assert!(root.is_dir(), "no artifacts in {}: run `cargo xtask build`", root.display());
-    root
-}
 
 fn event(message: &str) -> ColdRequest {
     ColdRequest {
@@ -53,7 +46,7 @@ fn gone(url: &str) -> bool {
 
 #[test]
 fn up_says_ready_logs_requests_and_stops_on_either_signal() {
-    let artifacts = built();
+    let artifacts = fixture::artifacts();
     for signal in ["-INT", "-TERM"] {
         // Both streams go into one, as in a terminal. The lines of the program and of its server must not mix.
         let mut command = Command::new("sh");
@@ -79,7 +72,7 @@ fn up_says_ready_logs_requests_and_stops_on_either_signal() {
 
 #[test]
 fn up_ends_with_an_error_when_its_runtime_does() {
-    let artifacts = built();
+    let artifacts = fixture::artifacts();
     let data = tempfile::tempdir().unwrap();
     let mut command = Command::new(ISOTHERM);
     command.args(["up", "native", "--artifacts"]).arg(&artifacts).arg("--data").arg(data.path());
@@ -123,7 +116,7 @@ async fn a_missing_host_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let alone = folder.path().join("isotherm");
     std::fs::copy(ISOTHERM, &alone).unwrap();
-    let failed = Up::new(&alone, Platform::Native, built()).start().await;
+    let failed = Up::new(&alone, Platform::Native, fixture::artifacts()).start().await;
     let reason = format!("{:#}", failed.err().unwrap());
     assert!(reason.contains("isotherm-host is missing") && reason.contains("cargo xtask build"), "{reason}");
     let Output { status, stderr, .. } = Command::new(&alone).args(["serve"]).output().unwrap();
@@ -133,7 +126,7 @@ async fn a_missing_host_is_named() {
 
 #[tokio::test]
 async fn control_answers_and_the_end_of_input_stops_it() {
-    let artifacts = built();
+    let artifacts = fixture::artifacts();
     let mut remote = Up::new(ISOTHERM, Platform::Native, &artifacts).start().await.unwrap();
     let url = remote.url().to_owned();
     assert!(send(&url, &event("m")).starts_with("HTTP/1.1 202"));
@@ -150,7 +143,7 @@ async fn control_answers_and_the_end_of_input_stops_it() {
 
 #[tokio::test]
 async fn a_killed_host_takes_its_processes_along_and_keeps_what_it_accepted() {
-    let artifacts = built();
+    let artifacts = fixture::artifacts();
     let data = tempfile::tempdir().unwrap();
     let up = Up { data: Some(data.path().to_owned()), ..Up::new(ISOTHERM, Platform::Native, &artifacts) };
     let remote = up.start().await.unwrap();

@@ -1,4 +1,4 @@
-//! Measures the cost of core: read, check, identify, digest, plan and settle the January flights.
+//! Measures the cost of core: read, check, identify, digest, plan and answer the January flights.
 //!
 //! `cargo bench -p isotherm-core` prints events/s on one core. Callgrind counts instructions, which do not depend on
 //! the machine's other work. It takes one pass over the program that `cargo bench -p isotherm-core --no-run` names:
@@ -50,9 +50,9 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
     match service.admit(&Request { method: "POST", path, query: "", headers: &headers, body }, STAMP) {
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Upkeep(_)) | Admission::Reply(_) => {
+        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Maintenance(_)) | Admission::Reply(_) => {
             unreachable!("flights are valid")
         }
     }

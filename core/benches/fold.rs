@@ -43,7 +43,7 @@ fn observations<'a>(service: &Service, records: &'a [String]) -> Vec<Observation
 }
 
 fn fold(observations: &[Observation<'_>]) -> Vec<StoredPage> {
-    Fold::of(observations.iter()).settle(Vec::new()).pages
+    Fold::of(observations.iter()).merge(Vec::new()).pages
 }
 
 /// Turns records into observations.
@@ -97,7 +97,7 @@ fn fold_into(service: &Service, records: &[String], pages: &mut BTreeMap<String,
         let taken = step.records();
         let in_ranges = |ranges: &[KeyRange]| ranges.iter().flat_map(|range| read(pages, range)).collect();
         let stored = step.ranges().map(|(_, ranges)| in_ranges(ranges)).collect();
-        match step.settle(stored) {
+        match step.merge(stored) {
             Ok(write) => {
                 pages.extend(write.pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
                 (rest, at_most) = (&rest[taken..], 2 * taken);
@@ -176,9 +176,9 @@ fn answer(service: &Service, pages: &BTreeMap<String, Vec<u8>>, query: &str) -> 
     let query = format!("from=2013-01-01T00:00:00Z&to=2013-02-02T00:00:00Z&{query}");
     let request = Request { method: "GET", path: &path, query: &query, headers: &[], body: b"" };
     let Admission::Plan(Plan::Report(plan)) = service.admit(&request, STAMP) else { return None };
-    let marks: Vec<_> = plan.reading().marks().into_iter().flat_map(|range| read(pages, &range)).collect();
-    let ranges = plan.reading().ranges(&marks);
+    let manifests: Vec<_> = plan.reading().manifests().into_iter().flat_map(|range| read(pages, &range)).collect();
+    let ranges = plan.reading().ranges(&manifests);
     let pages = ranges.iter().flat_map(|range| read(pages, range)).collect();
     let data = ReportData { pages, ..ReportData::default() };
-    Some(plan.settle(ReportOutcome::Read(vec![data])).reply)
+    Some(plan.respond(ReportOutcome::Read(vec![data])).reply)
 }

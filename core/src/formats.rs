@@ -3,14 +3,14 @@
 //!
 //! | format | bytes | written by | read by | where | layout |
 //! | --- | --- | --- | --- | --- | --- |
-//! | page of rollups | 1 | folds, compactions | folds, compactions, reports | the store of rollups, under [`Series`](crate::rollup::key::Series)' keys | `rollup/page.rs` |
-//! | mark of a day | 1; 2 for a day that is kept by its hours | folds, compactions | folds, compactions, reports | the store of rollups, under keys that begin with U+001E | `rollup/compaction.rs` |
-//! | event types of a day | 1 | folds | folds | the store of rollups, under keys that begin with U+001D | `rollup/compaction.rs` |
-//! | watermark of a lane | 1 while its shard is known by a hash; 2 with the shard's whole id | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and the lane | `watermark.rs` |
-//! | shards that wait for a lane | 1 | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `shards` | `lanes.rs` |
-//! | times that are lost | 1 | `aggregate`, `schedule` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `~lost` | `lost.rs` |
-//! | what a shard has for a report | 2 | a Workers shard | the Worker that asks it | in no store | `report/data.rs` |
-//! | cursor of a report | 1 | reports | reports | at clients | `report/cursor.rs` |
+//! | page of rollups | 1 | folds, compactions | folds, compactions, reports | the store of rollups, under [`Series`](crate::rollups::key::Series)' keys | `rollups/page.rs` |
+//! | manifest of a day | 1; 2 for a day that is kept by its hours | folds, compactions | folds, compactions, reports | the store of rollups, under keys that begin with U+001E | `rollups/compaction.rs` |
+//! | event types of a day | 1 | folds | folds | the store of rollups, under keys that begin with U+001D | `rollups/compaction.rs` |
+//! | watermark of a lane | 1 while its shard is known by a hash; 2 with the shard's whole id | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and the lane | `maintenance/watermark.rs` |
+//! | shards that wait for a lane | 1 | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `shards` | `maintenance/lanes.rs` |
+//! | times that are lost | 1 | `aggregate`, `schedule` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `~lost` | `maintenance/lost.rs` |
+//! | what a shard has for a report | 2 | a Workers shard | the Worker that asks it | in no store | `reports/data.rs` |
+//! | cursor of a report | 1 | reports | reports | at clients | `reports/cursor.rs` |
 //! | packed event | 1 with the id of its shape; 2 with its shape; 3 as text | `ingest`, `drain` | `read`, `aggregate`; `ingest` and `drain` its head | DynamoDB: `tenant#eventId`, attribute `e` | `packed/mod.rs` |
 //! | shape of packed events | 1 | `ingest`, `drain` | `read`, `aggregate` | DynamoDB's table of events: `#shape-…`, attribute `shape` | `packed/mod.rs` |
 //!
@@ -53,10 +53,10 @@
 
 /// A page of rollups.
 pub(crate) const PAGE: u8 = 1;
-/// The mark of a day.
-pub(crate) const MARK: u8 = 1;
-/// The mark of a day that is kept by its hours.
-pub(crate) const MARK_BY_HOUR: u8 = 2;
+/// The manifest of a day.
+pub(crate) const MANIFEST: u8 = 1;
+/// The manifest of a day that is kept by its hours.
+pub(crate) const MANIFEST_BY_HOUR: u8 = 2;
 /// The event types of a day.
 pub(crate) const TYPES: u8 = 1;
 /// The watermark of a lane whose name is a hash of its shard's id.

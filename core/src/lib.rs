@@ -5,77 +5,77 @@
 //! back the outcome:
 //!
 //! ```text
-//! Request, Stamp ──▶ Service::admit ─┬─▶ Reply                            (refusals, health, the contract itself)
-//!                                    └─▶ Plan ──▶ the host's store ──▶ settle ──▶ Reply
+//!   admission      Request, Stamp ─▶ Service::admit ─┬─▶ Reply                      rejections, health, the contract itself
+//!                                                    └─▶ Plan
+//!   store                                                 └─▶ the host's store ─▶ outcomes ─▶ respond ─▶ Reply
+//!
+//!   rollups        records ─▶ Service::fold ─▶ stored pages ─▶ merge ─▶ pages to write
+//!   reports        Query ─▶ Reading ─▶ stored pages ─▶ respond ─▶ Reply
+//!   maintenance    the state of a store ─▶ Maintenance::next ─▶ Task: fold, compact, expire
 //! ```
 //!
-//! Read on in the order in which data passes: [`Request`], the routes, the body, the event, [`Plan`], [`Reply`].
+//! The modules stand in the order in which data passes. Read them in this order, each from its `mod.rs`. `vocabulary`
+//! has the words that all of them use. `formats` registers everything that is stored, and `codec` writes it.
 #![warn(clippy::indexing_slicing)]
 
-mod request;
-
-mod access;
-mod document;
-mod door;
-mod route;
 mod service;
 
-mod body;
-mod event;
-mod gzip;
-mod json;
-mod limits;
+mod admission;
 
-mod delivery;
-mod patience;
-mod plan;
-mod refusal;
-mod reply;
-mod settle;
+mod store;
 
-mod backup;
-mod formats;
-pub mod group_commit;
-mod lanes;
-mod lost;
 mod packed;
-mod report;
-mod rollup;
-mod step;
-mod stream;
-mod upkeep;
-mod watermark;
 
-mod config;
-mod id;
-mod time;
-pub mod warming;
+mod rollups;
 
-pub use backup::Backup;
-pub use body::without_byte_order_mark;
-pub use config::{Config, ConfigError, Tenant, key_entry};
-pub use delivery::Delivery;
-pub use door::{Door, Entry};
-pub use event::Digest;
-pub use id::{EventId, NotAnEventId, RequestId};
-pub use lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
-pub use limits::Limits;
-pub use packed::{PackedHead, Packer, ShapeId, StoredShape, Unpacker, UnreadableEvent};
-pub use patience::Patience;
-pub use plan::{Admission, FindOutcome, FindPlan, NewEvent, Plan, StoreOutcome, StorePlan, UpkeepPlan};
-pub use refusal::{Field, NameFlaw, Refusal};
-pub use reply::Reply;
-pub use report::{ReadBudget, Reading, ReportData, ReportOutcome, ReportPlan, Settled, UnreadablePages};
-#[cfg(feature = "test-stamp")]
-pub use request::TEST_STAMP;
-pub use request::{HEADERS, Request, joined};
-pub use rollup::compaction::Compaction;
-pub use rollup::fold::{Fold, Merged, StoredPage, UnreadablePage, UnreadableRecord};
-pub use rollup::key::KeyRange;
-pub use rollup::observation::Observation;
+mod reports;
+
+mod maintenance;
+
+mod codec;
+mod formats;
+mod vocabulary;
+
 pub use service::Service;
-pub use step::{Rejection, Step, StepWrite, TooMuch, Unfolded, WriteLimits};
-pub use stream::{StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice};
-pub use time::{Millis, RETENTION, Seconds, Stamp};
-pub use upkeep::{CRON, Held, Load, Next, Outcome, Pace, Task, Upkeep};
-pub use watermark::Watermark;
+
+pub use admission::config::{Config, ConfigError, key_entry, only_place};
+pub use admission::door::{Door, Entry};
+#[cfg(feature = "test-stamp")]
+pub use admission::request::TEST_STAMP;
+pub use admission::request::{HEADERS, Request, joined};
+pub use admission::warming;
+
+pub use store::delivery::Delivery;
+pub use store::group_commit;
+pub use store::load::Load;
+pub use store::patience::Patience;
+pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
+
+pub use packed::{PackedHead, Packer, ShapeId, StoredShape, Unpacker, UnreadableEvent};
+
+pub use rollups::compaction::Compaction;
+pub use rollups::fold::Fold;
+pub use rollups::key::KeyRange;
+pub use rollups::observation::{Observation, UnreadableRecord};
+pub use rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
+
+pub use reports::answer::ReportReply;
+pub use reports::data::{ReadBudget, ReportData, UnreadablePages};
+pub use reports::plan::{ReportOutcome, ReportPlan};
+pub use reports::reading::Reading;
+
+pub use maintenance::backup::Backup;
+pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
+pub use maintenance::machine::{CRON, Held, Maintenance, Next, Outcome, Pace, Task};
+pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
+pub use maintenance::stream::{
+    StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice,
+};
+pub use maintenance::watermark::Watermark;
+
+pub use vocabulary::digest::Digest;
+pub use vocabulary::id::{EventId, NotAnEventId, RequestId};
+pub use vocabulary::limits::Limits;
+pub use vocabulary::reply::Reply;
+pub use vocabulary::tenant::{NotATenant, Tenant};
+pub use vocabulary::time::{Millis, RETENTION, Seconds, Stamp};

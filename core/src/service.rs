@@ -2,22 +2,23 @@
 
 use std::fmt::Display;
 
-use crate::access::{Access, Credential};
-use crate::backup::Backup;
-use crate::config::{Config, Tenant};
-use crate::door::Door;
-use crate::id::RequestId;
-use crate::limits::Limits;
-use crate::plan::Admission;
-use crate::request::Request;
-use crate::rollup::compaction::Compaction;
-use crate::rollup::fold::{StoredPage, UnreadableRecord};
-use crate::rollup::key::KeyRange;
-use crate::rollup::observation::Observation;
-use crate::step::{Step, Unfolded, WriteLimits};
-use crate::stream::{StreamBatch, StreamStep};
-use crate::time::{Millis, Stamp};
-use crate::watermark::Watermark;
+use crate::admission::access::{Access, Credential};
+use crate::admission::config::Config;
+use crate::admission::door::Door;
+use crate::admission::request::Request;
+use crate::maintenance::backup::Backup;
+use crate::maintenance::step::{Step, Unfolded};
+use crate::maintenance::stream::{StreamBatch, StreamStep};
+use crate::maintenance::watermark::Watermark;
+use crate::rollups::compaction::Compaction;
+use crate::rollups::key::KeyRange;
+use crate::rollups::observation::{Observation, UnreadableRecord};
+use crate::rollups::stored::{StoredPage, WriteLimits};
+use crate::store::plan::Admission;
+use crate::vocabulary::id::RequestId;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::{Millis, Stamp};
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]
@@ -103,14 +104,14 @@ impl Service {
         Backup::of(tenant, batch, records)
     }
 
-    /// The range of keys that holds a tenant's day manifests (marks), for [`Service::compactions`].
-    pub fn marks(&self) -> KeyRange {
-        KeyRange::of_all_marks()
+    /// The range of keys that holds a tenant's day manifests, for [`Service::compactions`].
+    pub fn manifests(&self) -> KeyRange {
+        KeyRange::of_all_manifests()
     }
 
-    /// The compactions that are due at `received_at`, given all pages in [`Service::marks`].
-    pub fn compactions(&self, marks: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
-        Compaction::of(marks, received_at)
+    /// The compactions that are due at `received_at`, given all pages in [`Service::manifests`].
+    pub fn compactions(&self, manifests: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
+        Compaction::of(manifests, received_at)
     }
 
     /// Every tenant that may have events.
@@ -153,7 +154,7 @@ impl Service {
         let stamp = head.test_stamp().unwrap_or(stamp);
         match Door::of(&self.config, head, credential, stamp) {
             Ok(door) => door.for_method(head.method),
-            Err(refusal) => Door::Reply(refusal.reply(RequestId::of(stamp))).for_method(head.method),
+            Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
 }

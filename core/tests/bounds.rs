@@ -48,9 +48,9 @@ impl Store {
             let step = service().fold(rest, at_most, WriteLimits::ONE_WRITER);
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
-            match step.settle(stored) {
-                Ok(StepWrite { pages, damaged, rejections, .. }) => {
-                    assert_eq!(rejections, []);
+            match step.merge(stored) {
+                Ok(StepWrite { pages, damaged, rejected, .. }) => {
+                    assert_eq!(rejected, []);
                     self.write(pages.into_iter().map(|(_, page)| page));
                     keys.extend(damaged.into_iter().map(|(_, page)| page.key));
                     rest = &rest[taken..];
@@ -64,9 +64,9 @@ impl Store {
 
     fn compact(&mut self) -> Vec<String> {
         let mut keys = Vec::new();
-        for compaction in service().compactions(&self.read(&[service().marks()]), STAMP.received_at) {
+        for compaction in service().compactions(&self.read(&[service().manifests()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }
@@ -78,10 +78,10 @@ impl Store {
         let query = format!("from=2013-01-01T00:00:00Z&to=2013-01-03T00:00:00Z&{query}");
         let request = Request { method: "GET", path, query: &query, headers: &[], body: b"" };
         let Admission::Plan(Plan::Report(plan)) = service().admit(&request, STAMP) else { panic!("{target}") };
-        let marks = self.read(plan.reading().marks().as_slice());
-        let pages = self.read(&plan.reading().ranges(&marks));
+        let manifests = self.read(plan.reading().manifests().as_slice());
+        let pages = self.read(&plan.reading().ranges(&manifests));
         let data = ReportData { pages, ..ReportData::default() };
-        let reply = plan.settle(ReportOutcome::Read(vec![data])).reply;
+        let reply = plan.respond(ReportOutcome::Read(vec![data])).reply;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         serde_json::from_slice(&reply.body).unwrap()
     }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
-use isotherm_core::{Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits};
+use isotherm_core::{
+    Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place,
+};
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 /// The hash of the empty text.
@@ -104,6 +106,20 @@ fn what_is_wrong_says_no_key() {
     }
 }
 
+#[test]
+fn a_configuration_has_one_place() {
+    let place = |named: [Option<u8>; 3]| {
+        let place = only_place(["FILE", "OBJECT", "SECRET"].into_iter().zip(named));
+        place.map_err(|error| error.to_string())
+    };
+    assert_eq!(place([None, None, None]), Ok(None));
+    assert_eq!(place([Some(1), None, None]), Ok(Some(1)));
+    assert_eq!(place([None, None, Some(3)]), Ok(Some(3)));
+    let problem = Err("configuration: OBJECT stands beside SECRET; one of them must go".to_owned());
+    assert_eq!(place([None, Some(2), Some(3)]), problem);
+    assert!(place([Some(1), Some(2), Some(3)]).is_err());
+}
+
 fn keyed() -> Service {
     let config =
         format!(r#"{{"version":2,"keys":[{{"id":"web","sha256":"{}","tenant":"acme","scope":"write"}}]}}"#, KEY.1);
@@ -175,9 +191,9 @@ fn a_closed_service_goes_on_folding() {
     let records = [Unfolded { tenant: "default", record }];
     let pages = |service: &Service| {
         let step = service.fold(&records, usize::MAX, WriteLimits::ONE_WRITER);
-        step.settle(vec![Vec::new()]).unwrap()
+        step.merge(vec![Vec::new()]).unwrap()
     };
     assert_eq!(pages(&open), pages(&closed));
     assert_eq!(open.tenants(), closed.tenants());
-    let _unanswered = plan.settle(Vec::new());
+    let _unanswered = plan.respond(Vec::new());
 }

@@ -30,7 +30,7 @@ fn a_message_that_is_delivered_twice_brings_the_same_events() {
     assert_eq!(first.events(), again.events());
     let digests = again.events().iter().map(|event| StoreOutcome::Existing(event.digest)).collect();
     assert_eq!(plan("/events", EVENT).deliver(vec![StoreOutcome::Stored]), Delivery::Done);
-    assert!(matches!(again.deliver(digests), Delivery::Refused(why) if why.starts_with("event 1: eventType")));
+    assert!(matches!(again.deliver(digests), Delivery::Rejected(why) if why.starts_with("event 1: eventType")));
     let Admission::Plan(Plan::Store(other)) = admit("/events/batch", BATCH, Stamp::of_message("m-2", SENT_AT)) else {
         panic!("no plan to store");
     };
@@ -41,16 +41,16 @@ fn a_message_that_is_delivered_twice_brings_the_same_events() {
 
 #[test]
 fn what_the_store_did_not_take_is_delivered_again() {
-    for outcome in [StoreOutcome::Later, StoreOutcome::Overloaded] {
-        assert_eq!(plan("/events/batch", BATCH).deliver(vec![StoreOutcome::Stored, outcome]), Delivery::Again);
+    for outcome in [StoreOutcome::Unavailable, StoreOutcome::Overloaded] {
+        assert_eq!(plan("/events/batch", BATCH).deliver(vec![StoreOutcome::Stored, outcome]), Delivery::Retry);
     }
-    assert_eq!(plan("/events", EVENT).deliver(Vec::new()), Delivery::Again);
+    assert_eq!(plan("/events", EVENT).deliver(Vec::new()), Delivery::Retry);
 }
 
 #[test]
 fn what_is_no_event_is_refused_with_the_reason() {
     let refused = |path, body| match admit(path, body, Stamp::of_message("m", SENT_AT)).undeliverable() {
-        Delivery::Refused(why) => why,
+        Delivery::Rejected(why) => why,
         other => panic!("{other:?}"),
     };
     assert!(refused("/events", "{}").contains("userId is required"));
@@ -64,9 +64,9 @@ fn a_store_that_is_overloaded_asks_to_wait() {
         assert_eq!(reply.status, 429);
         assert!(reply.headers.contains(&("retry-after", "1".to_owned())));
     };
-    check(plan("/events", EVENT).settle(vec![StoreOutcome::Overloaded]));
-    check(plan("/events/batch", BATCH).settle(vec![StoreOutcome::Overloaded; 2]));
+    check(plan("/events", EVENT).respond(vec![StoreOutcome::Overloaded]));
+    check(plan("/events/batch", BATCH).respond(vec![StoreOutcome::Overloaded; 2]));
     // The client must learn what is kept, or it would send that again.
-    let mixed = plan("/events/batch", BATCH).settle(vec![StoreOutcome::Stored, StoreOutcome::Overloaded]);
+    let mixed = plan("/events/batch", BATCH).respond(vec![StoreOutcome::Stored, StoreOutcome::Overloaded]);
     assert_eq!(mixed.status, 200);
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The register's constants, each with the row of its table.
 const ROWS: [(&str, &str); 14] = [
     ("PAGE", "page of rollups"),
-    ("MARK", "mark of a day"),
-    ("MARK_BY_HOUR", "mark of a day"),
+    ("MANIFEST", "manifest of a day"),
+    ("MANIFEST_BY_HOUR", "manifest of a day"),
     ("TYPES", "event types of a day"),
     ("WATERMARK_BY_HASH", "watermark of a lane"),
     ("WATERMARK", "watermark of a lane"),

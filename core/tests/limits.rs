@@ -15,9 +15,11 @@ fn post(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Valu
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Upkeep(_)) => unreachable!("a POST looks nothing up"),
+        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Maintenance(_)) => {
+            unreachable!("a POST looks nothing up")
+        }
     };
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }

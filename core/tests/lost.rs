@@ -52,7 +52,7 @@ fn is_incomplete(stored: &Stored, from: u32, until: u32) -> bool {
     let plan = plan(&format!("2025-11-20T{from:02}:00:00Z"), &format!("2025-11-20T{until:02}:00:00Z"));
     let is_incomplete = lanes(stored).is_incomplete(plan.reading());
     let data = ReportData { is_incomplete, ..ReportData::default() };
-    let body = plan.settle(ReportOutcome::Read(vec![data])).reply.body;
+    let body = plan.respond(ReportOutcome::Read(vec![data])).reply.body;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let says = body["incomplete"] == true;
     assert_eq!(body["accuracy"]["count"], if says { json!("incomplete") } else { json!("exact") });
@@ -116,7 +116,7 @@ fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>
                     let service = Service::from_text(None);
                     let limits = isotherm_core::WriteLimits::NONE;
                     let step = service.step(&batch, &watermark, 1, limits).unwrap();
-                    stored.insert(lane, step.settle(Vec::new()).unwrap().watermark.to_bytes());
+                    stored.insert(lane, step.merge(Vec::new()).unwrap().watermark.to_bytes());
                     break;
                 }
                 other => panic!("{other:?}"),

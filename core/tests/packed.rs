@@ -20,7 +20,7 @@ fn admitted(events: &[Value], stamp: Stamp) -> Vec<NewEvent> {
     let request = Request { method: "POST", path: "/events/batch", query: "", headers: &[], body: body.as_bytes() };
     let Admission::Plan(Plan::Store(plan)) = service.admit(&request, stamp) else { return Vec::new() };
     let events = plan.events().to_vec();
-    let _reply = plan.settle(vec![StoreOutcome::Stored; events.len()]);
+    let _reply = plan.respond(vec![StoreOutcome::Stored; events.len()]);
     events
 }
 

@@ -16,11 +16,11 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
         Admission::Reply(reply) => (Vec::new(), reply),
         Admission::Plan(Plan::Store(plan)) => {
             let events = plan.events().to_vec();
-            (events.clone(), plan.settle(vec![outcome; events.len()]))
+            (events.clone(), plan.respond(vec![outcome; events.len()]))
         }
-        Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.settle(FindOutcome::Absent)),
-        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.settle(ReportOutcome::Read(Vec::new())).reply),
-        Admission::Plan(Plan::Upkeep(plan)) => (Vec::new(), plan.settle(true)),
+        Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.respond(FindOutcome::Absent)),
+        Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.respond(ReportOutcome::Read(Vec::new())).reply),
+        Admission::Plan(Plan::Maintenance(plan)) => (Vec::new(), plan.respond(true)),
     }
 }
 
@@ -76,7 +76,7 @@ proptest! {
     ) {
         let headers: Vec<_> = HEADERS.iter().copied().zip(headers).collect();
         let request = Request { method: &method, path: &path, query: "", headers: &headers, body: &body };
-        let (_, reply) = run(&request, stamp, StoreOutcome::Later);
+        let (_, reply) = run(&request, stamp, StoreOutcome::Unavailable);
         prop_assert!((200..600).contains(&reply.status));
         prop_assert!(serde_json::from_slice::<Value>(&reply.body).is_ok());
     }

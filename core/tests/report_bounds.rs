@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isotherm_core::{
-    Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, Request, Service, Settled, Stamp, StoredPage,
+    Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, ReportReply, Request, Service, Stamp, StoredPage,
     Unfolded, WriteLimits,
 };
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn fold(pages: &mut BTreeMap<String, Vec<u8>>, service: &Service, records: &[Str
     let records: Vec<_> = records.iter().map(|record| Unfolded { tenant: "t", record }).collect();
     let step = service.fold(&records, usize::MAX, limits);
     let stored = step.ranges().map(|(_, ranges)| read(pages, ranges)).collect();
-    pages.extend(step.settle(stored).unwrap().pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
+    pages.extend(step.merge(stored).unwrap().pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
 }
 
 fn read(pages: &BTreeMap<String, Vec<u8>>, ranges: &[KeyRange]) -> Vec<StoredPage> {
@@ -58,8 +58,8 @@ fn read(pages: &BTreeMap<String, Vec<u8>>, ranges: &[KeyRange]) -> Vec<StoredPag
     read.map(|(key, bytes)| StoredPage { key: key.clone(), bytes: bytes.clone() }).collect()
 }
 
-/// Reads as a host does, within the budget, and settles the report.
-fn settle(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str, query: &str) -> Settled {
+/// Reads as a host does, within the budget, and answers it.
+fn respond(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str, query: &str) -> ReportReply {
     let service = Service::from_text(Some(r#"{"version":2,"open":true}"#));
     let request = Request { method: "GET", path, query, headers: &[], body: b"" };
     let plan = match service.admit(&request, STAMP) {
@@ -68,8 +68,8 @@ fn settle(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str
         Admission::Plan(other) => panic!("{other:?}"),
     };
     let mut budget = plan.reading().budget(1);
-    let marks: Vec<KeyRange> = plan.reading().marks().into_iter().collect();
-    let ranges = plan.reading().ranges(&read(pages, &marks));
+    let manifests: Vec<KeyRange> = plan.reading().manifests().into_iter().collect();
+    let ranges = plan.reading().ranges(&read(pages, &manifests));
     let mut data = ReportData { tail: tail.to_vec(), ..ReportData::default() };
     let mut is_within = tail.iter().all(|record| budget.takes_record(record));
     for range in ranges {
@@ -81,11 +81,11 @@ fn settle(pages: &BTreeMap<String, Vec<u8>>, tail: &[String], path: &'static str
             }
         }
     }
-    plan.settle(ReportOutcome::Read(vec![if is_within { data } else { ReportData::too_large() }]))
+    plan.respond(ReportOutcome::Read(vec![if is_within { data } else { ReportData::too_large() }]))
 }
 
 fn report(pages: &BTreeMap<String, Vec<u8>>, path: &'static str, query: &str) -> (u16, Value) {
-    let reply = settle(pages, &[], path, query).reply;
+    let reply = respond(pages, &[], path, query).reply;
     (reply.status, serde_json::from_slice(&reply.body).unwrap())
 }
 
@@ -134,7 +134,7 @@ fn what_is_read_held_and_answered_is_bounded() {
     let mut cursor = String::new();
     let mut times = Vec::new();
     loop {
-        let reply = settle(&BTreeMap::new(), &[], "/reports/timeseries", &format!("{query}{cursor}")).reply;
+        let reply = respond(&BTreeMap::new(), &[], "/reports/timeseries", &format!("{query}{cursor}")).reply;
         let text = String::from_utf8(reply.body).unwrap();
         assert_eq!(reply.status, 200, "{text}");
         assert!(serde_json::to_string(&text).unwrap().len() < 6_000_000);
@@ -195,11 +195,11 @@ fn every_name_can_be_asked_for() {
 fn what_cannot_be_read_is_missed_alone() {
     let mut pages = pages_of(&[("a", 3), ("b", 2)]);
     let key = pages.keys().find(|key| key.starts_with("d\u{1f}")).unwrap().clone();
-    let whole = settle(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
+    let whole = respond(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
     assert!(whole.unreadable.is_empty());
     for damage in [vec![0], vec![], pages[&key][..pages[&key].len() / 2].to_vec()] {
         pages.insert(key.clone(), damage);
-        let Settled { reply, unreadable } = settle(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
+        let ReportReply { reply, unreadable } = respond(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(
             (reply.status, &body["incomplete"], &body["accuracy"]["count"]),
@@ -213,17 +213,17 @@ fn what_cannot_be_read_is_missed_alone() {
     pages.remove(&key);
     let (head, first) = key.rsplit_once('\u{1f}').unwrap();
     pages.insert(format!("{head}\u{1e}{first}"), vec![0]);
-    let Settled { reply, unreadable } = settle(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
+    let ReportReply { reply, unreadable } = respond(&pages, &[], "/reports/top", &format!("{YEAR}&dimension=d"));
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!((&body["rows"], &body["incomplete"]), (&json!([]), &json!(true)));
     assert!(unreadable.is_empty());
-    // If a mark can't be read, the hours are read.
-    let mark = pages.keys().find(|key| key.starts_with('\u{1e}')).unwrap().clone();
-    pages.insert(mark.clone(), vec![9]);
+    // If a manifest can't be read, the hours are read.
+    let manifest = pages.keys().find(|key| key.starts_with('\u{1e}')).unwrap().clone();
+    pages.insert(manifest.clone(), vec![9]);
     let (_, other) = report(&pages, "/reports/timeseries", &format!("{YEAR}&interval=month"));
     assert_eq!(other["rows"][2]["count"], 5);
-    pages.remove(&mark);
-    pages.insert(format!("{mark}\u{1e}"), vec![9]);
+    pages.remove(&manifest);
+    pages.insert(format!("{manifest}\u{1e}"), vec![9]);
     let (_, other) = report(&pages, "/reports/timeseries", &format!("{YEAR}&interval=month"));
     assert_eq!(other["rows"][2]["count"], 5);
 }

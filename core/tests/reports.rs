@@ -37,7 +37,7 @@ fn records(ndjson: &str) -> Vec<String> {
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, STAMP) else { panic!("refused") };
     let records = plan.events().iter().map(|event| event.record.clone()).collect();
     let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
-    assert_eq!(plan.settle(outcomes).status, 200);
+    assert_eq!(plan.respond(outcomes).status, 200);
     records
 }
 
@@ -60,24 +60,24 @@ impl Store {
             let step = SERVICE.fold(rest, usize::MAX, LIMITS);
             rest = &rest[step.records()..];
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
-            let StepWrite { pages, damaged, rejections, .. } = step.settle(stored).unwrap();
-            assert_eq!((damaged.len(), rejections.len()), (0, 0));
+            let StepWrite { pages, damaged, rejected, .. } = step.merge(stored).unwrap();
+            assert_eq!((damaged.len(), rejected.len()), (0, 0));
             self.0.extend(pages.into_iter().map(|(_, page)| (page.key, page.bytes)));
         }
     }
 
     fn ranges(&self, reading: &Reading) -> Vec<KeyRange> {
-        let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
-        reading.ranges(&self.read(&marks))
+        let manifests: Vec<KeyRange> = reading.manifests().into_iter().collect();
+        reading.ranges(&self.read(&manifests))
     }
 
     /// Compacts all days that are due, and returns their number.
     fn compact(&mut self) -> usize {
-        let compactions = SERVICE.compactions(&self.read(&[SERVICE.marks()]), STAMP.received_at);
+        let compactions = SERVICE.compactions(&self.read(&[SERVICE.manifests()]), STAMP.received_at);
         let days = compactions.len();
         for compaction in compactions {
             let pages = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.settle(pages, LIMITS);
+            let Merged { pages, damaged, .. } = compaction.merge(pages, LIMITS);
             assert_eq!(damaged, []);
             self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
         }
@@ -103,7 +103,7 @@ fn report(shards: &[(&Store, &[String])], path: &'static str, query: &str) -> (u
                 ..ReportData::default()
             };
             let data = shards.iter().map(data).collect();
-            plan.settle(ReportOutcome::Read(data)).reply
+            plan.respond(ReportOutcome::Read(data)).reply
         }
         Admission::Plan(other) => panic!("{other:?}"),
     };

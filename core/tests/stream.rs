@@ -34,7 +34,7 @@ static RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, stamp) else { panic!("refused") };
     let records = plan.events().iter().map(|event| event.record.clone()).collect();
-    assert_eq!(plan.settle(vec![StoreOutcome::Stored; 120]).status, 200);
+    assert_eq!(plan.respond(vec![StoreOutcome::Stored; 120]).status, 200);
     records
 });
 
@@ -103,7 +103,7 @@ impl Lane {
         for _ in 0..steps {
             let Some(step) = SERVICE.step(batch, &self.watermark, at_most, limits) else { return };
             let stored = step.ranges().map(|(tenant, ranges)| self.read(tenant.as_str(), ranges)).collect();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(StreamWrite { pages, damaged, watermark, letters, .. }) => {
                     self.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)));
@@ -135,7 +135,7 @@ fn each_tenant_gets_the_pages_that_a_fold_of_its_events_gives() {
     for (tenant, is_of) in [("a", (|n| !n.is_multiple_of(5)) as fn(usize) -> bool), ("b", |n| n.is_multiple_of(5))] {
         let records = (0..RECORDS.len()).filter(|n| is_of(*n)).map(|n| Unfolded { tenant, record: &RECORDS[n] });
         let step = SERVICE.fold(&records.collect::<Vec<_>>(), usize::MAX, MUCH);
-        let pages = step.settle(vec![Vec::new()]).unwrap().pages.into_iter().map(|(_, page)| page);
+        let pages = step.merge(vec![Vec::new()]).unwrap().pages.into_iter().map(|(_, page)| page);
         let stored = lane.pages.iter().filter(|((of, _), _)| of == tenant);
         let stored: BTreeMap<_, _> = stored.map(|((_, key), bytes)| (key.clone(), bytes.clone())).collect();
         assert_eq!(stored, pages.map(|page| (page.key, page.bytes)).collect());

@@ -3,18 +3,16 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 
-import puppeteer from 'puppeteer-core';
+import { PATIENCE, launch } from '../chromium.mjs';
 
-const { SCREENSHOTS, CHROMIUM = '/usr/bin/chromium' } = process.env;
-/** Generous: the machine may be busy with other tests. */
-export const PATIENCE = 120_000;
+export { PATIENCE };
+
+const { SCREENSHOTS } = process.env;
 if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
 
 export let browser;
 before(async () => {
-  // Neither a GPU nor shared memory of any size is to be had in a container.
-  const args = ['--disable-gpu', '--disable-dev-shm-usage', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
-  browser = await puppeteer.launch({ executablePath: CHROMIUM, args, timeout: PATIENCE, protocolTimeout: PATIENCE });
+  browser = await launch();
 });
 after(() => browser?.close());
 

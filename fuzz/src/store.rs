@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use isotherm_core::{
-    Admission, KeyRange, Merged, Plan, Reading, Rejection, ReportData, ReportOutcome, Request, Service, Settled,
-    StepWrite, StoredPage, TooMuch, Unfolded, UnreadablePages, WriteLimits,
+    Admission, KeyRange, Merged, Plan, Reading, RejectedRecord, ReportData, ReportOutcome, ReportReply, Request,
+    Service, StepWrite, StoredPage, TooMuch, Unfolded, UnreadablePages, WriteLimits,
 };
 
 use crate::{KEY, SERVICE, STAMP, UNIT_BYTES};
@@ -19,7 +19,7 @@ pub struct Folded {
     /// The keys of pages that can't be read.
     pub damaged: Vec<String>,
     /// The rejected records, by their index among all records.
-    pub rejections: Vec<Rejection>,
+    pub rejected: Vec<RejectedRecord>,
 }
 
 impl Pages {
@@ -56,14 +56,14 @@ impl Pages {
             let step = service.fold(&records[done..], at_most, limits);
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| self.read(ranges)).collect();
-            match step.settle(stored) {
-                Ok(StepWrite { pages, damaged, rejections, .. }) => {
+            match step.merge(stored) {
+                Ok(StepWrite { pages, damaged, rejected, .. }) => {
                     assert!((1..=at_most).contains(&taken), "a step of {taken} records");
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)), "more than a store takes at once");
                     self.write(pages.into_iter().map(|(_, page)| page));
                     folded.damaged.extend(damaged.into_iter().map(|(_, page)| page.key));
-                    let of_all = |rejection: Rejection| Rejection { index: done + rejection.index, ..rejection };
-                    folded.rejections.extend(rejections.into_iter().map(of_all));
+                    let of_all = |record: RejectedRecord| RejectedRecord { index: done + record.index, ..record };
+                    folded.rejected.extend(rejected.into_iter().map(of_all));
                     done += taken;
                     at_most = usize::MAX;
                 }
@@ -79,9 +79,9 @@ impl Pages {
     /// Compacts all past days. Returns the keys of pages that can't be read.
     pub fn compact(&mut self, service: &Service) -> Vec<String> {
         let mut keys = Vec::new();
-        for compaction in service.compactions(&self.read(&[service.marks()]), STAMP.received_at) {
+        for compaction in service.compactions(&self.read(&[service.manifests()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }
@@ -90,8 +90,8 @@ impl Pages {
 
     /// The pages that a report reads.
     pub fn for_report(&self, reading: &Reading) -> Vec<StoredPage> {
-        let marks: Vec<KeyRange> = reading.marks().into_iter().collect();
-        self.read(&reading.ranges(&self.read(&marks)))
+        let manifests: Vec<KeyRange> = reading.manifests().into_iter().collect();
+        self.read(&reading.ranges(&self.read(&manifests)))
     }
 }
 
@@ -99,18 +99,18 @@ impl Pages {
 ///
 /// # Panics
 /// The path is not a report's.
-pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, query: &str) -> Settled {
+pub fn report(service: &Service, shards: &[(&Pages, &[String])], path: &str, query: &str) -> ReportReply {
     let headers = [("authorization", format!("Bearer {KEY}"))];
     let request = Request { method: "GET", path, query, headers: &headers, body: b"" };
     match service.admit(&request, STAMP) {
-        Admission::Reply(reply) => Settled { reply, unreadable: UnreadablePages::default() },
+        Admission::Reply(reply) => ReportReply { reply, unreadable: UnreadablePages::default() },
         Admission::Plan(Plan::Report(plan)) => {
             let data = |(pages, tail): &(&Pages, &[String])| {
                 let pages = pages.for_report(plan.reading());
                 ReportData { pages, tail: tail.to_vec(), ..ReportData::default() }
             };
             let all = shards.iter().map(data).collect();
-            plan.settle(ReportOutcome::Read(all))
+            plan.respond(ReportOutcome::Read(all))
         }
         Admission::Plan(other) => panic!("{path} is no report: {other:?}"),
     }
@@ -127,6 +127,6 @@ pub fn records(ndjson: &str) -> Vec<String> {
     let Admission::Plan(Plan::Store(plan)) = SERVICE.admit(&request, STAMP) else { panic!("refused: {ndjson}") };
     let records: Vec<String> = plan.events().iter().map(|event| event.record.clone()).collect();
     assert_eq!(records.len(), ndjson.lines().count(), "{ndjson}");
-    drop(plan.settle(Vec::new()));
+    drop(plan.respond(Vec::new()));
     records
 }

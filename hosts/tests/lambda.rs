@@ -1,15 +1,17 @@
 //! The Lambda host with processes of four kinds. A Python function misbehaves on request; its runtime is written from
-//! the documentation of the Runtime API. The others are the floor, the article's function in Node.js, and the adapter.
+//! the documentation of the Runtime API. The others are the floor, the baseline in Node.js, and the adapter.
 #![cfg(feature = "lambda")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
-#[path = "lambda/article.rs"]
-mod article;
 #[path = "lambda/backup.rs"]
 mod backup;
+#[path = "lambda/baseline.rs"]
+mod baseline;
 mod common;
 #[path = "lambda/compaction.rs"]
 mod compaction;
+#[path = "lambda/configuration.rs"]
+mod configuration;
 #[path = "lambda/faults.rs"]
 mod faults;
 #[path = "lambda/items.rs"]
@@ -39,7 +41,7 @@ use std::time::{Duration, Instant};
 use isotherm_hosts::{ColdRequest, Host, Options, Platform};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, built, has_variables, send};
+use crate::common::{Answer, built, has_variables, run_apart, send};
 
 /// A function that answers with its event and its process id, and misbehaves as the path says.
 const FUNCTION: &str = r#"#!/usr/bin/env -S python3 -S

@@ -127,7 +127,7 @@ async fn folding_compacts_a_day_and_expired_events_go() {
         assert_eq!(status, 200, "{body}");
         assert!(rows.iter().all(|row| body.contains(row)), "{rows:?}: {body}");
     }
-    // Upkeep continues in the background: it compacts both days, and deletes expired events that are folded.
+    // Maintenance continues in the background: it compacts both days, and deletes expired events that are folded.
     let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%'";
     let expired = "SELECT count(*) FROM events WHERE record LIKE '%\"0-%'";
     let started = Instant::now();

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
 mod common;
+#[path = "workers/configuration.rs"]
+mod configuration;
 #[path = "workers/cron.rs"]
 mod cron;
 #[path = "workers/events.rs"]

@@ -49,19 +49,19 @@ impl Reference {
                     }
                 };
                 let outcomes = plan.events().iter().map(&mut keep).collect();
-                plan.settle(outcomes)
+                plan.respond(outcomes)
             }
             Admission::Plan(Plan::Find(plan)) => {
                 let key = (plan.tenant().as_str().to_owned(), plan.id());
                 let found = kept.get(&key).map(|(_, record)| FindOutcome::Found(record.clone()));
-                plan.settle(found.unwrap_or(FindOutcome::Absent))
+                plan.respond(found.unwrap_or(FindOutcome::Absent))
             }
             Admission::Plan(Plan::Report(plan)) => {
                 let of_tenant = kept.iter().filter(|((tenant, _), _)| tenant == plan.tenant().as_str());
                 let tail = of_tenant.map(|(_, (_, record))| record.clone()).collect();
-                plan.settle(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
+                plan.respond(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
             }
-            Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
+            Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
         }
     }
 }

@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The module that `cargo xtask test` built.
+/// The module that the part `wasm` of `cargo xtask test` built.
 fn module() -> Result<PathBuf> {
     let path = env::var_os("ISOTHERM_VECTOR_MODULE").map_or_else(
         || root().join("target/wasm-release/wasm32-unknown-unknown/wasm/isotherm_vector_runner.wasm"),
@@ -46,7 +46,7 @@ fn check(run: impl Fn(&Path) -> Result<Vec<u8>>) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask test` runs these tests by the name of the module, after it has built the wasm module.
+/// The part `wasm` of `cargo xtask test` runs these tests by the name of the module, after it has built the wasm module.
 mod wasm {
     use super::*;
 

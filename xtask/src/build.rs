@@ -3,7 +3,7 @@
 //! Cargo decides what is stale. Bundles and zips are made again when the outputs of cargo that they contain have
 //! changed. Each adapter is built by itself, so that it gets no feature that another crate asks for.
 
-mod article;
+mod baseline;
 mod component;
 mod files;
 mod workers;
@@ -17,7 +17,7 @@ use std::thread;
 use anyhow::{Result, anyhow, bail};
 
 use crate::paths;
-use crate::setup::Tools;
+use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase, run};
 
 /// Crates that only make sense in wasm, each with its target.
@@ -31,6 +31,24 @@ pub(crate) const WASM_CRATES: [(&str, &str); 4] = [
 /// The platforms, as commands name them.
 pub(crate) const PLATFORMS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
+/// How much of the project is built and tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Core, the tools and the native platform: what builds without wasmtime, AWS's SDKs and a wasm toolchain.
+    Quick,
+    /// Every crate and platform.
+    All,
+}
+
+impl Scope {
+    pub(crate) fn platforms(self) -> &'static [&'static str] {
+        match self {
+            Self::Quick => &["native"],
+            Self::All => &PLATFORMS,
+        }
+    }
+}
+
 /// A set of artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -39,7 +57,7 @@ pub(crate) enum Set {
     /// The release artifacts with the feature `test-stamp`.
     Test,
     /// The artifacts to compare with: the smallest hello function on each runtime, and beside them, in the folder
-    /// `article`, what a user would have otherwise.
+    /// `article`, the baseline: what a user would have otherwise.
     Floor,
 }
 
@@ -95,10 +113,16 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut 
     })?;
     if sets.contains(&Set::Floor) && platforms.contains(&"lambda") {
         phase("build: the article's function");
-        article::build()?;
+        baseline::build()?;
     }
     phase("build: done");
     Ok(())
+}
+
+/// Sets up and builds what `isotherm compare` needs for `platforms`.
+pub(crate) fn measured(platforms: &[&str]) -> Result<()> {
+    let tools = setup::install(platforms, &[])?;
+    all(&tools, &[Set::Release, Set::Floor], platforms, &mut isotherm(platforms))
 }
 
 /// Builds the program `isotherm`, and `isotherm-host`, which starts `platforms`.
@@ -112,7 +136,7 @@ pub(crate) fn isotherm(platforms: &[&str]) -> Command {
         return build;
     }
     // From the same crates and features as the tests, so that the tests find them built.
-    let mut build = native_crates("build");
+    let mut build = tested_crates("build", Scope::All);
     // The example matters: cargo also unites the features of development dependencies once something in the build
     // needs them.
     build.args(programs).args(["--example", "expect"]);
@@ -126,6 +150,9 @@ pub(crate) const TESTED_APART: &str = "isotherm-lambda";
 /// The simulation is a part of its own: its seeds take as long as all other tests of native crates together.
 pub(crate) const SIMULATION: &str = "isotherm-simulation";
 
+/// The conformance tests stay apart because they switch on core's `test-stamp`.
+pub(crate) const CONFORMANCE: &str = "isotherm-conformance";
+
 /// Native crates that have no tests of their own.
 const WITHOUT_TESTS: [(&str, &str); 4] = [
     ("isotherm-fuzz", "fuzz"),
@@ -134,16 +161,52 @@ const WITHOUT_TESTS: [(&str, &str); 4] = [
     ("isotherm-wasm-bindgen", "xtask/wasm-bindgen"),
 ];
 
-/// `cargo build` or `cargo test` of the native crates that have tests, always of all of them. Cargo unites the
-/// features of crates that are built together, so another selection would build much of it once more. The conformance
-/// tests stay apart because they switch on core's `test-stamp`.
-pub(crate) fn native_crates(command: &str) -> Command {
+/// The tested crates of [`Scope::Quick`].
+const QUICK_CRATES: [&str; 7] = [
+    "isotherm-bench",
+    "isotherm-core",
+    "isotherm-hosts",
+    "isotherm-native",
+    "isotherm-tools",
+    "isotherm-vector-runner",
+    "xtask",
+];
+
+/// A cargo command for the native crates of a scope.
+fn native_crates(command: &str, scope: Scope) -> Command {
     let mut cargo = cargo();
-    cargo.args([command, "--release", "--workspace", "--exclude", "isotherm-conformance"]);
-    for package in WITHOUT_TESTS.map(|(package, _)| package).into_iter().chain([TESTED_APART, SIMULATION]) {
-        cargo.args(["--exclude", package]);
+    cargo.args([command, "--release"]);
+    match scope {
+        Scope::Quick => {
+            cargo.args(QUICK_CRATES.iter().flat_map(|package| ["--package", package]));
+            cargo.args(["--no-default-features", "--features", "isotherm-hosts/native"]);
+        }
+        Scope::All => {
+            cargo.arg("--workspace");
+            cargo.args(WASM_CRATES.iter().flat_map(|(package, _)| ["--exclude", package]));
+        }
     }
-    exclude_wasm(&mut cargo);
+    cargo
+}
+
+/// `cargo build` or `cargo test` of the native crates that have tests, always of all of a scope. Cargo unites the
+/// features of crates that are built together, so another selection would build much of it once more.
+pub(crate) fn tested_crates(command: &str, scope: Scope) -> Command {
+    let mut cargo = native_crates(command, scope);
+    if scope == Scope::All {
+        let apart = [CONFORMANCE, SIMULATION, TESTED_APART];
+        let excluded = WITHOUT_TESTS.iter().map(|(package, _)| *package).chain(apart);
+        cargo.args(excluded.flat_map(|package| ["--exclude", package]));
+    }
+    cargo
+}
+
+/// `cargo clippy` or `cargo doc` of the native crates.
+pub(crate) fn checked_crates(command: &str, scope: Scope) -> Command {
+    let mut cargo = native_crates(command, scope);
+    if scope == Scope::Quick {
+        cargo.args(["--package", CONFORMANCE, "--package", SIMULATION]);
+    }
     cargo
 }
 
@@ -155,12 +218,6 @@ fn esbuild() -> PathBuf {
 /// The program wasm-opt, which `setup` installed.
 fn wasm_opt() -> PathBuf {
     paths::tools().join("npm/node_modules/binaryen/bin/wasm-opt")
-}
-
-pub(crate) fn exclude_wasm(command: &mut Command) {
-    for (package, _) in WASM_CRATES {
-        command.args(["--exclude", package]);
-    }
 }
 
 /// Builds the plain server of a set. Returns its path.

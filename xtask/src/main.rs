@@ -9,9 +9,11 @@ mod defect;
 mod fuzz;
 mod gates;
 mod paths;
+mod sample;
 mod setup;
 mod shell;
 mod test;
+mod wasm;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -19,20 +21,22 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::{PLATFORMS, Set};
+use crate::build::{PLATFORMS, Scope, Set};
 
 const HELP: &str = "\
 cargo xtask <command>
 
   compare [ARGS…]        set up, build, and compare the platforms; ARGS go to `isotherm compare` (try --help). With
                          --platform NAME only what that platform needs is set up and built
-  test [--only PART]…    run everything that tests; PART is one of:
-                         fmt deny clippy doc dashboard build unit gates wasm contract simulation fuzz conformance
+  test [--all] [--only PART]…
+                         test core, the tools and the native platform; with --all, every platform and everything else.
+                         --only runs one part and says what it needs: PARTS
   fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
                          have found in fuzz/corpus, --planted proves that each target finds a planted defect
   build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
                          it, the article's function to compare with (default: all)
-  setup                  install the tools that are missing into target/tools
+  sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
+  setup                  install the tools that are missing, and say before which and where
   help                   show this
 ";
 
@@ -55,29 +59,31 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match command {
         "setup" => {
             options(command, rest, "")?;
-            setup::all()?;
+            setup::install(&PLATFORMS, &test::tools())?;
         }
         "build" => {
             let mut sets = options(command, rest, "--set")?.into_iter().map(Set::parse).collect::<Result<Vec<_>>>()?;
             if sets.is_empty() {
                 sets.extend(Set::ALL);
             }
-            let tools = setup::all()?;
+            let tools = setup::install(&PLATFORMS, &[])?;
             build::all(&tools, &sets, &PLATFORMS, &mut build::isotherm(&PLATFORMS))?;
         }
         "compare" => {
             let platforms = compared(rest);
-            let tools = setup::for_builds(&platforms)?;
-            build::all(&tools, &[Set::Release, Set::Floor], &platforms, &mut build::isotherm(&platforms))?;
-            let program = paths::isotherm();
-            let mut compare = Command::new(&program);
-            compare.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
-            let error = compare.arg("compare").args(rest).exec();
-            return Err(error).with_context(|| format!("cannot start {}", program.display()));
+            build::measured(&platforms)?;
+            let mut compare = Command::new(paths::isotherm());
+            let error = compare.envs(paths::for_isotherm()).arg("compare").args(rest).exec();
+            return Err(error).with_context(|| format!("cannot start {}", paths::isotherm().display()));
         }
         "fuzz" => return fuzz::command(rest),
-        "test" => return test::run(&options(command, rest, "--only")?),
-        "help" | "--help" | "-h" => print!("{HELP}"),
+        "sample" => sample::make(&options(command, rest, "--from")?)?,
+        "test" => {
+            let (all, rest): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|argument| argument == "--all");
+            let scope = if all.is_empty() { Scope::Quick } else { Scope::All };
+            return test::run(scope, &options(command, &rest, "--only")?);
+        }
+        "help" | "--help" | "-h" => print!("{}", HELP.replace("PARTS", &test::names())),
         other => bail!("there is no command {other:?}; see `cargo xtask help`"),
     }
     Ok(ExitCode::SUCCESS)

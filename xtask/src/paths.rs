@@ -39,3 +39,8 @@ pub(crate) fn workerd() -> PathBuf {
     let ours = || tools().join("npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd");
     env::var_os("ISOTHERM_WORKERD").map_or_else(ours, PathBuf::from)
 }
+
+/// The variables that tell `isotherm` where its artifacts and workerd are.
+pub(crate) fn for_isotherm() -> [(&'static str, PathBuf); 2] {
+    [("ISOTHERM_ARTIFACTS", artifacts()), ("ISOTHERM_WORKERD", workerd())]
+}

@@ -1,15 +1,17 @@
-//! Runs all tests, part by part, and sums up.
+//! Runs the tests, part by part, and sums up.
 
 mod contract;
 mod deny;
+mod deploy;
+mod parts;
 mod simulation;
 mod tally;
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::build::{self, Set, WASM_CRATES, exclude_wasm, native_crates};
+use crate::build::{self, CONFORMANCE, Scope, WASM_CRATES, checked_crates, tested_crates};
 use crate::fuzz::{self, Budget, Outcome};
 use crate::gates;
 use crate::paths;
@@ -17,40 +19,37 @@ use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase, program};
 use crate::test::tally::{Summary, Tally};
 
-type Part = fn(&Tools, &mut Tally) -> Result<()>;
+pub(crate) use self::parts::{names, tools};
 
-/// The parts that `--only` can name, in the order in which they run: parts that fail quickly come first.
-const PARTS: [(&str, Part); 13] = [
-    ("fmt", fmt),
-    ("deny", deny::check),
-    ("clippy", clippy),
-    ("doc", doc),
-    ("dashboard", dashboard),
-    ("build", build_artifacts),
-    ("unit", unit),
-    ("gates", gate),
-    ("wasm", wasm),
-    ("contract", contract::check),
-    ("simulation", simulation::check),
-    ("fuzz", fuzzing),
-    ("conformance", conformance),
-];
+/// What a part knows of the run that it belongs to.
+pub(crate) struct Run {
+    scope: Scope,
+    tools: Tools,
+}
 
-/// Runs the named parts, or all.
-pub(crate) fn run(only: &[&str]) -> Result<ExitCode> {
-    if let Some(unknown) = only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == *name)) {
-        let names = PARTS.map(|(part, _)| part).join(", ");
-        bail!("there is no part {unknown:?}; the parts are {names}");
+impl Run {
+    /// Builds what parts start: the artifacts, the test programs, and with them `isotherm`.
+    fn build(&self) -> Result<()> {
+        let tests = &mut cargo_test(self.scope);
+        build::all(&self.tools, &build::Set::ALL, self.scope.platforms(), tests.arg("--no-run"))
     }
-    let tools = setup::all()?;
-    let mut summary = Summary::default();
-    for (name, part) in PARTS {
-        if !only.is_empty() && !only.contains(&name) {
-            continue;
-        }
-        phase(&format!("test: {name}"));
-        let mut tally = Tally::new(name);
-        if let Err(error) = part(&tools, &mut tally) {
+}
+
+/// Runs the named parts, or all that the scope has.
+pub(crate) fn run(scope: Scope, only: &[&str]) -> Result<ExitCode> {
+    let parts = parts::chosen(scope, only)?;
+    eprintln!("{}", parts::needs(scope, &parts));
+    let tools: Vec<&str> = parts.iter().flat_map(|part| part.tools(scope)).collect();
+    let platforms = if parts.iter().any(|part| part.builds) { scope.platforms() } else { &[] };
+    let run = Run { scope, tools: setup::install(platforms, &tools)? };
+    let mut summary = Summary::new(scope);
+    let mut is_built = false;
+    for part in parts {
+        phase(&format!("test: {}", part.name));
+        let mut tally = Tally::new(part.name);
+        let built = if part.builds && !is_built { run.build() } else { Ok(()) };
+        is_built |= part.builds && built.is_ok();
+        if let Err(error) = built.and_then(|()| (part.run)(&run, &mut tally)) {
             tally.check(&format!("{error:#}"), false);
         }
         summary.add(tally);
@@ -58,27 +57,26 @@ pub(crate) fn run(only: &[&str]) -> Result<ExitCode> {
     Ok(summary.print())
 }
 
-fn fmt(_: &Tools, tally: &mut Tally) -> Result<()> {
+fn fmt(_: &Run, tally: &mut Tally) -> Result<()> {
     tally.command("cargo fmt", cargo().args(["fmt", "--all", "--check"]))
 }
 
-fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    let mut native = cargo();
-    native.args(["clippy", "--release", "--workspace", "--all-targets", "--keep-going"]);
-    exclude_wasm(&mut native);
-    tally.command("clippy", native.args(["--", "--deny", "warnings"]))?;
+fn clippy(run: &Run, tally: &mut Tally) -> Result<()> {
+    let mut native = checked_crates("clippy", run.scope);
+    tally.command("clippy", native.args(["--all-targets", "--keep-going", "--", "--deny", "warnings"]))?;
+    if run.scope == Scope::Quick {
+        return Ok(());
+    }
     for (package, target) in WASM_CRATES {
         let mut wasm = cargo();
         wasm.args(["clippy", "--profile", "wasm", "--package", package]);
-        if tools.has_clippy() {
-            wasm.args(["--target", target]).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain);
+        if run.tools.has_clippy() {
+            wasm.args(["--target", target]).env("RUSTUP_TOOLCHAIN", &run.tools.wasm_toolchain);
         } else {
             // Debian's toolchain has no clippy. The crates compile for this machine too, so clippy checks them for
             // it.
-            println!(
-                "{} has no clippy: {package} is checked for this machine instead of {target}",
-                tools.wasm_toolchain
-            );
+            let toolchain = &run.tools.wasm_toolchain;
+            println!("{toolchain} has no clippy: {package} is checked for this machine instead of {target}");
         }
         wasm.env("CARGO_TARGET_DIR", paths::target().join("wasm-release"));
         tally.command(&format!("clippy {package}"), wasm.args(["--", "--deny", "warnings"]))?;
@@ -86,23 +84,22 @@ fn clippy(tools: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn doc(_: &Tools, tally: &mut Tally) -> Result<()> {
-    let mut doc = cargo();
-    doc.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
-    exclude_wasm(&mut doc);
+fn doc(run: &Run, tally: &mut Tally) -> Result<()> {
+    let mut doc = checked_crates("doc", run.scope);
+    doc.args(["--no-deps", "--document-private-items", "--keep-going"]);
     // The example gives dependencies the features that clippy just checked them with, so they need no second check.
     doc.args(["--lib", "--bins", "--example", "expect"]);
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-fn cargo_test() -> Command {
-    let mut test = native_crates("test");
+fn cargo_test(scope: Scope) -> Command {
+    let mut test = tested_crates("test", scope);
     test.arg("--no-fail-fast");
     test
 }
 
 /// Checks that the committed page is what its source gives. The conformance tests look at the page in a browser.
-fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
+fn dashboard(_: &Run, tally: &mut Tally) -> Result<()> {
     for script in ["check", "unit"] {
         let mut npm = program("npm");
         npm.current_dir(paths::root().join("dashboard")).args(["run", "--silent", script]);
@@ -111,25 +108,29 @@ fn dashboard(_: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Builds what all later parts start: the artifacts, the test programs, and with them `isotherm`.
-fn build_artifacts(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build::all(tools, &Set::ALL, &build::PLATFORMS, cargo_test().arg("--no-run"))?;
+fn build(_: &Run, tally: &mut Tally) -> Result<()> {
     tally.check("artifacts", true);
     Ok(())
 }
 
-fn unit(_: &Tools, tally: &mut Tally) -> Result<()> {
-    let mut test = cargo_test();
+fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
+    let mut test = cargo_test(run.scope);
     // The hosts' own tests start artifacts, and fail if there are none.
     test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
-    tally.cargo_test(test.args(["--", "--skip", "wasm::"]))?;
-    // Built by itself: cargo would unite its features with those of the test programs, and build these once more.
-    tally.cargo_test(cargo().args(["test", "--release", "--package", build::TESTED_APART, "--lib"]))
+    test.args(["--", "--skip", "wasm::"]);
+    match run.scope {
+        Scope::Quick => tally.cargo_test(test.args(["--skip", "every_platform::"])),
+        Scope::All => {
+            tally.cargo_test(&mut test)?;
+            // Built by itself: cargo would unite its features with those of the test programs, and build these once
+            // more.
+            tally.cargo_test(cargo().args(["test", "--release", "--package", build::TESTED_APART, "--lib"]))
+        }
+    }
 }
 
-fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build_artifacts(tools, &mut Tally::default())?;
-    for (name, problems) in gates::all(tools)? {
+fn gate(run: &Run, tally: &mut Tally) -> Result<()> {
+    for (name, problems) in gates::run(run.scope, &run.tools)? {
         for problem in &problems {
             println!("gate {name}: {problem}");
         }
@@ -138,13 +139,14 @@ fn gate(tools: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn wasm(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    let module = gates::vector_module(tools)?;
-    tally.cargo_test(cargo_test().args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
+fn wasm(run: &Run, tally: &mut Tally) -> Result<()> {
+    let module = gates::vector_module(&run.tools)?;
+    let mut test = cargo_test(Scope::All);
+    tally.cargo_test(test.args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
 }
 
 /// Runs each target briefly from its kept inputs, the same way each time.
-fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
+fn fuzzing(_: &Run, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
     for name in fuzz::names() {
         let Outcome { found, .. } = fuzz::fuzz_anew(&programs, name, Budget { runs: Some(2000), seconds: None })?;
@@ -156,15 +158,17 @@ fn fuzzing(_: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn conformance(tools: &Tools, tally: &mut Tally) -> Result<()> {
-    build_artifacts(tools, &mut Tally::default())?;
+fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
     let test = || {
         let mut test = cargo();
-        test.args(["test", "--release", "--no-fail-fast", "--package", "isotherm-conformance"]);
+        test.args(["test", "--release", "--no-fail-fast", "--package", CONFORMANCE]);
         test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
         test.env("ISOTHERM_WORKERD", paths::workerd());
         test
     };
+    if run.scope == Scope::Quick {
+        return tally.cargo_test(test().args(["--test", "native"]));
+    }
     tally.cargo_test(&mut test())?;
     // The same functions, tested against an implementation of the Runtime API that is not ours.
     let peer = setup::python_tool("cargo-lambda");

@@ -2,6 +2,7 @@
 //! does not have.
 
 use std::env;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -11,6 +12,12 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_types::SdkConfig;
+
+/// Made on first use. Only some functions use it, and some only where the operator has put the configuration there.
+pub(crate) static S3: LazyLock<aws_sdk_s3::Client> = LazyLock::new(|| {
+    let settings = aws_sdk_s3::config::Builder::from(&settings("S3")).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(settings.build())
+});
 
 /// More attempts than fit into any invocation: the deadline ends the retries.
 const ATTEMPTS: u32 = 20;

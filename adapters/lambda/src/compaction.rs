@@ -75,10 +75,10 @@ impl Store {
         tenant: &Tenant,
         now: Millis,
     ) -> Result<bool> {
-        let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
-        for compaction in service.compactions(&marks, now) {
+        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        for compaction in service.compactions(&manifests, now) {
             let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-            let Merged { pages, damaged, .. } = compaction.settle(stored, LIMITS);
+            let Merged { pages, damaged, .. } = compaction.merge(stored, LIMITS);
             for page in damaged {
                 eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
             }

@@ -1,44 +1,86 @@
-//! Where the configuration comes from: the environment, which holds at most 4,096 bytes, or AWS's Parameters and
-//! Secrets extension, a layer that answers HTTP inside the execution environment. The clients of SSM and Secrets
-//! Manager would cost every cold start more than one request to the extension does.
+//! Where the configuration comes from: the environment, which holds at most 4,096 bytes, an object in S3, or AWS's
+//! Parameters and Secrets extension, a layer that answers HTTP inside the execution environment. The clients of SSM and
+//! Secrets Manager would cost every cold start more than one request to the extension does.
 
 use std::env;
 
 use anyhow::{Context as _, Result, ensure};
-use isotherm_core::Service;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::retry::RetryConfig;
+use isotherm_core::{Config, Service, only_place};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::aws::environment;
+use crate::aws::{S3, environment};
 
-/// The variables that hold the configuration itself, or the name of the parameter or secret that holds it.
+/// The variables that hold the configuration itself, or name the object, parameter or secret that holds it.
 const TEXT: &str = "ISOTHERM_CONFIG";
+const OBJECT: &str = "ISOTHERM_CONFIG_S3";
 const PARAMETER: &str = "ISOTHERM_CONFIG_PARAMETER";
 const SECRET: &str = "ISOTHERM_CONFIG_SECRET";
+/// How often S3 is asked within one invocation. More attempts would reach the invocation's deadline, and its error would
+/// say nothing of S3.
+const ATTEMPTS: u32 = 3;
 /// The extension's port, unless its own variable names another.
 const PORT: &str = "2773";
+
+/// Where the configuration is, if it is not in the environment.
+enum Place {
+    Object(String),
+    Parameter(String),
+    Secret(String),
+}
 
 /// Makes the configured service.
 ///
 /// # Errors
-/// The extension did not answer; it may the next time.
+/// The place of the configuration could not be read, or holds none; it may the next time.
 pub(crate) async fn service() -> Result<Service> {
-    if let Some(name) = environment(PARAMETER) {
-        let path = format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(&name));
-        return asked(&path).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"));
-    }
-    if let Some(id) = environment(SECRET) {
-        let path = format!("/secretsmanager/get?secretId={}", escaped(&id));
-        return asked(&path).await.with_context(|| format!("cannot read the secret that {SECRET} names"));
-    }
-    Ok(match env::var(TEXT) {
-        Err(env::VarError::NotUnicode(_)) => Service::closed(format_args!("{TEXT} is not UTF-8")),
-        text => Service::from_text(text.ok().as_deref()),
-    })
+    let places = [
+        (OBJECT, environment(OBJECT).map(Place::Object)),
+        (PARAMETER, environment(PARAMETER).map(Place::Parameter)),
+        (SECRET, environment(SECRET).map(Place::Secret)),
+    ];
+    let text = match only_place(places) {
+        Err(error) => return Ok(Service::closed(error)),
+        Ok(None) => return Ok(of_environment()),
+        Ok(Some(Place::Object(name))) => {
+            object(&name).await.with_context(|| format!("cannot read the object that {OBJECT} names"))?
+        }
+        Ok(Some(Place::Parameter(name))) => {
+            let path = format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(&name));
+            asked(&path).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"))?
+        }
+        Ok(Some(Place::Secret(id))) => {
+            let path = format!("/secretsmanager/get?secretId={}", escaped(&id));
+            asked(&path).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
+        }
+    };
+    Ok(Service::new(Config::parse(&text)?))
 }
 
-async fn asked(path: &str) -> Result<Service> {
+fn of_environment() -> Service {
+    match env::var(TEXT) {
+        Err(env::VarError::NotUnicode(_)) => Service::closed(format_args!("{TEXT} is not UTF-8")),
+        text => Service::from_text(text.ok().as_deref()),
+    }
+}
+
+/// The text of an object, which is named as `s3://bucket/key`.
+async fn object(name: &str) -> Result<String> {
+    let (bucket, key) = bucket_and_key(name).context("it must be s3://<bucket>/<key>")?;
+    let retries = Builder::new().retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    let object = S3.get_object().bucket(bucket).key(key).customize().config_override(retries).send().await?;
+    Ok(String::from_utf8(object.body.collect().await?.to_vec())?)
+}
+
+fn bucket_and_key(name: &str) -> Option<(&str, &str)> {
+    let (bucket, key) = name.strip_prefix("s3://")?.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+}
+
+async fn asked(path: &str) -> Result<String> {
     let port = environment("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT").unwrap_or_else(|| PORT.to_owned());
     let token = environment("AWS_SESSION_TOKEN").unwrap_or_default();
     let mut stream = TcpStream::connect(("127.0.0.1", port.parse()?)).await.context("its extension does not listen")?;
@@ -47,7 +89,7 @@ async fn asked(path: &str) -> Result<Service> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    Ok(Service::from_text(Some(&text(&answer)?)))
+    text(&answer)
 }
 
 /// The configuration in the extension's answer. An error never quotes the answer's body, which may hold the
@@ -91,6 +133,14 @@ mod tests {
         assert_eq!(said(&of(r#"{"SecretBinary":"AAAA"}"#)), Err("its answer has no text".to_owned()));
         assert_eq!(said("HTTP/1.0 400 Bad Request\r\n\r\nnot ready"), Err("it answered 400".to_owned()));
         assert_eq!(said(""), Err("its answer is no HTTP".to_owned()));
+    }
+
+    #[test]
+    fn an_object_is_named_by_bucket_and_key() {
+        assert_eq!(bucket_and_key("s3://config/a/b.json"), Some(("config", "a/b.json")));
+        for wrong in ["", "config/a", "s3://config", "s3://config/", "s3:///a", "https://config/a"] {
+            assert_eq!(bucket_and_key(wrong), None, "{wrong}");
+        }
     }
 
     #[tokio::test]

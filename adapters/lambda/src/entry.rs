@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use aws_lambda_events::sqs::SqsBatchResponse;
-use isotherm_core::{Admission, FindOutcome, Millis, Plan, ReportOutcome, RequestId, Service, Settled, Stamp, warming};
+use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, ReportReply, RequestId, Service, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Failure, InvalidEvent};
-use crate::request::Incoming;
+use crate::request::{Incoming, now, stamp};
 use crate::store::Store;
 use crate::{authorizer, config, lost, queue, response, stream};
 
@@ -61,7 +61,7 @@ fn drain() -> Result<(), Error> {
 }
 
 fn schedule() -> Result<(), Error> {
-    serve(InvalidEvent("the event is no JSON"), upkeep)
+    serve(InvalidEvent("the event is no JSON"), maintenance)
 }
 
 /// Hands each event to a handler that gives up the store at the deadline. `unexpected` is the error for any other
@@ -127,23 +127,23 @@ async fn invoke(
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
-            let outcome = in_time(deadline, plan.request_id(), store.find(&plan), FindOutcome::Later).await;
-            plan.settle(outcome)
+            let outcome = in_time(deadline, plan.request_id(), store.find(&plan), FindOutcome::Unavailable).await;
+            plan.respond(outcome)
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store.report(&plan, stamp.received_at);
-            let outcome = in_time(deadline, plan.request_id(), read, ReportOutcome::Later).await;
-            let Settled { reply, unreadable } = plan.settle(outcome);
+            let outcome = in_time(deadline, plan.request_id(), read, ReportOutcome::Unavailable).await;
+            let ReportReply { reply, unreadable } = plan.respond(outcome);
             if !unreadable.is_empty() {
                 eprintln!("{unreadable}");
             }
             reply
         }
-        // EventBridge asks the `schedule` function for upkeep.
-        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
+        // EventBridge asks the `schedule` function for maintenance.
+        Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
     };
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
@@ -162,7 +162,7 @@ async fn in_time<Read>(
 }
 
 /// Takes in the messages of a batch of an SQS queue. Any other event is a schedule's: it only says that it is time.
-async fn upkeep(
+async fn maintenance(
     service: &Service,
     store: &Store,
     event: Box<RawValue>,
@@ -173,17 +173,6 @@ async fn upkeep(
     }
     timeout_at(deadline, store.compact(service, now()?)).await??;
     Ok(None)
-}
-
-fn stamp() -> Result<Stamp> {
-    let mut entropy = [0; 16];
-    getrandom::fill(&mut entropy)?;
-    Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
-}
-
-/// The current time.
-pub(crate) fn now() -> Result<Millis> {
-    Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ pub(crate) async fn drain(
         };
         match delivery {
             Delivery::Done => continue,
-            Delivery::Again => {}
-            Delivery::Refused(reason) => eprintln!("message {id} is refused: {reason}"),
+            Delivery::Retry => {}
+            Delivery::Rejected(reason) => eprintln!("message {id} is refused: {reason}"),
         }
         answer.add_failure(id);
     }

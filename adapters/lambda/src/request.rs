@@ -1,13 +1,14 @@
 //! Turns the HTTP events of API Gateway and Function URLs into core's request.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use isotherm_core::{HEADERS, Request, joined};
+use isotherm_core::{HEADERS, Millis, Request, Stamp, joined};
 
 use crate::failure::InvalidEvent;
 
@@ -136,6 +137,18 @@ fn decoded(body: Option<String>, is_base64_encoded: bool) -> Result<Vec<u8>> {
     } else {
         Ok(body.into_bytes())
     }
+}
+
+/// Takes the time from the system's clock, and the entropy from its source of randomness.
+pub(crate) fn stamp() -> Result<Stamp> {
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy)?;
+    Ok(Stamp { received_at: now()?, entropy: u128::from_ne_bytes(entropy) })
+}
+
+/// The current time.
+pub(crate) fn now() -> Result<Millis> {
+    Ok(Millis(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?))
 }
 
 #[cfg(test)]

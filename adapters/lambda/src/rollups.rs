@@ -32,10 +32,9 @@ use isotherm_core::{
 };
 use tokio::time::sleep;
 
-use crate::entry::now;
 use crate::failure::InvalidEvent;
-use crate::store::{CONCURRENCY, DYNAMODB, Store};
-use crate::stream::PAUSE;
+use crate::request::now;
+use crate::store::{CONCURRENCY, DYNAMODB, PAUSE, Store};
 use crate::{dead_letters, shards};
 
 /// Number of partitions for a tenant's pages.
@@ -92,7 +91,7 @@ impl Store {
             for (tenant, ranges) in step.ranges() {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(StreamWrite { pages, damaged, newcomers, watermark: moved, letters }) => {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
@@ -202,10 +201,10 @@ impl Store {
         let budget = Mutex::new(plan.reading().budget(1));
         let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
         let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
-        let marks = self.pages_while(partitions.clone(), plan.reading().marks().as_slice(), &takes).await?;
-        let Some(marks) = marks else { return Ok(too_large) };
-        let marks: Vec<StoredPage> = marks.into_iter().map(|(_lane, mark)| mark).collect();
-        let pages = self.pages_while(partitions, &plan.reading().ranges(&marks), &takes).await?;
+        let manifests = self.pages_while(partitions.clone(), plan.reading().manifests().as_slice(), &takes).await?;
+        let Some(manifests) = manifests else { return Ok(too_large) };
+        let manifests: Vec<StoredPage> = manifests.into_iter().map(|(_lane, manifest)| manifest).collect();
+        let pages = self.pages_while(partitions, &plan.reading().ranges(&manifests), &takes).await?;
         let Some(pages) = pages else { return Ok(too_large) };
         let mut lanes = BTreeMap::from([(String::new(), none.clone())]);
         for (lane, page) in pages {

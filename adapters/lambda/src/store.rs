@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use aws_sdk_dynamodb::Client;
@@ -36,6 +37,8 @@ use crate::put::Put;
 /// How many requests of an invocation run at once. Each has a connection of its own, and so a TLS handshake on a cold
 /// start.
 pub(crate) const CONCURRENCY: usize = 32;
+/// Wait after a cancelled transaction, before the watermark is read again.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Made on first use: work before the first invocation adds to the cold start.
 pub(crate) static DYNAMODB: LazyLock<Client> = LazyLock::new(|| {
@@ -70,7 +73,7 @@ impl Store {
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
         let (events, put_by) = (plan.events(), (entropy >> 64) as u64);
         let shapes = self.put_shapes(self.packer().shapes(events));
-        let mut outcomes = vec![StoreOutcome::Later; events.len()];
+        let mut outcomes = vec![StoreOutcome::Unavailable; events.len()];
         let puts = events.iter().enumerate();
         let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(plan, event, put_by).await) }));
         let all = puts.buffer_unordered(CONCURRENCY).for_each(|(at, outcome)| {

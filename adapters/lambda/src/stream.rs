@@ -2,8 +2,6 @@
 //!
 //! The mapping needs a tumbling window: without one, a batch does not name its shard.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Error, Result};
 use aws_lambda_events::dynamodb::{EventRecord, TimeWindowEvent, TimeWindowEventResponse};
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
@@ -13,10 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup;
 use crate::failure::InvalidEvent;
-use crate::store::{EVENT, Store};
-
-/// Wait after a cancelled transaction, before the watermark is read again.
-pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+use crate::store::{EVENT, PAUSE, Store};
 
 /// Folds a batch. After a failure or at the deadline, it answers with the first record that is not folded. The
 /// window's state is never used, so it stays what it is.

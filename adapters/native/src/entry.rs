@@ -165,15 +165,15 @@ async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<T
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let (plan, outcomes) = server.store.store(plan).await?;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
             let found = server.store.find(&plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Admission::Plan(Plan::Report(plan)) => return server.store.report(plan).await,
         // The writer has a timer of its own.
-        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
+        Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
     };
     Ok((reply, None))
 }

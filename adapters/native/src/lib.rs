@@ -2,7 +2,7 @@
 //!
 //! [`serve`] accepts connections (`connection`) and turns each request into core's (`request`). What core plans is
 //! applied to the [`Store`] or read from its `rollups`, and core's reply is sent as it is (`response`). Folded events
-//! go to a `backup`, and core's `upkeep` runs between writes. This crate has no rule about events.
+//! go to a `backup`, and core's `maintenance` runs between writes, all in one `database`. This crate has no rule about events.
 //!
 //! Everything that clients share has a bound. Connections and bodies have `room`, plans wait in a `backlog` by
 //! tenant, and tenants take `turns` at reading.
@@ -10,15 +10,16 @@
 mod backlog;
 mod backup;
 mod connection;
+mod database;
 mod entry;
 pub mod log;
+mod maintenance;
 mod request;
 mod response;
 mod rollups;
 mod room;
 mod store;
 mod turns;
-mod upkeep;
 
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

@@ -73,7 +73,7 @@ fn run(flags: &Flags) -> Result<()> {
     let settings = Settings {
         folder: flags.data.clone(),
         backup: flags.backup.clone(),
-        schedule: Duration::from_secs(flags.schedule),
+        round: Duration::from_secs(flags.schedule),
     };
     let store = Store::open(settings, service.clone())?;
     let runtime =

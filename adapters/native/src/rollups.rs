@@ -7,29 +7,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, Rejection, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch, Unfolded,
-    WriteLimits,
+    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch,
+    Unfolded, WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::{backup, log};
-
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
@@ -58,12 +41,12 @@ pub(crate) fn fold(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most, bytes)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
-    let (taken, StepWrite { pages: written, damaged, rejections, .. }) = loop {
+    let (taken, StepWrite { pages: written, damaged, rejected, .. }) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
         let taken = step.records();
         let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));
         let stored = stored.collect::<rusqlite::Result<_>>()?;
-        match step.settle(stored) {
+        match step.merge(stored) {
             Ok(write) => break (&rows[..taken], write),
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
@@ -82,7 +65,7 @@ pub(crate) fn fold(
     for (tenant, page) in damaged {
         log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
     }
-    for Rejection { index, reason } in rejections {
+    for RejectedRecord { index, reason } in rejected {
         let Row { seq, tenant, record } = &taken[index];
         log::line(format_args!("event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}"));
         transaction.prepare_cached(REJECT)?.execute(params![seq, tenant, reason, record])?;
@@ -143,10 +126,10 @@ fn read_within(
     let transaction = connection.transaction()?;
     let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
     let mut takes = |page: &StoredPage| budget.takes_page(page);
-    let Some(marks) = pages_while(&transaction, tenant, reading.marks().as_slice(), &mut takes)? else {
+    let Some(manifests) = pages_while(&transaction, tenant, reading.manifests().as_slice(), &mut takes)? else {
         return Ok(None);
     };
-    let Some(pages) = pages_while(&transaction, tenant, &reading.ranges(&marks), &mut takes)? else {
+    let Some(pages) = pages_while(&transaction, tenant, &reading.ranges(&manifests), &mut takes)? else {
         return Ok(None);
     };
     let mut tail: Vec<String> = Vec::new();
@@ -197,7 +180,7 @@ mod tests {
     #[test]
     fn the_tail_is_read_from_the_watermark_on() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(&[crate::store::TABLE, TABLE].join(";")).unwrap();
+        crate::database::create(&connection).unwrap();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {TAIL}")).unwrap();
         let steps = plan.query_map([""], |row| row.get::<_, String>("detail")).unwrap();
         let steps: Vec<String> = steps.map(Result::unwrap).collect();

@@ -11,49 +11,33 @@
 //! While it waits for the disk, the next plans gather. Each tenant has a queue of its own, and a part of each
 //! transaction.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Millis, NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, Seconds,
-    Service, Settled, StoreOutcome, StorePlan, Upkeep,
+    Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
+    ReportPlan, ReportReply, Seconds, Service, StoreOutcome, StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
+use crate::database::{Readers, create, integer, open};
 use crate::log;
+use crate::maintenance;
 use crate::request;
 use crate::response::Abandoned;
 use crate::rollups;
 use crate::turns::{Turn, Turns};
-use crate::upkeep;
 
 /// Look-ups that may run at once. One tenant gets at most half of them.
 const LOOK_UPS: usize = 8;
 /// Reports that may run at once. One tenant gets at most half of them. Each may take some 60 MB, and no look-up waits
 /// for a report.
 const REPORTS: usize = 2;
-/// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// `seq` is the order in which events became durable. A number is never given again, even when the last event has
-/// expired: an event with a `seq` below the watermark would never be folded.
-pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    UNIQUE (tenant, id)
-)";
-
 /// Deletes an expired event, if it is folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
@@ -76,7 +60,7 @@ pub struct Settings {
     /// The folder of the raw backup: a file for each fold, written before the fold counts. `None` means no backup.
     pub backup: Option<PathBuf>,
     /// How often hours are compacted to days, and expired events are deleted.
-    pub schedule: Duration,
+    pub round: Duration,
 }
 
 /// A plan on its way to the writer and back.
@@ -101,11 +85,7 @@ impl Store {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
         let mut connection = open(&path)
-            .and_then(|connection| {
-                connection
-                    .execute_batch(&[TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE].join(";"))
-                    .map(|()| connection)
-            })
+            .and_then(|connection| create(&connection).map(|()| connection))
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         let backlog = Arc::new(Backlog::new());
         let jobs = Arc::clone(&backlog);
@@ -113,10 +93,10 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_tend(&mut connection, &jobs, &service, &settings);
+                write_and_maintain(&mut connection, &jobs, &service, &settings);
             })
             .context("cannot start the writer")?;
-        let readers = Arc::new(Readers { path, idle: Mutex::default() });
+        let readers = Arc::new(Readers::new(path));
         let (look_ups, reports) = (Turns::new(LOOK_UPS), Turns::new(REPORTS));
         Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
     }
@@ -129,7 +109,7 @@ impl Store {
         match self.backlog.push(tenant.as_str(), load, Job { plan, done }) {
             Ok(()) => {}
             Err(Untaken::Full(job)) => job.refuse(StoreOutcome::Overloaded),
-            Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Later),
+            Err(Untaken::Closed(job)) => job.refuse(StoreOutcome::Unavailable),
         }
         outcomes.await.map_err(|_gone| Abandoned("the writer has ended"))
     }
@@ -138,13 +118,13 @@ impl Store {
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
         let expired_by = integer(plan.expired_by().0);
-        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Later };
+        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Unavailable };
         match self.read(turn, move |connection| find(connection, &tenant, &id, expired_by)).await {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
                 log::failure("an event cannot be looked up", format_args!("{error:#} ({})", plan.request_id()));
-                FindOutcome::Later
+                FindOutcome::Unavailable
             }
         }
     }
@@ -152,17 +132,17 @@ impl Store {
     /// Reads and answers a report, on a thread that may block. The turn ends once the answer is sent.
     pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
         let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
-            return Ok((plan.settle(ReportOutcome::Later).reply, None));
+            return Ok((plan.respond(ReportOutcome::Unavailable).reply, None));
         };
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
                     log::failure("a report cannot be read", format_args!("{error:#} ({})", plan.request_id()));
-                    ReportOutcome::Later
+                    ReportOutcome::Unavailable
                 },
                 |data| ReportOutcome::Read(vec![data]),
             );
-            let Settled { reply, unreadable } = plan.settle(outcome);
+            let ReportReply { reply, unreadable } = plan.respond(outcome);
             if !unreadable.is_empty() {
                 eprintln!("isotherm-native: {unreadable}");
             }
@@ -190,17 +170,8 @@ impl Store {
             self.backlog.close();
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
-        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers.close();
     }
-}
-
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // With WAL, `NORMAL` would leave the last commits in the system's cache, although they are answered as durable.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    Ok(connection)
 }
 
 /// Without its writer a server could only refuse. So it aborts, and the service manager starts it again.
@@ -214,39 +185,39 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Writes plans as they come, and does core's upkeep between two groups, until no more plans can come.
-fn write_and_tend(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
-    let held = upkeep::held(connection).unwrap_or_else(|error| {
+/// Writes plans as they come, and does core's maintenance between two groups, until no more plans can come.
+fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
+    let held = maintenance::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
         Held::default()
     });
-    let round = Millis(settings.schedule.as_millis().try_into().unwrap_or(u64::MAX));
-    let mut upkeep = Upkeep::new(Pace::SERVER.with_round(round), held, request::now());
+    let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
+    let mut maintenance = Maintenance::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
-        let wait = match upkeep.next(request::now()) {
+        let wait = match maintenance.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
             // This bound counts the events of all tenants. Each tenant's requests wait for the fold in a queue of
             // their own, so a flood gets no other tenant refused.
-            Next::Do(_) if !upkeep.takes_events() => None,
+            Next::Do(_) if !maintenance.takes_events() => None,
             Next::Do(_) => Some(Duration::ZERO),
         };
         match wait.map_or(Taken::Nothing, |wait| jobs.take(wait)) {
-            Taken::Group(group) if upkeep.takes_events() => {
+            Taken::Group(group) if maintenance.takes_events() => {
                 let stored = write_group(connection, group);
-                upkeep.stored(stored, request::now());
+                maintenance.stored(stored, request::now());
             }
             Taken::Group(group) => group.into_iter().for_each(|job| job.refuse(StoreOutcome::Overloaded)),
             Taken::Nothing => {}
             Taken::Closed => return,
         }
-        for _ in 0..upkeep.tasks_a_turn() {
+        for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
-            let Next::Do(task) = upkeep.next(now) else { break };
-            match upkeep::perform(connection, service, settings.backup.as_deref(), &task, now) {
-                Ok(outcome) => upkeep.done(outcome, request::now()),
+            let Next::Do(task) = maintenance.next(now) else { break };
+            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now) {
+                Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"));
-                    upkeep.failed(&task, request::now());
+                    maintenance.failed(&task, request::now());
                 }
             }
         }
@@ -259,7 +230,7 @@ fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
         // A full disk, for example. The whole transaction is rolled back, so none of its events is answered as kept.
         let requests: Vec<_> = group.iter().map(|job| job.plan.request_id().to_string()).collect();
         log::failure("events cannot be stored", format_args!("{error} ({})", requests.join(", ")));
-        group.iter().map(|job| vec![StoreOutcome::Later; job.plan.events().len()]).collect()
+        group.iter().map(|job| vec![StoreOutcome::Unavailable; job.plan.events().len()]).collect()
     });
     let events = group.iter().flat_map(|job| job.plan.events());
     let stored = events.zip(outcomes.iter().flatten()).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
@@ -295,7 +266,7 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
                 return Ok(StoreOutcome::Existing(Digest::from_bytes(digest)));
             }
             let is_stored = make_way.execute([tenant, &id])? > 0 && insert.execute(new)? > 0;
-            Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Later })
+            Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Unavailable })
         };
         let outcomes = group.iter().map(|Job { plan, .. }| {
             let keep = |event| keep(plan.tenant().as_str(), event, plan.expired_by());
@@ -307,29 +278,9 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
     Ok(outcomes)
 }
 
-/// Connections that only read. With WAL, readers and the writer do not wait for each other.
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    fn with<T>(&self, query: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = idle.map_or_else(|| open(&self.path), Ok)?;
-        let result = query(&mut connection)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(result)
-    }
-}
-
 fn find(connection: &Connection, tenant: &str, id: &str, expired_by: i64) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3")?
         .query_row(params![tenant, id, expired_by], |row| row.get(0))
         .optional()
-}
-
-pub(crate) fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

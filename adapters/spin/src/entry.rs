@@ -1,16 +1,11 @@
 //! The functions that Spin calls.
 
-use std::sync::OnceLock;
-
-use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
-use spin_sdk::variables;
+use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
+use crate::config::service;
 use crate::{request, response, store};
-
-/// The variable that holds the configuration.
-const CONFIG: &str = "isotherm_config";
 
 struct Isotherm;
 
@@ -49,42 +44,24 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
         Plan::Store(plan) => {
             let outcomes = store::store(service, &plan).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Plan::Find(plan) => {
             let found = store::find(service, &plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Plan::Report(plan) => {
             let read = store::report(service, &plan).await;
-            let Settled { reply, unreadable } = plan.settle(read);
+            let ReportReply { reply, unreadable } = plan.respond(read);
             if !unreadable.is_empty() {
                 eprintln!("isotherm: {unreadable}");
             }
             reply
         }
-        // A cron asks for upkeep: Spin has no other trigger for it.
-        Plan::Upkeep(plan) => {
-            let is_done = store::tend(service).await;
-            plan.settle(is_done)
+        // A cron asks for maintenance: Spin has no other trigger for it.
+        Plan::Maintenance(plan) => {
+            let is_done = store::maintain(service).await;
+            plan.respond(is_done)
         }
     }
-}
-
-/// The service of this instance. Later requests find it made, if Spin keeps the instance for them.
-async fn service() -> &'static Service {
-    static SERVICE: OnceLock<Service> = OnceLock::new();
-    if let Some(service) = SERVICE.get() {
-        return service;
-    }
-    let service = match variables::get(CONFIG).await {
-        Ok(config) => Service::from_text(Some(&config)),
-        Err(variables::Error::Undefined(_)) => Service::from_text(None),
-        Err(error) => Service::closed(format_args!("the variable {CONFIG} cannot be read: {error}")),
-    };
-    // An open service is announced once in the life of a database, so only a closed one is reported here.
-    if let Some(notice) = service.notice().filter(|_| service.is_closed()) {
-        eprintln!("isotherm: {notice}");
-    }
-    SERVICE.get_or_init(|| service)
 }

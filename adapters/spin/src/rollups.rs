@@ -7,33 +7,17 @@
 use std::iter;
 
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, Rejection, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded, WriteLimits,
+    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
+    WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
-use crate::store::{Database, list};
+use crate::database::{Database, list};
 
 /// How many ranges of keys one statement reads. SQLite's limit is 500 parts.
 const RANGES: usize = 400;
 
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-pub(crate) const TABLE: &str = "CREATE TABLE rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
 pub(crate) const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str = "CREATE TABLE rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
@@ -74,7 +58,7 @@ pub(crate) async fn fold(
         for (tenant, ranges) in step.ranges() {
             stored.push(pages(database, tenant.as_str(), ranges).await?);
         }
-        match step.settle(stored) {
+        match step.merge(stored) {
             Ok(write) => break (taken, write),
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
@@ -83,7 +67,7 @@ pub(crate) async fn fold(
         eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
     }
     // Written before the watermark moves: if a fold is repeated, it writes the same rows again.
-    for Rejection { index, reason } in &write.rejections {
+    for RejectedRecord { index, reason } in &write.rejected {
         let (Some(seq), Some((tenant, record))) = (rows.get(*index).and_then(seq), texts.get(*index)) else { continue };
         eprintln!("isotherm: event {seq} of {tenant:?} is in no report, but in rejected_events: {reason}");
         let values = || vec![Value::Integer(seq), Value::text(tenant), Value::text(reason), Value::text(record)];
@@ -122,25 +106,26 @@ pub(crate) async fn read(database: &Database<'_>, plan: &ReportPlan) -> Result<R
 /// Returns `None` if the data exceed the budget.
 async fn read_within(database: &Database<'_>, plan: &ReportPlan) -> Result<Option<ReportData>, Error> {
     let (tenant, reading) = (plan.tenant().as_str(), plan.reading());
-    let mut marks = match reading.marks() {
+    let mut manifests = match reading.manifests() {
         Some(range) => match read_while(database, tenant, &[range], false, reading.budget(1)).await? {
-            Some((marks, _)) => marks,
+            Some((manifests, _)) => manifests,
             None => return Ok(None),
         },
         None => Vec::new(),
     };
     loop {
-        // Days may have been sealed or opened since their marks were read, so the marks are read once more with the
-        // pages.
-        let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
+        // Days may have been sealed or opened since their manifests were read, so the manifests are read once more with
+        // the pages.
+        let ranges: Vec<KeyRange> = reading.ranges(&manifests).into_iter().chain(reading.manifests()).collect();
         let read = read_while(database, tenant, &ranges, true, reading.budget(1)).await?;
         let Some((pages, tail)) = read else { return Ok(None) };
-        let is_mark = |page: &StoredPage| reading.marks().is_some_and(|marks| marks.contains(&page.key));
-        let (read_again, pages) = pages.into_iter().partition(is_mark);
-        if read_again == marks {
+        let is_manifest =
+            |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
+        let (read_again, pages) = pages.into_iter().partition(is_manifest);
+        if read_again == manifests {
             return Ok(Some(ReportData { pages, tail, ..ReportData::default() }));
         }
-        marks = read_again;
+        manifests = read_again;
     }
 }
 

@@ -5,35 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
-use std::sync::OnceLock;
-use std::time::Instant;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Load, NewEvent, Patience, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome,
-    StorePlan,
+    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome, StorePlan,
 };
-use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
-use spin_sdk::time::sleep;
+use spin_sdk::sqlite::{Error, RowResult, Value};
 
-use crate::{rollups, upkeep};
-
-/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
-/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
-/// folded.
-const TABLE: &str = "CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    UNIQUE (tenant, id)
-)";
-
-/// SQLite's error when another connection has kept the lock for longer than SQLite waits by itself.
-const LOCKED: &str = "database is locked";
+use crate::database::{Database, integer, list};
+use crate::{maintenance, rollups};
 
 /// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -41,7 +20,7 @@ pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<St
         Ok(outcomes) => outcomes,
         Err(error) => {
             eprintln!("isotherm: {}: events cannot be stored: {error}", plan.request_id());
-            vec![StoreOutcome::Later; plan.events().len()]
+            vec![StoreOutcome::Unavailable; plan.events().len()]
         }
     }
 }
@@ -53,7 +32,7 @@ pub(crate) async fn find(service: &Service, plan: &FindPlan) -> FindOutcome {
         Ok(None) => FindOutcome::Absent,
         Err(error) => {
             eprintln!("isotherm: {}: an event cannot be looked up: {error}", plan.request_id());
-            FindOutcome::Later
+            FindOutcome::Unavailable
         }
     }
 }
@@ -65,14 +44,14 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
         Ok(data) => ReportOutcome::Read(vec![data]),
         Err(error) => {
             eprintln!("isotherm: {}: a report cannot be read: {error}", plan.request_id());
-            ReportOutcome::Later
+            ReportOutcome::Unavailable
         }
     }
 }
 
-/// Does the upkeep that is due. Returns whether all of it could be done.
-pub(crate) async fn tend(service: &'static Service) -> bool {
-    upkeep::visit(service).await.unwrap_or_else(|error| {
+/// Does the maintenance that is due. Returns whether all of it could be done.
+pub(crate) async fn maintain(service: &'static Service) -> bool {
+    maintenance::visit(service).await.unwrap_or_else(|error| {
         eprintln!("isotherm: what is due cannot be done: {error}");
         false
     })
@@ -82,7 +61,7 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
     let database = Database::open(service).await?;
     let tenant = plan.tenant().as_str();
     let ids: Vec<String> = plan.events().iter().map(|event| event.id.to_string()).collect();
-    if !upkeep::takes_events(&database, service).await? {
+    if !maintenance::takes_events(&database, service).await? {
         return Ok(vec![StoreOutcome::Overloaded; ids.len()]);
     }
     let mut stored = insert(&database, tenant, &ids, plan.events()).await?;
@@ -106,11 +85,11 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
         }
     }
     let is_new = |(id, event): (&String, &NewEvent)| stored.contains(id).then(|| Load::of(&event.record));
-    upkeep::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
+    maintenance::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
     let outcome = |id| match existing.get(id) {
         _ if stored.contains(id) => StoreOutcome::Stored,
         Some(digest) => StoreOutcome::Existing(*digest),
-        None => StoreOutcome::Later,
+        None => StoreOutcome::Unavailable,
     };
     Ok(ids.iter().map(outcome).collect())
 }
@@ -177,117 +156,4 @@ async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, 
     let find = "SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3";
     let rows = database.query(find, &parameters).await?;
     Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
-}
-
-/// The default database, for one request. Its tables may still be missing.
-pub(crate) struct Database<'a> {
-    connection: &'static Connection,
-    service: &'a Service,
-    arrived: Instant,
-}
-
-impl<'a> Database<'a> {
-    /// Opens the database. All requests of an instance share one connection, on which their statements queue.
-    /// Separate connections would compete for SQLite's lock.
-    pub(crate) async fn open(service: &'a Service) -> Result<Self, Error> {
-        static CONNECTION: OnceLock<Connection> = OnceLock::new();
-        let arrived = Instant::now();
-        let connection = match CONNECTION.get() {
-            Some(connection) => connection,
-            None => {
-                let opened = Connection::open_default().await?;
-                CONNECTION.get_or_init(|| opened)
-            }
-        };
-        Ok(Self { connection, service, arrived })
-    }
-
-    /// Returns all rows of one statement.
-    pub(crate) async fn query(
-        &self,
-        statement: &str,
-        // Not `impl Fn`: this function is then compiled once, and not for each statement.
-        parameters: &dyn Fn() -> Vec<Value>,
-    ) -> Result<Vec<RowResult>, Error> {
-        let mut patience = Patience::default();
-        loop {
-            match self.execute(statement, parameters()).await {
-                Err(error) => self.before_next_try(error, &mut patience).await?,
-                rows => return rows,
-            }
-        }
-    }
-
-    /// Hands out the rows of one statement, until there are no more or one is rejected. Returns whether all were
-    /// taken.
-    pub(crate) async fn query_while(
-        &self,
-        statement: &str,
-        parameters: &dyn Fn() -> Vec<Value>,
-        mut take: impl FnMut(RowResult) -> bool,
-    ) -> Result<bool, Error> {
-        let mut patience = Patience::default();
-        loop {
-            let mut rows = self.connection.execute(statement, parameters()).await?;
-            let mut is_begun = false;
-            while let Some(row) = rows.next().await {
-                is_begun = true;
-                if !take(row) {
-                    return Ok(false);
-                }
-            }
-            match rows.result().await {
-                Err(error) if !is_begun => self.before_next_try(error, &mut patience).await?,
-                result => return result.map(|()| true),
-            }
-        }
-    }
-
-    /// Makes missing tables, and waits while another instance writes: a statement that failed for either reason has
-    /// done nothing. Returns any other error, and also this one if the request has no more time.
-    async fn before_next_try(&self, error: Error, patience: &mut Patience) -> Result<(), Error> {
-        let error = match &error {
-            // Only the first statement of a database ever finds no table, so the others don't pay for looking.
-            Error::Io(reason) if reason.contains("no such table") => match self.create().await {
-                Ok(()) => error,
-                Err(other) => other,
-            },
-            Error::Io(reason) if reason.contains(LOCKED) => error,
-            _ => return Err(error),
-        };
-        match patience.pause(self.arrived.elapsed()) {
-            Some(pause) => {
-                sleep(pause).await;
-                Ok(())
-            }
-            None => Err(error),
-        }
-    }
-
-    async fn create(&self) -> Result<(), Error> {
-        for table in [rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE, TABLE] {
-            match self.execute(table, Vec::new()).await {
-                Ok(_) => {}
-                // Another instance made the table first, or an earlier version did.
-                Err(Error::Io(reason)) if reason.contains("already exists") => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // Spin has no start, so the notice is printed once in the life of a database, not for every request.
-        self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}"));
-        Ok(())
-    }
-
-    async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<RowResult>, Error> {
-        self.connection.execute(statement, parameters).await?.collect().await
-    }
-}
-
-/// Repeats `item` `count` times, separated by commas.
-pub(crate) fn list(count: usize, item: &str) -> String {
-    iter::repeat_n(item, count).collect::<Vec<_>>().join(", ")
-}
-
-pub(crate) fn integer(value: u64) -> Value {
-    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -1,29 +1,16 @@
 //! The functions that the Workers runtime calls.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
-
 use futures_util::future::join_all;
-use isotherm_core::{Admission, Door, Plan, Reply, Service, Settled};
-use worker::js_sys::{JSON, Reflect};
+use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use worker::wasm_bindgen::JsValue;
-use worker::{
-    Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, console_warn, event, web_sys,
-};
+use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
+use crate::config::service;
 use crate::{queue, request, response, store};
-
-/// The binding that holds the configuration.
-const CONFIG: &str = "ISOTHERM_CONFIG";
-
-thread_local! {
-    /// Made by the isolate's first request, since only requests see the bindings.
-    static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
-}
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
-    let service = service(&env);
+    let service = service(&env).await;
     let head = request::Head::new(&request);
     let reply = match service.admit_head(&head.request(), request::stamp()?) {
         Door::Reply(reply) => reply,
@@ -43,56 +30,38 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store::store(env, service.shards(), &plan).await;
-            plan.settle(outcomes)
+            plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
             let found = store::find(env, service.shards(), &plan).await;
-            plan.settle(found)
+            plan.respond(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
             let read = store::report(env, service.shards(), &plan).await;
-            let Settled { reply, unreadable } = plan.settle(read);
+            let ReportReply { reply, unreadable } = plan.respond(read);
             if !unreadable.is_empty() {
                 console_error!("isotherm: {unreadable}");
             }
             reply
         }
-        Admission::Plan(Plan::Upkeep(plan)) => {
-            let is_done = store::schedule(env, service).await;
-            plan.settle(is_done)
+        Admission::Plan(Plan::Maintenance(plan)) => {
+            let is_done = store::maintain(env, service).await;
+            plan.respond(is_done)
         }
     }
 }
 
-/// Settles each message of a batch by itself: one that fails does not bring the others back.
+/// Takes each message of a batch by itself: one that fails does not bring the others back.
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
-    let service = service(&env);
-    join_all(batch.raw_iter().map(|message| queue::settle(&env, &service, message))).await;
+    let service = service(&env).await;
+    join_all(batch.raw_iter().map(|message| queue::take(&env, &service, message))).await;
     Ok(())
 }
 
 /// Has all shards compact and expire. Whatever fails is left for the next time.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    store::schedule(&env, &service(&env)).await;
-}
-
-/// The service of this isolate.
-pub(crate) fn service(env: &Env) -> Rc<Service> {
-    if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
-        return service;
-    }
-    let service = Service::from_text(config(env).as_deref());
-    if let Some(notice) = service.notice() {
-        console_warn!("isotherm: {notice}");
-    }
-    SERVICE.with(|kept| kept.get_or_init(|| Rc::new(service)).clone())
-}
-
-/// The text of the binding: a variable or secret that holds the text, or a variable that holds the JSON itself.
-/// `Env::var` does not give the text of the latter.
-fn config(env: &Env) -> Option<String> {
-    let binding = Reflect::get(env.as_ref(), &CONFIG.into()).ok()?;
-    binding.as_string().or_else(|| if binding.is_object() { JSON::stringify(&binding).ok()?.as_string() } else { None })
+    let service = service(&env).await;
+    store::maintain(&env, &service).await;
 }

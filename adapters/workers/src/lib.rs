@@ -1,7 +1,7 @@
 //! Isotherm on Cloudflare Workers: a fetch handler over Durable Objects with SQLite, and the consumer of a queue.
 //!
 //! ```text
-//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core settles ──▶ response
+//! fetch ──▶ core admits ──▶ one request to each shard concerned, at once      ──▶ core answers ──▶ response
 //! queue ──▶                              likewise                                              ──▶ ack or retry
 //! cron  ──▶ each shard compacts and expires           alarm ──▶ a shard backs up and folds what is new
 //! ```
@@ -9,7 +9,11 @@
 //! A tenant's events are spread over Durable Objects by their ids. One object is one SQLite database with one writer.
 //! The isolate keeps only the configuration, since it may be gone before the next request.
 
+mod config;
+mod database;
 mod entry;
+mod maintenance;
+mod protocol;
 mod queue;
 mod request;
 mod response;
@@ -17,4 +21,3 @@ mod rollups;
 mod shard;
 mod store;
 mod target;
-mod upkeep;

@@ -20,15 +20,15 @@ use crate::store;
 const PATH: &str = "/events";
 
 /// Delivers one message and tells the queue the outcome.
-pub(crate) async fn settle(env: &Env, service: &Service, message: RawMessage) {
+pub(crate) async fn take(env: &Env, service: &Service, message: RawMessage) {
     let delivery = match Message::read(&message.body()) {
         Ok(read) => deliver(env, service, &read, &message).await,
-        Err(error) => Delivery::Refused(error.to_string()),
+        Err(error) => Delivery::Rejected(error.to_string()),
     };
     match delivery {
         Delivery::Done => message.ack(),
-        Delivery::Again => message.retry(),
-        Delivery::Refused(reason) => {
+        Delivery::Retry => message.retry(),
+        Delivery::Rejected(reason) => {
             console_error!("isotherm: message {} is refused: {reason}", message.id());
             // Retrying is the runtime's only way to the dead-letter queue.
             message.retry();

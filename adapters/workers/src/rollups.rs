@@ -5,21 +5,13 @@
 //! awaits the bucket.
 
 use isotherm_core::{
-    Backup, KeyRange, Load, ReadBudget, Reading, Rejection, ReportData, Service, StoredPage, TooMuch, Unfolded,
+    Backup, KeyRange, Load, ReadBudget, Reading, RejectedRecord, ReportData, Service, StoredPage, TooMuch, Unfolded,
     WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
-use crate::shard::ShardName;
-
-/// Pages of rollups. The row with the empty key holds the watermark instead of a page: the `seq` of the last event
-/// that is in the pages.
-pub(crate) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rollups (key TEXT PRIMARY KEY, page BLOB NOT NULL) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-pub(crate) const REJECTED_TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS rejected_events (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL, record TEXT NOT NULL)";
+use crate::database::{columns, other_row};
+use crate::protocol::ShardName;
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, reason, record) VALUES (?, ?, ?)";
 
@@ -83,7 +75,7 @@ impl UnfoldedEvents {
             let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| pages(sql, ranges)).collect::<Result<_>>()?;
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => break (taken, write),
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
@@ -91,7 +83,7 @@ impl UnfoldedEvents {
         for (_, page) in write.damaged {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }
-        for Rejection { index, reason } in write.rejections {
+        for RejectedRecord { index, reason } in write.rejected {
             let (Some(seq), Some(record)) = (self.seqs.get(index), self.records.get(index)) else { continue };
             console_error!("isotherm: event {seq} of {tenant} is in no report, but in rejected_events: {reason}");
             sql.exec(REJECT, vec![SqlStorageValue::Integer(*seq), reason.into(), record.as_str().into()])?;
@@ -111,8 +103,8 @@ pub(crate) fn read(sql: &SqlStorage, reading: &Reading, budget: ReadBudget) -> R
 /// Returns `None` if the data exceed the budget.
 fn read_within(sql: &SqlStorage, reading: &Reading, mut budget: ReadBudget) -> Result<Option<ReportData>> {
     let mut takes = |page: &StoredPage| budget.takes_page(page);
-    let Some(marks) = pages_while(sql, reading.marks().as_slice(), &mut takes)? else { return Ok(None) };
-    let Some(pages) = pages_while(sql, &reading.ranges(&marks), &mut takes)? else { return Ok(None) };
+    let Some(manifests) = pages_while(sql, reading.manifests().as_slice(), &mut takes)? else { return Ok(None) };
+    let Some(pages) = pages_while(sql, &reading.ranges(&manifests), &mut takes)? else { return Ok(None) };
     let mut tail = Vec::new();
     for row in sql.exec(TAIL, None)?.raw() {
         let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
@@ -163,12 +155,4 @@ fn watermark(sql: &SqlStorage) -> Result<i64> {
         Some([SqlStorageValue::Integer(seq)]) => Ok(*seq),
         _ => Err(other_row()),
     }
-}
-
-pub(crate) fn columns<const COUNT: usize>(row: Vec<SqlStorageValue>) -> Result<[SqlStorageValue; COUNT]> {
-    row.try_into().map_err(|_other| other_row())
-}
-
-pub(crate) fn other_row() -> Error {
-    Error::RustError("a shard's statement gave another row than it was written for".to_owned())
 }

@@ -5,11 +5,9 @@
 //! back until that is on disk (the output gate).
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
-use isotherm_core::{Held, Load, Millis, Next, Outcome, Pace, Reading, Seconds, Service, Task, Tenant, Upkeep};
+use isotherm_core::{Held, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant};
 use worker::js_sys::futures::JsFuture;
 use worker::wasm_bindgen::JsValue;
 use worker::{
@@ -17,25 +15,13 @@ use worker::{
     console_error, durable_object, wasm_bindgen,
 };
 
-use crate::entry;
-use crate::rollups::{self, UnfoldedEvents, columns, other_row};
-use crate::upkeep;
+use crate::database::{columns, other_row, text};
+use crate::protocol::{MAINTENANCE, OVERLOADED, REPORT, ShardName, expired_by_and_id};
+use crate::rollups::{self, UnfoldedEvents};
+use crate::{config, database, maintenance};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
-
-/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
-/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
-/// folded.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    digest TEXT NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL
-)";
 
 /// Finds which of these events are stored already. Selects an object `{taken, expired}` and the number of expired
 /// ids. `taken` maps ids to digests, and `expired` lists ids.
@@ -55,28 +41,14 @@ const KEEP: &str = "INSERT OR IGNORE INTO events (id, digest, occurred_at, recei
 
 const FIND: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
 
-/// The path of reports. The paths for events are those of [`events_path`].
-pub(crate) const REPORT: &str = "/report";
-/// The path of the cron trigger.
-pub(crate) const SCHEDULE: &str = "/schedule";
-/// The status of an answer that takes no events for now.
-pub(crate) const OVERLOADED: u16 = 429;
-
-/// The path for events as of a time: events that expire by then count as expired. `id` names the event to find, or is
-/// empty.
-pub(crate) fn events_path(Seconds(expired_by): Seconds, id: &str) -> String {
-    format!("/{expired_by}/{id}")
-}
-
 /// The class of the objects behind the binding `SHARDS`.
 #[durable_object(alarm)]
 pub struct Shard {
     state: State,
     env: Env,
     sql: SqlStorage,
-    service: Rc<Service>,
     /// Made on first use: look-ups and reports do without.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
 }
@@ -85,32 +57,31 @@ impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
-        let tables = [TABLE, rollups::TABLE, rollups::REJECTED_TABLE, upkeep::TABLE];
-        let _made = tables.iter().try_for_each(|table| sql.exec(table, None).map(drop));
-        let service = entry::service(&env);
-        Self { state, env, sql, service, upkeep: RefCell::new(None), alarm: Cell::new(None) }
+        let _made = database::create(&sql);
+        Self { state, env, sql, maintenance: RefCell::new(None), alarm: Cell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
+        let service = &*config::service(&self.env).await;
         match request.method() {
             Method::Post if request.path() == REPORT => {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
                 self.report(&serde_json::from_str(&reading)?)
             }
-            Method::Post if request.path() == SCHEDULE => {
+            Method::Post if request.path() == MAINTENANCE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
-                self.upkeep(|upkeep| upkeep.begin_round(now()));
-                self.wake().await?;
+                self.maintenance(service, |maintenance| maintenance.begin_round(now()));
+                self.wake(service).await?;
                 Response::empty()
             }
-            Method::Post if !self.upkeep(|upkeep| upkeep.takes_events()) => {
-                self.wake().await?;
+            Method::Post if !self.maintenance(service, |maintenance| maintenance.takes_events()) => {
+                self.wake(service).await?;
                 Response::error("more is not folded yet than there is room for", OVERLOADED)
             }
             Method::Post => {
                 let (expired_by, _) = expired_by_and_id(&request.path())?;
-                let reply = self.keep(JsFuture::from(request.inner().text()?).await?, &expired_by)?;
-                self.wake().await?;
+                let reply = self.keep(service, JsFuture::from(request.inner().text()?).await?, &expired_by)?;
+                self.wake(service).await?;
                 Ok(reply)
             }
             _ => {
@@ -121,39 +92,40 @@ impl DurableObject for Shard {
         }
     }
 
-    /// Does a turn of upkeep. The runtime calls it again if there is more to do.
+    /// Does a turn of maintenance. The runtime calls it again if there is more to do.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
-        for _ in 0..self.upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.upkeep(|upkeep| upkeep.next(now())) else { break };
-            match self.perform(&task).await {
-                Ok(outcome) => self.upkeep(|upkeep| upkeep.done(outcome, now())),
+        let service = &*config::service(&self.env).await;
+        for _ in 0..self.maintenance(service, |maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.maintenance(service, |maintenance| maintenance.next(now())) else { break };
+            match self.perform(service, &task).await {
+                Ok(outcome) => self.maintenance(service, |maintenance| maintenance.done(outcome, now())),
                 Err(error) => {
                     console_error!("isotherm: a shard: {}: {error}", task.failure());
-                    self.upkeep(|upkeep| upkeep.failed(&task, now()));
+                    self.maintenance(service, |maintenance| maintenance.failed(&task, now()));
                 }
             }
         }
-        self.wake().await?;
+        self.wake(service).await?;
         Response::empty()
     }
 }
 
 impl Shard {
     /// Gives `ask` what core knows of this shard.
-    fn upkeep<T>(&self, ask: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
         let make = || {
-            let held = upkeep::held(&self.sql).unwrap_or_else(|error| {
+            let held = maintenance::held(&self.sql).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Upkeep::new(Pace::shard(self.service.shards()), held, now())
+            Maintenance::new(Pace::shard(service.shards()), held, now())
         };
-        ask(self.upkeep.borrow_mut().get_or_insert_with(make))
+        ask(self.maintenance.borrow_mut().get_or_insert_with(make))
     }
 
     /// Keeps the new events. Answers which events were there already, in the form of [`THERE`].
-    fn keep(&self, events: JsValue, expired_by: &JsValue) -> Result<Response> {
+    fn keep(&self, service: &Service, events: JsValue, expired_by: &JsValue) -> Result<Response> {
         let (mut there, expired) = self.there(&events, expired_by)?;
         if expired > 0 {
             self.sql.exec_raw(MAKE_WAY, vec![events.clone(), expired_by.clone()])?;
@@ -165,7 +137,7 @@ impl Shard {
                 load = load + Load { events: 1, bytes: usize::try_from(*bytes).unwrap_or_default() };
             }
         }
-        self.upkeep(|upkeep| upkeep.stored(load, now()));
+        self.maintenance(service, |maintenance| maintenance.stored(load, now()));
         Response::ok(there)
     }
 
@@ -185,23 +157,25 @@ impl Shard {
                 };
                 self.back_up(&unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                unfolded.fold(&self.sql, &self.service, &tenant).map(Outcome::Folded)
+                unfolded.fold(&self.sql, service, &tenant).map(Outcome::Folded)
             }
-            Task::Expire { until, among } => upkeep::expire(&self.sql, *until, *among),
+            Task::Expire { until, among } => maintenance::expire(&self.sql, *until, *among),
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
-                upkeep::find_days(&self.sql, &self.service, &tenant, now())
+                maintenance::find_days(&self.sql, service, &tenant, now())
             }
-            Task::Compact { tenant, mark } => upkeep::compact(&self.sql, &self.service, tenant, mark.clone(), now()),
-            Task::Keep { looked_at } => upkeep::keep(&self.sql, *looked_at),
+            Task::Compact { tenant, manifest } => {
+                maintenance::compact(&self.sql, service, tenant, manifest.clone(), now())
+            }
+            Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
         }
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self) -> Result<()> {
         let now = now();
-        let at = match self.upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };
@@ -215,14 +189,14 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(&self.service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 
     /// Answers this shard's data for a report.
     fn report(&self, reading: &Reading) -> Result<Response> {
-        let budget = reading.budget(self.service.shards());
+        let budget = reading.budget(service.shards());
         Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }
 
@@ -233,48 +207,6 @@ impl Shard {
     }
 }
 
-/// Reads a path of [`events_path`]. The time is returned in the form that statements take.
-fn expired_by_and_id(path: &str) -> Result<(JsValue, &str)> {
-    let parts = path.trim_start_matches('/').split_once('/');
-    let parts = parts.and_then(|(expired_by, id)| Some((expired_by.parse::<u32>().ok()?.into(), id)));
-    parts.ok_or_else(|| Error::RustError("a shard is asked for a path that it does not have".to_owned()))
-}
-
 fn now() -> Millis {
     Millis(Date::now().as_millis())
-}
-
-/// Names a shard: a tenant and a number.
-pub(crate) struct ShardName {
-    pub(crate) tenant: String,
-    pub(crate) number: String,
-}
-
-impl ShardName {
-    /// The name of a tenant's object with this number.
-    pub(crate) fn new(tenant: &str, number: u32) -> Self {
-        Self { tenant: tenant.to_owned(), number: number.to_string() }
-    }
-
-    fn of(state: &State) -> Result<Self> {
-        let name = state.id().name();
-        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
-        let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
-        Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
-    }
-}
-
-impl fmt::Display for ShardName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.number)
-    }
-}
-
-/// The only text of a row.
-fn text(row: Option<Result<Vec<SqlStorageValue>>>) -> Result<Option<String>> {
-    match row.transpose()?.as_deref() {
-        None => Ok(None),
-        Some([SqlStorageValue::String(text)]) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::RustError("a shard's statement gave another row than it was written for".to_owned())),
-    }
 }

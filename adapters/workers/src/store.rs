@@ -11,7 +11,7 @@ use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response, Result, Stub, console_error};
 
-use crate::shard::{OVERLOADED, REPORT, SCHEDULE, ShardName, events_path};
+use crate::protocol::{MAINTENANCE, OVERLOADED, REPORT, ShardName, events_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
@@ -33,7 +33,7 @@ pub(crate) async fn store(env: &Env, shards: u32, plan: &StorePlan) -> Vec<Store
             }
         }
     }
-    plan.events().iter().map(|event| outcomes.remove(&event.id).unwrap_or(StoreOutcome::Later)).collect()
+    plan.events().iter().map(|event| outcomes.remove(&event.id).unwrap_or(StoreOutcome::Unavailable)).collect()
 }
 
 /// Looks one event up.
@@ -44,7 +44,7 @@ pub(crate) async fn find(env: &Env, shards: u32, plan: &FindPlan) -> FindOutcome
         Ok(record) => FindOutcome::Found(record),
         Err(error) => {
             console_error!("isotherm: {}: shard {shard} did not look an event up: {error}", plan.request_id());
-            FindOutcome::Later
+            FindOutcome::Unavailable
         }
     }
 }
@@ -56,17 +56,17 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
         Ok(shards) => ReportOutcome::Read(shards),
         Err(error) => {
             console_error!("isotherm: {}: a shard did not read what a report needs: {error}", plan.request_id());
-            ReportOutcome::Later
+            ReportOutcome::Unavailable
         }
     }
 }
 
-/// Has the shards of all tenants do their scheduled work. Returns whether all of them did.
-pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
+/// Has the shards of all tenants do the maintenance that is due. Returns whether all of them did.
+pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
     let mut is_done = true;
     for tenant in service.tenants() {
-        let scheduled = (0..service.shards()).map(|shard| try_schedule(env, &tenant, shard));
-        for error in join_all(scheduled).await.into_iter().filter_map(Result::err) {
+        let rounds = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));
+        for error in join_all(rounds).await.into_iter().filter_map(Result::err) {
             is_done = false;
             console_error!("isotherm: a shard of {} did not compact and expire: {error}", tenant.as_str());
         }
@@ -74,8 +74,8 @@ pub(crate) async fn schedule(env: &Env, service: &Service) -> bool {
     is_done
 }
 
-async fn try_schedule(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
-    answer(stub(env, tenant, shard)?.fetch_with_request(post(SCHEDULE, "")?).await?).await.map(drop)
+async fn try_maintain(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {
+    answer(stub(env, tenant, shard)?.fetch_with_request(post(MAINTENANCE, "")?).await?).await.map(drop)
 }
 
 async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportData> {
@@ -125,7 +125,7 @@ impl There {
     fn outcome(&self, id: EventId) -> StoreOutcome {
         match self.taken.get(&id) {
             Some(digest) => StoreOutcome::Existing(*digest),
-            None if self.expired.contains(&id) => StoreOutcome::Later,
+            None if self.expired.contains(&id) => StoreOutcome::Unavailable,
             None => StoreOutcome::Stored,
         }
     }

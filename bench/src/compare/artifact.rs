@@ -25,7 +25,7 @@ pub(super) fn measure(platform: Platform, role: Role, folder: &Path) -> Result<A
 pub(crate) fn files(platform: Platform, role: Role, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     match platform {
-        Platform::Lambda if role == Role::Article => {
+        Platform::Lambda if role == Role::Baseline => {
             paths.extend(["ingest", "index.mjs"].map(|name| folder.join(name)))
         }
         // Each function is deployed as a zip of this one program. The program itself is counted, so that packing is the

@@ -12,21 +12,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use isotherm_hosts::Platform;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use crate::compare::data::Span;
 use crate::compare::deployed::{Deployed, Network, Unreachable};
-use crate::compare::figures::distribution;
 use crate::compare::progress::Phase;
-use crate::compare::result::{Distribution, Replay, Reports, Warm};
-use crate::compare::{reports, verify, warm};
+use crate::compare::reports::Latencies;
+use crate::compare::result::Replay;
+use crate::compare::{figures, reports, verify, warm};
 use crate::load::{Client, Connection, Endpoint, Events, Expect, NO_EVENT, Sample, Sequence, Slice, Step, Timer, Url};
 use crate::load::{closed, open};
 use crate::stats::Bootstrap;
-use crate::workload::{Route, Workload};
+use crate::workload::Workload;
 
 /// How many times the network to a deployment is measured.
 const CONNECTS: usize = 10;
@@ -99,7 +98,7 @@ pub(super) struct Deployment {
     connect: Vec<f64>,
     tls: Vec<f64>,
     cold: Vec<f64>,
-    reports: BTreeMap<String, Vec<f64>>,
+    reports: Latencies,
     fresh: Vec<f64>,
     warm: Vec<Sample>,
     slices: Vec<Slice>,
@@ -131,7 +130,7 @@ impl Deployment {
             connect,
             tls,
             cold: vec![],
-            reports: BTreeMap::new(),
+            reports: Latencies::new(),
             fresh: vec![],
             warm: vec![],
             slices: vec![],
@@ -152,7 +151,9 @@ impl Deployment {
             self.all_counted(&range, before).await?;
         }
         self.reports(workload, &range).await?;
-        self.verify(workload.throughput.connections).await
+        let connections = workload.throughput.connections;
+        self.verified = verify::look_up_all(&self.client, &self.events, connections, |_| ()).await?;
+        Ok(())
     }
 
     async fn warm(&mut self, Workload { warm, seed, .. }: &Workload, progress: &impl Fn(f64)) -> Result<()> {
@@ -222,20 +223,6 @@ impl Deployment {
         Ok(())
     }
 
-    async fn verify(&mut self, connections: usize) -> Result<()> {
-        let look_ups =
-            stream::iter(0..self.events.len()).map(|index| verify::look_up(&self.client, &self.events, index));
-        let mut look_ups = look_ups.buffer_unordered(connections);
-        while let Some(looked_up) = look_ups.next().await {
-            match looked_up {
-                Ok(()) => self.verified += 1,
-                Err(error) => self.client.error(format!("{error:#}")),
-            }
-        }
-        drop(look_ups);
-        self.client.bearable()
-    }
-
     /// Sends one request after a pause. It uses a new connection, whose set-up time does not count.
     async fn probe(&mut self, nth: usize) -> Result<()> {
         let mut connection = Connection::open(&self.endpoint).await?;
@@ -249,26 +236,10 @@ impl Deployment {
 
     /// The deployment's part of the result.
     fn deployed(&self, workload: &Workload, idle: Option<Duration>, bootstrap: &mut Bootstrap) -> Result<Deployed> {
-        let mut of = |samples: &[f64]| distribution(samples, bootstrap).map(|(distribution, _)| distribution);
-        let ms = |samples: &mut dyn Iterator<Item = &Sample>| -> Vec<f64> {
-            samples.map(|sample| 1000.0 * sample.latency).collect()
-        };
-        let routes: BTreeMap<Route, Distribution> = [Route::Single, Route::Batch, Route::Get]
-            .into_iter()
-            .filter_map(|route| Some((route, of(&ms(&mut self.warm.iter().filter(|sample| sample.route == route)))?)))
-            .collect();
-        let lag: Vec<f64> = self.warm.iter().map(|sample| 1000.0 * sample.lag).collect();
         let none = "no request was answered";
-        let warm = Warm {
-            rate: workload.warm.rate,
-            latency: of(&ms(&mut self.warm.iter())).context(none)?,
-            routes,
-            client_lag: of(&lag).context(none)?,
-        };
-        let reports = Reports {
-            latency: self.reports.iter().filter_map(|(name, samples)| Some((name.clone(), of(samples)?))).collect(),
-            freshness: of(&self.fresh).context("no report ever counted a new event")?,
-        };
+        let (warm, _) = figures::warm(&self.warm, workload.warm.rate, bootstrap).context(none)?;
+        let reports = figures::reports(&self.reports, &self.fresh, bootstrap)?;
+        let mut of = |samples: &[f64]| figures::distribution(samples, bootstrap).map(|(distribution, _)| distribution);
         let network = Network { connect: of(&self.connect).context(none)?, tls: of(&self.tls) };
         let cold = of(&self.cold);
         let mut rate = |of: fn(&Slice) -> u64| {

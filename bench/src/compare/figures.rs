@@ -6,13 +6,14 @@ use anyhow::{Context, Result};
 use isotherm_hosts::Platform;
 
 use crate::compare::artifact;
+use crate::compare::reports::Latencies;
 use crate::compare::result::{
-    Article, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
+    Baseline, Cold, Cpu, Distribution, Figures, Measured, Memory, Replay, Reports, Singles, Slice, Throughput, Warm,
 };
 use crate::compare::target::Target;
 use crate::load::Sample;
 use crate::stats::{Bootstrap, Estimate, Figure, differ};
-use crate::workload::Workload;
+use crate::workload::{Route, Workload};
 
 /// The compared figures, and whether more is better.
 pub(crate) const COMPARED: &[(&str, bool)] = &[
@@ -53,7 +54,7 @@ pub(super) fn measured(
         platform: own.platform,
         errors: tally.errors + floor.client.tally().errors,
         figures,
-        reports: reports(own, bootstrap).with_context(|| own.name())?,
+        reports: reports(&own.reports, &own.fresh, bootstrap).with_context(|| own.name())?,
         replay: Replay::of(&tally, own.verified),
         meters: own.metered.clone(),
         floor: floor_figures,
@@ -62,13 +63,13 @@ pub(super) fn measured(
     })
 }
 
-/// Makes the article's part of the result from the article's function and from Isotherm beside it.
-pub(super) fn article(
+/// Makes the article's part of the result from the baseline and from Isotherm beside it.
+pub(super) fn baseline(
     function: &Target,
     isotherm: &Target,
     workload: &Workload,
     bootstrap: &mut Bootstrap,
-) -> Result<Article> {
+) -> Result<Baseline> {
     let mut singles = |target: &Target| {
         let (figures, compared) = figures(target, workload, bootstrap).with_context(|| target.name())?;
         let meters = target.metered.clone().with_context(|| format!("{} was not metered", target.name()))?;
@@ -78,7 +79,7 @@ pub(super) fn article(
         ))
     };
     let ((function, compared), (isotherm, beside)) = (singles(function)?, singles(isotherm)?);
-    Ok(Article { function, isotherm, ratio: ratios(&compared, &beside) })
+    Ok(Baseline { function, isotherm, ratio: ratios(&compared, &beside) })
 }
 
 /// Each figure as a multiple of the other target's. A figure is left out if the other's is 0.
@@ -165,19 +166,8 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
     let (init, first): (Vec<f64>, Vec<f64>) = target.cold.iter().copied().unzip();
     let init = distribution(&init, bootstrap).context("no cold start was measured")?;
     let first = distribution(&first, bootstrap).context("no cold start was measured")?;
-    let latency = |of: &dyn Fn(&Sample) -> bool| -> Vec<f64> {
-        target.warm.iter().filter(|sample| of(sample)).map(|sample| 1000.0 * sample.latency).collect()
-    };
-    let warm = distribution(&latency(&|_| true), bootstrap).context("no warm request was answered")?;
-    let lag: Vec<f64> = target.warm.iter().map(|sample| 1000.0 * sample.lag).collect();
-    let (lag, _) = distribution(&lag, bootstrap).context("no warm request was answered")?;
-    let mut routes = BTreeMap::new();
-    for sample in &target.warm {
-        if !routes.contains_key(&sample.route) {
-            let samples = latency(&|other| other.route == sample.route);
-            routes.extend(distribution(&samples, bootstrap).map(|(distribution, _)| (sample.route, distribution)));
-        }
-    }
+    let (warm, warm_quantiles) =
+        warm(&target.warm, workload.warm.rate, bootstrap).context("no warm request was answered")?;
     let mut rate = |of: &dyn Fn(&Slice) -> (f64, f64)| {
         let slices: Vec<(f64, f64)> = slices(target).map(|slice| of(&slice)).collect();
         bootstrap.rate(&slices).context("no request of the closed loop was answered")
@@ -192,7 +182,7 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
         first_errors: target.client.tally().first_errors,
         artifact: artifact::measure(target.platform, target.role, &target.folder)?,
         cold: Cold { init: init.0, first_response: first.0 },
-        warm: Warm { rate: workload.warm.rate, latency: warm.0, routes, client_lag: lag },
+        warm,
         throughput: Throughput {
             connections: workload.throughput.connections,
             requests_per_second: requests.estimate(),
@@ -205,7 +195,7 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
     for (names, quantiles) in [
         (["cold_init_p50", "cold_init_p90", "cold_init_p99"], init.1),
         (["cold_first_response_p50", "cold_first_response_p90", "cold_first_response_p99"], first.1),
-        (["warm_p50", "warm_p90", "warm_p99"], warm.1),
+        (["warm_p50", "warm_p90", "warm_p99"], warm_quantiles),
     ] {
         compared.extend(names.into_iter().zip(quantiles));
     }
@@ -216,10 +206,24 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
     Ok((figures, compared))
 }
 
-fn reports(target: &Target, bootstrap: &mut Bootstrap) -> Result<Reports> {
-    let mut measure = |samples: &Vec<f64>| Some(distribution(samples, bootstrap)?.0);
-    let latency = target.reports.iter().filter_map(|(name, samples)| Some((name.clone(), measure(samples)?))).collect();
-    Ok(Reports { latency, freshness: measure(&target.fresh).context("no report ever counted a new event")? })
+/// Warm latency, with the figures of its quantiles. `None` without samples.
+pub(super) fn warm(samples: &[Sample], rate: f64, bootstrap: &mut Bootstrap) -> Option<(Warm, [Figure; 3])> {
+    let mut of = |seconds: fn(&Sample) -> f64, route: Option<Route>| {
+        let of_route = samples.iter().filter(|sample| route.is_none_or(|route| sample.route == route));
+        distribution(&of_route.map(|sample| 1000.0 * seconds(sample)).collect::<Vec<_>>(), bootstrap)
+    };
+    let (latency, quantiles) = of(|sample| sample.latency, None)?;
+    let (client_lag, _) = of(|sample| sample.lag, None)?;
+    let routes = [Route::Single, Route::Batch, Route::Get].into_iter();
+    let routes = routes.filter_map(|route| Some((route, of(|sample| sample.latency, Some(route))?.0))).collect();
+    Some((Warm { rate, latency, routes, client_lag }, quantiles))
+}
+
+/// The latencies of reports and the freshness, from samples in milliseconds.
+pub(super) fn reports(latency: &Latencies, fresh: &[f64], bootstrap: &mut Bootstrap) -> Result<Reports> {
+    let mut measure = |samples: &[f64]| Some(distribution(samples, bootstrap)?.0);
+    let latency = latency.iter().filter_map(|(name, samples)| Some((name.clone(), measure(samples)?))).collect();
+    Ok(Reports { latency, freshness: measure(fresh).context("no report ever counted a new event")? })
 }
 
 fn slices(target: &Target) -> impl Iterator<Item = Slice> {

@@ -8,7 +8,7 @@ use crate::compare::result::{Comparison, Replay};
 use crate::compare::rows::{self, Row, Section};
 use crate::compare::verdict::{Basis, Sentence, Verdict};
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
-use crate::compare::{article, guarantees, html_cost, table};
+use crate::compare::{baseline, guarantees, html_cost, table};
 use crate::stats::Estimate;
 
 /// Escapes text for HTML.
@@ -56,8 +56,8 @@ pub(super) fn body(result: &Comparison, verdict: &Verdict) -> String {
         parts.push(part("deployments", "Deployments", "Deployments", figures(&section)));
     }
     parts.extend(html_cost::parts(result));
-    parts.extend(article::section(result).map(|section| {
-        let notes: String = article::NOTES.map(|note| format!("<li>{}</li>", escaped(note))).concat();
+    parts.extend(baseline::section(result).map(|section| {
+        let notes: String = baseline::NOTES.map(|note| format!("<li>{}</li>", escaped(note))).concat();
         let text = format!("{}<ul class=\"caveats\">{notes}</ul>", figures(&section));
         part("article", "Otherwise", "What a user would have otherwise", text)
     }));

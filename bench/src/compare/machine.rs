@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::compare::result::{Commit, Machine};
+use crate::system::{bytes, field};
 
 /// Describes this machine. The caller fills in `seconds` at the end.
 pub(super) fn describe(program: &Path) -> Machine {
@@ -14,10 +15,10 @@ pub(super) fn describe(program: &Path) -> Machine {
     Machine {
         time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         seconds: 0.0,
-        cpu: field("/proc/cpuinfo", "model name", ':').unwrap_or_else(unknown),
+        cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        memory_bytes: memory().unwrap_or(0),
-        os: field("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_else(unknown),
+        memory_bytes: bytes("/proc/meminfo", "MemTotal").unwrap_or(0),
+        os: field("/etc/os-release", "PRETTY_NAME").unwrap_or_else(unknown),
         kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
             .map_or_else(|_| unknown(), |text| text.trim().to_owned()),
         commit: program.parent().and_then(commit).or_else(|| commit(Path::new("."))),
@@ -27,18 +28,6 @@ pub(super) fn describe(program: &Path) -> Machine {
 
 fn unknown() -> String {
     "unknown".to_owned()
-}
-
-/// The value of the first line of the form `name<separator>value`.
-fn field(file: &str, name: &str, separator: char) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let (_, value) = text.lines().filter_map(|line| line.split_once(separator)).find(|(key, _)| key.trim() == name)?;
-    Some(value.trim().trim_matches('"').to_owned())
-}
-
-fn memory() -> Option<u64> {
-    let kibibytes: u64 = field("/proc/meminfo", "MemTotal", ':')?.strip_suffix(" kB")?.parse().ok()?;
-    Some(1024 * kibibytes)
 }
 
 /// The commit of the working tree of Isotherm that contains `folder`. The commit of another project would say nothing.

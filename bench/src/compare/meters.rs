@@ -55,8 +55,8 @@ pub(super) async fn end(targets: &mut [Target], phase: &Phase) -> Result<()> {
     for (target, now) in targets.iter_mut().filter(|target| target.keeps_events()).zip(before) {
         let cpu = target.remote.usage().await.with_context(|| target.name())?.cpu.saturating_sub(target.cpu_before);
         let (tally, meters) = (target.client.tally(), now.since(&target.meters));
-        // The article's function also puts each event to S3.
-        let objects = (target.role == Role::Article).then_some(meters.objects);
+        // The baseline also puts each event to S3.
+        let objects = (target.role == Role::Baseline).then_some(meters.objects);
         if let Some(problem) = mismatch(tally.accepted, objects, &meters) {
             target.client.error(problem);
         }

@@ -8,8 +8,8 @@
 //! [`result::Comparison`] (`figures`). It is judged (`verdict`) and written: its figures in one order (`rows`), as
 //! table, Markdown, CSV and page (`table`, `text`, `page`).
 
-pub(crate) mod article;
 pub(crate) mod artifact;
+pub(crate) mod baseline;
 mod cold;
 mod data;
 pub mod deployed;
@@ -29,6 +29,7 @@ mod report;
 mod reports;
 pub mod result;
 mod rows;
+mod sample;
 mod session;
 mod table;
 pub(crate) mod target;
@@ -47,6 +48,7 @@ use isotherm_hosts::Platform;
 
 pub(crate) use self::figures::{COMPARED, estimate, is_counted, report_medians};
 pub(crate) use self::output::read;
+pub(crate) use self::sample::{NamedResult, read_or_sample};
 
 pub use self::report::{Format, Report, report};
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::result::Measured;
 use crate::stats::quantile;
+use crate::system;
 
 /// The largest share of all processors that other programs may use before the run starts anything.
 const MOST_BUSY: f64 = 0.2;
@@ -99,8 +100,7 @@ impl Watch {
     pub(super) fn end(self, platforms: &[Measured]) -> Noise {
         let share = |(begun, ended): (Ticks, Ticks)| (ended.stolen - begun.stolen) / (ended.all - begun.all).max(1.0);
         let stolen = self.begun.zip(Ticks::read()).map(share);
-        let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok();
-        let governor = governor.map(|governor| governor.trim().to_owned());
+        let governor = system::governor();
         let reasons = reasons(self.busy_before, stolen, platforms);
         let clocks = [self.clocks, clocks()].concat();
         let lowest = clocks.iter().copied().reduce(f64::min);

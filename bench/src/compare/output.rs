@@ -58,14 +58,16 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// Fails if the file can't be read or is not a result of this version.
 pub(crate) fn read(path: &Path) -> Result<Comparison> {
-    let name = path.display();
-    let text = crate::text::read(path)?;
-    let result: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{name}: is not JSON"))?;
+    parse(&crate::text::read(path)?).with_context(|| path.display().to_string())
+}
+
+/// Reads the text of a `result.json`.
+pub(super) fn parse(text: &str) -> Result<Comparison> {
+    let result: serde_json::Value = serde_json::from_str(text).context("is not JSON")?;
     let schema = result.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
-    ensure!(schema == SCHEMA, "{name}: is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
-    serde_json::from_value(result).with_context(|| {
-        format!("{name}: lacks what this version of isotherm reads; measure again with `isotherm compare`")
-    })
+    ensure!(schema == SCHEMA, "is no result of `isotherm compare`: its schema is {schema}, not {SCHEMA}");
+    serde_json::from_value(result)
+        .context("lacks what this version of isotherm reads; measure again with `isotherm compare`")
 }
 
 /// The result as JSON on one line: most of it is samples, which nobody reads by eye.

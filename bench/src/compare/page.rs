@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compare::html::{self, escaped};
-use crate::compare::result::{Article, Comparison, Distribution, Figures, Measured, Singles};
+use crate::compare::result::{Baseline, Comparison, Distribution, Figures, Measured, Singles};
 use crate::compare::verdict::Verdict;
 use crate::stats::{Estimate, quantile};
 
@@ -163,7 +163,7 @@ fn embedded(result: &Comparison, room: usize) -> serde_json::Result<(String, Str
 fn thinned(result: &Comparison, most: usize) -> Comparison {
     let mut result = result.clone();
     let Comparison { platforms, article, .. } = &mut result;
-    let article = article.iter_mut().flat_map(|Article { function, isotherm, .. }| [function, isotherm]);
+    let article = article.iter_mut().flat_map(|Baseline { function, isotherm, .. }| [function, isotherm]);
     let singles = article.flat_map(|Singles { figures, .. }| distributions(figures));
     for distribution in platforms.iter_mut().flat_map(all_distributions).chain(singles) {
         if distribution.samples.len() > most {

@@ -11,7 +11,7 @@ use isotherm_hosts::Meters;
 
 use crate::compare::figures::{COMPARED, estimate, report_medians};
 use crate::compare::result::{
-    Article, Cold, Cpu, Distribution, Figures, Measured, Memory, Metered, OneRun, Replay, Reports, Singles, Slice,
+    Baseline, Cold, Cpu, Distribution, Figures, Measured, Memory, Metered, OneRun, Replay, Reports, Singles, Slice,
     Throughput, Warm,
 };
 use crate::stats::{Estimate, over_runs, quantile};
@@ -46,12 +46,12 @@ pub(super) fn pooled(mut runs: Vec<Measured>) -> Option<Measured> {
     })
 }
 
-/// Several runs of the article's function and of Isotherm beside it, as one.
-pub(super) fn article(mut runs: Vec<Article>) -> Option<Article> {
+/// Several runs of the baseline and of Isotherm beside it, as one.
+pub(super) fn baseline(mut runs: Vec<Baseline>) -> Option<Baseline> {
     if runs.len() < 2 {
         return runs.pop();
     }
-    let singles = |of: fn(&Article) -> &Singles| Singles {
+    let singles = |of: fn(&Baseline) -> &Singles| Singles {
         errors: runs.iter().map(|run| of(run).errors).sum(),
         figures: figures(&runs.iter().map(|run| &of(run).figures).collect::<Vec<_>>()),
         meters: metered(&runs.iter().map(|run| &of(run).meters).collect::<Vec<_>>()),
@@ -59,7 +59,7 @@ pub(super) fn article(mut runs: Vec<Article>) -> Option<Article> {
     };
     let (function, isotherm) = (singles(|run| &run.function), singles(|run| &run.isotherm));
     let each: Vec<_> = runs.iter().map(|run| &run.ratio).collect();
-    Some(Article { ratio: ratios(&each, &function.figures, &isotherm.figures), function, isotherm })
+    Some(Baseline { ratio: ratios(&each, &function.figures, &isotherm.figures), function, isotherm })
 }
 
 /// Each figure as a multiple of the other's, with an interval over the multiples of the single runs.

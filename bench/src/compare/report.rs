@@ -9,11 +9,13 @@ use clap::{Args, ValueEnum};
 use crate::compare::output;
 use crate::compare::page;
 use crate::compare::result::Comparison;
+use crate::compare::sample::{NamedResult, read_or_sample};
 use crate::compare::{table, text};
 use crate::say;
 
 const EXAMPLES: &str = "\
 Examples:
+  isotherm report                                                      the sample that comes with isotherm, as report.html
   isotherm report target/compare/TIME/result.json                      writes report.html beside it
   isotherm report result.json --out /tmp/report.html
   isotherm report result.json --format markdown >> pull-request.md
@@ -52,10 +54,10 @@ impl Format {
 #[derive(Args, Clone, Debug)]
 #[command(before_help = EXAMPLES)]
 pub struct Report {
-    /// A result of `isotherm compare`
+    /// A result of `isotherm compare`; without it, the sample that comes with isotherm
     #[arg(value_name = "result.json")]
-    result: PathBuf,
-    /// Where to write; without it, the page goes to report.html beside the result, text to standard output
+    result: Option<PathBuf>,
+    /// Where to write; without it, the page goes to report.html beside the result, or here for the sample; text to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Text instead of the page
@@ -68,8 +70,8 @@ pub struct Report {
 /// # Errors
 /// Fails if the result can't be read, or if the output can't be written.
 pub fn report(flags: &Report) -> Result<ExitCode> {
-    let result = output::read(&flags.result)?;
-    let beside = || flags.result.with_file_name("report.html");
+    let NamedResult { result, .. } = read_or_sample(flags.result.as_deref())?;
+    let beside = || flags.result.clone().unwrap_or_default().with_file_name("report.html");
     let (text, out) = match flags.format {
         None => (page::render(&result)?, Some(flags.out.clone().unwrap_or_else(beside))),
         Some(format) => (format.render(&result)?, flags.out.clone()),

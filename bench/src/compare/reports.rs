@@ -65,7 +65,7 @@ pub(super) async fn measure(
 }
 
 /// Latencies of reports in milliseconds, by name.
-type Latencies = BTreeMap<String, Vec<f64>>;
+pub(super) type Latencies = BTreeMap<String, Vec<f64>>;
 
 /// Asks for each report once.
 pub(super) async fn latencies(

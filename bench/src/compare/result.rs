@@ -28,9 +28,9 @@ pub struct Comparison {
     pub workload: Sent,
     /// The measurements, in the order in which the platforms took turns.
     pub platforms: Vec<Measured>,
-    /// The article's function, if Lambda was measured. Results of older versions have none.
+    /// The baseline, if Lambda was measured. Results of older versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub article: Option<Article>,
+    pub article: Option<Baseline>,
     /// Platforms that could not be started.
     pub not_started: Vec<NotStarted>,
     /// The measurements of deployments (`--target`), over the network.
@@ -153,16 +153,16 @@ pub struct OneRun {
     pub floor: BTreeMap<String, f64>,
 }
 
-/// What a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, with Isotherm on the same
+/// The baseline, which a user would have otherwise: the article's ingest function in Node.js with AWS's SDK, with Isotherm on the same
 /// runtime beside it. Both got the workload's events in the same phases as the platforms, but one event per request,
 /// since the function accepts nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Article {
-    /// The article's function.
+pub struct Baseline {
+    /// The function.
     pub function: Singles,
     /// Isotherm's artifact for Lambda.
     pub isotherm: Singles,
-    /// Each figure of the article's function as a multiple of Isotherm's.
+    /// Each figure of the baseline as a multiple of Isotherm's.
     pub ratio: BTreeMap<String, Estimate>,
 }
 

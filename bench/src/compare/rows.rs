@@ -34,16 +34,16 @@ pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
 }
 
-/// One figure of one platform, or of one target in the article's section.
+/// One figure of one platform, or of one target in the section of the baseline.
 #[derive(Clone)]
 pub(super) struct Cell {
-    /// The name in files: of a platform, of a deployment, or of a target in the article's section.
+    /// The name in files: of a platform, of a deployment, or of a target in the section of the baseline.
     pub(super) name: String,
     /// `None` if the figure was not measured.
     pub(super) estimate: Option<Estimate>,
     /// Number of samples or turns behind the figure; 1 for a counted figure.
     pub(super) n: usize,
-    /// The multiple of the floor's figure. For the article's function, the multiple of Isotherm's.
+    /// The multiple of the floor's figure. For the baseline, the multiple of Isotherm's.
     pub(super) ratio: Option<Estimate>,
     /// Whether the cell is the best of its row, or tied with it. Always false with one platform.
     pub(super) is_best: bool,
@@ -68,7 +68,7 @@ const SIZE: [(&str, &str, Unit); 3] = [
     ("gzip -9", "artifact_gzip", Unit::Bytes),
     ("peak RSS", "memory_peak_rss", Unit::Bytes),
 ];
-/// The figures shown of floors and of the article's function.
+/// The figures shown of floors and of the baseline.
 pub(super) const BRIEF: [(&str, &str, Unit); 8] = [
     ("artifact gzip", "artifact_gzip", Unit::Bytes),
     ("ready p50", "cold_init_p50", Unit::Ms),

@@ -16,7 +16,7 @@ use crate::compare::noise::Watch;
 use crate::compare::output::{self, Output};
 use crate::compare::progress::{self, Phase};
 use crate::compare::report::Format;
-use crate::compare::result::{Article, Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
+use crate::compare::result::{Baseline, Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
 use crate::compare::target::{Role, Target};
 use crate::compare::{
     Compare, End, cold, data, deployment, figures, machine, meters, repeat, reports, throughput, verify, warm,
@@ -166,7 +166,7 @@ impl Run {
 struct Runs {
     /// The measurements by platform, in the order of the runs.
     measured: BTreeMap<&'static str, Vec<Measured>>,
-    article: Vec<Article>,
+    article: Vec<Baseline>,
     /// A platform that could not be started even once is left out of the result.
     not_started: Vec<NotStarted>,
 }
@@ -213,8 +213,8 @@ async fn whole(
             let measured = figures::measured(own, floor, &workload, &mut bootstrap)?;
             runs.measured.entry(measured.platform.name()).or_default().push(measured);
         }
-        for (function, isotherm) in of(Role::Article).zip(of(Role::Singles)) {
-            runs.article.push(figures::article(function, isotherm, &workload, &mut bootstrap)?);
+        for (function, isotherm) in of(Role::Baseline).zip(of(Role::Singles)) {
+            runs.article.push(figures::baseline(function, isotherm, &workload, &mut bootstrap)?);
         }
         drive(&mut deployments, flags, &workload, &span, run).await;
     }
@@ -231,7 +231,7 @@ async fn whole(
         machine,
         workload: sent,
         platforms,
-        article: repeat::article(runs.article),
+        article: repeat::baseline(runs.article),
         not_started: runs.not_started,
         deployments,
         unreachable,
@@ -271,7 +271,7 @@ fn model(result: &mut Comparison, events: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Starts each platform with its floor, and Lambda also with the article's function. If one of these can't be started,
+/// Starts each platform with its floor, and Lambda also with the baseline. If one of these can't be started,
 /// the platform is left out too. At the end the platforms come first in `targets`, then their floors in the same order.
 async fn start(
     flags: &Compare,
@@ -286,8 +286,8 @@ async fn start(
     let mut not_started = Vec::new();
     for (place, platform) in platforms.iter().enumerate() {
         let before = targets.len();
-        // The article's function runs on Lambda.
-        let article: &[Role] = if *platform == Platform::Lambda { &[Role::Article, Role::Singles] } else { &[] };
+        // The baseline runs on Lambda.
+        let article: &[Role] = if *platform == Platform::Lambda { &[Role::Baseline, Role::Singles] } else { &[] };
         for role in [Role::Own, Role::Floor].iter().chain(article) {
             let events = Rc::clone(events);
             match Target::start(program, &flags.artifacts, *platform, *role, events, seed).await {
@@ -296,7 +296,7 @@ async fn start(
                     let of = match role {
                         Role::Own | Role::Singles => "",
                         Role::Floor => "its floor: ",
-                        Role::Article => "the article's function beside it: ",
+                        Role::Baseline => "the article's function beside it: ",
                     };
                     let reason = format!("{of}{error:#}");
                     eprintln!("isotherm: {platform} is left out, it can't be started: {reason}");
@@ -384,7 +384,7 @@ fn end(result: &Comparison) -> End {
     let platforms = result.platforms.iter().map(|Measured { platform, errors, figures, floor, .. }| {
         (platform.name(), *errors, vec![("", &figures.first_errors), ("its floor: ", &floor.first_errors)])
     });
-    let article = result.article.iter().map(|Article { function, isotherm, .. }| {
+    let article = result.article.iter().map(|Baseline { function, isotherm, .. }| {
         let [one, other] = [&function.figures.first_errors, &isotherm.figures.first_errors];
         ("the article's function", function.errors + isotherm.errors, vec![("", one), ("Isotherm beside it: ", other)])
     });

@@ -6,7 +6,7 @@ use crate::compare::result::{Comparison, Measured};
 use crate::compare::rows::{self, Cell, Row, Section};
 use crate::compare::verdict::Verdict;
 use crate::compare::words::{Unit, grouped, multiple, named, short, wrapped};
-use crate::compare::{article, progress};
+use crate::compare::{baseline, progress};
 use crate::stats::Estimate;
 
 const WIDTH: usize = 120;
@@ -59,7 +59,7 @@ pub(super) fn render(result: &Comparison) -> String {
         "\na–b: 95 % interval   ×: multiple of the floor's figure   *: best of its line, or can't be told from it\n",
     );
     text.push_str(&section(&rows::floors(result)));
-    if let Some(of_article) = article::section(result) {
+    if let Some(of_article) = baseline::section(result) {
         text.push_str(&headed(&of_article));
     }
     text.push_str(&deployments(result));
@@ -145,12 +145,12 @@ fn section(Section { title, conditions, rows, .. }: &Section) -> String {
     text
 }
 
-/// The article's section. Its columns are not platforms, so it has its own line of headings, with notes below.
+/// The section of the baseline. Its columns are not platforms, so it has its own line of headings, with notes below.
 fn headed(of_article: &Section) -> String {
     let text = section(of_article);
     let (title, rows) = text.trim_start().split_once('\n').unwrap_or_default();
     let heads = of_article.rows.iter().take(1).flat_map(|row| &row.cells).map(|cell| named(&cell.name));
-    let notes: String = article::NOTES.map(hanging).concat();
+    let notes: String = baseline::NOTES.map(hanging).concat();
     format!("\n{}{}{rows}{notes}", hanging(title), words("", heads))
 }
 

@@ -1,4 +1,4 @@
-//! The targets of measurement: a platform, its floor, or the article's function. Each is a process
+//! The targets of measurement: a platform, its floor, or the baseline. Each is a process
 //! `isotherm up … --control`.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::compare::result::Metered;
 use crate::load::{CONFIG, Client, Events, Expect, Sample, Sequence, Slice};
 use crate::workload::Mix;
 
-/// One event per request, which is all that the article's function accepts.
+/// One event per request, which is all that the baseline accepts.
 const SINGLES: Mix = Mix { single: 1, batch: 0, get: 0 };
 
 /// The role of a target in the comparison; the variants are in the order in which targets take turns.
@@ -25,9 +25,9 @@ pub(crate) enum Role {
     Own,
     /// The smallest function on the same runtime.
     Floor,
-    /// The article's function, which gets the workload's events one per request.
-    Article,
-    /// Isotherm's artifact with the same requests as the article's function.
+    /// The baseline, which gets the workload's events one per request.
+    Baseline,
+    /// Isotherm's artifact with the same requests as the baseline.
     Singles,
 }
 
@@ -37,7 +37,7 @@ impl Role {
         match self {
             Self::Own | Self::Singles => "release",
             Self::Floor => "floor",
-            Self::Article => "article",
+            Self::Baseline => "article",
         }
     }
 }
@@ -115,7 +115,7 @@ impl Target {
         match self.role {
             Role::Own => self.platform.to_string(),
             Role::Floor => format!("floor of {}", self.platform),
-            Role::Article => "the article's function".to_owned(),
+            Role::Baseline => "the article's function".to_owned(),
             Role::Singles => format!("{}, single events", self.platform),
         }
     }
@@ -129,7 +129,7 @@ impl Target {
     pub(super) fn mix<'m>(&self, mix: &'m Mix) -> &'m Mix {
         match self.role {
             Role::Own | Role::Floor => mix,
-            Role::Article | Role::Singles => &SINGLES,
+            Role::Baseline | Role::Singles => &SINGLES,
         }
     }
 

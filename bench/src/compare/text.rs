@@ -7,7 +7,7 @@ use crate::compare::rows::{self, Cell, Row, Section};
 use crate::compare::table;
 use crate::compare::verdict::Verdict;
 use crate::compare::words::{self, Quantity, Unit, capital, grouped, multiple};
-use crate::compare::{article, guarantees};
+use crate::compare::{baseline, guarantees};
 
 /// The comparison as GitHub's Markdown.
 pub(super) fn markdown(result: &Comparison) -> String {
@@ -21,11 +21,11 @@ pub(super) fn markdown(result: &Comparison) -> String {
         text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(conditions), heading(platforms()));
         text += &rows.iter().map(row).collect::<String>();
     }
-    if let Some(Section { title, conditions, rows, .. }) = article::section(result) {
+    if let Some(Section { title, conditions, rows, .. }) = baseline::section(result) {
         let names = rows.iter().take(1).flat_map(|row| &row.cells).map(|cell| words::named(&cell.name));
         text += &format!("\n### {}\n\n{}\n\n{}", capital(title), escaped(&conditions), heading(names));
         text += &rows.iter().map(row).collect::<String>();
-        text += &article::NOTES.map(|note| format!("\n{}\n", escaped(note))).concat();
+        text += &baseline::NOTES.map(|note| format!("\n{}\n", escaped(note))).concat();
     }
     text += &format!("\n### Answers\n\n{}", heading(platforms()));
     let mut add = |label: &str, of: &dyn Fn(&Measured) -> String| {
@@ -88,9 +88,9 @@ pub(super) fn csv(result: &Comparison) -> String {
     rows.extend(rows::routes(result));
     rows.extend(rows::report_quantiles(result));
     rows.extend(rows::floors(result).rows);
-    let of_article = article::section(result).into_iter().flat_map(|section| section.rows);
+    let of_article = baseline::section(result).into_iter().flat_map(|section| section.rows);
     // The costs follow below, by service.
-    rows.extend(of_article.filter(|row| row.figure != article::COST));
+    rows.extend(of_article.filter(|row| row.figure != baseline::COST));
     let mut deployed = rows::deployments(result).map_or_else(Vec::new, |section| section.rows);
     for row in &mut deployed {
         // The platforms' cells are already in other rows.
@@ -109,7 +109,7 @@ pub(super) fn csv(result: &Comparison) -> String {
     let kind = result.cost.as_ref().map_or(Kind::Modelled, |cost| cost.kind).word();
     for line in result.cost.iter().flat_map(|cost| &cost.lines).chain(of_article.flatten()) {
         for item in &line.items {
-            let (figure, usd) = (format!("{}:{}", article::COST, item.service), item.usd);
+            let (figure, usd) = (format!("{}:{}", baseline::COST, item.service), item.usd);
             text += &format!(
                 "{},{},{},1,{usd},{usd},{usd},,{kind}\n",
                 quoted(&line.name),
@@ -118,7 +118,7 @@ pub(super) fn csv(result: &Comparison) -> String {
             );
         }
         let total = [line.total.value, line.total.low, line.total.high].map(|value| value.to_string()).join(",");
-        text += &format!("{},{},{},1,{total},,{kind}\n", quoted(&line.name), article::COST, Unit::Usd.name());
+        text += &format!("{},{},{},1,{total},,{kind}\n", quoted(&line.name), baseline::COST, Unit::Usd.name());
     }
     text
 }

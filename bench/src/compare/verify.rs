@@ -22,30 +22,41 @@ pub(super) async fn check(targets: &mut [Target], events: &Events, connections: 
     }
     let platforms = targets.iter().filter(|target| target.role == Role::Own).count();
     for (place, target) in targets.iter_mut().filter(|target| target.role == Role::Own).enumerate() {
-        let mut verified = 0;
-        let mut look_ups = stream::iter(0..events.len())
-            .map(|index| look_up(&target.client, events, index))
-            .buffer_unordered(connections);
-        let mut done = 0;
-        while let Some(looked_up) = look_ups.next().await {
-            match looked_up {
-                Ok(()) => verified += 1,
-                Err(error) => {
-                    target.client.error(format!("{error:#}"));
-                    target.bearable()?;
-                }
-            }
-            done += 1;
-            phase.progress((place as f64 + f64::from(done) / events.len() as f64) / platforms as f64, f64::NAN);
-        }
-        drop(look_ups);
-        target.verified = verified;
+        let progress = |done: usize| {
+            phase.progress((place as f64 + done as f64 / events.len() as f64) / platforms as f64, f64::NAN);
+        };
+        target.verified =
+            look_up_all(&target.client, events, connections, progress).await.with_context(|| target.name())?;
     }
     Ok(())
 }
 
+/// Looks up every event. Returns how many are there as they were sent; the others are errors of the client.
+pub(super) async fn look_up_all(
+    client: &Client,
+    events: &Events,
+    connections: usize,
+    progress: impl Fn(usize),
+) -> Result<u64> {
+    let mut look_ups =
+        stream::iter(0..events.len()).map(|index| look_up(client, events, index)).buffer_unordered(connections);
+    let (mut verified, mut done) = (0, 0);
+    while let Some(looked_up) = look_ups.next().await {
+        match looked_up {
+            Ok(()) => verified += 1,
+            Err(error) => {
+                client.error(format!("{error:#}"));
+                client.bearable()?;
+            }
+        }
+        done += 1;
+        progress(done);
+    }
+    Ok(verified)
+}
+
 /// Looks up the event at `index` by the id under which it was first accepted.
-pub(super) async fn look_up(client: &Client, events: &Events, index: usize) -> Result<()> {
+async fn look_up(client: &Client, events: &Events, index: usize) -> Result<()> {
     let line = events.line_number(index);
     let Some(id) = client.first_id_of(index) else { bail!("line {line} was never taken") };
     let looking = || format!("line {line} was taken as {id}");

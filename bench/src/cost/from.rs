@@ -3,7 +3,7 @@
 use anyhow::Result;
 use isotherm_hosts::Platform;
 
-use crate::compare::result::{Article, Comparison, Measured};
+use crate::compare::result::{Baseline, Comparison, Measured};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
 use crate::cost::metered;
@@ -38,24 +38,24 @@ impl Of {
     }
 }
 
-/// Replaces assumptions with measured values.
+/// Replaces assumptions with the measured values of a result of this name.
 ///
 /// # Errors
 /// Fails if a figure is not a valid number.
-pub(super) fn assume(result: &Comparison, assumed: &mut Assumptions, of: Of) -> Result<()> {
+pub(super) fn assume(result: &Comparison, name: &str, assumed: &mut Assumptions, of: Of) -> Result<()> {
     for measured in &result.platforms {
         let cpu = of.cpu(measured.figures.cpu.ms_per_request);
         let throughput = of.throughput(measured.figures.throughput.requests_per_second);
-        let (name, value, figure) = match measured.platform {
+        let (assumption, value, figure) = match measured.platform {
             Platform::Lambda => ("lambda-cpu-ms", cpu, "cpu.ms_per_request"),
             Platform::Workers => ("workers-cpu-ms", cpu, "cpu.ms_per_request"),
             Platform::Spin => ("spin-requests-per-second", throughput, "throughput.requests_per_second"),
             Platform::Native => ("native-requests-per-second", throughput, "throughput.requests_per_second"),
         };
-        assumed.set(name, value, &format!("result.json of {}: {figure}", result.machine.time))?;
+        assumed.set(assumption, value, &format!("{name}: {figure}"))?;
     }
-    if let Some(Article { function, .. }) = &result.article {
-        let figure = format!("result.json of {}: article.function.cpu.ms_per_request", result.machine.time);
+    if let Some(Baseline { function, .. }) = &result.article {
+        let figure = format!("{name}: article.function.cpu.ms_per_request");
         assumed.set("article-cpu-ms", of.cpu(function.figures.cpu.ms_per_request), &figure)?;
     }
     Ok(())
@@ -105,10 +105,10 @@ mod tests {
     fn what_was_measured_takes_the_place_of_what_is_assumed() {
         let result = crate::compare::result::tests::sample();
         let mut assumed = Assumptions::read().unwrap();
-        assume(&result, &mut assumed, Of::Value).unwrap();
+        assume(&result, "r.json", &mut assumed, Of::Value).unwrap();
         let cpu = result.platforms[0].figures.cpu.ms_per_request.value;
         assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
-        assert_eq!(assumed.take_used()[0].source, "result.json of 2026-11-21T05:12:33Z: cpu.ms_per_request");
+        assert_eq!(assumed.take_used()[0].source, "r.json: cpu.ms_per_request");
         assert_eq!(events_per_request(&result), 1.5);
         let article = result.article.unwrap().function.figures.cpu.ms_per_request.value;
         assert_eq!(assumed.value("article-cpu-ms").unwrap(), article);

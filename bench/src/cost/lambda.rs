@@ -123,7 +123,7 @@ fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     Ok(batches.count + moves)
 }
 
-/// The small items that folds put for shards without events, per month.
+/// The small items that folds put for the other shards, per month.
 struct Pulses {
     /// Number of items put.
     put: f64,
@@ -135,7 +135,7 @@ impl Pulses {
     /// The largest number of unknown keys that are tried for new shards.
     const UNKNOWN: f64 = 64.0;
     /// The number of these keys for each shard.
-    const UNKNOWN_A_SHARD: f64 = 4.0;
+    const UNKNOWN_A_SHARD: f64 = 16.0;
 
     /// The pulses for windows of `window` seconds and shards that live for `shard_hours` hours. All shards get equally
     /// many events.
@@ -143,8 +143,9 @@ impl Pulses {
         let windows = SECONDS / window;
         let has_events = -(-rate / lanes * window).exp_m1();
         let is_quiet = 1.0 - has_events;
-        // Each shard with events puts one item for each shard without events. A batch holds the items of one window.
-        let put = windows * lanes * (lanes - 1.0) * has_events * is_quiet;
+        // Each shard with events puts one item for each other shard. Only in a shard without events does it cause a batch,
+        // which holds the items of one window.
+        let put = windows * lanes * (lanes - 1.0) * has_events;
         let batches = windows * lanes * is_quiet * (1.0 - is_quiet.powf(lanes - 1.0));
         // Nobody knows yet which key leads to a new shard.
         let others = -(-rate * (lanes - 1.0) / lanes * shard_hours * 3600.0).exp_m1();
@@ -173,14 +174,14 @@ mod tests {
             let with = which.count_ones();
             let quiet = f64::from(lanes - with);
             let chance = has_events.powi(with.cast_signed()) * (1.0 - has_events).powf(quiet) * SECONDS / window;
-            sum.0 += chance * f64::from(with) * quiet;
+            sum.0 += chance * f64::from(with) * f64::from(lanes - 1);
             sum.1 += chance * if with > 0 { quiet } else { 0.0 };
         }
         sum
     }
 
     #[test]
-    fn pulses_are_put_where_some_shards_have_events_and_others_none() {
+    fn a_shard_with_events_puts_a_pulse_for_each_other_shard() {
         for (rate, lanes, window) in
             [(0.001, 4, 60.0), (0.05, 4, 60.0), (1.0, 6, 5.0), (300.0, 4, 60.0), (0.5, 1, 60.0)]
         {
@@ -188,7 +189,7 @@ mod tests {
             let pulses = Pulses::of(rate, f64::from(lanes), window, 4.0);
             let unknown = pulses.put - put;
             assert!((pulses.batches - batches).abs() <= 1e-6 * batches.max(1.0), "{rate} {lanes}: {}", pulses.batches);
-            let shards = HOURS / 4.0 * f64::from(lanes) * f64::from(4 * lanes).min(64.0);
+            let shards = HOURS / 4.0 * f64::from(lanes) * f64::from(16 * lanes).min(64.0);
             let most = if lanes > 1 { shards } else { 0.0 };
             assert!((-1e-6..=most + 1e-6).contains(&unknown), "{rate} {lanes}: {unknown} of {most}");
         }

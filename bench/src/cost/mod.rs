@@ -33,7 +33,7 @@ pub(crate) use self::of_run::{of_article, of_run};
 use self::output::{Priced, Quote};
 use self::sample::Sample;
 use self::usage::Service;
-use crate::compare;
+use crate::compare::{self, NamedResult};
 use crate::prices::WhichPrices;
 use crate::say;
 use crate::workload::Workload;
@@ -43,6 +43,7 @@ Examples:
   isotherm cost --requests 10000000
   isotherm cost --platform lambda --platform article --requests 1000000 --free-tier off
   isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
+  isotherm cost --from                                         what the sample metered that comes with isotherm
   isotherm cost --from target/compare/TIME/result.json --json";
 
 /// The flags of `isotherm cost`.
@@ -85,9 +86,9 @@ pub struct Cost {
     /// Whether units that cost nothing in a free tier are taken off; those that come with a plan always are
     #[arg(long, default_value = "on", value_parser = ["on", "off"])]
     free_tier: String,
-    /// Prices what this result of `isotherm compare` metered, as often as a month has its events
+    /// Prices what this result of `isotherm compare` metered, as often as a month has its events; without a file, the sample
     #[arg(long, value_name = "FILE")]
-    from: Option<PathBuf>,
+    from: Option<Option<PathBuf>>,
     /// Your own events instead of the flights: NDJSON, plain or gzip
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -140,10 +141,10 @@ fn quote(flags: &Cost) -> Result<Quote> {
         book.set(id, *usd)?;
     }
     let mut assumed = Assumptions::read()?;
-    let result = flags.from.as_deref().map(compare::read).transpose()?;
+    let named = flags.from.as_ref().map(|from| compare::read_or_sample(from.as_deref())).transpose()?;
     let mut events_per_request = 1.0;
-    if let Some(result) = &result {
-        from::assume(result, &mut assumed, from::Of::Value)?;
+    if let Some(NamedResult { result, name }) = &named {
+        from::assume(result, name, &mut assumed, from::Of::Value)?;
         events_per_request = from::events_per_request(result);
     }
     flags.assume(&mut assumed)?;
@@ -162,8 +163,8 @@ fn quote(flags: &Cost) -> Result<Quote> {
     let designs = if flags.designs.is_empty() { Design::value_variants() } else { flags.designs.as_slice() };
     let priced = designs.iter().map(|design| {
         let pricing = || format!("cannot price {}", design.name());
-        let metered = match &result {
-            Some(result) => from::metered(result, *design, &given).with_context(pricing)?,
+        let metered = match &named {
+            Some(NamedResult { result, .. }) => from::metered(result, *design, &given).with_context(pricing)?,
             None => None,
         };
         let (usage, about) = match metered {

@@ -6,9 +6,9 @@
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::compare::article;
+use crate::compare::baseline;
 use crate::compare::page::{Cost, CostCurve, CostItem, CostLine, Crossing, Kind};
-use crate::compare::result::{Article, Comparison, Metered};
+use crate::compare::result::{Baseline, Comparison, Metered};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::bill::{Bill, Rates};
 use crate::cost::design::{Design, Given, Load};
@@ -81,15 +81,15 @@ pub(crate) fn of_run(result: &Comparison, events: &[u8]) -> Result<Cost> {
     })
 }
 
-/// The cost of a million events by the meters of the article's function, and by those of Isotherm beside it; `None` if
+/// The cost of a million events by the meters of the baseline, and by those of Isotherm beside it; `None` if
 /// the run had neither. `events` are the events that were sent, as NDJSON.
 ///
 /// # Errors
 /// Fails if the price book or the events can't be read.
 pub(crate) fn of_article(result: &Comparison, events: &[u8]) -> Result<Option<[CostLine; 2]>> {
-    let Some(Article { function, isotherm, .. }) = &result.article else { return Ok(None) };
+    let Some(Baseline { function, isotherm, .. }) = &result.article else { return Ok(None) };
     let pricing = Pricing::new(result, events)?;
-    let [one, other] = article::NAMES;
+    let [one, other] = baseline::NAMES;
     let function = pricing.metered(one, &function.meters, Ingest::ARTICLE)?;
     Ok(Some([function, pricing.metered(other, &isotherm.meters, Ingest::ISOTHERM)?]))
 }
@@ -124,7 +124,7 @@ impl<'a> Pricing<'a> {
 
     fn assumptions(result: &Comparison, of: Of) -> Result<Assumptions> {
         let mut assumed = Assumptions::read()?;
-        from::assume(result, &mut assumed, of)?;
+        from::assume(result, "this run", &mut assumed, of)?;
         Ok(assumed)
     }
 

@@ -119,7 +119,7 @@ impl Sample {
             folded.read_units += read(there.iter().map(|page| item(&page.key, &page.bytes)).sum());
             stored.extend(there);
         }
-        let write_of = step.settle(vec![stored]).map_err(|_too_much| anyhow::anyhow!("a fold has no end"))?;
+        let write_of = step.merge(vec![stored]).map_err(|_too_much| anyhow::anyhow!("a fold has no end"))?;
         for (_, StoredPage { key, bytes }) in write_of.pages {
             folded.pages += 1.0;
             folded.write_units += write(item(&key, &bytes));

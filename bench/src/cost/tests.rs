@@ -136,7 +136,7 @@ fn shards_without_events_cost_pulses() {
     assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
     // Each such shard costs the put, and twice a watermark of two units. Puts for new shards are added.
     let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
-    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 16.0) - 1.0).abs() < 0.1, "{more}");
+    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 64.0) - 1.0).abs() < 0.1, "{more}");
 }
 
 #[test]
@@ -218,6 +218,14 @@ fn a_metered_run_is_priced_by_its_meters() {
     result.platforms.iter_mut().for_each(|measured| measured.meters = None);
     std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
     assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));
+}
+
+#[test]
+fn without_a_file_the_sample_is_priced_and_named() {
+    let quote = quoted("--platform lambda --from");
+    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
+    let sources: Vec<&str> = quote.designs[0].assumptions.iter().map(|one| one.source.as_str()).collect();
+    assert!(sources.iter().any(|source| source.starts_with("the sample of 20")), "{sources:?}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ use clap::Args;
 use jiff::civil::Date;
 
 pub(crate) use self::of_run::of_run;
+use crate::compare::{self, NamedResult};
 use crate::prices::Book;
 use crate::say;
 use crate::simulate::cost::Prices;
@@ -53,6 +54,7 @@ use crate::simulate::time::Micros;
 const EXAMPLES: &str = "\
 Examples:
   isotherm simulate --scale 100 --cold-share 1%
+  isotherm simulate --scale 10 --from                 with the times of the sample that comes with isotherm
   isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
   isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
 
@@ -99,9 +101,9 @@ pub struct Simulate {
     /// How long an idle instance of Lambda stays [without it: 10m]
     #[arg(long, value_name = "TIMES", value_parser = Sourced::parse)]
     keep_alive: Option<Sourced>,
-    /// Service and init times, and CPU time, as `isotherm compare` measured them
+    /// Service and init times, and CPU time, as `isotherm compare` measured them; without a file, those of the sample
     #[arg(long, value_name = "RESULT.JSON")]
-    from: Option<PathBuf>,
+    from: Option<Option<PathBuf>>,
     /// Name the cheapest policy whose 99th percentile is at most this
     #[arg(long, value_name = "TIME", value_parser = Micros::parse)]
     p99: Option<Micros>,
@@ -158,11 +160,18 @@ fn run(flags: &Simulate) -> Result<Report> {
     let book = Book::read(flags.prices.as_deref())?;
     let on = flags.on.map_or_else(|| book.checked(), Ok)?;
     let prices = Prices { book: &book, on, free_tier: flags.free_tier };
+    let measured = match &flags.from {
+        Some(from) => {
+            let NamedResult { result, name } = compare::read_or_sample(from.as_deref())?;
+            Measurements::in_result(&result, &name)?
+        }
+        None => Measurements::default(),
+    };
     let defaults = Defaults {
         service: flags.service.clone(),
         init: flags.init.clone(),
         keep_alive: flags.keep_alive.clone(),
-        measured: flags.from.as_deref().map(Measurements::read).transpose()?.unwrap_or_default(),
+        measured,
         trace_has_service: flags.trace.has_service(),
     };
     let policies = policies(&flags.policy, &defaults)?;

@@ -26,7 +26,7 @@ const LONGEST: f64 = 90.0 * 24.0 * 3600.0;
 /// # Errors
 /// Fails if the run has no samples of a platform.
 pub(crate) fn of_run(result: &Comparison) -> Result<Vec<ColdShare>> {
-    let measured = Measurements::parse(&serde_json::to_string(result)?, "this run")?;
+    let measured = Measurements::in_result(result, "this run")?;
     let defaults = Defaults { service: None, init: None, keep_alive: None, measured, trace_has_service: false };
     let ran = |name: &str| result.platforms.iter().any(|measured| name.starts_with(measured.platform.name()));
     let names: Vec<&str> = POLICIES.into_iter().filter(|name| ran(name)).collect();

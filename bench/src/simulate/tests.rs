@@ -223,13 +223,14 @@ fn azure_s_traces_are_replayed_from_packed_files() {
 fn a_comparison_s_result_says_how_long_its_platforms_take() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.json");
-    let platform = |name: &str, ms: f64| {
-        serde_json::json!({"platform": name, "cold": {"init": {"samples": [100.0 * ms]}},
-            "warm": {"latency": {"samples": [ms]}}, "cpu": {"ms_per_request": {"value": ms}}})
-    };
-    let platforms = [platform("lambda", 2.0), platform("workers", 3.0)];
-    let result = serde_json::json!({"schema": "isotherm.compare/1", "platforms": platforms});
-    std::fs::write(&file, result.to_string()).unwrap();
+    let mut result = crate::compare::result::tests::sample();
+    result.platforms.truncate(2);
+    for (measured, ms) in result.platforms.iter_mut().zip([2.0, 3.0]) {
+        measured.figures.cold.init.samples = vec![100.0 * ms];
+        measured.figures.warm.latency.samples = vec![ms];
+        measured.figures.cpu.ms_per_request.value = ms;
+    }
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
     let words = format!("--trace poisson:1/h --duration 30d --keep-alive 1m --from {}", file.display());
     let report = json(&format!("{words} --policy lambda --policy workers,keep-alive=1m"));
     for (nth, ms) in [(0, 202.0), (1, 303.0)] {
@@ -239,4 +240,11 @@ fn a_comparison_s_result_says_how_long_its_platforms_take() {
     assert_eq!(report["policies"][1]["sources"]["cpu"], "measured: 3.000 ms a request");
     let error = simulated(&flags(&words).unwrap()).unwrap_err();
     assert!(format!("{error:#}").ends_with("result.json has no measurements of native"), "{error:#}");
+}
+
+#[test]
+fn without_a_file_the_sample_says_how_long_its_platforms_take() {
+    let report = json("--trace poisson:1/h --duration 1d --policy lambda --from");
+    let source = report["policies"][0]["sources"]["init"].as_str().unwrap();
+    assert!(source.starts_with("measured: lambda, cold init, n = ") && source.contains("the sample of 20"), "{source}");
 }

@@ -1,5 +1,7 @@
 //! The memory of a host's processes.
 
+use crate::system;
+
 /// The resident bytes of the processes that the host started. If the runtime runs in the host itself, those of the
 /// host.
 pub(super) fn resident(host: u32) -> u64 {
@@ -13,7 +15,7 @@ fn descendants(root: u32) -> Vec<u32> {
     let processes: Vec<(u32, u32)> = entries
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, status(pid, "PPid:")?.try_into().ok()?))
+            Some((pid, system::number(&status(pid), "PPid")?.try_into().ok()?))
         })
         .collect();
     let mut found = vec![root];
@@ -26,14 +28,11 @@ fn descendants(root: u32) -> Vec<u32> {
 }
 
 fn of_process(pid: u32) -> u64 {
-    1024 * status(pid, "VmRSS:").unwrap_or(0)
+    system::bytes(&status(pid), "VmRSS").unwrap_or(0)
 }
 
-/// A number from `/proc/<pid>/status`.
-fn status(pid: u32, name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
+fn status(pid: u32) -> String {
+    format!("/proc/{pid}/status")
 }
 
 /// The growth of a least-squares line from the first point to the last, over the mean; 0 for fewer than two points.

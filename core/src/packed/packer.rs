@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::codec::Writer;
 use crate::formats;
 use crate::packed::SHAPES;
 use crate::packed::record::{Parts, record};
 use crate::packed::shape::{SHAPE_BYTES, ShapeId, StoredShape};
-use crate::plan::NewEvent;
-use crate::rollup::codec::Writer;
-use crate::time::Seconds;
+use crate::store::plan::NewEvent;
+use crate::vocabulary::time::Seconds;
 
 /// Packs events. It keeps in mind which shapes are stored, so a process should have only one.
 #[derive(Clone, Debug, Default)]

@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
+use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::id::EventId;
-use crate::plan::NewEvent;
-use crate::rollup::codec::{Reader, Writer};
-use crate::time::Millis;
+use crate::store::plan::NewEvent;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::time::Millis;
 
 /// The kinds of values, in the two lowest bits of a value's first integer. The bits above them are the value itself or
 /// its length.

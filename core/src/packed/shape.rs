@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::time::{RETENTION, Seconds};
+use crate::vocabulary::time::{RETENTION, Seconds};
 
 /// The prefix of the keys of shapes. No event's key has it, because no tenant's name is empty.
 pub(crate) const SHAPE_KEY: &str = "#shape-";

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::event::Digest;
+use crate::codec::Reader;
 use crate::formats;
-use crate::id::EventId;
 use crate::packed::SHAPES;
 use crate::packed::record::record;
 use crate::packed::shape::ShapeId;
-use crate::rollup::codec::Reader;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
 
 /// What packed bytes say of an event without its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,9 +31,9 @@ pub(crate) fn run(input: &[u8]) {
     let body = br#"{"userId":"u","eventType":"t","properties":{}}"#;
     for authorization in [None, Some("Bearer "), Some("Bearer 0"), Some("Basic Og==")] {
         let headers: Vec<_> = authorization.map(|value| ("authorization", value.to_owned())).into_iter().collect();
-        let upkeep = Request { method: "POST", path: "/schedule", query: "", headers: &headers, body: b"" };
-        assert!(matches!(reply(&service, &upkeep), Some(reply) if reply.status == 401), "anyone is an operator");
-        let request = Request { path: "/events", body, ..upkeep };
+        let maintenance = Request { method: "POST", path: "/schedule", query: "", headers: &headers, body: b"" };
+        assert!(matches!(reply(&service, &maintenance), Some(reply) if reply.status == 401), "anyone is an operator");
+        let request = Request { path: "/events", body, ..maintenance };
         match service.admit(&request, STAMP) {
             Admission::Reply(reply) => {
                 check_reply("POST", &reply);

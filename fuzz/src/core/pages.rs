@@ -1,11 +1,11 @@
-//! Damaged pages and marks. Whatever can't be read is named and set apart, and whole pages stay right.
+//! Damaged pages and manifests. Whatever can't be read is named and set apart, and whole pages stay right.
 
 use std::collections::BTreeSet;
 use std::slice::SliceIndex;
 use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
-use isotherm_core::{Settled, WriteLimits};
+use isotherm_core::{ReportReply, WriteLimits};
 use isotherm_fuzz::{Folded, Pages, SERVICE, check_reply, records, report};
 use serde_json::Value;
 
@@ -42,8 +42,8 @@ static RIGHT: LazyLock<Pages> = LazyLock::new(|| {
 /// Folds some of [`RECORDS`]. Returns the keys of pages that can't be read.
 fn fold_some(pages: &mut Pages, some: impl SliceIndex<[String], Output = [String]>) -> Vec<String> {
     let records = RECORDS[some].iter().map(String::as_str);
-    let Folded { damaged, rejections } = pages.fold(&SERVICE, records, WriteLimits::ONE_WRITER);
-    assert_eq!(rejections, []);
+    let Folded { damaged, rejected } = pages.fold(&SERVICE, records, WriteLimits::ONE_WRITER);
+    assert_eq!(rejected, []);
     damaged
 }
 
@@ -83,7 +83,7 @@ fn fold(pages: &mut Pages, damaged: &BTreeSet<String>) {
 
 fn check_report(pages: &Pages, (path, query): (&str, &str)) {
     let range = "from=2013-01-01T00:00:00Z&to=2013-01-03T00:00:00Z";
-    let Settled { reply, unreadable } = report(&SERVICE, &[(pages, &[])], path, &format!("{range}&{query}"));
+    let ReportReply { reply, unreadable } = report(&SERVICE, &[(pages, &[])], path, &format!("{range}&{query}"));
     check_reply("GET", &reply);
     assert!(matches!(reply.status, 200 | 422), "status {}", reply.status);
     if reply.status == 200 && !unreadable.is_empty() {
@@ -119,7 +119,7 @@ fn damage(input: &mut Unstructured<'_>) -> arbitrary::Result<(Pages, BTreeSet<St
     Ok((pages, damaged))
 }
 
-/// The hour and type in a page's key, or `None` for a mark.
+/// The hour and type in a page's key, or `None` for a manifest.
 fn hour_and_type(key: &str) -> Option<(&str, &str)> {
     let mut parts = key.split('\u{1f}').skip(1);
     Some((parts.next()?, parts.next()?))

@@ -21,10 +21,10 @@ pub(crate) fn run(input: &[u8]) {
     let records: Vec<String> = lines.iter().map(|line| record(line)).collect();
     let all: Vec<&str> = records.iter().map(String::as_str).collect();
     let mut whole = Pages::default();
-    let Folded { damaged, rejections } = whole.fold(&SERVICE, all.iter().copied(), WriteLimits::NONE);
+    let Folded { damaged, rejected } = whole.fold(&SERVICE, all.iter().copied(), WriteLimits::NONE);
     assert!(damaged.is_empty(), "nothing is stored, and {damaged:?} can't be read");
     let unreadable: BTreeMap<usize, String> =
-        rejections.into_iter().map(|rejection| (rejection.index, rejection.reason)).collect();
+        rejected.into_iter().map(|record| (record.index, record.reason)).collect();
     for (at, record) in all.iter().enumerate() {
         let alone = SERVICE.observe(record).err().map(|why| why.to_string());
         assert_eq!(alone.as_ref(), unreadable.get(&at), "{record}");

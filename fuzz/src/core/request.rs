@@ -47,20 +47,20 @@ fn check_door(request: &Request<'_>, admitted: &Admission) {
 
 /// All answers to a request that keeps nothing.
 fn replies(request: &Request<'_>) -> Vec<Reply> {
-    let found = [FindOutcome::Found("{}".to_owned()), FindOutcome::Absent, FindOutcome::Later];
+    let found = [FindOutcome::Found("{}".to_owned()), FindOutcome::Absent, FindOutcome::Unavailable];
     let read = [
         ReportOutcome::Read(Vec::new()),
         ReportOutcome::Read(vec![ReportData::default(), ReportData::too_large()]),
-        ReportOutcome::Later,
+        ReportOutcome::Unavailable,
     ];
     let settled = (0..3).map(|at| match SERVICE.admit(request, STAMP) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Find(plan)) => {
             assert_eq!(plan.id().to_string().parse(), Ok(plan.id()));
-            plan.settle(found[at].clone())
+            plan.respond(found[at].clone())
         }
-        Admission::Plan(Plan::Report(plan)) => plan.settle(read[at].clone()).reply,
-        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(at == 0),
+        Admission::Plan(Plan::Report(plan)) => plan.respond(read[at].clone()).reply,
+        Admission::Plan(Plan::Maintenance(plan)) => plan.respond(at == 0),
         Admission::Plan(Plan::Store(_)) => panic!("another plan"),
     });
     settled.collect()
@@ -80,7 +80,7 @@ fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan, part: usize) {
         let folded = Pages::default().fold(&SERVICE, records, WriteLimits::ONE_WRITER);
         assert_eq!(folded, Folded::default(), "an event that was accepted is in no report");
     }
-    let reply = plan.settle(vec![StoreOutcome::Stored; events.len()]);
+    let reply = plan.respond(vec![StoreOutcome::Stored; events.len()]);
     check_reply("POST", &reply);
     check_results(&reply.body, events.len());
     if part != 0 {
@@ -90,10 +90,10 @@ fn check_events(admit: &impl Fn() -> Admission, plan: StorePlan, part: usize) {
         Admission::Plan(Plan::Store(plan)) => plan,
         other => panic!("another plan: {other:?}"),
     };
-    for outcome in [StoreOutcome::Later, StoreOutcome::Overloaded, StoreOutcome::Existing(events[0].digest)] {
-        check_reply("POST", &again().settle(vec![outcome; events.len()]));
+    for outcome in [StoreOutcome::Unavailable, StoreOutcome::Overloaded, StoreOutcome::Existing(events[0].digest)] {
+        check_reply("POST", &again().respond(vec![outcome; events.len()]));
     }
-    assert_eq!(again().deliver(Vec::new()), Delivery::Again, "what is not durable is done");
+    assert_eq!(again().deliver(Vec::new()), Delivery::Retry, "what is not durable is done");
 }
 
 /// A kept record says what was sent: sent again, it is the same event.
@@ -126,7 +126,7 @@ fn check_kept(event: &NewEvent) {
             }
         })
     );
-    drop(plan.settle(Vec::new()));
+    drop(plan.respond(Vec::new()));
 }
 
 /// Every event that was sent has its place in the answer, with a short word.

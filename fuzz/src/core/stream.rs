@@ -140,7 +140,7 @@ impl Lane {
                 self.tenants.get(tenant.as_str()).map(|pages| pages.read(ranges)).unwrap_or_default()
             };
             let stored = step.ranges().map(read).collect();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(StreamWrite { pages, damaged, watermark, letters, .. }) => {
                     assert!(damaged.is_empty(), "what is written can be read: {damaged:?}");
                     assert!(limits.fit(pages.iter().map(|(_, page)| page)), "more than a transaction takes");

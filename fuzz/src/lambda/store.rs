@@ -2,6 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use isotherm_core::{
@@ -11,6 +12,7 @@ use isotherm_core::{
 use isotherm_fuzz::Pages;
 use tokio::time::Instant;
 
+pub(crate) const PAUSE: Duration = Duration::ZERO;
 const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 
 /// The adapter's own constant.
@@ -74,7 +76,7 @@ impl Store {
                 pages.get(tenant.as_str()).map(|pages| pages.read(ranges)).unwrap_or_default()
             };
             let stored = step.ranges().map(read).collect();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => {
                     assert!(write.damaged.is_empty(), "what is written can be read: {:?}", write.damaged);
                     for (tenant, page) in write.pages {

@@ -104,7 +104,7 @@ fn same(request: &Request<'_>, text: &Text<'_>) {
 fn check(request: &Request<'_>) {
     match SERVICE.admit(request, STAMP) {
         isotherm_core::Admission::Reply(reply) => check_reply(request.method, &reply),
-        isotherm_core::Admission::Plan(Plan::Store(plan)) => check_reply(request.method, &plan.settle(Vec::new())),
+        isotherm_core::Admission::Plan(Plan::Store(plan)) => check_reply(request.method, &plan.respond(Vec::new())),
         isotherm_core::Admission::Plan(_) => {}
     }
 }

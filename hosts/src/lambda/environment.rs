@@ -109,7 +109,7 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
         bytes <= VARIABLES_BYTES,
         "InvalidParameterValueException: Lambda was unable to configure {function}'s environment variables because the environment \
          variables you have provided exceeded the 4KB limit: {bytes} bytes; the limit is {VARIABLES_BYTES}; a configuration \
-         that is longer can be a parameter or a secret (ISOTHERM_CONFIG_PARAMETER, ISOTHERM_CONFIG_SECRET)"
+         that is longer can be an object, a parameter or a secret (ISOTHERM_CONFIG_S3, ISOTHERM_CONFIG_PARAMETER, ISOTHERM_CONFIG_SECRET)"
     );
     Ok(())
 }

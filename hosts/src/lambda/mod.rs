@@ -296,10 +296,16 @@ impl LambdaHost {
     }
 }
 
+/// Names the object that holds the configuration, if this host itself has the variable: `s3://<bucket>/<key>`. A bucket
+/// is a folder of this name in `data/backup`.
+const CONFIG_OBJECT: &str = "ISOTHERM_CONFIG_S3";
+
 /// The environment variables that an operator sets for the functions, and the endpoints of the emulated services.
 fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, String)> {
+    let object = std::env::var(CONFIG_OBJECT).unwrap_or_default();
     [
         ("ISOTHERM_CONFIG", config),
+        (CONFIG_OBJECT, &object),
         ("ISOTHERM_TABLE", dynamodb::EVENTS),
         ("ISOTHERM_ROLLUPS", dynamodb::ROLLUPS),
         ("ISOTHERM_BACKUP_BUCKET", s3::BUCKET),

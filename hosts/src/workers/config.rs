@@ -1,7 +1,7 @@
 //! Writes workerd's configuration into the folder in which workerd starts.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -15,6 +15,16 @@ pub(super) const COMPATIBILITY_DATE: &str = "2026-11-01";
 pub(super) const FILE: &str = "workerd.capnp";
 /// The workerd service that stands for the data folder.
 pub(super) const DATA: &str = "data";
+/// The workerd service that stands for the folder of the KV namespace with the configuration. A key's value is a file.
+pub(super) const NAMESPACE: &str = "namespace";
+/// The binding of this namespace. It is there if this host has a variable of this name, with the name of the folder
+/// below the data folder.
+const NAMESPACE_BINDING: &str = "ISOTHERM_CONFIG_KV";
+
+/// The folder of the KV namespace with the configuration, if there is one.
+pub(super) fn namespace(data: &Path) -> Option<PathBuf> {
+    Some(data.join(std::env::var_os(NAMESPACE_BINDING)?))
+}
 
 /// The task of a workerd process.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +36,8 @@ pub(super) enum Role<'a> {
         log_requests: bool,
         /// The connection to the services beside the artifact, if it uses them.
         link: Option<&'a Link>,
+        /// The folder of the KV namespace with the configuration, if there is one.
+        namespace: Option<&'a Path>,
     },
     /// Runs the services that the platform has beside the artifact.
     Services { link: &'a Link },
@@ -73,12 +85,16 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
 
 fn text(artifact: &Artifact, role: Role<'_>) -> String {
     let (port, entry, link) = match role {
-        Role::Server { port, log_requests: false, link } => (port, "artifact", link),
-        Role::Server { port, log_requests: true, link } => (port, "front", link),
+        Role::Server { port, log_requests: false, link, .. } => (port, "artifact", link),
+        Role::Server { port, log_requests: true, link, .. } => (port, "front", link),
         Role::ColdStarts | Role::Services { .. } => (0, "cold", None),
     };
     let OfArtifact { binding, service, socket } = link.map(Link::of_artifact).unwrap_or_default();
     let (metered, meters) = if link.is_some() { (METERED, METERS) } else { ("", "") };
+    let (kv, folder) = match role {
+        Role::Server { namespace: Some(_), .. } => (KV, KV_FOLDER),
+        _ => ("", ""),
+    };
     let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -93,7 +109,7 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [{shards} {binding} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        bindings = [{shards} {binding} {kv} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
         globalOutbound = "nowhere",
         {objects}
       )
@@ -101,6 +117,7 @@ const config :Workerd.Config = (
     (name = "{DATA}", disk = (writable = true)),
     (name = "nowhere", network = (allow = [])),
     {service}
+    {folder}
     {more}
   ],
   sockets = [{socket} {meters} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
@@ -122,6 +139,11 @@ const METERS: &str =
 
 const OBJECTS: &str = r#"durableObjectNamespaces = [(className = "Shard", uniqueKey = "isotherm-shard", enableSql = true)],
         durableObjectStorage = (localDisk = "data")"#;
+
+const KV: &str = r#"(name = "ISOTHERM_CONFIG_KV", kvNamespace = "namespace"),"#;
+
+/// It answers a KV namespace's protocol as far as reading a key's text goes.
+const KV_FOLDER: &str = r#"(name = "namespace", disk = ()),"#;
 
 const SHARDS: &str = r#"(name = "SHARDS", durableObjectNamespace = (className = "Shard", serviceName = "artifact")),"#;
 

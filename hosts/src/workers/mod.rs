@@ -43,7 +43,13 @@ impl WorkersHost {
         let artifact = Artifact::open(&options.artifact)?;
         let program = Program::find(&artifact.folder).await?;
         let link = artifact.has_shards.then(Link::new);
-        let role = Role::Server { port: options.port, log_requests: options.log_requests, link: link.as_ref() };
+        let namespace = config::namespace(data);
+        let role = Role::Server {
+            port: options.port,
+            log_requests: options.log_requests,
+            link: link.as_ref(),
+            namespace: namespace.as_deref(),
+        };
         let server = Workerd::start(&program, &artifact, &options.config, role, data).await?;
         // The services start after the server, because the queue retries a delivery only a limited number of times.
         let services = match &link {

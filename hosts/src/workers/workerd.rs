@@ -73,6 +73,10 @@ impl Workerd {
         let mut command = Command::new(&program.path);
         command.arg("serve").arg(config::FILE).current_dir(folder.path());
         command.arg("--directory-path").arg(format!("{}={}", config::DATA, data.display()));
+        if let Role::Server { namespace: Some(namespace), .. } = role {
+            std::fs::create_dir_all(namespace).with_context(|| format!("cannot make {}", namespace.display()))?;
+            command.arg("--directory-path").arg(format!("{}={}", config::NAMESPACE, namespace.display()));
+        }
         if matches!(role, Role::Services { .. }) {
             let bucket = data.join(services::BUCKET_FOLDER);
             std::fs::create_dir_all(&bucket).with_context(|| format!("cannot make {}", bucket.display()))?;

@@ -77,3 +77,39 @@ async fn compaction_changes_no_report_and_late_events_are_counted() {
     assert_eq!(reports(&host.url()).await, folded);
     host.stop().await.unwrap();
 }
+
+/// Two tenants; the second one's key is [`KEY`].
+const TENANTS: &str = r#"{"version": 2, "keys": [
+{"sha256": "0000000000000000000000000000000000000000000000000000000000000000", "tenant": "a", "scope": "both"},
+{"sha256": "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f", "tenant": "b", "scope": "both"}]}"#;
+const KEY: &str = "Bearer 0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_cannot_be_compacted_stops_no_other() {
+    let name = "compaction::a_tenant_that_cannot_be_compacted_stops_no_other";
+    if !has_variables(name, &[(RATE, "0.2")]) {
+        return;
+    }
+    let (artifact, proxy) = behind_a_proxy("schedule", "TransactWriteItems").await;
+    let options = Options { config: TENANTS.to_owned(), ..options(artifact.path(), None) };
+    let host = Host::start(Platform::Lambda, &options).await.unwrap();
+    let started = Instant::now();
+    while !artifact.path().join("endpoint").exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the schedule does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Something else writes what is no page among the marks of "a", so reading them fails. "a" comes before "b".
+    for partition in 0..4 {
+        let item = json!({ "pk": { "S": format!("a#{partition}") }, "sk": { "S": "\u{1e}2013-01-01" } });
+        proxy.dynamodb("PutItem", json!({ "TableName": "rollups", "Item": item })).await;
+    }
+    let headers = [("content-type", "application/json"), ("authorization", KEY)];
+    let batch = json!({ "events": (0..30).map(event_at).collect::<Vec<_>>() }).to_string();
+    assert_eq!(send(&host.url(), "POST", "/events/batch", &headers, batch).await.status, 200);
+    let is_of_b = || proxy.last.lock().unwrap().to_string().contains("\"b#");
+    while !is_of_b() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no day of b is compacted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    host.stop().await.unwrap();
+}

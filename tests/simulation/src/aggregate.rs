@@ -157,7 +157,7 @@ impl Functions {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
             let taken = step.records();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(StreamWrite { pages, newcomers, watermark: moved, letters, .. }) => {
                     for letter in letters {
                         self.request(|| self.letters.borrow_mut().push(letter)).await?;
@@ -242,13 +242,13 @@ impl Functions {
         let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
         let mut budget = plan.reading().budget(1);
         let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
-        let Some(marks) =
-            self.pages_while(&partitions, plan.reading().marks().as_slice(), None, Some(&mut budget)).await?
+        let Some(manifests) =
+            self.pages_while(&partitions, plan.reading().manifests().as_slice(), None, Some(&mut budget)).await?
         else {
             return Ok(too_large);
         };
-        let marks: Vec<StoredPage> = marks.into_iter().map(|(_, mark)| mark).collect();
-        let ranges = plan.reading().ranges(&marks);
+        let manifests: Vec<StoredPage> = manifests.into_iter().map(|(_, manifest)| manifest).collect();
+        let ranges = plan.reading().ranges(&manifests);
         let Some(pages) = self.pages_while(&partitions, &ranges, None, Some(&mut budget)).await? else {
             return Ok(too_large);
         };
@@ -344,13 +344,13 @@ impl Functions {
         now: Millis,
     ) -> Result<bool, Fault> {
         let service = self.world.service();
-        let marks = self.pages_of(lane, tenant, &[service.marks()]).await?;
-        for compaction in service.compactions(&marks, now) {
+        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        for compaction in service.compactions(&manifests, now) {
             if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
                 return Err(Fault::CannotRead);
             }
             let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-            let Merged { pages, .. } = compaction.settle(stored, LIMITS);
+            let Merged { pages, .. } = compaction.merge(stored, LIMITS);
             let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
             if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
                 return Ok(false);
@@ -366,15 +366,15 @@ impl Functions {
         let mut days = Vec::new();
         for partition in rollups.partitions().filter(|name| name.contains('#')) {
             let tenant = partition.split_once('#').and_then(|(name, _)| Tenant::parse(name.to_owned()).ok());
-            let KeyRange { from, until } = service.marks();
-            let marks = rollups.query(partition, &from, &until);
-            let marks: Vec<_> = marks
+            let KeyRange { from, until } = service.manifests();
+            let manifests = rollups.query(partition, &from, &until);
+            let manifests: Vec<_> = manifests
                 .filter_map(|(sort, bytes)| {
                     let key = sort.rsplit_once(SEPARATOR)?.0.to_owned();
                     Some(StoredPage { key, bytes: bytes.to_owned() })
                 })
                 .collect();
-            days.extend(tenant.map(|tenant| (tenant, service.compactions(&marks, over).len())));
+            days.extend(tenant.map(|tenant| (tenant, service.compactions(&manifests, over).len())));
         }
         days
     }

@@ -176,7 +176,7 @@ impl Clients {
         let plan = Rc::new(plan);
         let outcomes = platform.store(Rc::clone(&plan)).await;
         let Some(plan) = Rc::into_inner(plan) else { return };
-        self.check_stored(tenant, &asked, plan.settle(outcomes), began);
+        self.check_stored(tenant, &asked, plan.respond(outcomes), began);
     }
 
     pub(crate) fn admit(&self, request: &Request<'_>) -> Option<Plan> {
@@ -260,7 +260,7 @@ impl Clients {
         let Some(Plan::Find(plan)) = self.admit(&request) else { return };
         let began = world.now();
         let found = platform.find(&plan).await;
-        let reply = plan.settle(found);
+        let reply = plan.respond(found);
         let (truth, now) = (world.truth.borrow(), world.now());
         let kept = truth.of(known.as_str(), id);
         world.say(|| format!("{} of a look-up of {id}", reply.status));

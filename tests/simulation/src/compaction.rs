@@ -1,7 +1,7 @@
 //! Compaction changes no answer. All days are compacted in a copy of the stores, and reports must stay the same, byte
 //! for byte.
 
-use isotherm_core::{ReportOutcome, ReportPlan, Settled};
+use isotherm_core::{ReportOutcome, ReportPlan, ReportReply};
 
 use crate::clients::Clients;
 use crate::reports::{Report, Rows};
@@ -21,7 +21,7 @@ pub(crate) fn check(
     let answer = |report: &Report| {
         let plan = clients.plan(report)?;
         let outcome = read(&plan, &report.tenant)?;
-        let Settled { reply, .. } = plan.settle(outcome);
+        let ReportReply { reply, .. } = plan.respond(outcome);
         Some(String::from_utf8_lossy(&reply.body).into_owned())
     };
     let before: Vec<_> = reports.iter().map(answer).collect();

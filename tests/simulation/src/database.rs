@@ -57,7 +57,7 @@ impl Database {
             Some((digest, expires_at)) if expires_at > expired_by => return StoreOutcome::Existing(digest),
             _ => self.make_way(tenant, event.id, expired_by),
         }
-        if self.insert(tenant, event) { StoreOutcome::Stored } else { StoreOutcome::Later }
+        if self.insert(tenant, event) { StoreOutcome::Stored } else { StoreOutcome::Unavailable }
     }
 
     /// The digest and expiry time of the event in this place.
@@ -162,7 +162,8 @@ impl Database {
         Some(found)
     }
 
-    /// Writes pages, and moves the watermark where it is to be moved, if it still stands where it stood. Whether it did.
+    /// Writes pages, and moves the watermark where it is to be moved, if it still stands where it stood. Whether it
+    /// did.
     #[must_use]
     pub(crate) fn write_if(&mut self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> bool {
         if self.watermark != before {
@@ -200,8 +201,9 @@ impl Database {
     pub(crate) fn read(&self, tenant: &str, reading: &Reading, shards: u32) -> ReportData {
         let mut budget = reading.budget(shards);
         let read = || {
-            let marks = self.pages_while(tenant, reading.marks().as_slice(), &mut |page| budget.takes_page(page))?;
-            self.read_on(tenant, &reading.ranges(&marks), budget)
+            let manifests =
+                self.pages_while(tenant, reading.manifests().as_slice(), &mut |page| budget.takes_page(page))?;
+            self.read_on(tenant, &reading.ranges(&manifests), budget)
         };
         read().unwrap_or_else(ReportData::too_large)
     }

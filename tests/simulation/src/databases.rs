@@ -63,8 +63,8 @@ impl Stores for Databases {
             let database = database.borrow();
             let tenants = database.tenants();
             for tenant in tenants.iter().filter(|tenant| stuck.as_ref() != Some(tenant)) {
-                let marks = database.pages(tenant.as_str(), &[service.marks()]);
-                let open = service.compactions(&marks, over).len();
+                let manifests = database.pages(tenant.as_str(), &[service.manifests()]);
+                let open = service.compactions(&manifests, over).len();
                 if open > 0 {
                     self.world.violated(format!("{open} days of {} are not compacted", tenant.as_str()));
                 }
@@ -89,10 +89,10 @@ impl Stores for Databases {
 /// Compacts all days that are past by `then`.
 fn compact(database: &mut Database, service: &Service, then: Millis) {
     for tenant in database.tenants() {
-        let marks = database.pages(tenant.as_str(), &[service.marks()]);
-        for compaction in service.compactions(&marks, then) {
+        let manifests = database.pages(tenant.as_str(), &[service.manifests()]);
+        for compaction in service.compactions(&manifests, then) {
             let stored = database.pages(tenant.as_str(), &compaction.ranges());
-            let Merged { pages, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
             let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
             let is_done = database.write_if(database.watermark(), pages, None);
             assert!(is_done, "nothing else writes");

@@ -127,7 +127,7 @@ impl Session {
                 Outcome::Expired(deleted)
             }
             Task::FindDays => self.find_days().await?,
-            Task::Compact { tenant, mark } => self.compact(tenant, mark).await?,
+            Task::Compact { tenant, manifest } => self.compact(tenant, manifest).await?,
             Task::Keep { looked_at } => {
                 self.run(Kind::Write, |database| database.keep_looked_at(*looked_at)).await?;
                 Outcome::Done
@@ -142,14 +142,14 @@ impl Session {
         }
         let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
         let service = self.world.service();
-        let (taken, StepWrite { pages, rejections, .. }) = loop {
+        let (taken, StepWrite { pages, rejected, .. }) = loop {
             let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let mut stored = Vec::new();
             for (tenant, ranges) in step.ranges() {
                 stored.push(self.pages(tenant, ranges).await?);
             }
             let taken = step.records();
-            match step.settle(stored) {
+            match step.merge(stored) {
                 Ok(write) => break (rows.get(..taken).unwrap_or_default(), write),
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
@@ -158,8 +158,8 @@ impl Session {
         if self.manner == Manner::OneWriter {
             self.back_up(taken).await?;
         }
-        if let Some(rejection) = rejections.first() {
-            self.world.violated(format!("an accepted event is in no report: {}", rejection.reason));
+        if let Some(record) = rejected.first() {
+            self.world.violated(format!("an accepted event is in no report: {}", record.reason));
         }
         self.write(before, pages, Some(last.seq)).await?;
         self.world.say(|| format!("folded {} events up to {}", taken.len(), last.seq));
@@ -170,25 +170,25 @@ impl Session {
         let (service, now) = (self.world.service(), self.world.now());
         let mut days = Vec::new();
         for tenant in self.run(Kind::Read, |database| database.tenants()).await? {
-            let marks = self.pages(&tenant, &[service.marks()]).await?;
-            days.extend(service.compactions(&marks, now).iter().map(|day| (tenant.clone(), day.mark())));
+            let manifests = self.pages(&tenant, &[service.manifests()]).await?;
+            days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
         }
         Ok(Outcome::Found(days))
     }
 
-    async fn compact(&self, tenant: &Tenant, mark: &KeyRange) -> Result<Outcome, Fault> {
+    async fn compact(&self, tenant: &Tenant, manifest: &KeyRange) -> Result<Outcome, Fault> {
         let service = self.world.service();
-        // Read before the mark: a fold after this moves the watermark, and then nothing is written.
+        // Read before the manifest: a fold after this moves the watermark, and then nothing is written.
         let before = self.run(Kind::Read, |database| database.watermark()).await?;
-        let marks = self.pages(tenant, std::slice::from_ref(mark)).await?;
-        for compaction in service.compactions(&marks, self.world.now()) {
+        let manifests = self.pages(tenant, std::slice::from_ref(manifest)).await?;
+        for compaction in service.compactions(&manifests, self.world.now()) {
             if self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
                 return Err(Fault::CannotRead);
             }
             let stored = self.pages(tenant, &compaction.ranges()).await?;
-            let Merged { pages, .. } = compaction.settle(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
             self.write(before, pages.into_iter().map(|page| (tenant.clone(), page)).collect(), None).await?;
-            self.world.say(|| format!("compacted {} of {}", mark.from.escape_debug(), tenant.as_str()));
+            self.world.say(|| format!("compacted {} of {}", manifest.from.escape_debug(), tenant.as_str()));
         }
         Ok(Outcome::Done)
     }
@@ -204,7 +204,7 @@ impl Session {
         match self.run(Kind::Read, |database| database.find(tenant, plan.id(), plan.expired_by())).await {
             Ok(Some(record)) => FindOutcome::Found(record),
             Ok(None) => FindOutcome::Absent,
-            Err(_) => FindOutcome::Later,
+            Err(_) => FindOutcome::Unavailable,
         }
     }
 
@@ -217,20 +217,22 @@ impl Session {
         if self.manner != Manner::Statements {
             return self.run(Kind::Read, |database| database.read(tenant, reading, shards)).await;
         }
-        let mut marks = self.run(Kind::Read, |database| database.pages(tenant, reading.marks().as_slice())).await?;
+        let mut manifests =
+            self.run(Kind::Read, |database| database.pages(tenant, reading.manifests().as_slice())).await?;
         loop {
-            // Days may have been sealed or opened since their marks were read, so the marks are read once more with
-            // the pages.
-            let ranges: Vec<KeyRange> = reading.ranges(&marks).into_iter().chain(reading.marks()).collect();
+            // Days may have been sealed or opened since their manifests were read, so the manifests are read once more
+            // with the pages.
+            let ranges: Vec<KeyRange> = reading.ranges(&manifests).into_iter().chain(reading.manifests()).collect();
             let budget = reading.budget(shards);
             let read = self.run(Kind::Read, |database| database.read_on(tenant, &ranges, budget)).await?;
             let Some(ReportData { pages, tail, .. }) = read else { return Ok(ReportData::too_large()) };
-            let is_mark = |page: &StoredPage| reading.marks().is_some_and(|marks| marks.contains(&page.key));
-            let (read_again, pages) = pages.into_iter().partition(is_mark);
-            if read_again == marks {
+            let is_manifest =
+                |page: &StoredPage| reading.manifests().is_some_and(|manifests| manifests.contains(&page.key));
+            let (read_again, pages) = pages.into_iter().partition(is_manifest);
+            if read_again == manifests {
                 return Ok(ReportData { pages, tail, ..ReportData::default() });
             }
-            marks = read_again;
+            manifests = read_again;
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Requests and upkeep that run at once. They are futures, polled in an order that the seed decides, and dropped when
-//! their process ends.
+//! Requests and maintenance that run at once. They are futures, polled in an order that the seed decides, and dropped
+//! when their process ends.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

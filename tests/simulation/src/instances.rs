@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    CRON, FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome,
-    StorePlan, Upkeep,
+    CRON, FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan,
+    StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;
@@ -40,11 +40,11 @@ struct Instance {
     requests: Cell<usize>,
     asked_at: Cell<Millis>,
     /// What the instance knows of its store, once it has asked the database.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     has_turn: Cell<bool>,
 }
 
-/// Held by one request of an instance at a time, while it does upkeep.
+/// Held by one request of an instance at a time, while it does maintenance.
 struct Turn(Rc<Instance>);
 
 impl Turn {
@@ -89,7 +89,7 @@ impl Platform for Instances {
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
         let outcomes = self.instance().try_store(&plan).await;
-        outcomes.unwrap_or_else(|_| vec![StoreOutcome::Later; plan.events().len()])
+        outcomes.unwrap_or_else(|_| vec![StoreOutcome::Unavailable; plan.events().len()])
     }
 
     async fn find(&self, plan: &FindPlan) -> FindOutcome {
@@ -98,7 +98,7 @@ impl Platform for Instances {
 
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
         let read = self.session.report(plan, 1).await;
-        read.map_or(ReportOutcome::Later, |data| ReportOutcome::Read(vec![data]))
+        read.map_or(ReportOutcome::Unavailable, |data| ReportOutcome::Read(vec![data]))
     }
 
     fn wakes_at(&self) -> Option<Millis> {
@@ -138,7 +138,7 @@ impl Instance {
             session: session.clone(),
             requests: Cell::default(),
             asked_at: Cell::default(),
-            upkeep: RefCell::default(),
+            maintenance: RefCell::default(),
             has_turn: Cell::default(),
         }
     }
@@ -195,16 +195,16 @@ impl Instance {
         let outcome = |event: &NewEvent| match existing.get(&event.id) {
             _ if stored.contains(&event.id) => StoreOutcome::Stored,
             Some(digest) => StoreOutcome::Existing(*digest),
-            None => StoreOutcome::Later,
+            None => StoreOutcome::Unavailable,
         };
         Ok(events.iter().map(outcome).collect())
     }
 
     async fn takes_events(self: &Rc<Self>) -> Result<bool, Fault> {
-        if self.upkeep.borrow().is_none() {
+        if self.maintenance.borrow().is_none() {
             self.ask().await?;
         }
-        let is_full = || self.upkeep.borrow().as_ref().is_some_and(|upkeep| !upkeep.takes_events());
+        let is_full = || self.maintenance.borrow().as_ref().is_some_and(|maintenance| !maintenance.takes_events());
         if is_full()
             && let Some(turn) = Turn::take(self)
         {
@@ -213,16 +213,16 @@ impl Instance {
         Ok(!is_full())
     }
 
-    /// Takes in that so much is new. Where a whole fold waits, a turn of upkeep follows beside the answer.
+    /// Takes in that so much is new. Where a whole fold waits, a turn of maintenance follows beside the answer.
     fn stored(self: &Rc<Self>, load: Load) {
-        let is_due = self.upkeep.borrow_mut().as_mut().is_some_and(|upkeep| {
-            upkeep.stored(load, self.now());
-            upkeep.is_outdated(self.now()) || upkeep.has_whole_fold()
+        let is_due = self.maintenance.borrow_mut().as_mut().is_some_and(|maintenance| {
+            maintenance.stored(load, self.now());
+            maintenance.is_outdated(self.now()) || maintenance.has_whole_fold()
         });
         if is_due && let Some(turn) = Turn::take(self) {
             let instance = Rc::clone(self);
             fibers::spawn(async move {
-                if instance.ask().await.is_ok_and(|upkeep| upkeep.has_whole_fold()) {
+                if instance.ask().await.is_ok_and(|maintenance| maintenance.has_whole_fold()) {
                     let _is_done = instance.do_turn(&turn).await;
                 }
             });
@@ -232,40 +232,40 @@ impl Instance {
     /// All that is due, or as much of it as a cron waits for.
     async fn visit(self: &Rc<Self>) -> Result<(), Fault> {
         let Some(_turn) = Turn::take(self) else { return Ok(()) };
-        let (mut upkeep, started) = (self.ask().await?, self.now());
-        while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step(&mut upkeep).await {}
-        *self.upkeep.borrow_mut() = Some(upkeep);
+        let (mut maintenance, started) = (self.ask().await?, self.now());
+        while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step(&mut maintenance).await {}
+        *self.maintenance.borrow_mut() = Some(maintenance);
         Ok(())
     }
 
     async fn do_turn(&self, _turn: &Turn) -> Result<(), Fault> {
-        let mut upkeep = self.ask().await?;
-        for _ in 0..upkeep.tasks_a_turn() {
-            if !self.step(&mut upkeep).await {
+        let mut maintenance = self.ask().await?;
+        for _ in 0..maintenance.tasks_a_turn() {
+            if !self.step(&mut maintenance).await {
                 break;
             }
         }
-        *self.upkeep.borrow_mut() = Some(upkeep);
+        *self.maintenance.borrow_mut() = Some(maintenance);
         Ok(())
     }
 
     /// Does the next task, if there is one. Returns whether there may be more.
-    async fn step(&self, upkeep: &mut Upkeep) -> bool {
-        let Next::Do(task) = upkeep.next(self.now()) else { return false };
+    async fn step(&self, maintenance: &mut Maintenance) -> bool {
+        let Next::Do(task) = maintenance.next(self.now()) else { return false };
         match self.session.perform(&task).await {
-            Ok(outcome) => upkeep.done(outcome, self.now()),
-            Err(_) => upkeep.failed(&task, self.now()),
+            Ok(outcome) => maintenance.done(outcome, self.now()),
+            Err(_) => maintenance.failed(&task, self.now()),
         }
         true
     }
 
     /// Asks the database what it holds. Tasks that this instance has begun go on.
-    async fn ask(&self) -> Result<Upkeep, Fault> {
+    async fn ask(&self) -> Result<Maintenance, Fault> {
         let held = self.run(Kind::Read, |database| database.held()).await?;
         let now = self.now();
-        let mut known = self.upkeep.borrow_mut();
-        let upkeep = known.get_or_insert_with(|| Upkeep::new(Pace::INSTANCE, held, now));
-        upkeep.refresh(held, now);
-        Ok(upkeep.clone())
+        let mut known = self.maintenance.borrow_mut();
+        let maintenance = known.get_or_insert_with(|| Maintenance::new(Pace::INSTANCE, held, now));
+        maintenance.refresh(held, now);
+        Ok(maintenance.clone())
     }
 }

@@ -3,9 +3,9 @@
 //! isotherm-simulation -- --seed N --trace`.
 //!
 //! ```text
-//! clients ──▶ Service::admit ──▶ the platform's model ──▶ settle ──▶ checks against what was kept
+//! clients ──▶ Service::admit ──▶ the platform's model ──▶ respond ──▶ checks against what was kept
 //!                                  │  database, driver
-//! clock ────▶ Upkeep::next ────────┘
+//! clock ────▶ Maintenance::next ────────┘
 //! ```
 //!
 //! `run` decides what happens and when to check; `world` has the clock, chance and faults; `truth` is the reference.

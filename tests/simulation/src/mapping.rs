@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 6 << 20;
 /// The longest wait after a failure.
 const LONGEST_RETRY: u64 = MINUTE;
 /// Batches become ready at multiples of this time, so that those of several shards come at once.
-const TICK: u64 = 2 * SECOND;
+pub(crate) const TICK: u64 = 2 * SECOND;
 
 pub(crate) struct Mapping {
     world: Rc<World>,

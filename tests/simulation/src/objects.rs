@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds, StoreOutcome,
-    StorePlan, Upkeep,
+    FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, ReportOutcome, ReportPlan, Seconds,
+    StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;
@@ -40,7 +40,7 @@ struct Object {
     process: Process,
     session: Session,
     /// The object's memory: `None` once it is evicted.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// When the alarm rings that this object has set since it came into memory.
     set: Cell<Option<Millis>>,
     /// The alarm on disk.
@@ -61,7 +61,7 @@ impl Platform for Objects {
     }
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
-        let mut outcomes: Vec<_> = plan.events().iter().map(|event| (event.id, StoreOutcome::Later)).collect();
+        let mut outcomes: Vec<_> = plan.events().iter().map(|event| (event.id, StoreOutcome::Unavailable)).collect();
         for (shard, events) in parts(plan.events()) {
             pause().await;
             let object = self.object(plan.tenant().as_str(), shard);
@@ -93,7 +93,7 @@ impl Platform for Objects {
             pause().await;
             match self.object(plan.tenant().as_str(), shard).session.report(plan, SHARDS).await {
                 Ok(data) => read.push(data),
-                Err(_) => return ReportOutcome::Later,
+                Err(_) => return ReportOutcome::Unavailable,
             }
         }
         ReportOutcome::Read(read)
@@ -176,7 +176,7 @@ impl Objects {
             Rc::new(Object {
                 process,
                 session,
-                upkeep: RefCell::default(),
+                maintenance: RefCell::default(),
                 set: Cell::default(),
                 alarm: Cell::default(),
                 rings: Cell::default(),
@@ -189,21 +189,21 @@ impl Objects {
 
 impl Object {
     fn evict(&self) {
-        *self.upkeep.borrow_mut() = None;
+        *self.maintenance.borrow_mut() = None;
         self.set.set(None);
     }
 
     /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
-    fn with_upkeep<T>(&self, does: impl FnOnce(&mut Upkeep) -> T) -> T {
+    fn with_maintenance<T>(&self, does: impl FnOnce(&mut Maintenance) -> T) -> T {
         let now = self.session.world.now();
-        let mut upkeep = self.upkeep.borrow_mut();
-        let made = || Upkeep::new(Pace::shard(SHARDS), self.session.database.borrow().held(), now);
-        does(upkeep.get_or_insert_with(made))
+        let mut maintenance = self.maintenance.borrow_mut();
+        let made = || Maintenance::new(Pace::shard(SHARDS), self.session.database.borrow().held(), now);
+        does(maintenance.get_or_insert_with(made))
     }
 
     /// Keeps events. Returns `None` if that fails.
     async fn keep(&self, tenant: &str, events: &[&NewEvent], expired_by: Seconds) -> Option<Vec<StoreOutcome>> {
-        if !self.with_upkeep(|upkeep| upkeep.takes_events()) {
+        if !self.with_maintenance(|maintenance| maintenance.takes_events()) {
             self.wake();
             return Some(events.iter().map(|_| StoreOutcome::Overloaded).collect());
         }
@@ -213,20 +213,20 @@ impl Object {
         let outcomes = self.session.run(Kind::Write, keep).await.ok()?;
         let stored = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == StoreOutcome::Stored);
         let stored: Load = stored.map(|(event, _)| Load::of(&event.record)).sum();
-        self.with_upkeep(|upkeep| upkeep.stored(stored, self.session.world.now()));
+        self.with_maintenance(|maintenance| maintenance.stored(stored, self.session.world.now()));
         self.wake();
         Some(outcomes)
     }
 
-    /// The handler of the alarm: a turn of upkeep.
+    /// The handler of the alarm: a turn of maintenance.
     async fn ring(&self) {
         let now = || self.session.world.now();
         self.set.set(None);
-        for _ in 0..self.with_upkeep(|upkeep| upkeep.tasks_a_turn()) {
-            let Next::Do(task) = self.with_upkeep(|upkeep| upkeep.next(now())) else { break };
+        for _ in 0..self.with_maintenance(|maintenance| maintenance.tasks_a_turn()) {
+            let Next::Do(task) = self.with_maintenance(|maintenance| maintenance.next(now())) else { break };
             match self.session.perform(&task).await {
-                Ok(outcome) => self.with_upkeep(|upkeep| upkeep.done(outcome, now())),
-                Err(_) => self.with_upkeep(|upkeep| upkeep.failed(&task, now())),
+                Ok(outcome) => self.with_maintenance(|maintenance| maintenance.done(outcome, now())),
+                Err(_) => self.with_maintenance(|maintenance| maintenance.failed(&task, now())),
             }
         }
         self.wake();
@@ -235,7 +235,7 @@ impl Object {
     /// Sets the alarm for the next task, unless it already rings by then.
     fn wake(&self) {
         let now = self.session.world.now();
-        let at = match self.with_upkeep(|upkeep| upkeep.next(now)) {
+        let at = match self.with_maintenance(|maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, Plan, ReportPlan, Request, Settled};
+use isotherm_core::{Millis, Plan, ReportPlan, ReportReply, Request};
 use serde_json::Value;
 
 use crate::clients::{Clients, authorization};
+use crate::mapping::TICK;
 use crate::platform::Platform;
 use crate::truth::Count;
 use crate::world::{DAY, HOUR, SECOND, World};
 
-/// How many windows `asOf` may trail by while events come and nothing fails.
-const TRAILS: u64 = 6;
+/// After how many windows, and the milliseconds that batches take, an event lies before `asOf` while nothing fails.
+const TRAILS: u64 = 2;
+const BATCHES_TAKE: u64 = 3 * TICK;
 
 /// The rows of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,16 +116,18 @@ impl Clients {
         }
     }
 
-    /// Asks for a report while nothing else happens, after events have come in the last windows.
+    /// Asks for a report while nothing else happens, after events have come in the last windows. `asOf` may trail by as
+    /// much as the first event is old that it does not cover.
     pub(crate) async fn ask_for_fresh<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report, window: u64) {
         let world = &self.world;
         let Some((body, asked_at)) = self.answer(&*platform, &report).await else { return };
         let as_of = as_of(&body, asked_at).unwrap_or_default();
-        let trails = asked_at.0 - as_of.0;
+        let first = world.truth.borrow().first_since(as_of).unwrap_or(asked_at);
+        let trails = asked_at.0 - first.0;
         world.say(|| format!("asOf trails by {:.2} windows of {} s", trails as f64 / window as f64, window / SECOND));
-        if trails > TRAILS * window {
-            let windows = trails / window;
-            world.violated(format!("asOf trails by {windows} windows of {} s where nothing fails", window / SECOND));
+        if trails > TRAILS * window + BATCHES_TAKE {
+            let (windows, length) = (trails as f64 / window as f64, window / SECOND);
+            world.violated(format!("asOf trails events by {windows:.1} windows of {length} s where nothing fails"));
         }
         let mut figures = world.figures.borrow_mut();
         figures.trails = figures.trails.max(100 * trails / window);
@@ -133,7 +137,7 @@ impl Clients {
         let asked_at = self.world.now();
         let plan = self.plan(report)?;
         let outcome = platform.report(&plan).await;
-        let Settled { reply, .. } = plan.settle(outcome);
+        let ReportReply { reply, .. } = plan.respond(outcome);
         match reply.status {
             200 => Some((serde_json::from_slice(&reply.body).ok()?, asked_at)),
             503 => None,

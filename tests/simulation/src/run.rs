@@ -245,7 +245,7 @@ impl<P: Platform> Run<P> {
             if self.world.now().0 > at.0 + SECOND {
                 (at, wakes) = (self.world.now(), 0);
             } else if wakes > WAKES {
-                self.world.violated("upkeep never sleeps".to_owned());
+                self.world.violated("maintenance never sleeps".to_owned());
             }
         }
         self.world.pass_to(until);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use isotherm_core::group_commit::{self, Queue};
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan, Upkeep,
+    FindOutcome, FindPlan, Load, Maintenance, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan,
 };
 
 use crate::database::Database;
@@ -23,7 +23,7 @@ pub(crate) struct Server {
     session: Session,
     pace: Pace,
     /// The process's memory.
-    upkeep: RefCell<Option<Upkeep>>,
+    maintenance: RefCell<Option<Maintenance>>,
     /// The waiting plans of each tenant.
     queues: RefCell<BTreeMap<String, VecDeque<Job>>>,
     writes: Cell<bool>,
@@ -60,7 +60,7 @@ impl Platform for Server {
         Self {
             session,
             pace: Pace::SERVER.with_round(Millis(rounds * HOUR)),
-            upkeep: RefCell::default(),
+            maintenance: RefCell::default(),
             queues: RefCell::default(),
             writes: Cell::default(),
         }
@@ -82,7 +82,7 @@ impl Platform for Server {
 
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
         let read = self.session.report(plan, 1).await;
-        read.map_or(ReportOutcome::Later, |data| ReportOutcome::Read(vec![data]))
+        read.map_or(ReportOutcome::Unavailable, |data| ReportOutcome::Read(vec![data]))
     }
 
     fn wakes_at(&self) -> Option<Millis> {
@@ -93,7 +93,7 @@ impl Platform for Server {
         if !self.queues.borrow().is_empty() {
             return Some(now);
         }
-        Some(match self.upkeep.borrow().as_ref().map(|upkeep| upkeep.next(now)) {
+        Some(match self.maintenance.borrow().as_ref().map(|maintenance| maintenance.next(now)) {
             Some(Next::SleepUntil(until)) => until,
             Some(Next::Do(_)) | None => now,
         })
@@ -105,14 +105,14 @@ impl Platform for Server {
         }
         let server = Rc::clone(self);
         fibers.start(SERVER, async move {
-            server.write_and_tend().await;
+            server.write_and_maintain().await;
             server.writes.set(false);
         });
     }
 
     fn end(&self, process: Process, fibers: &mut Fibers) {
         fibers.end(process);
-        *self.upkeep.borrow_mut() = None;
+        *self.maintenance.borrow_mut() = None;
         self.queues.borrow_mut().clear();
         self.writes.set(false);
     }
@@ -154,32 +154,32 @@ impl Server {
         group
     }
 
-    /// Writes one group of plans and does a turn of upkeep. If this ends early, the machine is lost.
-    async fn write_and_tend(&self) {
+    /// Writes one group of plans and does a turn of maintenance. If this ends early, the machine is lost.
+    async fn write_and_maintain(&self) {
         let world = &self.session.world;
-        let known = self.upkeep.take();
-        let mut upkeep = match known {
-            Some(upkeep) => upkeep,
+        let known = self.maintenance.take();
+        let mut maintenance = match known {
+            Some(maintenance) => maintenance,
             None => {
                 let held = self.session.run(Kind::Read, |database| database.held()).await.unwrap_or_default();
-                Upkeep::new(self.pace, held, world.now())
+                Maintenance::new(self.pace, held, world.now())
             }
         };
         let jobs = self.take();
-        if upkeep.takes_events() {
+        if maintenance.takes_events() {
             let stored = self.write_group(&jobs).await;
-            upkeep.stored(stored, world.now());
+            maintenance.stored(stored, world.now());
         } else {
             jobs.iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
         }
-        for _ in 0..upkeep.tasks_a_turn() {
-            let Next::Do(task) = upkeep.next(world.now()) else { break };
+        for _ in 0..maintenance.tasks_a_turn() {
+            let Next::Do(task) = maintenance.next(world.now()) else { break };
             match self.session.perform(&task).await {
-                Ok(outcome) => upkeep.done(outcome, world.now()),
-                Err(_) => upkeep.failed(&task, world.now()),
+                Ok(outcome) => maintenance.done(outcome, world.now()),
+                Err(_) => maintenance.failed(&task, world.now()),
             }
         }
-        *self.upkeep.borrow_mut() = Some(upkeep);
+        *self.maintenance.borrow_mut() = Some(maintenance);
     }
 
     /// Writes a group of plans in one transaction, and answers them all. Returns how much of it is newly kept.
@@ -195,7 +195,7 @@ impl Server {
             jobs.iter().map(&mut keep).collect::<Vec<_>>()
         });
         let Ok(outcomes) = written.await else {
-            jobs.iter().for_each(|job| job.refuse(StoreOutcome::Later));
+            jobs.iter().for_each(|job| job.refuse(StoreOutcome::Unavailable));
             return Load::default();
         };
         let events = jobs.iter().flat_map(|job| job.plan.events()).zip(outcomes.iter().flatten());

@@ -13,8 +13,7 @@ use crate::world::{DAY, HOUR, SECOND, World};
 pub(crate) const RETENTION: u64 = DAY;
 /// How long a shard takes records.
 const LIFE: Range<u64> = 3 * HOUR..5 * HOUR;
-/// The number of open shards at the beginning, and at most.
-const SHARDS: u64 = 2;
+/// The most open shards. A small table has one at a time: nothing else then holds back what reports say of it.
 pub(crate) const MOST: usize = 5;
 /// How far an answer of `DescribeStream` may be behind.
 const LATE: u64 = 5 * SECOND;
@@ -27,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) shards: Vec<Shard>,
     last_number: u64,
     opened: usize,
+    /// The most open shards of this stream.
+    most: usize,
 }
 
 /// A part of the changes: those of some keys, for some time.
@@ -95,10 +96,12 @@ impl Shard {
 
 impl Stream {
     pub(crate) fn new(world: &Rc<World>) -> Self {
-        let mut stream = Self { world: Rc::clone(world), shards: Vec::new(), last_number: 95, opened: 0 };
-        let length = u64::MAX / SHARDS;
-        for number in 0..SHARDS {
-            let last = if number + 1 == SHARDS { u64::MAX } else { length * (number + 1) - 1 };
+        let most = if world.one_in(4) { 1 } else { MOST };
+        let mut stream = Self { world: Rc::clone(world), shards: Vec::new(), last_number: 95, opened: 0, most };
+        let shards = (most as u64).min(2);
+        let length = u64::MAX / shards;
+        for number in 0..shards {
+            let last = if number + 1 == shards { u64::MAX } else { length * (number + 1) - 1 };
             stream.open(None, (length * number, last), "00000000", world.bits());
         }
         stream
@@ -149,7 +152,7 @@ impl Stream {
         let count = self.shards.len();
         for (parent, (first, last)) in closed {
             let (middle, suffix) = (first + (last - first) / 2, self.world.bits());
-            if open < MOST && self.world.one_in(2) {
+            if open < self.most && self.world.one_in(2) {
                 open += 1;
                 self.open(Some(parent.clone()), (first, middle), SAME_HASH[0], suffix);
                 self.open(Some(parent), (middle + 1, last), SAME_HASH[1], suffix);

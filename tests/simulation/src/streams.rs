@@ -92,7 +92,7 @@ impl Platform for Streams {
         let mut outcomes = Vec::new();
         for event in plan.events() {
             let put = self.put(&plan, event, packer.pack(event, put_by).into(), put_by).await;
-            outcomes.push(put.unwrap_or(StoreOutcome::Later));
+            outcomes.push(put.unwrap_or(StoreOutcome::Unavailable));
         }
         if !is_first {
             self.put_shapes(&shapes, &mut packer).await;
@@ -105,18 +105,18 @@ impl Platform for Streams {
         let key = Table::key(plan.tenant().as_str(), plan.id());
         let item = self.functions.request(|| self.functions.table.borrow().get(&key).cloned()).await;
         match item {
-            Err(_) => FindOutcome::Later,
+            Err(_) => FindOutcome::Unavailable,
             Ok(Some(Item { expires_at, content: Content::Event(packed) })) if expires_at > plan.expired_by() => {
                 let mut unpacker = self.functions.unpackers.take(&self.functions.world);
                 let learnt = self.functions.learn(&mut unpacker, [&*packed].into_iter()).await;
                 let record = unpacker.record(&plan.id().to_string(), &packed);
                 self.functions.unpackers.give_back(unpacker);
                 match (learnt, record) {
-                    (Err(_), _) => FindOutcome::Later,
+                    (Err(_), _) => FindOutcome::Unavailable,
                     (Ok(()), Ok(record)) => FindOutcome::Found(record),
                     (Ok(()), Err(why)) => {
                         self.functions.world.violated(format!("{key}: {why}"));
-                        FindOutcome::Later
+                        FindOutcome::Unavailable
                     }
                 }
             }
@@ -126,7 +126,7 @@ impl Platform for Streams {
 
     async fn report(&self, plan: &ReportPlan) -> ReportOutcome {
         let now = self.functions.world.now();
-        self.functions.report(plan, now).await.unwrap_or(ReportOutcome::Later)
+        self.functions.report(plan, now).await.unwrap_or(ReportOutcome::Unavailable)
     }
 
     fn wakes_at(&self) -> Option<Millis> {

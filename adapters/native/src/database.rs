@@ -1,0 +1,90 @@
+//! The database in SQLite: its tables and its connections.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `seq` is the order in which events became durable. A number is never given again, even when the last event has
+/// expired: an event with a `seq` below the watermark would never be folded.
+const EVENTS: &str = "CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (tenant, id)
+)";
+
+/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
+/// is in the pages.
+const ROLLUPS: &str = "CREATE TABLE IF NOT EXISTS rollups (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    page BLOB NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID";
+
+/// Stored records that are not valid events, and so are in no report.
+const REJECTED_EVENTS: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    record TEXT NOT NULL
+)";
+
+/// The time when days were last looked for.
+const UPKEEP: &str =
+    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
+
+/// Opens a connection.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // With WAL, `NORMAL` would leave the last commits in the system's cache, although they are answered as durable.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Makes missing tables.
+pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&[EVENTS, ROLLUPS, REJECTED_EVENTS, UPKEEP].join(";"))
+}
+
+/// Connections that only read. With WAL, readers and the writer do not wait for each other.
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::default() }
+    }
+
+    /// Runs `query` on a connection that no other query uses.
+    pub(crate) fn with<T>(&self, query: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = idle.map_or_else(|| open(&self.path), Ok)?;
+        let result = query(&mut connection)?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(result)
+    }
+
+    /// Closes the connections that no query uses.
+    pub(crate) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+pub(crate) fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,95 @@
+//! Maintenance: does the tasks that core asks for, each in one transaction.
+
+use std::path::Path;
+
+use anyhow::Result;
+use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::database::integer;
+use crate::{log, rollups};
+
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
+        coalesce((SELECT looked_at FROM upkeep), 0) FROM events
+    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
+
+/// Events expire roughly in the order in which they came, so only the oldest ones are checked.
+const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
+    SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+/// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
+/// are read.
+const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
+    SELECT min(tenant) FROM rollups WHERE tenant > ''
+    UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
+) SELECT name FROM tenants WHERE name IS NOT NULL";
+
+/// Counts what the database holds, for core.
+pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
+    connection.query_row(HELD, [], |row| {
+        let time = |column| row.get::<_, i64>(column).map(|time| Millis(time.unsigned_abs()));
+        let unfolded = Load { events: row.get(0)?, bytes: row.get(1)? };
+        Ok(Held { unfolded, oldest: time(2)?, looked_at: time(3)? })
+    })
+}
+
+/// Performs a task.
+pub(crate) fn perform(
+    connection: &mut Connection,
+    service: &Service,
+    backup: Option<&Path>,
+    task: &Task,
+    now: Millis,
+) -> Result<Outcome> {
+    Ok(match task {
+        Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(connection, service, backup, *events, *bytes)?),
+        Task::Expire { until: Seconds(until), among } => {
+            Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
+        }
+        Task::FindDays => Outcome::Found(days(connection, service, now)?),
+        Task::Compact { tenant, manifest } => {
+            compact(connection, service, tenant, manifest, now)?;
+            Outcome::Done
+        }
+        Task::Keep { looked_at: Millis(looked_at) } => {
+            connection.execute(KEEP, [integer(*looked_at)])?;
+            Outcome::Done
+        }
+    })
+}
+
+/// Finds the days to compact. Each day is named by its manifest.
+fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(Tenant, KeyRange)>> {
+    let tenants =
+        connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let mut days = Vec::new();
+    for tenant in tenants.into_iter().filter_map(|name| Tenant::parse(name).ok()) {
+        let manifests = rollups::pages(connection, tenant.as_str(), &[service.manifests()])?;
+        days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
+    }
+    Ok(days)
+}
+
+fn compact(
+    connection: &mut Connection,
+    service: &Service,
+    tenant: &Tenant,
+    manifest: &KeyRange,
+    now: Millis,
+) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // A fold may have happened since the manifest was read.
+    let manifests = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(manifest))?;
+    for compaction in service.compactions(&manifests, now) {
+        let stored = rollups::pages(&transaction, tenant.as_str(), &compaction.ranges())?;
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
+        }
+        rollups::write(&transaction, tenant.as_str(), &pages)?;
+    }
+    Ok(transaction.commit()?)
+}

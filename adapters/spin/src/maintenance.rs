@@ -1,0 +1,211 @@
+//! Maintenance: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and
+//! when a cron asks for it.
+//!
+//! Several instances may do the same task at once. A task writes only if the watermark still stands where it stood
+//! before the task read.
+
+use std::cell::{Cell, RefCell};
+
+use isotherm_core::{
+    CRON, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant,
+    WriteLimits,
+};
+use spin_sdk::sqlite::{Error, RowResult, Value};
+use spin_sdk::wasip3::spawn;
+
+use crate::database::{Database, integer};
+use crate::request::now;
+use crate::rollups::{self, WATERMARK, pages, rows_of, write};
+
+const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
+
+/// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
+/// are read.
+const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
+    SELECT min(tenant) FROM rollups WHERE tenant > ''
+    UNION ALL SELECT (SELECT min(tenant) FROM rollups WHERE tenant > name) FROM tenants WHERE name IS NOT NULL
+) SELECT name FROM tenants WHERE name IS NOT NULL";
+
+thread_local! {
+    /// What this instance knows of its store. `None` until it has asked the database.
+    static MAINTENANCE: RefCell<Option<Maintenance>> = const { RefCell::new(None) };
+    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Held by one request of this instance at a time: otherwise all its requests would be given the same task.
+struct Turn;
+
+impl Turn {
+    fn take() -> Option<Self> {
+        (!HAS_TURN.replace(true)).then_some(Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        HAS_TURN.set(false);
+    }
+}
+
+/// Returns whether the store accepts new events. A store at its bound is asked again, and folded first. An instance
+/// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
+/// the store without a bound.
+pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
+    if MAINTENANCE.with_borrow(Option::is_none) {
+        ask(database).await?;
+    }
+    let is_full = || {
+        MAINTENANCE
+            .with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()))
+    };
+    if is_full()
+        && let Some(turn) = Turn::take()
+    {
+        do_turn(&turn, service).await?;
+    }
+    Ok(!is_full())
+}
+
+/// Notes that this much is new. If a whole fold waits, a turn of maintenance follows beside the answer.
+pub(crate) fn stored(service: &'static Service, load: Load) {
+    let is_due = MAINTENANCE.with_borrow_mut(|maintenance| {
+        maintenance.as_mut().is_some_and(|maintenance| {
+            maintenance.stored(load, now());
+            maintenance.is_outdated(now()) || maintenance.has_whole_fold()
+        })
+    });
+    if is_due && let Some(turn) = Turn::take() {
+        spawn(async move {
+            let done = async {
+                if ask(&Database::open(service).await?).await?.has_whole_fold() {
+                    do_turn(&turn, service).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = done.await {
+                eprintln!("isotherm: what the store holds cannot be read: {error}");
+            }
+        });
+    }
+}
+
+/// Does all that is due, or as much of it as a cron waits for. Returns whether nothing failed.
+pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
+    let Some(_turn) = Turn::take() else { return Ok(true) };
+    let mut maintenance = ask(&Database::open(service).await?).await?;
+    let (started, mut is_done) = (now(), true);
+    maintenance.begin_round(started);
+    while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
+        match step(&mut maintenance, service).await? {
+            Some(is_task_done) => is_done &= is_task_done,
+            None => break,
+        }
+    }
+    // The next question to the database finds what others have stored meanwhile.
+    MAINTENANCE.set(Some(maintenance));
+    Ok(is_done)
+}
+
+async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
+    let mut maintenance = ask(&Database::open(service).await?).await?;
+    for _ in 0..maintenance.tasks_a_turn() {
+        if step(&mut maintenance, service).await?.is_none() {
+            break;
+        }
+    }
+    MAINTENANCE.set(Some(maintenance));
+    Ok(())
+}
+
+/// Does the next task. Returns whether it succeeded, or `None` if there is nothing to do.
+async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option<bool>, Error> {
+    let Next::Do(task) = maintenance.next(now()) else { return Ok(None) };
+    // Each task has its own time to wait for a locked database.
+    match perform(&Database::open(service).await?, service, &task).await {
+        Ok(outcome) => {
+            maintenance.done(outcome, now());
+            Ok(Some(true))
+        }
+        Err(error) => {
+            eprintln!("isotherm: {}: {error}", task.failure());
+            maintenance.failed(&task, now());
+            Ok(Some(false))
+        }
+    }
+}
+
+/// Asks the database what it holds. Tasks that this instance has begun go on.
+async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
+    let statement = format!(
+        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
+         coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > {WATERMARK}"
+    );
+    let rows = database.query(&statement, &Vec::new).await?;
+    let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
+    let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
+    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
+    let maintenance = MAINTENANCE.take().map_or_else(
+        || Maintenance::new(Pace::INSTANCE, held, now()),
+        |mut maintenance| {
+            maintenance.refresh(held, now());
+            maintenance
+        },
+    );
+    MAINTENANCE.set(Some(maintenance.clone()));
+    Ok(maintenance)
+}
+
+async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
+    Ok(match task {
+        Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
+        Task::Expire { until: Seconds(until), among } => {
+            // Events expire roughly in the order in which they came, so only the oldest ones are checked.
+            let expire = format!(
+                "DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN (SELECT seq FROM \
+                 (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}) WHERE expires_at <= {until}) RETURNING 1"
+            );
+            Outcome::Expired(database.query(&expire, &Vec::new).await?.len())
+        }
+        Task::FindDays => {
+            let now = now();
+            let mut days = Vec::new();
+            let tenants = database.query(TENANTS, &Vec::new).await?;
+            let name = |row: &RowResult| Tenant::parse(row.get::<&str>(0)?.to_owned()).ok();
+            for tenant in tenants.iter().filter_map(name) {
+                let manifests = pages(database, tenant.as_str(), &[service.manifests()]).await?;
+                days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
+            }
+            Outcome::Found(days)
+        }
+        Task::Compact { tenant, manifest } => {
+            compact(database, service, tenant, manifest).await?;
+            Outcome::Done
+        }
+        Task::Keep { looked_at: Millis(looked_at) } => {
+            database.query(KEEP, &|| vec![integer(*looked_at)]).await?;
+            Outcome::Done
+        }
+    })
+}
+
+async fn compact(
+    database: &Database<'_>,
+    service: &Service,
+    tenant: &Tenant,
+    manifest: &KeyRange,
+) -> Result<(), Error> {
+    // Read before the manifest: a fold after this moves the watermark, and then nothing is written.
+    let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
+    let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let manifests = pages(database, tenant.as_str(), std::slice::from_ref(manifest)).await?;
+    for compaction in service.compactions(&manifests, now()) {
+        let stored = pages(database, tenant.as_str(), &compaction.ranges()).await?;
+        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        for page in damaged {
+            eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
+        }
+        let written: Vec<Value> = rows_of(tenant.as_str(), pages).collect();
+        write(database, written, watermark).await?;
+    }
+    Ok(())
+}

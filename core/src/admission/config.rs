@@ -1,0 +1,228 @@
+//! The configuration that an operator writes: keys, shards and dimensions. It is one JSON text, the same on every
+//! platform.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::rollups::observation::{DIMENSIONS, Dimensions};
+use crate::vocabulary::tenant::{ID, Tenant, is_id};
+use crate::vocabulary::time::Millis;
+
+/// The configuration of a service.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) access: Access,
+    pub(crate) shards: u32,
+    pub(crate) dimensions: Dimensions,
+}
+
+/// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
+/// log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration: {}", self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The configuration as JSON: version 1, which may leave `version` out, or version 2.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigText<'a> {
+    #[serde(default = "first_version")]
+    version: u32,
+    #[serde(default)]
+    open: bool,
+    #[serde(borrow, default)]
+    keys: Option<Vec<&'a RawValue>>,
+    #[serde(default = "default_shards")]
+    shards: u32,
+    #[serde(default)]
+    dimensions: Dimensions,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyText {
+    id: Option<String>,
+    sha256: String,
+    tenant: String,
+    scope: Scope,
+    expires: Option<String>,
+}
+
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
+const SHARDS: u32 = 4;
+
+fn first_version() -> u32 {
+    *VERSIONS.start()
+}
+
+fn default_shards() -> u32 {
+    SHARDS
+}
+
+impl Config {
+    /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
+    /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
+    ///
+    /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
+    /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a
+    /// dimension, up to 8.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the wrong member and what was expected.
+    pub fn parse(json: &str) -> Result<Self, ConfigError> {
+        let json = json.trim_start_matches('\u{feff}').trim();
+        if json.is_empty() {
+            return Err(ConfigError(format!("there is none; {NEITHER}")));
+        }
+        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        if !VERSIONS.contains(&version) {
+            return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
+        }
+        if !(1..=256).contains(&shards) {
+            return Err(ConfigError(format!("shards is {shards}; it must be 1 to 256")));
+        }
+        for names in dimensions.values() {
+            if names.len() > DIMENSIONS {
+                let count = names.len();
+                return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
+            }
+        }
+        let access = match (open, keys) {
+            (true, None) => Access::Open,
+            (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
+            (false, Some(texts)) if !texts.is_empty() => {
+                let mut keys = Keys::default();
+                for (index, text) in texts.into_iter().enumerate() {
+                    let key = key(text.get()).and_then(|key| keys.add(key));
+                    key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
+                }
+                Access::Keys(keys)
+            }
+            (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
+        };
+        Ok(Self { access, shards, dimensions })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.access, Access::Closed(_))
+    }
+
+    /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
+    /// shards and dimensions.
+    pub(crate) fn closed(reason: String) -> Self {
+        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+    }
+}
+
+/// The place that holds the configuration, out of those that a platform knows by their names. `None` if the operator
+/// has named none of them: then the configuration is the text in the environment.
+///
+/// A place goes before the text, even while it cannot be read. The text may be an old one, whose keys were taken back.
+///
+/// # Errors
+/// [`ConfigError`] if two places are named. Neither goes first, because either may be the old one.
+pub fn only_place<P>(named: impl IntoIterator<Item = (&'static str, Option<P>)>) -> Result<Option<P>, ConfigError> {
+    let mut named = named.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    match (named.next(), named.next()) {
+        (Some((one, _)), Some((other, _))) => {
+            Err(ConfigError(format!("{one} stands beside {other}; one of them must go")))
+        }
+        (first, _) => Ok(first.map(|(_, place)| place)),
+    }
+}
+
+/// A key as an entry for the `keys` of a configuration: JSON on one line.
+///
+/// # Errors
+/// [`ConfigError`] if a configuration would not accept the entry.
+pub fn key_entry(
+    key: &str,
+    id: Option<&str>,
+    tenant: &str,
+    scope: &str,
+    expires: Option<&str>,
+) -> Result<String, ConfigError> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+        sha256: String,
+        tenant: &'a str,
+        scope: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<&'a str>,
+    }
+    let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry = serde_json::to_string(&Entry { id, sha256, tenant, scope, expires });
+    let entry = entry.map_err(|error| ConfigError(error.to_string()))?;
+    Config::parse(&format!(r#"{{"version":2,"keys":[{entry}]}}"#)).map(|_good| entry)
+}
+
+const NEITHER: &str = r#"it needs "keys", or "open": true"#;
+
+/// Reads one key. An error text continues the key's place, such as `keys[0]`.
+fn key(text: &str) -> Result<Key, String> {
+    let KeyText { id, sha256, tenant, scope, expires } = object(text).map_err(|problem| format!(": {problem}"))?;
+    let hash = parse_sha256(&sha256).ok_or(".sha256 must be 64 hexadecimal digits")?;
+    if hash.as_slice() == Sha256::digest(b"").as_slice() {
+        return Err(".sha256 is that of the empty text, which is no key".to_owned());
+    }
+    let tenant = Tenant::parse(tenant).map_err(|problem| format!(".{problem}"))?;
+    let id = id.unwrap_or_else(|| sha256.chars().take(8).collect::<String>().to_ascii_lowercase());
+    if !is_id(&id) {
+        return Err(format!(".id {ID}"));
+    }
+    let expires = expires.as_deref().map(Millis::from_rfc3339).transpose();
+    let expires = expires.map_err(|_rejected| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
+    Ok(Key { id, sha256: hash, tenant, scope, expires })
+}
+
+/// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    if !json.starts_with('{') {
+        return Err("it must be a JSON object".to_owned());
+    }
+    serde_json::from_str(json).map_err(|error| without_values(&error.to_string()))
+}
+
+/// The parser's message without the text that it quotes from the configuration, which could be a key or its hash. Short
+/// words stay.
+fn without_values(message: &str) -> String {
+    let is_word = |text: &str| text.len() < 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // The quoted text comes first, in one of two kinds of quotes, and may contain both kinds. What serde expects comes
+    // after it.
+    let Some((from, quote)) = message.char_indices().find(|(_, c)| matches!(c, '`' | '"')) else {
+        return message.to_owned();
+    };
+    let until = message.rfind(&format!("{quote}, expected ")).or(message.rfind(quote)).unwrap_or(from);
+    let (Some(before), Some(value), Some(after)) =
+        (message.get(..=from), message.get(from + 1..until), message.get(until..))
+    else {
+        return message.get(..from).unwrap_or_default().to_owned();
+    };
+    let value = if quote == '`' && is_word(value) { value } else { "…" };
+    [before, value, after].concat()
+}
+
+fn parse_sha256(digits: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}

@@ -1,0 +1,171 @@
+//! One event. It is checked once, when it is read; from then on its type guarantees that it is valid.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::admission::json::{self, Value};
+use crate::store::plan::NewEvent;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::EventId;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::name::name_flaw;
+use crate::vocabulary::rejection::{Field, Rejection, shown};
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::{Millis, Stamp};
+
+/// An event as a client sent it, within every limit of the contract.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    user_id: Cow<'a, str>,
+    event_type: Cow<'a, str>,
+    pub(crate) message_id: Option<Cow<'a, str>>,
+    timestamp: Option<Millis>,
+    properties: Value<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads one event. `received_at` bounds its timestamp.
+    pub(crate) fn read(text: &'a str, received_at: Millis) -> Result<Self, Rejection> {
+        if text.len() > Limits::CONTRACT.event_bytes {
+            return Err(Rejection::EventTooLarge(text.len()));
+        }
+        let Value::Object(members) = json::read(text)? else {
+            return Err(Rejection::NotAnObject);
+        };
+        let mut fields: [Option<Value<'a>>; Field::ALL.len()] = Default::default();
+        let mut unknown = None;
+        for (name, value) in members {
+            match Field::ALL.iter().position(|field| field.name() == name) {
+                Some(at) => {
+                    if let Some(field) = fields.get_mut(at) {
+                        *field = Some(value);
+                    }
+                }
+                None => unknown = unknown.or(Some(name)),
+            }
+        }
+        let [user_id, event_type, properties, message_id, timestamp] = fields;
+        let event = Self {
+            user_id: required_name(Field::UserId, user_id)?,
+            event_type: required_name(Field::EventType, event_type)?,
+            properties: properties_object(properties)?,
+            message_id: message_id.map(|value| name(Field::MessageId, value)).transpose()?,
+            timestamp: timestamp.map(|value| time(value, received_at)).transpose()?,
+        };
+        match unknown {
+            Some(name) => Err(Rejection::UnknownField(shown(&name))),
+            None => Ok(event),
+        }
+    }
+
+    /// The id that the event gets from the client's messageId; `None` without one.
+    pub(crate) fn named_id(&self, tenant: &Tenant) -> Option<EventId> {
+        self.message_id.as_deref().map(|message_id| EventId::of_message(tenant, message_id))
+    }
+
+    /// The event as a store keeps it.
+    pub(crate) fn keep(&self, id: EventId, stamp: Stamp) -> NewEvent {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head<'h> {
+            event_id: EventId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message_id: Option<&'h str>,
+            user_id: &'h str,
+            event_type: &'h str,
+            timestamp: &'h str,
+            received_at: &'h str,
+        }
+        let occurred_at = self.timestamp.unwrap_or(stamp.received_at);
+        let properties = json_text(&self.properties);
+        let head = Head {
+            event_id: id,
+            message_id: self.message_id.as_deref(),
+            user_id: &self.user_id,
+            event_type: &self.event_type,
+            timestamp: &occurred_at.to_rfc3339(),
+            received_at: &stamp.received_at.to_rfc3339(),
+        };
+        // The properties are appended as text, because the digest uses that text too.
+        let mut record = json_text(&head);
+        record.pop();
+        record.reserve(properties.len() + 16);
+        record.push_str(r#","properties":"#);
+        record.push_str(&properties);
+        record.push('}');
+        NewEvent {
+            id,
+            digest: self.digest(&properties),
+            occurred_at,
+            received_at: stamp.received_at,
+            expires_at: stamp.received_at.expiry(),
+            record,
+        }
+    }
+
+    /// Hashes only what the client said. A retry without a timestamp is then the same event, although it is received
+    /// later.
+    fn digest(&self, properties: &str) -> Digest {
+        let timestamp = self.timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
+        let hash = Sha256::new()
+            .chain_update((self.user_id.len() as u64).to_be_bytes())
+            .chain_update(self.user_id.as_bytes())
+            .chain_update((self.event_type.len() as u64).to_be_bytes())
+            .chain_update(self.event_type.as_bytes())
+            .chain_update(timestamp)
+            .chain_update(properties)
+            .finalize();
+        Digest::of_hash(&hash)
+    }
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    // Only maps with keys other than strings and failing `Serialize` impls can fail, and core has neither.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a required name. null and the empty text count as missing, as in JavaScript's `if (!userId)`.
+fn required_name(field: Field, value: Option<Value<'_>>) -> Result<Cow<'_, str>, Rejection> {
+    match value {
+        None | Some(Value::Null) => Err(Rejection::Required(field)),
+        Some(Value::String(text)) if text.is_empty() => Err(Rejection::Required(field)),
+        Some(value) => name(field, value),
+    }
+}
+
+fn name(field: Field, value: Value<'_>) -> Result<Cow<'_, str>, Rejection> {
+    let Value::String(text) = value else {
+        return Err(Rejection::WrongType(field));
+    };
+    match name_flaw(&text) {
+        Some(flaw) => Err(Rejection::Name(field.name().to_owned(), flaw)),
+        None => Ok(text),
+    }
+}
+
+fn properties_object(value: Option<Value<'_>>) -> Result<Value<'_>, Rejection> {
+    match value {
+        Some(Value::Object(members)) if members.len() > Limits::CONTRACT.properties => {
+            Err(Rejection::TooManyProperties(members.len()))
+        }
+        Some(object @ Value::Object(_)) => Ok(object),
+        _ => Err(Rejection::WrongType(Field::Properties)),
+    }
+}
+
+fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Rejection> {
+    let time = match value {
+        Value::Unsigned(ms) => Millis(ms),
+        Value::Signed(_) => return Err(Rejection::TimestampOutOfRange),
+        // To JSON Schema a whole number is an integer, however it is written. `as` saturates, so a value that is too
+        // large stays too large.
+        Value::Float(ms) if ms.fract() == 0.0 => Millis(ms as u64),
+        Value::Float(_) => return Err(Rejection::InvalidTimestamp),
+        Value::String(text) => Millis::from_rfc3339(&text)?,
+        _ => return Err(Rejection::WrongType(Field::Timestamp)),
+    };
+    let latest = Millis(received_at.0.saturating_add(Limits::CONTRACT.ahead.0));
+    if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Rejection::TimestampOutOfRange) }
+}

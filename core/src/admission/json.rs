@@ -1,0 +1,225 @@
+//! Clients' JSON, read once into a canonical value: keys are sorted and unique, names are checked, and the depth is
+//! bounded.
+//!
+//! Some flaws leave the text readable: a key that appears twice, a bad name, too much depth. They do not stop the
+//! reader. The first one is kept with its path and reported at the end.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+
+use crate::vocabulary::borrowed::Borrowed;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::name::name_flaw;
+use crate::vocabulary::rejection::{Rejection, shown, shown_path, shown_problem};
+
+/// A JSON value. Strings without escapes are borrowed from the text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    String(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
+    /// Members sorted by key; no key appears twice.
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Signed(value) => serializer.serialize_i64(*value),
+            Self::Unsigned(value) => serializer.serialize_u64(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::String(value) => serializer.serialize_str(value),
+            Self::Array(values) => serializer.collect_seq(values),
+            Self::Object(members) => serializer.collect_map(members.iter().map(|(key, value)| (key, value))),
+        }
+    }
+}
+
+/// Reads one JSON text.
+pub(crate) fn read(text: &str) -> Result<Value<'_>, Rejection> {
+    let mut reader = JsonReader { flaw: None, wide: false };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = ValueSeed { reader: &mut reader, depth: 1 }
+        .deserialize(&mut json)
+        .and_then(|value| json.end().map(|()| value))
+        .map_err(|error| rejection(&error))?;
+    match reader.flaw {
+        Some(flaw) => Err(flaw),
+        // Only a number beyond 2^63, which is rare, makes it worth reading the text a second time.
+        None if reader.wide => wide_integer(text).map_or(Ok(value), |digits| {
+            Err(Rejection::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
+        }),
+        None => Ok(value),
+    }
+}
+
+fn rejection(error: &serde_json::Error) -> Rejection {
+    let text = shown_problem(error);
+    // serde_json has no error kind of its own for 1e999, so its message is matched. The tests pin that message.
+    match text.strip_prefix("number out of range") {
+        Some(place) => Rejection::NumberOutOfRange(format!("a number{place}")),
+        None => Rejection::InvalidJson(text),
+    }
+}
+
+/// The first integer outside strings that fits neither i64 nor u64. serde_json would read it as an inexact float.
+fn wide_integer(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        rest = rest.get(start..)?;
+        if let Some(string) = rest.strip_prefix('"') {
+            let mut escaped = false;
+            let end = string.find(|c| {
+                let closes = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                closes
+            })?;
+            rest = string.get(end + 1..)?;
+        } else {
+            let number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+            let (token, after) = rest.split_at(rest.find(|c| !number(c)).unwrap_or(rest.len()));
+            let integer = !token.contains(['.', 'e', 'E']);
+            if integer && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
+                return Some(token.trim_start_matches('-'));
+            }
+            rest = after;
+        }
+    }
+    None
+}
+
+struct JsonReader {
+    flaw: Option<Rejection>,
+    /// Whether there was a number beyond 2^63, which may have been an integer.
+    wide: bool,
+}
+
+impl JsonReader {
+    fn flaw(&mut self, flaw: impl FnOnce() -> Rejection) {
+        if self.flaw.is_none() {
+            self.flaw = Some(flaw());
+        }
+    }
+
+    /// Runs `read` for a member, and puts `key` before the path of a flaw that it finds.
+    fn within<T>(&mut self, key: &dyn fmt::Display, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.flaw.is_some();
+        let result = read(self);
+        if !before
+            && let Some(Rejection::DuplicateKey(path) | Rejection::Name(path, _) | Rejection::TooDeep(path)) =
+                &mut self.flaw
+        {
+            let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+            *path = shown_path(format!("{key}{separator}{path}"));
+        }
+        result
+    }
+}
+
+struct ValueSeed<'r> {
+    reader: &'r mut JsonReader,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Signed(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Unsigned(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
+        self.reader.wide |= value.abs() >= 9_223_372_036_854_775_808.0;
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+        if self.depth > Limits::CONTRACT.depth {
+            self.reader.flaw(|| Rejection::TooDeep(String::new()));
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        let mut values = Vec::new();
+        loop {
+            let depth = self.depth + 1;
+            let index = Index(values.len());
+            match self.reader.within(&index, |reader| items.next_element_seed(ValueSeed { reader, depth }))? {
+                Some(value) => values.push(value),
+                None => return Ok(Value::Array(values)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value<'de>, A::Error> {
+        if self.depth > Limits::CONTRACT.depth {
+            self.reader.flaw(|| Rejection::TooDeep(String::new()));
+            while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Null);
+        }
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
+        while let Some(Borrowed(key)) = entries.next_key()? {
+            if let Some(flaw) = name_flaw(&key) {
+                self.reader.flaw(|| Rejection::Name(format!("[{:?}]", shown(&key)), flaw));
+            }
+            let depth = self.depth + 1;
+            let value = self.reader.within(&key, |reader| entries.next_value_seed(ValueSeed { reader, depth }))?;
+            members.push((key, value));
+        }
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let twice = members.iter().zip(members.iter().skip(1)).find(|((one, _), (next, _))| one == next);
+        if let Some(((key, _), _)) = twice {
+            self.reader.flaw(|| Rejection::DuplicateKey(key.to_string()));
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// An index into an array, as paths show it.
+struct Index(usize);
+
+impl fmt::Display for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.0)
+    }
+}

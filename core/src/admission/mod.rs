@@ -1,0 +1,21 @@
+//! The first room: a request comes in, and is answered or becomes a plan.
+//!
+//! ```text
+//! Request ─▶ route ─▶ access ─▶ body ─▶ json ─▶ event ─▶ NewEvent, in a plan
+//!            └────────── Door: the head decides ──────┘
+//! ```
+
+pub(crate) mod request;
+
+pub(crate) mod access;
+pub(crate) mod config;
+pub(crate) mod document;
+pub(crate) mod door;
+pub(crate) mod route;
+
+pub(crate) mod body;
+pub(crate) mod event;
+pub(crate) mod gzip;
+pub(crate) mod json;
+
+pub mod warming;

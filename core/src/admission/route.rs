@@ -1,0 +1,101 @@
+//! Maps paths and methods to routes.
+
+use std::borrow::Cow;
+
+use crate::reports::kind::Kind;
+use crate::vocabulary::rejection::Rejection;
+
+/// The path of the health check. It is answered while the process lives, even without a configuration.
+pub(crate) const HEALTH: &str = "/healthz";
+/// The path of an operator's route. It tells nothing to anyone else, not even which methods it takes.
+pub(crate) const MAINTENANCE: &str = "/schedule";
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    PostEvent,
+    PostBatch,
+    /// The id from the path, unchecked.
+    OneEvent(&'a str),
+    Report(Kind),
+    Health,
+    OpenApi,
+    Dashboard,
+    /// The maintenance that an operator's cron asks for.
+    Maintenance,
+}
+
+impl<'a> Route<'a> {
+    /// The route of a path that [`normal`] has normalized.
+    pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Rejection> {
+        let (route, allowed) = match path {
+            "/events" => (Self::PostEvent, "POST"),
+            "/events/batch" => (Self::PostBatch, "POST"),
+            "/reports/timeseries" => (Self::Report(Kind::Timeseries), GET),
+            "/reports/top" => (Self::Report(Kind::Top), GET),
+            "/reports/summary" => (Self::Report(Kind::Summary), GET),
+            HEALTH => (Self::Health, GET),
+            "/dashboard" => (Self::Dashboard, GET),
+            "/openapi.json" => (Self::OpenApi, GET),
+            MAINTENANCE => (Self::Maintenance, "POST"),
+            _ => match path.strip_prefix("/events/") {
+                Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
+                _ => return Err(Rejection::NoRoute),
+            },
+        };
+        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
+    }
+}
+
+/// The methods of a read-only route, as the header `allow` lists them.
+const GET: &str = "GET, HEAD";
+
+/// The path with escaped unreserved characters unescaped: both spellings are the same path (RFC 3986, 6.2.2.2). Other
+/// escapes stay as they are.
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        normal.push_str(before);
+        let byte = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).map(char::from) {
+            Some(unreserved) if unreserved.is_ascii_alphanumeric() || "-._~".contains(unreserved) => {
+                normal.push(unreserved);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                normal.push('%');
+                rest = after;
+            }
+        }
+    }
+    normal.push_str(rest);
+    Cow::Owned(normal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_escapes_of_unreserved_characters_are_read_and_only_once() {
+        for (path, expected) in [
+            ("/events", "/events"),
+            ("/%65vents", "/events"),
+            ("/%65%76%65%6e%74%73/evt%5F%30%7E%2d%2E", "/events/evt_0~-."),
+            ("/events%2Fbatch", "/events%2Fbatch"),
+            ("/a%2fb%20%c3%A9", "/a%2fb%20%c3%A9"),
+            ("/%2565vents", "/%2565vents"),
+            ("/%", "/%"),
+            ("/%6", "/%6"),
+            ("/%%65", "/%e"),
+            ("/%+5", "/%+5"),
+            ("/%é5", "/%é5"),
+        ] {
+            assert_eq!(normal(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Assigns the shards of a stream to lanes, and tells how far all of them are folded.
+//!
+//! ```text
+//!            DescribeStream ──▶ Lanes::learn ──▶ shards that wait
+//!                                                     │  a batch of one comes
+//!  lane 0  ── shard A ────────── its child C ─────────┘      an ancestor's lane, or a free one, or a new one
+//!  lane 1  ── shard B ─────────────────────────▶
+//! ```
+//!
+//! A lane is a set of pages that one shard at a time is folded into. Its watermark names the shard by its whole id. A
+//! shard takes records for some hours, then its children do. The mapping delivers the children's records only after it
+//! is done with their parent's. So a batch of a child means that the child's ancestors are folded, and the child goes
+//! on in the lane of one of them. There are as many lanes as there ever were shards at once, however many shards come
+//! and go.
+//!
+//! Reports are complete up to the time that the shard furthest behind is folded to. A shard without folded records
+//! waits: it counts as folded as far as its parent is. A store knows nothing of such shards, so a function asks the
+//! stream. The end of a window shows that its shard is folded to that moment only if the shard was still open then.
+//! Otherwise its children hold what was written later.
+//!
+//! A shard without records does not show how far it is delivered. When events arrive in other shards, the function
+//! therefore writes pulses: items that are not events but come through the stream. A pulse in the shard's batch shows
+//! how far the shard is.
+//!
+//! Records that the stream lost before they were folded are noticed in two ways. The mapping says which records it has
+//! given up ([`Lanes::lose`]). And if a batch is nearly as old as the stream's retention, older records may be gone
+//! ([`Lanes::look_back`]), because the mapping stood still.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::codec::{Reader, Writer};
+use crate::formats;
+use crate::maintenance::lost::LostTimes;
+use crate::maintenance::stream::{PULSE, StreamBatch};
+use crate::maintenance::watermark::{LaneShard, Watermark};
+use crate::reports::reading::Reading;
+use crate::rollups::stored::{StoredPage, UnreadablePage};
+use crate::vocabulary::time::{Millis, Seconds};
+
+/// How long a stream keeps its records, in milliseconds. Older records are either folded or lost.
+const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+/// The name of the list of waiting shards, among the names of lanes.
+const SHARDS: &str = "shards";
+/// The name of the list of lost times. A version that doesn't know the list reads only names before `~`.
+const LOST: &str = "~lost";
+/// A batch is nearly as old as the stream's retention if the two differ by at most this many milliseconds.
+const NEARLY_MS: u64 = 60 * 60 * 1000;
+/// The most changes of watermarks and lists that are written at once.
+const WRITES: usize = 90;
+/// Pulses for each shard while it isn't known which key leads to which shard. A shard with an eighth of the keys gets
+/// none once in 5,000 times, and the next window tries again.
+const PULSES_A_SHARD: usize = 16;
+const PULSES: usize = 64;
+/// How long a pulse is kept, in seconds.
+const PULSE_S: u64 = 7 * 24 * 60 * 60;
+
+/// A shard as the stream describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamShard {
+    /// Its id.
+    pub id: String,
+    /// The shard whose records come before this shard's, if there was one. The stream may have forgotten it.
+    pub parent: Option<String>,
+    /// Whether the shard has ended: it then gets no more records.
+    pub is_closed: bool,
+}
+
+/// The next step for a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneStep {
+    /// Ask the stream for all its shards, then call [`Lanes::learn`].
+    Describe,
+    /// Write all of these in one transaction, then call [`Lanes::next`] again. If a stored value has changed, read the
+    /// lanes anew.
+    Write(Vec<LaneWrite>),
+    /// Fold the batch into this lane, behind this watermark.
+    Fold {
+        /// The lane's name.
+        lane: String,
+        /// The lane's watermark as stored.
+        watermark: Watermark,
+    },
+    /// Everything in the batch is folded.
+    Done,
+    /// The stream does not know this shard, or not yet: have the batch delivered again.
+    UnknownShard,
+}
+
+/// A write on the condition that the stored value is still `was`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneWrite {
+    /// The name of the value, as in the pages that [`Lanes::read`] gets.
+    pub name: String,
+    /// The value that must be stored; `None`: there must be none.
+    pub was: Option<Vec<u8>>,
+    /// The value to store.
+    pub bytes: Vec<u8>,
+}
+
+/// An item to put into the table of events. It is not an event, but comes through the stream as all items do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// The item's key.
+    pub key: String,
+    /// The time of the pulse, part of the item. Without it a rewritten item would equal the stored one and not enter
+    /// the stream.
+    pub at: Millis,
+    /// When the item may be deleted.
+    pub expires_at: Seconds,
+}
+
+/// The lanes of a store and the shards of its stream.
+#[derive(Clone, Debug, Default)]
+pub struct Lanes {
+    /// The stored bytes, by name.
+    stored: BTreeMap<String, Vec<u8>>,
+    /// The watermarks by lane; `None` if one can't be read.
+    watermarks: BTreeMap<String, Option<Watermark>>,
+    /// The shards whose first batch has not come yet. `None`: the stream has not been described yet.
+    waiting: Option<BTreeMap<String, Waiting>>,
+    /// The stream's answer, if it was asked now.
+    described: Option<BTreeMap<String, StreamShard>>,
+    /// When the records were written that the stream has lost.
+    lost: LostTimes,
+}
+
+/// A shard without folded records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waiting {
+    /// The parent. This shard counts as folded as far as the parent is.
+    parent: Option<String>,
+    /// The time to which its ancestors are folded, if they have no lane any more.
+    folded_to: Millis,
+}
+
+impl Lanes {
+    /// Reads the lanes from all that a store has of them. Each page's key is the name.
+    pub fn read(stored: impl IntoIterator<Item = StoredPage>) -> Self {
+        let mut lanes = Self::default();
+        for StoredPage { key, bytes } in stored {
+            if key == SHARDS {
+                // If the list can't be read, it starts anew.
+                lanes.waiting = read_waiting(&bytes);
+            } else if key == LOST {
+                lanes.lost = LostTimes::parse(&bytes).unwrap_or_else(LostTimes::any);
+            } else {
+                lanes.watermarks.insert(key.clone(), Watermark::parse(&bytes));
+            }
+            lanes.stored.insert(key, bytes);
+        }
+        lanes.pass_over_begun();
+        lanes
+    }
+
+    /// Takes shards that have a lane off the list, and their ancestors too. A function may list such a shard if it
+    /// described the stream before the shard began.
+    fn pass_over_begun(&mut self) {
+        let Some(mut waiting) = self.waiting.take() else { return };
+        let begun: Vec<String> = waiting.keys().filter(|id| self.lane_of(id).is_some()).cloned().collect();
+        for id in begun {
+            let mut next = Some(id);
+            while let Some(id) = next {
+                next = waiting.remove(&id).and_then(|shard| shard.parent);
+            }
+        }
+        self.waiting = Some(waiting);
+    }
+
+    /// The readable watermarks, with the names of their lanes.
+    pub fn watermarks(&self) -> impl Iterator<Item = (&str, &Watermark)> {
+        self.watermarks.iter().filter_map(|(lane, watermark)| Some((lane.as_str(), watermark.as_ref()?)))
+    }
+
+    /// The stored values that can't be read. The shard of an unreadable watermark goes on in another lane.
+    pub fn damaged(&self) -> Vec<UnreadablePage> {
+        let damaged = self.watermarks.iter().filter(|(_, watermark)| watermark.is_none());
+        let list = self.stored.contains_key(SHARDS) && self.waiting.is_none();
+        let lost = self.stored.get(LOST).is_some_and(|bytes| LostTimes::parse(bytes).is_none());
+        let lists = list.then_some(SHARDS).into_iter().chain(lost.then_some(LOST)).map(str::to_owned);
+        let names = damaged.map(|(lane, _)| lane.clone()).chain(lists);
+        names.map(|key| UnreadablePage { key }).collect()
+    }
+
+    /// The time up to which reports over all lanes are complete, as of `received_at`.
+    pub fn as_of(&self, received_at: Millis) -> Millis {
+        let day_ago = Millis(received_at.0.saturating_sub(RETENTION_MS));
+        let folded_to = |watermark: &Option<Watermark>| match watermark {
+            None => Some(day_ago),
+            Some(Watermark { shard: LaneShard::Free, .. }) => None,
+            // The shard of this lane may have ended long ago.
+            Some(Watermark { shard: LaneShard::Unsaid, folded_to, .. }) => {
+                Some(*folded_to).filter(|folded_to| *folded_to > day_ago)
+            }
+            Some(Watermark { folded_to, .. }) => Some(*folded_to),
+        };
+        let lanes = self.watermarks.values().filter_map(folded_to);
+        let waiting = self.waiting.iter().flatten().map(|(_, shard)| self.bound(shard));
+        lanes.chain(waiting).min().unwrap_or(day_ago).max(day_ago)
+    }
+
+    /// The time to which a waiting shard is folded.
+    fn bound(&self, shard: &Waiting) -> Millis {
+        let mut shard = shard;
+        // The chain of parents is no longer than the list.
+        for _ in 0..=self.waiting.as_ref().map_or(0, BTreeMap::len) {
+            let Some(parent) = &shard.parent else { break };
+            if let Some((_, watermark)) = self.lane_of(parent) {
+                return watermark.folded_to;
+            }
+            match self.waiting.as_ref().and_then(|waiting| waiting.get(parent)) {
+                Some(parent) => shard = parent,
+                None => break,
+            }
+        }
+        shard.folded_to
+    }
+
+    fn lane_of(&self, shard_id: &str) -> Option<(&str, &Watermark)> {
+        self.watermarks().find(|(_, watermark)| watermark.shard_id() == Some(shard_id))
+    }
+
+    /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its
+    /// children then hold the later records.
+    pub fn next(&mut self, batch: &mut StreamBatch<'_>) -> LaneStep {
+        let lane = self.lane_of(batch.shard_id).map(|(lane, watermark)| (lane.to_owned(), watermark.clone()));
+        let completes = lane.as_ref().is_some_and(|(_, watermark)| batch.completes(watermark));
+        let is_asked = self.waiting.is_none() || lane.is_none() || completes;
+        let knows = |waiting: &BTreeMap<String, Waiting>| waiting.contains_key(batch.shard_id);
+        let waits = self.waiting.as_ref().is_some_and(knows);
+        if is_asked && !waits && self.described.is_none() {
+            return LaneStep::Describe;
+        }
+        if completes && self.described.as_ref().is_some_and(|shards| is_closed(shards, batch.shard_id)) {
+            batch.complete_to = None;
+        }
+        if waits {
+            self.begin(batch.shard_id);
+        }
+        let writes = self.changes();
+        if !writes.is_empty() {
+            self.stored.extend(writes.iter().map(|write| (write.name.clone(), write.bytes.clone())));
+            return LaneStep::Write(writes);
+        }
+        match lane {
+            Some((_, watermark)) if !batch.has_more(&watermark) => LaneStep::Done,
+            Some((lane, watermark)) => LaneStep::Fold { lane, watermark },
+            None if self.described.as_ref().is_some_and(|shards| shards.contains_key(batch.shard_id)) => LaneStep::Done,
+            None => LaneStep::UnknownShard,
+        }
+    }
+
+    /// Call this if the stream could not be asked. A batch whose lane is known is folded all the same, but completes
+    /// nothing.
+    ///
+    /// Returns whether the batch is folded.
+    pub fn go_on(&self, batch: &mut StreamBatch<'_>) -> bool {
+        batch.complete_to = None;
+        self.waiting.is_some() && self.lane_of(batch.shard_id).is_some()
+    }
+
+    /// Takes in the stream's answer: all its shards. The lane of a shard that the stream has forgotten becomes free.
+    pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
+        let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
+        let mut hashes: BTreeMap<String, &str> =
+            shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
+        for (lane, stored) in &mut self.watermarks {
+            let Some(watermark) = stored else {
+                // The lane's shard waits for a lane like a shard without folded records, and so holds reports back by
+                // itself.
+                *stored = Some(Watermark::of(LaneShard::Free, Millis(0)));
+                continue;
+            };
+            match &watermark.shard {
+                LaneShard::Unsaid => {
+                    watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, LaneShard::of);
+                }
+                LaneShard::Id(id) if !shards.contains_key(id) => watermark.free(),
+                LaneShard::Id(_) | LaneShard::Free => {}
+            }
+        }
+        let begun: BTreeSet<String> =
+            self.watermarks().filter_map(|(_, watermark)| watermark.shard_id()).map(str::to_owned).collect();
+        let done: BTreeSet<&str> = begun.iter().flat_map(|id| ancestors(&shards, id)).collect();
+        let mut waiting = self.waiting.take().unwrap_or_default();
+        waiting.retain(|id, _| shards.contains_key(id) && !begun.contains(id) && !done.contains(id.as_str()));
+        for (id, shard) in &shards {
+            if !begun.contains(id) && !done.contains(id.as_str()) && !waiting.contains_key(id) {
+                let parent = shard.parent.clone().filter(|parent| shards.contains_key(parent));
+                waiting.insert(id.clone(), Waiting { parent, folded_to: Millis(0) });
+            }
+        }
+        // A shard is done with before its children begin, so it has a lane only if version 1 gave it one.
+        for watermark in self.watermarks.values_mut().flatten() {
+            let Some(id) = watermark.shard_id().filter(|id| done.contains(id)) else { continue };
+            leave(&mut waiting, id, watermark.folded_to);
+            watermark.free();
+        }
+        (self.waiting, self.described) = (Some(waiting), Some(shards));
+    }
+
+    /// Assigns a lane to a waiting shard. Its first batch means that all its ancestors are folded.
+    fn begin(&mut self, shard_id: &str) {
+        let Some(mut waiting) = self.waiting.clone() else { return };
+        let Some(shard) = waiting.remove(shard_id) else { return };
+        let folded_to = self.bound(&shard);
+        let mut freed = None;
+        let mut parent = shard.parent;
+        while let Some(id) = parent {
+            let lane = self.lane_of(&id).map(|(lane, watermark)| (lane.to_owned(), watermark.folded_to));
+            let of_ancestor = waiting.get(&id).map(|ancestor| self.bound(ancestor));
+            let to = lane.as_ref().map(|(_, folded_to)| *folded_to).or(of_ancestor).unwrap_or(Millis(0));
+            leave(&mut waiting, &id, to);
+            if let Some((lane, _)) = lane {
+                self.watermarks.get_mut(&lane).into_iter().flatten().for_each(Watermark::free);
+                freed.get_or_insert(lane);
+            }
+            parent = waiting.remove(&id).and_then(|ancestor| ancestor.parent);
+        }
+        let is_free =
+            |(lane, watermark): (&str, &Watermark)| (watermark.shard == LaneShard::Free).then(|| lane.to_owned());
+        let lane = freed.or_else(|| self.watermarks().find_map(is_free)).unwrap_or_else(|| self.new_lane());
+        self.watermarks.insert(lane, Some(Watermark::of(LaneShard::of(shard_id), folded_to)));
+        self.waiting = Some(waiting);
+    }
+
+    /// A new lane's name: 8 hexadecimal digits.
+    fn new_lane(&self) -> String {
+        let mut names = (0..u32::MAX).map(|number| format!("{number:08x}"));
+        names.find(|name| !self.watermarks.contains_key(name)).unwrap_or_default()
+    }
+
+    /// The values that differ from what is stored, at most [`WRITES`] of them.
+    fn changes(&self) -> Vec<LaneWrite> {
+        let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), write_waiting(waiting)));
+        let watermarks = self.watermarks().map(|(lane, watermark)| (lane.to_owned(), watermark.to_bytes()));
+        let lost = (!self.lost.is_empty()).then(|| (LOST.to_owned(), self.lost.to_bytes()));
+        let all = list.into_iter().chain(watermarks).chain(lost);
+        let changed = all.filter(|(name, bytes)| self.stored.get(name) != Some(bytes));
+        let write = |(name, bytes): (String, Vec<u8>)| LaneWrite { was: self.stored.get(&name).cloned(), name, bytes };
+        changed.take(WRITES).map(write).collect()
+    }
+
+    /// Takes in that the stream has lost what was written within this time, because a batch was given up. Returns what
+    /// to write, as for [`LaneStep::Write`].
+    pub fn lose(&mut self, written: Range<Millis>) -> Vec<LaneWrite> {
+        self.lost.add(written);
+        self.changes()
+    }
+
+    /// Takes in that the stream may have lost records before a batch that is nearly as old as the stream's retention.
+    /// [`Lanes::next`] then returns the write.
+    pub fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
+        let day_ago = Millis(now.0.saturating_sub(RETENTION_MS));
+        let is_nearly = |written_at: Millis| written_at.0.abs_diff(day_ago.0) <= NEARLY_MS;
+        if !batch.records.first().is_some_and(|first| is_nearly(first.written_at)) {
+            return;
+        }
+        let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
+        let folded_to = begun.map(|(_, watermark)| watermark.folded_to).filter(|folded_to| folded_to.0 > 0).min();
+        if let Some(folded_to) = folded_to.filter(|folded_to| *folded_to < day_ago) {
+            self.lost.add(folded_to..day_ago);
+        }
+    }
+
+    /// Whether a report misses events that were received in its hours.
+    pub fn is_incomplete(&self, reading: &Reading) -> bool {
+        self.lost.overlap(&reading.time())
+    }
+
+    /// The pulses to write after a batch with events, for each shard that is behind the newest of them. So every event
+    /// is covered by reports after two windows: one until its batch comes, one until the pulses come. A batch of pulses
+    /// alone writes none; otherwise pulses would cause pulses forever.
+    pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
+        let Some(newest) = batch.newest_event() else { return Vec::new() };
+        let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
+        for (_, watermark) in self.watermarks() {
+            let Some(shard_id) = watermark.shard_id() else { continue };
+            shards += 1;
+            if shard_id != batch.shard_id && watermark.folded_to <= newest {
+                is_one_unknown |= watermark.pulse.is_empty();
+                keys.extend(Some(watermark.pulse.clone()).filter(|key| !key.is_empty()));
+            }
+        }
+        for (id, shard) in self.waiting.iter().flatten() {
+            shards += 1;
+            is_one_unknown |= id != batch.shard_id && self.bound(shard) <= newest;
+        }
+        if is_one_unknown {
+            let Millis(window) = batch.window_start;
+            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{window}-{number}"));
+            keys.extend(unknown);
+        }
+        let expires_at = Seconds(now.0 / 1000 + PULSE_S);
+        keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
+    }
+}
+
+/// A shard is folded to its end: its waiting children can't look it up any more, so they get `folded_to`.
+fn leave(waiting: &mut BTreeMap<String, Waiting>, shard_id: &str, folded_to: Millis) {
+    for child in waiting.values_mut().filter(|child| child.parent.as_deref() == Some(shard_id)) {
+        *child = Waiting { parent: None, folded_to };
+    }
+}
+
+/// Whether a shard has ended: the stream says so, or no longer knows the shard.
+fn is_closed(shards: &BTreeMap<String, StreamShard>, id: &str) -> bool {
+    shards.get(id).is_none_or(|shard| shard.is_closed)
+}
+
+fn ancestors<'s>(shards: &'s BTreeMap<String, StreamShard>, id: &str) -> BTreeSet<&'s str> {
+    let mut ancestors = BTreeSet::new();
+    let mut next = shards.get(id);
+    while let Some(parent) = next.and_then(|shard| shard.parent.as_deref()) {
+        if !ancestors.insert(parent) {
+            break;
+        }
+        next = shards.get(parent);
+    }
+    ancestors
+}
+
+/// The lane of a shard in version 1: FNV-1a of the shard's id, as 8 hexadecimal digits.
+fn lane_of_version_1(shard_id: &str) -> String {
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
+}
+
+/// Layout of version 1: the version; the number of shards; then for each shard its id, its parent's id or the empty
+/// text, and the time to which it is folded, in milliseconds.
+fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
+    let mut writer = Writer(vec![formats::WAITING]);
+    writer.length(waiting.len());
+    for (id, Waiting { parent, folded_to }) in waiting {
+        writer.text(id);
+        writer.text(parent.as_deref().unwrap_or_default());
+        writer.unsigned(folded_to.0);
+    }
+    writer.0
+}
+
+fn read_waiting(bytes: &[u8]) -> Option<BTreeMap<String, Waiting>> {
+    let mut reader = Reader(bytes);
+    reader.byte().filter(|version| *version == formats::WAITING)?;
+    let mut waiting = BTreeMap::new();
+    for _ in 0..reader.small::<usize>()? {
+        let (id, parent) = (reader.text()?.to_owned(), reader.text()?.to_owned());
+        let folded_to = Millis(reader.small()?);
+        waiting.insert(id, Waiting { parent: Some(parent).filter(|parent| !parent.is_empty()), folded_to });
+    }
+    reader.is_empty().then_some(waiting)
+}

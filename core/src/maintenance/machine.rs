@@ -1,0 +1,410 @@
+//! Maintenance: the work on a store that no request asks for. Core decides on it from the store's state and the time.
+//!
+//! ```text
+//! the store ─▶ Held ─▶ Maintenance::new
+//! new events ────────▶ Maintenance::stored
+//!                      Maintenance::next(now) ─▶ Task ─▶ the host reads and writes ─▶ done, or failed ─▶ next(now) …
+//! ```
+//!
+//! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store
+//! holds. A task may be lost, repeated, or done by two instances at once. Its results are written only if the watermark
+//! has not moved since the task read it.
+//!
+//! Folding, expiry and compaction take turns, and none waits for another's success.
+
+use std::time::Duration;
+
+use crate::reports::data::READ_BYTES;
+use crate::rollups::key::KeyRange;
+use crate::store::load::Load;
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::{Millis, Seconds};
+
+/// [`Pace::round`]: an hour.
+const ROUND: u64 = 60 * 60 * 1000;
+/// One task looks for expired events among this many events, and deletes those.
+const EXPIRED: usize = 10_000;
+/// The first wait after a failure, in milliseconds. It doubles with each further failure.
+const RETRY: u64 = 1000;
+/// The longest wait after a failure, in milliseconds.
+const LONGEST_RETRY: u64 = 60_000;
+/// How long one of several instances trusts what it has read from their store, in milliseconds.
+const UP_TO_DATE: u64 = 1000;
+/// How long a cron's request may continue with maintenance. Proxies wait longer than this for an answer.
+pub const CRON: Duration = Duration::from_secs(20);
+
+/// How large one fold is, and how long events wait for one.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    fold: Load,
+    /// Milliseconds after which events are folded even if they are few.
+    fold_within: u64,
+    /// Milliseconds between two searches for expired events and for days that are over.
+    round: u64,
+    /// How many tasks may follow one another before waiting requests have their turn.
+    tasks_a_turn: usize,
+    /// How many stores one report reads.
+    stores: u32,
+}
+
+impl Pace {
+    /// For a process that has its database to itself.
+    pub const SERVER: Self = Self {
+        fold: Load { events: 2048, bytes: 4 << 20 },
+        fold_within: 5000,
+        round: ROUND,
+        tasks_a_turn: 1,
+        stores: 1,
+    };
+
+    /// For instances that share a database, and come and go with requests.
+    pub const INSTANCE: Self =
+        Self { fold: Load { events: 512, bytes: 2 << 20 }, fold_within: 0, round: ROUND, tasks_a_turn: 4, stores: 1 };
+
+    /// For one of `shards` shards. A shard answers requests on the thread that folds. Each fold writes an object to a
+    /// bucket, and that costs as much as 15 requests. So a few events wait for more.
+    pub fn shard(shards: u32) -> Self {
+        Self { fold_within: 10_000, stores: shards.max(1), ..Self::INSTANCE }
+    }
+
+    /// The same pace with another time between two searches for expired events and for days that are over: at least a
+    /// second.
+    #[must_use]
+    pub fn with_round(self, Millis(round): Millis) -> Self {
+        Self { round: round.max(1000), ..self }
+    }
+
+    /// The bound of a store's unfolded tail. It is half of what a report may read from this store, so that the report
+    /// can read rollups too.
+    fn tail_bytes(&self) -> usize {
+        READ_BYTES / 2 / self.stores.max(1) as usize
+    }
+}
+
+/// The state of a store at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// The events after the watermark.
+    pub unfolded: Load,
+    /// [`NewEvent::received_at`](crate::NewEvent::received_at) of the first unfolded event; any value if there is none.
+    pub oldest: Millis,
+    /// The time that [`Task::Keep`] kept last; 0 if it kept none yet.
+    pub looked_at: Millis,
+}
+
+/// The host's next action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Do this task, then call [`Maintenance::done`] or [`Maintenance::failed`].
+    Do(Task),
+    /// Do nothing until this time, unless events come.
+    SleepUntil(Millis),
+}
+
+/// A task for the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Fold the oldest unfolded events with [`Service::fold`](crate::Service::fold), and move the watermark behind
+    /// them. Gives [`Outcome::Folded`].
+    Fold {
+        /// Read at most this many events.
+        events: usize,
+        /// Stop reading once the records have this many bytes.
+        bytes: usize,
+    },
+    /// Delete folded events that expire by `until`. Gives [`Outcome::Expired`].
+    Expire {
+        /// The time by which the events expire.
+        until: Seconds,
+        /// Look only at the first `among` events.
+        among: usize,
+    },
+    /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
+    /// without keys. Gives [`Outcome::Found`].
+    FindDays,
+    /// Compact the day of this manifest, if that is still necessary. Gives [`Outcome::Done`].
+    Compact {
+        /// The tenant of the day.
+        tenant: Tenant,
+        /// The key of the day's manifest.
+        manifest: KeyRange,
+    },
+    /// Keep this time as [`Held::looked_at`]. Gives [`Outcome::Done`].
+    Keep {
+        /// When the search began whose work is done now.
+        looked_at: Millis,
+    },
+}
+
+impl Task {
+    /// The message for the operator when this task fails.
+    pub fn failure(&self) -> &'static str {
+        match self {
+            Self::Fold { .. } => "events cannot be folded",
+            Self::Expire { .. } => "expired events cannot be deleted",
+            Self::FindDays => "days to compact cannot be looked for",
+            Self::Compact { .. } => "a day cannot be compacted",
+            Self::Keep { .. } => "the time of the last maintenance cannot be kept",
+        }
+    }
+}
+
+/// The result of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This load is folded; nothing if everything was folded before.
+    Folded(Load),
+    /// This many events are deleted.
+    Expired(usize),
+    /// The days to compact.
+    Found(Vec<(Tenant, KeyRange)>),
+    /// A task without a result is done.
+    Done,
+}
+
+/// The machine that decides on maintenance; see the module.
+#[derive(Clone, Debug)]
+pub struct Maintenance {
+    pace: Pace,
+    /// When the store's state was read.
+    read_at: Millis,
+    unfolded: Load,
+    /// Since when events have waited for a fold.
+    waits_since: Option<Millis>,
+    /// How many events the next fold takes. It takes fewer after a fold that had too much to write.
+    fold_events: usize,
+    fold_retry: Retry,
+    expire_at: Millis,
+    expire_retry: Retry,
+    find_at: Millis,
+    find_retry: Retry,
+    days: Vec<(Tenant, KeyRange)>,
+    /// When the search began whose days are being compacted. This time is kept once they are done.
+    found_at: Option<Millis>,
+    keep_retry: Retry,
+    /// Whether a fold that is due comes before the other tasks.
+    is_folds_turn: bool,
+    /// Whether expiry comes before compaction.
+    is_expirys_turn: bool,
+}
+
+/// When a failed task is tried again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Retry {
+    failures: u32,
+    at: Millis,
+}
+
+impl Retry {
+    fn failed(&mut self, now: Millis) {
+        let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+        *self = Self { failures: self.failures.saturating_add(1), at: after(now, wait) };
+    }
+
+    /// The time at which a task that is due at `due` may be done.
+    fn not_before(self, due: Millis, now: Millis) -> Millis {
+        due.max(within(self.at, LONGEST_RETRY, now))
+    }
+}
+
+fn after(time: Millis, wait: u64) -> Millis {
+    Millis(time.0.saturating_add(wait))
+}
+
+/// A time that was set at most `longest` ahead. If it is further ahead than that, the clock has gone back since it was
+/// set, so it becomes now.
+fn within(at: Millis, longest: u64, now: Millis) -> Millis {
+    if at > after(now, longest) { now } else { at }
+}
+
+impl Maintenance {
+    /// Maintenance of a store in this state.
+    pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
+        let round = after(held.looked_at.min(now), pace.round);
+        let mut maintenance = Self {
+            pace,
+            read_at: now,
+            unfolded: Load::default(),
+            waits_since: None,
+            fold_events: pace.fold.events,
+            fold_retry: Retry::default(),
+            expire_at: round,
+            expire_retry: Retry::default(),
+            find_at: round,
+            find_retry: Retry::default(),
+            days: Vec::new(),
+            found_at: None,
+            keep_retry: Retry::default(),
+            is_folds_turn: true,
+            is_expirys_turn: true,
+        };
+        maintenance.refresh(held, now);
+        maintenance
+    }
+
+    /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
+    /// [`Maintenance::refresh`].
+    pub fn is_outdated(&self, now: Millis) -> bool {
+        now.0.abs_diff(self.read_at.0) >= UP_TO_DATE
+    }
+
+    /// Takes in the store's current state. Work that has begun goes on.
+    pub fn refresh(&mut self, held: Held, now: Millis) {
+        self.read_at = now;
+        self.unfolded = held.unfolded;
+        self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
+    }
+
+    /// Begins a round now, because an operator asks for one. A fold that is due comes first: only folded events expire,
+    /// and a day's compaction takes only what is folded.
+    pub fn begin_round(&mut self, now: Millis) {
+        (self.expire_at, self.find_at) = (now, now);
+        self.is_folds_turn = true;
+    }
+
+    /// Says whether the store accepts new events. While its unfolded tail is at the bound, they get
+    /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty tail takes any.
+    pub fn takes_events(&self) -> bool {
+        self.unfolded.events == 0 || self.unfolded.budget_bytes() < self.pace.tail_bytes()
+    }
+
+    /// Takes in new events that are durable now.
+    pub fn stored(&mut self, load: Load, now: Millis) {
+        if load.events > 0 {
+            self.unfolded = self.unfolded + load;
+            self.waits_since.get_or_insert(now);
+        }
+    }
+
+    /// How many tasks may follow one another before waiting requests have their turn.
+    pub fn tasks_a_turn(&self) -> usize {
+        self.pace.tasks_a_turn
+    }
+
+    /// Whether enough events wait for a whole fold. A platform without a timer then does maintenance in the request
+    /// that stored them.
+    pub fn has_whole_fold(&self) -> bool {
+        self.unfolded.reaches(self.pace.fold) || self.unfolded.budget_bytes() >= self.pace.tail_bytes() / 2
+    }
+
+    /// The next action. Ask again after each task.
+    pub fn next(&self, now: Millis) -> Next {
+        let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
+        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED };
+        let is_fold_due = self.fold_due(now).is_some_and(|due| due <= now);
+        let is_expiry_due = self.expire_due(now) <= now;
+        let compaction = self.compaction(now);
+        let is_other_due = is_expiry_due || compaction.is_some();
+        let is_folds_turn = !is_other_due || self.is_folds_turn;
+        let next = match compaction {
+            _ if is_fold_due && is_folds_turn => Some(fold),
+            None if is_expiry_due => Some(expiry),
+            Some(_) if is_expiry_due && self.is_expirys_turn => Some(expiry),
+            compaction => compaction,
+        };
+        next.map_or_else(|| Next::SleepUntil(self.wake_at(now)), Next::Do)
+    }
+
+    /// The next task towards compacting all days that are over, if one is due.
+    fn compaction(&self, now: Millis) -> Option<Task> {
+        if let Some((tenant, manifest)) = self.days.last() {
+            return Some(Task::Compact { tenant: tenant.clone(), manifest: manifest.clone() });
+        }
+        match (self.keep_due(now), self.found_at) {
+            (Some(due), Some(looked_at)) if due <= now => Some(Task::Keep { looked_at }),
+            _ if self.find_due(now) <= now => Some(Task::FindDays),
+            _ => None,
+        }
+    }
+
+    fn wake_at(&self, now: Millis) -> Millis {
+        let due = [self.fold_due(now), Some(self.expire_due(now)), self.keep_due(now), Some(self.find_due(now))];
+        due.into_iter().flatten().min().unwrap_or(now)
+    }
+
+    /// Takes in the outcome of the task that was handed out last.
+    pub fn done(&mut self, outcome: Outcome, now: Millis) {
+        self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
+        match outcome {
+            Outcome::Folded(load) => {
+                self.fold_retry = Retry::default();
+                self.folded(load, now);
+            }
+            Outcome::Expired(events) => {
+                self.is_expirys_turn = false;
+                self.expire_retry = Retry::default();
+                self.expire_at = if events == 0 { after(now, self.pace.round) } else { now };
+            }
+            Outcome::Found(days) => {
+                self.is_expirys_turn = true;
+                self.find_retry = Retry::default();
+                self.find_at = after(now, self.pace.round);
+                self.days = days;
+                self.found_at = Some(now);
+            }
+            Outcome::Done => {
+                self.is_expirys_turn = true;
+                if self.days.pop().is_none() {
+                    (self.found_at, self.keep_retry) = (None, Retry::default());
+                }
+            }
+        }
+    }
+
+    /// Takes in that the task that was handed out last could not be done completely.
+    pub fn failed(&mut self, task: &Task, now: Millis) {
+        self.is_folds_turn = !matches!(task, Task::Fold { .. });
+        self.is_expirys_turn = !matches!(task, Task::Expire { .. });
+        match task {
+            Task::Fold { .. } => self.fold_retry.failed(now),
+            Task::Expire { .. } => self.expire_retry.failed(now),
+            Task::FindDays => self.find_retry.failed(now),
+            // The other days go on; this one is found again in the next round.
+            Task::Compact { .. } => drop(self.days.pop()),
+            Task::Keep { .. } => self.keep_retry.failed(now),
+        }
+    }
+
+    fn folded(&mut self, load: Load, now: Millis) {
+        if load.events == 0 {
+            // Another instance has folded, or this one has counted wrong.
+            (self.unfolded, self.waits_since) = (Load::default(), None);
+            return;
+        }
+        let is_cut = load.events < self.fold_events.min(self.unfolded.events) && load.bytes < self.pace.fold.bytes;
+        let next = if is_cut { load.events } else { self.fold_events };
+        self.fold_events = next.saturating_mul(2).min(self.pace.fold.events);
+        self.unfolded = self.unfolded - load;
+        self.waits_since = match self.waits_since {
+            _ if self.unfolded.events == 0 => None,
+            // The rest has waited just as long.
+            since if is_cut => since,
+            _ => Some(now),
+        };
+    }
+
+    fn expire_due(&self, now: Millis) -> Millis {
+        self.expire_retry.not_before(within(self.expire_at, self.pace.round, now), now)
+    }
+
+    fn find_due(&self, now: Millis) -> Millis {
+        self.find_retry.not_before(within(self.find_at, self.pace.round, now), now)
+    }
+
+    /// When the round may be kept: all its days are compacted, and its expiry is done. Expiry belongs to the round,
+    /// because a machine that is made anew must not put off what failed.
+    fn keep_due(&self, now: Millis) -> Option<Millis> {
+        let is_over = self.found_at.is_some() && self.days.is_empty() && self.expire_at > now;
+        is_over.then(|| self.keep_retry.not_before(now, now))
+    }
+
+    /// When the next fold is due; `None` if there is nothing to fold.
+    fn fold_due(&self, now: Millis) -> Option<Millis> {
+        let since = self.waits_since?.min(now);
+        let due = if self.has_whole_fold() { now } else { after(since, self.pace.fold_within) };
+        Some(self.fold_retry.not_before(due, now))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! One step of folding: as many of a store's records as fit into one transaction, of any tenants.
+//!
+//! ```text
+//! records ─▶ Step ─▶ ranges of keys ──▶ the host's store ──▶ stored pages ──▶ Step::merge ─▶ pages to write
+//! ```
+//!
+//! Clients decide how many pages an event touches. So a step ends before its pages would become too many, and the next
+//! step goes on from there. A record that is not an event is a [`RejectedRecord`]: the host keeps it elsewhere and goes
+//! on.
+
+use std::collections::BTreeMap;
+
+use crate::rollups::fold::Fold;
+use crate::rollups::key::KeyRange;
+use crate::rollups::observation::{Dimensions, Observation};
+use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
+use crate::vocabulary::tenant::Tenant;
+
+/// A stored record that is to be folded.
+#[derive(Clone, Copy, Debug)]
+pub struct Unfolded<'a> {
+    /// The tenant of the event, as the store says.
+    pub tenant: &'a str,
+    /// [`crate::NewEvent::record`].
+    pub record: &'a str,
+}
+
+/// A record that no report counts, and the reason. The host keeps it where an operator finds it, before the watermark
+/// moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// The index of the record in the step, from 0.
+    pub index: usize,
+    /// What is wrong with the record, without any of its content.
+    pub reason: String,
+}
+
+/// Some records, folded.
+#[derive(Clone, Debug)]
+pub struct Step {
+    records: usize,
+    folds: Vec<(Tenant, Fold, Vec<KeyRange>)>,
+    rejected: Vec<RejectedRecord>,
+    limits: WriteLimits,
+}
+
+/// What a step writes, once its rejected records are kept.
+#[must_use = "what is merged and not written is in no report"]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepWrite {
+    /// The pages to write, each with its tenant.
+    pub pages: Vec<(Tenant, StoredPage)>,
+    /// Stored pages that can't be read, as in [`Merged`].
+    pub damaged: Vec<(Tenant, UnreadablePage)>,
+    /// Records that no report counts.
+    pub rejected: Vec<RejectedRecord>,
+    /// Tenants that may be new. A store that can't list its tenants keeps these, so that maintenance finds them without
+    /// keys.
+    pub newcomers: Vec<Tenant>,
+}
+
+/// A step is larger than the store accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch {
+    /// How many records may fit: 1 or more.
+    pub at_most: usize,
+}
+
+impl Step {
+    /// Folds at most the first `at_most` of these records. `None` stands for a record that is counted as taken but not
+    /// folded.
+    pub(crate) fn of<'a>(
+        records: impl IntoIterator<Item = Option<Unfolded<'a>>>,
+        at_most: usize,
+        limits: WriteLimits,
+        dimensions: &Dimensions,
+    ) -> Self {
+        let (mut events, mut rejected, mut count) = (Vec::new(), Vec::new(), 0);
+        // Records of one tenant mostly follow each other, so its name is checked once for the whole run.
+        let mut checked: Option<(&str, bool)> = None;
+        for (index, unfolded) in records.into_iter().take(at_most).enumerate() {
+            count = index + 1;
+            let Some(Unfolded { tenant, record }) = unfolded else { continue };
+            let is_tenant = match checked {
+                Some((name, is_tenant)) if name == tenant => is_tenant,
+                _ => Tenant::parse(tenant.to_owned()).is_ok(),
+            };
+            checked = Some((tenant, is_tenant));
+            match Observation::read(record, dimensions) {
+                Ok(observation) if is_tenant => events.push((index, tenant, observation)),
+                Err(problem) if is_tenant => rejected.push(RejectedRecord { index, reason: problem.to_string() }),
+                _ => rejected.push(RejectedRecord { index, reason: "its tenant is none".to_owned() }),
+            }
+        }
+        loop {
+            let folds = folds(events.iter().take_while(|(index, ..)| *index < count));
+            let ranges: usize = folds.iter().map(|(.., ranges)| ranges.len()).sum();
+            if ranges <= limits.pages || count <= 1 {
+                rejected.retain(|record| record.index < count);
+                return Self { records: count, folds, rejected, limits };
+            }
+            // Each range gets at least one page. If the ranges alone are too many, reading the stored pages is useless.
+            count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
+        }
+    }
+
+    /// How many records the step takes: the watermark moves behind them. The next step need not try more than twice as
+    /// many.
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// The ranges of keys, by tenant, in which [`Step::merge`] needs every stored page.
+    pub fn ranges(&self) -> impl Iterator<Item = (&Tenant, &[KeyRange])> {
+        self.folds.iter().map(|(tenant, _, ranges)| (tenant, ranges.as_slice()))
+    }
+
+    /// What to write, given the stored pages of each tenant in the order of [`Step::ranges`].
+    ///
+    /// # Errors
+    /// [`TooMuch`] if the pages don't fit into one transaction; then write nothing.
+    pub fn merge(self, stored: Vec<Vec<StoredPage>>) -> Result<StepWrite, TooMuch> {
+        let mut write = StepWrite { rejected: self.rejected, ..StepWrite::default() };
+        for ((tenant, fold, _), stored) in self.folds.into_iter().zip(stored) {
+            let Merged { pages, damaged, opens_day } = fold.merge(stored);
+            write.newcomers.extend(opens_day.then(|| tenant.clone()));
+            write.pages.extend(pages.into_iter().map(|page| (tenant.clone(), page)));
+            write.damaged.extend(damaged.into_iter().map(|page| (tenant.clone(), page)));
+        }
+        let newcomer = StoredPage { key: String::new(), bytes: Vec::new() };
+        let newcomers = write.newcomers.iter().map(|_| &newcomer);
+        match self.records / 2 {
+            _ if self.limits.fit(write.pages.iter().map(|(_, page)| page).chain(newcomers)) => Ok(write),
+            // A record that fits into no transaction must not hold up the records behind it.
+            0 => {
+                let reason = "its pages need more than a transaction takes".to_owned();
+                Ok(StepWrite { rejected: vec![RejectedRecord { index: 0, reason }], ..StepWrite::default() })
+            }
+            at_most => Err(TooMuch { at_most }),
+        }
+    }
+}
+
+/// Folds events, separately for each tenant.
+fn folds<'e, 'a: 'e>(
+    events: impl Iterator<Item = &'e (usize, &'a str, Observation<'a>)>,
+) -> Vec<(Tenant, Fold, Vec<KeyRange>)> {
+    let mut tenants: BTreeMap<&str, Vec<&Observation<'_>>> = BTreeMap::new();
+    for (_, tenant, observation) in events {
+        tenants.entry(tenant).or_default().push(observation);
+    }
+    let fold = |(tenant, events): (&str, Vec<&Observation<'_>>)| {
+        let fold = Fold::of(events.iter().copied());
+        let ranges = fold.ranges();
+        Some((Tenant::parse(tenant.to_owned()).ok()?, fold, ranges))
+    };
+    tenants.into_iter().filter_map(fold).collect()
+}

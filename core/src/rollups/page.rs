@@ -1,0 +1,231 @@
+//! A page: the rollups of consecutive values of one series, as bytes.
+//!
+//! Layout of version 1, in the encoding of [`codec`](crate::codec): the version; the number of values; the
+//! dimensions of the hour's events, preceded by twice their number, plus 1 if some were dropped; the names of all
+//! numeric properties; then for each value its text and its rollup, both with their lengths. Values and names are
+//! sorted. A changed layout takes the next version, and [`PageReader::open`] goes on reading this one.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use crate::codec::{Reader, Writer};
+use crate::formats;
+use crate::rollups::fold_events::FoldEvents;
+use crate::rollups::interner::{Interner, Symbol};
+use crate::rollups::place::Run;
+use crate::rollups::rollup::{NUMBERS, Parts, Rollup};
+use crate::rollups::stored::StoredPage;
+use crate::rollups::tally::Tally;
+
+/// A page that grows beyond this many bytes is split, if it has at least two values.
+const PAGE_BYTES: usize = 64 * 1024;
+
+/// What a page says about its hour. Only the page of all events says something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    /// The dimensions of the hour's events.
+    pub(crate) dimensions: BTreeSet<String>,
+    /// Whether there were more dimensions, which were dropped.
+    pub(crate) dimensions_dropped: bool,
+}
+
+impl Head {
+    /// Reads the head of a page, if there is one. `None` means that the bytes are not a page.
+    pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Interner) -> Option<Self> {
+        let Some(bytes) = bytes else { return Some(Self::default()) };
+        let reader = PageReader::open(bytes, names)?;
+        let mut head = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
+        head.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
+        Some(head)
+    }
+
+    /// Writes everything in a page except its values.
+    fn write(&self, length: usize, table: &[Symbol], names: &Interner, writer: &mut Writer) {
+        writer.byte(formats::PAGE);
+        writer.length(length);
+        writer.length(self.dimensions.len() << 1 | usize::from(self.dimensions_dropped));
+        self.dimensions.iter().for_each(|dimension| writer.text(dimension));
+        writer.length(table.len());
+        table.iter().for_each(|name| writer.text(names.name(*name)));
+    }
+}
+
+/// The number of values in a page, without reading them.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader(bytes);
+    reader.byte().filter(|version| *version == formats::PAGE)?;
+    reader.small()
+}
+
+/// The values of a page.
+pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'a str>> {
+    let mut reader = PageReader::open(bytes, names)?;
+    let mut values = Vec::new();
+    while let Some((value, _)) = reader.next()? {
+        values.push(value);
+    }
+    Some(values)
+}
+
+/// Writes pages, and reuses its memory from page to page.
+#[derive(Debug, Default)]
+pub(crate) struct PageWriter {
+    pub(crate) written: Vec<StoredPage>,
+    head: Writer,
+    values: Writer,
+    added: Writer,
+    table: Vec<Symbol>,
+    pub(crate) tally: Tally,
+}
+
+impl PageWriter {
+    /// Counts the events of `runs`, which are sorted by value, in the page of `series` that starts at `first`. The page
+    /// may be stored or new. `None` means that the stored bytes are not a page.
+    pub(crate) fn merge(
+        &mut self,
+        (series, first): (&str, &str),
+        stored: Option<&[u8]>,
+        head: &Head,
+        runs: &[Run<'_>],
+        events: &FoldEvents,
+        names: &mut Interner,
+    ) -> Option<()> {
+        let mut reader = stored.map_or(Some(PageReader::default()), |bytes| PageReader::open(bytes, names))?;
+        let table = &mut self.table;
+        table.clone_from(&reader.table);
+        events.join_names(runs, names, table);
+        let is_same_table = table.len() == reader.table.len();
+        let mut is_exact = true;
+        let mut length = 0;
+        self.values.0.clear();
+        let mut runs = runs.iter().peekable();
+        let mut entry = reader.next()?;
+        loop {
+            let order = match (entry, runs.peek()) {
+                (Some((known, _)), Some(run)) => known.cmp(run.value),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let known = entry.filter(|_| order.is_le());
+            let run = runs.next_if(|_| order.is_ge());
+            length += 1;
+            self.values.text(known.map_or_else(|| run.map_or("", |run| run.value), |(value, _)| value));
+            if known.is_some() {
+                entry = reader.next()?;
+            }
+            let known = known.map(|(_, bytes)| bytes);
+            match (known, run) {
+                (Some(known), None) if is_same_table => self.values.bytes(known),
+                (None, Some(run)) => {
+                    self.values.nested(|values| self.tally.write(run.places, events, names, table, values));
+                }
+                (Some(known), run) => {
+                    let mut rollup = reader.rollup(known, Parts::All)?;
+                    if let Some(run) = run {
+                        self.added.0.clear();
+                        self.tally.write(run.places, events, names, table, &mut self.added);
+                        rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Parts::All)?, names);
+                        rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
+                        rollup.numbers.truncate(NUMBERS);
+                        // If the stored rollup loses a name now, the table may still list it, although no rollup has
+                        // it.
+                        is_exact &= !rollup.numbers_dropped;
+                    }
+                    self.values.nested(|values| rollup.write(values, table, names));
+                }
+                (None, None) => {}
+            }
+        }
+        self.head.0.clear();
+        head.write(length, table, names, &mut self.head);
+        let page = Writer([self.head.0.as_slice(), &self.values.0].concat());
+        if is_exact && (page.0.len() <= PAGE_BYTES || length == 1) {
+            self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 });
+            return Some(());
+        }
+        let mut reader = PageReader::open(&page.0, names)?;
+        let mut values = Vec::with_capacity(length);
+        while let Some((value, entry)) = reader.next()? {
+            values.push((value, reader.rollup(entry, Parts::All)?));
+        }
+        let values: Vec<(&str, &Rollup)> = values.iter().map(|(value, rollup)| (*value, rollup)).collect();
+        self.write_split((series, first), &values, head, names);
+        Some(())
+    }
+
+    /// Writes these rollups as one page, or splits them in halves if the page is too large.
+    pub(crate) fn write_split(
+        &mut self,
+        (series, first): (&str, &str),
+        values: &[(&str, &Rollup)],
+        head: &Head,
+        names: &Interner,
+    ) {
+        let mut table = Vec::new();
+        table.extend(values.iter().flat_map(|(_, rollup)| &rollup.numbers).map(|(name, _)| *name));
+        names.sort(&mut table);
+        let mut page = Writer::default();
+        head.write(values.len(), &table, names, &mut page);
+        for (value, rollup) in values {
+            page.text(value);
+            page.nested(|page| rollup.write(page, &table, names));
+        }
+        let (lower, upper) = values.split_at(values.len() / 2);
+        match upper.first() {
+            Some((middle, _)) if page.0.len() > PAGE_BYTES && !lower.is_empty() => {
+                self.write_split((series, first), lower, head, names);
+                self.write_split((series, middle), upper, &Head::default(), names);
+            }
+            _ => self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 }),
+        }
+    }
+}
+
+/// Reads a page value by value.
+#[derive(Default)]
+pub(crate) struct PageReader<'a> {
+    rest: Reader<'a>,
+    left: usize,
+    table: Vec<Symbol>,
+    pub(crate) dimensions: Vec<&'a str>,
+    pub(crate) dimensions_dropped: bool,
+}
+
+impl<'a> PageReader<'a> {
+    pub(crate) fn open(bytes: &'a [u8], names: &mut Interner) -> Option<Self> {
+        let mut rest = Reader(bytes);
+        rest.byte().filter(|version| *version == formats::PAGE)?;
+        let left = rest.small()?;
+        let length: usize = rest.small()?;
+        let dimensions = (0..length >> 1).map(|_| rest.text()).collect::<Option<_>>()?;
+        let table_length: usize = rest.small()?;
+        let mut table = Vec::new();
+        let mut before = None;
+        for _ in 0..table_length {
+            let name = rest.text().filter(|name| before.is_none_or(|before| before < *name))?;
+            table.push(names.intern(name));
+            before = Some(name);
+        }
+        Some(Self { rest, left, table, dimensions, dimensions_dropped: length & 1 == 1 })
+    }
+
+    /// The next value and the bytes of its rollup. The inner `None` means that there are no more, the outer that the
+    /// bytes are not a page.
+    pub(crate) fn next(&mut self) -> Option<Option<(&'a str, &'a [u8])>> {
+        if self.left == 0 {
+            return self.rest.is_empty().then_some(None);
+        }
+        self.left -= 1;
+        Some(Some((self.rest.text()?, self.rest.bytes()?)))
+    }
+
+    /// The numeric properties of the page's rollups.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Symbol> {
+        self.table.iter().copied()
+    }
+
+    pub(crate) fn rollup(&self, entry: &[u8], parts: Parts<'_>) -> Option<Rollup> {
+        Rollup::read(&mut Reader(entry), &self.table, parts)
+    }
+}

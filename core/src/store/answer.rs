@@ -1,0 +1,24 @@
+//! The shape of an answer to new events, which is known before a store is asked.
+
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::RequestId;
+use crate::vocabulary::rejection::Rejection;
+
+/// The shape of the answer to a [`StorePlan`](crate::StorePlan).
+#[derive(Debug)]
+pub(crate) enum Answer {
+    One(Slot, RequestId),
+    Batch(Vec<Slot>, RequestId),
+}
+
+/// How one sent event appears in the answer.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// The event was rejected before the store was asked.
+    Rejected(Rejection),
+    /// The event is in the plan, at index `at`. `named` says that it has a messageId, so it may have been stored
+    /// before.
+    New { at: usize, named: bool },
+    /// The event has the same id as an earlier event in the plan, at index `at`.
+    Repeated { at: usize, digest: Digest },
+}

@@ -1,0 +1,38 @@
+//! Messages of queues. Queues deliver at least once; an event that is delivered twice is kept once.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::store::plan::Admission;
+use crate::vocabulary::digest::first_128_bits;
+use crate::vocabulary::reply::Reply;
+use crate::vocabulary::time::{Millis, Stamp};
+
+/// What to do with a message.
+#[must_use = "a message that is neither done nor delivered again is lost"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// All events of the message are kept, so the queue may delete it.
+    Done,
+    /// The store did not keep every event: deliver the message again.
+    Retry,
+    /// Some of the message can never be kept, for this reason: put it into the dead-letter queue.
+    Rejected(String),
+}
+
+impl Stamp {
+    /// The stamp of a message. It is the same at every delivery, so the events get the same ids.
+    pub fn of_message(message_id: &str, sent_at: Millis) -> Self {
+        Self { received_at: sent_at, entropy: first_128_bits(&Sha256::digest(message_id)) }
+    }
+}
+
+impl Admission {
+    /// What to do with a message whose admission gave no [`crate::StorePlan`].
+    pub fn undeliverable(self) -> Delivery {
+        match self {
+            Self::Reply(Reply { status: 429 | 500.., .. }) => Delivery::Retry,
+            Self::Reply(Reply { body, .. }) => Delivery::Rejected(String::from_utf8_lossy(&body).into_owned()),
+            Self::Plan(_) => Delivery::Rejected("a message brings events, and this one asks for some".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a host has to do, in the language of the domain, and how it reports the outcome.
+
+use serde::{Deserialize, Serialize};
+
+use crate::reports::plan::ReportPlan;
+use crate::store::answer::Answer;
+use crate::vocabulary::digest::Digest;
+use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::reply::Reply;
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::{Millis, Seconds};
+
+/// What [`crate::Service::admit`] makes of a request.
+#[must_use = "an admission that is dropped leaves its client without an answer"]
+#[derive(Debug)]
+pub enum Admission {
+    /// The request is answered without the store.
+    Reply(Reply),
+    /// The host applies the plan, then calls its `respond`.
+    Plan(Plan),
+}
+
+impl Admission {
+    /// The answer to `HEAD` is the answer to `GET` without its body. Core removes the body, because hosts differ in
+    /// what they cut off.
+    pub(crate) fn for_method(self, method: &str) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
+            Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
+            Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
+            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_)) => other,
+        }
+    }
+}
+
+/// The method whose answers have no body.
+pub(crate) const HEAD: &str = "HEAD";
+
+/// Work on the store. Applying a plan twice is the same as applying it once.
+#[derive(Debug)]
+pub enum Plan {
+    /// Keep new events.
+    Store(StorePlan),
+    /// Look one event up.
+    Find(FindPlan),
+    /// Read what a report needs.
+    Report(ReportPlan),
+    /// Do the maintenance that is due, unless the platform's own timer does it in time.
+    Maintenance(MaintenancePlan),
+}
+
+/// One event to keep durably under (tenant, id), unless an event that has not expired has that key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// The key, together with the tenant.
+    pub id: EventId,
+    /// Tells a repetition from a conflict. The store keeps it beside the event and returns it when the key is taken.
+    pub digest: Digest,
+    /// When the event happened according to the client, or else when it was received.
+    pub occurred_at: Millis,
+    /// When the event was received.
+    pub received_at: Millis,
+    /// When the store may delete the event.
+    pub expires_at: Seconds,
+    /// The event as JSON, as `GET /events/{eventId}` answers it. It is opaque to the host.
+    pub record: String,
+}
+
+/// The outcome for one [`NewEvent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreOutcome {
+    /// The key was free; the event is durable now.
+    Stored,
+    /// An event with this digest has the key. It has not expired and stays as it is.
+    Existing(Digest),
+    /// The event may not be durable: the client is told to send it again.
+    Unavailable,
+    /// The event was not kept, because the store is at its capacity: the client is told to wait and send it again.
+    Overloaded,
+}
+
+/// The outcome of a [`FindPlan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindOutcome {
+    /// The record of the event.
+    Found(String),
+    /// No such event.
+    Absent,
+    /// The store did not answer.
+    Unavailable,
+}
+
+/// Keep new events of one tenant, each under its own key, and report the outcome of each.
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
+#[derive(Debug)]
+pub struct StorePlan {
+    pub(crate) tenant: Tenant,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) answer: Answer,
+}
+
+impl StorePlan {
+    /// The tenant of the events.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// A stored event that expires by this time has expired: a new event may take its key. A store that folds behind a
+    /// watermark deletes an expired event only once it is folded. Until then the outcome is
+    /// [`StoreOutcome::Unavailable`].
+    pub fn expired_by(&self) -> Seconds {
+        self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
+    }
+
+    /// The id of the request that brought the events, as its answer shows it.
+    pub fn request_id(&self) -> RequestId {
+        match &self.answer {
+            Answer::One(_, request_id) | Answer::Batch(_, request_id) => *request_id,
+        }
+    }
+
+    /// The events to keep: 1 to 500, with distinct ids.
+    pub fn events(&self) -> &[NewEvent] {
+        &self.events
+    }
+}
+
+/// Look up one event of a tenant. The read must see every write that was answered before.
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
+#[derive(Debug)]
+pub struct FindPlan {
+    pub(crate) tenant: Tenant,
+    pub(crate) id: EventId,
+    pub(crate) request_id: RequestId,
+    pub(crate) received_at: Millis,
+    /// Whether the reply has no body.
+    pub(crate) is_head: bool,
+}
+
+impl FindPlan {
+    /// The tenant of the event.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The id of the event.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// The id of the request that looks the event up, as its answer shows it.
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// A stored event that expires by this time is [`FindOutcome::Absent`].
+    pub fn expired_by(&self) -> Seconds {
+        self.received_at.to_seconds()
+    }
+}
+
+/// Fold, compact and expire what is due. An operator's cron asks for this where the platform has no timer of its own.
+#[must_use = "a plan that is neither applied nor answered leaves its client without an answer"]
+#[derive(Debug)]
+pub struct MaintenancePlan {
+    pub(crate) request_id: RequestId,
+}
+
+impl MaintenancePlan {
+    /// The answer. `is_done` is true once the work is done or left to the platform's own timer. Otherwise the work has
+    /// failed, and the cron should ask again.
+    pub fn respond(self, is_done: bool) -> Reply {
+        if is_done { Reply::ok() } else { Rejection::Unavailable.reply(self.request_id) }
+    }
+}

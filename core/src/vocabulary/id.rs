@@ -1,0 +1,144 @@
+//! Ids of events and requests. Each is a prefix and 26 characters of Crockford's base32, which hold 128 bits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+use crate::vocabulary::digest::first_128_bits;
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::Stamp;
+
+/// Crockford's alphabet, without I, L, O and U. Characters sort like their values, so ids sort like their numbers.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const PREFIX: &str = "evt_";
+const DIGITS: usize = 26;
+/// A sequential id holds entropy in this many low bits, and milliseconds above them.
+const ENTROPY_BITS: u32 = 80;
+
+/// The id of an event: `evt_` and 26 characters, which hold 128 bits.
+///
+/// Within a tenant it is the event's key in every store. The id alone decides which shard keeps the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(u128);
+
+impl EventId {
+    /// The id of the event that a client calls `message_id`: the first 128 bits of SHA-256 over tenant and messageId. A
+    /// retry therefore has the same id on every platform.
+    pub fn of_message(tenant: &Tenant, message_id: &str) -> Self {
+        let hash = Sha256::new()
+            .chain_update((tenant.as_str().len() as u64).to_be_bytes()) // else ("ab", "c") and ("a", "bc") were equal
+            .chain_update(tenant.as_str())
+            .chain_update(message_id)
+            .finalize();
+        Self(first_128_bits(&hash))
+    }
+
+    /// The id of the event at `index` among the events without a messageId in a request: 48 bits of milliseconds and 80
+    /// bits of entropy. `index` is added to the entropy, so the ids of one stamp are distinct and sorted.
+    pub(crate) fn sequential(stamp: Stamp, index: usize) -> Self {
+        // The top bit of the entropy stays clear, so that counting up never carries into the time.
+        let first = stamp.entropy & ((1 << (ENTROPY_BITS - 1)) - 1);
+        Self(stamp.time_bits() | (first + index as u128))
+    }
+
+    /// The shard that keeps this event: 0 up to, not including, `shards`.
+    pub fn shard(self, shards: u32) -> u32 {
+        // The low bits are evenly distributed for both kinds of ids; the high bits of a sequential id are its time.
+        (self.0 as u64 % u64::from(shards.max(1))) as u32
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", Base32::of(self.0))
+    }
+}
+
+/// The error for a text that is not an event id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnEventId;
+
+impl fmt::Display for NotAnEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event id is `evt_` and 26 characters of Crockford's base32")
+    }
+}
+
+impl std::error::Error for NotAnEventId {}
+
+impl FromStr for EventId {
+    type Err = NotAnEventId;
+
+    /// Reads only the form that [`fmt::Display`] writes: upper case, without look-alike characters.
+    fn from_str(text: &str) -> Result<Self, NotAnEventId> {
+        let digits = text.strip_prefix(PREFIX).ok_or(NotAnEventId)?.as_bytes();
+        // 26 digits hold 130 bits, so the first digit may carry only three of the 128.
+        if digits.len() != DIGITS || !matches!(digits.first(), Some(b'0'..=b'7')) {
+            return Err(NotAnEventId);
+        }
+        digits
+            .iter()
+            .try_fold(0u128, |bits, digit| {
+                let value = ALPHABET.iter().position(|known| known == digit)?;
+                Some(bits << 5 | value as u128)
+            })
+            .map(Self)
+            .ok_or(NotAnEventId)
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Stamp {
+    /// The milliseconds in the upper 48 bits of an id, so that ids sort by time.
+    fn time_bits(self) -> u128 {
+        u128::from(self.received_at.0) << ENTROPY_BITS
+    }
+}
+
+/// The id of a request: `req_` and 26 characters. People use it to match an error with a log: a host logs it with each
+/// failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u128);
+
+impl RequestId {
+    pub(crate) fn of(stamp: Stamp) -> Self {
+        Self(stamp.time_bits() | stamp.entropy >> (128 - ENTROPY_BITS))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "req_{}", Base32::of(self.0))
+    }
+}
+
+/// The 26 characters that encode 128 bits.
+struct Base32([u8; DIGITS]);
+
+impl Base32 {
+    fn of(bits: u128) -> Self {
+        let digit = |at| ALPHABET.get((bits >> (5 * (DIGITS - 1 - at)) & 31) as usize);
+        Self(std::array::from_fn(|at| digit(at).copied().unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for Base32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One write instead of 26, because ids make up much of every answer.
+        f.write_str(std::str::from_utf8(&self.0).map_err(|_not_ascii| fmt::Error)?)
+    }
+}

@@ -1,0 +1,11 @@
+//! The words that every room uses. None of them knows a room.
+
+pub(crate) mod borrowed;
+pub(crate) mod digest;
+pub(crate) mod id;
+pub(crate) mod limits;
+pub(crate) mod name;
+pub(crate) mod rejection;
+pub(crate) mod reply;
+pub(crate) mod tenant;
+pub(crate) mod time;
