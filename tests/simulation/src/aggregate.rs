@@ -89,9 +89,11 @@ impl Functions {
         let mut unpacker = self.unpackers.take(&self.world);
         let packed = handed.records.iter().filter_map(|record| record.event());
         self.learn(&mut unpacker, packed.map(|packed| &**packed)).await?;
-        let id = |record: &Record| record.key.split_once('#').map_or("", |(_, id)| id);
-        let records = handed.records.iter();
-        let unpacked = records.map(|record| Some(unpacker.record(id(record), record.event()?))).collect();
+        let unpack = |record: &Rc<Record>| {
+            let id = record.key.split_once('#').map_or("", |(_, id)| id);
+            Some(unpacker.record(id, record.event()?))
+        };
+        let unpacked = handed.records.iter().map(unpack).collect();
         self.unpackers.give_back(unpacker);
         Ok(unpacked)
     }
