@@ -154,7 +154,8 @@ fn workerd(artifacts: &Path) -> Finding {
 /// Node.js, in which the article's function runs.
 fn found(tool: &Tool, artifacts: &Path) -> Finding {
     let there = match tool.installed() {
-        None => tool.version(),
+        // Some programs print all that they are built with.
+        None => tool.version().map(|version| version.chars().take(70).collect()),
         Some(path) => project(artifacts, &path).map(|path| path.display().to_string()),
     };
     if let Some(there) = there {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use isotherm_hosts::Platform;
 
+use crate::compare::NamedResult;
 use crate::compare::result::{Baseline, Comparison, Measured};
 use crate::cost::assumptions::Assumptions;
 use crate::cost::design::{Design, Given, Load};
@@ -66,7 +67,11 @@ pub(super) fn assume(result: &Comparison, name: &str, assumed: &mut Assumptions,
 ///
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
-pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) -> Result<Option<(Usage, String)>> {
+pub(super) fn metered(
+    NamedResult { result, name }: &NamedResult,
+    design: Design,
+    given: &Given<'_>,
+) -> Result<Option<(Usage, String)>> {
     let platform = match design {
         Design::Lambda => Platform::Lambda,
         Design::Workers => Platform::Workers,
@@ -85,7 +90,7 @@ pub(super) fn metered(result: &Comparison, design: Design, given: &Given<'_>) ->
         usage.add(Service::Plan, "workers-plan", 1.0);
     }
     let rate = measured.figures.throughput.events_per_second.value;
-    let about = format!("as metered at about {rate:.0} events/s in the run of {}", result.machine.time);
+    let about = format!("as metered at about {rate:.0} events/s in {name}");
     Ok(Some((usage, about)))
 }
 

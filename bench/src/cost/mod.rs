@@ -164,7 +164,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
     let priced = designs.iter().map(|design| {
         let pricing = || format!("cannot price {}", design.name());
         let metered = match &named {
-            Some(NamedResult { result, .. }) => from::metered(result, *design, &given).with_context(pricing)?,
+            Some(named) => from::metered(named, *design, &given).with_context(pricing)?,
             None => None,
         };
         let (usage, about) = match metered {

@@ -222,9 +222,11 @@ fn a_metered_run_is_priced_by_its_meters() {
 
 #[test]
 fn without_a_file_the_sample_is_priced_and_named() {
-    let quote = quoted("--platform lambda --from");
-    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
-    let sources: Vec<&str> = quote.designs[0].assumptions.iter().map(|one| one.source.as_str()).collect();
+    let quote = quoted("--platform lambda --platform native --from");
+    let [metered, node] = &quote.designs[..] else { panic!("{quote:?}") };
+    assert!(metered.about.starts_with("as metered at about "), "{}", metered.about);
+    assert!(metered.about.contains("events/s in the sample of 20"), "{}", metered.about);
+    let sources: Vec<&str> = node.assumptions.iter().map(|one| one.source.as_str()).collect();
     assert!(sources.iter().any(|source| source.starts_with("the sample of 20")), "{sources:?}");
 }
 

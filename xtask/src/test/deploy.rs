@@ -91,7 +91,7 @@ const LINTERS: [Linter; 11] = [
         name: "zizmor",
         tool: Tool::Python("deploy", "zizmor"),
         arguments: &["--offline", "--no-progress", ".github"],
-        planted: (".github/workflows/ci.yml", "persist-credentials: false", "persist-credentials: true"),
+        planted: (".github/workflows/ci.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@main"),
     },
     Linter {
         name: "wrangler deploy",
