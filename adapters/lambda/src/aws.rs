@@ -5,13 +5,21 @@ use std::env;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_types::SdkConfig;
+
+/// Made on first use: work before the first invocation adds to the cold start.
+pub(crate) static DYNAMODB: LazyLock<aws_sdk_dynamodb::Client> = LazyLock::new(|| {
+    let config = aws_sdk_dynamodb::config::Builder::from(&settings("DYNAMODB"))
+        // The default token bucket would end the retries of a throttled batch after a hundred of them.
+        .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+});
 
 /// Made on first use. Only some functions use it, and some only where the operator has put the configuration there.
 pub(crate) static S3: LazyLock<aws_sdk_s3::Client> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 //! The first attempt does without the SDK's client, which takes more CPU time for a put than all else that `ingest`
 //! does. The SDK's parts sign and send it. If it fails, the client puts the event with all its retries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
@@ -25,9 +25,11 @@ use serde::{Deserialize, Serialize};
 use serde_dynamo::{AttributeValue, Item};
 use tokio::time::timeout;
 
-use crate::aws::{ATTEMPT, connector, credentials, endpoint, region};
-use crate::shapes::SHAPE;
-use crate::store::{DYNAMODB, EVENT, expires_at};
+use crate::aws::{ATTEMPT, DYNAMODB, connector, credentials, endpoint, region};
+
+/// The attribute with a packed event, and the one with a shape.
+pub(crate) const EVENT: &str = "e";
+pub(crate) const SHAPE: &str = "shape";
 
 const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.PutItem")];
@@ -196,4 +198,9 @@ impl Sender {
         };
         Ok(Some(Taken::of(bytes, expires_at)))
     }
+}
+
+/// When an item expires, if it has a `ttl`.
+pub(crate) fn expires_at(item: &HashMap<String, SdkValue>) -> Option<Seconds> {
+    item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
 }

@@ -14,11 +14,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{Packer, ShapeId, StoredShape, Unpacker};
 
-use crate::put::Put;
-use crate::store::{CONCURRENCY, DYNAMODB, Store};
-
-/// The attribute with a shape.
-pub(crate) const SHAPE: &str = "shape";
+use crate::aws::DYNAMODB;
+use crate::put::{Put, SHAPE};
+use crate::store::{CONCURRENCY, Store};
 
 impl Store {
     /// Puts shapes. A put that fails is not made again: its events carry their shape themselves, and a later request

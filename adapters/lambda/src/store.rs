@@ -12,16 +12,12 @@
 //! Items whose key has no tenant are core's: the shapes of packed events (`shapes.rs`), and pulses. Pulses have a time
 //! `at`, and a `ttl`.
 
-use std::collections::HashMap;
 use std::future::ready;
 use std::pin::pin;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join;
@@ -31,25 +27,15 @@ use isotherm_core::{
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::aws::{FIRST_BACKOFF, environment, settings};
-use crate::put::Put;
+use crate::aws::{DYNAMODB, FIRST_BACKOFF, environment};
+pub(crate) use crate::put::EVENT;
+use crate::put::{Put, expires_at};
 
 /// How many requests of an invocation run at once. Each has a connection of its own, and so a TLS handshake on a cold
 /// start.
 pub(crate) const CONCURRENCY: usize = 32;
 /// Wait after a cancelled transaction, before the watermark is read again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
-
-/// Made on first use: work before the first invocation adds to the cold start.
-pub(crate) static DYNAMODB: LazyLock<Client> = LazyLock::new(|| {
-    let config = Builder::from(&settings("DYNAMODB"))
-        // The default token bucket would end the retries of a throttled batch after a hundred of them.
-        .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build());
-    Client::from_conf(config.build())
-});
-
-/// The attribute with a packed event.
-pub(crate) const EVENT: &str = "e";
 
 /// The tables that the environment names, and the bucket for backups, if there is one.
 pub(crate) struct Store {
@@ -174,11 +160,6 @@ impl Store {
             deleted => Ok(deleted.map(drop)?),
         }
     }
-}
-
-/// When an item expires, if it has a `ttl`.
-pub(crate) fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
-    item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
 }
 
 fn key(tenant: &Tenant, id: EventId) -> String {

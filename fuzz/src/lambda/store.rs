@@ -28,7 +28,7 @@ pub(crate) struct Store {
     pub(crate) pages: RefCell<BTreeMap<String, Pages>>,
     pub(crate) letters: RefCell<Vec<String>>,
     pub(crate) stored: RefCell<Option<Watermark>>,
-    unpacker: RefCell<Unpacker>,
+    pub(crate) unpacker: RefCell<Unpacker>,
 }
 
 impl Store {
