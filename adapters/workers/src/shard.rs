@@ -66,7 +66,7 @@ impl DurableObject for Shard {
         match request.method() {
             Method::Post if request.path() == REPORT => {
                 let reading = JsFuture::from(request.inner().text()?).await?.as_string().unwrap_or_default();
-                self.report(&serde_json::from_str(&reading)?)
+                self.report(service, &serde_json::from_str(&reading)?)
             }
             Method::Post if request.path() == MAINTENANCE => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
@@ -149,13 +149,13 @@ impl Shard {
         }
     }
 
-    async fn perform(&self, task: &Task) -> Result<Outcome> {
+    async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
         match task {
             Task::Fold { events, bytes } => {
                 let Some(unfolded) = UnfoldedEvents::next(&self.sql, *events, *bytes)? else {
                     return Ok(Outcome::Folded(Load::default()));
                 };
-                self.back_up(&unfolded).await?;
+                self.back_up(service, &unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 unfolded.fold(&self.sql, service, &tenant).map(Outcome::Folded)
             }
@@ -173,7 +173,7 @@ impl Shard {
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.
-    async fn wake(&self) -> Result<()> {
+    async fn wake(&self, service: &Service) -> Result<()> {
         let now = now();
         let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
@@ -187,7 +187,7 @@ impl Shard {
     }
 
     /// Puts an object with these events into the bucket.
-    async fn back_up(&self, unfolded: &UnfoldedEvents) -> Result<()> {
+    async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
         let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
         bucket.put(backup.key, backup.bytes).execute().await?;
@@ -195,7 +195,7 @@ impl Shard {
     }
 
     /// Answers this shard's data for a report.
-    fn report(&self, reading: &Reading) -> Result<Response> {
+    fn report(&self, service: &Service, reading: &Reading) -> Result<Response> {
         let budget = reading.budget(service.shards());
         Response::from_bytes(rollups::read(&self.sql, reading, budget)?.to_bytes())
     }

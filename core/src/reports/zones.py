@@ -1,8 +1,8 @@
 """Makes zones.bin, the time zones of reports, from the package `tzdata` of PyPI.
 
     python3 -m venv target/zones && target/zones/bin/pip install tzdata==2026.6
-    target/zones/bin/python core/src/report/zones.py            # writes zones.bin
-    target/zones/bin/python core/src/report/zones.py --check    # is zones.bin what it would write?
+    target/zones/bin/python core/src/reports/zones.py            # writes zones.bin
+    target/zones/bin/python core/src/reports/zones.py --check    # is zones.bin what it would write?
 
 Needs nothing else than Python 3.9 and its standard library. For a newer tzdata, change TZDATA and the line above, run it,
 and run core's tests. The format is described in zone.rs.
