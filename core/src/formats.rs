@@ -16,13 +16,15 @@
 //! | what a shard is to keep | 1 | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
 //! | what a shard has kept | 1 | a Workers shard | the Worker that asks it | in no store | `blocks/keep.rs` |
 //! | cursor of a report | 1 | reports | reports | at clients | `reports/cursor.rs` |
+//! | packed event | 1 with the id of its shape; 2 with its shape; 3 as text | `ingest`, `drain` | `read`, `aggregate`; `ingest` and `drain` its head | DynamoDB: `tenant#eventId`, attribute `e` | `packed/mod.rs` |
+//! | shape of packed events | 1 | `ingest`, `drain` | `read`, `aggregate` | DynamoDB's table of events: `#shape-…`, attribute `shape` | `packed/mod.rs` |
 //!
 //! These formats have no version, so they only ever change by addition:
 //!
 //! | format | where |
 //! | --- | --- |
-//! | record of an event: JSON, as `GET /events/{eventId}` answers it | every store of events, on Workers the table `events`; backups, as gzip with one record per line |
-//! | digest of an event: 16 bytes; in the table `events` on Workers as hexadecimal digits | every store of events |
+//! | record of an event: JSON, as `GET /events/{eventId}` answers it | native, Spin; on Workers the table `events`; DynamoDB's older items, attribute `record`; backups, as gzip with one record per line |
+//! | digest of an event: 16 bytes; in the table `events` on Workers as hexadecimal digits | native, Workers, Spin; DynamoDB's older items, attribute `digest` |
 //! | pulse: an item `#pulse-…` with `at` and `ttl` | DynamoDB's table of events |
 //! | items of an event and of a page: attributes as in `adapters/lambda/src/store.rs` and `rollups.rs` | DynamoDB |
 //! | message of a queue: a request's body, with its path, headers and key id | SQS (attributes), Workers' Queue (JSON) |
@@ -44,13 +46,15 @@
 //!
 //! - A version reads every format listed here. A changed layout gets the next byte; older layouts can still be read.
 //! - A version writes data that older versions can't read only where no older reader is left, or where the older
-//!   reader's error is harmless. Readers are deployed first: on Lambda `Aggregate` depends on `Report` and `Schedule`
-//!   in the template.
+//!   reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
+//!   `Schedule`, and `Ingest` and `Drain` depend on `Aggregate` and `Read`.
 //! - Watermarks of version 2: an older `report` answers 503 until it is replaced. An older `aggregate` that still works
 //!   on a batch fails on the condition of its write, or can't read the watermark. Its batch is then delivered again, to
 //!   the new version. There is no way back to the older version.
 //! - Marks of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
+//! - Packed events: an older `read` answers 503 for them, and an older `aggregate` makes dead letters of them, so there
+//!   is no way back to a version before them. An older `ingest` answers 503 to a repetition until it is replaced.
 //! - A Worker that can't read the answer of a shard of another version answers 503 until both run the same version.
 //! - Blocks: an older version of a shard does not see them. There is no way back to it once events came.
 //! - On native and in a Durable Object a version has its database to itself; instances of Spin overlap for seconds.
@@ -85,3 +89,11 @@ pub(crate) const KEEP: u8 = 1;
 pub(crate) const KEPT: u8 = 1;
 /// The cursor of a report.
 pub(crate) const CURSOR: u8 = 1;
+/// A packed event whose shape is stored.
+pub(crate) const EVENT_OF_SHAPE: u8 = 1;
+/// A packed event that has its shape itself.
+pub(crate) const EVENT_WITH_SHAPE: u8 = 2;
+/// A packed event as the text of its record.
+pub(crate) const EVENT_AS_TEXT: u8 = 3;
+/// The shape of packed events.
+pub(crate) const SHAPE: u8 = 1;

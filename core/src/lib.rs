@@ -27,6 +27,7 @@ mod admission;
 mod store;
 
 mod blocks;
+mod packed;
 
 mod rollups;
 
@@ -57,6 +58,7 @@ pub use blocks::{
     BlockRow, BlockWrite, BlockWrites, Blocks, Keep, Kept, Known, OpenBlocks, Part, Row, RowRead, RowWrites, Search,
     Spill, StoredBlocks, UnreadableBlock,
 };
+pub use packed::{PackedHead, Packer, ShapeId, StoredShape, Unpacker, UnreadableEvent};
 
 pub use rollups::compaction::Compaction;
 pub use rollups::fold::Fold;

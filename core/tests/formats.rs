@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The register's constants, each with the row of its table.
-const ROWS: [(&str, &str); 15] = [
+const ROWS: [(&str, &str); 19] = [
     ("PAGE", "page of rollups"),
     ("MANIFEST", "manifest of a day"),
     ("MANIFEST_BY_HOUR", "manifest of a day"),
@@ -23,6 +23,10 @@ const ROWS: [(&str, &str); 15] = [
     ("KEEP", "what a shard is to keep"),
     ("KEPT", "what a shard has kept"),
     ("CURSOR", "cursor of a report"),
+    ("EVENT_OF_SHAPE", "packed event"),
+    ("EVENT_WITH_SHAPE", "packed event"),
+    ("EVENT_AS_TEXT", "packed event"),
+    ("SHAPE", "shape of packed events"),
 ];
 
 fn root() -> PathBuf {

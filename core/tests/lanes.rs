@@ -104,7 +104,8 @@ fn batch<'a>(shard_id: &'a str, records: &[(i64, &'a str)]) -> StreamBatch<'a> {
     let record = |(at, key): &(i64, &'a str)| {
         let number: &'static str = from_now(*at).0.to_string().leak();
         let is_event = !key.starts_with('#');
-        let item = StreamItem { key: Some(key), tenant: is_event.then_some("a"), record: is_event.then_some(RECORD) };
+        let item =
+            StreamItem { key: Some(key), tenant: is_event.then_some("a"), record: is_event.then_some(Ok(RECORD)) };
         StreamRecord { sequence_number: number, written_at: from_now(*at), item: Some(item), is_new: true }
     };
     let window_start = records.first().map_or(Millis(NOW), |(at, _)| from_now(at - 60));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use isotherm_core::{
     Admission, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch, StreamItem,
-    StreamRecord, StreamWrite, TooMuch, Unfolded, Watermark, WriteLimits, letter_notice,
+    StreamRecord, StreamWrite, TooMuch, Unfolded, UnreadableEvent, Watermark, WriteLimits, letter_notice,
 };
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn item(n: usize) -> StreamItem<'static> {
     StreamItem {
         key: Some("key"),
         tenant: Some(if n.is_multiple_of(5) { "b" } else { "a" }),
-        record: Some(&RECORDS[n]),
+        record: Some(Ok(&RECORDS[n])),
     }
 }
 
@@ -199,14 +199,16 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     let items = [
         None, // deleted
         Some(item(1)),
-        Some(StreamItem { record: Some("{}"), ..item(2) }),
+        Some(StreamItem { record: Some(Ok("{}")), ..item(2) }),
         Some(StreamItem { record: None, ..item(3) }),
         Some(StreamItem { tenant: None, ..item(4) }),
         Some(StreamItem { tenant: Some("no/tenant"), ..item(5) }),
         Some(StreamItem { key: None, tenant: None, record: None }),
-        Some(StreamItem { record: Some(long), ..item(7) }),
+        Some(StreamItem { record: Some(Ok(long)), ..item(7) }),
         Some(item(8)),
         Some(StreamItem { key: Some("#pulse-1"), tenant: Some(""), record: None }), // of our own
+        Some(StreamItem { key: Some("#shape-1"), tenant: Some(""), record: None }), // likewise
+        Some(StreamItem { record: Some(Err(UnreadableEvent::Damaged)), ..item(11) }),
     ];
     let spoilt = batch(items.into_iter().enumerate().map(|(n, item)| spoilt(n, item)));
     let lane = folded(&[spoilt], MUCH);
@@ -214,7 +216,7 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     assert_eq!(lane.pages, good.pages);
     let letters: Vec<Value> = lane.letters.iter().map(|letter| serde_json::from_str(letter).unwrap()).collect();
     let of = |n: usize| letters.iter().find(|letter| letter["sequenceNumber"] == NUMBERS[n].as_str()).unwrap();
-    assert_eq!(letters.len(), 6);
+    assert_eq!(letters.len(), 7);
     for (letter, read) in lane.letters.iter().zip(&letters) {
         let (notice, text) = (letter_notice(letter), |name: &str| read[name].as_str().unwrap_or("nowhere").to_owned());
         let said =
@@ -226,6 +228,7 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
     assert!(of(3)["reason"].as_str().unwrap().contains("something else writes") && of(3)["key"] == "key", "{}", of(3));
     assert!(of(6).get("key").is_none() && of(6)["shardId"] == "shard", "{}", of(6));
     assert_eq!(of(7)["record"].as_str().unwrap().len(), 100_000);
+    assert!(of(11)["reason"].as_str().unwrap().contains("damaged") && of(11)["key"] == "key", "{}", of(11));
     assert!(letters.iter().all(|letter| letter["sequenceNumber"] != NUMBERS[0].as_str()));
 }
 

@@ -19,7 +19,8 @@ pub struct Meters {
     pub functions: BTreeMap<String, Invocations>,
     /// Operations of a store that bills them, by table and kind: `events/put`, `rollups/query`. `transact` is a whole
     /// transaction, with the sum of the sizes billed for its items. `transact-cancelled` is one item of a cancelled
-    /// transaction. `put-pulse` writes an item by which a function hears of a shard; `put-pulse-again` replaces one.
+    /// transaction. `put-other` adds an item that is no event: a pulse, by which a function hears of a shard, or a
+    /// shape of events. `put-other-again` replaces one.
     pub store: BTreeMap<String, Sizes>,
     /// Rows of a store that bills them, by the first table that a statement names. `alarms` are billed as rows.
     #[serde(default)]

@@ -14,6 +14,8 @@ mod compaction;
 mod configuration;
 #[path = "lambda/faults.rs"]
 mod faults;
+#[path = "lambda/items.rs"]
+mod items;
 #[path = "lambda/lost.rs"]
 mod lost;
 #[path = "lambda/meters.rs"]

@@ -32,9 +32,10 @@ use isotherm_core::{
 };
 use tokio::time::sleep;
 
+use crate::aws::DYNAMODB;
 use crate::failure::InvalidEvent;
 use crate::request::now;
-use crate::store::{CONCURRENCY, DYNAMODB, PAUSE, Store};
+use crate::store::{CONCURRENCY, PAUSE, Store};
 use crate::{dead_letters, shards};
 
 /// Number of partitions for a tenant's pages.

@@ -3,35 +3,33 @@
 //! | attribute | type | |
 //! | --- | --- | --- |
 //! | `pk` | S, partition key | `tenant#eventId`: ids are spread evenly, so no partition gets hot |
-//! | `digest` | B | tells a repetition from a conflict |
-//! | `record` | S | the event as it is answered |
-//! | `occurredAt`, `receivedAt` | N | milliseconds |
+//! | `e` | B | the event as core packs it |
 //! | `ttl` | N | seconds, as DynamoDB wants it; it deletes the item some time after |
-//! | `putBy` | B | the request that put it, so that a retried put knows its own item |
 //!
-//! Items whose key has no tenant are core's pulses. They have a time `at`, and a `ttl`.
+//! Names are short, since DynamoDB bills them in each item. Items of older versions have, in place of `e`, the event as
+//! it is answered in `record` (S), and `digest` (B), which tells a repetition from a conflict.
+//!
+//! Items whose key has no tenant are core's: the shapes of packed events (`shapes.rs`), and pulses. Pulses have a time
+//! `at`, and a `ttl`.
 
-use std::collections::HashMap;
 use std::future::ready;
 use std::pin::pin;
-use std::sync::LazyLock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
-    Digest, EventId, FindOutcome, FindPlan, Millis, NewEvent, Pulse, Seconds, StoreOutcome, StorePlan, Tenant,
+    EventId, FindOutcome, FindPlan, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan, Tenant, Unpacker,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::aws::{environment, settings};
+use crate::aws::{DYNAMODB, FIRST_BACKOFF, environment};
+pub(crate) use crate::put::EVENT;
+use crate::put::{Put, expires_at};
 
 /// How many requests of an invocation run at once. Each has a connection of its own, and so a TLS handshake on a cold
 /// start.
@@ -39,33 +37,28 @@ pub(crate) const CONCURRENCY: usize = 32;
 /// Wait after a cancelled transaction, before the watermark is read again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-/// Made on first use: work before the first invocation adds to the cold start.
-pub(crate) static DYNAMODB: LazyLock<Client> = LazyLock::new(|| {
-    let config = Builder::from(&settings("DYNAMODB"))
-        // The default token bucket would end the retries of a throttled batch after a hundred of them.
-        .retry_partition(RetryPartition::custom("events").token_bucket(TokenBucket::unlimited()).build());
-    Client::from_conf(config.build())
-});
-
 /// The tables that the environment names, and the bucket for backups, if there is one.
 pub(crate) struct Store {
-    table: String,
+    pub(crate) table: String,
     pub(crate) rollups: String,
     pub(crate) bucket: Option<String>,
+    pub(crate) packer: Mutex<Packer>,
+    pub(crate) unpacker: Mutex<Unpacker>,
 }
 
 impl Store {
     pub(crate) fn of_environment() -> Self {
         let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
         let rollups = environment("ISOTHERM_ROLLUPS").unwrap_or_else(|| "rollups".to_owned());
-        Self { table, rollups, bucket: environment("ISOTHERM_BACKUP_BUCKET") }
+        let bucket = environment("ISOTHERM_BACKUP_BUCKET");
+        Self { table, rollups, bucket, packer: Mutex::default(), unpacker: Mutex::default() }
     }
 
-    /// Puts each event unless its key is taken. Returns the outcome of each event, at the latest when the deadline
-    /// comes.
+    /// Puts each event unless its key is taken, and new shapes beside them. Returns the outcome of each event, at the
+    /// latest when the deadline comes.
     pub(crate) async fn keep(&self, plan: &StorePlan, entropy: u128, deadline: Instant) -> Vec<StoreOutcome> {
-        let events = plan.events();
-        let put_by = &Blob::new(entropy.to_be_bytes());
+        let (events, put_by) = (plan.events(), (entropy >> 64) as u64);
+        let shapes = self.put_shapes(self.packer().shapes(events));
         let mut outcomes = vec![StoreOutcome::Unavailable; events.len()];
         let puts = events.iter().enumerate();
         let puts = stream::iter(puts.map(|(at, event)| async move { (at, self.put(plan, event, put_by).await) }));
@@ -76,7 +69,7 @@ impl Store {
             }
             ready(())
         });
-        if timeout_at(deadline, all).await.is_err() {
+        if timeout_at(deadline, join(all, shapes)).await.is_err() {
             eprintln!("{}: the invocation's deadline came before DynamoDB had answered every put", plan.request_id());
         }
         outcomes
@@ -98,10 +91,18 @@ impl Store {
     /// Looks one event up with a strongly consistent read.
     pub(crate) async fn find(&self, plan: &FindPlan) -> Result<FindOutcome> {
         let (tenant, id) = (plan.tenant(), plan.id());
-        let get = DYNAMODB.get_item().table_name(&self.table).key("pk", key(tenant, id)).consistent_read(true);
+        let get = DYNAMODB
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key(tenant, id)))
+            .consistent_read(true);
         let Some(mut item) = get.send().await?.item else { return Ok(FindOutcome::Absent) };
         if expires_at(&item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
             return Ok(FindOutcome::Absent);
+        }
+        if let Some(AttributeValue::B(packed)) = item.get(EVENT) {
+            self.learn_shapes([packed.as_ref()]).await?;
+            return Ok(FindOutcome::Found(self.unpacker().record(&id.to_string(), packed.as_ref())?));
         }
         match item.remove("record") {
             Some(AttributeValue::S(record)) => Ok(FindOutcome::Found(record)),
@@ -111,40 +112,29 @@ impl Store {
 
     /// Puts one event, and retries while DynamoDB throttles or fails. An expired event under the same key makes way,
     /// even if its TTL has not deleted it yet.
-    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: &Blob) -> Result<StoreOutcome> {
-        let number = |number: u64| AttributeValue::N(number.to_string());
-        let key = key(plan.tenant(), event.id);
-        let put = DYNAMODB
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", key.clone())
-            .item("digest", AttributeValue::B(Blob::new(event.digest.to_bytes())))
-            .item("record", AttributeValue::S(event.record.clone()))
-            .item("occurredAt", number(event.occurred_at.0))
-            .item("receivedAt", number(event.received_at.0))
-            .item("ttl", number(event.expires_at.0))
-            .item("putBy", AttributeValue::B(put_by.clone()))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u64) -> Result<StoreOutcome> {
+        let (key, packed) = (key(plan.tenant(), event.id), self.packer().pack(event, put_by));
+        let put = Put::of_event(&self.table, &key, packed, event.expires_at);
+        let mut answer = put.attempt().await;
+        if answer.is_err() {
+            sleep(FIRST_BACKOFF).await;
+            answer = put.send().await;
+        }
         let mut has_made_way = false;
         loop {
-            let Err(error) = put.clone().send().await else { return Ok(StoreOutcome::Stored) };
-            let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
-                return Err(error.into());
-            };
-            let Some(item) = taken.item() else { bail!("DynamoDB does not say which item it has") };
-            let blob = |name| item.get(name)?.as_b().ok();
-            if blob("putBy") == Some(put_by) {
+            let Some(taken) = answer? else { return Ok(StoreOutcome::Stored) };
+            if taken.put_by == Some(put_by) {
                 // An earlier attempt of this same put succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
-            if !has_made_way && expires_at(item).is_some_and(|expires_at| expires_at <= plan.expired_by()) {
+            if !has_made_way && taken.expires_at.is_some_and(|expires_at| expires_at <= plan.expired_by()) {
                 self.make_way(&key, plan.expired_by()).await?;
                 has_made_way = true;
+                answer = put.send().await;
                 continue;
             }
-            return match blob("digest").and_then(|digest| digest.as_ref().try_into().ok()) {
-                Some(digest) => Ok(StoreOutcome::Existing(Digest::from_bytes(digest))),
+            return match taken.digest {
+                Some(digest) => Ok(StoreOutcome::Existing(digest)),
                 None => bail!("an item has no digest: something else writes to table {}", self.table),
             };
         }
@@ -152,11 +142,11 @@ impl Store {
 
     /// Deletes an event if it has expired. The event is not overwritten, because the fold counts only new items in
     /// the stream, not changed ones.
-    async fn make_way(&self, key: &AttributeValue, Seconds(expired_by): Seconds) -> Result<()> {
+    async fn make_way(&self, key: &str, Seconds(expired_by): Seconds) -> Result<()> {
         let delete = DYNAMODB
             .delete_item()
             .table_name(&self.table)
-            .key("pk", key.clone())
+            .key("pk", AttributeValue::S(key.to_owned()))
             .condition_expression("#ttl <= :now")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(expired_by.to_string()));
@@ -172,11 +162,6 @@ impl Store {
     }
 }
 
-/// When an item expires, if it has a `ttl`.
-fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<Seconds> {
-    item.get("ttl")?.as_n().ok()?.parse().ok().map(Seconds)
-}
-
-fn key(tenant: &Tenant, id: EventId) -> AttributeValue {
-    AttributeValue::S(format!("{}#{id}", tenant.as_str()))
+fn key(tenant: &Tenant, id: EventId) -> String {
+    format!("{}#{id}", tenant.as_str())
 }

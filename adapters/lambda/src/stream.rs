@@ -5,19 +5,19 @@
 use anyhow::{Context as _, Error, Result};
 use aws_lambda_events::dynamodb::{EventRecord, TimeWindowEvent, TimeWindowEventResponse};
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
-use isotherm_core::{Millis, Service, StreamBatch, StreamItem, StreamRecord, Watermark};
+use isotherm_core::{Millis, Service, StreamBatch, StreamItem, StreamRecord, UnreadableEvent, Watermark};
 use serde_dynamo::AttributeValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup;
 use crate::failure::InvalidEvent;
-use crate::store::{PAUSE, Store};
+use crate::store::{EVENT, PAUSE, Store};
 
 /// Folds a batch. After a failure or at the deadline, it answers with the first record that is not folded. The
 /// window's state is never used, so it stays what it is.
 ///
 /// # Errors
-/// A batch without records can't be folded.
+/// A batch without records can't be folded, or the shapes of its events can't be read.
 pub(crate) async fn fold(
     service: &Service,
     store: &Store,
@@ -25,7 +25,12 @@ pub(crate) async fn fold(
     deadline: Instant,
 ) -> Result<TimeWindowEventResponse> {
     let mut answer = TimeWindowEventResponse::default();
-    let (mut batch, mut watermark) = (batch_of(&event)?, Watermark::start());
+    let packed = || event.dynamo_db_event.records.iter().map(packed_of);
+    let shapes = store.learn_shapes(packed().flatten().map(|(_id, packed)| packed));
+    timeout_at(deadline, shapes).await??;
+    let unpacked = packed().map(|packed| packed.map(|(id, packed)| store.unpacker().record(id, packed)));
+    let unpacked: Vec<_> = unpacked.collect();
+    let (mut batch, mut watermark) = (batch_of(&event, &unpacked)?, Watermark::start());
     let stream = event.time_window_properties.event_source_arn.as_deref().unwrap_or_default();
     let all = async {
         if let Some(bucket) = &store.bucket {
@@ -55,33 +60,54 @@ pub(crate) async fn fold(
     Ok(answer)
 }
 
-/// Returns core's view of the batch.
-fn batch_of(event: &TimeWindowEvent) -> Result<StreamBatch<'_>> {
+/// What packed events' records are: `None` for other items.
+type Unpacked = Option<Result<String, UnreadableEvent>>;
+
+/// Returns core's view of the batch, given the unpacked record of each of its records.
+fn batch_of<'e>(event: &'e TimeWindowEvent, unpacked: &'e [Unpacked]) -> Result<StreamBatch<'e>> {
     let window = &event.time_window_properties;
     let end = window.is_final_invoke_for_window.then(|| window.window.end.timestamp_millis());
+    let records = event.dynamo_db_event.records.iter().zip(unpacked);
     let mut batch = StreamBatch {
         shard_id: window.shard_id.as_deref().context(InvalidEvent("the batch does not name its shard"))?,
         window_start: Millis(window.window.start.timestamp_millis().try_into()?),
-        records: event.dynamo_db_event.records.iter().map(record_of).collect::<Result<_>>()?,
+        records: records.map(|(record, unpacked)| record_of(record, unpacked)).collect::<Result<_>>()?,
         complete_to: end.map(u64::try_from).transpose()?.map(Millis),
     };
     batch.sort();
     Ok(batch)
 }
 
-fn record_of(record: &EventRecord) -> Result<StreamRecord<'_>> {
+fn record_of<'e>(record: &'e EventRecord, unpacked: &'e Unpacked) -> Result<StreamRecord<'e>> {
     let change = &record.change;
-    let text = |name: &str| match change.new_image.get(name) {
-        Some(AttributeValue::S(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let key = text("pk");
-    let tenant = key.and_then(|key| key.split_once('#')).map(|(tenant, _id)| tenant);
+    let unpacked = unpacked.as_ref().map(|record| record.as_deref().map_err(|why| *why));
+    let (key, tenant) = (text(record, "pk"), key_of(record).map(|(tenant, _id)| tenant));
+    let record_text = unpacked.or_else(|| text(record, "record").map(Ok));
     Ok(StreamRecord {
         sequence_number: change.sequence_number.as_deref().context(InvalidEvent("a record has no number"))?,
         // Whole seconds: DynamoDB gives no finer time for a record, and the library reads none.
         written_at: Millis(change.approximate_creation_date_time.timestamp_millis().try_into()?),
-        item: (!change.new_image.is_empty()).then(|| StreamItem { key, tenant, record: text("record") }),
+        item: (!change.new_image.is_empty()).then_some(StreamItem { key, tenant, record: record_text }),
         is_new: record.event_name == "INSERT",
     })
+}
+
+/// The id of a packed event, and its bytes.
+fn packed_of(record: &EventRecord) -> Option<(&str, &[u8])> {
+    match record.change.new_image.get(EVENT) {
+        Some(AttributeValue::B(packed)) => key_of(record).map(|(_tenant, id)| (id, &**packed)),
+        _ => None,
+    }
+}
+
+/// The tenant and the id in an item's key.
+fn key_of(record: &EventRecord) -> Option<(&str, &str)> {
+    text(record, "pk")?.split_once('#')
+}
+
+fn text<'e>(record: &'e EventRecord, name: &str) -> Option<&'e str> {
+    match record.change.new_image.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.as_str()),
+        _ => None,
+    }
 }

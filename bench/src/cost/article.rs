@@ -19,7 +19,7 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     let each = Given { load: &single, ..*given };
     lambda::requests(&each, &mut usage, &Billed { duration, init: "article-init-ms", memory })?;
 
-    let item = given.sample.record_bytes + given.assumed("item-bytes")?;
+    let item = given.sample.record_bytes + given.assumed("article-item-bytes")?;
     usage.add(Service::Store, "dynamodb-write", events * rates.units_of("dynamodb-write", item)?);
     let stored = given.stored_gb(item + given.assumed("item-overhead-bytes")?)?;
     usage.add(Service::Store, "dynamodb-storage", stored);

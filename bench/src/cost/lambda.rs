@@ -77,7 +77,7 @@ pub(super) fn requests(given: &Given<'_>, usage: &mut Usage, billed: &Billed) ->
 }
 
 fn store(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
-    let item = given.sample.record_bytes + given.assumed("item-bytes")?;
+    let item = given.sample.packed_bytes + given.assumed("item-bytes")?;
     let units = given.rates.units_of("dynamodb-write", item)?;
     usage.add(Service::Store, "dynamodb-write", given.load.events() * units);
     let stored = given.stored_gb(item + given.assumed("item-overhead-bytes")?)?;

@@ -7,6 +7,7 @@ use isotherm_hosts::meters::Sizes;
 use crate::compare::result::{Measured, Metered};
 use crate::cost::design::{GB, Given};
 use crate::cost::lambda::{CONCURRENCY, WAITS_OF_A_FOLD};
+use crate::cost::sample::Sample;
 use crate::cost::usage::{Service, Usage};
 use crate::cost::workers::OBJECT_GB;
 
@@ -31,12 +32,26 @@ pub(super) struct Ingest {
     memory: &'static str,
     /// Whether it also waits for S3.
     puts_objects: bool,
+    /// The name of the assumption for an event's item beside the event itself.
+    item: &'static str,
+    /// The bytes of an event in its item.
+    event_bytes: fn(&Sample) -> f64,
 }
 
 impl Ingest {
-    pub(super) const ISOTHERM: Self = Self { memory: "lambda-memory-mb", puts_objects: false };
+    pub(super) const ISOTHERM: Self = Self {
+        memory: "lambda-memory-mb",
+        puts_objects: false,
+        item: "item-bytes",
+        event_bytes: |sample| sample.packed_bytes,
+    };
     /// The article's function puts to both stores at once.
-    pub(super) const ARTICLE: Self = Self { memory: "article-memory-mb", puts_objects: true };
+    pub(super) const ARTICLE: Self = Self {
+        memory: "article-memory-mb",
+        puts_objects: true,
+        item: "article-item-bytes",
+        event_bytes: |sample| sample.record_bytes,
+    };
 }
 
 /// The metered usage of functions on Lambda and of the services behind them.
@@ -77,7 +92,8 @@ pub(super) fn lambda(metered: &Metered, given: &Given<'_>, ingest: Ingest) -> Re
         let price = given.rates.price(price)?;
         usage.add(service, &price.id, units(sizes, |bytes| price.units_of(bytes)) * price.times(condition));
     }
-    let item = given.sample.record_bytes + given.assumed("item-bytes")? + given.assumed("item-overhead-bytes")?;
+    let beside = given.assumed(ingest.item)? + given.assumed("item-overhead-bytes")?;
+    let item = (ingest.event_bytes)(given.sample) + beside;
     usage.add(Service::Store, "dynamodb-storage", given.stored_gb(item)?);
     usage.add(Service::Backup, "s3-put", readings.objects as f64);
     let kept = given.assumed("kept-months")?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use isotherm_core::{Blocks, Millis, NewEvent, OpenBlocks, StoredBlocks, StoredPage, Unfolded, WriteLimits};
+use isotherm_core::{Blocks, Millis, NewEvent, OpenBlocks, Packer, StoredBlocks, StoredPage, Unfolded, WriteLimits};
 use serde_json::value::RawValue;
 
 use crate::contract::Contract;
@@ -25,8 +25,10 @@ pub(super) struct Sample {
     events: Vec<NewEvent>,
     /// Mean length of a sent event, in bytes.
     pub body_bytes: f64,
-    /// Mean length of a stored event, in bytes.
+    /// Mean length of an event's record, in bytes.
     pub record_bytes: f64,
+    /// Mean length of a packed event, as Lambda stores it, in bytes.
+    pub packed_bytes: f64,
 }
 
 /// The effects of one fold, as a mean over an hour.
@@ -56,19 +58,23 @@ impl Sample {
     pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-        let (mut events, mut sent) = (Vec::new(), 0);
+        let (mut events, mut sent, mut packed, mut packer) = (Vec::new(), 0, 0, Packer::default());
         for (at, line) in lines.take(EVENTS) {
             let read = || {
                 as_sent.event(line, at as u128).context("is refused")?;
                 as_received(&contract, line, at)
             };
-            events.push(read().with_context(|| format!("{source}:{}", at + 1))?);
+            let event = [read().with_context(|| format!("{source}:{}", at + 1))?];
+            packer.shapes(&event).iter().for_each(|shape| packer.is_stored(shape));
+            packed += packer.pack(&event[0], 0).len();
+            events.extend(event);
             sent += line.len();
         }
         ensure!(!events.is_empty(), "{source} has no event");
         let count = events.len() as f64;
         let kept: usize = events.iter().map(|event| event.record.len()).sum();
-        Ok(Self { contract, body_bytes: sent as f64 / count, record_bytes: kept as f64 / count, events })
+        let [body_bytes, record_bytes, packed_bytes] = [sent, kept, packed].map(|bytes| bytes as f64 / count);
+        Ok(Self { contract, body_bytes, record_bytes, packed_bytes, events })
     }
 
     /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
@@ -152,6 +158,7 @@ pub(super) mod tests {
     fn larger_batches_write_less() {
         let sample = flights();
         assert!((200.0..300.0).contains(&sample.body_bytes) && sample.record_bytes > sample.body_bytes);
+        assert!(sample.packed_bytes < sample.record_bytes / 3.0, "{}", sample.packed_bytes);
         let units = |unit: f64| move |bytes: f64| (bytes / unit).ceil();
         let folded = |batch| sample.folded(14_000.0, batch, [&units(4096.0), &units(1024.0)]).unwrap();
         let [one, many] = [1.0, 500.0].map(folded);

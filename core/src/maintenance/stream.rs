@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::maintenance::backup::Backup;
 use crate::maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 use crate::maintenance::watermark::{LaneShard, Watermark};
+use crate::packed::{SHAPE_KEY, UnreadableEvent};
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::Dimensions;
 use crate::rollups::stored::{StoredPage, UnreadablePage, WriteLimits};
@@ -60,8 +61,8 @@ pub struct StreamItem<'a> {
     pub key: Option<&'a str>,
     /// The tenant of the event, as the key says.
     pub tenant: Option<&'a str>,
-    /// The item's [`crate::NewEvent::record`].
-    pub record: Option<&'a str>,
+    /// The item's [`crate::NewEvent::record`], or why it can't be read; `None` if the item has none.
+    pub record: Option<Result<&'a str, UnreadableEvent>>,
 }
 
 impl<'a> StreamBatch<'a> {
@@ -159,7 +160,7 @@ impl<'a> StreamBatch<'a> {
             record: Option<&'a str>,
         }
         let (shard_id, sequence_number) = (self.shard_id, record.sequence_number);
-        let text = record.item.and_then(|item| item.record);
+        let text = record.item.and_then(|item| item.record?.ok());
         let text = text.map(|text| &text[..text.floor_char_boundary(LETTER_BYTES)]);
         let key = record.item.and_then(|item| item.key);
         let letter = Letter { reason, shard_id, sequence_number, key, record: text };
@@ -207,12 +208,15 @@ impl<'a> StreamRecord<'a> {
     /// The record as something to fold, if it is a new event.
     fn unfolded(&self) -> Option<Unfolded<'a>> {
         let StreamItem { tenant, record, .. } = self.item.filter(|_| self.is_new)?;
-        Some(Unfolded { tenant: tenant?, record: record? })
+        Some(Unfolded { tenant: tenant?, record: record?.ok()? })
     }
 
-    /// Whether the record is a new item that is neither an event nor a pulse.
-    fn is_foreign(&self) -> bool {
-        self.is_new && self.item.is_some() && self.unfolded().is_none() && self.pulse().is_none()
+    /// Why the record is in no report, if it is a new item that should be.
+    fn flaw(&self) -> Option<String> {
+        let item = self.item.filter(|_| self.is_new && self.unfolded().is_none())?;
+        let is_ours = item.key.is_some_and(|key| key.starts_with(PULSE) || key.starts_with(SHAPE_KEY));
+        let flaw = || item.record.and_then(Result::err).map_or_else(|| FOREIGN.to_owned(), |why| why.to_string());
+        (!is_ours).then(flaw)
     }
 
     /// The record's key, if the record is a pulse.
@@ -264,10 +268,10 @@ impl StreamStep<'_, '_> {
     pub fn merge(self, stored: Vec<Vec<StoredPage>>) -> Result<StreamWrite, TooMuch> {
         let Self { batch, taken, step, watermark } = self;
         let StepWrite { pages, damaged, rejected, newcomers } = step.merge(stored)?;
-        let foreign = taken.iter().filter(|record| record.is_foreign()).map(|record| batch.letter(record, FOREIGN));
+        let flawed = taken.iter().filter_map(|record| Some(batch.letter(record, &record.flaw()?)));
         let rejected = rejected
             .iter()
             .filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
-        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: foreign.chain(rejected).collect() })
+        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: flawed.chain(rejected).collect() })
     }
 }

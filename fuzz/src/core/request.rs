@@ -1,8 +1,8 @@
 //! Any request. It is answered as the contract says, and the kept event says what was sent.
 
 use isotherm_core::{
-    Admission, Delivery, Door, FindOutcome, NewEvent, Plan, Reply, ReportData, ReportOutcome, Request, StoreOutcome,
-    StorePlan, WriteLimits,
+    Admission, Delivery, Door, FindOutcome, NewEvent, Packer, Plan, Reply, ReportData, ReportOutcome, Request,
+    StoreOutcome, StorePlan, Unpacker, WriteLimits,
 };
 use isotherm_fuzz::{Folded, KEY, Pages, SERVICE, STAMP, Text, check_reply, shown};
 use serde_json::Value;
@@ -101,6 +101,9 @@ fn check_kept(event: &NewEvent) {
     let mut record: Value = serde_json::from_str(&event.record).expect("a record is JSON");
     assert_eq!(record["eventId"], event.id.to_string());
     SERVICE.observe(&event.record).expect("an event that was accepted can be observed");
+    let packed = Packer::default().pack(event, 0);
+    let unpacked = Unpacker::default().record(&event.id.to_string(), &packed);
+    assert_eq!(unpacked.as_ref(), Ok(&event.record), "a record does not come back from its packed form");
     let members = record.as_object_mut().expect("a record is an object");
     members.retain(|name, _| !matches!(name.as_str(), "eventId" | "receivedAt"));
     let body = record.to_string();

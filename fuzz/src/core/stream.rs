@@ -114,7 +114,7 @@ impl Change {
         let item = self.item.as_ref().map(|(tenant, record)| StreamItem {
             key: tenant.as_deref(),
             tenant: tenant.as_deref(),
-            record: record.as_deref(),
+            record: record.as_deref().map(Ok),
         });
         StreamRecord { sequence_number: &self.sequence_number, written_at: self.written_at, item, is_new: true }
     }

@@ -1,19 +1,22 @@
 //! Replaces the adapter's `store`, and so DynamoDB: events and pages in maps.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use isotherm_core::{
-    Digest, KeyRange, NewEvent, Pulse, Service, StoreOutcome, StorePlan, StreamBatch, Tenant, TooMuch, Watermark,
-    WriteLimits,
+    Digest, KeyRange, NewEvent, Pulse, Service, StoreOutcome, StorePlan, StreamBatch, Tenant, TooMuch, Unpacker,
+    Watermark, WriteLimits,
 };
 use isotherm_fuzz::Pages;
 use tokio::time::Instant;
 
 pub(crate) const PAUSE: Duration = Duration::ZERO;
 const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
+
+/// The adapter's own constant.
+pub(crate) const EVENT: &str = "e";
 
 /// What the functions keep.
 #[derive(Debug, Default)]
@@ -25,6 +28,7 @@ pub(crate) struct Store {
     pub(crate) pages: RefCell<BTreeMap<String, Pages>>,
     pub(crate) letters: RefCell<Vec<String>>,
     pub(crate) stored: RefCell<Option<Watermark>>,
+    pub(crate) unpacker: RefCell<Unpacker>,
 }
 
 impl Store {
@@ -42,6 +46,16 @@ impl Store {
             }
         };
         plan.events().iter().map(keep).collect()
+    }
+
+    /// Reads no shapes: there are none.
+    pub(crate) async fn learn_shapes<'e>(&self, packed: impl IntoIterator<Item = &'e [u8]>) -> Result<()> {
+        let _unknown = self.unpacker().unknown(packed);
+        Ok(())
+    }
+
+    pub(crate) fn unpacker(&self) -> RefMut<'_, Unpacker> {
+        self.unpacker.borrow_mut()
     }
 
     /// Folds a batch.

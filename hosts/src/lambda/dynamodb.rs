@@ -77,9 +77,9 @@ impl DynamoDb {
             let count = found.with_context(|| format!("there is no table {table}"))?.item_count;
             Ok(u64::try_from(count)?)
         };
-        // The store counts pulses as items. Only this run's pulses are known; earlier ones count as events.
-        let pulses = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::PULSE_NEW));
-        (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(pulses), stored(ROLLUPS)?);
+        // The store also counts pulses and shapes as items. Only this run's are known; earlier ones count as events.
+        let others = meters.operations(&format!("{EVENTS}/{}", dynamodb_http::OTHER_NEW));
+        (meters.events_stored, meters.pages_stored) = (stored(EVENTS)?.saturating_sub(others), stored(ROLLUPS)?);
         meters.store_bytes = self.database.db_size_bytes()?;
         Ok(())
     }

@@ -33,8 +33,8 @@ const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// The name of the partition key in all tables here.
 const KEY: &str = "pk";
-/// The kind of a put that adds a new pulse.
-pub(super) const PULSE_NEW: &str = "put-pulse";
+/// The kind of a put that adds a new item that is no event: a pulse or a shape.
+pub(super) const OTHER_NEW: &str = "put-other";
 
 /// Operations so far, by table and kind.
 #[derive(Clone, Default)]
@@ -96,19 +96,22 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
             let partition = throughput.partition(&table, request.item.get(KEY), Access::Write);
             throughput.admit(&partition)?;
             throughput.take(&partition, write_units(bytes));
-            if is_pulse(&request.item) {
+            let is_other = is_other(&request.item);
+            if is_other {
                 request.return_values = Some("ALL_OLD".to_owned());
-                let put = database.put_item(request)?;
-                counts.add(&table, if put.attributes.is_none() { PULSE_NEW } else { "put-pulse-again" }, bytes);
-                return Ok("{}".to_owned());
             }
-            let put = database.put_item(request);
-            match &put {
-                Ok(_) => counts.add(&table, "put", bytes),
+            let mut put = database.put_item(request);
+            // The function did not ask for the item that was there.
+            let was_there = is_other && put.as_mut().is_ok_and(|put| put.attributes.take().is_some());
+            let kind = match &put {
+                Ok(_) if was_there => "put-other-again",
+                Ok(_) if is_other => OTHER_NEW,
+                Ok(_) => "put",
                 // DynamoDB also bills refused puts.
-                Err(DynoxideError::ConditionalCheckFailedException(..)) => counts.add(&table, "put-refused", bytes),
-                Err(_) => {}
-            }
+                Err(DynoxideError::ConditionalCheckFailedException(..)) => "put-refused",
+                Err(_) => return text(&put?),
+            };
+            counts.add(&table, kind, bytes);
             text(&put?)
         }
         "DeleteItem" => {
@@ -208,8 +211,8 @@ fn describe(stream: &Stream, body: &[u8]) -> Result<String, DynoxideError> {
     text(&described.map_err(|error| DynoxideError::InternalServerError(format!("{error:#}")))?)
 }
 
-/// Whether the item is a pulse. A pulse's key names no tenant.
-fn is_pulse(item: &Item) -> bool {
+/// Whether the item is no event: a pulse or a shape. Its key names no tenant.
+fn is_other(item: &Item) -> bool {
     matches!(item.get(KEY), Some(AttributeValue::S(key)) if key.starts_with('#'))
 }
 

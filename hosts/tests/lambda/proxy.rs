@@ -25,8 +25,9 @@ pub(crate) enum Fault {
 #[derive(Default)]
 pub(crate) struct Proxy {
     folder: std::path::PathBuf,
-    /// The operation that faults apply to.
+    /// The operation that faults apply to, and a text that its request must contain.
     operation: &'static str,
+    containing: &'static str,
     /// A fault for one request of the operation: the request's number, counted from 0, and the fault.
     pub(crate) fault: Mutex<Option<(usize, Fault)>>,
     /// A fault for all requests of the operation from this number on.
@@ -87,7 +88,8 @@ impl Proxy {
         let headers: Vec<_> =
             headers.into_iter().filter(|(name, _)| !matches!(*name, "host" | "content-length")).collect();
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let is_counted = target.ends_with(&format!(".{}", self.operation));
+        let is_counted = target.ends_with(&format!(".{}", self.operation))
+            && String::from_utf8_lossy(&body).contains(self.containing);
         let fault = is_counted.then(|| self.fault_of(&body)).flatten();
         let refuse = |status: u16, kind: &str| {
             let reasons = json!([{ "Code": "TransactionConflict" }]);
@@ -123,6 +125,15 @@ impl Proxy {
 
 /// An artifact in which one function reaches DynamoDB through a proxy.
 pub(crate) async fn behind_a_proxy(function: &str, operation: &'static str) -> (tempfile::TempDir, Arc<Proxy>) {
+    behind_a_proxy_for(function, operation, "").await
+}
+
+/// Likewise. Faults apply to requests that contain a text.
+pub(crate) async fn behind_a_proxy_for(
+    function: &str,
+    operation: &'static str,
+    containing: &'static str,
+) -> (tempfile::TempDir, Arc<Proxy>) {
     let artifact = tempfile::tempdir().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let script = format!(
@@ -137,7 +148,7 @@ pub(crate) async fn behind_a_proxy(function: &str, operation: &'static str) -> (
         built("release", "lambda").join("bootstrap").canonicalize().unwrap().display(),
     );
     write_bootstrap(artifact.path(), &script);
-    let proxy = Arc::new(Proxy { folder: artifact.path().to_owned(), operation, ..Proxy::default() });
+    let proxy = Arc::new(Proxy { folder: artifact.path().to_owned(), operation, containing, ..Proxy::default() });
     let passes = Arc::clone(&proxy);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -98,6 +98,8 @@ async fn whatever_happens_to_a_transaction_events_are_counted_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_goes_to_the_dead_letter_queue_and_holds_nothing_up() {
+    const DAMAGED: &str = "default#evt_00000000000000000000000001";
+    const SHAPELESS: &str = "default#evt_00000000000000000000000002";
     let (artifact, proxy) = behind_a_proxy("aggregate", "TransactWriteItems").await;
     let data = tempfile::tempdir().unwrap();
     let host = start(artifact.path(), Some(data.path())).await;
@@ -107,6 +109,9 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_and_holds_nothing_up() {
         json!({ "pk": { "S": "default#evt_1" }, "record": { "S": "{}" } }),
         json!({ "pk": { "S": "default#evt_2" } }),
         json!({ "pk": { "S": "what" }, "record": { "S": "ever" } }),
+        json!({ "pk": { "S": DAMAGED }, "e": { "B": "AQID" } }),
+        // A packed event whose shape is not there.
+        json!({ "pk": { "S": SHAPELESS }, "e": { "B": "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" } }),
     ] {
         proxy.dynamodb("PutItem", json!({ "TableName": "events", "Item": item })).await;
     }
@@ -117,8 +122,8 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_and_holds_nothing_up() {
     let letters = loop {
         let letters = queue_of(data.path(), "records-dead");
         let keys: BTreeSet<_> = letters.iter().map(|letter| letter["key"].as_str().unwrap().to_owned()).collect();
-        if keys.len() == 3 {
-            assert!(keys.iter().eq(["default#evt_1", "default#evt_2", "what"]), "{keys:?}");
+        if keys.len() == 5 {
+            assert!(keys.iter().eq([DAMAGED, SHAPELESS, "default#evt_1", "default#evt_2", "what"]), "{keys:?}");
             break letters;
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{keys:?}");
@@ -127,6 +132,12 @@ async fn what_is_no_event_goes_to_the_dead_letter_queue_and_holds_nothing_up() {
     let letter = letters.iter().find(|letter| letter["key"] == "default#evt_1").unwrap();
     assert!(letter["reason"].as_str().unwrap().contains("no event"), "{letter}");
     assert_eq!(letter["record"], "{}");
+    for (key, reason) in [(DAMAGED, "its item is damaged"), (SHAPELESS, "missing, item #shape-0000000000000000")] {
+        let letter = letters.iter().find(|letter| letter["key"] == key).unwrap();
+        assert!(letter["reason"].as_str().unwrap().ends_with(reason), "{letter}");
+        let id = key.split_once('#').unwrap().1;
+        assert_eq!(send(&host.url(), "GET", &format!("/events/{id}"), &[], "").await.status, 503, "{key}");
+    }
     assert!(letter["sequenceNumber"].as_str().unwrap().len() >= 21, "{letter}");
     host.stop().await.unwrap();
 }

@@ -7,14 +7,16 @@ use std::rc::Rc;
 
 use isotherm_core::{
     KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome, ReportPlan,
-    StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
+    StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Unpacker, Watermark, WriteLimits,
 };
 
 use crate::driver::Fault;
 use crate::fibers::pause;
-use crate::mapping::Handed;
+use crate::idle::Idle;
+use crate::mapping::{Handed, Unpacked};
 use crate::rollups::{Action, Condition, Rollups};
-use crate::table::{Item, Table};
+use crate::stream::Record;
+use crate::table::{Content, Item, Table};
 use crate::world::{MINUTE, World};
 
 /// The adapter's own constants.
@@ -34,6 +36,8 @@ pub(crate) struct Functions {
     pub(crate) world: Rc<World>,
     pub(crate) table: Rc<RefCell<Table>>,
     pub(crate) rollups: Rc<RefCell<Rollups>>,
+    /// The shapes that environments which read events keep in mind.
+    pub(crate) unpackers: Idle<Unpacker>,
     /// Letters in the dead-letter queue.
     pub(crate) letters: Rc<RefCell<Vec<String>>>,
     /// Whether nothing else happens meanwhile, and nothing fails.
@@ -61,11 +65,12 @@ impl Functions {
 
     /// Folds a batch. Returns how many of its records are folded.
     pub(crate) async fn fold_batch(&self, handed: &Handed) -> Result<usize, Fault> {
-        let (mut batch, mut watermark) = (handed.batch(), Watermark::start());
+        let unpacked = self.unpack(handed).await?;
+        let (mut batch, mut watermark) = (handed.batch(&unpacked), Watermark::start());
         match self.fold_all(&mut batch, &mut watermark).await {
             Ok(pulses) => {
                 for Pulse { key, expires_at, .. } in pulses {
-                    let put = || self.table.borrow_mut().put(key, Item { expires_at, event: None });
+                    let put = || self.table.borrow_mut().put(key, Item { expires_at, content: Content::Other });
                     // A failed put is not retried; a later batch writes pulses again.
                     let _is_put = self.request(put).await;
                 }
@@ -77,6 +82,33 @@ impl Functions {
                 if folded < batch.records.len() { Ok(folded) } else { Err(fault) }
             }
         }
+    }
+
+    /// The records of the packed events in a batch.
+    async fn unpack(&self, handed: &Handed) -> Result<Vec<Unpacked>, Fault> {
+        let mut unpacker = self.unpackers.take(&self.world);
+        let packed = handed.records.iter().filter_map(|record| record.event());
+        self.learn(&mut unpacker, packed.map(|packed| &**packed)).await?;
+        let unpack = |record: &Rc<Record>| {
+            let id = record.key.split_once('#').map_or("", |(_, id)| id);
+            Some(unpacker.record(id, record.event()?))
+        };
+        let unpacked = handed.records.iter().map(unpack).collect();
+        self.unpackers.give_back(unpacker);
+        Ok(unpacked)
+    }
+
+    /// Reads the shapes of packed events that are not known yet.
+    pub(crate) async fn learn<'e>(
+        &self,
+        unpacker: &mut Unpacker,
+        packed: impl Iterator<Item = &'e [u8]>,
+    ) -> Result<(), Fault> {
+        for id in unpacker.unknown(packed) {
+            let shape = self.request(|| self.table.borrow().shape(id).map(<[u8]>::to_vec)).await?;
+            shape.into_iter().for_each(|shape| unpacker.learn(id, shape));
+        }
+        Ok(())
     }
 
     async fn fold_all(&self, batch: &mut StreamBatch<'_>, watermark: &mut Watermark) -> Result<Vec<Pulse>, Fault> {

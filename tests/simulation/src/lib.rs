@@ -22,6 +22,7 @@ mod database;
 mod databases;
 mod driver;
 mod fibers;
+mod idle;
 mod instances;
 mod mapping;
 mod objects;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord};
+use isotherm_core::{Millis, StreamBatch, StreamItem, StreamRecord, UnreadableEvent};
 
 use crate::fibers::Process;
 use crate::stream::{RETENTION, Record, Shard, Stream};
@@ -51,6 +51,9 @@ struct Part {
     is_final: bool,
 }
 
+/// The record of a packed event; `None` for an item of another kind.
+pub(crate) type Unpacked = Option<Result<String, UnreadableEvent>>;
+
 /// The function's input.
 pub(crate) struct Handed {
     pub(crate) shard_id: String,
@@ -60,20 +63,17 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    /// The batch as the adapter reads it.
-    pub(crate) fn batch(&self) -> StreamBatch<'_> {
-        fn read(record: &Rc<Record>) -> StreamRecord<'_> {
+    /// The batch as the adapter reads it. `unpacked` has the record of each packed event.
+    pub(crate) fn batch<'a>(&'a self, unpacked: &'a [Unpacked]) -> StreamBatch<'a> {
+        fn read<'a>((record, unpacked): (&'a Rc<Record>, &'a Unpacked)) -> StreamRecord<'a> {
             let tenant = record.key.split_once('#').map(|(tenant, _)| tenant);
-            let item = record.image.as_ref().map(|image| StreamItem {
-                key: Some(&record.key),
-                tenant,
-                record: image.record.as_deref(),
-            });
+            let unpacked = unpacked.as_ref().map(|record| record.as_deref().map_err(|why| *why));
+            let item = record.image.as_ref().map(|_| StreamItem { key: Some(&record.key), tenant, record: unpacked });
             StreamRecord { sequence_number: &record.number, written_at: record.said_at(), item, is_new: record.is_new }
         }
         let mut batch = StreamBatch {
             shard_id: &self.shard_id,
-            records: self.records.iter().map(read).collect(),
+            records: self.records.iter().zip(unpacked).map(read).collect(),
             window_start: Millis(self.window.start),
             complete_to: self.is_final.then_some(Millis(self.window.end)),
         };

@@ -60,8 +60,8 @@ pub(crate) struct Record {
 /// An item as the stream has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// The event's record, if the item is an event.
-    pub(crate) record: Option<Rc<str>>,
+    /// The packed event, if the item is an event.
+    pub(crate) event: Option<Rc<[u8]>>,
 }
 
 impl Record {
@@ -70,9 +70,15 @@ impl Record {
         Millis(self.written_at.0 / SECOND * SECOND)
     }
 
+    /// The packed event, if the item is one.
+    pub(crate) fn event(&self) -> Option<&Rc<[u8]>> {
+        self.image.as_ref()?.event.as_ref()
+    }
+
     /// The bytes that the record takes of an invocation's payload.
     pub(crate) fn bytes(&self) -> usize {
-        300 + self.image.as_ref().and_then(|image| image.record.as_ref()).map_or(0, |record| record.len())
+        // Bytes are base64 in a payload.
+        300 + self.event().map_or(0, |packed| packed.len() * 4 / 3)
     }
 }
 

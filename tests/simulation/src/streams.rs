@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Millis, NewEvent, ReportOutcome, ReportPlan, Seconds, StoreOutcome, StorePlan,
+    FindOutcome, FindPlan, Millis, NewEvent, PackedHead, Packer, ReportOutcome, ReportPlan, Seconds, StoreOutcome,
+    StorePlan, StoredShape,
 };
 use serde_json::Value;
 
@@ -16,11 +17,12 @@ use crate::clients::Clients;
 use crate::compaction;
 use crate::driver::Fault;
 use crate::fibers::{Fibers, Process};
+use crate::idle::Idle;
 use crate::mapping::Mapping;
 use crate::platform::{Platform, Stores};
 use crate::rollups::Rollups;
 use crate::stream::MOST;
-use crate::table::{Item, StoredEvent, Table};
+use crate::table::{Content, Item, Table};
 use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
 
 /// The time between two compactions of days, and between two deletions by the TTL.
@@ -33,6 +35,8 @@ const FOREIGN: &str = "#junk";
 
 pub(crate) struct Streams {
     functions: Rc<Functions>,
+    /// The shapes that environments which take events in keep in mind.
+    packers: Idle<Packer>,
     mapping: RefCell<Mapping>,
     next: Cell<usize>,
     compacts_at: Cell<Millis>,
@@ -52,6 +56,7 @@ impl Platform for Streams {
             world: Rc::clone(world),
             table: Rc::new(RefCell::new(Table::new(world))),
             rollups: Rc::new(RefCell::new(Rollups::new(world))),
+            unpackers: Idle::default(),
             letters: Rc::default(),
             is_alone: false,
         };
@@ -59,6 +64,7 @@ impl Platform for Streams {
         mapping.watch(&functions.table.borrow().stream);
         Self {
             functions: Rc::new(functions),
+            packers: Idle::default(),
             mapping: RefCell::new(mapping),
             next: Cell::default(),
             compacts_at: Cell::new(world.now()),
@@ -75,11 +81,23 @@ impl Platform for Streams {
     }
 
     async fn store(&self, plan: Rc<StorePlan>) -> Vec<StoreOutcome> {
-        let put_by = self.functions.world.bits();
+        let world = &self.functions.world;
+        let (put_by, mut packer) = (world.bits() as u64, self.packers.take(world));
+        let shapes = packer.shapes(plan.events());
+        // They are put beside the events.
+        let is_first = world.one_in(2);
+        if is_first {
+            self.put_shapes(&shapes, &mut packer).await;
+        }
         let mut outcomes = Vec::new();
         for event in plan.events() {
-            outcomes.push(self.put(&plan, event, put_by).await.unwrap_or(StoreOutcome::Unavailable));
+            let put = self.put(&plan, event, packer.pack(event, put_by).into(), put_by).await;
+            outcomes.push(put.unwrap_or(StoreOutcome::Unavailable));
         }
+        if !is_first {
+            self.put_shapes(&shapes, &mut packer).await;
+        }
+        self.packers.give_back(packer);
         outcomes
     }
 
@@ -88,8 +106,19 @@ impl Platform for Streams {
         let item = self.functions.request(|| self.functions.table.borrow().get(&key).cloned()).await;
         match item {
             Err(_) => FindOutcome::Unavailable,
-            Ok(Some(Item { expires_at, event: Some(event) })) if expires_at > plan.expired_by() => {
-                FindOutcome::Found(event.record.as_ref().to_owned())
+            Ok(Some(Item { expires_at, content: Content::Event(packed) })) if expires_at > plan.expired_by() => {
+                let mut unpacker = self.functions.unpackers.take(&self.functions.world);
+                let learnt = self.functions.learn(&mut unpacker, [&*packed].into_iter()).await;
+                let record = unpacker.record(&plan.id().to_string(), &packed);
+                self.functions.unpackers.give_back(unpacker);
+                match (learnt, record) {
+                    (Err(_), _) => FindOutcome::Unavailable,
+                    (Ok(()), Ok(record)) => FindOutcome::Found(record),
+                    (Ok(()), Err(why)) => {
+                        self.functions.world.violated(format!("{key}: {why}"));
+                        FindOutcome::Unavailable
+                    }
+                }
             }
             Ok(_) => FindOutcome::Absent,
         }
@@ -167,7 +196,10 @@ impl Stores for &Streams {
         let tenant = TENANTS[world.below(TENANTS.len() as u64) as usize];
         let key = format!("{tenant}{FOREIGN}{}", world.below(1 << 40));
         world.say(|| format!("{key} is written, and is no event"));
-        self.functions.table.borrow_mut().put(key.clone(), Item { expires_at: Seconds(u64::MAX / 2000), event: None });
+        self.functions
+            .table
+            .borrow_mut()
+            .put(key.clone(), Item { expires_at: Seconds(u64::MAX / 2000), content: Content::Other });
         self.foreign.borrow_mut().insert(key);
         None
     }
@@ -218,6 +250,7 @@ impl Stores for &Streams {
             world: Rc::clone(world),
             table: Rc::clone(&self.functions.table),
             rollups,
+            unpackers: Idle::default(),
             letters: Rc::default(),
             is_alone: true,
         };
@@ -240,9 +273,11 @@ impl Streams {
         for record in lost {
             world.say(|| format!("{} of {} becomes a dead letter", record.number, record.key));
             self.foreign.borrow_mut().remove(&record.key);
-            let text = record.image.as_ref().and_then(|image| image.record.as_deref());
-            if let (Some(text), Some((tenant, _))) = (text.filter(|_| record.is_new), record.key.split_once('#')) {
-                world.truth.borrow_mut().lose(tenant, text);
+            let text = record.event().filter(|_| record.is_new).map(|packed| table.record(&record.key, packed));
+            match (text, record.key.split_once('#')) {
+                (Some(Ok(text)), Some((tenant, _))) => world.truth.borrow_mut().lose(tenant, &text),
+                (Some(Err(why)), _) => world.violated(format!("{}: {why}", record.key)),
+                _ => {}
             }
         }
         for id in table.stream.go_on() {
@@ -277,12 +312,29 @@ impl Streams {
         Err(Fault::Throttled)
     }
 
-    async fn put(&self, plan: &StorePlan, event: &NewEvent, put_by: u128) -> Result<StoreOutcome, Fault> {
+    /// Puts shapes, without retries.
+    async fn put_shapes(&self, shapes: &[StoredShape], packer: &mut Packer) {
+        for shape in shapes {
+            if let Ok(true) = self.functions.request(|| self.functions.table.borrow_mut().put_shape(shape)).await {
+                packer.is_stored(shape);
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        plan: &StorePlan,
+        event: &NewEvent,
+        packed: Rc<[u8]>,
+        put_by: u64,
+    ) -> Result<StoreOutcome, Fault> {
         let (tenant, mut has_made_way) = (plan.tenant().as_str(), false);
         loop {
-            let taken = self.write(|table| table.put_new(tenant, event, put_by)).await?;
-            let Err(Item { expires_at, event: Some(stored) }) = taken else { return Ok(StoreOutcome::Stored) };
-            let StoredEvent { digest, put_by: by, .. } = stored;
+            let taken = self.write(|table| table.put_new(tenant, event, &packed)).await?;
+            let Err(Item { expires_at, content: Content::Event(stored) }) = taken else {
+                return Ok(StoreOutcome::Stored);
+            };
+            let Ok(PackedHead { digest, put_by: by }) = PackedHead::of(&stored) else { return Err(Fault::CannotRead) };
             if by == put_by {
                 // An earlier attempt succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);

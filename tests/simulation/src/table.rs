@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use isotherm_core::{Digest, EventId, Millis, NewEvent, Seconds};
+use isotherm_core::{EventId, Millis, NewEvent, Seconds, ShapeId, StoredShape, Unpacker, UnreadableEvent};
 
 use crate::stream::{Image, Stream};
 use crate::world::World;
@@ -21,16 +21,28 @@ pub(crate) struct Table {
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) expires_at: Seconds,
-    /// `None` for a pulse, or for an item that somebody else has written.
-    pub(crate) event: Option<StoredEvent>,
+    pub(crate) content: Content,
 }
 
+/// The bytes of an item.
 #[derive(Clone, Debug)]
-pub(crate) struct StoredEvent {
-    pub(crate) digest: Digest,
-    pub(crate) record: Rc<str>,
-    /// The request that put the item.
-    pub(crate) put_by: u128,
+pub(crate) enum Content {
+    /// A packed event.
+    Event(Rc<[u8]>),
+    /// A shape of packed events.
+    Shape(Rc<[u8]>),
+    /// A pulse, or something that somebody else has written.
+    Other,
+}
+
+impl Content {
+    /// The packed event, if the item is one.
+    pub(crate) fn event(&self) -> Option<&Rc<[u8]>> {
+        match self {
+            Self::Event(packed) => Some(packed),
+            Self::Shape(_) | Self::Other => None,
+        }
+    }
 }
 
 impl Table {
@@ -46,7 +58,7 @@ impl Table {
     ///
     /// # Errors
     /// The item that already has the key.
-    pub(crate) fn put_new(&mut self, tenant: &str, event: &NewEvent, put_by: u128) -> Result<(), Item> {
+    pub(crate) fn put_new(&mut self, tenant: &str, event: &NewEvent, packed: &Rc<[u8]>) -> Result<(), Item> {
         let key = Self::key(tenant, event.id);
         if let Some(item) = self.items.get(&key) {
             return Err(item.clone());
@@ -55,15 +67,41 @@ impl Table {
             self.world.violated(twice);
         }
         self.world.figures.borrow_mut().events += 1;
-        let NewEvent { digest, expires_at, record, .. } = event.clone();
-        let event = StoredEvent { digest, record: record.into(), put_by };
-        self.put(key, Item { expires_at, event: Some(event) });
+        self.put(key, Item { expires_at: event.expires_at, content: Content::Event(Rc::clone(packed)) });
         Ok(())
+    }
+
+    /// `PutItem` of a shape, unless its key has another one. Returns whether the shape is there.
+    pub(crate) fn put_shape(&mut self, shape: &StoredShape) -> bool {
+        let key = shape.id.key();
+        let takes = self.shape(shape.id).is_none_or(|stored| *stored == shape.bytes);
+        if takes {
+            let content = Content::Shape(shape.bytes.clone().into());
+            self.put(key, Item { expires_at: shape.expires_at, content });
+        }
+        takes
+    }
+
+    /// A stored shape.
+    pub(crate) fn shape(&self, id: ShapeId) -> Option<&[u8]> {
+        match &self.items.get(&id.key())?.content {
+            Content::Shape(shape) => Some(shape),
+            Content::Event(_) | Content::Other => None,
+        }
+    }
+
+    /// The record of a packed event, with the shapes that are stored now.
+    pub(crate) fn record(&self, key: &str, packed: &[u8]) -> Result<String, UnreadableEvent> {
+        let mut unpacker = Unpacker::default();
+        for id in unpacker.unknown([packed]) {
+            self.shape(id).into_iter().for_each(|shape| unpacker.learn(id, shape.to_vec()));
+        }
+        unpacker.record(key.split_once('#').map_or("", |(_, id)| id), packed)
     }
 
     /// `PutItem` without a condition.
     pub(crate) fn put(&mut self, key: String, item: Item) {
-        let image = Image { record: item.event.as_ref().map(|event| Rc::clone(&event.record)) };
+        let image = Image { event: item.content.event().cloned() };
         self.expiries.insert((item.expires_at, key.clone()));
         let was = self.items.insert(key.clone(), item);
         if let Some(was) = &was {
@@ -82,7 +120,7 @@ impl Table {
     pub(crate) fn delete_expired(&mut self, key: &str, by: Seconds) {
         let Some(item) = self.items.get(key).filter(|item| item.expires_at <= by) else { return };
         self.expiries.remove(&(item.expires_at, key.to_owned()));
-        if item.event.is_some() {
+        if item.content.event().is_some() {
             self.world.figures.borrow_mut().deleted += 1;
         }
         self.items.remove(key);

@@ -1,0 +1,118 @@
+//! Packing events, and deciding which shapes to store.
+
+use std::collections::BTreeMap;
+
+use crate::codec::Writer;
+use crate::formats;
+use crate::packed::SHAPES;
+use crate::packed::record::{Parts, record};
+use crate::packed::shape::{SHAPE_BYTES, ShapeId, StoredShape};
+use crate::store::plan::NewEvent;
+use crate::vocabulary::time::Seconds;
+
+/// Packs events. It keeps in mind which shapes are stored, so a process should have only one.
+#[derive(Clone, Debug, Default)]
+pub struct Packer {
+    /// The shapes that were seen last.
+    shapes: BTreeMap<Vec<u8>, Seen>,
+    /// The number of events seen.
+    clock: u64,
+}
+
+/// A shape that was seen once or more often.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    id: ShapeId,
+    last_at: u64,
+    /// When the stored shape expires; `None` if it may not be stored.
+    stored_until: Option<Seconds>,
+}
+
+impl Seen {
+    /// Whether the stored shape is there for as long as an event.
+    fn outlives(&self, event: &NewEvent) -> bool {
+        self.stored_until.is_some_and(|until| until > event.expires_at)
+    }
+}
+
+impl Packer {
+    /// Looks at new events. Returns the shapes to store, before these events or beside them: those that were seen
+    /// before and are not stored for long enough.
+    pub fn shapes(&mut self, events: &[NewEvent]) -> Vec<StoredShape> {
+        let mut to_store: BTreeMap<ShapeId, StoredShape> = BTreeMap::new();
+        for event in events {
+            let shape = Parts::of(&event.record).map(|parts| parts.shape());
+            let Some(shape) = shape.filter(|shape| shape.len() <= SHAPE_BYTES) else { continue };
+            self.clock += 1;
+            match self.shapes.get_mut(&shape) {
+                Some(seen) => {
+                    seen.last_at = self.clock;
+                    if !seen.outlives(event) {
+                        to_store.insert(seen.id, StoredShape::new(seen.id, &shape, event.expires_at));
+                    }
+                }
+                None => self.see(shape),
+            }
+        }
+        to_store.into_values().collect()
+    }
+
+    /// Notes a new shape, in place of the one that was not seen for longest.
+    fn see(&mut self, shape: Vec<u8>) {
+        if self.shapes.len() >= SHAPES {
+            let oldest = self.shapes.iter().min_by_key(|(_, seen)| seen.last_at);
+            if let Some(oldest) = oldest.map(|(shape, _)| shape.clone()) {
+                self.shapes.remove(&oldest);
+            }
+        }
+        let seen = Seen { id: ShapeId::of(&shape), last_at: self.clock, stored_until: None };
+        self.shapes.insert(shape, seen);
+    }
+
+    /// Call this once a shape of [`Packer::shapes`] is stored.
+    pub fn is_stored(&mut self, shape: &StoredShape) {
+        if let Some(seen) = self.shapes.get_mut(&shape.bytes) {
+            seen.stored_until = Some(shape.expires_at);
+        }
+    }
+
+    /// The bytes to store for an event. `put_by` is some random bits of the request that stores it, see
+    /// [`crate::PackedHead::put_by`].
+    pub fn pack(&self, event: &NewEvent, put_by: u64) -> Vec<u8> {
+        let head = |version: u8| {
+            let mut bytes = Vec::with_capacity(256);
+            bytes.push(version);
+            bytes.extend_from_slice(&event.digest.to_bytes());
+            bytes.extend_from_slice(&put_by.to_be_bytes());
+            Writer(bytes)
+        };
+        let Some((shape, values)) = split(event) else {
+            let mut packed = head(formats::EVENT_AS_TEXT);
+            packed.0.extend_from_slice(event.record.as_bytes());
+            return packed.0;
+        };
+        let mut packed = match self.shapes.get(&shape).filter(|seen| seen.outlives(event)) {
+            Some(Seen { id, .. }) => {
+                let mut packed = head(formats::EVENT_OF_SHAPE);
+                packed.0.extend_from_slice(&id.to_bytes());
+                packed
+            }
+            None => {
+                let mut packed = head(formats::EVENT_WITH_SHAPE);
+                packed.bytes(&shape);
+                packed
+            }
+        };
+        packed.0.extend_from_slice(&values);
+        packed.0
+    }
+}
+
+/// The shape and the values of an event. `None` if they don't give its record back byte for byte. To try takes a
+/// microsecond; a mistake in here then costs bytes and not an event.
+fn split(event: &NewEvent) -> Option<(Vec<u8>, Vec<u8>)> {
+    let parts = Parts::of(&event.record)?;
+    let (shape, mut values) = (parts.shape(), Writer::default());
+    parts.write_values(event, &mut values);
+    (record(event.id, &shape, &values.0)? == event.record).then_some((shape, values.0))
+}
