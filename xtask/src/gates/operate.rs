@@ -29,7 +29,7 @@ pub(super) fn unread_names(deploy: &Path, adapters: &Path) -> Result<Vec<String>
 
 /// The names of Isotherm's environment variables in a text.
 fn variables(text: &str) -> BTreeSet<&str> {
-    let is_name = |sign: char| sign.is_ascii_uppercase() || sign == '_';
+    let is_name = |sign: char| sign.is_ascii_uppercase() || sign.is_ascii_digit() || sign == '_';
     let found = text.match_indices("ISOTHERM_").map(|(at, _)| {
         let rest = &text[at..];
         &rest[..rest.find(|sign| !is_name(sign)).unwrap_or(rest.len())]
