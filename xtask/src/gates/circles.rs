@@ -24,7 +24,7 @@ pub(super) fn problems(src: &Path) -> Result<Vec<String>> {
     let known: BTreeSet<&str> = texts.keys().map(String::as_str).collect();
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (module, text) in &texts {
-        let found = text.split("crate::").skip(1).flat_map(|rest| paths(rest));
+        let found = text.split("crate::").skip(1).flat_map(paths);
         let found = found.filter_map(|path| module_of(&path, &known)).filter(|found| found != module);
         imports.insert(module, found.collect());
     }
