@@ -52,7 +52,7 @@ impl Store {
     fn fold(&mut self, batch: &mut StreamBatch<'_>) -> Option<String> {
         let mut lanes = self.lanes();
         for _ in 0..20 {
-            match lanes.next(batch) {
+            match lanes.next(batch, Millis(NOW)) {
                 LaneStep::Describe => {
                     self.described += 1;
                     lanes.learn(self.shards.clone());
@@ -328,10 +328,10 @@ fn a_batch_is_folded_although_the_stream_cannot_be_asked_unless_its_lane_is_unkn
     let mut known = batch("A", &[(-50, "e")]);
     known.complete_to = Some(from_now(-10));
     let mut lanes = store.lanes();
-    assert_eq!(lanes.next(&mut known), LaneStep::Describe);
+    assert_eq!(lanes.next(&mut known, Millis(NOW)), LaneStep::Describe);
     assert!(lanes.go_on(&mut known));
     assert_eq!(known.complete_to, None);
-    assert!(matches!(lanes.next(&mut known), LaneStep::Fold { .. }));
+    assert!(matches!(lanes.next(&mut known, Millis(NOW)), LaneStep::Fold { .. }));
     assert!(!store.lanes().go_on(&mut batch("B", &[(-50, "e")])));
 }
 
@@ -344,11 +344,11 @@ fn a_shard_that_is_listed_again_after_it_has_begun_keeps_its_one_lane() {
     // A function reads the lanes and describes the stream for the end of a window of B ...
     let mut lanes = store.lanes();
     let mut end = StreamBatch { complete_to: Some(from_now(-60)), ..batch("B", &[]) };
-    assert_eq!(lanes.next(&mut end), LaneStep::Describe);
+    assert_eq!(lanes.next(&mut end, Millis(NOW)), LaneStep::Describe);
     lanes.learn(store.shards.clone());
     // ... and another function folds the first batch of A1, and leaves the list as it was.
     assert_eq!(store.record("A1", -50).unwrap(), "00000000");
-    let LaneStep::Write(writes) = lanes.next(&mut end) else { panic!("A1 is listed") };
+    let LaneStep::Write(writes) = lanes.next(&mut end, Millis(NOW)) else { panic!("A1 is listed") };
     for write in writes {
         assert_eq!(store.stored.insert(write.name, write.bytes), write.was);
     }

@@ -107,7 +107,7 @@ fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>
         let mut lanes = lanes(&stored);
         lanes.look_back(&batch, Millis(now));
         loop {
-            match lanes.next(&mut batch) {
+            match lanes.next(&mut batch, Millis(now)) {
                 LaneStep::Describe => {
                     lanes.learn([StreamShard { id: "A".to_owned(), parent: None, is_closed: false }]);
                 }

@@ -66,7 +66,7 @@ impl Store {
         let mut lanes = self.lanes().await?;
         lanes.look_back(batch, now()?);
         let lane = loop {
-            match lanes.next(batch) {
+            match lanes.next(batch, now()?) {
                 LaneStep::Describe => match shards::of(stream).await {
                     Ok(shards) => lanes.learn(shards),
                     Err(error) if lanes.go_on(batch) => eprintln!("the stream cannot be described: {error:#}"),

@@ -222,7 +222,11 @@ impl Lanes {
 
     /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its
     /// children then hold the later records.
-    pub fn next(&mut self, batch: &mut StreamBatch<'_>) -> LaneStep {
+    pub fn next(&mut self, batch: &mut StreamBatch<'_>, now: Millis) -> LaneStep {
+        // A window that ends before its time is of a shard that has closed, even if the stream does not say so yet.
+        if batch.complete_to.is_some_and(|to| to > now) {
+            batch.complete_to = None;
+        }
         let lane = self.lane_of(batch.shard_id).map(|(lane, watermark)| (lane.to_owned(), watermark.clone()));
         let completes = lane.as_ref().is_some_and(|(_, watermark)| batch.completes(watermark));
         let is_asked = self.waiting.is_none() || lane.is_none() || completes;

@@ -129,7 +129,7 @@ impl Functions {
         let service = self.world.service();
         let mut lanes = self.lanes().await?;
         let lane = loop {
-            match lanes.next(batch) {
+            match lanes.next(batch, self.world.now()) {
                 LaneStep::Describe => match self.describe().await {
                     Ok(shards) => lanes.learn(shards),
                     Err(_) if lanes.go_on(batch) => {}

@@ -77,6 +77,8 @@ impl<P: Platform> Run<P> {
                 self.much.take().into_iter().for_each(|much| self.send_much(much));
             }
             if loses_keys && self.world.one_in(STEPS) {
+                // A request that is under way would be answered 401.
+                self.work(usize::MAX);
                 self.world.say(|| "a tenant's keys are removed".to_owned());
                 self.world.remove_keys();
             }
