@@ -127,7 +127,7 @@ impl UnfoldedEvents {
         Ok(self.records().iter().take(taken).map(|record| Load::of(record)).sum())
     }
 
-    /// Whether no event came to the blocks since they were read.
+    /// Whether the blocks are still as they were read: a fold writes only then.
     fn is_as_read(&self, sql: &SqlStorage) -> Result<bool> {
         let Source::Blocks(open) = &self.source else { return Ok(true) };
         let (from, until) = open.range();

@@ -25,7 +25,7 @@ pub(super) struct State {
     pub round_seconds: f64,
     /// Milliseconds from one request of a kind of hostile clients to the next.
     pub hostile_every_ms: u64,
-    /// Whether the unmeasured first round is done.
+    /// Whether the warm-up is done.
     pub is_warm: bool,
     /// Number of rounds in each phase.
     pub rounds: usize,

@@ -95,7 +95,8 @@ impl<'a> Keep<'a> {
         Some(Self { expired_by, may_be_repeated, events, part: reader.0 })
     }
 
-    /// Whether the store may have this event. It can't have one whose id this very request has made.
+    /// Whether the store may already have an event with this id. An id that the server made for this request is new, so
+    /// the store is not asked for it.
     pub(crate) fn may_be_there(&self, event: &BlockEvent<'_>) -> bool {
         match event.text {
             Text::Split { names, .. } => self.may_be_repeated || names.starts_with(r#""messageId":"#),

@@ -63,7 +63,7 @@ struct Unfolded {
 pub struct BlockWrite {
     /// The number of the block.
     pub seq: u64,
-    /// Whether the block is new. Otherwise the bytes are appended to it, and `count` is added to its count.
+    /// True: insert the block. False: append the bytes to the block, and add `count` to its count.
     pub is_new: bool,
     /// How many events are written.
     pub count: u64,
@@ -123,7 +123,7 @@ impl Blocks {
         self.watermark
     }
 
-    /// Whether the table `events`, which older versions wrote, has events.
+    /// Whether the table `events` has rows. Only older versions wrote to it.
     pub fn has_rows(&self) -> bool {
         self.last_row > 0
     }
