@@ -184,10 +184,8 @@ impl Sender {
         if status.is_success() {
             return Ok(None);
         }
-        let Refused { why, item: Some(item) } = serde_json::from_slice(&body)? else { bail!("DynamoDB says {status}") };
-        if !why.ends_with(TAKEN) {
-            bail!("DynamoDB says {why}");
-        }
+        let Refused { why, item } = serde_json::from_slice(&body)?;
+        let Some(item) = item.filter(|_| why.ends_with(TAKEN)) else { bail!("DynamoDB says {status}: {why}") };
         let bytes = |name: &str| match item.get(name)? {
             AttributeValue::B(bytes) => Some(bytes.as_slice()),
             _ => None,

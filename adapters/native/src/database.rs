@@ -40,7 +40,7 @@ const REJECTED_EVENTS: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
     record TEXT NOT NULL
 )";
 
-/// The time when days were last looked for.
+/// The last time when days were looked for and all of them compacted.
 const UPKEEP: &str =
     "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 

@@ -32,8 +32,7 @@ const OLDEST: &str = "SELECT coalesce((SELECT min(seq) FROM blocks), ?)";
 const BYTES: &str = "SELECT coalesce(sum(octet_length(bytes)), 0) FROM blocks WHERE seq BETWEEN ? AND ?";
 
 /// Events expire roughly in the order in which they came, so only the oldest blocks are checked.
-const EXPIRED: &str = "SELECT seq, count FROM (SELECT seq, count, expires_at FROM blocks ORDER BY seq LIMIT ?)
-    WHERE expires_at <= ?";
+const OLDEST_BLOCKS: &str = "SELECT seq, count, expires_at FROM blocks ORDER BY seq";
 
 const FORWARDS: &str = "SELECT number, bytes FROM runs WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?";
 
@@ -112,6 +111,8 @@ fn found(sql: &SqlStorage, search: &Search) -> Result<Vec<BlockRow>> {
     let mut index = Vec::new();
     for read in search.reads() {
         index.extend(rows(sql, read)?);
+        // Neighbouring ids are in one row.
+        index.dedup_by_key(|row: &mut Row| row.number);
     }
     let mut found = Vec::new();
     for seq in search.blocks(&index).map_err(unreadable)? {
@@ -163,19 +164,29 @@ pub(crate) fn write(
     put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
 }
 
-/// Deletes events that expire by `until`, among the `among` oldest blocks, and clears the index of them. Returns how
+/// Deletes events that expire by `until`, among the oldest `among` or a block more, and clears the index of them. Returns how
 /// many events are deleted.
 pub(crate) fn expire(sql: &SqlStorage, blocks: &mut Blocks, until: Seconds, among: usize) -> Result<usize> {
-    let bounds = || vec![integer(among as u64), integer(until.0)];
-    let mut deleted = 0;
-    // One statement would count the rows that it finds as written, too.
-    for row in sql.exec(EXPIRED, bounds())?.raw().collect::<Result<Vec<_>>>()? {
-        let [seq, count] = columns(row)?;
+    let (mut seen, mut deleted, mut expired) = (0, 0, Vec::new());
+    for row in sql.exec(OLDEST_BLOCKS, None)?.raw() {
+        let [seq, count, expires_at] = columns(row?)?;
+        let count = whole(count) as usize;
+        // A block that is not closed has no time.
+        if matches!(expires_at, SqlStorageValue::Integer(at) if at.unsigned_abs() <= until.0) {
+            expired.push(seq);
+            deleted += count;
+        }
+        seen += count;
+        if seen >= among {
+            break;
+        }
+    }
+    // One statement for all would count the rows that it finds as written, too.
+    for seq in expired {
         sql.exec(DELETE_BLOCK, vec![seq])?;
-        deleted += whole(count) as usize;
     }
     if blocks.has_rows() {
-        deleted += sql.exec(EXPIRE_ROWS, bounds())?.raw().count();
+        deleted += sql.exec(EXPIRE_ROWS, vec![integer(among as u64), integer(until.0)])?.raw().count();
     }
     let mut swept = Vec::new();
     for read in blocks.sweep_reads(until) {

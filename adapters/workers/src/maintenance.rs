@@ -1,5 +1,5 @@
-//! Maintenance of a shard: does what core asks for. A task awaits nothing but the bucket, so the runtime makes each one
-//! transaction.
+//! Maintenance of a shard: does what core asks for. [`crate::shard::Shard`] runs tasks of several writes in a
+//! transaction, because an error does not undo the statements before it.
 
 use isotherm_core::{Blocks, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
 use worker::{Result, SqlStorage, console_error};

@@ -1,8 +1,7 @@
 //! Rollups in a shard: folded behind a watermark, and read for reports.
 //!
-//! No function here awaits anything, so the runtime makes the statements of each one transaction, and those of a
-//! report see one moment. Only between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] the caller may await: it
-//! awaits the bucket.
+//! No function here awaits anything, so a report's statements see one moment. A fold writes in its caller's
+//! transaction. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] the caller may await the bucket.
 
 use isotherm_core::{
     Backup, Blocks, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service, StoredPage,

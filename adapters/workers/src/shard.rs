@@ -198,7 +198,12 @@ impl Shard {
         };
         if self.alarm.get().is_none_or(|set| at < set) {
             self.alarm.set(Some(at));
-            self.state.storage().set_alarm(Duration::from_millis(at.0.saturating_sub(now.0))).await?;
+            let delay = Duration::from_millis(at.0.saturating_sub(now.0));
+            let is_set = self.state.storage().set_alarm(delay).await;
+            if is_set.is_err() {
+                self.alarm.set(None);
+            }
+            is_set?;
         }
         Ok(())
     }

@@ -227,7 +227,7 @@ impl Blocks {
         self.runs.to_row()
     }
 
-    /// Which rows of the index to clear of deleted blocks at this time. Each row has its turn within a week.
+    /// Which rows of the index to clear of deleted blocks at this time. A row has its turn about once a week.
     pub fn sweep_reads(&self, now: Seconds) -> Vec<RowRead> {
         self.runs.sweep_reads(now.0 / 3600).collect()
     }

@@ -30,7 +30,7 @@ const LAST_KEY: u64 = (1 << KEY_BITS) - 1;
 const ENTRY: usize = KEY + 5;
 /// The last level whose rows have numbers that JavaScript holds exactly. It has room for 10^28 rows.
 const LAST_LEVEL: u64 = 31;
-/// Each hour's sweep reads this part of all rows, so a week's sweeps read all of them.
+/// Each hour's sweep reads this part of all rows, so a week's sweeps read nearly all of them.
 const SWEEPS: u64 = 7 * 24;
 
 /// A key and the number of a block, both with their highest byte first. So entries sort by key.
@@ -107,8 +107,8 @@ impl Runs {
         Some(Self { young: entries(reader.0)?, levels })
     }
 
-    /// The index if its first row can't be read. It has more levels than there are, and counts their rows when it
-    /// writes them.
+    /// The index if its first row can't be read. It may have more levels than there are, and the counts of their rows
+    /// are guesses. The ids of level 0 are lost.
     pub(crate) fn of_unknown() -> Self {
         Self { young: Vec::new(), levels: vec![1; 8] }
     }
@@ -123,9 +123,9 @@ impl Runs {
         with_key(&self.young, key(id))
     }
 
-    /// Which rows of the other levels may have the id.
+    /// Which rows of the other levels may have the id. The counts of rows may be guesses, so every level is looked at.
     pub(crate) fn reads(&self, id: EventId) -> impl Iterator<Item = RowRead> {
-        (1..).zip(&self.levels).filter(|(_, rows)| **rows > 0).map(move |(level, _)| row_with(level, key(id)))
+        (1..=self.levels.len()).map(move |level| row_with(level, key(id)))
     }
 
     /// Takes in the ids of a fold.
@@ -187,8 +187,7 @@ impl Runs {
     pub(crate) fn sweep_reads(&self, hour: u64) -> impl Iterator<Item = RowRead> {
         let begin = |sweep| sweep * (LAST_KEY / SWEEPS + 1);
         let (from, until) = (begin(hour % SWEEPS), begin(hour % SWEEPS + 1).min(LAST_KEY + 1) - 1);
-        let levels = (1..).zip(&self.levels).filter(|(_, rows)| **rows > 0);
-        levels.map(move |(level, _)| forwards(level, from, until, u32::MAX))
+        (1..=self.levels.len()).map(move |level| forwards(level, from, until, u32::MAX))
     }
 
     /// Drops entries of blocks before `oldest` from the rows that have more of them than others.
@@ -281,9 +280,10 @@ impl Spill {
     }
 }
 
-/// The blocks that may have the id, according to a row.
-pub(crate) fn blocks_in(row: &[u8], id: EventId) -> Option<Vec<u64>> {
-    Some(with_key(&of_row(row)?, key(id)).collect())
+/// The blocks that may have these ids, according to a row.
+pub(crate) fn blocks_in(row: &[u8], ids: &[EventId]) -> Option<Vec<u64>> {
+    let entries = of_row(row)?;
+    Some(ids.iter().flat_map(|id| with_key(&entries, key(*id))).collect())
 }
 
 fn with_key(entries: &[Entry], key: u64) -> impl Iterator<Item = u64> {

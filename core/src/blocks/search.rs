@@ -67,9 +67,7 @@ impl Search {
     pub fn blocks(&self, rows: &[Row]) -> Result<Vec<u64>, UnreadableBlock> {
         let mut blocks = self.blocks.clone();
         for Row { number, bytes } in rows {
-            for id in &self.ids {
-                blocks.extend(runs::blocks_in(bytes, *id).ok_or(UnreadableBlock(*number))?);
-            }
+            blocks.extend(runs::blocks_in(bytes, &self.ids).ok_or(UnreadableBlock(*number))?);
         }
         Ok(blocks.into_iter().collect())
     }

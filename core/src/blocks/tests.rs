@@ -397,6 +397,32 @@ fn an_index_forgets_the_ids_of_deleted_blocks_within_a_week() {
 }
 
 #[test]
+fn an_index_without_its_first_row_still_finds_what_its_other_rows_have() {
+    let (mut store, mut ids) = (Store::default(), Vec::new());
+    let mut fold = |store: &mut Store, round: usize| {
+        let texts: Vec<String> = (round * 250..round * 250 + 250).map(named).collect();
+        let plan = plan(&texts, Millis(NOW.0 + round as u64), round as u128);
+        store.keep(&plan);
+        store.fold(usize::MAX, usize::MAX);
+        store.memory = None;
+        plan.events().iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+    for round in 0..60 {
+        ids.extend(fold(&mut store, round));
+    }
+    store.runs.insert(Blocks::FIRST_ROW, vec![0xff]);
+    // Most blocks expire, so merging leaves far fewer rows than there were.
+    store.blocks.retain(|seq, _| *seq > 55 * 250);
+    ids.retain(|id| store.find(*id, Seconds(0)).is_some());
+    assert!(ids.len() > 250, "{} of 1,250", ids.len());
+    for round in 60..80 {
+        fold(&mut store, round);
+        let lost = ids.iter().step_by(7).filter(|id| store.find(**id, Seconds(0)).is_none()).count();
+        assert_eq!(lost, 0, "after {round} folds");
+    }
+}
+
+#[test]
 fn what_can_t_be_read_of_a_block_is_rejected_and_the_rest_is_folded() {
     let mut store = Store::default();
     for round in 0..3 {

@@ -117,7 +117,12 @@ impl Database {
 
     /// Deletes blocks that have expired, among the oldest ones, and clears the index of them.
     pub(crate) fn expire_blocks(&mut self, until: Seconds, among: usize, blocks: &mut Blocks) -> usize {
-        let oldest = self.blocks.values().take(among);
+        let mut seen = 0;
+        let oldest = self.blocks.values().take_while(|row| {
+            let is_looked_at = seen < among as u64;
+            seen += row.count;
+            is_looked_at
+        });
         let expired = oldest.filter(|row| row.expires_at.is_some_and(|at| at <= until));
         let expired: Vec<u64> = expired.map(|row| row.seq).collect();
         let gone = expired.iter().filter_map(|seq| self.blocks.remove(seq));
