@@ -399,7 +399,7 @@ fn an_index_forgets_the_ids_of_deleted_blocks_within_a_week() {
 #[test]
 fn an_index_without_its_first_row_still_finds_what_its_other_rows_have() {
     let (mut store, mut ids) = (Store::default(), Vec::new());
-    let mut fold = |store: &mut Store, round: usize| {
+    let fold = |store: &mut Store, round: usize| {
         let texts: Vec<String> = (round * 250..round * 250 + 250).map(named).collect();
         let plan = plan(&texts, Millis(NOW.0 + round as u64), round as u128);
         store.keep(&plan);
