@@ -23,6 +23,7 @@
 mod service;
 
 mod admission;
+mod doors;
 
 mod store;
 

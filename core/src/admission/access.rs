@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::rejection::{Rejection, shown};
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
 
@@ -43,6 +43,17 @@ impl Scope {
     }
 }
 
+/// Who may know a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Only its owner. It stands in the header `authorization`.
+    #[default]
+    Secret,
+    /// Everyone, since it is published with a page or an app. It may write, and may stand in a body, a query or a path.
+    Public,
+}
+
 /// Who may use a service.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
@@ -61,6 +72,16 @@ pub(crate) enum Credential<'a> {
     Authorization(Option<&'a str>),
     /// The id of a key that was checked before the request was written down as a message.
     KeyId(&'a str),
+    /// A key that stands in a body, a query or a path. It must be public.
+    Published(&'a str),
+}
+
+/// What a request that writes may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) tenant: Tenant,
+    /// Whether a page of the request's origin may read the answer.
+    pub(crate) is_shared: bool,
 }
 
 /// The configured keys. No two share a hash or an id.
@@ -77,6 +98,9 @@ pub(crate) struct Key {
     pub(crate) scope: Scope,
     /// The key is invalid from this moment on.
     pub(crate) expires: Option<Millis>,
+    pub(crate) kind: Kind,
+    /// The origins of the pages that may use the key, as browsers send them.
+    pub(crate) origins: Vec<String>,
 }
 
 impl Access {
@@ -107,6 +131,28 @@ impl Access {
         }
     }
 
+    /// What a request may do that writes and comes from a page of this origin, if any.
+    pub(crate) fn authorize_write(
+        &self,
+        credential: Credential<'_>,
+        origin: Option<&str>,
+        received_at: Millis,
+    ) -> Result<Grant, Rejection> {
+        let Self::Keys(keys) = self else {
+            // Whoever reaches an open service may write. `Config::origins` says which pages may read the answer.
+            return Ok(Grant { tenant: self.authorize(credential, Scope::Write, received_at)?, is_shared: true });
+        };
+        let key = keys.authorize(credential, Scope::Write, received_at)?;
+        let is_listed = origin.is_some_and(|origin| key.origins.iter().any(|known| known == origin));
+        // A secret key without origins is not meant for pages, and no browser lets a page send it. A header that a
+        // proxy passes on does no harm.
+        let is_bound = key.kind == Kind::Public || !key.origins.is_empty();
+        match origin {
+            Some(origin) if is_bound && !is_listed => Err(Rejection::OriginNotAllowed(shown(origin))),
+            _ => Ok(Grant { tenant: key.tenant.clone(), is_shared: is_listed }),
+        }
+    }
+
     /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
         match self {
@@ -132,18 +178,29 @@ impl Keys {
         Ok(())
     }
 
+    /// Every origin whose pages may use one of the keys, each once.
+    pub(crate) fn origins(&self) -> Vec<String> {
+        let mut origins: Vec<String> = self.0.iter().flat_map(|key| key.origins.iter().cloned()).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
+    }
+
     fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Rejection> {
         let found = match credential {
-            Credential::Authorization(header) => self.presented(header),
+            Credential::Authorization(header) => header.and_then(self::credential).and_then(|key| self.presented(&key)),
             Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
+            Credential::Published(key) => self.presented(key),
         };
         let is_valid = |key: &&Key| key.expires.is_none_or(|expires| received_at < expires);
         let key = found.filter(is_valid).ok_or(Rejection::Unauthorized)?;
+        if matches!(credential, Credential::Published(_)) && key.kind == Kind::Secret {
+            return Err(Rejection::SecretKey);
+        }
         if key.scope.covers(needed) { Ok(key) } else { Err(Rejection::Forbidden(needed.name())) }
     }
 
-    fn presented(&self, authorization: Option<&str>) -> Option<&Key> {
-        let presented = authorization.and_then(credential)?;
+    fn presented(&self, presented: &str) -> Option<&Key> {
         presented.chars().nth(KEY_CHARACTERS - 1)?;
         let hash = Sha256::digest(presented.as_bytes());
         // Every key is compared, and each in constant time, so the duration reveals nothing about any key.

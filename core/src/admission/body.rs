@@ -21,9 +21,9 @@ pub(crate) enum Media {
 }
 
 impl Media {
-    /// The media type of the request. A request that names none sends JSON. `None` means that no route accepts the
-    /// type.
-    fn of(request: &Request<'_>) -> Option<Self> {
+    /// The media type of the request. A request that names none sends JSON. So does one of a browser's page that names
+    /// `text/plain`, which a page may send without asking first. `None` means that no route accepts the type.
+    fn of(request: &Request<'_>, from_page: bool) -> Option<Self> {
         let Some(header) = request.header("content-type") else { return Some(Self::Json) };
         // The header came more than once, so it is unclear which value counts.
         if unquoted(header, ',').nth(1).is_some() {
@@ -41,6 +41,7 @@ impl Media {
         });
         match essence.as_str() {
             "application/json" if utf8 => Some(Self::Json),
+            "text/plain" if from_page && utf8 => Some(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" if utf8 => Some(Self::Ndjson),
             _ => None,
         }
@@ -61,23 +62,28 @@ pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-/// The media type of a request for one event, from its head.
-pub(crate) fn single(head: &Request<'_>) -> Result<Media, Rejection> {
-    match Media::of(head) {
+/// The media type of a request for one event, from its head. `from_page` says that a page sends it that may.
+pub(crate) fn single(head: &Request<'_>, from_page: bool) -> Result<Media, Rejection> {
+    match Media::of(head, from_page) {
         Some(Media::Json) => Ok(Media::Json),
         _ => Err(unsupported(head, "application/json")),
     }
 }
 
-/// The media type of a batch, from its head.
-pub(crate) fn batch(head: &Request<'_>) -> Result<Media, Rejection> {
-    Media::of(head).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
+/// The media type of a batch, from its head. `from_page` says that a page sends it that may.
+pub(crate) fn batch(head: &Request<'_>, from_page: bool) -> Result<Media, Rejection> {
+    Media::of(head, from_page).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
 }
 
 /// Rejects a body whose announced `content-length` is too large.
 pub(crate) fn announced(head: &Request<'_>) -> Result<(), Rejection> {
+    if announces_more(head, LIMITS.body_bytes) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
+}
+
+/// Whether the announced `content-length` is more than this many bytes.
+pub(crate) fn announces_more(head: &Request<'_>, bytes: usize) -> bool {
     let length = head.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
-    if length.is_some_and(|length| length > LIMITS.body_bytes as u64) { Err(Rejection::BodyTooLarge) } else { Ok(()) }
+    length.is_some_and(|length| length > bytes as u64)
 }
 
 fn unsupported(request: &Request<'_>, taken: &'static str) -> Rejection {

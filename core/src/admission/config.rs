@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::admission::access::{Access, Key, Keys, Kind, Scope};
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -18,6 +18,8 @@ pub struct Config {
     pub(crate) access: Access,
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
+    /// The origins whose pages may send events, of all keys together.
+    pub(crate) origins: Vec<String>,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -47,6 +49,8 @@ struct ConfigText<'a> {
     shards: u32,
     #[serde(default)]
     dimensions: Dimensions,
+    #[serde(default)]
+    origins: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +61,10 @@ struct KeyText {
     tenant: String,
     scope: Scope,
     expires: Option<String>,
+    #[serde(default)]
+    kind: Kind,
+    #[serde(default)]
+    origins: Vec<String>,
 }
 
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
@@ -86,7 +94,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        let ConfigText { version, open, keys, shards, dimensions, mut origins } = object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -99,6 +107,10 @@ impl Config {
                 return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
         }
+        if !open && !origins.is_empty() {
+            return Err(ConfigError("origins stand beside open only; a key has its own".to_owned()));
+        }
+        check_origins(&origins).map_err(|problem| ConfigError(format!("origins{problem}")))?;
         let access = match (open, keys) {
             (true, None) => Access::Open,
             (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
@@ -108,11 +120,12 @@ impl Config {
                     let key = key(text.get()).and_then(|key| keys.add(key));
                     key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
                 }
+                origins = keys.origins();
                 Access::Keys(keys)
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions })
+        Ok(Self { access, shards, dimensions, origins })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -122,7 +135,7 @@ impl Config {
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
-        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new(), origins: Vec::new() }
     }
 }
 
@@ -174,7 +187,7 @@ const NEITHER: &str = r#"it needs "keys", or "open": true"#;
 
 /// Reads one key. An error text continues the key's place, such as `keys[0]`.
 fn key(text: &str) -> Result<Key, String> {
-    let KeyText { id, sha256, tenant, scope, expires } = object(text).map_err(|problem| format!(": {problem}"))?;
+    let KeyText { id, sha256, tenant, scope, expires, kind, origins } = object(text).map_err(|problem| format!(": {problem}"))?;
     let hash = parse_sha256(&sha256).ok_or(".sha256 must be 64 hexadecimal digits")?;
     if hash.as_slice() == Sha256::digest(b"").as_slice() {
         return Err(".sha256 is that of the empty text, which is no key".to_owned());
@@ -186,7 +199,34 @@ fn key(text: &str) -> Result<Key, String> {
     }
     let expires = expires.as_deref().map(Millis::from_rfc3339).transpose();
     let expires = expires.map_err(|_rejected| ".expires must be RFC 3339, such as 2027-01-01T00:00:00Z")?;
-    Ok(Key { id, sha256: hash, tenant, scope, expires })
+    if kind == Kind::Public && scope != Scope::Write {
+        return Err(".kind public needs the scope write: everyone can read such a key".to_owned());
+    }
+    if !origins.is_empty() && scope != Scope::Write {
+        return Err(".origins need the scope write: pages send events and read nothing".to_owned());
+    }
+    check_origins(&origins).map_err(|problem| format!(".origins{problem}"))?;
+    Ok(Key { id, sha256: hash, tenant, scope, expires, kind, origins })
+}
+
+/// Checks that these are origins as browsers send them. An error text continues the place of the list.
+fn check_origins(origins: &[String]) -> Result<(), String> {
+    match origins.iter().position(|origin| !is_origin(origin)) {
+        Some(index) => Err(format!("[{index}] must be an origin in lower case, such as https://shop.example")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a browser may send this text as `Origin`: scheme, host and port, without a wildcard.
+fn is_origin(text: &str) -> bool {
+    let scheme = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    let host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
+    text.split_once("://").is_some_and(|(before, after)| {
+        before.starts_with(|c: char| c.is_ascii_lowercase())
+            && before.chars().all(scheme)
+            && !after.is_empty()
+            && after.chars().all(host)
+    })
 }
 
 /// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.

@@ -1,19 +1,19 @@
 //! Decides on a request: first by its head, then by its body if the route takes one.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
-
 use crate::admission::access::{Credential, Scope};
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
-use crate::admission::document;
+use crate::admission::delivery::{self, Delivery};
 use crate::admission::event::Event;
+use crate::admission::intake::Intake;
+use crate::admission::{cors, document};
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::doors::DoorRoute;
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
-use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, NewEvent, Plan, StorePlan};
-use crate::vocabulary::id::{EventId, RequestId};
+use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, Plan};
+use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
@@ -36,16 +36,20 @@ pub enum Door<'a> {
 pub struct Entry<'a> {
     head: &'a Request<'a>,
     stamp: Stamp,
-    asks: Asks,
+    asks: Asks<'a>,
+    /// The origin whose pages may read the answer.
+    shared_with: Option<&'a str>,
 }
 
 /// What a request asks for.
 #[derive(Debug)]
-enum Asks {
+enum Asks<'a> {
     /// Keep one event for this tenant.
     Event(Tenant),
     /// Keep a batch of events for this tenant.
     Batch(Tenant, Media),
+    /// Keep what another protocol describes.
+    Deliver(Delivery<'a>),
     /// A plan that needs no body.
     Plan(Plan),
 }
@@ -57,30 +61,69 @@ impl<'a> Door<'a> {
         credential: Credential<'_>,
         stamp: Stamp,
     ) -> Result<Self, Rejection> {
-        let request_id = RequestId::of(stamp);
-        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
         let path = route::normal(head.path);
         if path != HEALTH && config.is_closed() {
             return Err(Rejection::NotConfigured);
         }
+        let Some(origin) = cors::origin(config, head, &path) else {
+            return Self::of_path(config, head, &path, credential, stamp, &mut None);
+        };
+        if let Some(reply) = cors::preflight(head, &path, origin) {
+            return Ok(Self::Reply(reply));
+        }
+        let mut shared_with = Some(origin);
+        match Self::of_path(config, head, &path, credential, stamp, &mut shared_with) {
+            Ok(Self::Reply(reply)) => Ok(Self::Reply(reply.shared_with(shared_with))),
+            Ok(entry) => Ok(entry),
+            Err(rejection) => Ok(Self::Reply(rejection.reply(RequestId::of(stamp)).shared_with(shared_with))),
+        }
+    }
+
+    /// Decides on a request of this normalized path. `shared_with` is the origin whose pages may read the answer, which
+    /// depends on the key.
+    fn of_path(
+        config: &'a Config,
+        head: &'a Request<'a>,
+        path: &str,
+        credential: Credential<'_>,
+        stamp: Stamp,
+        shared_with: &mut Option<&'a str>,
+    ) -> Result<Self, Rejection> {
+        let request_id = RequestId::of(stamp);
+        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
         if path == MAINTENANCE {
             tenant_for(Scope::Operate)?;
         }
-        let asks = match Route::of(head.method, &path)? {
+        let asks = match Route::of(head.method, path)? {
             Route::Health => return Ok(Self::Reply(Reply::ok())),
             Route::Dashboard => return Ok(Self::Reply(document::dashboard())),
             Route::OpenApi => return Ok(Self::Reply(document::openapi())),
             Route::PostEvent => {
-                let tenant = tenant_for(Scope::Write)?;
-                body::single(head)?;
+                let tenant = cors::writer(config, head, credential, stamp, shared_with)?;
+                body::single(head, shared_with.is_some())?;
                 body::announced(head)?;
                 Asks::Event(tenant)
             }
             Route::PostBatch => {
-                let tenant = tenant_for(Scope::Write)?;
-                let media = body::batch(head)?;
+                let tenant = cors::writer(config, head, credential, stamp, shared_with)?;
+                let media = body::batch(head, shared_with.is_some())?;
                 body::announced(head)?;
                 Asks::Batch(tenant, media)
+            }
+            Route::Door(DoorRoute::Deliver(dialect)) => {
+                let tenant = match credential {
+                    // The key may stand elsewhere.
+                    Credential::Authorization(None) => match delivery::key(head.query) {
+                        Some(key) => Some(cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?),
+                        None => None,
+                    },
+                    _ => Some(cors::writer(config, head, credential, stamp, shared_with)?),
+                };
+                Asks::Deliver(Delivery::of(config, dialect, tenant, head)?)
+            }
+            Route::Door(DoorRoute::Settings(settings, key)) => {
+                cors::writer(config, head, Credential::Published(key), stamp, shared_with)?;
+                return Ok(Self::Reply(Reply::of_json(200, settings.json(key).into_bytes())));
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
@@ -100,7 +143,7 @@ impl<'a> Door<'a> {
             }
             Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
         };
-        Ok(Self::Body(Entry { head, stamp, asks }))
+        Ok(Self::Body(Entry { head, stamp, asks, shared_with: *shared_with }))
     }
 
     /// Removes the body from a reply to `HEAD`.
@@ -116,22 +159,27 @@ impl Entry<'_> {
     /// How many bytes the body may have as sent; 0 if the request must not have one. If a longer body arrives where one
     /// is allowed, the host hands over one byte more than this, and core rejects it.
     pub fn body_bytes(&self) -> usize {
-        match self.asks {
+        match &self.asks {
             Asks::Event(_) | Asks::Batch(..) => Limits::CONTRACT.body_bytes,
+            Asks::Deliver(delivery) => delivery.body_bytes(),
             Asks::Plan(_) => 0,
         }
     }
 
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
-        let Self { head, stamp, asks } = self;
+        let Self { head, stamp, asks, mut shared_with } = self;
         let request_id = RequestId::of(stamp);
         let admitted = match asks {
             Asks::Event(tenant) => admit_one(tenant, head, body, stamp, request_id),
             Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
+            Asks::Deliver(delivery) => delivery.admit(head, body, stamp, &mut shared_with),
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
-        let admitted = admitted.unwrap_or_else(|rejection| Admission::Reply(rejection.reply(request_id)));
+        let admitted = match admitted {
+            Ok(admission) => admission.shared_with(shared_with),
+            Err(rejection) => Admission::Reply(rejection.reply(request_id).shared_with(shared_with)),
+        };
         // A client that fixes the stamp may send a request twice.
         #[cfg(feature = "test-stamp")]
         let admitted = if head.test_stamp().is_some() { admitted.repeatable() } else { admitted };
@@ -148,7 +196,7 @@ fn admit_one(
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let mut intake = Intake::new(tenant, stamp);
-    let slot = intake.take(body::text(&body)?)?;
+    let slot = intake.take(Event::read(body::text(&body)?, stamp.received_at)?);
     Ok(intake.plan(Answer::One(slot, request_id)))
 }
 
@@ -163,52 +211,7 @@ fn admit_batch(
     let body = body::inflated(head, body)?;
     let texts = body::events(media, &body)?;
     let mut intake = Intake::new(tenant, stamp);
-    let slots =
-        texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Rejected)).collect();
+    let mut slot = |text| Ok(intake.take(Event::read(text, stamp.received_at)?));
+    let slots = texts.into_iter().map(|text| text.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
     Ok(intake.plan(Answer::Batch(slots, request_id)))
-}
-
-/// Collects the events of one request, at most one per key.
-struct Intake {
-    tenant: Tenant,
-    stamp: Stamp,
-    events: Vec<NewEvent>,
-    /// The index in `events` of each event that has a messageId.
-    named: BTreeMap<EventId, usize>,
-}
-
-impl Intake {
-    fn new(tenant: Tenant, stamp: Stamp) -> Self {
-        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
-    }
-
-    fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
-        let event = Event::read(text, self.stamp.received_at)?;
-        let next = self.events.len();
-        let Some(id) = event.named_id(&self.tenant) else {
-            let unnamed = next - self.named.len();
-            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
-            return Ok(Slot::New { at: next, named: false });
-        };
-        let event = event.keep(id, self.stamp);
-        match self.named.entry(id) {
-            btree_map::Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
-            btree_map::Entry::Vacant(place) => {
-                place.insert(next);
-                self.events.push(event);
-                Ok(Slot::New { at: next, named: true })
-            }
-        }
-    }
-
-    fn plan(self, answer: Answer) -> Admission {
-        let Self { tenant, events, .. } = self;
-        let plan = StorePlan { tenant, events, answer, may_be_repeated: false };
-        // Without events the store has nothing to do, so the reply is made here.
-        if plan.events.is_empty() {
-            Admission::Reply(plan.respond(Vec::new()))
-        } else {
-            Admission::Plan(Plan::Store(plan))
-        }
-    }
 }

@@ -22,7 +22,22 @@ pub(crate) struct Event<'a> {
     event_type: Cow<'a, str>,
     pub(crate) message_id: Option<Cow<'a, str>>,
     timestamp: Option<Millis>,
+    /// `timestamp` by the host's clock, if the client has told what its own clock says.
+    corrected: Option<Millis>,
     properties: Value<'a>,
+}
+
+/// An event as another protocol describes it, not yet checked.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign<'a> {
+    pub(crate) user_id: Option<Value<'a>>,
+    pub(crate) event_type: Option<Value<'a>>,
+    pub(crate) message_id: Option<Value<'a>>,
+    /// In any order. If a name appears twice, the first one counts.
+    pub(crate) properties: Vec<(Cow<'a, str>, Value<'a>)>,
+    pub(crate) timestamp: Option<Value<'a>>,
+    /// When the request was sent, by the client's clock.
+    pub(crate) sent_at: Option<Millis>,
 }
 
 impl<'a> Event<'a> {
@@ -53,10 +68,39 @@ impl<'a> Event<'a> {
             properties: properties_object(properties)?,
             message_id: message_id.map(|value| name(Field::MessageId, value)).transpose()?,
             timestamp: timestamp.map(|value| time(value, received_at)).transpose()?,
+            corrected: None,
         };
         match unknown {
             Some(name) => Err(Rejection::UnknownField(shown(&name))),
             None => Ok(event),
+        }
+    }
+
+    /// Takes an event of another protocol. Numbers are taken for ids, and null for what is missing.
+    pub(crate) fn of_foreign(foreign: Foreign<'a>, received_at: Millis) -> Result<Self, Rejection> {
+        let Foreign { user_id, event_type, message_id, mut properties, timestamp, sent_at } = foreign;
+        properties.sort_by(|(a, _), (b, _)| a.cmp(b));
+        properties.dedup_by(|(next, _), (kept, _)| next == kept);
+        let timestamp = timestamp.filter(|value| *value != Value::Null).map(instant).transpose()?;
+        // The clocks differ by as much as the request arrives later than its client thinks that it sent it.
+        let corrected = timestamp.zip(sent_at).map(|(Millis(happened), Millis(sent))| {
+            Millis(received_at.0.saturating_add(happened).saturating_sub(sent))
+        });
+        corrected.or(timestamp).map(|time| within_range(time, received_at)).transpose()?;
+        let event = Self {
+            user_id: required_name(Field::UserId, user_id.map(id))?,
+            event_type: required_name(Field::EventType, event_type)?,
+            properties: properties_object(Some(Value::Object(properties)))?,
+            message_id: message_id
+                .filter(|value| *value != Value::Null)
+                .map(|value| name(Field::MessageId, id(value)))
+                .transpose()?,
+            timestamp,
+            corrected,
+        };
+        match json_text(&event.properties).len() {
+            bytes if bytes > Limits::CONTRACT.event_bytes => Err(Rejection::EventTooLarge(bytes)),
+            _ => Ok(event),
         }
     }
 
@@ -78,7 +122,7 @@ impl<'a> Event<'a> {
             timestamp: &'h str,
             received_at: &'h str,
         }
-        let occurred_at = self.timestamp.unwrap_or(stamp.received_at);
+        let occurred_at = self.corrected.or(self.timestamp).unwrap_or(stamp.received_at);
         let properties = json_text(&self.properties);
         let head = Head {
             event_id: id,
@@ -105,8 +149,8 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Hashes only what the client said. A retry without a timestamp is then the same event, although it is received
-    /// later.
+    /// Hashes only what the client said. A retry without a timestamp, or with one that is corrected, is then the same
+    /// event, although it is received later.
     fn digest(&self, properties: &str) -> Digest {
         let timestamp = self.timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
         let hash = Sha256::new()
@@ -155,17 +199,32 @@ fn properties_object(value: Option<Value<'_>>) -> Result<Value<'_>, Rejection> {
     }
 }
 
+/// A number as the text that an id is.
+fn id(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => Value::String(Cow::Owned(json_text(&value))),
+        other => other,
+    }
+}
+
 fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Rejection> {
-    let time = match value {
-        Value::Unsigned(ms) => Millis(ms),
-        Value::Signed(_) => return Err(Rejection::TimestampOutOfRange),
+    within_range(instant(value)?, received_at)
+}
+
+fn instant(value: Value<'_>) -> Result<Millis, Rejection> {
+    match value {
+        Value::Unsigned(ms) => Ok(Millis(ms)),
+        Value::Signed(_) => Err(Rejection::TimestampOutOfRange),
         // To JSON Schema a whole number is an integer, however it is written. `as` saturates, so a value that is too
         // large stays too large.
-        Value::Float(ms) if ms.fract() == 0.0 => Millis(ms as u64),
-        Value::Float(_) => return Err(Rejection::InvalidTimestamp),
-        Value::String(text) => Millis::from_rfc3339(&text)?,
-        _ => return Err(Rejection::WrongType(Field::Timestamp)),
-    };
+        Value::Float(ms) if ms.fract() == 0.0 => Ok(Millis(ms as u64)),
+        Value::Float(_) => Err(Rejection::InvalidTimestamp),
+        Value::String(text) => Ok(Millis::from_rfc3339(&text)?),
+        _ => Err(Rejection::WrongType(Field::Timestamp)),
+    }
+}
+
+fn within_range(time: Millis, received_at: Millis) -> Result<Millis, Rejection> {
     let latest = Millis(received_at.0.saturating_add(Limits::CONTRACT.ahead.0));
     if (Limits::CONTRACT.earliest..=latest).contains(&time) { Ok(time) } else { Err(Rejection::TimestampOutOfRange) }
 }

@@ -9,13 +9,16 @@ pub(crate) mod request;
 
 pub(crate) mod access;
 pub(crate) mod config;
+mod cors;
 pub(crate) mod document;
+mod delivery;
 pub(crate) mod door;
 pub(crate) mod route;
 
 pub(crate) mod body;
 pub(crate) mod event;
 pub(crate) mod gzip;
+mod intake;
 pub(crate) mod json;
 
 pub mod warming;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::doors::DoorRoute;
 use crate::reports::kind::Kind;
 use crate::vocabulary::rejection::Rejection;
 
@@ -21,6 +22,8 @@ pub(crate) enum Route<'a> {
     Health,
     OpenApi,
     Dashboard,
+    /// Another protocol's route.
+    Door(DoorRoute<'a>),
     /// The maintenance that an operator's cron asks for.
     Maintenance,
 }
@@ -40,7 +43,10 @@ impl<'a> Route<'a> {
             MAINTENANCE => (Self::Maintenance, "POST"),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
-                _ => return Err(Rejection::NoRoute),
+                _ => {
+                    let (route, methods) = DoorRoute::of(path).ok_or(Rejection::NoRoute)?;
+                    (Self::Door(route), methods)
+                }
             },
         };
         if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }

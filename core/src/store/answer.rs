@@ -9,6 +9,15 @@ use crate::vocabulary::rejection::Rejection;
 pub(crate) enum Answer {
     One(Slot, RequestId),
     Batch(Vec<Slot>, RequestId),
+    /// To another protocol's client, which reads little but the status.
+    Door(Style, Vec<Slot>, RequestId),
+}
+
+/// How an answer to another protocol's client looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Counts, and what was wrong with which event.
+    Counts,
 }
 
 /// How one sent event appears in the answer.

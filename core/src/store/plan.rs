@@ -30,6 +30,17 @@ impl Admission {
         }
     }
 
+    /// Says that pages of this origin may read the answer.
+    pub(crate) fn shared_with(self, origin: Option<&str>) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.shared_with(origin)),
+            Self::Plan(Plan::Store(plan)) => {
+                Self::Plan(Plan::Store(StorePlan { shared_with: origin.map(str::to_owned), ..plan }))
+            }
+            other => other,
+        }
+    }
+
     /// The answer to `HEAD` is the answer to `GET` without its body. Core removes the body, because hosts differ in
     /// what they cut off.
     pub(crate) fn for_method(self, method: &str) -> Self {
@@ -107,6 +118,8 @@ pub struct StorePlan {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) answer: Answer,
     pub(crate) may_be_repeated: bool,
+    /// The origin whose pages may read the answer.
+    pub(crate) shared_with: Option<String>,
 }
 
 impl StorePlan {
@@ -125,7 +138,7 @@ impl StorePlan {
     /// The id of the request that brought the events, as its answer shows it.
     pub fn request_id(&self) -> RequestId {
         match &self.answer {
-            Answer::One(_, request_id) | Answer::Batch(_, request_id) => *request_id,
+            Answer::One(_, request_id) | Answer::Batch(_, request_id) | Answer::Door(_, _, request_id) => *request_id,
         }
     }
 
@@ -135,7 +148,7 @@ impl StorePlan {
         self.may_be_repeated
     }
 
-    /// The events to keep: 1 to 500, with distinct ids.
+    /// The events to keep: 1 to 1,000, with distinct ids.
     pub fn events(&self) -> &[NewEvent] {
         &self.events
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::store::answer::{Answer, Slot};
+use crate::store::answer::{Answer, Slot, Style};
 use crate::store::delivery::Delivery;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
@@ -22,14 +22,16 @@ impl StorePlan {
     /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
     /// [`StoreOutcome::Unavailable`].
     pub fn respond(self, outcomes: Vec<StoreOutcome>) -> Reply {
-        let Self { events, answer, .. } = self;
+        let Self { events, answer, shared_with, .. } = self;
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
-        match answer {
+        let reply = match answer {
             Answer::One(slot, request_id) => verdict(slot).reply(request_id),
             // Nothing in the batch was kept, so the client may send all of it again.
             Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Rejection::Overloaded.reply(request_id),
             Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
-        }
+            Answer::Door(style, slots, request_id) => door_reply(style, slots.into_iter().map(verdict), request_id),
+        };
+        reply.shared_with(shared_with.as_deref())
     }
 
     /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::respond`].
@@ -37,7 +39,7 @@ impl StorePlan {
         let Self { events, answer, .. } = self;
         let slots = match answer {
             Answer::One(slot, _) => vec![slot],
-            Answer::Batch(slots, _) => slots,
+            Answer::Batch(slots, _) | Answer::Door(_, slots, _) => slots,
         };
         let mut rejected = String::new();
         for (index, slot) in slots.into_iter().enumerate() {
@@ -153,4 +155,48 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
         });
     }
     Reply::json(200, &body)
+}
+
+/// The answer to another protocol's client. Such a client sends all of a request again or nothing, so the answer is that
+/// of its worst event: first one that the store did not take, then one that was wrong if all were.
+fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id: RequestId) -> Reply {
+    #[derive(Serialize)]
+    struct Body {
+        success: bool,
+        accepted: usize,
+        duplicate: usize,
+        invalid: usize,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        results: Vec<Problem>,
+    }
+    #[derive(Serialize)]
+    struct Problem {
+        index: usize,
+        code: &'static str,
+        message: String,
+    }
+    let mut body = Body { success: true, accepted: 0, duplicate: 0, invalid: 0, results: Vec::new() };
+    let (mut first, mut retry) = (None, None);
+    for (index, verdict) in verdicts.enumerate() {
+        match verdict {
+            Verdict::Accepted(_) => body.accepted += 1,
+            // These clients name an event anew for each event, so the same name with other content is the same event:
+            // they add to it when they send it again.
+            Verdict::Duplicate(_) | Verdict::Invalid(Rejection::Conflict(_)) => body.duplicate += 1,
+            Verdict::Invalid(rejection) => {
+                body.invalid += 1;
+                body.results.push(Problem { index, code: rejection.code(), message: rejection.message() });
+                first = first.or(Some(rejection));
+            }
+            Verdict::Overloaded(_) => retry = retry.or(Some(Rejection::Overloaded)),
+            Verdict::Retry(_) => retry = Some(Rejection::Unavailable),
+        }
+    }
+    if let Some(rejection) = retry {
+        return rejection.reply(request_id).resetting_at(request_id.received_at());
+    }
+    match (style, first) {
+        (_, Some(rejection)) if body.accepted + body.duplicate == 0 => rejection.bad_request(request_id),
+        (Style::Counts, _) => Reply::json(200, &body),
+    }
 }

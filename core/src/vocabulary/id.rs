@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::vocabulary::digest::first_128_bits;
 use crate::vocabulary::tenant::Tenant;
-use crate::vocabulary::time::Stamp;
+use crate::vocabulary::time::{Millis, Stamp};
 
 /// Crockford's alphabet, without I, L, O and U. Characters sort like their values, so ids sort like their numbers.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -129,6 +129,11 @@ pub struct RequestId(u128);
 impl RequestId {
     pub(crate) fn of(stamp: Stamp) -> Self {
         Self(stamp.time_bits() | stamp.entropy >> (128 - ENTROPY_BITS))
+    }
+
+    /// When the request was received.
+    pub(crate) fn received_at(self) -> Millis {
+        Millis((self.0 >> ENTROPY_BITS) as u64)
     }
 }
 

@@ -8,9 +8,11 @@ use crate::vocabulary::time::Millis;
 pub struct Limits {
     /// Bytes of a body, both as sent and inflated: 1 MiB.
     pub body_bytes: usize,
+    /// Bytes of a body, as sent, that is read before its sender is known: 64 KiB.
+    pub keyless_bytes: usize,
     /// Bytes of one event's JSON: 32 KiB.
     pub event_bytes: usize,
-    /// Events in a batch: 500.
+    /// Events in a batch: 1,000.
     pub batch_events: usize,
     /// Nesting depth of an event's JSON, counting the event itself as 1: 32.
     pub depth: usize,
@@ -28,8 +30,9 @@ impl Limits {
     /// The contract's limits.
     pub const CONTRACT: Self = Self {
         body_bytes: 1024 * 1024,
+        keyless_bytes: 64 * 1024,
         event_bytes: 32 * 1024,
-        batch_events: 500,
+        batch_events: 1000,
         depth: 32,
         properties: 128,
         name_bytes: 200,

@@ -88,6 +88,10 @@ pub(crate) enum Rejection {
     InvalidGzip,
     /// A batch that is not `{"events":[…]}`: the parser's message.
     InvalidBatch(String),
+    /// A body of another protocol that is not what this route takes: what was expected.
+    InvalidDelivery(&'static str),
+    /// A message of a type that Segment's API does not have.
+    UnknownMessage(String),
     /// A batch without events.
     NoEvents,
     /// The event is JSON, but not an object.
@@ -116,6 +120,8 @@ pub(crate) enum Rejection {
     EventTooLarge(usize),
     /// A body has more bytes than [`Limits::body_bytes`].
     BodyTooLarge,
+    /// A body that holds its key has more bytes than [`Limits::keyless_bytes`], as sent.
+    KeylessBodyTooLarge,
     /// A batch has more events than [`Limits::batch_events`].
     TooManyEvents,
     /// The route does not accept this content type: the type sent, and the types accepted.
@@ -124,6 +130,10 @@ pub(crate) enum Rejection {
     UnsupportedEncoding(String),
     /// There is no key, or it is not configured.
     Unauthorized,
+    /// The key may not be used by pages of this origin.
+    OriginNotAllowed(String),
+    /// A secret key stands where only a public one may.
+    SecretKey,
     /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),
     /// No such route.
@@ -154,8 +164,8 @@ impl Rejection {
         match self {
             Self::InvalidJson(_) | Self::InvalidUtf8(_) => (400, "invalid_json"),
             Self::InvalidGzip => (400, "invalid_gzip"),
-            Self::InvalidBatch(_) | Self::NoEvents => (400, "invalid_batch"),
-            Self::NotAnObject | Self::Required(_) | Self::WrongType(_) | Self::UnknownField(_) => {
+            Self::InvalidBatch(_) | Self::InvalidDelivery(_) | Self::NoEvents => (400, "invalid_batch"),
+            Self::UnknownMessage(_) | Self::NotAnObject | Self::Required(_) | Self::WrongType(_) | Self::UnknownField(_) => {
                 (400, "invalid_event")
             }
             Self::InvalidQuery(_) => (400, "invalid_query"),
@@ -166,7 +176,9 @@ impl Rejection {
             Self::NoRoute | Self::NoEvent => (404, "not_found"),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
             Self::Conflict(_) => (409, "conflict"),
-            Self::BodyTooLarge => (413, "body_too_large"),
+            Self::OriginNotAllowed(_) => (403, "origin_not_allowed"),
+            Self::SecretKey => (403, "secret_key"),
+            Self::BodyTooLarge | Self::KeylessBodyTooLarge => (413, "body_too_large"),
             Self::EventTooLarge(_) => (413, "event_too_large"),
             Self::TooManyEvents => (413, "too_many_events"),
             Self::UnsupportedMediaType(..) => (415, "unsupported_media_type"),
@@ -207,6 +219,11 @@ impl Rejection {
         message
     }
 
+    /// The response, with status 400 in place of its own. Some clients send again for ever what is answered 413.
+    pub(crate) fn bad_request(&self, request: RequestId) -> Reply {
+        Reply { status: 400, ..self.reply(request) }
+    }
+
     /// The response, with the headers that its status requires.
     pub(crate) fn reply(&self, request: RequestId) -> Reply {
         #[derive(Serialize)]
@@ -239,6 +256,10 @@ impl fmt::Display for Rejection {
             Self::InvalidUtf8(at) => write!(f, "not valid JSON: byte {at} is not UTF-8"),
             Self::InvalidGzip => f.write_str("the body is not a complete gzip stream of at most 1,024 members"),
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
+            Self::InvalidDelivery(expected) => write!(f, "the body is something else than expected: {expected}"),
+            Self::UnknownMessage(sent) => {
+                write!(f, "unknown type {sent:?}: a message has the type track, page, screen, identify, group or alias")
+            }
             Self::NoEvents => write!(f, "the batch is empty: send 1 to {} events", LIMITS.batch_events),
             Self::NotAnObject => f.write_str("an event must be a JSON object"),
             Self::Required(Field::Properties) | Self::WrongType(Field::Properties) => {
@@ -281,6 +302,10 @@ impl fmt::Display for Rejection {
             Self::BodyTooLarge => {
                 write!(f, "the body has more than the limit of {} bytes, inflated", LIMITS.body_bytes)
             }
+            Self::KeylessBodyTooLarge => {
+                let most = LIMITS.keyless_bytes;
+                write!(f, "a body that holds its key has at most {most} bytes as sent: send smaller batches, or gzip")
+            }
             Self::TooManyEvents => write!(f, "the batch has more than the limit of {} events", LIMITS.batch_events),
             Self::UnsupportedMediaType(sent, taken) => {
                 write!(f, "unsupported content type {sent:?}: send {taken}, in UTF-8")
@@ -289,6 +314,10 @@ impl fmt::Display for Rejection {
                 write!(f, "unsupported content encoding {sent:?}: send gzip or identity")
             }
             Self::Unauthorized => f.write_str("a configured key is required, as Bearer token or Basic credentials"),
+            Self::OriginNotAllowed(origin) => write!(f, "pages of the origin {origin:?} may not use this key"),
+            Self::SecretKey => {
+                f.write_str("a secret key stands in the header authorization only: use a key of the kind public here")
+            }
             Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
             Self::NoRoute => f.write_str("no such route; GET /openapi.json lists them"),
             Self::NoEvent => f.write_str("no such event"),

@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 
+use crate::vocabulary::time::Millis;
+
+/// The headers that a page may read of an answer.
+const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, x-ratelimit-reset";
+
 /// Status, headers and body.
 #[must_use = "a reply that is dropped leaves its client without an answer"]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,34 @@ impl Reply {
     /// The reply that all is well: status 200.
     pub fn ok() -> Self {
         Self::of_json(200, br#"{"status":"ok"}"#.to_vec())
+    }
+
+    /// The reply that there is nothing to say: status 204, which has no body.
+    pub(crate) fn no_content() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Whether HTTP allows the reply a body. Without one it has no `content-length` either.
+    pub fn may_have_body(&self) -> bool {
+        self.status != 204
+    }
+
+    /// The reply, which pages of this origin may read, if there is one.
+    pub(crate) fn shared_with(mut self, origin: Option<&str>) -> Self {
+        if let Some(origin) = origin {
+            self.headers.extend([
+                ("access-control-allow-origin", origin.to_owned()),
+                ("access-control-expose-headers", EXPOSED.to_owned()),
+                ("vary", "Origin".to_owned()),
+            ]);
+        }
+        self
+    }
+
+    /// The reply, with the second after this moment for clients that read `x-ratelimit-reset`.
+    pub(crate) fn resetting_at(mut self, Millis(now): Millis) -> Self {
+        self.headers.push(("x-ratelimit-reset", (now / 1000 + 1).to_string()));
+        self
     }
 
     /// The reply without its body, if the request was `HEAD`.

@@ -1,0 +1,94 @@
+//! A request of another protocol's client: whose it is, and its events. [`crate::doors`] knows the protocols.
+
+use std::borrow::Cow;
+
+use crate::admission::access::Credential;
+use crate::admission::config::Config;
+use crate::admission::event::Event;
+use crate::admission::intake::Intake;
+use crate::admission::request::Request;
+use crate::admission::{body, cors};
+use crate::doors::Dialect;
+use crate::store::answer::{Answer, Slot};
+use crate::store::plan::Admission;
+use crate::vocabulary::id::RequestId;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::tenant::Tenant;
+use crate::vocabulary::time::Stamp;
+
+const LIMITS: Limits = Limits::CONTRACT;
+
+/// A request whose head is all right.
+#[derive(Debug)]
+pub(crate) struct Delivery<'a> {
+    config: &'a Config,
+    dialect: Dialect,
+    /// Whose it is, if its head says so. Otherwise its body has the key.
+    tenant: Option<Tenant>,
+}
+
+/// The key in a query.
+pub(crate) fn key(query: &str) -> Option<Cow<'_, str>> {
+    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
+}
+
+/// What clients call a key in a query.
+const KEY_NAMES: [&str; 1] = ["writeKey"];
+
+impl<'a> Delivery<'a> {
+    pub(crate) fn of(
+        config: &'a Config,
+        dialect: Dialect,
+        tenant: Option<Tenant>,
+        head: &Request<'_>,
+    ) -> Result<Self, Rejection> {
+        let delivery = Self { config, dialect, tenant };
+        // These clients send JSON as text/plain, from a page or not.
+        body::single(head, true)?;
+        if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
+    }
+
+    /// How many bytes the body may have, as sent. Little is read for someone who is not known yet.
+    pub(crate) fn body_bytes(&self) -> usize {
+        if self.tenant.is_some() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
+    }
+
+    fn too_large(&self) -> Rejection {
+        if self.tenant.is_some() { Rejection::BodyTooLarge } else { Rejection::KeylessBodyTooLarge }
+    }
+
+    /// Decides on the request, with this body. `shared_with` is as for a [`crate::Door`].
+    pub(crate) fn admit(
+        self,
+        head: &Request<'_>,
+        body: &[u8],
+        stamp: Stamp,
+        shared_with: &mut Option<&str>,
+    ) -> Result<Admission, Rejection> {
+        if body.len() > self.body_bytes() {
+            return Err(self.too_large());
+        }
+        let body = body::inflated(head, body)?;
+        let text = body::text(&body)?;
+        let tenant = match self.tenant {
+            Some(tenant) => tenant,
+            None => {
+                let key = self.dialect.key(text);
+                let credential = key.as_deref().map_or(Credential::Authorization(None), Credential::Published);
+                cors::writer(self.config, head, credential, stamp, shared_with)?
+            }
+        };
+        let events = self.dialect.events(text)?;
+        match events.len() {
+            0 => return Err(Rejection::NoEvents),
+            count if count > LIMITS.batch_events => return Err(Rejection::TooManyEvents),
+            _ => {}
+        }
+        let mut intake = Intake::new(tenant, stamp);
+        let mut slot = |foreign| Ok(intake.take(Event::of_foreign(foreign, stamp.received_at)?));
+        let slots =
+            events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
+        Ok(intake.plan(Answer::Door(self.dialect.style(), slots, RequestId::of(stamp))))
+    }
+}

@@ -1,0 +1,101 @@
+//! Parts of JSON that other clients send.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::admission::json::{self, Value};
+use crate::vocabulary::borrowed::Borrowed;
+use crate::vocabulary::limits::Limits;
+use crate::vocabulary::rejection::{Rejection, shown_problem};
+use crate::vocabulary::time::Millis;
+
+/// The members of an object that has been read.
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+/// The members of an object, not read yet. Of a name that appears twice, the last one counts.
+pub(crate) struct RawMembers<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'a> RawMembers<'a> {
+    /// Reads the names of an object's members. `expected` says what the object must be.
+    pub(crate) fn read(text: &'a str, expected: &'static str) -> Result<Self, Rejection> {
+        let members: BTreeMap<Key<'a>, &RawValue> = serde_json::from_str(text).map_err(|error| {
+            let problem = shown_problem(&error);
+            if error.is_data() { Rejection::InvalidDelivery(expected) } else { Rejection::InvalidJson(problem) }
+        })?;
+        Ok(Self(members.into_iter().map(|(Key(name), value)| (name, value)).collect()))
+    }
+
+    /// The JSON text of a member.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|value| value.get())
+    }
+
+    /// A member that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        serde_json::from_str(self.get(name)?).ok().map(|Borrowed(text)| text)
+    }
+
+    /// A member that is a time in RFC 3339. A client's clock that can't be read corrects nothing.
+    pub(crate) fn time(&self, name: &str) -> Option<Millis> {
+        Millis::from_rfc3339(&self.text(name)?).ok()
+    }
+}
+
+/// A name, as a map's key.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Borrowed::deserialize(deserializer).map(|Borrowed(name)| Self(name))
+    }
+}
+
+/// The JSON texts in an array. `expected` says what the array must be.
+pub(crate) fn list<'a>(text: &'a str, expected: &'static str) -> Result<Vec<&'a str>, Rejection> {
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
+        let problem = shown_problem(&error);
+        if error.is_data() { Rejection::InvalidDelivery(expected) } else { Rejection::InvalidJson(problem) }
+    })?;
+    Ok(items.into_iter().map(RawValue::get).collect())
+}
+
+/// Reads one event's object, within the limit of an event.
+pub(crate) fn object(text: &str) -> Result<Members<'_>, Rejection> {
+    if text.len() > Limits::CONTRACT.event_bytes {
+        return Err(Rejection::EventTooLarge(text.len()));
+    }
+    match json::read(text)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(Rejection::NotAnObject),
+    }
+}
+
+/// Takes a member out; `None` if it is missing or null.
+pub(crate) fn take<'a>(members: &mut Members<'a>, name: &str) -> Option<Value<'a>> {
+    let at = members.iter().position(|(known, _)| known == name)?;
+    Some(members.swap_remove(at).1).filter(|value| *value != Value::Null)
+}
+
+/// Takes out a member that is an id: a text that is not empty, or a number.
+pub(crate) fn take_id<'a>(members: &mut Members<'a>, name: &str) -> Option<Value<'a>> {
+    take(members, name).filter(|value| !matches!(value, Value::String(text) if text.is_empty()))
+}
+
+/// Takes out a member that is an object. Anything else has no members.
+pub(crate) fn take_members<'a>(members: &mut Members<'a>, name: &str) -> Members<'a> {
+    match take(members, name) {
+        Some(Value::Object(members)) => members,
+        _ => Members::new(),
+    }
+}
+
+/// Takes out a member that is a time in RFC 3339.
+pub(crate) fn take_time(members: &mut Members<'_>, name: &str) -> Option<Millis> {
+    match take(members, name)? {
+        Value::String(text) => Millis::from_rfc3339(&text).ok(),
+        _ => None,
+    }
+}
