@@ -47,6 +47,7 @@ pub use admission::door::{Door, Entry};
 #[cfg(feature = "test-stamp")]
 pub use admission::request::TEST_STAMP;
 pub use admission::request::{HEADERS, Request, joined};
+pub use admission::route::loggable_path;
 pub use admission::warming;
 
 pub use store::delivery::Delivery;

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use isotherm_core::{Admission, Door, Plan, Reply, Service};
+use isotherm_core::{Admission, Door, Plan, Reply, Service, loggable_path};
 use tokio::net::TcpListener;
 
 use crate::connection::{Connections, Watched};
@@ -136,7 +136,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     };
     if server.log_requests {
         let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
+        let (method, path, status) = (request.method, loggable_path(request.path), reply.status);
         // One write for the whole line. If nobody reads standard output any more, the server still goes on answering.
         let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
         let _closed = std::io::stdout().write_all(line.as_bytes());

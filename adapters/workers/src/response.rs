@@ -14,6 +14,6 @@ pub(crate) fn from_reply(reply: &Reply) -> Result<Response> {
     init.set_status(reply.status);
     init.set_headers(&headers);
     // The runtime knows the number of these bytes, so it sends content-length.
-    let body = Uint8Array::from(reply.body.as_slice());
-    Ok(Response::new_with_opt_js_u8_array_and_init(Some(&body), &init)?)
+    let body = reply.may_have_body().then(|| Uint8Array::from(reply.body.as_slice()));
+    Ok(Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init)?)
 }

@@ -24,28 +24,40 @@ impl Media {
     /// The media type of the request. A request that names none sends JSON. So does one of a browser's page that names
     /// `text/plain`, which a page may send without asking first. `None` means that no route accepts the type.
     fn of(request: &Request<'_>, from_page: bool) -> Option<Self> {
-        let Some(header) = request.header("content-type") else { return Some(Self::Json) };
-        // The header came more than once, so it is unclear which value counts.
-        if unquoted(header, ',').nth(1).is_some() {
-            return None;
-        }
-        let mut parts = unquoted(header, ';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let utf8 = parts.all(|parameter| match parameter.split_once('=') {
-            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-                let charset = value.trim_matches('"').to_ascii_lowercase();
-                // ASCII is UTF-8 too. Reading the bytes later checks whether they really are UTF-8.
-                matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii" | "ascii")
-            }
-            _ => true,
-        });
-        match essence.as_str() {
-            "application/json" if utf8 => Some(Self::Json),
-            "text/plain" if from_page && utf8 => Some(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" if utf8 => Some(Self::Ndjson),
+        match &*essence(request)? {
+            JSON => Some(Self::Json),
+            TEXT if from_page => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
             _ => None,
         }
     }
+}
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const TEXT: &str = "text/plain";
+
+/// The content type in lower case, without its parameters. A request without one sends JSON. `None` if its text is not
+/// UTF-8, or if the header came more than once, so that it is unclear which value counts.
+pub(crate) fn essence<'r>(request: &'r Request<'_>) -> Option<Cow<'r, str>> {
+    let Some(header) = request.header("content-type") else { return Some(Cow::Borrowed(JSON)) };
+    if unquoted(header, ',').nth(1).is_some() {
+        return None;
+    }
+    let mut parts = unquoted(header, ';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            let charset = value.trim_matches('"').to_ascii_lowercase();
+            // ASCII is UTF-8 too. Reading the bytes later checks whether they really are UTF-8.
+            matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii" | "ascii")
+        }
+        _ => true,
+    });
+    let lower = || match essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(essence.to_ascii_lowercase()),
+        false => Cow::Borrowed(essence),
+    };
+    utf8.then(lower)
 }
 
 /// The parts of a header's value, split at separators outside quotation marks.
@@ -86,7 +98,7 @@ pub(crate) fn announces_more(head: &Request<'_>, bytes: usize) -> bool {
     length.is_some_and(|length| length > bytes as u64)
 }
 
-fn unsupported(request: &Request<'_>, taken: &'static str) -> Rejection {
+pub(crate) fn unsupported(request: &Request<'_>, taken: &'static str) -> Rejection {
     Rejection::UnsupportedMediaType(shown(&listed(request.header("content-type").unwrap_or_default())), taken)
 }
 

@@ -187,7 +187,8 @@ const NEITHER: &str = r#"it needs "keys", or "open": true"#;
 
 /// Reads one key. An error text continues the key's place, such as `keys[0]`.
 fn key(text: &str) -> Result<Key, String> {
-    let KeyText { id, sha256, tenant, scope, expires, kind, origins } = object(text).map_err(|problem| format!(": {problem}"))?;
+    let KeyText { id, sha256, tenant, scope, expires, kind, origins } =
+        object(text).map_err(|problem| format!(": {problem}"))?;
     let hash = parse_sha256(&sha256).ok_or(".sha256 must be 64 hexadecimal digits")?;
     if hash.as_slice() == Sha256::digest(b"").as_slice() {
         return Err(".sha256 is that of the empty text, which is no key".to_owned());

@@ -58,6 +58,10 @@ pub(crate) fn writer(
 fn methods(path: &str) -> Option<&'static str> {
     match Route::of(POST, path) {
         Ok(Route::PostEvent | Route::PostBatch | Route::Door(DoorRoute::Deliver(_))) => Some(POST),
-        _ => matches!(DoorRoute::of(path), Some((DoorRoute::Settings(..), _))).then_some("GET"),
+        _ => match DoorRoute::of(path)? {
+            (DoorRoute::Settings(..), POST) => Some(POST),
+            (DoorRoute::Settings(..), _) => Some("GET"),
+            (DoorRoute::Deliver(_), _) => None,
+        },
     }
 }

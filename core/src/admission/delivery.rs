@@ -26,6 +26,8 @@ pub(crate) struct Delivery<'a> {
     dialect: Dialect,
     /// Whose it is, if its head says so. Otherwise its body has the key.
     tenant: Option<Tenant>,
+    /// The content type, without its parameters.
+    essence: Cow<'a, str>,
 }
 
 /// The key in a query.
@@ -33,19 +35,26 @@ pub(crate) fn key(query: &str) -> Option<Cow<'_, str>> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
 }
 
+/// What is said of a content type that came twice, or whose text is not UTF-8.
+const ANY_TYPE: &str = "one content type";
+
 /// What clients call a key in a query.
-const KEY_NAMES: [&str; 1] = ["writeKey"];
+const KEY_NAMES: [&str; 3] = ["writeKey", "api_key", "token"];
 
 impl<'a> Delivery<'a> {
     pub(crate) fn of(
         config: &'a Config,
         dialect: Dialect,
         tenant: Option<Tenant>,
-        head: &Request<'_>,
+        head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
-        let delivery = Self { config, dialect, tenant };
-        // These clients send JSON as text/plain, from a page or not.
-        body::single(head, true)?;
+        let taken = |essence: &Cow<'_, str>| dialect.refuses(essence).map_or(Ok(()), |taken| Err(taken));
+        let essence = match body::essence(head).map(|essence| (taken(&essence), essence)) {
+            Some((Ok(()), essence)) => essence,
+            Some((Err(taken), _)) => return Err(body::unsupported(head, taken)),
+            None => return Err(body::unsupported(head, dialect.refuses("").unwrap_or(ANY_TYPE))),
+        };
+        let delivery = Self { config, dialect, tenant, essence };
         if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
     }
 
@@ -55,7 +64,10 @@ impl<'a> Delivery<'a> {
     }
 
     fn too_large(&self) -> Rejection {
-        if self.tenant.is_some() { Rejection::BodyTooLarge } else { Rejection::KeylessBodyTooLarge }
+        self.dialect.rejection(match self.tenant {
+            Some(_) => Rejection::BodyTooLarge,
+            None => Rejection::KeylessBodyTooLarge,
+        })
     }
 
     /// Decides on the request, with this body. `shared_with` is as for a [`crate::Door`].
@@ -69,8 +81,20 @@ impl<'a> Delivery<'a> {
         if body.len() > self.body_bytes() {
             return Err(self.too_large());
         }
+        let dialect = self.dialect;
+        self.read(head, body, stamp, shared_with).map_err(|rejection| dialect.rejection(rejection))
+    }
+
+    fn read(
+        self,
+        head: &Request<'_>,
+        body: &[u8],
+        stamp: Stamp,
+        shared_with: &mut Option<&str>,
+    ) -> Result<Admission, Rejection> {
         let body = body::inflated(head, body)?;
-        let text = body::text(&body)?;
+        let json = self.dialect.json(head, &self.essence, &body)?;
+        let text = body::text(&json)?;
         let tenant = match self.tenant {
             Some(tenant) => tenant,
             None => {
@@ -79,16 +103,15 @@ impl<'a> Delivery<'a> {
                 cors::writer(self.config, head, credential, stamp, shared_with)?
             }
         };
-        let events = self.dialect.events(text)?;
+        let events = self.dialect.events(head, &self.essence, text)?;
         match events.len() {
-            0 => return Err(Rejection::NoEvents),
+            0 if !self.dialect.may_be_empty() => return Err(Rejection::NoEvents),
             count if count > LIMITS.batch_events => return Err(Rejection::TooManyEvents),
             _ => {}
         }
         let mut intake = Intake::new(tenant, stamp);
         let mut slot = |foreign| Ok(intake.take(Event::of_foreign(foreign, stamp.received_at)?));
-        let slots =
-            events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
-        Ok(intake.plan(Answer::Door(self.dialect.style(), slots, RequestId::of(stamp))))
+        let slots = events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
+        Ok(intake.plan(Answer::Door(self.dialect.style(&self.essence), slots, RequestId::of(stamp))))
     }
 }

@@ -1,14 +1,16 @@
 //! Decides on a request: first by its head, then by its body if the route takes one.
 
+use std::borrow::Cow;
+
 use crate::admission::access::{Credential, Scope};
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
 use crate::admission::delivery::{self, Delivery};
 use crate::admission::event::Event;
 use crate::admission::intake::Intake;
-use crate::admission::{cors, document};
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::admission::{cors, document};
 use crate::doors::DoorRoute;
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
@@ -115,15 +117,19 @@ impl<'a> Door<'a> {
                     // The key may stand elsewhere.
                     Credential::Authorization(None) => match delivery::key(head.query) {
                         Some(key) => Some(cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?),
-                        None => None,
+                        None if dialect.may_hold_key() => None,
+                        None => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                     },
                     _ => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                 };
                 Asks::Deliver(Delivery::of(config, dialect, tenant, head)?)
             }
             Route::Door(DoorRoute::Settings(settings, key)) => {
-                cors::writer(config, head, Credential::Published(key), stamp, shared_with)?;
-                return Ok(Self::Reply(Reply::of_json(200, settings.json(key).into_bytes())));
+                let key = key.map(Cow::Borrowed).or_else(|| delivery::key(head.query)).unwrap_or_default();
+                if settings.needs_key() {
+                    cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?;
+                }
+                return Ok(Self::Reply(settings.reply(&key)));
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;

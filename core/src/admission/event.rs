@@ -38,6 +38,8 @@ pub(crate) struct Foreign<'a> {
     pub(crate) timestamp: Option<Value<'a>>,
     /// When the request was sent, by the client's clock.
     pub(crate) sent_at: Option<Millis>,
+    /// How many milliseconds before the request the event happened, where the client says only that.
+    pub(crate) ago: Option<u64>,
 }
 
 impl<'a> Event<'a> {
@@ -78,7 +80,7 @@ impl<'a> Event<'a> {
 
     /// Takes an event of another protocol. Numbers are taken for ids, and null for what is missing.
     pub(crate) fn of_foreign(foreign: Foreign<'a>, received_at: Millis) -> Result<Self, Rejection> {
-        let Foreign { user_id, event_type, message_id, mut properties, timestamp, sent_at } = foreign;
+        let Foreign { user_id, event_type, message_id, mut properties, timestamp, sent_at, ago } = foreign;
         properties.sort_by(|(a, _), (b, _)| a.cmp(b));
         properties.dedup_by(|(next, _), (kept, _)| next == kept);
         let timestamp = timestamp.filter(|value| *value != Value::Null).map(instant).transpose()?;
@@ -86,6 +88,8 @@ impl<'a> Event<'a> {
         let corrected = timestamp.zip(sent_at).map(|(Millis(happened), Millis(sent))| {
             Millis(received_at.0.saturating_add(happened).saturating_sub(sent))
         });
+        let ago = ago.filter(|_| timestamp.is_none()).map(|ago| Millis(received_at.0.saturating_sub(ago)));
+        let corrected = corrected.or(ago);
         corrected.or(timestamp).map(|time| within_range(time, received_at)).transpose()?;
         let event = Self {
             user_id: required_name(Field::UserId, user_id.map(id))?,

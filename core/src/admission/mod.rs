@@ -10,8 +10,8 @@ pub(crate) mod request;
 pub(crate) mod access;
 pub(crate) mod config;
 mod cors;
-pub(crate) mod document;
 mod delivery;
+pub(crate) mod document;
 pub(crate) mod door;
 pub(crate) mod route;
 

@@ -1,11 +1,21 @@
 //! An HTTP request as core sees it, on any platform.
 
 /// The headers that core reads. A host passes those that the request has, under these names.
-#[cfg(not(feature = "test-stamp"))]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", "origin"];
-/// The headers that core reads. A host passes those that the request has, under these names.
-#[cfg(feature = "test-stamp")]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", "origin", TEST_STAMP];
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "origin",
+    "ce-id",
+    "ce-source",
+    "ce-specversion",
+    "ce-subject",
+    "ce-time",
+    "ce-type",
+    #[cfg(feature = "test-stamp")]
+    TEST_STAMP,
+];
 
 /// A header that replaces the host's stamp: `<milliseconds>.<32 hexadecimal digits>`. Only with the feature
 /// `test-stamp`.

@@ -56,6 +56,15 @@ impl<'a> Route<'a> {
 /// The methods of a read-only route, as the header `allow` lists them.
 const GET: &str = "GET, HEAD";
 
+/// A request's path as it may stand in a log: without the key that some clients put there.
+pub fn loggable_path(path: &str) -> Cow<'_, str> {
+    let normal = normal(path);
+    match DoorRoute::of(&normal) {
+        Some((DoorRoute::Settings(_, Some(key)), _)) => Cow::Owned(normal.replace(key, "{key}")),
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// The path with escaped unreserved characters unescaped: both spellings are the same path (RFC 3986, 6.2.2.2). Other
 /// escapes stay as they are.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
@@ -85,6 +94,18 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_shows_no_key() {
+        for (path, expected) in [
+            ("/v1/projects/pk_0123456789/settings", "/v1/projects/{key}/settings"),
+            ("/v1/%70rojects/pk%5F0123456789/settings", "/v1/projects/{key}/settings"),
+            ("/array/pk_0123456789/config.js", "/array/{key}/config.js"),
+            ("/events/%2F", "/events/%2F"),
+        ] {
+            assert_eq!(loggable_path(path), expected);
+        }
+    }
 
     #[test]
     fn only_escapes_of_unreserved_characters_are_read_and_only_once() {

@@ -3,15 +3,22 @@
 
 pub(crate) mod parts;
 
+mod cloudevents;
+mod otlp;
+mod posthog;
+mod protobuf;
 mod segment;
 
 use std::borrow::Cow;
 
+use crate::admission::body::{JSON, TEXT};
 use crate::admission::event::Foreign;
+use crate::admission::request::Request;
 use crate::store::answer::Style;
 use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::reply::Reply;
 
-/// The methods of a route that takes events.
+/// The method of a route that takes events.
 pub(crate) const POST: &str = "POST";
 /// The methods of a route that is read.
 const GET: &str = "GET, HEAD";
@@ -21,8 +28,8 @@ const GET: &str = "GET, HEAD";
 pub(crate) enum DoorRoute<'a> {
     /// Keep these events.
     Deliver(Dialect),
-    /// Answer what a client asks for before it sends events.
-    Settings(Settings, &'a str),
+    /// Answer what a client asks for before it sends events. The key is in the path, in the query, or not asked for.
+    Settings(Settings, Option<&'a str>),
 }
 
 /// How a client describes its events.
@@ -32,30 +39,60 @@ pub(crate) enum Dialect {
     SegmentBatch,
     /// Segment's and RudderStack's single message of this type.
     SegmentMessage(&'static str),
+    PostHog,
+    CloudEvents,
+    /// OpenTelemetry's log records.
+    Otlp,
 }
 
-/// What a client asks for before it sends events. A key stands beside it, in the path or the query.
+/// What a client asks for before it sends events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settings {
     /// What analytics.js loads first.
     Segment,
+    /// What RudderStack's client for browsers loads first.
+    RudderStack,
+    /// What posthog-js loads first, as a script.
+    PostHogScript,
+    /// What posthog-js loads first, as JSON.
+    PostHogJson,
+    /// The feature flags of PostHog's clients. There are none, so they need no key.
+    Flags,
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const PROTOBUF: &str = "application/x-protobuf";
 
 impl<'a> DoorRoute<'a> {
     /// The route of a normalized path, with the methods that it takes.
     pub(crate) fn of(path: &'a str) -> Option<(Self, &'static str)> {
-        if let Some(key) = path.strip_prefix("/v1/projects/").and_then(|rest| rest.strip_suffix("/settings")) {
-            let is_key = !key.is_empty() && !key.contains('/');
-            return is_key.then_some((Self::Settings(Settings::Segment, key), GET));
+        let settings = |settings, rest: Option<&'a str>| {
+            let key = rest.filter(|key| !key.is_empty() && !key.contains('/'))?;
+            Some((Self::Settings(settings, Some(key)), GET))
+        };
+        if let Some(rest) = path.strip_prefix("/v1/projects/") {
+            return settings(Settings::Segment, rest.strip_suffix("/settings"));
+        }
+        if let Some(rest) = path.strip_prefix("/array/") {
+            return settings(Settings::PostHogScript, rest.strip_suffix("/config.js"))
+                .or_else(|| settings(Settings::PostHogJson, rest.strip_suffix("/config")));
         }
         let dialect = match path {
-            "/v1/batch" | "/v1/b" => Dialect::SegmentBatch,
+            "/v1/batch" | "/v1/b" | "/beacon/v1/batch" => Dialect::SegmentBatch,
             "/v1/track" | "/v1/t" => Dialect::SegmentMessage(segment::TRACK),
             "/v1/page" | "/v1/p" => Dialect::SegmentMessage(segment::PAGE),
             "/v1/screen" | "/v1/s" => Dialect::SegmentMessage(segment::SCREEN),
             "/v1/identify" | "/v1/i" => Dialect::SegmentMessage(segment::IDENTIFY),
             "/v1/group" | "/v1/g" => Dialect::SegmentMessage(segment::GROUP),
             "/v1/alias" | "/v1/a" => Dialect::SegmentMessage(segment::ALIAS),
+            "/v1/logs" => Dialect::Otlp,
+            "/cloudevents" => Dialect::CloudEvents,
+            "/sourceConfig" | "/sourceConfig/" => return Some((Self::Settings(Settings::RudderStack, None), GET)),
+            // PostHog's clients write these with a slash at the end, and without.
+            "/flags" | "/flags/" | "/decide" | "/decide/" => {
+                return Some((Self::Settings(Settings::Flags, None), POST));
+            }
+            "/batch" | "/batch/" | "/capture" | "/capture/" | "/e" | "/e/" | "/i/v0/e" | "/i/v0/e/" => Dialect::PostHog,
             _ => return None,
         };
         Some((Self::Deliver(dialect), POST))
@@ -63,34 +100,108 @@ impl<'a> DoorRoute<'a> {
 }
 
 impl Dialect {
+    /// Whether a body may have the key. If not, the request's head must have it.
+    pub(crate) fn may_hold_key(self) -> bool {
+        !matches!(self, Self::CloudEvents | Self::Otlp)
+    }
+
+    /// The content types that a request may have, in words; `None` if it may have this one. Without one, a body is JSON.
+    pub(crate) fn refuses(self, essence: &str) -> Option<&'static str> {
+        match self {
+            Self::SegmentBatch | Self::SegmentMessage(_) if [JSON, TEXT].contains(&essence) => None,
+            Self::SegmentBatch | Self::SegmentMessage(_) => Some("application/json or text/plain"),
+            Self::PostHog if [JSON, TEXT, FORM].contains(&essence) => None,
+            Self::PostHog => Some("application/json, text/plain or application/x-www-form-urlencoded"),
+            Self::Otlp if [JSON, PROTOBUF].contains(&essence) => None,
+            Self::Otlp => Some("application/json or application/x-protobuf"),
+            // In binary mode the data may have any type.
+            Self::CloudEvents => None,
+        }
+    }
+
+    /// The JSON text that an inflated body stands for.
+    pub(crate) fn json<'b>(
+        self,
+        head: &Request<'_>,
+        essence: &str,
+        body: &'b [u8],
+    ) -> Result<Cow<'b, [u8]>, Rejection> {
+        match self {
+            Self::PostHog => posthog::unpacked(body, essence == FORM),
+            Self::Otlp if essence == PROTOBUF => Ok(Cow::Owned(protobuf::json(body)?.into_bytes())),
+            Self::CloudEvents if ![cloudevents::STRUCTURED, cloudevents::BATCHED].contains(&essence) => {
+                Ok(Cow::Owned(cloudevents::of_binary(head, essence, body)?.into_bytes()))
+            }
+            _ => Ok(Cow::Borrowed(body)),
+        }
+    }
+
     /// The key in the text of a body.
     pub(crate) fn key(self, text: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::SegmentBatch | Self::SegmentMessage(_) => segment::key(text),
+            Self::PostHog => posthog::key(text),
+            Self::CloudEvents | Self::Otlp => None,
         }
     }
 
     /// The events in the text of a body, in order. An event that can't be read fails alone.
-    pub(crate) fn events(self, text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, Rejection> {
+    pub(crate) fn events<'t>(
+        self,
+        head: &Request<'_>,
+        essence: &str,
+        text: &'t str,
+    ) -> Result<Vec<Result<Foreign<'t>, Rejection>>, Rejection> {
         match self {
             Self::SegmentBatch => segment::batch(text),
             Self::SegmentMessage(kind) => Ok(vec![segment::message(text, Some(kind), None)]),
+            Self::PostHog => posthog::events(head, text),
+            Self::CloudEvents if essence == cloudevents::BATCHED => cloudevents::batch(text),
+            Self::CloudEvents => Ok(vec![cloudevents::event(text)]),
+            Self::Otlp => otlp::events(text),
+        }
+    }
+
+    /// Whether a request without events is all right.
+    pub(crate) fn may_be_empty(self) -> bool {
+        self == Self::Otlp
+    }
+
+    /// The rejection of a request as its client understands it.
+    pub(crate) fn rejection(self, rejection: Rejection) -> Rejection {
+        match self {
+            // Its client for Go sends again for ever what is too large.
+            Self::CloudEvents if rejection.status_and_code().0 == 413 => Rejection::BadRequest(Box::new(rejection)),
+            _ => rejection,
         }
     }
 
     /// How an answer to these events looks.
-    pub(crate) fn style(self) -> Style {
+    pub(crate) fn style(self, essence: &str) -> Style {
         match self {
-            Self::SegmentBatch | Self::SegmentMessage(_) => Style::Counts,
+            Self::SegmentBatch | Self::SegmentMessage(_) | Self::CloudEvents => Style::Counts,
+            Self::PostHog => Style::NoTooMany,
+            Self::Otlp if essence == PROTOBUF => Style::OtlpProtobuf,
+            Self::Otlp => Style::Otlp,
         }
     }
 }
 
 impl Settings {
-    /// The answer's JSON. `key` has been checked.
-    pub(crate) fn json(self, key: &str) -> String {
+    /// Whether the answer is only for who has a key.
+    pub(crate) fn needs_key(self) -> bool {
+        self != Self::Flags
+    }
+
+    /// The answer to who has this key, which has been checked.
+    pub(crate) fn reply(self, key: &str) -> Reply {
+        let json = |json: String| Reply::of_json(200, json.into_bytes());
         match self {
-            Self::Segment => segment::settings(key),
+            Self::Segment => json(segment::settings(key)),
+            Self::RudderStack => json(segment::source_config(key)),
+            Self::PostHogScript => Reply::script(posthog::config_script(key).into_bytes()),
+            Self::PostHogJson => json(posthog::config(key)),
+            Self::Flags => json(posthog::FLAGS.to_owned()),
         }
     }
 }

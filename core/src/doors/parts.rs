@@ -34,7 +34,12 @@ impl<'a> RawMembers<'a> {
 
     /// A member that is a text.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        serde_json::from_str(self.get(name)?).ok().map(|Borrowed(text)| text)
+        Self::text_of(self.get(name)?)
+    }
+
+    /// The text that this JSON is, if it is one.
+    pub(crate) fn text_of(json: &str) -> Option<Cow<'_, str>> {
+        serde_json::from_str(json).ok().map(|Borrowed(text)| text)
     }
 
     /// A member that is a time in RFC 3339. A client's clock that can't be read corrects nothing.

@@ -35,10 +35,7 @@ const CONTEXT: [(&str, &[(&str, &str)]); 8] = [
     ("device", &[("type", "context_device_type"), ("model", "context_device_model")]),
     ("library", &[("name", "context_library_name"), ("version", "context_library_version")]),
     ("os", &[("name", "context_os_name"), ("version", "context_os_version")]),
-    (
-        "page",
-        &[("path", "context_page_path"), ("referrer", "context_page_referrer"), ("title", "context_page_title")],
-    ),
+    ("page", &[("path", "context_page_path"), ("referrer", "context_page_referrer"), ("title", "context_page_title")]),
     ("screen", &[("width", "context_screen_width"), ("height", "context_screen_height")]),
     ("network", &[("carrier", "context_network_carrier")]),
 ];
@@ -111,6 +108,7 @@ pub(crate) fn message<'a>(
         properties,
         timestamp: timestamp.or(original),
         sent_at,
+        ago: None,
     })
 }
 
@@ -146,6 +144,20 @@ pub(crate) fn settings(key: &str) -> String {
             r#""identify":{{"__default":{{"enabled":true}}}},"group":{{"__default":{{"enabled":true}}}}}},"#,
             r#""edgeFunction":{{}},"analyticsNextEnabled":true,"middlewareSettings":{{}},"enabledMiddleware":{{}},"#,
             r#""metrics":{{"sampleRate":0}},"legacyVideoPluginsEnabled":false,"remotePlugins":[]}}"#
+        ),
+        key = key
+    )
+}
+
+/// What RudderStack's client for browsers loads before it sends: a source without destinations, and no reports about
+/// itself.
+pub(crate) fn source_config(key: &str) -> String {
+    let key = serde_json::to_string(key).unwrap_or_default();
+    format!(
+        concat!(
+            r#"{{"source":{{"id":"isotherm","name":"isotherm","workspaceId":"isotherm","writeKey":{key},"enabled":true,"#,
+            r#""config":{{"statsCollection":{{"errors":{{"enabled":false}},"metrics":{{"enabled":false}}}}}},"#,
+            r#""destinations":[]}}}}"#
         ),
         key = key
     )

@@ -18,6 +18,12 @@ pub(crate) enum Answer {
 pub(crate) enum Style {
     /// Counts, and what was wrong with which event.
     Counts,
+    /// Likewise. A client for browsers drops its events at 429, so it gets 503 in its place.
+    NoTooMany,
+    /// OTLP's: how many log records were wrong, as JSON.
+    Otlp,
+    /// OTLP's in Protocol Buffers.
+    OtlpProtobuf,
 }
 
 /// How one sent event appears in the answer.

@@ -4,6 +4,7 @@
 //! Plan ─▶ the host's store ─▶ outcomes ─▶ respond ─▶ Reply
 //! ```
 
+mod otlp;
 pub(crate) mod plan;
 
 pub(crate) mod answer;

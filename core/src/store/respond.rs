@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::store::answer::{Answer, Slot, Style};
 use crate::store::delivery::Delivery;
+use crate::store::otlp;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::rejection::Rejection;
@@ -193,10 +194,18 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         }
     }
     if let Some(rejection) = retry {
-        return rejection.reply(request_id).resetting_at(request_id.received_at());
+        let reply = match style {
+            Style::NoTooMany => rejection.unavailable(request_id),
+            _ => rejection.reply(request_id),
+        };
+        return reply.resetting_at(request_id.received_at());
     }
     match (style, first) {
-        (_, Some(rejection)) if body.accepted + body.duplicate == 0 => rejection.bad_request(request_id),
-        (Style::Counts, _) => Reply::json(200, &body),
+        (Style::Otlp, first) => Reply::of_json(200, otlp::json(body.invalid, first.as_ref())),
+        (Style::OtlpProtobuf, first) => otlp::protobuf(body.invalid, first.as_ref()),
+        (_, Some(rejection)) if body.accepted + body.duplicate == 0 => {
+            Rejection::BadRequest(Box::new(rejection)).reply(request_id)
+        }
+        _ => Reply::json(200, &body),
     }
 }

@@ -90,6 +90,8 @@ pub(crate) enum Rejection {
     InvalidBatch(String),
     /// A body of another protocol that is not what this route takes: what was expected.
     InvalidDelivery(&'static str),
+    /// A CloudEvent without this attribute.
+    MissingAttribute(&'static str),
     /// A message of a type that Segment's API does not have.
     UnknownMessage(String),
     /// A batch without events.
@@ -150,6 +152,8 @@ pub(crate) enum Rejection {
     UnsupportedReport(String),
     /// The report would read or hold too much: what to narrow.
     ReportTooLarge(String),
+    /// The same with status 400, for clients that don't know its own.
+    BadRequest(Box<Self>),
     /// The service has no valid configuration.
     NotConfigured,
     /// The store is at its capacity.
@@ -165,9 +169,12 @@ impl Rejection {
             Self::InvalidJson(_) | Self::InvalidUtf8(_) => (400, "invalid_json"),
             Self::InvalidGzip => (400, "invalid_gzip"),
             Self::InvalidBatch(_) | Self::InvalidDelivery(_) | Self::NoEvents => (400, "invalid_batch"),
-            Self::UnknownMessage(_) | Self::NotAnObject | Self::Required(_) | Self::WrongType(_) | Self::UnknownField(_) => {
-                (400, "invalid_event")
-            }
+            Self::UnknownMessage(_)
+            | Self::MissingAttribute(_)
+            | Self::NotAnObject
+            | Self::Required(_)
+            | Self::WrongType(_)
+            | Self::UnknownField(_) => (400, "invalid_event"),
             Self::InvalidQuery(_) => (400, "invalid_query"),
             Self::DuplicateKey(_) => (400, "duplicate_key"),
             Self::InvalidTimestamp => (400, "invalid_timestamp"),
@@ -190,6 +197,7 @@ impl Rejection {
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::ReportTooLarge(_) => (422, "report_too_large"),
+            Self::BadRequest(rejection) => (400, rejection.code()),
             Self::NotConfigured => (503, "not_configured"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
@@ -219,9 +227,9 @@ impl Rejection {
         message
     }
 
-    /// The response, with status 400 in place of its own. Some clients send again for ever what is answered 413.
-    pub(crate) fn bad_request(&self, request: RequestId) -> Reply {
-        Reply { status: 400, ..self.reply(request) }
+    /// The response, with status 503 in place of its own, for clients that do not wait at 429.
+    pub(crate) fn unavailable(&self, request: RequestId) -> Reply {
+        Reply { status: 503, ..self.reply(request) }
     }
 
     /// The response, with the headers that its status requires.
@@ -257,6 +265,7 @@ impl fmt::Display for Rejection {
             Self::InvalidGzip => f.write_str("the body is not a complete gzip stream of at most 1,024 members"),
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::InvalidDelivery(expected) => write!(f, "the body is something else than expected: {expected}"),
+            Self::MissingAttribute(name) => write!(f, "the attribute {name} is required of a CloudEvent"),
             Self::UnknownMessage(sent) => {
                 write!(f, "unknown type {sent:?}: a message has the type track, page, screen, identify, group or alias")
             }
@@ -325,6 +334,7 @@ impl fmt::Display for Rejection {
             Self::Conflict(first) => {
                 write!(f, "this messageId already names {first} with other content, which stays as it is")
             }
+            Self::BadRequest(rejection) => rejection.fmt(f),
             Self::NotConfigured => {
                 f.write_str("this service is not configured; its operator finds the reason in its log")
             }

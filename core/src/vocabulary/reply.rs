@@ -30,6 +30,14 @@ impl Reply {
         Self { status: 204, headers: Vec::new(), body: Vec::new() }
     }
 
+    /// The reply with this script. Its type is no other, whatever it holds.
+    pub(crate) fn script(body: Vec<u8>) -> Self {
+        let header = |name, value: &str| (name, value.to_owned());
+        let headers =
+            vec![header("content-type", "text/javascript; charset=utf-8"), header("x-content-type-options", "nosniff")];
+        Self { status: 200, headers, body }
+    }
+
     /// Whether HTTP allows the reply a body. Without one it has no `content-length` either.
     pub fn may_have_body(&self) -> bool {
         self.status != 204
