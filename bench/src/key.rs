@@ -8,7 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 const EXAMPLES: &str = "Examples:
   isotherm key new --tenant acme --scope write               for clients that send events
   isotherm key new --tenant acme --scope read --id board --expires 2027-01-01T00:00:00Z
-  isotherm key new --scope operate --id cron                 for Spin's cron";
+  isotherm key new --scope operate --id cron                 for Spin's cron
+  isotherm key new --tenant acme --public --origin https://shop.example
+                                                             for pages, which everyone can read";
 
 /// The flags of `isotherm key`.
 #[derive(Debug, Args)]
@@ -41,6 +43,12 @@ struct New {
     /// What it may do: write events, read them and reports, both, operate (maintenance, such as Spin's cron asks for), or erase
     #[arg(long, value_enum, default_value = "write")]
     scope: Scope,
+    /// Publish it with a page or an app: it may write only, and stand in a body, a query or a path
+    #[arg(long, conflicts_with = "scope")]
+    public: bool,
+    /// The origin of pages that may use a public key, such as https://shop.example; may be repeated
+    #[arg(long, value_name = "ORIGIN", requires = "public")]
+    origin: Vec<String>,
     /// What logs and messages call it; without it, the first 8 digits of its hash
     #[arg(long)]
     id: Option<String>,
@@ -70,7 +78,10 @@ pub fn key(Key { what: What::New(new) }: &Key) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn entry(key: &str, New { tenant, scope, id, expires }: &New) -> Result<String> {
+fn entry(key: &str, New { tenant, scope, public, origin, id, expires }: &New) -> Result<String> {
+    if *public {
+        return Ok(isotherm_core::public_key_entry(key, id.as_deref(), tenant, expires.as_deref(), origin)?);
+    }
     let scope = scope.to_possible_value().context("every scope has a name")?;
     Ok(isotherm_core::key_entry(key, id.as_deref(), tenant, scope.get_name(), expires.as_deref())?)
 }
@@ -81,7 +92,8 @@ mod tests {
 
     fn new(id: Option<&str>, expires: Option<&str>) -> New {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        New { tenant: "acme".to_owned(), scope: Scope::Both, id: text(id), expires: text(expires) }
+        let (tenant, scope) = ("acme".to_owned(), Scope::Both);
+        New { tenant, scope, public: false, origin: Vec::new(), id: text(id), expires: text(expires) }
     }
 
     #[test]
@@ -92,8 +104,17 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_writes_and_has_origins() {
+        let new = New { public: true, origin: vec!["https://shop.example".to_owned()], ..new(Some("shop"), None) };
+        let entry = entry("0123456789abcdef0123456789abcdef", &new).unwrap();
+        assert!(entry.ends_with(r#""scope":"write","kind":"public","origins":["https://shop.example"]}"#), "{entry}");
+    }
+
+    #[test]
     fn what_no_configuration_takes_is_refused() {
         assert!(entry("0123456789abcdef", &new(Some("no id"), None)).is_err());
         assert!(entry("0123456789abcdef", &new(None, Some("tomorrow"))).is_err());
+        let public = New { public: true, origin: vec!["*".to_owned()], ..new(None, None) };
+        assert!(entry("0123456789abcdef", &public).is_err());
     }
 }

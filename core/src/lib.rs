@@ -7,6 +7,7 @@
 //! ```text
 //!   admission      Request, Stamp ─▶ Service::admit ─┬─▶ Reply                      rejections, health, the contract itself
 //!                                                    └─▶ Plan
+//!   doors          the same for clients of other protocols
 //!   store                                                 └─▶ the host's store ─▶ outcomes ─▶ respond ─▶ Reply
 //!
 //!   blocks         events ─▶ Blocks::keep ─▶ rows to write                         for stores that bill rows
@@ -42,7 +43,7 @@ mod vocabulary;
 
 pub use service::Service;
 
-pub use admission::config::{Config, ConfigError, key_entry, only_place};
+pub use admission::config::{Config, ConfigError, key_entry, only_place, public_key_entry};
 pub use admission::door::{Door, Entry};
 #[cfg(feature = "test-stamp")]
 pub use admission::request::TEST_STAMP;

@@ -71,6 +71,21 @@ fn what_is_wrong_is_named() {
     check(&with(r#""id":"""#), Err("keys[0].id must be"));
     check(&with(&format!(r#""id":"{}""#, "x".repeat(65))), Err("keys[0].id must be"));
     check(&with(r#""expires":"soon""#), Err("keys[0].expires must be RFC 3339"));
+    let writes = |more: &str| format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"write",{more}}}]}}"#);
+    check(&writes(r#""kind":"public","origins":["https://shop.example","http://localhost:3000","app://x"]"#), Ok(4));
+    check(&with(r#""kind":"public""#), Err("keys[0].kind public needs the scope write"));
+    check(&with(r#""origins":["https://shop.example"]"#), Err("keys[0].origins need the scope write"));
+    check(&writes(r#""kind":"open""#), Err("keys[0]: unknown variant `open`"));
+    for wrong in
+        ["*", "null", "https://*.example", "https://shop.example/", "https://Shop.example", "shop.example", "://a"]
+    {
+        let origins = format!(r#""origins":["https://a","{wrong}"]"#);
+        check(&writes(&origins), Err("keys[0].origins[1] must be an origin in lower case"));
+    }
+    check(r#"{"open":true,"origins":["https://shop.example"]}"#, Ok(4));
+    check(r#"{"open":true,"origins":["*"]}"#, Err("origins[0] must be an origin"));
+    let keys = writes(r#""kind":"public""#).replace(r#"{"keys""#, r#"{"origins":["https://a"],"keys""#);
+    check(&keys, Err("origins stand beside open only"));
     check(r#"{"keys":[["x"]]}"#, Err("keys[0]: it must be a JSON object"));
     let twice = format!(r#"{{"sha256":"{HASH}","tenant":"a","scope":"read"}}"#);
     check(&format!(r#"{{"keys":[{twice},{twice}]}}"#), Err("keys[1].sha256 is there twice"));

@@ -25,7 +25,7 @@ macro_rules! conformance {
                 the_same_event_again_is_a_duplicate, other_content_is_a_conflict, unicode_and_big_integers_survive,
             }
             batches { each_kind_of_result, repetitions_within_a_batch, all_shards_take_part, ndjson_and_gzip }
-            limits { a_body_has_1_mib, an_event_has_32_kib, a_batch_has_500_events, names_depth_and_properties }
+            limits { a_body_has_1_mib, an_event_has_32_kib, a_batch_has_1000_events, names_depth_and_properties }
             access {
                 keys_open_what_their_scope_says, tenants_do_not_see_each_other, without_a_whole_configuration_nothing_is_open,
                 the_schedule_asks_for_an_operator, repeated_headers_are_one_value, the_head_is_looked_at_first,
@@ -34,6 +34,7 @@ macro_rules! conformance {
                 wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
                 slow_bodies_hold_up_nobody,
             }
+            clients { every_client_is_answered_to_the_byte, a_page_asks_first, little_is_read_for_an_unknown_sender }
             bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
             store { a_store_that_does_not_answer_loses_nothing }

@@ -45,12 +45,21 @@ def is_within_limits(value, depth):
     return not isinstance(value, int) or value in INTEGERS
 
 
+# What is a name in an event, whatever protocol describes it.
+NAMES = ["userId", "eventType", "messageId", "anonymousId", "event", "distinct_id", "uuid", "id", "source", "subject", "type"]
+
+
+def events_of(body):
+    """The events in a body: those of a batch, or the body itself."""
+    return body.get("events") or body.get("batch") or [body]
+
+
 def is_event(event):
-    names = [event.get(field, "") for field in ("userId", "eventType", "messageId")]
+    names = [event.get(field, "") for field in NAMES]
     time = event.get("timestamp")
     return (
         all(map(is_name, names))
-        and is_within_limits(event, 1)
+        and is_within_limits(event, 2)
         and len(json.dumps(event)) <= EVENT_BYTES
         and (isinstance(time, str) or time is None or time < 1_500_000_000_000)
     )
@@ -61,7 +70,7 @@ def filter_case(context, case):
     """Bodies are dropped where they break a rule: few do."""
     if not is_positive(case) or not isinstance(case.body, dict):
         return True
-    return all(map(is_event, case.body.get("events", [case.body])))
+    return all(map(is_event, events_of(case.body)))
 
 
 def separated(text, separator):
@@ -119,7 +128,7 @@ def make_new(event):
 def before_call(context, case, kwargs):
     """Queries are mended where they break a rule: most would. Events are made new."""
     if is_positive(case) and isinstance(case.body, dict):
-        for event in case.body.get("events", [case.body]):
+        for event in events_of(case.body):
             make_new(event)
     query = case.query
     if not is_positive(case) or not query:

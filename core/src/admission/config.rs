@@ -167,6 +167,33 @@ pub fn key_entry(
     scope: &str,
     expires: Option<&str>,
 ) -> Result<String, ConfigError> {
+    entry(key, id, tenant, scope, expires, None, &[])
+}
+
+/// A public key, which may write, as an entry for the `keys` of a configuration: JSON on one line. `origins` are the
+/// pages that may use it.
+///
+/// # Errors
+/// [`ConfigError`] if a configuration would not accept the entry.
+pub fn public_key_entry(
+    key: &str,
+    id: Option<&str>,
+    tenant: &str,
+    expires: Option<&str>,
+    origins: &[String],
+) -> Result<String, ConfigError> {
+    entry(key, id, tenant, "write", expires, Some("public"), origins)
+}
+
+fn entry(
+    key: &str,
+    id: Option<&str>,
+    tenant: &str,
+    scope: &str,
+    expires: Option<&str>,
+    kind: Option<&str>,
+    origins: &[String],
+) -> Result<String, ConfigError> {
     #[derive(Serialize)]
     struct Entry<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,9 +203,13 @@ pub fn key_entry(
         scope: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         expires: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<&'a str>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        origins: &'a [String],
     }
     let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-    let entry = serde_json::to_string(&Entry { id, sha256, tenant, scope, expires });
+    let entry = serde_json::to_string(&Entry { id, sha256, tenant, scope, expires, kind, origins });
     let entry = entry.map_err(|error| ConfigError(error.to_string()))?;
     Config::parse(&format!(r#"{{"version":2,"keys":[{entry}]}}"#)).map(|_good| entry)
 }

@@ -24,6 +24,16 @@ pub(crate) fn dashboard() -> Reply {
     }
 }
 
+/// The script that other sites' pages include. Its source is in `dashboard/`.
+pub(crate) fn script() -> Reply {
+    let mut reply = Reply::script(include_bytes!("../i.js").to_vec());
+    reply.headers.extend([
+        ("cache-control", "public, max-age=3600".to_owned()),
+        ("cross-origin-resource-policy", "cross-origin".to_owned()),
+    ]);
+    reply
+}
+
 fn inflated(gzip: &[u8]) -> Vec<u8> {
     // The build compressed this data, so reading it can't fail. Any test would notice an empty document.
     gzip::inflated(gzip, usize::MAX).unwrap_or_default()

@@ -99,6 +99,7 @@ impl<'a> Door<'a> {
         let asks = match Route::of(head.method, path)? {
             Route::Health => return Ok(Self::Reply(Reply::ok())),
             Route::Dashboard => return Ok(Self::Reply(document::dashboard())),
+            Route::Script => return Ok(Self::Reply(document::script())),
             Route::OpenApi => return Ok(Self::Reply(document::openapi())),
             Route::PostEvent => {
                 let tenant = cors::writer(config, head, credential, stamp, shared_with)?;

@@ -22,6 +22,8 @@ pub(crate) enum Route<'a> {
     Health,
     OpenApi,
     Dashboard,
+    /// The script that other sites' pages include.
+    Script,
     /// Another protocol's route.
     Door(DoorRoute<'a>),
     /// The maintenance that an operator's cron asks for.
@@ -39,6 +41,7 @@ impl<'a> Route<'a> {
             "/reports/summary" => (Self::Report(Kind::Summary), GET),
             HEALTH => (Self::Health, GET),
             "/dashboard" => (Self::Dashboard, GET),
+            "/i.js" => (Self::Script, GET),
             "/openapi.json" => (Self::OpenApi, GET),
             MAINTENANCE => (Self::Maintenance, "POST"),
             _ => match path.strip_prefix("/events/") {

@@ -108,10 +108,11 @@ impl Dialect {
     /// The content types that a request may have, in words; `None` if it may have this one. Without one, a body is JSON.
     pub(crate) fn refuses(self, essence: &str) -> Option<&'static str> {
         match self {
-            Self::SegmentBatch | Self::SegmentMessage(_) if [JSON, TEXT].contains(&essence) => None,
-            Self::SegmentBatch | Self::SegmentMessage(_) => Some("application/json or text/plain"),
-            Self::PostHog if [JSON, TEXT, FORM].contains(&essence) => None,
-            Self::PostHog => Some("application/json, text/plain or application/x-www-form-urlencoded"),
+            // rudder-sdk-node calls its packed JSON a form.
+            Self::SegmentBatch | Self::SegmentMessage(_) | Self::PostHog => {
+                let is_taken = [JSON, TEXT, FORM].contains(&essence);
+                (!is_taken).then_some("application/json, text/plain or application/x-www-form-urlencoded")
+            }
             Self::Otlp if [JSON, PROTOBUF].contains(&essence) => None,
             Self::Otlp => Some("application/json or application/x-protobuf"),
             // In binary mode the data may have any type.

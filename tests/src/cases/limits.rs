@@ -44,11 +44,11 @@ pub fn an_event_has_32_kib(platform: Platform) {
 }
 
 /// A batch with one event more is refused as a whole.
-pub fn a_batch_has_500_events(platform: Platform) {
+pub fn a_batch_has_1000_events(platform: Platform) {
     let host = Fixture::open(platform);
     let events: Vec<Value> = (0..=LIMITS.batch_events).map(|index| named(&format!("many-{index}"))).collect();
     check(&host.ask(&Ask::batch(&events)), 413, "too_many_events");
-    assert_eq!(counts(&host.ask(&Ask::batch(&events[..LIMITS.batch_events]))), [500, 0, 0, 0]);
+    assert_eq!(counts(&host.ask(&Ask::batch(&events[..LIMITS.batch_events]))), [1000, 0, 0, 0]);
 }
 
 /// The limits whose violation gets 422.

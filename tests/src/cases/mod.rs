@@ -4,6 +4,7 @@ pub mod access;
 pub mod batches;
 pub mod bodies;
 pub mod bounds;
+pub mod clients;
 pub mod concurrency;
 pub mod dashboard;
 pub mod events;

@@ -1,0 +1,103 @@
+//! Browsers' pages, and clients of other protocols.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use isotherm_hosts::Platform;
+use serde_json::{Value, json};
+
+use super::{check, unnamed};
+use crate::client::{Answer, Ask};
+use crate::fixture::Fixture;
+
+const VECTORS: &str = include_str!("../../vectors/clients.json");
+/// The public key of the vectors, and an origin whose pages may use it.
+const KEY: &str = "pk_of_the_vectors_acme";
+const ORIGIN: &str = "https://shop.example";
+
+fn vectors() -> Vec<Value> {
+    serde_json::from_str(VECTORS).unwrap()
+}
+
+/// A host with the configuration that most vectors have.
+fn host(platform: Platform) -> (Fixture, Value) {
+    let config = vectors()[0]["config"].clone();
+    (Fixture::configured(platform, &config.to_string()), config)
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// Sends the requests of the clients' vectors one after another. Each finds in the store what earlier ones left there.
+pub fn every_client_is_answered_to_the_byte(platform: Platform) {
+    let (host, config) = host(platform);
+    let mut asked = 0;
+    for vector in vectors() {
+        let request = vector["request"].as_str().unwrap();
+        let headers = vector["headers"].as_array().cloned().unwrap_or_default();
+        // Other configurations would need other hosts, HEAD has no body to compare, and the tests' client says how long
+        // its bodies are.
+        let is_announced = headers.iter().any(|header| header[0] == "content-length");
+        if vector["config"] != config || request.starts_with("HEAD") || is_announced {
+            continue;
+        }
+        let (method, target) = request.split_once(' ').unwrap();
+        let body = match vector["bodyBase64"].as_str() {
+            Some(text) => STANDARD.decode(text).unwrap(),
+            None => vector["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+        };
+        let mut ask = Ask::new(method, target).body(body);
+        for header in &headers {
+            ask = ask.header(header[0].as_str().unwrap(), header[1].as_str().unwrap());
+        }
+        // What a report says depends on when it is asked.
+        if target.starts_with("/reports") {
+            let answer = host.send(&ask);
+            assert!(header(&answer, "access-control-allow-origin").is_none(), "{answer:?}");
+        } else {
+            host.ask(&ask);
+        }
+        asked += 1;
+    }
+    assert!(asked > 90, "only {asked} vectors");
+}
+
+/// A page of a configured origin asks whether it may send events, and then does. The answer to its question has no body.
+pub fn a_page_asks_first(platform: Platform) {
+    let (host, _) = host(platform);
+    let asking = Ask::new("OPTIONS", "/events").header("origin", ORIGIN);
+    let answer = host.ask(&asking.header("access-control-request-method", "POST"));
+    assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+    assert!(
+        header(&answer, "content-length").is_none() && header(&answer, "transfer-encoding").is_none(),
+        "{answer:?}"
+    );
+    assert_eq!(header(&answer, "access-control-allow-origin"), Some(ORIGIN));
+    assert_eq!(header(&answer, "access-control-allow-methods"), Some("POST"));
+    assert_eq!(header(&answer, "vary"), Some("Origin"));
+    let send = |origin: &str| {
+        let ask = Ask::new("POST", "/events").header("origin", origin).header("content-type", "text/plain");
+        host.ask(&ask.header("authorization", &format!("Bearer {KEY}")).body(unnamed().to_string()))
+    };
+    let answer = send(ORIGIN);
+    assert_eq!((answer.status, header(&answer, "access-control-allow-origin")), (202, Some(ORIGIN)));
+    let answer = send("https://evil.example");
+    check(&answer, 403, "origin_not_allowed");
+    assert!(header(&answer, "access-control-allow-origin").is_none());
+}
+
+/// A body with its key is read to its limit and no further, and the same body with the key in the head is taken.
+pub fn little_is_read_for_an_unknown_sender(platform: Platform) {
+    let (host, _) = host(platform);
+    let event = |index: usize| json!({"type": "track", "event": "e", "userId": "u", "messageId": format!("little-{index}"), "properties": {"p": "x".repeat(1000)}});
+    let body = json!({"writeKey": KEY, "batch": (0..64).map(event).collect::<Vec<_>>()}).to_string();
+    assert!(body.len() > 64 * 1024);
+    let ask = || Ask::new("POST", "/v1/batch").json(body.clone());
+    check(&host.ask(&ask()), 413, "body_too_large");
+    let basic = format!("Basic {}", STANDARD.encode(format!("{KEY}:")));
+    let answer = host.ask(&ask().header("authorization", &basic));
+    assert_eq!((answer.status, &answer.json()["accepted"]), (200, &json!(64)), "{answer:?}");
+    // Packed, it is small enough.
+    let answer = host.ask(&ask().gzip());
+    assert_eq!((answer.status, &answer.json()["duplicate"]), (200, &json!(64)), "{answer:?}");
+}
