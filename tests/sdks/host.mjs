@@ -15,7 +15,7 @@ export const sdk = createRequire(join(SDKS, 'package.json'));
 /** What tells the events of this run from those of others. */
 export const RUN = Math.random().toString(36).slice(2);
 /** Generous: the machine may be busy with other work. */
-const PATIENCE = 30_000;
+const PATIENCE = 90_000;
 
 /** What core answers, as its vectors have it. */
 const recorded = (name) => {
@@ -29,11 +29,12 @@ const ANSWERS = {
 assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status], [503, 429]);
 
 /**
- * A way to the host that fails: the first requests that send events meet one fault each.
+ * A way to the host that fails, for one test: the first requests that send events meet one fault each. `all` fails unless every fault
+ * was met.
  *   unavailable, overloaded: core's answer, and nothing is kept     reset: the connection breaks before the request
  *   lost: the events are kept, and the connection breaks before the answer
  */
-export async function way(faults = []) {
+export async function way(test, faults = []) {
   const left = [...faults];
   const met = [];
   const server = createServer(async (ask, answer) => {
@@ -57,16 +58,13 @@ export async function way(faults = []) {
     onward.end(Buffer.concat(parts));
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  test.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
   const { port } = server.address();
-  return {
-    url: `http://127.0.0.1:${port}`,
-    /** Fails unless every fault was met, and closes the way. */
-    done() {
-      server.closeAllConnections();
-      server.close();
-      assert.deepEqual(met, faults, 'the faults that the SDK has met');
-    },
-  };
+  const all = () => assert.deepEqual(met, faults, 'the faults that the SDK has met');
+  return { url: `http://127.0.0.1:${port}`, all };
 }
 
 /** The id of the event that a client calls `messageId`. */

@@ -27,7 +27,8 @@ const SCRIPTS = {
     for (const index of [0, 1, 2]) analytics.track(type, { index });`,
   posthog: `import posthog from 'posthog-js';
     const { writeKey, url, type } = window.given;
-    posthog.init(writeKey, { api_host: url, ui_host: url, autocapture: false });
+    // Without the option, it drops the events of a browser that a test drives.
+    posthog.init(writeKey, { api_host: url, ui_host: url, opt_out_useragent_filter: true });
     for (const index of [0, 1, 2]) posthog.capture(type, { index });`,
 };
 
@@ -94,27 +95,27 @@ describe('pages', () => {
     ['posthog', ['unavailable']],
     ['own', ['unavailable', 'lost', 'overloaded', 'reset']],
   ]) {
-    test(`${name} delivers, on a way that fails`, async () => {
-      const path = await way(faults);
+    test(`${name} delivers, on a way that fails`, async (t) => {
+      const path = await way(t, faults);
       const type = `${name} in a page ${RUN}`;
       await visit(name, path.url, type, () => counted(type, 3));
-      path.done();
+      path.all();
     });
   }
 
-  test('what waits when a page goes is sent all the same', async () => {
-    const path = await way();
+  test('what waits when a page goes is sent all the same', async (t) => {
+    const path = await way(t);
     const type = `gone ${RUN}`;
     await visit('own', path.url, type, async (page) => {
       await page.waitForFunction(() => !window.isotherm.q);
       await page.goto(`${ORIGIN}/away`);
       await counted(type, 3);
     });
-    path.done();
+    path.all();
   });
 
-  test('a browser that says no is heard', async () => {
-    const path = await way();
+  test('a browser that says no is heard', async (t) => {
+    const path = await way(t);
     const type = `refused ${RUN}`;
     const refuse = (page) =>
       page.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }));
@@ -134,7 +135,7 @@ describe('pages', () => {
       listen,
     );
     assert.deepEqual(asked, []);
-    path.done();
+    path.all();
   });
 
   test('the dashboard shows the visits', async () => {

@@ -53,7 +53,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
     await check(name, /@segment\/analytics-node/);
     const identify = await kept(`identify ${RUN}`);
     assert.deepEqual([identify.eventType, identify.properties.plan], ['identify', 'pro']);
-    path.done();
+    path.all();
   });
 
   test('rudder-sdk-node', async () => {
@@ -68,7 +68,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
     client.track({ userId: 'user-1', event: TOO_LONG });
     await client.flush();
     await check(name, /context_library_name/);
-    path.done();
+    path.all();
   });
 
   test('posthog-node', async () => {
@@ -89,7 +89,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
       assert.equal(event.properties.$lib, 'posthog-node');
     }
     await counted(named(name), 3);
-    path.done();
+    path.all();
   });
 
   test('CloudEvents for JavaScript', async () => {
@@ -109,7 +109,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
       assert.deepEqual([found.userId, found.eventType, found.properties.index], ['user-1', named(name), index]);
     }
     await counted(named(name), 2);
-    path.done();
+    path.all();
   });
 
   test('OpenTelemetry for JavaScript', async () => {
@@ -128,43 +128,43 @@ describe('SDKs for servers', { concurrency: true }, () => {
     await provider.forceFlush();
     await provider.shutdown();
     await counted(named(name), 511, 2);
-    path.done();
+    path.all();
   });
 
   for (const [name, key, faults, library] of [
     ['analytics-python', secret, ['unavailable', 'lost', 'overloaded'], /analytics-python/],
     ['rudder-sdk-python', secret, ['unavailable', 'lost'], /context_library_name/],
   ]) {
-    test(name, async () => {
-      const path = await way(faults);
+    test(name, async (t) => {
+      const path = await way(t, faults);
       await python(name, path.url, key);
       await check(name, library);
-      path.done();
+      path.all();
     });
   }
 
-  test('posthog-python', async () => {
-    const path = await way(['unavailable', 'lost', 'overloaded']);
+  test('posthog-python', async (t) => {
+    const path = await way(t, ['unavailable', 'lost', 'overloaded']);
     await python('posthog-python', path.url, published);
     await counted(named('posthog-python'), 3);
-    path.done();
+    path.all();
   });
 
-  test('CloudEvents for Python', async () => {
-    const path = await way();
+  test('CloudEvents for Python', async (t) => {
+    const path = await way(t);
     await python('cloudevents-python', path.url, secret);
     for (const index of [0, 1]) {
       const found = await kept(`/tests#cloudevents-python ${index} ${RUN}`);
       assert.deepEqual([found.userId, found.properties.index], ['user-1', index]);
     }
     await counted(named('cloudevents-python'), 2);
-    path.done();
+    path.all();
   });
 
-  test('OpenTelemetry for Python, in Protocol Buffers', async () => {
-    const path = await way(['unavailable', 'lost']);
+  test('OpenTelemetry for Python, in Protocol Buffers', async (t) => {
+    const path = await way(t, ['unavailable', 'lost']);
     await python('opentelemetry-python', path.url, secret);
     await counted(named('opentelemetry-python'), 511, 2);
-    path.done();
+    path.all();
   });
 });

@@ -159,21 +159,36 @@ fn fuzzing(_: &Run, tally: &mut Tally) -> Result<()> {
 }
 
 fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
-    let test = || {
-        let mut test = cargo();
-        test.args(["test", "--release", "--no-fail-fast", "--package", CONFORMANCE]);
-        test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
-        test.env("ISOTHERM_WORKERD", paths::workerd());
-        test
-    };
     if run.scope == Scope::Quick {
-        return tally.cargo_test(test().args(["--test", "native"]));
+        return tally.cargo_test(conformance_test().args(["--test", "native", "--", "--skip", SDKS]));
     }
-    tally.cargo_test(&mut test())?;
+    tally.cargo_test(conformance_test().args(["--", "--skip", SDKS]))?;
     // The same functions, tested against an implementation of the Runtime API that is not ours.
     let peer = setup::python_tool("cargo-lambda");
     // Its gateway keeps only one line of a repeated header, where AWS's joins them, so that case can't be tested
     // there.
-    let asked = ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value"];
-    tally.cargo_test_on("cargo-lambda", test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
+    let asked =
+        ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value", "--skip", SDKS];
+    tally.cargo_test_on("cargo-lambda", conformance_test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
+}
+
+/// The conformance tests that send with SDKs.
+const SDKS: &str = "sdks::";
+
+/// Sends with SDKs of other services.
+fn sdks(run: &Run, tally: &mut Tally) -> Result<()> {
+    let mut test = conformance_test();
+    if run.scope == Scope::Quick {
+        test.args(["--test", "native"]);
+    }
+    // Each test starts programs of its own, and some of them wait for others: one at a time is fast enough.
+    tally.cargo_test(test.args(["--", SDKS, "--test-threads", "1"]))
+}
+
+fn conformance_test() -> Command {
+    let mut test = cargo();
+    test.args(["test", "--release", "--no-fail-fast", "--package", CONFORMANCE]);
+    test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
+    test.env("ISOTHERM_WORKERD", paths::workerd());
+    test
 }

@@ -12,8 +12,9 @@ use crate::vocabulary::time::Stamp;
 
 /// How a browser asks whether a page may send a request.
 const OPTIONS: &str = "OPTIONS";
-/// The headers that a page may send: those of core, and what the doors' clients add.
-const ALLOWED: &str = "authorization, content-type, content-encoding, anonymousid, x-retry-count";
+/// The headers that a page may send: those of core, and whatever the doors' clients add, such as RudderStack's `SentAt`.
+/// `*` does not stand for `authorization`, and older browsers don't know it.
+const ALLOWED: &str = "authorization, content-type, content-encoding, anonymousid, sentat, x-retry-count, *";
 /// For how long a browser may keep the answer: a day. Browsers keep it for less.
 const MAX_AGE: &str = "86400";
 

@@ -12,6 +12,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod reports;
 pub mod routes;
+pub mod sdks;
 pub mod store;
 
 use serde_json::{Value, json};

@@ -30,6 +30,10 @@ pub fn a_store_that_does_not_answer_loses_nothing(platform: Platform) {
             let one = send(port, &Ask::event(&named("later"))).await.unwrap();
             check(&one, 503, "unavailable");
             assert!(one.headers.iter().any(|(name, value)| name == "retry-after" && value == "1"), "{one:?}");
+            // A client of another protocol is told so in its way.
+            let message = send(port, &message()).await.unwrap();
+            check(&message, 503, "unavailable");
+            assert!(message.headers.iter().any(|(name, _)| name == "x-ratelimit-reset"), "{message:?}");
             let events = [named("later-2"), serde_json::json!({}), named("before-1")];
             // A shard on Workers remembers which events it has, so it may tell a repetition without its store.
             let [accepted, duplicate, invalid, retry] = counts(&send(port, &Ask::batch(&events)).await.unwrap());
@@ -43,8 +47,18 @@ pub fn a_store_that_does_not_answer_loses_nothing(platform: Platform) {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let events = [named("later"), named("later-2"), named("before-1")];
         assert_eq!(counts(&send(port, &Ask::batch(&events)).await.unwrap()), [2, 1, 0, 0]);
+        for kept in ["accepted", "duplicate"] {
+            let message = send(port, &message()).await.unwrap();
+            assert_eq!((message.status, &message.json()[kept]), (200, &serde_json::json!(1)));
+        }
         remote.stop().await.unwrap();
     });
+}
+
+/// A message of Segment's protocol.
+fn message() -> Ask {
+    let message = serde_json::json!({"event": "t", "userId": "u", "messageId": "later-3"});
+    Ask::new("POST", "/v1/track").json(message.to_string())
 }
 
 fn lock_all(folder: &Path) -> Vec<Connection> {

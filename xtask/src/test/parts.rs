@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use isotherm_tools::TOOLS;
 
 use super::{
-    Run, build, clippy, conformance, contract, dashboard, deny, deploy, doc, fmt, fuzzing, gate, simulation, unit, wasm,
+    Run, build, clippy, conformance, contract, dashboard, deny, deploy, doc, fmt, fuzzing, gate, sdks, simulation, unit, wasm,
 };
 use crate::build::Scope;
 use crate::test::tally::Tally;
@@ -33,7 +33,7 @@ const QUICK: Part =
 const LONG: Part = Part { is_quick: false, ..QUICK };
 
 /// All parts in the order in which they run: parts that fail quickly come first.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     Part { name: "fmt", run: fmt, ..QUICK },
     Part { name: "deny", run: deny::check, needs: &["cargo tools"], ..LONG },
     Part { name: "clippy", run: clippy, needs_for_all: &["rust for wasm"], ..QUICK },
@@ -72,6 +72,13 @@ const PARTS: [Part; 14] = [
         builds: true,
         needs: &["node", "chromium", "pages"],
         needs_for_all: &["cargo tools"],
+        ..QUICK
+    },
+    Part {
+        name: "sdks",
+        run: sdks,
+        builds: true,
+        needs: &["node", "chromium", "pages", "python3", "sdks for javascript", "sdks for python"],
         ..QUICK
     },
 ];

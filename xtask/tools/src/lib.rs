@@ -52,7 +52,7 @@ const PACKED: &[&str] = &["lambda", "workers", "spin"];
 const WASM: &[&str] = &["workers", "spin"];
 
 /// All tools. Those that install others come before them.
-pub const TOOLS: [Tool; 18] = [
+pub const TOOLS: [Tool; 20] = [
     user("cc", "links programs", "apt-get install build-essential", EVERY),
     user("rustup", "chooses the toolchain for wasm", "install it from https://rustup.rs", WASM),
     user("node", "runs wasm-opt, the article's function and tests of pages", "install Node.js 20 or later", PACKED),
@@ -84,6 +84,18 @@ pub const TOOLS: [Tool; 18] = [
         name: "pages",
         purpose: "esbuild for the two pages, and puppeteer, which drives Chromium",
         source: Source::Npm { lock: "dashboard", into: "dashboard" },
+        platforms: &[],
+    },
+    Tool {
+        name: "sdks for javascript",
+        purpose: "SDKs of other services, which tests send events with",
+        source: Source::Npm { lock: "xtask/sdks", into: "target/tools/sdks" },
+        platforms: &[],
+    },
+    Tool {
+        name: "sdks for python",
+        purpose: "likewise",
+        source: Source::Pypi { requirements: "xtask/sdks/requirements.txt", into: "target/tools/sdks-python" },
         platforms: &[],
     },
     Tool {
