@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
 
+pub mod check;
 pub mod compare;
 mod contract;
 pub mod cost;

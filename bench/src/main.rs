@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use isotherm_bench::{compare, cost, diff, doctor, key, prices, simulate, soak, up};
+use isotherm_bench::{check, compare, cost, diff, doctor, key, prices, simulate, soak, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Up(up::Up),
     /// Start the plain server: `up native`, on port 8080, with data that stays
     Serve(up::Serve),
+    /// Say, check by check, whether an endpoint keeps the contract
+    Check(check::Check),
     /// Measure one workload on every platform, and on the smallest function there
     Compare(compare::Compare),
     /// Render a result of `compare` again, as its page or as text
@@ -44,7 +46,7 @@ enum Command {
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
     ("Decide", &["cost", "simulate", "prices"]),
-    ("Run", &["serve", "up", "key", "doctor"]),
+    ("Run", &["serve", "up", "check", "key", "doctor"]),
 ];
 
 /// Puts the examples at the beginning of each command's help.
@@ -104,6 +106,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
     match flags.command {
         Command::Up(up) => up::up(&up),
         Command::Serve(serve) => up::serve(&serve),
+        Command::Check(flags) => threads()?.block_on(check::check(&flags)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Report(flags) => compare::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),

@@ -167,8 +167,7 @@ fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
     let peer = setup::python_tool("cargo-lambda");
     // Its gateway keeps only one line of a repeated header, where AWS's joins them, so that case can't be tested
     // there.
-    let asked =
-        ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value", "--skip", SDKS];
+    let asked = ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value", "--skip", SDKS];
     tally.cargo_test_on("cargo-lambda", conformance_test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
 }
 

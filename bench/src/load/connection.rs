@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper::rt::{Read, Write};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -94,6 +95,35 @@ impl Connection {
         tokio::time::timeout(ANSWER_WITHIN, self.exchange_whole(path, body))
             .await
             .with_context(|| format!("no answer within {} s", ANSWER_WITHIN.as_secs()))?
+    }
+
+    /// Sends any request to a path of the endpoint, and reads the answer to its end. The endpoint's key goes with it
+    /// unless the request has the header `authorization`; if that is empty, none goes with it.
+    ///
+    /// # Errors
+    /// Fails if there is no whole answer in time.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
+        tokio::time::timeout(ANSWER_WITHIN, self.send_whole(request))
+            .await
+            .with_context(|| format!("no answer within {} s", ANSWER_WITHIN.as_secs()))?
+    }
+
+    async fn send_whole(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
+        let Endpoint { host, authorization, prefix, .. } = &self.endpoint;
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        *request.uri_mut() = format!("{prefix}{target}").parse()?;
+        request.headers_mut().insert(HOST, host.clone());
+        match (request.headers().get(AUTHORIZATION), authorization) {
+            (Some(own), _) if own.is_empty() => drop(request.headers_mut().remove(AUTHORIZATION)),
+            (None, Some(authorization)) => {
+                drop(request.headers_mut().insert(AUTHORIZATION, authorization.clone()));
+            }
+            _ => {}
+        }
+        self.sender.ready().await.context("the connection was closed")?;
+        let (head, body) = self.sender.send_request(request).await.context("no answer")?.into_parts();
+        let body = body.collect().await.context("the answer broke off")?.to_bytes();
+        Ok(Response::from_parts(head, body))
     }
 
     async fn exchange_whole(&mut self, path: &str, body: Bytes) -> Result<Answer> {

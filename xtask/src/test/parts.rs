@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 use isotherm_tools::TOOLS;
 
 use super::{
-    Run, build, clippy, conformance, contract, dashboard, deny, deploy, doc, fmt, fuzzing, gate, sdks, simulation, unit, wasm,
+    Run, build, clippy, conformance, contract, dashboard, deny, deploy, doc, fmt, fuzzing, gate, sdks, simulation,
+    unit, wasm,
 };
 use crate::build::Scope;
 use crate::test::tally::Tally;

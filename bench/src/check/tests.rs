@@ -1,0 +1,203 @@
+//! The checks find what is wrong with servers that are broken on purpose, and nothing wrong with one that is not.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use isotherm_core::{
+    Admission, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome, Service, Stamp,
+    StoreOutcome, key_entry, public_key_entry,
+};
+use tokio::net::TcpListener;
+
+use super::{Check, run};
+
+const KEY: &str = "a key of the broken servers";
+const PAGE_KEY: &str = "a key of pages of broken servers";
+const ORIGIN: &str = "https://shop.example";
+
+/// How a server is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Not,
+    /// It takes every event for a new one.
+    ForgetsEvents,
+    /// The last event under a messageId stays.
+    KeepsTheLast,
+    /// It answers before it has stored, and then loses one of ten.
+    LosesEvents,
+    /// Its reports count an event as often as it was sent.
+    CountsRepetitions,
+    /// Its integers are floats.
+    RoundsIntegers,
+    /// It asks nobody for a key.
+    AsksForNoKey,
+    /// Its errors have no requestId.
+    HidesRequests,
+    /// It lets any page read any answer.
+    SharesWithEveryone,
+    /// It answers preflights as any other method.
+    KnowsNoPreflight,
+    /// It answers HEAD with an error.
+    KnowsNoHead,
+}
+
+const ALL: [Broken; 10] = [
+    Broken::ForgetsEvents,
+    Broken::KeepsTheLast,
+    Broken::LosesEvents,
+    Broken::CountsRepetitions,
+    Broken::RoundsIntegers,
+    Broken::AsksForNoKey,
+    Broken::HidesRequests,
+    Broken::SharesWithEveryone,
+    Broken::KnowsNoPreflight,
+    Broken::KnowsNoHead,
+];
+
+struct Server {
+    service: Service,
+    broken: Broken,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: BTreeMap<EventId, (Digest, String)>,
+    /// What reports count.
+    counted: Vec<String>,
+    requests: u128,
+}
+
+impl Server {
+    fn new(broken: Broken) -> Self {
+        let secret = key_entry(KEY, Some("secret"), "t", "both", None).unwrap();
+        let page = public_key_entry(PAGE_KEY, Some("page"), "t", None, &[ORIGIN.to_owned()]).unwrap();
+        let config = match broken {
+            Broken::AsksForNoKey => format!(r#"{{"version":2,"open":true,"origins":["{ORIGIN}"]}}"#),
+            _ => format!(r#"{{"version":2,"keys":[{secret},{page}]}}"#),
+        };
+        Self { service: Service::from_text(Some(&config)), broken, kept: Mutex::default() }
+    }
+
+    fn answer(&self, method: &str, path: &str, query: &str, headers: &[(&'static str, String)], body: &[u8]) -> Reply {
+        let mut kept = self.kept.lock().unwrap();
+        kept.requests += 1;
+        let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+        let stamp = Stamp { received_at: Millis(now), entropy: kept.requests << 40 };
+        let request = isotherm_core::Request { method, path, query, headers, body };
+        match self.service.admit(&request, stamp) {
+            Admission::Reply(reply) => reply,
+            Admission::Plan(Plan::Store(plan)) => {
+                let outcomes = plan.events().iter().map(|event| self.store(&mut kept, event)).collect();
+                plan.respond(outcomes)
+            }
+            Admission::Plan(Plan::Find(plan)) => {
+                let found = kept.events.get(&plan.id()).map(|(_, record)| FindOutcome::Found(record.clone()));
+                plan.respond(found.unwrap_or(FindOutcome::Absent))
+            }
+            Admission::Plan(Plan::Report(plan)) => {
+                let tail = kept.counted.clone();
+                plan.respond(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
+            }
+            Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        }
+    }
+
+    fn store(&self, kept: &mut Kept, event: &isotherm_core::NewEvent) -> StoreOutcome {
+        let record = match self.broken {
+            Broken::RoundsIntegers => event.record.replace("9007199254740993", "9007199254740992"),
+            _ => event.record.clone(),
+        };
+        let known = kept.events.get(&event.id).map(|(digest, _)| *digest);
+        if known.is_none() || self.broken == Broken::CountsRepetitions {
+            kept.counted.push(record.clone());
+        }
+        if self.broken == Broken::LosesEvents && kept.counted.len().is_multiple_of(10) {
+            kept.counted.pop();
+            return StoreOutcome::Stored;
+        }
+        match known {
+            Some(digest) if self.broken != Broken::ForgetsEvents => {
+                if self.broken == Broken::KeepsTheLast {
+                    kept.events.insert(event.id, (event.digest, record));
+                }
+                StoreOutcome::Existing(digest)
+            }
+            _ => {
+                kept.events.insert(event.id, (event.digest, record));
+                StoreOutcome::Stored
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let header = |name: &&'static str| Some((*name, head.headers.get(*name)?.to_str().ok()?.to_owned()));
+        let headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
+        let method = match head.method.as_str() {
+            "OPTIONS" if self.broken == Broken::KnowsNoPreflight => "PUT",
+            "HEAD" if self.broken == Broken::KnowsNoHead => "PUT",
+            method => method,
+        };
+        let reply = self.answer(method, head.uri.path(), head.uri.query().unwrap_or_default(), &headers, &body);
+        let mut response = Response::builder().status(reply.status);
+        for (name, value) in reply.headers {
+            response = response.header(name, value);
+        }
+        if self.broken == Broken::SharesWithEveryone {
+            response = response.header("access-control-allow-origin", "*");
+        }
+        let body = match self.broken {
+            Broken::HidesRequests => String::from_utf8_lossy(&reply.body).replace("req_", "").into_bytes(),
+            _ => reply.body,
+        };
+        Ok(response.body(Full::new(Bytes::from(body))).unwrap())
+    }
+}
+
+/// What the checks find wrong with such a server.
+async fn found(broken: Broken, origin: Option<&str>) -> Vec<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let server = Arc::new(Server::new(broken));
+    let accepting = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let server = Arc::clone(&server);
+            let service = service_fn(move |request| Arc::clone(&server).serve(request));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let (key, read_key) = match origin {
+        Some(_) => (PAGE_KEY, Some(KEY.to_owned())),
+        None => (KEY, None),
+    };
+    let flags = Check { url, key: Some(key.to_owned()), read_key, origin: origin.map(str::to_owned), patience: 1 };
+    let results = run(&flags).await.unwrap();
+    accepting.abort();
+    let failed = |(name, result): (&str, anyhow::Result<()>)| Some(format!("{name}: {:#}", result.err()?));
+    results.into_iter().filter_map(failed).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_wrong_with_a_server_that_keeps_the_contract() {
+    assert_eq!(found(Broken::Not, None).await, [""; 0]);
+    assert_eq!(found(Broken::Not, Some(ORIGIN)).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn servers_that_are_broken_on_purpose_are_found_out() {
+    for broken in ALL {
+        let problems = found(broken, Some(ORIGIN)).await;
+        assert!(!problems.is_empty(), "{broken:?} is not found");
+    }
+}
