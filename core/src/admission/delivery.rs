@@ -35,8 +35,7 @@ pub(crate) fn key(query: &str) -> Option<Cow<'_, str>> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
 }
 
-/// What is said of a content type that came twice, or whose text is not UTF-8.
-const ANY_TYPE: &str = "one content type";
+const ONE_TYPE: &str = "one content type";
 
 /// What clients call a key in a query.
 const KEY_NAMES: [&str; 3] = ["writeKey", "api_key", "token"];
@@ -48,11 +47,12 @@ impl<'a> Delivery<'a> {
         tenant: Option<Tenant>,
         head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
-        let taken = |essence: &Cow<'_, str>| dialect.refuses(essence).map_or(Ok(()), |taken| Err(taken));
-        let essence = match body::essence(head).map(|essence| (taken(&essence), essence)) {
-            Some((Ok(()), essence)) => essence,
-            Some((Err(taken), _)) => return Err(body::unsupported(head, taken)),
-            None => return Err(body::unsupported(head, dialect.refuses("").unwrap_or(ANY_TYPE))),
+        let essence = body::essence(head);
+        // A content type that came twice, or whose text is not UTF-8, is none.
+        let refused = essence.as_ref().map_or(Some(ONE_TYPE), |essence| dialect.refuses(essence));
+        let essence = match (essence, refused) {
+            (Some(essence), None) => essence,
+            (_, taken) => return Err(body::unsupported(head, taken.unwrap_or(ONE_TYPE))),
         };
         let delivery = Self { config, dialect, tenant, essence };
         if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
