@@ -98,8 +98,10 @@ describe('pages', () => {
     test(`${name} delivers, on a way that fails`, async (t) => {
       const path = await way(t, faults);
       const type = `${name} in a page ${RUN}`;
-      await visit(name, path.url, type, () => counted(type, 3));
-      path.all();
+      await visit(name, path.url, type, async () => {
+        await path.all();
+        await counted(type, 3);
+      });
     });
   }
 
@@ -111,7 +113,7 @@ describe('pages', () => {
       await page.goto(`${ORIGIN}/away`);
       await counted(type, 3);
     });
-    path.all();
+    await path.all();
   });
 
   test('a browser that says no is heard', async (t) => {
@@ -135,7 +137,7 @@ describe('pages', () => {
       listen,
     );
     assert.deepEqual(asked, []);
-    path.all();
+    await path.all();
   });
 
   test('the dashboard shows the visits', async () => {

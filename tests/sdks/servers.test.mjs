@@ -31,9 +31,9 @@ async function python(name, url, key) {
 }
 
 describe('SDKs for servers', { concurrency: true }, () => {
-  test('analytics-node', async () => {
+  test('analytics-node', async (t) => {
     const { Analytics } = sdk('@segment/analytics-node');
-    const path = await way(FAULTS);
+    const path = await way(t, FAULTS);
     const analytics = new Analytics({ writeKey: secret, host: path.url, flushAt: 4, maxRetries: 10 });
     const failed = [];
     analytics.on('error', (error) => failed.push(error));
@@ -53,12 +53,12 @@ describe('SDKs for servers', { concurrency: true }, () => {
     await check(name, /@segment\/analytics-node/);
     const identify = await kept(`identify ${RUN}`);
     assert.deepEqual([identify.eventType, identify.properties.plan], ['identify', 'pro']);
-    path.all();
+    await path.all();
   });
 
-  test('rudder-sdk-node', async () => {
+  test('rudder-sdk-node', async (t) => {
     const RudderAnalytics = sdk('@rudderstack/rudder-sdk-node');
-    const path = await way(['unavailable', 'lost']);
+    const path = await way(t, ['unavailable', 'lost']);
     const options = { dataPlaneUrl: path.url, flushAt: 4, retryCount: 5, logLevel: 'none' };
     const client = new (RudderAnalytics.default ?? RudderAnalytics)(secret, options);
     const name = 'rudder-sdk-node';
@@ -68,12 +68,12 @@ describe('SDKs for servers', { concurrency: true }, () => {
     client.track({ userId: 'user-1', event: TOO_LONG });
     await client.flush();
     await check(name, /context_library_name/);
-    path.all();
+    await path.all();
   });
 
-  test('posthog-node', async () => {
+  test('posthog-node', async (t) => {
     const { PostHog } = sdk('posthog-node');
-    const path = await way(FAULTS);
+    const path = await way(t, FAULTS);
     const options = { host: path.url, flushAt: 4, fetchRetryCount: 5, fetchRetryDelay: 100, disableGeoip: true };
     const client = new PostHog(published, options);
     const name = 'posthog-node';
@@ -89,12 +89,12 @@ describe('SDKs for servers', { concurrency: true }, () => {
       assert.equal(event.properties.$lib, 'posthog-node');
     }
     await counted(named(name), 3);
-    path.all();
+    await path.all();
   });
 
-  test('CloudEvents for JavaScript', async () => {
+  test('CloudEvents for JavaScript', async (t) => {
     const { CloudEvent, Mode, emitterFor, httpTransport } = sdk('cloudevents');
-    const path = await way();
+    const path = await way(t);
     const name = 'cloudevents';
     const emit = (mode) => emitterFor(httpTransport(`${path.url}/cloudevents`), { mode });
     for (const [index, mode] of [Mode.BINARY, Mode.STRUCTURED].entries()) {
@@ -109,13 +109,13 @@ describe('SDKs for servers', { concurrency: true }, () => {
       assert.deepEqual([found.userId, found.eventType, found.properties.index], ['user-1', named(name), index]);
     }
     await counted(named(name), 2);
-    path.all();
+    await path.all();
   });
 
-  test('OpenTelemetry for JavaScript', async () => {
+  test('OpenTelemetry for JavaScript', async (t) => {
     const { OTLPLogExporter } = sdk('@opentelemetry/exporter-logs-otlp-http');
     const { BatchLogRecordProcessor, LoggerProvider } = sdk('@opentelemetry/sdk-logs');
-    const path = await way(['unavailable', 'lost']);
+    const path = await way(t, ['unavailable', 'lost']);
     const headers = { authorization: `Bearer ${secret}` };
     const exporter = new OTLPLogExporter({ url: `${path.url}/v1/logs`, headers, timeoutMillis: 60_000 });
     const processor = new BatchLogRecordProcessor({ exporter, exportTimeoutMillis: 60_000, maxExportBatchSize: 512 });
@@ -128,7 +128,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
     await provider.forceFlush();
     await provider.shutdown();
     await counted(named(name), 511, 2);
-    path.all();
+    await path.all();
   });
 
   for (const [name, key, faults, library] of [
@@ -139,7 +139,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
       const path = await way(t, faults);
       await python(name, path.url, key);
       await check(name, library);
-      path.all();
+      await path.all();
     });
   }
 
@@ -147,7 +147,7 @@ describe('SDKs for servers', { concurrency: true }, () => {
     const path = await way(t, ['unavailable', 'lost', 'overloaded']);
     await python('posthog-python', path.url, published);
     await counted(named('posthog-python'), 3);
-    path.all();
+    await path.all();
   });
 
   test('CloudEvents for Python', async (t) => {
@@ -158,13 +158,13 @@ describe('SDKs for servers', { concurrency: true }, () => {
       assert.deepEqual([found.userId, found.properties.index], ['user-1', index]);
     }
     await counted(named('cloudevents-python'), 2);
-    path.all();
+    await path.all();
   });
 
   test('OpenTelemetry for Python, in Protocol Buffers', async (t) => {
     const path = await way(t, ['unavailable', 'lost']);
     await python('opentelemetry-python', path.url, secret);
     await counted(named('opentelemetry-python'), 511, 2);
-    path.all();
+    await path.all();
   });
 });

@@ -16,7 +16,8 @@ use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::time::Millis;
 
-/// The most dimensions of an event. If it has more string properties, those with the first names are taken.
+/// The most dimensions of an event. If it has more string properties, those with the first names are taken, and of what
+/// clients add by themselves only what still fits.
 pub(crate) const DIMENSIONS: usize = 8;
 
 /// One event as rollups see it. Names are in the order of the properties, which is the order of their bytes.
@@ -83,7 +84,11 @@ impl<'a> Observation<'a> {
             Some(names) => texts.retain(|(name, _)| names.iter().any(|known| known == name)),
             None => {
                 dimensions_dropped = texts.len() > DIMENSIONS;
-                texts.truncate(DIMENSIONS);
+                if dimensions_dropped {
+                    texts.sort_by_key(|(name, _)| is_added(name));
+                    texts.truncate(DIMENSIONS);
+                    texts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                }
             }
         }
         // No event has such names. They could be read as the key of another series.
@@ -143,6 +148,11 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
         }
         Ok(properties)
     }
+}
+
+/// Whether SDKs of other services add properties of this name by themselves: Segment's in warehouses, and PostHog's.
+fn is_added(name: &str) -> bool {
+    name.starts_with("context_") || name.starts_with('$')
 }
 
 /// Adds what has a name to a list that is sorted by name.
@@ -243,6 +253,23 @@ mod tests {
         let found = observation.numbers.iter().map(|(name, sample)| (&**name, sample.number(&observation.large)));
         let numbers = [("a2", Number::Float(0.5)), ("b", Number::Integer(4)), ("f", Number::Integer(-3))];
         assert_eq!(found.collect::<Vec<_>>(), numbers);
+    }
+
+    #[test]
+    fn what_clients_add_by_themselves_takes_no_place_of_an_apps_own() {
+        let texts = |names: &[&str]| names.iter().map(|name| format!(r#""{name}":"x""#)).collect::<Vec<_>>().join(",");
+        let added = texts(&["$browser", "$os", "context_locale", "context_os_name", "context_page_path"]);
+        let record =
+            |own| RECORD.replace(r#""a":"x""#, &format!("{added},{}", texts(own))).replace(r#""i":"\u0001","#, "");
+        let dimensions = |record: &str| -> Vec<String> {
+            let observation = Observation::read(record, &Dimensions::new()).unwrap();
+            observation.dimensions.into_iter().map(|(name, _)| name.into_owned()).collect()
+        };
+        assert_eq!(
+            dimensions(&record(&["p1", "p2", "p3", "p4", "p5", "p6"])),
+            ["$browser", "$os", "p1", "p2", "p3", "p4", "p5", "p6"]
+        );
+        assert_eq!(dimensions(&record(&["p1"])).len(), 6);
     }
 
     #[test]
