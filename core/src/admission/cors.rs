@@ -1,5 +1,7 @@
 //! Which pages may ask: the answers to browsers (Fetch, CORS protocol).
 
+use std::borrow::Cow;
+
 use crate::admission::access::Credential;
 use crate::admission::config::Config;
 use crate::admission::request::Request;
@@ -39,7 +41,15 @@ pub(crate) fn preflight(head: &Request<'_>, path: &str, origin: &str) -> Option<
     Some(reply)
 }
 
-/// The tenant of a request that writes with this credential. `shared_with`, the origin whose pages may read the answer,
+/// What a query calls a key: we, Segment and PostHog.
+const KEY_NAMES: [&str; 4] = ["key", "writeKey", "api_key", "token"];
+
+/// The key in a query. A beacon has no other place for it.
+pub(crate) fn key_in(query: &str) -> Option<Cow<'_, str>> {
+    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
+}
+
+/// The tenant of a request that writes with this credential, or with the public key in its query. `shared_with`, the origin whose pages may read the answer,
 /// is left only if the key names it too.
 pub(crate) fn writer(
     config: &Config,
@@ -48,6 +58,11 @@ pub(crate) fn writer(
     stamp: Stamp,
     shared_with: &mut Option<&str>,
 ) -> Result<Tenant, Rejection> {
+    let key = match credential {
+        Credential::Authorization(None) => key_in(head.query),
+        _ => None,
+    };
+    let credential = key.as_deref().map_or(credential, Credential::Published);
     let grant = config.access.authorize_write(credential, head.header("origin"), stamp.received_at)?;
     if !grant.is_shared {
         *shared_with = None;

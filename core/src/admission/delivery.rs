@@ -30,15 +30,7 @@ pub(crate) struct Delivery<'a> {
     essence: Cow<'a, str>,
 }
 
-/// The key in a query.
-pub(crate) fn key(query: &str) -> Option<Cow<'_, str>> {
-    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
-}
-
 const ONE_TYPE: &str = "one content type";
-
-/// What clients call a key in a query.
-const KEY_NAMES: [&str; 3] = ["writeKey", "api_key", "token"];
 
 impl<'a> Delivery<'a> {
     pub(crate) fn of(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::admission::access::{Credential, Scope};
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
-use crate::admission::delivery::{self, Delivery};
+use crate::admission::delivery::Delivery;
 use crate::admission::event::Event;
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
@@ -114,19 +114,17 @@ impl<'a> Door<'a> {
                 Asks::Batch(tenant, media)
             }
             Route::Door(DoorRoute::Deliver(dialect)) => {
-                let tenant = match credential {
-                    // The key may stand elsewhere.
-                    Credential::Authorization(None) => match delivery::key(head.query) {
-                        Some(key) => Some(cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?),
-                        None if dialect.may_hold_key() => None,
-                        None => Some(cors::writer(config, head, credential, stamp, shared_with)?),
-                    },
-                    _ => Some(cors::writer(config, head, credential, stamp, shared_with)?),
+                let is_in_body = matches!(credential, Credential::Authorization(None))
+                    && dialect.may_hold_key()
+                    && cors::key_in(head.query).is_none();
+                let tenant = match is_in_body {
+                    true => None,
+                    false => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                 };
                 Asks::Deliver(Delivery::of(config, dialect, tenant, head)?)
             }
             Route::Door(DoorRoute::Settings(settings, key)) => {
-                let key = key.map(Cow::Borrowed).or_else(|| delivery::key(head.query)).unwrap_or_default();
+                let key = key.map(Cow::Borrowed).or_else(|| cors::key_in(head.query)).unwrap_or_default();
                 if settings.needs_key() {
                     cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?;
                 }
