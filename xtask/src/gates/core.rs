@@ -53,7 +53,7 @@ const DEPENDENCIES: [(&str, &str); 31] = [
     ("itoa", "of serde_json"),
     ("memchr", "of serde_json"),
     ("miniz_oxide", "of flate2"),
-    ("percent-encoding", "of form_urlencoded"),
+    ("percent-encoding", "whether a query is UTF-8; of form_urlencoded"),
     ("proc-macro2", "when serde's derive is compiled"),
     ("quote", "when serde's derive is compiled"),
     ("serde", "events as JSON"),
