@@ -92,9 +92,11 @@ impl Cluster {
         self.balancer.port
     }
 
-    /// The ports at which instances report what their objects used.
+    /// The ports at which the instances that run report what their objects used.
     pub(super) async fn meters_ports(&self) -> Vec<u16> {
-        self.instances.lock().await.iter().filter_map(|instance| instance.meters_port).collect()
+        let mut instances = self.instances.lock().await;
+        instances.retain_mut(|instance| !instance.has_ended());
+        instances.iter().filter_map(|instance| instance.meters_port).collect()
     }
 
     /// What the instances that run used so far.

@@ -118,6 +118,11 @@ impl Workerd {
         self.process.usage().unwrap_or_default()
     }
 
+    /// Whether its process has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.child().try_wait(), Ok(None))
+    }
+
     pub(super) async fn stop(self) -> Result<()> {
         self.process.stop(GRACE).await
     }
