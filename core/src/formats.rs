@@ -41,6 +41,7 @@
 //! | `rollups` | `tenant`, `key`, `page` | `key`, `page` |
 //! | `rejected_events` | `seq`, `tenant`, `reason`, `record` | `seq`, `reason`, `record` |
 //! | `upkeep` | `id`, `looked_at` | `id`, `done_at` |
+//! | `name` | – | `id`, `name` |
 //!
 //! # Two versions side by side
 //!

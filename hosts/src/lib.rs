@@ -21,8 +21,12 @@ pub mod meters;
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod s3;
 #[cfg(any(feature = "lambda", feature = "spin"))]
 mod schedule;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod server;
 #[cfg(feature = "spin")]
 mod spin;
 mod tools;
@@ -95,6 +99,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The configuration as JSON, passed to the adapter as it is: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
+    /// As many instances of workerd in a cluster; Workers only. `None` is one instance without a cluster.
+    pub cluster: Option<u32>,
     /// Whether to print one line per request to standard output.
     pub log_requests: bool,
 }

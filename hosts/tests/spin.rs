@@ -26,6 +26,7 @@ fn options(set: &str, data: Option<&Path>) -> Options {
         port: 0,
         data: data.map(PathBuf::from),
         config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
         log_requests: false,
     }
 }

@@ -37,6 +37,8 @@ pub struct Shard {
     maintenance: RefCell<Option<Maintenance>>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
+    /// Whether this object has noted its name.
+    is_named: Cell<bool>,
 }
 
 impl DurableObject for Shard {
@@ -49,7 +51,7 @@ impl DurableObject for Shard {
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
         let (blocks, maintenance) = (RefCell::default(), RefCell::default());
-        Self { state, env, sql, storage, blocks, maintenance, alarm: Cell::default() }
+        Self { state, env, sql, storage, blocks, maintenance, alarm: Cell::default(), is_named: Cell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -166,7 +168,7 @@ impl Shard {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
                 self.back_up(service, &unfolded).await?;
-                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+                let ShardName { tenant, .. } = self.name()?;
                 let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
                 let folded = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
@@ -178,7 +180,7 @@ impl Shard {
                 Ok(Outcome::Expired(deleted))
             }
             Task::FindDays => {
-                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+                let ShardName { tenant, .. } = self.name()?;
                 let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
                 maintenance::find_days(&self.sql, service, &tenant, now())
             }
@@ -189,8 +191,20 @@ impl Shard {
         }
     }
 
+    /// The name of this object. An alarm that wakes it may not be told.
+    fn name(&self) -> Result<ShardName> {
+        let name = self.state.id().name();
+        ShardName::parse(&name.map_or_else(|| database::name(&self.sql), Ok)?)
+    }
+
     /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self, service: &Service) -> Result<()> {
+        if !self.is_named.get()
+            && let Some(name) = self.state.id().name()
+        {
+            database::keep_name(&self.sql, name)?;
+            self.is_named.set(true);
+        }
         let now = now();
         let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
@@ -211,7 +225,7 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &self.name()?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
