@@ -39,7 +39,7 @@ mod codec;
 mod formats;
 mod vocabulary;
 
-pub use service::Service;
+pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place};
 pub use admission::door::{Door, Entry};

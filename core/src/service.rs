@@ -1,6 +1,6 @@
 //! The service itself: a request and a stamp go in, a reply or a plan comes out.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use crate::admission::access::{Access, Credential};
 use crate::admission::config::Config;
@@ -26,6 +26,19 @@ pub struct Service {
     config: Config,
 }
 
+/// The place of the configuration could not be read, and may be the next time. Whoever needs the configuration fails
+/// with this, and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread(String);
+
+impl Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration could not be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unread {}
+
 impl Service {
     /// A service with this configuration.
     pub fn new(config: Config) -> Self {
@@ -41,6 +54,25 @@ impl Service {
     /// A closed service, like the one of [`Service::from_text`], whose configuration could not be read for this reason.
     pub fn closed(reason: impl Display) -> Self {
         Self { config: Config::closed(reason.to_string()) }
+    }
+
+    /// The service while the place of its configuration cannot be read, for this reason. To requests it is closed.
+    /// Maintenance waits: see [`Service::known`].
+    pub fn unread(reason: impl Display) -> Self {
+        Self { config: Config::unread(reason.to_string()) }
+    }
+
+    /// Ask this before any maintenance, and before [`Service::shards`] where there was no admission. A text that is no
+    /// configuration has the default shards and dimensions, and maintenance goes on with them. A configuration that
+    /// could not be read may say anything, and what is folded by the wrong dimensions stays so.
+    ///
+    /// # Errors
+    /// [`Unread`]: do nothing now, and try again later with a service that is made anew.
+    pub fn known(&self) -> Result<(), Unread> {
+        match &self.config.access {
+            Access::Unread(reason) => Err(Unread(reason.clone())),
+            Access::Closed(_) | Access::Open | Access::Keys(_) => Ok(()),
+        }
     }
 
     /// The limits of the contract. A host needs [`Limits::body_bytes`].
@@ -61,7 +93,7 @@ impl Service {
                 "the service is open: everyone may send and read events, and everything belongs to the tenant `default`"
                     .to_owned(),
             ),
-            Access::Closed(reason) => {
+            Access::Closed(reason) | Access::Unread(reason) => {
                 Some(format!("the service is closed and answers 503 to all but /healthz, since it is not configured: {reason}"))
             }
         }

@@ -197,3 +197,19 @@ fn a_closed_service_goes_on_folding() {
     assert_eq!(open.tenants(), closed.tenants());
     let _unanswered = plan.respond(Vec::new());
 }
+
+#[test]
+fn what_could_not_be_read_is_waited_for() {
+    let (unread, wrong) = (Service::unread("KV says 500"), Service::from_text(Some("{")));
+    for service in [&unread, &wrong] {
+        assert!(service.is_closed() && service.notice().is_some());
+        assert_eq!(status(service.admit(&post(&[], EVENT), STAMP)), 503);
+        assert_eq!(status(service.admit_message(&post(&[], EVENT), Some("web"), STAMP)), 503);
+        assert_eq!(service.writer(None, STAMP.received_at), None);
+    }
+    assert_eq!(wrong.known(), Ok(()));
+    assert_eq!(keyed().known(), Ok(()));
+    assert_eq!(Service::from_text(None).known(), Ok(()));
+    let said = unread.known().map_err(|unread| unread.to_string());
+    assert_eq!(said, Err("the configuration could not be read: KV says 500".to_owned()));
+}

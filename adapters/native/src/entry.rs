@@ -12,9 +12,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use isotherm_core::{Admission, Door, Plan, Reply, Service};
+use isotherm_core::{Admission, Door, Plan, Reply};
 use tokio::net::TcpListener;
 
+use crate::config::Configuration;
 use crate::connection::{Connections, Watched};
 use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
@@ -38,7 +39,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What it takes to answer requests.
 pub struct Server {
     /// The rules.
-    pub service: Service,
+    pub configuration: Arc<Configuration>,
     /// The events.
     pub store: Store,
     /// Whether to print one line for each request to standard output.
@@ -122,7 +123,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (head, mut body) = request.into_parts();
     let head = Head::new(head);
     let request = head.request();
-    let (reply, turn) = match server.service.admit_head(&request, stamp()?) {
+    let (reply, turn) = match server.configuration.service().admit_head(&request, stamp()?) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
             let (room, received) = match entry.body_bytes() {

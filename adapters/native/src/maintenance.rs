@@ -44,6 +44,7 @@ pub(crate) fn perform(
     task: &Task,
     now: Millis,
 ) -> Result<Outcome> {
+    service.known()?;
     Ok(match task {
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(connection, service, backup, *events, *bytes)?),
         Task::Expire { until: Seconds(until), among } => {

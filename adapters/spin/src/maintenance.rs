@@ -91,6 +91,7 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 
 /// Does all that is due, or as much of it as a cron waits for. Returns whether nothing failed.
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
+    service.known().map_err(|error| Error::Io(error.to_string()))?;
     let Some(_turn) = Turn::take() else { return Ok(true) };
     let mut maintenance = ask(&Database::open(service).await?).await?;
     let (started, mut is_done) = (now(), true);

@@ -54,6 +54,7 @@ impl DurableObject for Shard {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let service = &config::service(&self.env).await;
+        service.known().map_err(failure)?;
         match (request.method(), request.path().as_str()) {
             (Method::Post, KEEP) => {
                 let kept = self.keep(service, &request.bytes().await?)?;
@@ -97,14 +98,19 @@ impl DurableObject for Shard {
 impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
+        let pace = Pace::shard(service.shards());
         let make = || {
             let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Maintenance::new(Pace::shard(service.shards()), held, now())
+            Maintenance::new(pace, held, now())
         };
-        ask(self.maintenance.borrow_mut().get_or_insert_with(make))
+        let mut maintenance = self.maintenance.borrow_mut();
+        let maintenance = maintenance.get_or_insert_with(make);
+        // It may have been made while the configuration could not be read.
+        maintenance.set_pace(pace);
+        ask(maintenance)
     }
 
     /// Runs statements with the shard's memory. Whatever fails, the memory is dropped: it may be ahead of the rows.
@@ -161,6 +167,7 @@ impl Shard {
     }
 
     async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
+        service.known().map_err(failure)?;
         match task {
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
@@ -179,7 +186,7 @@ impl Shard {
             }
             Task::FindDays => {
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
+                let tenant = Tenant::parse(tenant).map_err(failure)?;
                 maintenance::find_days(&self.sql, service, &tenant, now())
             }
             Task::Compact { tenant, manifest } => {
@@ -222,6 +229,10 @@ impl Shard {
         let read = self.blocks(|blocks| rollups::read(&self.sql, blocks, reading, budget))?;
         Response::from_bytes(read.to_bytes())
     }
+}
+
+fn failure(error: impl std::fmt::Display) -> Error {
+    Error::RustError(error.to_string())
 }
 
 fn now() -> Millis {

@@ -48,6 +48,8 @@ impl Scope {
 pub(crate) enum Access {
     /// Nobody, because the configuration was not accepted, for this reason.
     Closed(String),
+    /// Nobody, because the configuration could not be read for now, for this reason.
+    Unread(String),
     /// Everyone may write and read, and all events belong to one tenant. Nobody is an operator.
     Open,
     /// Whoever presents one of these keys.
@@ -100,7 +102,7 @@ impl Access {
         received_at: Millis,
     ) -> Result<Tenant, Rejection> {
         match self {
-            Self::Closed(_) => Err(Rejection::NotConfigured),
+            Self::Closed(_) | Self::Unread(_) => Err(Rejection::NotConfigured),
             Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
             Self::Open => Err(Rejection::Unauthorized),
             Self::Keys(keys) => keys.authorize(credential, needed, received_at).map(|key| key.tenant.clone()),
@@ -110,7 +112,7 @@ impl Access {
     /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
         match self {
-            Self::Closed(_) => Err(Rejection::NotConfigured),
+            Self::Closed(_) | Self::Unread(_) => Err(Rejection::NotConfigured),
             Self::Open => Ok("open"),
             Self::Keys(keys) => keys
                 .authorize(Credential::Authorization(authorization), Scope::Write, received_at)

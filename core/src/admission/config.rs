@@ -116,13 +116,18 @@ impl Config {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.access, Access::Closed(_))
+        matches!(self.access, Access::Closed(_) | Access::Unread(_))
     }
 
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
         Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+    }
+
+    /// Stands in for a configuration that could not be read for now.
+    pub(crate) fn unread(reason: String) -> Self {
+        Self { access: Access::Unread(reason), ..Self::closed(String::new()) }
     }
 }
 

@@ -242,6 +242,12 @@ impl Maintenance {
         maintenance
     }
 
+    /// Goes on at another pace: the configuration is another one than before.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        self.fold_events = self.fold_events.min(pace.fold.events);
+    }
+
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
     /// [`Maintenance::refresh`].
     pub fn is_outdated(&self, now: Millis) -> bool {
