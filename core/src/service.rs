@@ -18,7 +18,7 @@ use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::tenant::Tenant;
-use crate::vocabulary::time::{Millis, Stamp};
+use crate::vocabulary::time::{Millis, Seconds, Stamp};
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]
@@ -83,6 +83,17 @@ impl Service {
     /// The number of shards that hold a tenant's events, if the platform's store has shards.
     pub fn shards(&self) -> u32 {
         self.config.shards
+    }
+
+    /// How long an event of this type is kept after it was received.
+    pub fn retention(&self, event_type: &str) -> Seconds {
+        self.config.retention.of(event_type)
+    }
+
+    /// Whether events expire in the order in which they come, so that expiry need only look at the oldest ones. If not, a
+    /// store needs an index of the times at which they expire.
+    pub fn expires_in_order(&self) -> bool {
+        self.config.retention.is_default()
     }
 
     /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.

@@ -50,6 +50,32 @@ fn keys_and_shards() {
 }
 
 #[test]
+fn events_are_kept_as_long_as_their_type() {
+    let kept = |retention: &str, event_type: &str| {
+        let service = Service::from_text(Some(&format!(r#"{{"open":true{retention}}}"#)));
+        let event = format!(r#"{{"userId":"u","eventType":"{event_type}","properties":{{}}}}"#);
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&[], event.as_bytes()), STAMP) else {
+            panic!("{retention} {:?}", service.notice())
+        };
+        let days = (plan.events()[0].expires_at.0 - STAMP.received_at.0 / 1000) / 86_400;
+        assert_eq!(service.retention(event_type).0, days * 86_400);
+        let in_order = service.expires_in_order();
+        let _unanswered = plan.respond(Vec::new());
+        (days, in_order)
+    };
+    assert_eq!(kept("", "t"), (90, true));
+    assert_eq!(kept(r#","retention":{}"#, "t"), (90, true));
+    assert_eq!(kept(r#","retention":{"t":7}"#, "t"), (7, false));
+    assert_eq!(kept(r#","retention":{"t":7}"#, "*"), (90, false));
+    assert_eq!(kept(r#","retention":{"t":7,"*":3650}"#, "other"), (3650, false));
+    assert_eq!(kept(r#","retention":{"t":7,"*":1}"#, "t"), (7, false));
+    check(r#"{"open":true,"retention":{"t":0}}"#, Err("retention has 0 days for an event type; it must be 1 to 3650"));
+    check(r#"{"open":true,"retention":{"t":3651}}"#, Err("retention has 3651 days"));
+    check(r#"{"open":true,"retention":{"t":-1}}"#, Err("invalid value"));
+    check(r#"{"open":true,"retention":{"":1}}"#, Err("retention names an event type that no event can have"));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let key = |hash: &str, tenant: &str, scope: &str| {
         format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"{tenant}","scope":"{scope}"}}]}}"#)

@@ -44,7 +44,7 @@ macro_rules! conformance {
             dashboard { a_browser_shows_the_flights }
             lifetime {
                 what_was_accepted_survives_a_kill, nothing_is_left_behind, a_release_takes_no_stamp_from_a_header,
-                an_event_that_has_expired_is_there_no_more,
+                an_event_that_has_expired_is_there_no_more, an_event_is_kept_for_as_long_as_its_type,
             }
         }
     };

@@ -181,7 +181,7 @@ impl Shard {
                 Ok(Outcome::Folded(folded))
             }
             Task::Expire { until, among } => {
-                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among))?;
+                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, service, *until, *among))?;
                 Ok(Outcome::Expired(deleted))
             }
             Task::FindDays => {

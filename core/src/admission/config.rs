@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::admission::retention::{Retention, RetentionText};
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -18,6 +19,7 @@ pub struct Config {
     pub(crate) access: Access,
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
+    pub(crate) retention: Retention,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -47,6 +49,8 @@ struct ConfigText<'a> {
     shards: u32,
     #[serde(default)]
     dimensions: Dimensions,
+    #[serde(default)]
+    retention: RetentionText,
 }
 
 #[derive(Deserialize)]
@@ -73,11 +77,12 @@ fn default_shards() -> u32 {
 impl Config {
     /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
     /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
-    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}, "retention": {"flight_departed": 365}}`, or
+    /// `{"version": 2, "open": true}`.
     ///
     /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
-    /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a
-    /// dimension, up to 8.
+    /// first 8 digits of its hash, a key never expires, there are 4 shards, every string property of an event is a
+    /// dimension, up to 8, and events are kept for 90 days.
     ///
     /// # Errors
     /// [`ConfigError`] names the wrong member and what was expected.
@@ -86,7 +91,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        let ConfigText { version, open, keys, shards, dimensions, retention } = object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -99,6 +104,7 @@ impl Config {
                 return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
         }
+        let retention = Retention::read(retention).map_err(ConfigError)?;
         let access = match (open, keys) {
             (true, None) => Access::Open,
             (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
@@ -112,7 +118,7 @@ impl Config {
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions })
+        Ok(Self { access, shards, dimensions, retention })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -122,7 +128,8 @@ impl Config {
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
-        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+        let (dimensions, retention) = (Dimensions::new(), Retention::default());
+        Self { access: Access::Closed(reason), shards: SHARDS, dimensions, retention }
     }
 
     /// Stands in for a configuration that could not be read for now.

@@ -34,6 +34,7 @@ pub enum Door<'a> {
 #[must_use = "an entry that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub struct Entry<'a> {
+    config: &'a Config,
     head: &'a Request<'a>,
     stamp: Stamp,
     asks: Asks,
@@ -100,7 +101,7 @@ impl<'a> Door<'a> {
             }
             Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
         };
-        Ok(Self::Body(Entry { head, stamp, asks }))
+        Ok(Self::Body(Entry { config, head, stamp, asks }))
     }
 
     /// Removes the body from a reply to `HEAD`.
@@ -124,11 +125,13 @@ impl Entry<'_> {
 
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
-        let Self { head, stamp, asks } = self;
+        let Self { config, head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
         let admitted = match asks {
-            Asks::Event(tenant) => admit_one(tenant, head, body, stamp, request_id),
-            Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
+            Asks::Event(tenant) => admit_one(Intake::new(config, tenant, stamp), head, body, request_id),
+            Asks::Batch(tenant, media) => {
+                admit_batch(Intake::new(config, tenant, stamp), media, head, body, request_id)
+            }
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
         let admitted = admitted.unwrap_or_else(|rejection| Admission::Reply(rejection.reply(request_id)));
@@ -140,36 +143,33 @@ impl Entry<'_> {
 }
 
 fn admit_one(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
-    let mut intake = Intake::new(tenant, stamp);
     let slot = intake.take(body::text(&body)?)?;
     Ok(intake.plan(Answer::One(slot, request_id)))
 }
 
 fn admit_batch(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     media: Media,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let texts = body::events(media, &body)?;
-    let mut intake = Intake::new(tenant, stamp);
     let slots =
         texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Rejected)).collect();
     Ok(intake.plan(Answer::Batch(slots, request_id)))
 }
 
 /// Collects the events of one request, at most one per key.
-struct Intake {
+struct Intake<'c> {
+    config: &'c Config,
     tenant: Tenant,
     stamp: Stamp,
     events: Vec<NewEvent>,
@@ -177,20 +177,21 @@ struct Intake {
     named: BTreeMap<EventId, usize>,
 }
 
-impl Intake {
-    fn new(tenant: Tenant, stamp: Stamp) -> Self {
-        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
+impl<'c> Intake<'c> {
+    fn new(config: &'c Config, tenant: Tenant, stamp: Stamp) -> Self {
+        Self { config, tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
         let event = Event::read(text, self.stamp.received_at)?;
+        let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {
             let unnamed = next - self.named.len();
-            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
+            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp, retention));
             return Ok(Slot::New { at: next, named: false });
         };
-        let event = event.keep(id, self.stamp);
+        let event = event.keep(id, self.stamp, retention);
         match self.named.entry(id) {
             btree_map::Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
             btree_map::Entry::Vacant(place) => {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::admission::json::{self, Value};
+use crate::admission::retention::Retention;
 use crate::store::plan::NewEvent;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::EventId;
@@ -66,7 +67,7 @@ impl<'a> Event<'a> {
     }
 
     /// The event as a store keeps it.
-    pub(crate) fn keep(&self, id: EventId, stamp: Stamp) -> NewEvent {
+    pub(crate) fn keep(&self, id: EventId, stamp: Stamp, retention: &Retention) -> NewEvent {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Head<'h> {
@@ -100,7 +101,7 @@ impl<'a> Event<'a> {
             digest: self.digest(&properties),
             occurred_at,
             received_at: stamp.received_at,
-            expires_at: stamp.received_at.expiry(),
+            expires_at: stamp.received_at.expiry(retention.of(&self.event_type)),
             record,
         }
     }

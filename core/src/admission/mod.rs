@@ -11,6 +11,7 @@ pub(crate) mod access;
 pub(crate) mod config;
 pub(crate) mod document;
 pub(crate) mod door;
+pub(crate) mod retention;
 pub(crate) mod route;
 
 pub(crate) mod body;

@@ -116,7 +116,8 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look only at the first `among` events.
+        /// Look only at the first `among` events in the order in which they came. If events do not expire in that order
+        /// ([`Service::expires_in_order`](crate::Service::expires_in_order)): in the order in which they expire.
         among: usize,
     },
     /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
