@@ -75,6 +75,83 @@ fn events_are_kept_as_long_as_their_type() {
     check(r#"{"open":true,"retention":{"":1}}"#, Err("retention names an event type that no event can have"));
 }
 
+/// The service that these members configure, open to everyone.
+fn open_with(members: &str) -> Service {
+    let service = Service::from_text(Some(&format!(r#"{{"version":2,"open":true,{members}}}"#)));
+    assert!(!service.is_closed(), "{:?}", service.notice());
+    service
+}
+
+/// What becomes of an event of type `t` with these properties: its record, or the rejection's status and body.
+fn admitted(service: &Service, properties: &str) -> Result<String, (u16, String)> {
+    let event = format!(r#"{{"userId":"u","eventType":"t","messageId":"m","properties":{properties}}}"#);
+    match service.admit(&post(&[], event.as_bytes()), STAMP) {
+        Admission::Plan(Plan::Store(plan)) => {
+            let record = plan.events()[0].record.clone();
+            let _unanswered = plan.respond(Vec::new());
+            Ok(record)
+        }
+        Admission::Plan(_) => unreachable!("an event is stored"),
+        Admission::Reply(reply) => Err((reply.status, String::from_utf8(reply.body).unwrap())),
+    }
+}
+
+#[test]
+fn an_event_meets_the_schema_of_its_type() {
+    let schema = r#""schema":{"required":["n"],"properties":{"n":{"type":"number","minimum":0}}}"#;
+    let service = open_with(&format!(r#""schemas":{{"t":{{{schema}}},"other":{{"schema":false}}}}"#));
+    assert!(admitted(&service, r#"{"n":1}"#).unwrap().ends_with(r#""properties":{"n":1}}"#));
+    let (status, body) = admitted(&service, r#"{"n":-1}"#).unwrap_err();
+    assert_eq!(status, 422);
+    assert!(
+        body.starts_with(
+            r#"{"error":"schema_violation","code":"schema_violation","message":"properties.n must be at least 0","#
+        ),
+        "{body}"
+    );
+    assert!(admitted(&service, "{}").unwrap_err().1.contains("properties.n is required"));
+    // A batch takes the others.
+    let batch = br#"{"events":[{"userId":"u","eventType":"t","properties":{}},{"userId":"u","eventType":"free","properties":{}}]}"#;
+    let request = Request { path: "/events/batch", ..post(&[], batch) };
+    let Admission::Plan(Plan::Store(plan)) = service.admit(&request, STAMP) else { unreachable!("one is taken") };
+    let reply = String::from_utf8(plan.respond(vec![isotherm_core::StoreOutcome::Stored]).body).unwrap();
+    assert!(
+        reply.starts_with(r#"{"accepted":1,"duplicate":0,"invalid":1,"#) && reply.contains("schema_violation"),
+        "{reply}"
+    );
+}
+
+#[test]
+fn a_violation_that_is_only_reported_is_counted_by_its_path() {
+    let schemas = |mode: &str| {
+        open_with(&format!(
+            r#""schemas":{{"t":{{"mode":"{mode}","schema":{{"properties":{{"n":{{"type":"number"}}}}}}}}}}"#
+        ))
+    };
+    let reporting = schemas("report-only");
+    assert!(admitted(&reporting, r#"{"n":1}"#).unwrap().ends_with(r#""properties":{"n":1}}"#));
+    let tagged = admitted(&reporting, r##"{"$schema":"mine","!":0,"n":"x"}"##).unwrap();
+    assert!(tagged.ends_with(r#""properties":{"!":0,"$schema":"properties.n","n":"x"}}"#), "{tagged}");
+    assert_eq!(admitted(&schemas("enforce"), r#"{"n":"x"}"#).unwrap_err().0, 422);
+    // It is the same event as before the schema was there.
+    let digest = |service: &Service| {
+        let event = br#"{"userId":"u","eventType":"t","messageId":"m","properties":{"n":"x"}}"#;
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&[], event), STAMP) else { unreachable!() };
+        let digest = plan.events()[0].digest;
+        let _unanswered = plan.respond(Vec::new());
+        digest
+    };
+    assert_eq!(digest(&reporting), digest(&Service::from_text(Some(r#"{"open":true}"#))));
+    check(r#"{"open":true,"schemas":{"t":{}}}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":{"t":{"schema":{},"mode":"off"}}}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":[]}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":{"t":{"schema":{},"schema":{}}}}"#, Err("schemas cannot be read: duplicate_key"));
+    check(
+        r#"{"open":true,"schemas":{"t":{"schema":{"format":"date"}}}}"#,
+        Err("schemas.t.schema.format is no keyword"),
+    );
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let key = |hash: &str, tenant: &str, scope: &str| {

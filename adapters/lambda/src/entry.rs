@@ -103,10 +103,8 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
 /// Makes the service, until the deadline.
 async fn configure(deadline: Instant) -> Configured {
     let configured = timeout_at(deadline, config::service()).await.map_err(anyhow::Error::from).flatten();
-    configured.unwrap_or_else(|error| Configured {
-        service: Service::unread(format_args!("{error:#}")),
-        is_kept: false,
-    })
+    configured
+        .unwrap_or_else(|error| Configured { service: Service::unread(format_args!("{error:#}")), is_kept: false })
 }
 
 async fn invoke(

@@ -46,9 +46,7 @@ async fn configured(namespace: &KvStore) -> Service {
         Ok(Some(text)) => Service::from_text(Some(&text)),
         Ok(None) => Service::closed(format_args!("{NAMESPACE} has no key {KEY:?}")),
         // A JavaScript error's message is one line; `KvError` would show the stack, too.
-        Err(error) => {
-            Service::unread(format_args!("cannot read {NAMESPACE}: {}", Error::from(JsValue::from(error))))
-        }
+        Err(error) => Service::unread(format_args!("cannot read {NAMESPACE}: {}", Error::from(JsValue::from(error)))),
     }
 }
 

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys, Scope};
 use crate::admission::retention::{Retention, RetentionText};
+use crate::admission::schemas::Schemas;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -20,6 +21,7 @@ pub struct Config {
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
     pub(crate) retention: Retention,
+    pub(crate) schemas: Schemas,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -51,6 +53,8 @@ struct ConfigText<'a> {
     dimensions: Dimensions,
     #[serde(default)]
     retention: RetentionText,
+    #[serde(borrow, default)]
+    schemas: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +95,8 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions, retention } = object(json).map_err(ConfigError)?;
+        let ConfigText { version, open, keys, shards, dimensions, retention, schemas } =
+            object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -105,6 +110,7 @@ impl Config {
             }
         }
         let retention = Retention::read(retention).map_err(ConfigError)?;
+        let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let access = match (open, keys) {
             (true, None) => Access::Open,
             (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
@@ -118,7 +124,7 @@ impl Config {
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions, retention })
+        Ok(Self { access, shards, dimensions, retention, schemas })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -128,8 +134,13 @@ impl Config {
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
-        let (dimensions, retention) = (Dimensions::new(), Retention::default());
-        Self { access: Access::Closed(reason), shards: SHARDS, dimensions, retention }
+        Self {
+            access: Access::Closed(reason),
+            shards: SHARDS,
+            dimensions: Dimensions::new(),
+            retention: Retention::default(),
+            schemas: Schemas::default(),
+        }
     }
 
     /// Stands in for a configuration that could not be read for now.

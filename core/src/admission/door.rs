@@ -183,7 +183,7 @@ impl<'c> Intake<'c> {
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
-        let event = Event::read(text, self.stamp.received_at)?;
+        let event = Event::read(text, self.stamp.received_at)?.apply(self.config)?;
         let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {

@@ -13,10 +13,12 @@ pub(crate) mod document;
 pub(crate) mod door;
 pub(crate) mod retention;
 pub(crate) mod route;
+pub(crate) mod schemas;
 
 pub(crate) mod body;
 pub(crate) mod event;
 pub(crate) mod gzip;
 pub(crate) mod json;
+pub(crate) mod schema;
 
 pub mod warming;

@@ -106,6 +106,8 @@ pub(crate) enum Rejection {
     TooDeep(String),
     /// `properties` has more members than [`Limits::properties`].
     TooManyProperties(usize),
+    /// The properties do not meet the schema of their event type: the path, and what was expected there.
+    SchemaViolation(String, String),
     /// An integer does not fit into 64 bits, or a number is not finite.
     NumberOutOfRange(String),
     /// A timestamp is neither RFC 3339 nor whole milliseconds.
@@ -174,6 +176,7 @@ impl Rejection {
             Self::Name(..) => (422, "invalid_name"),
             Self::TooDeep(_) => (422, "too_deep"),
             Self::TooManyProperties(_) => (422, "too_many_properties"),
+            Self::SchemaViolation(..) => (422, "schema_violation"),
             Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
@@ -268,6 +271,7 @@ impl fmt::Display for Rejection {
             Self::TooManyProperties(count) => {
                 write!(f, "properties has {count} members; the limit is {}", LIMITS.properties)
             }
+            Self::SchemaViolation(path, expected) => write!(f, "{path} {expected}"),
             Self::NumberOutOfRange(number) => {
                 write!(f, "{number}: numbers are finite and integers fit 64 bits; send others as strings")
             }

@@ -190,9 +190,8 @@ pub fn an_event_is_kept_for_as_long_as_its_type(platform: Platform) {
         assert_eq!(ids.each_ref().map(|id| find(id, days)), expected, "after {days} days");
     }
     // Their messageIds become free at the same times.
-    let again = |event_type: &str, days: u64| {
-        host.send(&Ask::event(&event(event_type, "another")).after(Seconds(days * DAY)))
-    };
+    let again =
+        |event_type: &str, days: u64| host.send(&Ask::event(&event(event_type, "another")).after(Seconds(days * DAY)));
     check(&again("short", 6), 409, "conflict");
     check(&again("long", 199), 409, "conflict");
     for part in 0..6 {
