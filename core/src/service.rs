@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::admission::access::{Access, Credential};
+use crate::admission::allowances::Rule;
 use crate::admission::config::Config;
 use crate::admission::door::Door;
 use crate::admission::request::Request;
@@ -83,6 +84,11 @@ impl Service {
     /// The number of shards that hold a tenant's events, if the platform's store has shards.
     pub fn shards(&self) -> u32 {
         self.config.shards
+    }
+
+    /// What events with this key, for this tenant, have to keep within.
+    pub(crate) fn rules(&self, key: &str, tenant: &str) -> Vec<Rule> {
+        self.config.allowances.of(key, tenant)
     }
 
     /// How long an event of this type is kept after it was received.
@@ -183,7 +189,7 @@ impl Service {
         match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
             // A queue may deliver a message twice.
-            Door::Body(entry) => entry.admit(request.body).repeatable(),
+            Door::Body(entry) => entry.admit(request.body).repeatable().unlimited(),
         }
     }
 

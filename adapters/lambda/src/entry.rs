@@ -128,8 +128,9 @@ async fn invoke(
     let stamp = stamp()?;
     let reply = match service.admit(&incoming.request(), stamp) {
         Admission::Reply(reply) => reply,
-        Admission::Plan(Plan::Store(plan)) => {
-            let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
+        Admission::Plan(Plan::Store(mut plan)) => {
+            let outcomes =
+                if store.takes(&mut plan) { store.keep(&plan, stamp.entropy, deadline).await } else { Vec::new() };
             plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {

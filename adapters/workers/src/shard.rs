@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Held, Keep, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -35,6 +35,8 @@ pub struct Shard {
     blocks: RefCell<Option<Blocks>>,
     /// Made on first use: look-ups and reports do without.
     maintenance: RefCell<Option<Maintenance>>,
+    /// What keys and the tenant have sent to this shard.
+    limiter: RefCell<Limiter>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
 }
@@ -48,8 +50,8 @@ impl DurableObject for Shard {
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
-        let (blocks, maintenance) = (RefCell::default(), RefCell::default());
-        Self { state, env, sql, storage, blocks, maintenance, alarm: Cell::default() }
+        let (blocks, maintenance, limiter) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { state, env, sql, storage, blocks, maintenance, limiter, alarm: Cell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -160,6 +162,10 @@ impl Shard {
         let keep = Keep::read(part).ok_or_else(|| Error::RustError("a part of a request cannot be read".to_owned()))?;
         if !self.maintenance(service, |maintenance| maintenance.takes_events()) {
             return Ok(keep.overloaded().to_bytes());
+        }
+        let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+        if let Some(kept) = keep.take_from(&mut self.limiter.borrow_mut(), service, &tenant, now()) {
+            return Ok(kept.to_bytes());
         }
         let (kept, load) = self.blocks(|blocks| blocks::keep(&self.sql, blocks, &keep))?;
         self.maintenance(service, |maintenance| maintenance.stored(load, now()));

@@ -81,7 +81,23 @@ pub(crate) struct Key {
     pub(crate) expires: Option<Millis>,
 }
 
+/// Who a request is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) tenant: Tenant,
+    /// The id of the key.
+    pub(crate) key: &'a str,
+}
+
+/// Stands for the id of a key where the service is open.
+const OPEN: &str = "open";
+
 impl Access {
+    /// Whether a key has this id.
+    pub(crate) fn has_key(&self, id: &str) -> bool {
+        matches!(self, Self::Keys(Keys(keys)) if keys.iter().any(|key| key.id == id))
+    }
+
     /// The tenants that own a key, each once.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
         let Self::Keys(Keys(keys)) = self else { return vec![Tenant::default_tenant()] };
@@ -94,18 +110,22 @@ impl Access {
         tenants
     }
 
-    /// The tenant of a request, if its credential covers the scope `needed` at `received_at`.
+    /// The tenant and the key of a request, if its credential covers the scope `needed` at `received_at`.
     pub(crate) fn authorize(
         &self,
         credential: Credential<'_>,
         needed: Scope,
         received_at: Millis,
-    ) -> Result<Tenant, Rejection> {
+    ) -> Result<Caller<'_>, Rejection> {
         match self {
             Self::Closed(_) | Self::Unread(_) => Err(Rejection::NotConfigured),
-            Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
+            Self::Open if matches!(needed, Scope::Write | Scope::Read) => {
+                Ok(Caller { tenant: Tenant::default_tenant(), key: OPEN })
+            }
             Self::Open => Err(Rejection::Unauthorized),
-            Self::Keys(keys) => keys.authorize(credential, needed, received_at).map(|key| key.tenant.clone()),
+            Self::Keys(keys) => keys
+                .authorize(credential, needed, received_at)
+                .map(|key| Caller { tenant: key.tenant.clone(), key: &key.id }),
         }
     }
 
@@ -113,7 +133,7 @@ impl Access {
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
         match self {
             Self::Closed(_) | Self::Unread(_) => Err(Rejection::NotConfigured),
-            Self::Open => Ok("open"),
+            Self::Open => Ok(OPEN),
             Self::Keys(keys) => keys
                 .authorize(Credential::Authorization(authorization), Scope::Write, received_at)
                 .map(|key| key.id.as_str()),

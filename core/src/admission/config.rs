@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::admission::allowances::{Allowances, AllowancesText};
 use crate::admission::retention::{Retention, RetentionText};
 use crate::admission::schemas::Schemas;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
@@ -22,6 +23,7 @@ pub struct Config {
     pub(crate) dimensions: Dimensions,
     pub(crate) retention: Retention,
     pub(crate) schemas: Schemas,
+    pub(crate) allowances: Allowances,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -55,6 +57,8 @@ struct ConfigText<'a> {
     retention: RetentionText,
     #[serde(borrow, default)]
     schemas: Option<&'a RawValue>,
+    #[serde(default)]
+    limits: AllowancesText,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +99,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions, retention, schemas } =
+        let ConfigText { version, open, keys, shards, dimensions, retention, schemas, limits } =
             object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
@@ -111,6 +115,7 @@ impl Config {
         }
         let retention = Retention::read(retention).map_err(ConfigError)?;
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
+        let allowances = Allowances::read(limits).map_err(ConfigError)?;
         let access = match (open, keys) {
             (true, None) => Access::Open,
             (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
@@ -124,7 +129,10 @@ impl Config {
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions, retention, schemas })
+        if !allowances.named_keys().all(|id| access.has_key(id)) {
+            return Err(ConfigError("limits.keys names a key that keys does not have".to_owned()));
+        }
+        Ok(Self { access, shards, dimensions, retention, schemas, allowances })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -140,6 +148,7 @@ impl Config {
             dimensions: Dimensions::new(),
             retention: Retention::default(),
             schemas: Schemas::default(),
+            allowances: Allowances::default(),
         }
     }
 

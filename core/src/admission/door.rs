@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
-use crate::admission::access::{Credential, Scope};
+use crate::admission::access::{Caller, Credential, Scope};
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
 use crate::admission::document;
@@ -12,6 +12,7 @@ use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
+use crate::store::limiter::Standing;
 use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, NewEvent, Plan, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
@@ -37,16 +38,16 @@ pub struct Entry<'a> {
     config: &'a Config,
     head: &'a Request<'a>,
     stamp: Stamp,
-    asks: Asks,
+    asks: Asks<'a>,
 }
 
 /// What a request asks for.
 #[derive(Debug)]
-enum Asks {
-    /// Keep one event for this tenant.
-    Event(Tenant),
-    /// Keep a batch of events for this tenant.
-    Batch(Tenant, Media),
+enum Asks<'a> {
+    /// Keep one event of this caller.
+    Event(Caller<'a>),
+    /// Keep a batch of events of this caller.
+    Batch(Caller<'a>, Media),
     /// A plan that needs no body.
     Plan(Plan),
 }
@@ -59,7 +60,8 @@ impl<'a> Door<'a> {
         stamp: Stamp,
     ) -> Result<Self, Rejection> {
         let request_id = RequestId::of(stamp);
-        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let caller_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let tenant_for = |needed| caller_for(needed).map(|caller| caller.tenant);
         let path = route::normal(head.path);
         if path != HEALTH && config.is_closed() {
             return Err(Rejection::NotConfigured);
@@ -72,16 +74,16 @@ impl<'a> Door<'a> {
             Route::Dashboard => return Ok(Self::Reply(document::dashboard())),
             Route::OpenApi => return Ok(Self::Reply(document::openapi())),
             Route::PostEvent => {
-                let tenant = tenant_for(Scope::Write)?;
+                let caller = caller_for(Scope::Write)?;
                 body::single(head)?;
                 body::announced(head)?;
-                Asks::Event(tenant)
+                Asks::Event(caller)
             }
             Route::PostBatch => {
-                let tenant = tenant_for(Scope::Write)?;
+                let caller = caller_for(Scope::Write)?;
                 let media = body::batch(head)?;
                 body::announced(head)?;
-                Asks::Batch(tenant, media)
+                Asks::Batch(caller, media)
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
@@ -128,9 +130,9 @@ impl Entry<'_> {
         let Self { config, head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
         let admitted = match asks {
-            Asks::Event(tenant) => admit_one(Intake::new(config, tenant, stamp), head, body, request_id),
-            Asks::Batch(tenant, media) => {
-                admit_batch(Intake::new(config, tenant, stamp), media, head, body, request_id)
+            Asks::Event(caller) => admit_one(Intake::new(config, caller, stamp), head, body, request_id),
+            Asks::Batch(caller, media) => {
+                admit_batch(Intake::new(config, caller, stamp), media, head, body, request_id)
             }
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
@@ -171,6 +173,7 @@ fn admit_batch(
 struct Intake<'c> {
     config: &'c Config,
     tenant: Tenant,
+    key: &'c str,
     stamp: Stamp,
     events: Vec<NewEvent>,
     /// The index in `events` of each event that has a messageId.
@@ -178,8 +181,8 @@ struct Intake<'c> {
 }
 
 impl<'c> Intake<'c> {
-    fn new(config: &'c Config, tenant: Tenant, stamp: Stamp) -> Self {
-        Self { config, tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
+    fn new(config: &'c Config, Caller { tenant, key }: Caller<'c>, stamp: Stamp) -> Self {
+        Self { config, tenant, key, stamp, events: Vec::new(), named: BTreeMap::new() }
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
@@ -203,8 +206,9 @@ impl<'c> Intake<'c> {
     }
 
     fn plan(self, answer: Answer) -> Admission {
-        let Self { tenant, events, .. } = self;
-        let plan = StorePlan { tenant, events, answer, may_be_repeated: false };
+        let Self { config, tenant, key, events, .. } = self;
+        let standing = Standing::new(config.allowances.of(key, tenant.as_str()));
+        let plan = StorePlan { tenant, events, answer, may_be_repeated: false, key: key.to_owned(), standing };
         // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {
             Admission::Reply(plan.respond(Vec::new()))

@@ -8,6 +8,7 @@
 pub(crate) mod request;
 
 pub(crate) mod access;
+pub(crate) mod allowances;
 pub(crate) mod config;
 pub(crate) mod document;
 pub(crate) mod door;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::name::NameFlaw;
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::TimeFlaw;
 
@@ -144,6 +145,8 @@ pub(crate) enum Rejection {
     ReportTooLarge(String),
     /// The service has no valid configuration.
     NotConfigured,
+    /// The key or the tenant has sent too many events.
+    Limited(Refused),
     /// The store is at its capacity.
     Overloaded,
     /// The store did not answer in time.
@@ -182,6 +185,8 @@ impl Rejection {
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::ReportTooLarge(_) => (422, "report_too_large"),
             Self::NotConfigured => (503, "not_configured"),
+            Self::Limited(Refused { is_quota: false, .. }) => (429, "rate_limited"),
+            Self::Limited(_) => (429, "quota_exceeded"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
         }
@@ -223,14 +228,17 @@ impl Rejection {
         let (status, code) = self.status_and_code();
         let body = Body { error: code, code, message: self.message(), request_id: request.to_string() };
         let header = match self {
-            Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
-            Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
-            Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity")),
-            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1")),
+            Self::Unauthorized => {
+                Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#.to_owned()))
+            }
+            Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
+            Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
+            Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
+            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1".to_owned())),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);
-        reply.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+        reply.headers.extend(header);
         reply
     }
 }
@@ -305,6 +313,10 @@ impl fmt::Display for Rejection {
             }
             Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
                 f.write_str(problem)
+            }
+            Self::Limited(Refused { is_quota, retry_after }) => {
+                let what = if *is_quota { "the day's quota is used up" } else { "events come too fast" };
+                write!(f, "{what}: nothing was stored, send them again in {retry_after} s")
             }
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time: send the request again"),

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use isotherm_hosts::Platform;
 
 use super::{check, named};
-use crate::client::Ask;
+use crate::client::{Answer, Ask};
 use crate::fixture::Fixture;
 
 fn with(ask: Ask, key: &str) -> Ask {
@@ -58,6 +58,37 @@ pub fn without_a_whole_configuration_nothing_is_open(platform: Platform) {
         check(&host.ask(&Ask::get("/reports/summary")), 503, "not_configured");
         check(&host.ask(&Ask::get("/nowhere")), 503, "not_configured");
     }
+}
+
+/// Who sends more events than the configuration allows is told when to come again. Spin keeps no count: each request may
+/// have an instance of its own.
+pub fn limits_say_when_to_come_again(platform: Platform) {
+    let config =
+        r#"{"version":2,"open":true,"shards":1,"limits":{"tenants":{"*":{"events":10,"seconds":3600,"burst":20}}}}"#;
+    let host = Fixture::configured(platform, config);
+    let batch = |part: usize| {
+        let events: Vec<_> = (0..15).map(|index| named(&format!("limited-{part}-{index}"))).collect();
+        host.send(&Ask::batch(&events))
+    };
+    let header = |answer: &Answer, name: &str| {
+        answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    };
+    let policy = r#""tenant";q=10;w=3600"#.to_owned();
+    let first = batch(0);
+    assert_eq!((first.status, header(&first, "ratelimit-policy")), (200, Some(policy.clone())));
+    let second = batch(1);
+    if platform == Platform::Spin {
+        assert_eq!(second.status, 200);
+        return;
+    }
+    check(&second, 429, "rate_limited");
+    assert_eq!(header(&second, "ratelimit-policy"), Some(policy));
+    // The request's stamp is the same for both, but a shard goes by its own clock.
+    let wait: u64 = header(&second, "retry-after").unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
+    assert!(header(&second, "x-ratelimit-reset").is_some());
+    let single = host.send(&Ask::event(&named("limited-0-0")));
+    assert_eq!(single.status, 202, "five are left");
 }
 
 /// The operator's route needs an operator's key.
