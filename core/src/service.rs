@@ -52,6 +52,24 @@ impl Service {
         Config::parse(text.unwrap_or_default()).map_or_else(Self::closed, Self::new)
     }
 
+    /// The variables of the platform that hold the secrets which the configuration names. While there are any, the
+    /// service is closed: see [`Service::with_secrets`].
+    pub fn secrets(&self) -> Vec<String> {
+        self.config.secrets.variables()
+    }
+
+    /// The service with the secrets of [`Service::secrets`], as `of` gives them. It is closed if one is missing or too
+    /// short.
+    #[must_use]
+    pub fn with_secrets(mut self, of: impl Fn(&str) -> Option<String>) -> Self {
+        let Config { access, secrets, .. } = &mut self.config;
+        if let Err(problem) = secrets.give(access, of) {
+            // What the configuration says otherwise still holds, for maintenance.
+            *access = Access::Closed(problem);
+        }
+        self
+    }
+
     /// A closed service, like the one of [`Service::from_text`], whose configuration could not be read for this reason.
     pub fn closed(reason: impl Display) -> Self {
         Self { config: Config::closed(reason.to_string()) }
@@ -105,6 +123,9 @@ impl Service {
     /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.
     pub fn notice(&self) -> Option<String> {
         match &self.config.access {
+            Access::Keys(_) if self.config.is_closed() => {
+                Some(format!("the service is closed until it has its secrets: {}", self.secrets().join(", ")))
+            }
             Access::Keys(_) => None,
             Access::Open => Some(
                 "the service is open: everyone may send and read events, and everything belongs to the tenant `default`"
@@ -193,9 +214,12 @@ impl Service {
         }
     }
 
-    /// The id of the key in this value of the header `authorization`, if it may send events. A gateway asks this before
+    /// The id of the key, or of a token's issuer, in this value of the header `authorization`, if it may send events. A gateway asks this before
     /// it puts a request into a queue, and the message then carries the id.
-    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<&str> {
+    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<String> {
+        if self.config.is_closed() {
+            return None;
+        }
         self.config.access.writer(authorization, received_at).ok()
     }
 

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::admission::access::{Access, Key, Keys};
 use crate::admission::allowances::{Allowances, AllowancesText};
 use crate::admission::retention::{Retention, RetentionText};
 use crate::admission::schemas::Schemas;
+use crate::admission::scope::Scope;
+use crate::admission::secrets::Secrets;
+use crate::admission::tokens::Issuer;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -24,6 +27,7 @@ pub struct Config {
     pub(crate) retention: Retention,
     pub(crate) schemas: Schemas,
     pub(crate) allowances: Allowances,
+    pub(crate) secrets: Secrets,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -49,6 +53,8 @@ struct ConfigText<'a> {
     open: bool,
     #[serde(borrow, default)]
     keys: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    jwt: Option<Vec<&'a RawValue>>,
     #[serde(default = "default_shards")]
     shards: u32,
     #[serde(default)]
@@ -99,7 +105,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions, retention, schemas, limits } =
+        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits } =
             object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
@@ -116,27 +122,35 @@ impl Config {
         let retention = Retention::read(retention).map_err(ConfigError)?;
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let allowances = Allowances::read(limits).map_err(ConfigError)?;
-        let access = match (open, keys) {
-            (true, None) => Access::Open,
-            (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
-            (false, Some(texts)) if !texts.is_empty() => {
-                let mut keys = Keys::default();
-                for (index, text) in texts.into_iter().enumerate() {
-                    let key = key(text.get()).and_then(|key| keys.add(key));
+        let (has_any, keys) = (keys.is_some() || jwt.is_some(), keys.unwrap_or_default());
+        let issuers = jwt.unwrap_or_default();
+        let access = match (open, has_any) {
+            (true, false) => Access::Open,
+            (true, true) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
+            (false, _) if !keys.is_empty() || !issuers.is_empty() => {
+                let mut known = Keys::default();
+                for (index, text) in keys.into_iter().enumerate() {
+                    let key = key(text.get()).and_then(|key| known.add(key));
                     key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
                 }
-                Access::Keys(keys)
+                for (index, text) in issuers.into_iter().enumerate() {
+                    let text = object(text.get()).map_err(|problem| format!(": {problem}"));
+                    let issuer = text.and_then(Issuer::read).and_then(|issuer| known.add_issuer(issuer));
+                    issuer.map_err(|problem| ConfigError(format!("jwt[{index}]{problem}")))?;
+                }
+                Access::Keys(known)
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
         if !allowances.named_keys().all(|id| access.has_key(id)) {
             return Err(ConfigError("limits.keys names a key that keys does not have".to_owned()));
         }
-        Ok(Self { access, shards, dimensions, retention, schemas, allowances })
+        let secrets = Secrets::named(&access).map_err(ConfigError)?;
+        Ok(Self { access, shards, dimensions, retention, schemas, allowances, secrets })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.access, Access::Closed(_) | Access::Unread(_))
+        matches!(self.access, Access::Closed(_) | Access::Unread(_)) || self.secrets.are_missing()
     }
 
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
@@ -149,6 +163,7 @@ impl Config {
             retention: Retention::default(),
             schemas: Schemas::default(),
             allowances: Allowances::default(),
+            secrets: Secrets::default(),
         }
     }
 

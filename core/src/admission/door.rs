@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
-use crate::admission::access::{Caller, Credential, Scope};
+use crate::admission::access::Credential;
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
 use crate::admission::document;
 use crate::admission::event::Event;
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::admission::scope::{Caller, Scope};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
 use crate::store::limiter::Standing;

@@ -15,6 +15,10 @@ pub(crate) mod door;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod schemas;
+pub(crate) mod scope;
+pub(crate) mod secrets;
+pub(crate) mod signature;
+pub(crate) mod tokens;
 
 pub(crate) mod body;
 pub(crate) mod event;

@@ -127,6 +127,8 @@ pub(crate) enum Rejection {
     UnsupportedEncoding(String),
     /// There is no key, or it is not configured.
     Unauthorized,
+    /// The token is none of a configured issuer, or its claims are not good now: the reason.
+    InvalidToken(&'static str),
     /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),
     /// No such route.
@@ -166,7 +168,7 @@ impl Rejection {
             Self::InvalidQuery(_) => (400, "invalid_query"),
             Self::DuplicateKey(_) => (400, "duplicate_key"),
             Self::InvalidTimestamp => (400, "invalid_timestamp"),
-            Self::Unauthorized => (401, "unauthorized"),
+            Self::Unauthorized | Self::InvalidToken(_) => (401, "unauthorized"),
             Self::Forbidden(_) => (403, "forbidden"),
             Self::NoRoute | Self::NoEvent => (404, "not_found"),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
@@ -230,6 +232,9 @@ impl Rejection {
         let header = match self {
             Self::Unauthorized => {
                 Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#.to_owned()))
+            }
+            Self::InvalidToken(_) => {
+                Some(("www-authenticate", r#"Bearer realm="isotherm", error="invalid_token""#.to_owned()))
             }
             Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
@@ -301,6 +306,7 @@ impl fmt::Display for Rejection {
                 write!(f, "unsupported content encoding {sent:?}: send gzip or identity")
             }
             Self::Unauthorized => f.write_str("a configured key is required, as Bearer token or Basic credentials"),
+            Self::InvalidToken(problem) => f.write_str(problem),
             Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
             Self::NoRoute => f.write_str("no such route; GET /openapi.json lists them"),
             Self::NoEvent => f.write_str("no such event"),
