@@ -62,8 +62,8 @@ impl Service {
     /// short.
     #[must_use]
     pub fn with_secrets(mut self, of: impl Fn(&str) -> Option<String>) -> Self {
-        let Config { access, secrets, .. } = &mut self.config;
-        if let Err(problem) = secrets.give(access, of) {
+        let Config { access, privacy, secrets, .. } = &mut self.config;
+        if let Err(problem) = secrets.give(access, privacy, of) {
             // What the configuration says otherwise still holds, for maintenance.
             *access = Access::Closed(problem);
         }
@@ -123,10 +123,9 @@ impl Service {
     /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.
     pub fn notice(&self) -> Option<String> {
         match &self.config.access {
-            Access::Keys(_) if self.config.is_closed() => {
-                Some(format!("the service is closed until it has its secrets: {}", self.secrets().join(", ")))
-            }
+            Access::Keys(_) if self.config.is_closed() => self.waits_for_secrets(),
             Access::Keys(_) => None,
+            Access::Open if self.config.is_closed() => self.waits_for_secrets(),
             Access::Open => Some(
                 "the service is open: everyone may send and read events, and everything belongs to the tenant `default`"
                     .to_owned(),
@@ -135,6 +134,10 @@ impl Service {
                 Some(format!("the service is closed and answers 503 to all but /healthz, since it is not configured: {reason}"))
             }
         }
+    }
+
+    fn waits_for_secrets(&self) -> Option<String> {
+        Some(format!("the service is closed until it has its secrets: {}", self.secrets().join(", ")))
     }
 
     /// Whether every request except `/healthz` is answered 503, because there is no valid configuration.

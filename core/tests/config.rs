@@ -153,6 +153,62 @@ fn a_violation_that_is_only_reported_is_counted_by_its_path() {
 }
 
 #[test]
+fn personal_data_is_dropped_or_hashed_before_it_is_stored() {
+    let privacy = r#""privacy":{"drop":{"*":["email"],"t":["ip"],"other":["kept"]},"hash":{"*":["phone","many"]},"hashUserIds":true,"secret":"privacy"}"#;
+    let service = Service::from_text(Some(&format!(r#"{{"version":2,"open":true,{privacy}}}"#)));
+    assert_eq!(service.secrets(), ["ISOTHERM_SECRET_PRIVACY"]);
+    assert!(service.is_closed() && service.notice().unwrap().contains("until it has its secrets"));
+    let with = |secret: &str| service.clone().with_secrets(|_name| Some(secret.to_owned()));
+    let one = with("the key of hashes, 32 bytes or more");
+    let sent = r#"{"email":"a@b.test","ip":"192.0.2.1","kept":"x","many":[1],"phone":"u","none":null}"#;
+    let record = admitted(&one, sent).unwrap();
+    assert!(!record.contains("a@b") && !record.contains("192.0") && !record.contains(r#""u""#), "{record}");
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let names: Vec<&String> = record["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["kept", "many", "none", "phone"]);
+    // One text has one hash, wherever it stands. It depends on the key.
+    let hash = record["userId"].as_str().unwrap();
+    assert!(hash.len() == 32 && record["properties"]["phone"] == hash && record["properties"]["many"] != hash);
+    let other: serde_json::Value =
+        serde_json::from_str(&admitted(&with("another key of hashes, of 32 bytes or more"), sent).unwrap()).unwrap();
+    assert!(other["userId"] != record["userId"]);
+    // The digest knows nothing of what was dropped.
+    let digest = |properties: &str| {
+        let event = format!(r#"{{"userId":"u","eventType":"t","messageId":"m","properties":{properties}}}"#);
+        let Admission::Plan(Plan::Store(plan)) = one.admit(&post(&[], event.as_bytes()), STAMP) else { unreachable!() };
+        let digest = plan.events()[0].digest;
+        let _unanswered = plan.respond(Vec::new());
+        digest
+    };
+    assert_eq!(digest(r#"{"email":"a","n":1}"#), digest(r#"{"email":"b","n":1}"#));
+    assert_ne!(digest(r#"{"n":1}"#), digest(r#"{"n":2}"#));
+    check(r#"{"open":true,"privacy":{"hash":{"*":["a"]}}}"#, Err("privacy.secret names the key"));
+    check(r#"{"open":true,"privacy":{"drop":{"*":["a"]},"secret":"s"}}"#, Err("privacy.secret names the key"));
+    check(r#"{"open":true,"privacy":{"mask":{}}}"#, Err("unknown field `mask`"));
+}
+
+#[test]
+fn bots_are_tagged_and_kept() {
+    let tagged = |members: &str, user_agent: &str| {
+        let service = open_with(members);
+        let headers = [("user-agent", user_agent.to_owned())];
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&headers, EVENT), STAMP) else { unreachable!() };
+        let record = plan.events()[0].record.clone();
+        let _unanswered = plan.respond(Vec::new());
+        record.split_once(r#""properties":"#).unwrap().1.to_owned()
+    };
+    let googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    assert_eq!(tagged(r#""bots":true"#, googlebot), r#"{"$bot":"bot"}}"#);
+    assert_eq!(tagged(r#""bots":["GOOGLE"]"#, googlebot), r#"{"$bot":"google"}}"#);
+    assert_eq!(tagged(r#""bots":true"#, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"), "{}}");
+    assert_eq!(tagged(r#""bots":true"#, "python-requests/2.32"), "{}}");
+    for off in [r#""bots":false"#, r#""bots":[]"#, r#""shards":4"#] {
+        assert_eq!(tagged(off, googlebot), "{}}");
+    }
+    check(r#"{"open":true,"bots":[""]}"#, Err("bots has a word that must have"));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let key = |hash: &str, tenant: &str, scope: &str| {
         format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"{tenant}","scope":"{scope}"}}]}}"#)
@@ -268,7 +324,7 @@ fn the_head_says_whether_there_is_a_body_to_read() {
 #[test]
 fn a_message_carries_the_id_of_a_key() {
     let (service, bearer) = (keyed(), format!("Bearer {}", KEY.0));
-    assert_eq!(service.writer(Some(&bearer), STAMP.received_at), Some("web"));
+    assert_eq!(service.writer(Some(&bearer), STAMP.received_at).as_deref(), Some("web"));
     assert_eq!(service.writer(Some("Bearer a key of somebody else"), STAMP.received_at), None);
     assert_eq!(service.writer(None, STAMP.received_at), None);
     let admit = |key_id: Option<&str>| status(service.admit_message(&post(&[], EVENT), key_id, STAMP));
@@ -282,7 +338,7 @@ fn a_message_carries_the_id_of_a_key() {
     assert_eq!(status(service.admit(&post(&[("authorization", "Bearer web".to_owned())], EVENT), STAMP)), 401);
     let open = Service::from_text(Some(r#"{"open":true}"#));
     let id = open.writer(None, STAMP.received_at);
-    assert_eq!(status(open.admit_message(&post(&[], EVENT), id, STAMP)), 202);
+    assert_eq!(status(open.admit_message(&post(&[], EVENT), id.as_deref(), STAMP)), 202);
     assert_eq!(Service::from_text(None).writer(Some(&bearer), STAMP.received_at), None);
 }
 

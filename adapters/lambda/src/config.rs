@@ -2,6 +2,7 @@
 //! Parameters and Secrets extension, a layer that answers HTTP inside the execution environment. The clients of SSM and
 //! Secrets Manager would cost every cold start more than one request to the extension does.
 
+use std::collections::BTreeMap;
 use std::env;
 
 use anyhow::{Context as _, Result, ensure};
@@ -45,6 +46,41 @@ pub(crate) struct Configured {
 /// # Errors
 /// The place of the configuration could not be read; it may the next time.
 pub(crate) async fn service() -> Result<Configured> {
+    let Configured { service, is_kept } = configured().await?;
+    let mut secrets = BTreeMap::new();
+    for variable in service.secrets() {
+        if let Some(secret) = secret(&variable).await? {
+            secrets.insert(variable, secret);
+        }
+    }
+    Ok(Configured { service: service.with_secrets(|variable| secrets.get(variable).cloned()), is_kept })
+}
+
+/// A secret that the configuration names: in the variable itself, or in the parameter or secret that the variable with
+/// this ending names.
+async fn secret(variable: &str) -> Result<Option<String>> {
+    let named = |ending: &str| environment(&format!("{variable}{ending}"));
+    match (environment(variable), named("_PARAMETER"), named("_SECRET")) {
+        (Some(secret), ..) => Ok(Some(secret)),
+        (None, Some(name), _) => {
+            parameter(&name).await.with_context(|| format!("cannot read the parameter of {variable}")).map(Some)
+        }
+        (None, None, Some(id)) => {
+            secret_of(&id).await.with_context(|| format!("cannot read the secret of {variable}")).map(Some)
+        }
+        (None, None, None) => Ok(None),
+    }
+}
+
+async fn parameter(name: &str) -> Result<String> {
+    asked(&format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(name))).await
+}
+
+async fn secret_of(id: &str) -> Result<String> {
+    asked(&format!("/secretsmanager/get?secretId={}", escaped(id))).await
+}
+
+async fn configured() -> Result<Configured> {
     let places = [
         (OBJECT, environment(OBJECT).map(Place::Object)),
         (PARAMETER, environment(PARAMETER).map(Place::Parameter)),
@@ -62,16 +98,14 @@ pub(crate) async fn service() -> Result<Configured> {
             text
         }
         Ok(Some(Place::Parameter(name))) => {
-            let path = format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(&name));
-            asked(&path).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"))?
+            parameter(&name).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"))?
         }
         Ok(Some(Place::Secret(id))) => {
-            let path = format!("/secretsmanager/get?secretId={}", escaped(&id));
-            asked(&path).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
+            secret_of(&id).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
         }
     };
     let service = Service::from_text(Some(&text));
-    let is_kept = !service.is_closed();
+    let is_kept = !service.is_closed() || !service.secrets().is_empty();
     Ok(Configured { service, is_kept })
 }
 

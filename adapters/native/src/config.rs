@@ -56,7 +56,7 @@ impl Configuration {
     fn of_file(&self, file: &Path) -> (Service, &OnceLock<Service>) {
         match std::fs::read(file) {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => (Service::from_text(Some(&text)), &self.kept),
+                Ok(text) => (configured(Some(&text)), &self.kept),
                 Err(_other) => (Service::closed(format_args!("{} is not UTF-8", file.display())), &self.kept),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -70,6 +70,11 @@ impl Configuration {
 fn of_environment() -> Service {
     match std::env::var(TEXT) {
         Err(VarError::NotUnicode(_)) => Service::closed(format_args!("{TEXT} is not UTF-8")),
-        text => Service::from_text(text.ok().as_deref()),
+        text => configured(text.ok().as_deref()),
     }
+}
+
+/// The service that this text configures, with its secrets out of the environment.
+fn configured(text: Option<&str>) -> Service {
+    Service::from_text(text).with_secrets(|variable| std::env::var(variable).ok())
 }

@@ -29,11 +29,13 @@ pub(crate) async fn service(env: &Env) -> Rc<Service> {
         Err(_none) => (Service::from_text(text(env).as_deref()), true),
         Ok(namespace) => {
             let service = configured(&namespace).await;
-            let is_kept = !service.is_closed();
+            // Without its secrets it is closed, and they are bindings, which stay as they are.
+            let is_kept = !service.is_closed() || !service.secrets().is_empty();
             (service, is_kept)
         }
     };
-    let service = Rc::new(service);
+    let service =
+        Rc::new(service.with_secrets(|variable| Reflect::get(env.as_ref(), &variable.into()).ok()?.as_string()));
     if let Some(notice) = service.notice() {
         console_warn!("isotherm: {notice}");
     }

@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys};
 use crate::admission::allowances::{Allowances, AllowancesText};
+use crate::admission::bots::{Bots, BotsText};
+use crate::admission::privacy::{Privacy, PrivacyText};
 use crate::admission::retention::{Retention, RetentionText};
 use crate::admission::schemas::Schemas;
 use crate::admission::scope::Scope;
@@ -27,6 +29,8 @@ pub struct Config {
     pub(crate) retention: Retention,
     pub(crate) schemas: Schemas,
     pub(crate) allowances: Allowances,
+    pub(crate) privacy: Privacy,
+    pub(crate) bots: Bots,
     pub(crate) secrets: Secrets,
 }
 
@@ -65,6 +69,10 @@ struct ConfigText<'a> {
     schemas: Option<&'a RawValue>,
     #[serde(default)]
     limits: AllowancesText,
+    #[serde(default)]
+    privacy: PrivacyText,
+    #[serde(default)]
+    bots: Option<BotsText>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +113,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits } =
+        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits, privacy, bots } =
             object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
@@ -145,8 +153,10 @@ impl Config {
         if !allowances.named_keys().all(|id| access.has_key(id)) {
             return Err(ConfigError("limits.keys names a key that keys does not have".to_owned()));
         }
-        let secrets = Secrets::named(&access).map_err(ConfigError)?;
-        Ok(Self { access, shards, dimensions, retention, schemas, allowances, secrets })
+        let privacy = Privacy::read(privacy).map_err(ConfigError)?;
+        let bots = bots.map(Bots::read).transpose().map_err(ConfigError)?.unwrap_or_default();
+        let secrets = Secrets::named(&access, &privacy).map_err(ConfigError)?;
+        Ok(Self { access, shards, dimensions, retention, schemas, allowances, privacy, bots, secrets })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -163,6 +173,8 @@ impl Config {
             retention: Retention::default(),
             schemas: Schemas::default(),
             allowances: Allowances::default(),
+            privacy: Privacy::default(),
+            bots: Bots::default(),
             secrets: Secrets::default(),
         }
     }

@@ -131,9 +131,9 @@ impl Entry<'_> {
         let Self { config, head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
         let admitted = match asks {
-            Asks::Event(caller) => admit_one(Intake::new(config, caller, stamp), head, body, request_id),
+            Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
             Asks::Batch(caller, media) => {
-                admit_batch(Intake::new(config, caller, stamp), media, head, body, request_id)
+                admit_batch(Intake::new(config, caller, head, stamp), media, head, body, request_id)
             }
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
@@ -175,6 +175,8 @@ struct Intake<'c> {
     config: &'c Config,
     tenant: Tenant,
     key: &'c str,
+    /// The word by which a bot was recognised.
+    bot: Option<&'c str>,
     stamp: Stamp,
     events: Vec<NewEvent>,
     /// The index in `events` of each event that has a messageId.
@@ -182,12 +184,13 @@ struct Intake<'c> {
 }
 
 impl<'c> Intake<'c> {
-    fn new(config: &'c Config, Caller { tenant, key }: Caller<'c>, stamp: Stamp) -> Self {
-        Self { config, tenant, key, stamp, events: Vec::new(), named: BTreeMap::new() }
+    fn new(config: &'c Config, Caller { tenant, key }: Caller<'c>, head: &Request<'_>, stamp: Stamp) -> Self {
+        let bot = config.bots.word(head.header("user-agent"));
+        Self { config, tenant, key, bot, stamp, events: Vec::new(), named: BTreeMap::new() }
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
-        let event = Event::read(text, self.stamp.received_at)?.apply(self.config)?;
+        let event = Event::read(text, self.stamp.received_at)?.apply(self.config, &self.tenant, self.bot)?;
         let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::admission::bots;
 use crate::admission::config::Config;
 use crate::admission::json::{self, Value};
 use crate::admission::retention::Retention;
@@ -65,9 +66,13 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Applies what the configuration asks of an event.
-    pub(crate) fn apply(mut self, config: &Config) -> Result<Self, Rejection> {
+    /// Applies what the configuration asks of a tenant's event. `bot` is the word by which its client was recognised.
+    pub(crate) fn apply(mut self, config: &Config, tenant: &Tenant, bot: Option<&str>) -> Result<Self, Rejection> {
         self.tags.extend(config.schemas.check(&self.event_type, &self.properties)?);
+        self.tags.extend(bot.map(|word| (bots::TAG, word.to_owned())));
+        if !config.privacy.is_off() {
+            config.privacy.apply(tenant, &self.event_type, &mut self.user_id, &mut self.properties);
+        }
         Ok(self)
     }
 

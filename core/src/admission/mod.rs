@@ -9,9 +9,11 @@ pub(crate) mod request;
 
 pub(crate) mod access;
 pub(crate) mod allowances;
+pub(crate) mod bots;
 pub(crate) mod config;
 pub(crate) mod document;
 pub(crate) mod door;
+pub(crate) mod privacy;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod schemas;

@@ -1,6 +1,7 @@
 //! Secrets that the configuration names, and that the platform's own store of secrets holds.
 
 use crate::admission::access::Access;
+use crate::admission::privacy::Privacy;
 use crate::admission::signature::SECRET_BYTES;
 
 /// What stands before a secret's name, in capitals, in the name of the variable that holds it.
@@ -13,8 +14,8 @@ pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
     /// The secrets that the configuration names.
-    pub(crate) fn named(access: &Access) -> Result<Self, String> {
-        let mut names = Vec::new();
+    pub(crate) fn named(access: &Access, privacy: &Privacy) -> Result<Self, String> {
+        let mut names: Vec<String> = privacy.secret.iter().cloned().collect();
         if let Access::Keys(keys) = access {
             names.extend(keys.issuers.iter().filter_map(|issuer| issuer.secret.clone()));
         }
@@ -41,12 +42,20 @@ impl Secrets {
 
     /// Takes in the secrets. `of` gives what a variable holds. An error names the first variable that holds none, or a
     /// short one.
-    pub(crate) fn give(&mut self, access: &mut Access, of: impl Fn(&str) -> Option<String>) -> Result<(), String> {
+    pub(crate) fn give(
+        &mut self,
+        access: &mut Access,
+        privacy: &mut Privacy,
+        of: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), String> {
         for name in std::mem::take(&mut self.0) {
             let variable = variable(&name);
             let secret = of(&variable).ok_or_else(|| format!("there is no secret {variable}"))?;
             if secret.len() < SECRET_BYTES {
                 return Err(format!("the secret {variable} has {} bytes; it needs {SECRET_BYTES}", secret.len()));
+            }
+            if privacy.secret.as_ref() == Some(&name) {
+                privacy.give_secret(&secret);
             }
             if let Access::Keys(keys) = access {
                 let issuers = keys.issuers.iter_mut().filter(|issuer| issuer.secret.as_ref() == Some(&name));
