@@ -38,7 +38,7 @@ impl Schemas {
             for (name, value) in &members {
                 match (name.as_ref(), value) {
                     ("schema", value) => {
-                        let problem = |problem| format!("schemas.{}.schema{problem}", word(&event_type));
+                        let problem = |problem| format!("schemas.{}.schema{}", word(&event_type), shown_path(problem));
                         schema = Some(Schema::compile(value).map_err(problem)?);
                     }
                     ("mode", Value::String(mode)) if mode == "enforce" => is_report_only = false,
