@@ -8,7 +8,7 @@ use isotherm_hosts::{Platform, Remote, Up};
 use tokio::runtime::Runtime;
 
 use crate::client::{Answer, Ask, send};
-use crate::reference::Reference;
+use crate::reference::{Reference, SECRET, SECRET_VARIABLE};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
 
@@ -40,6 +40,7 @@ pub fn up(platform: Platform, set: &str) -> Up {
     let mut up =
         Up::new(place("ISOTHERM_PROGRAM", "release/isotherm"), platform, place("ISOTHERM_ARTIFACTS", "artifacts"));
     up.set = set.to_owned();
+    up.environment.push((SECRET_VARIABLE.to_owned(), SECRET.to_owned()));
     up
 }
 

@@ -16,6 +16,8 @@ use crate::vocabulary::time::Millis;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 const NANOS_A_MILLI: u64 = 1_000_000;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
+/// With more buckets than this, those that are as good as new are dropped. Tokens may name any number of tenants.
+const BUCKETS: usize = 4096;
 
 /// What keys and tenants have sent lately.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +91,9 @@ impl Limiter {
         }
         if standing.refused.is_none() {
             self.buckets.extend(after);
+            if self.buckets.len() > BUCKETS {
+                self.buckets.retain(|_, bucket| bucket.matters(now));
+            }
         }
         if parts == 1 {
             standing.remaining = self.remaining(&standing.rules, now);
@@ -165,6 +170,11 @@ impl Bucket {
         let request = rate.interval().saturating_mul(Limits::CONTRACT.batch_events as u64);
         let furthest = now.saturating_add(rate.tolerance()).saturating_add(request);
         if self.empty_at > furthest { now } else { self.empty_at.max(now) }
+    }
+
+    /// Whether the bucket is any different from a new one.
+    fn matters(self, now: u64) -> bool {
+        self.empty_at > now || self.sent_on(now / NANOS_A_SECOND / DAY_SECONDS) > 0
     }
 
     fn sent_on(self, day: u64) -> u64 {
@@ -292,6 +302,18 @@ mod tests {
         let (mut limiter, rules) = (Limiter::default(), [rule(Of::Key, Some((1, 1, 5)), Some(50))]);
         assert_eq!(take(&mut limiter, &rules, 5, 1_000_000_000), (0, false));
         assert_eq!(take(&mut limiter, &rules, 5, 0), (0, false));
+    }
+
+    #[test]
+    fn buckets_that_are_empty_again_are_forgotten() {
+        let mut limiter = Limiter::default();
+        for tenant in 0..10_000 {
+            let rule = Rule { name: tenant.to_string(), ..rule(Of::Tenant, Some((1, 1, 5)), None) };
+            assert_eq!(take(&mut limiter, &[rule], 5, tenant), (0, false));
+        }
+        assert!(limiter.buckets.len() <= BUCKETS + 5000, "{}", limiter.buckets.len());
+        let last = Rule { name: "9999".to_owned(), ..rule(Of::Tenant, Some((1, 1, 5)), None) };
+        assert_eq!(take(&mut limiter, &[last], 5, 10_000), (5, false));
     }
 
     #[test]

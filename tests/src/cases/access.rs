@@ -91,6 +91,40 @@ pub fn limits_say_when_to_come_again(platform: Platform) {
     assert_eq!(single.status, 202, "five are left");
 }
 
+/// Tokens that Node.js has signed with keys of the tests. They are good until 2100.
+const TOKENS: [&str; 3] = [
+    "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.BLWxF2gfOkOgC5D0PwTlQ3CrIzBhDoBpxSzR7ITuC-SjqCsaVslxGQmYR_nWbS8vu8TsC8ICgc-8gtEJ1TKrUg",
+    "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.wWH-dyPqknYkac6OTFA-E2DUSJSoVk5_nK-kfnH42nsl_Q8HdTAXKcx2Q-fqYo3qa6vuGoJRP3zdNK9RMuJ-Cg",
+    "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.5l90q4ZMrdl9AtqKN8Y-U-g5fBBcGL4lCKPzG4n3tQo",
+];
+const ISSUERS: &str = r#"{"version":2,"jwt":[
+    {"id":"es256","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"ES256","tenantClaim":"org","scopeClaim":"scope",
+     "key":{"kty":"EC","crv":"P-256","x":"HhhTL9R1TALzBB2cdc6zO4P_2BrHzk_ogsyxyYvFiW4","y":"pGwxHE4v9A3ZajZT5uRURdMt_khuztdcepDGoYiBwKM"}},
+    {"id":"eddsa","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"EdDSA","tenantClaim":"org","scopeClaim":"scope",
+     "key":{"kty":"OKP","crv":"Ed25519","x":"_RckOFqgx1tk-3jNYC-h2ZH96_drE8WO1wLqyDXp9hg"}},
+    {"id":"hs256","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"HS256","tenantClaim":"org","scopeClaim":"scope",
+     "secret":"conformance"}],
+    "privacy":{"hash":{"*":["email"]},"drop":{"*":["phone"]},"secret":"conformance"}}"#;
+
+/// A token of each algorithm stands for a key. The secret comes from the platform, and is the key of hashes, too.
+pub fn tokens_take_the_place_of_keys(platform: Platform) {
+    let host = Fixture::configured(platform, ISSUERS);
+    for (at, token) in TOKENS.iter().enumerate() {
+        let mut event = named(&format!("token {at}"));
+        event["properties"] = serde_json::json!({"email": "a@b.test", "phone": "1", "n": 1});
+        let accepted = host.ask(&with(Ask::event(&event), token));
+        assert_eq!(accepted.status, 202);
+        let found = host.ask(&with(Ask::get(&format!("/events/{}", accepted.text("eventId"))), token));
+        let properties = &found.json()["properties"];
+        assert!(properties["phone"].is_null() && properties["email"].as_str().is_some_and(|hash| hash.len() == 32));
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+        check(&host.ask(&with(Ask::event(&event), &forged)), 401, "unauthorized");
+    }
+    check(&host.ask(&with(Ask::new("POST", "/schedule"), TOKENS[0])), 403, "forbidden");
+    check(&host.ask(&Ask::event(&named("no token"))), 401, "unauthorized");
+}
+
 /// The operator's route needs an operator's key.
 pub fn the_schedule_asks_for_an_operator(platform: Platform) {
     let host = Fixture::keyed(platform);
