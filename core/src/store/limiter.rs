@@ -16,13 +16,15 @@ use crate::vocabulary::time::Millis;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 const NANOS_A_MILLI: u64 = 1_000_000;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-/// With more buckets than this, those that are as good as new are dropped. Tokens may name any number of tenants.
+/// As many buckets are always kept. Tokens may name any number of tenants.
 const BUCKETS: usize = 4096;
 
 /// What keys and tenants have sent lately.
 #[derive(Clone, Debug, Default)]
 pub struct Limiter {
     buckets: BTreeMap<(Of, String), Bucket>,
+    /// With more buckets than this, those that are as good as new are dropped.
+    most: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,8 +93,9 @@ impl Limiter {
         }
         if standing.refused.is_none() {
             self.buckets.extend(after);
-            if self.buckets.len() > BUCKETS {
+            if self.buckets.len() > self.most.max(BUCKETS) {
                 self.buckets.retain(|_, bucket| bucket.matters(now));
+                self.most = 2 * self.buckets.len();
             }
         }
         if parts == 1 {
@@ -307,13 +310,13 @@ mod tests {
     #[test]
     fn buckets_that_are_empty_again_are_forgotten() {
         let mut limiter = Limiter::default();
-        for tenant in 0..10_000 {
+        for tenant in 0..20_000 {
             let rule = Rule { name: tenant.to_string(), ..rule(Of::Tenant, Some((1, 1, 5)), None) };
             assert_eq!(take(&mut limiter, &[rule], 5, tenant), (0, false));
         }
-        assert!(limiter.buckets.len() <= BUCKETS + 5000, "{}", limiter.buckets.len());
-        let last = Rule { name: "9999".to_owned(), ..rule(Of::Tenant, Some((1, 1, 5)), None) };
-        assert_eq!(take(&mut limiter, &[last], 5, 10_000), (5, false));
+        assert!(limiter.buckets.len() <= 2 * 5001, "{}", limiter.buckets.len());
+        let last = Rule { name: "19999".to_owned(), ..rule(Of::Tenant, Some((1, 1, 5)), None) };
+        assert_eq!(take(&mut limiter, &[last], 5, 20_000), (5, false));
     }
 
     #[test]

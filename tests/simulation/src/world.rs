@@ -15,7 +15,7 @@ pub(crate) const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
 /// Event types that are kept for less long and for longer than others, with their days.
-pub(crate) const RETENTION_DAYS: [(&str, u64); 2] = [("view", 20), ("buy more", 120)];
+pub(crate) const RETENTION_DAYS: [(&str, u64); 2] = [("view", 30), ("buy more", 120)];
 /// Runs begin at 2025-01-01.
 const START: u64 = 20_089 * DAY;
 
