@@ -182,7 +182,27 @@ async fn maintenance(
 
 #[cfg(test)]
 mod tests {
-    use super::function;
+    use isotherm_core::{Service, Unread};
+    use serde_json::value::to_raw_value;
+    use tokio::time::Instant;
+
+    use super::{function, maintenance};
+    use crate::store::Store;
+    use crate::stream;
+
+    /// The stream then delivers the batch again.
+    #[tokio::test]
+    async fn while_the_configuration_cannot_be_read_nothing_is_folded_or_compacted() {
+        let (unread, store, deadline) = (Service::unread("S3 says 500"), Store::of_environment(), Instant::now());
+        let batch = serde_json::json!({ "Records": [], "window": { "start": "2013-01-01T00:00:00Z", "end":
+            "2013-01-01T00:01:00Z" }, "state": {}, "shardId": "s", "eventSourceARN": "a",
+            "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false });
+        let folded = stream::fold(&unread, &store, serde_json::from_value(batch).unwrap(), deadline).await;
+        assert!(folded.is_err_and(|error| error.is::<Unread>()));
+        let timer = to_raw_value(&serde_json::json!({ "source": "aws.events" })).unwrap();
+        let compacted = maintenance(&unread, &store, timer, deadline).await;
+        assert!(compacted.is_err_and(|error| error.is::<Unread>()));
+    }
 
     #[test]
     fn the_handlers_of_the_template_are_functions() {
