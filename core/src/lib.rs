@@ -39,7 +39,7 @@ mod codec;
 mod formats;
 mod vocabulary;
 
-pub use service::Service;
+pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place};
 pub use admission::door::{Door, Entry};
@@ -50,6 +50,7 @@ pub use admission::warming;
 
 pub use store::delivery::Delivery;
 pub use store::group_commit;
+pub use store::limiter::Limiter;
 pub use store::load::Load;
 pub use store::patience::Patience;
 pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
@@ -83,6 +84,7 @@ pub use maintenance::watermark::Watermark;
 pub use vocabulary::digest::Digest;
 pub use vocabulary::id::{EventId, NotAnEventId, RequestId};
 pub use vocabulary::limits::Limits;
+pub use vocabulary::refused::Refused;
 pub use vocabulary::reply::Reply;
 pub use vocabulary::tenant::{NotATenant, Tenant};
 pub use vocabulary::time::{Millis, RETENTION, Seconds, Stamp};

@@ -88,6 +88,15 @@ impl fmt::Display for Platform {
 /// The configuration of an open service. Everyone who reaches it may use it: on this machine, the machine's own users.
 pub const OPEN: &str = r#"{"version":2,"open":true}"#;
 
+/// What the names of secrets begin with that a configuration asks for.
+const SECRET: &str = "ISOTHERM_SECRET_";
+
+/// The secrets in this program's own environment, for the artifact.
+#[cfg_attr(not(any(feature = "lambda", feature = "workers")), expect(dead_code, reason = "the others look one up"))]
+fn secrets() -> Vec<(String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with(SECRET)).collect()
+}
+
 /// How to start a host.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -8,7 +8,7 @@ use isotherm_hosts::{Platform, Remote, Up};
 use tokio::runtime::Runtime;
 
 use crate::client::{Answer, Ask, send};
-use crate::reference::Reference;
+use crate::reference::{Reference, SECRET, SECRET_VARIABLE};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
 
@@ -44,6 +44,7 @@ pub fn up(platform: Platform, set: &str) -> Up {
     up.cluster = std::env::var("ISOTHERM_CLUSTER")
         .ok()
         .map(|instances| instances.parse().expect("ISOTHERM_CLUSTER is a number"));
+    up.environment.push((SECRET_VARIABLE.to_owned(), SECRET.to_owned()));
     up
 }
 

@@ -9,6 +9,7 @@
 
 mod backlog;
 mod backup;
+mod config;
 mod connection;
 mod database;
 mod entry;
@@ -21,5 +22,6 @@ mod room;
 mod store;
 mod turns;
 
+pub use config::Configuration;
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};

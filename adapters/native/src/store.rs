@@ -19,12 +19,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use isotherm_core::{
     Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
-    ReportPlan, ReportReply, Seconds, Service, StoreOutcome, StorePlan,
+    ReportPlan, ReportReply, Seconds, StoreOutcome, StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
+use crate::config::Configuration;
 use crate::database::{Readers, create, integer, open};
 use crate::log;
 use crate::maintenance;
@@ -79,8 +80,8 @@ impl Job {
 }
 
 impl Store {
-    /// Opens the database, or makes it. `service` folds the store's events into rollups.
-    pub fn open(settings: Settings, service: Service) -> Result<Self> {
+    /// Opens the database, or makes it. The configured service folds the store's events into rollups.
+    pub fn open(settings: Settings, configuration: Arc<Configuration>) -> Result<Self> {
         let folder = &settings.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
@@ -93,7 +94,7 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_maintain(&mut connection, &jobs, &service, &settings);
+                write_and_maintain(&mut connection, &jobs, &configuration, &settings);
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers::new(path));
@@ -186,7 +187,12 @@ impl Drop for AbortOnPanic {
 }
 
 /// Writes plans as they come, and does core's maintenance between two groups, until no more plans can come.
-fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
+fn write_and_maintain(
+    connection: &mut Connection,
+    jobs: &Backlog<Job>,
+    configuration: &Configuration,
+    settings: &Settings,
+) {
     let held = maintenance::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
         Held::default()
@@ -213,7 +219,7 @@ fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service:
         for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
             let Next::Do(task) = maintenance.next(now) else { break };
-            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now) {
+            match maintenance::perform(connection, configuration.service(), settings.backup.as_deref(), &task, now) {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"));

@@ -6,6 +6,7 @@ use crate::store::answer::{Answer, Slot};
 use crate::store::delivery::Delivery;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
@@ -16,20 +17,28 @@ enum Verdict {
     Invalid(Rejection),
     Retry(EventId),
     Overloaded(EventId),
+    Limited(EventId, Refused),
 }
 
 impl StorePlan {
     /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
     /// [`StoreOutcome::Unavailable`].
     pub fn respond(self, outcomes: Vec<StoreOutcome>) -> Reply {
-        let Self { events, answer, .. } = self;
+        let received_at = self.received_at();
+        let Self { events, answer, standing, .. } = self;
+        let refused = standing.refused.or_else(|| limited(&outcomes));
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
-        match answer {
-            Answer::One(slot, request_id) => verdict(slot).reply(request_id),
-            // Nothing in the batch was kept, so the client may send all of it again.
-            Answer::Batch(_, request_id) if is_overloaded(&outcomes) => Rejection::Overloaded.reply(request_id),
-            Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
-        }
+        let mut reply = match (answer, refused) {
+            // Nothing was kept, so the client may send all of it again.
+            (Answer::One(_, request_id) | Answer::Batch(_, request_id), Some(refused)) => {
+                Rejection::Limited(refused).reply(request_id)
+            }
+            (Answer::One(slot, request_id), None) => verdict(slot).reply(request_id),
+            (Answer::Batch(_, request_id), None) if is_overloaded(&outcomes) => Rejection::Overloaded.reply(request_id),
+            (Answer::Batch(slots, _), None) => batch_reply(slots.into_iter().map(verdict)),
+        };
+        reply.headers.extend(standing.headers(refused, received_at));
+        reply
     }
 
     /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::respond`].
@@ -43,7 +52,7 @@ impl StorePlan {
         for (index, slot) in slots.into_iter().enumerate() {
             match Verdict::of(slot, &events, &outcomes) {
                 Verdict::Accepted(_) | Verdict::Duplicate(_) => {}
-                Verdict::Retry(_) | Verdict::Overloaded(_) => return Delivery::Retry,
+                Verdict::Retry(_) | Verdict::Overloaded(_) | Verdict::Limited(..) => return Delivery::Retry,
                 Verdict::Invalid(rejection) if rejected.is_empty() => {
                     rejected = format!("event {index}: {}", rejection.message())
                 }
@@ -52,6 +61,16 @@ impl StorePlan {
         }
         if rejected.is_empty() { Delivery::Done } else { Delivery::Rejected(rejected) }
     }
+}
+
+/// Why all events were refused, if they were. The longest wait counts.
+fn limited(outcomes: &[StoreOutcome]) -> Option<Refused> {
+    let refused = |outcome: &StoreOutcome| match outcome {
+        StoreOutcome::Limited(refused) => Some(*refused),
+        _ => None,
+    };
+    let all: Vec<Refused> = outcomes.iter().map(refused).collect::<Option<_>>()?;
+    all.into_iter().max_by_key(|refused| refused.retry_after)
 }
 
 fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
@@ -82,6 +101,7 @@ impl Verdict {
         match outcomes.get(at) {
             None | Some(StoreOutcome::Unavailable) => Self::Retry(id),
             Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
+            Some(StoreOutcome::Limited(refused)) => Self::Limited(id, *refused),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
             // Nobody else knows an id that was made for this request, so an equal stored event is its own earlier try.
@@ -109,6 +129,7 @@ impl Verdict {
             Self::Invalid(rejection) => return rejection.reply(request_id),
             Self::Retry(_) => return Rejection::Unavailable.reply(request_id),
             Self::Overloaded(_) => return Rejection::Overloaded.reply(request_id),
+            Self::Limited(_, refused) => return Rejection::Limited(refused).reply(request_id),
         };
         Reply::json(202, &Body { event_id, message, duplicate })
     }
@@ -141,7 +162,9 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
             Verdict::Duplicate(id) => ("duplicate", &mut body.duplicate, Some(id), None),
             Verdict::Invalid(rejection) => ("invalid", &mut body.invalid, None, Some(rejection)),
-            Verdict::Retry(id) | Verdict::Overloaded(id) => ("retry", &mut body.retry, Some(id), None),
+            Verdict::Retry(id) | Verdict::Overloaded(id) | Verdict::Limited(id, _) => {
+                ("retry", &mut body.retry, Some(id), None)
+            }
         };
         *count += 1;
         body.results.push(EventResult {

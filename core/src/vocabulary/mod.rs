@@ -5,6 +5,7 @@ pub(crate) mod digest;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod name;
+pub(crate) mod refused;
 pub(crate) mod rejection;
 pub(crate) mod reply;
 pub(crate) mod tenant;

@@ -315,7 +315,9 @@ fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, 
         ("AWS_ENDPOINT_URL_SQS", sqs),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    .into_iter()
+    .chain(crate::secrets())
+    .collect()
 }
 
 /// A copy of this program's standard error. The functions' output goes there, as it would go to CloudWatch, because

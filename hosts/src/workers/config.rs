@@ -78,6 +78,9 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
     }
     file(FILE, &text(artifact, role))?;
     file("config.json", config)?;
+    for (name, secret) in crate::secrets() {
+        file(&name, &secret)?;
+    }
     file("front.js", include_str!("front.js"))?;
     file("metered.js", include_str!("metered.js"))?;
     file("cold.js", include_str!("cold.js"))?;
@@ -104,6 +107,8 @@ fn text(artifact: &Artifact, role: Role<'_>) -> String {
         _ => ("", ""),
     };
     let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
+    let secrets = crate::secrets().into_iter().map(|(name, _)| format!(r#"(name = "{name}", text = embed "{name}"),"#));
+    let secrets: String = secrets.collect();
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -117,7 +122,7 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [{shards} {binding} {kv} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        bindings = [{shards} {binding} {kv} {secrets} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
         globalOutbound = "nowhere",
         {objects}
       )
