@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::Service;
-use isotherm_server::{Server, Settings, Store, log, serve};
+use isotherm_core::{Level, Service};
+use isotherm_server::{Server, Settings, Store, Watch, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,7 +49,8 @@ struct Flags {
     /// Google's for 600
     #[arg(long, value_name = "SECONDS", default_value_t = 620, value_parser = clap::value_parser!(u32).range(1..))]
     keep_alive: u32,
-    /// Print one line for each request
+    /// Write a line of JSON to standard output for each request and each fold. `log` in the configuration goes before
+    /// this
     #[arg(long)]
     log_requests: bool,
 }
@@ -75,7 +77,8 @@ fn run(flags: &Flags) -> Result<()> {
         backup: flags.backup.clone(),
         round: Duration::from_secs(flags.schedule),
     };
-    let store = Store::open(settings, service.clone())?;
+    let watch = Arc::new(Watch::new(if flags.log_requests { Level::Info } else { Level::Off }));
+    let store = Store::open(settings, service.clone(), Arc::clone(&watch))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
@@ -92,7 +95,7 @@ fn run(flags: &Flags) -> Result<()> {
         let server = Server {
             service,
             store,
-            log_requests: flags.log_requests,
+            watch,
             connections: connections(flags.connections) as usize,
             keep_alive: Duration::from_secs(flags.keep_alive.into()),
         };

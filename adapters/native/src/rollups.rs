@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch,
-    Unfolded, WriteLimits,
+    Folded, KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage,
+    TooMuch, Unfolded, WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -37,7 +37,7 @@ pub(crate) fn fold(
     folder: Option<&Path>,
     mut at_most: usize,
     bytes: usize,
-) -> Result<Load> {
+) -> Result<(Load, Folded)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most, bytes)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
@@ -51,7 +51,13 @@ pub(crate) fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
-    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Load::default()) };
+    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Default::default()) };
+    let folded = Folded {
+        events: taken.len() as u64,
+        pages: written.len() as u64,
+        rejected: rejected.len() as u64,
+        ..Folded::default()
+    };
     if let Some(folder) = folder {
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Row { tenant, record, .. } in taken {
@@ -77,7 +83,7 @@ pub(crate) fn fold(
     statement.execute(params!["", "", last.seq])?;
     drop(statement);
     transaction.commit()?;
-    Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
+    Ok((taken.iter().map(|row| Load::of(&row.record)).sum(), folded))
 }
 
 /// A stored event.

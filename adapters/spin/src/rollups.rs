@@ -7,12 +7,13 @@
 use std::iter;
 
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
+    Folded, KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
     WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::database::{Database, list};
+use crate::watch;
 
 /// How many ranges of keys one statement reads. SQLite's limit is 500 parts.
 const RANGES: usize = 400;
@@ -73,12 +74,19 @@ pub(crate) async fn fold(
         let values = || vec![Value::Integer(seq), Value::text(tenant), Value::text(reason), Value::text(record)];
         database.query(REJECT, &values).await?;
     }
+    let folded = Folded {
+        events: taken as u64,
+        pages: write.pages.len() as u64,
+        rejected: write.rejected.len() as u64,
+        ..Folded::default()
+    };
     let watermark = rows.get(taken - 1).and_then(seq).unwrap_or(before);
     let mut written = vec![Value::text(""), Value::text(""), Value::Integer(watermark)];
     for (tenant, page) in write.pages {
         written.extend(rows_of(tenant.as_str(), vec![page]));
     }
     self::write(database, written, before).await?;
+    watch::folded(service, &folded);
     Ok(texts.iter().take(taken).map(|(_, record)| Load::of(record)).sum())
 }
 

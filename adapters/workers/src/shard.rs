@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Held, Keep, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Folded, Held, Keep, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -16,9 +16,9 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
+use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{blocks, config, database, maintenance};
+use crate::{blocks, config, database, maintenance, watch};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
@@ -66,6 +66,11 @@ impl DurableObject for Shard {
                 self.maintenance(service, |maintenance| maintenance.begin_round(now()));
                 self.wake(service).await?;
                 Response::empty()
+            }
+            (Method::Post, CONDITION) => {
+                let condition = self.maintenance(service, |maintenance| maintenance.condition(now()));
+                let rejected = maintenance::rejected(&self.sql)?;
+                Response::from_bytes(serde_json::to_vec(&condition.with_rejected(rejected))?)
             }
             (_, path) => {
                 let (expired_by, id) = expired_by_and_id(path)?;
@@ -168,10 +173,12 @@ impl Shard {
                 self.back_up(service, &unfolded).await?;
                 let ShardName { tenant, .. } = ShardName::of(&self.state)?;
                 let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
-                let folded = self.transaction(fold)?;
+                let lag = self.maintenance(service, |maintenance| maintenance.condition(now())).waits;
+                let (load, folded) = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
                 self.blocks.take();
-                Ok(Outcome::Folded(folded))
+                watch::folded(service, &Folded { lag, ..folded });
+                Ok(Outcome::Folded(load))
             }
             Task::Expire { until, among } => {
                 let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among))?;

@@ -107,6 +107,17 @@ impl Access {
         }
     }
 
+    /// The tenant of a request, and the id of its key if there are keys, whatever the key may be used for.
+    pub(crate) fn identify(&self, credential: Credential<'_>, received_at: Millis) -> Option<(Tenant, Option<&str>)> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Open => Some((Tenant::default_tenant(), None)),
+            Self::Keys(keys) => {
+                keys.valid(credential, received_at).map(|key| (key.tenant.clone(), Some(key.id.as_str())))
+            }
+        }
+    }
+
     /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
         match self {
@@ -132,13 +143,17 @@ impl Keys {
         Ok(())
     }
 
-    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Rejection> {
+    /// The key that a request presents, if it has not expired.
+    fn valid(&self, credential: Credential<'_>, received_at: Millis) -> Option<&Key> {
         let found = match credential {
             Credential::Authorization(header) => self.presented(header),
             Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
         };
-        let is_valid = |key: &&Key| key.expires.is_none_or(|expires| received_at < expires);
-        let key = found.filter(is_valid).ok_or(Rejection::Unauthorized)?;
+        found.filter(|key| key.expires.is_none_or(|expires| received_at < expires))
+    }
+
+    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Rejection> {
+        let key = self.valid(credential, received_at).ok_or(Rejection::Unauthorized)?;
         if key.scope.covers(needed) { Ok(key) } else { Err(Rejection::Forbidden(needed.name())) }
     }
 

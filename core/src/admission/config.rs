@@ -11,6 +11,7 @@ use crate::admission::access::{Access, Key, Keys, Scope};
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
+use crate::watching::level::Lines;
 
 /// The configuration of a service.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Config {
     pub(crate) access: Access,
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
+    pub(crate) lines: Lines,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -47,6 +49,8 @@ struct ConfigText<'a> {
     shards: u32,
     #[serde(default)]
     dimensions: Dimensions,
+    #[serde(default)]
+    log: Lines,
 }
 
 #[derive(Deserialize)]
@@ -73,11 +77,12 @@ fn default_shards() -> u32 {
 impl Config {
     /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
     /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
-    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}, "log": {"level": "info", "sample": 0.1}}`, or
+    /// `{"version": 2, "open": true}`.
     ///
     /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
     /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a
-    /// dimension, up to 8.
+    /// dimension, up to 8. The platform decides which lines are logged.
     ///
     /// # Errors
     /// [`ConfigError`] names the wrong member and what was expected.
@@ -86,7 +91,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        let ConfigText { version, open, keys, shards, dimensions, log } = object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -98,6 +103,9 @@ impl Config {
                 let count = names.len();
                 return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
+        }
+        if let Some(sample) = log.sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
+            return Err(ConfigError(format!("log.sample is {sample}; it must be 0 to 1")));
         }
         let access = match (open, keys) {
             (true, None) => Access::Open,
@@ -112,7 +120,7 @@ impl Config {
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions })
+        Ok(Self { access, shards, dimensions, lines: log })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -122,7 +130,7 @@ impl Config {
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
-        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new(), lines: Lines::default() }
     }
 }
 

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use crate::maintenance::condition::Condition;
 use crate::reports::data::READ_BYTES;
 use crate::rollups::key::KeyRange;
 use crate::store::load::Load;
@@ -137,6 +138,16 @@ pub enum Task {
 }
 
 impl Task {
+    /// The task's name in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Fold { .. } => "fold",
+            Self::Expire { .. } => "expire",
+            Self::FindDays | Self::Compact { .. } => "compact",
+            Self::Keep { .. } => "keep",
+        }
+    }
+
     /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
@@ -266,6 +277,18 @@ impl Maintenance {
     /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty tail takes any.
     pub fn takes_events(&self) -> bool {
         self.unfolded.events == 0 || self.unfolded.budget_bytes() < self.pace.tail_bytes()
+    }
+
+    /// The condition of the store at this time.
+    pub fn condition(&self, now: Millis) -> Condition {
+        let waits = self.waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        Condition {
+            unfolded: Some(self.unfolded),
+            waits: Some(Duration::from_millis(waits)),
+            has_timer: self.pace.fold_within > 0,
+            is_full: !self.takes_events(),
+            rejected: None,
+        }
     }
 
     /// Takes in new events that are durable now.

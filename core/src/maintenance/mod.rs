@@ -7,6 +7,7 @@
 //! its changes as a stream:
 //! ```
 
+pub(crate) mod condition;
 pub(crate) mod machine;
 pub(crate) mod step;
 

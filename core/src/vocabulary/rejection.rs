@@ -146,6 +146,8 @@ pub(crate) enum Rejection {
     Overloaded,
     /// The store did not answer in time.
     Unavailable,
+    /// The service should get no requests now, for this reason.
+    NotReady(String),
 }
 
 impl Rejection {
@@ -181,6 +183,7 @@ impl Rejection {
             Self::NotConfigured => (503, "not_configured"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
+            Self::NotReady(_) => (503, "not_ready"),
         }
     }
 
@@ -223,11 +226,12 @@ impl Rejection {
             Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
             Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity")),
-            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1")),
+            Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(("retry-after", "1")),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);
         reply.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+        reply.facts.code = Some(code);
         reply
     }
 }
@@ -299,9 +303,10 @@ impl fmt::Display for Rejection {
             Self::NotConfigured => {
                 f.write_str("this service is not configured; its operator finds the reason in its log")
             }
-            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
-                f.write_str(problem)
-            }
+            Self::InvalidQuery(problem)
+            | Self::UnsupportedReport(problem)
+            | Self::ReportTooLarge(problem)
+            | Self::NotReady(problem) => f.write_str(problem),
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time: send the request again"),
         }
