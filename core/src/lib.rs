@@ -76,6 +76,7 @@ pub use reports::reading::Reading;
 
 pub use maintenance::backup::Backup;
 pub use maintenance::condition::Condition;
+pub use maintenance::folded::Folded;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
 pub use maintenance::machine::{CRON, Held, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
@@ -89,7 +90,7 @@ pub use watching::line::{Line, Writer};
 pub use watching::metric::{BUCKETS, Kind, METRICS, Metric};
 pub use watching::metrics::Metrics;
 pub use watching::plan::{MetricsPlan, ReadyPlan};
-pub use watching::seen::{Folded, Ran, Seen};
+pub use watching::seen::{Ran, Seen};
 pub use watching::trace::Trace;
 
 pub use vocabulary::digest::Digest;

@@ -7,6 +7,7 @@ use crate::admission::config::Config;
 use crate::admission::door::Door;
 use crate::admission::request::Request;
 use crate::maintenance::backup::Backup;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::step::{Step, Unfolded};
 use crate::maintenance::stream::{StreamBatch, StreamStep};
 use crate::maintenance::watermark::Watermark;
@@ -21,7 +22,7 @@ use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
 use crate::watching::line::{self, Line, Writer};
-use crate::watching::seen::{Folded, Ran, Seen};
+use crate::watching::seen::{Ran, Seen};
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]

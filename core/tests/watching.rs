@@ -11,7 +11,8 @@ use isotherm_core::{
 };
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 << 64 };
-const WRITER: Writer<'static> = Writer { level: Level::Info, instance: "7", function: Some("isotherm-ingest") };
+const WRITER: Writer<'static> =
+    Writer { level: Level::Info, instance: "7", function: Some("isotherm-ingest"), x_ray: None };
 
 fn open() -> Service {
     Service::from_text(Some(r#"{"open":true}"#))

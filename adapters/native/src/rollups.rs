@@ -41,7 +41,7 @@ pub(crate) fn fold(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most, bytes)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
-    let (taken, StepWrite { pages: written, damaged, rejected, .. }) = loop {
+    let (taken, write) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
         let taken = step.records();
         let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));
@@ -52,12 +52,8 @@ pub(crate) fn fold(
         }
     };
     let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Default::default()) };
-    let folded = Folded {
-        events: taken.len() as u64,
-        pages: written.len() as u64,
-        rejected: rejected.len() as u64,
-        ..Folded::default()
-    };
+    let folded = write.folded(taken.len());
+    let StepWrite { pages: written, damaged, rejected, .. } = write;
     if let Some(folder) = folder {
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Row { tenant, record, .. } in taken {

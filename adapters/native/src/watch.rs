@@ -79,7 +79,7 @@ impl Watch {
     }
 
     fn writer(&self) -> Writer<'_> {
-        Writer { level: self.level, instance: &self.instance, function: None }
+        Writer { level: self.level, instance: &self.instance, function: None, x_ray: None }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::iter;
 
 use isotherm_core::{
-    Folded, KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
+    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StoredPage, TooMuch, Unfolded,
     WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
@@ -64,6 +64,7 @@ pub(crate) async fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
+    let folded = write.folded(taken);
     for (tenant, page) in write.damaged {
         eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
     }
@@ -74,12 +75,6 @@ pub(crate) async fn fold(
         let values = || vec![Value::Integer(seq), Value::text(tenant), Value::text(reason), Value::text(record)];
         database.query(REJECT, &values).await?;
     }
-    let folded = Folded {
-        events: taken as u64,
-        pages: write.pages.len() as u64,
-        rejected: write.rejected.len() as u64,
-        ..Folded::default()
-    };
     let watermark = rows.get(taken - 1).and_then(seq).unwrap_or(before);
     let mut written = vec![Value::text(""), Value::text(""), Value::Integer(watermark)];
     for (tenant, page) in write.pages {

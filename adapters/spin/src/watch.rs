@@ -31,7 +31,7 @@ fn writer() -> Writer<'static> {
     /// A random name of this instance.
     static INSTANCE: OnceLock<String> = OnceLock::new();
     let name = || stamp().map_or_else(|_none| String::new(), |stamp| format!("{:016x}", stamp.entropy as u64));
-    Writer { level: LEVEL, instance: INSTANCE.get_or_init(name), function: None }
+    Writer { level: LEVEL, instance: INSTANCE.get_or_init(name), function: None, x_ray: None }
 }
 
 fn write(line: Option<Line>) {

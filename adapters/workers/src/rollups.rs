@@ -102,12 +102,7 @@ impl UnfoldedEvents {
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         };
-        let folded = Folded {
-            events: taken as u64,
-            pages: write.pages.len() as u64,
-            rejected: write.rejected.len() as u64,
-            ..Folded::default()
-        };
+        let folded = write.folded(taken);
         for (_, page) in write.damaged {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }

@@ -52,8 +52,9 @@ fn seen(service: &Service, request: &Request<'_>, stamp: Stamp, reply: &mut Repl
 
 fn with_writer(line: impl FnOnce(Writer<'_>) -> Option<Line>) {
     let name = || stamp().map_or_else(|_none| String::new(), |stamp| format!("{:016x}", stamp.entropy as u64));
-    let line =
-        INSTANCE.with(|instance| line(Writer { level: LEVEL, instance: instance.get_or_init(name), function: None }));
+    let line = INSTANCE.with(|instance| {
+        line(Writer { level: LEVEL, instance: instance.get_or_init(name), function: None, x_ray: None })
+    });
     match line {
         None => {}
         Some(Line { level: Level::Error, text }) => console_error!("{text}"),

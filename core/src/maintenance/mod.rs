@@ -8,6 +8,7 @@
 //! ```
 
 pub(crate) mod condition;
+pub(crate) mod folded;
 pub(crate) mod machine;
 pub(crate) mod step;
 

@@ -5,11 +5,13 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::admission::access::Credential;
 use crate::admission::config::Config;
 use crate::admission::request::Request;
+use crate::maintenance::folded::Folded;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::time::Stamp;
 use crate::watching::level::Level;
 use crate::watching::metric::{DEAD_LETTERS, FOLD_LAG, FOLDED_EVENTS, Metric, PAGE_WRITES, SECONDS};
-use crate::watching::seen::{Folded, Seen};
+use crate::watching::seen::Seen;
+use crate::watching::trace::x_ray_root;
 
 /// CloudWatch's namespace of all metrics.
 const NAMESPACE: &str = "Isotherm";
@@ -25,6 +27,8 @@ pub struct Writer<'h> {
     pub instance: &'h str,
     /// The name of the Lambda function. With it, CloudWatch makes metrics of a line (its embedded metric format).
     pub function: Option<&'h str>,
+    /// What X-Ray calls the invocation, as its header `x-amzn-trace-id`.
+    pub x_ray: Option<&'h str>,
 }
 
 /// One line of JSON, without a line's end.
@@ -160,6 +164,7 @@ pub(crate) fn of_request(
     line.add("requestId", Some(Value::Owned(RequestId::of(*stamp).to_string())));
     line.add("traceId", Some(Value::Owned(trace.id())));
     line.add("spanId", Some(Value::Owned(trace.span())));
+    line.add("xRayTraceId", writer.x_ray.and_then(x_ray_root).map(Value::Text));
     line.add("parentId", trace.parent().map(Value::Owned));
     line.add("tenant", tenant.map(Value::Text));
     line.add("keyId", key.map(Value::Text));

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::maintenance::condition::Condition;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::machine::Task;
 use crate::watching::metric::{
     BUCKETS, DEAD_LETTERS, FAILED_TASKS, FOLD_LAG, FOLDED_EVENTS, FULL_STORES, Kind, METRICS, Metric, PAGE_WRITES,
     REQUESTS, SECONDS, UNFOLDED_BYTES, UNFOLDED_EVENTS,
 };
-use crate::watching::seen::{Folded, Seen};
+use crate::watching::seen::Seen;
 
 /// What a process has counted since it started. Its size is bounded: labels have few values.
 #[derive(Clone, Debug, Default)]

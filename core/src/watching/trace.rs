@@ -81,14 +81,20 @@ fn traceparent(value: &str) -> Option<Named> {
 
 /// Reads X-Ray's header. Its root is a trace's id, with two dashes in it.
 fn x_ray(value: &str) -> Option<Named> {
-    let field = |name: &str| {
-        value.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
-    let root = field("Root")?;
-    let digits = root.strip_prefix("1-")?.replace('-', "");
-    let parent = field("Parent").and_then(|parent| hex(&parent, 16)).map(|parent| parent as u64);
-    let flags = u8::from(field("Sampled").as_deref() == Some("1"));
+    let digits = x_ray_root(value)?.strip_prefix("1-")?.replace('-', "");
+    let parent = field(value, "Parent").and_then(|parent| hex(parent, 16)).map(|parent| parent as u64);
+    let flags = u8::from(field(value, "Sampled") == Some("1"));
     Some((hex(&digits, 32)?, parent, flags)).filter(|(trace, ..)| *trace != 0)
+}
+
+/// The trace's id in X-Ray's header, as X-Ray writes it.
+pub(crate) fn x_ray_root(value: &str) -> Option<&str> {
+    let is_id = |root: &&str| root.len() == 35 && root.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    field(value, "Root").filter(is_id)
+}
+
+fn field<'v>(value: &'v str, name: &str) -> Option<&'v str> {
+    value.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Reads exactly so many hexadecimal digits, in lower case.

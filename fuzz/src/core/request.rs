@@ -1,8 +1,8 @@
 //! Any request. It is answered as the contract says, and the kept event says what was sent.
 
 use isotherm_core::{
-    Admission, Condition, Delivery, Door, FindOutcome, NewEvent, Packer, Plan, Reply, ReportData, ReportOutcome, Request,
-    StoreOutcome, StorePlan, Unpacker, WriteLimits,
+    Admission, Condition, Delivery, Door, FindOutcome, NewEvent, Packer, Plan, Reply, ReportData, ReportOutcome,
+    Request, StoreOutcome, StorePlan, Unpacker, WriteLimits,
 };
 use isotherm_fuzz::{Folded, KEY, Pages, SERVICE, STAMP, Text, check_reply, shown};
 use serde_json::Value;

@@ -185,7 +185,7 @@ fn run_one(vector: &Vector) -> Result<RanVector<'_>, String> {
     let ran = Ran { duration: Duration::from_micros(1500), is_cold: vector.logs.is_some() };
     let seen = service.seen(&request, stamp, &mut reply, ran);
     let function = vector.logs.as_deref().filter(|logs| *logs == "embedded").map(|_| "isotherm-ingest");
-    let writer = Writer { level: Level::Info, instance: "7", function };
+    let writer = Writer { level: Level::Info, instance: "7", function, x_ray: None };
     let line = vector.logs.as_ref().and_then(|_| service.line(&request, &seen, writer));
     let line = line.map(|line| serde_json::from_str(&line.text)).transpose().map_err(|error| error.to_string())?;
     let Reply { status, headers, body, .. } = reply;
