@@ -36,6 +36,7 @@ cargo xtask <command>
   build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
                          it, the article's function to compare with (default: all)
   sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
+  dashboards             make the dashboards and alert rules of deploy/ from the list of metrics
   setup                  install the tools that are missing, and say before which and where
   help                   show this
 ";
@@ -75,6 +76,12 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let mut compare = Command::new(paths::isotherm());
             let error = compare.envs(paths::for_isotherm()).arg("compare").args(rest).exec();
             return Err(error).with_context(|| format!("cannot start {}", paths::isotherm().display()));
+        }
+        "dashboards" => {
+            options(command, rest, "")?;
+            let mut make = shell::cargo();
+            make.args(["run", "--quiet", "--package", "isotherm-core", "--example", "dashboards"]).arg(paths::root());
+            shell::run(&mut make)?;
         }
         "fuzz" => return fuzz::command(rest),
         "sample" => sample::make(&options(command, rest, "--from")?)?,
