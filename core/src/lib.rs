@@ -91,7 +91,6 @@ pub use watching::metric::{BUCKETS, Kind, METRICS, Metric};
 pub use watching::metrics::Metrics;
 pub use watching::plan::{MetricsPlan, ReadyPlan};
 pub use watching::seen::{Ran, Seen};
-pub use watching::trace::Trace;
 
 pub use vocabulary::digest::Digest;
 pub use vocabulary::facts::Facts;

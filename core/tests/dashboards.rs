@@ -30,6 +30,9 @@ fn alerts_ask_for_metrics_of_the_list_and_have_a_runbook() {
             let asked = asked.strip_suffix("_bucket").unwrap_or(asked);
             assert!(METRICS.iter().any(|metric| metric.name == asked), "{name} asks for {asked}");
         }
-        assert!(page.contains(&format!("\n| `{name}` |")), "{name} has no line in docs/watching.md that says what to do");
+        assert!(
+            page.contains(&format!("\n| `{name}` |")),
+            "{name} has no line in docs/watching.md that says what to do"
+        );
     }
 }

@@ -266,6 +266,18 @@ impl Maintenance {
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
+    /// The condition of the store at this time.
+    pub fn condition(&self, now: Millis) -> Condition {
+        let waits = self.waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        Condition {
+            unfolded: Some(self.unfolded),
+            waits: Some(Duration::from_millis(waits)),
+            has_timer: self.pace.fold_within > 0,
+            is_full: !self.takes_events(),
+            rejected: None,
+        }
+    }
+
     /// Begins a round now, because an operator asks for one. A fold that is due comes first: only folded events expire,
     /// and a day's compaction takes only what is folded.
     pub fn begin_round(&mut self, now: Millis) {
@@ -277,18 +289,6 @@ impl Maintenance {
     /// [`StoreOutcome::Overloaded`](crate::StoreOutcome::Overloaded). An empty tail takes any.
     pub fn takes_events(&self) -> bool {
         self.unfolded.events == 0 || self.unfolded.budget_bytes() < self.pace.tail_bytes()
-    }
-
-    /// The condition of the store at this time.
-    pub fn condition(&self, now: Millis) -> Condition {
-        let waits = self.waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
-        Condition {
-            unfolded: Some(self.unfolded),
-            waits: Some(Duration::from_millis(waits)),
-            has_timer: self.pace.fold_within > 0,
-            is_full: !self.takes_events(),
-            rejected: None,
-        }
     }
 
     /// Takes in new events that are durable now.

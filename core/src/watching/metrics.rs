@@ -9,7 +9,7 @@ use crate::maintenance::folded::Folded;
 use crate::maintenance::machine::Task;
 use crate::watching::metric::{
     BUCKETS, DEAD_LETTERS, FAILED_TASKS, FOLD_LAG, FOLDED_EVENTS, FULL_STORES, Kind, METRICS, Metric, PAGE_WRITES,
-    REQUESTS, SECONDS, UNFOLDED_BYTES, UNFOLDED_EVENTS,
+    REQUESTS, UNFOLDED_BYTES, UNFOLDED_EVENTS,
 };
 use crate::watching::seen::Seen;
 
@@ -127,7 +127,6 @@ fn counters(lines: &mut String, metric: Metric, metrics: &Metrics) {
 }
 
 fn histograms(lines: &mut String, metric: Metric, metrics: &Metrics) {
-    debug_assert_eq!(metric, SECONDS);
     let name = metric.name;
     for (route, Histogram { buckets, count, micros }) in &metrics.seconds {
         let mut below = 0;

@@ -13,7 +13,7 @@ pub(crate) const X_RAY: &str = "x-amzn-trace-id";
 
 /// The trace of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// The trace that the request belongs to.
     trace: u128,
     /// The work on this request within the trace.
