@@ -45,13 +45,13 @@
 //! # Two versions side by side
 //!
 //! - A version reads every format listed here. A changed layout gets the next byte; older layouts can still be read.
-//! - A version writes data that older versions can't read only where no older reader is left, or where the older
-//!   reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
+//! - A version writes data that older versions can't read only one minor version after it could read them. Before
+//!   version 1.0.0 also where no older reader is left, or where the older reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
 //!   `Schedule`, and `Ingest` and `Drain` depend on `Aggregate` and `Read`.
 //! - Watermarks of version 2: an older `report` answers 503 until it is replaced. An older `aggregate` that still works
 //!   on a batch fails on the condition of its write, or can't read the watermark. Its batch is then delivered again, to
 //!   the new version. There is no way back to the older version.
-//! - Marks of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
+//! - Manifests of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
 //! - Packed events: an older `read` answers 503 for them, and an older `aggregate` makes dead letters of them, so there
 //!   is no way back to a version before them. An older `ingest` answers 503 to a repetition until it is replaced.

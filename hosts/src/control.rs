@@ -66,7 +66,7 @@ pub struct Up {
     pub platform: Platform,
     /// The folder that holds the sets of artifacts: `target/artifacts`.
     pub artifacts: PathBuf,
-    /// `release`, `test` or `floor`.
+    /// The set's folder there, such as `release`, `test`, `floor` or `article`.
     pub set: String,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,

@@ -49,7 +49,7 @@ impl Drop for Turn {
     }
 }
 
-/// Returns whether the store accepts new events. A store at its bound is asked again, and folded first. An instance
+/// Returns whether the store accepts new events. If what is known says that it is full, the database is asked again and folded first. An instance
 /// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {

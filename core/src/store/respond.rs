@@ -73,7 +73,7 @@ impl Verdict {
             Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
-            // Only this request knows the id that it made itself, so the stored event is its own first try.
+            // Nobody else knows an id that was made for this request, so an equal stored event is its own earlier try.
             Some(StoreOutcome::Existing(kept)) if *kept == digest && matches!(slot, Slot::New { named: false, .. }) => {
                 Self::Accepted(id)
             }
