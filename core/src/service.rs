@@ -8,6 +8,7 @@ use crate::admission::config::Config;
 use crate::admission::door::Door;
 use crate::admission::request::Request;
 use crate::maintenance::backup::Backup;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::step::{Step, Unfolded};
 use crate::maintenance::stream::{StreamBatch, StreamStep};
 use crate::maintenance::watermark::Watermark;
@@ -18,8 +19,11 @@ use crate::rollups::stored::{StoredPage, WriteLimits};
 use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
+use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds, Stamp};
+use crate::watching::line::{self, Line, Writer};
+use crate::watching::seen::{Ran, Seen};
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]
@@ -226,12 +230,53 @@ impl Service {
         self.config.access.writer(authorization, received_at).ok()
     }
 
+    /// Looks at an answered request, for its line and for metrics. Every answer passes here before it is sent: if the
+    /// request names a trace, the reply gets the header that names it too.
+    pub fn seen(&self, request: &Request<'_>, stamp: Stamp, reply: &mut Reply, ran: Ran) -> Seen {
+        Seen::of(request, stamp_of(request, stamp), reply, ran)
+    }
+
+    /// The line to write for a request; `None` if none is to be written.
+    pub fn line(&self, request: &Request<'_>, seen: &Seen, writer: Writer<'_>) -> Option<Line> {
+        let credential = Credential::Authorization(request.header("authorization"));
+        line::of_request(&self.config, request, credential, seen, "request", writer)
+    }
+
+    /// Like [`Service::line`], for a message of a queue with the id of its key.
+    pub fn message_line(
+        &self,
+        request: &Request<'_>,
+        key_id: Option<&str>,
+        seen: &Seen,
+        writer: Writer<'_>,
+    ) -> Option<Line> {
+        let authorization = Credential::Authorization(request.header("authorization"));
+        let credential = key_id.map_or(authorization, Credential::KeyId);
+        line::of_request(&self.config, request, credential, seen, "message", writer)
+    }
+
+    /// The line to write for a fold; `None` if none is to be written.
+    pub fn fold_line(&self, folded: &Folded, stamp: Stamp, writer: Writer<'_>) -> Option<Line> {
+        line::of_fold(&self.config, folded, stamp, writer)
+    }
+
     fn door<'a>(&'a self, head: &'a Request<'a>, credential: Credential<'_>, stamp: Stamp) -> Door<'a> {
-        #[cfg(feature = "test-stamp")]
-        let stamp = head.test_stamp().unwrap_or(stamp);
+        let stamp = stamp_of(head, stamp);
         match Door::of(&self.config, head, credential, stamp) {
             Ok(door) => door.for_method(head.method),
             Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
+}
+
+/// The stamp that counts: the host's, or the one that a test fixes.
+#[cfg(feature = "test-stamp")]
+fn stamp_of(request: &Request<'_>, stamp: Stamp) -> Stamp {
+    request.test_stamp().unwrap_or(stamp)
+}
+
+/// The stamp that counts: the host's.
+#[cfg(not(feature = "test-stamp"))]
+fn stamp_of(_request: &Request<'_>, stamp: Stamp) -> Stamp {
+    stamp
 }

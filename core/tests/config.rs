@@ -216,6 +216,11 @@ fn what_is_wrong_is_named() {
     let with = |more: &str| format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"read",{more}}}]}}"#);
     check("{", Err("line 1 column 1"));
     check("[2,true]", Err("must be a JSON object"));
+    check(r#"{"open":true,"log":{"level":"info","sample":0.01}}"#, Ok(4));
+    check(r#"{"open":true,"log":{"level":"loud"}}"#, Err("unknown variant `loud`, expected one of `info`, `warn`"));
+    check(r#"{"open":true,"log":{"sample":1.5}}"#, Err("log.sample is 1.5; it must be 0 to 1"));
+    check(r#"{"open":true,"log":{"sample":-1}}"#, Err("log.sample is -1; it must be 0 to 1"));
+    check(r#"{"open":true,"log":{"samples":1}}"#, Err("unknown field `samples`, expected `level` or `sample`"));
     check(r#"{"version":3,"open":true}"#, Err("unsupported version 3: use 1 or 2"));
     check(r#"{"shard":1}"#, Err("unknown field `shard`"));
     check(r#"{"open":true,"shards":0}"#, Err("shards is 0; it must be 1 to 256"));

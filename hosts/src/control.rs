@@ -3,6 +3,7 @@
 //! Measurements and tests of a platform use it. The host and the emulated stores then don't count as the client's
 //! usage, and the host can be killed as a machine would die. It stops when its standard input closes.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -77,6 +78,8 @@ pub struct Up {
     pub config: String,
     /// More environment variables for `isotherm up` and for the processes that it starts.
     pub environment: Vec<(String, String)>,
+    /// The file that gets what the processes log; `None` for this process's standard error.
+    pub log: Option<PathBuf>,
 }
 
 impl Up {
@@ -92,6 +95,7 @@ impl Up {
             cluster: None,
             config: crate::OPEN.to_owned(),
             environment: Vec::new(),
+            log: None,
         }
     }
 
@@ -109,6 +113,10 @@ impl Up {
         command.env("ISOTHERM_CONFIG", &self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         // In a process group of its own: Ctrl-C reaches only us, and closing its standard input stops it in order.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        if let Some(log) = &self.log {
+            let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+            command.stderr(file);
+        }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let input = child.stdin.take().context("its standard input is not ours")?;
         let output = child.stdout.take().context("its standard output is not ours")?;

@@ -36,6 +36,7 @@ macro_rules! conformance {
             }
             bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
+            watching { a_request_is_followed, metrics_ask_for_an_operator }
             store { a_store_that_does_not_answer_loses_nothing }
             reports {
                 the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, a_report_of_many_bytes_comes_in_parts, reports_need_the_scope_read,

@@ -8,6 +8,7 @@ mod build;
 mod defect;
 mod fuzz;
 mod gates;
+mod package;
 mod paths;
 mod sample;
 mod setup;
@@ -37,6 +38,10 @@ cargo xtask <command>
                          build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
                          it, the article's function to compare with (default: all sets, all platforms)
   sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
+  package [--platform NAME]… [--twice]
+                         build and pack what is deployed into target/package, with checksums and bills of materials; with
+                         --twice, build it a second time from nothing and compare
+  dashboards             make the dashboards and alert rules of deploy/ from the list of metrics
   setup                  install the tools that are missing, and say before which and where
   help                   show this
 ";
@@ -81,6 +86,13 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let mut compare = Command::new(paths::isotherm());
             let error = compare.envs(paths::for_isotherm()).arg("compare").args(rest).exec();
             return Err(error).with_context(|| format!("cannot start {}", paths::isotherm().display()));
+        }
+        "package" => package::make(&package::Asked::parse(rest)?)?,
+        "dashboards" => {
+            options(command, rest, "")?;
+            let mut make = shell::cargo();
+            make.args(["run", "--quiet", "--package", "isotherm-core", "--example", "dashboards"]).arg(paths::root());
+            shell::run(&mut make)?;
         }
         "fuzz" => return fuzz::command(rest),
         "sample" => {

@@ -16,7 +16,7 @@ use crate::config::Configured;
 use crate::failure::{Failure, InvalidEvent};
 use crate::request::{Incoming, now, stamp};
 use crate::store::Store;
-use crate::{authorizer, config, lost, queue, response, stream};
+use crate::{authorizer, config, lost, queue, response, stream, watch};
 
 /// The store is given up this long before the invocation's deadline, which leaves time to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -125,8 +125,8 @@ async fn invoke(
             return Ok(to_raw_value(&answer)?);
         }
     };
-    let stamp = stamp()?;
-    let reply = match service.admit(&incoming.request(), stamp) {
+    let (request, stamp, began) = (incoming.request(), stamp()?, Instant::now());
+    let mut reply = match service.admit(&request, stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(mut plan)) => {
             let outcomes =
@@ -148,7 +148,17 @@ async fn invoke(
         }
         // EventBridge asks the `schedule` function for maintenance.
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        Admission::Plan(Plan::Ready(plan)) => {
+            let condition = in_time(deadline, plan.request_id(), store.condition(), None).await;
+            plan.respond(condition)
+        }
+        // CloudWatch has what the functions count.
+        Admission::Plan(Plan::Metrics(plan)) => {
+            let condition = in_time(deadline, plan.request_id(), store.condition(), None).await;
+            plan.respond(None, condition.map(|condition| vec![condition]))
+        }
     };
+    watch::answered(service, &request, stamp, &mut reply, began);
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
 

@@ -1,6 +1,5 @@
 //! Connections and requests.
 
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use crate::response::{self, Abandoned};
 use crate::room::{Place, Room};
 use crate::store::Store;
 use crate::turns::Turn;
+use crate::watch::Watch;
 
 /// How many received bytes hyper buffers for a connection; also the longest head. A higher limit would let clients
 /// take memory by sending.
@@ -42,8 +42,8 @@ pub struct Server {
     pub configuration: Arc<Configuration>,
     /// The events.
     pub store: Store,
-    /// Whether to print one line for each request to standard output.
-    pub log_requests: bool,
+    /// What an operator sees; the store's, too.
+    pub watch: Arc<Watch>,
     /// How many connections may be open at once.
     pub connections: usize,
     /// How long a connection stays open without a request.
@@ -129,7 +129,8 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (head, mut body) = request.into_parts();
     let head = Head::new(head);
     let request = head.request();
-    let (reply, turn) = match server.configuration.service().admit_head(&request, stamp()?) {
+    let stamp = stamp()?;
+    let (mut reply, turn) = match server.configuration.service().admit_head(&request, stamp) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
             let (room, received) = match entry.body_bytes() {
@@ -141,13 +142,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             applied
         }
     };
-    if server.log_requests {
-        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
-        // One write for the whole line. If nobody reads standard output any more, the server still goes on answering.
-        let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
-        let _closed = std::io::stdout().write_all(line.as_bytes());
-    }
+    server.watch.answered(&server.service, &request, stamp, &mut reply, started);
     let mut response = response::from_reply(reply, turn)?;
     if request::drop_rest(body) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -185,6 +180,14 @@ async fn apply(shared: &Shared, admission: Admission) -> Result<(Reply, Option<T
         Admission::Plan(Plan::Report(plan)) => return server.store.report(plan).await,
         // The writer has a timer of its own.
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        Admission::Plan(Plan::Ready(plan)) => {
+            let condition = server.store.condition(plan.request_id()).await;
+            plan.respond(condition)
+        }
+        Admission::Plan(Plan::Metrics(plan)) => {
+            let condition = server.store.condition(plan.request_id()).await;
+            plan.respond(Some(&server.watch.metrics()), condition.map(|condition| vec![condition]))
+        }
     };
     Ok((reply, None))
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_server::{Configuration, Server, Settings, Store, log, serve};
+use isotherm_core::Level;
+use isotherm_server::{Configuration, Server, Settings, Store, Watch, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +48,8 @@ struct Flags {
     /// Google's for 600
     #[arg(long, value_name = "SECONDS", default_value_t = 620, value_parser = clap::value_parser!(u32).range(1..))]
     keep_alive: u32,
-    /// Print one line for each request
+    /// Write a line of JSON to standard output for each request and each fold. `log` in the configuration goes before
+    /// this
     #[arg(long)]
     log_requests: bool,
 }
@@ -73,7 +75,8 @@ fn run(flags: &Flags) -> Result<()> {
         backup: flags.backup.clone(),
         round: Duration::from_secs(flags.schedule),
     };
-    let store = Store::open(settings, Arc::clone(&configuration))?;
+    let watch = Arc::new(Watch::new(if flags.log_requests { Level::Info } else { Level::Off }));
+    let store = Store::open(settings, Arc::clone(&configuration), Arc::clone(&watch))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
@@ -90,7 +93,7 @@ fn run(flags: &Flags) -> Result<()> {
         let server = Server {
             configuration,
             store,
-            log_requests: flags.log_requests,
+            watch,
             connections: connections(flags.connections) as usize,
             keep_alive: Duration::from_secs(flags.keep_alive.into()),
         };

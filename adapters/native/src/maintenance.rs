@@ -7,6 +7,7 @@ use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Serv
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database::integer;
+use crate::watch::Watch;
 use crate::{log, rollups};
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
@@ -50,10 +51,15 @@ pub(crate) fn perform(
     backup: Option<&Path>,
     task: &Task,
     now: Millis,
+    watch: &Watch,
 ) -> Result<Outcome> {
     service.known()?;
     Ok(match task {
-        Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(connection, service, backup, *events, *bytes)?),
+        Task::Fold { events, bytes } => {
+            let (load, folded) = rollups::fold(connection, service, backup, *events, *bytes)?;
+            watch.folded(service, &folded);
+            Outcome::Folded(load)
+        }
         Task::Expire { until: Seconds(until), among } => {
             let expire = if service.expires_in_order() {
                 EXPIRE

@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant,
-    WriteLimits,
+    CRON, Condition, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task,
+    Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::wasip3::spawn;
@@ -16,6 +16,8 @@ use spin_sdk::wasip3::spawn;
 use crate::database::{Database, integer};
 use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
+
+const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
@@ -108,6 +110,15 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     // The next question to the database finds what others have stored meanwhile.
     MAINTENANCE.set(Some(maintenance));
     Ok(is_done)
+}
+
+/// The condition of the database, which is asked for it.
+pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
+    let database = Database::open(service).await?;
+    let condition = ask(&database).await?.condition(now());
+    let rows = database.query(REJECTED, &Vec::new).await?;
+    let rejected = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    Ok(condition.with_rejected(rejected.unsigned_abs()))
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {

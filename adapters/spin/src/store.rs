@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Limiter, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome,
-    StorePlan,
+    Condition, Digest, FindOutcome, FindPlan, Limiter, Load, NewEvent, ReportOutcome, ReportPlan, RequestId, Seconds,
+    Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
@@ -56,6 +56,17 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
         Err(error) => {
             eprintln!("isotherm: {}: a report cannot be read: {error}", plan.request_id());
             ReportOutcome::Unavailable
+        }
+    }
+}
+
+/// The condition of the database; `None` if it does not answer.
+pub(crate) async fn condition(service: &Service, request_id: RequestId) -> Option<Condition> {
+    match maintenance::condition(service).await {
+        Ok(condition) => Some(condition),
+        Err(error) => {
+            eprintln!("isotherm: {request_id}: the database does not answer: {error}");
+            None
         }
     }
 }

@@ -12,6 +12,9 @@ pub(crate) const REPORT: &str = "/report";
 /// The path of a round of maintenance.
 pub(crate) const MAINTENANCE: &str = "/schedule";
 
+/// The path of a shard's condition.
+pub(crate) const CONDITION: &str = "/condition";
+
 /// The path of an event as of a time: if it expires by then, it is not found.
 pub(crate) fn event_path(Seconds(expired_by): Seconds, id: EventId) -> String {
     format!("/{expired_by}/{id}")

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Folded, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -16,9 +16,9 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
+use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{blocks, config, database, maintenance};
+use crate::{blocks, config, database, maintenance, watch};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
@@ -72,6 +72,11 @@ impl DurableObject for Shard {
                 self.maintenance(service, |maintenance| maintenance.begin_round(now()));
                 self.wake(service).await?;
                 Response::empty()
+            }
+            (Method::Post, CONDITION) => {
+                let condition = self.maintenance(service, |maintenance| maintenance.condition(now()));
+                let rejected = maintenance::rejected(&self.sql)?;
+                Response::from_bytes(serde_json::to_vec(&condition.with_rejected(rejected))?)
             }
             (_, path) => {
                 let (expired_by, id) = expired_by_and_id(path)?;
@@ -166,7 +171,7 @@ impl Shard {
         if !self.maintenance(service, |maintenance| maintenance.takes_events()) {
             return Ok(keep.overloaded().to_bytes());
         }
-        let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+        let ShardName { tenant, .. } = self.name()?;
         if let Some(kept) = keep.take_from(&mut self.limiter.borrow_mut(), service, &tenant, now()) {
             return Ok(kept.to_bytes());
         }
@@ -184,10 +189,12 @@ impl Shard {
                 self.back_up(service, &unfolded).await?;
                 let ShardName { tenant, .. } = self.name()?;
                 let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
-                let folded = self.transaction(fold)?;
+                let lag = self.maintenance(service, |maintenance| maintenance.condition(now())).waits;
+                let (load, folded) = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
                 self.blocks.take();
-                Ok(Outcome::Folded(folded))
+                watch::folded(service, &Folded { lag, ..folded });
+                Ok(Outcome::Folded(load))
             }
             Task::Expire { until, among } => {
                 let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, service, *until, *among))?;

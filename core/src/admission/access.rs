@@ -93,6 +93,18 @@ impl Access {
         }
     }
 
+    /// The tenant of a request, and the id of its key if there are keys, whatever the key may be used for.
+    pub(crate) fn identify(&self, credential: Credential<'_>, received_at: Millis) -> Option<(Tenant, Option<&str>)> {
+        match self {
+            Self::Closed(_) | Self::Unread(_) => None,
+            Self::Open => Some((Tenant::default_tenant(), None)),
+            Self::Keys(keys) => {
+                let caller = Scope::ALL.into_iter().find_map(|needed| keys.authorize(credential, needed, received_at).ok());
+                caller.map(|Caller { tenant, key }| (tenant, Some(key)))
+            }
+        }
+    }
+
     /// The id of the key in `authorization`, if it may write; for a token, the id of its issuer, a slash and its tenant.
     /// An open service checks no key; its id is `open`.
     pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<String, Rejection> {

@@ -19,6 +19,7 @@ use crate::admission::tokens::Issuer;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
+use crate::watching::level::Lines;
 
 /// The configuration of a service.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub struct Config {
     pub(crate) privacy: Privacy,
     pub(crate) bots: Bots,
     pub(crate) secrets: Secrets,
+    pub(crate) lines: Lines,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -73,6 +75,7 @@ struct ConfigText<'a> {
     privacy: PrivacyText,
     #[serde(default)]
     bots: Option<BotsText>,
+    log: Lines,
 }
 
 #[derive(Deserialize)]
@@ -99,12 +102,14 @@ fn default_shards() -> u32 {
 impl Config {
     /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
     /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
-    /// "dimensions": {"flight_departed": ["carrier", "dest"]}, "retention": {"flight_departed": 365}}`, or
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}, "retention": {"flight_departed": 365},
+    /// "log": {"level": "info", "sample": 0.1}}`, or
     /// `{"version": 2, "open": true}`.
     ///
     /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
     /// first 8 digits of its hash, a key never expires, there are 4 shards, every string property of an event is a
-    /// dimension, up to 8, and events are kept for 90 days.
+    /// dimension, up to 8, and events are kept for 90 days. The platform decides which lines are
+    /// logged.
     ///
     /// # Errors
     /// [`ConfigError`] names the wrong member and what was expected.
@@ -113,7 +118,7 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits, privacy, bots } =
+        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits, privacy, bots, log } =
             object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
@@ -126,6 +131,9 @@ impl Config {
                 let count = names.len();
                 return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
+        }
+        if let Some(sample) = log.sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
+            return Err(ConfigError(format!("log.sample is {sample}; it must be 0 to 1")));
         }
         let retention = Retention::read(retention).map_err(ConfigError)?;
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
@@ -156,7 +164,7 @@ impl Config {
         let privacy = Privacy::read(privacy).map_err(ConfigError)?;
         let bots = bots.map(Bots::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let secrets = Secrets::named(&access, &privacy).map_err(ConfigError)?;
-        Ok(Self { access, shards, dimensions, retention, schemas, allowances, privacy, bots, secrets })
+        Ok(Self { access, shards, dimensions, retention, schemas, allowances, privacy, bots, secrets, lines: log })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -176,6 +184,7 @@ impl Config {
             privacy: Privacy::default(),
             bots: Bots::default(),
             secrets: Secrets::default(),
+            lines: Lines::default(),
         }
     }
 

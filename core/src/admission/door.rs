@@ -9,7 +9,7 @@ use crate::admission::config::Config;
 use crate::admission::document;
 use crate::admission::event::Event;
 use crate::admission::request::Request;
-use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::admission::route::{self, HEALTH, OPERATORS, Route};
 use crate::admission::scope::{Caller, Scope};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
@@ -21,6 +21,7 @@ use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
+use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
 /// The decision on a request's head.
 #[must_use = "a door that is dropped leaves its client without an answer"]
@@ -67,7 +68,7 @@ impl<'a> Door<'a> {
         if path != HEALTH && config.is_closed() {
             return Err(Rejection::NotConfigured);
         }
-        if path == MAINTENANCE {
+        if OPERATORS.contains(&&*path) {
             tenant_for(Scope::Operate)?;
         }
         let asks = match Route::of(head.method, &path)? {
@@ -103,6 +104,10 @@ impl<'a> Door<'a> {
                 Asks::Plan(Plan::Report(ReportPlan::new(tenant, kind, head.query, &config.dimensions, stamp)?))
             }
             Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
+            Route::Ready => {
+                Asks::Plan(Plan::Ready(ReadyPlan { stamp, tenants: config.access.tenants(), is_head: false }))
+            }
+            Route::Metrics => Asks::Plan(Plan::Metrics(MetricsPlan { request_id, is_head: false })),
         };
         Ok(Self::Body(Entry { config, head, stamp, asks }))
     }
@@ -130,6 +135,7 @@ impl Entry<'_> {
     pub fn admit(self, body: &[u8]) -> Admission {
         let Self { config, head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
+        let is_event = matches!(asks, Asks::Event(_));
         let admitted = match asks {
             Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
             Asks::Batch(caller, media) => {
@@ -137,7 +143,11 @@ impl Entry<'_> {
             }
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
-        let admitted = admitted.unwrap_or_else(|rejection| Admission::Reply(rejection.reply(request_id)));
+        let admitted = admitted.unwrap_or_else(|rejection| {
+            let mut reply = rejection.reply(request_id);
+            reply.facts.events.invalid = u64::from(is_event);
+            Admission::Reply(reply)
+        });
         // A client that fixes the stamp may send a request twice.
         #[cfg(feature = "test-stamp")]
         let admitted = if head.test_stamp().is_some() { admitted.repeatable() } else { admitted };

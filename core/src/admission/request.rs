@@ -2,11 +2,27 @@
 
 /// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(not(feature = "test-stamp"))]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", "user-agent"];
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "user-agent",
+    "traceparent",
+    "x-amzn-trace-id",
+];
 /// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(feature = "test-stamp")]
-pub const HEADERS: &[&str] =
-    &["authorization", "content-type", "content-encoding", "content-length", "user-agent", TEST_STAMP];
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "user-agent",
+    "traceparent",
+    "x-amzn-trace-id",
+    TEST_STAMP,
+];
 
 /// A header that replaces the host's stamp: `<milliseconds>.<32 hexadecimal digits>`. Only with the feature
 /// `test-stamp`.

@@ -19,9 +19,11 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    pub(crate) const ALL: [Self; 5] = [Self::Write, Self::Read, Self::Both, Self::Operate, Self::Erase];
+
     /// The scope with this name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [Self::Write, Self::Read, Self::Both, Self::Operate, Self::Erase].into_iter().find(|scope| scope.name() == name)
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
 
     pub(crate) fn name(self) -> &'static str {

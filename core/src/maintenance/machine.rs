@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use crate::maintenance::condition::Condition;
 use crate::reports::data::READ_BYTES;
 use crate::rollups::key::KeyRange;
 use crate::store::load::Load;
@@ -138,6 +139,16 @@ pub enum Task {
 }
 
 impl Task {
+    /// The task's name in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Fold { .. } => "fold",
+            Self::Expire { .. } => "expire",
+            Self::FindDays | Self::Compact { .. } => "compact",
+            Self::Keep { .. } => "keep",
+        }
+    }
+
     /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
@@ -260,6 +271,18 @@ impl Maintenance {
         self.read_at = now;
         self.unfolded = held.unfolded;
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
+    }
+
+    /// The condition of the store at this time.
+    pub fn condition(&self, now: Millis) -> Condition {
+        let waits = self.waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        Condition {
+            unfolded: Some(self.unfolded),
+            waits: Some(Duration::from_millis(waits)),
+            has_timer: self.pace.fold_within > 0,
+            is_full: !self.takes_events(),
+            rejected: None,
+        }
     }
 
     /// Begins a round now, because an operator asks for one. A fold that is due comes first: only folded events expire,

@@ -12,6 +12,7 @@ use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds};
+use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
 /// What [`crate::Service::admit`] makes of a request.
 #[must_use = "an admission that is dropped leaves its client without an answer"]
@@ -49,6 +50,10 @@ impl Admission {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
             Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
             Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
+            Self::Plan(Plan::Ready(plan)) => Self::Plan(Plan::Ready(ReadyPlan { is_head: method == HEAD, ..plan })),
+            Self::Plan(Plan::Metrics(plan)) => {
+                Self::Plan(Plan::Metrics(MetricsPlan { is_head: method == HEAD, ..plan }))
+            }
             other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_)) => other,
         }
     }
@@ -68,6 +73,10 @@ pub enum Plan {
     Report(ReportPlan),
     /// Do the maintenance that is due, unless the platform's own timer does it in time.
     Maintenance(MaintenancePlan),
+    /// Say whether the service should get requests.
+    Ready(ReadyPlan),
+    /// Tell metrics.
+    Metrics(MetricsPlan),
 }
 
 /// One event to keep durably under (tenant, id), unless an event that has not expired has that key.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::store::answer::{Answer, Slot};
 use crate::store::delivery::Delivery;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use crate::vocabulary::facts::{Counts, Facts};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
@@ -31,10 +32,12 @@ impl StorePlan {
         let mut reply = match (answer, refused) {
             // Nothing was kept, so the client may send all of it again.
             (Answer::One(_, request_id) | Answer::Batch(_, request_id), Some(refused)) => {
-                Rejection::Limited(refused).reply(request_id)
+                none_kept(&Rejection::Limited(refused), request_id, events.len())
             }
             (Answer::One(slot, request_id), None) => verdict(slot).reply(request_id),
-            (Answer::Batch(_, request_id), None) if is_overloaded(&outcomes) => Rejection::Overloaded.reply(request_id),
+            (Answer::Batch(_, request_id), None) if is_overloaded(&outcomes) => {
+                none_kept(&Rejection::Overloaded, request_id, events.len())
+            }
             (Answer::Batch(slots, _), None) => batch_reply(slots.into_iter().map(verdict)),
         };
         reply.headers.extend(standing.headers(refused, received_at));
@@ -43,24 +46,15 @@ impl StorePlan {
 
     /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::respond`].
     pub fn deliver(self, outcomes: Vec<StoreOutcome>) -> Delivery {
-        let Self { events, answer, .. } = self;
-        let slots = match answer {
-            Answer::One(slot, _) => vec![slot],
-            Answer::Batch(slots, _) => slots,
-        };
-        let mut rejected = String::new();
-        for (index, slot) in slots.into_iter().enumerate() {
-            match Verdict::of(slot, &events, &outcomes) {
-                Verdict::Accepted(_) | Verdict::Duplicate(_) => {}
-                Verdict::Retry(_) | Verdict::Overloaded(_) | Verdict::Limited(..) => return Delivery::Retry,
-                Verdict::Invalid(rejection) if rejected.is_empty() => {
-                    rejected = format!("event {index}: {}", rejection.message())
-                }
-                Verdict::Invalid(_) => {}
-            }
-        }
-        if rejected.is_empty() { Delivery::Done } else { Delivery::Rejected(rejected) }
+        self.respond(outcomes).delivery()
     }
+}
+
+/// The reply where nothing was kept.
+fn none_kept(rejection: &Rejection, request_id: RequestId, events: usize) -> Reply {
+    let mut reply = rejection.reply(request_id);
+    reply.facts.events.retry = events as u64;
+    reply
 }
 
 /// Why all events were refused, if they were. The longest wait counts.
@@ -113,6 +107,16 @@ impl Verdict {
         }
     }
 
+    fn counts(&self) -> Counts {
+        let none = Counts::default();
+        match self {
+            Self::Accepted(_) => Counts { accepted: 1, ..none },
+            Self::Duplicate(_) => Counts { duplicate: 1, ..none },
+            Self::Invalid(_) => Counts { invalid: 1, ..none },
+            Self::Retry(_) | Self::Overloaded(_) | Self::Limited(..) => Counts { retry: 1, ..none },
+        }
+    }
+
     /// The answer to a request for this single event.
     fn reply(self, request_id: RequestId) -> Reply {
         #[derive(Serialize)]
@@ -123,15 +127,20 @@ impl Verdict {
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             duplicate: bool,
         }
-        let (event_id, message, duplicate) = match self {
-            Self::Accepted(id) => (id, "event accepted", false),
-            Self::Duplicate(id) => (id, "event was accepted before", true),
-            Self::Invalid(rejection) => return rejection.reply(request_id),
-            Self::Retry(_) => return Rejection::Unavailable.reply(request_id),
-            Self::Overloaded(_) => return Rejection::Overloaded.reply(request_id),
-            Self::Limited(_, refused) => return Rejection::Limited(refused).reply(request_id),
+        let mut facts = Facts { events: self.counts(), ..Facts::default() };
+        let kept = |event_id, message, duplicate| Reply::json(202, &Body { event_id, message, duplicate });
+        let reply = match self {
+            Self::Accepted(id) => kept(id, "event accepted", false),
+            Self::Duplicate(id) => kept(id, "event was accepted before", true),
+            Self::Invalid(rejection) => {
+                facts.first_rejected = Some(first_rejected(0, &rejection));
+                rejection.reply(request_id)
+            }
+            Self::Retry(_) => Rejection::Unavailable.reply(request_id),
+            Self::Overloaded(_) => Rejection::Overloaded.reply(request_id),
+            Self::Limited(_, refused) => Rejection::Limited(refused).reply(request_id),
         };
-        Reply::json(202, &Body { event_id, message, duplicate })
+        Reply { facts: Facts { code: reply.facts.code, ..facts }, ..reply }
     }
 }
 
@@ -157,6 +166,7 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
         message: Option<String>,
     }
     let mut body = Body { accepted: 0, duplicate: 0, invalid: 0, retry: 0, results: Vec::new() };
+    let mut facts = Facts::default();
     for (index, verdict) in verdicts.enumerate() {
         let (status, count, event_id, rejection) = match verdict {
             Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
@@ -167,6 +177,10 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             }
         };
         *count += 1;
+        if let Some(rejection) = &rejection {
+            *facts.rejected.entry(rejection.code()).or_default() += 1;
+            facts.first_rejected.get_or_insert_with(|| first_rejected(index, rejection));
+        }
         body.results.push(EventResult {
             index,
             status,
@@ -175,5 +189,13 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             message: rejection.as_ref().map(Rejection::message),
         });
     }
-    Reply::json(200, &body)
+    let Body { accepted, duplicate, invalid, retry, .. } = body;
+    let count = |events| events as u64;
+    facts.events =
+        Counts { accepted: count(accepted), duplicate: count(duplicate), invalid: count(invalid), retry: count(retry) };
+    Reply { facts, ..Reply::json(200, &body) }
+}
+
+fn first_rejected(index: usize, rejection: &Rejection) -> String {
+    format!("event {index}: {}", rejection.message())
 }

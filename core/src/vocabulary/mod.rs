@@ -2,6 +2,7 @@
 
 pub(crate) mod borrowed;
 pub(crate) mod digest;
+pub(crate) mod facts;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod name;

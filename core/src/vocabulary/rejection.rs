@@ -153,6 +153,8 @@ pub(crate) enum Rejection {
     Overloaded,
     /// The store did not answer in time.
     Unavailable,
+    /// The service should get no requests now, for this reason.
+    NotReady(String),
 }
 
 impl Rejection {
@@ -191,6 +193,7 @@ impl Rejection {
             Self::Limited(_) => (429, "quota_exceeded"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
+            Self::NotReady(_) => (503, "not_ready"),
         }
     }
 
@@ -239,11 +242,12 @@ impl Rejection {
             Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
             Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
-            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1".to_owned())),
+            Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(("retry-after", "1".to_owned())),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);
         reply.headers.extend(header);
+        reply.facts.code = Some(code);
         reply
     }
 }
@@ -317,9 +321,10 @@ impl fmt::Display for Rejection {
             Self::NotConfigured => {
                 f.write_str("this service is not configured; its operator finds the reason in its log")
             }
-            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
-                f.write_str(problem)
-            }
+            Self::InvalidQuery(problem)
+            | Self::UnsupportedReport(problem)
+            | Self::ReportTooLarge(problem)
+            | Self::NotReady(problem) => f.write_str(problem),
             Self::Limited(Refused { is_quota, retry_after }) => {
                 let what = if *is_quota { "the day's quota is used up" } else { "events come too fast" };
                 write!(f, "{what}: nothing was stored, send them again in {retry_after} s")

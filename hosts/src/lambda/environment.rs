@@ -117,13 +117,20 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
 /// The longest line in bytes that is shown in one piece.
 const LONGEST_LINE: u64 = 1 << 20;
 
+/// If this environment variable is there, the lines of requests that succeed are shown. They are many.
+const SHOW_REQUESTS: &str = "ISOTHERM_SHOW_REQUESTS";
+
 /// Copies a process's output to this program's standard error, as it would go to CloudWatch, and counts its bytes.
 async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
     let (Some(printed), mut line) = (printed, Vec::new()) else { return };
+    let shows_requests = std::env::var_os(SHOW_REQUESTS).is_some();
     let mut printed = BufReader::new(printed);
     while let Ok(count @ 1..) = (&mut printed).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
-        lines::print_error(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        let text = String::from_utf8_lossy(&line);
+        if shows_requests || !(text.starts_with("{\"time\":") && text.contains("\"level\":\"info\"")) {
+            lines::print_error(text.trim_end_matches('\n'));
+        }
         line.clear();
     }
 }
