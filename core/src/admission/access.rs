@@ -99,7 +99,8 @@ impl Access {
             Self::Closed(_) | Self::Unread(_) => None,
             Self::Open => Some((Tenant::default_tenant(), None)),
             Self::Keys(keys) => {
-                let caller = Scope::ALL.into_iter().find_map(|needed| keys.authorize(credential, needed, received_at).ok());
+                let caller =
+                    Scope::ALL.into_iter().find_map(|needed| keys.authorize(credential, needed, received_at).ok());
                 caller.map(|Caller { tenant, key }| (tenant, Some(key)))
             }
         }
