@@ -13,7 +13,7 @@
 //! | part: events that came together | 1 | the Worker that admits them, folds | a Workers shard | a Workers shard: `blocks`, until the events are folded; appended to one another | `blocks/part.rs` |
 //! | closed block of events | 2 | folds | look-ups | a Workers shard: `blocks` | `blocks/block.rs` |
 //! | row of ids | 1 | folds, expiry | look-ups, folds, expiry | a Workers shard: `runs` | `blocks/runs.rs` |
-//! | what a shard is to keep | 1 | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
+//! | what a shard is to keep | 1; with a key's id where there are limits | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
 //! | what a shard has kept | 1 | a Workers shard | the Worker that asks it | in no store | `blocks/keep.rs` |
 //! | cursor of a report | 1 | reports | reports | at clients | `reports/cursor.rs` |
 //! | packed event | 1 with the id of its shape; 2 with its shape; 3 as text | `ingest`, `drain` | `read`, `aggregate`; `ingest` and `drain` its head | DynamoDB: `tenant#eventId`, attribute `e` | `packed/mod.rs` |
@@ -41,6 +41,7 @@
 //! | `rollups` | `tenant`, `key`, `page` | `key`, `page` |
 //! | `rejected_events` | `seq`, `tenant`, `reason`, `record` | `seq`, `reason`, `record` |
 //! | `upkeep` | `id`, `looked_at` | `id`, `done_at` |
+//! | `name` | – | `id`, `name` |
 //!
 //! # Two versions side by side
 //!

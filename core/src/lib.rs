@@ -42,7 +42,7 @@ mod codec;
 mod formats;
 mod vocabulary;
 
-pub use service::Service;
+pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place};
 pub use admission::door::{Door, Entry};
@@ -53,6 +53,7 @@ pub use admission::warming;
 
 pub use store::delivery::Delivery;
 pub use store::group_commit;
+pub use store::limiter::Limiter;
 pub use store::load::Load;
 pub use store::patience::Patience;
 pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
@@ -96,6 +97,7 @@ pub use vocabulary::digest::Digest;
 pub use vocabulary::facts::Facts;
 pub use vocabulary::id::{EventId, NotAnEventId, RequestId};
 pub use vocabulary::limits::Limits;
+pub use vocabulary::refused::Refused;
 pub use vocabulary::reply::Reply;
 pub use vocabulary::tenant::{NotATenant, Tenant};
 pub use vocabulary::time::{Millis, RETENTION, Seconds, Stamp};

@@ -138,5 +138,5 @@ fn every_table_and_its_columns_are_in_the_register() {
             }
         }
     }
-    assert_eq!(tables.len(), 13, "{tables:?}");
+    assert_eq!(tables.len(), 14, "{tables:?}");
 }

@@ -72,6 +72,8 @@ pub struct Up {
     pub port: u16,
     /// The folder for the data; `None` for a temporary folder.
     pub data: Option<PathBuf>,
+    /// As many instances of workerd in a cluster; Workers only.
+    pub cluster: Option<u32>,
     /// The configuration as JSON.
     pub config: String,
     /// More environment variables for `isotherm up` and for the processes that it starts.
@@ -90,6 +92,7 @@ impl Up {
             set: "release".to_owned(),
             port: 0,
             data: None,
+            cluster: None,
             config: crate::OPEN.to_owned(),
             environment: Vec::new(),
             log: None,
@@ -103,6 +106,9 @@ impl Up {
         command.arg("--port").arg(self.port.to_string()).arg("--artifacts").arg(&self.artifacts);
         if let Some(data) = &self.data {
             command.arg("--data").arg(data);
+        }
+        if let Some(instances) = self.cluster {
+            command.arg("--cluster").arg(instances.to_string());
         }
         command.env("ISOTHERM_CONFIG", &self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         // In a process group of its own: Ctrl-C reaches only us, and closing its standard input stops it in order.

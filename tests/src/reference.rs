@@ -10,6 +10,11 @@ use isotherm_core::{
 
 use crate::client::Ask;
 
+/// The secret that every host of these tests has, under the name [`SECRET_VARIABLE`].
+pub const SECRET: &str = "the secret of the conformance tests";
+/// The variable for the secret `conformance`.
+pub const SECRET_VARIABLE: &str = "ISOTHERM_SECRET_CONFORMANCE";
+
 type Kept = BTreeMap<(String, EventId), (Digest, String)>;
 
 /// Core and a map of kept events.
@@ -21,7 +26,7 @@ pub struct Reference {
 impl Reference {
     /// A reference with this configuration and no events.
     pub fn new(config: &str) -> Self {
-        let service = Service::from_text(Some(config));
+        let service = Service::from_text(Some(config)).with_secrets(|_name| Some(SECRET.to_owned()));
         Self { service, kept: Mutex::default() }
     }
 

@@ -1,6 +1,6 @@
 //! Connections and requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -11,9 +11,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use isotherm_core::{Admission, Door, Plan, Reply, Service};
+use isotherm_core::{Admission, Door, Limiter, Plan, Reply};
 use tokio::net::TcpListener;
 
+use crate::config::Configuration;
 use crate::connection::{Connections, Watched};
 use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
@@ -38,7 +39,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What it takes to answer requests.
 pub struct Server {
     /// The rules.
-    pub service: Service,
+    pub configuration: Arc<Configuration>,
     /// The events.
     pub store: Store,
     /// What an operator sees; the store's, too.
@@ -53,9 +54,15 @@ pub struct Server {
 struct Shared {
     server: Server,
     bodies: Arc<Room>,
+    /// What keys and tenants have sent. It ends with the process.
+    limiter: Mutex<Limiter>,
 }
 
 impl Shared {
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes room for a body. Its place gives way while the body is read.
     async fn room_for(&self, body: &Incoming, limit: usize) -> Option<Place> {
         let most = body.size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
@@ -77,7 +84,7 @@ async fn claimed(room: Option<&Place>) {
 /// the store.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Connections::new(server.connections, server.keep_alive));
-    let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES) });
+    let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES), limiter: Mutex::default() });
     let running = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -123,14 +130,14 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let head = Head::new(head);
     let request = head.request();
     let stamp = stamp()?;
-    let (mut reply, turn) = match server.service.admit_head(&request, stamp) {
+    let (mut reply, turn) = match server.configuration.service().admit_head(&request, stamp) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
             let (room, received) = match entry.body_bytes() {
                 0 => (None, Vec::new()),
                 limit => read(shared, &mut body, limit).await?,
             };
-            let applied = apply(server, entry.admit(&received)).await?;
+            let applied = apply(shared, entry.admit(&received)).await?;
             drop(room);
             applied
         }
@@ -155,10 +162,14 @@ async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Opt
 }
 
 /// Returns the reply, and a report's turn, which ends once the reply is sent.
-async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
+async fn apply(shared: &Shared, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
+    let server = &shared.server;
     let reply = match admission {
         Admission::Reply(reply) => reply,
-        Admission::Plan(Plan::Store(plan)) => {
+        Admission::Plan(Plan::Store(mut plan)) => {
+            if plan.is_limited() && !plan.take_from(&mut shared.limiter()) {
+                return Ok((plan.respond(Vec::new()), None));
+            }
             let (plan, outcomes) = server.store.store(plan).await?;
             plan.respond(outcomes)
         }

@@ -11,6 +11,7 @@
 
 mod backlog;
 mod backup;
+mod config;
 mod connection;
 mod database;
 mod entry;
@@ -24,6 +25,7 @@ mod store;
 mod turns;
 mod watch;
 
+pub use config::Configuration;
 pub use entry::{Server, serve};
 pub use store::{Settings, Store};
 pub use watch::Watch;

@@ -1,6 +1,5 @@
 //! `isotherm-native`: the server.
 
-use std::env::VarError;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -10,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::{Level, Service};
-use isotherm_server::{Server, Settings, Store, Watch, log, serve};
+use isotherm_core::Level;
+use isotherm_server::{Configuration, Server, Settings, Store, Watch, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,17 +67,16 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let service = service(flags);
-    if let Some(notice) = service.notice() {
-        log::line(notice);
-    }
+    let configuration = Arc::new(Configuration::new(flags.config.clone()));
+    // Read now, so that what is wrong is said before the first request.
+    let _service = configuration.service();
     let settings = Settings {
         folder: flags.data.clone(),
         backup: flags.backup.clone(),
         round: Duration::from_secs(flags.schedule),
     };
     let watch = Arc::new(Watch::new(if flags.log_requests { Level::Info } else { Level::Off }));
-    let store = Store::open(settings, service.clone(), Arc::clone(&watch))?;
+    let store = Store::open(settings, Arc::clone(&configuration), Arc::clone(&watch))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
@@ -93,7 +91,7 @@ fn run(flags: &Flags) -> Result<()> {
             tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         };
         let server = Server {
-            service,
+            configuration,
             store,
             watch,
             connections: connections(flags.connections) as usize,
@@ -115,17 +113,4 @@ fn connections(wanted: u32) -> u32 {
     let files =
         if current < allowed && setrlimit(Resource::Nofile, limit).is_ok() { allowed } else { current.min(files) };
     u32::try_from(files.saturating_sub(FILES_OF_OUR_OWN)).unwrap_or(wanted).max(1)
-}
-
-/// Makes the service from the file or the environment. Neither has to be there; a wrong configuration closes the
-/// service.
-fn service(flags: &Flags) -> Service {
-    let text = match &flags.config {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display())),
-        None => match std::env::var("ISOTHERM_CONFIG") {
-            Err(VarError::NotUnicode(_)) => Err("ISOTHERM_CONFIG is not UTF-8".to_owned()),
-            text => Ok(text.unwrap_or_default()),
-        },
-    };
-    text.map_or_else(Service::closed, |text| Service::from_text(Some(&text)))
 }

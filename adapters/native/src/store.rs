@@ -19,12 +19,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use isotherm_core::{
     Condition, Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply,
-    ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, Service, StoreOutcome, StorePlan,
+    ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
+use crate::config::Configuration;
 use crate::database::{Readers, create, integer, open};
 use crate::log;
 use crate::maintenance;
@@ -83,8 +84,8 @@ impl Job {
 }
 
 impl Store {
-    /// Opens the database, or makes it. `service` folds the store's events into rollups. `watch` sees it.
-    pub fn open(settings: Settings, service: Service, watch: Arc<Watch>) -> Result<Self> {
+    /// Opens the database, or makes it. The configured service folds the store's events into rollups. `watch` sees it.
+    pub fn open(settings: Settings, configuration: Arc<Configuration>, watch: Arc<Watch>) -> Result<Self> {
         let folder = &settings.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
@@ -97,7 +98,7 @@ impl Store {
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_maintain(&mut connection, &jobs, &service, &settings, &watched);
+                write_and_maintain(&mut connection, &jobs, &configuration, &settings, &watched);
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers::new(path));
@@ -207,7 +208,7 @@ impl Drop for AbortOnPanic {
 fn write_and_maintain(
     connection: &mut Connection,
     jobs: &Backlog<Job>,
-    service: &Service,
+    configuration: &Configuration,
     settings: &Settings,
     watch: &Watch,
 ) {
@@ -238,6 +239,7 @@ fn write_and_maintain(
         for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
             let Next::Do(task) = maintenance.next(now) else { break };
+            let service = configuration.service();
             match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now, watch) {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {

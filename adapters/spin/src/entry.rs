@@ -47,8 +47,8 @@ impl Guest for Isotherm {
 
 async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
-        Plan::Store(plan) => {
-            let outcomes = store::store(service, &plan).await;
+        Plan::Store(mut plan) => {
+            let outcomes = if store::takes(&mut plan) { store::store(service, &plan).await } else { Vec::new() };
             plan.respond(outcomes)
         }
         Plan::Find(plan) => {

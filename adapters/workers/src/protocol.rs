@@ -3,7 +3,7 @@
 use std::fmt;
 
 use isotherm_core::{EventId, Seconds};
-use worker::{Error, Result, State};
+use worker::{Error, Result};
 
 /// The path of events to keep.
 pub(crate) const KEEP: &str = "/keep";
@@ -39,10 +39,9 @@ impl ShardName {
         Self { tenant: tenant.to_owned(), number: number.to_string() }
     }
 
-    /// The name of this object.
-    pub(crate) fn of(state: &State) -> Result<Self> {
-        let name = state.id().name();
-        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
+    /// Reads the name of an object.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        let parts = name.rsplit_once('/');
         let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
         Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
     }

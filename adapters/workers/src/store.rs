@@ -64,6 +64,10 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
 
 /// Has the shards of all tenants do the maintenance that is due. Returns whether all of them did.
 pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
+    if let Err(error) = service.known() {
+        console_error!("isotherm: shards are not asked to compact and expire: {error}");
+        return false;
+    }
     let mut is_done = true;
     for tenant in service.tenants() {
         let rounds = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));

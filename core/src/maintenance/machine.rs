@@ -117,7 +117,8 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look only at the first `among` events.
+        /// Look only at the first `among` events in the order in which they came. If events do not expire in that order
+        /// ([`Service::expires_in_order`](crate::Service::expires_in_order)): in the order in which they expire.
         among: usize,
     },
     /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
@@ -251,6 +252,12 @@ impl Maintenance {
         };
         maintenance.refresh(held, now);
         maintenance
+    }
+
+    /// Goes on at another pace: the configuration is another one than before.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        self.fold_events = self.fold_events.min(pace.fold.events);
     }
 
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls

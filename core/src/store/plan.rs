@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::Answer;
+use crate::store::limiter::{Limiter, Standing};
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
@@ -23,6 +25,16 @@ pub enum Admission {
 }
 
 impl Admission {
+    /// Takes the request from no allowance: a queue has accepted its events already.
+    pub(crate) fn unlimited(self) -> Self {
+        match self {
+            Self::Plan(Plan::Store(plan)) => {
+                Self::Plan(Plan::Store(StorePlan { standing: Standing::default(), ..plan }))
+            }
+            other => other,
+        }
+    }
+
     /// Says that the request may come again with the same stamp.
     pub(crate) fn repeatable(self) -> Self {
         match self {
@@ -95,6 +107,8 @@ pub enum StoreOutcome {
     Unavailable,
     /// The event was not kept, because the store is at its capacity: the client is told to wait and send it again.
     Overloaded,
+    /// The event was not kept, because its key or its tenant has sent too many.
+    Limited(Refused),
 }
 
 /// The outcome of a [`FindPlan`].
@@ -116,9 +130,31 @@ pub struct StorePlan {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) answer: Answer,
     pub(crate) may_be_repeated: bool,
+    /// The id of the key that the events came with.
+    pub(crate) key: String,
+    pub(crate) standing: Standing,
 }
 
 impl StorePlan {
+    /// Whether the configuration limits how many events may come. Then [`StorePlan::take_from`] is asked before the
+    /// store is.
+    pub fn is_limited(&self) -> bool {
+        !self.standing.rules.is_empty()
+    }
+
+    /// Takes the plan's events from what its key and its tenant may send. If this is `false`, store nothing, and
+    /// [`respond`](StorePlan::respond) without outcomes.
+    #[must_use]
+    pub fn take_from(&mut self, limiter: &mut Limiter) -> bool {
+        let received_at = self.received_at();
+        limiter.take(&mut self.standing, self.events.len(), received_at, 1);
+        self.standing.refused.is_none()
+    }
+
+    pub(crate) fn received_at(&self) -> Millis {
+        self.events.first().map_or(Millis(0), |event| event.received_at)
+    }
+
     /// The tenant of the events.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant

@@ -7,6 +7,7 @@ use crate::store::delivery::Delivery;
 use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::facts::{Counts, Facts};
 use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
@@ -17,30 +18,53 @@ enum Verdict {
     Invalid(Rejection),
     Retry(EventId),
     Overloaded(EventId),
+    Limited(EventId, Refused),
 }
 
 impl StorePlan {
     /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
     /// [`StoreOutcome::Unavailable`].
     pub fn respond(self, outcomes: Vec<StoreOutcome>) -> Reply {
-        let Self { events, answer, .. } = self;
+        let received_at = self.received_at();
+        let Self { events, answer, standing, .. } = self;
+        let refused = standing.refused.or_else(|| limited(&outcomes));
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
-        match answer {
-            Answer::One(slot, request_id) => verdict(slot).reply(request_id),
-            // Nothing in the batch was kept, so the client may send all of it again.
-            Answer::Batch(_, request_id) if is_overloaded(&outcomes) => {
-                let mut reply = Rejection::Overloaded.reply(request_id);
-                reply.facts.events.retry = outcomes.len() as u64;
-                reply
+        let mut reply = match (answer, refused) {
+            // Nothing was kept, so the client may send all of it again.
+            (Answer::One(_, request_id) | Answer::Batch(_, request_id), Some(refused)) => {
+                none_kept(&Rejection::Limited(refused), request_id, events.len())
             }
-            Answer::Batch(slots, _) => batch_reply(slots.into_iter().map(verdict)),
-        }
+            (Answer::One(slot, request_id), None) => verdict(slot).reply(request_id),
+            (Answer::Batch(_, request_id), None) if is_overloaded(&outcomes) => {
+                none_kept(&Rejection::Overloaded, request_id, events.len())
+            }
+            (Answer::Batch(slots, _), None) => batch_reply(slots.into_iter().map(verdict)),
+        };
+        reply.headers.extend(standing.headers(refused, received_at));
+        reply
     }
 
     /// What to do with the message that brought these events. `outcomes` are as for [`StorePlan::respond`].
     pub fn deliver(self, outcomes: Vec<StoreOutcome>) -> Delivery {
         self.respond(outcomes).delivery()
     }
+}
+
+/// The reply where nothing was kept.
+fn none_kept(rejection: &Rejection, request_id: RequestId, events: usize) -> Reply {
+    let mut reply = rejection.reply(request_id);
+    reply.facts.events.retry = events as u64;
+    reply
+}
+
+/// Why all events were refused, if they were. The longest wait counts.
+fn limited(outcomes: &[StoreOutcome]) -> Option<Refused> {
+    let refused = |outcome: &StoreOutcome| match outcome {
+        StoreOutcome::Limited(refused) => Some(*refused),
+        _ => None,
+    };
+    let all: Vec<Refused> = outcomes.iter().map(refused).collect::<Option<_>>()?;
+    all.into_iter().max_by_key(|refused| refused.retry_after)
 }
 
 fn is_overloaded(outcomes: &[StoreOutcome]) -> bool {
@@ -71,6 +95,7 @@ impl Verdict {
         match outcomes.get(at) {
             None | Some(StoreOutcome::Unavailable) => Self::Retry(id),
             Some(StoreOutcome::Overloaded) => Self::Overloaded(id),
+            Some(StoreOutcome::Limited(refused)) => Self::Limited(id, *refused),
             Some(StoreOutcome::Stored) if first => Self::Accepted(id),
             Some(StoreOutcome::Stored) if planned == digest => Self::Duplicate(id),
             // Nobody else knows an id that was made for this request, so an equal stored event is its own earlier try.
@@ -88,7 +113,7 @@ impl Verdict {
             Self::Accepted(_) => Counts { accepted: 1, ..none },
             Self::Duplicate(_) => Counts { duplicate: 1, ..none },
             Self::Invalid(_) => Counts { invalid: 1, ..none },
-            Self::Retry(_) | Self::Overloaded(_) => Counts { retry: 1, ..none },
+            Self::Retry(_) | Self::Overloaded(_) | Self::Limited(..) => Counts { retry: 1, ..none },
         }
     }
 
@@ -113,6 +138,7 @@ impl Verdict {
             }
             Self::Retry(_) => Rejection::Unavailable.reply(request_id),
             Self::Overloaded(_) => Rejection::Overloaded.reply(request_id),
+            Self::Limited(_, refused) => Rejection::Limited(refused).reply(request_id),
         };
         Reply { facts: Facts { code: reply.facts.code, ..facts }, ..reply }
     }
@@ -146,7 +172,9 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
             Verdict::Accepted(id) => ("accepted", &mut body.accepted, Some(id), None),
             Verdict::Duplicate(id) => ("duplicate", &mut body.duplicate, Some(id), None),
             Verdict::Invalid(rejection) => ("invalid", &mut body.invalid, None, Some(rejection)),
-            Verdict::Retry(id) | Verdict::Overloaded(id) => ("retry", &mut body.retry, Some(id), None),
+            Verdict::Retry(id) | Verdict::Overloaded(id) | Verdict::Limited(id, _) => {
+                ("retry", &mut body.retry, Some(id), None)
+            }
         };
         *count += 1;
         if let Some(rejection) = &rejection {

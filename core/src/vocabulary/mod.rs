@@ -6,6 +6,7 @@ pub(crate) mod facts;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod name;
+pub(crate) mod refused;
 pub(crate) mod rejection;
 pub(crate) mod reply;
 pub(crate) mod tenant;

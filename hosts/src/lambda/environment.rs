@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::runtime_api::{Answer, Invocation, RuntimeApi, Signal};
 use super::{Limits, log_stream};
 use crate::process::Process;
+use crate::s3::CREDENTIAL;
 use crate::{Usage, lines};
 
 /// A random UUID. Lambda's request ids and other ids of AWS have this form.
@@ -148,8 +149,6 @@ fn path() -> OsString {
 pub(crate) const REGION: &str = "us-east-1";
 /// The AWS account of all emulated resources.
 pub(crate) const ACCOUNT: &str = "123456789012";
-/// The access key and the secret of the functions.
-pub(crate) const CREDENTIAL: &str = "isotherm";
 
 /// The reason why an invocation has no result.
 #[derive(Debug)]

@@ -63,7 +63,12 @@ const LINTERS: [Linter; 14] = [
     Linter {
         name: "kubernetes-validate",
         tool: Tool::Python("deploy", "kubernetes-validate"),
-        arguments: &["--strict", "deploy/native/kubernetes.yaml", "deploy/spin/kubernetes.yaml"],
+        arguments: &[
+            "--strict",
+            "deploy/native/kubernetes.yaml",
+            "deploy/spin/kubernetes.yaml",
+            "deploy/workers-cluster/kubernetes.yaml",
+        ],
         planted: ("deploy/native/kubernetes.yaml", "runAsNonRoot: true", "runAsNotRoot: true"),
     },
     Linter {
@@ -87,13 +92,18 @@ const LINTERS: [Linter; 14] = [
     Linter {
         name: "hadolint",
         tool: Tool::Python("deploy", "hadolint"),
-        arguments: &["deploy/native/Dockerfile"],
+        arguments: &["deploy/native/Dockerfile", "deploy/workers-cluster/Dockerfile"],
         planted: ("deploy/native/Dockerfile", "USER 10001:10001", "USER root"),
     },
     Linter {
         name: "the schema of compose",
         tool: Tool::Python("deploy", "check-jsonschema"),
-        arguments: &["--builtin-schema", "vendor.compose-spec", "deploy/native/compose.yaml"],
+        arguments: &[
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "deploy/native/compose.yaml",
+            "deploy/workers-cluster/compose.yaml",
+        ],
         planted: ("deploy/native/compose.yaml", "read_only: true", "read-only: true"),
     },
     Linter {
