@@ -117,7 +117,7 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
 /// The longest line in bytes that is shown in one piece.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// If this environment variable is there, the lines of requests that succeed are shown. They are many.
+/// If this environment variable is there, the lines of all requests are shown, not only of those that fail. They are many.
 const SHOW_REQUESTS: &str = "ISOTHERM_SHOW_REQUESTS";
 
 /// Copies a process's output to this program's standard error, as it would go to CloudWatch, and counts its bytes.
@@ -128,7 +128,8 @@ async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
     while let Ok(count @ 1..) = (&mut printed).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
         let text = String::from_utf8_lossy(&line);
-        if shows_requests || !(text.starts_with("{\"time\":") && text.contains("\"level\":\"info\"")) {
+        let is_quiet = text.starts_with("{\"time\":") && !text.contains("\"level\":\"error\"");
+        if shows_requests || !is_quiet {
             lines::print_error(text.trim_end_matches('\n'));
         }
         line.clear();
