@@ -92,6 +92,11 @@ impl<'a> StreamBatch<'a> {
         self.records.iter().filter(|record| record.unfolded().is_some()).map(|record| record.written_at).max()
     }
 
+    /// The key of the last pulse in the batch.
+    pub(crate) fn last_pulse(&self) -> Option<&'a str> {
+        self.records.iter().rev().find_map(StreamRecord::pulse)
+    }
+
     /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch
     /// is cut differently the next time, its objects repeat some events.
     pub fn backups(&self) -> Vec<Backup> {
