@@ -59,6 +59,42 @@
 //! - Blocks: an older version of a shard does not see them. There is no way back to it once events came.
 //! - On native and in a Durable Object a version has its database to itself; instances of Spin overlap for seconds.
 
+/// The tables of a database in SQLite with one writer, as native and Spin have it. The one that a request needs first is
+/// the last, so where it is, all are.
+///
+/// - `rollups`: pages. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that is
+///   in the pages.
+/// - `rejected_events`: stored records that are not valid events, and so are in no report.
+/// - `upkeep`: the last time when days were looked for and all of them compacted.
+/// - `events`: `seq` is the order in which events became durable, and in which they are folded. A number is never given
+///   again, even when the last event has expired: an event with a `seq` below the watermark would never be folded.
+pub const TABLES: [&str; 4] = [
+    "CREATE TABLE IF NOT EXISTS rollups (
+        tenant TEXT NOT NULL,
+        key TEXT NOT NULL,
+        page BLOB NOT NULL,
+        PRIMARY KEY (tenant, key)
+    ) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS rejected_events (
+        seq INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        record TEXT NOT NULL
+    )",
+    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        occurred_at INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        UNIQUE (tenant, id)
+    )",
+];
+
 /// A page of rollups.
 pub(crate) const PAGE: u8 = 1;
 /// The manifest of a day.
