@@ -42,6 +42,7 @@ mod codec;
 mod formats;
 mod vocabulary;
 
+pub use formats::TABLES;
 pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place};

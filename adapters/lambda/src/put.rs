@@ -83,7 +83,7 @@ impl<'a> Put<'a> {
 
     /// The put of a shape.
     pub(crate) fn of_shape(table: &'a str, StoredShape { id, bytes, expires_at }: &StoredShape) -> Self {
-        let (key, shape) = (AttributeValue::S(id.key()), AttributeValue::B(bytes.clone()));
+        let (key, shape) = (AttributeValue::S(id.to_string()), AttributeValue::B(bytes.clone()));
         let expires_at = AttributeValue::N(expires_at.0.to_string());
         Self {
             table_name: table,

@@ -39,7 +39,7 @@ impl Store {
     pub(crate) async fn learn_shapes<'e>(&self, packed: impl IntoIterator<Item = &'e [u8]>) -> Result<()> {
         let unknown = self.unpacker().unknown(packed);
         let read = async |id: ShapeId| {
-            let get = DYNAMODB.get_item().table_name(&self.table).key("pk", AttributeValue::S(id.key()));
+            let get = DYNAMODB.get_item().table_name(&self.table).key("pk", AttributeValue::S(id.to_string()));
             anyhow::Ok((id, get.consistent_read(true).send().await?.item))
         };
         let mut all = pin!(stream::iter(unknown.into_iter().map(read)).buffer_unordered(CONCURRENCY));

@@ -101,6 +101,11 @@ impl<'a> StreamBatch<'a> {
         Some(Duration::from_millis(now.0.saturating_sub(oldest.0)))
     }
 
+    /// The key of the last pulse in the batch.
+    pub(crate) fn last_pulse(&self) -> Option<&'a str> {
+        self.records.iter().rev().find_map(StreamRecord::pulse)
+    }
+
     /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch
     /// is cut differently the next time, its objects repeat some events.
     pub fn backups(&self) -> Vec<Backup> {
