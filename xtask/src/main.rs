@@ -34,7 +34,7 @@ cargo xtask <command>
   fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
                          have found in fuzz/corpus, --planted proves that each target finds a planted defect
   build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
-                         it, the article's function to compare with (default: all)
+                         it, the baseline to compare with (default: all)
   sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
   setup                  install the tools that are missing, and say before which and where
   help                   show this

@@ -1,0 +1,6 @@
+//! Models without I/O: prices, costs of designs and of metered runs, arrivals, and fleets of instances.
+
+pub(crate) mod cold;
+pub(crate) mod cost;
+pub(crate) mod prices;
+pub(crate) mod simulate;
