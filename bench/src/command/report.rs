@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::render::text::Style;
-use crate::render::{csv, page, text};
+use crate::render::{csv, exports, page, text};
 use crate::results::Comparison;
 use crate::results::file;
 use crate::results::sample::{NamedResult, read_or_sample};
@@ -19,7 +19,8 @@ Examples:
   isotherm report target/compare/TIME/result.json                      writes report.html beside it
   isotherm report result.json --out /tmp/report.html
   isotherm report result.json --format markdown >> pull-request.md
-  isotherm report result.json --format csv --out figures.csv";
+  isotherm report result.json --format csv --out figures.csv
+  isotherm report result.json --format bencher | bencher run --adapter json --file -";
 
 /// How a comparison is written as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -33,6 +34,10 @@ pub enum Format {
     Json,
     /// One line for each figure: value, interval, n, multiple of the floor
     Csv,
+    /// Bencher's JSON (--adapter json): values with their intervals
+    Bencher,
+    /// OpenMetrics text, for Prometheus and what reads its format
+    Openmetrics,
 }
 
 impl Format {
@@ -46,6 +51,8 @@ impl Format {
             Self::Markdown => text::render(result, Style::Markdown),
             Self::Json => file::json(result)?,
             Self::Csv => csv::render(result)?,
+            Self::Bencher => exports::bencher(result)?,
+            Self::Openmetrics => exports::open_metrics(result),
         })
     }
 }

@@ -202,6 +202,46 @@ mod tests {
         assert!(crate::render::diff::text(&found, false).contains("--repeat 5"));
     }
 
+    /// Five runs of native's warm median around `mean`, with 1 % of noise. A busy neighbour slows them and the floor by
+    /// some 30 %, more in one run than in another.
+    fn five_runs(mean: f64, rng: &mut rand_pcg::Pcg64Mcg) -> Comparison {
+        use rand::RngExt as _;
+        let mut result = sample();
+        result.platforms.retain(|measured| measured.platform == isotherm_hosts::Platform::Native);
+        let native = &mut result.platforms[0];
+        let (mut own, mut floor) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let busy = 1.3 + 0.02 * rng.random::<f64>();
+            let mut noise = || 1.0 + 0.01 * (2.0 * rng.random::<f64>() - 1.0);
+            own.push(mean * busy * noise());
+            floor.push(busy * noise());
+        }
+        native.runs = own.iter().map(|_| OneRun { figures: BTreeMap::new(), floor: BTreeMap::new() }).collect();
+        let mean = |runs: &[f64]| runs.iter().sum::<f64>() / 5.0;
+        native.figures.warm.latency.p50 = over_runs(mean(&own), &own);
+        native.floor.warm.latency.p50 = over_runs(mean(&floor), &floor);
+        result
+    }
+
+    #[test]
+    fn beside_a_busy_neighbour_a_platform_ties_with_itself_and_one_10_percent_slower_does_not() {
+        use rand::SeedableRng as _;
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(5);
+        let mut worse = |scale: f64| {
+            (0..200)
+                .filter(|_| {
+                    let [before, after] = [1.0, scale].map(|mean| five_runs(mean, &mut rng));
+                    let found = changes(&before, &after);
+                    found.iter().any(|change| change.figure == "warm_p50" && change.verdict != Verdict::Tie)
+                })
+                .count()
+        };
+        let (itself, slower, much_slower) = (worse(1.0), worse(1.1), worse(1.5));
+        assert!(itself <= 2, "{itself} of 200");
+        assert!(much_slower >= 195, "{much_slower} of 200");
+        assert!(slower >= 60, "{slower} of 200");
+    }
+
     #[test]
     fn other_conditions_are_noted_and_missing_platforms_left_out() {
         let mut after = sample();

@@ -75,8 +75,10 @@ impl Others {
         let look = move || {
             let mut shares = Vec::new();
             let mut before = (Ticks::read(), own_ticks());
-            while !seen.load(Ordering::Relaxed) {
+            let mut is_last = false;
+            while !is_last {
                 std::thread::park_timeout(LOOK_EVERY);
+                is_last = seen.load(Ordering::Relaxed);
                 let now = (Ticks::read(), own_ticks());
                 if let (Some(was), Some(is)) = (before.0, now.0)
                     && is.all > was.all
@@ -265,7 +267,9 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_is_watched() {
-        let noise = Watch::start().await.end(&[]);
+        let watch = Watch::start().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let noise = watch.end(&[]);
         assert!(noise.busy_before.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
         assert!(noise.stolen.is_some_and(|share| (0.0..=1.0).contains(&share)), "{noise:?}");
         assert!(noise.busy_meanwhile.is_some_and(|[mean, worst]| 0.0 <= mean && worst <= 1.0), "{noise:?}");

@@ -4,3 +4,4 @@ pub(crate) mod cold;
 pub(crate) mod cost;
 pub(crate) mod prices;
 pub(crate) mod simulate;
+pub(crate) mod sweep;

@@ -69,7 +69,7 @@ pub(crate) fn render(result: &Comparison) -> Result<String> {
 }
 
 /// Every row, each figure once.
-fn rows(result: &Comparison) -> Vec<Row> {
+pub(crate) fn rows(result: &Comparison) -> Vec<Row> {
     let sections = rows::sections(result).into_iter().filter(|section| section.id != "reports");
     let mut rows: Vec<Row> = sections.flat_map(|section| section.rows).collect();
     rows.extend(rows::routes(result));

@@ -5,6 +5,7 @@ mod baseline;
 pub(crate) mod cost;
 pub(crate) mod csv;
 pub(crate) mod diff;
+pub(crate) mod exports;
 mod guarantees;
 mod html;
 pub(crate) mod page;

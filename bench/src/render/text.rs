@@ -22,7 +22,7 @@ pub(crate) enum Style {
 }
 
 const LEGEND: &str = "Value with its 95 % interval, × the multiple of the floor's figure, * the best among equal scopes, or not to be \
-told from it. Without a * nothing has an equal scope.";
+told from it. A row without * has no two equal scopes.";
 
 /// The whole comparison.
 pub(crate) fn render(result: &Comparison, style: Style) -> String {

@@ -46,6 +46,13 @@ fn rename_designs(value: &mut Value) {
                     Value::String(text) if ["name", "below", "above"].contains(&name.as_str()) => {
                         *text = text.replace("article's function", "baseline").replace("article", "baseline");
                     }
+                    Value::Array(texts) if name == "assumptions" => {
+                        for text in texts {
+                            if let Value::String(text) = text {
+                                *text = text.replace("article's", "baseline's");
+                            }
+                        }
+                    }
                     other => rename_designs(other),
                 }
             }

@@ -133,15 +133,14 @@ fn answer(Question { question, figure, unit, what }: &Question, judged: &[&Measu
         Basis {
             name: title(*platform).to_owned(),
             estimate: added.own,
-            floor: Some(added.floor.value),
+            floor: (*unit == Unit::Ms).then_some(added.floor.value),
             shown: format!("{sign}{}{multiple}", Quantity::of(&size, *unit).plain()),
         }
     });
     let classes = classes(judged, figure);
     let ranked: Vec<&Class> = classes.iter().filter(|class| class.is_ranked()).collect();
     let more = more_is_better(figure);
-    let mut text =
-        format!("{} ({what}).", listed(&all.iter().map(|(of, added)| adds(*of, added, *unit)).collect::<Vec<_>>()));
+    let mut text = format!("{} ({what}).", adds(&all, *unit));
     for class in &ranked {
         text.push_str(&format!(" Equal in scope ({}): {}.", inside(&class.scope), follow(class, *unit, more)));
     }

@@ -52,12 +52,12 @@ fn what_is_added_to_the_floor_leads_and_unlike_scopes_have_no_winner() {
     check(
         &result(&[(Platform::Lambda, 4.0, 2.0), (Platform::Native, 8.0, 1.0)]),
         &[
-            "Cold start, until ready: Isotherm adds 2.00 ms (1.78–2.22) to Lambda's floor of 2.00 ms, 2.00 times its floor and Isotherm adds \
-             4.00 ms (3.55–4.45) to native's floor of 4.00 ms, 2.00 times its floor (median of 100). No winner, since scopes differ: process \
+            "Cold start, until ready: Isotherm adds 2.00 ms (1.78–2.22) to Lambda's floor (2.00 ms, 2.00×) and \
+             4.00 ms (3.55–4.45) to native's floor (4.00 ms, 2.00×) (median of 100). No winner, since scopes differ: process \
              start in Lambda; process start, HTTP, store in native.",
             "Warm latency: Isotherm adds 1.00 ms (0.888–1.11) to Lambda's floor",
             "No winner, since scopes differ: HTTP (emulated), store (emulated) in Lambda; HTTP, store, flush in native.",
-            "Throughput: Isotherm on Lambda answers 12,345 requests/s where the floor answers 12,345 requests/s",
+            "Throughput: Isotherm answers 12,345 requests/s on Lambda (its floor: 12,345 requests/s, 0.01×) and ",
         ],
         &["tie", "ahead", "99th", "Spin", "Fastest", "Cheapest"],
     );
@@ -91,7 +91,7 @@ fn equal_scopes_are_ranked_and_every_tie_is_named() {
     let tied = result(&[(Platform::Spin, 4.0, 2.0), (Platform::Native, 8.0, 2.1)]);
     check(
         &tied,
-        &["Spin with 2.00 ms (1.90–2.10) and native with 2.10 ms (2.00–2.21) can't be told apart."],
+        &["Spin with 2.00 ms (1.90–2.10) and native with 2.10 ms (1.99–2.21) can't be told apart."],
         &["No winner over"],
     );
     assert_eq!(Verdict::of(&tied).answers[2].answer, "Tie: Spin and native");
@@ -114,7 +114,7 @@ fn the_tail_may_have_another_order() {
 fn a_platform_alone_is_compared_with_its_floor_only() {
     check(
         &result(&[(Platform::Native, 4.0, 2.0)]),
-        &["Isotherm adds 2.00 ms (1.78–2.22) to native's floor of 2.00 ms, 2.00 times its floor (median of 100)."],
+        &["Isotherm adds 2.00 ms (1.78–2.22) to native's floor (2.00 ms, 2.00×) (median of 100)."],
         &["No winner", "ahead", "told apart", "Lambda adds"],
     );
 }
@@ -123,7 +123,13 @@ fn a_platform_alone_is_compared_with_its_floor_only() {
 fn what_is_less_than_the_floor_is_said_so() {
     let mut result = result(&[(Platform::Native, 4.0, 2.0)]);
     result.platforms[0].floor.warm.latency.p50 = around(3.0);
-    check(&result, &["Isotherm takes 1.00 ms (0.820–1.18) from native's floor of 3.00 ms"], &[]);
+    check(&result, &["Isotherm adds −1.00 ms (0.820–1.18) to native's floor (3.00 ms, 2.00×)"], &[]);
+    result.platforms[0].floor.warm.latency.p50 = around(2.0);
+    check(
+        &result,
+        &["Isotherm adds nothing that can be told from 0 (less than 141 µs) to native's floor (2.00 ms, 2.00×)"],
+        &[],
+    );
 }
 
 #[test]
@@ -132,8 +138,8 @@ fn published_starts_make_an_expected_one_and_nothing_published_makes_none() {
         &result(&[(Platform::Lambda, 4.0, 2.0), (Platform::Workers, 6.0, 3.0), (Platform::Native, 8.0, 1.0)]),
         &[
             "Cold start, deployed: Lambda: on x86 with 256 MB a hello function's init of 15.6 ms (p90 18.5, p99 49.0, n = 208) is published \
-             (lambda-perf, Rust on al2023, zip, 2026-08-01 to 2026-08-22); with what Isotherm adds here, ",
-            "17.6 ms by the sum.",
+             (lambda-perf, Rust on al2023, zip, 2026-08-01 to 2026-08-22); ",
+            "with what Isotherm adds here that makes 17.6 ms (17.4–32.8).",
             "Workers: an isolate's start in under 5 ms is published (Cloudflare, ",
             "For native nothing is published, so nothing is expected. [modelled]",
         ],

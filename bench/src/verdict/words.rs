@@ -17,29 +17,35 @@ fn plain(value: f64, unit: Unit) -> String {
     Quantity::of(&Estimate { value, low: value, high: value }, unit).plain().replacen("/s", " requests/s", 1)
 }
 
-/// What Isotherm adds to a platform: `adds 0.11 ms (0.05–0.17) to Lambda's 1.51 ms, 1.07 times its floor`. The figure's
-/// own value follows.
-pub(super) fn adds(
-    platform: Platform,
-    Added { own, floor, difference, multiple: ratio }: &Added,
-    unit: Unit,
-) -> String {
-    let name = title(platform);
-    let times = ratio.map_or_else(String::new, |ratio| format!(", {} times its floor", multiple(ratio.value)));
-    if unit == Unit::PerSecond {
-        return format!(
-            "Isotherm on {name} answers {} where the floor answers {}{times}",
-            plain(own.value, unit),
-            plain(floor.value, unit)
-        );
-    }
-    let is_less = difference.value < 0.0;
-    let size = |value: f64| if is_less { -value } else { value };
-    let (low, high) = (size(difference.low), size(difference.high));
-    let shown =
-        Quantity::of(&Estimate { value: difference.value.abs(), low: low.min(high), high: low.max(high) }, unit);
-    let (verb, to) = if is_less { ("takes", "from") } else { ("adds", "to") };
-    format!("Isotherm {verb} {} {to} {name}'s floor of {}{times}", shown.with_interval(), plain(floor.value, unit))
+/// What Isotherm adds to each floor: `Isotherm adds 0.11 ms (0.05–0.17) to Lambda's floor of 1.51 ms (1.07×), …`. Rates
+/// are told beside the floor's.
+pub(super) fn adds(all: &[(Platform, Added)], unit: Unit) -> String {
+    let one = |(platform, added): &(Platform, Added)| {
+        let Added { own, floor, difference, multiple: ratio } = added;
+        let of = possessive(title(*platform));
+        let times = ratio.map_or_else(String::new, |ratio| format!(", {}×", multiple(ratio.value)));
+        let floor = plain(floor.value, unit);
+        if unit == Unit::PerSecond {
+            return format!("{} on {} (its floor: {floor}{times})", plain(own.value, unit), title(*platform));
+        }
+        if difference.low < 0.0 && difference.high > 0.0 {
+            let most = plain(difference.high.max(-difference.low), unit);
+            return format!("nothing that can be told from 0 (less than {most}) to {of} floor ({floor}{times})");
+        }
+        let is_less = difference.value < 0.0;
+        let size = |value: f64| if is_less { -value } else { value };
+        let (low, high) = (size(difference.low), size(difference.high));
+        let size = Estimate { value: size(difference.value), low: low.min(high), high: low.max(high) };
+        let sign = if is_less { "−" } else { "" };
+        format!("{sign}{} to {of} floor ({floor}{times})", Quantity::of(&size, unit).with_interval())
+    };
+    let verb = if unit == Unit::PerSecond { "answers" } else { "adds" };
+    format!("Isotherm {verb} {}", listed(&all.iter().map(one).collect::<Vec<_>>()))
+}
+
+/// `Lambda's`, `Workers'`.
+fn possessive(name: &str) -> String {
+    if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") }
 }
 
 /// The places of a class: `native is ahead with 0.650 ms (…); Spin and Workers follow with …, can't be told apart`.
@@ -75,15 +81,12 @@ pub(super) fn follow(class: &Class, unit: Unit, more_is_better: bool) -> String 
 /// What a cold start is expected to take, and what of that is published.
 pub(super) fn expected(start: &Start) -> String {
     let (Some(expected), Some(published)) = (&start.expected, &start.published) else { return String::new() };
-    let Estimate { value, low, high } = expected;
     format!(
-        "{}: {} is published ({}); with what Isotherm adds here, {} to {}, {} by the sum.",
+        "{}: {} is published ({}); with what Isotherm adds here that makes {}.",
         capital(title(start.platform)),
         published.words,
         published.source,
-        plain(*low, Unit::Ms),
-        plain(*high, Unit::Ms),
-        plain(*value, Unit::Ms)
+        Quantity::of(expected, Unit::Ms).with_interval(),
     )
 }
 

@@ -1,6 +1,7 @@
 //! One run of `isotherm compare`, from its flags to its exit code.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -25,6 +26,7 @@ use crate::measure::watch::Watch;
 use crate::measure::{machine, summary};
 use crate::model::cost::of_run as cost;
 use crate::model::simulate::of_run as simulate;
+use crate::render::text::{self, Style};
 use crate::results::file;
 use crate::results::{Baseline, Comparison, Machine, Measured, NotStarted, SCHEMA, Sent};
 use crate::say;
@@ -216,14 +218,15 @@ async fn whole(
     }
     let [path, page] = output.write(&result)?;
     let format = flags.format();
-    let mut text = format.render(&result)?;
+    let mut said = format.render(&result)?;
     if format == Format::Table {
-        text.push_str(&format!("{}\n", path.display()));
+        said.push_str(&format!("{}\n", path.display()));
     } else {
         eprintln!("{}", path.display());
     }
     eprintln!("{}", page.display());
-    say(&text)?;
+    say(&said)?;
+    summarise(&text::render(&result, Style::Markdown));
     let ended = end(&result);
     let is_worse = against.is_some_and(|(file, before)| diff::against(&file, &before, &path, &result, &flags.fail_if));
     Ok(if is_worse && ended == End::Measured { End::Failed } else { ended })
@@ -263,6 +266,17 @@ async fn drive(deployments: &mut Deployments, flags: &Compare, workload: &Worklo
     if !flags.target.is_empty() {
         let phase = run.phase(run.phases, "deployments, over the network", 0.0);
         deployments.measure(workload, span, flags.idle, &phase).await;
+    }
+}
+
+/// Adds the result to the summary of a job on GitHub, which names the file for it. Elsewhere there is none.
+fn summarise(markdown: &str) {
+    let Some(file) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty()) else { return };
+    let file = PathBuf::from(file);
+    let written = std::fs::OpenOptions::new().append(true).create(true).open(&file);
+    if let Err(error) = written.and_then(|mut summary| summary.write_all(markdown.as_bytes())) {
+        // The result itself is written already.
+        eprintln!("isotherm: cannot write the job's summary {}: {error}", file.display());
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::render::html::parts::{Part, chip, figure, scrolled};
-use crate::render::html::tables::row_head;
+use crate::render::html::tables::{row_head, sizes};
 use crate::results::Comparison;
 use crate::results::cost::{ColdShare, Cost, CostLine, Kind};
 use crate::results::figure::certain;
@@ -16,7 +16,7 @@ pub(super) fn parts(result: &Comparison) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(cost) = &result.cost {
         if !cost.lines.is_empty() {
-            parts.push(Part { id: "cost", link: "Cost", title: "Cost of a million events", text: lines(cost) });
+            parts.push(Part { id: "cost", link: "Cost", title: "Cost of a million events", text: lines(cost, result) });
         }
         if !cost.curves.is_empty() {
             let text = curves(cost);
@@ -36,7 +36,7 @@ fn usd(estimate: &Estimate) -> Markup {
     html! { td { b { (value) } @if !interval.is_empty() { small { (interval) } } } }
 }
 
-fn lines(cost: &Cost) -> Markup {
+fn lines(cost: &Cost, result: &Comparison) -> Markup {
     let mut services: Vec<&str> = Vec::new();
     for item in cost.lines.iter().flat_map(|line| &line.items) {
         if !services.contains(&item.service.as_str()) {
@@ -74,7 +74,7 @@ fn lines(cost: &Cost) -> Markup {
     };
     html! {
         div."charts of-1" { (figure("stack", "cost", "By service", &note, &format!("{}.", listed(&described)))) }
-        (scrolled(&table))
+        (scrolled(&table)) (sizes(result))
         ul.caveats { @for text in &cost.assumptions { li { (text) } } }
     }
 }

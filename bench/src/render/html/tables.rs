@@ -4,12 +4,13 @@ use isotherm_hosts::Platform;
 use maud::{Markup, html};
 
 use crate::model::cold;
+use crate::model::sweep::{self, Size};
 use crate::render::guarantees as guaranteed;
 use crate::render::html::parts::{chip, scrolled};
 use crate::render::rows::{self, Row, Section};
 use crate::results::Comparison;
 use crate::results::cost::Kind;
-use crate::words::{Quantity, Unit, capital, grouped, multiple, named};
+use crate::words::{Quantity, Unit, capital, digits, grouped, multiple, named};
 
 /// A section as a table, with n in the column heads and scopes in the last columns.
 pub(super) fn figures(Section { id, title, conditions, rows, scopes }: &Section) -> Markup {
@@ -155,6 +156,48 @@ pub(super) fn recorded(result: &Comparison) -> Markup {
             }
         }
     })
+}
+
+/// What a request takes and costs on Lambda at each memory size, with a bar for each.
+pub(super) fn sizes(result: &Comparison) -> Markup {
+    // A price book without Lambda's prices leaves the table out. The costs above would have failed on it before.
+    let sizes = sweep::sizes(result).unwrap_or_default();
+    let most = |of: fn(&Size) -> f64| sizes.iter().map(of).fold(0.0, f64::max);
+    let (slowest, dearest) = (most(|size| size.ms), most(|size| size.usd));
+    let bar = |share: f64| {
+        html! {
+            svg.bar viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
+                rect.f-lambda y="1" width=(format!("{:.2}", 100.0 * share)) height="6" {}
+            }
+        }
+    };
+    html! {
+        @if !sizes.is_empty() {
+            (scrolled(&html! {
+                table {
+                    caption {
+                        b { "Lambda by memory" } " " (chip(Kind::Modelled))
+                        span.note {
+                            "one function’s request: this run’s CPU time, stretched by memory ÷ 1,769 MB of a processor, and a wait for the store;                              no quota was set here"
+                        }
+                    }
+                    thead {
+                        tr { @for head in ["Memory", "Processor", "Time", "", "USD/M requests", ""] { th scope="col" { (head) } } }
+                    }
+                    tbody {
+                        @for size in &sizes {
+                            tr {
+                                th scope="row" { (grouped(u64::from(size.memory_mb))) " MB" }
+                                td { (format!("{:.2}", size.processor)) }
+                                td { b { (digits(size.ms)) } " " span.unit { "ms" } } td { (bar(size.ms / slowest)) }
+                                td { b { (digits(size.usd)) } } td { (bar(size.usd / dearest)) }
+                            }
+                        }
+                    }
+                }
+            }))
+        }
+    }
 }
 
 /// The guarantees of each platform.
