@@ -69,7 +69,7 @@ async function dashboard() {
 async function report() {
   const { page, policy } = await build('report', { further: ['img-src data:'] });
   const content = page.replace('-Policy" content="">', () => `-Policy" content="${policy.join('; ')}">`);
-  return [{ path: '../bench/src/compare/page.html', content: Buffer.from(content), limit: 120_000 }];
+  return [{ path: '../bench/src/render/page.html', content: Buffer.from(content), limit: 120_000 }];
 }
 
 /** The file's bytes, decoded; none if there is no such file, or it is damaged. */

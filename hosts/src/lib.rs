@@ -37,6 +37,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use control::{Remote, Up};
@@ -46,7 +47,7 @@ pub use meters::Meters;
 pub use tools::{host, workerd};
 
 /// A platform that Isotherm runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
     /// AWS Lambda: this crate's Runtime API, with DynamoDB emulated over HTTP.
@@ -115,7 +116,7 @@ pub struct Options {
 }
 
 /// Name and version of the runtime that a platform's artifact runs on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Runtime {
     /// For example `workerd`.
     pub name: String,

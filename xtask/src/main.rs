@@ -36,7 +36,7 @@ cargo xtask <command>
                          have found in fuzz/corpus, --planted proves that each target finds a planted defect
   build [--set SET]… [--platform NAME]…
                          build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
-                         it, the article's function to compare with (default: all sets, all platforms)
+                         it, the baseline to compare with (default: all sets, all platforms)
   sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
   package [--platform NAME]… [--twice]
                          build and pack what is deployed into target/package, with checksums and bills of materials; with

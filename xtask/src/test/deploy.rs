@@ -113,6 +113,7 @@ const LINTERS: [Linter; 14] = [
             "--builtin-schema",
             "vendor.github-workflows",
             ".github/workflows/ci.yml",
+            ".github/workflows/compare.yml",
             ".github/workflows/deploy-lambda.yml",
             ".github/workflows/deploy-workers.yml",
             ".github/workflows/release.yml",

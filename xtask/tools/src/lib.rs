@@ -55,7 +55,7 @@ const WASM: &[&str] = &["workers", "spin"];
 pub const TOOLS: [Tool; 19] = [
     user("cc", "links programs", "apt-get install build-essential", EVERY),
     user("rustup", "chooses the toolchain for wasm", "install it from https://rustup.rs", WASM),
-    user("node", "runs wasm-opt, the article's function and tests of pages", "install Node.js 20 or later", PACKED),
+    user("node", "runs wasm-opt, the baseline and tests of pages", "install Node.js 20 or later", PACKED),
     user("npm", "installs packages of npm", "install it with Node.js", &[]),
     user("python3", "runs pip, schemathesis and a function of the Lambda host's tests", "apt-get install python3", &[]),
     debian("python3 -m pip", "installs packages of PyPI", "python3-pip"),
@@ -77,8 +77,8 @@ pub const TOOLS: [Tool; 19] = [
     },
     Tool {
         name: "aws sdk",
-        purpose: "part of the article's function, which Isotherm is compared with",
-        source: Source::Npm { lock: "bench/baseline", into: "target/tools/article" },
+        purpose: "part of the baseline, which Isotherm is compared with",
+        source: Source::Npm { lock: "bench/baseline", into: "target/tools/baseline" },
         platforms: &["lambda"],
     },
     Tool {
