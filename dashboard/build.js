@@ -70,7 +70,7 @@ async function dashboard() {
 async function report() {
   const { page, policy } = await build('report', { further: ['img-src data:'] });
   const content = page.replace('-Policy" content="">', () => `-Policy" content="${policy.join('; ')}">`);
-  return [{ path: '../bench/src/compare/page.html', content: Buffer.from(content), limit: 120_000 }];
+  return [{ path: '../bench/src/render/page.html', content: Buffer.from(content), limit: 120_000 }];
 }
 
 /** What pages of other sites include. Core holds it as it is; the limit is of what it takes packed. */

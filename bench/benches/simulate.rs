@@ -5,7 +5,7 @@
 use clap::Parser;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use isotherm_bench::simulate::{Simulate, simulated};
+use isotherm_bench::command::simulate::{Simulate, simulated};
 
 const ARRIVALS: u64 = 10_000_000;
 

@@ -4,21 +4,19 @@ use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
 
-pub mod check;
-pub mod compare;
+pub mod command;
 mod contract;
-pub mod cost;
-pub mod diff;
-pub mod doctor;
-pub mod key;
+mod figures;
 pub mod load;
-pub mod prices;
-pub mod simulate;
-pub mod soak;
+mod measure;
+mod model;
+mod render;
+pub mod results;
 pub mod stats;
 mod system;
 mod text;
-pub mod up;
+mod verdict;
+mod words;
 pub mod workload;
 
 /// Asserts that parsing refuses each text with an error that contains the expected words.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use isotherm_bench::{check, compare, cost, diff, doctor, key, prices, simulate, soak, up};
+use isotherm_bench::command::{check, compare, cost, diff, doctor, key, prices, report, schema, simulate, soak, up};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ enum Command {
     /// Measure one workload on every platform, and on the smallest function there
     Compare(compare::Compare),
     /// Render a result of `compare` again, as its page or as text
-    Report(compare::Report),
+    Report(report::Report),
     /// Price a month on every platform, without running anything
     Cost(cost::Cost),
     /// Say what changed between two results, and what is noise
@@ -36,6 +36,8 @@ enum Command {
     Key(key::Key),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
+    /// Print the JSON Schema of what a command writes
+    Schema(schema::Flags),
     /// Replay arrivals through models of the platforms: cold starts, latency and cost at scale
     Simulate(Box<simulate::Simulate>),
     /// Put one platform under good and hostile load, kill it again and again, and look for every event
@@ -45,7 +47,7 @@ enum Command {
 /// What a user wants to do, and the commands for it.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
-    ("Decide", &["cost", "simulate", "prices"]),
+    ("Decide", &["cost", "simulate", "prices", "schema"]),
     ("Run", &["serve", "up", "check", "key", "doctor"]),
 ];
 
@@ -108,12 +110,13 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Serve(serve) => up::serve(&serve),
         Command::Check(flags) => threads()?.block_on(check::check(&flags)),
         Command::Compare(flags) => Ok(compare::compare(&flags)),
-        Command::Report(flags) => compare::report(&flags),
+        Command::Report(flags) => report::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Key(flags) => key::key(&flags),
         Command::Prices(flags) => prices::prices(&flags),
+        Command::Schema(flags) => schema::schema(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),
         Command::Soak(flags) => threads()?.block_on(soak::soak(flags)),
     }

@@ -7,15 +7,19 @@ mod difference;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::difference::{FAMILY_ERROR, LEAST, Spread, differ, holm, over_runs};
+pub use self::difference::{
+    FALSE_DISCOVERIES, FAMILY_ERROR, LEAST, POWER, Spread, detectable, differ, difference_of_runs,
+    false_discovery_rates, over_runs,
+};
 
 /// Number of resamples behind an interval.
 pub const RESAMPLES: usize = 2000;
 
 /// A figure and its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The figure of the samples themselves.
     pub value: f64,
@@ -51,6 +55,14 @@ impl Figure {
         let mut sorted = self.replicates.clone();
         sorted.sort_by(f64::total_cmp);
         Estimate { value: self.value, low: quantile(&sorted, 0.025), high: quantile(&sorted, 0.975) }
+    }
+
+    /// This figure times a number that is known for certain.
+    #[must_use]
+    pub fn times(mut self, factor: f64) -> Self {
+        self.value *= factor;
+        self.replicates.iter_mut().for_each(|replicate| *replicate *= factor);
+        self
     }
 
     /// This figure as a multiple of `floor`, whose samples are independent of it. `None` where the floor is 0.

@@ -25,6 +25,21 @@ pub(crate) fn governor() -> Option<String> {
     Some(governor.trim().to_owned())
 }
 
+/// Every process that can be read: its id, its parent's, and the ticks of processor time of it and of the children that
+/// it has waited for.
+pub(crate) fn processes() -> Vec<(u32, u32, u64)> {
+    let ids =
+        fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let process = |id: u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The command's name is in parentheses and may contain anything, so fields are counted from the last one.
+        let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+        let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Some((id, fields.get(1)?.parse().ok()?, ticks))
+    };
+    ids.filter_map(process).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use rand::{Rng, RngExt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::text;
@@ -18,7 +19,7 @@ const FLIGHTS: (&str, &str, &[u8]) =
     ("flights", include_str!("../workloads/flights.toml"), include_bytes!("../data/flights-2013-01.ndjson.gz"));
 
 /// One workload, as its file describes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Its name in results.
@@ -42,7 +43,7 @@ pub struct Workload {
 }
 
 /// Cold starts: each sample is one POST /events to a new instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cold {
     /// Number of samples for each platform and floor.
@@ -50,7 +51,7 @@ pub struct Cold {
 }
 
 /// Requests on a schedule that does not wait for answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Warm {
     /// The distribution of requests over time.
@@ -69,7 +70,7 @@ pub struct Warm {
 }
 
 /// Requests as fast as the answers arrive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Throughput {
     /// Number of connections, each with one request in flight.
@@ -86,7 +87,7 @@ pub struct Throughput {
 }
 
 /// Reports over the events of the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reports {
     /// How many times each report is requested.
@@ -98,7 +99,7 @@ pub struct Reports {
 }
 
 /// The values that `--quick` replaces with smaller ones.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quick {
     /// Replaces `cold.samples`.
@@ -116,7 +117,7 @@ pub struct Quick {
 }
 
 /// The distribution of requests over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrival {
     /// Independent arrivals, with exponential gaps.
@@ -126,7 +127,7 @@ pub enum Arrival {
 }
 
 /// The weights of the routes; a route without a weight has 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
     /// `POST /events`.
@@ -141,7 +142,7 @@ pub struct Mix {
 }
 
 /// A route of the contract that a workload sends to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Route {
     /// `POST /events`.

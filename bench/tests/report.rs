@@ -43,7 +43,7 @@ fn the_page_is_written_beside_the_result_or_where_it_is_asked_for() {
     assert_eq!(text(&output.stderr).trim_end(), page.to_str().unwrap());
     let content = std::fs::read_to_string(&page).unwrap();
     assert!(content.starts_with("<!doctype html>") && content.len() < 1_000_000, "{} bytes", content.len());
-    assert!(content.contains("Spin takes 2.10\u{a0}ms (1.90&#8288;–&#8288;2.25) from a cold start"));
+    assert!(content.contains("No winner, since scopes differ: "));
 
     let elsewhere = folder.path().join("page.html");
     assert!(report(&[path.to_str().unwrap(), "--out", elsewhere.to_str().unwrap()]).status.success());
@@ -74,10 +74,12 @@ fn text_goes_to_standard_output_or_to_a_file() {
     let (folder, path) = written(RESULT);
     let path = path.to_str().unwrap();
     for (format, part) in [
-        ("table", "\nFastest cold: Spin takes 2.10\u{a0}ms"),
-        ("markdown", "\n| p50 | 4.00\u{a0}ms (3.76–4.24) 1.68× |"),
+        ("table", "\nWarm latency: Isotherm adds "),
+        ("markdown", "4.00\u{a0}ms (3.76–4.24) 1.68×"),
         ("csv", "\nspin,cold_init_p50,ms,20,0.097191,0.095263,"),
-        ("json", "{\"schema\":\"isotherm.compare/1\","),
+        ("json", "{\"schema\":\"isotherm.compare/2\","),
+        ("bencher", "\"spin/cold_init_p50\": {\n    \"latency\": {\n      \"lower_value\": 95263."),
+        ("openmetrics", "\n# UNIT isotherm_time_seconds seconds\n"),
     ] {
         let output = report(&[path, "--format", format]);
         assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
@@ -88,17 +90,19 @@ fn text_goes_to_standard_output_or_to_a_file() {
         assert_eq!(std::fs::read_to_string(file).unwrap(), written);
     }
     let (_folder, beside) = written(&priced());
-    for (format, part) in [
-        ("table", "\n                  article's function        Lambda, single events\n"),
-        ("markdown", "\n| | article's function | Lambda, single events |\n"),
-        ("csv", "\narticle's function,cold_init_p50,ms,20,"),
-    ] {
+    for (format, part) in
+        [("table", " baseline "), ("markdown", "Lambda, single events"), ("csv", "\nbaseline,cold_init_p50,ms,20,")]
+    {
         let written = text(&report(&[beside.to_str().unwrap(), "--format", format]).stdout);
         assert!(written.contains(part), "{format}: {written}");
     }
     let output = report(&[path, "--format", "json"]);
     let [read, given]: [Value; 2] = [&text(&output.stdout), RESULT].map(|text| serde_json::from_str(text).unwrap());
-    assert_eq!(read, given, "nothing is lost");
+    for field in ["machine", "workload", "not_started"] {
+        assert_eq!(read[field], given[field], "a result of version 1 is read whole");
+    }
+    assert_eq!(read["platforms"][2]["cold"], given["platforms"][2]["cold"]);
+    assert_eq!(read["platforms"][2]["scopes"]["warm"]["store"], "in");
 }
 
 #[test]
@@ -110,7 +114,10 @@ fn what_is_no_result_is_refused_on_one_line() {
     let old = folder.path().join("old.json");
     std::fs::write(&old, "{\"schema\":\"isotherm.compare/1\"}").unwrap();
     for (path, expect) in [
-        (&path, "is no result of `isotherm compare`: its schema is isotherm.cost/1, not isotherm.compare/1"),
+        (
+            &path,
+            "is no result of `isotherm compare`: its schema is isotherm.cost/1, not isotherm.compare/2 or isotherm.compare/1",
+        ),
         (&nowhere, "cannot read "),
         (&no_json, "is not JSON"),
         (&old, "measure again with `isotherm compare`: missing field"),

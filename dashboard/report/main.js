@@ -110,6 +110,10 @@ function chart(plot) {
   const tell = (index) => {
     place = index;
     if (kind.names) readout.replaceChildren(...key(kind, index));
+    if (!kind.values) return;
+    const values = index == null ? [] : kind.values(index).map((value, i) => `${title(kind.names[i])} ${value}`);
+    plot.ariaValueNow = index ?? 0;
+    plot.ariaValueText = index == null ? 'No place chosen' : `${kind.at(index)}: ${values.join(', ')}`;
   };
   const draw = () => {
     drawn?.drop();
@@ -119,9 +123,12 @@ function chart(plot) {
   plot.after(readout);
   draw();
   if (kind.values) {
+    // A picture takes no keys: what can be read by them is a slider along its axis, as on the dashboard.
     plot.tabIndex = 0;
+    plot.role = 'slider';
+    plot.ariaValueMin = 0;
+    plot.ariaValueMax = drawn.last;
     plot.ariaDescription = 'Arrow keys read its values.';
-    readout.ariaLive = 'polite';
     plot.addEventListener('keydown', (event) => {
       const step = Math.max(1, Math.round(drawn.last / 50));
       const from = place ?? (event.key === 'ArrowLeft' ? drawn.last + step : -step);

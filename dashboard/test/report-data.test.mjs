@@ -109,7 +109,7 @@ test('curves have a value over all x within their own', () => {
 });
 
 test('platforms look the same everywhere, and no two series alike', () => {
-  const names = ['lambda', 'workers', 'spin', 'native', 'article', 'lambda, kept', 'lambda, pinged', 'other'];
+  const names = ['lambda', 'workers', 'spin', 'native', 'baseline', 'lambda, kept', 'lambda, pinged', 'other'];
   const seen = looks(names).map(({ variable, dash }) => `${variable} ${dash}`);
   assert.equal(new Set(seen).size, names.length, seen.join('; '));
   assert.deepEqual(looks(['spin', 'lambda']), [looks(names)[2], looks(names)[0]]);
@@ -120,5 +120,5 @@ test('figures in words', () => {
   assert.deepEqual([0, 0.5, 2].map(linearTime), ['0', '0.5 ms', '2 ms']);
   assert.deepEqual([nines(0.5), 1, 2, 3].map(percentile), ['p50', 'p90', 'p99', 'p99.9']);
   assert.equal(percent(0.309), '30.9 %');
-  assert.deepEqual(['lambda, kept', 'native', 'article'].map(title), ['Lambda, kept', 'native', 'article']);
+  assert.deepEqual(['lambda, kept', 'native', 'baseline'].map(title), ['Lambda, kept', 'native', 'baseline']);
 });

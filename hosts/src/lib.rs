@@ -21,8 +21,12 @@ pub mod meters;
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod s3;
 #[cfg(any(feature = "lambda", feature = "spin"))]
 mod schedule;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod server;
 #[cfg(feature = "spin")]
 mod spin;
 mod tools;
@@ -33,6 +37,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use control::{Remote, Up};
@@ -42,7 +47,7 @@ pub use meters::Meters;
 pub use tools::{host, workerd};
 
 /// A platform that Isotherm runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
     /// AWS Lambda: this crate's Runtime API, with DynamoDB emulated over HTTP.
@@ -84,6 +89,15 @@ impl fmt::Display for Platform {
 /// The configuration of an open service. Everyone who reaches it may use it: on this machine, the machine's own users.
 pub const OPEN: &str = r#"{"version":2,"open":true}"#;
 
+/// What the names of secrets begin with that a configuration asks for.
+const SECRET: &str = "ISOTHERM_SECRET_";
+
+/// The secrets in this program's own environment, for the artifact.
+#[cfg_attr(not(any(feature = "lambda", feature = "workers")), expect(dead_code, reason = "the others look one up"))]
+fn secrets() -> Vec<(String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with(SECRET)).collect()
+}
+
 /// How to start a host.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -95,12 +109,14 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The configuration as JSON, passed to the adapter as it is: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
+    /// As many instances of workerd in a cluster; Workers only. `None` is one instance without a cluster.
+    pub cluster: Option<u32>,
     /// Whether to print one line per request to standard output.
     pub log_requests: bool,
 }
 
 /// Name and version of the runtime that a platform's artifact runs on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Runtime {
     /// For example `workerd`.
     pub name: String,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Sizes are rounded up to a multiple of this many bytes. No provider bills in smaller steps.
@@ -12,7 +13,7 @@ pub const SIZE_STEP: u64 = 1024;
 pub type Sizes = BTreeMap<u64, u64>;
 
 /// Readings since the start. A field stays empty or 0 if the platform has nothing to count there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Meters {
     /// Invocations by function, where the platform bills by invocation. `shard/fetch` and `shard/alarm` are the
     /// requests and alarms of Durable Objects.
@@ -46,7 +47,7 @@ pub struct Meters {
 }
 
 /// The invocations of a function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invocations {
     /// The number of invocations.
     pub count: u64,
@@ -57,7 +58,7 @@ pub struct Invocations {
 }
 
 /// Rows, by the store's own count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rows {
     /// Rows that statements read.
     pub read: u64,

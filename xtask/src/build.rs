@@ -57,7 +57,7 @@ pub(crate) enum Set {
     /// The release artifacts with the feature `test-stamp`.
     Test,
     /// The artifacts to compare with: the smallest hello function on each runtime, and beside them, in the folder
-    /// `article`, the baseline: what a user would have otherwise.
+    /// `baseline`: what a user would have otherwise.
     Floor,
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut 
         others
     })?;
     if sets.contains(&Set::Floor) && platforms.contains(&"lambda") {
-        phase("build: the article's function");
+        phase("build: the baseline");
         baseline::build()?;
     }
     phase("build: done");

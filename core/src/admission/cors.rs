@@ -6,10 +6,10 @@ use crate::admission::access::Credential;
 use crate::admission::config::Config;
 use crate::admission::request::Request;
 use crate::admission::route::Route;
+use crate::admission::scope::Caller;
 use crate::doors::{DoorRoute, POST};
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
-use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 /// How a browser asks whether a page may send a request.
@@ -49,15 +49,15 @@ pub(crate) fn key_in(query: &str) -> Option<Cow<'_, str>> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| KEY_NAMES.contains(&&*name).then_some(value))
 }
 
-/// The tenant of a request that writes with this credential, or with the public key in its query. `shared_with`, the origin whose pages may read the answer,
+/// Who sends a request that writes with this credential, or with the public key in its query. `shared_with`, the origin whose pages may read the answer,
 /// is left only if the key names it too.
-pub(crate) fn writer(
-    config: &Config,
+pub(crate) fn writer<'c>(
+    config: &'c Config,
     head: &Request<'_>,
     credential: Credential<'_>,
     stamp: Stamp,
     shared_with: &mut Option<&str>,
-) -> Result<Tenant, Rejection> {
+) -> Result<Caller<'c>, Rejection> {
     let key = match credential {
         Credential::Authorization(None) => key_in(head.query),
         _ => None,
@@ -67,7 +67,7 @@ pub(crate) fn writer(
     if !grant.is_shared {
         *shared_with = None;
     }
-    Ok(grant.tenant)
+    Ok(grant.caller)
 }
 
 /// The methods that pages may use here; `None` where they may use none.

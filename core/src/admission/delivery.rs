@@ -7,6 +7,7 @@ use crate::admission::config::Config;
 use crate::admission::event::Event;
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
+use crate::admission::scope::Caller;
 use crate::admission::{body, cors};
 use crate::doors::Dialect;
 use crate::store::answer::{Answer, Slot};
@@ -14,7 +15,6 @@ use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
-use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 const LIMITS: Limits = Limits::CONTRACT;
@@ -25,7 +25,7 @@ pub(crate) struct Delivery<'a> {
     config: &'a Config,
     dialect: Dialect,
     /// Whose it is, if its head says so. Otherwise its body has the key.
-    tenant: Option<Tenant>,
+    caller: Option<Caller<'a>>,
     /// The content type, without its parameters.
     essence: Cow<'a, str>,
 }
@@ -36,7 +36,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn of(
         config: &'a Config,
         dialect: Dialect,
-        tenant: Option<Tenant>,
+        caller: Option<Caller<'a>>,
         head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
         let essence = body::essence(head);
@@ -46,17 +46,17 @@ impl<'a> Delivery<'a> {
             (Some(essence), None) => essence,
             (_, taken) => return Err(body::unsupported(head, taken.unwrap_or(ONE_TYPE))),
         };
-        let delivery = Self { config, dialect, tenant, essence };
+        let delivery = Self { config, dialect, caller, essence };
         if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
     }
 
     /// How many bytes the body may have, as sent. Little is read for someone who is not known yet.
     pub(crate) fn body_bytes(&self) -> usize {
-        if self.tenant.is_some() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
+        if self.caller.is_some() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
     }
 
     fn too_large(&self) -> Rejection {
-        self.dialect.rejection(match self.tenant {
+        self.dialect.rejection(match self.caller {
             Some(_) => Rejection::BodyTooLarge,
             None => Rejection::KeylessBodyTooLarge,
         })
@@ -87,8 +87,8 @@ impl<'a> Delivery<'a> {
         let body = body::inflated(head, body)?;
         let json = self.dialect.json(head, &self.essence, &body)?;
         let text = body::text(&json)?;
-        let tenant = match self.tenant {
-            Some(tenant) => tenant,
+        let caller = match self.caller {
+            Some(caller) => caller,
             None => {
                 let key = self.dialect.key(text);
                 let credential = key.as_deref().map_or(Credential::Authorization(None), Credential::Published);
@@ -101,8 +101,8 @@ impl<'a> Delivery<'a> {
             count if count > LIMITS.batch_events => return Err(Rejection::TooManyEvents),
             _ => {}
         }
-        let mut intake = Intake::new(tenant, stamp);
-        let mut slot = |foreign| Ok(intake.take(Event::of_foreign(foreign, stamp.received_at)?));
+        let mut intake = Intake::new(self.config, caller, head, stamp);
+        let mut slot = |foreign| intake.take(Event::of_foreign(foreign, stamp.received_at)?);
         let slots = events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
         Ok(intake.plan(Answer::Door(self.dialect.style(&self.essence), slots, RequestId::of(stamp))))
     }

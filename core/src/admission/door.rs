@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use crate::admission::access::{Credential, Scope};
+use crate::admission::access::Credential;
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
 use crate::admission::delivery::Delivery;
 use crate::admission::event::Event;
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
-use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::admission::route::{self, HEALTH, OPERATORS, Route};
+use crate::admission::scope::{Caller, Scope};
 use crate::admission::{cors, document};
 use crate::doors::DoorRoute;
 use crate::reports::plan::ReportPlan;
@@ -19,8 +20,8 @@ use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
-use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
+use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
 /// The decision on a request's head.
 #[must_use = "a door that is dropped leaves its client without an answer"]
@@ -36,6 +37,7 @@ pub enum Door<'a> {
 #[must_use = "an entry that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub struct Entry<'a> {
+    config: &'a Config,
     head: &'a Request<'a>,
     stamp: Stamp,
     asks: Asks<'a>,
@@ -46,10 +48,10 @@ pub struct Entry<'a> {
 /// What a request asks for.
 #[derive(Debug)]
 enum Asks<'a> {
-    /// Keep one event for this tenant.
-    Event(Tenant),
-    /// Keep a batch of events for this tenant.
-    Batch(Tenant, Media),
+    /// Keep one event of this caller.
+    Event(Caller<'a>),
+    /// Keep a batch of events of this caller.
+    Batch(Caller<'a>, Media),
     /// Keep what another protocol describes.
     Deliver(Delivery<'a>),
     /// A plan that needs no body.
@@ -92,8 +94,9 @@ impl<'a> Door<'a> {
         shared_with: &mut Option<&'a str>,
     ) -> Result<Self, Rejection> {
         let request_id = RequestId::of(stamp);
-        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
-        if path == MAINTENANCE {
+        let caller_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let tenant_for = |needed| caller_for(needed).map(|caller| caller.tenant);
+        if OPERATORS.contains(&path) {
             tenant_for(Scope::Operate)?;
         }
         let asks = match Route::of(head.method, path)? {
@@ -102,26 +105,26 @@ impl<'a> Door<'a> {
             Route::Script => return Ok(Self::Reply(document::script())),
             Route::OpenApi => return Ok(Self::Reply(document::openapi())),
             Route::PostEvent => {
-                let tenant = cors::writer(config, head, credential, stamp, shared_with)?;
+                let caller = cors::writer(config, head, credential, stamp, shared_with)?;
                 body::single(head, shared_with.is_some())?;
                 body::announced(head)?;
-                Asks::Event(tenant)
+                Asks::Event(caller)
             }
             Route::PostBatch => {
-                let tenant = cors::writer(config, head, credential, stamp, shared_with)?;
+                let caller = cors::writer(config, head, credential, stamp, shared_with)?;
                 let media = body::batch(head, shared_with.is_some())?;
                 body::announced(head)?;
-                Asks::Batch(tenant, media)
+                Asks::Batch(caller, media)
             }
             Route::Door(DoorRoute::Deliver(dialect)) => {
                 let is_in_body = matches!(credential, Credential::Authorization(None))
                     && dialect.may_hold_key()
                     && cors::key_in(head.query).is_none();
-                let tenant = match is_in_body {
+                let caller = match is_in_body {
                     true => None,
                     false => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                 };
-                Asks::Deliver(Delivery::of(config, dialect, tenant, head)?)
+                Asks::Deliver(Delivery::of(config, dialect, caller, head)?)
             }
             Route::Door(DoorRoute::Settings(settings, key)) => {
                 let key = key.map(Cow::Borrowed).or_else(|| cors::key_in(head.query)).unwrap_or_default();
@@ -147,8 +150,12 @@ impl<'a> Door<'a> {
                 Asks::Plan(Plan::Report(ReportPlan::new(tenant, kind, head.query, &config.dimensions, stamp)?))
             }
             Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
+            Route::Ready => {
+                Asks::Plan(Plan::Ready(ReadyPlan { stamp, tenants: config.access.tenants(), is_head: false }))
+            }
+            Route::Metrics => Asks::Plan(Plan::Metrics(MetricsPlan { request_id, is_head: false })),
         };
-        Ok(Self::Body(Entry { head, stamp, asks, shared_with: *shared_with }))
+        Ok(Self::Body(Entry { config, head, stamp, asks, shared_with: *shared_with }))
     }
 
     /// Removes the body from a reply to `HEAD`.
@@ -173,17 +180,24 @@ impl Entry<'_> {
 
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
-        let Self { head, stamp, asks, mut shared_with } = self;
+        let Self { config, head, stamp, asks, mut shared_with } = self;
         let request_id = RequestId::of(stamp);
+        let is_event = matches!(asks, Asks::Event(_));
         let admitted = match asks {
-            Asks::Event(tenant) => admit_one(tenant, head, body, stamp, request_id),
-            Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
+            Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
+            Asks::Batch(caller, media) => {
+                admit_batch(Intake::new(config, caller, head, stamp), media, head, body, request_id)
+            }
             Asks::Deliver(delivery) => delivery.admit(head, body, stamp, &mut shared_with),
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
         let admitted = match admitted {
             Ok(admission) => admission.shared_with(shared_with),
-            Err(rejection) => Admission::Reply(rejection.reply(request_id).shared_with(shared_with)),
+            Err(rejection) => {
+                let mut reply = rejection.reply(request_id).shared_with(shared_with);
+                reply.facts.events.invalid = u64::from(is_event);
+                Admission::Reply(reply)
+            }
         };
         // A client that fixes the stamp may send a request twice.
         #[cfg(feature = "test-stamp")]
@@ -193,30 +207,27 @@ impl Entry<'_> {
 }
 
 fn admit_one(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
-    let mut intake = Intake::new(tenant, stamp);
-    let slot = intake.take(Event::read(body::text(&body)?, stamp.received_at)?);
+    let slot = intake.take(Event::read(body::text(&body)?, intake.received_at())?)?;
     Ok(intake.plan(Answer::One(slot, request_id)))
 }
 
 fn admit_batch(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     media: Media,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let texts = body::events(media, &body)?;
-    let mut intake = Intake::new(tenant, stamp);
-    let mut slot = |text| Ok(intake.take(Event::read(text, stamp.received_at)?));
+    let received_at = intake.received_at();
+    let mut slot = |text| intake.take(Event::read(text, received_at)?);
     let slots = texts.into_iter().map(|text| text.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
     Ok(intake.plan(Answer::Batch(slots, request_id)))
 }

@@ -8,8 +8,13 @@ use crate::vocabulary::rejection::Rejection;
 
 /// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";
-/// The path of an operator's route. It tells nothing to anyone else, not even which methods it takes.
-pub(crate) const MAINTENANCE: &str = "/schedule";
+/// The paths of an operator's routes. They tell nothing to anyone else, not even which methods they take.
+pub(crate) const OPERATORS: [&str; 2] = [MAINTENANCE, METRICS];
+const MAINTENANCE: &str = "/schedule";
+const METRICS: &str = "/metrics";
+const READY: &str = "/readyz";
+/// The name of what is no route.
+const NONE: &str = "(none)";
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub(crate) enum Route<'a> {
     OneEvent(&'a str),
     Report(Kind),
     Health,
+    /// Whether the service should get requests.
+    Ready,
     OpenApi,
     Dashboard,
     /// The script that other sites' pages include.
@@ -28,45 +35,65 @@ pub(crate) enum Route<'a> {
     Door(DoorRoute<'a>),
     /// The maintenance that an operator's cron asks for.
     Maintenance,
+    /// The metrics that an operator's Prometheus asks for.
+    Metrics,
 }
 
 impl<'a> Route<'a> {
     /// The route of a path that [`normal`] has normalized.
     pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Rejection> {
-        let (route, allowed) = match path {
+        let (route, allowed) = Self::at(path).ok_or(Rejection::NoRoute)?;
+        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
+    }
+
+    /// The route, and the methods that it takes.
+    fn at(path: &'a str) -> Option<(Self, &'static str)> {
+        Some(match path {
             "/events" => (Self::PostEvent, "POST"),
             "/events/batch" => (Self::PostBatch, "POST"),
             "/reports/timeseries" => (Self::Report(Kind::Timeseries), GET),
             "/reports/top" => (Self::Report(Kind::Top), GET),
             "/reports/summary" => (Self::Report(Kind::Summary), GET),
             HEALTH => (Self::Health, GET),
+            READY => (Self::Ready, GET),
             "/dashboard" => (Self::Dashboard, GET),
             "/i.js" => (Self::Script, GET),
             "/openapi.json" => (Self::OpenApi, GET),
             MAINTENANCE => (Self::Maintenance, "POST"),
+            METRICS => (Self::Metrics, GET),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
-                _ => {
-                    let (route, methods) = DoorRoute::of(path).ok_or(Rejection::NoRoute)?;
-                    (Self::Door(route), methods)
-                }
+                _ => return DoorRoute::of(path).map(|(route, methods)| (Self::Door(route), methods)),
             },
-        };
-        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
+        })
+    }
+
+    /// The route of a path as the contract writes it. It never has an id.
+    pub(crate) fn name(path: &str) -> &'static str {
+        match Route::at(path) {
+            None => NONE,
+            Some((route, _)) => match route {
+                Route::PostEvent => "/events",
+                Route::PostBatch => "/events/batch",
+                Route::OneEvent(_) => "/events/{eventId}",
+                Route::Report(Kind::Timeseries) => "/reports/timeseries",
+                Route::Report(Kind::Top) => "/reports/top",
+                Route::Report(Kind::Summary) => "/reports/summary",
+                Route::Health => HEALTH,
+                Route::Ready => READY,
+                Route::OpenApi => "/openapi.json",
+                Route::Dashboard => "/dashboard",
+                Route::Script => "/i.js",
+                Route::Door(door) => door.name(),
+                Route::Maintenance => MAINTENANCE,
+                Route::Metrics => METRICS,
+            },
+        }
     }
 }
 
 /// The methods of a read-only route, as the header `allow` lists them.
 const GET: &str = "GET, HEAD";
-
-/// A request's path as it may stand in a log: without the key that some clients put there.
-pub fn loggable_path(path: &str) -> Cow<'_, str> {
-    let normal = normal(path);
-    match DoorRoute::of(&normal) {
-        Some((DoorRoute::Settings(_, Some(key)), _)) => Cow::Owned(normal.replace(key, "{key}")),
-        _ => Cow::Borrowed(path),
-    }
-}
 
 /// The path with escaped unreserved characters unescaped: both spellings are the same path (RFC 3986, 6.2.2.2). Other
 /// escapes stay as they are.
@@ -99,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_shows_no_key() {
+    fn a_name_shows_no_key() {
         for (path, expected) in [
             ("/v1/projects/pk_0123456789/settings", "/v1/projects/{key}/settings"),
-            ("/v1/%70rojects/pk%5F0123456789/settings", "/v1/projects/{key}/settings"),
             ("/array/pk_0123456789/config.js", "/array/{key}/config.js"),
-            ("/events/%2F", "/events/%2F"),
+            ("/v1/t", "/v1/{type}"),
+            ("/i.js", "/i.js"),
         ] {
-            assert_eq!(loggable_path(path), expected);
+            assert_eq!(Route::name(path), expected);
         }
     }
 

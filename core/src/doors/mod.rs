@@ -99,6 +99,24 @@ impl<'a> DoorRoute<'a> {
     }
 }
 
+impl DoorRoute<'_> {
+    /// The route as the contract writes it. It never has a key.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Deliver(Dialect::SegmentBatch) => "/v1/batch",
+            Self::Deliver(Dialect::SegmentMessage(_)) => "/v1/{type}",
+            Self::Deliver(Dialect::PostHog) => "/batch/",
+            Self::Deliver(Dialect::CloudEvents) => "/cloudevents",
+            Self::Deliver(Dialect::Otlp) => "/v1/logs",
+            Self::Settings(Settings::Segment, _) => "/v1/projects/{key}/settings",
+            Self::Settings(Settings::RudderStack, _) => "/sourceConfig/",
+            Self::Settings(Settings::PostHogScript, _) => "/array/{key}/config.js",
+            Self::Settings(Settings::PostHogJson, _) => "/array/{key}/config",
+            Self::Settings(Settings::Flags, _) => "/flags/",
+        }
+    }
+}
+
 impl Dialect {
     /// Whether a body may have the key. If not, the request's head must have it.
     pub(crate) fn may_hold_key(self) -> bool {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::vocabulary::facts::Facts;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
@@ -37,7 +38,12 @@ pub(crate) fn protobuf(rejected: usize, first: Option<&Rejection>) -> Reply {
         field(&mut partial, 2, first.message().as_bytes()); // error_message
         field(&mut body, 1, &partial); // partial_success
     }
-    Reply { status: 200, headers: vec![("content-type", "application/x-protobuf".to_owned())], body }
+    Reply {
+        status: 200,
+        headers: vec![("content-type", "application/x-protobuf".to_owned())],
+        body,
+        facts: Facts::default(),
+    }
 }
 
 fn field(into: &mut Vec<u8>, number: u8, bytes: &[u8]) {

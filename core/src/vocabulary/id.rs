@@ -135,6 +135,10 @@ impl RequestId {
     pub(crate) fn received_at(self) -> Millis {
         Millis((self.0 >> ENTROPY_BITS) as u64)
     }
+
+    pub(crate) fn bits(self) -> u128 {
+        self.0
+    }
 }
 
 impl fmt::Display for RequestId {

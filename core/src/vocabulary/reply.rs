@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::vocabulary::facts::Facts;
 use crate::vocabulary::time::Millis;
 
 /// The headers that a page may read of an answer.
@@ -17,6 +18,8 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What logs and metrics say of the answer. It is not sent.
+    pub facts: Facts,
 }
 
 impl Reply {
@@ -27,7 +30,7 @@ impl Reply {
 
     /// The reply that there is nothing to say: status 204, which has no body.
     pub(crate) fn no_content() -> Self {
-        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+        Self { status: 204, headers: Vec::new(), body: Vec::new(), facts: Facts::default() }
     }
 
     /// The reply with this script. Its type is no other, whatever it holds.
@@ -35,7 +38,7 @@ impl Reply {
         let header = |name, value: &str| (name, value.to_owned());
         let headers =
             vec![header("content-type", "text/javascript; charset=utf-8"), header("x-content-type-options", "nosniff")];
-        Self { status: 200, headers, body }
+        Self { status: 200, headers, body, facts: Facts::default() }
     }
 
     /// Whether HTTP allows the reply a body. Without one it has no `content-length` either.
@@ -75,6 +78,6 @@ impl Reply {
     }
 
     pub(crate) fn of_json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body, facts: Facts::default() }
     }
 }

@@ -13,7 +13,7 @@ fn item(data: &Path, id: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_put_to_dynamodb_and_to_s3() {
     let data = tempfile::tempdir().unwrap();
-    let host = start(&built("article", "lambda"), Some(data.path())).await;
+    let host = start(&built("baseline", "lambda"), Some(data.path())).await;
     let event = json!({ "userId": "u", "eventType": "click", "properties": { "n": 7 }, "messageId": "m" });
     let answer = send_event(host.url(), event.clone()).await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
@@ -43,7 +43,7 @@ async fn an_event_is_put_to_dynamodb_and_to_s3() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_to_functions_that_the_artifact_lacks_are_not_found() {
-    let host = start(&built("article", "lambda"), None).await;
+    let host = start(&built("baseline", "lambda"), None).await;
     for (method, path) in
         [("GET", "/events/evt_1"), ("GET", "/reports/summary"), ("POST", "/queue/events"), ("GET", "/healthz")]
     {

@@ -14,6 +14,7 @@ pub mod reports;
 pub mod routes;
 pub mod sdks;
 pub mod store;
+pub mod watching;
 
 use serde_json::{Value, json};
 

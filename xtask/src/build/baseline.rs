@@ -12,16 +12,16 @@ use crate::shell::{program, run_logged};
 const REQUIRE: &str = r#"import{createRequire}from"node:module";const require=createRequire(import.meta.url);"#;
 
 pub(super) fn build() -> anyhow::Result<()> {
-    let (from, to) = (paths::root().join("bench/baseline"), paths::artifacts().join("article/lambda"));
+    let (from, to) = (paths::root().join("bench/baseline"), paths::artifacts().join("baseline/lambda"));
     let (source, bundle) = (from.join("index.mjs"), to.join("index.mjs"));
     let locks = [from.join("package-lock.json"), paths::root().join("xtask/npm/package-lock.json")];
     files::when_changed(include_str!("baseline.rs"), &[&source, &locks[0], &locks[1]], &bundle, || {
         let part = bundle.with_extension("part");
         let mut bundling = program(esbuild());
-        bundling.env("NODE_PATH", paths::tools().join("article/node_modules"));
+        bundling.env("NODE_PATH", paths::tools().join("baseline/node_modules"));
         bundling.arg(&source).args(["--bundle", "--minify", "--platform=node", "--target=node20", "--format=esm"]);
         bundling.arg(format!("--banner:js={REQUIRE}")).arg(format!("--outfile={}", part.display()));
-        run_logged("build-article", &mut bundling)?;
+        run_logged("build-baseline", &mut bundling)?;
         Ok(std::fs::rename(&part, &bundle)?)
     })?;
     // The bootstrap is a program. Copying keeps its mode.

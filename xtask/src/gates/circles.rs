@@ -24,7 +24,12 @@ pub(super) fn problems(src: &Path) -> Result<Vec<String>> {
     let known: BTreeSet<&str> = texts.keys().map(String::as_str).collect();
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (module, text) in &texts {
-        let found = text.split("crate::").skip(1).flat_map(paths);
+        let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let beside = text.split("super::").skip(1).flat_map(paths).map(|path| match parent {
+            "" => path,
+            _ => format!("{parent}::{path}"),
+        });
+        let found = self::imports(text).into_iter().chain(beside);
         let found = found.filter_map(|path| module_of(&path, &known)).filter(|found| found != module);
         imports.insert(module, found.collect());
     }
@@ -40,6 +45,11 @@ pub(super) fn problems(src: &Path) -> Result<Vec<String>> {
     let circle: Vec<&str> = imports.into_keys().collect();
     let problem = || format!("{}: these import each other in a circle: {}", src.display(), circle.join(", "));
     Ok(if circle.is_empty() { Vec::new() } else { vec![problem()] })
+}
+
+/// The paths that a text names from the crate's root on.
+pub(super) fn imports(text: &str) -> Vec<String> {
+    text.split("crate::").skip(1).flat_map(paths).collect()
 }
 
 /// The module that a path names something of.
@@ -94,6 +104,7 @@ mod tests {
     #[test]
     fn files_in_a_circle_are_found() {
         check(&[("a.rs", "use crate::b;"), ("b.rs", "fn f() { crate::a::g() }")], &["a, b"]);
+        check(&[("x/a.rs", "use super::b::B;"), ("x/b.rs", "use crate::x::a::A;")], &["x::a, x::b"]);
         let rooms = [
             ("lib.rs", "mod x; mod y;"),
             ("main.rs", "use crate::x::one;"),

@@ -10,6 +10,7 @@ mod deploy;
 mod imports;
 mod openapi;
 mod operate;
+mod rooms;
 mod source;
 mod tree;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(scope: Scope, tools: &Tools) -> Result<Vec<(&'static str, Vec<
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("no files in a circle", circles(root)?),
+        ("bench's data goes one way", rooms::problems(&root.join("bench/src"))?),
         ("deploy/ names what adapters read", operate::unread_names(&root.join("deploy"), &root.join("adapters"))?),
         ("alarms have a runbook", operate::alarms_without_runbook(&template, &runbook)),
         ("what is deployed is closed", deploy::problems(&root.join("deploy"))?),
@@ -60,9 +62,10 @@ pub(crate) fn run(scope: Scope, tools: &Tools) -> Result<Vec<(&'static str, Vec<
     Ok(gates)
 }
 
-/// Finds circles in core and in each adapter.
+/// Finds circles in core, in bench and in each adapter.
 fn circles(root: &Path) -> Result<Vec<String>> {
     let mut problems = circles::problems(&root.join("core/src"))?;
+    problems.extend(circles::problems(&root.join("bench/src"))?);
     for adapter in fs::read_dir(root.join("adapters"))? {
         problems.extend(circles::problems(&adapter?.path().join("src"))?);
     }
@@ -107,7 +110,7 @@ fn is_rust(path: &Path) -> bool {
 
 /// Writes files that break a rule.
 #[cfg(test)]
-fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in content {
         let path = dir.path().join(name);

@@ -52,15 +52,16 @@ const PACKED: &[&str] = &["lambda", "workers", "spin"];
 const WASM: &[&str] = &["workers", "spin"];
 
 /// All tools. Those that install others come before them.
-pub const TOOLS: [Tool; 20] = [
+pub const TOOLS: [Tool; 21] = [
     user("cc", "links programs", "apt-get install build-essential", EVERY),
     user("rustup", "chooses the toolchain for wasm", "install it from https://rustup.rs", WASM),
-    user("node", "runs wasm-opt, the article's function and tests of pages", "install Node.js 20 or later", PACKED),
+    user("node", "runs wasm-opt, the baseline and tests of pages", "install Node.js 20 or later", PACKED),
     user("npm", "installs packages of npm", "install it with Node.js", &[]),
     user("python3", "runs pip, schemathesis and a function of the Lambda host's tests", "apt-get install python3", &[]),
     debian("python3 -m pip", "installs packages of PyPI", "python3-pip"),
     debian("chromium", "shows pages in tests", "chromium"),
     debian("curl", "sends the requests that the documentation shows", "curl"),
+    debian("promtool", "checks alert rules", "prometheus"),
     debian("sqlite3", "copies a database that a server writes to", "sqlite3"),
     Tool {
         name: "rust for wasm",
@@ -76,8 +77,8 @@ pub const TOOLS: [Tool; 20] = [
     },
     Tool {
         name: "aws sdk",
-        purpose: "part of the article's function, which Isotherm is compared with",
-        source: Source::Npm { lock: "bench/baseline", into: "target/tools/article" },
+        purpose: "part of the baseline, which Isotherm is compared with",
+        source: Source::Npm { lock: "bench/baseline", into: "target/tools/baseline" },
         platforms: &["lambda"],
     },
     Tool {

@@ -1,0 +1,219 @@
+//! `isotherm cost`: computes the monthly cost on each platform without running anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use isotherm_core::{Config, Service as Configured};
+
+use crate::command::prices::WhichPrices;
+use crate::model::cost::assumptions::Assumptions;
+use crate::model::cost::bill::{Bill, Rates};
+use crate::model::cost::design::Design;
+use crate::model::cost::given::{Given, Load};
+use crate::model::cost::quote::{self, Priced, Quote};
+use crate::model::cost::sample::Sample;
+use crate::model::cost::usage::Service;
+use crate::model::cost::{from, given};
+use crate::render::cost::text;
+use crate::results::sample::{NamedResult, read_or_sample};
+use crate::say;
+use crate::workload::Workload;
+
+const EXAMPLES: &str = "\
+Examples:
+  isotherm cost --requests 10000000
+  isotherm cost --platform lambda --platform baseline --requests 1000000 --free-tier off
+  isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
+  isotherm cost --from                                         what the sample metered that comes with isotherm
+  isotherm cost --from target/compare/TIME/result.json --json";
+
+/// The flags of `isotherm cost`.
+#[derive(Args, Clone, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Cost {
+    /// What is priced; may be given again; without it, all
+    #[arg(long = "platform", value_name = "NAME", value_enum)]
+    designs: Vec<Design>,
+    /// Requests a month
+    #[arg(long, value_name = "N", default_value = "10000000", value_parser = amount)]
+    requests: f64,
+    /// Events in each request; without it 1, or as in the result of --from
+    #[arg(long, value_name = "N", value_parser = amount)]
+    events_per_request: Option<f64>,
+    /// What Lambda bills of a request beside init: wall time, the store's included; without it, CPU time and the store's latency
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    duration_ms: Option<f64>,
+    /// Memory of Lambda's functions
+    #[arg(long, value_name = "MB", value_parser = amount)]
+    memory_mb: Option<f64>,
+    /// CPU time of a request on Lambda and on Workers
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    cpu_ms: Option<f64>,
+    /// Lambda's environments with provisioned concurrency
+    #[arg(long, value_name = "N", default_value = "0", value_parser = amount)]
+    provisioned: f64,
+    /// The processor of Lambda's functions
+    #[arg(long, default_value = given::ARCH, value_parser = ["x86", "arm"])]
+    arch: String,
+    /// The machine that spin and native run on: the end of a price's id
+    #[arg(long, value_name = "NAME", default_value = given::NODE)]
+    node: String,
+    /// How many of them; without it, as many as the requests take
+    #[arg(long, value_name = "N", value_parser = amount)]
+    nodes: Option<f64>,
+    /// Only this part of the path; may be given again; without it, all
+    #[arg(long = "service", value_name = "SERVICE", value_parser = service())]
+    services: Vec<Part>,
+    /// Whether units that cost nothing in a free tier are taken off; those that come with a plan always are
+    #[arg(long, default_value = "on", value_parser = ["on", "off"])]
+    free_tier: String,
+    /// Prices what this result of `isotherm compare` metered, as often as a month has its events; without a file, the sample
+    #[arg(long, value_name = "FILE")]
+    from: Option<Option<PathBuf>>,
+    /// Your own events instead of the flights: NDJSON, plain or gzip
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Your configuration, JSON: each event is kept for as long as its `retention` says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Another value for something that the table rests on; the table names them. May be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    assume: Vec<(String, f64)>,
+    /// Your own price in the place of the book's, such as akamai-request=0.50, for as many units as the book's. May be given again
+    #[arg(long, value_name = "ID=USD", value_parser = pair)]
+    price: Vec<(String, f64)>,
+    #[command(flatten)]
+    book: WhichPrices,
+    /// As JSON: `isotherm schema cost`
+    #[arg(long)]
+    json: bool,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.replace('_', "").parse::<f64>().map_err(|_no_number| "is no number".to_owned())?;
+    if amount.is_finite() && amount >= 0.0 { Ok(amount) } else { Err("must be 0 or above".to_owned()) }
+}
+
+/// The value of `--service`: one service, or all.
+#[derive(Clone, Copy, Debug)]
+struct Part(Option<Service>);
+
+fn service() -> impl TypedValueParser<Value = Part> {
+    let names = Service::value_variants().iter().map(|service| service.name());
+    PossibleValuesParser::new(names.chain(["all"])).map(|name| Part(Service::from_str(&name, false).ok()))
+}
+
+fn pair(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), amount(value)?))
+}
+
+/// Prints the cost of a month.
+///
+/// # Errors
+/// Fails if a file can't be read, or if a flag names something that does not exist.
+pub fn cost(flags: &Cost) -> Result<ExitCode> {
+    let quote = quote(flags)?;
+    let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { text(&quote) };
+    say(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn quote(flags: &Cost) -> Result<Quote> {
+    let mut book = flags.book.read()?;
+    for (id, usd) in &flags.price {
+        book.set(id, *usd)?;
+    }
+    let mut assumed = Assumptions::read()?;
+    let named = flags.from.as_ref().map(|from| read_or_sample(from.as_deref())).transpose()?;
+    let mut events_per_request = 1.0;
+    if let Some(NamedResult { result, name }) = &named {
+        from::assume(result, name, &mut assumed, from::Of::Value)?;
+        events_per_request = from::events_per_request(result);
+    }
+    let configured = flags.config.as_deref().map(configured).transpose()?;
+    let loaded = Workload::load("flights", flags.events.as_deref())?;
+    let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;
+    if let Some(configured) = &configured {
+        assumed.set("event-days", sample.kept_days, "--config")?;
+        if !configured.expires_in_order() {
+            let rows = 2.0 * assumed.value("workers-block-rows")?;
+            assumed.set("workers-block-rows", rows, "--config")?;
+        }
+        drop(assumed.take_used());
+    }
+    flags.assume(&mut assumed)?;
+    let load = flags.load(flags.events_per_request.unwrap_or(events_per_request));
+    ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
+    let on = flags.book.day();
+    let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
+    let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
+
+    let services: Vec<Service> = match flags.services.iter().map(|part| part.0).collect::<Option<Vec<_>>>() {
+        Some(some) if !some.is_empty() => some,
+        _ => Service::value_variants().to_vec(),
+    };
+    let designs = if flags.designs.is_empty() { Design::value_variants() } else { flags.designs.as_slice() };
+    let priced = designs.iter().map(|design| {
+        let pricing = || format!("cannot price {}", design.name());
+        let metered = match &named {
+            Some(named) => from::metered(named, *design, &given).with_context(pricing)?,
+            None => None,
+        };
+        let (usage, about) = match metered {
+            Some(metered) => metered,
+            None => (design.usage(&given).with_context(pricing)?, design.about().to_owned()),
+        };
+        let bill = Bill::of(&usage, &services, &rates)?;
+        Ok(Priced::new(*design, about, bill, load.events(), assumed.take_used()))
+    });
+    Ok(Quote {
+        schema: quote::SCHEMA.to_owned(),
+        on: on.to_string(),
+        checked: book.checked()?.to_string(),
+        free_tier: rates.free_tier,
+        requests: load.requests,
+        events_per_request: load.events_per_request,
+        events: loaded.source,
+        designs: priced.collect::<Result<_>>()?,
+    })
+}
+
+/// The service that this file configures.
+fn configured(file: &Path) -> Result<Configured> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Configured::new(Config::parse(&text).with_context(|| format!("{} is no configuration", file.display()))?))
+}
+
+impl Cost {
+    /// Flags take precedence over a result, and a result over the defaults.
+    fn assume(&self, assumed: &mut Assumptions) -> Result<()> {
+        if let Some(memory) = self.memory_mb {
+            assumed.set("lambda-memory-mb", memory, "--memory-mb")?;
+        }
+        if let Some(cpu) = self.cpu_ms {
+            assumed.set("lambda-cpu-ms", cpu, "--cpu-ms")?;
+            assumed.set("workers-cpu-ms", cpu, "--cpu-ms")?;
+        }
+        self.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))
+    }
+
+    fn load(&self, events_per_request: f64) -> Load {
+        Load {
+            requests: self.requests,
+            events_per_request,
+            duration_ms: self.duration_ms,
+            provisioned: self.provisioned,
+            arch: self.arch.clone(),
+            node: self.node.clone(),
+            nodes: self.nodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! Checks worked figures from providers and articles to the cent, and properties of every quote.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    cost: Cost,
+}
+
+fn quoted(flags: &str) -> Quote {
+    let day = if flags.contains("--on") { "" } else { "--on=2026-11-20 " };
+    let flags = format!("isotherm {day}{flags}");
+    let flags = flags.split_whitespace();
+    quote(&Flags::try_parse_from(flags).unwrap().cost).unwrap()
+}
+
+fn cents(usd: f64) -> f64 {
+    (usd * 100.0).round()
+}
+
+/// Checks the monthly cost of the only design, in cents.
+#[track_caller]
+fn check(flags: &str, expect: f64) {
+    let quote = quoted(flags);
+    assert_eq!(quote.designs.len(), 1);
+    assert_eq!(cents(quote.designs[0].month_usd), expect, "{:#?}", quote.designs[0].bill.lines);
+}
+
+/// The units of one price in a design's bill.
+fn units(quote: &Quote, price: &str) -> f64 {
+    quote.designs[0].bill.lines.iter().filter(|line| line.price == price).map(|line| line.units).sum()
+}
+
+#[test]
+fn workers_fifteen_million_requests_of_7_ms() {
+    check("--platform workers --service plan --service function --requests 15000000 --cpu-ms 7", 800.0);
+}
+
+const LAMBDA: &str = "--platform lambda --service function --free-tier off --assume cold-share=0";
+
+#[test]
+fn lambda_a_million_requests_of_200_ms() {
+    check(&format!("{LAMBDA} --requests 1000000 --duration-ms 200 --memory-mb 1024"), 353.0);
+}
+
+#[test]
+fn lambda_five_provisioned() {
+    // Provisioned: 5 GB for 730 hours cost 54.75. Half the memory costs 27.38. Both are 0.015 per GB-hour.
+    check(&format!("{LAMBDA} --requests 0 --memory-mb 1024 --provisioned 5"), 5475.0);
+    check(&format!("{LAMBDA} --requests 0 --memory-mb 512 --provisioned 5"), 2738.0);
+    let quote = quoted(&format!("{LAMBDA} --requests 1000000 --duration-ms 200 --memory-mb 1024 --provisioned 5"));
+    // A million requests to it cost 0.20, and 200 k GB-s at its own price cost 1.94.
+    let [held, request, duration] = ["lambda-provisioned-x86", "lambda-request", "lambda-provisioned-duration-x86"]
+        .map(|id| quote.designs[0].bill.lines.iter().find(|line| line.price == id).unwrap().usd.unwrap());
+    assert_eq!([held, request, duration].map(cents), [5475.0, 20.0, 194.0]);
+}
+
+#[test]
+fn lambda_bills_init_and_duration_as_one() {
+    let flags = "--requests 1000 --memory-mb 1024 --duration-ms 250.06 --assume lambda-init-ms=100.77";
+    let quote = quoted(&format!("--platform lambda --service function {flags} --assume cold-share=1"));
+    assert_eq!(units(&quote, "lambda-duration-x86"), 351.0);
+}
+
+#[test]
+fn lambda_waits_for_its_store() {
+    let flags =
+        "--platform lambda --service function --requests 1000 --memory-mb 1024 --assume cold-share=0 --cpu-ms 2";
+    let seconds = |more: &str| units(&quoted(&format!("{flags} {more}")), "lambda-duration-x86");
+    assert_eq!(seconds(""), 7.0);
+    assert_eq!(seconds("--assume dynamodb-ms=12"), 14.0);
+    assert_eq!(seconds("--assume cpu-factor=2.1"), 10.0);
+    // 33 puts take two rounds of at most 32.
+    assert_eq!(seconds("--events-per-request 33"), 12.0);
+}
+
+#[test]
+fn three_t3_large_are_not_850() {
+    let flags = "--platform native --service function --nodes 3 --node t3-large";
+    check(flags, 18_221.0);
+    let notes = quoted(flags).designs[0].bill.notes.join("\n");
+    assert!(notes.contains("850") && notes.contains("182.21"), "{notes}");
+}
+
+#[test]
+fn a_node_more_when_one_is_full() {
+    let hours = |requests: &str| {
+        let flags = "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2";
+        units(&quoted(&format!("{flags} --requests {requests}")), "node-c7g-large")
+    };
+    // The busiest hour has twice the mean. So a node can take 500 per second all month.
+    assert_eq!([hours("1314000000"), hours("1314000001")], [730.0, 1460.0]);
+}
+
+#[test]
+fn the_baseline_s_design_pays_by_the_event() {
+    let quote = quoted("--platform baseline --requests 1000000 --free-tier off");
+    let priced = |service| {
+        let of = quote.designs[0].bill.lines.iter().filter(|line| line.service == service);
+        of.map(|line| cents(line.usd.unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(priced(Service::Gateway), [350.0]);
+    // One PUT per event costs more than DynamoDB's put.
+    assert_eq!(priced(Service::Backup)[0], 500.0);
+    assert_eq!(priced(Service::Store)[1], 63.0);
+    let [gateway, function, store] = [Service::Gateway, Service::Function, Service::Store].map(priced);
+    assert!(function.len() == 2 && store.len() == 2 && gateway.len() == 1);
+}
+
+#[test]
+fn an_object_a_batch_costs_less_than_an_object_an_event() {
+    let puts = |design: &str, more: &str| {
+        units(&quoted(&format!("--platform {design} --requests 100000000 {more}")), "s3-put")
+    };
+    assert_eq!(puts("baseline", ""), 1e8);
+    assert!(puts("lambda", "") < 3e6);
+    let short = "--assume lambda-window-s=1 --assume lambda-tumbling-s=5";
+    assert!(puts("lambda", "") < puts("lambda", short) / 4.0);
+    // No batch extends beyond its tumbling window.
+    assert_eq!(puts("lambda", "--assume lambda-window-s=90"), puts("lambda", ""));
+}
+
+#[test]
+fn shards_cost_pulses() {
+    // One event every 20 minutes, in one of the shards.
+    let of = |shards: u32, price: &str| {
+        let flags = "--platform lambda --service aggregation --requests 2190";
+        units(&quoted(&format!("{flags} --assume stream-shards={shards}")), price)
+    };
+    // The event causes its batch and its window's end, and two more invocations for each shard, its own among them. Few
+    // windows have two events.
+    assert!((of(1, "lambda-request") / 8760.0 - 1.0).abs() < 0.05, "{}", of(1, "lambda-request"));
+    assert!((of(4, "lambda-request") / of(1, "lambda-request") - 2.5).abs() < 0.1, "{}", of(4, "lambda-request"));
+    // Each such shard costs the put, and twice a watermark of two units. Puts for new shards are added.
+    let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
+    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 64.0 - 182.5 * 16.0) - 1.0).abs() < 0.1, "{more}");
+}
+
+#[test]
+fn an_unpublished_price_is_said_or_is_yours() {
+    let quote = quoted("--platform akamai --requests 2000000");
+    assert_eq!((quote.designs[0].month_usd, &quote.designs[0].unpriced[..]), (0.0, &["akamai-request".to_owned()][..]));
+    assert!(text(&quote).contains("unpriced"));
+    check("--platform akamai --requests 2000000 --price akamai-request=0.50", 100.0);
+}
+
+#[test]
+fn sums_are_those_of_their_lines() {
+    for flags in ["", "--free-tier off", "--requests 0", "--events-per-request 50", "--arch arm --provisioned 2"] {
+        for priced in quoted(flags).designs {
+            let sum: f64 = priced.bill.lines.iter().filter_map(|line| line.usd).sum();
+            assert!((sum - priced.month_usd).abs() < 1e-9);
+            assert!(priced.bill.lines.iter().all(|line| line.units.is_finite() && line.units >= 0.0), "{priced:#?}");
+            let per_million = priced.per_million_events_usd;
+            assert_eq!(per_million.is_none(), flags == "--requests 0");
+        }
+    }
+}
+
+#[test]
+fn some_services_are_the_lines_of_all() {
+    let all = quoted("--platform lambda").designs.remove(0).bill.lines;
+    let some = quoted("--platform lambda --service logs --service store").designs.remove(0).bill.lines;
+    let expect: Vec<_> =
+        all.into_iter().filter(|line| matches!(line.service, Service::Logs | Service::Store)).collect();
+    assert_eq!((some.len(), some), (3, expect));
+    assert_eq!(quoted("--platform lambda --service all"), quoted("--platform lambda"));
+}
+
+#[test]
+fn what_a_table_rests_on_stands_under_it() {
+    let text = crate::render::cost::text(&quoted("--platform lambda --memory-mb 512"));
+    assert!(text.contains("lambda-memory-mb = 512 MB: memory of each function (--memory-mb)\n"), "{text}");
+    assert!(!text.contains("workers-cpu-ms"), "{text}");
+    assert!(text.contains("  rests on cpu-factor 1, dynamodb-ms 5, "), "{text}");
+    let text = crate::render::cost::text(&quoted("--on 2026-12-01"));
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert_eq!(text.matches("dynamodb-ms = 5 ms: ").count(), 1, "{text}");
+}
+
+#[test]
+fn a_metered_run_is_priced_by_its_meters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let mut result = crate::results::tests::sample();
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    let flags = format!("--from {} --free-tier off --requests 30001 --events-per-request 1", file.display());
+    let quote = quoted(&format!("{flags} --platform lambda"));
+    assert!(quote.designs[0].about.starts_with("as metered at about "), "{}", quote.designs[0].about);
+    let line = |service, price| {
+        let found = |line: &&crate::model::cost::bill::Line| line.service == service && line.price == price;
+        (quote.designs[0].bill.lines.iter().find(found).unwrap().units * 1000.0).round() / 1000.0
+    };
+    assert_eq!(line(Service::Gateway, "http-api-request"), 6000.0);
+    assert_eq!(line(Service::Function, "lambda-request"), 6000.0);
+    // 1 ms CPU and DynamoDB's 5 ms, with 256 MB.
+    assert_eq!(line(Service::Function, "lambda-duration-x86"), 6000.0 * 0.006 / 4.0);
+    // 30,000 puts of one unit and one of two units.
+    assert_eq!(line(Service::Store, "dynamodb-write"), 30_002.0);
+    // In transactions, each unit counts as two.
+    assert_eq!(line(Service::Aggregation, "dynamodb-write"), 1204.0);
+    assert_eq!(line(Service::Aggregation, "dynamodb-read"), 301.0);
+    assert_eq!(line(Service::Backup, "s3-put"), 60.0);
+    let workers = quoted(&format!("{flags} --platform workers"));
+    assert_eq!(units(&workers, "r2-class-a"), 60.0);
+    assert_eq!(units(&workers, "workers-cpu"), 8500.0);
+    assert_eq!(units(&workers, "durable-objects-request"), 7860.0);
+    assert_eq!(units(&workers, "durable-objects-rows-read"), 200_000.0);
+    // The rows include those that expire: three blocks for each of 60 folds.
+    assert_eq!(units(&workers, "durable-objects-rows-written"), 90_973.0 + 180.0);
+    result.platforms[1].meters.as_mut().unwrap().readings.rows.clear();
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    // A run that did not count rows is not priced by its meters.
+    assert!(!quoted(&format!("{flags} --platform workers")).designs[0].about.starts_with("as metered"));
+    result.platforms.iter_mut().for_each(|measured| measured.meters = None);
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    assert!(quoted(&format!("{flags} --platform lambda")).designs[0].about.starts_with("HTTP API"));
+}
+
+#[test]
+fn without_a_file_the_sample_is_priced_and_named() {
+    let quote = quoted("--platform lambda --platform native --from");
+    let [metered, node] = &quote.designs[..] else { panic!("{quote:?}") };
+    assert!(metered.about.starts_with("as metered at about "), "{}", metered.about);
+    assert!(metered.about.contains("events/s in the sample of 20"), "{}", metered.about);
+    let sources: Vec<&str> = node.assumptions.iter().map(|one| one.source.as_str()).collect();
+    assert!(sources.iter().any(|source| source.starts_with("the sample of 20")), "{sources:?}");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    for flags in
+        ["--requests=-1", "--requests=many", "--platform=azure", "--assume=x", "--cpu-ms=NaN", "--service=some"]
+    {
+        assert!(Flags::try_parse_from(["isotherm", flags]).is_err(), "{flags}");
+    }
+    for (flags, problem) in [
+        ("--assume=x=1", "there is no assumption \"x\""),
+        ("--price=x=1", "there is no price \"x\""),
+        ("--node=c7g", "the price book has no price \"node-c7g\""),
+        ("--events-per-request=0", "a request must have events"),
+        ("--from=/nowhere.json", "cannot read /nowhere.json"),
+    ] {
+        let error = quote(&Flags::try_parse_from(["isotherm", flags]).unwrap().cost).unwrap_err();
+        assert!(format!("{error:#}").contains(problem), "{flags}: {error:#}");
+    }
+}
+
+#[test]
+fn a_quote_is_what_its_schema_says() {
+    let schema = serde_json::to_value(schemars::schema_for!(Quote)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let quote = serde_json::to_value(quoted("")).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&quote).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    for field in quote.as_object().unwrap().keys() {
+        let mut quote = quote.clone();
+        quote.as_object_mut().unwrap().remove(field);
+        assert!(!validator.is_valid(&quote), "valid without {field}");
+    }
+    for field in quote["designs"][0].as_object().unwrap().keys() {
+        let mut quote = quote.clone();
+        quote["designs"][0][field] = serde_json::json!({ "an": "object" });
+        assert!(!validator.is_valid(&quote), "valid with {field} of another type");
+    }
+}
+
+#[test]
+fn events_are_kept_as_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let store = |platform: &str, retention: &str| {
+        std::fs::write(&file, format!(r#"{{"version":2,"open":true,"retention":{{{retention}}}}}"#)).unwrap();
+        quoted(&format!("--platform {platform} --free-tier off --requests 1000000 --config {}", file.display()))
+    };
+    let default = quoted("--platform lambda --free-tier off --requests 1000000");
+    let days = |days: u64| format!(r#""flight_departed":{days}"#);
+    // A part of the storage is that of rollups.
+    let gb = |quote: &Quote| units(quote, "dynamodb-storage");
+    assert_eq!(gb(&store("lambda", "")), gb(&default));
+    let (month, quarter, year) =
+        (gb(&store("lambda", &days(30))), gb(&store("lambda", &days(90))), gb(&store("lambda", &days(360))));
+    assert!((quarter - gb(&default)).abs() < 1e-9 && month < quarter, "{month} {quarter}");
+    assert!(((year - quarter) / (quarter - month) - 4.5).abs() < 1e-6, "{month} {quarter} {year}");
+    // Of another type, they are kept as by default.
+    assert_eq!(gb(&store("lambda", r#""other":30"#)), gb(&default));
+    let rows = |quote: &Quote| units(quote, "durable-objects-rows-written");
+    assert!(rows(&store("workers", &days(30))) > rows(&store("workers", "")));
+}

@@ -1,0 +1,72 @@
+//! Designs: each turns monthly requests into usage on its platform.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::cost::given::Given;
+use crate::model::cost::usage::Usage;
+use crate::model::cost::{baseline, lambda, nodes, workers};
+
+/// What is priced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Design {
+    /// Isotherm on AWS Lambda
+    Lambda,
+    /// Isotherm on Cloudflare Workers
+    Workers,
+    /// Isotherm on nodes with Spin (SpinKube)
+    Spin,
+    /// Isotherm on Akamai Functions, whose prices are not published
+    Akamai,
+    /// Isotherm as a plain server on nodes
+    Native,
+    /// What it is to save from: a REST API, a function of 512 MB, a put to DynamoDB and one to S3 for each event
+    #[value(alias = "article")]
+    Baseline,
+}
+
+impl Design {
+    /// Its name on the command line and in results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lambda => "lambda",
+            Self::Workers => "workers",
+            Self::Spin => "spin",
+            Self::Akamai => "akamai",
+            Self::Native => "native",
+            Self::Baseline => "baseline",
+        }
+    }
+
+    /// The path of an event, on one line.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Lambda => "HTTP API, Lambda, DynamoDB; stream to rollups in DynamoDB, one object a batch in S3",
+            Self::Workers => "Workers, Durable Objects with SQLite; folded by alarms, one object a fold in R2",
+            Self::Spin => "SpinKube on nodes, SQLite",
+            Self::Akamai => "Akamai Functions",
+            Self::Native => "a plain server on nodes, SQLite",
+            Self::Baseline => {
+                "what articles on the subject describe: REST API, Lambda of 512 MB, DynamoDB; one object an event in S3; stream"
+            }
+        }
+    }
+
+    /// The usage of a month.
+    ///
+    /// # Errors
+    /// Fails if the price book or the assumptions lack something.
+    pub(crate) fn usage(self, given: &Given<'_>) -> Result<Usage> {
+        match self {
+            Self::Lambda => lambda::usage(given),
+            Self::Workers => workers::usage(given),
+            Self::Spin => nodes::spin(given),
+            Self::Akamai => nodes::akamai(given),
+            Self::Native => nodes::native(given),
+            Self::Baseline => baseline::usage(given),
+        }
+    }
+}

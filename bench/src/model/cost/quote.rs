@@ -1,0 +1,72 @@
+//! The answer of `isotherm cost`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::cost::assumptions::Assumption;
+use crate::model::cost::bill::Bill;
+use crate::model::cost::design::Design;
+
+/// The name and version of the output of `--json`. Its schema is `isotherm schema cost`.
+pub(crate) const SCHEMA: &str = "isotherm/cost/1";
+
+/// The answer to all flags.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Quote {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The day of the prices.
+    pub on: String,
+    /// When the prices were compared with their sources.
+    pub checked: String,
+    /// Whether free units are deducted.
+    pub free_tier: bool,
+    /// Requests per month.
+    pub requests: f64,
+    /// Events per request.
+    pub events_per_request: f64,
+    /// The file of the events that were weighed and folded.
+    pub events: String,
+    /// One bill for each design.
+    pub designs: Vec<Priced>,
+}
+
+/// One design's bill.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Priced {
+    /// The design.
+    pub design: Design,
+    /// The path of an event.
+    pub about: String,
+    /// The bill's lines, and notes on its prices.
+    #[serde(flatten)]
+    pub bill: Bill,
+    /// The sum of all lines with a price, in USD per month.
+    pub month_usd: f64,
+    /// The same per million events; `None` without events.
+    pub per_million_events_usd: Option<f64>,
+    /// The ids of unpublished prices, which are not in the sums.
+    pub unpriced: Vec<String>,
+    /// The assumptions behind the usage.
+    pub assumptions: Vec<Assumption>,
+}
+
+impl Priced {
+    /// A bill with its sums, for `events` events.
+    pub(crate) fn new(design: Design, about: String, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
+        Self {
+            design,
+            about,
+            month_usd: bill.usd(),
+            per_million_events_usd: per_million(bill.usd(), events),
+            unpriced: bill.unpriced().into_iter().map(str::to_owned).collect(),
+            bill,
+            assumptions,
+        }
+    }
+}
+
+/// The same sum per million events; `None` without events.
+pub(crate) fn per_million(usd: f64, events: f64) -> Option<f64> {
+    (events > 0.0).then(|| usd / events * 1e6)
+}

@@ -1,0 +1,64 @@
+//! Prices Isotherm on Cloudflare Workers: `deploy/workers/wrangler.toml`. Look-ups of events and reports are not
+//! included.
+
+use anyhow::Result;
+
+use crate::model::cost::given::{Batches, GB, Given, HOURS};
+use crate::model::cost::usage::{Service, Usage};
+
+/// GB billed for a Durable Object: always 128 MB, whatever it uses.
+pub(crate) const OBJECT_GB: f64 = 0.128;
+/// Operations per message: write, read, delete.
+const OPERATIONS: f64 = 3.0;
+
+pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let load = given.load;
+    usage.add(Service::Plan, "workers-plan", 1.0);
+    usage.add(Service::Function, "workers-request", load.requests);
+    usage.add(Service::Function, "workers-cpu", load.requests * given.cpu_ms("workers-cpu-ms")?);
+
+    let shards = given.assumed("workers-shards")?;
+    let batches =
+        Batches::of(load.rate(), shards, given.assumed("workers-fold-s")?, given.assumed("workers-fold-events")?);
+    let folded = given.folded(load.rate() / shards * 3600.0, batches.events)?;
+    let asked = load.requests * shards.min(load.events_per_request);
+    let second = given.assumed("workers-object-ms")? / 1000.0;
+    for (service, calls) in [(Service::Store, asked), (Service::Aggregation, batches.count)] {
+        usage.add(service, "durable-objects-request", calls);
+        usage.add(service, "durable-objects-duration", calls * second * OBJECT_GB);
+    }
+    let (events, kept) = (load.events(), given.assumed("kept-months")?);
+    // The events of a request that go to one shard are appended to one row.
+    usage.add(Service::Store, "durable-objects-rows-written", asked);
+    usage.add(Service::Store, "durable-objects-rows-read", events * given.assumed("workers-event-rows-read")?);
+    // A fold closes blocks, each of which is deleted when it expires.
+    let blocks = batches.count * folded.blocks;
+    let closed =
+        given.assumed("workers-block-rows")? * blocks + events * given.assumed("workers-event-rows-written")?;
+    usage.add(Service::Store, "durable-objects-rows-written", closed);
+    let stored = given.stored_gb(folded.block_bytes + given.assumed("workers-row-bytes")?)?;
+    usage.add(Service::Store, "durable-objects-storage", stored);
+    // Besides the pages, a fold writes rows of its own; the alarm is billed as one, too.
+    let rows = batches.count * (folded.pages + given.assumed("workers-fold-rows-written")?);
+    usage.add(Service::Aggregation, "durable-objects-rows-written", rows);
+    usage.add(Service::Aggregation, "durable-objects-rows-read", rows);
+    let hours = HOURS * -(-load.rate() * 3600.0).exp_m1();
+    usage.add(Service::Aggregation, "durable-objects-storage", shards * hours * folded.hour_bytes * kept / GB);
+    usage.add(Service::Backup, "r2-class-a", batches.count);
+    usage.add(Service::Backup, "r2-storage", events * folded.backup_bytes * kept / GB);
+
+    let body = given.sample.body_bytes * load.events_per_request;
+    let messages = load.requests * given.assumed("queued-share")?;
+    usage.add(
+        Service::Queue,
+        "queues-operation",
+        messages * OPERATIONS * given.rates.units_of("queues-operation", body)?,
+    );
+    let cron = HOURS * (1.0 + shards);
+    usage.add(Service::Schedule, "workers-request", HOURS);
+    usage.add(Service::Schedule, "durable-objects-request", cron - HOURS);
+    let invocations = load.requests + asked + batches.count + cron;
+    usage.add(Service::Logs, "workers-logs", invocations * given.assumed("workers-log-share")?);
+    Ok(usage)
+}

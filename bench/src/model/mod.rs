@@ -1,0 +1,7 @@
+//! Models without I/O: prices, costs of designs and of metered runs, arrivals, and fleets of instances.
+
+pub(crate) mod cold;
+pub(crate) mod cost;
+pub(crate) mod prices;
+pub(crate) mod simulate;
+pub(crate) mod sweep;
