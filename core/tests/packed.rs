@@ -109,6 +109,7 @@ proptest! {
                 prop_assert!(unpacker.unknown([&*packed]).is_empty());
                 prop_assert_eq!(unpacker.record(&id, &packed), Ok(event.record.clone()));
                 // Only a clock that is far beyond the year 9999 gives a record that is packed as text.
+                prop_assert!(matches!(packed[0], 1 | 2) || ms > 1 << 62, "{packed:?}");
                 prop_assert!(packed.len() <= event.record.len() || ms > 1 << 62, "{packed:?}");
             }
         }
@@ -190,7 +191,7 @@ fn a_shape_is_stored_when_it_comes_again_and_is_not_there_yet() {
     assert_eq!(packer.shapes(&one), []);
     let [shape] = &packer.shapes(&one)[..] else { panic!("it came twice") };
     assert_eq!(packer.shapes(&one), std::slice::from_ref(shape), "it is not stored yet");
-    assert!(shape.id.key().starts_with("#shape-") && shape.bytes.ends_with(b"a"), "{shape:?}");
+    assert!(shape.id.to_string().starts_with("#shape-") && shape.bytes.ends_with(b"a"), "{shape:?}");
     let alone = packer.pack(&one[0], 1);
     packer.is_stored(shape);
     assert_eq!(packer.shapes(&one), []);
@@ -205,7 +206,7 @@ fn a_shape_is_stored_when_it_comes_again_and_is_not_there_yet() {
     unpacker.learn(shape.id, shape.bytes.clone());
     assert_eq!(unpacker.record(&id, &packed).as_ref(), Ok(&one[0].record));
     let said = UnreadableEvent::NoShape(shape.id).to_string();
-    assert!(said.contains(&shape.id.key()), "{said}");
+    assert!(said.contains(&shape.id.to_string()), "{said}");
     // All events of a batch count.
     assert_eq!(Packer::default().shapes(&[one[0].clone(), one[0].clone()]).len(), 1);
 }
@@ -217,11 +218,16 @@ fn a_shape_outlives_the_events_that_refer_to_it() {
     store(&mut packer, &[one.clone()]);
     let [first] = &store(&mut packer, &[one.clone()])[..] else { panic!("it came twice") };
     assert!(first.expires_at.0 >= one.expires_at.0 + 90 * 86_400 && first.expires_at.0.is_multiple_of(86_400));
-    one.expires_at = Seconds(first.expires_at.0 - 1);
+    // Another process may store the shape again for an event that waited in a queue for two weeks.
+    let late = NewEvent { expires_at: Seconds(one.expires_at.0 - 14 * 86_400), ..one.clone() };
+    let mut other = Packer::default();
+    let [shorter] = &store(&mut other, &[late.clone(), late])[..] else { panic!("it came twice") };
+    one.expires_at = shorter.expires_at;
+    assert_eq!(packer.pack(&one, 1)[0], 2, "the shape may be gone before the event is");
+    one.expires_at = Seconds(shorter.expires_at.0 - 86_401);
     assert_eq!(packer.shapes(&[one.clone()]), []);
     assert_eq!(packer.pack(&one, 1)[0], 1);
     one.expires_at = first.expires_at;
-    assert_eq!(packer.pack(&one, 1)[0], 2, "the shape may be gone before the event is");
     let [again] = &store(&mut packer, &[one.clone()])[..] else { panic!("it expires too early") };
     assert!(again.id == first.id && again.bytes == first.bytes && again.expires_at > first.expires_at);
     assert_eq!(packer.pack(&one, 1)[0], 1);

@@ -15,7 +15,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{Packer, ShapeId, StoredShape, Unpacker};
 
 use crate::aws::DYNAMODB;
-use crate::put::{Put, SHAPE};
+use crate::put::{Put, SHAPE, Taken};
 use crate::store::{CONCURRENCY, Store};
 
 impl Store {
@@ -27,6 +27,9 @@ impl Store {
         while let Some((put, shape)) = all.next().await {
             match put {
                 Ok(None) => self.packer().is_stored(&shape),
+                Ok(Some(Taken { is_same_shape: true, expires_at: Some(expires_at), .. })) => {
+                    self.packer().is_stored(&StoredShape { expires_at, ..shape });
+                }
                 other => eprintln!("{} is not put: {other:?}", shape.id),
             }
         }
@@ -36,7 +39,7 @@ impl Store {
     pub(crate) async fn learn_shapes<'e>(&self, packed: impl IntoIterator<Item = &'e [u8]>) -> Result<()> {
         let unknown = self.unpacker().unknown(packed);
         let read = async |id: ShapeId| {
-            let get = DYNAMODB.get_item().table_name(&self.table).key("pk", AttributeValue::S(id.key()));
+            let get = DYNAMODB.get_item().table_name(&self.table).key("pk", AttributeValue::S(id.to_string()));
             anyhow::Ok((id, get.consistent_read(true).send().await?.item))
         };
         let mut all = pin!(stream::iter(unknown.into_iter().map(read)).buffer_unordered(CONCURRENCY));

@@ -1,48 +1,14 @@
-//! The database in SQLite: its tables and its connections.
+//! The database in SQLite: its connections.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use isotherm_core::TABLES;
 use rusqlite::Connection;
 
 /// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// `seq` is the order in which events became durable. A number is never given again, even when the last event has
-/// expired: an event with a `seq` below the watermark would never be folded.
-const EVENTS: &str = "CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    UNIQUE (tenant, id)
-)";
-
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-const ROLLUPS: &str = "CREATE TABLE IF NOT EXISTS rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-const REJECTED_EVENTS: &str = "CREATE TABLE IF NOT EXISTS rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
-
-/// The last time when days were looked for and all of them compacted.
-const UPKEEP: &str =
-    "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
 /// Opens a connection.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -56,7 +22,7 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Makes missing tables.
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&[EVENTS, ROLLUPS, REJECTED_EVENTS, UPKEEP].join(";"))
+    connection.execute_batch(&TABLES.join(";"))
 }
 
 /// Connections that only read. With WAL, readers and the writer do not wait for each other.

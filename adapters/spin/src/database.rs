@@ -1,47 +1,12 @@
-//! The database in spin:sqlite: its tables, and statements that wait while another instance writes.
+//! The database in spin:sqlite: statements that wait while another instance writes.
 
 use std::iter;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use isotherm_core::{Patience, Service};
+use isotherm_core::{Patience, Service, TABLES};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
 use spin_sdk::time::sleep;
-
-/// `seq` is the order in which events became durable, and in which they are folded into reports. A number is never
-/// given again, even when the last event has expired: an event with a `seq` below the watermark would never be
-/// folded.
-const EVENTS: &str = "CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    UNIQUE (tenant, id)
-)";
-
-/// Pages of rollups. The row with empty keys holds the watermark instead of a page: the `seq` of the last event that
-/// is in the pages.
-const ROLLUPS: &str = "CREATE TABLE rollups (
-    tenant TEXT NOT NULL,
-    key TEXT NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (tenant, key)
-) WITHOUT ROWID";
-
-/// Stored records that are not valid events, and so are in no report.
-const REJECTED_EVENTS: &str = "CREATE TABLE rejected_events (
-    seq INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    record TEXT NOT NULL
-)";
-
-/// The last time when days were looked for and all of them compacted.
-const UPKEEP: &str = "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), looked_at INTEGER NOT NULL)";
 
 /// SQLite's error when another connection has kept the lock for longer than SQLite waits by itself.
 const LOCKED: &str = "database is locked";
@@ -132,13 +97,8 @@ impl<'a> Database<'a> {
     }
 
     async fn create(&self) -> Result<(), Error> {
-        for table in [ROLLUPS, REJECTED_EVENTS, UPKEEP, EVENTS] {
-            match self.execute(table, Vec::new()).await {
-                Ok(_) => {}
-                // Another instance made the table first, or an earlier version did.
-                Err(Error::Io(reason)) if reason.contains("already exists") => {}
-                Err(error) => return Err(error),
-            }
+        for table in TABLES {
+            self.execute(table, Vec::new()).await?;
         }
         // Spin has no start, so the notice is printed once in the life of a database, not for every request.
         self.service.notice().into_iter().for_each(|notice| eprintln!("isotherm: {notice}"));

@@ -33,33 +33,34 @@ const LAST_LEVEL: u64 = 31;
 /// Each hour's sweep reads this part of all rows, so a week's sweeps read nearly all of them.
 const SWEEPS: u64 = 7 * 24;
 
-/// A key and the number of a block, both with their highest byte first. So entries sort by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A key and the number of a block, both with their highest byte first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry([u8; ENTRY]);
 
 impl Entry {
     pub(crate) fn new(id: EventId, block: u64) -> Self {
         let mut entry = [0; ENTRY];
-        let number = u128::from(key(id)) << (8 * (ENTRY - KEY)) | u128::from(block) & BLOCKS;
+        let number = u128::from(key(id)) << (8 * (ENTRY - KEY)) | u128::from(block & BLOCKS);
         entry.iter_mut().zip(number.to_be_bytes().iter().skip(16 - ENTRY)).for_each(|(byte, of)| *byte = *of);
         Self(entry)
     }
 
-    fn number(self) -> u128 {
-        self.0.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    fn key(self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> (64 - KEY_BITS))
     }
 
-    fn key(self) -> u64 {
-        (self.number() >> (8 * (ENTRY - KEY))) as u64
+    /// Entries are sorted by this.
+    fn order(&self) -> (u64, u64) {
+        (self.key(), self.block())
     }
 
     fn block(self) -> u64 {
-        (self.number() & BLOCKS) as u64
+        self.0.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes) & BLOCKS)
     }
 }
 
 /// The bits of an entry that hold the block's number.
-const BLOCKS: u128 = (1 << (8 * (ENTRY - KEY))) - 1;
+const BLOCKS: u64 = (1 << (8 * (ENTRY - KEY))) - 1;
 
 fn key(id: EventId) -> u64 {
     id.low_bits() & LAST_KEY
@@ -131,7 +132,7 @@ impl Runs {
     /// Takes in the ids of a fold.
     pub(crate) fn add(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.young.extend(entries);
-        self.young.sort_unstable();
+        self.young.sort_unstable_by_key(Entry::order);
         self.young.dedup();
     }
 
@@ -154,7 +155,7 @@ impl Runs {
         // A row that can't be read is given up, so that it stops no fold.
         targets.iter().filter_map(|row| of_row(&row.bytes)).for_each(|entries| all.extend(entries));
         all.retain(|entry| entry.block() >= oldest);
-        all.sort_unstable();
+        all.sort_unstable_by_key(Entry::order);
         all.dedup();
         let mut writes = RowWrites { gone: Vec::new(), rows: rows_of(level + 1, &all).collect() };
         let is_put = |number: u64| writes.rows.iter().any(|row| row.number == number);

@@ -193,6 +193,18 @@ fn any_event() -> impl Strategy<Value = NewEvent> {
 
 proptest! {
     #[test]
+    fn what_core_admits_is_stored_in_parts(texts in prop::collection::vec("\\PC{1,30}", 5)) {
+        let [user, kind, message, name, value] = &texts[..] else { panic!("five") };
+        let event = serde_json::json!({
+            "userId": user, "eventType": kind, "messageId": message, "properties": {name.as_str(): value},
+        });
+        let plan = plan(&[event.to_string()], NOW, 1);
+        for event in of(&plan) {
+            prop_assert!(matches!(event.text, event::Text::Split { .. }), "{event:?}");
+        }
+    }
+
+    #[test]
     fn any_events_come_back_from_parts_and_blocks(
         events in prop::collection::vec(any_event(), 1..20), split in any::<prop::sample::Index>(),
         cut in any::<prop::sample::Index>(),

@@ -16,7 +16,8 @@
 //! Reports are complete up to the time that the shard furthest behind is folded to. A shard without folded records
 //! waits: it counts as folded as far as its parent is. A store knows nothing of such shards, so a function asks the
 //! stream. The end of a window shows that its shard is folded to that moment only if the shard was still open then.
-//! Otherwise its children hold what was written later.
+//! Otherwise its children hold what was written later. The stream's answer may be old ([`STALE_MS`]): it says that a
+//! shard was open then, and may lack shards that an earlier answer had.
 //!
 //! A shard without records does not show how far it is delivered. When events arrive in other shards, the function
 //! therefore writes pulses: items that are not events but come through the stream. A pulse in the shard's batch shows
@@ -46,6 +47,9 @@ const SHARDS: &str = "shards";
 const LOST: &str = "~lost";
 /// A batch is nearly as old as the stream's retention if the two differ by at most this many milliseconds.
 const NEARLY_MS: u64 = 60 * 60 * 1000;
+/// How old an answer of `DescribeStream` may be, in milliseconds. AWS promises nothing, so this is far more than anybody
+/// has seen.
+const STALE_MS: u64 = 60 * 1000;
 /// The most changes of watermarks and lists that are written at once.
 const WRITES: usize = 90;
 /// Pulses for each shard while it isn't known which key leads to which shard. A shard with an eighth of the keys gets
@@ -121,6 +125,10 @@ pub struct Lanes {
     waiting: Option<BTreeMap<String, Waiting>>,
     /// The stream's answer, if it was asked now.
     described: Option<BTreeMap<String, StreamShard>>,
+    /// When the stream was asked.
+    asked_at: Millis,
+    /// Whether the answer lacks a shard that is known. It then says nothing of shards that are not.
+    is_outdated: bool,
     /// When the records were written that the stream has lost.
     lost: LostTimes,
 }
@@ -220,8 +228,8 @@ impl Lanes {
         self.watermarks().find(|(_, watermark)| watermark.shard_id() == Some(shard_id))
     }
 
-    /// The next step for a batch. Clears `complete_to` if the shard may have closed within the window, because its
-    /// children then hold the later records.
+    /// The next step for a batch. Lowers or clears `complete_to` if the shard may have closed within the window, because
+    /// its children then hold the later records.
     pub fn next(&mut self, batch: &mut StreamBatch<'_>, now: Millis) -> LaneStep {
         // A window that ends before its time is of a shard that has closed, even if the stream does not say so yet.
         if batch.complete_to.is_some_and(|to| to > now) {
@@ -233,10 +241,12 @@ impl Lanes {
         let knows = |waiting: &BTreeMap<String, Waiting>| waiting.contains_key(batch.shard_id);
         let waits = self.waiting.as_ref().is_some_and(knows);
         if is_asked && !waits && self.described.is_none() {
+            self.asked_at = now;
             return LaneStep::Describe;
         }
-        if completes && self.described.as_ref().is_some_and(|shards| is_closed(shards, batch.shard_id)) {
-            batch.complete_to = None;
+        if let (true, Some(shards)) = (completes, &self.described) {
+            let (is_open, open_at) = (!is_closed(shards, batch.shard_id), self.asked_at.0.saturating_sub(STALE_MS));
+            batch.complete_to = batch.complete_to.filter(|_| is_open).map(|to| to.min(Millis(open_at)));
         }
         if waits {
             self.begin(batch.shard_id);
@@ -249,9 +259,13 @@ impl Lanes {
         match lane {
             Some((_, watermark)) if !batch.has_more(&watermark) => LaneStep::Done,
             Some((lane, watermark)) => LaneStep::Fold { lane, watermark },
-            None if self.described.as_ref().is_some_and(|shards| shards.contains_key(batch.shard_id)) => LaneStep::Done,
+            None if !self.is_outdated && self.describes(batch.shard_id) => LaneStep::Done,
             None => LaneStep::UnknownShard,
         }
+    }
+
+    fn describes(&self, shard_id: &str) -> bool {
+        self.described.as_ref().is_some_and(|shards| shards.contains_key(shard_id))
     }
 
     /// Call this if the stream could not be asked. A batch whose lane is known is folded all the same, but completes
@@ -263,11 +277,21 @@ impl Lanes {
         self.waiting.is_some() && self.lane_of(batch.shard_id).is_some()
     }
 
-    /// Takes in the stream's answer: all its shards. The lane of a shard that the stream has forgotten becomes free.
+    /// Takes in the stream's answer: all its shards. The lane of a shard that the stream has forgotten becomes free. The
+    /// stream forgets a shard a day after it ended, so a shard that was folded later is only missing.
     pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
         let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
         let mut hashes: BTreeMap<String, &str> =
             shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
+        let asked_at = self.asked_at;
+        let is_recent = |folded_to: Millis| folded_to.0.saturating_add(RETENTION_MS) > asked_at.0;
+        let missing = self
+            .waiting
+            .iter()
+            .flatten()
+            .filter(|(id, shard)| !shards.contains_key(*id) && is_recent(self.bound(shard)));
+        let missing: BTreeSet<String> = missing.map(|(id, _)| id.clone()).collect();
+        self.is_outdated = !missing.is_empty();
         for (lane, stored) in &mut self.watermarks {
             let Some(watermark) = stored else {
                 // The lane's shard waits for a lane like a shard without folded records, and so holds reports back by
@@ -279,7 +303,13 @@ impl Lanes {
                 LaneShard::Unsaid => {
                     watermark.shard = hashes.remove(lane).map_or(LaneShard::Free, LaneShard::of);
                 }
-                LaneShard::Id(id) if !shards.contains_key(id) => watermark.free(),
+                LaneShard::Id(id) if !shards.contains_key(id) => {
+                    if is_recent(watermark.folded_to) {
+                        self.is_outdated = true;
+                    } else {
+                        watermark.free();
+                    }
+                }
                 LaneShard::Id(_) | LaneShard::Free => {}
             }
         }
@@ -287,8 +317,9 @@ impl Lanes {
             self.watermarks().filter_map(|(_, watermark)| watermark.shard_id()).map(str::to_owned).collect();
         let done: BTreeSet<&str> = begun.iter().flat_map(|id| ancestors(&shards, id)).collect();
         let mut waiting = self.waiting.take().unwrap_or_default();
-        waiting.retain(|id, _| shards.contains_key(id) && !begun.contains(id) && !done.contains(id.as_str()));
-        for (id, shard) in &shards {
+        let is_there = |id: &String| shards.contains_key(id) || missing.contains(id);
+        waiting.retain(|id, _| is_there(id) && !begun.contains(id) && !done.contains(id.as_str()));
+        for (id, shard) in shards.iter().filter(|_| !self.is_outdated) {
             if !begun.contains(id) && !done.contains(id.as_str()) && !waiting.contains_key(id) {
                 let parent = shard.parent.clone().filter(|parent| shards.contains_key(parent));
                 waiting.insert(id.clone(), Waiting { parent, folded_to: Millis(0) });
@@ -372,18 +403,22 @@ impl Lanes {
         self.lost.overlap(&reading.time())
     }
 
-    /// The pulses to write after a batch with events, for each shard that is behind the newest of them. So every event
-    /// is covered by reports after two windows: one until its batch comes, one until the pulses come. A batch of pulses
-    /// alone writes none; otherwise pulses would cause pulses forever.
+    /// The pulses to write after a batch with events, for each shard that is behind the newest of them; the batch's own is
+    /// mostly one. So every event is covered by reports after two windows: one until its batch comes, one until the
+    /// pulses come. A batch of pulses alone writes none; otherwise pulses would cause pulses forever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
         let Some(newest) = batch.newest_event() else { return Vec::new() };
         let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
         for (_, watermark) in self.watermarks() {
             let Some(shard_id) = watermark.shard_id() else { continue };
             shards += 1;
-            if shard_id != batch.shard_id && watermark.folded_to <= newest {
-                is_one_unknown |= watermark.pulse.is_empty();
-                keys.extend(Some(watermark.pulse.clone()).filter(|key| !key.is_empty()));
+            let is_own = shard_id == batch.shard_id;
+            let to = if is_own { batch.complete_to.unwrap_or_default() } else { watermark.folded_to };
+            let is_behind = to <= newest;
+            if is_behind {
+                let key = batch.last_pulse().filter(|_| is_own).unwrap_or(&watermark.pulse);
+                is_one_unknown |= key.is_empty();
+                keys.extend(Some(key.to_owned()).filter(|key| !key.is_empty()));
             }
         }
         for (id, shard) in self.waiting.iter().flatten() {

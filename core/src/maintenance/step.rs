@@ -10,11 +10,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::maintenance::folded::Folded;
 use crate::rollups::fold::Fold;
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::{Dimensions, Observation};
 use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
 use crate::vocabulary::tenant::Tenant;
+
+/// A step first folds this part of as many records as it may write pages. Its estimates leave the same part of these
+/// pages free.
+const FIRST: usize = 16;
 
 /// A stored record that is to be folded.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +71,14 @@ pub struct TooMuch {
     pub at_most: usize,
 }
 
+impl StepWrite {
+    /// What the step did, of which [`Step::records`] are these many.
+    pub fn folded(&self, records: usize) -> Folded {
+        let (pages, rejected) = (self.pages.len() as u64, self.rejected.len() as u64);
+        Folded { events: (records as u64).saturating_sub(rejected), pages, rejected, lag: None }
+    }
+}
+
 impl Step {
     /// Folds at most the first `at_most` of these records. `None` stands for a record that is counted as taken but not
     /// folded.
@@ -75,33 +88,38 @@ impl Step {
         limits: WriteLimits,
         dimensions: &Dimensions,
     ) -> Self {
-        let (mut events, mut rejected, mut count) = (Vec::new(), Vec::new(), 0);
-        // Records of one tenant mostly follow each other, so its name is checked once for the whole run.
-        let mut checked: Option<(&str, bool)> = None;
-        for (index, unfolded) in records.into_iter().take(at_most).enumerate() {
-            count = index + 1;
-            let Some(Unfolded { tenant, record }) = unfolded else { continue };
-            let is_tenant = match checked {
-                Some((name, is_tenant)) if name == tenant => is_tenant,
-                _ => Tenant::parse(tenant.to_owned()).is_ok(),
-            };
-            checked = Some((tenant, is_tenant));
-            match Observation::read(record, dimensions) {
-                Ok(observation) if is_tenant => events.push((index, tenant, observation)),
-                Err(problem) if is_tenant => rejected.push(RejectedRecord { index, reason: problem.to_string() }),
-                _ => rejected.push(RejectedRecord { index, reason: "its tenant is none".to_owned() }),
-            }
-        }
-        loop {
-            let folds = folds(events.iter().take_while(|(index, ..)| *index < count));
+        let mut reading = Reading {
+            records: records.into_iter().take(at_most),
+            dimensions,
+            count: 0,
+            is_over: false,
+            events: Vec::new(),
+            rejected: Vec::new(),
+            checked: None,
+        };
+        // The first records show how many may fit, so that few are read and folded in vain.
+        let (mut count, mut is_cut, mut last) = ((limits.pages / FIRST).max(1), false, None);
+        let (count, folds) = loop {
+            count = reading.until(count);
+            let folds = folds(reading.events.iter().take_while(|(index, ..)| *index < count));
             let ranges: usize = folds.iter().map(|(.., ranges)| ranges.len()).sum();
-            if ranges <= limits.pages || count <= 1 {
-                rejected.retain(|record| record.index < count);
-                return Self { records: count, folds, rejected, limits };
-            }
             // Each range gets at least one page. If the ranges alone are too many, reading the stored pages is useless.
-            count = (count.saturating_mul(limits.pages) / ranges).clamp(1, count - 1);
-        }
+            let fit = count.saturating_mul(limits.pages - limits.pages / FIRST) / ranges.max(1);
+            if ranges > limits.pages && count > 1 {
+                match last {
+                    Some((fitting, folds)) if fit <= fitting => break (fitting, folds),
+                    _ => (count, is_cut) = (fit.clamp(1, count - 1), true),
+                }
+            } else if is_cut || reading.is_over || fit < count + count / 2 {
+                break (count, folds);
+            } else {
+                last = Some((count, folds));
+                count = fit;
+            }
+        };
+        let mut rejected = reading.rejected;
+        rejected.retain(|record| record.index < count);
+        Self { records: count, folds, rejected, limits }
     }
 
     /// How many records the step takes: the watermark moves behind them. The next step need not try more than twice as
@@ -137,6 +155,54 @@ impl Step {
                 Ok(StepWrite { rejected: vec![RejectedRecord { index: 0, reason }], ..StepWrite::default() })
             }
             at_most => Err(TooMuch { at_most }),
+        }
+    }
+}
+
+/// Records on their way into a step.
+struct Reading<'a, 'd, R> {
+    /// The records that are not read yet.
+    records: R,
+    dimensions: &'d Dimensions,
+    /// The number of records that are read.
+    count: usize,
+    /// Whether there are no more.
+    is_over: bool,
+    /// Each event with its index and its tenant.
+    events: Vec<(usize, &'a str, Observation<'a>)>,
+    rejected: Vec<RejectedRecord>,
+    /// The last tenant's name, and whether it is one. Records of one tenant mostly follow each other.
+    checked: Option<(&'a str, bool)>,
+}
+
+impl<'a, R: Iterator<Item = Option<Unfolded<'a>>>> Reading<'a, '_, R> {
+    /// Reads on until `count` records are read. Returns `count`, or how many there are.
+    fn until(&mut self, count: usize) -> usize {
+        while self.count < count {
+            let Some(unfolded) = self.records.next() else {
+                self.is_over = true;
+                break;
+            };
+            self.count += 1;
+            if let Some(unfolded) = unfolded {
+                self.read(self.count - 1, unfolded);
+            }
+        }
+        count.min(self.count)
+    }
+
+    fn read(&mut self, index: usize, Unfolded { tenant, record }: Unfolded<'a>) {
+        let is_tenant = match self.checked {
+            Some((name, is_tenant)) if name == tenant => is_tenant,
+            _ => Tenant::parse(tenant.to_owned()).is_ok(),
+        };
+        self.checked = Some((tenant, is_tenant));
+        match Observation::read(record, self.dimensions) {
+            Ok(observation) if is_tenant => self.events.push((index, tenant, observation)),
+            Err(problem) if is_tenant => {
+                self.rejected.push(RejectedRecord { index, reason: problem.to_string() });
+            }
+            _ => self.rejected.push(RejectedRecord { index, reason: "its tenant is none".to_owned() }),
         }
     }
 }

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::maintenance::backup::Backup;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::packed::{SHAPE_KEY, UnreadableEvent};
@@ -90,6 +92,18 @@ impl<'a> StreamBatch<'a> {
     /// When the newest event of the batch was written; `None` without events.
     pub(crate) fn newest_event(&self) -> Option<Millis> {
         self.records.iter().filter(|record| record.unfolded().is_some()).map(|record| record.written_at).max()
+    }
+
+    /// For how long the oldest event of the batch has waited; `None` without events.
+    pub fn waited(&self, now: Millis) -> Option<Duration> {
+        let events = self.records.iter().filter(|record| record.unfolded().is_some());
+        let oldest = events.map(|record| record.written_at).min()?;
+        Some(Duration::from_millis(now.0.saturating_sub(oldest.0)))
+    }
+
+    /// The key of the last pulse in the batch.
+    pub(crate) fn last_pulse(&self) -> Option<&'a str> {
+        self.records.iter().rev().find_map(StreamRecord::pulse)
     }
 
     /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch
@@ -248,6 +262,8 @@ pub struct StreamWrite {
     pub newcomers: Vec<Tenant>,
     /// Dead letters, as JSON, for the records that no report counts. They must be kept before the watermark moves.
     pub letters: Vec<String>,
+    /// What the step did. The host knows for how long the events have waited: [`StreamBatch::waited`].
+    pub folded: Folded,
 }
 
 impl StreamStep<'_, '_> {
@@ -272,6 +288,13 @@ impl StreamStep<'_, '_> {
         let rejected = rejected
             .iter()
             .filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
-        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: flawed.chain(rejected).collect() })
+        let letters: Vec<String> = flawed.chain(rejected).collect();
+        let folded = Folded {
+            events: taken.iter().filter(|record| record.unfolded().is_some()).count() as u64,
+            pages: pages.len() as u64,
+            rejected: letters.len() as u64,
+            ..Folded::default()
+        };
+        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters, folded })
     }
 }

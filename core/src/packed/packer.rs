@@ -10,6 +10,10 @@ use crate::packed::shape::{SHAPE_BYTES, ShapeId, StoredShape};
 use crate::store::plan::NewEvent;
 use crate::vocabulary::time::Seconds;
 
+/// The most by which an event can be late: SQS keeps messages for 14 days, and clocks differ. A process that stores a
+/// shape again for late events makes it expire so much earlier.
+const LATE: Seconds = Seconds(15 * 24 * 60 * 60);
+
 /// Packs events. It keeps in mind which shapes are stored, so a process should have only one.
 #[derive(Clone, Debug, Default)]
 pub struct Packer {
@@ -29,9 +33,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether the stored shape is there for as long as an event.
+    /// Whether the stored shape is there for as long as an event, even if another process has stored it again.
     fn outlives(&self, event: &NewEvent) -> bool {
-        self.stored_until.is_some_and(|until| until > event.expires_at)
+        self.stored_until.is_some_and(|until| until.0 > event.expires_at.0.saturating_add(LATE.0))
     }
 }
 

@@ -41,13 +41,9 @@ impl ShapeId {
     pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(u64::from_be_bytes(bytes))
     }
-
-    /// The item's key in the store of events.
-    pub fn key(self) -> String {
-        self.to_string()
-    }
 }
 
+/// The item's key in the store of events.
 impl fmt::Display for ShapeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SHAPE_KEY}{:016x}", self.0)

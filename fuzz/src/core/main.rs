@@ -3,9 +3,11 @@
 #![no_main]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target panics to report what it found")]
 
+mod blocks;
 mod config;
 mod damaged;
 mod gzip;
+mod packed;
 mod pages;
 mod query;
 mod record;
@@ -13,8 +15,10 @@ mod request;
 mod stream;
 
 isotherm_fuzz::program! {
+    "blocks" => blocks::run,
     "config" => config::run,
     "gzip" => gzip::run,
+    "packed" => packed::run,
     "pages" => pages::run,
     "query" => query::run,
     "record" => record::run,

@@ -91,14 +91,16 @@ impl Poller {
         if !self.parts.is_empty() {
             return Some(self.retry_at);
         }
-        let is_full = shard.end() - self.next.max(shard.forgotten) >= BATCH || shard.closed_at.is_some();
+        let is_full = shard.end() - self.next.max(shard.forgotten) >= BATCH || shard.has_ended(now);
         match (shard.record(self.next), &self.window) {
             (Some(first), Some(window)) if first.said_at().0 >= window.end => Some(now),
             (Some(_), _) if is_full => Some(now),
             (Some(first), _) => Some(Millis((first.written_at.0 + length).next_multiple_of(TICK))),
-            (None, _) if shard.closed_at.is_some() => Some(now),
-            (None, Some(window)) => Some(Millis(window.end)),
-            (None, None) => None,
+            (None, _) if shard.has_ended(now) => Some(now),
+            (None, window) => {
+                let window_ends = window.as_ref().map(|window| Millis(window.end));
+                shard.ends_at().into_iter().chain(window_ends).min()
+            }
         }
     }
 
@@ -108,7 +110,7 @@ impl Poller {
             match &self.window {
                 // The window of a closed shard ends early.
                 Some(_) => self.parts.push(Part { end: self.next, is_final: true }),
-                None => self.is_done = shard.closed_at.is_some(),
+                None => self.is_done = shard.has_ended(world.now()),
             }
             return;
         };

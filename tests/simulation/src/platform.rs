@@ -12,6 +12,9 @@ use crate::world::World;
 pub(crate) trait Platform: Sized + 'static {
     /// Number of shards of a tenant.
     const SHARDS: u32;
+    /// Event types that are kept for less long or for longer than others, with their days. Core has a part in that where
+    /// it deletes.
+    const RETENTION: &'static [(&'static str, u64)] = &[("view", 30), ("buy more", 120)];
 
     fn new(world: &Rc<World>) -> Self;
 

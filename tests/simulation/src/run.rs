@@ -43,7 +43,7 @@ struct Run<P> {
 
 /// Runs a seed. The error is the rule that was broken.
 pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, String> {
-    let world = World::new(seed, P::SHARDS, traces);
+    let world = World::new(seed, P::SHARDS, P::RETENTION, traces);
     let (platform, clients) = (Rc::new(P::new(&world)), Rc::new(Clients::new(&world)));
     // Floods come in few runs, since each takes as long as many runs without one.
     let much = match seed % 100 {

@@ -15,8 +15,10 @@ pub(crate) const RETENTION: u64 = DAY;
 const LIFE: Range<u64> = 3 * HOUR..5 * HOUR;
 /// The most open shards. A small table has one at a time: nothing else then holds back what reports say of it.
 pub(crate) const MOST: usize = 5;
-/// How far an answer of `DescribeStream` may be behind.
-const LATE: u64 = 5 * SECOND;
+/// How far an answer of `DescribeStream` may be behind. AWS promises nothing; core counts on a minute.
+const LATE: u64 = 58 * SECOND;
+/// How long the mapping may take to notice that a shard has closed.
+const NOTICE: u64 = 3 * SECOND;
 /// Ids that begin with these have the same 32 bits of FNV-1a, if the rest of them is the same.
 const SAME_HASH: [&str; 2] = ["01139599", "01322382"];
 
@@ -86,6 +88,16 @@ impl Shard {
     /// The number of records that the shard has had.
     pub(crate) fn end(&self) -> usize {
         self.forgotten + self.records.len()
+    }
+
+    /// When the mapping notices that the shard has closed.
+    pub(crate) fn ends_at(&self) -> Option<Millis> {
+        Some(Millis(self.closed_at?.0 + self.number as u64 * 700 % NOTICE))
+    }
+
+    /// Whether the mapping knows that the shard has closed.
+    pub(crate) fn has_ended(&self, now: Millis) -> bool {
+        self.ends_at().is_some_and(|ends_at| ends_at <= now)
     }
 
     /// A record, unless it is forgotten.
@@ -169,7 +181,7 @@ impl Stream {
         self.shards.retain(|shard| shard.closed_at.is_none_or(|closed| closed.0 + RETENTION > now.0));
     }
 
-    /// The answer of `DescribeStream`. It may be some seconds old.
+    /// The answer of `DescribeStream`. It may be old, and older than an earlier answer.
     pub(crate) fn describe(&self) -> Vec<StreamShard> {
         let late = if self.world.fails_one_in(4) { self.world.below(LATE) } else { 0 };
         let at = Millis(self.world.now().0.saturating_sub(late));

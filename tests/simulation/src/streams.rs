@@ -50,6 +50,8 @@ pub(crate) struct Streams {
 
 impl Platform for Streams {
     const SHARDS: u32 = 1;
+    // DynamoDB deletes by the time that is in each item.
+    const RETENTION: &'static [(&'static str, u64)] = &[];
 
     fn new(world: &Rc<World>) -> Self {
         let functions = Functions {

@@ -73,7 +73,7 @@ impl Table {
 
     /// `PutItem` of a shape, unless its key has another one. Returns whether the shape is there.
     pub(crate) fn put_shape(&mut self, shape: &StoredShape) -> bool {
-        let key = shape.id.key();
+        let key = shape.id.to_string();
         let takes = self.shape(shape.id).is_none_or(|stored| *stored == shape.bytes);
         if takes {
             let content = Content::Shape(shape.bytes.clone().into());
@@ -84,7 +84,7 @@ impl Table {
 
     /// A stored shape.
     pub(crate) fn shape(&self, id: ShapeId) -> Option<&[u8]> {
-        match &self.items.get(&id.key())?.content {
+        match &self.items.get(&id.to_string())?.content {
             Content::Shape(shape) => Some(shape),
             Content::Event(_) | Content::Other => None,
         }

@@ -14,6 +14,8 @@ pub(crate) const SECOND: u64 = 1000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
+/// Event types with the days for which they are kept.
+pub(crate) type Retention = &'static [(&'static str, u64)];
 /// Runs begin at 2025-01-01.
 const START: u64 = 20_089 * DAY;
 
@@ -24,6 +26,7 @@ pub(crate) const TENANTS: [&str; 3] = ["acme", "acme-2", "b"];
 pub(crate) struct World {
     now: Cell<u64>,
     rng: RefCell<Pcg64Mcg>,
+    pub(crate) retention: Retention,
     traces: bool,
     pub(crate) truth: RefCell<Truth>,
     pub(crate) faults: Faults,
@@ -71,11 +74,12 @@ pub struct Figures {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, shards: u32, traces: bool) -> Rc<Self> {
-        let service = RefCell::new(Rc::new(service(shards, &TENANTS)));
+    pub(crate) fn new(seed: u64, shards: u32, retention: Retention, traces: bool) -> Rc<Self> {
+        let service = RefCell::new(Rc::new(service(shards, retention, &TENANTS)));
         Rc::new(Self {
             now: Cell::new(START),
             rng: RefCell::new(Pcg64Mcg::seed_from_u64(seed)),
+            retention,
             traces,
             truth: RefCell::default(),
             faults: Faults::default(),
@@ -102,7 +106,7 @@ impl World {
     /// Removes the last tenant's keys. Its events stay.
     pub(crate) fn remove_keys(&self) {
         let shards = self.service().shards();
-        *self.service.borrow_mut() = Rc::new(service(shards, &TENANTS[..TENANTS.len() - 1]));
+        *self.service.borrow_mut() = Rc::new(service(shards, self.retention, &TENANTS[..TENANTS.len() - 1]));
     }
 
     /// A random number from 0 up to, but not including, `end`.
@@ -164,10 +168,15 @@ pub(crate) fn key(tenant: &str) -> String {
     format!("a-key-that-is-long-enough-of-{tenant}")
 }
 
-fn service(shards: u32, tenants: &[&str]) -> Service {
+fn service(shards: u32, retention: Retention, tenants: &[&str]) -> Service {
     let entry = |tenant: &&str| key_entry(&key(tenant), Some(tenant), tenant, "both", None).unwrap_or_default();
     let keys: Vec<String> = tenants.iter().map(entry).collect();
-    Service::from_text(Some(&format!(r#"{{"version":2,"shards":{shards},"keys":[{}]}}"#, keys.join(","))))
+    let days: Vec<String> = retention.iter().map(|(event_type, days)| format!(r#""{event_type}":{days}"#)).collect();
+    Service::from_text(Some(&format!(
+        r#"{{"version":2,"shards":{shards},"retention":{{{}}},"keys":[{}]}}"#,
+        days.join(","),
+        keys.join(",")
+    )))
 }
 
 /// The first moment of a second.

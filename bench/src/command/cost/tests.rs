@@ -124,19 +124,19 @@ fn an_object_a_batch_costs_less_than_an_object_an_event() {
 }
 
 #[test]
-fn shards_without_events_cost_pulses() {
+fn shards_cost_pulses() {
     // One event every 20 minutes, in one of the shards.
     let of = |shards: u32, price: &str| {
         let flags = "--platform lambda --service aggregation --requests 2190";
         units(&quoted(&format!("{flags} --assume stream-shards={shards}")), price)
     };
-    // The event causes its batch and its window's end, and two more invocations for each shard without events. Few
+    // The event causes its batch and its window's end, and two more invocations for each shard, its own among them. Few
     // windows have two events.
-    assert!((of(1, "lambda-request") / 4380.0 - 1.0).abs() < 0.05, "{}", of(1, "lambda-request"));
-    assert!((of(4, "lambda-request") / of(1, "lambda-request") - 4.0).abs() < 0.1, "{}", of(4, "lambda-request"));
+    assert!((of(1, "lambda-request") / 8760.0 - 1.0).abs() < 0.05, "{}", of(1, "lambda-request"));
+    assert!((of(4, "lambda-request") / of(1, "lambda-request") - 2.5).abs() < 0.1, "{}", of(4, "lambda-request"));
     // Each such shard costs the put, and twice a watermark of two units. Puts for new shards are added.
     let more = of(4, "dynamodb-write") - of(1, "dynamodb-write");
-    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 64.0) - 1.0).abs() < 0.1, "{more}");
+    assert!((more / (2190.0 * 3.0 * 5.0 + 730.0 * 64.0 - 182.5 * 16.0) - 1.0).abs() < 0.1, "{more}");
 }
 
 #[test]
@@ -267,4 +267,27 @@ fn a_quote_is_what_its_schema_says() {
         quote["designs"][0][field] = serde_json::json!({ "an": "object" });
         assert!(!validator.is_valid(&quote), "valid with {field} of another type");
     }
+}
+
+#[test]
+fn events_are_kept_as_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let store = |platform: &str, retention: &str| {
+        std::fs::write(&file, format!(r#"{{"version":2,"open":true,"retention":{{{retention}}}}}"#)).unwrap();
+        quoted(&format!("--platform {platform} --free-tier off --requests 1000000 --config {}", file.display()))
+    };
+    let default = quoted("--platform lambda --free-tier off --requests 1000000");
+    let days = |days: u64| format!(r#""flight_departed":{days}"#);
+    // A part of the storage is that of rollups.
+    let gb = |quote: &Quote| units(quote, "dynamodb-storage");
+    assert_eq!(gb(&store("lambda", "")), gb(&default));
+    let (month, quarter, year) =
+        (gb(&store("lambda", &days(30))), gb(&store("lambda", &days(90))), gb(&store("lambda", &days(360))));
+    assert!((quarter - gb(&default)).abs() < 1e-9 && month < quarter, "{month} {quarter}");
+    assert!(((year - quarter) / (quarter - month) - 4.5).abs() < 1e-6, "{month} {quarter} {year}");
+    // Of another type, they are kept as by default.
+    assert_eq!(gb(&store("lambda", r#""other":30"#)), gb(&default));
+    let rows = |quote: &Quote| units(quote, "durable-objects-rows-written");
+    assert!(rows(&store("workers", &days(30))) > rows(&store("workers", "")));
 }

@@ -26,7 +26,8 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     let scheduled = HOURS * (1.0 + WARMED * WARMINGS_AN_HOUR);
     usage.add(Service::Schedule, "eventbridge-event", scheduled);
     usage.add(Service::Schedule, "lambda-request", scheduled);
-    let logged = given.assumed("log-bytes")? * (load.requests + invocations + scheduled);
+    let lines = given.assumed("log-line-bytes")? * (load.requests + invocations);
+    let logged = given.assumed("log-bytes")? * (load.requests + invocations + scheduled) + lines;
     usage.add(Service::Logs, "cloudwatch-logs", logged / GB);
     usage.add(Service::Egress, "aws-egress", load.requests * given.assumed("response-bytes")? / GB);
     Ok(usage)
@@ -123,7 +124,7 @@ fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     Ok(batches.count + moves)
 }
 
-/// The small items that folds put for the other shards, per month.
+/// The small items that folds put for the shards, per month.
 struct Pulses {
     /// Number of items put.
     put: f64,
@@ -143,13 +144,13 @@ impl Pulses {
         let windows = SECONDS / window;
         let has_events = -(-rate / lanes * window).exp_m1();
         let is_quiet = 1.0 - has_events;
-        // Each shard with events puts one item for each other shard. Only in a shard without events does it cause a batch,
-        // which holds the items of one window.
-        let put = windows * lanes * (lanes - 1.0) * has_events;
-        let batches = windows * lanes * is_quiet * (1.0 - is_quiet.powf(lanes - 1.0));
+        // Each shard with events puts one item for each shard, its own among them, where it comes in the next window. Only
+        // in a shard without events does it cause a batch, which holds the items of one window.
+        let put = windows * lanes * lanes * has_events;
+        let batches = windows * lanes * is_quiet * (1.0 - is_quiet.powf(lanes));
         // Nobody knows yet which key leads to a new shard.
-        let others = -(-rate * (lanes - 1.0) / lanes * shard_hours * 3600.0).exp_m1();
-        let unknown = others * lanes * HOURS / shard_hours * Self::UNKNOWN.min(Self::UNKNOWN_A_SHARD * lanes);
+        let any = -(-rate * shard_hours * 3600.0).exp_m1();
+        let unknown = any * lanes * HOURS / shard_hours * Self::UNKNOWN.min(Self::UNKNOWN_A_SHARD * lanes);
         Self { put: put + unknown, batches }
     }
 }
@@ -166,7 +167,7 @@ fn queue(given: &Given<'_>, body: f64, usage: &mut Usage) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Counts over all combinations of shards with and without events in a window.
+    /// Counts over all combinations of shards with and without events in a window, and in the window before it.
     fn counted(rate: f64, lanes: u32, window: f64) -> (f64, f64) {
         let has_events = 1.0 - (-rate / f64::from(lanes) * window).exp();
         let mut sum = (0.0, 0.0);
@@ -174,14 +175,15 @@ mod tests {
             let with = which.count_ones();
             let quiet = f64::from(lanes - with);
             let chance = has_events.powi(with.cast_signed()) * (1.0 - has_events).powf(quiet) * SECONDS / window;
-            sum.0 += chance * f64::from(with) * f64::from(lanes - 1);
-            sum.1 += chance * if with > 0 { quiet } else { 0.0 };
+            sum.0 += chance * f64::from(with) * f64::from(lanes);
+            // If no shard has events, the items are those that shards put for themselves in the window before.
+            sum.1 += chance * quiet * if with > 0 { 1.0 } else { has_events };
         }
         sum
     }
 
     #[test]
-    fn a_shard_with_events_puts_a_pulse_for_each_other_shard() {
+    fn a_shard_with_events_puts_a_pulse_for_each_shard() {
         for (rate, lanes, window) in
             [(0.001, 4, 60.0), (0.05, 4, 60.0), (1.0, 6, 5.0), (300.0, 4, 60.0), (0.5, 1, 60.0)]
         {
@@ -190,8 +192,7 @@ mod tests {
             let unknown = pulses.put - put;
             assert!((pulses.batches - batches).abs() <= 1e-6 * batches.max(1.0), "{rate} {lanes}: {}", pulses.batches);
             let shards = HOURS / 4.0 * f64::from(lanes) * f64::from(16 * lanes).min(64.0);
-            let most = if lanes > 1 { shards } else { 0.0 };
-            assert!((-1e-6..=most + 1e-6).contains(&unknown), "{rate} {lanes}: {unknown} of {most}");
+            assert!((-1e-6..=shards + 1e-6).contains(&unknown), "{rate} {lanes}: {unknown} of {shards}");
         }
         let none = Pulses::of(0.0, 4.0, 60.0, 4.0);
         assert_eq!((none.put, none.batches), (0.0, 0.0));
