@@ -142,7 +142,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             applied
         }
     };
-    server.watch.answered(&server.service, &request, stamp, &mut reply, started);
+    server.watch.answered(server.configuration.service(), &request, stamp, &mut reply, started);
     let mut response = response::from_reply(reply, turn)?;
     if request::drop_rest(body) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
