@@ -75,6 +75,7 @@ struct ConfigText<'a> {
     privacy: PrivacyText,
     #[serde(default)]
     bots: Option<BotsText>,
+    #[serde(default)]
     log: Lines,
 }
 
