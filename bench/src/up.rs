@@ -16,6 +16,7 @@ use isotherm_hosts::{OPEN, Platform, lines};
 #[command(before_help = "Examples:
   isotherm up workers --port 8787               until Ctrl-C; its data goes with it
   isotherm up lambda --port 8787 --data kept    its data stays for the next start
+  isotherm up workers --cluster 3               three instances, which share a bucket on this machine
   isotherm up spin --config config.json         with keys: `isotherm key new` makes them")]
 pub struct Up {
     /// What to start
@@ -27,6 +28,9 @@ pub struct Up {
     /// Where the data is kept, for later starts to find it; without it, it goes when the platform stops
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Start as many instances of workerd as a cluster, which share a bucket; Workers only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    cluster: Option<u32>,
     #[command(flatten)]
     what: What,
     /// Which set of artifacts: release, test (tests may fix the time of a request), floor (the smallest hello function) or article (what Isotherm is compared with, for Lambda)
@@ -75,8 +79,14 @@ pub fn platform() -> impl TypedValueParser<Value = Platform> {
 /// # Errors
 /// Fails if the host can't be started.
 pub fn up(flags: &Up) -> Result<ExitCode> {
-    let started = start(flags.platform, &flags.set, flags.port, flags.data.as_deref(), &flags.what, flags.control);
-    match started {
+    let mut host = host(flags.platform, &flags.set, flags.port, flags.data.as_deref(), &flags.what);
+    if let Ok(host) = &mut host {
+        host.args(flags.control.then_some("--control"));
+        if let Some(instances) = flags.cluster {
+            host.arg("--cluster").arg(instances.to_string());
+        }
+    }
+    match host.and_then(become_host) {
         Err(error) if flags.control => {
             // The controlling program shows the error, so this one does not.
             lines::print(&serde_json::to_string(&Answer::Error(format!("{error:#}")))?);
@@ -91,26 +101,23 @@ pub fn up(flags: &Up) -> Result<ExitCode> {
 /// # Errors
 /// Fails if the host can't be started.
 pub fn serve(flags: &Serve) -> Result<ExitCode> {
-    start(Platform::Native, "release", flags.port, Some(&flags.data), &flags.what, false)
+    host(Platform::Native, "release", flags.port, Some(&flags.data), &flags.what).and_then(become_host)
 }
 
-/// Replaces this process with the host of a platform.
-fn start(
-    platform: Platform,
-    set: &str,
-    port: u16,
-    data: Option<&Path>,
-    what: &What,
-    control: bool,
-) -> Result<ExitCode> {
+/// The program that hosts a platform, with its flags.
+fn host(platform: Platform, set: &str, port: u16, data: Option<&Path>, what: &What) -> Result<Command> {
     let mut host = Command::new(isotherm_hosts::host()?);
     host.env("ISOTHERM_CONFIG", config(what.config.as_deref())?);
     host.arg(platform.name()).arg("--artifact").arg(what.artifacts.join(set).join(platform.name()));
     host.arg("--port").arg(port.to_string());
-    host.args(control.then_some("--control"));
     if let Some(data) = data {
         host.arg("--data").arg(data);
     }
+    Ok(host)
+}
+
+/// Replaces this process with the host. Returns only if that fails.
+fn become_host(mut host: Command) -> Result<ExitCode> {
     Err(host.exec()).with_context(|| format!("cannot start {}", host.get_program().display()))
 }
 

@@ -52,7 +52,7 @@ fn admit(service: &Service, path: &'static str, body: &[u8]) -> Reply {
             let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
             plan.respond(outcomes)
         }
-        Admission::Plan(Plan::Find(_) | Plan::Report(_) | Plan::Maintenance(_)) | Admission::Reply(_) => {
+        Admission::Plan(_) | Admission::Reply(_) => {
             unreachable!("flights are valid")
         }
     }

@@ -13,7 +13,7 @@
 //! | part: events that came together | 1 | the Worker that admits them, folds | a Workers shard | a Workers shard: `blocks`, until the events are folded; appended to one another | `blocks/part.rs` |
 //! | closed block of events | 2 | folds | look-ups | a Workers shard: `blocks` | `blocks/block.rs` |
 //! | row of ids | 1 | folds, expiry | look-ups, folds, expiry | a Workers shard: `runs` | `blocks/runs.rs` |
-//! | what a shard is to keep | 1 | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
+//! | what a shard is to keep | 1; with a key's id where there are limits | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
 //! | what a shard has kept | 1 | a Workers shard | the Worker that asks it | in no store | `blocks/keep.rs` |
 //! | cursor of a report | 1 | reports | reports | at clients | `reports/cursor.rs` |
 //! | packed event | 1 with the id of its shape; 2 with its shape; 3 as text | `ingest`, `drain` | `read`, `aggregate`; `ingest` and `drain` its head | DynamoDB: `tenant#eventId`, attribute `e` | `packed/mod.rs` |
@@ -41,12 +41,13 @@
 //! | `rollups` | `tenant`, `key`, `page` | `key`, `page` |
 //! | `rejected_events` | `seq`, `tenant`, `reason`, `record` | `seq`, `reason`, `record` |
 //! | `upkeep` | `id`, `looked_at` | `id`, `done_at` |
+//! | `name` | – | `id`, `name` |
 //!
 //! # Two versions side by side
 //!
 //! - A version reads every format listed here. A changed layout gets the next byte; older layouts can still be read.
-//! - A version writes data that older versions can't read only where no older reader is left, or where the older
-//!   reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
+//! - A version writes data that older versions can't read only one minor version after it could read them. Before
+//!   version 1.0.0 also where no older reader is left, or where the older reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
 //!   `Schedule`, and `Ingest` and `Drain` depend on `Aggregate` and `Read`.
 //! - Watermarks of version 2: an older `report` answers 503 until it is replaced. An older `aggregate` that still works
 //!   on a batch fails on the condition of its write, or can't read the watermark. Its batch is then delivered again, to
@@ -56,7 +57,7 @@
 //! - The watermark under the empty key stays among the pages. Spin writes both in one statement, and two versions of it
 //!   fold side by side, so both must move one watermark. A table of its own, filled by a trigger, would gain nothing: a
 //!   statement with 100 pages of 6 kB takes 4.3 to 4.7 ms either way.
-//! - Marks of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
+//! - Manifests of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
 //! - Packed events: an older `read` answers 503 for them, and an older `aggregate` makes dead letters of them, so there
 //!   is no way back to a version before them. An older `ingest` answers 503 to a repetition until it is replaced.

@@ -14,6 +14,7 @@
 //!   rollups        records ─▶ Service::fold ─▶ stored pages ─▶ merge ─▶ pages to write
 //!   reports        Query ─▶ Reading ─▶ stored pages ─▶ respond ─▶ Reply
 //!   maintenance    the state of a store ─▶ Maintenance::next ─▶ Task: fold, compact, expire
+//!   watching       request, reply ─▶ Service::seen ─▶ a line, metrics
 //! ```
 //!
 //! The modules stand in the order in which data passes. Read them in this order, each from its `mod.rs`. `vocabulary`
@@ -35,12 +36,14 @@ mod reports;
 
 mod maintenance;
 
+mod watching;
+
 mod codec;
 mod formats;
 mod vocabulary;
 
 pub use formats::TABLES;
-pub use service::Service;
+pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place};
 pub use admission::door::{Door, Entry};
@@ -51,6 +54,7 @@ pub use admission::warming;
 
 pub use store::delivery::Delivery;
 pub use store::group_commit;
+pub use store::limiter::Limiter;
 pub use store::load::Load;
 pub use store::patience::Patience;
 pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
@@ -73,6 +77,8 @@ pub use reports::plan::{ReportOutcome, ReportPlan};
 pub use reports::reading::Reading;
 
 pub use maintenance::backup::Backup;
+pub use maintenance::condition::Condition;
+pub use maintenance::folded::Folded;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
 pub use maintenance::machine::{CRON, Held, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
@@ -81,9 +87,18 @@ pub use maintenance::stream::{
 };
 pub use maintenance::watermark::Watermark;
 
+pub use watching::level::Level;
+pub use watching::line::{Line, Writer};
+pub use watching::metric::{BUCKETS, Kind, METRICS, Metric};
+pub use watching::metrics::Metrics;
+pub use watching::plan::{MetricsPlan, ReadyPlan};
+pub use watching::seen::{Ran, Seen};
+
 pub use vocabulary::digest::Digest;
+pub use vocabulary::facts::Facts;
 pub use vocabulary::id::{EventId, NotAnEventId, RequestId};
 pub use vocabulary::limits::Limits;
+pub use vocabulary::refused::Refused;
 pub use vocabulary::reply::Reply;
 pub use vocabulary::tenant::{NotATenant, Tenant};
 pub use vocabulary::time::{Millis, RETENTION, Seconds, Stamp};

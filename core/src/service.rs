@@ -1,12 +1,14 @@
 //! The service itself: a request and a stamp go in, a reply or a plan comes out.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use crate::admission::access::{Access, Credential};
+use crate::admission::allowances::Rule;
 use crate::admission::config::Config;
 use crate::admission::door::Door;
 use crate::admission::request::Request;
 use crate::maintenance::backup::Backup;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::step::{Step, Unfolded};
 use crate::maintenance::stream::{StreamBatch, StreamStep};
 use crate::maintenance::watermark::Watermark;
@@ -17,14 +19,30 @@ use crate::rollups::stored::{StoredPage, WriteLimits};
 use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
+use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
-use crate::vocabulary::time::{Millis, Stamp};
+use crate::vocabulary::time::{Millis, Seconds, Stamp};
+use crate::watching::line::{self, Line, Writer};
+use crate::watching::seen::{Ran, Seen};
 
 /// The configured analytics service.
 #[derive(Clone, Debug)]
 pub struct Service {
     config: Config,
 }
+
+/// The place of the configuration could not be read, and may be the next time. Whoever needs the configuration fails
+/// with this, and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread(String);
+
+impl Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration could not be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unread {}
 
 impl Service {
     /// A service with this configuration.
@@ -38,9 +56,46 @@ impl Service {
         Config::parse(text.unwrap_or_default()).map_or_else(Self::closed, Self::new)
     }
 
+    /// The variables of the platform that hold the secrets which the configuration names. While there are any, the
+    /// service is closed: see [`Service::with_secrets`].
+    pub fn secrets(&self) -> Vec<String> {
+        self.config.secrets.variables()
+    }
+
+    /// The service with the secrets of [`Service::secrets`], as `of` gives them. It is closed if one is missing or too
+    /// short.
+    #[must_use]
+    pub fn with_secrets(mut self, of: impl Fn(&str) -> Option<String>) -> Self {
+        let Config { access, privacy, secrets, .. } = &mut self.config;
+        if let Err(problem) = secrets.give(access, privacy, of) {
+            // What the configuration says otherwise still holds, for maintenance.
+            *access = Access::Closed(problem);
+        }
+        self
+    }
+
     /// A closed service, like the one of [`Service::from_text`], whose configuration could not be read for this reason.
     pub fn closed(reason: impl Display) -> Self {
         Self { config: Config::closed(reason.to_string()) }
+    }
+
+    /// The service while the place of its configuration cannot be read, for this reason. To requests it is closed.
+    /// Maintenance waits: see [`Service::known`].
+    pub fn unread(reason: impl Display) -> Self {
+        Self { config: Config::unread(reason.to_string()) }
+    }
+
+    /// Ask this before any maintenance, and before [`Service::shards`] where there was no admission. A text that is no
+    /// configuration has the default shards and dimensions, and maintenance goes on with them. A configuration that
+    /// could not be read may say anything, and what is folded by the wrong dimensions stays so.
+    ///
+    /// # Errors
+    /// [`Unread`]: do nothing now, and try again later with a service that is made anew.
+    pub fn known(&self) -> Result<(), Unread> {
+        match &self.config.access {
+            Access::Unread(reason) => Err(Unread(reason.clone())),
+            Access::Closed(_) | Access::Open | Access::Keys(_) => Ok(()),
+        }
     }
 
     /// The limits of the contract. A host needs [`Limits::body_bytes`].
@@ -53,18 +108,40 @@ impl Service {
         self.config.shards
     }
 
+    /// What events with this key, for this tenant, have to keep within.
+    pub(crate) fn rules(&self, key: &str, tenant: &str) -> Vec<Rule> {
+        self.config.allowances.of(key, tenant)
+    }
+
+    /// How long an event of this type is kept after it was received.
+    pub fn retention(&self, event_type: &str) -> Seconds {
+        self.config.retention.of(event_type)
+    }
+
+    /// Whether events expire in the order in which they come, so that expiry need only look at the oldest ones. If not, a
+    /// store needs an index of the times at which they expire.
+    pub fn expires_in_order(&self) -> bool {
+        self.config.retention.is_default()
+    }
+
     /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.
     pub fn notice(&self) -> Option<String> {
         match &self.config.access {
+            Access::Keys(_) if self.config.is_closed() => self.waits_for_secrets(),
             Access::Keys(_) => None,
+            Access::Open if self.config.is_closed() => self.waits_for_secrets(),
             Access::Open => Some(
                 "the service is open: everyone may send and read events, and everything belongs to the tenant `default`"
                     .to_owned(),
             ),
-            Access::Closed(reason) => {
+            Access::Closed(reason) | Access::Unread(reason) => {
                 Some(format!("the service is closed and answers 503 to all but /healthz, since it is not configured: {reason}"))
             }
         }
+    }
+
+    fn waits_for_secrets(&self) -> Option<String> {
+        Some(format!("the service is closed until it has its secrets: {}", self.secrets().join(", ")))
     }
 
     /// Whether every request except `/healthz` is answered 503, because there is no valid configuration.
@@ -140,22 +217,66 @@ impl Service {
         match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
             // A queue may deliver a message twice.
-            Door::Body(entry) => entry.admit(request.body).repeatable(),
+            Door::Body(entry) => entry.admit(request.body).repeatable().unlimited(),
         }
     }
 
-    /// The id of the key in this value of the header `authorization`, if it may send events. A gateway asks this before
+    /// The id of the key, or of a token's issuer, in this value of the header `authorization`, if it may send events. A gateway asks this before
     /// it puts a request into a queue, and the message then carries the id.
-    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<&str> {
+    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<String> {
+        if self.config.is_closed() {
+            return None;
+        }
         self.config.access.writer(authorization, received_at).ok()
     }
 
+    /// Looks at an answered request, for its line and for metrics. Every answer passes here before it is sent: if the
+    /// request names a trace, the reply gets the header that names it too.
+    pub fn seen(&self, request: &Request<'_>, stamp: Stamp, reply: &mut Reply, ran: Ran) -> Seen {
+        Seen::of(request, stamp_of(request, stamp), reply, ran)
+    }
+
+    /// The line to write for a request; `None` if none is to be written.
+    pub fn line(&self, request: &Request<'_>, seen: &Seen, writer: Writer<'_>) -> Option<Line> {
+        let credential = Credential::Authorization(request.header("authorization"));
+        line::of_request(&self.config, request, credential, seen, "request", writer)
+    }
+
+    /// Like [`Service::line`], for a message of a queue with the id of its key.
+    pub fn message_line(
+        &self,
+        request: &Request<'_>,
+        key_id: Option<&str>,
+        seen: &Seen,
+        writer: Writer<'_>,
+    ) -> Option<Line> {
+        let authorization = Credential::Authorization(request.header("authorization"));
+        let credential = key_id.map_or(authorization, Credential::KeyId);
+        line::of_request(&self.config, request, credential, seen, "message", writer)
+    }
+
+    /// The line to write for a fold; `None` if none is to be written.
+    pub fn fold_line(&self, folded: &Folded, stamp: Stamp, writer: Writer<'_>) -> Option<Line> {
+        line::of_fold(&self.config, folded, stamp, writer)
+    }
+
     fn door<'a>(&'a self, head: &'a Request<'a>, credential: Credential<'_>, stamp: Stamp) -> Door<'a> {
-        #[cfg(feature = "test-stamp")]
-        let stamp = head.test_stamp().unwrap_or(stamp);
+        let stamp = stamp_of(head, stamp);
         match Door::of(&self.config, head, credential, stamp) {
             Ok(door) => door.for_method(head.method),
             Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
+}
+
+/// The stamp that counts: the host's, or the one that a test fixes.
+#[cfg(feature = "test-stamp")]
+fn stamp_of(request: &Request<'_>, stamp: Stamp) -> Stamp {
+    request.test_stamp().unwrap_or(stamp)
+}
+
+/// The stamp that counts: the host's.
+#[cfg(not(feature = "test-stamp"))]
+fn stamp_of(_request: &Request<'_>, stamp: Stamp) -> Stamp {
+    stamp
 }

@@ -50,6 +50,165 @@ fn keys_and_shards() {
 }
 
 #[test]
+fn events_are_kept_as_long_as_their_type() {
+    let kept = |retention: &str, event_type: &str| {
+        let service = Service::from_text(Some(&format!(r#"{{"open":true{retention}}}"#)));
+        let event = format!(r#"{{"userId":"u","eventType":"{event_type}","properties":{{}}}}"#);
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&[], event.as_bytes()), STAMP) else {
+            panic!("{retention} {:?}", service.notice())
+        };
+        let days = (plan.events()[0].expires_at.0 - STAMP.received_at.0 / 1000) / 86_400;
+        assert_eq!(service.retention(event_type).0, days * 86_400);
+        let in_order = service.expires_in_order();
+        let _unanswered = plan.respond(Vec::new());
+        (days, in_order)
+    };
+    assert_eq!(kept("", "t"), (90, true));
+    assert_eq!(kept(r#","retention":{}"#, "t"), (90, true));
+    assert_eq!(kept(r#","retention":{"t":7}"#, "t"), (7, false));
+    assert_eq!(kept(r#","retention":{"t":7}"#, "*"), (90, false));
+    assert_eq!(kept(r#","retention":{"t":7,"*":3650}"#, "other"), (3650, false));
+    assert_eq!(kept(r#","retention":{"t":7,"*":1}"#, "t"), (7, false));
+    check(r#"{"open":true,"retention":{"t":0}}"#, Err("retention has 0 days for an event type; it must be 1 to 3650"));
+    check(r#"{"open":true,"retention":{"t":3651}}"#, Err("retention has 3651 days"));
+    check(r#"{"open":true,"retention":{"t":-1}}"#, Err("invalid value"));
+    check(r#"{"open":true,"retention":{"":1}}"#, Err("retention names an event type that no event can have"));
+}
+
+/// The service that these members configure, open to everyone.
+fn open_with(members: &str) -> Service {
+    let service = Service::from_text(Some(&format!(r#"{{"version":2,"open":true,{members}}}"#)));
+    assert!(!service.is_closed(), "{:?}", service.notice());
+    service
+}
+
+/// What becomes of an event of type `t` with these properties: its record, or the rejection's status and body.
+fn admitted(service: &Service, properties: &str) -> Result<String, (u16, String)> {
+    let event = format!(r#"{{"userId":"u","eventType":"t","messageId":"m","properties":{properties}}}"#);
+    match service.admit(&post(&[], event.as_bytes()), STAMP) {
+        Admission::Plan(Plan::Store(plan)) => {
+            let record = plan.events()[0].record.clone();
+            let _unanswered = plan.respond(Vec::new());
+            Ok(record)
+        }
+        Admission::Plan(_) => unreachable!("an event is stored"),
+        Admission::Reply(reply) => Err((reply.status, String::from_utf8(reply.body).unwrap())),
+    }
+}
+
+#[test]
+fn an_event_meets_the_schema_of_its_type() {
+    let schema = r#""schema":{"required":["n"],"properties":{"n":{"type":"number","minimum":0}}}"#;
+    let service = open_with(&format!(r#""schemas":{{"t":{{{schema}}},"other":{{"schema":false}}}}"#));
+    assert!(admitted(&service, r#"{"n":1}"#).unwrap().ends_with(r#""properties":{"n":1}}"#));
+    let (status, body) = admitted(&service, r#"{"n":-1}"#).unwrap_err();
+    assert_eq!(status, 422);
+    assert!(
+        body.starts_with(
+            r#"{"error":"schema_violation","code":"schema_violation","message":"properties.n must be at least 0","#
+        ),
+        "{body}"
+    );
+    assert!(admitted(&service, "{}").unwrap_err().1.contains("properties.n is required"));
+    // A batch takes the others.
+    let batch = br#"{"events":[{"userId":"u","eventType":"t","properties":{}},{"userId":"u","eventType":"free","properties":{}}]}"#;
+    let request = Request { path: "/events/batch", ..post(&[], batch) };
+    let Admission::Plan(Plan::Store(plan)) = service.admit(&request, STAMP) else { unreachable!("one is taken") };
+    let reply = String::from_utf8(plan.respond(vec![isotherm_core::StoreOutcome::Stored]).body).unwrap();
+    assert!(
+        reply.starts_with(r#"{"accepted":1,"duplicate":0,"invalid":1,"#) && reply.contains("schema_violation"),
+        "{reply}"
+    );
+}
+
+#[test]
+fn a_violation_that_is_only_reported_is_counted_by_its_path() {
+    let schemas = |mode: &str| {
+        open_with(&format!(
+            r#""schemas":{{"t":{{"mode":"{mode}","schema":{{"properties":{{"n":{{"type":"number"}}}}}}}}}}"#
+        ))
+    };
+    let reporting = schemas("report-only");
+    assert!(admitted(&reporting, r#"{"n":1}"#).unwrap().ends_with(r#""properties":{"n":1}}"#));
+    let tagged = admitted(&reporting, r##"{"$schema":"mine","!":0,"n":"x"}"##).unwrap();
+    assert!(tagged.ends_with(r#""properties":{"!":0,"$schema":"properties.n","n":"x"}}"#), "{tagged}");
+    assert_eq!(admitted(&schemas("enforce"), r#"{"n":"x"}"#).unwrap_err().0, 422);
+    // It is the same event as before the schema was there.
+    let digest = |service: &Service| {
+        let event = br#"{"userId":"u","eventType":"t","messageId":"m","properties":{"n":"x"}}"#;
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&[], event), STAMP) else { unreachable!() };
+        let digest = plan.events()[0].digest;
+        let _unanswered = plan.respond(Vec::new());
+        digest
+    };
+    assert_eq!(digest(&reporting), digest(&Service::from_text(Some(r#"{"open":true}"#))));
+    check(r#"{"open":true,"schemas":{"t":{}}}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":{"t":{"schema":{},"mode":"off"}}}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":[]}"#, Err("schemas must be {"));
+    check(r#"{"open":true,"schemas":{"t":{"schema":{},"schema":{}}}}"#, Err("schemas cannot be read: duplicate_key"));
+    check(
+        r#"{"open":true,"schemas":{"t":{"schema":{"format":"date"}}}}"#,
+        Err("schemas.t.schema.format is no keyword"),
+    );
+}
+
+#[test]
+fn personal_data_is_dropped_or_hashed_before_it_is_stored() {
+    let privacy = r#""privacy":{"drop":{"*":["email"],"t":["ip"],"other":["kept"]},"hash":{"*":["phone","many"]},"hashUserIds":true,"secret":"privacy"}"#;
+    let service = Service::from_text(Some(&format!(r#"{{"version":2,"open":true,{privacy}}}"#)));
+    assert_eq!(service.secrets(), ["ISOTHERM_SECRET_PRIVACY"]);
+    assert!(service.is_closed() && service.notice().unwrap().contains("until it has its secrets"));
+    let with = |secret: &str| service.clone().with_secrets(|_name| Some(secret.to_owned()));
+    let one = with("the key of hashes, 32 bytes or more");
+    let sent = r#"{"email":"a@b.test","ip":"192.0.2.1","kept":"x","many":[1],"phone":"u","none":null}"#;
+    let record = admitted(&one, sent).unwrap();
+    assert!(!record.contains("a@b") && !record.contains("192.0") && !record.contains(r#""u""#), "{record}");
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let names: Vec<&String> = record["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["kept", "many", "none", "phone"]);
+    // One text has one hash, wherever it stands. It depends on the key.
+    let hash = record["userId"].as_str().unwrap();
+    assert!(hash.len() == 32 && record["properties"]["phone"] == hash && record["properties"]["many"] != hash);
+    let other: serde_json::Value =
+        serde_json::from_str(&admitted(&with("another key of hashes, of 32 bytes or more"), sent).unwrap()).unwrap();
+    assert!(other["userId"] != record["userId"]);
+    // The digest knows nothing of what was dropped.
+    let digest = |properties: &str| {
+        let event = format!(r#"{{"userId":"u","eventType":"t","messageId":"m","properties":{properties}}}"#);
+        let Admission::Plan(Plan::Store(plan)) = one.admit(&post(&[], event.as_bytes()), STAMP) else { unreachable!() };
+        let digest = plan.events()[0].digest;
+        let _unanswered = plan.respond(Vec::new());
+        digest
+    };
+    assert_eq!(digest(r#"{"email":"a","n":1}"#), digest(r#"{"email":"b","n":1}"#));
+    assert_ne!(digest(r#"{"n":1}"#), digest(r#"{"n":2}"#));
+    check(r#"{"open":true,"privacy":{"hash":{"*":["a"]}}}"#, Err("privacy.secret names the key"));
+    check(r#"{"open":true,"privacy":{"drop":{"*":["a"]},"secret":"s"}}"#, Err("privacy.secret names the key"));
+    check(r#"{"open":true,"privacy":{"mask":{}}}"#, Err("unknown field `mask`"));
+}
+
+#[test]
+fn bots_are_tagged_and_kept() {
+    let tagged = |members: &str, user_agent: &str| {
+        let service = open_with(members);
+        let headers = [("user-agent", user_agent.to_owned())];
+        let Admission::Plan(Plan::Store(plan)) = service.admit(&post(&headers, EVENT), STAMP) else { unreachable!() };
+        let record = plan.events()[0].record.clone();
+        let _unanswered = plan.respond(Vec::new());
+        record.split_once(r#""properties":"#).unwrap().1.to_owned()
+    };
+    let googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    assert_eq!(tagged(r#""bots":true"#, googlebot), r#"{"$bot":"bot"}}"#);
+    assert_eq!(tagged(r#""bots":["GOOGLE"]"#, googlebot), r#"{"$bot":"google"}}"#);
+    assert_eq!(tagged(r#""bots":true"#, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"), "{}}");
+    assert_eq!(tagged(r#""bots":true"#, "python-requests/2.32"), "{}}");
+    for off in [r#""bots":false"#, r#""bots":[]"#, r#""shards":4"#] {
+        assert_eq!(tagged(off, googlebot), "{}}");
+    }
+    check(r#"{"open":true,"bots":[""]}"#, Err("bots has a word that must have"));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let key = |hash: &str, tenant: &str, scope: &str| {
         format!(r#"{{"keys":[{{"sha256":"{hash}","tenant":"{tenant}","scope":"{scope}"}}]}}"#)
@@ -57,6 +216,11 @@ fn what_is_wrong_is_named() {
     let with = |more: &str| format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"read",{more}}}]}}"#);
     check("{", Err("line 1 column 1"));
     check("[2,true]", Err("must be a JSON object"));
+    check(r#"{"open":true,"log":{"level":"info","sample":0.01}}"#, Ok(4));
+    check(r#"{"open":true,"log":{"level":"loud"}}"#, Err("unknown variant `loud`, expected one of `info`, `warn`"));
+    check(r#"{"open":true,"log":{"sample":1.5}}"#, Err("log.sample is 1.5; it must be 0 to 1"));
+    check(r#"{"open":true,"log":{"sample":-1}}"#, Err("log.sample is -1; it must be 0 to 1"));
+    check(r#"{"open":true,"log":{"samples":1}}"#, Err("unknown field `samples`, expected `level` or `sample`"));
     check(r#"{"version":3,"open":true}"#, Err("unsupported version 3: use 1 or 2"));
     check(r#"{"shard":1}"#, Err("unknown field `shard`"));
     check(r#"{"open":true,"shards":0}"#, Err("shards is 0; it must be 1 to 256"));
@@ -165,7 +329,7 @@ fn the_head_says_whether_there_is_a_body_to_read() {
 #[test]
 fn a_message_carries_the_id_of_a_key() {
     let (service, bearer) = (keyed(), format!("Bearer {}", KEY.0));
-    assert_eq!(service.writer(Some(&bearer), STAMP.received_at), Some("web"));
+    assert_eq!(service.writer(Some(&bearer), STAMP.received_at).as_deref(), Some("web"));
     assert_eq!(service.writer(Some("Bearer a key of somebody else"), STAMP.received_at), None);
     assert_eq!(service.writer(None, STAMP.received_at), None);
     let admit = |key_id: Option<&str>| status(service.admit_message(&post(&[], EVENT), key_id, STAMP));
@@ -179,7 +343,7 @@ fn a_message_carries_the_id_of_a_key() {
     assert_eq!(status(service.admit(&post(&[("authorization", "Bearer web".to_owned())], EVENT), STAMP)), 401);
     let open = Service::from_text(Some(r#"{"open":true}"#));
     let id = open.writer(None, STAMP.received_at);
-    assert_eq!(status(open.admit_message(&post(&[], EVENT), id, STAMP)), 202);
+    assert_eq!(status(open.admit_message(&post(&[], EVENT), id.as_deref(), STAMP)), 202);
     assert_eq!(Service::from_text(None).writer(Some(&bearer), STAMP.received_at), None);
 }
 
@@ -196,4 +360,20 @@ fn a_closed_service_goes_on_folding() {
     assert_eq!(pages(&open), pages(&closed));
     assert_eq!(open.tenants(), closed.tenants());
     let _unanswered = plan.respond(Vec::new());
+}
+
+#[test]
+fn what_could_not_be_read_is_waited_for() {
+    let (unread, wrong) = (Service::unread("KV says 500"), Service::from_text(Some("{")));
+    for service in [&unread, &wrong] {
+        assert!(service.is_closed() && service.notice().is_some());
+        assert_eq!(status(service.admit(&post(&[], EVENT), STAMP)), 503);
+        assert_eq!(status(service.admit_message(&post(&[], EVENT), Some("web"), STAMP)), 503);
+        assert_eq!(service.writer(None, STAMP.received_at), None);
+    }
+    assert_eq!(wrong.known(), Ok(()));
+    assert_eq!(keyed().known(), Ok(()));
+    assert_eq!(Service::from_text(None).known(), Ok(()));
+    let said = unread.known().map_err(|unread| unread.to_string());
+    assert_eq!(said, Err("the configuration could not be read: KV says 500".to_owned()));
 }

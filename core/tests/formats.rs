@@ -143,5 +143,5 @@ fn every_table_and_its_columns_are_in_the_register() {
             tables.insert((place, name.to_owned()));
         }
     }
-    assert_eq!(tables.len(), 9, "{tables:?}");
+    assert_eq!(tables.len(), 10, "{tables:?}");
 }

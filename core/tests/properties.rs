@@ -21,6 +21,8 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
         Admission::Plan(Plan::Find(plan)) => (Vec::new(), plan.respond(FindOutcome::Absent)),
         Admission::Plan(Plan::Report(plan)) => (Vec::new(), plan.respond(ReportOutcome::Read(Vec::new())).reply),
         Admission::Plan(Plan::Maintenance(plan)) => (Vec::new(), plan.respond(true)),
+        Admission::Plan(Plan::Ready(plan)) => (Vec::new(), plan.respond(None)),
+        Admission::Plan(Plan::Metrics(plan)) => (Vec::new(), plan.respond(None, None)),
     }
 }
 

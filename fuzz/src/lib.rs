@@ -70,7 +70,7 @@ macro_rules! program {
 /// code, and any other body is JSON.
 pub fn check_reply(method: &str, reply: &Reply) {
     const STATUSES: [u16; 14] = [200, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 503];
-    let Reply { status, headers, body } = reply;
+    let Reply { status, headers, body, .. } = reply;
     assert!(STATUSES.contains(status), "status {status}");
     let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
     let is_visible = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));

@@ -3,6 +3,7 @@
 //! Measurements and tests of a platform use it. The host and the emulated stores then don't count as the client's
 //! usage, and the host can be killed as a machine would die. It stops when its standard input closes.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -65,16 +66,20 @@ pub struct Up {
     pub platform: Platform,
     /// The folder that holds the sets of artifacts: `target/artifacts`.
     pub artifacts: PathBuf,
-    /// `release`, `test` or `floor`.
+    /// The set's folder there, such as `release`, `test`, `floor` or `article`.
     pub set: String,
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
     /// The folder for the data; `None` for a temporary folder.
     pub data: Option<PathBuf>,
+    /// As many instances of workerd in a cluster; Workers only.
+    pub cluster: Option<u32>,
     /// The configuration as JSON.
     pub config: String,
     /// More environment variables for `isotherm up` and for the processes that it starts.
     pub environment: Vec<(String, String)>,
+    /// The file that gets what the processes log; `None` for this process's standard error.
+    pub log: Option<PathBuf>,
 }
 
 impl Up {
@@ -87,8 +92,10 @@ impl Up {
             set: "release".to_owned(),
             port: 0,
             data: None,
+            cluster: None,
             config: crate::OPEN.to_owned(),
             environment: Vec::new(),
+            log: None,
         }
     }
 
@@ -100,9 +107,16 @@ impl Up {
         if let Some(data) = &self.data {
             command.arg("--data").arg(data);
         }
+        if let Some(instances) = self.cluster {
+            command.arg("--cluster").arg(instances.to_string());
+        }
         command.env("ISOTHERM_CONFIG", &self.config).envs(self.environment.iter().map(|(name, value)| (name, value)));
         // In a process group of its own: Ctrl-C reaches only us, and closing its standard input stops it in order.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        if let Some(log) = &self.log {
+            let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+            command.stderr(file);
+        }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let input = child.stdin.take().context("its standard input is not ours")?;
         let output = child.stdout.take().context("its standard output is not ours")?;

@@ -72,6 +72,7 @@ impl Host {
             "no artifact of {platform} in {}: run `cargo xtask build`",
             options.artifact.display()
         );
+        anyhow::ensure!(options.cluster.is_none() || platform == Platform::Workers, "only Workers form a cluster");
         let data = Data::open(options.data.as_deref())?;
         let running =
             Running::start(platform, options, data.path()).await.with_context(|| format!("cannot start {platform}"))?;
@@ -86,6 +87,19 @@ impl Host {
     /// What the artifact runs on.
     pub fn runtime(&self) -> Runtime {
         self.running.runtime()
+    }
+
+    /// Adds an instance to a cluster of Workers.
+    ///
+    /// # Errors
+    /// Fails on every other platform, and if the host is no cluster.
+    pub async fn add_instance(&self) -> Result<()> {
+        match &self.running {
+            #[cfg(feature = "workers")]
+            Running::Workers(host) => host.add_instance().await,
+            #[allow(unreachable_patterns, reason = "reached unless workers is the only platform")]
+            _ => anyhow::bail!("only Workers form a cluster"),
+        }
     }
 
     /// Forces one cold start and sends `request` to the new instance. Other instances are not disturbed.

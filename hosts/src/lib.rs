@@ -21,8 +21,12 @@ pub mod meters;
 mod native;
 #[cfg(any(feature = "lambda", feature = "workers", feature = "spin", feature = "native"))]
 mod process;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod s3;
 #[cfg(any(feature = "lambda", feature = "spin"))]
 mod schedule;
+#[cfg(any(feature = "lambda", feature = "workers"))]
+mod server;
 #[cfg(feature = "spin")]
 mod spin;
 mod tools;
@@ -84,6 +88,15 @@ impl fmt::Display for Platform {
 /// The configuration of an open service. Everyone who reaches it may use it: on this machine, the machine's own users.
 pub const OPEN: &str = r#"{"version":2,"open":true}"#;
 
+/// What the names of secrets begin with that a configuration asks for.
+const SECRET: &str = "ISOTHERM_SECRET_";
+
+/// The secrets in this program's own environment, for the artifact.
+#[cfg_attr(not(any(feature = "lambda", feature = "workers")), expect(dead_code, reason = "the others look one up"))]
+fn secrets() -> Vec<(String, String)> {
+    std::env::vars().filter(|(name, _)| name.starts_with(SECRET)).collect()
+}
+
 /// How to start a host.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -95,6 +108,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The configuration as JSON, passed to the adapter as it is: [`OPEN`], or keys. Any other text closes the service.
     pub config: String,
+    /// As many instances of workerd in a cluster; Workers only. `None` is one instance without a cluster.
+    pub cluster: Option<u32>,
     /// Whether to print one line per request to standard output.
     pub log_requests: bool,
 }

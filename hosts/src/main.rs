@@ -35,6 +35,9 @@ struct Flags {
     /// Where the data is kept; without it, it goes when the platform stops
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Start as many instances of workerd as a cluster; Workers only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    cluster: Option<u32>,
     /// Take commands from standard input and answer on standard output, lines of JSON; see `isotherm_hosts::control`
     #[arg(long)]
     control: bool,
@@ -59,6 +62,7 @@ async fn run(flags: Flags) -> Result<ExitCode> {
         artifact: flags.artifact,
         port: flags.port,
         data: flags.data,
+        cluster: flags.cluster,
         config: std::env::var("ISOTHERM_CONFIG").context("ISOTHERM_CONFIG")?,
         log_requests: !flags.control,
     };

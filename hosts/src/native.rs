@@ -126,7 +126,9 @@ impl Launch {
             anyhow::bail!("{} ended before it listened, with {status}: {reason}", self.binary.display());
         };
         // Always read both pipes: the server would block on a full pipe.
-        tokio::spawn(forward(said, lines::print, log));
+        // Standard output is only for who looks at requests: it may be a control's channel.
+        let to = if log == Log::Requests { lines::print } else { lines::print_error };
+        tokio::spawn(forward(said, to, log));
         tokio::spawn(forward(BufReader::new(errors).lines(), lines::print_error, log));
         Ok(Server { process, port })
     }

@@ -77,6 +77,7 @@ fn options(artifact: &Path, data: Option<&Path>) -> Options {
         port: 0,
         data: data.map(Path::to_owned),
         config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
         log_requests: false,
     }
 }

@@ -13,7 +13,7 @@ use crate::common::{Answer, built, send};
 
 fn options(artifact: &Path, data: &Path) -> Options {
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
-    Options { artifact, port: 0, data, config: isotherm_hosts::OPEN.to_owned(), log_requests: false }
+    Options { artifact, port: 0, data, config: isotherm_hosts::OPEN.to_owned(), cluster: None, log_requests: false }
 }
 
 fn event(message: &str) -> ColdRequest {

@@ -15,7 +15,7 @@ use crate::common::built;
 
 const DOES_BOTH: &str = "does both in tests";
 const OPERATES: &str = "operates in tests";
-const KEYED: &str = r#"{"version":2,"keys":[
+const KEYED: &str = r#"{"version":2,"retention":{"other":3650},"keys":[
     {"id":"both","sha256":"bf2467bdf00166ba5472da81d64b08862dc98acd8839e6cdb131622bc4835eae","tenant":"default","scope":"both"},
     {"id":"cron","sha256":"e43b3a2a8230a666f273552c2fa743d7180be510ec1ddb9dce968cf994622ef4","tenant":"default","scope":"operate"}]}"#;
 
@@ -26,6 +26,7 @@ fn options(set: &str, data: Option<&Path>) -> Options {
         port: 0,
         data: data.map(PathBuf::from),
         config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
         log_requests: false,
     }
 }

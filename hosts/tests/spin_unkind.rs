@@ -26,6 +26,7 @@ async fn start(data: &Path) -> Host {
         port: 0,
         data: Some(data.to_owned()),
         config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
         log_requests: false,
     };
     Host::start(Platform::Spin, &options).await.expect("the host starts")

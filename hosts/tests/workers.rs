@@ -2,6 +2,8 @@
 #![cfg(feature = "workers")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
+#[path = "workers/cluster.rs"]
+mod cluster;
 mod common;
 #[path = "workers/configuration.rs"]
 mod configuration;
@@ -44,7 +46,14 @@ async fn alone() -> RwLockWriteGuard<'static, ()> {
 async fn start(artifact: &Path, data: Option<&Path>) -> Host {
     let artifact = artifact.to_owned();
     let data = data.map(Path::to_owned);
-    let options = Options { artifact, port: 0, data, config: isotherm_hosts::OPEN.to_owned(), log_requests: false };
+    let options = Options {
+        artifact,
+        port: 0,
+        data,
+        config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
+        log_requests: false,
+    };
     Host::start(Platform::Workers, &options).await.unwrap()
 }
 
@@ -194,7 +203,14 @@ async fn a_host_that_can_t_start_leaves_nothing_and_says_why() {
     let _turn = alone().await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
-    let options = Options { artifact, port, data: None, config: isotherm_hosts::OPEN.to_owned(), log_requests: false };
+    let options = Options {
+        artifact,
+        port,
+        data: None,
+        config: isotherm_hosts::OPEN.to_owned(),
+        cluster: None,
+        log_requests: false,
+    };
     let error = Host::start(Platform::Workers, &options).await.err().unwrap();
     assert!(format!("{error:#}").contains("workerd ended before it listened"), "{error:#}");
     assert_eq!(workerds(), [0; 0]);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use isotherm_core::{RETENTION, TEST_STAMP};
+use isotherm_core::{RETENTION, Seconds, TEST_STAMP};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -47,10 +47,15 @@ impl Ask {
     }
 
     /// The same request, received when events that are sent now have expired.
-    pub fn after_retention(mut self) -> Self {
+    pub fn after_retention(self) -> Self {
+        self.after(RETENTION)
+    }
+
+    /// The same request, received later.
+    pub fn after(mut self, Seconds(later): Seconds) -> Self {
         let (_, stamp) = self.headers.remove(0);
         let entropy = stamp.split_once('.').and_then(|(_, entropy)| u128::from_str_radix(entropy, 16).ok());
-        self.stamped(*RECEIVED_AT + RETENTION.0 * 1000, entropy.unwrap_or_default())
+        self.stamped(*RECEIVED_AT + later * 1000, entropy.unwrap_or_default())
     }
 
     /// Inserts the stamp as the first header.

@@ -8,7 +8,7 @@ use isotherm_hosts::{Platform, Remote, Up};
 use tokio::runtime::Runtime;
 
 use crate::client::{Answer, Ask, send};
-use crate::reference::Reference;
+use crate::reference::{Reference, SECRET, SECRET_VARIABLE};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
 
@@ -31,7 +31,8 @@ pub struct Fixture {
 }
 
 /// How `isotherm up` starts a platform here. If the program and its artifacts are not in the workspace's target
-/// folder, the environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name them.
+/// folder, the environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name them. ISOTHERM_CLUSTER makes Workers a
+/// cluster of as many instances.
 pub fn up(platform: Platform, set: &str) -> Up {
     let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
     let place = |variable: &str, usual: &str| {
@@ -40,6 +41,10 @@ pub fn up(platform: Platform, set: &str) -> Up {
     let mut up =
         Up::new(place("ISOTHERM_PROGRAM", "release/isotherm"), platform, place("ISOTHERM_ARTIFACTS", "artifacts"));
     up.set = set.to_owned();
+    up.cluster = std::env::var("ISOTHERM_CLUSTER")
+        .ok()
+        .map(|instances| instances.parse().expect("ISOTHERM_CLUSTER is a number"));
+    up.environment.push((SECRET_VARIABLE.to_owned(), SECRET.to_owned()));
     up
 }
 

@@ -28,7 +28,7 @@ macro_rules! conformance {
             limits { a_body_has_1_mib, an_event_has_32_kib, a_batch_has_500_events, names_depth_and_properties }
             access {
                 keys_open_what_their_scope_says, tenants_do_not_see_each_other, without_a_whole_configuration_nothing_is_open,
-                the_schedule_asks_for_an_operator, repeated_headers_are_one_value, the_head_is_looked_at_first,
+                limits_say_when_to_come_again, tokens_take_the_place_of_keys, the_schedule_asks_for_an_operator, repeated_headers_are_one_value, the_head_is_looked_at_first,
             }
             bodies {
                 wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
@@ -36,6 +36,7 @@ macro_rules! conformance {
             }
             bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
+            watching { a_request_is_followed, metrics_ask_for_an_operator }
             store { a_store_that_does_not_answer_loses_nothing }
             reports {
                 the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, a_report_of_many_bytes_comes_in_parts, reports_need_the_scope_read,
@@ -44,7 +45,7 @@ macro_rules! conformance {
             dashboard { a_browser_shows_the_flights }
             lifetime {
                 what_was_accepted_survives_a_kill, nothing_is_left_behind, a_release_takes_no_stamp_from_a_header,
-                an_event_that_has_expired_is_there_no_more,
+                an_event_that_has_expired_is_there_no_more, an_event_is_kept_for_as_long_as_its_type,
             }
         }
     };

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use isotherm_core::{
-    Admission, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome, Request, Service,
-    Stamp, StoreOutcome, joined,
+    Admission, Condition, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Ran, Reply, ReportData, ReportOutcome,
+    Request, Service, Stamp, StoreOutcome, joined,
 };
 
 use crate::client::Ask;
+
+/// The secret that every host of these tests has, under the name [`SECRET_VARIABLE`].
+pub const SECRET: &str = "the secret of the conformance tests";
+/// The variable for the secret `conformance`.
+pub const SECRET_VARIABLE: &str = "ISOTHERM_SECRET_CONFORMANCE";
 
 type Kept = BTreeMap<(String, EventId), (Digest, String)>;
 
@@ -21,7 +26,7 @@ pub struct Reference {
 impl Reference {
     /// A reference with this configuration and no events.
     pub fn new(config: &str) -> Self {
-        let service = Service::from_text(Some(config));
+        let service = Service::from_text(Some(config)).with_secrets(|_name| Some(SECRET.to_owned()));
         Self { service, kept: Mutex::default() }
     }
 
@@ -37,7 +42,7 @@ impl Reference {
         // The header's stamp replaces this one.
         let stamp = Stamp { received_at: Millis(0), entropy: 0 };
         let mut kept = self.kept.lock().expect("no test panics while it holds the lock");
-        match self.service.admit(&request, stamp) {
+        let mut reply = match self.service.admit(&request, stamp) {
             Admission::Reply(reply) => reply,
             Admission::Plan(Plan::Store(plan)) => {
                 let tenant = plan.tenant().as_str().to_owned();
@@ -62,6 +67,10 @@ impl Reference {
                 plan.respond(ReportOutcome::Read(vec![ReportData { tail, ..ReportData::default() }])).reply
             }
             Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
-        }
+            Admission::Plan(Plan::Ready(plan)) => plan.respond(Some(Condition::default())),
+            Admission::Plan(Plan::Metrics(plan)) => plan.respond(None, Some(vec![Condition::default()])),
+        };
+        let _seen = self.service.seen(&request, stamp, &mut reply, Ran::default());
+        reply
     }
 }

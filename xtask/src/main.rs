@@ -8,6 +8,7 @@ mod build;
 mod defect;
 mod fuzz;
 mod gates;
+mod package;
 mod paths;
 mod sample;
 mod setup;
@@ -33,9 +34,14 @@ cargo xtask <command>
                          --only runs one part and says what it needs: PARTS
   fuzz [TARGET]…         run fuzzing targets, for 60 s each, or as --runs N or --seconds N say; --merge keeps what runs
                          have found in fuzz/corpus, --planted proves that each target finds a planted defect
-  build [--set SET]…     build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
-                         it, the article's function to compare with (default: all)
+  build [--set SET]… [--platform NAME]…
+                         build the artifacts that are stale into target/artifacts/SET: release, test, floor and, with
+                         it, the article's function to compare with (default: all sets, all platforms)
   sample [--from FILE]   measure the sample in docs/sample with its page and picture; with --from, make them of this result
+  package [--platform NAME]… [--twice]
+                         build and pack what is deployed into target/package, with checksums and bills of materials; with
+                         --twice, build it a second time from nothing and compare
+  dashboards             make the dashboards and alert rules of deploy/ from the list of metrics
   setup                  install the tools that are missing, and say before which and where
   help                   show this
 ";
@@ -58,16 +64,21 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     match command {
         "setup" => {
-            options(command, rest, "")?;
+            options(command, rest, [])?;
             setup::install(&PLATFORMS, &test::tools())?;
         }
         "build" => {
-            let mut sets = options(command, rest, "--set")?.into_iter().map(Set::parse).collect::<Result<Vec<_>>>()?;
+            let [sets, named] = options(command, rest, ["--set", "--platform"])?;
+            let mut sets = sets.into_iter().map(Set::parse).collect::<Result<Vec<_>>>()?;
             if sets.is_empty() {
                 sets.extend(Set::ALL);
             }
-            let tools = setup::install(&PLATFORMS, &[])?;
-            build::all(&tools, &sets, &PLATFORMS, &mut build::isotherm(&PLATFORMS))?;
+            if let Some(unknown) = named.iter().find(|name| !PLATFORMS.contains(name)) {
+                bail!("{unknown:?} is no platform; there are {}", PLATFORMS.join(", "));
+            }
+            let platforms = platforms(&named);
+            let tools = setup::install(&platforms, &[])?;
+            build::all(&tools, &sets, &platforms, &mut build::isotherm(&platforms))?;
         }
         "compare" => {
             let platforms = compared(rest);
@@ -76,12 +87,23 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let error = compare.envs(paths::for_isotherm()).arg("compare").args(rest).exec();
             return Err(error).with_context(|| format!("cannot start {}", paths::isotherm().display()));
         }
+        "package" => package::make(&package::Asked::parse(rest)?)?,
+        "dashboards" => {
+            options(command, rest, "")?;
+            let mut make = shell::cargo();
+            make.args(["run", "--quiet", "--package", "isotherm-core", "--example", "dashboards"]).arg(paths::root());
+            shell::run(&mut make)?;
+        }
         "fuzz" => return fuzz::command(rest),
-        "sample" => sample::make(&options(command, rest, "--from")?)?,
+        "sample" => {
+            let [from] = options(command, rest, ["--from"])?;
+            sample::make(&from)?;
+        }
         "test" => {
             let (all, rest): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|argument| argument == "--all");
             let scope = if all.is_empty() { Scope::Quick } else { Scope::All };
-            return test::run(scope, &options(command, &rest, "--only")?);
+            let [only] = options(command, &rest, ["--only"])?;
+            return test::run(scope, &only);
         }
         "help" | "--help" | "-h" => print!("{}", HELP.replace("PARTS", &test::names())),
         other => bail!("there is no command {other:?}; see `cargo xtask help`"),
@@ -97,20 +119,30 @@ fn compared(arguments: &[String]) -> Vec<&'static str> {
         if follows(at) { Some(argument.as_str()) } else { argument.strip_prefix("--platform=") }
     });
     let named: Vec<&str> = named.collect();
+    platforms(&named)
+}
+
+/// The named platforms; without a name, all.
+fn platforms(named: &[&str]) -> Vec<&'static str> {
     PLATFORMS.into_iter().filter(|platform| named.is_empty() || named.contains(platform)).collect()
 }
 
-/// The values of a command's only option: `--set a --set b`, `--set=a`.
-fn options<'a>(command: &str, arguments: &'a [String], option: &str) -> Result<Vec<&'a str>> {
-    let mut values = Vec::new();
+/// The values of each of a command's options: `--set a --set b`, `--set=a`.
+fn options<'a, const COUNT: usize>(
+    command: &str,
+    arguments: &'a [String],
+    options: [&str; COUNT],
+) -> Result<[Vec<&'a str>; COUNT]> {
+    let mut values = [const { Vec::new() }; COUNT];
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let value = match argument.split_once('=') {
-            Some((name, value)) if name == option => Some(value),
-            None if argument == option => rest.next().map(String::as_str),
-            _ => bail!("`cargo xtask {command}` does not take {argument:?}; see `cargo xtask help`"),
+        let (name, value) =
+            argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
+        let Some(at) = options.iter().position(|option| *option == name) else {
+            bail!("`cargo xtask {command}` does not take {argument:?}; see `cargo xtask help`");
         };
-        values.push(value.with_context(|| format!("{option} needs a value; see `cargo xtask help`"))?);
+        let value = value.or_else(|| rest.next().map(String::as_str));
+        values[at].push(value.with_context(|| format!("{name} needs a value; see `cargo xtask help`"))?);
     }
     Ok(values)
 }
@@ -122,7 +154,7 @@ mod tests {
     #[test]
     fn options_are_read_in_both_forms() {
         let arguments = ["--only".to_owned(), "fmt".to_owned(), "--only=doc".to_owned()];
-        assert_eq!(options("test", &arguments, "--only").unwrap(), ["fmt", "doc"]);
+        assert_eq!(options("test", &arguments, ["--set", "--only"]).unwrap(), [vec![], vec!["fmt", "doc"]]);
     }
 
     #[test]
@@ -136,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_no_option_is_refused() {
         for wrong in [vec!["--set".to_owned()], vec!["release".to_owned()], vec!["--only=x".to_owned()]] {
-            assert!(options("build", &wrong, "--set").is_err(), "{wrong:?}");
+            assert!(options("build", &wrong, ["--set"]).is_err(), "{wrong:?}");
         }
     }
 }

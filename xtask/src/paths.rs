@@ -36,7 +36,8 @@ pub(crate) fn isotherm() -> PathBuf {
 
 /// The Workers runtime that `setup` installed, unless the user names another.
 pub(crate) fn workerd() -> PathBuf {
-    let ours = || tools().join("npm/node_modules/@cloudflare/workerd-linux-64/bin/workerd");
+    let package = if cfg!(target_arch = "aarch64") { "workerd-linux-arm64" } else { "workerd-linux-64" };
+    let ours = || tools().join("npm/node_modules/@cloudflare").join(package).join("bin/workerd");
     env::var_os("ISOTHERM_WORKERD").map_or_else(ours, PathBuf::from)
 }
 

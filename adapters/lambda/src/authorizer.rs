@@ -18,13 +18,13 @@ struct Question {
 /// The answer to API Gateway.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Answer {
     is_authorized: bool,
-    context: BTreeMap<&'static str, &'a str>,
+    context: BTreeMap<&'static str, String>,
 }
 
 /// Answers an authoriser's event. Returns `None` for any other event.
-pub(crate) fn answer<'a>(service: &'a Service, event: &str, now: Millis) -> Option<Answer<'a>> {
+pub(crate) fn answer(service: &Service, event: &str, now: Millis) -> Option<Answer> {
     let Question { r#type, version, headers } = serde_json::from_str(event).ok()?;
     if r#type != "REQUEST" || version != "2.0" {
         return None;

@@ -2,12 +2,14 @@
 //! Parameters and Secrets extension, a layer that answers HTTP inside the execution environment. The clients of SSM and
 //! Secrets Manager would cost every cold start more than one request to the extension does.
 
+use std::collections::BTreeMap;
 use std::env;
 
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
-use isotherm_core::{Config, Service, only_place};
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use isotherm_core::{Service, only_place};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -32,32 +34,79 @@ enum Place {
     Secret(String),
 }
 
+/// The service of one invocation.
+pub(crate) struct Configured {
+    pub(crate) service: Service,
+    /// Whether later invocations have it, too. A place that holds no configuration may hold one the next time.
+    pub(crate) is_kept: bool,
+}
+
 /// Makes the configured service.
 ///
 /// # Errors
-/// The place of the configuration could not be read, or holds none; it may the next time.
-pub(crate) async fn service() -> Result<Service> {
+/// The place of the configuration could not be read; it may the next time.
+pub(crate) async fn service() -> Result<Configured> {
+    let Configured { service, is_kept } = configured().await?;
+    let mut secrets = BTreeMap::new();
+    for variable in service.secrets() {
+        if let Some(secret) = secret(&variable).await? {
+            secrets.insert(variable, secret);
+        }
+    }
+    Ok(Configured { service: service.with_secrets(|variable| secrets.get(variable).cloned()), is_kept })
+}
+
+/// A secret that the configuration names: in the variable itself, or in the parameter or secret that the variable with
+/// this ending names.
+async fn secret(variable: &str) -> Result<Option<String>> {
+    let named = |ending: &str| environment(&format!("{variable}{ending}"));
+    match (environment(variable), named("_PARAMETER"), named("_SECRET")) {
+        (Some(secret), ..) => Ok(Some(secret)),
+        (None, Some(name), _) => {
+            parameter(&name).await.with_context(|| format!("cannot read the parameter of {variable}")).map(Some)
+        }
+        (None, None, Some(id)) => {
+            secret_of(&id).await.with_context(|| format!("cannot read the secret of {variable}")).map(Some)
+        }
+        (None, None, None) => Ok(None),
+    }
+}
+
+async fn parameter(name: &str) -> Result<String> {
+    asked(&format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(name))).await
+}
+
+async fn secret_of(id: &str) -> Result<String> {
+    asked(&format!("/secretsmanager/get?secretId={}", escaped(id))).await
+}
+
+async fn configured() -> Result<Configured> {
     let places = [
         (OBJECT, environment(OBJECT).map(Place::Object)),
         (PARAMETER, environment(PARAMETER).map(Place::Parameter)),
         (SECRET, environment(SECRET).map(Place::Secret)),
     ];
     let text = match only_place(places) {
-        Err(error) => return Ok(Service::closed(error)),
-        Ok(None) => return Ok(of_environment()),
+        Err(error) => return Ok(Configured { service: Service::closed(error), is_kept: true }),
+        Ok(None) => return Ok(Configured { service: of_environment(), is_kept: true }),
         Ok(Some(Place::Object(name))) => {
-            object(&name).await.with_context(|| format!("cannot read the object that {OBJECT} names"))?
+            let text = object(&name).await.with_context(|| format!("cannot read the object that {OBJECT} names"))?;
+            let Some(text) = text else {
+                let service = Service::closed(format_args!("the object that {OBJECT} names does not exist"));
+                return Ok(Configured { service, is_kept: false });
+            };
+            text
         }
         Ok(Some(Place::Parameter(name))) => {
-            let path = format!("/systemsmanager/parameters/get?name={}&withDecryption=true", escaped(&name));
-            asked(&path).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"))?
+            parameter(&name).await.with_context(|| format!("cannot read the parameter that {PARAMETER} names"))?
         }
         Ok(Some(Place::Secret(id))) => {
-            let path = format!("/secretsmanager/get?secretId={}", escaped(&id));
-            asked(&path).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
+            secret_of(&id).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
         }
     };
-    Ok(Service::new(Config::parse(&text)?))
+    let service = Service::from_text(Some(&text));
+    let is_kept = !service.is_closed() || !service.secrets().is_empty();
+    Ok(Configured { service, is_kept })
 }
 
 fn of_environment() -> Service {
@@ -67,12 +116,16 @@ fn of_environment() -> Service {
     }
 }
 
-/// The text of an object, which is named as `s3://bucket/key`.
-async fn object(name: &str) -> Result<String> {
+/// The text of an object, which is named as `s3://bucket/key`. `None` if S3 says that there is no such object. Without
+/// the right to list the bucket, S3 does not say so.
+async fn object(name: &str) -> Result<Option<String>> {
     let (bucket, key) = bucket_and_key(name).context("it must be s3://<bucket>/<key>")?;
     let retries = Builder::new().retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    let object = S3.get_object().bucket(bucket).key(key).customize().config_override(retries).send().await?;
-    Ok(String::from_utf8(object.body.collect().await?.to_vec())?)
+    match S3.get_object().bucket(bucket).key(key).customize().config_override(retries).send().await {
+        Ok(object) => Ok(Some(String::from_utf8_lossy(&object.body.collect().await?.to_vec()).into_owned())),
+        Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn bucket_and_key(name: &str) -> Option<(&str, &str)> {

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Configured;
 use crate::failure::{Failure, InvalidEvent};
 use crate::request::{Incoming, now, stamp};
 use crate::store::Store;
-use crate::{authorizer, config, lost, queue, response, stream};
+use crate::{authorizer, config, lost, queue, response, stream, watch};
 
 /// The store is given up this long before the invocation's deadline, which leaves time to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -78,13 +79,18 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let closed;
-        let service = match configure(&configured, deadline).await {
-            Ok(service) => service,
-            Err(error) => {
-                // The service is closed for this invocation only: the next one asks again.
-                closed = Service::closed(format_args!("{error:#}"));
-                closed.notice().iter().for_each(|notice| eprintln!("{notice}"));
-                &closed
+        let service = match configured.get() {
+            Some(service) => service,
+            None => {
+                let Configured { service, is_kept } = configure(deadline).await;
+                service.notice().iter().for_each(|notice| eprintln!("{notice}"));
+                if is_kept {
+                    configured.get_or_init(|| service)
+                } else {
+                    // The service is closed for this invocation only: the next one asks again.
+                    closed = service;
+                    &closed
+                }
             }
         };
         handler(service, &store, event, deadline).await.map_err(Failure::from)
@@ -94,14 +100,11 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
     runtime.block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-/// The service of this environment. The first invocation makes it.
-async fn configure(configured: &OnceLock<Service>, deadline: Instant) -> Result<&Service> {
-    if let Some(service) = configured.get() {
-        return Ok(service);
-    }
-    let service = timeout_at(deadline, config::service()).await??;
-    service.notice().iter().for_each(|notice| eprintln!("{notice}"));
-    Ok(configured.get_or_init(|| service))
+/// Makes the service, until the deadline.
+async fn configure(deadline: Instant) -> Configured {
+    let configured = timeout_at(deadline, config::service()).await.map_err(anyhow::Error::from).flatten();
+    configured
+        .unwrap_or_else(|error| Configured { service: Service::unread(format_args!("{error:#}")), is_kept: false })
 }
 
 async fn invoke(
@@ -122,11 +125,12 @@ async fn invoke(
             return Ok(to_raw_value(&answer)?);
         }
     };
-    let stamp = stamp()?;
-    let reply = match service.admit(&incoming.request(), stamp) {
+    let (request, stamp, began) = (incoming.request(), stamp()?, Instant::now());
+    let mut reply = match service.admit(&request, stamp) {
         Admission::Reply(reply) => reply,
-        Admission::Plan(Plan::Store(plan)) => {
-            let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
+        Admission::Plan(Plan::Store(mut plan)) => {
+            let outcomes =
+                if store.takes(&mut plan) { store.keep(&plan, stamp.entropy, deadline).await } else { Vec::new() };
             plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {
@@ -144,7 +148,17 @@ async fn invoke(
         }
         // EventBridge asks the `schedule` function for maintenance.
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        Admission::Plan(Plan::Ready(plan)) => {
+            let condition = in_time(deadline, plan.request_id(), store.condition(), None).await;
+            plan.respond(condition)
+        }
+        // CloudWatch has what the functions count.
+        Admission::Plan(Plan::Metrics(plan)) => {
+            let condition = in_time(deadline, plan.request_id(), store.condition(), None).await;
+            plan.respond(None, condition.map(|condition| vec![condition]))
+        }
     };
+    watch::answered(service, &request, stamp, &mut reply, began);
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
 
@@ -171,13 +185,34 @@ async fn maintenance(
     if let Ok(messages) = serde_json::from_str(event.get()) {
         return lost::take(store, messages, deadline).await.map(Some);
     }
+    service.known()?;
     timeout_at(deadline, store.compact(service, now()?)).await??;
     Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::function;
+    use isotherm_core::{Service, Unread};
+    use serde_json::value::to_raw_value;
+    use tokio::time::Instant;
+
+    use super::{function, maintenance};
+    use crate::store::Store;
+    use crate::stream;
+
+    /// The stream then delivers the batch again.
+    #[tokio::test]
+    async fn while_the_configuration_cannot_be_read_nothing_is_folded_or_compacted() {
+        let (unread, store, deadline) = (Service::unread("S3 says 500"), Store::of_environment(), Instant::now());
+        let batch = serde_json::json!({ "Records": [], "window": { "start": "2013-01-01T00:00:00Z", "end":
+            "2013-01-01T00:01:00Z" }, "state": {}, "shardId": "s", "eventSourceARN": "a",
+            "isFinalInvokeForWindow": false, "isWindowTerminatedEarly": false });
+        let folded = stream::fold(&unread, &store, serde_json::from_value(batch).unwrap(), deadline).await;
+        assert!(folded.is_err_and(|error| error.is::<Unread>()));
+        let timer = to_raw_value(&serde_json::json!({ "source": "aws.events" })).unwrap();
+        let compacted = maintenance(&unread, &store, timer, deadline).await;
+        assert!(compacted.is_err_and(|error| error.is::<Unread>()));
+    }
 
     #[test]
     fn the_handlers_of_the_template_are_functions() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use isotherm_core::Unread;
 use lambda_runtime::Diagnostic;
 use tokio::time::error::Elapsed;
 
@@ -32,6 +33,8 @@ impl From<Failure> for Diagnostic {
     fn from(Failure(error): Failure) -> Self {
         let error_type = if error.is::<InvalidEvent>() {
             "Isotherm.InvalidEvent"
+        } else if error.is::<Unread>() {
+            "Isotherm.Configuration"
         } else if error.is::<Elapsed>() {
             "Isotherm.Deadline"
         } else {
@@ -44,6 +47,7 @@ impl From<Failure> for Diagnostic {
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
+    use isotherm_core::Service;
 
     use super::*;
 
@@ -59,6 +63,8 @@ mod tests {
         let caused: Result<(), _> = Err(anyhow!("no JSON")).context(InvalidEvent("no event"));
         check(caused.unwrap_err(), "Isotherm.InvalidEvent", "no event: no JSON");
         check(anyhow!("throttled"), "Isotherm.Store", "throttled");
+        let unread = Service::unread("no answer").known().unwrap_err();
+        check(unread.into(), "Isotherm.Configuration", "the configuration could not be read: no answer");
     }
 
     #[tokio::test]

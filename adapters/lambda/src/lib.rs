@@ -35,5 +35,6 @@ mod shapes;
 mod shards;
 mod store;
 mod stream;
+mod watch;
 
 pub use entry::run;

@@ -34,8 +34,9 @@ pub(crate) const SHAPE: &str = "shape";
 const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.PutItem")];
 const CONDITION: &str = "attribute_not_exists(pk)";
-/// Two shapes may have the same key. The first one stays.
-const CONDITION_OF_SHAPE: &str = "attribute_not_exists(pk) OR shape = :shape";
+/// Two shapes may have the same key. The first one stays. A shape is never kept for less long than before: other events
+/// refer to it.
+const CONDITION_OF_SHAPE: &str = "attribute_not_exists(pk) OR (shape = :shape AND #ttl < :ttl)";
 const TAKEN: &str = "ConditionalCheckFailedException";
 
 /// Made on first use. `None` if DynamoDB has no endpoint.
@@ -49,6 +50,8 @@ pub(crate) struct Put<'a> {
     item: BTreeMap<&'a str, AttributeValue>,
     condition_expression: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    expression_attribute_names: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     expression_attribute_values: BTreeMap<&'a str, AttributeValue>,
     return_values_on_condition_check_failure: &'a str,
 }
@@ -60,6 +63,8 @@ pub(crate) struct Taken {
     /// The request that put it. Items of older versions don't say that.
     pub(crate) put_by: Option<u64>,
     pub(crate) expires_at: Option<Seconds>,
+    /// Whether it is the shape that was to be put.
+    pub(crate) is_same_shape: bool,
 }
 
 impl<'a> Put<'a> {
@@ -70,6 +75,7 @@ impl<'a> Put<'a> {
             table_name: table,
             item: BTreeMap::from([("pk", key), (EVENT, AttributeValue::B(packed)), ("ttl", expires_at)]),
             condition_expression: CONDITION,
+            expression_attribute_names: BTreeMap::new(),
             expression_attribute_values: BTreeMap::new(),
             return_values_on_condition_check_failure: "ALL_OLD",
         }
@@ -81,10 +87,11 @@ impl<'a> Put<'a> {
         let expires_at = AttributeValue::N(expires_at.0.to_string());
         Self {
             table_name: table,
-            item: BTreeMap::from([("pk", key), (SHAPE, shape.clone()), ("ttl", expires_at)]),
+            item: BTreeMap::from([("pk", key), (SHAPE, shape.clone()), ("ttl", expires_at.clone())]),
             condition_expression: CONDITION_OF_SHAPE,
-            expression_attribute_values: BTreeMap::from([(":shape", shape)]),
-            return_values_on_condition_check_failure: "NONE",
+            expression_attribute_names: BTreeMap::from([("#ttl", "ttl")]),
+            expression_attribute_values: BTreeMap::from([(":shape", shape), (":ttl", expires_at)]),
+            return_values_on_condition_check_failure: "ALL_OLD",
         }
     }
 
@@ -92,7 +99,7 @@ impl<'a> Put<'a> {
     pub(crate) async fn attempt(&self) -> Result<Option<Taken>> {
         let sender = SENDER.as_ref().context("DynamoDB has no endpoint")?;
         let request = sender.signed(serde_json::to_vec(self)?)?;
-        timeout(ATTEMPT, sender.send(request)).await?
+        timeout(ATTEMPT, sender.send(request, self.item.get(SHAPE))).await?
     }
 
     /// Puts an event with the SDK's client. Returns what has the key, if it is taken.
@@ -126,7 +133,8 @@ impl Taken {
         let head = bytes(EVENT).and_then(|packed| PackedHead::of(packed).ok());
         // In items of older versions the digest is an attribute.
         let digest = || bytes("digest")?.try_into().ok().map(Digest::from_bytes);
-        Self { digest: head.map(|head| head.digest).or_else(digest), put_by: head.map(|head| head.put_by), expires_at }
+        let put_by = head.map(|head| head.put_by);
+        Self { digest: head.map(|head| head.digest).or_else(digest), put_by, expires_at, is_same_shape: false }
     }
 }
 
@@ -169,7 +177,7 @@ impl Sender {
         Ok(request)
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<Option<Taken>> {
+    async fn send(&self, request: HttpRequest, shape: Option<&AttributeValue>) -> Result<Option<Taken>> {
         #[derive(Deserialize)]
         struct Refused {
             #[serde(rename = "__type")]
@@ -194,7 +202,8 @@ impl Sender {
             Some(AttributeValue::N(seconds)) => seconds.parse().ok().map(Seconds),
             _ => None,
         };
-        Ok(Some(Taken::of(bytes, expires_at)))
+        let is_same_shape = shape.is_some() && item.get(SHAPE) == shape;
+        Ok(Some(Taken { is_same_shape, ..Taken::of(bytes, expires_at) }))
     }
 }
 

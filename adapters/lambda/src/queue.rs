@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::failure::InvalidEvent;
 use crate::request::known;
 use crate::store::Store;
+use crate::watch;
 
 /// Takes messages in one after another, and answers which ones to deliver again. A refused message comes again too,
 /// until the queue moves it to its dead-letter queue.
@@ -37,13 +38,23 @@ pub(crate) async fn drain(
         let (path, headers) =
             (attribute("path").unwrap_or("/events"), known(|name| attribute(name).map(str::to_owned)));
         let request = Request { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
-        let delivery = match service.admit_message(&request, attribute("key"), stamp) {
+        let (key, began) = (attribute("key"), Instant::now());
+        let answered = match service.admit_message(&request, key, stamp) {
             Admission::Plan(Plan::Store(plan)) => {
                 let outcomes = store.keep(&plan, stamp.entropy, deadline).await;
-                plan.deliver(outcomes)
+                Ok(plan.respond(outcomes))
             }
-            other => other.undeliverable(),
+            Admission::Reply(reply) => Ok(reply),
+            other => Err(other.undeliverable()),
         };
+        let delivery = answered.map_or_else(
+            |undeliverable| undeliverable,
+            |reply| {
+                let delivery = reply.delivery();
+                watch::delivered(service, &request, key, stamp, reply, began);
+                delivery
+            },
+        );
         match delivery {
             Delivery::Done => continue,
             Delivery::Retry => {}

@@ -27,8 +27,8 @@ use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{
-    KeyRange, LaneStep, LaneWrite, Lanes, Millis, Pulse, ReportData, ReportOutcome, ReportPlan, Service, StoredPage,
-    StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
+    Condition, Folded, KeyRange, LaneStep, LaneWrite, Lanes, Millis, Pulse, ReportData, ReportOutcome, ReportPlan,
+    Service, StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Watermark, WriteLimits,
 };
 use tokio::time::sleep;
 
@@ -36,7 +36,7 @@ use crate::aws::DYNAMODB;
 use crate::failure::InvalidEvent;
 use crate::request::now;
 use crate::store::{CONCURRENCY, PAUSE, Store};
-use crate::{dead_letters, shards};
+use crate::{dead_letters, shards, watch};
 
 /// Number of partitions for a tenant's pages.
 const PARTITIONS: u32 = 4;
@@ -85,7 +85,7 @@ impl Store {
                 LaneStep::UnknownShard => bail!(InvalidEvent("the stream does not have the batch's shard")),
             }
         };
-        let mut at_most = batch.records.len();
+        let (mut at_most, mut done) = (batch.records.len(), Folded::default());
         while let Some(step) = service.step(batch, watermark, at_most, LIMITS) {
             at_most = 2 * step.records();
             let mut stored = Vec::new();
@@ -93,7 +93,7 @@ impl Store {
                 stored.push(self.pages_of(&lane, tenant, ranges).await?);
             }
             match step.merge(stored) {
-                Ok(StreamWrite { pages, damaged, newcomers, watermark: moved, letters }) => {
+                Ok(StreamWrite { pages, damaged, newcomers, watermark: moved, letters, folded }) => {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                     }
@@ -102,11 +102,19 @@ impl Store {
                         return Ok(None);
                     }
                     *watermark = moved;
+                    done = done.and(folded);
                 }
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         }
+        watch::folded(service, &Folded { lag: batch.waited(now()?), ..done });
         Ok(Some(lanes.pulses(batch, now()?)))
+    }
+
+    /// The condition of the table of rollups. What is not folded is in the stream, which only Lambda sees; its metric
+    /// `IteratorAge` says how old that is.
+    pub(crate) async fn condition(&self) -> Result<Option<Condition>> {
+        self.lanes().await.map(|_lanes| Some(Condition::default()))
     }
 
     /// Notes that records written to the stream in this period are lost.

@@ -15,7 +15,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use isotherm_core::{Packer, ShapeId, StoredShape, Unpacker};
 
 use crate::aws::DYNAMODB;
-use crate::put::{Put, SHAPE};
+use crate::put::{Put, SHAPE, Taken};
 use crate::store::{CONCURRENCY, Store};
 
 impl Store {
@@ -27,6 +27,9 @@ impl Store {
         while let Some((put, shape)) = all.next().await {
             match put {
                 Ok(None) => self.packer().is_stored(&shape),
+                Ok(Some(Taken { is_same_shape: true, expires_at: Some(expires_at), .. })) => {
+                    self.packer().is_stored(&StoredShape { expires_at, ..shape });
+                }
                 other => eprintln!("{} is not put: {other:?}", shape.id),
             }
         }

@@ -14,7 +14,7 @@
 
 use std::future::ready;
 use std::pin::pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -23,7 +23,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
-    EventId, FindOutcome, FindPlan, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan, Tenant, Unpacker,
+    EventId, FindOutcome, FindPlan, Limiter, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan, Tenant,
+    Unpacker,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -44,6 +45,8 @@ pub(crate) struct Store {
     pub(crate) bucket: Option<String>,
     pub(crate) packer: Mutex<Packer>,
     pub(crate) unpacker: Mutex<Unpacker>,
+    /// What keys and tenants have sent to this environment.
+    pub(crate) limiter: Mutex<Limiter>,
 }
 
 impl Store {
@@ -51,7 +54,13 @@ impl Store {
         let table = environment("ISOTHERM_TABLE").unwrap_or_else(|| "events".to_owned());
         let rollups = environment("ISOTHERM_ROLLUPS").unwrap_or_else(|| "rollups".to_owned());
         let bucket = environment("ISOTHERM_BACKUP_BUCKET");
-        Self { table, rollups, bucket, packer: Mutex::default(), unpacker: Mutex::default() }
+        let (packer, unpacker, limiter) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { table, rollups, bucket, packer, unpacker, limiter }
+    }
+
+    /// Takes the plan's events from what their key and tenant may send. Returns whether they may be kept.
+    pub(crate) fn takes(&self, plan: &mut StorePlan) -> bool {
+        !plan.is_limited() || plan.take_from(&mut self.limiter.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts each event unless its key is taken, and new shapes beside them. Returns the outcome of each event, at the

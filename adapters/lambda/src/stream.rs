@@ -17,13 +17,15 @@ use crate::store::{EVENT, PAUSE, Store};
 /// window's state is never used, so it stays what it is.
 ///
 /// # Errors
-/// A batch without records can't be folded, or the shapes of its events can't be read.
+/// A batch without records can't be folded, or the shapes of its events can't be read. Or the configuration can't be
+/// read for now: the stream delivers the batch again.
 pub(crate) async fn fold(
     service: &Service,
     store: &Store,
     event: TimeWindowEvent,
     deadline: Instant,
 ) -> Result<TimeWindowEventResponse> {
+    service.known()?;
     let mut answer = TimeWindowEventResponse::default();
     let packed = || event.dynamo_db_event.records.iter().map(packed_of);
     let shapes = store.learn_shapes(packed().flatten().map(|(_id, packed)| packed));

@@ -1,7 +1,6 @@
 //! Connections and requests.
 
-use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -12,15 +11,17 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use isotherm_core::{Admission, Door, Plan, Reply, Service};
+use isotherm_core::{Admission, Door, Limiter, Plan, Reply};
 use tokio::net::TcpListener;
 
+use crate::config::Configuration;
 use crate::connection::{Connections, Watched};
 use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
 use crate::room::{Place, Room};
 use crate::store::Store;
 use crate::turns::Turn;
+use crate::watch::Watch;
 
 /// How many received bytes hyper buffers for a connection; also the longest head. A higher limit would let clients
 /// take memory by sending.
@@ -38,11 +39,11 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What it takes to answer requests.
 pub struct Server {
     /// The rules.
-    pub service: Service,
+    pub configuration: Arc<Configuration>,
     /// The events.
     pub store: Store,
-    /// Whether to print one line for each request to standard output.
-    pub log_requests: bool,
+    /// What an operator sees; the store's, too.
+    pub watch: Arc<Watch>,
     /// How many connections may be open at once.
     pub connections: usize,
     /// How long a connection stays open without a request.
@@ -53,9 +54,15 @@ pub struct Server {
 struct Shared {
     server: Server,
     bodies: Arc<Room>,
+    /// What keys and tenants have sent. It ends with the process.
+    limiter: Mutex<Limiter>,
 }
 
 impl Shared {
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes room for a body. Its place gives way while the body is read.
     async fn room_for(&self, body: &Incoming, limit: usize) -> Option<Place> {
         let most = body.size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
@@ -77,7 +84,7 @@ async fn claimed(room: Option<&Place>) {
 /// the store.
 pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Connections::new(server.connections, server.keep_alive));
-    let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES) });
+    let shared = Arc::new(Shared { server, bodies: Room::new(BODIES_BYTES), limiter: Mutex::default() });
     let running = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -122,25 +129,20 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (head, mut body) = request.into_parts();
     let head = Head::new(head);
     let request = head.request();
-    let (reply, turn) = match server.service.admit_head(&request, stamp()?) {
+    let stamp = stamp()?;
+    let (mut reply, turn) = match server.configuration.service().admit_head(&request, stamp) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
             let (room, received) = match entry.body_bytes() {
                 0 => (None, Vec::new()),
                 limit => read(shared, &mut body, limit).await?,
             };
-            let applied = apply(server, entry.admit(&received)).await?;
+            let applied = apply(shared, entry.admit(&received)).await?;
             drop(room);
             applied
         }
     };
-    if server.log_requests {
-        let (now, ms) = (jiff::Timestamp::now(), started.elapsed().as_secs_f64() * 1000.0);
-        let (isotherm_core::Request { method, path, .. }, status) = (request, reply.status);
-        // One write for the whole line. If nobody reads standard output any more, the server still goes on answering.
-        let line = format!("{now:.3} {method} {path} {status} {ms:.1}\n");
-        let _closed = std::io::stdout().write_all(line.as_bytes());
-    }
+    server.watch.answered(&server.service, &request, stamp, &mut reply, started);
     let mut response = response::from_reply(reply, turn)?;
     if request::drop_rest(body) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -160,10 +162,14 @@ async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Opt
 }
 
 /// Returns the reply, and a report's turn, which ends once the reply is sent.
-async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
+async fn apply(shared: &Shared, admission: Admission) -> Result<(Reply, Option<Turn>), Abandoned> {
+    let server = &shared.server;
     let reply = match admission {
         Admission::Reply(reply) => reply,
-        Admission::Plan(Plan::Store(plan)) => {
+        Admission::Plan(Plan::Store(mut plan)) => {
+            if plan.is_limited() && !plan.take_from(&mut shared.limiter()) {
+                return Ok((plan.respond(Vec::new()), None));
+            }
             let (plan, outcomes) = server.store.store(plan).await?;
             plan.respond(outcomes)
         }
@@ -174,6 +180,14 @@ async fn apply(server: &Server, admission: Admission) -> Result<(Reply, Option<T
         Admission::Plan(Plan::Report(plan)) => return server.store.report(plan).await,
         // The writer has a timer of its own.
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        Admission::Plan(Plan::Ready(plan)) => {
+            let condition = server.store.condition(plan.request_id()).await;
+            plan.respond(condition)
+        }
+        Admission::Plan(Plan::Metrics(plan)) => {
+            let condition = server.store.condition(plan.request_id()).await;
+            plan.respond(Some(&server.watch.metrics()), condition.map(|condition| vec![condition]))
+        }
     };
     Ok((reply, None))
 }

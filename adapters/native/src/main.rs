@@ -1,16 +1,16 @@
 //! `isotherm-native`: the server.
 
-use std::env::VarError;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::Service;
-use isotherm_server::{Server, Settings, Store, log, serve};
+use isotherm_core::Level;
+use isotherm_server::{Configuration, Server, Settings, Store, Watch, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,7 +48,8 @@ struct Flags {
     /// Google's for 600
     #[arg(long, value_name = "SECONDS", default_value_t = 620, value_parser = clap::value_parser!(u32).range(1..))]
     keep_alive: u32,
-    /// Print one line for each request
+    /// Write a line of JSON to standard output for each request and each fold. `log` in the configuration goes before
+    /// this
     #[arg(long)]
     log_requests: bool,
 }
@@ -66,16 +67,16 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let service = service(flags);
-    if let Some(notice) = service.notice() {
-        log::line(notice);
-    }
+    let configuration = Arc::new(Configuration::new(flags.config.clone()));
+    // Read now, so that what is wrong is said before the first request.
+    let _service = configuration.service();
     let settings = Settings {
         folder: flags.data.clone(),
         backup: flags.backup.clone(),
         round: Duration::from_secs(flags.schedule),
     };
-    let store = Store::open(settings, service.clone())?;
+    let watch = Arc::new(Watch::new(if flags.log_requests { Level::Info } else { Level::Off }));
+    let store = Store::open(settings, Arc::clone(&configuration), Arc::clone(&watch))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start its threads")?;
     runtime.block_on(async {
@@ -90,9 +91,9 @@ fn run(flags: &Flags) -> Result<()> {
             tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         };
         let server = Server {
-            service,
+            configuration,
             store,
-            log_requests: flags.log_requests,
+            watch,
             connections: connections(flags.connections) as usize,
             keep_alive: Duration::from_secs(flags.keep_alive.into()),
         };
@@ -112,17 +113,4 @@ fn connections(wanted: u32) -> u32 {
     let files =
         if current < allowed && setrlimit(Resource::Nofile, limit).is_ok() { allowed } else { current.min(files) };
     u32::try_from(files.saturating_sub(FILES_OF_OUR_OWN)).unwrap_or(wanted).max(1)
-}
-
-/// Makes the service from the file or the environment. Neither has to be there; a wrong configuration closes the
-/// service.
-fn service(flags: &Flags) -> Service {
-    let text = match &flags.config {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display())),
-        None => match std::env::var("ISOTHERM_CONFIG") {
-            Err(VarError::NotUnicode(_)) => Err("ISOTHERM_CONFIG is not UTF-8".to_owned()),
-            text => Ok(text.unwrap_or_default()),
-        },
-    };
-    text.map_or_else(Service::closed, |text| Service::from_text(Some(&text)))
 }

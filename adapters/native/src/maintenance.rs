@@ -7,6 +7,7 @@ use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Serv
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database::integer;
+use crate::watch::Watch;
 use crate::{log, rollups};
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
@@ -19,6 +20,13 @@ const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+
+/// Made once events of some types are kept longer than others.
+const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
+
+const EXPIRE_BY_EXPIRY: &str = "DELETE FROM events WHERE seq IN (
+    SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= ?2
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY expires_at LIMIT ?1)";
 
 /// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
 /// are read.
@@ -43,11 +51,23 @@ pub(crate) fn perform(
     backup: Option<&Path>,
     task: &Task,
     now: Millis,
+    watch: &Watch,
 ) -> Result<Outcome> {
+    service.known()?;
     Ok(match task {
-        Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(connection, service, backup, *events, *bytes)?),
+        Task::Fold { events, bytes } => {
+            let (load, folded) = rollups::fold(connection, service, backup, *events, *bytes)?;
+            watch.folded(service, &folded);
+            Outcome::Folded(load)
+        }
         Task::Expire { until: Seconds(until), among } => {
-            Outcome::Expired(connection.execute(EXPIRE, params![among, integer(*until)])?)
+            let expire = if service.expires_in_order() {
+                EXPIRE
+            } else {
+                connection.execute(BY_EXPIRY, [])?;
+                EXPIRE_BY_EXPIRY
+            };
+            Outcome::Expired(connection.execute(expire, params![among, integer(*until)])?)
         }
         Task::FindDays => Outcome::Found(days(connection, service, now)?),
         Task::Compact { tenant, manifest } => {

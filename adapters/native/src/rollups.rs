@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage, TooMuch,
-    Unfolded, WriteLimits,
+    Folded, KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage,
+    TooMuch, Unfolded, WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -37,11 +37,11 @@ pub(crate) fn fold(
     folder: Option<&Path>,
     mut at_most: usize,
     bytes: usize,
-) -> Result<Load> {
+) -> Result<(Load, Folded)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let rows = unfolded_rows(&transaction, at_most, bytes)?;
     let records: Vec<_> = rows.iter().map(|row| Unfolded { tenant: &row.tenant, record: &row.record }).collect();
-    let (taken, StepWrite { pages: written, damaged, rejected, .. }) = loop {
+    let (taken, write) = loop {
         let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
         let taken = step.records();
         let stored = step.ranges().map(|(tenant, ranges)| pages(&transaction, tenant.as_str(), ranges));
@@ -51,7 +51,9 @@ pub(crate) fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
-    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Load::default()) };
+    let ([first, ..], [.., last]) = (taken, taken) else { return Ok(Default::default()) };
+    let folded = write.folded(taken.len());
+    let StepWrite { pages: written, damaged, rejected, .. } = write;
     if let Some(folder) = folder {
         let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Row { tenant, record, .. } in taken {
@@ -77,7 +79,7 @@ pub(crate) fn fold(
     statement.execute(params!["", "", last.seq])?;
     drop(statement);
     transaction.commit()?;
-    Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
+    Ok((taken.iter().map(|row| Load::of(&row.record)).sum(), folded))
 }
 
 /// A stored event.

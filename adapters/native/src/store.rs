@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
-    ReportPlan, ReportReply, Seconds, Service, StoreOutcome, StorePlan,
+    Condition, Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply,
+    ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
+use crate::config::Configuration;
 use crate::database::{Readers, create, integer, open};
 use crate::log;
 use crate::maintenance;
@@ -32,6 +33,7 @@ use crate::request;
 use crate::response::Abandoned;
 use crate::rollups;
 use crate::turns::{Turn, Turns};
+use crate::watch::Watch;
 
 /// Look-ups that may run at once. One tenant gets at most half of them.
 const LOOK_UPS: usize = 8;
@@ -42,6 +44,8 @@ const REPORTS: usize = 2;
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
     AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
+const REJECTED: &str = "SELECT count(*) FROM rejected_events";
+
 /// The events of all tenants, in one database.
 pub struct Store {
     backlog: Arc<Backlog<Job>>,
@@ -50,6 +54,7 @@ pub struct Store {
     readers: Arc<Readers>,
     look_ups: Turns,
     reports: Turns,
+    watch: Arc<Watch>,
 }
 
 /// Where and how a store keeps its data.
@@ -79,8 +84,8 @@ impl Job {
 }
 
 impl Store {
-    /// Opens the database, or makes it. `service` folds the store's events into rollups.
-    pub fn open(settings: Settings, service: Service) -> Result<Self> {
+    /// Opens the database, or makes it. The configured service folds the store's events into rollups. `watch` sees it.
+    pub fn open(settings: Settings, configuration: Arc<Configuration>, watch: Arc<Watch>) -> Result<Self> {
         let folder = &settings.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let path = folder.join("events.sqlite");
@@ -88,17 +93,17 @@ impl Store {
             .and_then(|connection| create(&connection).map(|()| connection))
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         let backlog = Arc::new(Backlog::new());
-        let jobs = Arc::clone(&backlog);
+        let (jobs, watched) = (Arc::clone(&backlog), Arc::clone(&watch));
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
                 let _abort = AbortOnPanic;
-                write_and_maintain(&mut connection, &jobs, &service, &settings);
+                write_and_maintain(&mut connection, &jobs, &configuration, &settings, &watched);
             })
             .context("cannot start the writer")?;
         let readers = Arc::new(Readers::new(path));
         let (look_ups, reports) = (Turns::new(LOOK_UPS), Turns::new(REPORTS));
-        Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports })
+        Ok(Self { backlog, writer: Mutex::new(Some(writer)), readers, look_ups, reports, watch })
     }
 
     /// Keeps the new events of a plan durably. Returns the plan with the outcome of each event.
@@ -152,6 +157,20 @@ impl Store {
         Ok((reply, Some(turn)))
     }
 
+    /// The condition of the store; `None` if it does not answer.
+    pub(crate) async fn condition(&self, request_id: RequestId) -> Option<Condition> {
+        // No tenant has this name, so its turns are its own.
+        let turn = self.look_ups.take("", 1).await?;
+        let count = |connection: &mut Connection| connection.query_row(REJECTED, [], |row| row.get::<_, i64>(0));
+        match self.read(turn, count).await {
+            Ok((rejected, _)) => Some(self.watch.condition().with_rejected(rejected.unsigned_abs())),
+            Err(error) => {
+                log::failure("the store does not answer", format_args!("{error:#} ({request_id})"));
+                None
+            }
+        }
+    }
+
     /// Runs `query` on a connection of its own. The query keeps its turn until it ends, even if nobody waits for it
     /// any more.
     async fn read<T: Send + 'static>(
@@ -186,7 +205,13 @@ impl Drop for AbortOnPanic {
 }
 
 /// Writes plans as they come, and does core's maintenance between two groups, until no more plans can come.
-fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service: &Service, settings: &Settings) {
+fn write_and_maintain(
+    connection: &mut Connection,
+    jobs: &Backlog<Job>,
+    configuration: &Configuration,
+    settings: &Settings,
+    watch: &Watch,
+) {
     let held = maintenance::held(connection).unwrap_or_else(|error| {
         log::failure("what is not folded yet cannot be counted", error);
         Held::default()
@@ -194,6 +219,7 @@ fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service:
     let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
     let mut maintenance = Maintenance::new(Pace::SERVER.with_round(round), held, request::now());
     loop {
+        watch.note(maintenance.condition(request::now()), request::now());
         let wait = match maintenance.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
             // This bound counts the events of all tenants. Each tenant's requests wait for the fold in a queue of
@@ -213,10 +239,12 @@ fn write_and_maintain(connection: &mut Connection, jobs: &Backlog<Job>, service:
         for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
             let Next::Do(task) = maintenance.next(now) else { break };
-            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now) {
+            let service = configuration.service();
+            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now, watch) {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"));
+                    watch.failed(&task);
                     maintenance.failed(&task, request::now());
                 }
             }

@@ -144,3 +144,59 @@ async fn an_expired_event_keeps_its_place_until_it_is_folded() {
     let (_, report) = get(server.port, SUMMARY).await;
     assert!(report.contains(r#""count":2"#), "{report}");
 }
+
+#[tokio::test]
+async fn an_event_that_is_kept_for_less_long_than_those_before_it_is_deleted() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("config.json");
+    std::fs::write(&file, r#"{"version":2,"open":true,"retention":{"t":30}}"#).unwrap();
+    let server = Server::start_with(data.path(), &["--config", file.to_str().unwrap()]);
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    drop(server);
+    let kept: i64 = store(data.path())
+        .query_row("SELECT expires_at - received_at / 1000 FROM events", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(kept, 30 * 24 * 60 * 60);
+    // More events than one task looks at, all older and none expired.
+    store(data.path())
+        .execute_batch(
+            "UPDATE events SET seq = 20000, expires_at = 1; UPDATE rollups SET page = 20000 WHERE key = '';
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500)
+            INSERT INTO events (seq, tenant, id, digest, occurred_at, received_at, expires_at, record)
+            SELECT i, 'default', 'evt_' || i, x'', 0, 0, 99999999999, '{}' FROM n",
+        )
+        .unwrap();
+    let _server = Server::start_with(data.path(), &["--schedule", "1", "--config", file.to_str().unwrap()]);
+    until(data.path(), "SELECT count(*) FROM events WHERE seq = 20000", 0).await;
+    until(data.path(), "SELECT count(*) FROM events", 10_500).await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_now_is_read_later_and_nothing_is_folded_before() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("config.json");
+    std::fs::write(&file, r#"{"version":2,"open":true,"dimensions":{"t":["via"]}}"#).unwrap();
+    let flags = ["--schedule", "1", "--config", file.to_str().unwrap()];
+    let server = Server::start_with(data.path(), &flags);
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    drop(server); // before it folds
+    let text = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap(); // can't be read as a file
+    let server = Server::start_with(data.path(), &flags);
+    assert_eq!(get(server.port, "/healthz").await.0, 200);
+    // Longer than an event waits for a fold.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let (status, body) = send(server.port, &flight("JFK")).await.unwrap();
+    assert!(status == 503 && body.contains("not_configured"), "{status} {body}");
+    until(data.path(), UNFOLDED, 1).await;
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, text).unwrap();
+    until(data.path(), UNFOLDED, 0).await;
+    assert_eq!(send(server.port, &flight("JFK")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let (_, other) = get(server.port, TOP).await;
+    let (_, named) = get(server.port, &TOP.replace("=to&", "=via&")).await;
+    assert!(!other.contains(r#""value""#) && named.contains(r#""count":2"#), "{other} {named}");
+}

@@ -1,11 +1,13 @@
 //! The functions that Spin calls.
 
+use std::time::Instant;
+
 use isotherm_core::{Admission, Door, Plan, Reply, ReportReply, Service};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::config::service;
-use crate::{request, response, store};
+use crate::{request, response, store, watch};
 
 struct Isotherm;
 
@@ -15,9 +17,11 @@ spin_sdk::wasip3::http::service::export!(Isotherm);
 
 impl Guest for Isotherm {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        let started = Instant::now();
         let service = service().await;
         let head = request::Head::new(&request);
-        let reply = match service.admit_head(&head.request(), request::stamp()?) {
+        let (asked, stamp) = (head.request(), request::stamp()?);
+        let mut reply = match service.admit_head(&asked, stamp) {
             Door::Reply(reply) => {
                 head.discard(request);
                 reply
@@ -36,14 +40,15 @@ impl Guest for Isotherm {
                 }
             }
         };
+        watch::answered(service, &asked, stamp, &mut reply, started);
         response::from_reply(reply)
     }
 }
 
 async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
-        Plan::Store(plan) => {
-            let outcomes = store::store(service, &plan).await;
+        Plan::Store(mut plan) => {
+            let outcomes = if store::takes(&mut plan) { store::store(service, &plan).await } else { Vec::new() };
             plan.respond(outcomes)
         }
         Plan::Find(plan) => {
@@ -62,6 +67,15 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
         Plan::Maintenance(plan) => {
             let is_done = store::maintain(service).await;
             plan.respond(is_done)
+        }
+        Plan::Ready(plan) => {
+            let condition = store::condition(service, plan.request_id()).await;
+            plan.respond(condition)
+        }
+        // An instance lives too short to count: what the store holds is all there is.
+        Plan::Metrics(plan) => {
+            let condition = store::condition(service, plan.request_id()).await;
+            plan.respond(None, condition.map(|condition| vec![condition]))
         }
     }
 }

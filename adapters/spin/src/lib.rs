@@ -12,3 +12,4 @@ mod response;
 mod rollups;
 mod store;
 mod target;
+mod watch;

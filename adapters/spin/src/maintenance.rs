@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task, Tenant,
-    WriteLimits,
+    CRON, Condition, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task,
+    Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::wasip3::spawn;
@@ -17,7 +17,12 @@ use crate::database::{Database, integer};
 use crate::request::now;
 use crate::rollups::{self, WATERMARK, pages, rows_of, write};
 
+const REJECTED: &str = "SELECT count(*) FROM rejected_events";
+
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
+
+/// Made once events of some types are kept longer than others.
+const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
 
 /// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
 /// are read.
@@ -47,7 +52,7 @@ impl Drop for Turn {
     }
 }
 
-/// Returns whether the store accepts new events. A store at its bound is asked again, and folded first. An instance
+/// Returns whether the store accepts new events. If what is known says that it is full, the database is asked again and folded first. An instance
 /// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
@@ -91,6 +96,7 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 
 /// Does all that is due, or as much of it as a cron waits for. Returns whether nothing failed.
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
+    service.known().map_err(|error| Error::Io(error.to_string()))?;
     let Some(_turn) = Turn::take() else { return Ok(true) };
     let mut maintenance = ask(&Database::open(service).await?).await?;
     let (started, mut is_done) = (now(), true);
@@ -104,6 +110,15 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     // The next question to the database finds what others have stored meanwhile.
     MAINTENANCE.set(Some(maintenance));
     Ok(is_done)
+}
+
+/// The condition of the database, which is asked for it.
+pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
+    let database = Database::open(service).await?;
+    let condition = ask(&database).await?.condition(now());
+    let rows = database.query(REJECTED, &Vec::new).await?;
+    let rejected = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    Ok(condition.with_rejected(rejected.unsigned_abs()))
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
@@ -159,11 +174,18 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
     Ok(match task {
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
         Task::Expire { until: Seconds(until), among } => {
-            // Events expire roughly in the order in which they came, so only the oldest ones are checked.
-            let expire = format!(
-                "DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN (SELECT seq FROM \
-                 (SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}) WHERE expires_at <= {until}) RETURNING 1"
-            );
+            let expired = if service.expires_in_order() {
+                // Events expire roughly in the order in which they came, so only the oldest ones are checked.
+                let oldest = format!("SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}");
+                format!("SELECT seq FROM ({oldest}) WHERE expires_at <= {until}")
+            } else {
+                database.query(BY_EXPIRY, &Vec::new).await?;
+                format!(
+                    "SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= {until} \
+                     AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
+                )
+            };
+            let expire = format!("DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN ({expired}) RETURNING 1");
             Outcome::Expired(database.query(&expire, &Vec::new).await?.len())
         }
         Task::FindDays => {

@@ -13,6 +13,7 @@ use isotherm_core::{
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::database::{Database, list};
+use crate::watch;
 
 /// How many ranges of keys one statement reads. SQLite's limit is 500 parts.
 const RANGES: usize = 400;
@@ -63,6 +64,7 @@ pub(crate) async fn fold(
             Err(TooMuch { at_most: fewer }) => at_most = fewer,
         }
     };
+    let folded = write.folded(taken);
     for (tenant, page) in write.damaged {
         eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
     }
@@ -79,6 +81,7 @@ pub(crate) async fn fold(
         written.extend(rows_of(tenant.as_str(), vec![page]));
     }
     self::write(database, written, before).await?;
+    watch::folded(service, &folded);
     Ok(texts.iter().take(taken).map(|(_, record)| Load::of(record)).sum())
 }
 

@@ -3,11 +3,13 @@
 //! A batch is one INSERT, which SQLite applies as a whole or not at all. So no transaction stays open when the
 //! instance ends early, and no other request on a connection that the runtime shares can slip into one.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Digest, FindOutcome, FindPlan, Load, NewEvent, ReportOutcome, ReportPlan, Seconds, Service, StoreOutcome, StorePlan,
+    Condition, Digest, FindOutcome, FindPlan, Limiter, Load, NewEvent, ReportOutcome, ReportPlan, RequestId, Seconds,
+    Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
@@ -23,6 +25,15 @@ pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<St
             vec![StoreOutcome::Unavailable; plan.events().len()]
         }
     }
+}
+
+/// Takes the plan's events from what their key and tenant may send. Returns whether they may be kept.
+pub(crate) fn takes(plan: &mut StorePlan) -> bool {
+    thread_local! {
+        /// What keys and tenants have sent to this instance.
+        static LIMITER: RefCell<Limiter> = RefCell::default();
+    }
+    !plan.is_limited() || LIMITER.with_borrow_mut(|limiter| plan.take_from(limiter))
 }
 
 /// Looks one event up.
@@ -45,6 +56,17 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
         Err(error) => {
             eprintln!("isotherm: {}: a report cannot be read: {error}", plan.request_id());
             ReportOutcome::Unavailable
+        }
+    }
+}
+
+/// The condition of the database; `None` if it does not answer.
+pub(crate) async fn condition(service: &Service, request_id: RequestId) -> Option<Condition> {
+    match maintenance::condition(service).await {
+        Ok(condition) => Some(condition),
+        Err(error) => {
+            eprintln!("isotherm: {request_id}: the database does not answer: {error}");
+            None
         }
     }
 }

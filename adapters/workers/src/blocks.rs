@@ -5,7 +5,7 @@
 
 use isotherm_core::{
     BlockRow, BlockWrite, BlockWrites, Blocks, EventId, Keep, Kept, Known, Load, Row, RowRead, RowWrites, Search,
-    Seconds, StoredBlocks,
+    Seconds, Service, StoredBlocks,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue};
 
@@ -33,6 +33,13 @@ const BYTES: &str = "SELECT coalesce(sum(octet_length(bytes)), 0) FROM blocks WH
 
 /// Events expire roughly in the order in which they came, so only the oldest blocks are checked.
 const OLDEST_BLOCKS: &str = "SELECT seq, count, expires_at FROM blocks ORDER BY seq";
+
+/// Made once events of some types are kept longer than others. Open blocks, which have no time, cost it nothing.
+const BY_EXPIRY: &str =
+    "CREATE INDEX IF NOT EXISTS blocks_by_expiry ON blocks (expires_at) WHERE expires_at IS NOT NULL";
+
+const FIRST_TO_EXPIRE: &str = "SELECT seq, count, expires_at FROM blocks INDEXED BY blocks_by_expiry
+    WHERE expires_at IS NOT NULL ORDER BY expires_at";
 
 const FORWARDS: &str = "SELECT number, bytes FROM runs WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?";
 
@@ -164,11 +171,23 @@ pub(crate) fn write(
     put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
 }
 
-/// Deletes events that expire by `until`, among the oldest `among` or a block more, and clears the index of them. Returns how
-/// many events are deleted.
-pub(crate) fn expire(sql: &SqlStorage, blocks: &mut Blocks, until: Seconds, among: usize) -> Result<usize> {
+/// Deletes events that expire by `until`, among the first `among`, rounded up to a whole block, and clears the
+/// index of ids. Returns how many events are deleted.
+pub(crate) fn expire(
+    sql: &SqlStorage,
+    blocks: &mut Blocks,
+    service: &Service,
+    until: Seconds,
+    among: usize,
+) -> Result<usize> {
+    let first = if service.expires_in_order() {
+        OLDEST_BLOCKS
+    } else {
+        sql.exec(BY_EXPIRY, None)?;
+        FIRST_TO_EXPIRE
+    };
     let (mut seen, mut deleted, mut expired) = (0, 0, Vec::new());
-    for row in sql.exec(OLDEST_BLOCKS, None)?.raw() {
+    for row in sql.exec(first, None)?.raw() {
         let [seq, count, expires_at] = columns(row?)?;
         let count = whole(count) as usize;
         // A block that is not closed has no time.

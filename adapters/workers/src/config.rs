@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use isotherm_core::{Config, Service};
+use isotherm_core::Service;
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{Env, Error, console_warn};
+use worker::{Env, Error, KvStore, console_warn};
 
 /// The binding that holds the configuration, and the binding of the KV namespace that holds it under [`KEY`] instead.
 const CONFIG: &str = "ISOTHERM_CONFIG";
@@ -19,29 +19,37 @@ thread_local! {
     static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
 }
 
-/// The service of this isolate. While the place of its configuration cannot be read, it is a closed one, and the next
-/// request tries again.
+/// The service of this isolate. While the namespace cannot be read or holds no configuration, it is a closed one, and
+/// the next request or alarm tries again.
 pub(crate) async fn service(env: &Env) -> Rc<Service> {
     if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
         return service;
     }
-    let configured = configured(env).await;
-    let is_kept = configured.is_ok();
-    let service = Rc::new(configured.unwrap_or_else(Service::closed));
+    let (service, is_kept) = match env.kv(NAMESPACE) {
+        Err(_none) => (Service::from_text(text(env).as_deref()), true),
+        Ok(namespace) => {
+            let service = configured(&namespace).await;
+            // Without its secrets it is closed, and they are bindings, which stay as they are.
+            let is_kept = !service.is_closed() || !service.secrets().is_empty();
+            (service, is_kept)
+        }
+    };
+    let service =
+        Rc::new(service.with_secrets(|variable| Reflect::get(env.as_ref(), &variable.into()).ok()?.as_string()));
     if let Some(notice) = service.notice() {
         console_warn!("isotherm: {notice}");
     }
     if is_kept { SERVICE.with(|kept| kept.get_or_init(|| service).clone()) } else { service }
 }
 
-/// Makes the configured service. An error says why the namespace could not be read, or that it holds no configuration.
-async fn configured(env: &Env) -> Result<Service, String> {
-    let Ok(namespace) = env.kv(NAMESPACE) else { return Ok(Service::from_text(text(env).as_deref())) };
-    // A JavaScript error's message is one line; `KvError` would show the stack, too.
-    let text = namespace.get(KEY).text().await.map_err(|error| Error::from(JsValue::from(error)));
-    let text = text.map_err(|error| format!("cannot read {NAMESPACE}: {error}"))?;
-    let text = text.ok_or_else(|| format!("{NAMESPACE} has no key {KEY:?}"))?;
-    Config::parse(&text).map(Service::new).map_err(|error| error.to_string())
+/// The service that the namespace configures.
+async fn configured(namespace: &KvStore) -> Service {
+    match namespace.get(KEY).text().await {
+        Ok(Some(text)) => Service::from_text(Some(&text)),
+        Ok(None) => Service::closed(format_args!("{NAMESPACE} has no key {KEY:?}")),
+        // A JavaScript error's message is one line; `KvError` would show the stack, too.
+        Err(error) => Service::unread(format_args!("cannot read {NAMESPACE}: {}", Error::from(JsValue::from(error)))),
+    }
 }
 
 /// The text of the binding: a variable or secret that holds the text, or a variable that holds the JSON itself.

@@ -26,9 +26,25 @@ const REJECTED_EVENTS: &str =
 /// The last time when days were looked for and all of them compacted. Existing shards call the column `done_at`.
 const UPKEEP: &str = "CREATE TABLE IF NOT EXISTS upkeep (id INTEGER PRIMARY KEY CHECK (id = 0), done_at INTEGER)";
 
+/// The object's name. A runtime need not tell it to an alarm.
+const NAME: &str = "CREATE TABLE IF NOT EXISTS name (id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL)";
+
 /// Makes missing tables.
 pub(crate) fn create(sql: &SqlStorage) -> Result<()> {
-    [BLOCKS, RUNS, ROLLUPS, REJECTED_EVENTS, UPKEEP].iter().try_for_each(|table| sql.exec(table, None).map(drop))
+    [BLOCKS, RUNS, ROLLUPS, REJECTED_EVENTS, UPKEEP, NAME].iter().try_for_each(|table| sql.exec(table, None).map(drop))
+}
+
+/// Notes the object's name, unless it is noted.
+pub(crate) fn keep_name(sql: &SqlStorage, name: String) -> Result<()> {
+    sql.exec("INSERT OR IGNORE INTO name (id, name) VALUES (0, ?)", vec![SqlStorageValue::String(name)]).map(drop)
+}
+
+/// The noted name of the object.
+pub(crate) fn name(sql: &SqlStorage) -> Result<String> {
+    match columns(first(sql, "SELECT name FROM name", Vec::new())?)? {
+        [SqlStorageValue::String(name)] => Ok(name),
+        [_] => Err(other_row()),
+    }
 }
 
 /// The first row that a statement selects.

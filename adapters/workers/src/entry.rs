@@ -6,13 +6,14 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
 use crate::config::service;
-use crate::{queue, request, response, store};
+use crate::{queue, request, response, store, watch};
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
     let service = service(&env).await;
     let head = request::Head::new(&request);
-    let reply = match service.admit_head(&head.request(), request::stamp()?) {
+    let (asked, stamp) = (head.request(), request::stamp()?);
+    let mut reply = match service.admit_head(&asked, stamp) {
         Door::Reply(reply) => reply,
         Door::Body(entry) => {
             let body = match entry.body_bytes() {
@@ -22,6 +23,7 @@ async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result
             apply(&env, &service, entry.admit(&body)).await
         }
     };
+    watch::answered(&service, &asked, stamp, &mut reply);
     response::from_reply(&reply)
 }
 
@@ -47,6 +49,14 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
         Admission::Plan(Plan::Maintenance(plan)) => {
             let is_done = store::maintain(env, service).await;
             plan.respond(is_done)
+        }
+        Admission::Plan(Plan::Ready(plan)) => {
+            let condition = store::condition(env, service.shards(), &plan).await;
+            plan.respond(condition)
+        }
+        Admission::Plan(Plan::Metrics(plan)) => {
+            let conditions = store::conditions(env, service, plan.request_id()).await;
+            plan.respond(None, conditions)
         }
     }
 }

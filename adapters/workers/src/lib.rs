@@ -23,3 +23,4 @@ mod rollups;
 mod shard;
 mod store;
 mod target;
+mod watch;

@@ -13,7 +13,15 @@ const LOOKED_AT: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0)";
 const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
     FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
 
+const REJECTED: &str = "SELECT count(*) FROM rejected_events";
+
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
+
+/// How many records no report counts.
+pub(crate) fn rejected(sql: &SqlStorage) -> Result<u64> {
+    let [rejected] = columns(first(sql, REJECTED, vec![])?)?;
+    Ok(whole(rejected))
+}
 
 /// Counts what the shard holds, for core.
 pub(crate) fn held(sql: &SqlStorage, blocks: &Blocks) -> Result<Held> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use isotherm_core::{EventId, Seconds};
-use worker::{Error, Result, State};
+use worker::{Error, Result};
 
 /// The path of events to keep.
 pub(crate) const KEEP: &str = "/keep";
@@ -11,6 +11,9 @@ pub(crate) const KEEP: &str = "/keep";
 pub(crate) const REPORT: &str = "/report";
 /// The path of a round of maintenance.
 pub(crate) const MAINTENANCE: &str = "/schedule";
+
+/// The path of a shard's condition.
+pub(crate) const CONDITION: &str = "/condition";
 
 /// The path of an event as of a time: if it expires by then, it is not found.
 pub(crate) fn event_path(Seconds(expired_by): Seconds, id: EventId) -> String {
@@ -36,10 +39,9 @@ impl ShardName {
         Self { tenant: tenant.to_owned(), number: number.to_string() }
     }
 
-    /// The name of this object.
-    pub(crate) fn of(state: &State) -> Result<Self> {
-        let name = state.id().name();
-        let parts = name.as_deref().and_then(|name| name.rsplit_once('/'));
+    /// Reads the name of an object.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        let parts = name.rsplit_once('/');
         let (tenant, number) = parts.ok_or_else(|| Error::RustError(format!("an object is named {name:?}")))?;
         Ok(Self { tenant: tenant.to_owned(), number: number.to_owned() })
     }

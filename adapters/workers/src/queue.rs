@@ -12,9 +12,9 @@
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{Env, MessageExt, RawMessage, Result, console_error};
+use worker::{Date, Env, MessageExt, RawMessage, Result, console_error};
 
-use crate::store;
+use crate::{store, watch};
 
 /// The path of a message that names none.
 const PATH: &str = "/events";
@@ -38,13 +38,18 @@ pub(crate) async fn take(env: &Env, service: &Service, message: RawMessage) {
 
 async fn deliver(env: &Env, service: &Service, read: &Message, message: &RawMessage) -> Delivery {
     let stamp = Stamp::of_message(&message.id(), Millis(message.timestamp().as_millis()));
-    match service.admit_message(&read.request(), read.key.as_deref(), stamp) {
+    let (request, key, began) = (read.request(), read.key.as_deref(), Millis(Date::now().as_millis()));
+    let reply = match service.admit_message(&request, key, stamp) {
         Admission::Plan(Plan::Store(plan)) => {
             let outcomes = store::store(env, service.shards(), &plan).await;
-            plan.deliver(outcomes)
+            plan.respond(outcomes)
         }
-        other => other.undeliverable(),
-    }
+        Admission::Reply(reply) => reply,
+        other => return other.undeliverable(),
+    };
+    let delivery = reply.delivery();
+    watch::delivered(service, &request, key, stamp, reply, began);
+    delivery
 }
 
 /// A message as its producer wrote it.

@@ -4,8 +4,8 @@
 //! transaction. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] the caller may await the bucket.
 
 use isotherm_core::{
-    Backup, Blocks, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service, StoredPage,
-    TooMuch, Unfolded, WriteLimits,
+    Backup, Blocks, Folded, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service,
+    StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
@@ -84,7 +84,7 @@ impl UnfoldedEvents {
         service: &Service,
         tenant: &str,
         at_most: usize,
-    ) -> Result<Load> {
+    ) -> Result<(Load, Folded)> {
         if blocks::watermark(sql)? != self.after || !self.is_as_read(sql)? {
             return Err(Error::RustError("the events changed during the backup".to_owned()));
         }
@@ -102,6 +102,7 @@ impl UnfoldedEvents {
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         };
+        let folded = write.folded(taken);
         for (_, page) in write.damaged {
             console_error!("isotherm: reports of {tenant} are incomplete: {page}");
         }
@@ -123,7 +124,7 @@ impl UnfoldedEvents {
             }
         };
         sql.exec(WRITE, vec!["".into(), integer(watermark)])?;
-        Ok(self.records().iter().take(taken).map(|record| Load::of(record)).sum())
+        Ok((self.records().iter().take(taken).map(|record| Load::of(record)).sum(), folded))
     }
 
     /// Whether the blocks are still as they were read: a fold writes only then.

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Held, Keep, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Folded, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -16,9 +16,9 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
+use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{blocks, config, database, maintenance};
+use crate::{blocks, config, database, maintenance, watch};
 
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
@@ -35,8 +35,12 @@ pub struct Shard {
     blocks: RefCell<Option<Blocks>>,
     /// Made on first use: look-ups and reports do without.
     maintenance: RefCell<Option<Maintenance>>,
+    /// What keys and the tenant have sent to this shard.
+    limiter: RefCell<Limiter>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
+    /// Whether this object has noted its name.
+    is_named: Cell<bool>,
 }
 
 impl DurableObject for Shard {
@@ -48,12 +52,14 @@ impl DurableObject for Shard {
         let sql = state.storage().sql();
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
-        let (blocks, maintenance) = (RefCell::default(), RefCell::default());
-        Self { state, env, sql, storage, blocks, maintenance, alarm: Cell::default() }
+        let (blocks, maintenance, limiter) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let (alarm, is_named) = (Cell::default(), Cell::default());
+        Self { state, env, sql, storage, blocks, maintenance, limiter, alarm, is_named }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let service = &config::service(&self.env).await;
+        service.known().map_err(failure)?;
         match (request.method(), request.path().as_str()) {
             (Method::Post, KEEP) => {
                 let kept = self.keep(service, &request.bytes().await?)?;
@@ -66,6 +72,11 @@ impl DurableObject for Shard {
                 self.maintenance(service, |maintenance| maintenance.begin_round(now()));
                 self.wake(service).await?;
                 Response::empty()
+            }
+            (Method::Post, CONDITION) => {
+                let condition = self.maintenance(service, |maintenance| maintenance.condition(now()));
+                let rejected = maintenance::rejected(&self.sql)?;
+                Response::from_bytes(serde_json::to_vec(&condition.with_rejected(rejected))?)
             }
             (_, path) => {
                 let (expired_by, id) = expired_by_and_id(path)?;
@@ -97,14 +108,19 @@ impl DurableObject for Shard {
 impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
+        let pace = Pace::shard(service.shards());
         let make = || {
             let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
                 Held::default()
             });
-            Maintenance::new(Pace::shard(service.shards()), held, now())
+            Maintenance::new(pace, held, now())
         };
-        ask(self.maintenance.borrow_mut().get_or_insert_with(make))
+        let mut maintenance = self.maintenance.borrow_mut();
+        let maintenance = maintenance.get_or_insert_with(make);
+        // It may have been made while the configuration could not be read.
+        maintenance.set_pace(pace);
+        ask(maintenance)
     }
 
     /// Runs statements with the shard's memory. Whatever fails, the memory is dropped: it may be ahead of the rows.
@@ -155,31 +171,38 @@ impl Shard {
         if !self.maintenance(service, |maintenance| maintenance.takes_events()) {
             return Ok(keep.overloaded().to_bytes());
         }
+        let ShardName { tenant, .. } = self.name()?;
+        if let Some(kept) = keep.take_from(&mut self.limiter.borrow_mut(), service, &tenant, now()) {
+            return Ok(kept.to_bytes());
+        }
         let (kept, load) = self.blocks(|blocks| blocks::keep(&self.sql, blocks, &keep))?;
         self.maintenance(service, |maintenance| maintenance.stored(load, now()));
         Ok(kept.to_bytes())
     }
 
     async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
+        service.known().map_err(failure)?;
         match task {
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
                 self.back_up(service, &unfolded).await?;
-                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
+                let ShardName { tenant, .. } = self.name()?;
                 let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
-                let folded = self.transaction(fold)?;
+                let lag = self.maintenance(service, |maintenance| maintenance.condition(now())).waits;
+                let (load, folded) = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
                 self.blocks.take();
-                Ok(Outcome::Folded(folded))
+                watch::folded(service, &Folded { lag, ..folded });
+                Ok(Outcome::Folded(load))
             }
             Task::Expire { until, among } => {
-                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among))?;
+                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, service, *until, *among))?;
                 Ok(Outcome::Expired(deleted))
             }
             Task::FindDays => {
-                let ShardName { tenant, .. } = ShardName::of(&self.state)?;
-                let tenant = Tenant::parse(tenant).map_err(|error| Error::RustError(error.to_string()))?;
+                let ShardName { tenant, .. } = self.name()?;
+                let tenant = Tenant::parse(tenant).map_err(failure)?;
                 maintenance::find_days(&self.sql, service, &tenant, now())
             }
             Task::Compact { tenant, manifest } => {
@@ -189,8 +212,20 @@ impl Shard {
         }
     }
 
+    /// The name of this object. An alarm that wakes it may not be told.
+    fn name(&self) -> Result<ShardName> {
+        let name = self.state.id().name();
+        ShardName::parse(&name.map_or_else(|| database::name(&self.sql), Ok)?)
+    }
+
     /// Sets the alarm for the next task, unless it already rings by then.
     async fn wake(&self, service: &Service) -> Result<()> {
+        if !self.is_named.get()
+            && let Some(name) = self.state.id().name()
+        {
+            database::keep_name(&self.sql, name)?;
+            self.is_named.set(true);
+        }
         let now = now();
         let at = match self.maintenance(service, |maintenance| maintenance.next(now)) {
             Next::SleepUntil(until) => until,
@@ -211,7 +246,7 @@ impl Shard {
     /// Puts an object with these events into the bucket.
     async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
         let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(service, &ShardName::of(&self.state)?);
+        let backup = unfolded.backup(service, &self.name()?);
         bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
@@ -222,6 +257,10 @@ impl Shard {
         let read = self.blocks(|blocks| rollups::read(&self.sql, blocks, reading, budget))?;
         Response::from_bytes(read.to_bytes())
     }
+}
+
+fn failure(error: impl std::fmt::Display) -> Error {
+    Error::RustError(error.to_string())
 }
 
 fn now() -> Millis {

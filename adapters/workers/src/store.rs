@@ -2,14 +2,15 @@
 
 use futures_util::future::join_all;
 use isotherm_core::{
-    FindOutcome, FindPlan, Part, ReportData, ReportOutcome, ReportPlan, Service, StoreOutcome, StorePlan, Tenant,
+    Condition, FindOutcome, FindPlan, Part, ReadyPlan, ReportData, ReportOutcome, ReportPlan, RequestId, Service,
+    StoreOutcome, StorePlan, Tenant,
 };
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Result, console_error, web_sys};
 
-use crate::protocol::{KEEP, MAINTENANCE, REPORT, ShardName, event_path};
+use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, event_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
@@ -63,6 +64,10 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
 
 /// Has the shards of all tenants do the maintenance that is due. Returns whether all of them did.
 pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
+    if let Err(error) = service.known() {
+        console_error!("isotherm: shards are not asked to compact and expire: {error}");
+        return false;
+    }
     let mut is_done = true;
     for tenant in service.tenants() {
         let rounds = (0..service.shards()).map(|shard| try_maintain(env, &tenant, shard));
@@ -72,6 +77,39 @@ pub(crate) async fn maintain(env: &Env, service: &Service) -> bool {
         }
     }
     is_done
+}
+
+/// The condition of the shard that the plan names; `None` if it does not answer.
+pub(crate) async fn condition(env: &Env, shards: u32, plan: &ReadyPlan) -> Option<Condition> {
+    let (tenant, shard) = plan.shard(shards)?;
+    match try_condition(env, tenant, shard).await {
+        Ok(condition) => Some(condition),
+        Err(error) => {
+            console_error!("isotherm: {}: shard {shard} does not answer: {error}", plan.request_id());
+            None
+        }
+    }
+}
+
+/// The conditions of the shards of all tenants; `None` if one does not answer.
+pub(crate) async fn conditions(env: &Env, service: &Service, request_id: RequestId) -> Option<Vec<Condition>> {
+    let mut conditions = Vec::new();
+    for tenant in service.tenants() {
+        let asked = join_all((0..service.shards()).map(|shard| try_condition(env, &tenant, shard))).await;
+        match asked.into_iter().collect::<Result<Vec<_>>>() {
+            Ok(of_tenant) => conditions.extend(of_tenant),
+            Err(error) => {
+                console_error!("isotherm: {request_id}: a shard of {} does not answer: {error}", tenant.as_str());
+                return None;
+            }
+        }
+    }
+    Some(conditions)
+}
+
+async fn try_condition(env: &Env, tenant: &Tenant, shard: u32) -> Result<Condition> {
+    let answer = ask(env, tenant, shard, post(CONDITION, JsValue::NULL)?).await?;
+    Ok(serde_json::from_slice(&answer)?)
 }
 
 async fn try_maintain(env: &Env, tenant: &Tenant, shard: u32) -> Result<()> {

@@ -26,7 +26,8 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     let scheduled = HOURS * (1.0 + WARMED * WARMINGS_AN_HOUR);
     usage.add(Service::Schedule, "eventbridge-event", scheduled);
     usage.add(Service::Schedule, "lambda-request", scheduled);
-    let logged = given.assumed("log-bytes")? * (load.requests + invocations + scheduled);
+    let lines = given.assumed("log-line-bytes")? * (load.requests + invocations);
+    let logged = given.assumed("log-bytes")? * (load.requests + invocations + scheduled) + lines;
     usage.add(Service::Logs, "cloudwatch-logs", logged / GB);
     usage.add(Service::Egress, "aws-egress", load.requests * given.assumed("response-bytes")? / GB);
     Ok(usage)

@@ -18,12 +18,14 @@ mod sample;
 mod usage;
 mod workers;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use isotherm_core::{Config, Service as Configured};
 
 use self::assumptions::Assumptions;
 use self::bill::{Bill, Rates};
@@ -92,6 +94,9 @@ pub struct Cost {
     /// Your own events instead of the flights: NDJSON, plain or gzip
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Your configuration, JSON: each event is kept for as long as its `retention` says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Another value for something that the table rests on; the table names them. May be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     assume: Vec<(String, f64)>,
@@ -147,11 +152,20 @@ fn quote(flags: &Cost) -> Result<Quote> {
         from::assume(result, name, &mut assumed, from::Of::Value)?;
         events_per_request = from::events_per_request(result);
     }
+    let configured = flags.config.as_deref().map(configured).transpose()?;
+    let loaded = Workload::load("flights", flags.events.as_deref())?;
+    let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;
+    if let Some(configured) = &configured {
+        assumed.set("event-days", sample.kept_days, "--config")?;
+        if !configured.expires_in_order() {
+            let rows = 2.0 * assumed.value("workers-block-rows")?;
+            assumed.set("workers-block-rows", rows, "--config")?;
+        }
+        drop(assumed.take_used());
+    }
     flags.assume(&mut assumed)?;
     let load = flags.load(flags.events_per_request.unwrap_or(events_per_request));
     ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
-    let loaded = Workload::load("flights", flags.events.as_deref())?;
-    let sample = Sample::of(&loaded.events, &loaded.source)?;
     let on = flags.book.day();
     let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
     let given = Given { load: &load, assumed: &assumed, rates: &rates, sample: &sample };
@@ -184,6 +198,12 @@ fn quote(flags: &Cost) -> Result<Quote> {
         events: loaded.source,
         designs: priced.collect::<Result<_>>()?,
     })
+}
+
+/// The service that this file configures.
+fn configured(file: &Path) -> Result<Configured> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Configured::new(Config::parse(&text).with_context(|| format!("{} is no configuration", file.display()))?))
 }
 
 impl Cost {

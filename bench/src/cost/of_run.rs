@@ -118,7 +118,7 @@ impl<'a> Pricing<'a> {
         let ran = |name: &str| result.platforms.iter().any(|measured| measured.platform.name() == name);
         let designs = Design::value_variants().iter().copied();
         let designs = designs.filter(|design| *design == Design::Article || ran(design.name())).collect();
-        let sample = Sample::of(events, &result.workload.source)?;
+        let sample = Sample::of(events, &result.workload.source, None)?;
         Ok(Self { book: Book::read(None)?, assumed, sample, result, designs })
     }
 

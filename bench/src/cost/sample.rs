@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use isotherm_core::{Blocks, Millis, NewEvent, OpenBlocks, Packer, StoredBlocks, StoredPage, Unfolded, WriteLimits};
+use isotherm_core::{
+    Blocks, Millis, NewEvent, OpenBlocks, Packer, Seconds, Service, StoredBlocks, StoredPage, Unfolded, WriteLimits,
+};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::contract::Contract;
@@ -29,6 +32,8 @@ pub(super) struct Sample {
     pub record_bytes: f64,
     /// Mean length of a packed event, as Lambda stores it, in bytes.
     pub packed_bytes: f64,
+    /// Mean number of days that an event is kept.
+    pub kept_days: f64,
 }
 
 /// The effects of one fold, as a mean over an hour.
@@ -51,11 +56,11 @@ pub(super) struct Folded {
 }
 
 impl Sample {
-    /// Reads events from NDJSON.
+    /// Reads events from NDJSON. They are kept for as long as `configured` says, or for the default.
     ///
     /// # Errors
     /// Fails if a line is not a valid event.
-    pub(super) fn of(events: &[u8], source: &str) -> Result<Self> {
+    pub(super) fn of(events: &[u8], source: &str, configured: Option<&Service>) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
         let (mut events, mut sent, mut packed, mut packer) = (Vec::new(), 0, 0, Packer::default());
@@ -64,7 +69,10 @@ impl Sample {
                 as_sent.event(line, at as u128).context("is refused")?;
                 as_received(&contract, line, at)
             };
-            let event = [read().with_context(|| format!("{source}:{}", at + 1))?];
+            let mut event = [read().with_context(|| format!("{source}:{}", at + 1))?];
+            if let Some(service) = configured {
+                event[0].expires_at = expiry(&event[0], service)?;
+            }
             packer.shapes(&event).iter().for_each(|shape| packer.is_stored(shape));
             packed += packer.pack(&event[0], 0).len();
             events.extend(event);
@@ -74,7 +82,9 @@ impl Sample {
         let count = events.len() as f64;
         let kept: usize = events.iter().map(|event| event.record.len()).sum();
         let [body_bytes, record_bytes, packed_bytes] = [sent, kept, packed].map(|bytes| bytes as f64 / count);
-        Ok(Self { contract, body_bytes, record_bytes, packed_bytes, events })
+        let seconds: u64 = events.iter().map(|event| event.expires_at.0 - RECEIVED_AT.0 / 1000).sum();
+        let kept_days = seconds as f64 / count / (24.0 * 3600.0);
+        Ok(Self { contract, body_bytes, record_bytes, packed_bytes, kept_days, events })
     }
 
     /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
@@ -145,13 +155,24 @@ fn as_received(contract: &Contract, line: &[u8], at: usize) -> Result<NewEvent> 
     contract.event(&serde_json::to_vec(&event)?, at as u128).context("is refused")
 }
 
+/// When an event expires that this service has received.
+fn expiry(event: &NewEvent, service: &Service) -> Result<Seconds> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        event_type: String,
+    }
+    let Typed { event_type } = serde_json::from_str(&event.record)?;
+    Ok(Seconds(RECEIVED_AT.0 / 1000 + service.retention(&event_type).0))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
     pub(in crate::cost) fn flights() -> Sample {
         let loaded = crate::workload::Workload::load("flights", None).unwrap();
-        Sample::of(&loaded.events, "flights").unwrap()
+        Sample::of(&loaded.events, "flights", None).unwrap()
     }
 
     #[test]
@@ -175,8 +196,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_that_is_no_event_is_named() {
-        let error = format!("{:#}", Sample::of(b"\n{\"userId\":1}\n", "mine.ndjson").err().unwrap());
+        let error = format!("{:#}", Sample::of(b"\n{\"userId\":1}\n", "mine.ndjson", None).err().unwrap());
         assert!(error.starts_with("mine.ndjson:2: is refused: "), "{error}");
-        assert!(Sample::of(b"\n", "mine.ndjson").is_err());
+        assert!(Sample::of(b"\n", "mine.ndjson", None).is_err());
     }
 }

@@ -268,3 +268,26 @@ fn a_quote_is_what_its_schema_says() {
         assert!(!validator.is_valid(&quote), "valid with {field} of another type");
     }
 }
+
+#[test]
+fn events_are_kept_as_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let store = |platform: &str, retention: &str| {
+        std::fs::write(&file, format!(r#"{{"version":2,"open":true,"retention":{{{retention}}}}}"#)).unwrap();
+        quoted(&format!("--platform {platform} --free-tier off --requests 1000000 --config {}", file.display()))
+    };
+    let default = quoted("--platform lambda --free-tier off --requests 1000000");
+    let days = |days: u64| format!(r#""flight_departed":{days}"#);
+    // A part of the storage is that of rollups.
+    let gb = |quote: &Quote| units(quote, "dynamodb-storage");
+    assert_eq!(gb(&store("lambda", "")), gb(&default));
+    let (month, quarter, year) =
+        (gb(&store("lambda", &days(30))), gb(&store("lambda", &days(90))), gb(&store("lambda", &days(360))));
+    assert!((quarter - gb(&default)).abs() < 1e-9 && month < quarter, "{month} {quarter}");
+    assert!(((year - quarter) / (quarter - month) - 4.5).abs() < 1e-6, "{month} {quarter} {year}");
+    // Of another type, they are kept as by default.
+    assert_eq!(gb(&store("lambda", r#""other":30"#)), gb(&default));
+    let rows = |quote: &Quote| units(quote, "durable-objects-rows-written");
+    assert!(rows(&store("workers", &days(30))) > rows(&store("workers", "")));
+}

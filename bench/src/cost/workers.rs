@@ -34,7 +34,8 @@ pub(super) fn usage(given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Store, "durable-objects-rows-read", events * given.assumed("workers-event-rows-read")?);
     // A fold closes blocks, each of which is deleted when it expires.
     let blocks = batches.count * folded.blocks;
-    let closed = 2.0 * blocks + events * given.assumed("workers-event-rows-written")?;
+    let closed =
+        given.assumed("workers-block-rows")? * blocks + events * given.assumed("workers-event-rows-written")?;
     usage.add(Service::Store, "durable-objects-rows-written", closed);
     let stored = given.stored_gb(folded.block_bytes + given.assumed("workers-row-bytes")?)?;
     usage.add(Service::Store, "durable-objects-storage", stored);

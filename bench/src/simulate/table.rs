@@ -96,7 +96,7 @@ fn verdict(report: &Report) -> String {
 fn break_even(all: &[BreakEven], present: f64) -> String {
     let Some(first) = all.first() else { return String::new() };
     let mut text = format!(
-        "\nfrom which load on are always-on {} cheaper? (the load's shape as it is; now {} requests a month)\n",
+        "\nat what load does an always-on {} become cheaper? (the load's shape as it is; now {} requests a month)\n",
         first.node,
         grouped(present * 730.0 * 3600.0)
     );

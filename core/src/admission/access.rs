@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::admission::scope::{Caller, Scope};
+use crate::admission::tokens::{self, Issuer};
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
@@ -13,41 +14,13 @@ use crate::vocabulary::time::Millis;
 /// The shortest key, in characters. A shorter text could be guessed, so it is never accepted.
 const KEY_CHARACTERS: usize = 16;
 
-/// What a key may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Scope {
-    Write,
-    Read,
-    /// Write and read.
-    Both,
-    /// An operator's work, such as maintenance.
-    Operate,
-    /// Erase events. No route asks for it yet.
-    Erase,
-}
-
-impl Scope {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::Read => "read",
-            Self::Both => "both",
-            Self::Operate => "operate",
-            Self::Erase => "erase",
-        }
-    }
-
-    fn covers(self, needed: Self) -> bool {
-        self == needed || (self == Self::Both && matches!(needed, Self::Write | Self::Read))
-    }
-}
-
 /// Who may use a service.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
     /// Nobody, because the configuration was not accepted, for this reason.
     Closed(String),
+    /// Nobody, because the configuration could not be read for now, for this reason.
+    Unread(String),
     /// Everyone may write and read, and all events belong to one tenant. Nobody is an operator.
     Open,
     /// Whoever presents one of these keys.
@@ -63,9 +36,12 @@ pub(crate) enum Credential<'a> {
     KeyId(&'a str),
 }
 
-/// The configured keys. No two share a hash or an id.
+/// The configured keys, and the issuers of tokens in place of keys. No two share a hash or an id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Keys(Vec<Key>);
+pub(crate) struct Keys {
+    keys: Vec<Key>,
+    pub(crate) issuers: Vec<Issuer>,
+}
 
 /// One key.
 #[derive(Clone, Debug)]
@@ -79,12 +55,20 @@ pub(crate) struct Key {
     pub(crate) expires: Option<Millis>,
 }
 
+/// Stands for the id of a key where the service is open.
+const OPEN: &str = "open";
+
 impl Access {
-    /// The tenants that own a key, each once.
+    /// Whether a key or an issuer has this id.
+    pub(crate) fn has_key(&self, id: &str) -> bool {
+        matches!(self, Self::Keys(keys) if keys.has_id(id))
+    }
+
+    /// The tenants that own a key or an issuer, each once. Others may be named by tokens.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
-        let Self::Keys(Keys(keys)) = self else { return vec![Tenant::default_tenant()] };
+        let Self::Keys(Keys { keys, issuers }) = self else { return vec![Tenant::default_tenant()] };
         let mut tenants: Vec<Tenant> = Vec::new();
-        for Key { tenant, .. } in keys {
+        for tenant in keys.iter().map(|key| &key.tenant).chain(issuers.iter().filter_map(Issuer::tenant)) {
             if !tenants.contains(tenant) {
                 tenants.push(tenant.clone());
             }
@@ -92,54 +76,111 @@ impl Access {
         tenants
     }
 
-    /// The tenant of a request, if its credential covers the scope `needed` at `received_at`.
+    /// The tenant and the key of a request, if its credential covers the scope `needed` at `received_at`.
     pub(crate) fn authorize(
         &self,
         credential: Credential<'_>,
         needed: Scope,
         received_at: Millis,
-    ) -> Result<Tenant, Rejection> {
+    ) -> Result<Caller<'_>, Rejection> {
         match self {
-            Self::Closed(_) => Err(Rejection::NotConfigured),
-            Self::Open if matches!(needed, Scope::Write | Scope::Read) => Ok(Tenant::default_tenant()),
+            Self::Closed(_) | Self::Unread(_) => Err(Rejection::NotConfigured),
+            Self::Open if matches!(needed, Scope::Write | Scope::Read) => {
+                Ok(Caller { tenant: Tenant::default_tenant(), key: OPEN })
+            }
             Self::Open => Err(Rejection::Unauthorized),
-            Self::Keys(keys) => keys.authorize(credential, needed, received_at).map(|key| key.tenant.clone()),
+            Self::Keys(keys) => keys.authorize(credential, needed, received_at),
         }
     }
 
-    /// The id of the key in `authorization`, if it may write. An open service checks no key; its id is `open`.
-    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<&str, Rejection> {
+    /// The tenant of a request, and the id of its key if there are keys, whatever the key may be used for.
+    pub(crate) fn identify(&self, credential: Credential<'_>, received_at: Millis) -> Option<(Tenant, Option<&str>)> {
         match self {
-            Self::Closed(_) => Err(Rejection::NotConfigured),
-            Self::Open => Ok("open"),
-            Self::Keys(keys) => keys
-                .authorize(Credential::Authorization(authorization), Scope::Write, received_at)
-                .map(|key| key.id.as_str()),
+            Self::Closed(_) | Self::Unread(_) => None,
+            Self::Open => Some((Tenant::default_tenant(), None)),
+            Self::Keys(keys) => {
+                let caller =
+                    Scope::ALL.into_iter().find_map(|needed| keys.authorize(credential, needed, received_at).ok());
+                caller.map(|Caller { tenant, key }| (tenant, Some(key)))
+            }
         }
+    }
+
+    /// The id of the key in `authorization`, if it may write; for a token, the id of its issuer, a slash and its tenant.
+    /// An open service checks no key; its id is `open`.
+    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<String, Rejection> {
+        let credential = Credential::Authorization(authorization);
+        let Caller { tenant, key } = self.authorize(credential, Scope::Write, received_at)?;
+        let is_issuer = matches!(self, Self::Keys(keys) if keys.issuers.iter().any(|issuer| issuer.id == key));
+        Ok(if is_issuer { format!("{key}/{}", tenant.as_str()) } else { key.to_owned() })
     }
 }
 
 impl Keys {
+    fn has_id(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id == id) || self.issuers.iter().any(|issuer| issuer.id == id)
+    }
+
     /// Adds a key, or says whether its hash or its id is there already.
     pub(crate) fn add(&mut self, key: Key) -> Result<(), String> {
-        if self.0.iter().any(|known| known.sha256 == key.sha256) {
+        if self.keys.iter().any(|known| known.sha256 == key.sha256) {
             return Err(".sha256 is there twice; one key has one tenant and one scope".to_owned());
         }
-        if self.0.iter().any(|known| known.id == key.id) {
+        if self.has_id(&key.id) {
             return Err(".id is there twice".to_owned());
         }
-        self.0.push(key);
+        self.keys.push(key);
         Ok(())
     }
 
-    fn authorize(&self, credential: Credential<'_>, needed: Scope, received_at: Millis) -> Result<&Key, Rejection> {
+    /// Adds an issuer, or says that its id is there already.
+    pub(crate) fn add_issuer(&mut self, issuer: Issuer) -> Result<(), String> {
+        if self.has_id(&issuer.id) {
+            return Err(".id is there twice".to_owned());
+        }
+        self.issuers.push(issuer);
+        Ok(())
+    }
+
+    fn authorize(
+        &self,
+        credential: Credential<'_>,
+        needed: Scope,
+        received_at: Millis,
+    ) -> Result<Caller<'_>, Rejection> {
         let found = match credential {
-            Credential::Authorization(header) => self.presented(header),
-            Credential::KeyId(id) => self.0.iter().find(|key| key.id == id),
+            Credential::Authorization(header) => {
+                let found = self.presented(header);
+                if found.is_none()
+                    && let Some(token) = header.and_then(bearer).filter(|token| tokens::is_token(token))
+                    && !self.issuers.is_empty()
+                {
+                    return tokens::caller(&self.issuers, token, needed, received_at);
+                }
+                found
+            }
+            Credential::KeyId(id) => match id.split_once('/') {
+                Some((issuer, tenant)) => return self.vouched(issuer, tenant),
+                None => self.keys.iter().find(|key| key.id == id),
+            },
         };
         let is_valid = |key: &&Key| key.expires.is_none_or(|expires| received_at < expires);
         let key = found.filter(is_valid).ok_or(Rejection::Unauthorized)?;
-        if key.scope.covers(needed) { Ok(key) } else { Err(Rejection::Forbidden(needed.name())) }
+        if key.scope.covers(needed) {
+            Ok(Caller { tenant: key.tenant.clone(), key: &key.id })
+        } else {
+            Err(Rejection::Forbidden(needed.name()))
+        }
+    }
+
+    /// The caller whose token of this issuer was checked before.
+    fn vouched(&self, issuer: &str, tenant: &str) -> Result<Caller<'_>, Rejection> {
+        let issuer = self.issuers.iter().find(|known| known.id == issuer).ok_or(Rejection::Unauthorized)?;
+        let tenant = Tenant::parse(tenant.to_owned()).map_err(|_none| Rejection::Unauthorized)?;
+        match issuer.tenant() {
+            Some(fixed) if *fixed != tenant => Err(Rejection::Unauthorized),
+            _ => Ok(Caller { tenant, key: &issuer.id }),
+        }
     }
 
     fn presented(&self, authorization: Option<&str>) -> Option<&Key> {
@@ -147,10 +188,16 @@ impl Keys {
         presented.chars().nth(KEY_CHARACTERS - 1)?;
         let hash = Sha256::digest(presented.as_bytes());
         // Every key is compared, and each in constant time, so the duration reveals nothing about any key.
-        self.0.iter().fold(None, |found, key| {
+        self.keys.iter().fold(None, |found, key| {
             if bool::from(key.sha256.as_slice().ct_eq(hash.as_slice())) { Some(key) } else { found }
         })
     }
+}
+
+/// The token in `Bearer <token>`.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, rest) = authorization.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(rest.trim())
 }
 
 /// The key in `Bearer <key>`, `Basic base64(<key>:)` or `Basic base64(<anything>:<key>)`.

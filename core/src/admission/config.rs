@@ -7,10 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::admission::access::{Access, Key, Keys, Scope};
+use crate::admission::access::{Access, Key, Keys};
+use crate::admission::allowances::{Allowances, AllowancesText};
+use crate::admission::bots::{Bots, BotsText};
+use crate::admission::privacy::{Privacy, PrivacyText};
+use crate::admission::retention::{Retention, RetentionText};
+use crate::admission::schemas::Schemas;
+use crate::admission::scope::Scope;
+use crate::admission::secrets::Secrets;
+use crate::admission::tokens::Issuer;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
+use crate::watching::level::Lines;
 
 /// The configuration of a service.
 #[derive(Clone, Debug)]
@@ -18,6 +27,13 @@ pub struct Config {
     pub(crate) access: Access,
     pub(crate) shards: u32,
     pub(crate) dimensions: Dimensions,
+    pub(crate) retention: Retention,
+    pub(crate) schemas: Schemas,
+    pub(crate) allowances: Allowances,
+    pub(crate) privacy: Privacy,
+    pub(crate) bots: Bots,
+    pub(crate) secrets: Secrets,
+    pub(crate) lines: Lines,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -43,10 +59,23 @@ struct ConfigText<'a> {
     open: bool,
     #[serde(borrow, default)]
     keys: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    jwt: Option<Vec<&'a RawValue>>,
     #[serde(default = "default_shards")]
     shards: u32,
     #[serde(default)]
     dimensions: Dimensions,
+    #[serde(default)]
+    retention: RetentionText,
+    #[serde(borrow, default)]
+    schemas: Option<&'a RawValue>,
+    #[serde(default)]
+    limits: AllowancesText,
+    #[serde(default)]
+    privacy: PrivacyText,
+    #[serde(default)]
+    bots: Option<BotsText>,
+    log: Lines,
 }
 
 #[derive(Deserialize)]
@@ -73,11 +102,14 @@ fn default_shards() -> u32 {
 impl Config {
     /// Reads `{"version": 2, "keys": [{"id": "web", "sha256": "<64 hexadecimal digits>", "tenant": "acme",
     /// "scope": "write", "expires": "2027-01-01T00:00:00Z"}], "shards": 4,
-    /// "dimensions": {"flight_departed": ["carrier", "dest"]}}`, or `{"version": 2, "open": true}`.
+    /// "dimensions": {"flight_departed": ["carrier", "dest"]}, "retention": {"flight_departed": 365},
+    /// "log": {"level": "info", "sample": 0.1}}`, or
+    /// `{"version": 2, "open": true}`.
     ///
     /// Either `open` or `keys` is required. The rest may be left out. The defaults: `version` is 1, a key's `id` is the
-    /// first 8 digits of its hash, a key never expires, there are 4 shards, and every string property of an event is a
-    /// dimension, up to 8.
+    /// first 8 digits of its hash, a key never expires, there are 4 shards, every string property of an event is a
+    /// dimension, up to 8, and events are kept for 90 days. The platform decides which lines are
+    /// logged.
     ///
     /// # Errors
     /// [`ConfigError`] names the wrong member and what was expected.
@@ -86,7 +118,8 @@ impl Config {
         if json.is_empty() {
             return Err(ConfigError(format!("there is none; {NEITHER}")));
         }
-        let ConfigText { version, open, keys, shards, dimensions } = object(json).map_err(ConfigError)?;
+        let ConfigText { version, open, keys, jwt, shards, dimensions, retention, schemas, limits, privacy, bots, log } =
+            object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -99,30 +132,65 @@ impl Config {
                 return Err(ConfigError(format!("dimensions has {count} names; the limit is {DIMENSIONS}")));
             }
         }
-        let access = match (open, keys) {
-            (true, None) => Access::Open,
-            (true, Some(_)) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
-            (false, Some(texts)) if !texts.is_empty() => {
-                let mut keys = Keys::default();
-                for (index, text) in texts.into_iter().enumerate() {
-                    let key = key(text.get()).and_then(|key| keys.add(key));
+        if let Some(sample) = log.sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
+            return Err(ConfigError(format!("log.sample is {sample}; it must be 0 to 1")));
+        }
+        let retention = Retention::read(retention).map_err(ConfigError)?;
+        let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
+        let allowances = Allowances::read(limits).map_err(ConfigError)?;
+        let (has_any, keys) = (keys.is_some() || jwt.is_some(), keys.unwrap_or_default());
+        let issuers = jwt.unwrap_or_default();
+        let access = match (open, has_any) {
+            (true, false) => Access::Open,
+            (true, true) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
+            (false, _) if !keys.is_empty() || !issuers.is_empty() => {
+                let mut known = Keys::default();
+                for (index, text) in keys.into_iter().enumerate() {
+                    let key = key(text.get()).and_then(|key| known.add(key));
                     key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
                 }
-                Access::Keys(keys)
+                for (index, text) in issuers.into_iter().enumerate() {
+                    let text = object(text.get()).map_err(|problem| format!(": {problem}"));
+                    let issuer = text.and_then(Issuer::read).and_then(|issuer| known.add_issuer(issuer));
+                    issuer.map_err(|problem| ConfigError(format!("jwt[{index}]{problem}")))?;
+                }
+                Access::Keys(known)
             }
             (false, _) => return Err(ConfigError(format!("there are no keys; {NEITHER}"))),
         };
-        Ok(Self { access, shards, dimensions })
+        if !allowances.named_keys().all(|id| access.has_key(id)) {
+            return Err(ConfigError("limits.keys names a key that keys does not have".to_owned()));
+        }
+        let privacy = Privacy::read(privacy).map_err(ConfigError)?;
+        let bots = bots.map(Bots::read).transpose().map_err(ConfigError)?.unwrap_or_default();
+        let secrets = Secrets::named(&access, &privacy).map_err(ConfigError)?;
+        Ok(Self { access, shards, dimensions, retention, schemas, allowances, privacy, bots, secrets, lines: log })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.access, Access::Closed(_))
+        matches!(self.access, Access::Closed(_) | Access::Unread(_)) || self.secrets.are_missing()
     }
 
     /// Stands in for a missing or invalid configuration, with the reason. The service is closed and has the default
     /// shards and dimensions.
     pub(crate) fn closed(reason: String) -> Self {
-        Self { access: Access::Closed(reason), shards: SHARDS, dimensions: Dimensions::new() }
+        Self {
+            access: Access::Closed(reason),
+            shards: SHARDS,
+            dimensions: Dimensions::new(),
+            retention: Retention::default(),
+            schemas: Schemas::default(),
+            allowances: Allowances::default(),
+            privacy: Privacy::default(),
+            bots: Bots::default(),
+            secrets: Secrets::default(),
+            lines: Lines::default(),
+        }
+    }
+
+    /// Stands in for a configuration that could not be read for now.
+    pub(crate) fn unread(reason: String) -> Self {
+        Self { access: Access::Unread(reason), ..Self::closed(String::new()) }
     }
 }
 

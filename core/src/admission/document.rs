@@ -1,6 +1,7 @@
 //! Documents that are built into the program, compressed with gzip.
 
 use crate::admission::gzip;
+use crate::vocabulary::facts::Facts;
 use crate::vocabulary::reply::Reply;
 
 /// The API contract as OpenAPI 3.1.
@@ -21,6 +22,7 @@ pub(crate) fn dashboard() -> Reply {
             header("referrer-policy", "no-referrer"),
         ],
         body: inflated(include_bytes!("../dashboard.html.gz")),
+        facts: Facts::default(),
     }
 }
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
-use crate::admission::access::{Credential, Scope};
+use crate::admission::access::Credential;
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
 use crate::admission::document;
 use crate::admission::event::Event;
 use crate::admission::request::Request;
-use crate::admission::route::{self, HEALTH, MAINTENANCE, Route};
+use crate::admission::route::{self, HEALTH, OPERATORS, Route};
+use crate::admission::scope::{Caller, Scope};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
+use crate::store::limiter::Standing;
 use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, NewEvent, Plan, StorePlan};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
@@ -19,6 +21,7 @@ use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
+use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
 /// The decision on a request's head.
 #[must_use = "a door that is dropped leaves its client without an answer"]
@@ -34,18 +37,19 @@ pub enum Door<'a> {
 #[must_use = "an entry that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub struct Entry<'a> {
+    config: &'a Config,
     head: &'a Request<'a>,
     stamp: Stamp,
-    asks: Asks,
+    asks: Asks<'a>,
 }
 
 /// What a request asks for.
 #[derive(Debug)]
-enum Asks {
-    /// Keep one event for this tenant.
-    Event(Tenant),
-    /// Keep a batch of events for this tenant.
-    Batch(Tenant, Media),
+enum Asks<'a> {
+    /// Keep one event of this caller.
+    Event(Caller<'a>),
+    /// Keep a batch of events of this caller.
+    Batch(Caller<'a>, Media),
     /// A plan that needs no body.
     Plan(Plan),
 }
@@ -58,12 +62,13 @@ impl<'a> Door<'a> {
         stamp: Stamp,
     ) -> Result<Self, Rejection> {
         let request_id = RequestId::of(stamp);
-        let tenant_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let caller_for = |needed| config.access.authorize(credential, needed, stamp.received_at);
+        let tenant_for = |needed| caller_for(needed).map(|caller| caller.tenant);
         let path = route::normal(head.path);
         if path != HEALTH && config.is_closed() {
             return Err(Rejection::NotConfigured);
         }
-        if path == MAINTENANCE {
+        if OPERATORS.contains(&&*path) {
             tenant_for(Scope::Operate)?;
         }
         let asks = match Route::of(head.method, &path)? {
@@ -71,16 +76,16 @@ impl<'a> Door<'a> {
             Route::Dashboard => return Ok(Self::Reply(document::dashboard())),
             Route::OpenApi => return Ok(Self::Reply(document::openapi())),
             Route::PostEvent => {
-                let tenant = tenant_for(Scope::Write)?;
+                let caller = caller_for(Scope::Write)?;
                 body::single(head)?;
                 body::announced(head)?;
-                Asks::Event(tenant)
+                Asks::Event(caller)
             }
             Route::PostBatch => {
-                let tenant = tenant_for(Scope::Write)?;
+                let caller = caller_for(Scope::Write)?;
                 let media = body::batch(head)?;
                 body::announced(head)?;
-                Asks::Batch(tenant, media)
+                Asks::Batch(caller, media)
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;
@@ -99,8 +104,12 @@ impl<'a> Door<'a> {
                 Asks::Plan(Plan::Report(ReportPlan::new(tenant, kind, head.query, &config.dimensions, stamp)?))
             }
             Route::Maintenance => Asks::Plan(Plan::Maintenance(MaintenancePlan { request_id })),
+            Route::Ready => {
+                Asks::Plan(Plan::Ready(ReadyPlan { stamp, tenants: config.access.tenants(), is_head: false }))
+            }
+            Route::Metrics => Asks::Plan(Plan::Metrics(MetricsPlan { request_id, is_head: false })),
         };
-        Ok(Self::Body(Entry { head, stamp, asks }))
+        Ok(Self::Body(Entry { config, head, stamp, asks }))
     }
 
     /// Removes the body from a reply to `HEAD`.
@@ -124,14 +133,21 @@ impl Entry<'_> {
 
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
-        let Self { head, stamp, asks } = self;
+        let Self { config, head, stamp, asks } = self;
         let request_id = RequestId::of(stamp);
+        let is_event = matches!(asks, Asks::Event(_));
         let admitted = match asks {
-            Asks::Event(tenant) => admit_one(tenant, head, body, stamp, request_id),
-            Asks::Batch(tenant, media) => admit_batch(tenant, media, head, body, stamp, request_id),
+            Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
+            Asks::Batch(caller, media) => {
+                admit_batch(Intake::new(config, caller, head, stamp), media, head, body, request_id)
+            }
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
-        let admitted = admitted.unwrap_or_else(|rejection| Admission::Reply(rejection.reply(request_id)));
+        let admitted = admitted.unwrap_or_else(|rejection| {
+            let mut reply = rejection.reply(request_id);
+            reply.facts.events.invalid = u64::from(is_event);
+            Admission::Reply(reply)
+        });
         // A client that fixes the stamp may send a request twice.
         #[cfg(feature = "test-stamp")]
         let admitted = if head.test_stamp().is_some() { admitted.repeatable() } else { admitted };
@@ -140,57 +156,59 @@ impl Entry<'_> {
 }
 
 fn admit_one(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
-    let mut intake = Intake::new(tenant, stamp);
     let slot = intake.take(body::text(&body)?)?;
     Ok(intake.plan(Answer::One(slot, request_id)))
 }
 
 fn admit_batch(
-    tenant: Tenant,
+    mut intake: Intake<'_>,
     media: Media,
     head: &Request<'_>,
     body: &[u8],
-    stamp: Stamp,
     request_id: RequestId,
 ) -> Result<Admission, Rejection> {
     let body = body::inflated(head, body)?;
     let texts = body::events(media, &body)?;
-    let mut intake = Intake::new(tenant, stamp);
     let slots =
         texts.into_iter().map(|text| text.and_then(|text| intake.take(text)).unwrap_or_else(Slot::Rejected)).collect();
     Ok(intake.plan(Answer::Batch(slots, request_id)))
 }
 
 /// Collects the events of one request, at most one per key.
-struct Intake {
+struct Intake<'c> {
+    config: &'c Config,
     tenant: Tenant,
+    key: &'c str,
+    /// The word by which a bot was recognised.
+    bot: Option<&'c str>,
     stamp: Stamp,
     events: Vec<NewEvent>,
     /// The index in `events` of each event that has a messageId.
     named: BTreeMap<EventId, usize>,
 }
 
-impl Intake {
-    fn new(tenant: Tenant, stamp: Stamp) -> Self {
-        Self { tenant, stamp, events: Vec::new(), named: BTreeMap::new() }
+impl<'c> Intake<'c> {
+    fn new(config: &'c Config, Caller { tenant, key }: Caller<'c>, head: &Request<'_>, stamp: Stamp) -> Self {
+        let bot = config.bots.word(head.header("user-agent"));
+        Self { config, tenant, key, bot, stamp, events: Vec::new(), named: BTreeMap::new() }
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
-        let event = Event::read(text, self.stamp.received_at)?;
+        let event = Event::read(text, self.stamp.received_at)?.apply(self.config, &self.tenant, self.bot)?;
+        let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {
             let unnamed = next - self.named.len();
-            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp));
+            self.events.push(event.keep(EventId::sequential(self.stamp, unnamed), self.stamp, retention));
             return Ok(Slot::New { at: next, named: false });
         };
-        let event = event.keep(id, self.stamp);
+        let event = event.keep(id, self.stamp, retention);
         match self.named.entry(id) {
             btree_map::Entry::Occupied(first) => Ok(Slot::Repeated { at: *first.get(), digest: event.digest }),
             btree_map::Entry::Vacant(place) => {
@@ -202,8 +220,9 @@ impl Intake {
     }
 
     fn plan(self, answer: Answer) -> Admission {
-        let Self { tenant, events, .. } = self;
-        let plan = StorePlan { tenant, events, answer, may_be_repeated: false };
+        let Self { config, tenant, key, events, .. } = self;
+        let standing = Standing::new(config.allowances.of(key, tenant.as_str()));
+        let plan = StorePlan { tenant, events, answer, may_be_repeated: false, key: key.to_owned(), standing };
         // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {
             Admission::Reply(plan.respond(Vec::new()))

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::admission::bots;
+use crate::admission::config::Config;
 use crate::admission::json::{self, Value};
+use crate::admission::retention::Retention;
 use crate::store::plan::NewEvent;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::EventId;
@@ -23,6 +26,8 @@ pub(crate) struct Event<'a> {
     pub(crate) message_id: Option<Cow<'a, str>>,
     timestamp: Option<Millis>,
     properties: Value<'a>,
+    /// Properties that the service adds. They replace those that the client has sent under these names.
+    tags: Vec<(&'static str, String)>,
 }
 
 impl<'a> Event<'a> {
@@ -53,11 +58,34 @@ impl<'a> Event<'a> {
             properties: properties_object(properties)?,
             message_id: message_id.map(|value| name(Field::MessageId, value)).transpose()?,
             timestamp: timestamp.map(|value| time(value, received_at)).transpose()?,
+            tags: Vec::new(),
         };
         match unknown {
             Some(name) => Err(Rejection::UnknownField(shown(&name))),
             None => Ok(event),
         }
+    }
+
+    /// Applies what the configuration asks of a tenant's event. `bot` is the word by which its client was recognised.
+    pub(crate) fn apply(mut self, config: &Config, tenant: &Tenant, bot: Option<&str>) -> Result<Self, Rejection> {
+        self.tags.extend(config.schemas.check(&self.event_type, &self.properties)?);
+        self.tags.extend(bot.map(|word| (bots::TAG, word.to_owned())));
+        if !config.privacy.is_off() {
+            config.privacy.apply(tenant, &self.event_type, &mut self.user_id, &mut self.properties);
+        }
+        Ok(self)
+    }
+
+    /// The properties with the tags.
+    fn tagged(&self) -> String {
+        let Value::Object(members) = &self.properties else { return json_text(&self.properties) };
+        let is_tag = |name: &str| self.tags.iter().any(|(tag, _)| *tag == name);
+        let mut members: Vec<_> = members.iter().filter(|(name, _)| !is_tag(name)).cloned().collect();
+        let tags =
+            self.tags.iter().map(|(name, value)| (Cow::Borrowed(*name), Value::String(Cow::Borrowed(value.as_str()))));
+        members.extend(tags);
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        json_text(&Value::Object(members))
     }
 
     /// The id that the event gets from the client's messageId; `None` without one.
@@ -66,7 +94,7 @@ impl<'a> Event<'a> {
     }
 
     /// The event as a store keeps it.
-    pub(crate) fn keep(&self, id: EventId, stamp: Stamp) -> NewEvent {
+    pub(crate) fn keep(&self, id: EventId, stamp: Stamp, retention: &Retention) -> NewEvent {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Head<'h> {
@@ -88,6 +116,9 @@ impl<'a> Event<'a> {
             timestamp: &occurred_at.to_rfc3339(),
             received_at: &stamp.received_at.to_rfc3339(),
         };
+        // Tags are not the client's: a retry is the same event, whatever they say now.
+        let digest = self.digest(&properties);
+        let properties = if self.tags.is_empty() { properties } else { self.tagged() };
         // The properties are appended as text, because the digest uses that text too.
         let mut record = json_text(&head);
         record.pop();
@@ -97,10 +128,10 @@ impl<'a> Event<'a> {
         record.push('}');
         NewEvent {
             id,
-            digest: self.digest(&properties),
+            digest,
             occurred_at,
             received_at: stamp.received_at,
-            expires_at: stamp.received_at.expiry(),
+            expires_at: stamp.received_at.expiry(retention.of(&self.event_type)),
             record,
         }
     }

@@ -44,6 +44,25 @@ impl Serialize for Value<'_> {
     }
 }
 
+impl Value<'_> {
+    /// A copy that owns its texts.
+    pub(crate) fn to_static(&self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Signed(value) => Value::Signed(*value),
+            Self::Unsigned(value) => Value::Unsigned(*value),
+            Self::Float(value) => Value::Float(*value),
+            Self::String(value) => Value::String(Cow::Owned(value.to_string())),
+            Self::Array(values) => Value::Array(values.iter().map(Value::to_static).collect()),
+            Self::Object(members) => {
+                let owned = |(key, value): &(Cow<'_, str>, Value<'_>)| (Cow::Owned(key.to_string()), value.to_static());
+                Value::Object(members.iter().map(owned).collect())
+            }
+        }
+    }
+}
+
 /// Reads one JSON text.
 pub(crate) fn read(text: &str) -> Result<Value<'_>, Rejection> {
     let mut reader = JsonReader { flaw: None, wide: false };

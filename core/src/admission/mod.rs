@@ -8,14 +8,24 @@
 pub(crate) mod request;
 
 pub(crate) mod access;
+pub(crate) mod allowances;
+pub(crate) mod bots;
 pub(crate) mod config;
 pub(crate) mod document;
 pub(crate) mod door;
+pub(crate) mod privacy;
+pub(crate) mod retention;
 pub(crate) mod route;
+pub(crate) mod schemas;
+pub(crate) mod scope;
+pub(crate) mod secrets;
+pub(crate) mod signature;
+pub(crate) mod tokens;
 
 pub(crate) mod body;
 pub(crate) mod event;
 pub(crate) mod gzip;
 pub(crate) mod json;
+pub(crate) mod schema;
 
 pub mod warming;

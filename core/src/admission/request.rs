@@ -2,10 +2,27 @@
 
 /// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(not(feature = "test-stamp"))]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length"];
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "user-agent",
+    "traceparent",
+    "x-amzn-trace-id",
+];
 /// The headers that core reads. A host passes those that the request has, under these names.
 #[cfg(feature = "test-stamp")]
-pub const HEADERS: &[&str] = &["authorization", "content-type", "content-encoding", "content-length", TEST_STAMP];
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "user-agent",
+    "traceparent",
+    "x-amzn-trace-id",
+    TEST_STAMP,
+];
 
 /// A header that replaces the host's stamp: `<milliseconds>.<32 hexadecimal digits>`. Only with the feature
 /// `test-stamp`.
@@ -41,8 +58,10 @@ pub fn joined<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Option<String> {
 }
 
 impl Request<'_> {
+    /// The value of a header. An empty one counts as missing, since some platforms drop it.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        let value = self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+        value.filter(|value| !value.is_empty())
     }
 
     /// The stamp that a test fixes.
@@ -53,5 +72,17 @@ impl Request<'_> {
             received_at: crate::vocabulary::time::Millis(received_at.parse().ok()?),
             entropy: u128::from_str_radix(entropy, 16).ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_header_counts_as_missing() {
+        let headers = [("content-type", String::new()), ("content-encoding", "gzip".to_owned())];
+        let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: b"" };
+        assert_eq!((request.header("content-type"), request.header("content-encoding")), (None, Some("gzip")));
     }
 }

@@ -7,8 +7,13 @@ use crate::vocabulary::rejection::Rejection;
 
 /// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";
-/// The path of an operator's route. It tells nothing to anyone else, not even which methods it takes.
-pub(crate) const MAINTENANCE: &str = "/schedule";
+/// The paths of an operator's routes. They tell nothing to anyone else, not even which methods they take.
+pub(crate) const OPERATORS: [&str; 2] = [MAINTENANCE, METRICS];
+const MAINTENANCE: &str = "/schedule";
+const METRICS: &str = "/metrics";
+const READY: &str = "/readyz";
+/// The name of what is no route.
+const NONE: &str = "(none)";
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,31 +24,63 @@ pub(crate) enum Route<'a> {
     OneEvent(&'a str),
     Report(Kind),
     Health,
+    /// Whether the service should get requests.
+    Ready,
     OpenApi,
     Dashboard,
     /// The maintenance that an operator's cron asks for.
     Maintenance,
+    /// The metrics that an operator's Prometheus asks for.
+    Metrics,
 }
 
 impl<'a> Route<'a> {
     /// The route of a path that [`normal`] has normalized.
     pub(crate) fn of(method: &str, path: &'a str) -> Result<Self, Rejection> {
-        let (route, allowed) = match path {
+        let (route, allowed) = Self::at(path).ok_or(Rejection::NoRoute)?;
+        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
+    }
+
+    /// The route, and the methods that it takes.
+    fn at(path: &'a str) -> Option<(Self, &'static str)> {
+        Some(match path {
             "/events" => (Self::PostEvent, "POST"),
             "/events/batch" => (Self::PostBatch, "POST"),
             "/reports/timeseries" => (Self::Report(Kind::Timeseries), GET),
             "/reports/top" => (Self::Report(Kind::Top), GET),
             "/reports/summary" => (Self::Report(Kind::Summary), GET),
             HEALTH => (Self::Health, GET),
+            READY => (Self::Ready, GET),
             "/dashboard" => (Self::Dashboard, GET),
             "/openapi.json" => (Self::OpenApi, GET),
             MAINTENANCE => (Self::Maintenance, "POST"),
+            METRICS => (Self::Metrics, GET),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
-                _ => return Err(Rejection::NoRoute),
+                _ => return None,
             },
-        };
-        if allowed.split(", ").any(|one| one == method) { Ok(route) } else { Err(Rejection::MethodNotAllowed(allowed)) }
+        })
+    }
+
+    /// The route of a path as the contract writes it. It never has an id.
+    pub(crate) fn name(path: &str) -> &'static str {
+        match Route::at(path) {
+            None => NONE,
+            Some((route, _)) => match route {
+                Route::PostEvent => "/events",
+                Route::PostBatch => "/events/batch",
+                Route::OneEvent(_) => "/events/{eventId}",
+                Route::Report(Kind::Timeseries) => "/reports/timeseries",
+                Route::Report(Kind::Top) => "/reports/top",
+                Route::Report(Kind::Summary) => "/reports/summary",
+                Route::Health => HEALTH,
+                Route::Ready => READY,
+                Route::OpenApi => "/openapi.json",
+                Route::Dashboard => "/dashboard",
+                Route::Maintenance => MAINTENANCE,
+                Route::Metrics => METRICS,
+            },
+        }
     }
 }
 

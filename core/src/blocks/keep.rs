@@ -4,12 +4,19 @@ use crate::blocks::event::{BlockEvent, Text};
 use crate::blocks::part;
 use crate::codec::{Reader, Writer};
 use crate::formats;
+use crate::service::Service;
+use crate::store::limiter::{Limiter, Standing};
 use crate::store::plan::{NewEvent, StoreOutcome, StorePlan};
 use crate::vocabulary::digest::Digest;
-use crate::vocabulary::time::Seconds;
+use crate::vocabulary::refused::Refused;
+use crate::vocabulary::time::{Millis, Seconds};
 
 /// The most bytes of records in one part. Durable Objects take rows of 2 MB, and a part may come on top of a block.
 const PART_BYTES: usize = 512 * 1024;
+
+/// Flags of what a shard is to keep.
+const REPEATED: u8 = 1;
+const LIMITED: u8 = 2;
 
 /// Events of a plan that go to one shard in one request.
 #[derive(Clone, Debug)]
@@ -47,7 +54,10 @@ impl Part<'_> {
     /// What to send to the shard, which reads it with [`Keep::read`].
     pub fn to_bytes(&self, plan: &StorePlan) -> Vec<u8> {
         let mut writer = Writer(vec![formats::KEEP]);
-        writer.byte(u8::from(plan.may_be_repeated()));
+        writer.byte(u8::from(plan.may_be_repeated()) | if plan.is_limited() { LIMITED } else { 0 });
+        if plan.is_limited() {
+            writer.text(&plan.key);
+        }
         writer.unsigned(plan.expired_by().0);
         let events: Vec<_> = self.events.iter().map(|(_, event)| BlockEvent::of(event)).collect();
         part::write(events.iter(), &mut writer.0);
@@ -79,6 +89,8 @@ pub struct Keep<'a> {
     /// An event that expires by this time has expired, as in [`StorePlan::expired_by`].
     pub(crate) expired_by: Seconds,
     may_be_repeated: bool,
+    /// The id of the key that the events came with, if that matters.
+    key: Option<&'a str>,
     pub(crate) events: Vec<BlockEvent<'a>>,
     /// The events as they are appended to a block.
     pub(crate) part: &'a [u8],
@@ -89,10 +101,12 @@ impl<'a> Keep<'a> {
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.byte().filter(|version| *version == formats::KEEP)?;
-        let may_be_repeated = reader.byte()? != 0;
+        let flags = reader.byte()?;
+        let (may_be_repeated, is_limited) = (flags & REPEATED != 0, flags & LIMITED != 0);
+        let key = if is_limited { Some(reader.text()?) } else { None };
         let expired_by = Seconds(reader.small()?);
         let events = part::read(reader.0).ok()?;
-        Some(Self { expired_by, may_be_repeated, events, part: reader.0 })
+        Some(Self { expired_by, may_be_repeated, key, events, part: reader.0 })
     }
 
     /// Whether the store may already have an event with this id. An id that the server made for this request is new, so
@@ -102,6 +116,14 @@ impl<'a> Keep<'a> {
             Text::Split { names, .. } => self.may_be_repeated || names.starts_with(r#""messageId":"#),
             Text::Whole(_) => true,
         }
+    }
+
+    /// Takes the events from this shard's part of what their key and their tenant may send. If there is an answer, keep
+    /// nothing.
+    pub fn take_from(&self, limiter: &mut Limiter, service: &Service, tenant: &str, now: Millis) -> Option<Kept> {
+        let mut standing = Standing::new(service.rules(self.key?, tenant));
+        limiter.take(&mut standing, self.events.len(), now, service.shards());
+        Some(Kept(vec![StoreOutcome::Limited(standing.refused?); self.events.len()]))
     }
 
     /// What becomes of the events if the shard takes none for now.
@@ -137,6 +159,10 @@ impl Kept {
                 }
                 StoreOutcome::Unavailable => writer.byte(2),
                 StoreOutcome::Overloaded => writer.byte(3),
+                StoreOutcome::Limited(Refused { is_quota, retry_after }) => {
+                    writer.byte(if *is_quota { 5 } else { 4 });
+                    writer.unsigned((*retry_after).into());
+                }
             }
         }
         writer.0
@@ -153,6 +179,7 @@ fn read_outcomes(answer: &[u8]) -> Option<Vec<StoreOutcome>> {
             1 => StoreOutcome::Existing(Digest::from_bytes(reader.take(16)?.try_into().ok()?)),
             2 => StoreOutcome::Unavailable,
             3 => StoreOutcome::Overloaded,
+            reason @ (4 | 5) => StoreOutcome::Limited(Refused { is_quota: reason == 5, retry_after: reader.small()? }),
             _ => return None,
         });
     }

@@ -203,7 +203,7 @@ impl Blocks {
         BlockWrite { seq, is_new: open.is_none(), count, bytes, load: self.load - before }
     }
 
-    /// Lets no block grow on: a fold reads them now.
+    /// The next event begins a new block: a fold is reading the one that grows.
     pub fn seal(&mut self) {
         self.open = None;
     }

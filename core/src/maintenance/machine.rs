@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use crate::maintenance::condition::Condition;
 use crate::reports::data::READ_BYTES;
 use crate::rollups::key::KeyRange;
 use crate::store::load::Load;
@@ -116,7 +117,8 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look only at the first `among` events.
+        /// Look only at the first `among` events in the order in which they came. If events do not expire in that order
+        /// ([`Service::expires_in_order`](crate::Service::expires_in_order)): in the order in which they expire.
         among: usize,
     },
     /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
@@ -137,6 +139,16 @@ pub enum Task {
 }
 
 impl Task {
+    /// The task's name in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Fold { .. } => "fold",
+            Self::Expire { .. } => "expire",
+            Self::FindDays | Self::Compact { .. } => "compact",
+            Self::Keep { .. } => "keep",
+        }
+    }
+
     /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
@@ -242,6 +254,12 @@ impl Maintenance {
         maintenance
     }
 
+    /// Goes on at another pace: the configuration is another one than before.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        self.fold_events = self.fold_events.min(pace.fold.events);
+    }
+
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
     /// [`Maintenance::refresh`].
     pub fn is_outdated(&self, now: Millis) -> bool {
@@ -253,6 +271,18 @@ impl Maintenance {
         self.read_at = now;
         self.unfolded = held.unfolded;
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
+    }
+
+    /// The condition of the store at this time.
+    pub fn condition(&self, now: Millis) -> Condition {
+        let waits = self.waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        Condition {
+            unfolded: Some(self.unfolded),
+            waits: Some(Duration::from_millis(waits)),
+            has_timer: self.pace.fold_within > 0,
+            is_full: !self.takes_events(),
+            rejected: None,
+        }
     }
 
     /// Begins a round now, because an operator asks for one. A fold that is due comes first: only folded events expire,

@@ -7,6 +7,8 @@
 //! its changes as a stream:
 //! ```
 
+pub(crate) mod condition;
+pub(crate) mod folded;
 pub(crate) mod machine;
 pub(crate) mod step;
 

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::maintenance::folded::Folded;
 use crate::rollups::fold::Fold;
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::{Dimensions, Observation};
@@ -68,6 +69,14 @@ pub struct StepWrite {
 pub struct TooMuch {
     /// How many records may fit: 1 or more.
     pub at_most: usize,
+}
+
+impl StepWrite {
+    /// What the step did, of which [`Step::records`] are these many.
+    pub fn folded(&self, records: usize) -> Folded {
+        let (pages, rejected) = (self.pages.len() as u64, self.rejected.len() as u64);
+        Folded { events: (records as u64).saturating_sub(rejected), pages, rejected, lag: None }
+    }
 }
 
 impl Step {

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::maintenance::backup::Backup;
+use crate::maintenance::folded::Folded;
 use crate::maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::packed::{SHAPE_KEY, UnreadableEvent};
@@ -95,6 +97,13 @@ impl<'a> StreamBatch<'a> {
     /// The key of the last pulse in the batch.
     pub(crate) fn last_pulse(&self) -> Option<&'a str> {
         self.records.iter().rev().find_map(StreamRecord::pulse)
+    }
+
+    /// For how long the oldest event of the batch has waited; `None` without events.
+    pub fn waited(&self, now: Millis) -> Option<Duration> {
+        let events = self.records.iter().filter(|record| record.unfolded().is_some());
+        let oldest = events.map(|record| record.written_at).min()?;
+        Some(Duration::from_millis(now.0.saturating_sub(oldest.0)))
     }
 
     /// Objects for the raw backup. They are named after the batch, so a replay overwrites its own objects. If the batch
@@ -253,6 +262,8 @@ pub struct StreamWrite {
     pub newcomers: Vec<Tenant>,
     /// Dead letters, as JSON, for the records that no report counts. They must be kept before the watermark moves.
     pub letters: Vec<String>,
+    /// What the step did. The host knows for how long the events have waited: [`StreamBatch::waited`].
+    pub folded: Folded,
 }
 
 impl StreamStep<'_, '_> {
@@ -277,6 +288,13 @@ impl StreamStep<'_, '_> {
         let rejected = rejected
             .iter()
             .filter_map(|RejectedRecord { index, reason }| Some(batch.letter(taken.get(*index)?, reason)));
-        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters: flawed.chain(rejected).collect() })
+        let letters: Vec<String> = flawed.chain(rejected).collect();
+        let folded = Folded {
+            events: taken.iter().filter(|record| record.unfolded().is_some()).count() as u64,
+            pages: pages.len() as u64,
+            rejected: letters.len() as u64,
+            ..Folded::default()
+        };
+        Ok(StreamWrite { pages, damaged, newcomers, watermark, letters, folded })
     }
 }

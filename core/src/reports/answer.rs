@@ -74,6 +74,8 @@ pub(crate) fn reply(
     let Merging { table, unreadable } = merging;
     let max_age = if query.until.start() <= as_of { MAX_AGE_PAST } else { MAX_AGE_PRESENT };
     let mut reply = Reply::of_json(200, Answer { query, table: &table, as_of }.json());
+    reply.facts.is_capped = !names_of(table.caps).is_empty();
+    reply.facts.is_incomplete = table.is_incomplete;
     reply.headers.push(("cache-control", format!("private, max-age={max_age}")));
     Ok(ReportReply { reply, unreadable })
 }

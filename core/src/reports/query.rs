@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use twox_hash::XxHash3_64;
 
 use crate::codec::Writer;
@@ -18,6 +19,8 @@ use crate::vocabulary::time::{Millis, rfc3339};
 
 /// Milliseconds in an hour.
 const HOUR: i64 = 60 * 60 * 1000;
+/// 9999-12-30T00:00:00Z in hours since 1970. In every time zone it is a time that RFC 3339 can write.
+const LATEST_HOUR: i64 = 2_932_895 * 24;
 /// The longest range, in hours: 400 days.
 const HOURS: i64 = 400 * 24;
 /// The range of a query that names none, in hours: 7 days.
@@ -84,6 +87,10 @@ impl Query {
         if query.len() > QUERY_BYTES {
             return Err(invalid(format!("the query has {} bytes; the limit is {QUERY_BYTES}", query.len())));
         }
+        // Its parser would replace what is not UTF-8, and the answer would be about another name.
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(invalid("the query is not UTF-8: a % escape is part of no character".to_owned()));
+        }
         let mut asked = Asked::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             asked.take(kind, &name, &value)?;
@@ -93,6 +100,9 @@ impl Query {
             None => Hour::of(received_at).next().0.into(),
         };
         let from = asked.from.map_or(until - DEFAULT_HOURS, |time| time.div_euclid(HOUR));
+        if until > LATEST_HOUR {
+            return Err(invalid("to must be before 9999-12-30".to_owned()));
+        }
         if from >= until {
             return Err(invalid("from must be before to".to_owned()));
         }
@@ -272,7 +282,9 @@ impl Asked {
                 once(name, &mut self.group_by, group_by)
             }
             ("limit", Kind::Timeseries | Kind::Top) => {
-                let limit = value.parse().ok().filter(|limit| (1..=MAX_ROWS).contains(limit));
+                let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+                let limit =
+                    digits.and_then(|digits| digits.parse().ok()).filter(|limit| (1..=MAX_ROWS).contains(limit));
                 let problem = || invalid(format!("limit must be 1 to {MAX_ROWS}"));
                 once(name, &mut self.limit, limit.ok_or_else(problem)?)
             }

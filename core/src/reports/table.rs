@@ -64,7 +64,7 @@ pub(crate) struct Table<'q> {
     pub(crate) event_types: BTreeSet<String>,
     pub(crate) numeric_properties: BTreeSet<String>,
     pub(crate) caps: Caps,
-    /// Whether part of the answer is missing, because it can't be read.
+    /// Whether part of the answer is known to be missing: unreadable, moved aside or lost.
     pub(crate) is_incomplete: bool,
 }
 

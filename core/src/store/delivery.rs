@@ -26,12 +26,24 @@ impl Stamp {
     }
 }
 
+impl Reply {
+    /// What to do with the message that was the request.
+    pub fn delivery(&self) -> Delivery {
+        match &self.facts.first_rejected {
+            _ if self.facts.events.retry > 0 => Delivery::Retry,
+            Some(rejected) => Delivery::Rejected(rejected.clone()),
+            None if matches!(self.status, 429 | 500..) => Delivery::Retry,
+            None if self.status >= 400 => Delivery::Rejected(String::from_utf8_lossy(&self.body).into_owned()),
+            None => Delivery::Done,
+        }
+    }
+}
+
 impl Admission {
     /// What to do with a message whose admission gave no [`crate::StorePlan`].
     pub fn undeliverable(self) -> Delivery {
         match self {
-            Self::Reply(Reply { status: 429 | 500.., .. }) => Delivery::Retry,
-            Self::Reply(Reply { body, .. }) => Delivery::Rejected(String::from_utf8_lossy(&body).into_owned()),
+            Self::Reply(reply) => reply.delivery(),
             Self::Plan(_) => Delivery::Rejected("a message brings events, and this one asks for some".to_owned()),
         }
     }

@@ -3,10 +3,12 @@
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 
+use serde::{Deserialize, Serialize};
+
 use crate::reports::data::ITEM_BYTES;
 
 /// The size of some events: their number, and the bytes of their records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// The number of events.
     pub events: usize,

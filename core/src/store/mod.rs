@@ -11,5 +11,6 @@ pub(crate) mod delivery;
 pub(crate) mod respond;
 
 pub mod group_commit;
+pub(crate) mod limiter;
 pub(crate) mod load;
 pub(crate) mod patience;

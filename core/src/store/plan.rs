@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::Answer;
+use crate::store::limiter::{Limiter, Standing};
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::{EventId, RequestId};
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds};
+use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
 /// What [`crate::Service::admit`] makes of a request.
 #[must_use = "an admission that is dropped leaves its client without an answer"]
@@ -22,6 +25,16 @@ pub enum Admission {
 }
 
 impl Admission {
+    /// Takes the request from no allowance: a queue has accepted its events already.
+    pub(crate) fn unlimited(self) -> Self {
+        match self {
+            Self::Plan(Plan::Store(plan)) => {
+                Self::Plan(Plan::Store(StorePlan { standing: Standing::default(), ..plan }))
+            }
+            other => other,
+        }
+    }
+
     /// Says that the request may come again with the same stamp.
     pub(crate) fn repeatable(self) -> Self {
         match self {
@@ -37,6 +50,10 @@ impl Admission {
             Self::Reply(reply) => Self::Reply(reply.for_head(method == HEAD)),
             Self::Plan(Plan::Find(plan)) => Self::Plan(Plan::Find(FindPlan { is_head: method == HEAD, ..plan })),
             Self::Plan(Plan::Report(plan)) => Self::Plan(Plan::Report(plan.for_head(method == HEAD))),
+            Self::Plan(Plan::Ready(plan)) => Self::Plan(Plan::Ready(ReadyPlan { is_head: method == HEAD, ..plan })),
+            Self::Plan(Plan::Metrics(plan)) => {
+                Self::Plan(Plan::Metrics(MetricsPlan { is_head: method == HEAD, ..plan }))
+            }
             other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_)) => other,
         }
     }
@@ -56,6 +73,10 @@ pub enum Plan {
     Report(ReportPlan),
     /// Do the maintenance that is due, unless the platform's own timer does it in time.
     Maintenance(MaintenancePlan),
+    /// Say whether the service should get requests.
+    Ready(ReadyPlan),
+    /// Tell metrics.
+    Metrics(MetricsPlan),
 }
 
 /// One event to keep durably under (tenant, id), unless an event that has not expired has that key.
@@ -86,6 +107,8 @@ pub enum StoreOutcome {
     Unavailable,
     /// The event was not kept, because the store is at its capacity: the client is told to wait and send it again.
     Overloaded,
+    /// The event was not kept, because its key or its tenant has sent too many.
+    Limited(Refused),
 }
 
 /// The outcome of a [`FindPlan`].
@@ -107,9 +130,31 @@ pub struct StorePlan {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) answer: Answer,
     pub(crate) may_be_repeated: bool,
+    /// The id of the key that the events came with.
+    pub(crate) key: String,
+    pub(crate) standing: Standing,
 }
 
 impl StorePlan {
+    /// Whether the configuration limits how many events may come. Then [`StorePlan::take_from`] is asked before the
+    /// store is.
+    pub fn is_limited(&self) -> bool {
+        !self.standing.rules.is_empty()
+    }
+
+    /// Takes the plan's events from what its key and its tenant may send. If this is `false`, store nothing, and
+    /// [`respond`](StorePlan::respond) without outcomes.
+    #[must_use]
+    pub fn take_from(&mut self, limiter: &mut Limiter) -> bool {
+        let received_at = self.received_at();
+        limiter.take(&mut self.standing, self.events.len(), received_at, 1);
+        self.standing.refused.is_none()
+    }
+
+    pub(crate) fn received_at(&self) -> Millis {
+        self.events.first().map_or(Millis(0), |event| event.received_at)
+    }
+
     /// The tenant of the events.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant

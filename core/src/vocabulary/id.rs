@@ -130,6 +130,10 @@ impl RequestId {
     pub(crate) fn of(stamp: Stamp) -> Self {
         Self(stamp.time_bits() | stamp.entropy >> (128 - ENTROPY_BITS))
     }
+
+    pub(crate) fn bits(self) -> u128 {
+        self.0
+    }
 }
 
 impl fmt::Display for RequestId {

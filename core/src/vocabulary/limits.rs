@@ -1,4 +1,4 @@
-//! The limits of the contract. Each has its own error, and each is checked after the body is inflated.
+//! The limits of the contract. Each has its own error.
 
 use crate::vocabulary::time::Millis;
 

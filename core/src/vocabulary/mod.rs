@@ -2,9 +2,11 @@
 
 pub(crate) mod borrowed;
 pub(crate) mod digest;
+pub(crate) mod facts;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod name;
+pub(crate) mod refused;
 pub(crate) mod rejection;
 pub(crate) mod reply;
 pub(crate) mod tenant;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::name::NameFlaw;
+use crate::vocabulary::refused::Refused;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::time::TimeFlaw;
 
@@ -106,6 +107,8 @@ pub(crate) enum Rejection {
     TooDeep(String),
     /// `properties` has more members than [`Limits::properties`].
     TooManyProperties(usize),
+    /// The properties do not meet the schema of their event type: the path, and what was expected there.
+    SchemaViolation(String, String),
     /// An integer does not fit into 64 bits, or a number is not finite.
     NumberOutOfRange(String),
     /// A timestamp is neither RFC 3339 nor whole milliseconds.
@@ -124,6 +127,8 @@ pub(crate) enum Rejection {
     UnsupportedEncoding(String),
     /// There is no key, or it is not configured.
     Unauthorized,
+    /// The token is none of a configured issuer, or its claims are not good now: the reason.
+    InvalidToken(&'static str),
     /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),
     /// No such route.
@@ -142,10 +147,14 @@ pub(crate) enum Rejection {
     ReportTooLarge(String),
     /// The service has no valid configuration.
     NotConfigured,
+    /// The key or the tenant has sent too many events.
+    Limited(Refused),
     /// The store is at its capacity.
     Overloaded,
     /// The store did not answer in time.
     Unavailable,
+    /// The service should get no requests now, for this reason.
+    NotReady(String),
 }
 
 impl Rejection {
@@ -161,7 +170,7 @@ impl Rejection {
             Self::InvalidQuery(_) => (400, "invalid_query"),
             Self::DuplicateKey(_) => (400, "duplicate_key"),
             Self::InvalidTimestamp => (400, "invalid_timestamp"),
-            Self::Unauthorized => (401, "unauthorized"),
+            Self::Unauthorized | Self::InvalidToken(_) => (401, "unauthorized"),
             Self::Forbidden(_) => (403, "forbidden"),
             Self::NoRoute | Self::NoEvent => (404, "not_found"),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
@@ -174,13 +183,17 @@ impl Rejection {
             Self::Name(..) => (422, "invalid_name"),
             Self::TooDeep(_) => (422, "too_deep"),
             Self::TooManyProperties(_) => (422, "too_many_properties"),
+            Self::SchemaViolation(..) => (422, "schema_violation"),
             Self::NumberOutOfRange(_) => (422, "number_out_of_range"),
             Self::TimestampOutOfRange => (422, "timestamp_out_of_range"),
             Self::UnsupportedReport(_) => (422, "unsupported_report"),
             Self::ReportTooLarge(_) => (422, "report_too_large"),
             Self::NotConfigured => (503, "not_configured"),
+            Self::Limited(Refused { is_quota: false, .. }) => (429, "rate_limited"),
+            Self::Limited(_) => (429, "quota_exceeded"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
+            Self::NotReady(_) => (503, "not_ready"),
         }
     }
 
@@ -220,14 +233,21 @@ impl Rejection {
         let (status, code) = self.status_and_code();
         let body = Body { error: code, code, message: self.message(), request_id: request.to_string() };
         let header = match self {
-            Self::Unauthorized => Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#)),
-            Self::MethodNotAllowed(methods) => Some(("allow", *methods)),
-            Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity")),
-            Self::Overloaded | Self::Unavailable => Some(("retry-after", "1")),
+            Self::Unauthorized => {
+                Some(("www-authenticate", r#"Bearer realm="isotherm", Basic realm="isotherm""#.to_owned()))
+            }
+            Self::InvalidToken(_) => {
+                Some(("www-authenticate", r#"Bearer realm="isotherm", error="invalid_token""#.to_owned()))
+            }
+            Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
+            Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
+            Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
+            Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(("retry-after", "1".to_owned())),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);
-        reply.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+        reply.headers.extend(header);
+        reply.facts.code = Some(code);
         reply
     }
 }
@@ -268,6 +288,7 @@ impl fmt::Display for Rejection {
             Self::TooManyProperties(count) => {
                 write!(f, "properties has {count} members; the limit is {}", LIMITS.properties)
             }
+            Self::SchemaViolation(path, expected) => write!(f, "{path} {expected}"),
             Self::NumberOutOfRange(number) => {
                 write!(f, "{number}: numbers are finite and integers fit 64 bits; send others as strings")
             }
@@ -289,6 +310,7 @@ impl fmt::Display for Rejection {
                 write!(f, "unsupported content encoding {sent:?}: send gzip or identity")
             }
             Self::Unauthorized => f.write_str("a configured key is required, as Bearer token or Basic credentials"),
+            Self::InvalidToken(problem) => f.write_str(problem),
             Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
             Self::NoRoute => f.write_str("no such route; GET /openapi.json lists them"),
             Self::NoEvent => f.write_str("no such event"),
@@ -299,8 +321,13 @@ impl fmt::Display for Rejection {
             Self::NotConfigured => {
                 f.write_str("this service is not configured; its operator finds the reason in its log")
             }
-            Self::InvalidQuery(problem) | Self::UnsupportedReport(problem) | Self::ReportTooLarge(problem) => {
-                f.write_str(problem)
+            Self::InvalidQuery(problem)
+            | Self::UnsupportedReport(problem)
+            | Self::ReportTooLarge(problem)
+            | Self::NotReady(problem) => f.write_str(problem),
+            Self::Limited(Refused { is_quota, retry_after }) => {
+                let what = if *is_quota { "the day's quota is used up" } else { "events come too fast" };
+                write!(f, "{what}: nothing was stored, send them again in {retry_after} s")
             }
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
             Self::Unavailable => f.write_str("the store did not answer in time: send the request again"),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::vocabulary::facts::Facts;
+
 /// Status, headers and body.
 #[must_use = "a reply that is dropped leaves its client without an answer"]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What logs and metrics say of the answer. It is not sent.
+    pub facts: Facts,
 }
 
 impl Reply {
@@ -34,6 +38,6 @@ impl Reply {
     }
 
     pub(crate) fn of_json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body, facts: Facts::default() }
     }
 }

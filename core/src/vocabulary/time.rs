@@ -13,7 +13,7 @@ pub struct Millis(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seconds(pub u64);
 
-/// How long an event is kept after it was received: 90 days.
+/// How long an event is kept after it was received, unless the configuration says otherwise for its type: 90 days.
 pub const RETENTION: Seconds = Seconds(90 * 24 * 60 * 60);
 
 /// What the host knows and core must not find out by itself: when the request arrived, and 128 random bits.
@@ -51,9 +51,9 @@ impl Millis {
         Seconds(self.0 / 1000)
     }
 
-    /// When an event that was received at this time may be deleted.
-    pub(crate) fn expiry(self) -> Seconds {
-        Seconds(self.to_seconds().0 + RETENTION.0)
+    /// When an event that was received at this time may be deleted, if it is kept for so long.
+    pub(crate) fn expiry(self, kept: Seconds) -> Seconds {
+        Seconds(self.to_seconds().0.saturating_add(kept.0))
     }
 
     /// RFC 3339 in UTC with milliseconds: `2013-01-01T10:15:00.000Z`.

@@ -19,7 +19,11 @@ pub(crate) fn run(input: &[u8]) {
     };
     let again = Config::parse(text).expect("taken before");
     assert_eq!(format!("{config:?}"), format!("{again:?}"));
-    let service = Service::new(config);
+    let mut service = Service::new(config);
+    if !service.secrets().is_empty() {
+        check_closed(&service, "until it has its secrets");
+        service = service.with_secrets(|_name| Some("32 bytes are the fewest of secrets".to_owned()));
+    }
     assert!(!service.is_closed());
     assert!((1..=256).contains(&service.shards()));
     let tenants = service.tenants();
@@ -37,7 +41,8 @@ pub(crate) fn run(input: &[u8]) {
         match service.admit(&request, STAMP) {
             Admission::Reply(reply) => {
                 check_reply("POST", &reply);
-                assert_eq!(reply.status, 401);
+                // An open service may ask for a schema that this event does not meet.
+                assert!(reply.status == 401 || (reply.status == 422 && text.contains("schemas")), "{}", reply.status);
             }
             // `contains('\\')`: escapes could spell the word `open` as well.
             Admission::Plan(_) => {

@@ -10,6 +10,7 @@ mod backup;
 mod failure;
 mod store;
 mod targets;
+mod watch;
 
 #[path = "../../../adapters/lambda/src/queue.rs"]
 mod queue;

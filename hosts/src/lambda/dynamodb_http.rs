@@ -22,11 +22,11 @@ use hyper::{Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::server::Server;
 use super::stream::Stream;
 use super::throughput::{Access, Partition, Throughput, read_units, write_units};
 use crate::meters::count::step;
 use crate::meters::{SIZE_STEP, Sizes};
+use crate::server::Server;
 
 /// The largest request that DynamoDB accepts: 16 MB.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;

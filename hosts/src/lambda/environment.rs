@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::runtime_api::{Answer, Invocation, RuntimeApi, Signal};
 use super::{Limits, log_stream};
 use crate::process::Process;
+use crate::s3::CREDENTIAL;
 use crate::{Usage, lines};
 
 /// A random UUID. Lambda's request ids and other ids of AWS have this form.
@@ -116,13 +117,20 @@ fn check(function: &str, variables: &[(String, String)]) -> Result<()> {
 /// The longest line in bytes that is shown in one piece.
 const LONGEST_LINE: u64 = 1 << 20;
 
+/// If this environment variable is there, the lines of requests that succeed are shown. They are many.
+const SHOW_REQUESTS: &str = "ISOTHERM_SHOW_REQUESTS";
+
 /// Copies a process's output to this program's standard error, as it would go to CloudWatch, and counts its bytes.
 async fn show(printed: Option<impl AsyncRead + Unpin>, bytes: Arc<AtomicU64>) {
     let (Some(printed), mut line) = (printed, Vec::new()) else { return };
+    let shows_requests = std::env::var_os(SHOW_REQUESTS).is_some();
     let mut printed = BufReader::new(printed);
     while let Ok(count @ 1..) = (&mut printed).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
-        lines::print_error(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        let text = String::from_utf8_lossy(&line);
+        if shows_requests || !(text.starts_with("{\"time\":") && text.contains("\"level\":\"info\"")) {
+            lines::print_error(text.trim_end_matches('\n'));
+        }
         line.clear();
     }
 }
@@ -140,8 +148,6 @@ fn path() -> OsString {
 pub(crate) const REGION: &str = "us-east-1";
 /// The AWS account of all emulated resources.
 pub(crate) const ACCOUNT: &str = "123456789012";
-/// The access key and the secret of the functions.
-pub(crate) const CREDENTIAL: &str = "isotherm";
 
 /// The reason why an invocation has no result.
 #[derive(Debug)]

@@ -32,9 +32,7 @@ mod poller;
 mod queue_mapping;
 mod queues;
 mod runtime_api;
-mod s3;
 mod schedule;
-mod server;
 mod sqs;
 mod stream;
 mod target;
@@ -59,11 +57,12 @@ use self::mapping::{Mapping, MappingSettings};
 use self::peer::Peer;
 use self::queue_mapping::{QueueMapping, QueueMappingSettings};
 use self::queues::Queues;
-use self::server::Server;
 use self::stream::StreamSettings;
 use self::target::Target;
 use crate::lines::log;
+use crate::s3::{self, S3};
 use crate::schedule::Schedule;
+use crate::server::Server;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
 
 /// The limits of a function, in Lambda's terms.
@@ -111,7 +110,7 @@ pub(crate) struct LambdaHost {
     backend: Arc<Backend>,
     queues: Queues,
     /// The servers of S3 and SQS.
-    _servers: [Server; 2],
+    _servers: (S3, Server),
     dynamodb: DynamoDb,
 }
 
@@ -191,7 +190,7 @@ impl LambdaHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let dynamodb = DynamoDb::start(data, StreamSettings::of_environment())?;
         let queues = Queues::open(data)?;
-        let (s3, sqs) = (s3::start(data).await?, sqs::start(queues.clone()).await?);
+        let (s3, sqs) = (s3::start(&data.join(s3::BACKUP), s3::BUCKET).await?, sqs::start(queues.clone()).await?);
         let variables = variables(&options.config, dynamodb.url(), s3.url(), sqs.url());
         let (all, ingest) = (options.artifact.join("bootstrap"), options.artifact.join("ingest"));
         let is_whole = all.exists() || !ingest.exists();
@@ -213,7 +212,7 @@ impl LambdaHost {
         let backend = Arc::new(backend);
         let gateway = Gateway::start(options.port, Arc::clone(&backend), queues.clone(), options.log_requests).await?;
         let triggers = is_whole.then(|| Triggers::start(&backend, &dynamodb, &queues, data)).transpose()?;
-        Ok(Self { gateway, triggers, backend, queues, _servers: [s3, sqs], dynamodb })
+        Ok(Self { gateway, triggers, backend, queues, _servers: (s3, sqs), dynamodb })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -273,7 +272,7 @@ impl LambdaHost {
         self.dynamodb.add_to(&mut meters)?;
         meters.stream_records = self.triggers.as_ref().map_or(0, |triggers| triggers.mapping.records());
         meters.queue_operations = self.queues.operations();
-        (meters.objects, meters.object_bytes) = s3::objects(data)?;
+        (meters.objects, meters.object_bytes) = s3::objects(&data.join(s3::BACKUP), s3::BUCKET)?;
         Ok(meters)
     }
 
@@ -316,7 +315,9 @@ fn variables(config: &str, dynamodb: &str, s3: &str, sqs: &str) -> Vec<(String, 
         ("AWS_ENDPOINT_URL_SQS", sqs),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    .into_iter()
+    .chain(crate::secrets())
+    .collect()
 }
 
 /// A copy of this program's standard error. The functions' output goes there, as it would go to CloudWatch, because

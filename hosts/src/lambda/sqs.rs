@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::environment::{ACCOUNT, uuid};
 use super::queues::{NewMessage, Queues, md5};
-use super::server::{Server, free_port};
+use crate::server::{Server, free_port};
 
 use crate::lines::log;
 

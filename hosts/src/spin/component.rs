@@ -85,7 +85,7 @@ impl LinkedComponent {
         let state = State {
             table: ResourceTable::new(),
             node: Arc::clone(&self.node),
-            wasi: WasiCtxBuilder::new().inherit_stderr().build(),
+            wasi: WasiCtxBuilder::new().stdout(std::io::stderr()).inherit_stderr().build(),
             http: WasiHttpCtx::new(),
             hooks: NoOutgoingRequests,
         };

@@ -1,4 +1,5 @@
-//! Implements spin:variables: the manifest declares one variable.
+//! Implements spin:variables: the manifest declares the configuration, and the secrets that are in this program's
+//! environment.
 
 use wasmtime::component::Accessor;
 
@@ -10,6 +11,12 @@ impl Host for &mut State {}
 
 impl<T> HostWithStore<T> for Spin {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, Error>> {
+        let secret = name.to_ascii_uppercase();
+        if secret.starts_with(crate::SECRET)
+            && let Ok(secret) = std::env::var(secret)
+        {
+            return Ok(Ok(secret));
+        }
         if name != CONFIG_VARIABLE {
             return Ok(Err(Error::Undefined(format!("no variable {name:?} in the component's manifest"))));
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Artifact;
+use super::cluster::Membership;
 use super::services::{self, Link, OfArtifact};
 
 /// The date whose behaviour workerd keeps. It is the same as in deploy/workers/wrangler.toml.
@@ -36,6 +37,8 @@ pub(super) enum Role<'a> {
         log_requests: bool,
         /// The connection to the services beside the artifact, if it uses them.
         link: Option<&'a Link>,
+        /// What makes it an instance of a cluster, if it is one.
+        membership: Option<Membership<'a>>,
         /// The folder of the KV namespace with the configuration, if there is one.
         namespace: Option<&'a Path>,
     },
@@ -47,18 +50,21 @@ pub(super) enum Role<'a> {
 
 impl Role<'_> {
     /// The number of sockets that workerd listens on.
-    pub(super) fn sockets(self) -> usize {
+    pub(super) fn sockets(self, artifact: &Artifact) -> usize {
         match self {
-            Self::Server { link: Some(_), .. } => 3,
+            // The artifact's; what its objects used; events of the services; other instances of the cluster.
+            Self::Server { link, membership, .. } => {
+                [true, artifact.has_shards, link.is_some(), membership.is_some()].map(usize::from).iter().sum()
+            }
             Self::Services { .. } => 2,
-            Self::Server { link: None, .. } | Self::ColdStarts => 1,
+            Self::ColdStarts => 1,
         }
     }
 
     /// Whether the role needs features that workerd calls experimental: the Worker Loader, which makes isolates on
-    /// demand, and workerd's queues and cron triggers. The server never starts in this mode.
+    /// demand, workerd's queues and cron triggers, and clusters. A server that is alone never starts in this mode.
     pub(super) fn is_experimental(self) -> bool {
-        !matches!(self, Self::Server { .. })
+        !matches!(self, Self::Server { membership: None, .. })
     }
 }
 
@@ -72,6 +78,9 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
     }
     file(FILE, &text(artifact, role))?;
     file("config.json", config)?;
+    for (name, secret) in crate::secrets() {
+        file(&name, &secret)?;
+    }
     file("front.js", include_str!("front.js"))?;
     file("metered.js", include_str!("metered.js"))?;
     file("cold.js", include_str!("cold.js"))?;
@@ -84,18 +93,22 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
 }
 
 fn text(artifact: &Artifact, role: Role<'_>) -> String {
-    let (port, entry, link) = match role {
-        Role::Server { port, log_requests: false, link, .. } => (port, "artifact", link),
-        Role::Server { port, log_requests: true, link, .. } => (port, "front", link),
-        Role::ColdStarts | Role::Services { .. } => (0, "cold", None),
+    let (port, entry, link, membership) = match role {
+        Role::Server { port, log_requests: false, link, membership, .. } => (port, "artifact", link, membership),
+        Role::Server { port, log_requests: true, link, membership, .. } => (port, "front", link, membership),
+        Role::ColdStarts | Role::Services { .. } => (0, "cold", None, None),
     };
+    let cluster = membership.map(Membership::text).unwrap_or_default();
     let OfArtifact { binding, service, socket } = link.map(Link::of_artifact).unwrap_or_default();
-    let (metered, meters) = if link.is_some() { (METERED, METERS) } else { ("", "") };
+    let is_metered = artifact.has_shards && matches!(role, Role::Server { .. });
+    let (metered, meters) = if is_metered { (METERED, METERS) } else { ("", "") };
     let (kv, folder) = match role {
         Role::Server { namespace: Some(_), .. } => (KV, KV_FOLDER),
         _ => ("", ""),
     };
     let (objects, shards) = if artifact.has_shards { (OBJECTS, SHARDS) } else { ("", "") };
+    let secrets = crate::secrets().into_iter().map(|(name, _)| format!(r#"(name = "{name}", text = embed "{name}"),"#));
+    let secrets: String = secrets.collect();
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 
@@ -109,7 +122,7 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [{shards} {binding} {kv} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        bindings = [{shards} {binding} {kv} {secrets} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
         globalOutbound = "nowhere",
         {objects}
       )
@@ -120,7 +133,8 @@ const config :Workerd.Config = (
     {folder}
     {more}
   ],
-  sockets = [{socket} {meters} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")]
+  sockets = [{socket} {meters} (name = "http", address = "127.0.0.1:{port}", http = (), service = "{entry}")],
+  {cluster}
 );
 "#,
         more = match role {

@@ -4,7 +4,11 @@
 //! objects are billed for. The process for cold starts begins with the first cold start. It makes a new isolate for
 //! each, through workerd's Worker Loader. It has its own data, so neither its memory nor its time counts as the
 //! server's. The third process runs what the platform has beside a Worker: bucket, queue and cron trigger.
+//!
+//! The server may be a cluster ([`cluster`]), as teams run workerd on machines of their own. It has nothing beside it.
 
+mod balancer;
+mod cluster;
 mod cold;
 mod config;
 mod metered;
@@ -13,11 +17,12 @@ mod workerd;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 
 use crate::meters::count;
 use crate::{ColdRequest, ColdSample, Meters, Options, Runtime, Usage};
+use cluster::Cluster;
 use cold::ColdStarts;
 use config::Role;
 use metered::{Counted, get_json};
@@ -33,7 +38,7 @@ pub(crate) struct WorkersHost {
     artifact: Artifact,
     /// The configuration, for the isolates of [`WorkersHost::cold`].
     config: String,
-    server: Workerd,
+    server: Server,
     services: Option<Services>,
     cold: OnceCell<ColdStarts>,
 }
@@ -42,12 +47,22 @@ impl WorkersHost {
     pub(crate) async fn start(options: &Options, data: &Path) -> Result<Self> {
         let artifact = Artifact::open(&options.artifact)?;
         let program = Program::find(&artifact.folder).await?;
+        if let Some(instances) = options.cluster {
+            let cluster = Cluster::start(data, options.port).await?;
+            let (config, server) = (options.config.clone(), Server::Cluster(cluster));
+            let host = Self { program, artifact, config, server, services: None, cold: OnceCell::new() };
+            for _ in 0..instances {
+                host.add_instance().await?;
+            }
+            return Ok(host);
+        }
         let link = artifact.has_shards.then(Link::new);
         let namespace = config::namespace(data);
         let role = Role::Server {
             port: options.port,
             log_requests: options.log_requests,
             link: link.as_ref(),
+            membership: None,
             namespace: namespace.as_deref(),
         };
         let server = Workerd::start(&program, &artifact, &options.config, role, data).await?;
@@ -56,11 +71,24 @@ impl WorkersHost {
             Some(link) => Some(Services::start(&program, &artifact, link, data).await?),
             None => None,
         };
-        Ok(Self { program, artifact, config: options.config.clone(), server, services, cold: OnceCell::new() })
+        let (config, server) = (options.config.clone(), Server::Alone(server));
+        Ok(Self { program, artifact, config, server, services, cold: OnceCell::new() })
+    }
+
+    /// Adds an instance to the cluster.
+    pub(crate) async fn add_instance(&self) -> Result<()> {
+        match &self.server {
+            Server::Alone(_) => bail!("this workerd is not in a cluster"),
+            Server::Cluster(cluster) => cluster.add(&self.program, &self.artifact, &self.config).await,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.server.port)
+        let port = match &self.server {
+            Server::Alone(workerd) => workerd.port,
+            Server::Cluster(cluster) => cluster.port(),
+        };
+        format!("http://127.0.0.1:{port}")
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
@@ -73,14 +101,30 @@ impl WorkersHost {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        self.server.usage()
+        match &self.server {
+            Server::Alone(workerd) => workerd.usage(),
+            Server::Cluster(cluster) => cluster.usage(),
+        }
     }
 
     /// The operations of objects come from metered.js. The data of objects and of the bucket is read from disk.
     pub(crate) async fn meters(&self, data: &Path) -> Result<Meters> {
         let mut meters = Meters::default();
-        if let Some(port) = self.server.meters_port {
-            get_json::<Counted>(port, "/").await?.add_to(&mut meters);
+        match &self.server {
+            Server::Alone(workerd) => {
+                if let Some(port) = workerd.meters_port {
+                    get_json::<Counted>(port, "/").await?.add_to(&mut meters);
+                }
+            }
+            Server::Cluster(cluster) => {
+                for port in cluster.meters_ports().await {
+                    let mut counted = Meters::default();
+                    get_json::<Counted>(port, "/").await?.add_to(&mut counted);
+                    meters = meters.plus(&counted);
+                }
+                cluster.add_to(&mut meters)?;
+                return Ok(meters);
+            }
         }
         if let Some(services) = &self.services {
             meters.queue_operations = get_json(services.workerd.port, "/operations").await?;
@@ -102,12 +146,22 @@ impl WorkersHost {
             Some(services) => services.stop().await,
             None => Ok(()),
         };
-        let server = self.server.stop().await.and(services);
+        let server = match self.server {
+            Server::Alone(workerd) => workerd.stop().await,
+            Server::Cluster(cluster) => cluster.stop().await,
+        };
+        let server = server.and(services);
         if let Some(cold) = self.cold.into_inner() {
             cold.stop().await?;
         }
         server
     }
+}
+
+/// What serves the artifact.
+enum Server {
+    Alone(Workerd),
+    Cluster(Cluster),
 }
 
 /// The services' process.

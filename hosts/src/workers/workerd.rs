@@ -54,6 +54,8 @@ pub(super) struct Workerd {
 /// A line about one socket, which workerd writes to its control descriptor.
 #[derive(Deserialize)]
 struct Listening {
+    /// Missing for the socket at which a cluster's instances reach each other.
+    #[serde(default)]
     socket: String,
     /// 0 for a socket without a port.
     port: u16,
@@ -97,7 +99,7 @@ impl Workerd {
             tokio::spawn(pass_on_once(BufReader::new(errors).lines()));
         }
         let mut lines = BufReader::new(output).lines();
-        let listening = tokio::time::timeout(READY_WITHIN, listening(&mut lines, role.sockets()))
+        let listening = tokio::time::timeout(READY_WITHIN, listening(&mut lines, role.sockets(artifact)))
             .await
             .with_context(|| format!("workerd did not listen within {READY_WITHIN:?}"))??;
         let Some(ports) = listening else {
@@ -114,6 +116,11 @@ impl Workerd {
 
     pub(super) fn usage(&self) -> Usage {
         self.process.usage().unwrap_or_default()
+    }
+
+    /// Whether its process has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.child().try_wait(), Ok(None))
     }
 
     pub(super) async fn stop(self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Helpers that the tests of the hosts share.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a helper of a test finds wrong fails the test")]
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -70,11 +71,22 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    try_send(url, method, path, headers, body).await.unwrap()
+}
+
+/// Sends one request on a new connection, which may break off.
+pub(crate) async fn try_send(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let stream = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let head = hyper::Request::builder().method(method).uri(path).header("host", "127.0.0.1");
     let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, *value));
-    let (head, body) = sender.send_request(head.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
-    Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    let (head, body) = sender.send_request(head.body(Full::new(body.into()))?).await?.into_parts();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await?.to_bytes() })
 }

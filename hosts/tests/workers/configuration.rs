@@ -58,3 +58,41 @@ async fn a_namespace_that_cannot_be_read_is_tried_again_and_then_kept() {
     assert_eq!(top("dest").await, json!([]));
     host.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_folds_nothing_while_the_namespace_cannot_be_read() {
+    if std::env::var(NAMESPACE.0).is_err() {
+        let name = "configuration::a_shard_folds_nothing_while_the_namespace_cannot_be_read";
+        let printed = run_apart(name, &[NAMESPACE]);
+        assert!(printed.contains("events cannot be folded: the configuration could not be read"), "{printed}");
+        return;
+    }
+    let (artifact, data) = (built("release", "workers"), tempfile::tempdir().unwrap());
+    let value = data.path().join("namespace/config");
+    let host = start_with(&artifact, data.path(), isotherm_hosts::OPEN).await;
+    let keyed = KEYED.replacen("{", r#"{"shards":1,"#, 1);
+    std::fs::write(&value, &keyed).unwrap();
+    let key = "Bearer a key of the tests";
+    let event = json!({ "userId": "u", "eventType": "flight", "timestamp": "2013-01-01T00:00:00Z",
+        "properties": { "carrier": "UA", "dest": "ATL" } });
+    let status = async |host: &Host| ask(host, "POST", "/events", key, &event.to_string()).await.status;
+    assert_eq!(status(&host).await, 202);
+    host.stop().await.unwrap(); // before the alarm
+    std::fs::remove_file(&value).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &value).unwrap();
+    let host = start_with(&artifact, data.path(), isotherm_hosts::OPEN).await;
+    // The alarm is due 10 s after the event.
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!(status(&host).await, 503);
+    assert_eq!(objects(data.path()).len(), 0);
+    std::fs::remove_file(&value).unwrap();
+    std::fs::write(&value, keyed).unwrap();
+    // The shard is the same one as before, and its alarm tries again.
+    until("the event is backed up", async || objects(data.path()).values().flatten().count() == 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for (dimension, rows) in [("carrier", json!([{ "value": "UA", "count": 1 }])), ("dest", json!([]))] {
+        let path = format!("/reports/top?dimension={dimension}&from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z");
+        assert_eq!(ask(&host, "GET", &path, key, "").await.json()["rows"], rows);
+    }
+    host.stop().await.unwrap();
+}

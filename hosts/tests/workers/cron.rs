@@ -116,3 +116,25 @@ async fn a_shard_that_has_forgotten_all_it_had_counts_what_comes_next() {
     assert_eq!(count(&host.url()).await, 26);
     host.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_kept_for_less_long_than_those_before_them_are_deleted() {
+    let artifact = built("test", "workers");
+    let (_turn, data) = (beside().await, tempfile::tempdir().unwrap());
+    let config = r#"{"open": true, "shards": 1, "retention": {"*": 3650, "short": 30}}"#;
+    let host = start_with(&artifact, data.path(), config).await;
+    // More events than one task looks at.
+    let mut ids = Vec::new();
+    for from in (0..10_500).step_by(500) {
+        ids.extend(accepted_long_ago(&host.url(), from..from + 500).await);
+    }
+    let short = batch(20_000..20_030).replace(r#""eventType":"t""#, r#""eventType":"short""#);
+    let short = batch_long_ago(&host.url(), 20_000..20_030, short).await;
+    ids.extend(short.iter().cloned());
+    until_backed_up(data.path(), ids.clone()).await;
+    assert_eq!((found(&host, &ids[..20]).await, found(&host, &short).await), (20, 0));
+    fire(data.path()).await;
+    until("what has expired is deleted", async || kept(&host).await == 10_500).await;
+    assert_eq!(found(&host, &ids[..20]).await, 20);
+    host.stop().await.unwrap();
+}

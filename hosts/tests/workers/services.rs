@@ -117,7 +117,7 @@ pub(crate) async fn until_backed_up(data: &Path, mut ids: Vec<String>) {
 pub(crate) async fn start_with(artifact: &Path, data: &Path, config: &str) -> Host {
     let config = config.to_owned();
     let (artifact, data) = (artifact.to_owned(), Some(data.to_owned()));
-    let options = Options { artifact, port: 0, data, config, log_requests: false };
+    let options = Options { artifact, port: 0, data, config, cluster: None, log_requests: false };
     Host::start(Platform::Workers, &options).await.unwrap()
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::platform::Platform;
 use crate::truth::Kept;
-use crate::world::{DAY, HOUR, SECOND, TENANTS, World, key};
+use crate::world::{DAY, HOUR, RETENTION_DAYS, SECOND, TENANTS, World, key};
 
 /// The bytes that make an event large. An event's limit is 32 KiB.
 const LARGE: usize = 30_000;
@@ -116,7 +116,9 @@ impl Clients {
     /// One of the events that have expired lately. They may not be deleted yet.
     fn expired(&self) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
-        let expired = sent.partition_point(|sent| sent.at.0 + RETENTION.0 * SECOND <= world.now().0);
+        // Those of other types are kept for longer or less long; callers ask whether this one has expired.
+        let days = [RETENTION_DAYS[0].1, RETENTION.0 * SECOND / DAY, RETENTION_DAYS[1].1][world.below(3) as usize];
+        let expired = sent.partition_point(|sent| sent.at.0 + days * DAY <= world.now().0);
         let expired = sent.get(..expired)?.last_chunk::<LATELY_EXPIRED>()?;
         expired.get(world.below(LATELY_EXPIRED as u64) as usize).cloned()
     }

@@ -189,14 +189,18 @@ impl Database {
         true
     }
 
-    /// Deletes events that have expired and are folded, among the oldest ones.
+    /// Deletes events that have expired and are folded: among the oldest ones, or those that expired first.
     pub(crate) fn expire(&mut self, until: Seconds, among: usize) -> usize {
         if self.oldest_expiry().is_none_or(|oldest| oldest > until) {
             return 0;
         }
-        let oldest = self.events.values().take(among);
-        let expired = oldest.filter(|row| row.expires_at <= until && row.seq <= self.watermark);
-        let expired: Vec<u64> = expired.map(|row| row.seq).collect();
+        let has_expired = |row: &&Row| row.expires_at <= until && row.seq <= self.watermark;
+        let expired: Vec<u64> = if self.world.service().expires_in_order() {
+            self.events.values().take(among).filter(has_expired).map(|row| row.seq).collect()
+        } else {
+            let first = self.expiries.iter().filter_map(|(_, seq)| self.events.get(seq));
+            first.take_while(|row| row.expires_at <= until).filter(has_expired).take(among).map(|row| row.seq).collect()
+        };
         expired.iter().for_each(|seq| self.delete(*seq));
         expired.len()
     }

@@ -14,6 +14,8 @@ pub(crate) const SECOND: u64 = 1000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
+/// Event types that are kept for less long and for longer than others, with their days.
+pub(crate) const RETENTION_DAYS: [(&str, u64); 2] = [("view", 30), ("buy more", 120)];
 /// Runs begin at 2025-01-01.
 const START: u64 = 20_089 * DAY;
 
@@ -167,7 +169,12 @@ pub(crate) fn key(tenant: &str) -> String {
 fn service(shards: u32, tenants: &[&str]) -> Service {
     let entry = |tenant: &&str| key_entry(&key(tenant), Some(tenant), tenant, "both", None).unwrap_or_default();
     let keys: Vec<String> = tenants.iter().map(entry).collect();
-    Service::from_text(Some(&format!(r#"{{"version":2,"shards":{shards},"keys":[{}]}}"#, keys.join(","))))
+    let [(short, few), (long, many)] = RETENTION_DAYS;
+    let retention = format!(r#"{{"{short}":{few},"{long}":{many}}}"#);
+    Service::from_text(Some(&format!(
+        r#"{{"version":2,"shards":{shards},"retention":{retention},"keys":[{}]}}"#,
+        keys.join(",")
+    )))
 }
 
 /// The first moment of a second.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use isotherm_hosts::Platform;
 
 use super::{check, named};
-use crate::client::Ask;
+use crate::client::{Answer, Ask};
 use crate::fixture::Fixture;
 
 fn with(ask: Ask, key: &str) -> Ask {
@@ -58,6 +58,71 @@ pub fn without_a_whole_configuration_nothing_is_open(platform: Platform) {
         check(&host.ask(&Ask::get("/reports/summary")), 503, "not_configured");
         check(&host.ask(&Ask::get("/nowhere")), 503, "not_configured");
     }
+}
+
+/// Who sends more events than the configuration allows is told when to come again. Spin keeps no count: each request may
+/// have an instance of its own.
+pub fn limits_say_when_to_come_again(platform: Platform) {
+    let config =
+        r#"{"version":2,"open":true,"shards":1,"limits":{"tenants":{"*":{"events":10,"seconds":3600,"burst":20}}}}"#;
+    let host = Fixture::configured(platform, config);
+    let batch = |part: usize| {
+        let events: Vec<_> = (0..15).map(|index| named(&format!("limited-{part}-{index}"))).collect();
+        host.send(&Ask::batch(&events))
+    };
+    let header = |answer: &Answer, name: &str| {
+        answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    };
+    let policy = r#""tenant";q=10;w=3600"#.to_owned();
+    let first = batch(0);
+    assert_eq!((first.status, header(&first, "ratelimit-policy")), (200, Some(policy.clone())));
+    let second = batch(1);
+    if platform == Platform::Spin {
+        assert_eq!(second.status, 200);
+        return;
+    }
+    check(&second, 429, "rate_limited");
+    assert_eq!(header(&second, "ratelimit-policy"), Some(policy));
+    // The request's stamp is the same for both, but a shard goes by its own clock.
+    let wait: u64 = header(&second, "retry-after").unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
+    assert!(header(&second, "x-ratelimit-reset").is_some());
+    let single = host.send(&Ask::event(&named("limited-0-0")));
+    assert_eq!(single.status, 202, "five are left");
+}
+
+/// Tokens that Node.js has signed with keys of the tests. They are good until 2100.
+const TOKENS: [&str; 3] = [
+    "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.BLWxF2gfOkOgC5D0PwTlQ3CrIzBhDoBpxSzR7ITuC-SjqCsaVslxGQmYR_nWbS8vu8TsC8ICgc-8gtEJ1TKrUg",
+    "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.wWH-dyPqknYkac6OTFA-E2DUSJSoVk5_nK-kfnH42nsl_Q8HdTAXKcx2Q-fqYo3qa6vuGoJRP3zdNK9RMuJ-Cg",
+    "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjo0MTAyNDQ0ODAwLCJvcmciOiJhY21lIiwic2NvcGUiOiJib3RoIn0.5l90q4ZMrdl9AtqKN8Y-U-g5fBBcGL4lCKPzG4n3tQo",
+];
+const ISSUERS: &str = r#"{"version":2,"jwt":[
+    {"id":"es256","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"ES256","tenantClaim":"org","scopeClaim":"scope",
+     "key":{"kty":"EC","crv":"P-256","x":"HhhTL9R1TALzBB2cdc6zO4P_2BrHzk_ogsyxyYvFiW4","y":"pGwxHE4v9A3ZajZT5uRURdMt_khuztdcepDGoYiBwKM"}},
+    {"id":"eddsa","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"EdDSA","tenantClaim":"org","scopeClaim":"scope",
+     "key":{"kty":"OKP","crv":"Ed25519","x":"_RckOFqgx1tk-3jNYC-h2ZH96_drE8WO1wLqyDXp9hg"}},
+    {"id":"hs256","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"HS256","tenantClaim":"org","scopeClaim":"scope",
+     "secret":"conformance"}],
+    "privacy":{"hash":{"*":["email"]},"drop":{"*":["phone"]},"secret":"conformance"}}"#;
+
+/// A token of each algorithm stands for a key. The secret comes from the platform, and is the key of hashes, too.
+pub fn tokens_take_the_place_of_keys(platform: Platform) {
+    let host = Fixture::configured(platform, ISSUERS);
+    for (at, token) in TOKENS.iter().enumerate() {
+        let mut event = named(&format!("token {at}"));
+        event["properties"] = serde_json::json!({"email": "a@b.test", "phone": "1", "n": 1});
+        let accepted = host.ask(&with(Ask::event(&event), token));
+        assert_eq!(accepted.status, 202);
+        let found = host.ask(&with(Ask::get(&format!("/events/{}", accepted.text("eventId"))), token));
+        let properties = &found.json()["properties"];
+        assert!(properties["phone"].is_null() && properties["email"].as_str().is_some_and(|hash| hash.len() == 32));
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+        check(&host.ask(&with(Ask::event(&event), &forged)), 401, "unauthorized");
+    }
+    check(&host.ask(&with(Ask::new("POST", "/schedule"), TOKENS[0])), 403, "forbidden");
+    check(&host.ask(&Ask::event(&named("no token"))), 401, "unauthorized");
 }
 
 /// The operator's route needs an operator's key.

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use isotherm_core::Seconds;
 use isotherm_hosts::{Platform, Up};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{check, counts, named};
 use crate::client::{Ask, send};
-use crate::fixture::{block_on, start, up};
+use crate::fixture::{Fixture, block_on, start, up};
+
+const DAY: u64 = 24 * 60 * 60;
 
 /// Kills the host with SIGKILL under load. After a restart on the same data every accepted event is there, once.
 pub fn what_was_accepted_survives_a_kill(platform: Platform) {
@@ -174,6 +177,33 @@ pub fn an_event_that_has_expired_is_there_no_more(platform: Platform) {
         assert_eq!(send(port, &find().after_retention()).await.unwrap().text("userId"), "another");
         remote.stop().await.unwrap();
     });
+}
+
+/// Each type of event is kept for as long as the configuration says.
+pub fn an_event_is_kept_for_as_long_as_its_type(platform: Platform) {
+    let config = r#"{"version":2,"open":true,"retention":{"short":7,"*":200}}"#;
+    let host = Fixture::configured(platform, config);
+    let event = |event_type: &str, user: &str| json!({"userId": user, "eventType": event_type, "messageId": format!("kept {event_type}"), "properties": {}});
+    let ids = ["short", "long"].map(|event_type| host.ask(&Ask::event(&event(event_type, "u"))).text("eventId"));
+    let find = |id: &str, days: u64| host.ask(&Ask::get(&format!("/events/{id}")).after(Seconds(days * DAY))).status;
+    for (days, expected) in [(6, [200, 200]), (7, [404, 200]), (199, [404, 200]), (200, [404, 404])] {
+        assert_eq!(ids.each_ref().map(|id| find(id, days)), expected, "after {days} days");
+    }
+    // Their messageIds become free at the same times.
+    let again =
+        |event_type: &str, days: u64| host.send(&Ask::event(&event(event_type, "another")).after(Seconds(days * DAY)));
+    check(&again("short", 6), 409, "conflict");
+    check(&again("long", 199), 409, "conflict");
+    for part in 0..6 {
+        let others: Vec<_> = (0..500).map(|index| named(&format!("kept-{part}-{index}"))).collect();
+        assert_eq!(counts(&host.send(&Ask::batch(&others))), [500, 0, 0, 0]);
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while again("short", 7).status != 202 {
+        assert!(Instant::now() < deadline, "an expired event keeps its place");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    check(&again("long", 199), 409, "conflict");
 }
 
 /// The header that fixes the stamp in these tests has no effect on release artifacts.

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod reports;
 pub mod routes;
 pub mod store;
+pub mod watching;
 
 use serde_json::{Value, json};
 

@@ -14,6 +14,7 @@ pub fn every_route_answers(platform: Platform) {
     let host = Fixture::open(platform);
     assert_eq!(host.ask(&Ask::get("/healthz")).json(), json!({"status": "ok"}));
     assert_eq!(host.ask(&Ask::get("/healthz?of=interest")).status, 200);
+    assert_eq!(host.ask(&Ask::get("/readyz")).json(), json!({"status": "ok"}));
     assert_eq!(host.ask(&Ask::event(&unnamed())).status, 202);
     assert_eq!(host.ask(&Ask::batch(&[unnamed()])).status, 200);
     for target in ["/reports/summary", "/reports/timeseries", "/reports/top?dimension=eventType", "/dashboard"] {
@@ -28,9 +29,14 @@ pub fn every_route_answers(platform: Platform) {
 /// HEAD is answered as GET, without a body.
 pub fn heads_are_answered_without_bodies(platform: Platform) {
     let host = Fixture::open(platform);
-    for (target, status) in
-        [("/healthz", 200), ("/dashboard", 200), ("/openapi.json", 200), (ABSENT, 404), ("/events", 405)]
-    {
+    for (target, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/dashboard", 200),
+        ("/openapi.json", 200),
+        (ABSENT, 404),
+        ("/events", 405),
+    ] {
         let answer = host.ask(&Ask::new("HEAD", target));
         assert_eq!((answer.status, answer.body.len()), (status, 0), "{target}");
     }
@@ -44,6 +50,7 @@ pub fn other_methods_are_refused(platform: Platform) {
         ("/events", "GET"),
         ("/events/batch", "GET"),
         ("/healthz", "POST"),
+        ("/readyz", "POST"),
         ("/openapi.json", "PUT"),
         ("/dashboard", "POST"),
         ("/reports/top", "PUT"),
@@ -74,7 +81,7 @@ pub fn the_contract_is_served(platform: Platform) {
     let contract = Fixture::open(platform).ask(&Ask::get("/openapi.json")).json();
     assert_eq!(contract["openapi"], "3.1.0");
     let reports = ["/reports/timeseries", "/reports/top", "/reports/summary", "/dashboard"];
-    let events = ["/events", "/events/batch", "/events/{eventId}", "/healthz", "/openapi.json"];
+    let events = ["/events", "/events/batch", "/events/{eventId}", "/healthz", "/readyz", "/metrics", "/openapi.json"];
     for path in events.into_iter().chain(reports) {
         assert!(contract["paths"][path].is_object(), "{path}");
     }

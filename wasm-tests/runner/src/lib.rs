@@ -5,12 +5,14 @@
 //! [`wasm::alloc`] and [`wasm::run`] and imports nothing, which shows that core needs nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, EventId, FindOutcome, HEADERS, KeyRange, Millis, NewEvent, Plan, RejectedRecord, Reply, ReportData,
-    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, joined,
+    Admission, Condition, EventId, FindOutcome, HEADERS, KeyRange, Level, Metrics, Millis, NewEvent, Plan, Ran,
+    RejectedRecord, Reply, ReportData, ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded,
+    WriteLimits, Writer, joined,
 };
 
 /// Higher limits than any vector needs.
@@ -57,11 +59,17 @@ pub struct Vector {
     /// The records behind the watermark that a report finds.
     #[serde(default)]
     pub tail: Vec<Value>,
+    /// The condition of the store, if it answers.
+    #[serde(default)]
+    pub condition: Option<Condition>,
+    /// Whether the result has the line that is logged: of a Lambda function if it is `"embedded"`.
+    #[serde(default)]
+    pub logs: Option<String>,
 }
 
 /// Core's result for a [`Vector`].
 #[derive(Debug, Serialize)]
-struct Ran<'a> {
+struct RanVector<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreText>,
@@ -69,6 +77,8 @@ struct Ran<'a> {
     find: Option<FindText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ReportText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<Value>,
     reply: ReplyText,
 }
 
@@ -122,7 +132,7 @@ pub fn run(file: &[u8]) -> Result<String, String> {
 
 const OPEN: &str = r#"{"version":2,"open":true}"#;
 
-fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
+fn run_one(vector: &Vector) -> Result<RanVector<'_>, String> {
     let config = match &vector.config {
         None => OPEN.to_owned(),
         Some(Value::String(text)) => text.clone(),
@@ -143,7 +153,8 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
     let entropy = u128::from_str_radix(&vector.entropy, 16).map_err(|error| error.to_string())?;
     let stamp = Stamp { received_at: Millis(vector.received_at), entropy };
     let (mut store, mut find, mut report) = (None, None, None);
-    let reply = match service.admit(&Request { method, path, query, headers: &headers, body: &body }, stamp) {
+    let request = Request { method, path, query, headers: &headers, body: &body };
+    let mut reply = match service.admit(&request, stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(plan)) => {
             store = Some(StoreText { tenant: plan.tenant().as_str().to_owned(), events: plan.events().to_vec() });
@@ -166,10 +177,20 @@ fn run_one(vector: &Vector) -> Result<Ran<'_>, String> {
             plan.respond(ReportOutcome::Read(vec![ReportData { pages, tail, ..ReportData::default() }])).reply
         }
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
+        Admission::Plan(Plan::Ready(plan)) => plan.respond(vector.condition),
+        Admission::Plan(Plan::Metrics(plan)) => {
+            plan.respond(Some(&Metrics::default()), vector.condition.map(|condition| vec![condition]))
+        }
     };
-    let Reply { status, headers, body } = reply;
+    let ran = Ran { duration: Duration::from_micros(1500), is_cold: vector.logs.is_some() };
+    let seen = service.seen(&request, stamp, &mut reply, ran);
+    let function = vector.logs.as_deref().filter(|logs| *logs == "embedded").map(|_| "isotherm-ingest");
+    let writer = Writer { level: Level::Info, instance: "7", function, x_ray: None };
+    let line = vector.logs.as_ref().and_then(|_| service.line(&request, &seen, writer));
+    let line = line.map(|line| serde_json::from_str(&line.text)).transpose().map_err(|error| error.to_string())?;
+    let Reply { status, headers, body, .. } = reply;
     let body = String::from_utf8(body).map_err(|error| error.to_string())?;
-    Ok(Ran { name: &vector.name, store, find, report, reply: ReplyText { status, headers, body } })
+    Ok(RanVector { name: &vector.name, store, find, report, line, reply: ReplyText { status, headers, body } })
 }
 
 /// The pages after these folds, one after another, and after the compaction of all past days, if the vector asks for

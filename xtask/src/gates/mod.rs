@@ -107,7 +107,7 @@ fn is_rust(path: &Path) -> bool {
 
 /// Writes files that break a rule.
 #[cfg(test)]
-fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn tree_of(content: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in content {
         let path = dir.path().join(name);

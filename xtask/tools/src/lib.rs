@@ -52,7 +52,7 @@ const PACKED: &[&str] = &["lambda", "workers", "spin"];
 const WASM: &[&str] = &["workers", "spin"];
 
 /// All tools. Those that install others come before them.
-pub const TOOLS: [Tool; 18] = [
+pub const TOOLS: [Tool; 19] = [
     user("cc", "links programs", "apt-get install build-essential", EVERY),
     user("rustup", "chooses the toolchain for wasm", "install it from https://rustup.rs", WASM),
     user("node", "runs wasm-opt, the article's function and tests of pages", "install Node.js 20 or later", PACKED),
@@ -61,6 +61,7 @@ pub const TOOLS: [Tool; 18] = [
     debian("python3 -m pip", "installs packages of PyPI", "python3-pip"),
     debian("chromium", "shows pages in tests", "chromium"),
     debian("curl", "sends the requests that the documentation shows", "curl"),
+    debian("promtool", "checks alert rules", "prometheus"),
     debian("sqlite3", "copies a database that a server writes to", "sqlite3"),
     Tool {
         name: "rust for wasm",

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,6 +14,8 @@ pub(crate) const OPEN: &str = r#"{"version":2,"open":true}"#;
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) port: u16,
+    /// What it writes to standard output.
+    pub(crate) output: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -42,9 +44,10 @@ impl Server {
         command.args(["--port", "0", "--data"]).arg(data).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let port = line.trim().strip_prefix("ready http://127.0.0.1:").unwrap().parse().unwrap();
-        Self { child, port }
+        Self { child, port, output }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

@@ -332,3 +332,19 @@ fn in_a_round_that_an_operator_begins_a_fold_that_is_due_comes_first() {
     maintenance.done(Outcome::Folded(Load { events: 3, bytes: 3 }), now);
     assert!(is_expiry(&maintenance.next(now)));
 }
+
+#[test]
+fn a_machine_goes_on_at_the_pace_of_another_configuration() {
+    let bytes = READ_BYTES / 2 / 8;
+    let held = Held { unfolded: Load { events: 1, bytes }, oldest: NOW, looked_at: NOW };
+    let mut maintenance = Maintenance::new(Pace::shard(1), held, NOW);
+    assert!(maintenance.takes_events());
+    maintenance.set_pace(Pace::shard(16));
+    assert!(!maintenance.takes_events());
+    maintenance.set_pace(Pace::shard(1));
+    assert!(maintenance.takes_events());
+    // A fold of a server takes more events than one of a shard.
+    let mut server = Maintenance::new(Pace::SERVER, holding(4096), NOW);
+    server.set_pace(Pace::shard(1));
+    assert_eq!(server.next(NOW), Next::Do(Task::Fold { events: 512, bytes: 2 << 20 }));
+}

@@ -44,6 +44,35 @@ fn a_range_begins_with_the_earliest_events() {
 }
 
 #[test]
+fn a_range_ends_with_the_times_that_can_be_written() {
+    for (to, is_taken) in
+        [("9999-12-30T00:00:00Z", true), ("9999-12-30T00:00:00.001Z", false), ("9999-12-31T23:59:59-23:59", false)]
+    {
+        let query = parse(Kind::Timeseries, &format!("from=9999-12-01T00:00:00Z&to={to}"));
+        assert_eq!(query.is_ok(), is_taken, "{to}: {:?}", query.map(|query| query.until));
+    }
+}
+
+#[test]
+fn a_query_that_is_not_utf_8_is_refused() {
+    for wrong in ["eventType=%E9", "filter=a:%FF", "filter=a:%ED%A0%80", "%FF=1"] {
+        let message = parse(Kind::Timeseries, wrong).unwrap_err();
+        assert!(message.contains("the query is not UTF-8"), "{wrong}: {message}");
+    }
+    for right in ["eventType=%C3%A9", "eventType=%EF%BF%BD", "eventType=100%25", "eventType=a%"] {
+        assert!(parse(Kind::Timeseries, right).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn a_limit_is_digits() {
+    for wrong in ["%2B5", "-5", "", "0", "1e3", "10001"] {
+        assert!(parse(Kind::Top, &format!("dimension=a&limit={wrong}")).is_err(), "{wrong}");
+    }
+    assert_eq!(parse(Kind::Top, "dimension=a&limit=05").unwrap().limit, 5);
+}
+
+#[test]
 fn metrics_are_written_as_they_are_read() {
     for metrics in
         ["count", "users", "sum:a:b", r"sum:price\, EUR", r"max:a\\b", "p99.9:x", "p0.5:x", "p100:x", "min:é", "mean:x"]

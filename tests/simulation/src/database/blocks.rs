@@ -115,10 +115,15 @@ impl Database {
         self.blocks.first_key_value().map_or(self.watermark + 1, |(seq, _)| *seq)
     }
 
-    /// Deletes blocks that have expired, among the oldest ones, and clears the index of them.
+    /// Deletes blocks that have expired, among the oldest ones or the first to expire, and clears the index of them.
     pub(crate) fn expire_blocks(&mut self, until: Seconds, among: usize, blocks: &mut Blocks) -> usize {
         let mut seen = 0;
-        let oldest = self.blocks.values().take_while(|row| {
+        let mut first: Vec<&BlockRow> = self.blocks.values().collect();
+        if !self.world.service().expires_in_order() {
+            first.retain(|row| row.expires_at.is_some());
+            first.sort_by_key(|row| row.expires_at);
+        }
+        let oldest = first.into_iter().take_while(|row| {
             let is_looked_at = seen < among as u64;
             seen += row.count;
             is_looked_at

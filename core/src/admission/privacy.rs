@@ -1,0 +1,112 @@
+//! Personal data: properties that are dropped, or replaced by a keyed hash, before anything is stored.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use crate::admission::json::Value;
+use crate::vocabulary::tenant::Tenant;
+
+/// Stands for every event type.
+const ALL: &str = "*";
+/// How much of a hash is kept: 128 bits.
+const HASH_BYTES: usize = 16;
+
+/// The configuration's `privacy`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PrivacyText {
+    #[serde(default)]
+    drop: BTreeMap<String, BTreeSet<String>>,
+    #[serde(default)]
+    hash: BTreeMap<String, BTreeSet<String>>,
+    #[serde(default)]
+    hash_user_ids: bool,
+    secret: Option<String>,
+}
+
+/// What becomes of personal data, by event type.
+#[derive(Clone, Default)]
+pub(crate) struct Privacy {
+    drop: BTreeMap<String, BTreeSet<String>>,
+    hash: BTreeMap<String, BTreeSet<String>>,
+    hashes_user_ids: bool,
+    /// The name of the key of the hashes.
+    pub(crate) secret: Option<String>,
+    key: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Privacy {
+    /// Shows no key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { drop, hash, hashes_user_ids, .. } = self;
+        write!(f, "drop {drop:?}, hash {hash:?}, user ids {hashes_user_ids}")
+    }
+}
+
+impl Privacy {
+    /// Reads the configuration's member. An error text begins with the member's name.
+    pub(crate) fn read(text: PrivacyText) -> Result<Self, String> {
+        let PrivacyText { drop, hash, hash_user_ids: hashes_user_ids, secret } = text;
+        if (hashes_user_ids || !hash.is_empty()) != secret.is_some() {
+            return Err(
+                "privacy.secret names the key of the hashes, and is there exactly if something is hashed".to_owned()
+            );
+        }
+        Ok(Self { drop, hash, hashes_user_ids, secret, key: None })
+    }
+
+    pub(crate) fn give_secret(&mut self, secret: &str) {
+        self.key = Some(secret.as_bytes().to_vec());
+    }
+
+    /// Whether events stay as they are.
+    pub(crate) fn is_off(&self) -> bool {
+        self.drop.is_empty() && self.secret.is_none()
+    }
+
+    /// Drops and hashes what it is told to, of an event of this type.
+    pub(crate) fn apply(
+        &self,
+        tenant: &Tenant,
+        event_type: &str,
+        user_id: &mut Cow<'_, str>,
+        properties: &mut Value<'_>,
+    ) {
+        let is_in = |rules: &BTreeMap<String, BTreeSet<String>>, name: &str| {
+            [ALL, event_type].iter().filter_map(|of| rules.get(*of)).any(|names| names.contains(name))
+        };
+        if self.hashes_user_ids {
+            *user_id = Cow::Owned(self.hashed(tenant, user_id));
+        }
+        let Value::Object(members) = properties else { return };
+        members.retain(|(name, _)| !is_in(&self.drop, name));
+        for (_, value) in members.iter_mut().filter(|(name, _)| is_in(&self.hash, name)) {
+            let hashed = match &*value {
+                Value::Null => continue,
+                Value::String(text) => self.hashed(tenant, text),
+                other => self.hashed(tenant, &serde_json::to_string(other).unwrap_or_default()),
+            };
+            *value = Value::String(Cow::Owned(hashed));
+        }
+    }
+
+    /// The hash of a text. Two tenants have different hashes of one text.
+    fn hashed(&self, tenant: &Tenant, text: &str) -> String {
+        // Any length is a key to HMAC. A service without its key is closed.
+        let Ok(hmac) = Hmac::<Sha256>::new_from_slice(self.key.as_deref().unwrap_or_default()) else {
+            return String::new();
+        };
+        let hash = hmac.chain_update(tenant.as_str()).chain_update([0]).chain_update(text).finalize().into_bytes();
+        let mut digits = String::with_capacity(2 * HASH_BYTES);
+        for byte in hash.iter().take(HASH_BYTES) {
+            // Writing to a String cannot fail.
+            let _written = write!(digits, "{byte:02x}");
+        }
+        digits
+    }
+}
