@@ -89,7 +89,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         }
         "package" => package::make(&package::Asked::parse(rest)?)?,
         "dashboards" => {
-            options(command, rest, "")?;
+            options(command, rest, [])?;
             let mut make = shell::cargo();
             make.args(["run", "--quiet", "--package", "isotherm-core", "--example", "dashboards"]).arg(paths::root());
             shell::run(&mut make)?;

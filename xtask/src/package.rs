@@ -171,13 +171,19 @@ fn bills(platforms: &[&str], to: &Path) -> Result<()> {
         for made in gates::files(&paths::root().join("adapters"))? {
             if made.file_name().is_some_and(|file| file.to_string_lossy().ends_with(".cdx.json")) {
                 if made.parent() == Some(&folder) {
-                    copy(&made, &to.join(format!("{name}.json")))?;
+                    let bill = without_root(&fs::read_to_string(&made)?, paths::root());
+                    fs::write(to.join(format!("{name}.json")), bill)?;
                 }
                 fs::remove_file(made)?;
             }
         }
     }
     Ok(())
+}
+
+/// A bill that does not say where this machine keeps the project.
+fn without_root(bill: &str, root: &Path) -> String {
+    bill.replace(&format!("file://{}", root.display()), "file:///isotherm")
 }
 
 fn checksums(folder: &Path) -> Result<()> {
@@ -255,6 +261,13 @@ mod tests {
             fs::read(to).unwrap()
         });
         assert_eq!(archives[0], archives[1]);
+    }
+
+    #[test]
+    fn a_bill_names_no_folder_of_this_machine() {
+        let bill = r#"{"bom-ref":"path+file:///home/me/isotherm/core#isotherm-core@0.1.0"}"#;
+        let expected = r#"{"bom-ref":"path+file:///isotherm/core#isotherm-core@0.1.0"}"#;
+        assert_eq!(without_root(bill, Path::new("/home/me/isotherm")), expected);
     }
 
     #[test]

@@ -130,7 +130,8 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let head = Head::new(head);
     let request = head.request();
     let stamp = stamp()?;
-    let (mut reply, turn) = match server.configuration.service().admit_head(&request, stamp) {
+    let service = server.configuration.service();
+    let (mut reply, turn) = match service.admit_head(&request, stamp) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
             let (room, received) = match entry.body_bytes() {
@@ -142,7 +143,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             applied
         }
     };
-    server.watch.answered(&server.service, &request, stamp, &mut reply, started);
+    server.watch.answered(service, &request, stamp, &mut reply, started);
     let mut response = response::from_reply(reply, turn)?;
     if request::drop_rest(body) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -29,6 +29,7 @@ pub(crate) mod event;
 pub(crate) mod gzip;
 mod intake;
 pub(crate) mod json;
+pub(crate) mod member;
 pub(crate) mod schema;
 
 pub mod warming;

@@ -56,7 +56,7 @@ pub(crate) const REJECTIONS: Metric =
 pub(crate) const LIMITS_MET: Metric = counter(
     "isotherm_limits_met_total",
     &["limit"],
-    "Answers in which a limit showed: overloaded, report_too_large, report_capped, report_incomplete.",
+    "Answers in which a limit showed: overloaded, rate_limited, quota_exceeded, report_too_large, report_capped, report_incomplete.",
 );
 pub(crate) const COLD_STARTS: Metric =
     counter("isotherm_cold_starts_total", &[], "Requests that were the first of their process, isolate or instance.");

@@ -79,6 +79,8 @@ impl Seen {
         let is = |code| self.facts.code == Some(code);
         let limits = [
             ("overloaded", is("overloaded")),
+            ("rate_limited", is("rate_limited")),
+            ("quota_exceeded", is("quota_exceeded")),
             ("report_too_large", is("report_too_large")),
             ("report_capped", self.facts.is_capped),
             ("report_incomplete", self.facts.is_incomplete),

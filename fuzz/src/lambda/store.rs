@@ -32,11 +32,6 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Limits nothing.
-    pub(crate) fn takes(&self, _plan: &mut StorePlan) -> bool {
-        true
-    }
-
     /// Keeps a plan's events.
     pub(crate) async fn keep(&self, plan: &StorePlan, _entropy: u128, _deadline: Instant) -> Vec<StoreOutcome> {
         let mut kept = self.events.borrow_mut();
