@@ -74,7 +74,8 @@ async fn a_deployment_is_measured_beside_the_platforms_and_what_is_none_is_named
     }
     let unwrapped = unwrapped(&table);
     assert!(
-        unwrapped.contains("Over the network: prod at ") && unwrapped.contains("It is not ranked with the platforms here"),
+        unwrapped.contains("Over the network: prod at ")
+            && unwrapped.contains("It is not ranked with the platforms here"),
         "{table}"
     );
     assert!(unwrapped.contains("prod: no CPU time, memory, artifact, meters or floor"), "{table}");
