@@ -1,6 +1,9 @@
 //! Bots: events of clients that say they are none of a person's are tagged, not dropped.
 
-use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::admission::json::Value;
+use crate::admission::member;
 
 /// Words in the header `user-agent` of crawlers and of browsers without a person.
 const WORDS: [&str; 9] =
@@ -8,27 +11,20 @@ const WORDS: [&str; 9] =
 /// The property that says by which word a client was recognised.
 pub(crate) const TAG: &str = "$bot";
 
-/// The configuration's `bots`: `true`, or words of its own.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum BotsText {
-    Usual(bool),
-    Words(Vec<String>),
-}
-
 /// The words by which bots are recognised, in small letters; none if nobody looks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bots(Vec<String>);
 
 impl Bots {
-    pub(crate) fn read(text: BotsText) -> Result<Self, String> {
-        let words = match text {
-            BotsText::Usual(false) => Vec::new(),
-            BotsText::Usual(true) => WORDS.map(str::to_owned).to_vec(),
-            BotsText::Words(words) => words.iter().map(|word| word.to_lowercase()).collect(),
+    /// Reads the configuration's member: `true`, or words. An error text begins with the member's name.
+    pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
+        let words = match member::read("bots", text)? {
+            Value::Bool(false) => Vec::new(),
+            Value::Bool(true) => WORDS.map(str::to_owned).to_vec(),
+            words => member::texts(&words).ok_or("bots must be true, false or an array of words")?,
         };
         if words.iter().all(|word| (1..=64).contains(&word.len())) {
-            Ok(Self(words))
+            Ok(Self(words.iter().map(|word| word.to_lowercase()).collect()))
         } else {
             Err("bots has a word that must have 1 to 64 bytes".to_owned())
         }

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::admission::access::{Access, Key, Keys};
-use crate::admission::allowances::{Allowances, AllowancesText};
-use crate::admission::bots::{Bots, BotsText};
-use crate::admission::privacy::{Privacy, PrivacyText};
-use crate::admission::retention::{Retention, RetentionText};
+use crate::admission::allowances::Allowances;
+use crate::admission::bots::Bots;
+use crate::admission::privacy::Privacy;
+use crate::admission::retention::Retention;
 use crate::admission::schemas::Schemas;
 use crate::admission::scope::Scope;
 use crate::admission::secrets::Secrets;
@@ -65,16 +65,16 @@ struct ConfigText<'a> {
     shards: u32,
     #[serde(default)]
     dimensions: Dimensions,
-    #[serde(default)]
-    retention: RetentionText,
+    #[serde(borrow, default)]
+    retention: Option<&'a RawValue>,
     #[serde(borrow, default)]
     schemas: Option<&'a RawValue>,
-    #[serde(default)]
-    limits: AllowancesText,
-    #[serde(default)]
-    privacy: PrivacyText,
-    #[serde(default)]
-    bots: Option<BotsText>,
+    #[serde(borrow, default)]
+    limits: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    privacy: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    bots: Option<&'a RawValue>,
     #[serde(default)]
     log: Lines,
 }
@@ -136,9 +136,9 @@ impl Config {
         if let Some(sample) = log.sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
             return Err(ConfigError(format!("log.sample is {sample}; it must be 0 to 1")));
         }
-        let retention = Retention::read(retention).map_err(ConfigError)?;
+        let retention = retention.map(Retention::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
-        let allowances = Allowances::read(limits).map_err(ConfigError)?;
+        let allowances = limits.map(Allowances::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let (has_any, keys) = (keys.is_some() || jwt.is_some(), keys.unwrap_or_default());
         let issuers = jwt.unwrap_or_default();
         let access = match (open, has_any) {
@@ -151,8 +151,7 @@ impl Config {
                     key.map_err(|problem| ConfigError(format!("keys[{index}]{problem}")))?;
                 }
                 for (index, text) in issuers.into_iter().enumerate() {
-                    let text = object(text.get()).map_err(|problem| format!(": {problem}"));
-                    let issuer = text.and_then(Issuer::read).and_then(|issuer| known.add_issuer(issuer));
+                    let issuer = Issuer::read(text).and_then(|issuer| known.add_issuer(issuer));
                     issuer.map_err(|problem| ConfigError(format!("jwt[{index}]{problem}")))?;
                 }
                 Access::Keys(known)
@@ -162,7 +161,7 @@ impl Config {
         if !allowances.named_keys().all(|id| access.has_key(id)) {
             return Err(ConfigError("limits.keys names a key that keys does not have".to_owned()));
         }
-        let privacy = Privacy::read(privacy).map_err(ConfigError)?;
+        let privacy = privacy.map(Privacy::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let bots = bots.map(Bots::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let secrets = Secrets::named(&access, &privacy).map_err(ConfigError)?;
         Ok(Self { access, shards, dimensions, retention, schemas, allowances, privacy, bots, secrets, lines: log })

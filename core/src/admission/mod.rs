@@ -26,6 +26,7 @@ pub(crate) mod body;
 pub(crate) mod event;
 pub(crate) mod gzip;
 pub(crate) mod json;
+pub(crate) mod member;
 pub(crate) mod schema;
 
 pub mod warming;

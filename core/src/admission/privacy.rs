@@ -1,14 +1,14 @@
 //! Personal data: properties that are dropped, or replaced by a keyed hash, before anything is stored.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::Sha256;
 
 use crate::admission::json::Value;
+use crate::admission::member;
 use crate::vocabulary::tenant::Tenant;
 
 /// Stands for every event type.
@@ -16,24 +16,14 @@ const ALL: &str = "*";
 /// How much of a hash is kept: 128 bits.
 const HASH_BYTES: usize = 16;
 
-/// The configuration's `privacy`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct PrivacyText {
-    #[serde(default)]
-    drop: BTreeMap<String, BTreeSet<String>>,
-    #[serde(default)]
-    hash: BTreeMap<String, BTreeSet<String>>,
-    #[serde(default)]
-    hash_user_ids: bool,
-    secret: Option<String>,
-}
+/// Names of properties, by event type.
+type Names = Vec<(String, Vec<String>)>;
 
 /// What becomes of personal data, by event type.
 #[derive(Clone, Default)]
 pub(crate) struct Privacy {
-    drop: BTreeMap<String, BTreeSet<String>>,
-    hash: BTreeMap<String, BTreeSet<String>>,
+    drop: Names,
+    hash: Names,
     hashes_user_ids: bool,
     /// The name of the key of the hashes.
     pub(crate) secret: Option<String>,
@@ -50,8 +40,26 @@ impl std::fmt::Debug for Privacy {
 
 impl Privacy {
     /// Reads the configuration's member. An error text begins with the member's name.
-    pub(crate) fn read(text: PrivacyText) -> Result<Self, String> {
-        let PrivacyText { drop, hash, hash_user_ids: hashes_user_ids, secret } = text;
+    pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
+        const MEMBERS: [&str; 4] = ["drop", "hash", "hashUserIds", "secret"];
+        let value = member::read("privacy", text)?;
+        let members = member::members(&value).filter(|members| member::has_only(members, &MEMBERS));
+        let members = members.ok_or("privacy has drop, hash, hashUserIds and secret, and nothing else")?;
+        let names = |of: &str| {
+            let Some(value) = member::get(members, of) else { return Ok(Vec::new()) };
+            let names =
+                |(event_type, names): &(Cow<'_, str>, Value<'_>)| Some((event_type.to_string(), member::texts(names)?));
+            member::members(value)
+                .and_then(|types| types.iter().map(names).collect::<Option<Names>>())
+                .ok_or_else(|| format!("privacy.{of} must be an object: arrays of names by event type"))
+        };
+        let (drop, hash) = (names("drop")?, names("hash")?);
+        let hashes_user_ids = match member::get(members, "hashUserIds") {
+            None => false,
+            Some(Value::Bool(hashes)) => *hashes,
+            Some(_) => return Err("privacy.hashUserIds must be true or false".to_owned()),
+        };
+        let secret = member::get(members, "secret").map(|secret| member::text(secret).unwrap_or_default().to_owned());
         if (hashes_user_ids || !hash.is_empty()) != secret.is_some() {
             return Err(
                 "privacy.secret names the key of the hashes, and is there exactly if something is hashed".to_owned()
@@ -77,8 +85,9 @@ impl Privacy {
         user_id: &mut Cow<'_, str>,
         properties: &mut Value<'_>,
     ) {
-        let is_in = |rules: &BTreeMap<String, BTreeSet<String>>, name: &str| {
-            [ALL, event_type].iter().filter_map(|of| rules.get(*of)).any(|names| names.contains(name))
+        let is_in = |rules: &Names, name: &str| {
+            let mut of_type = rules.iter().filter(|(known, _)| known == ALL || known == event_type);
+            of_type.any(|(_, names)| names.iter().any(|known| known == name))
         };
         if self.hashes_user_ids {
             *user_id = Cow::Owned(self.hashed(tenant, user_id));

@@ -5,8 +5,6 @@
 //! `maxProperties`; `true` and `false`. Annotations are ignored. Any other keyword is an error, because nobody would
 //! check it.
 
-use std::collections::BTreeMap;
-
 use crate::admission::json::Value;
 
 /// Members that say nothing about what is valid.
@@ -27,7 +25,8 @@ pub(crate) struct Schema {
     length: Counts,
     items: Option<Box<Schema>>,
     item_count: Counts,
-    properties: BTreeMap<String, Schema>,
+    /// Sorted by name.
+    properties: Vec<(String, Schema)>,
     required: Vec<String>,
     /// For properties that are not named.
     additional: Option<Box<Schema>>,
@@ -116,7 +115,7 @@ impl Schema {
                 let Value::Object(properties) = value else { return Err(" must be an object of schemas".to_owned()) };
                 for (name, schema) in properties {
                     let schema = Self::compile(schema).map_err(|problem| format!(".{}{problem}", word(name)))?;
-                    self.properties.insert(name.to_string(), schema);
+                    self.properties.push((name.to_string(), schema));
                 }
             }
             _ if ANNOTATIONS.contains(&keyword) => {}
@@ -171,7 +170,9 @@ impl Schema {
             }
         }
         for (name, value) in members {
-            if let Some(schema) = self.properties.get(name.as_ref()).or(self.additional.as_deref()) {
+            let named = self.properties.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok();
+            let named = named.and_then(|at| self.properties.get(at)).map(|(_, schema)| schema);
+            if let Some(schema) = named.or(self.additional.as_deref()) {
                 schema.check(value).map_err(|violation| violation.below(name))?;
             }
         }
@@ -182,14 +183,16 @@ impl Schema {
 impl Bounds {
     fn check(self, number: f64) -> Result<(), Violation> {
         let Self { least, most, above, below } = self;
-        let problem = match (least, most, above, below) {
-            (Some(least), ..) if number < least => format!("must be at least {least}"),
-            (_, Some(most), ..) if number > most => format!("must be at most {most}"),
-            (_, _, Some(above), _) if number <= above => format!("must be above {above}"),
-            (.., Some(below)) if number >= below => format!("must be below {below}"),
+        let (problem, bound) = match (least, most, above, below) {
+            (Some(least), ..) if number < least => ("must be at least", least),
+            (_, Some(most), ..) if number > most => ("must be at most", most),
+            (_, _, Some(above), _) if number <= above => ("must be above", above),
+            (.., Some(below)) if number >= below => ("must be below", below),
             _ => return Ok(()),
         };
-        Err(Violation::here(problem))
+        // As JSON writes it: the standard library's code for floats would be in no other place.
+        let bound = serde_json::to_string(&bound).unwrap_or_default();
+        Err(Violation::here(format!("{problem} {}", bound.strip_suffix(".0").unwrap_or(&bound))))
     }
 }
 

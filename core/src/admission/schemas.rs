@@ -1,10 +1,9 @@
 //! Which events must meet which schema.
 
-use std::collections::BTreeMap;
-
 use serde_json::value::RawValue;
 
-use crate::admission::json::{self, Value};
+use crate::admission::json::Value;
+use crate::admission::member;
 use crate::admission::schema::{Schema, Violation, word};
 use crate::vocabulary::rejection::{Rejection, shown_path};
 
@@ -13,7 +12,7 @@ const REPORTED: &str = "$schema";
 
 /// The configured schemas, by event type.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Schemas(BTreeMap<String, Checked>);
+pub(crate) struct Schemas(Vec<(String, Checked)>);
 
 #[derive(Clone, Debug)]
 struct Checked {
@@ -27,11 +26,9 @@ impl Schemas {
     /// with the member's name.
     pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
         let expected = || r#"schemas must be {"<event type>": {"schema": {…}, "mode": "enforce" or "report-only"}}"#;
-        // The parser quotes what it reads, which could be a secret.
-        let read =
-            json::read(text.get()).map_err(|rejection| format!("schemas cannot be read: {}", rejection.code()))?;
+        let read = member::read("schemas", text)?;
         let Value::Object(types) = read else { return Err(expected().to_owned()) };
-        let mut schemas = BTreeMap::new();
+        let mut schemas = Vec::new();
         for (event_type, entry) in types {
             let Value::Object(members) = entry else { return Err(expected().to_owned()) };
             let (mut schema, mut is_report_only) = (None, false);
@@ -47,7 +44,7 @@ impl Schemas {
                 }
             }
             let schema = schema.ok_or_else(|| expected().to_owned())?;
-            schemas.insert(event_type.into_owned(), Checked { schema, is_report_only });
+            schemas.push((event_type.into_owned(), Checked { schema, is_report_only }));
         }
         Ok(Self(schemas))
     }
@@ -58,7 +55,8 @@ impl Schemas {
         event_type: &str,
         properties: &Value<'_>,
     ) -> Result<Option<(&'static str, String)>, Rejection> {
-        let Some(Checked { schema, is_report_only }) = self.0.get(event_type) else { return Ok(None) };
+        let of_type = self.0.iter().find(|(known, _)| known == event_type);
+        let Some((_, Checked { schema, is_report_only })) = of_type else { return Ok(None) };
         let Err(Violation { path, expected }) = schema.check(properties) else { return Ok(None) };
         let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
         let path = shown_path(format!("properties{separator}{path}"));

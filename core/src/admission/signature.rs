@@ -4,27 +4,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use p256::ecdsa::signature::Verifier as _;
-use serde::Deserialize;
 use sha2::Sha256;
+
+use crate::admission::json::Value;
+use crate::admission::member;
+
+/// The members of a JSON Web Key.
+const MEMBERS: [&str; 8] = ["kty", "crv", "x", "y", "kid", "d", "alg", "use"];
 
 /// The fewest bytes of a secret: those of the hash (RFC 7518, 3.2).
 pub(crate) const SECRET_BYTES: usize = 32;
 
 /// How tokens are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     /// HMAC with SHA-256.
-    #[serde(rename = "HS256")]
     Hs256,
     /// ECDSA with P-256 and SHA-256.
-    #[serde(rename = "ES256")]
     Es256,
     /// Ed25519.
-    #[serde(rename = "EdDSA")]
     EdDsa,
 }
 
 impl Algorithm {
+    /// The algorithm with this name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [Self::Hs256, Self::Es256, Self::EdDsa].into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
     /// Its name in a token's header.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,23 +40,6 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
         }
     }
-}
-
-/// A public key as JSON Web Key.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Jwk {
-    kty: String,
-    crv: String,
-    x: String,
-    y: Option<String>,
-    /// Tokens name the key by this.
-    pub(crate) kid: Option<String>,
-    /// The private key, which has no place in a configuration.
-    d: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
 }
 
 /// A key that checks signatures.
@@ -62,33 +52,34 @@ pub(crate) enum VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads a public key. An error text continues the key's place.
-    pub(crate) fn read(algorithm: Algorithm, jwk: &Jwk) -> Result<Self, String> {
-        let Jwk { kty, crv, x, y, d, alg, usage, .. } = jwk;
-        if d.is_some() {
+    /// Reads a public key from a JSON Web Key, and the name by which tokens may mean it. An error text continues the key's
+    /// place.
+    pub(crate) fn read(algorithm: Algorithm, jwk: &Value<'_>) -> Result<(Self, Option<String>), String> {
+        let expected = match algorithm {
+            Algorithm::Es256 => " must be a JWK with kty EC, crv P-256, and x and y of a point",
+            _ => " must be a JWK with kty OKP, crv Ed25519, and x of a point",
+        };
+        let members = member::members(jwk).filter(|members| member::has_only(members, &MEMBERS)).ok_or(expected)?;
+        let text = |name: &str| member::get(members, name).and_then(member::text);
+        if member::get(members, "d").is_some() {
             return Err(" has the member d, the private key; only the public one belongs here".to_owned());
         }
-        if alg.as_deref().is_some_and(|alg| alg != algorithm.name())
-            || usage.as_deref().is_some_and(|usage| usage != "sig")
-        {
+        if text("alg").is_some_and(|alg| alg != algorithm.name()) || text("use").is_some_and(|usage| usage != "sig") {
             return Err(" is for another algorithm or use".to_owned());
         }
-        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        match (algorithm, kty.as_str(), crv.as_str(), bytes(x), y.as_deref().map(bytes)) {
-            (Algorithm::Es256, "EC", "P-256", Some(x), Some(Some(y))) => {
+        let bytes = |name: &str| <[u8; 32]>::try_from(URL_SAFE_NO_PAD.decode(text(name)?).ok()?).ok();
+        let key = match (algorithm, text("kty"), text("crv"), bytes("x"), bytes("y")) {
+            (Algorithm::Es256, Some("EC"), Some("P-256"), Some(x), Some(y)) => {
                 let point = [[4].as_slice(), &x, &y].concat();
                 p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Self::Es256)
             }
-            (Algorithm::EdDsa, "OKP", "Ed25519", Some(x), None) => {
+            (Algorithm::EdDsa, Some("OKP"), Some("Ed25519"), Some(x), None) => {
                 let key = ed25519_dalek::VerifyingKey::from_bytes(&x).ok();
                 key.filter(|key| !key.is_weak()).map(Self::EdDsa)
             }
             _ => None,
-        }
-        .ok_or_else(|| match algorithm {
-            Algorithm::Es256 => " must be a JWK with kty EC, crv P-256, and x and y of a point".to_owned(),
-            _ => " must be a JWK with kty OKP, crv Ed25519, and x of a point".to_owned(),
-        })
+        };
+        Ok((key.ok_or(expected)?, text("kid").map(str::to_owned)))
     }
 
     /// Whether this key has signed the message.
@@ -139,8 +130,8 @@ mod tests {
         }
     }
 
-    fn jwk(json: &str) -> Jwk {
-        serde_json::from_str(json).unwrap()
+    fn key(algorithm: Algorithm, json: &str) -> Result<VerifyingKey, String> {
+        VerifyingKey::read(algorithm, &crate::admission::json::read(json).unwrap()).map(|(key, _kid)| key)
     }
 
     const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
@@ -155,12 +146,12 @@ mod tests {
             &secret,
             "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
         );
-        let p256 = VerifyingKey::read(Algorithm::Es256, &jwk(P256)).unwrap();
+        let p256 = key(Algorithm::Es256, P256).unwrap();
         check(
             &p256,
             "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
         );
-        let ed25519 = VerifyingKey::read(Algorithm::EdDsa, &jwk(ED25519)).unwrap();
+        let ed25519 = key(Algorithm::EdDsa, ED25519).unwrap();
         check(
             &ed25519,
             "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
@@ -169,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_none_is_refused() {
-        let refused = |algorithm, json: &str| VerifyingKey::read(algorithm, &jwk(json)).unwrap_err();
+        let refused = |algorithm, json: &str| key(algorithm, json).unwrap_err();
         let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let off_curve = format!(r#"{{"kty":"EC","crv":"P-256","x":"{zero}","y":"{zero}"}}"#);
         assert_eq!(

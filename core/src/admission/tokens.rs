@@ -5,11 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::admission::json::{self, Value};
+use crate::admission::member;
 use crate::admission::scope::{Caller, Scope};
-use crate::admission::signature::{Algorithm, Jwk, VerifyingKey};
+use crate::admission::signature::{Algorithm, VerifyingKey};
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -22,22 +23,20 @@ const LONGEST_LEEWAY: u64 = 600;
 /// The values of `typ` that name a token for access.
 const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
 
-/// An entry of the configuration's `jwt`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct IssuerText {
-    id: String,
-    issuer: String,
-    audience: String,
-    algorithm: Algorithm,
-    key: Option<Jwk>,
-    secret: Option<String>,
-    tenant: Option<String>,
-    tenant_claim: Option<String>,
-    scope: Option<Scope>,
-    scope_claim: Option<String>,
-    leeway_seconds: Option<u64>,
-}
+/// The members of an entry of the configuration's `jwt`.
+const MEMBERS: [&str; 11] = [
+    "id",
+    "issuer",
+    "audience",
+    "algorithm",
+    "key",
+    "secret",
+    "tenant",
+    "tenantClaim",
+    "scope",
+    "scopeClaim",
+    "leewaySeconds",
+];
 
 /// Whose tokens are taken.
 #[derive(Clone, Debug)]
@@ -74,30 +73,38 @@ impl<T> Claimed<T> {
 }
 
 impl Issuer {
-    /// Reads an entry. An error text continues its place, such as `jwt[0]`.
-    pub(crate) fn read(text: IssuerText) -> Result<Self, String> {
-        let IssuerText { id, issuer, audience, algorithm, key, secret, .. } = text;
-        if !is_id(&id) {
-            return Err(format!(".id {ID}"));
-        }
-        if issuer.is_empty() || audience.is_empty() {
+    /// Reads an entry of the configuration's `jwt`. An error text continues its place, such as `jwt[0]`.
+    pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
+        let value = member::read("", text)?;
+        let members = member::members(&value).filter(|members| member::has_only(members, &MEMBERS));
+        let members =
+            members.ok_or_else(|| format!(" must be an object with no members but {}", MEMBERS.join(", ")))?;
+        let text = |name: &str| member::get(members, name).and_then(member::text).map(str::to_owned);
+        let id = text("id").filter(|id| is_id(id)).ok_or_else(|| format!(".id {ID}"))?;
+        let named = |name: &str| text(name).filter(|text| !text.is_empty());
+        let (Some(issuer), Some(audience)) = (named("issuer"), named("audience")) else {
             return Err(" needs an issuer and an audience".to_owned());
-        }
-        let kid = key.as_ref().and_then(|key| key.kid.clone());
-        let verifying = match (algorithm, &key, &secret) {
-            (Algorithm::Hs256, None, Some(_)) => VerifyingKey::Hs256(None),
+        };
+        let algorithm = text("algorithm").as_deref().and_then(Algorithm::of);
+        let algorithm = algorithm.ok_or(".algorithm must be HS256, ES256 or EdDSA")?;
+        let (key, secret) = (member::get(members, "key"), text("secret"));
+        let (verifying, kid) = match (algorithm, key, &secret) {
+            (Algorithm::Hs256, None, Some(_)) => (VerifyingKey::Hs256(None), None),
             (Algorithm::Hs256, ..) => return Err(" with HS256 needs the name of a secret, and no key".to_owned()),
             (_, Some(jwk), None) => VerifyingKey::read(algorithm, jwk).map_err(|problem| format!(".key{problem}"))?,
             _ => return Err(format!(" with {} needs a key, and no secret", algorithm.name())),
         };
-        let tenant = text.tenant.map(Tenant::parse).transpose().map_err(|problem| format!(".{problem}"))?;
-        let leeway = text.leeway_seconds.unwrap_or(LEEWAY);
-        if leeway > LONGEST_LEEWAY {
-            return Err(format!(".leewaySeconds must be 0 to {LONGEST_LEEWAY}"));
-        }
+        let tenant = text("tenant").map(Tenant::parse).transpose().map_err(|problem| format!(".{problem}"))?;
+        let scope = match text("scope") {
+            Some(name) => Some(Scope::of(&name).ok_or(".scope must be write, read, both, operate or erase")?),
+            None => None,
+        };
+        let leeway = member::get(members, "leewaySeconds").map_or(Some(LEEWAY), member::whole);
+        let leeway = leeway.filter(|leeway| *leeway <= LONGEST_LEEWAY);
         Ok(Self {
-            tenant: Claimed::read(tenant, text.tenant_claim, "tenant")?,
-            scope: Claimed::read(text.scope, text.scope_claim, "scope")?,
+            tenant: Claimed::read(tenant, text("tenantClaim"), "tenant")?,
+            scope: Claimed::read(scope, text("scopeClaim"), "scope")?,
+            leeway: leeway.ok_or_else(|| format!(".leewaySeconds must be 0 to {LONGEST_LEEWAY}"))?,
             key: verifying,
             id,
             issuer,
@@ -105,7 +112,6 @@ impl Issuer {
             algorithm,
             kid,
             secret,
-            leeway,
         })
     }
 
@@ -132,7 +138,7 @@ impl Issuer {
     fn caller(&self, claims: &Value<'_>, needed: Scope, received_at: Millis) -> Result<Caller<'_>, Rejection> {
         let now = received_at.0 as f64 / 1000.0;
         let refuse = |problem| Err(Rejection::InvalidToken(problem));
-        let is_for_us = match member(claims, "aud") {
+        let is_for_us = match claim(claims, "aud") {
             Some(Value::String(audience)) => *audience == self.audience,
             Some(Value::Array(all)) => all.iter().any(|one| matches!(one, Value::String(one) if *one == self.audience)),
             _ => false,
@@ -155,14 +161,14 @@ impl Issuer {
         }
         let tenant = match &self.tenant {
             Claimed::Fixed(tenant) => tenant.clone(),
-            Claimed::Claim(claim) => match string(claims, claim).map(|name| Tenant::parse(name.to_owned())) {
+            Claimed::Claim(name) => match string(claims, name).map(|name| Tenant::parse(name.to_owned())) {
                 Some(Ok(tenant)) => tenant,
                 _ => return refuse("the token's claim of a tenant names none"),
             },
         };
         let is_covered = match &self.scope {
             Claimed::Fixed(scope) => scope.covers(needed),
-            Claimed::Claim(claim) => covers(member(claims, claim), needed),
+            Claimed::Claim(name) => covers(claim(claims, name), needed),
         };
         if is_covered { Ok(Caller { tenant, key: &self.id }) } else { Err(Rejection::Forbidden(needed.name())) }
     }
@@ -206,12 +212,12 @@ pub(crate) fn caller<'i>(
         return Err(not_ours);
     };
     // Extensions that must be understood are not (RFC 7515, 4.1.11). Another type is not meant for access.
-    let is_access = match member(&header, "typ") {
+    let is_access = match claim(&header, "typ") {
         None => true,
         Some(Value::String(name)) => TYPES.contains(&name.to_ascii_lowercase().as_str()),
         Some(_) => false,
     };
-    if member(&header, "crit").is_some() || !is_access {
+    if claim(&header, "crit").is_some() || !is_access {
         return Err(Rejection::InvalidToken("the token's header has crit, or a typ other than JWT or at+jwt"));
     }
     let signed = |issuer: &&Issuer| issuer.is_meant(&header) && issuer.key.has_signed(message.as_bytes(), &signature);
@@ -232,21 +238,17 @@ pub(crate) fn caller<'i>(
     Err(refused.unwrap_or(not_ours))
 }
 
-fn member<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v Value<'v>> {
-    let Value::Object(members) = value else { return None };
-    members.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+fn claim<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    member::get(member::members(value)?, name)
 }
 
 fn string<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
-    match member(value, name)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
+    member::text(claim(value, name)?)
 }
 
 /// A member that should be a number. The inner `None` says that it is none.
 fn number(value: &Value<'_>, name: &str) -> Option<Option<f64>> {
-    Some(match member(value, name)? {
+    Some(match claim(value, name)? {
         Value::Signed(number) => Some(*number as f64),
         Value::Unsigned(number) => Some(*number as f64),
         Value::Float(number) => Some(*number),
