@@ -167,15 +167,16 @@ fn bills(platforms: &[&str], to: &Path) -> Result<()> {
         // Without a time of its own, and so without a number of its own: equal crates make an equal bill.
         bill.env("SOURCE_DATE_EPOCH", "0").arg("--manifest-path").arg(folder.join("Cargo.toml"));
         run_logged("cyclonedx", &mut bill)?;
-        // It writes beside each member's manifest.
-        for made in gates::files(&paths::root().join("adapters"))? {
-            if made.file_name().is_some_and(|file| file.to_string_lossy().ends_with(".cdx.json")) {
-                if made.parent() == Some(&folder) {
-                    let bill = without_root(&fs::read_to_string(&made)?, paths::root());
-                    fs::write(to.join(format!("{name}.json")), bill)?;
-                }
-                fs::remove_file(made)?;
+        // It writes one beside the manifest of each member of the workspace.
+        let manifests = output(program("git").args(["ls-files", "-z", "--", "Cargo.toml", "*/Cargo.toml"]))?;
+        let file = format!("{name}.json");
+        for member in manifests.split_terminator('\0').filter_map(|manifest| Path::new(manifest).parent()) {
+            let made = paths::root().join(member).join(&file);
+            if made.parent() == Some(&folder) {
+                fs::write(to.join(&file), without_root(&fs::read_to_string(&made)?, paths::root()))?;
             }
+            // Most are of no use.
+            _ = fs::remove_file(made);
         }
     }
     Ok(())
