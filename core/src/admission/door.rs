@@ -190,7 +190,8 @@ impl<'c> Intake<'c> {
     }
 
     fn take(&mut self, text: &str) -> Result<Slot, Rejection> {
-        let event = Event::read(text, self.stamp.received_at)?.apply(self.config, &self.tenant, self.bot)?;
+        let mut event = Event::read(text, self.stamp.received_at)?;
+        event.apply(self.config, &self.tenant, self.bot)?;
         let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {
@@ -212,7 +213,8 @@ impl<'c> Intake<'c> {
     fn plan(self, answer: Answer) -> Admission {
         let Self { config, tenant, key, events, .. } = self;
         let standing = Standing::new(config.allowances.of(key, tenant.as_str()));
-        let plan = StorePlan { tenant, events, answer, may_be_repeated: false, key: key.to_owned(), standing };
+        let key = if standing.rules.is_empty() { String::new() } else { key.to_owned() };
+        let plan = StorePlan { tenant, events, answer, may_be_repeated: false, key, standing };
         // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {
             Admission::Reply(plan.respond(Vec::new()))

@@ -121,7 +121,7 @@ pub struct StorePlan {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) answer: Answer,
     pub(crate) may_be_repeated: bool,
-    /// The id of the key that the events came with.
+    /// The id of the key that the events came with; empty if nothing limits it.
     pub(crate) key: String,
     pub(crate) standing: Standing,
 }
