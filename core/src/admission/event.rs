@@ -116,13 +116,13 @@ impl<'a> Event<'a> {
     }
 
     /// Applies what the configuration asks of a tenant's event. `bot` is the word by which its client was recognised.
-    pub(crate) fn apply(mut self, config: &Config, tenant: &Tenant, bot: Option<&str>) -> Result<Self, Rejection> {
+    pub(crate) fn apply(&mut self, config: &Config, tenant: &Tenant, bot: Option<&str>) -> Result<(), Rejection> {
         self.tags.extend(config.schemas.check(&self.event_type, &self.properties)?);
         self.tags.extend(bot.map(|word| (bots::TAG, word.to_owned())));
         if !config.privacy.is_off() {
             config.privacy.apply(tenant, &self.event_type, &mut self.user_id, &mut self.properties);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The properties with the tags.

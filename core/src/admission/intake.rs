@@ -43,8 +43,8 @@ impl<'c> Intake<'c> {
     }
 
     /// Takes an event, and returns its place in the answer.
-    pub(crate) fn take(&mut self, event: Event<'_>) -> Result<Slot, Rejection> {
-        let event = event.apply(self.config, &self.tenant, self.bot)?;
+    pub(crate) fn take(&mut self, mut event: Event<'_>) -> Result<Slot, Rejection> {
+        event.apply(self.config, &self.tenant, self.bot)?;
         let retention = &self.config.retention;
         let next = self.events.len();
         let Some(id) = event.named_id(&self.tenant) else {
@@ -67,7 +67,7 @@ impl<'c> Intake<'c> {
     pub(crate) fn plan(self, answer: Answer) -> Admission {
         let Self { config, tenant, key, events, .. } = self;
         let standing = Standing::new(config.allowances.of(key, tenant.as_str()));
-        let key = key.to_owned();
+        let key = if standing.rules.is_empty() { String::new() } else { key.to_owned() };
         let plan = StorePlan { tenant, events, answer, may_be_repeated: false, shared_with: None, key, standing };
         // Without events the store has nothing to do, so the reply is made here.
         if plan.events.is_empty() {

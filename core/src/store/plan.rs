@@ -143,7 +143,7 @@ pub struct StorePlan {
     pub(crate) may_be_repeated: bool,
     /// The origin whose pages may read the answer.
     pub(crate) shared_with: Option<String>,
-    /// The id of the key that the events came with.
+    /// The id of the key that the events came with; empty if nothing limits it.
     pub(crate) key: String,
     pub(crate) standing: Standing,
 }
