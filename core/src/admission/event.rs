@@ -87,7 +87,7 @@ impl<'a> Event<'a> {
     /// Takes an event of another protocol. Numbers are taken for ids, and null for what is missing.
     pub(crate) fn of_foreign(foreign: Foreign<'a>, received_at: Millis) -> Result<Self, Rejection> {
         let Foreign { user_id, event_type, message_id, mut properties, timestamp, sent_at, ago } = foreign;
-        properties.sort_by(|(a, _), (b, _)| a.cmp(b));
+        json::sort_by_name(&mut properties);
         properties.dedup_by(|(next, _), (kept, _)| next == kept);
         let timestamp = timestamp.filter(|value| *value != Value::Null).map(instant).transpose()?;
         // The clocks differ by as much as the request arrives later than its client thinks that it sent it.
@@ -133,7 +133,7 @@ impl<'a> Event<'a> {
         let tags =
             self.tags.iter().map(|(name, value)| (Cow::Borrowed(*name), Value::String(Cow::Borrowed(value.as_str()))));
         members.extend(tags);
-        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        json::sort_by_name(&mut members);
         json_text(&Value::Object(members))
     }
 

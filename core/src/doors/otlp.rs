@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use crate::admission::event::Foreign;
-use crate::admission::json::Value;
+use crate::admission::json::{Value, sort_by_name};
 use crate::doors::parts::{Members, RawMembers, list, object, take};
 use crate::vocabulary::rejection::Rejection;
 
@@ -143,7 +143,7 @@ fn plain(value: Value<'_>) -> Value<'_> {
                 Some(Value::Array(pairs)) => pairs_of(pairs),
                 _ => Members::new(),
             };
-            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sort_by_name(&mut pairs);
             pairs.dedup_by(|(next, _), (kept, _)| next == kept);
             Value::Object(pairs)
         }

@@ -85,9 +85,14 @@ impl<'a> Observation<'a> {
             None => {
                 dimensions_dropped = texts.len() > DIMENSIONS;
                 if dimensions_dropped {
-                    texts.sort_by_key(|(name, _)| is_added(name));
-                    texts.truncate(DIMENSIONS);
-                    texts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                    let own = texts.iter().filter(|(name, _)| !is_added(name)).count();
+                    let (mut own, mut added) = (DIMENSIONS, DIMENSIONS.saturating_sub(own));
+                    texts.retain(|(name, _)| {
+                        let places = if is_added(name) { &mut added } else { &mut own };
+                        let has_place = *places > 0;
+                        *places = places.saturating_sub(1);
+                        has_place
+                    });
                 }
             }
         }
