@@ -26,7 +26,7 @@ struct Budget {
 const BUDGETS: [Budget; 3] = [
     Budget { platform: "workers", files: &["workers/index.js", "workers/index_bg.wasm"], gzip: true, bytes: 500_000 },
     Budget { platform: "spin", files: &["spin/isotherm.wasm"], gzip: false, bytes: 1_000_000 },
-    Budget { platform: "lambda", files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_000_000 },
+    Budget { platform: "lambda", files: &["lambda/bootstrap.zip"], gzip: false, bytes: 5_500_000 },
 ];
 
 /// Finds artifacts of these platforms that exceed their budgets.
