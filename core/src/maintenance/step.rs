@@ -110,7 +110,7 @@ impl Step {
                     Some((fitting, folds)) if fit <= fitting => break (fitting, folds),
                     _ => (count, is_cut) = (fit.clamp(1, count - 1), true),
                 }
-            } else if is_cut || reading.is_over || fit < count + count / 2 {
+            } else if is_cut || reading.is_over || fit <= count + count / 2 {
                 break (count, folds);
             } else {
                 last = Some((count, folds));
