@@ -273,14 +273,18 @@ fn wasm(tools: &Tools, sets: &[Set], platforms: &[&str]) -> Result<()> {
 pub(crate) fn wasm_module(tools: &Tools, set: Set, package: &str, target: &str, options: &[&str]) -> Result<PathBuf> {
     let dir = wasm_target_dir(set);
     let mut build = artifact_cargo(&["--profile", "wasm", "--package", package, "--lib", "--target", target]);
-    let flags = remapped_paths().into_iter().chain(SMALL_HASHES.map(str::to_owned)).collect::<Vec<_>>();
-    build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    build.env("CARGO_ENCODED_RUSTFLAGS", wasm_flags());
     run(build.args(options).env("CARGO_TARGET_DIR", &dir).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain))?;
     Ok(dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_"))))
 }
 
-/// sha2 with rounds in a loop: unrolled, they take 4 kB of the Workers' bundle.
-const SMALL_HASHES: [&str; 2] = ["--cfg", "sha2_backend_soft=\"compact\""];
+/// Options for rustc, as cargo's variable holds them: no paths of this machine, and sha2 with its rounds in a loop, since
+/// unrolled they take 15 kB.
+fn wasm_flags() -> String {
+    let mut flags = remapped_paths();
+    flags.extend(["--cfg", "sha2_backend_soft=\"compact\""].map(str::to_owned));
+    flags.join("\x1f")
+}
 
 /// Cargo names a wasm module only after its crate, so two sets in one folder would overwrite each other's modules.
 fn wasm_target_dir(set: Set) -> PathBuf {
