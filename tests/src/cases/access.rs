@@ -78,7 +78,8 @@ pub fn limits_say_when_to_come_again(platform: Platform) {
     assert_eq!((first.status, header(&first, "ratelimit-policy")), (200, Some(policy.clone())));
     let second = batch(1);
     if platform == Platform::Spin {
-        assert_eq!(second.status, 200);
+        // Each instance counts for itself, and either it or another one got this request.
+        assert!([200, 429].contains(&second.status), "{second:?}");
         return;
     }
     check(&second, 429, "rate_limited");
