@@ -164,8 +164,8 @@ pub(crate) fn write(
     put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
 }
 
-/// Deletes events that expire by `until`, among the oldest `among`, rounded up to a whole block, and clears the index of them. Returns how
-/// many events are deleted.
+/// Deletes events that expire by `until`, among the oldest `among`, rounded up to a whole block. Clears the index of them.
+/// Returns how many events are deleted.
 pub(crate) fn expire(sql: &SqlStorage, blocks: &mut Blocks, until: Seconds, among: usize) -> Result<usize> {
     let (mut seen, mut deleted, mut expired) = (0, 0, Vec::new());
     for row in sql.exec(OLDEST_BLOCKS, None)?.raw() {
