@@ -47,7 +47,8 @@
 //!
 //! - A version reads every format listed here. A changed layout gets the next byte; older layouts can still be read.
 //! - A version writes data that older versions can't read only one minor version after it could read them. Before
-//!   version 1.0.0 also where no older reader is left, or where the older reader's error is harmless. Readers are deployed first: in Lambda's template `Aggregate` depends on `Report` and
+//!   version 1.0.0 also where no older reader is left, or where the older reader's error is harmless. Readers are
+//!   deployed first: in Lambda's template `Aggregate` depends on `Report` and
 //!   `Schedule`, and `Ingest` and `Drain` depend on `Aggregate` and `Read`.
 //! - Watermarks of version 2: an older `report` answers 503 until it is replaced. An older `aggregate` that still works
 //!   on a batch fails on the condition of its write, or can't read the watermark. Its batch is then delivered again, to

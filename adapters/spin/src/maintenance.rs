@@ -52,8 +52,8 @@ impl Drop for Turn {
     }
 }
 
-/// Returns whether the store accepts new events. If what is known says that it is full, the database is asked again and folded first. An instance
-/// that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
+/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first.
+/// An instance that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if MAINTENANCE.with_borrow(Option::is_none) {

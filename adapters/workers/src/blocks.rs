@@ -171,8 +171,8 @@ pub(crate) fn write(
     put_runs(sql, RowWrites { gone: Vec::new(), rows: vec![blocks.index()] })
 }
 
-/// Deletes events that expire by `until`, among the first `among`, rounded up to a whole block, and clears the
-/// index of ids. Returns how many events are deleted.
+/// Deletes events that expire by `until`, among the first `among`, rounded up to a whole block. Clears the index
+/// of them. Returns how many events are deleted.
 pub(crate) fn expire(
     sql: &SqlStorage,
     blocks: &mut Blocks,

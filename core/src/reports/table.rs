@@ -64,7 +64,7 @@ pub(crate) struct Table<'q> {
     pub(crate) event_types: BTreeSet<String>,
     pub(crate) numeric_properties: BTreeSet<String>,
     pub(crate) caps: Caps,
-    /// Whether part of the answer is known to be missing: unreadable, moved aside or lost.
+    /// Whether events are known to be missing from the answer, because their pages can't be read or the stream lost them.
     pub(crate) is_incomplete: bool,
 }
 
