@@ -66,7 +66,7 @@ impl DurableObject for Shard {
                 self.wake(service).await?;
                 Response::from_bytes(kept)
             }
-            (Method::Post, REPORT) => self.report(service, &serde_json::from_slice(&request.bytes().await?)?),
+            (Method::Post, REPORT) => self.report(service, &serde_json::from_str(&request.text().await?)?),
             (Method::Post, MAINTENANCE) => {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
                 self.maintenance(service, |maintenance| maintenance.begin_round(now()));

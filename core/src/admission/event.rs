@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::bots;
 use crate::admission::config::Config;
+use crate::admission::foreign::Foreign;
 use crate::admission::json::{self, Value};
 use crate::admission::retention::Retention;
 use crate::store::plan::NewEvent;
@@ -30,21 +31,6 @@ pub(crate) struct Event<'a> {
     properties: Value<'a>,
     /// Properties that the service adds. They replace those that the client has sent under these names.
     tags: Vec<(&'static str, String)>,
-}
-
-/// An event as another protocol describes it, not yet checked.
-#[derive(Debug, Default)]
-pub(crate) struct Foreign<'a> {
-    pub(crate) user_id: Option<Value<'a>>,
-    pub(crate) event_type: Option<Value<'a>>,
-    pub(crate) message_id: Option<Value<'a>>,
-    /// In any order. If a name appears twice, the first one counts.
-    pub(crate) properties: Vec<(Cow<'a, str>, Value<'a>)>,
-    pub(crate) timestamp: Option<Value<'a>>,
-    /// When the request was sent, by the client's clock.
-    pub(crate) sent_at: Option<Millis>,
-    /// How many milliseconds before the request the event happened, where the client says only that.
-    pub(crate) ago: Option<u64>,
 }
 
 impl<'a> Event<'a> {

@@ -26,6 +26,7 @@ pub(crate) mod tokens;
 
 pub(crate) mod body;
 pub(crate) mod event;
+pub(crate) mod foreign;
 pub(crate) mod gzip;
 mod intake;
 pub(crate) mod json;

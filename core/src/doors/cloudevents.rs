@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::admission::event::Foreign;
+use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
 use crate::admission::request::Request;
 use crate::doors::parts::{Members, list, object, take, take_id};

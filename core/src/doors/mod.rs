@@ -12,7 +12,7 @@ mod segment;
 use std::borrow::Cow;
 
 use crate::admission::body::{JSON, TEXT};
-use crate::admission::event::Foreign;
+use crate::admission::foreign::Foreign;
 use crate::admission::request::Request;
 use crate::store::answer::Style;
 use crate::vocabulary::rejection::Rejection;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use crate::admission::event::Foreign;
+use crate::admission::foreign::Foreign;
 use crate::admission::json::{Value, sort_by_name};
 use crate::doors::parts::{Members, RawMembers, list, object, take};
 use crate::vocabulary::rejection::Rejection;

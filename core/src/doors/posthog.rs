@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::admission::event::Foreign;
+use crate::admission::foreign::Foreign;
 use crate::admission::gzip;
 use crate::admission::json::Value;
 use crate::admission::request::Request;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::admission::event::Foreign;
+use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
 use crate::doors::parts::{Members, RawMembers, list, object, take, take_id, take_members, take_time};
 use crate::vocabulary::rejection::{Rejection, shown};

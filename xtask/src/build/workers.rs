@@ -84,7 +84,9 @@ fn make(set: Set, bindgen: &Path, module: &Path, made: &Path) -> Result<()> {
     run_logged(&log("wasm-bindgen"), program(bindgen).arg(module).arg(made))?;
 
     let mut optimize = program(wasm_opt());
-    optimize.arg("-Oz").arg(made.join("index_bg.wasm")).arg("-o").arg(made.join("bundle/index_bg.wasm"));
+    // Nothing lies in the lowest KiB: it is the end of the stack, which grows down to it.
+    optimize.args(["-Oz", "--converge", "--low-memory-unused"]);
+    optimize.arg(made.join("index_bg.wasm")).arg("-o").arg(made.join("bundle/index_bg.wasm"));
     optimize.args(WASM_FEATURES.map(|feature| format!("--enable-{feature}")));
     run_logged(&log("wasm-opt"), &mut optimize)?;
 
