@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use isotherm_bench::command::{check, compare, cost, diff, doctor, key, prices, report, schema, simulate, soak, up};
 
@@ -72,7 +73,7 @@ fn command_line() -> clap::Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}`isotherm COMMAND --help` begins with examples.\n\n\
          Options:\n{{options}}\n"
     );
-    command.mut_subcommands(examples_first).help_template(help)
+    command.mut_subcommands(examples_first).help_template(help).arg_required_else_help(true)
 }
 
 fn main() -> ExitCode {
@@ -95,6 +96,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         // Nobody reads standard output any more, and there was nothing else to do.
         let _closed = error.print();
         return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _closed = error.print();
+        return ExitCode::from(2);
     }
     let text = error.to_string();
     let lines =

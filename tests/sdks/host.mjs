@@ -8,8 +8,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { ISOTHERM_URL, SDKS, ISOTHERM_TENANT, ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_READER } = process.env;
-export const [secret, published] = [ISOTHERM_SECRET, ISOTHERM_PUBLIC];
+const { ISOTHERM_URL, SDKS, ISOTHERM_TENANT, ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_READER, ISOTHERM_WEBHOOKS } = process.env;
+export const [secret, published, signing] = [ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_WEBHOOKS];
 /** An SDK for JavaScript, as its registry has it. */
 export const sdk = createRequire(join(SDKS, 'package.json'));
 /** What tells the events of this run from those of others. */

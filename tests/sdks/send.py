@@ -65,6 +65,24 @@ def cloudevents():
         assert answer.json()["accepted"] == 1, answer.text
 
 
+def standardwebhooks():
+    import json
+    from datetime import datetime, timezone
+
+    import requests
+    from standardwebhooks import Webhook
+
+    now = datetime.now(timezone.utc)
+    body = json.dumps({"type": TYPE, "timestamp": now.isoformat(), "data": {"index": 0, "userId": "user-1"}})
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id(0),
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(KEY).sign(message_id(0), now, body),
+    }
+    requests.post(f"{URL}/webhooks/tests", data=body, headers=headers, timeout=30).raise_for_status()
+
+
 def opentelemetry():
     from opentelemetry._logs import LogRecord, SeverityNumber
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -94,4 +112,5 @@ def opentelemetry():
     "posthog-python": posthog,
     "cloudevents-python": cloudevents,
     "opentelemetry-python": opentelemetry,
+    "standardwebhooks-python": standardwebhooks,
 }[SDK]()

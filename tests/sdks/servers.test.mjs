@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { RUN, counted, kept, published, sdk, secret, way } from './host.mjs';
+import { RUN, counted, kept, published, sdk, secret, signing, way } from './host.mjs';
 
 /** An event type or an id of this run. */
 const named = (name) => `${name} ${RUN}`;
@@ -147,6 +147,37 @@ describe('SDKs for servers', { concurrency: true }, () => {
     const path = await way(t, ['unavailable', 'lost', 'overloaded']);
     await python('posthog-python', path.url, published);
     await counted(named('posthog-python'), 3);
+    await path.all();
+  });
+
+  test('Standard Webhooks, as its libraries sign', async (t) => {
+    const { Webhook } = sdk('standardwebhooks');
+    const path = await way(t, ['unavailable', 'lost']);
+    const name = 'standardwebhooks';
+    const body = JSON.stringify({ type: named(name), timestamp: new Date().toISOString(), data: { index: 0, user_id: 'user-1' } });
+    const id = `${name} 0 ${RUN}`;
+    const post = async (signed) => {
+      const now = new Date();
+      const headers = {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': String(Math.floor(now / 1000)),
+        'webhook-signature': new Webhook(signing).sign(id, now, signed),
+      };
+      return fetch(`${path.url}/webhooks/tests`, { method: 'POST', headers, body });
+    };
+    // A sender sends again, signed anew, what was not answered with 2xx.
+    const answers = [];
+    for (let tries = 0; tries < 3; tries++) answers.push(await post(body).then((answer) => answer.status, () => 'lost'));
+    assert.deepEqual(answers, [503, 'lost', 200]);
+    assert.equal((await post(`${body} `)).status, 401);
+    const found = await kept(id);
+    assert.deepEqual([found.userId, found.eventType, found.properties], ['user-1', named(name), { index: 0 }]);
+    await counted(named(name), 1);
+
+    await python('standardwebhooks-python', path.url, signing);
+    assert.equal((await kept(`standardwebhooks-python 0 ${RUN}`)).properties.index, 0);
+    await counted(named('standardwebhooks-python'), 1);
     await path.all();
   });
 

@@ -48,7 +48,7 @@ pub struct Cost {
     #[arg(long, value_name = "MS", value_parser = amount)]
     duration_ms: Option<f64>,
     /// Memory of Lambda's functions
-    #[arg(long, value_name = "MB", value_parser = amount)]
+    #[arg(long, value_name = "MB", value_parser = memory)]
     memory_mb: Option<f64>,
     /// CPU time of a request on Lambda and on Workers
     #[arg(long, value_name = "MS", value_parser = amount)]
@@ -63,7 +63,7 @@ pub struct Cost {
     #[arg(long, value_name = "NAME", default_value = given::NODE)]
     node: String,
     /// How many of them; without it, as many as the requests take
-    #[arg(long, value_name = "N", value_parser = amount)]
+    #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<f64>,
     /// Only this part of the path; may be given again; without it, all
     #[arg(long = "service", value_name = "SERVICE", value_parser = service())]
@@ -95,7 +95,26 @@ pub struct Cost {
 
 fn amount(text: &str) -> Result<f64, String> {
     let amount = text.replace('_', "").parse::<f64>().map_err(|_no_number| "is no number".to_owned())?;
-    if amount.is_finite() && amount >= 0.0 { Ok(amount) } else { Err("must be 0 or above".to_owned()) }
+    if (0.0..=MOST).contains(&amount) { Ok(amount) } else { Err(format!("must be from 0 to {MOST}")) }
+}
+
+/// The largest amount that a flag takes. No month has more of anything, and no figure made of such amounts overflows.
+const MOST: f64 = 1e15;
+
+/// Memory that a function of Lambda can have, in MB.
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+fn memory(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(memory @ 128..=10_240) => Ok(f64::from(memory)),
+        _ => Err("must be a whole number from 128 to 10240".to_owned()),
+    }
+}
+
+fn nodes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(nodes @ 1..=1_000_000) => Ok(f64::from(nodes)),
+        _ => Err("must be a whole number from 1 to 1000000".to_owned()),
+    }
 }
 
 /// The value of `--service`: one service, or all.
@@ -169,6 +188,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
             None => (design.usage(&given).with_context(pricing)?, design.about().to_owned()),
         };
         let bill = Bill::of(&usage, &services, &rates)?;
+        ensure!(bill.usd().is_finite(), "{} has no price for these figures: one that divides is 0", design.name());
         Ok(Priced::new(*design, about, bill, load.events(), assumed.take_used()))
     });
     Ok(Quote {

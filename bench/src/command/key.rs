@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+
+use crate::say;
 
 const EXAMPLES: &str = "Examples:
   isotherm key new --tenant acme --scope write               for clients that send events
@@ -74,7 +76,12 @@ pub fn key(Key { what: What::New(new) }: &Key) -> Result<ExitCode> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(|error| anyhow::anyhow!("{error}")).context("the system has no randomness")?;
     let key = format!("{:032x}", u128::from_be_bytes(bits));
-    println!("{key}\n{}", entry(&key, new)?);
+    if let Some(time) = &new.expires {
+        // A time that is none is refused with the entry.
+        let past = time.parse().is_ok_and(|time: jiff::Timestamp| time <= jiff::Timestamp::now());
+        ensure!(!past, "--expires {time} is in the past");
+    }
+    say(&format!("{key}\n{}\n", entry(&key, new)?))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,6 +108,12 @@ mod tests {
         let entry = entry("0123456789abcdef0123456789abcdef", &new(Some("web"), Some("2027-01-01T00:00:00Z"))).unwrap();
         let expected = r#"{"id":"web","sha256":"3eb1bd439947eb762998e566ccc2e099c791118b2f40579cc4f7da2b5061b7f9","tenant":"acme","scope":"both","expires":"2027-01-01T00:00:00Z"}"#;
         assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn no_key_is_made_that_has_ended_already() {
+        let flags = Key { what: What::New(new(None, Some("2020-01-01T00:00:00Z"))) };
+        assert_eq!(key(&flags).unwrap_err().to_string(), "--expires 2020-01-01T00:00:00Z is in the past");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::admission::scope::{Caller, Scope};
 use crate::admission::tokens::{self, Issuer};
+use crate::admission::webhooks::Sender;
 use crate::vocabulary::rejection::{Rejection, shown};
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Millis;
@@ -58,11 +59,13 @@ pub(crate) struct Grant<'a> {
     pub(crate) is_shared: bool,
 }
 
-/// The configured keys, and the issuers of tokens in place of keys. No two share a hash or an id.
+/// The configured keys, and in place of keys the issuers of tokens and the senders of webhooks. No two share a hash or an
+/// id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     keys: Vec<Key>,
     pub(crate) issuers: Vec<Issuer>,
+    pub(crate) senders: Vec<Sender>,
 }
 
 /// One key.
@@ -84,16 +87,25 @@ pub(crate) struct Key {
 const OPEN: &str = "open";
 
 impl Access {
-    /// Whether a key or an issuer has this id.
+    /// The sender of webhooks with this id.
+    pub(crate) fn sender(&self, id: &str) -> Option<&Sender> {
+        match self {
+            Self::Keys(keys) => keys.senders.iter().find(|sender| sender.id == id),
+            _ => None,
+        }
+    }
+
+    /// Whether a key, an issuer or a sender has this id.
     pub(crate) fn has_key(&self, id: &str) -> bool {
         matches!(self, Self::Keys(keys) if keys.has_id(id))
     }
 
-    /// The tenants that own a key or an issuer, each once. Others may be named by tokens.
+    /// The tenants that own a key, an issuer or a sender, each once. Others may be named by tokens.
     pub(crate) fn tenants(&self) -> Vec<Tenant> {
-        let Self::Keys(Keys { keys, issuers }) = self else { return vec![Tenant::default_tenant()] };
+        let Self::Keys(Keys { keys, issuers, senders }) = self else { return vec![Tenant::default_tenant()] };
         let mut tenants: Vec<Tenant> = Vec::new();
-        for tenant in keys.iter().map(|key| &key.tenant).chain(issuers.iter().filter_map(Issuer::tenant)) {
+        let owners = keys.iter().map(|key| &key.tenant).chain(issuers.iter().filter_map(Issuer::tenant));
+        for tenant in owners.chain(senders.iter().map(|sender| &sender.tenant)) {
             if !tenants.contains(tenant) {
                 tenants.push(tenant.clone());
             }
@@ -168,7 +180,9 @@ impl Access {
 
 impl Keys {
     fn has_id(&self, id: &str) -> bool {
-        self.keys.iter().any(|key| key.id == id) || self.issuers.iter().any(|issuer| issuer.id == id)
+        self.keys.iter().any(|key| key.id == id)
+            || self.issuers.iter().any(|issuer| issuer.id == id)
+            || self.senders.iter().any(|sender| sender.id == id)
     }
 
     /// Adds a key, or says whether its hash or its id is there already.
@@ -197,6 +211,15 @@ impl Keys {
             return Err(".id is there twice".to_owned());
         }
         self.issuers.push(issuer);
+        Ok(())
+    }
+
+    /// Adds a sender of webhooks, or says that its id is there already.
+    pub(crate) fn add_sender(&mut self, sender: Sender) -> Result<(), String> {
+        if self.has_id(&sender.id) {
+            return Err(".id is there twice".to_owned());
+        }
+        self.senders.push(sender);
         Ok(())
     }
 

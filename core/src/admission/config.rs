@@ -16,6 +16,7 @@ use crate::admission::schemas::Schemas;
 use crate::admission::scope::Scope;
 use crate::admission::secrets::Secrets;
 use crate::admission::tokens::Issuer;
+use crate::admission::webhooks::Sender;
 use crate::rollups::observation::{DIMENSIONS, Dimensions};
 use crate::vocabulary::tenant::{ID, Tenant, is_id};
 use crate::vocabulary::time::Millis;
@@ -63,6 +64,8 @@ struct ConfigText<'a> {
     keys: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     jwt: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    webhooks: Option<Vec<&'a RawValue>>,
     #[serde(default = "default_shards")]
     shards: u32,
     #[serde(default)]
@@ -132,6 +135,7 @@ impl Config {
             open,
             keys,
             jwt,
+            webhooks,
             shards,
             dimensions,
             retention,
@@ -164,12 +168,13 @@ impl Config {
         let retention = retention.map(Retention::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let allowances = limits.map(Allowances::read).transpose().map_err(ConfigError)?.unwrap_or_default();
-        let (has_any, keys) = (keys.is_some() || jwt.is_some(), keys.unwrap_or_default());
-        let issuers = jwt.unwrap_or_default();
+        let has_any = keys.is_some() || jwt.is_some() || webhooks.is_some();
+        let (keys, issuers) = (keys.unwrap_or_default(), jwt.unwrap_or_default());
+        let senders = webhooks.unwrap_or_default();
         let access = match (open, has_any) {
             (true, false) => Access::Open,
             (true, true) => return Err(ConfigError("open stands beside keys; one of them must go".to_owned())),
-            (false, _) if !keys.is_empty() || !issuers.is_empty() => {
+            (false, _) if !keys.is_empty() || !issuers.is_empty() || !senders.is_empty() => {
                 let mut known = Keys::default();
                 for (index, text) in keys.into_iter().enumerate() {
                     let key = key(text.get()).and_then(|key| known.add(key));
@@ -178,6 +183,10 @@ impl Config {
                 for (index, text) in issuers.into_iter().enumerate() {
                     let issuer = Issuer::read(text).and_then(|issuer| known.add_issuer(issuer));
                     issuer.map_err(|problem| ConfigError(format!("jwt[{index}]{problem}")))?;
+                }
+                for (index, text) in senders.into_iter().enumerate() {
+                    let sender = Sender::read(text).and_then(|sender| known.add_sender(sender));
+                    sender.map_err(|problem| ConfigError(format!("webhooks[{index}]{problem}")))?;
                 }
                 origins = known.origins();
                 Access::Keys(known)

@@ -77,7 +77,7 @@ fn methods(path: &str) -> Option<&'static str> {
         _ => match DoorRoute::of(path)? {
             (DoorRoute::Settings(..), POST) => Some(POST),
             (DoorRoute::Settings(..), _) => Some("GET"),
-            (DoorRoute::Deliver(_), _) => None,
+            (DoorRoute::Deliver(_) | DoorRoute::Webhook(_), _) => None,
         },
     }
 }

@@ -8,6 +8,7 @@ use crate::admission::event::Event;
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
 use crate::admission::scope::Caller;
+use crate::admission::webhooks::Sender;
 use crate::admission::{body, cors};
 use crate::doors::Dialect;
 use crate::store::answer::{Answer, Slot};
@@ -24,10 +25,20 @@ const LIMITS: Limits = Limits::CONTRACT;
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
     dialect: Dialect,
-    /// Whose it is, if its head says so. Otherwise its body has the key.
-    caller: Option<Caller<'a>>,
+    from: From<'a>,
     /// The content type, without its parameters.
     essence: Cow<'a, str>,
+}
+
+/// Whose a request is.
+#[derive(Debug)]
+pub(crate) enum From<'a> {
+    /// Its head says so.
+    Caller(Caller<'a>),
+    /// Its body has the key.
+    KeyInBody,
+    /// This sender's, if it has signed the body.
+    Sender(&'a Sender),
 }
 
 const ONE_TYPE: &str = "one content type";
@@ -36,7 +47,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn of(
         config: &'a Config,
         dialect: Dialect,
-        caller: Option<Caller<'a>>,
+        from: From<'a>,
         head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
         let essence = body::essence(head);
@@ -46,19 +57,22 @@ impl<'a> Delivery<'a> {
             (Some(essence), None) => essence,
             (_, taken) => return Err(body::unsupported(head, taken.unwrap_or(ONE_TYPE))),
         };
-        let delivery = Self { config, dialect, caller, essence };
+        let delivery = Self { config, dialect, from, essence };
         if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
     }
 
     /// How many bytes the body may have, as sent. Little is read for someone who is not known yet.
     pub(crate) fn body_bytes(&self) -> usize {
-        if self.caller.is_some() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
+        match self.from {
+            From::Caller(_) => LIMITS.body_bytes,
+            From::KeyInBody | From::Sender(_) => LIMITS.keyless_bytes,
+        }
     }
 
     fn too_large(&self) -> Rejection {
-        self.dialect.rejection(match self.caller {
-            Some(_) => Rejection::BodyTooLarge,
-            None => Rejection::KeylessBodyTooLarge,
+        self.dialect.rejection(match self.from {
+            From::Caller(_) => Rejection::BodyTooLarge,
+            From::KeyInBody | From::Sender(_) => Rejection::KeylessBodyTooLarge,
         })
     }
 
@@ -87,15 +101,16 @@ impl<'a> Delivery<'a> {
         let body = body::inflated(head, body)?;
         let json = self.dialect.json(head, &self.essence, &body)?;
         let text = body::text(&json)?;
-        let caller = match self.caller {
-            Some(caller) => caller,
-            None => {
+        let caller = match self.from {
+            From::Caller(caller) => caller,
+            From::Sender(sender) => sender.authorize(head, &body)?,
+            From::KeyInBody => {
                 let key = self.dialect.key(text);
                 let credential = key.as_deref().map_or(Credential::Authorization(None), Credential::Published);
                 cors::writer(self.config, head, credential, stamp, shared_with)?
             }
         };
-        let events = self.dialect.events(head, &self.essence, text)?;
+        let events = self.dialect.events(head, &self.essence, text, caller.key)?;
         match events.len() {
             0 if !self.dialect.may_be_empty() => return Err(Rejection::NoEvents),
             count if count > LIMITS.batch_events => return Err(Rejection::TooManyEvents),

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use crate::admission::access::Credential;
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
-use crate::admission::delivery::Delivery;
+use crate::admission::delivery::{Delivery, From};
 use crate::admission::event::Event;
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, OPERATORS, Route};
 use crate::admission::scope::{Caller, Scope};
 use crate::admission::{cors, document};
-use crate::doors::DoorRoute;
+use crate::doors::{Dialect, DoorRoute};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
 use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, Plan};
@@ -124,7 +124,13 @@ impl<'a> Door<'a> {
                     true => None,
                     false => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                 };
-                Asks::Deliver(Delivery::of(config, dialect, caller, head)?)
+                let from = caller.map_or(From::KeyInBody, From::Caller);
+                Asks::Deliver(Delivery::of(config, dialect, from, head)?)
+            }
+            Route::Door(DoorRoute::Webhook(id)) => {
+                let sender = config.access.sender(id).ok_or(Rejection::Unauthorized)?;
+                sender.check(head, stamp.received_at)?;
+                Asks::Deliver(Delivery::of(config, Dialect::Webhook, From::Sender(sender), head)?)
             }
             Route::Door(DoorRoute::Settings(settings, key)) => {
                 let key = key.map(Cow::Borrowed).or_else(|| cors::key_in(head.query)).unwrap_or_default();

@@ -23,6 +23,7 @@ pub(crate) mod scope;
 pub(crate) mod secrets;
 pub(crate) mod signature;
 pub(crate) mod tokens;
+pub(crate) mod webhooks;
 
 pub(crate) mod body;
 pub(crate) mod event;

@@ -16,6 +16,9 @@ pub const HEADERS: &[&str] = &[
     "ce-subject",
     "ce-time",
     "ce-type",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
     #[cfg(feature = "test-stamp")]
     TEST_STAMP,
 ];

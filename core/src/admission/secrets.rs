@@ -3,6 +3,7 @@
 use crate::admission::access::Access;
 use crate::admission::privacy::Privacy;
 use crate::admission::signature::SECRET_BYTES;
+use crate::admission::webhooks::Sender;
 
 /// What stands before a secret's name, in capitals, in the name of the variable that holds it.
 const VARIABLE: &str = "ISOTHERM_SECRET_";
@@ -18,6 +19,7 @@ impl Secrets {
         let mut names: Vec<String> = privacy.secret.iter().cloned().collect();
         if let Access::Keys(keys) = access {
             names.extend(keys.issuers.iter().filter_map(|issuer| issuer.secret.clone()));
+            names.extend(keys.senders.iter().flat_map(Sender::secrets).cloned());
         }
         names.sort_unstable();
         names.dedup();
@@ -60,6 +62,9 @@ impl Secrets {
             if let Access::Keys(keys) = access {
                 let issuers = keys.issuers.iter_mut().filter(|issuer| issuer.secret.as_ref() == Some(&name));
                 issuers.for_each(|issuer| issuer.give_secret(&secret));
+                let senders = keys.senders.iter_mut();
+                let given = senders.map(|sender| sender.give_secret(&name, &secret));
+                given.collect::<Result<(), _>>().map_err(|problem| format!("the secret {variable} {problem}"))?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ mod otlp;
 mod posthog;
 mod protobuf;
 mod segment;
+mod webhooks;
 
 use std::borrow::Cow;
 
@@ -28,6 +29,8 @@ const GET: &str = "GET, HEAD";
 pub(crate) enum DoorRoute<'a> {
     /// Keep these events.
     Deliver(Dialect),
+    /// Keep what the sender with this id has signed.
+    Webhook(&'a str),
     /// Answer what a client asks for before it sends events. The key is in the path, in the query, or not asked for.
     Settings(Settings, Option<&'a str>),
 }
@@ -43,6 +46,8 @@ pub(crate) enum Dialect {
     CloudEvents,
     /// OpenTelemetry's log records.
     Otlp,
+    /// Standard Webhooks.
+    Webhook,
 }
 
 /// What a client asks for before it sends events.
@@ -77,6 +82,9 @@ impl<'a> DoorRoute<'a> {
             return settings(Settings::PostHogScript, rest.strip_suffix("/config.js"))
                 .or_else(|| settings(Settings::PostHogJson, rest.strip_suffix("/config")));
         }
+        if let Some(sender) = path.strip_prefix("/webhooks/").filter(|id| !id.is_empty() && !id.contains('/')) {
+            return Some((Self::Webhook(sender), POST));
+        }
         let dialect = match path {
             "/v1/batch" | "/v1/b" | "/beacon/v1/batch" => Dialect::SegmentBatch,
             "/v1/track" | "/v1/t" => Dialect::SegmentMessage(segment::TRACK),
@@ -108,6 +116,7 @@ impl DoorRoute<'_> {
             Self::Deliver(Dialect::PostHog) => "/batch/",
             Self::Deliver(Dialect::CloudEvents) => "/cloudevents",
             Self::Deliver(Dialect::Otlp) => "/v1/logs",
+            Self::Webhook(_) | Self::Deliver(Dialect::Webhook) => "/webhooks/{id}",
             Self::Settings(Settings::Segment, _) => "/v1/projects/{key}/settings",
             Self::Settings(Settings::RudderStack, _) => "/sourceConfig/",
             Self::Settings(Settings::PostHogScript, _) => "/array/{key}/config.js",
@@ -120,7 +129,7 @@ impl DoorRoute<'_> {
 impl Dialect {
     /// Whether a body may have the key. If not, the request's head must have it.
     pub(crate) fn may_hold_key(self) -> bool {
-        !matches!(self, Self::CloudEvents | Self::Otlp)
+        matches!(self, Self::SegmentBatch | Self::SegmentMessage(_) | Self::PostHog)
     }
 
     /// The content types that a request may have, in words; `None` if it may have this one. Without one, a body is JSON.
@@ -133,6 +142,7 @@ impl Dialect {
             }
             Self::Otlp if [JSON, PROTOBUF].contains(&essence) => None,
             Self::Otlp => Some("application/json or application/x-protobuf"),
+            Self::Webhook => (essence != JSON).then_some(JSON),
             // In binary mode the data may have any type.
             Self::CloudEvents => None,
         }
@@ -160,16 +170,18 @@ impl Dialect {
         match self {
             Self::SegmentBatch | Self::SegmentMessage(_) => segment::key(text),
             Self::PostHog => posthog::key(text),
-            Self::CloudEvents | Self::Otlp => None,
+            Self::CloudEvents | Self::Otlp | Self::Webhook => None,
         }
     }
 
-    /// The events in the text of a body, in order. An event that can't be read fails alone.
+    /// The events in the text of a body, in order. An event that can't be read fails alone. `key` is the id of the key or
+    /// sender.
     pub(crate) fn events<'t>(
         self,
         head: &Request<'_>,
         essence: &str,
         text: &'t str,
+        key: &str,
     ) -> Result<Vec<Result<Foreign<'t>, Rejection>>, Rejection> {
         match self {
             Self::SegmentBatch => segment::batch(text),
@@ -178,6 +190,7 @@ impl Dialect {
             Self::CloudEvents if essence == cloudevents::BATCHED => cloudevents::batch(text),
             Self::CloudEvents => Ok(vec![cloudevents::event(text)]),
             Self::Otlp => otlp::events(text),
+            Self::Webhook => Ok(vec![webhooks::event(head, text, key)]),
         }
     }
 
@@ -198,7 +211,7 @@ impl Dialect {
     /// How an answer to these events looks.
     pub(crate) fn style(self, essence: &str) -> Style {
         match self {
-            Self::SegmentBatch | Self::SegmentMessage(_) | Self::CloudEvents => Style::Counts,
+            Self::SegmentBatch | Self::SegmentMessage(_) | Self::CloudEvents | Self::Webhook => Style::Counts,
             Self::PostHog => Style::NoTooMany,
             Self::Otlp if essence == PROTOBUF => Style::OtlpProtobuf,
             Self::Otlp => Style::Otlp,

@@ -141,6 +141,8 @@ pub(crate) enum Rejection {
     SecretKey,
     /// The token is none of a configured issuer, or its claims are not good now: the reason.
     InvalidToken(&'static str),
+    /// A webhook is not signed by its sender, or is too old: the reason.
+    InvalidSignature(&'static str),
     /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),
     /// No such route.
@@ -187,7 +189,7 @@ impl Rejection {
             Self::InvalidQuery(_) => (400, "invalid_query"),
             Self::DuplicateKey(_) => (400, "duplicate_key"),
             Self::InvalidTimestamp => (400, "invalid_timestamp"),
-            Self::Unauthorized | Self::InvalidToken(_) => (401, "unauthorized"),
+            Self::Unauthorized | Self::InvalidToken(_) | Self::InvalidSignature(_) => (401, "unauthorized"),
             Self::Forbidden(_) => (403, "forbidden"),
             Self::NoRoute | Self::NoEvent => (404, "not_found"),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
@@ -264,6 +266,7 @@ impl Rejection {
             Self::InvalidToken(_) => {
                 Some(("www-authenticate", r#"Bearer realm="isotherm", error="invalid_token""#.to_owned()))
             }
+            Self::InvalidSignature(_) => Some(("www-authenticate", r#"Webhook realm="isotherm""#.to_owned())),
             Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
             Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
@@ -348,7 +351,7 @@ impl fmt::Display for Rejection {
             Self::SecretKey => {
                 f.write_str("a secret key stands in the header authorization only: use a key of the kind public here")
             }
-            Self::InvalidToken(problem) => f.write_str(problem),
+            Self::InvalidToken(problem) | Self::InvalidSignature(problem) => f.write_str(problem),
             Self::Forbidden(scope) => write!(f, "this key has no {scope} scope"),
             Self::NoRoute => f.write_str("no such route; GET /openapi.json lists them"),
             Self::NoEvent => f.write_str("no such event"),

@@ -13,6 +13,8 @@ const TENANT: &str = "shop";
 const SECRET: &str = "a secret key of the SDKs";
 const PUBLIC: &str = "public_key_of_the_sdks";
 const READER: &str = "a key that reads for the SDKs";
+/// 32 bytes in base64.
+const WEBHOOKS: &str = "whsec_dGhlIHNlY3JldCBvZiB0aGUgd2ViaG9va3MsIHRlc3Q=";
 
 /// SDKs for servers deliver each event once, on a way that fails. `tests/sdks/servers.test.mjs` says what they send.
 pub fn servers_deliver_once(platform: Platform) {
@@ -35,13 +37,16 @@ fn run(platform: Platform, test: &str) {
         key_entry(READER, Some("reader"), TENANT, "read", None),
     ];
     let keys = keys.map(|entry| entry.unwrap()).join(",");
-    let config = format!(r#"{{"version":2,"keys":[{keys}]}}"#);
-    let (port, remote) = block_on(start(&Up { config, ..up(platform, "release") }));
+    let webhooks = format!(r#"{{"id":"tests","tenant":"{TENANT}","secrets":["webhooks"]}}"#);
+    let config = format!(r#"{{"version":2,"keys":[{keys}],"webhooks":[{webhooks}]}}"#);
+    let mut up = Up { config, ..up(platform, "release") };
+    up.environment.push(("ISOTHERM_SECRET_WEBHOOKS".to_owned(), WEBHOOKS.to_owned()));
+    let (port, remote) = block_on(start(&up));
     let mut node = Command::new("node");
     node.current_dir(root.join("tests/sdks")).args(["--test", test]);
     node.env("ISOTHERM_URL", format!("http://127.0.0.1:{port}")).env("PAGES_PORT", pages.to_string());
     node.env("ISOTHERM_TENANT", TENANT).env("ISOTHERM_SECRET", SECRET);
-    node.env("ISOTHERM_PUBLIC", PUBLIC).env("ISOTHERM_READER", READER);
+    node.env("ISOTHERM_WEBHOOKS", WEBHOOKS).env("ISOTHERM_PUBLIC", PUBLIC).env("ISOTHERM_READER", READER);
     node.env("SDKS", tools.join("sdks")).env("PYTHONPATH", tools.join("sdks-python"));
     let output = node.output().unwrap_or_else(|error| panic!("cannot start node: {error}"));
     let said = String::from_utf8_lossy(&output.stdout);

@@ -29,6 +29,23 @@ fn check(flags: &str, expect: f64) {
     assert_eq!(cents(quote.designs[0].month_usd), expect, "{:#?}", quote.designs[0].bill.lines);
 }
 
+#[test]
+fn figures_that_no_month_has_are_refused() {
+    let refused = |flags: &str, words: &str| {
+        let error = match Flags::try_parse_from(format!("isotherm {flags}").split_whitespace()) {
+            Ok(flags) => format!("{:#}", quote(&flags.cost).unwrap_err()),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(words), "{flags}: {error}");
+    };
+    refused("--requests 1e300", "must be from 0 to 1000000000000000");
+    refused("--requests inf", "must be from 0 to");
+    refused("--memory-mb 64", "must be a whole number from 128 to 10240");
+    refused("--nodes 0", "must be a whole number from 1");
+    refused("--nodes 1.5", "must be a whole number from 1");
+    refused("--platform native --assume native-requests-per-second=0", "has no price for these figures");
+}
+
 /// The units of one price in a design's bill.
 fn units(quote: &Quote, price: &str) -> f64 {
     quote.designs[0].bill.lines.iter().filter(|line| line.price == price).map(|line| line.units).sum()
