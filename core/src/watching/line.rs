@@ -73,12 +73,14 @@ struct Members<'v> {
 
 impl<'v> Members<'v> {
     fn new(kind: &'static str, level: Level, stamp: Stamp, writer: Writer<'v>) -> Self {
-        let members = vec![
-            ("time", Value::Owned(stamp.received_at.to_rfc3339())),
-            ("level", Value::Text(level.name())),
-            ("kind", Value::Text(kind)),
-            ("faas.instance", Value::Text(writer.instance)),
-        ];
+        let mut members = Vec::new();
+        // In CloudWatch's format the time has a place of its own.
+        if writer.function.is_none() {
+            members.push(("time", Value::Owned(stamp.received_at.to_rfc3339())));
+        }
+        members.push(("level", Value::Text(level.name())));
+        members.push(("kind", Value::Text(kind)));
+        members.push(("faas.instance", Value::Text(writer.instance)));
         Self { level, members, metrics: Vec::new(), time: stamp.received_at.0, function: writer.function }
     }
 
@@ -130,11 +132,13 @@ impl Serialize for Embedded<'_> {
         #[serde(rename_all = "PascalCase")]
         struct Definition {
             name: String,
-            unit: &'static str,
+            /// A count has none.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unit: Option<&'static str>,
         }
         let definition = |(metric, label, _): &(Metric, &'static str, Value<'_>)| Definition {
             name: metric.in_line(label),
-            unit: if metric.name.ends_with("_seconds") { "Seconds" } else { "Count" },
+            unit: metric.name.ends_with("_seconds").then_some("Seconds"),
         };
         let metrics = self.0.metrics.iter().map(definition).collect();
         let directive = Directive { namespace: NAMESPACE, dimensions: [[FUNCTION]], metrics };
@@ -163,8 +167,8 @@ pub(crate) fn of_request(
     let mut line = Members::new(kind, level, *stamp, writer);
     line.add("requestId", Some(Value::Owned(RequestId::of(*stamp).to_string())));
     line.add("traceId", Some(Value::Owned(trace.id())));
-    line.add("spanId", Some(Value::Owned(trace.span())));
-    line.add("xRayTraceId", writer.x_ray.and_then(x_ray_root).map(Value::Text));
+    let x_ray = writer.x_ray.and_then(x_ray_root).filter(|root| !trace.is_x_rays(root));
+    line.add("xRayTraceId", x_ray.map(Value::Text));
     line.add("parentId", trace.parent().map(Value::Owned));
     line.add("tenant", tenant.map(Value::Text));
     line.add("keyId", key.map(Value::Text));

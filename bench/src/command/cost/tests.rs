@@ -46,6 +46,38 @@ fn figures_that_no_month_has_are_refused() {
     refused("--platform native --assume native-requests-per-second=0", "has no price for these figures");
 }
 
+/// The vector's line is that of a first request, and one that names a span. Few requests are either.
+#[test]
+fn a_line_on_lambda_has_the_bytes_that_are_assumed() {
+    let vectors = include_str!("../../../../tests/vectors/watching.expected.json");
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+    let name = "the line of an event, for CloudWatch, with X-Ray's trace";
+    let mut line = vectors.into_iter().find(|vector| vector["name"] == name).unwrap()["line"].take();
+    for member in ["parentId", "faas.coldstart", "isotherm_cold_starts_total"] {
+        line.as_object_mut().unwrap().remove(member).unwrap();
+    }
+    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array_mut().unwrap();
+    assert_eq!(metrics.pop().unwrap()["Name"], "isotherm_cold_starts_total");
+    line["faas.instance"] = "2026/11/27/[$LATEST]0123456789abcdef0123456789abcdef".into();
+    let (bytes, assumed) = (line.to_string().len() as f64, Assumptions::read().unwrap().value("log-line-bytes").unwrap());
+    assert!((0.97 * assumed..=assumed).contains(&bytes), "{bytes} of {assumed} bytes");
+}
+
+/// What a million events cost at a billion a month, without any free tier.
+#[test]
+fn a_tenth_of_the_articles_bill_on_every_platform() {
+    for (platform, events_per_request, most) in
+        [("lambda", 10, 1.10), ("workers", 10, 1.10), ("workers", 1, 2.2), ("spin", 10, 1.10), ("native", 10, 1.10)]
+    {
+        let requests = 1_000_000_000 / events_per_request;
+        let quote = quoted(&format!(
+            "--platform {platform} --requests {requests} --events-per-request {events_per_request} --free-tier off"
+        ));
+        let usd = quote.designs[0].per_million_events_usd.unwrap();
+        assert!(usd <= most, "{platform}, {events_per_request} a request: {usd} USD, at most {most}");
+    }
+}
+
 /// The units of one price in a design's bill.
 fn units(quote: &Quote, price: &str) -> f64 {
     quote.designs[0].bill.lines.iter().filter(|line| line.price == price).map(|line| line.units).sum()
