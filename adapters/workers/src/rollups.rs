@@ -4,7 +4,7 @@
 //! transaction. Between [`UnfoldedEvents::next`] and [`UnfoldedEvents::fold`] the caller may await the bucket.
 
 use isotherm_core::{
-    Backup, Blocks, Folded, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service,
+    Backup, Blocks, Folded, KeyRange, Load, OpenBlocks, ReadBudget, Reading, RejectedRecord, ReportData, Service, Step,
     StoredPage, TooMuch, Unfolded, WriteLimits,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
@@ -68,38 +68,46 @@ impl UnfoldedEvents {
         }
     }
 
-    /// The object that backs these events up. A repeated fold begins at the same event, and overwrites the failed
-    /// one's object with one that has at least as many events.
-    pub(crate) fn backup(&self, service: &Service, shard: &ShardName) -> Backup {
-        let batch = format!("{}-{:010}", shard.number, self.seqs().first().copied().unwrap_or_default());
-        service.backup(&shard.tenant, &batch, self.records().iter().map(String::as_str))
+    /// How many of these events a fold takes that is to take `events`.
+    pub(crate) fn at_most(&self, events: usize) -> usize {
+        match &self.source {
+            Source::Blocks(open) => open.at_most(events),
+            Source::Rows { records, .. } => records.len(),
+        }
     }
 
-    /// Folds all these events or the first of them, closes their blocks, and moves the watermark. Returns how much was
-    /// folded. Fails if the events are others than when they were read.
+    /// Folds the first of these events: at most `at_most`, and no more than may be written at once.
+    pub(crate) fn step(&self, service: &Service, tenant: &str, at_most: usize) -> Step {
+        let records: Vec<_> = self.records().iter().map(|record| Unfolded { tenant, record }).collect();
+        service.fold(&records, at_most, WriteLimits::ONE_WRITER)
+    }
+
+    /// The object that backs up the events of a step. A repeated fold begins at the same event, and overwrites the
+    /// failed one's object.
+    pub(crate) fn backup(&self, service: &Service, shard: &ShardName, step: &Step) -> Backup {
+        let batch = format!("{}-{:010}", shard.number, self.seqs().first().copied().unwrap_or_default());
+        service.backup(&shard.tenant, &batch, self.records().iter().take(step.records()).map(String::as_str))
+    }
+
+    /// Writes a step's pages, closes its events' blocks, and moves the watermark. If the pages are too large, the step
+    /// is made of fewer events. Returns how much was folded. Fails if the events are others than when they were read.
     pub(crate) fn fold(
         &self,
         sql: &SqlStorage,
         blocks: &mut Blocks,
         service: &Service,
         tenant: &str,
-        at_most: usize,
+        mut step: Step,
     ) -> Result<(Load, Folded)> {
         if blocks::watermark(sql)? != self.after || !self.is_as_read(sql)? {
             return Err(Error::RustError("the events changed during the backup".to_owned()));
         }
-        let records: Vec<_> = self.records().iter().map(|record| Unfolded { tenant, record }).collect();
-        let mut at_most = match &self.source {
-            Source::Blocks(open) => open.at_most(at_most),
-            Source::Rows { .. } => records.len(),
-        };
         let (taken, write) = loop {
-            let step = service.fold(&records, at_most, WriteLimits::ONE_WRITER);
             let taken = step.records();
             let stored = step.ranges().map(|(_, ranges)| pages(sql, ranges)).collect::<Result<_>>()?;
             match step.merge(stored) {
                 Ok(write) => break (taken, write),
-                Err(TooMuch { at_most: fewer }) => at_most = fewer,
+                Err(TooMuch { at_most }) => step = self.step(service, tenant, at_most),
             }
         };
         let folded = write.folded(taken);

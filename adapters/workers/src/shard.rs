@@ -186,9 +186,13 @@ impl Shard {
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
-                self.back_up(service, &unfolded).await?;
-                let ShardName { tenant, .. } = self.name()?;
-                let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &tenant, *events);
+                let name = self.name()?;
+                let step = unfolded.step(service, &name.tenant, unfolded.at_most(*events));
+                if let Ok(bucket) = self.env.bucket(BACKUP) {
+                    let backup = unfolded.backup(service, &name, &step);
+                    bucket.put(backup.key, backup.bytes).execute().await?;
+                }
+                let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &name.tenant, step);
                 let lag = self.maintenance(service, |maintenance| maintenance.condition(now())).waits;
                 let (load, folded) = self.transaction(fold)?;
                 // Its events are no longer behind the watermark.
@@ -240,14 +244,6 @@ impl Shard {
             }
             is_set?;
         }
-        Ok(())
-    }
-
-    /// Puts an object with these events into the bucket.
-    async fn back_up(&self, service: &Service, unfolded: &UnfoldedEvents) -> Result<()> {
-        let Ok(bucket) = self.env.bucket(BACKUP) else { return Ok(()) };
-        let backup = unfolded.backup(service, &self.name()?);
-        bucket.put(backup.key, backup.bytes).execute().await?;
         Ok(())
     }
 

@@ -59,7 +59,8 @@ fn a_line_on_lambda_has_the_bytes_that_are_assumed() {
     let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array_mut().unwrap();
     assert_eq!(metrics.pop().unwrap()["Name"], "isotherm_cold_starts_total");
     line["faas.instance"] = "2026/11/27/[$LATEST]0123456789abcdef0123456789abcdef".into();
-    let (bytes, assumed) = (line.to_string().len() as f64, Assumptions::read().unwrap().value("log-line-bytes").unwrap());
+    let (bytes, assumed) =
+        (line.to_string().len() as f64, Assumptions::read().unwrap().value("log-line-bytes").unwrap());
     assert!((0.97 * assumed..=assumed).contains(&bytes), "{bytes} of {assumed} bytes");
 }
 
