@@ -60,7 +60,10 @@ fn up_says_ready_logs_requests_and_stops_on_either_signal() {
         let url = ready.strip_prefix("ready ").unwrap();
         assert!(send(url, &event("m")).starts_with("HTTP/1.1 202"));
         let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
-        assert_eq!((&line["method"], &line["route"], &line["status"]), (&"POST".into(), &"/events".into(), &202.into()));
+        assert_eq!(
+            (&line["method"], &line["route"], &line["status"]),
+            (&"POST".into(), &"/events".into(), &202.into())
+        );
         assert!(line["time"].is_string() && line["ms"].is_number(), "{line}");
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         assert!(child.wait().unwrap().success());
