@@ -143,7 +143,7 @@ proptest! {
                 sent.as_object_mut().unwrap().remove(own);
             }
             let (again, reply) = post("/events", "application/json", sent.to_string().as_bytes(), NOW);
-            // Around its properties, a plain event may take a few bytes more than a foreign one.
+            // A plain event's envelope may be longer, and so exceed the limit.
             if sent.to_string().len() <= Limits::CONTRACT.event_bytes {
                 prop_assert_eq!(reply.status, 202, "{}: {}", sent, String::from_utf8_lossy(&reply.body));
                 prop_assert_eq!(&again[0].occurred_at, &event.occurred_at);

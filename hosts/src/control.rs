@@ -100,6 +100,9 @@ impl Up {
     }
 
     /// Starts the platform and returns once it answers.
+    ///
+    /// # Errors
+    /// Fails if the program cannot be started, or says why the platform did not answer.
     pub async fn start(&self) -> Result<Remote> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(["up", self.platform.name(), "--control", "--set", &self.set]);
@@ -154,6 +157,9 @@ impl Remote {
     }
 
     /// Forces one cold start and sends `request` to the new instance.
+    ///
+    /// # Errors
+    /// Fails if the host is gone, or if the new instance did not answer.
     pub async fn cold(&mut self, request: &ColdRequest) -> Result<ColdSample> {
         match self.connection.call(&Command::Cold(request.clone())).await? {
             Answer::Cold(sample) => Ok(sample),
@@ -162,6 +168,9 @@ impl Remote {
     }
 
     /// What the runtime's processes used so far.
+    ///
+    /// # Errors
+    /// Fails if the host is gone.
     pub async fn usage(&mut self) -> Result<Usage> {
         match self.connection.call(&Command::Usage {}).await? {
             Answer::Usage(usage) => Ok(usage),
@@ -170,6 +179,9 @@ impl Remote {
     }
 
     /// What the platform's services did so far.
+    ///
+    /// # Errors
+    /// Fails if the host is gone, or if its services' counters cannot be read.
     pub async fn meters(&mut self) -> Result<Meters> {
         match self.connection.call(&Command::Meters {}).await? {
             Answer::Meters(meters) => Ok(meters),
@@ -178,6 +190,9 @@ impl Remote {
     }
 
     /// Stops the host in order: it answers requests in flight and removes temporary data.
+    ///
+    /// # Errors
+    /// Fails if the host ends with an error, or not in time.
     pub async fn stop(self) -> Result<()> {
         let Self { mut child, connection, .. } = self;
         drop(connection);
@@ -191,6 +206,9 @@ impl Remote {
     }
 
     /// Kills the host with SIGKILL, as a machine dies. Its child processes end too. Temporary data stays behind.
+    ///
+    /// # Errors
+    /// Fails if the process cannot be waited for.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill it")
     }

@@ -66,6 +66,9 @@ pub struct Host {
 
 impl Host {
     /// Starts a platform and returns once it answers. A failure leaves nothing behind.
+    ///
+    /// # Errors
+    /// Fails if the artifact is missing or does not start, with what it printed.
     pub async fn start(platform: Platform, options: &Options) -> Result<Self> {
         anyhow::ensure!(
             options.artifact.is_dir(),
@@ -103,6 +106,9 @@ impl Host {
     }
 
     /// Forces one cold start and sends `request` to the new instance. Other instances are not disturbed.
+    ///
+    /// # Errors
+    /// Fails if the platform cannot start an instance, or if that one does not answer.
     pub async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
         self.running.cold(request).await
     }
@@ -113,11 +119,17 @@ impl Host {
     }
 
     /// The billed operations of the platform's services so far.
+    ///
+    /// # Errors
+    /// Fails if the services' counters cannot be read.
     pub async fn meters(&self) -> Result<Meters> {
         self.running.meters(self.data.path()).await
     }
 
     /// Stops the platform: answers requests in flight, ends the processes and removes temporary data.
+    ///
+    /// # Errors
+    /// Fails if a process does not end in time.
     pub async fn stop(self) -> Result<()> {
         let stopped = self.running.stop().await;
         self.data.close()?;

@@ -216,7 +216,7 @@ fn again(platforms: &[&str], first: &Path) -> Result<()> {
     }
     let done = run(&mut second);
     let differ = done.and_then(|()| differences(first, &built.join(PACKAGE)));
-    // The first build is what cargo's folder belongs to.
+    // Puts the first build's folder back.
     _ = fs::remove_dir_all(&release);
     fs::rename(&kept, &release)?;
     let differ = differ?;

@@ -13,7 +13,7 @@ const CONFIG: &str = "isotherm_config";
 /// cannot be read, the service is a closed one, and the next request tries again.
 pub(crate) async fn service() -> &'static Service {
     static SERVICE: OnceLock<Service> = OnceLock::new();
-    // It says the reason of the first failure.
+    // The closed service, with the reason of the first failed read.
     static UNREAD: OnceLock<Service> = OnceLock::new();
     if let Some(service) = SERVICE.get() {
         return service;

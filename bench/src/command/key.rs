@@ -77,7 +77,7 @@ pub fn key(Key { what: What::New(new) }: &Key) -> Result<ExitCode> {
     getrandom::fill(&mut bits).map_err(|error| anyhow::anyhow!("{error}")).context("the system has no randomness")?;
     let key = format!("{:032x}", u128::from_be_bytes(bits));
     if let Some(time) = &new.expires {
-        // A time that is none is refused with the entry.
+        // `entry` refuses a malformed time.
         let past = time.parse().is_ok_and(|time: jiff::Timestamp| time <= jiff::Timestamp::now());
         ensure!(!past, "--expires {time} is in the past");
     }

@@ -83,7 +83,7 @@ fn figures(target: &Target, workload: &Workload, bootstrap: &mut Bootstrap) -> R
     };
     let requests = rate(&|slice| (slice.requests as f64, slice.seconds))?;
     let events = rate(&|slice| (slice.events as f64, slice.seconds))?;
-    // What the requests have put off costs as much as what they did at once.
+    // Deferred CPU time counts like immediate CPU time.
     let used: f64 = target.slices.iter().map(|(_, cpu_seconds)| cpu_seconds).sum();
     let deferred = target.deferred.map_or(0.0, |used_until_quiet| (used_until_quiet - used).max(0.0));
     let factor = if used > 0.0 { (used + deferred) / used } else { 1.0 };

@@ -52,9 +52,9 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Share {
-    /// It is in it.
+    /// The figure has it.
     In,
-    /// It is not in it, though the platform has it.
+    /// The platform has it, but the figure leaves it out.
     Out,
     /// A stand-in's time is in it. The platform's own differs.
     Emulated,

@@ -1,4 +1,4 @@
-//! Bots: events of clients that say they are none of a person's are tagged, not dropped.
+//! Events from clients that identify as bots are tagged, not dropped.
 
 use serde_json::value::RawValue;
 

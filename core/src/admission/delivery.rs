@@ -51,7 +51,7 @@ impl<'a> Delivery<'a> {
         head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
         let essence = body::essence(head);
-        // A content type that came twice, or whose text is not UTF-8, is none.
+        // A repeated or non-UTF-8 content type is refused.
         let refused = essence.as_ref().map_or(Some(ONE_TYPE), |essence| dialect.refuses(essence));
         let essence = match (essence, refused) {
             (Some(essence), None) => essence,

@@ -76,7 +76,7 @@ impl<'a> Event<'a> {
         json::sort_by_name(&mut properties);
         properties.dedup_by(|(next, _), (kept, _)| next == kept);
         let timestamp = timestamp.filter(|value| *value != Value::Null).map(instant).transpose()?;
-        // The clocks differ by as much as the request arrives later than its client thinks that it sent it.
+        // Clock skew: when the request arrived, minus when its client says that it was sent.
         let corrected = timestamp.zip(sent_at).map(|(Millis(happened), Millis(sent))| {
             Millis(received_at.0.saturating_add(happened).saturating_sub(sent))
         });

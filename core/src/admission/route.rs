@@ -13,7 +13,7 @@ pub(crate) const OPERATORS: [&str; 2] = [MAINTENANCE, METRICS];
 const MAINTENANCE: &str = "/schedule";
 const METRICS: &str = "/metrics";
 const READY: &str = "/readyz";
-/// The name of what is no route.
+/// The name of an unknown route, in lines and metrics.
 const NONE: &str = "(none)";
 
 /// What a request asks for.

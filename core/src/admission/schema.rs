@@ -286,7 +286,7 @@ fn strings(value: &Value<'_>) -> Result<Vec<String>, String> {
     names.iter().map(name).collect()
 }
 
-/// A name as a message may quote it: what is long could be a secret.
+/// The name as an error may quote it. A long name may be a secret, so it becomes `…`.
 pub(crate) fn word(name: &str) -> &str {
     let is_word = name.len() <= 24 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'));
     if is_word { name } else { "…" }

@@ -246,7 +246,7 @@ fn string<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
     member::text(claim(value, name)?)
 }
 
-/// A member that should be a number. The inner `None` says that it is none.
+/// A numeric claim. The inner `None` means that it has another type.
 fn number(value: &Value<'_>, name: &str) -> Option<Option<f64>> {
     Some(match claim(value, name)? {
         Value::Signed(number) => Some(*number as f64),

@@ -4,7 +4,7 @@
 //! version · number of events · heads, each with the lengths of its two texts · deflated: all texts
 //! ```
 //!
-//! Heads are not deflated: ids and digests can't become smaller, and whoever looks for one needs no more than them.
+//! Heads are not deflated: ids and digests do not compress, and a look-up reads only heads.
 
 use std::io::Write as _;
 

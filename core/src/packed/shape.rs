@@ -8,7 +8,7 @@ use crate::vocabulary::time::{RETENTION, Seconds};
 
 /// The prefix of the keys of shapes. No event's key has it, because no tenant's name is empty.
 pub(crate) const SHAPE_KEY: &str = "#shape-";
-/// Longer shapes stay in their events. They are rare, and memory for many of them would be much.
+/// A longer shape stays in its event: such shapes are rare, and would take much memory.
 pub(super) const SHAPE_BYTES: usize = 2048;
 /// An item's expiry is a multiple of a day, so that it is mostly the same when the item is stored again.
 const DAY: u64 = 24 * 60 * 60;

@@ -1,4 +1,13 @@
-//! Keys of rollups. They sort so that every report reads a few ranges.
+//! Keys of rollups. They sort so that every report reads a few ranges. ␟ is U+001F, ␞ U+001E, ␝ U+001D.
+//!
+//! | key | holds |
+//! | --- | --- |
+//! | `dimension␟period␟event type␟first value` | a page of a series: its rollups from this value on. The dimension is empty for all events of the type, and the value for a series' first page. `period` has 8 hexadecimal digits: the hour since 1970, or the day plus 0xc0000000 |
+//! | `␞day` | the manifest of a day, 7 hexadecimal digits |
+//! | `␝day` | the event types of a day |
+//! | `dimension␟period␟event type␞first value`, `␞day␞` | unreadable bytes, set apart |
+//!
+//! The dimension, the type and the value have at most `Limits::name_bytes` each. So a key has at most 611 bytes.
 
 use std::fmt;
 

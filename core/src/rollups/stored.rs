@@ -7,9 +7,10 @@ use crate::rollups::key::apart;
 /// A page of rollups as a store keeps it; opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPage {
-    /// The page's key.
+    /// The page's key, UTF-8, unique within a tenant. `rollups/key.rs` has its layout.
     pub key: String,
-    /// The page's content.
+    /// The page's content: some 64 KiB at most. A page of a single rollup may be larger, but never exceeds 400 KB, the
+    /// most that an item of DynamoDB has.
     pub bytes: Vec<u8>,
 }
 

@@ -103,7 +103,7 @@ pub struct NewEvent {
     pub received_at: Millis,
     /// When the store may delete the event.
     pub expires_at: Seconds,
-    /// The event as JSON, as `GET /events/{eventId}` answers it. It is opaque to the host.
+    /// The event as JSON, as `GET /events/{eventId}` answers it: at most some 124 kB. It is opaque to the host.
     pub record: String,
 }
 

@@ -233,8 +233,8 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
     for (index, verdict) in verdicts.enumerate() {
         match verdict {
             Verdict::Accepted(_) => body.accepted += 1,
-            // These clients name an event anew for each event, so the same name with other content is the same event:
-            // they add to it when they send it again.
+            // These clients give each event a new id, and may add fields when they send it again. So other content
+            // under the same id is a duplicate.
             Verdict::Duplicate(_) | Verdict::Invalid(Rejection::Conflict(_)) => body.duplicate += 1,
             Verdict::Invalid(rejection) => {
                 body.invalid += 1;

@@ -139,9 +139,9 @@ pub(crate) enum Rejection {
     OriginNotAllowed(String),
     /// A secret key stands where only a public one may.
     SecretKey,
-    /// The token is none of a configured issuer, or its claims are not good now: the reason.
+    /// No configured issuer signed the token, or its claims do not hold now. The text is the reason.
     InvalidToken(&'static str),
-    /// A webhook is not signed by its sender, or is too old: the reason.
+    /// The sender did not sign the webhook, or its time is too far away. The text is the reason.
     InvalidSignature(&'static str),
     /// The key may not do this: the scope that it lacks.
     Forbidden(&'static str),

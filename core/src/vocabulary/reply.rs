@@ -33,7 +33,7 @@ impl Reply {
         Self { status: 204, headers: Vec::new(), body: Vec::new(), facts: Facts::default() }
     }
 
-    /// The reply with this script. Its type is no other, whatever it holds.
+    /// The reply with this script, always as JavaScript.
     pub(crate) fn script(body: Vec<u8>) -> Self {
         let header = |name, value: &str| (name, value.to_owned());
         let headers =

@@ -1,5 +1,5 @@
-//! Packed events of two processes that put them into one table, as the stored bytes and the shapes come and go. Each
-//! event comes back byte for byte until it expires, and any other bytes are refused or read, without a panic.
+//! Two processes pack events into one table while stored shapes appear and expire. Each event comes back byte for byte
+//! until it expires. Any other bytes are refused or read, without a panic.
 
 use std::collections::BTreeMap;
 

@@ -34,7 +34,7 @@ async fn a_namespace_that_cannot_be_read_is_tried_again_and_then_kept() {
     let status = async |key: &str| ask(&host, "POST", "/events", key, &event.to_string()).await.status;
     assert_eq!(ask(&host, "GET", "/healthz", key, "").await.status, 200);
     assert_eq!(status(key).await, 503);
-    // A device is no value: this namespace answers with another status than for a missing key.
+    // The key's value can't be read: the namespace answers neither 200 nor 404.
     std::os::unix::fs::symlink("/dev/null", &value).unwrap();
     assert_eq!(status(key).await, 503);
     std::fs::remove_file(&value).unwrap();

@@ -24,7 +24,7 @@ pub(crate) enum Service {
     Backup,
     /// Guaranteed delivery.
     Queue,
-    /// What runs by the clock.
+    /// Scheduled invocations.
     Schedule,
     /// Logs.
     Logs,
