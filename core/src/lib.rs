@@ -20,7 +20,7 @@
 //!
 //! The modules stand in the order in which data passes. Read them in this order, each from its `mod.rs`. `vocabulary`
 //! has the words that all of them use. `formats` registers everything that is stored, and `codec` writes it.
-#![warn(clippy::indexing_slicing)]
+#![warn(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 mod service;
 

@@ -22,17 +22,11 @@ use anyhow::{Context, Result};
 use crate::build::{self, Scope, Set};
 use crate::paths;
 use crate::setup::Tools;
-use crate::shell::{cargo, output, program};
+use crate::shell::{output, program};
 
 /// Runs every gate of a scope. Returns each one's name with its problems.
 pub(crate) fn run(scope: Scope, tools: &Tools) -> Result<Vec<(&'static str, Vec<String>)>> {
     let root = paths::root();
-    let mut tree = cargo();
-    tree.args(["tree", "--package", "isotherm-core", "--edges", "normal,build"]);
-    tree.args(
-        ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown", "wasm32-wasip2"].map(|it| format!("--target={it}")),
-    );
-    let tree = output(tree.args(["--all-features", "--prefix", "none", "--format", "{p}"]))?;
     let tracked = output(program("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let tracked: Vec<PathBuf> = tracked.split_terminator('\0').map(|path| root.join(path)).collect();
     let (private, platforms) = (machine_paths(), scope.platforms());
@@ -40,7 +34,6 @@ pub(crate) fn run(scope: Scope, tools: &Tools) -> Result<Vec<(&'static str, Vec<
     let runbook = fs::read_to_string(root.join("docs/lambda.md"))?;
     let mut gates = vec![
         ("core is pure", core::purity(&root.join("core/src"))?),
-        ("core's dependencies are known", core::dependencies(&tree)),
         ("the contract is OpenAPI", openapi::problems(&root.join("core/src/openapi.json"))?),
         ("adapters are thin", adapters::problems(&root.join("adapters"))?),
         ("no files in a circle", circles(root)?),

