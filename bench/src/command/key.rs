@@ -48,7 +48,7 @@ struct New {
     /// Publish it with a page or an app: it may write only, and stand in a body, a query or a path
     #[arg(long, conflicts_with = "scope")]
     public: bool,
-    /// The origin of pages that may use a public key, such as https://shop.example; may be repeated
+    /// The origin of pages that may use a public key, such as `https://shop.example`; may be repeated
     #[arg(long, value_name = "ORIGIN", requires = "public")]
     origin: Vec<String>,
     /// What logs and messages call it; without it, the first 8 digits of its hash

@@ -28,6 +28,8 @@ pub(crate) struct Tally {
     host: Option<&'static str>,
     /// The host of all test programs, if their names don't tell it.
     only_host: Option<&'static str>,
+    /// A test whose outcome has not been printed yet. Where tests run one at a time, what they print comes first.
+    running: Option<String>,
     failures: Vec<String>,
     skips: Vec<String>,
     started: f64,
@@ -109,9 +111,16 @@ impl Tally {
             let named = || PLATFORMS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
             self.host = self.only_host.or_else(named);
         }
-        let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else {
-            return;
+        let started = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+        let (name, outcome) = match (started, self.running.take()) {
+            (Some((name, outcome)), _) => (name.to_owned(), outcome),
+            (None, Some(name)) => (name, line),
+            (None, None) => return,
         };
+        if !matches!(outcome, "ok" | "FAILED") && !outcome.starts_with("ignored") {
+            self.running = Some(name);
+            return;
+        }
         let mut unnamed = Counts::default();
         let of_host = self.host.map_or(&mut unnamed, |host| self.hosts.entry(host).or_default());
         for counts in [&mut self.counts, of_host] {
@@ -122,9 +131,9 @@ impl Tally {
             }
         }
         if outcome == "FAILED" {
-            self.failures.push(on_host(self.host, name));
+            self.failures.push(on_host(self.host, &name));
         } else if outcome != "ok" {
-            self.skips.push(format!("{}: {outcome}", on_host(self.host, name)));
+            self.skips.push(format!("{}: {outcome}", on_host(self.host, &name)));
         }
     }
 }
@@ -203,15 +212,18 @@ mod tests {
             "     Running tests/lambda.rs (target/release/deps/lambda-1)",
             "test writers::one_of_100_wins ... FAILED",
             "test bodies::slow ... ignored, needs an hour",
+            "test sdks::pages ... what the test prints",
+            "and more of it",
+            "ok",
             "test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
             "     Running unittests src/lib.rs (target/release/deps/isotherm-1)",
             "test inspiring ... ok",
         ] {
             tally.read(line);
         }
-        assert_eq!(tally.counts, Counts { passed: 2, failed: 1, skipped: 1 });
+        assert_eq!(tally.counts, Counts { passed: 3, failed: 1, skipped: 1 });
         assert_eq!(tally.hosts["spin"], Counts { passed: 1, failed: 0, skipped: 0 });
-        assert_eq!(tally.hosts["lambda"], Counts { passed: 0, failed: 1, skipped: 1 });
+        assert_eq!(tally.hosts["lambda"], Counts { passed: 1, failed: 1, skipped: 1 });
         assert_eq!(tally.failures, ["lambda: writers::one_of_100_wins"]);
         assert_eq!(tally.skips, ["lambda: bodies::slow: ignored, needs an hour"]);
     }

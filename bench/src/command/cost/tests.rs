@@ -64,12 +64,18 @@ fn a_line_on_lambda_has_the_bytes_that_are_assumed() {
     assert!((0.97 * assumed..=assumed).contains(&bytes), "{bytes} of {assumed} bytes");
 }
 
-/// What a million events cost at a billion a month, without any free tier.
+/// What a million events cost at a billion a month, without any free tier. Lambda's lines about requests, which the
+/// configuration may leave out, come to 0.034 of it.
 #[test]
 fn a_tenth_of_the_articles_bill_on_every_platform() {
-    for (platform, events_per_request, most) in
-        [("lambda", 10, 1.10), ("workers", 10, 1.10), ("workers", 1, 2.2), ("spin", 10, 1.10), ("native", 10, 1.10)]
-    {
+    for (platform, events_per_request, most) in [
+        ("lambda --assume log-line-bytes=0", 10, 1.10),
+        ("lambda", 10, 1.11),
+        ("workers", 10, 1.10),
+        ("workers", 1, 2.2),
+        ("spin", 10, 1.10),
+        ("native", 10, 1.10),
+    ] {
         let requests = 1_000_000_000 / events_per_request;
         let quote = quoted(&format!(
             "--platform {platform} --requests {requests} --events-per-request {events_per_request} --free-tier off"
