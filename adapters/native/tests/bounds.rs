@@ -243,4 +243,12 @@ async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
         assert!(started.elapsed() < Duration::from_secs(10), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    server.terminate();
+    let mut server = server;
+    assert!(server.child.wait().unwrap().success());
+    let printed = std::fs::read_to_string(data.path().join("lines")).unwrap();
+    for answer in refused {
+        let request_id = answer.split(r#""requestId":""#).nth(1).unwrap().split('"').next().unwrap();
+        assert!(printed.contains(request_id), "{request_id} is not in the log");
+    }
 }
