@@ -42,7 +42,7 @@ const LOOK_UPS: usize = 8;
 const REPORTS: usize = 2;
 /// Deletes an expired event, if it is folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
-    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = '' AND typeof(page) = 'integer'), 0)";
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -161,7 +161,11 @@ impl Store {
     pub(crate) async fn condition(&self, request_id: RequestId) -> Option<Condition> {
         // No tenant has this name, so its turns are its own.
         let turn = self.look_ups.take("", 1).await?;
-        let count = |connection: &mut Connection| connection.query_row(REJECTED, [], |row| row.get::<_, i64>(0));
+        let count = |connection: &mut Connection| {
+            // Without a watermark nothing is folded.
+            rollups::watermark(connection)?;
+            connection.query_row(REJECTED, [], |row| row.get::<_, i64>(0))
+        };
         match self.read(turn, count).await {
             Ok((rejected, _)) => Some(self.watch.condition().with_rejected(rejected.unsigned_abs())),
             Err(error) => {
