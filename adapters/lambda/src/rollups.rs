@@ -333,7 +333,7 @@ mod tests {
         };
         let read =
             |bytes: &[u8]| Some(("0000002a".to_owned(), StoredPage { key: "key".to_owned(), bytes: bytes.to_owned() }));
-        assert_eq!(page(Some(AttributeValue::B(Blob::new([1, 2])))), read(&[1, 2]));
+        assert_eq!(page(Some(AttributeValue::B(Blob::new(vec![1_u8, 2])))), read(&[1, 2]));
         assert_eq!(page(Some(AttributeValue::S("text".to_owned()))), read(&[]));
         assert_eq!(page(Some(AttributeValue::Null(true))), read(&[]));
         assert_eq!(page(None), read(&[]));
