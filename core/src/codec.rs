@@ -1,13 +1,10 @@
 //! The encoding of what is stored: variable-length integers and texts. Unreadable bytes give `None`, never a panic.
-#![allow(
-    clippy::indexing_slicing,
-    reason = "the places are those that a fold gave out itself: no client and no stored byte says one"
-)]
 
 /// Appends values to bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
+#[allow(clippy::indexing_slicing, reason = "the places are in bytes that this writer has just put there")]
 impl Writer {
     #[inline]
     pub(crate) fn byte(&mut self, byte: u8) {
@@ -142,6 +139,7 @@ const PAIR: usize = 5 + 10;
 /// Writes a pair, and returns how many bytes it took: mostly four at most. The length varies from pair to pair, so a
 /// branch on it would be mispredicted. Instead four bytes are always written, and the next pair overwrites the excess.
 #[inline]
+#[allow(clippy::indexing_slicing, reason = "four bytes are fewer than a pair's")]
 fn pair(bytes: &mut [u8; PAIR], signed: i32, unsigned: u64) -> usize {
     let zigzag = (signed << 1 ^ signed >> 31) as u32;
     if zigzag >> 21 != 0 || unsigned >> 7 != 0 {
@@ -164,6 +162,7 @@ fn groups(value: u32) -> (u32, u32) {
 }
 
 #[inline(never)]
+#[allow(clippy::indexing_slicing, reason = "the groups of both integers are at most the bytes of a pair")]
 fn long_pair(bytes: &mut [u8; PAIR], zigzag: u32, unsigned: u64) -> usize {
     let mut length = 0;
     for mut value in [u64::from(zigzag), unsigned] {
@@ -240,6 +239,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test panics to fail")]
 mod tests {
     use super::*;
 

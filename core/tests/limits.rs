@@ -101,7 +101,7 @@ fn an_event_has_32_kib() {
 }
 
 #[test]
-fn a_batch_has_500_events() {
+fn a_batch_has_1000_events() {
     let ndjson = [("content-type", "application/x-ndjson")];
     let line = format!("{}\n", event(json!({})));
     let envelope = |count: usize| json!({"events": vec![event(json!({})); count]}).to_string();

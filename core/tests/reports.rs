@@ -349,3 +349,24 @@ fn number() -> impl Strategy<Value = String> {
         any::<f32>().prop_filter("finite", |number| number.is_finite()).prop_map(|number| format!("{number:e}")),
     ]
 }
+
+#[test]
+fn what_is_not_exact_is_not_called_so() {
+    let event = |tiny: &str| {
+        format!(
+            r#"{{"userId":"u","eventType":"t","timestamp":"2013-01-01T00:15:00Z",
+            "properties":{{"huge":1.797e308,"tiny":{tiny},"small":1.5}}}}"#
+        )
+        .replace('\n', "")
+    };
+    let records = records(&["4e-323", "1e-310", "2e-308"].map(event).join("\n"));
+    let store = Store::of([records.as_slice()]);
+    let query = format!("{MONTH}&metrics=sum:huge,mean:huge,sum:small,p50:small,p50:tiny");
+    let (_, body) = report(&[(&store, &[])], "/reports/summary", &query);
+    assert_eq!((&body["rows"][0]["sum:huge"], &body["rows"][0]["sum:small"]), (&Value::Null, &json!(4.5)));
+    let accuracy = json!({
+        "sum:huge": "overflow", "mean:huge": "exact", "sum:small": "exact",
+        "p50:small": {"relative": 0.0078125}, "p50:tiny": {"relative": 1.0},
+    });
+    assert_eq!(body["accuracy"], accuracy);
+}

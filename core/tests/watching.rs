@@ -146,5 +146,5 @@ fn a_reply_says_what_becomes_of_the_message_that_brought_it() {
     assert_eq!(of(&two, vec![StoreOutcome::Stored, StoreOutcome::Unavailable]), Delivery::Retry);
     assert_eq!(of(&two, vec![StoreOutcome::Overloaded; 2]), Delivery::Retry);
     let Delivery::Rejected(why) = of(&format!("{EVENT}\n7"), vec![StoreOutcome::Stored]) else { panic!("taken") };
-    assert_eq!(why, "event 1: an event must be a JSON object");
+    assert_eq!(why, "event 1: invalid_event");
 }

@@ -11,6 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use isotherm_core::{RETENTION, Seconds, TEST_STAMP};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// No host may take longer, however slow the machine is.
@@ -133,6 +134,27 @@ impl Answer {
 /// Sends `ask` to `127.0.0.1:port` on a connection of its own.
 pub async fn send(port: u16, ask: &Ask) -> Result<Answer> {
     tokio::time::timeout(LIMIT, exchange(port, ask)).await.context("no answer in time")?
+}
+
+/// Sends these bytes to `127.0.0.1:port`. They must ask to close the connection after the answer.
+pub async fn send_raw(port: u16, bytes: &[u8]) -> Result<Answer> {
+    tokio::time::timeout(LIMIT, exchange_raw(port, bytes)).await.context("no answer in time")?
+}
+
+async fn exchange_raw(port: u16, bytes: &[u8]) -> Result<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(bytes).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let (head, body) = (0..answer.len())
+        .find_map(|at| Some((&answer[..at], answer[at..].strip_prefix(b"\r\n\r\n")?)))
+        .context("the answer has no end of its head")?;
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("the answer has no status")?.parse()?;
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    Ok(Answer { status, headers, body: Bytes::copy_from_slice(body) })
 }
 
 async fn exchange(port: u16, ask: &Ask) -> Result<Answer> {

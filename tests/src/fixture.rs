@@ -7,7 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use isotherm_hosts::{Platform, Remote, Up};
 use tokio::runtime::Runtime;
 
-use crate::client::{Answer, Ask, send};
+use crate::client::{Answer, Ask, send, send_raw};
 use crate::reference::{Reference, SECRET, SECRET_VARIABLE};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the tests get threads"));
@@ -98,7 +98,17 @@ impl Fixture {
     /// Sends `ask` and checks that the answer equals the reference's, to the byte.
     #[track_caller]
     pub fn ask(&self, ask: &Ask) -> Answer {
-        let answer = self.send(ask);
+        self.check(ask, self.send(ask))
+    }
+
+    /// Sends these bytes, which mean `ask`, and checks the answer likewise.
+    #[track_caller]
+    pub fn ask_raw(&self, bytes: &[u8], ask: &Ask) -> Answer {
+        self.check(ask, self.send_raw(bytes))
+    }
+
+    #[track_caller]
+    fn check(&self, ask: &Ask, answer: Answer) -> Answer {
         let expected = self.reference.answer(ask);
         let body = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
         let said = format!("{} {}", ask.method, ask.target);
@@ -114,6 +124,13 @@ impl Fixture {
     /// Tells the reference about a request that the host got by another way.
     pub(crate) fn tell_reference(&self, ask: &Ask) {
         let _known = self.reference.answer(ask);
+    }
+
+    /// Sends these bytes and accepts any answer.
+    #[track_caller]
+    pub fn send_raw(&self, bytes: &[u8]) -> Answer {
+        let bytes_of = || String::from_utf8_lossy(bytes).into_owned();
+        block_on(send_raw(self.port, bytes)).unwrap_or_else(|error| panic!("{:?}: {error:#}", bytes_of()))
     }
 
     /// Sends `ask` and accepts any answer.

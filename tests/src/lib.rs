@@ -19,7 +19,7 @@ pub mod reference;
 macro_rules! conformance {
     ($platform:ident) => {
         $crate::conformance! { $platform:
-            routes { every_route_answers, other_methods_are_refused, unknown_routes_are_refused, heads_are_answered_without_bodies, the_contract_is_served }
+            routes { every_route_answers, other_methods_are_refused, unknown_routes_are_refused, heads_are_answered_without_bodies, the_contract_is_served, the_same_raw_bytes_mean_the_same }
             events {
                 every_vector_is_answered_to_the_byte, an_event_is_found_again, the_three_basic_checks,
                 the_same_event_again_is_a_duplicate, other_content_is_a_conflict, unicode_and_big_integers_survive,

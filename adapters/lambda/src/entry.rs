@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, ReportReply, RequestId, Service, warming};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Configured;
-use crate::failure::{Failure, InvalidEvent};
+use crate::failure::{Failure, InvalidEvent, flaw};
 use crate::request::{Incoming, now, stamp};
 use crate::store::Store;
 use crate::{authorizer, config, lost, queue, response, stream, watch};
@@ -75,7 +75,7 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
 ) -> Result<(), Error> {
     let (configured, store) = (OnceLock::new(), Store::of_environment());
     let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
-        let event = serde_json::from_str(payload.get()).context(unexpected)?;
+        let event = serde_json::from_str(payload.get()).map_err(|error| flaw(&error).context(unexpected))?;
         let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(DEFAULT_TIMEOUT);
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let closed;

@@ -18,6 +18,12 @@ impl fmt::Display for InvalidEvent {
 
 impl std::error::Error for InvalidEvent {}
 
+/// The kind and place of a flaw in an event. The library's own text may quote the event, which has a client's text.
+pub(crate) fn flaw(error: &serde_json::Error) -> anyhow::Error {
+    let (line, column) = (error.line(), error.column());
+    anyhow::anyhow!("{:?} error at line {line} column {column}", error.classify())
+}
+
 /// A failed invocation.
 #[derive(Debug)]
 pub(crate) struct Failure(anyhow::Error);

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{HEADERS, Millis, Request, Stamp, joined};
 
-use crate::failure::InvalidEvent;
+use crate::failure::{InvalidEvent, flaw};
 
 /// The two shapes of an event. Its answer has the same shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,8 @@ impl Incoming {
                 body: decoded(event.body, event.is_base64_encoded)?,
             });
         }
-        let event: ApiGatewayProxyRequest = serde_json::from_str(event).context(InvalidEvent(NOT_HTTP))?;
+        let event: ApiGatewayProxyRequest =
+            serde_json::from_str(event).map_err(|error| flaw(&error).context(InvalidEvent(NOT_HTTP)))?;
         let (context, path) = (event.request_context, event.path.unwrap_or_default());
         // A REST API has taken the stage off `path` already; an HTTP API gives the same path in both places.
         let stage = context.stage.filter(|_| context.path.as_ref() == Some(&path));
@@ -133,7 +134,7 @@ fn found<'p>(path: &'p str, resource: &str, parameters: &HashMap<String, String>
 fn decoded(body: Option<String>, is_base64_encoded: bool) -> Result<Vec<u8>> {
     let body = body.unwrap_or_default();
     if is_base64_encoded {
-        Ok(STANDARD.decode(body).context(InvalidEvent("the event's body is no base64"))?)
+        Ok(STANDARD.decode(body).map_err(|_quotes| InvalidEvent("the event's body is no base64"))?)
     } else {
         Ok(body.into_bytes())
     }
@@ -225,6 +226,14 @@ mod tests {
             }
         });
         assert_eq!(plans[0], plans[1]);
+    }
+
+    #[test]
+    fn the_failure_quotes_no_header() {
+        let event = r#"{"httpMethod":"GET","headers":{"authorization":"Bearer s3cret\u0000"}}"#;
+        let error = Incoming::read(event, "").err().unwrap();
+        let told = format!("{error:#}");
+        assert!(told.contains("error at line 1 column") && !told.contains("s3cret"), "{told}");
     }
 
     #[test]

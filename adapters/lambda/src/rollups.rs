@@ -51,6 +51,8 @@ const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
 /// The condition that the watermark has not moved.
 const UNMOVED: &str = "page = :was";
+/// The same for a value that was read as empty, such as one that is not binary.
+const STILL_EMPTY: &str = "page = :was OR NOT attribute_type(page, :binary)";
 
 impl Store {
     /// Folds the records of a batch that are behind the stored watermark, which it reads into `watermark` first.
@@ -167,6 +169,11 @@ impl Store {
         for LaneWrite { name, was, bytes } in writes {
             let put = self.put_page(WATERMARK.to_owned(), "", &name, bytes);
             let put = match was {
+                Some(was) if was.is_empty() => {
+                    let put = put.condition_expression(STILL_EMPTY);
+                    let put = put.expression_attribute_values(":binary", AttributeValue::S("B".to_owned()));
+                    put.expression_attribute_values(":was", AttributeValue::B(Blob::new(was)))
+                }
                 Some(was) => {
                     let was = AttributeValue::B(Blob::new(was));
                     put.condition_expression(UNMOVED).expression_attribute_values(":was", was)
@@ -298,14 +305,37 @@ fn sort_key(key: &str, lane: &str) -> AttributeValue {
 
 /// A page and its lane, from an item.
 fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredPage)> {
-    let (AttributeValue::S(sort), AttributeValue::B(bytes)) = (item.remove("sk")?, item.remove("page")?) else {
-        return None;
-    };
+    let Some(AttributeValue::S(sort)) = item.remove("sk") else { return None };
     let (key, lane) = sort.rsplit_once(SEPARATOR)?;
-    Some((lane.to_owned(), StoredPage { key: key.to_owned(), bytes: bytes.into_inner() }))
+    let bytes = match item.remove("page") {
+        Some(AttributeValue::B(bytes)) => bytes.into_inner(),
+        // A value that is not binary is read as an empty page, which core sets apart.
+        _ => Vec::new(),
+    };
+    Some((lane.to_owned(), StoredPage { key: key.to_owned(), bytes }))
 }
 
 /// The partition that holds a tenant's pages of a lane.
 fn partition_of(tenant: &Tenant, lane: &str) -> String {
     format!("{}#{}", tenant.as_str(), u32::from_str_radix(lane, 16).unwrap_or_default() % PARTITIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_not_binary_is_an_empty_one() {
+        let page = |value: Option<AttributeValue>| {
+            let mut item = HashMap::from([("sk".to_owned(), sort_key("key", "0000002a"))]);
+            item.extend(value.map(|value| ("page".to_owned(), value)));
+            page_of(item)
+        };
+        let read =
+            |bytes: &[u8]| Some(("0000002a".to_owned(), StoredPage { key: "key".to_owned(), bytes: bytes.to_owned() }));
+        assert_eq!(page(Some(AttributeValue::B(Blob::new(vec![1_u8, 2])))), read(&[1, 2]));
+        assert_eq!(page(Some(AttributeValue::S("text".to_owned()))), read(&[]));
+        assert_eq!(page(Some(AttributeValue::Null(true))), read(&[]));
+        assert_eq!(page(None), read(&[]));
+    }
 }

@@ -5,8 +5,8 @@
 //!         keep-alive  30 s    body 30 s   60 s
 //! ```
 //!
-//! A connection gives way to new ones until it has received the head of a request. So idle connections may stay for
-//! long.
+//! A connection gives way to new ones except while the server works on its request: so it does while it waits for a
+//! head, sends a body, or takes an answer. So idle connections may stay for long, and slow ones keep nobody out.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
-use crate::room::{Place, Room};
+use crate::room::{Place, Room, Sender};
 
 /// A client gets this long to send the head of a request, from its first byte on.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
@@ -47,8 +47,9 @@ impl Connections {
     pub(crate) async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Connection>)> {
         let (stream, _peer) = listener.accept().await?;
         let place = self.room.take(1).await.ok_or(io::ErrorKind::ResourceBusy)?;
-        place.give_way();
-        let state = State { phase: Phase::Waiting { since: Instant::now() }, unsent_since: None };
+        place.give_way(Sender::Stranger);
+        let phase = Phase::Waiting { since: Instant::now() };
+        let state = State { phase, sender: Sender::Stranger, unsent_since: None };
         Ok((stream, Arc::new(Connection { times: self.times, place, state: Mutex::new(state) })))
     }
 }
@@ -62,6 +63,8 @@ pub(crate) struct Connection {
 
 struct State {
     phase: Phase,
+    /// Whose the request is.
+    sender: Sender,
     /// Set while an answer is on its way, or several if a client sends requests without reading.
     unsent_since: Option<Instant>,
 }
@@ -81,13 +84,32 @@ impl Connection {
     /// Call this when the head of a request has come.
     pub(crate) fn begin(&self) {
         self.place.hold();
-        self.state().phase = Phase::Busy;
+        let mut state = self.state();
+        state.phase = Phase::Busy;
+        state.sender = Sender::Stranger;
+    }
+
+    /// Call this when the head has shown who sends the request.
+    pub(crate) fn is_of(&self, sender: Sender) {
+        self.state().sender = sender;
+    }
+
+    /// Call this when the body of the request is about to be read. The connection gives way until
+    /// [`Connection::body_received`].
+    pub(crate) fn body_expected(&self) {
+        self.place.give_way(self.state().sender);
+    }
+
+    /// Call this when the body of the request has come.
+    pub(crate) fn body_received(&self) {
+        self.place.hold();
     }
 
     /// Call this when the answer to the request is made.
     pub(crate) fn answered(&self) {
         let mut state = self.state();
         state.phase = Phase::Answered;
+        self.place.give_way(state.sender);
         state.unsent_since.get_or_insert_with(Instant::now);
     }
 
@@ -104,7 +126,7 @@ impl Connection {
         state.unsent_since = None;
         if matches!(state.phase, Phase::Answered) {
             state.phase = Phase::Waiting { since: Instant::now() };
-            self.place.give_way();
+            self.place.give_way(Sender::Stranger);
         }
     }
 

@@ -15,10 +15,10 @@ use isotherm_core::{Admission, Door, Limiter, Plan, Reply};
 use tokio::net::TcpListener;
 
 use crate::config::Configuration;
-use crate::connection::{Connections, Watched};
+use crate::connection::{Connection, Connections, Watched};
 use crate::request::{self, Head, stamp};
 use crate::response::{self, Abandoned};
-use crate::room::{Place, Room};
+use crate::room::{Place, Room, Sender};
 use crate::store::Store;
 use crate::turns::Turn;
 use crate::watch::Watch;
@@ -64,11 +64,11 @@ impl Shared {
     }
 
     /// Takes room for a body. Its place gives way while the body is read.
-    async fn room_for(&self, body: &Incoming, limit: usize) -> Option<Place> {
+    async fn room_for(&self, body: &Incoming, limit: usize, sender: Sender) -> Option<Place> {
         let most = body.size_hint().upper().unwrap_or(u64::MAX).min(limit as u64);
         let most = u32::try_from(most).ok().filter(|most| *most > SHORT_BODY)?;
         let room = self.bodies.take(most).await?;
-        room.give_way();
+        room.give_way(sender);
         Some(room)
     }
 }
@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
             watched.begin();
             let (shared, watched) = (Arc::clone(&shared), Arc::clone(&watched));
             async move {
-                let response = answer(&shared, request).await;
+                let response = answer(&shared, &watched, request).await;
                 watched.answered();
                 response
             }
@@ -123,7 +123,11 @@ pub async fn serve(listener: TcpListener, server: Server, stop: impl Future<Outp
     shared.server.store.close().await;
 }
 
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
+async fn answer(
+    shared: &Shared,
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Abandoned> {
     let started = Instant::now();
     let server = &shared.server;
     let (head, mut body) = request.into_parts();
@@ -134,9 +138,16 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (mut reply, turn) = match service.admit_head(&request, stamp) {
         Door::Reply(reply) => (reply, None),
         Door::Body(entry) => {
+            let sender = if entry.is_known() { Sender::Known } else { Sender::Stranger };
+            connection.is_of(sender);
             let (room, received) = match entry.body_bytes() {
                 0 => (None, Vec::new()),
-                limit => read(shared, &mut body, limit).await?,
+                limit => {
+                    connection.body_expected();
+                    let read = read(shared, &mut body, limit, sender).await?;
+                    connection.body_received();
+                    read
+                }
             };
             let applied = apply(shared, entry.admit(&received)).await?;
             drop(room);
@@ -152,8 +163,13 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
 }
 
 /// Reads a body within the room that all bodies share, and returns it with its place there.
-async fn read(shared: &Shared, body: &mut Incoming, limit: usize) -> Result<(Option<Place>, Vec<u8>), Abandoned> {
-    let room = shared.room_for(body, limit).await;
+async fn read(
+    shared: &Shared,
+    body: &mut Incoming,
+    limit: usize,
+    sender: Sender,
+) -> Result<(Option<Place>, Vec<u8>), Abandoned> {
+    let room = shared.room_for(body, limit, sender).await;
     let received = tokio::select! {
         received = request::body(body, limit) => received?,
         () = claimed(room.as_ref()) => return Err(Abandoned("others need the room of its body")),

@@ -11,22 +11,21 @@ use crate::watch::Watch;
 use crate::{log, rollups};
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
-        coalesce((SELECT looked_at FROM upkeep), 0) FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+        coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > ?1";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
 
 /// Events expire roughly in the order in which they came, so only the oldest ones are checked.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
-    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+    AND seq <= ?3";
 
 /// Made once events of some types are kept longer than others.
 const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
 
 const EXPIRE_BY_EXPIRY: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= ?2
-    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY expires_at LIMIT ?1)";
+    AND seq <= ?3 ORDER BY expires_at LIMIT ?1)";
 
 /// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
 /// are read.
@@ -37,7 +36,7 @@ const TENANTS: &str = "WITH RECURSIVE tenants (name) AS (
 
 /// Counts what the database holds, for core.
 pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
-    connection.query_row(HELD, [], |row| {
+    connection.query_row(HELD, [rollups::watermark(connection)?], |row| {
         let time = |column| row.get::<_, i64>(column).map(|time| Millis(time.unsigned_abs()));
         let unfolded = Load { events: row.get(0)?, bytes: row.get(1)? };
         Ok(Held { unfolded, oldest: time(2)?, looked_at: time(3)? })
@@ -67,7 +66,8 @@ pub(crate) fn perform(
                 connection.execute(BY_EXPIRY, [])?;
                 EXPIRE_BY_EXPIRY
             };
-            Outcome::Expired(connection.execute(expire, params![among, integer(*until)])?)
+            let watermark = rollups::watermark(connection)?;
+            Outcome::Expired(connection.execute(expire, params![among, integer(*until), watermark])?)
         }
         Task::FindDays => Outcome::Found(days(connection, service, now)?),
         Task::Compact { tenant, manifest } => {

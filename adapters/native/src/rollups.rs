@@ -10,14 +10,16 @@ use isotherm_core::{
     Folded, KeyRange, Load, ReadBudget, RejectedRecord, ReportData, ReportPlan, Service, StepWrite, StoredPage,
     TooMuch, Unfolded, WriteLimits,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{backup, log};
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
-const UNFOLDED: &str = "SELECT seq, tenant, record FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) ORDER BY seq LIMIT ?1";
+/// The name is for the error if the value is no integer.
+const WATERMARK: &str = "SELECT page AS watermark FROM rollups WHERE tenant = '' AND key = ''";
+
+const UNFOLDED: &str = "SELECT seq, tenant, record FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key >= ?2 AND key < ?3";
 
@@ -26,8 +28,14 @@ const WRITE: &str = "INSERT INTO rollups (tenant, key, page) VALUES (?1, ?2, ?3)
 
 /// `+tenant` keeps SQLite from using the index on the tenant, by which it would read all of the tenant's events and
 /// not only the few behind the watermark.
-const TAIL: &str = "SELECT record FROM events
-    WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0) AND +tenant = ?1";
+const TAIL: &str = "SELECT record FROM events WHERE seq > ?1 AND +tenant = ?2";
+
+/// The number of the last folded event. Fails if what is stored there is no integer: SQLite sorts other values after all
+/// integers, as if everything were folded.
+pub(crate) fn watermark(connection: &Connection) -> rusqlite::Result<i64> {
+    let stored = connection.prepare_cached(WATERMARK)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(stored.unwrap_or_default())
+}
 
 /// Backs up the next events, at most `at_most`, then folds them and moves the watermark in one transaction. Returns
 /// how much was folded: nothing if no events were left.
@@ -89,15 +97,18 @@ struct Row {
     record: String,
 }
 
-/// The next events behind the watermark. A value that is not text is read as text, so that core rejects it.
+/// Reads a value that is not text as text, so that core rejects it.
+fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(column)?;
+    let bytes = bytes.as_bytes_or_null().ok().flatten().unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// The next events behind the watermark.
 fn unfolded_rows(connection: &Connection, at_most: usize, most_bytes: usize) -> rusqlite::Result<Vec<Row>> {
-    let text = |row: &rusqlite::Row<'_>, column: usize| {
-        let bytes = row.get_ref(column)?;
-        let bytes = bytes.as_bytes_or_null().ok().flatten().unwrap_or_default();
-        Ok::<_, rusqlite::Error>(String::from_utf8_lossy(bytes).into_owned())
-    };
+    let watermark = watermark(connection)?;
     let mut statement = connection.prepare_cached(UNFOLDED)?;
-    let mut rows = statement.query([at_most])?;
+    let mut rows = statement.query(params![watermark, at_most])?;
     let (mut unfolded, mut bytes) = (Vec::new(), 0);
     while bytes < most_bytes
         && let Some(row) = rows.next()?
@@ -135,7 +146,8 @@ fn read_within(
         return Ok(None);
     };
     let mut tail: Vec<String> = Vec::new();
-    for record in transaction.prepare_cached(TAIL)?.query_map([tenant], |row| row.get(0))? {
+    let watermark = watermark(&transaction)?;
+    for record in transaction.prepare_cached(TAIL)?.query_map(params![watermark, tenant], |row| text(row, 0))? {
         tail.push(record?);
         if !tail.last().is_some_and(|record| budget.takes_record(record)) {
             return Ok(None);
@@ -184,7 +196,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         crate::database::create(&connection).unwrap();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {TAIL}")).unwrap();
-        let steps = plan.query_map([""], |row| row.get::<_, String>("detail")).unwrap();
+        let steps = plan.query_map(params![0, ""], |row| row.get::<_, String>("detail")).unwrap();
         let steps: Vec<String> = steps.map(Result::unwrap).collect();
         assert!(steps.iter().any(|step| step == "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"), "{steps:?}");
     }

@@ -1,8 +1,8 @@
 //! A bounded amount of room. When it is full, whoever has been slow for longest makes room for newcomers.
 //!
-//! Connections hold places in it while they wait for a request, and bodies while they are read. A quick client's
-//! place is young, and so it is safe. Clients that send nothing, or a byte now and then, keep nobody out, however
-//! many they are.
+//! Connections hold places in it, and so do bodies while they are read. A quick client's place is young, and so it is
+//! safe. Clients that send nothing, or a byte now and then, or do not read, keep nobody out, however many they are.
+//! Strangers give way before known senders do.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,15 +19,27 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// The room, with its free part and the places that give way.
 pub(crate) struct Room {
     free: Arc<Semaphore>,
-    /// Places that give way, the oldest first.
-    slow: Mutex<BTreeMap<u64, Arc<Notify>>>,
+    /// Places that give way, in the order in which they do.
+    slow: Mutex<BTreeMap<Turn, Arc<Notify>>>,
     next_turn: AtomicU64,
+}
+
+/// When a place gives way: after all strangers if its sender is known, then by age.
+type Turn = (Sender, u64);
+
+/// Who a place is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sender {
+    /// Someone who has shown no key so far.
+    Stranger,
+    /// Someone who may send.
+    Known,
 }
 
 /// A part of the room, held until this is dropped.
 pub(crate) struct Place {
     room: Arc<Room>,
-    turn: Mutex<Option<u64>>,
+    turn: Mutex<Option<Turn>>,
     claimed: Arc<Notify>,
     _part: OwnedSemaphorePermit,
 }
@@ -57,15 +69,15 @@ impl Room {
         }
     }
 
-    fn slow(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
+    fn slow(&self) -> MutexGuard<'_, BTreeMap<Turn, Arc<Notify>>> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
     /// Lets others claim this place from now on.
-    pub(crate) fn give_way(&self) {
-        let turn = self.room.next_turn.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn give_way(&self, sender: Sender) {
+        let turn = (sender, self.room.next_turn.fetch_add(1, Ordering::Relaxed));
         let former = self.turn().replace(turn);
         let mut slow = self.room.slow();
         former.map(|former| slow.remove(&former));
@@ -84,7 +96,7 @@ impl Place {
         self.claimed.notified().await;
     }
 
-    fn turn(&self) -> MutexGuard<'_, Option<u64>> {
+    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,8 +118,8 @@ mod tests {
         let room = Room::new(10);
         let (holds, old, young) = (room.take(3).await, room.take(3).await, room.take(4).await);
         let (holds, old, young) = (holds.unwrap(), old.unwrap(), young.unwrap());
-        old.give_way();
-        young.give_way();
+        old.give_way(Sender::Stranger);
+        young.give_way(Sender::Stranger);
         let new = tokio::spawn({
             let room = Arc::clone(&room);
             async move { room.take(3).await }
@@ -120,14 +132,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn strangers_give_way_before_known_senders() {
+        let room = Room::new(2);
+        let (known, stranger) = (room.take(1).await.unwrap(), room.take(1).await.unwrap());
+        known.give_way(Sender::Known);
+        stranger.give_way(Sender::Stranger);
+        let _new = tokio::spawn({
+            let room = Arc::clone(&room);
+            async move { room.take(1).await }
+        });
+        timeout(SHORT, stranger.claimed()).await.unwrap();
+        drop(stranger);
+        assert!(timeout(SHORT, known.claimed()).await.is_err());
+    }
+
+    #[tokio::test]
     async fn without_one_that_gives_way_it_waits() {
         let room = Room::new(1);
         let place = room.take(1).await.unwrap();
-        place.give_way();
+        place.give_way(Sender::Known);
         place.hold();
         let mut next = pin!(room.take(1));
         assert!(timeout(SHORT, &mut next).await.is_err());
-        place.give_way();
+        place.give_way(Sender::Known);
         assert!(timeout(SHORT, &mut next).await.is_err());
         timeout(SHORT, place.claimed()).await.unwrap();
         drop(place);

@@ -42,7 +42,7 @@ const LOOK_UPS: usize = 8;
 const REPORTS: usize = 2;
 /// Deletes an expired event, if it is folded.
 const MAKE_WAY: &str = "DELETE FROM events WHERE tenant = ?1 AND id = ?2
-    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
+    AND seq <= coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = '' AND typeof(page) = 'integer'), 0)";
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -128,7 +128,7 @@ impl Store {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
             Err(error) => {
-                log::failure("an event cannot be looked up", format_args!("{error:#} ({})", plan.request_id()));
+                log::failure("an event cannot be looked up", format_args!("{error:#}"), &[plan.request_id()]);
                 FindOutcome::Unavailable
             }
         }
@@ -142,7 +142,7 @@ impl Store {
         let read = move |connection: &mut Connection| {
             let outcome = rollups::read(connection, &plan).map_or_else(
                 |error| {
-                    log::failure("a report cannot be read", format_args!("{error:#} ({})", plan.request_id()));
+                    log::failure("a report cannot be read", format_args!("{error:#}"), &[plan.request_id()]);
                     ReportOutcome::Unavailable
                 },
                 |data| ReportOutcome::Read(vec![data]),
@@ -161,11 +161,15 @@ impl Store {
     pub(crate) async fn condition(&self, request_id: RequestId) -> Option<Condition> {
         // No tenant has this name, so its turns are its own.
         let turn = self.look_ups.take("", 1).await?;
-        let count = |connection: &mut Connection| connection.query_row(REJECTED, [], |row| row.get::<_, i64>(0));
+        let count = |connection: &mut Connection| {
+            // Without a watermark nothing is folded.
+            rollups::watermark(connection)?;
+            connection.query_row(REJECTED, [], |row| row.get::<_, i64>(0))
+        };
         match self.read(turn, count).await {
             Ok((rejected, _)) => Some(self.watch.condition().with_rejected(rejected.unsigned_abs())),
             Err(error) => {
-                log::failure("the store does not answer", format_args!("{error:#} ({request_id})"));
+                log::failure("the store does not answer", format_args!("{error:#}"), &[request_id]);
                 None
             }
         }
@@ -190,6 +194,7 @@ impl Store {
             let _ended = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.close();
+        log::flush();
     }
 }
 
@@ -213,7 +218,7 @@ fn write_and_maintain(
     watch: &Watch,
 ) {
     let held = maintenance::held(connection).unwrap_or_else(|error| {
-        log::failure("what is not folded yet cannot be counted", error);
+        log::failure("what is not folded yet cannot be counted", error, &[]);
         Held::default()
     });
     let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
@@ -243,7 +248,7 @@ fn write_and_maintain(
             match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now, watch) {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
-                    log::failure(task.failure(), format_args!("{error:#}"));
+                    log::failure(task.failure(), format_args!("{error:#}"), &[]);
                     watch.failed(&task);
                     maintenance.failed(&task, request::now());
                 }
@@ -256,8 +261,8 @@ fn write_and_maintain(
 fn write_group(connection: &mut Connection, group: Vec<Job>) -> Load {
     let outcomes = write(connection, &group).unwrap_or_else(|error| {
         // A full disk, for example. The whole transaction is rolled back, so none of its events is answered as kept.
-        let requests: Vec<_> = group.iter().map(|job| job.plan.request_id().to_string()).collect();
-        log::failure("events cannot be stored", format_args!("{error} ({})", requests.join(", ")));
+        let requests: Vec<_> = group.iter().map(|job| job.plan.request_id()).collect();
+        log::failure("events cannot be stored", error, &requests);
         group.iter().map(|job| vec![StoreOutcome::Unavailable; job.plan.events().len()]).collect()
     });
     let events = group.iter().flat_map(|job| job.plan.events());

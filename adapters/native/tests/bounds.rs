@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::common::{Server, answer, event, get, post, send};
@@ -66,6 +66,48 @@ async fn a_connection_that_waits_makes_room_for_a_new_one_and_a_request_does_not
     }
     busy.write_all(rest).await.unwrap();
     assert_eq!(answer(&mut busy).await.unwrap().0, 202);
+}
+
+/// Opens 16 connections that send `request` and then nothing, and reads nothing of what is answered. Then asks on new
+/// connections, which must be accepted at once.
+async fn slow_ones_make_room(request: &str) {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("config.json");
+    std::fs::write(&file, CONFIG).unwrap();
+    let server = Server::start_with(data.path(), &["--config", file.to_str().unwrap(), "--connections", "8"]);
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], server.port).into()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for number in 0..20 {
+        // Slow connections would keep their places for at least 30 s.
+        let answered = tokio::time::timeout(Duration::from_secs(15), get(server.port, "/healthz")).await;
+        assert!(answered.is_ok_and(|(status, _)| status == 200), "connection {number} got no answer");
+    }
+}
+
+#[tokio::test]
+async fn slow_bodies_of_strangers_make_room_for_new_connections() {
+    let head =
+        "POST /v1/batch HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    slow_ones_make_room(head).await;
+}
+
+#[tokio::test]
+async fn slow_bodies_of_a_tenant_make_room_for_new_connections() {
+    let head = "POST /events HTTP/1.1\r\nhost: test\r\nauthorization: Bearer key-of-tenant-flood\r\n\
+        content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    slow_ones_make_room(head).await;
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_make_room_for_new_connections() {
+    slow_ones_make_room(&"GET /openapi.json HTTP/1.1\r\nhost: test\r\n\r\n".repeat(200)).await;
 }
 
 #[tokio::test]
@@ -201,5 +243,13 @@ async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
     while send(server.port, &event("after")).await.unwrap().0 != 202 {
         assert!(started.elapsed() < Duration::from_secs(10), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.terminate();
+    let mut server = server;
+    assert!(server.child.wait().unwrap().success());
+    let printed = std::fs::read_to_string(data.path().join("lines")).unwrap();
+    for answer in refused {
+        let request_id = answer.split(r#""requestId":""#).nth(1).unwrap().split('"').next().unwrap();
+        assert!(printed.contains(request_id), "{request_id} is not in the log");
     }
 }

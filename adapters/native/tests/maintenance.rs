@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
@@ -62,6 +63,57 @@ async fn a_damaged_page_is_set_apart_and_the_rest_goes_on() {
         let (_, body) = get(server.port, &whole).await;
         assert!(body.contains(r#""count":2"#) && !body.contains("incomplete"), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_text_is_in_no_report_and_stops_none() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    // The writer does not know of these, so they stay behind the watermark.
+    let add = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+        VALUES ('default', ?1, x'', 0, 0, 9999999999, ?2)";
+    store(data.path()).execute(add, params!["evt_1", vec![0xff_u8]]).unwrap();
+    store(data.path()).execute(add, params!["evt_2", ""]).unwrap();
+    let (status, summary) = get(server.port, SUMMARY).await;
+    assert!(status == 200 && summary.contains(r#""count":1"#), "{status} {summary}");
+}
+
+#[tokio::test]
+async fn a_watermark_that_is_no_number_stops_folding_and_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = data.path().join("lines");
+    let mut command = Command::new("sh");
+    let script = format!("exec \"$0\" \"$@\" 2>'{}'", lines.display());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_isotherm-native")]);
+    let server = Server::run(command, data.path());
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let watermark = "SELECT page FROM rollups WHERE tenant = '' AND key = ''";
+    let folded: i64 = store(data.path()).query_row(watermark, [], |row| row.get(0)).unwrap();
+    let set = "UPDATE rollups SET page = ?1 WHERE tenant = '' AND key = ''";
+    assert_eq!(store(data.path()).execute(set, [vec![0_u8]]).unwrap(), 1);
+    assert_eq!(send(server.port, &flight("JFK")).await.unwrap().0, 202);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let told = loop {
+        let told = std::fs::read_to_string(&lines).unwrap();
+        if told.contains("events cannot be folded") {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(told.contains("Invalid column type Blob at index: 0, name: watermark"), "{told}");
+    for refused in [SUMMARY, "/readyz"] {
+        let (status, body) = get(server.port, refused).await;
+        assert_eq!(status, 503, "{refused}: {body}");
+    }
+    assert_eq!(store(data.path()).execute(set, [folded]).unwrap(), 1);
+    until(data.path(), UNFOLDED, 0).await;
+    let (_, summary) = get(server.port, SUMMARY).await;
+    assert!(summary.contains(r#""count":2"#), "{summary}");
+    assert_eq!(get(server.port, "/readyz").await.0, 200);
 }
 
 #[tokio::test]

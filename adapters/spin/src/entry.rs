@@ -41,7 +41,7 @@ impl Guest for Isotherm {
             }
         };
         watch::answered(service, &asked, stamp, &mut reply, started);
-        response::from_reply(reply)
+        response::from_reply(reply, asked.method == "HEAD")
     }
 }
 

@@ -15,7 +15,7 @@ use spin_sdk::wasip3::spawn;
 
 use crate::database::{Database, integer};
 use crate::request::now;
-use crate::rollups::{self, WATERMARK, pages, rows_of, write};
+use crate::rollups::{self, IS_DAMAGED, WATERMARK, damaged, pages, rows_of, write};
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -153,10 +153,13 @@ async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option
 async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
     let statement = format!(
         "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
-         coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > {WATERMARK}"
+         coalesce((SELECT looked_at FROM upkeep), 0), {IS_DAMAGED} FROM events WHERE seq > {WATERMARK}"
     );
     let rows = database.query(&statement, &Vec::new).await?;
     let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
+    if whole(4) != 0 {
+        return Err(damaged());
+    }
     let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
     let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
     let maintenance = MAINTENANCE.take().map_or_else(
@@ -185,7 +188,9 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
                      AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
                 )
             };
-            let expire = format!("DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN ({expired}) RETURNING 1");
+            let expire = format!(
+                "DELETE FROM events WHERE NOT {IS_DAMAGED} AND seq <= {WATERMARK} AND seq IN ({expired}) RETURNING 1"
+            );
             Outcome::Expired(database.query(&expire, &Vec::new).await?.len())
         }
         Task::FindDays => {
@@ -218,7 +223,7 @@ async fn compact(
 ) -> Result<(), Error> {
     // Read before the manifest: a fold after this moves the watermark, and then nothing is written.
     let rows = database.query(&format!("SELECT {WATERMARK}"), &Vec::new).await?;
-    let watermark = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let watermark = rows.first().and_then(|row| row.get::<i64>(0)).ok_or_else(damaged)?;
     let manifests = pages(database, tenant.as_str(), std::slice::from_ref(manifest)).await?;
     for compaction in service.compactions(&manifests, now()) {
         let stored = pages(database, tenant.as_str(), &compaction.ranges()).await?;

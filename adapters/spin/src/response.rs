@@ -4,8 +4,9 @@ use isotherm_core::Reply;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
-pub(crate) fn from_reply(reply: Reply) -> Result<Response, ErrorCode> {
-    let may_have_body = reply.may_have_body();
+/// Makes the response. One to `HEAD` has no body and does not say how long it would be.
+pub(crate) fn from_reply(reply: Reply, is_head: bool) -> Result<Response, ErrorCode> {
+    let may_have_body = reply.may_have_body() && !is_head;
     let mut fields: Vec<_> =
         reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
     // The runtime gets the body as a stream, and without this header it would send the body in chunks.

@@ -20,6 +20,16 @@ const RANGES: usize = 400;
 
 pub(crate) const WATERMARK: &str = "coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 
+/// True if the watermark is no integer. SQLite sorts other values after all integers, as if everything were folded. So
+/// what reads the watermark must ask this too.
+pub(crate) const IS_DAMAGED: &str =
+    "EXISTS (SELECT 1 FROM rollups WHERE tenant = '' AND key = '' AND typeof(page) <> 'integer')";
+
+/// The error for such a watermark.
+pub(crate) fn damaged() -> Error {
+    Error::Io("the watermark, the page of rollups with no tenant and no key, is no integer".to_owned())
+}
+
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
 /// Folds the next events, at most `events`, and moves the watermark, unless another instance has moved it meanwhile.
@@ -42,7 +52,7 @@ pub(crate) async fn fold(
         bytes < most_bytes
     };
     database.query_while(&unfolded, &Vec::new, take).await?;
-    let before = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let before = rows.first().and_then(|row| row.get::<i64>(0)).ok_or_else(damaged)?;
     let seq = |row: &RowResult| row.get::<i64>(1);
     if rows.first().and_then(seq).is_none() {
         return Ok(Load::default());
@@ -155,28 +165,39 @@ async fn read_while(
     mut budget: ReadBudget,
 ) -> Result<Option<(Vec<StoredPage>, Vec<String>)>, Error> {
     let (statement, parameters) = statement(tenant, ranges, with_tail);
-    let (mut pages, mut tail) = (Vec::new(), Vec::new());
+    let (mut pages, mut tail, mut is_damaged) = (Vec::new(), Vec::new(), false);
     let take = |row: RowResult| {
         if let Some(page) = page_of(&row) {
             pages.push(page);
             return pages.last().is_some_and(|page| budget.takes_page(page));
+        }
+        if row.get::<i64>(1).is_some() {
+            is_damaged = true;
+            return false;
         }
         let record = row.get::<&str>(2).unwrap_or_default();
         tail.push(record.to_owned());
         budget.takes_record(record)
     };
     let is_whole = database.query_while(&statement, &parameters, take).await?;
+    if is_damaged {
+        return Err(damaged());
+    }
     Ok(is_whole.then_some((pages, tail)))
 }
 
-/// A statement that selects the pages in these ranges, and the records behind the watermark if `with_tail`.
+/// A statement that selects the pages in these ranges, and the records behind the watermark if `with_tail`. A number
+/// in place of a page says that the watermark is damaged.
 fn statement(tenant: &str, ranges: &[KeyRange], with_tail: bool) -> (String, impl Fn() -> Vec<Value>) {
     // Not one condition with OR: SQLite would answer it by reading all keys of the tenant.
     let pages =
         iter::repeat_n("SELECT key, page, NULL FROM rollups WHERE tenant = ?1 AND key >= ? AND key < ?", ranges.len());
     // `+tenant` keeps SQLite from using the index on the tenant, by which it would read all of the tenant's events
     // and not only the few behind the watermark.
-    let tail = format!("SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND +tenant = ?1");
+    let tail = format!(
+        "SELECT NULL, 0, NULL WHERE {IS_DAMAGED} \
+         UNION ALL SELECT NULL, NULL, record FROM events WHERE seq > {WATERMARK} AND +tenant = ?1"
+    );
     let statement = pages.chain(with_tail.then_some(tail.as_str())).collect::<Vec<_>>().join(" UNION ALL ");
     let parameters = move || {
         let edges = ranges.iter().flat_map(|KeyRange { from, until }| [from, until]);

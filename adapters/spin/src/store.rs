@@ -162,10 +162,11 @@ async fn kept(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<
 /// Deletes expired events that are folded.
 async fn make_way(database: &Database<'_>, tenant: &str, ids: &[String], expired_by: Seconds) -> Result<(), Error> {
     let statement = format!(
-        "DELETE FROM events WHERE tenant = ?1 AND id IN ({}) AND expires_at <= {} AND seq <= {}",
+        "DELETE FROM events WHERE tenant = ?1 AND id IN ({}) AND expires_at <= {} AND seq <= {} AND NOT {}",
         list(ids.len(), "?"),
         expired_by.0,
-        rollups::WATERMARK
+        rollups::WATERMARK,
+        rollups::IS_DAMAGED
     );
     let parameters = || iter::once(tenant).chain(ids.iter().map(String::as_str)).map(Value::text).collect();
     database.query(&statement, &parameters).await.map(drop)

@@ -11,7 +11,7 @@ use worker::{Error, Result, SqlStorage, SqlStorageValue};
 
 use crate::database::{blob, columns, first, integer, other_row, whole};
 
-const WATERMARK: &str = "SELECT coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+const WATERMARK: &str = "SELECT page FROM rollups WHERE key = ''";
 
 const HAS_EVENTS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'events'";
 
@@ -52,14 +52,14 @@ const DELETE_RUN: &str = "DELETE FROM runs WHERE number = ?";
 /// Events in rows with one of these ids.
 const ROWS: &str =
     "SELECT json_group_array(json_object('id', id, 'digest', digest, 'expires_at', expires_at, 'is_folded',
-        json(iif(seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0), 'true', 'false'))))
-    FROM events WHERE id IN (SELECT value FROM json_each(?))";
+        json(iif(seq <= ?2, 'true', 'false'))))
+    FROM events WHERE id IN (SELECT value FROM json_each(?1))";
 
 const FIND_ROW: &str = "SELECT record FROM events WHERE id = ? AND expires_at > ?";
 
 const EXPIRE_ROWS: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?) WHERE expires_at <= ?)
-    AND seq <= coalesce((SELECT page FROM rollups WHERE key = ''), 0) RETURNING 1";
+    AND seq <= ? RETURNING 1";
 
 /// Reads what the shard has in memory.
 pub(crate) fn load(sql: &SqlStorage) -> Result<Blocks> {
@@ -72,9 +72,14 @@ pub(crate) fn load(sql: &SqlStorage) -> Result<Blocks> {
     Ok(Blocks::new(&StoredBlocks { watermark, last_row, index, open }))
 }
 
-/// The number of the last folded event.
+/// The number of the last folded event. Fails if what is stored there is no integer: from any other number, events would
+/// be folded twice or not at all.
 pub(crate) fn watermark(sql: &SqlStorage) -> Result<u64> {
-    number(sql, WATERMARK, vec![])
+    match sql.exec(WATERMARK, None)?.raw().next().transpose()?.map(columns).transpose()? {
+        None => Ok(0),
+        Some([SqlStorageValue::Integer(number)]) => Ok(number.try_into().unwrap_or_default()),
+        Some(_) => Err(Error::RustError("the watermark, the page of rollups with no key, is no integer".to_owned())),
+    }
 }
 
 /// Keeps the new events of a part. Returns their load too.
@@ -83,7 +88,8 @@ pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Re
     let mut known = search.known(&found(sql, &search)?).map_err(unreadable)?;
     if blocks.has_rows() && !search.ids().is_empty() {
         let ids = serde_json::to_string(search.ids())?;
-        let [SqlStorageValue::String(rows)] = columns(first(sql, ROWS, vec![ids.into()])?)? else {
+        let [SqlStorageValue::String(rows)] = columns(first(sql, ROWS, vec![ids.into(), integer(watermark(sql)?)])?)?
+        else {
             return Err(other_row());
         };
         known.extend(serde_json::from_str::<Vec<Known>>(&rows)?);
@@ -205,7 +211,8 @@ pub(crate) fn expire(
         sql.exec(DELETE_BLOCK, vec![seq])?;
     }
     if blocks.has_rows() {
-        deleted += sql.exec(EXPIRE_ROWS, vec![integer(among as u64), integer(until.0)])?.raw().count();
+        let bindings = vec![integer(among as u64), integer(until.0), integer(watermark(sql)?)];
+        deleted += sql.exec(EXPIRE_ROWS, bindings)?.raw().count();
     }
     let mut swept = Vec::new();
     for read in blocks.sweep_reads(until) {

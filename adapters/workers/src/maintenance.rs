@@ -4,6 +4,7 @@
 use isotherm_core::{Blocks, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
 use worker::{Result, SqlStorage, console_error};
 
+use crate::blocks;
 use crate::database::{columns, first, integer, whole};
 use crate::rollups::{pages, write};
 
@@ -11,7 +12,7 @@ const LOOKED_AT: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0)";
 
 /// What is not folded of the table `events`.
 const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
-    FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+    FROM events WHERE seq > ?";
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -24,15 +25,16 @@ pub(crate) fn rejected(sql: &SqlStorage) -> Result<u64> {
 }
 
 /// Counts what the shard holds, for core.
-pub(crate) fn held(sql: &SqlStorage, blocks: &Blocks) -> Result<Held> {
+pub(crate) fn held(sql: &SqlStorage, memory: &Blocks) -> Result<Held> {
     let [looked_at] = columns(first(sql, LOOKED_AT, vec![])?)?;
     let mut rows = Held { looked_at: Millis(whole(looked_at)), ..Held::default() };
-    if blocks.has_rows() {
-        let [events, bytes, oldest] = columns(first(sql, UNFOLDED_ROWS, vec![])?)?.map(whole);
+    if memory.has_rows() {
+        let [events, bytes, oldest] =
+            columns(first(sql, UNFOLDED_ROWS, vec![integer(blocks::watermark(sql)?)])?)?.map(whole);
         rows.unfolded = Load { events: events as usize, bytes: bytes as usize };
         rows.oldest = Millis(oldest);
     }
-    Ok(blocks.held(rows))
+    Ok(memory.held(rows))
 }
 
 /// Finds the days to compact.

@@ -12,7 +12,7 @@
 use isotherm_core::{Admission, Delivery, Millis, Plan, Request, Service, Stamp};
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{Date, Env, MessageExt, RawMessage, Result, console_error};
+use worker::{Date, Env, MessageExt, RawMessage, console_error};
 
 use crate::{store, watch};
 
@@ -23,7 +23,7 @@ const PATH: &str = "/events";
 pub(crate) async fn take(env: &Env, service: &Service, message: RawMessage) {
     let delivery = match Message::read(&message.body()) {
         Ok(read) => deliver(env, service, &read, &message).await,
-        Err(error) => Delivery::Rejected(error.to_string()),
+        Err(flaw) => Delivery::Rejected(flaw.to_owned()),
     };
     match delivery {
         Delivery::Done => message.ack(),
@@ -61,13 +61,17 @@ struct Message {
 }
 
 impl Message {
-    /// Reads a message that was sent as text, or as JSON, which the runtime has parsed.
-    fn read(body: &JsValue) -> Result<Self> {
+    /// Reads a message that was sent as text, or as JSON, which the runtime has parsed. The runtime's own errors quote
+    /// the message.
+    fn read(body: &JsValue) -> Result<Self, &'static str> {
         let parsed = match body.as_string() {
-            Some(text) => JSON::parse(&text)?,
+            Some(text) => JSON::parse(&text).map_err(|_quotes| "it is no JSON")?,
             None => body.clone(),
         };
-        let member = |name: &str| Ok::<_, JsValue>(Reflect::get(&parsed, &name.into())?.as_string());
+        let member = |name: &str| {
+            let member = Reflect::get(&parsed, &name.into()).map_err(|_quotes| "it is no object")?;
+            Ok::<_, &str>(member.as_string())
+        };
         let mut headers = Vec::new();
         for (name, header) in [("authorization", "authorization"), ("contentType", "content-type")] {
             headers.extend(member(name)?.map(|value| (header, value)));

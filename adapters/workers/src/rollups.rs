@@ -21,7 +21,7 @@ const PAGES: &str = "SELECT key, page FROM rollups WHERE key >= ? AND key < ?";
 
 const WRITE: &str = "INSERT OR REPLACE INTO rollups (key, page) VALUES (?, ?)";
 
-const TAIL: &str = "SELECT record FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE key = ''), 0)";
+const TAIL: &str = "SELECT record FROM events WHERE seq > ?";
 
 /// Events that are about to be folded.
 pub(crate) struct UnfoldedEvents {
@@ -149,8 +149,7 @@ fn rows(sql: &SqlStorage, after: u64, events: usize, bytes: usize) -> Result<Opt
     for row in sql.exec(UNFOLDED, vec![integer(after), integer(events as u64)])?.raw() {
         let [seq, record] = columns(row?)?;
         seqs.push(whole(seq));
-        // A value that is not text is read as an empty one, which core rejects.
-        let record = if let SqlStorageValue::String(record) = record { record } else { String::new() };
+        let record = text(record);
         read += record.len();
         records.push(record);
         if read >= bytes {
@@ -158,6 +157,11 @@ fn rows(sql: &SqlStorage, after: u64, events: usize, bytes: usize) -> Result<Opt
         }
     }
     Ok((!seqs.is_empty()).then_some(Source::Rows { seqs, records }))
+}
+
+/// A value that is not text is read as an empty one, which core rejects.
+fn text(value: SqlStorageValue) -> String {
+    if let SqlStorageValue::String(text) = value { text } else { String::new() }
 }
 
 /// Reads this shard's data for a report.
@@ -177,9 +181,9 @@ fn read_within(
     let Some(pages) = pages_while(sql, &reading.ranges(&manifests), &mut takes)? else { return Ok(None) };
     let mut tail = Vec::new();
     if blocks.has_rows() {
-        for row in sql.exec(TAIL, None)?.raw() {
-            let [SqlStorageValue::String(record)] = columns(row?)? else { return Err(other_row()) };
-            tail.push(record);
+        for row in sql.exec(TAIL, vec![integer(blocks::watermark(sql)?)])?.raw() {
+            let [record] = columns(row?)?;
+            tail.push(text(record));
         }
     }
     tail.extend(OpenBlocks::new(blocks::open(sql, blocks.watermark(), usize::MAX, usize::MAX)?).into_records());

@@ -76,6 +76,8 @@ impl DurableObject for Shard {
             (Method::Post, CONDITION) => {
                 let condition = self.maintenance(service, |maintenance| maintenance.condition(now()));
                 let rejected = maintenance::rejected(&self.sql)?;
+                // Without a watermark nothing is folded.
+                blocks::watermark(&self.sql)?;
                 Response::from_bytes(serde_json::to_vec(&condition.with_rejected(rejected))?)
             }
             (_, path) => {

@@ -63,10 +63,12 @@ impl<'a> Delivery<'a> {
 
     /// How many bytes the body may have, as sent. Little is read for someone who is not known yet.
     pub(crate) fn body_bytes(&self) -> usize {
-        match self.from {
-            From::Caller(_) => LIMITS.body_bytes,
-            From::KeyInBody | From::Sender(_) => LIMITS.keyless_bytes,
-        }
+        if self.is_known() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
+    }
+
+    /// Whether the head has shown who sends the request.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self.from, From::Caller(_))
     }
 
     fn too_large(&self) -> Rejection {

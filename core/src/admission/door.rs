@@ -184,6 +184,14 @@ impl Entry<'_> {
         }
     }
 
+    /// Whether the head has shown who sends the request. If not, the body has to.
+    pub fn is_known(&self) -> bool {
+        match &self.asks {
+            Asks::Deliver(delivery) => delivery.is_known(),
+            Asks::Event(_) | Asks::Batch(..) | Asks::Plan(_) => true,
+        }
+    }
+
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
         let Self { config, head, stamp, asks, mut shared_with } = self;

@@ -10,7 +10,7 @@ const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 /// The most members that a stream may have. Even an almost empty member costs as much as inflating some kilobytes. A
-/// batch with one member for each event has 500.
+/// batch with one member for each event has 1,000.
 const MEMBERS: usize = 1024;
 /// The least memory to inflate into at a time, in bytes.
 const CHUNK: usize = 16 * 1024;

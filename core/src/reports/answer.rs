@@ -369,6 +369,7 @@ impl Serialize for Accuracy<'_> {
                 Metric::Users => Bound::Confidence { relative: 0.02, confidence: 0.95 },
                 Metric::Number(..) if table.caps.numbers => Bound::Word("incomplete"),
                 Metric::Number(Figure::Percentile(_), name) => Bound::Relative { relative: table.relative_error(name) },
+                Metric::Number(Figure::Sum, name) if table.has_overflow(name) => Bound::Word("overflow"),
                 Metric::Count | Metric::Number(..) => Bound::Word("exact"),
             };
             map.serialize_entry(&metric.to_string(), &bound)?;

@@ -11,7 +11,7 @@ use crate::rollups::key::{Hour, KeyKind, Period, Series};
 use crate::rollups::number::Number;
 use crate::rollups::observation::OTHER;
 use crate::rollups::page::PageReader;
-use crate::rollups::rollup::{Parts, Rollup};
+use crate::rollups::rollup::{NumericStats, Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 
 /// The most memory of a table's cells in bytes, by [`Rollup::memory`]. Together with the pages it must fit into an
@@ -253,9 +253,17 @@ impl<'q> Table<'q> {
 
     /// The largest relative error of the quantiles of a property.
     pub(crate) fn relative_error(&self, name: &str) -> f64 {
+        self.numbers_of(name).map(NumericStats::relative_error).fold(Rollup::relative_error(), f64::max)
+    }
+
+    /// Whether a sum of a property is beyond the largest double.
+    pub(crate) fn has_overflow(&self, name: &str) -> bool {
+        self.numbers_of(name).any(|stats| stats.sum.total().is_none())
+    }
+
+    fn numbers_of(&self, name: &str) -> impl Iterator<Item = &NumericStats> {
         let cells = self.groups.values().flat_map(BTreeMap::values).flat_map(|cell| &cell.numbers);
-        let of_name = cells.filter(|(known, _)| self.names.name(*known) == name);
-        of_name.map(|(_, stats)| stats.relative_error()).fold(Rollup::relative_error(), f64::max)
+        cells.filter(move |(known, _)| self.names.name(*known) == name).map(|(_, stats)| stats)
     }
 }
 

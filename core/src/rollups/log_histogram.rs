@@ -149,9 +149,15 @@ impl LogHistogram {
         self.buckets.len() * 32
     }
 
-    /// 2^-7, or more if buckets had to become wider.
+    /// 2^-7, or more if buckets had to become wider, or if there are numbers so close to 0 that doubles keep fewer bits
+    /// of them: up to 1.
     pub(crate) fn relative_error(&self) -> f64 {
-        1.0 / f64::from(1_u32 << self.bits)
+        let first = self.buckets.partition_point(|(bucket, _)| *bucket < 0);
+        // The nearest negative numbers, 0, and the nearest positive ones.
+        let around = self.buckets.iter().skip(first.saturating_sub(1)).take(3);
+        let nearest = around.map(|(bucket, _)| bucket.unsigned_abs()).filter(|bucket| *bucket > 0).min();
+        let leading = nearest.map_or(u32::MAX, |bucket| bucket - 1);
+        1.0 / f64::from(leading.clamp(1, 1 << self.bits))
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -209,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_close_to_0_are_told_apart_less_well() {
+        assert_eq!(of([f64::MIN_POSITIVE, 0.0, -1.0]).relative_error(), 1.0 / 128.0);
+        assert_eq!(of([2e-308, 1e300]).relative_error(), 1.0 / 115.0);
+        assert_eq!(of([-1.0, -4e-323, 0.0, 2e-308]).relative_error(), 1.0);
+        assert_eq!(of([-2.0, -1e-310, 5.0]).relative_error(), 1.0);
+    }
+
+    #[test]
     fn too_many_buckets_become_wider_ones() {
         let numbers = || (0..4000).map(|at| 1.02_f64.powi(at));
         let quantiles = of(numbers());
@@ -219,7 +233,7 @@ mod tests {
     proptest! {
         #[test]
         fn quantiles_are_within_their_bound(bits in prop::collection::vec(any::<u64>(), 1..300), rank in 0_usize..300) {
-            let mut numbers: Vec<f64> = bits.into_iter().map(f64::from_bits).filter(|n| n.is_normal()).collect();
+            let mut numbers: Vec<f64> = bits.into_iter().map(f64::from_bits).filter(|n| n.is_finite()).collect();
             prop_assume!(!numbers.is_empty());
             let quantiles = of(numbers.iter().copied());
             numbers.sort_by(f64::total_cmp);

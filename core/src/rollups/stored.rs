@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::rollups::key::apart;
+use crate::rollups::key::{KeyKind, apart};
 
 /// A page of rollups as a store keeps it; opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub struct StoredPage {
     pub bytes: Vec<u8>,
 }
 
-/// The stored bytes under this key are not a page that this version can read.
+/// The stored bytes under this key are not a page that this version can read. Its text goes to a log, so it names no
+/// value: values are a client's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadablePage {
     /// The page's key.
@@ -23,7 +24,16 @@ pub struct UnreadablePage {
 
 impl fmt::Display for UnreadablePage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the stored rollups under {:?} cannot be read", self.key)
+        match KeyKind::of(&self.key) {
+            KeyKind::Page(series, _) | KeyKind::Apart(series) => {
+                write!(f, "the stored rollups of {series} cannot be read")
+            }
+            KeyKind::Unknown if self.key.contains(char::is_control) => {
+                f.write_str("the stored rollups under an unknown key cannot be read")
+            }
+            // The name of a lane or of a list of lanes.
+            KeyKind::Day | KeyKind::Unknown => write!(f, "the stored rollups under {:?} cannot be read", self.key),
+        }
     }
 }
 
@@ -71,5 +81,22 @@ impl WriteLimits {
         let (count, bytes) =
             pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.key.len() + page.bytes.len()));
         count <= self.pages && bytes <= self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollups::key::{Day, Hour, Period, Series};
+
+    #[test]
+    fn a_line_about_an_unreadable_page_has_no_value() {
+        let key = Series::prefix("plan", Period::Hour(Hour(376_954)), "signed up") + "secret";
+        let told = |key: &str| UnreadablePage { key: key.to_owned() }.to_string();
+        let series = r#"the stored rollups of signed up by "plan" from 2013-01-01T10:00:00.000Z cannot be read"#;
+        assert_eq!([told(&key), told(&apart(&key))], [series, series]);
+        assert!(told(&key.replace("0005c07a", "no hour")).contains("an unknown key"));
+        assert!(told(&Day(15_706).manifest()).contains("0003d5a"));
+        assert!(told("~lost").contains("~lost"));
     }
 }

@@ -15,7 +15,8 @@ pub enum Delivery {
     Done,
     /// The store did not keep every event: deliver the message again.
     Retry,
-    /// Some of the message can never be kept, for this reason: put it into the dead-letter queue.
+    /// Some of the message can never be kept, for this reason: put it into the dead-letter queue. The reason goes to a
+    /// log, so it quotes nothing of the message.
     Rejected(String),
 }
 
@@ -33,7 +34,7 @@ impl Reply {
             _ if self.facts.events.retry > 0 => Delivery::Retry,
             Some(rejected) => Delivery::Rejected(rejected.clone()),
             None if matches!(self.status, 429 | 500..) => Delivery::Retry,
-            None if self.status >= 400 => Delivery::Rejected(String::from_utf8_lossy(&self.body).into_owned()),
+            None if self.status >= 400 => Delivery::Rejected(self.facts.code.unwrap_or("unknown").to_owned()),
             None => Delivery::Done,
         }
     }

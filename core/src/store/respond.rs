@@ -205,8 +205,9 @@ fn batch_reply(verdicts: impl Iterator<Item = Verdict>) -> Reply {
     Reply { facts, ..Reply::json(200, &body) }
 }
 
+/// The place and the code, for the operator. The message may quote what the client sent.
 fn first_rejected(index: usize, rejection: &Rejection) -> String {
-    format!("event {index}: {}", rejection.message())
+    format!("event {index}: {}", rejection.code())
 }
 
 /// The answer to another protocol's client. Such a client sends all of a request again or nothing, so the answer is that

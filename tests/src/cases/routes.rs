@@ -39,6 +39,8 @@ pub fn heads_are_answered_without_bodies(platform: Platform) {
     ] {
         let answer = host.ask(&Ask::new("HEAD", target));
         assert_eq!((answer.status, answer.body.len()), (status, 0), "{target}");
+        // Hosts may say how long the answer to GET is. That is never nothing.
+        assert!(!answer.headers.contains(&("content-length".to_owned(), "0".to_owned())), "{target}");
     }
     assert_eq!(host.send(&Ask::new("HEAD", "/reports/summary")).status, 200);
 }
@@ -85,4 +87,50 @@ pub fn the_contract_is_served(platform: Platform) {
     for path in events.into_iter().chain(reports) {
         assert!(contract["paths"][path].is_object(), "{path}");
     }
+}
+
+/// A request as bytes: its first line, and its headers and body after the stamp.
+fn raw(line: &str, ask: &Ask, rest: &[u8]) -> Vec<u8> {
+    let (name, stamp) = &ask.headers[0];
+    let head = format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{name}: {stamp}\r\n");
+    [head.as_bytes(), rest].concat()
+}
+
+/// Bytes that clients rarely send mean the same on each host, except where the platform itself answers first:
+/// docs/guarantees.md.
+pub fn the_same_raw_bytes_mean_the_same(platform: Platform) {
+    let host = Fixture::open(platform);
+    let check_own = |bytes: &[u8], status| assert_eq!(host.send_raw(bytes).status, status);
+
+    // Headers that are not UTF-8: one that nobody reads, and one that core reads.
+    let health = Ask::get("/healthz");
+    let other = raw("GET /healthz", &health, b"x-other: \xff\r\n\r\n");
+    let typed = Ask::new("POST", "/events").header("content-type", "application/json\u{fffd}").body("{}");
+    let bytes = raw("POST /events", &typed, b"content-type: application/json\xff\r\ncontent-length: 2\r\n\r\n{}");
+    if platform == Platform::Spin {
+        check_own(&other, 500);
+        check_own(&bytes, 500);
+    } else {
+        host.ask_raw(&other, &health);
+        check(&host.ask_raw(&bytes, &typed), 415, "unsupported_media_type");
+    }
+
+    let twice = Ask::new("POST", "/events").header("content-type", "application/json, text/plain").body("{}");
+    let rest = b"Content-Type: application/json\r\ncontent-type:text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    check(&host.ask_raw(&raw("POST /events", &twice, rest), &twice), 415, "unsupported_media_type");
+
+    let dots = Ask::get("/a/../events");
+    check(&host.ask_raw(&raw("GET /a/../events", &dots, b"\r\n"), &dots), 404, "not_found");
+
+    let lower = Ask::new("get", "/healthz");
+    let bytes = raw("get /healthz", &lower, b"\r\n");
+    if platform == Platform::Workers {
+        check_own(&bytes, 501);
+    } else {
+        check(&host.ask_raw(&bytes, &lower), 405, "method_not_allowed");
+    }
+
+    let absolute = Ask::get("/reports/summary?metrics=nonsense");
+    let bytes = raw("GET http://test/reports/summary?metrics=nonsense", &absolute, b"\r\n");
+    check(&host.ask_raw(&bytes, &absolute), 400, "invalid_query");
 }
