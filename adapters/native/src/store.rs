@@ -217,8 +217,11 @@ fn write_and_maintain(
         Held::default()
     });
     let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
-    let mut maintenance = Maintenance::new(Pace::SERVER.with_round(round), held, request::now());
+    let pace = || Pace::SERVER.with_round(round).with_expiry(configuration.service().expiry_order());
+    let mut maintenance = Maintenance::new(pace(), held, request::now());
     loop {
+        // A configuration that could not be read at start may have been read since.
+        maintenance.set_pace(pace());
         watch.note(maintenance.condition(request::now()), request::now());
         let wait = match maintenance.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),

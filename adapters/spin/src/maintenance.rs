@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Condition, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task,
-    Tenant, WriteLimits,
+    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds,
+    Service, Task, Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::wasip3::spawn;
@@ -21,7 +21,7 @@ const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
-/// Made once events of some types are kept longer than others.
+/// Made once events of some types are kept longer than others, and kept for good.
 const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
 
 /// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
@@ -57,7 +57,7 @@ impl Drop for Turn {
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if MAINTENANCE.with_borrow(Option::is_none) {
-        ask(database).await?;
+        ask(database, service).await?;
     }
     let is_full = || {
         MAINTENANCE
@@ -82,7 +82,7 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
     if is_due && let Some(turn) = Turn::take() {
         spawn(async move {
             let done = async {
-                if ask(&Database::open(service).await?).await?.has_whole_fold() {
+                if ask(&Database::open(service).await?, service).await?.has_whole_fold() {
                     do_turn(&turn, service).await?;
                 }
                 Ok::<_, Error>(())
@@ -98,7 +98,7 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     service.known().map_err(|error| Error::Io(error.to_string()))?;
     let Some(_turn) = Turn::take() else { return Ok(true) };
-    let mut maintenance = ask(&Database::open(service).await?).await?;
+    let mut maintenance = ask(&Database::open(service).await?, service).await?;
     let (started, mut is_done) = (now(), true);
     maintenance.begin_round(started);
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
@@ -115,14 +115,14 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
 /// The condition of the database, which is asked for it.
 pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
     let database = Database::open(service).await?;
-    let condition = ask(&database).await?.condition(now());
+    let condition = ask(&database, service).await?.condition(now());
     let rows = database.query(REJECTED, &Vec::new).await?;
     let rejected = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
     Ok(condition.with_rejected(rejected.unsigned_abs()))
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
-    let mut maintenance = ask(&Database::open(service).await?).await?;
+    let mut maintenance = ask(&Database::open(service).await?, service).await?;
     for _ in 0..maintenance.tasks_a_turn() {
         if step(&mut maintenance, service).await?.is_none() {
             break;
@@ -150,19 +150,24 @@ async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option
 }
 
 /// Asks the database what it holds. Tasks that this instance has begun go on.
-async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
+async fn ask(database: &Database<'_>, service: &Service) -> Result<Maintenance, Error> {
     let statement = format!(
         "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
-         coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > {WATERMARK}"
+         coalesce((SELECT looked_at FROM upkeep), 0), \
+         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry') \
+         FROM events WHERE seq > {WATERMARK}"
     );
     let rows = database.query(&statement, &Vec::new).await?;
     let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
     let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
-    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
+    let expiry = if whole(4) > 0 { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
+    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)), expiry };
+    let pace = Pace::INSTANCE.with_expiry(service.expiry_order());
     let maintenance = MAINTENANCE.take().map_or_else(
-        || Maintenance::new(Pace::INSTANCE, held, now()),
+        || Maintenance::new(pace, held, now()),
         |mut maintenance| {
             maintenance.refresh(held, now());
+            maintenance.set_pace(pace);
             maintenance
         },
     );
@@ -173,17 +178,19 @@ async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
 async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
     Ok(match task {
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
-        Task::Expire { until: Seconds(until), among } => {
-            let expired = if service.expires_in_order() {
-                // Events expire roughly in the order in which they came, so only the oldest ones are checked.
-                let oldest = format!("SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}");
-                format!("SELECT seq FROM ({oldest}) WHERE expires_at <= {until}")
-            } else {
-                database.query(BY_EXPIRY, &Vec::new).await?;
-                format!(
-                    "SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= {until} \
-                     AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
-                )
+        Task::Expire { until: Seconds(until), among, order } => {
+            let expired = match order {
+                ExpiryOrder::Arrival => {
+                    let oldest = format!("SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}");
+                    format!("SELECT seq FROM ({oldest}) WHERE expires_at <= {until}")
+                }
+                ExpiryOrder::Time => {
+                    database.query(BY_EXPIRY, &Vec::new).await?;
+                    format!(
+                        "SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= {until} \
+                         AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
+                    )
+                }
             };
             let expire = format!("DELETE FROM events WHERE seq <= {WATERMARK} AND seq IN ({expired}) RETURNING 1");
             Outcome::Expired(database.query(&expire, &Vec::new).await?.len())

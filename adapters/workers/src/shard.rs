@@ -108,7 +108,7 @@ impl DurableObject for Shard {
 impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
-        let pace = Pace::shard(service.shards());
+        let pace = Pace::shard(service.shards()).with_expiry(service.expiry_order());
         let make = || {
             let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
                 console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
@@ -196,8 +196,8 @@ impl Shard {
                 watch::folded(service, &Folded { lag, ..folded });
                 Ok(Outcome::Folded(load))
             }
-            Task::Expire { until, among } => {
-                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, service, *until, *among))?;
+            Task::Expire { until, among, order } => {
+                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among, *order))?;
                 Ok(Outcome::Expired(deleted))
             }
             Task::FindDays => {

@@ -34,6 +34,16 @@ const UP_TO_DATE: u64 = 1000;
 /// How long a cron's request may continue with maintenance. Proxies wait longer than this for an answer.
 pub const CRON: Duration = Duration::from_secs(20);
 
+/// Which events of a store expire first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpiryOrder {
+    /// The oldest ones.
+    #[default]
+    Arrival,
+    /// Any. The store needs an index of the times at which events expire.
+    Time,
+}
+
 /// How large one fold is, and how long events wait for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -46,6 +56,8 @@ pub struct Pace {
     tasks_a_turn: usize,
     /// How many stores one report reads.
     stores: u32,
+    /// The order in which new events expire.
+    expiry: ExpiryOrder,
 }
 
 impl Pace {
@@ -56,11 +68,18 @@ impl Pace {
         round: ROUND,
         tasks_a_turn: 1,
         stores: 1,
+        expiry: ExpiryOrder::Arrival,
     };
 
     /// For instances that share a database, and come and go with requests.
-    pub const INSTANCE: Self =
-        Self { fold: Load { events: 512, bytes: 2 << 20 }, fold_within: 0, round: ROUND, tasks_a_turn: 4, stores: 1 };
+    pub const INSTANCE: Self = Self {
+        fold: Load { events: 512, bytes: 2 << 20 },
+        fold_within: 0,
+        round: ROUND,
+        tasks_a_turn: 4,
+        stores: 1,
+        expiry: ExpiryOrder::Arrival,
+    };
 
     /// For one of `shards` shards. A shard answers requests on the thread that folds. Each fold writes an object to a
     /// bucket, and that costs as much as 15 requests. So a few events wait for more.
@@ -73,6 +92,13 @@ impl Pace {
     #[must_use]
     pub fn with_round(self, Millis(round): Millis) -> Self {
         Self { round: round.max(1000), ..self }
+    }
+
+    /// The same pace for new events that expire in this order, as
+    /// [`Service::expiry_order`](crate::Service::expiry_order) says.
+    #[must_use]
+    pub fn with_expiry(self, expiry: ExpiryOrder) -> Self {
+        Self { expiry, ..self }
     }
 
     /// The bound of a store's unfolded tail. It is half of what a report may read from this store, so that the report
@@ -91,6 +117,9 @@ pub struct Held {
     pub oldest: Millis,
     /// The time that [`Task::Keep`] kept last; 0 if it kept none yet.
     pub looked_at: Millis,
+    /// [`ExpiryOrder::Time`] if the store has the index of the times at which events expire. A store that has had events
+    /// out of order has it, whatever the configuration says now.
+    pub expiry: ExpiryOrder,
 }
 
 /// The host's next action.
@@ -117,9 +146,11 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look only at the first `among` events in the order in which they came. If events do not expire in that order
-        /// ([`Service::expires_in_order`](crate::Service::expires_in_order)): in the order in which they expire.
+        /// Look only at the first `among` events.
         among: usize,
+        /// Which events are the first: those that came first, or those that expire first. For the latter make an index
+        /// of the times, unless the store has it, and keep it.
+        order: ExpiryOrder,
     },
     /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
     /// without keys. Gives [`Outcome::Found`].
@@ -186,6 +217,8 @@ pub struct Maintenance {
     /// How many events the next fold takes. It takes fewer after a fold that had too much to write.
     fold_events: usize,
     fold_retry: Retry,
+    /// [`ExpiryOrder::Time`] for good once events may have come that expire in another order than they came.
+    expiry: ExpiryOrder,
     expire_at: Millis,
     expire_retry: Retry,
     find_at: Millis,
@@ -240,6 +273,7 @@ impl Maintenance {
             waits_since: None,
             fold_events: pace.fold.events,
             fold_retry: Retry::default(),
+            expiry: held.expiry,
             expire_at: round,
             expire_retry: Retry::default(),
             find_at: round,
@@ -251,6 +285,7 @@ impl Maintenance {
             is_expirys_turn: true,
         };
         maintenance.refresh(held, now);
+        maintenance.set_pace(pace);
         maintenance
     }
 
@@ -258,6 +293,10 @@ impl Maintenance {
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
         self.fold_events = self.fold_events.min(pace.fold.events);
+        if pace.expiry > self.expiry {
+            // The index is made before many events come, and so before the configuration can change again.
+            (self.expiry, self.expire_at) = (pace.expiry, Millis(0));
+        }
     }
 
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
@@ -270,6 +309,7 @@ impl Maintenance {
     pub fn refresh(&mut self, held: Held, now: Millis) {
         self.read_at = now;
         self.unfolded = held.unfolded;
+        self.expiry = self.expiry.max(held.expiry);
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
@@ -320,7 +360,7 @@ impl Maintenance {
     /// The next action. Ask again after each task.
     pub fn next(&self, now: Millis) -> Next {
         let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
-        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED };
+        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED, order: self.expiry };
         let is_fold_due = self.fold_due(now).is_some_and(|due| due <= now);
         let is_expiry_due = self.expire_due(now) <= now;
         let compaction = self.compaction(now);

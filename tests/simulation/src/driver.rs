@@ -126,8 +126,8 @@ impl Session {
     async fn try_to_perform(&self, task: &Task) -> Result<Outcome, Fault> {
         Ok(match task {
             Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
-            Task::Expire { until, among } => {
-                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among)).await?;
+            Task::Expire { until, among, order } => {
+                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among, *order)).await?;
                 self.world.say(|| format!("{deleted} expired events are deleted"));
                 Outcome::Expired(deleted)
             }

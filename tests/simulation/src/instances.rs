@@ -263,9 +263,11 @@ impl Instance {
     async fn ask(&self) -> Result<Maintenance, Fault> {
         let held = self.run(Kind::Read, |database| database.held()).await?;
         let now = self.now();
+        let pace = Pace::INSTANCE.with_expiry(self.session.world.service().expiry_order());
         let mut known = self.maintenance.borrow_mut();
-        let maintenance = known.get_or_insert_with(|| Maintenance::new(Pace::INSTANCE, held, now));
+        let maintenance = known.get_or_insert_with(|| Maintenance::new(pace, held, now));
         maintenance.refresh(held, now);
+        maintenance.set_pace(pace);
         Ok(maintenance.clone())
     }
 }

@@ -223,10 +223,13 @@ impl Object {
 
     /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
     fn with_maintenance<T>(&self, does: impl FnOnce(&mut Maintenance) -> T) -> T {
-        let now = self.shard.session.world.now();
+        let world = &self.shard.session.world;
+        let pace = Pace::shard(SHARDS).with_expiry(world.service().expiry_order());
         let mut maintenance = self.maintenance.borrow_mut();
-        let made = || Maintenance::new(Pace::shard(SHARDS), self.shard.session.database.borrow().held(), now);
-        does(maintenance.get_or_insert_with(made))
+        let made = || Maintenance::new(pace, self.shard.session.database.borrow().held(), world.now());
+        let maintenance = maintenance.get_or_insert_with(made);
+        maintenance.set_pace(pace);
+        does(maintenance)
     }
 
     /// Keeps the events of a part. Returns the answer.

@@ -165,6 +165,7 @@ impl Server {
                 Maintenance::new(self.pace, held, world.now())
             }
         };
+        maintenance.set_pace(self.pace.with_expiry(world.service().expiry_order()));
         let jobs = self.take();
         if maintenance.takes_events() {
             let stored = self.write_group(&jobs).await;

@@ -15,7 +15,7 @@ fn idle() -> Maintenance {
 }
 
 fn holding(events: usize) -> Held {
-    Held { unfolded: Load { events, bytes: events }, oldest: NOW, looked_at: NOW }
+    Held { unfolded: Load { events, bytes: events }, oldest: NOW, looked_at: NOW, ..Held::default() }
 }
 
 fn day(name: &str) -> (Tenant, KeyRange) {
@@ -231,7 +231,7 @@ fn a_refreshed_machine_goes_on_with_what_it_has_begun() {
     maintenance.done(Outcome::Expired(0), NOW);
     maintenance.done(Outcome::Found(vec![day("a"), day("b")]), NOW);
     assert!(!maintenance.is_outdated(later(999)) && maintenance.is_outdated(later(1000)));
-    maintenance.refresh(Held { unfolded: FULL, oldest: NOW, looked_at: Millis(0) }, later(1000));
+    maintenance.refresh(Held { unfolded: FULL, oldest: NOW, looked_at: Millis(0), ..Held::default() }, later(1000));
     assert!(!maintenance.is_outdated(later(1000)) && maintenance.has_whole_fold());
     maintenance.done(Outcome::Folded(FULL), later(1000));
     assert_eq!(maintenance.next(later(1000)), compact("b"));
@@ -334,9 +334,33 @@ fn in_a_round_that_an_operator_begins_a_fold_that_is_due_comes_first() {
 }
 
 #[test]
+fn a_store_that_has_had_events_out_of_order_goes_by_the_times_whatever_the_configuration_says_later() {
+    let order = |maintenance: &Maintenance, now| match maintenance.next(now) {
+        Next::Do(Task::Expire { order, .. }) => Some(order),
+        _ => None,
+    };
+    let mut maintenance = idle();
+    assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Arrival));
+    // The index is made at once, and not only in the next round.
+    maintenance.set_pace(Pace::SERVER.with_expiry(ExpiryOrder::Time));
+    assert_eq!(order(&maintenance, NOW), Some(ExpiryOrder::Time));
+    maintenance.done(Outcome::Expired(0), NOW);
+    maintenance.set_pace(Pace::SERVER);
+    assert_eq!(order(&maintenance, NOW), None);
+    assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Time));
+    // A machine that is made anew learns it from the store, and so does one whose store another instance shares.
+    let held = Held { looked_at: NOW, expiry: ExpiryOrder::Time, ..Held::default() };
+    let mut shared = idle();
+    shared.refresh(held, NOW);
+    for maintenance in [Maintenance::new(Pace::SERVER, held, NOW), shared] {
+        assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Time));
+    }
+}
+
+#[test]
 fn a_machine_goes_on_at_the_pace_of_another_configuration() {
     let bytes = READ_BYTES / 2 / 8;
-    let held = Held { unfolded: Load { events: 1, bytes }, oldest: NOW, looked_at: NOW };
+    let held = Held { unfolded: Load { events: 1, bytes }, ..holding(1) };
     let mut maintenance = Maintenance::new(Pace::shard(1), held, NOW);
     assert!(maintenance.takes_events());
     maintenance.set_pace(Pace::shard(16));
