@@ -64,7 +64,6 @@ impl Store {
         watermark: &mut Watermark,
     ) -> Result<Option<Vec<Pulse>>> {
         let mut lanes = self.lanes().await?;
-        lanes.look_back(batch, now()?);
         let lane = loop {
             match lanes.next(batch, now()?) {
                 LaneStep::Describe => match shards::of(stream).await {
@@ -122,6 +121,12 @@ impl Store {
         while !self.write_lanes(self.lanes().await?.lose(written.clone())).await? {
             sleep(PAUSE).await;
         }
+        Ok(())
+    }
+
+    /// Writes pulses to shards that have had no records for a while.
+    pub(crate) async fn heartbeat(&self, now: Millis) -> Result<()> {
+        self.pulse(self.lanes().await?.heartbeat(now)).await;
         Ok(())
     }
 
@@ -204,7 +209,7 @@ impl Store {
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
         // Lanes are read before pages, so the pages hold at least what the watermarks say.
         let lanes = self.lanes().await?;
-        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading()));
+        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading(), now));
         let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
         let budget = Mutex::new(plan.reading().budget(1));

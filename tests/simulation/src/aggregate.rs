@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use isotherm_core::{
@@ -69,11 +70,7 @@ impl Functions {
         let (mut batch, mut watermark) = (handed.batch(&unpacked), Watermark::start());
         match self.fold_all(&mut batch, &mut watermark).await {
             Ok(pulses) => {
-                for Pulse { key, expires_at, .. } in pulses {
-                    let put = || self.table.borrow_mut().put(key, Item { expires_at, content: Content::Other });
-                    // A failed put is not retried; a later batch writes pulses again.
-                    let _is_put = self.request(put).await;
-                }
+                self.pulse(pulses).await;
                 Ok(batch.records.len())
             }
             Err(fault) => {
@@ -82,6 +79,30 @@ impl Functions {
                 if folded < batch.records.len() { Ok(folded) } else { Err(fault) }
             }
         }
+    }
+
+    /// Puts pulses beside the events.
+    async fn pulse(&self, pulses: Vec<Pulse>) {
+        for Pulse { key, expires_at, .. } in pulses {
+            let put = || self.table.borrow_mut().put(key, Item { expires_at, content: Content::Other });
+            // A failed put is not retried; a later batch writes pulses again.
+            let _is_put = self.request(put).await;
+        }
+    }
+
+    /// Writes pulses to shards that have had no records for a while.
+    pub(crate) async fn heartbeat(&self, now: Millis) -> Result<(), Fault> {
+        let lanes = self.lanes().await?;
+        self.pulse(lanes.heartbeat(now)).await;
+        Ok(())
+    }
+
+    /// Notes that records written to the stream in this period are lost.
+    pub(crate) async fn lose(&self, written: Range<Millis>) -> Result<(), Fault> {
+        while !self.write_lanes(self.lanes().await?.lose(written.clone())).await? {
+            pause().await;
+        }
+        Ok(())
     }
 
     /// The records of the packed events in a batch.
@@ -225,7 +246,7 @@ impl Functions {
     }
 
     async fn lanes(&self) -> Result<Lanes, Fault> {
-        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~") };
+        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~~") };
         let stored = self.pages(&[WATERMARK.to_owned()], &[range]).await?.into_iter();
         Ok(Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page })))
     }
@@ -240,7 +261,9 @@ impl Functions {
     /// Reads the data for a report.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome, Fault> {
         // Lanes are read before pages, so the pages hold at least what the watermarks say.
-        let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
+        let lanes = self.lanes().await?;
+        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading(), now));
+        let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
         let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
         let mut budget = plan.reading().budget(1);
         let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);

@@ -347,6 +347,7 @@ fn a_store_that_has_had_events_out_of_order_goes_by_the_times_whatever_the_confi
     maintenance.done(Outcome::Expired(0), NOW);
     maintenance.set_pace(Pace::SERVER);
     assert_eq!(order(&maintenance, NOW), None);
+    maintenance.done(Outcome::Found(vec![]), later(ROUND));
     assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Time));
     // A machine that is made anew learns it from the store, and so does one whose store another instance shares.
     let held = Held { looked_at: NOW, expiry: ExpiryOrder::Time, ..Held::default() };
