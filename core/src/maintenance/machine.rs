@@ -23,6 +23,9 @@ use crate::vocabulary::time::{Millis, Seconds};
 
 /// [`Pace::round`]: an hour.
 const ROUND: u64 = 60 * 60 * 1000;
+/// The longest time between two searches for expired events. With it, an event is deleted within a day of its expiry
+/// even if a round fails once.
+pub const LONGEST_ROUND: Duration = Duration::from_secs(12 * 60 * 60);
 /// One task looks for expired events among this many events, and deletes those.
 const EXPIRED: usize = 10_000;
 /// The first wait after a failure, in milliseconds. It doubles with each further failure.
@@ -88,10 +91,10 @@ impl Pace {
     }
 
     /// The same pace with another time between two searches for expired events and for days that are over: at least a
-    /// second.
+    /// second, at most [`LONGEST_ROUND`].
     #[must_use]
     pub fn with_round(self, Millis(round): Millis) -> Self {
-        Self { round: round.max(1000), ..self }
+        Self { round: round.clamp(1000, LONGEST_ROUND.as_millis() as u64), ..self }
     }
 
     /// The same pace for new events that expire in this order, as

@@ -313,6 +313,13 @@ fn a_round_takes_a_second_at_least() {
 }
 
 #[test]
+fn a_round_takes_half_a_day_at_most_so_that_events_are_deleted_within_a_day() {
+    let held = Held { looked_at: NOW, ..Held::default() };
+    let maintenance = Maintenance::new(Pace::SERVER.with_round(Millis(7 * DAY)), held, NOW);
+    assert_eq!(maintenance.next(NOW), Next::SleepUntil(later(DAY / 2)));
+}
+
+#[test]
 fn an_operator_begins_a_round_whenever_the_last_one_was() {
     let mut maintenance = idle();
     maintenance.begin_round(NOW);
