@@ -59,6 +59,7 @@ pub(crate) fn perform(
 ) -> Result<Outcome> {
     service.known()?;
     Ok(match task {
+        Task::Count => Outcome::Counted(held(connection)?),
         Task::Fold { events, bytes } => {
             let (load, folded) = rollups::fold(connection, service, backup, *events, *bytes)?;
             watch.folded(service, &folded);

@@ -151,17 +151,7 @@ async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option
 
 /// Asks the database what it holds. Tasks that this instance has begun go on.
 async fn ask(database: &Database<'_>, service: &Service) -> Result<Maintenance, Error> {
-    let statement = format!(
-        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
-         coalesce((SELECT looked_at FROM upkeep), 0), \
-         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry') \
-         FROM events WHERE seq > {WATERMARK}"
-    );
-    let rows = database.query(&statement, &Vec::new).await?;
-    let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
-    let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
-    let expiry = if whole(4) > 0 { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
-    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)), expiry };
+    let held = held(database).await?;
     let pace = Pace::INSTANCE.with_expiry(service.expiry_order());
     let maintenance = MAINTENANCE.take().map_or_else(
         || Maintenance::new(pace, held, now()),
@@ -175,8 +165,24 @@ async fn ask(database: &Database<'_>, service: &Service) -> Result<Maintenance, 
     Ok(maintenance)
 }
 
+/// Counts what the database holds, for core.
+async fn held(database: &Database<'_>) -> Result<Held, Error> {
+    let statement = format!(
+        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
+         coalesce((SELECT looked_at FROM upkeep), 0), \
+         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry') \
+         FROM events WHERE seq > {WATERMARK}"
+    );
+    let rows = database.query(&statement, &Vec::new).await?;
+    let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
+    let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
+    let expiry = if whole(4) > 0 { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
+    Ok(Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)), expiry })
+}
+
 async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
     Ok(match task {
+        Task::Count => Outcome::Counted(held(database).await?),
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
         Task::Expire { until: Seconds(until), among, order } => {
             let expired = match order {

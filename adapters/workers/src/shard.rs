@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Folded, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Folded, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -109,12 +109,12 @@ impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
         let pace = Pace::shard(service.shards()).with_expiry(service.expiry_order());
-        let make = || {
-            let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
-                console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
-                Held::default()
-            });
-            Maintenance::new(pace, held, now())
+        let make = || match self.blocks(|blocks| maintenance::held(&self.sql, blocks)) {
+            Ok(held) => Maintenance::new(pace, held, now()),
+            Err(error) => {
+                console_error!("isotherm: a shard: {}: {error}", Task::Count.failure());
+                Maintenance::unread(pace, now())
+            }
         };
         let mut maintenance = self.maintenance.borrow_mut();
         let maintenance = maintenance.get_or_insert_with(make);
@@ -183,6 +183,7 @@ impl Shard {
     async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
         service.known().map_err(failure)?;
         match task {
+            Task::Count => self.blocks(|blocks| maintenance::held(&self.sql, blocks)).map(Outcome::Counted),
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };

@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use crate::maintenance::condition::Condition;
+use crate::maintenance::retry::{Retry, after, within};
 use crate::reports::data::READ_BYTES;
 use crate::rollups::key::KeyRange;
 use crate::store::load::Load;
@@ -28,10 +29,6 @@ const ROUND: u64 = 60 * 60 * 1000;
 pub const LONGEST_ROUND: Duration = Duration::from_secs(12 * 60 * 60);
 /// One task looks for expired events among this many events, and deletes those.
 const EXPIRED: usize = 10_000;
-/// The first wait after a failure, in milliseconds. It doubles with each further failure.
-const RETRY: u64 = 1000;
-/// The longest wait after a failure, in milliseconds.
-const LONGEST_RETRY: u64 = 60_000;
 /// How long one of several instances trusts what it has read from their store, in milliseconds.
 const UP_TO_DATE: u64 = 1000;
 /// How long a cron's request may continue with maintenance. Proxies wait longer than this for an answer.
@@ -112,7 +109,7 @@ impl Pace {
 }
 
 /// The state of a store at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// The events after the watermark.
     pub unfolded: Load,
@@ -137,6 +134,9 @@ pub enum Next {
 /// A task for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
+    /// Count what the store holds, because that could not be read when the machine was made. Gives
+    /// [`Outcome::Counted`].
+    Count,
     /// Fold the oldest unfolded events with [`Service::fold`](crate::Service::fold), and move the watermark behind
     /// them. Gives [`Outcome::Folded`].
     Fold {
@@ -176,6 +176,7 @@ impl Task {
     /// The task's name in metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Count => "count",
             Self::Fold { .. } => "fold",
             Self::Expire { .. } => "expire",
             Self::FindDays | Self::Compact { .. } => "compact",
@@ -186,6 +187,7 @@ impl Task {
     /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
+            Self::Count => "what is not folded yet cannot be counted",
             Self::Fold { .. } => "events cannot be folded",
             Self::Expire { .. } => "expired events cannot be deleted",
             Self::FindDays => "days to compact cannot be looked for",
@@ -198,6 +200,8 @@ impl Task {
 /// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The state of the store.
+    Counted(Held),
     /// This load is folded; nothing if everything was folded before.
     Folded(Load),
     /// This many events are deleted.
@@ -212,6 +216,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     pace: Pace,
+    /// When the store's state is to be read, if that failed.
+    count_retry: Option<Retry>,
     /// When the store's state was read.
     read_at: Millis,
     unfolded: Load,
@@ -236,41 +242,13 @@ pub struct Maintenance {
     is_expirys_turn: bool,
 }
 
-/// When a failed task is tried again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Retry {
-    failures: u32,
-    at: Millis,
-}
-
-impl Retry {
-    fn failed(&mut self, now: Millis) {
-        let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
-        *self = Self { failures: self.failures.saturating_add(1), at: after(now, wait) };
-    }
-
-    /// The time at which a task that is due at `due` may be done.
-    fn not_before(self, due: Millis, now: Millis) -> Millis {
-        due.max(within(self.at, LONGEST_RETRY, now))
-    }
-}
-
-fn after(time: Millis, wait: u64) -> Millis {
-    Millis(time.0.saturating_add(wait))
-}
-
-/// A time that was set at most `longest` ahead. If it is further ahead than that, the clock has gone back since it was
-/// set, so it becomes now.
-fn within(at: Millis, longest: u64, now: Millis) -> Millis {
-    if at > after(now, longest) { now } else { at }
-}
-
 impl Maintenance {
     /// Maintenance of a store in this state.
     pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
         let round = after(held.looked_at.min(now), pace.round);
         let mut maintenance = Self {
             pace,
+            count_retry: None,
             read_at: now,
             unfolded: Load::default(),
             waits_since: None,
@@ -289,6 +267,14 @@ impl Maintenance {
         };
         maintenance.refresh(held, now);
         maintenance.set_pace(pace);
+        maintenance
+    }
+
+    /// Maintenance of a store whose state could not be read. It is tried again, as failed tasks are.
+    pub fn unread(pace: Pace, now: Millis) -> Self {
+        let mut maintenance = Self::new(pace, Held::default(), now);
+        maintenance.count_retry = Some(Retry::default());
+        maintenance.failed(&Task::Count, now);
         maintenance
     }
 
@@ -362,6 +348,9 @@ impl Maintenance {
 
     /// The next action. Ask again after each task.
     pub fn next(&self, now: Millis) -> Next {
+        if self.count_due(now).is_some_and(|due| due <= now) {
+            return Next::Do(Task::Count);
+        }
         let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
         let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED, order: self.expiry };
         let is_fold_due = self.fold_due(now).is_some_and(|due| due <= now);
@@ -391,7 +380,13 @@ impl Maintenance {
     }
 
     fn wake_at(&self, now: Millis) -> Millis {
-        let due = [self.fold_due(now), Some(self.expire_due(now)), self.keep_due(now), Some(self.find_due(now))];
+        let due = [
+            self.count_due(now),
+            self.fold_due(now),
+            Some(self.expire_due(now)),
+            self.keep_due(now),
+            Some(self.find_due(now)),
+        ];
         due.into_iter().flatten().min().unwrap_or(now)
     }
 
@@ -399,6 +394,10 @@ impl Maintenance {
     pub fn done(&mut self, outcome: Outcome, now: Millis) {
         self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
         match outcome {
+            Outcome::Counted(held) => {
+                self.count_retry = None;
+                self.refresh(held, now);
+            }
             Outcome::Folded(load) => {
                 self.fold_retry = Retry::default();
                 self.folded(load, now);
@@ -429,6 +428,7 @@ impl Maintenance {
         self.is_folds_turn = !matches!(task, Task::Fold { .. });
         self.is_expirys_turn = !matches!(task, Task::Expire { .. });
         match task {
+            Task::Count => self.count_retry.iter_mut().for_each(|retry| retry.failed(now)),
             Task::Fold { .. } => self.fold_retry.failed(now),
             Task::Expire { .. } => self.expire_retry.failed(now),
             Task::FindDays => self.find_retry.failed(now),
@@ -454,6 +454,11 @@ impl Maintenance {
             since if is_cut => since,
             _ => Some(now),
         };
+    }
+
+    /// When the store's state is to be read; `None` if it is known.
+    fn count_due(&self, now: Millis) -> Option<Millis> {
+        self.count_retry.map(|retry| retry.not_before(Millis(0), now))
     }
 
     fn expire_due(&self, now: Millis) -> Millis {

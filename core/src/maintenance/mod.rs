@@ -10,6 +10,7 @@
 pub(crate) mod condition;
 pub(crate) mod folded;
 pub(crate) mod machine;
+mod retry;
 pub(crate) mod step;
 
 pub(crate) mod lanes;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::maintenance::retry::{LONGEST_RETRY, RETRY};
 use crate::rollups::key::Day;
 
 const NOW: Millis = Millis(1_763_690_000_000);
@@ -56,6 +57,7 @@ impl Store {
     fn do_task(&mut self, maintenance: &mut Maintenance, now: Millis) -> bool {
         let Next::Do(task) = maintenance.next(now) else { return false };
         let outcome = match task {
+            Task::Count => Outcome::Counted(self.held),
             Task::Fold { events, .. } => {
                 let load = Load { events: events.min(self.held.unfolded.events), bytes: 0 };
                 self.held.unfolded = self.held.unfolded - load;
@@ -79,6 +81,24 @@ impl Store {
         maintenance.done(outcome, now);
         true
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_counted_at_first_is_counted_later_though_no_event_comes() {
+    let mut maintenance = Maintenance::unread(Pace::SERVER, NOW);
+    assert!(is_expiry(&maintenance.next(NOW)), "nothing waits for the count");
+    maintenance.done(Outcome::Expired(0), NOW);
+    maintenance.done(Outcome::Found(vec![]), NOW);
+    maintenance.done(Outcome::Done, NOW);
+    assert_eq!(maintenance.next(NOW), Next::SleepUntil(later(RETRY)));
+    assert_eq!(maintenance.next(later(RETRY)), Next::Do(Task::Count));
+    fail(&mut maintenance, later(RETRY));
+    let then = later(3 * RETRY);
+    assert_eq!(maintenance.next(later(RETRY)), Next::SleepUntil(then));
+    maintenance.done(Outcome::Counted(Held { unfolded: FULL, oldest: NOW, ..Held::default() }), then);
+    check_folds(&maintenance, then);
+    maintenance.done(Outcome::Folded(FULL), then);
+    assert_eq!(maintenance.next(then), Next::SleepUntil(later(ROUND)));
 }
 
 #[test]
