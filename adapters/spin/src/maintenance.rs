@@ -7,10 +7,11 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds,
-    Service, Task, Tenant, WriteLimits,
+    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Patience,
+    Seconds, Service, Task, Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
+use spin_sdk::time::sleep;
 use spin_sdk::wasip3::spawn;
 
 use crate::database::{Database, integer};
@@ -52,34 +53,43 @@ impl Drop for Turn {
     }
 }
 
-/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first.
+/// Gives `ask` what this instance knows of its store. It is never taken out while something is awaited: other requests note
+/// what they have stored.
+fn known<T>(ask: impl FnOnce(&mut Maintenance) -> T) -> Option<T> {
+    MAINTENANCE.with_borrow_mut(|maintenance| maintenance.as_mut().map(ask))
+}
+
+/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first;
+/// requests that come meanwhile wait for that as long as a request may take.
+///
 /// An instance that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if MAINTENANCE.with_borrow(Option::is_none) {
         ask(database, service).await?;
     }
-    let is_full = || {
-        MAINTENANCE
-            .with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()))
-    };
-    if is_full()
-        && let Some(turn) = Turn::take()
-    {
-        do_turn(&turn, service).await?;
+    let is_full = || known(|maintenance| !maintenance.takes_events()).unwrap_or_default();
+    let mut patience = Patience::default();
+    while is_full() {
+        if let Some(turn) = Turn::take() {
+            do_turn(&turn, service).await?;
+            break;
+        }
+        let Some(pause) = patience.pause(database.since_arrival()) else { break };
+        sleep(pause).await;
     }
     Ok(!is_full())
 }
 
 /// Notes that this much is new. If a whole fold waits, a turn of maintenance follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
-    let is_due = MAINTENANCE.with_borrow_mut(|maintenance| {
-        maintenance.as_mut().is_some_and(|maintenance| {
-            maintenance.stored(load, now());
-            maintenance.is_outdated(now()) || maintenance.has_whole_fold()
-        })
+    let is_due = known(|maintenance| {
+        maintenance.stored(load, now());
+        maintenance.is_outdated(now()) || maintenance.has_whole_fold()
     });
-    if is_due && let Some(turn) = Turn::take() {
+    if is_due.unwrap_or_default()
+        && let Some(turn) = Turn::take()
+    {
         spawn(async move {
             let done = async {
                 if ask(&Database::open(service).await?, service).await?.has_whole_fold() {
@@ -98,17 +108,15 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     service.known().map_err(|error| Error::Io(error.to_string()))?;
     let Some(_turn) = Turn::take() else { return Ok(true) };
-    let mut maintenance = ask(&Database::open(service).await?, service).await?;
+    ask(&Database::open(service).await?, service).await?;
     let (started, mut is_done) = (now(), true);
-    maintenance.begin_round(started);
+    known(|maintenance| maintenance.begin_round(started));
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
-        match step(&mut maintenance, service).await? {
+        match step(service).await? {
             Some(is_task_done) => is_done &= is_task_done,
             None => break,
         }
     }
-    // The next question to the database finds what others have stored meanwhile.
-    MAINTENANCE.set(Some(maintenance));
     Ok(is_done)
 }
 
@@ -122,28 +130,27 @@ pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
-    let mut maintenance = ask(&Database::open(service).await?, service).await?;
-    for _ in 0..maintenance.tasks_a_turn() {
-        if step(&mut maintenance, service).await?.is_none() {
+    let tasks = ask(&Database::open(service).await?, service).await?.tasks_a_turn();
+    for _ in 0..tasks {
+        if step(service).await?.is_none() {
             break;
         }
     }
-    MAINTENANCE.set(Some(maintenance));
     Ok(())
 }
 
 /// Does the next task. Returns whether it succeeded, or `None` if there is nothing to do.
-async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option<bool>, Error> {
-    let Next::Do(task) = maintenance.next(now()) else { return Ok(None) };
+async fn step(service: &Service) -> Result<Option<bool>, Error> {
+    let Some(Next::Do(task)) = known(|maintenance| maintenance.next(now())) else { return Ok(None) };
     // Each task has its own time to wait for a locked database.
     match perform(&Database::open(service).await?, service, &task).await {
         Ok(outcome) => {
-            maintenance.done(outcome, now());
+            known(|maintenance| maintenance.done(outcome, now()));
             Ok(Some(true))
         }
         Err(error) => {
             eprintln!("isotherm: {}: {error}", task.failure());
-            maintenance.failed(&task, now());
+            known(|maintenance| maintenance.failed(&task, now()));
             Ok(Some(false))
         }
     }
