@@ -201,6 +201,14 @@ impl Store {
         Ok(lanes)
     }
 
+    /// Reads the watermark of a lane; `None` if the lane is forgotten.
+    pub(crate) async fn watermark(&self, lane: &str) -> Result<Option<Watermark>> {
+        let key = format!("{SEPARATOR}{lane}");
+        let range = KeyRange { from: key.clone(), until: key };
+        let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?;
+        Ok(stored.first().map(|(_, page)| Watermark::read(page)).transpose()?)
+    }
+
     /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
     pub(crate) async fn tenants(&self) -> Result<Vec<(String, String)>> {
         // All tenant names sort between these two.

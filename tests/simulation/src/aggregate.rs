@@ -251,6 +251,14 @@ impl Functions {
         Ok(Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page })))
     }
 
+    /// Reads the watermark of a lane; `None` if the lane is forgotten.
+    async fn watermark(&self, lane: &str) -> Result<Option<Watermark>, Fault> {
+        let key = format!("{SEPARATOR}{lane}");
+        let range = KeyRange { from: key.clone(), until: key };
+        let stored = self.pages(&[WATERMARK.to_owned()], &[range]).await?;
+        stored.first().map(|(_, page)| Watermark::read(page).map_err(|_| Fault::CannotRead)).transpose()
+    }
+
     /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
     async fn tenants(&self) -> Result<Vec<(String, String)>, Fault> {
         let all = KeyRange { from: "-".to_owned(), until: "~".to_owned() };
@@ -348,7 +356,7 @@ impl Functions {
     async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
         let mut forgets = watermark.has_ended(now);
         for tenant in tenants {
-            match self.compact_tenant(lane, watermark, tenant, now).await {
+            match self.compact_tenant(lane, tenant, now).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(fault) => {
@@ -361,14 +369,13 @@ impl Functions {
         !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
     }
 
-    async fn compact_tenant(
-        &self,
-        lane: &str,
-        watermark: &Watermark,
-        tenant: &Tenant,
-        now: Millis,
-    ) -> Result<bool, Fault> {
+    async fn compact_tenant(&self, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool, Fault> {
         let service = self.world.service();
+        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        if service.compactions(&manifests, now).is_empty() {
+            return Ok(true);
+        }
+        let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
         for compaction in service.compactions(&manifests, now) {
             if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
