@@ -7,7 +7,7 @@
 //! | manifest of a day | 1; 2 for a day that is kept by its hours | folds, compactions | folds, compactions, reports | the store of rollups, under keys that begin with U+001E | `rollups/compaction.rs` |
 //! | event types of a day | 1 | folds | folds | the store of rollups, under keys that begin with U+001D | `rollups/compaction.rs` |
 //! | watermark of a lane | 1 while its shard is known by a hash; 2 with the shard's whole id | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and the lane | `maintenance/watermark.rs` |
-//! | shards that wait for a lane | 1 | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `shards` | `maintenance/lanes.rs` |
+//! | shards that wait for a lane | 1 | `aggregate` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `shards` | `maintenance/waiting.rs` |
 //! | times that are lost | 1 | `aggregate`, `schedule` | `aggregate`, `schedule`, `report` | DynamoDB: `watermark`, U+001F and `~lost` | `maintenance/lost.rs` |
 //! | what a shard has for a report | 2 | a Workers shard | the Worker that asks it | in no store | `reports/data.rs` |
 //! | part: events that came together | 1 | the Worker that admits them, folds | a Workers shard | a Workers shard: `blocks`, until the events are folded; appended to one another | `blocks/part.rs` |

@@ -9,6 +9,7 @@ use crate::admission::door::Door;
 use crate::admission::request::Request;
 use crate::maintenance::backup::Backup;
 use crate::maintenance::folded::Folded;
+use crate::maintenance::machine::ExpiryOrder;
 use crate::maintenance::step::{Step, Unfolded};
 use crate::maintenance::stream::{StreamBatch, StreamStep};
 use crate::maintenance::watermark::Watermark;
@@ -118,10 +119,9 @@ impl Service {
         self.config.retention.of(event_type)
     }
 
-    /// Whether events expire in the order in which they come, so that expiry need only look at the oldest ones. If not, a
-    /// store needs an index of the times at which they expire.
-    pub fn expires_in_order(&self) -> bool {
-        self.config.retention.is_default()
+    /// The order in which new events expire, for [`Pace::with_expiry`](crate::Pace::with_expiry).
+    pub fn expiry_order(&self) -> ExpiryOrder {
+        if self.config.retention.is_default() { ExpiryOrder::Arrival } else { ExpiryOrder::Time }
     }
 
     /// A message for the operator at start: that the service is open, or why it is closed. It reveals no key.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 use isotherm_core::{
-    Admission, Config, Door, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place,
+    Admission, Config, Door, ExpiryOrder, Millis, Plan, Request, Service, Stamp, Unfolded, WriteLimits, only_place,
 };
 
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -59,7 +59,7 @@ fn events_are_kept_as_long_as_their_type() {
         };
         let days = (plan.events()[0].expires_at.0 - STAMP.received_at.0 / 1000) / 86_400;
         assert_eq!(service.retention(event_type).0, days * 86_400);
-        let in_order = service.expires_in_order();
+        let in_order = service.expiry_order() == ExpiryOrder::Arrival;
         let _unanswered = plan.respond(Vec::new());
         (days, in_order)
     };

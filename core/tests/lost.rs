@@ -50,7 +50,7 @@ fn plan(from: &str, until: &str) -> ReportPlan {
 /// agree.
 fn is_incomplete(stored: &Stored, from: u32, until: u32) -> bool {
     let plan = plan(&format!("2025-11-20T{from:02}:00:00Z"), &format!("2025-11-20T{until:02}:00:00Z"));
-    let is_incomplete = lanes(stored).is_incomplete(plan.reading());
+    let is_incomplete = lanes(stored).is_incomplete(plan.reading(), Millis(NOW));
     let data = ReportData { is_incomplete, ..ReportData::default() };
     let body = plan.respond(ReportOutcome::Read(vec![data])).reply.body;
     let body: Value = serde_json::from_slice(&body).unwrap();
@@ -94,41 +94,54 @@ fn a_list_that_cannot_be_read_makes_every_report_incomplete_and_is_shown() {
     assert!(is_incomplete(&stored, 0, 1) && lanes(&stored).damaged().is_empty());
 }
 
-/// A store with one lane, whose shard is folded to `folded_to`, gets a batch with a record that was written at
-/// `written_at`.
-#[track_caller]
-fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>) {
-    let mut stored = Stored::new();
-    for (at, now) in [(folded_to, folded_to), (written_at, NOW)] {
-        let number = at.to_string();
-        let record = StreamRecord { sequence_number: &number, written_at: Millis(at), item: None, is_new: false };
-        let mut batch =
-            StreamBatch { shard_id: "A", records: vec![record], window_start: Millis(at), complete_to: None };
-        let mut lanes = lanes(&stored);
-        lanes.look_back(&batch, Millis(now));
-        loop {
-            match lanes.next(&mut batch, Millis(now)) {
-                LaneStep::Describe => {
-                    lanes.learn([StreamShard { id: "A".to_owned(), parent: None, is_closed: false }]);
-                }
-                LaneStep::Write(writes) => write(&mut stored, writes),
-                LaneStep::Fold { lane, watermark } => {
-                    let service = Service::from_text(None);
-                    let limits = isotherm_core::WriteLimits::NONE;
-                    let step = service.step(&batch, &watermark, 1, limits).unwrap();
-                    stored.insert(lane, step.merge(Vec::new()).unwrap().watermark.to_bytes());
-                    break;
-                }
-                other => panic!("{other:?}"),
+/// Folds a record that was written to a shard at `written_at`, while the stream has these shards with their parents.
+fn fold(stored: &mut Stored, shard_id: &str, shards: &[(&str, Option<&str>)], written_at: u64, now: u64) {
+    let number = written_at.to_string();
+    let record = StreamRecord { sequence_number: &number, written_at: Millis(written_at), item: None, is_new: false };
+    let mut batch =
+        StreamBatch { shard_id, records: vec![record], window_start: Millis(written_at), complete_to: None };
+    let mut lanes = lanes(stored);
+    loop {
+        match lanes.next(&mut batch, Millis(now)) {
+            LaneStep::Describe => {
+                let parent = |parent: &Option<&str>| parent.map(str::to_owned);
+                lanes.learn(shards.iter().map(|(id, of)| StreamShard {
+                    id: (*id).to_owned(),
+                    parent: parent(of),
+                    is_closed: false,
+                }));
             }
+            LaneStep::Write(writes) => write(stored, writes),
+            LaneStep::Fold { lane, watermark } => {
+                let service = Service::from_text(None);
+                let step = service.step(&batch, &watermark, 1, isotherm_core::WriteLimits::NONE).unwrap();
+                stored.insert(lane, step.merge(Vec::new()).unwrap().watermark.to_bytes());
+                break;
+            }
+            other => panic!("{other:?}"),
         }
     }
+}
+
+/// The list of lost times that a store has, compared with this one.
+#[track_caller]
+fn check_lost(stored: &Stored, expected: Option<(u64, u64)>) {
     let expected = expected.map(|(start, end)| {
         let mut alone = Stored::new();
         lose(&mut alone, Millis(start)..Millis(end));
         alone.pop_first().unwrap()
     });
-    assert_eq!(stored.pop_last().filter(|(name, _)| name.starts_with('~')), expected);
+    assert_eq!(stored.clone().pop_last().filter(|(name, _)| name.starts_with('~')), expected);
+}
+
+/// A store with one lane, whose shard is folded to `folded_to`, gets a batch with a record that was written at
+/// `written_at`.
+#[track_caller]
+fn check_look_back(folded_to: u64, written_at: u64, expected: Option<(u64, u64)>) {
+    let mut stored = Stored::new();
+    fold(&mut stored, "A", &[("A", None)], folded_to, folded_to);
+    fold(&mut stored, "A", &[("A", None)], written_at, NOW);
+    check_lost(&stored, expected);
 }
 
 #[test]
@@ -136,12 +149,59 @@ fn after_a_mapping_stood_still_for_longer_than_the_stream_keeps_records_some_may
     let day_ago = NOW - DAY;
     // The mapping stood still for two and a half days, and the oldest record that is left is nearly a day old.
     check_look_back(NOW - 60 * HOUR, day_ago + 1000, Some((NOW - 60 * HOUR, day_ago)));
+    // There was traffic in the days' working hours only, so the oldest record that is left is not so old.
+    check_look_back(NOW - 56 * HOUR, NOW - 11 * HOUR, Some((NOW - 56 * HOUR, day_ago)));
     // The mapping is behind, but nothing is lost yet.
     check_look_back(day_ago + 1000, day_ago + 2000, None);
-    // Nobody sent anything for two days.
-    check_look_back(NOW - 2 * DAY, NOW - 1000, None);
+    check_look_back(day_ago + 1000, NOW - HOUR, None);
     // A stream on a developer's own machine keeps records while nothing runs.
     check_look_back(NOW - 5 * DAY, NOW - 5 * DAY + 1000, None);
+}
+
+#[test]
+fn hours_that_a_forgotten_shard_was_not_folded_for_are_lost_and_hours_in_which_the_mapping_worked_are_not() {
+    let (folded_to, day_ago) = (NOW - 60 * HOUR, NOW - DAY);
+    for (first, shards) in [
+        // The stream has forgotten the shard that the lane names.
+        ("Z", &[("Z", None)][..]),
+        // The shard is still known, and a child of its child is the first with a record that is left.
+        ("C", &[("A", None), ("B", Some("A")), ("C", Some("B"))]),
+    ] {
+        let mut stored = Stored::new();
+        fold(&mut stored, "A", &[("A", None)], folded_to, folded_to);
+        fold(&mut stored, first, shards, NOW - 11 * HOUR, NOW);
+        check_lost(&stored, Some((folded_to, day_ago)));
+        // 2025-11-18T13:53:20Z to 2025-11-20T01:53:20Z.
+        assert!(is_incomplete(&stored, 1, 2) && !is_incomplete(&stored, 2, 23), "{first}");
+        fold(&mut stored, first, shards, NOW, NOW);
+        check_lost(&stored, Some((folded_to, day_ago)));
+    }
+}
+
+#[test]
+fn a_report_is_incomplete_from_the_moment_at_which_the_stream_may_lose_records() {
+    let mut stored = Stored::new();
+    fold(&mut stored, "A", &[("A", None)], NOW - 25 * HOUR, NOW - 25 * HOUR);
+    assert!(is_incomplete(&stored, 0, 2) && !is_incomplete(&stored, 2, 23));
+    check_lost(&stored, None);
+}
+
+#[test]
+fn a_shard_without_events_is_told_from_a_mapping_that_stands_still_by_pulses() {
+    let mut stored = Stored::new();
+    let shards = [("A", None), ("B", None)];
+    fold(&mut stored, "A", &shards, NOW - 60 * HOUR, NOW - 60 * HOUR);
+    let beats = lanes(&stored).heartbeat(Millis(NOW - 60 * HOUR));
+    assert!(beats.len() > 1, "it isn't known which key leads to B: {beats:?}");
+    for hour in (0..60).rev() {
+        for shard in ["A", "B"] {
+            fold(&mut stored, shard, &shards, NOW - hour * HOUR, NOW - hour * HOUR);
+        }
+    }
+    check_lost(&stored, None);
+    assert_eq!(lanes(&stored).heartbeat(Millis(NOW + 60_000)), [], "both shards have just had records");
+    assert!(!lanes(&stored).heartbeat(Millis(NOW + HOUR)).is_empty());
+    assert_eq!(Lanes::default().heartbeat(Millis(NOW)), [], "a stream without shards needs none");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn conditions_of_all_stores_are_one() {
 fn a_machine_knows_its_stores_condition() {
     let now = Millis(1_000_000);
     let oldest = Millis(990_000);
-    let held = Held { unfolded: Load { events: 5, bytes: 500 }, oldest, looked_at: now };
+    let held = Held { unfolded: Load { events: 5, bytes: 500 }, oldest, looked_at: now, ..Held::default() };
     let condition = Maintenance::new(Pace::SERVER, held, now).condition(now);
     assert_eq!((condition.unfolded, condition.waits), (Some(held.unfolded), Some(Duration::from_secs(10))));
     assert!(condition.has_timer && !condition.is_full);

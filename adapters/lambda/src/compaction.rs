@@ -1,8 +1,8 @@
 //! The schedule: compacts past days of each lane, and forgets watermarks of shards that have ended.
 //!
-//! One transaction writes a day on the condition that the lane's watermark has not moved. If a fold has moved the
-//! watermark since the day was read, the day is read again. A later fold into the day opens it again, as every fold
-//! does.
+//! One transaction writes a day on the condition that the lane's watermark has not moved since it was read, just before
+//! the days of a tenant. If a fold has moved it, the tenant's days are read again. A later fold into the day opens it
+//! again, as every fold does.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +21,7 @@ impl Store {
     pub(crate) async fn compact(&self, service: &Service, now: Millis) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let (mut is_done, listed) = (true, self.tenants().await?);
+            // A run takes long where there are many lanes and tenants, so these watermarks only say which lanes exist.
             for (lane, watermark) in self.lanes().await?.watermarks() {
                 // All tenants, with keys or without. Tenants with keys may have pages from before the list of tenants
                 // existed.
@@ -48,7 +49,7 @@ impl Store {
     ) -> bool {
         let mut forgets = watermark.has_ended(now);
         for tenant in tenants {
-            match self.compact_tenant(service, lane, watermark, tenant, now).await {
+            match self.compact_tenant(service, lane, tenant, now).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
@@ -67,14 +68,13 @@ impl Store {
     }
 
     /// Returns `false` if the lane is being folded.
-    async fn compact_tenant(
-        &self,
-        service: &Service,
-        lane: &str,
-        watermark: &Watermark,
-        tenant: &Tenant,
-        now: Millis,
-    ) -> Result<bool> {
+    async fn compact_tenant(&self, service: &Service, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool> {
+        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        if service.compactions(&manifests, now).is_empty() {
+            return Ok(true);
+        }
+        let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
+        // A fold may have happened since the manifests were read.
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
         for compaction in service.compactions(&manifests, now) {
             let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;

@@ -185,9 +185,10 @@ async fn maintenance(
     if let Ok(messages) = serde_json::from_str(event.get()) {
         return lost::take(store, messages, deadline).await.map(Some);
     }
+    let beats = timeout_at(deadline, store.heartbeat(now()?)).await.map_err(anyhow::Error::from).flatten();
     service.known()?;
     timeout_at(deadline, store.compact(service, now()?)).await??;
-    Ok(None)
+    beats.map(|()| None)
 }
 
 #[cfg(test)]

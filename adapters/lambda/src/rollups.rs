@@ -18,10 +18,11 @@ use std::iter;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
@@ -43,6 +44,9 @@ const PARTITIONS: u32 = 4;
 /// DynamoDB's limit for one transaction is 100 actions and 4 MB. One action is the watermark's, and some of the bytes
 /// are left for keys.
 pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
+
+/// A transaction for which the table has no capacity is given up once the next pause would be this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The partition that lists which tenants have pages in which lane.
 const TENANT: &str = "tenant";
@@ -66,7 +70,6 @@ impl Store {
         watermark: &mut Watermark,
     ) -> Result<Option<Vec<Pulse>>> {
         let mut lanes = self.lanes().await?;
-        lanes.look_back(batch, now()?);
         let lane = loop {
             match lanes.next(batch, now()?) {
                 LaneStep::Describe => match shards::of(stream).await {
@@ -127,6 +130,12 @@ impl Store {
         Ok(())
     }
 
+    /// Writes pulses to shards that have had no records for a while.
+    pub(crate) async fn heartbeat(&self, now: Millis) -> Result<()> {
+        self.pulse(self.lanes().await?.heartbeat(now)).await;
+        Ok(())
+    }
+
     /// Writes pages of a lane and moves or deletes its watermark, if the watermark has not moved. Returns whether it
     /// wrote.
     pub(crate) async fn write(
@@ -157,7 +166,7 @@ impl Store {
             let put = put(TENANT.to_owned(), tenant.as_str(), Vec::new()).build()?;
             write = write.transact_items(TransactWriteItem::builder().put(put).build());
         }
-        is_written(write.send().await)
+        send(write).await
     }
 
     /// Writes watermarks and the list of waiting shards, if none of them has changed. Returns whether it wrote.
@@ -182,7 +191,7 @@ impl Store {
             };
             write = write.transact_items(TransactWriteItem::builder().put(put.build()?).build());
         }
-        is_written(write.send().await)
+        send(write).await
     }
 
     fn put_page(&self, partition: String, key: &str, lane: &str, bytes: Vec<u8>) -> PutBuilder {
@@ -199,6 +208,14 @@ impl Store {
         Ok(lanes)
     }
 
+    /// Reads the watermark of a lane; `None` if the lane is forgotten.
+    pub(crate) async fn watermark(&self, lane: &str) -> Result<Option<Watermark>> {
+        let key = format!("{SEPARATOR}{lane}");
+        let range = KeyRange { from: key.clone(), until: key };
+        let stored = self.pages(iter::once(WATERMARK.to_owned()), &[range]).await?;
+        Ok(stored.first().map(|(_, page)| Watermark::read(page)).transpose()?)
+    }
+
     /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
     pub(crate) async fn tenants(&self) -> Result<Vec<(String, String)>> {
         // All tenant names sort between these two.
@@ -211,7 +228,7 @@ impl Store {
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome> {
         // Lanes are read before pages, so the pages hold at least what the watermarks say.
         let lanes = self.lanes().await?;
-        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading()));
+        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading(), now));
         let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
         let partitions = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str()));
         let budget = Mutex::new(plan.reading().budget(1));
@@ -286,17 +303,43 @@ impl Store {
     }
 }
 
-/// Tells a committed transaction (`true`) from a cancelled one (`false`).
-fn is_written<Written>(sent: Result<Written, SdkError<TransactWriteItemsError>>) -> Result<bool> {
-    let Err(error) = sent else { return Ok(true) };
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(why))
-            if why.cancellation_reasons().iter().all(|reason| reason.code() != Some("ValidationError")) =>
-        {
-            Ok(false)
+/// Sends a transaction. Tells a committed one (`true`) from one that was cancelled because of what others write
+/// (`false`). While the table has no capacity for it, it is sent again after a pause that doubles: reading everything
+/// again would take capacity too.
+async fn send(write: TransactWriteItemsFluentBuilder) -> Result<bool> {
+    let mut pause = PAUSE;
+    loop {
+        let Err(error) = write.clone().send().await else { return Ok(true) };
+        match cancellation(error.as_service_error()) {
+            Some(Cancellation::Others) => return Ok(false),
+            Some(Cancellation::Throttled) if pause < LONGEST_PAUSE => sleep(pause).await,
+            _ => return Err(error.into()),
         }
-        _ => Err(error.into()),
+        pause *= 2;
     }
+}
+
+/// Why a transaction was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cancellation {
+    /// A condition is not met, or another transaction holds an item.
+    Others,
+    /// The table has no capacity for it now.
+    Throttled,
+}
+
+/// Why a transaction was cancelled; `None` if it failed in another way, or can never succeed.
+fn cancellation(error: Option<&TransactWriteItemsError>) -> Option<Cancellation> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(why)) = error else { return None };
+    let is_one = |codes: &[&str]| {
+        let reasons = why.cancellation_reasons();
+        reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
+    };
+    if is_one(&["ValidationError", "ItemCollectionSizeLimitExceeded"]) {
+        return None;
+    }
+    let is_throttled = is_one(&["ThrottlingError", "ProvisionedThroughputExceeded"]);
+    Some(if is_throttled { Cancellation::Throttled } else { Cancellation::Others })
 }
 
 fn sort_key(key: &str, lane: &str) -> AttributeValue {
@@ -322,6 +365,10 @@ fn partition_of(tenant: &Tenant, lane: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+    use aws_sdk_dynamodb::types::CancellationReason;
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+
     use super::*;
 
     #[test]
@@ -337,5 +384,21 @@ mod tests {
         assert_eq!(page(Some(AttributeValue::S("text".to_owned()))), read(&[]));
         assert_eq!(page(Some(AttributeValue::Null(true))), read(&[]));
         assert_eq!(page(None), read(&[]));
+    }
+
+    #[test]
+    fn a_table_without_capacity_is_told_from_what_others_write() {
+        let why = |codes: &[&str]| {
+            let reason = |code: &&str| CancellationReason::builder().code(*code).build();
+            let why = TransactionCanceledException::builder();
+            let why = why.set_cancellation_reasons(Some(codes.iter().map(reason).collect())).build();
+            cancellation(Some(&TransactWriteItemsError::TransactionCanceledException(why)))
+        };
+        assert_eq!(why(&["None", "ConditionalCheckFailed"]), Some(Cancellation::Others));
+        assert_eq!(why(&["TransactionConflict", "None"]), Some(Cancellation::Others));
+        assert_eq!(why(&["None", "ThrottlingError"]), Some(Cancellation::Throttled));
+        assert_eq!(why(&["ProvisionedThroughputExceeded", "TransactionConflict"]), Some(Cancellation::Throttled));
+        assert_eq!(why(&["ValidationError", "ThrottlingError"]), None);
+        assert_eq!(cancellation(None), None);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use isotherm_core::Level;
+use isotherm_core::{LONGEST_ROUND, Level};
 use isotherm_server::{Configuration, Server, Settings, Store, Watch, log, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -32,8 +32,9 @@ struct Flags {
     /// on another disk. Without it there is no backup
     #[arg(long, value_name = "DIR")]
     backup: Option<PathBuf>,
-    /// How often hours are compacted to days, and expired events are deleted
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    /// How often hours are compacted to days, and expired events are deleted; at most each 12 hours, because events are
+    /// deleted within a day
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST_ROUND.as_secs()))]
     schedule: u64,
     /// The configuration, JSON; without it, the environment variable ISOTHERM_CONFIG holds the text. With neither,
     /// the service is closed and answers 503

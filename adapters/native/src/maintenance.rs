@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use isotherm_core::{Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits};
+use isotherm_core::{
+    ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits,
+};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database::integer;
@@ -11,7 +13,9 @@ use crate::watch::Watch;
 use crate::{log, rollups};
 
 const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
-        coalesce((SELECT looked_at FROM upkeep), 0) FROM events WHERE seq > ?1";
+        coalesce((SELECT looked_at FROM upkeep), 0),
+        EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry')
+    FROM events WHERE seq > ?1";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
 
@@ -20,7 +24,7 @@ const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
     SELECT seq FROM (SELECT seq, expires_at FROM events ORDER BY seq LIMIT ?1) WHERE expires_at <= ?2)
     AND seq <= ?3";
 
-/// Made once events of some types are kept longer than others.
+/// Made once events of some types are kept longer than others, and kept for good.
 const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
 
 const EXPIRE_BY_EXPIRY: &str = "DELETE FROM events WHERE seq IN (
@@ -39,7 +43,8 @@ pub(crate) fn held(connection: &Connection) -> rusqlite::Result<Held> {
     connection.query_row(HELD, [rollups::watermark(connection)?], |row| {
         let time = |column| row.get::<_, i64>(column).map(|time| Millis(time.unsigned_abs()));
         let unfolded = Load { events: row.get(0)?, bytes: row.get(1)? };
-        Ok(Held { unfolded, oldest: time(2)?, looked_at: time(3)? })
+        let expiry = if row.get(4)? { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
+        Ok(Held { unfolded, oldest: time(2)?, looked_at: time(3)?, expiry })
     })
 }
 
@@ -54,17 +59,19 @@ pub(crate) fn perform(
 ) -> Result<Outcome> {
     service.known()?;
     Ok(match task {
+        Task::Count => Outcome::Counted(held(connection)?),
         Task::Fold { events, bytes } => {
             let (load, folded) = rollups::fold(connection, service, backup, *events, *bytes)?;
             watch.folded(service, &folded);
             Outcome::Folded(load)
         }
-        Task::Expire { until: Seconds(until), among } => {
-            let expire = if service.expires_in_order() {
-                EXPIRE
-            } else {
-                connection.execute(BY_EXPIRY, [])?;
-                EXPIRE_BY_EXPIRY
+        Task::Expire { until: Seconds(until), among, order } => {
+            let expire = match order {
+                ExpiryOrder::Arrival => EXPIRE,
+                ExpiryOrder::Time => {
+                    connection.execute(BY_EXPIRY, [])?;
+                    EXPIRE_BY_EXPIRY
+                }
             };
             let watermark = rollups::watermark(connection)?;
             Outcome::Expired(connection.execute(expire, params![among, integer(*until), watermark])?)

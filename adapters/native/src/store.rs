@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Condition, Digest, FindOutcome, FindPlan, Held, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply,
-    ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
+    Condition, Digest, FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
+    ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan, Task,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -217,13 +217,18 @@ fn write_and_maintain(
     settings: &Settings,
     watch: &Watch,
 ) {
-    let held = maintenance::held(connection).unwrap_or_else(|error| {
-        log::failure("what is not folded yet cannot be counted", error, &[]);
-        Held::default()
-    });
     let round = Millis(settings.round.as_millis().try_into().unwrap_or(u64::MAX));
-    let mut maintenance = Maintenance::new(Pace::SERVER.with_round(round), held, request::now());
+    let pace = || Pace::SERVER.with_round(round).with_expiry(configuration.service().expiry_order());
+    let mut maintenance = match maintenance::held(connection) {
+        Ok(held) => Maintenance::new(pace(), held, request::now()),
+        Err(error) => {
+            log::failure(Task::Count.failure(), error, &[]);
+            Maintenance::unread(pace(), request::now())
+        }
+    };
     loop {
+        // A configuration that could not be read at start may have been read since.
+        maintenance.set_pace(pace());
         watch.note(maintenance.condition(request::now()), request::now());
         let wait = match maintenance.next(request::now()) {
             Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),

@@ -219,9 +219,18 @@ async fn an_event_that_is_kept_for_less_long_than_those_before_it_is_deleted() {
             SELECT i, 'default', 'evt_' || i, x'', 0, 0, 99999999999, '{}' FROM n",
         )
         .unwrap();
-    let _server = Server::start_with(data.path(), &["--schedule", "1", "--config", file.to_str().unwrap()]);
+    let server = Server::start_with(data.path(), &["--schedule", "1", "--config", file.to_str().unwrap()]);
     until(data.path(), "SELECT count(*) FROM events WHERE seq = 20000", 0).await;
     until(data.path(), "SELECT count(*) FROM events", 10_500).await;
+    drop(server);
+    // The events of the older configuration are still at the head, so they must not hide the expired ones behind them.
+    store(data.path()).execute("UPDATE events SET expires_at = 1 WHERE seq = 10500", []).unwrap();
+    for config in [r#"{"version":2,"open":true}"#, "{"] {
+        std::fs::write(&file, config).unwrap();
+        let _server = Server::start_with(data.path(), &["--schedule", "1", "--config", file.to_str().unwrap()]);
+        until(data.path(), "SELECT count(*) FROM events WHERE expires_at = 1", 0).await;
+        store(data.path()).execute("UPDATE events SET expires_at = 1 WHERE seq = 10499", []).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -410,3 +410,11 @@ async fn repeated_headers_are_one_value() {
     // A value that is not UTF-8 is not left out.
     assert!(raw(server.port, &twice(b"content-type: \xff\r\n")).await.starts_with("HTTP/1.1 415 "));
 }
+
+#[test]
+fn a_schedule_that_would_keep_expired_events_for_longer_than_a_day_is_refused() {
+    let mut native = std::process::Command::new(env!("CARGO_BIN_EXE_isotherm-native"));
+    let refused = native.args(["--port", "0", "--schedule", "604800"]).output().unwrap();
+    let says = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && says.contains("1..=43200"), "{says}");
+}

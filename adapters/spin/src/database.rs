@@ -2,7 +2,7 @@
 
 use std::iter;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use isotherm_core::{Patience, Service, TABLES};
 use spin_sdk::sqlite::{Connection, Error, RowResult, Value};
@@ -32,6 +32,11 @@ impl<'a> Database<'a> {
             }
         };
         Ok(Self { connection, service, arrived })
+    }
+
+    /// How long ago the request arrived.
+    pub(crate) fn since_arrival(&self) -> Duration {
+        self.arrived.elapsed()
     }
 
     /// Returns all rows of one statement.

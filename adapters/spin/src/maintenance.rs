@@ -7,10 +7,11 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Condition, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Seconds, Service, Task,
-    Tenant, WriteLimits,
+    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Patience,
+    Seconds, Service, Task, Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
+use spin_sdk::time::sleep;
 use spin_sdk::wasip3::spawn;
 
 use crate::database::{Database, integer};
@@ -21,7 +22,7 @@ const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
 const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
-/// Made once events of some types are kept longer than others.
+/// Made once events of some types are kept longer than others, and kept for good.
 const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
 
 /// All tenants that have rollups, whether they have keys or not. Each is looked up by the index, so that not all rows
@@ -52,37 +53,46 @@ impl Drop for Turn {
     }
 }
 
-/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first.
+/// Gives `ask` what this instance knows of its store. It is never taken out while something is awaited: other requests note
+/// what they have stored.
+fn known<T>(ask: impl FnOnce(&mut Maintenance) -> T) -> Option<T> {
+    MAINTENANCE.with_borrow_mut(|maintenance| maintenance.as_mut().map(ask))
+}
+
+/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first;
+/// requests that come meanwhile wait for that as long as a request may take.
+///
 /// An instance that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
 /// the store without a bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if MAINTENANCE.with_borrow(Option::is_none) {
-        ask(database).await?;
+        ask(database, service).await?;
     }
-    let is_full = || {
-        MAINTENANCE
-            .with_borrow(|maintenance| maintenance.as_ref().is_some_and(|maintenance| !maintenance.takes_events()))
-    };
-    if is_full()
-        && let Some(turn) = Turn::take()
-    {
-        do_turn(&turn, service).await?;
+    let is_full = || known(|maintenance| !maintenance.takes_events()).unwrap_or_default();
+    let mut patience = Patience::default();
+    while is_full() {
+        if let Some(turn) = Turn::take() {
+            do_turn(&turn, service).await?;
+            break;
+        }
+        let Some(pause) = patience.pause(database.since_arrival()) else { break };
+        sleep(pause).await;
     }
     Ok(!is_full())
 }
 
 /// Notes that this much is new. If a whole fold waits, a turn of maintenance follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
-    let is_due = MAINTENANCE.with_borrow_mut(|maintenance| {
-        maintenance.as_mut().is_some_and(|maintenance| {
-            maintenance.stored(load, now());
-            maintenance.is_outdated(now()) || maintenance.has_whole_fold()
-        })
+    let is_due = known(|maintenance| {
+        maintenance.stored(load, now());
+        maintenance.is_outdated(now()) || maintenance.has_whole_fold()
     });
-    if is_due && let Some(turn) = Turn::take() {
+    if is_due.unwrap_or_default()
+        && let Some(turn) = Turn::take()
+    {
         spawn(async move {
             let done = async {
-                if ask(&Database::open(service).await?).await?.has_whole_fold() {
+                if ask(&Database::open(service).await?, service).await?.has_whole_fold() {
                     do_turn(&turn, service).await?;
                 }
                 Ok::<_, Error>(())
@@ -98,74 +108,63 @@ pub(crate) fn stored(service: &'static Service, load: Load) {
 pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     service.known().map_err(|error| Error::Io(error.to_string()))?;
     let Some(_turn) = Turn::take() else { return Ok(true) };
-    let mut maintenance = ask(&Database::open(service).await?).await?;
+    ask(&Database::open(service).await?, service).await?;
     let (started, mut is_done) = (now(), true);
-    maintenance.begin_round(started);
+    known(|maintenance| maintenance.begin_round(started));
     while now().0.saturating_sub(started.0) < CRON.as_millis() as u64 {
-        match step(&mut maintenance, service).await? {
+        match step(service).await? {
             Some(is_task_done) => is_done &= is_task_done,
             None => break,
         }
     }
-    // The next question to the database finds what others have stored meanwhile.
-    MAINTENANCE.set(Some(maintenance));
     Ok(is_done)
 }
 
 /// The condition of the database, which is asked for it.
 pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
     let database = Database::open(service).await?;
-    let condition = ask(&database).await?.condition(now());
+    let condition = ask(&database, service).await?.condition(now());
     let rows = database.query(REJECTED, &Vec::new).await?;
     let rejected = rows.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
     Ok(condition.with_rejected(rejected.unsigned_abs()))
 }
 
 async fn do_turn(_turn: &Turn, service: &Service) -> Result<(), Error> {
-    let mut maintenance = ask(&Database::open(service).await?).await?;
-    for _ in 0..maintenance.tasks_a_turn() {
-        if step(&mut maintenance, service).await?.is_none() {
+    let tasks = ask(&Database::open(service).await?, service).await?.tasks_a_turn();
+    for _ in 0..tasks {
+        if step(service).await?.is_none() {
             break;
         }
     }
-    MAINTENANCE.set(Some(maintenance));
     Ok(())
 }
 
 /// Does the next task. Returns whether it succeeded, or `None` if there is nothing to do.
-async fn step(maintenance: &mut Maintenance, service: &Service) -> Result<Option<bool>, Error> {
-    let Next::Do(task) = maintenance.next(now()) else { return Ok(None) };
+async fn step(service: &Service) -> Result<Option<bool>, Error> {
+    let Some(Next::Do(task)) = known(|maintenance| maintenance.next(now())) else { return Ok(None) };
     // Each task has its own time to wait for a locked database.
     match perform(&Database::open(service).await?, service, &task).await {
         Ok(outcome) => {
-            maintenance.done(outcome, now());
+            known(|maintenance| maintenance.done(outcome, now()));
             Ok(Some(true))
         }
         Err(error) => {
             eprintln!("isotherm: {}: {error}", task.failure());
-            maintenance.failed(&task, now());
+            known(|maintenance| maintenance.failed(&task, now()));
             Ok(Some(false))
         }
     }
 }
 
 /// Asks the database what it holds. Tasks that this instance has begun go on.
-async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
-    let statement = format!(
-        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
-         coalesce((SELECT looked_at FROM upkeep), 0), {IS_DAMAGED} FROM events WHERE seq > {WATERMARK}"
-    );
-    let rows = database.query(&statement, &Vec::new).await?;
-    let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
-    if whole(4) != 0 {
-        return Err(damaged());
-    }
-    let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
-    let held = Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)) };
+async fn ask(database: &Database<'_>, service: &Service) -> Result<Maintenance, Error> {
+    let held = held(database).await?;
+    let pace = Pace::INSTANCE.with_expiry(service.expiry_order());
     let maintenance = MAINTENANCE.take().map_or_else(
-        || Maintenance::new(Pace::INSTANCE, held, now()),
+        || Maintenance::new(pace, held, now()),
         |mut maintenance| {
             maintenance.refresh(held, now());
+            maintenance.set_pace(pace);
             maintenance
         },
     );
@@ -173,20 +172,41 @@ async fn ask(database: &Database<'_>) -> Result<Maintenance, Error> {
     Ok(maintenance)
 }
 
+/// Counts what the database holds, for core.
+async fn held(database: &Database<'_>) -> Result<Held, Error> {
+    let statement = format!(
+        "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0), \
+         coalesce((SELECT looked_at FROM upkeep), 0), \
+         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry'), {IS_DAMAGED} \
+         FROM events WHERE seq > {WATERMARK}"
+    );
+    let rows = database.query(&statement, &Vec::new).await?;
+    let whole = |column| rows.first().and_then(|row| row.get::<i64>(column)).unwrap_or_default().unsigned_abs();
+    if whole(5) != 0 {
+        return Err(damaged());
+    }
+    let unfolded = Load { events: whole(0) as usize, bytes: whole(1) as usize };
+    let expiry = if whole(4) > 0 { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
+    Ok(Held { unfolded, oldest: Millis(whole(2)), looked_at: Millis(whole(3)), expiry })
+}
+
 async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Result<Outcome, Error> {
     Ok(match task {
+        Task::Count => Outcome::Counted(held(database).await?),
         Task::Fold { events, bytes } => Outcome::Folded(rollups::fold(database, service, *events, *bytes).await?),
-        Task::Expire { until: Seconds(until), among } => {
-            let expired = if service.expires_in_order() {
-                // Events expire roughly in the order in which they came, so only the oldest ones are checked.
-                let oldest = format!("SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}");
-                format!("SELECT seq FROM ({oldest}) WHERE expires_at <= {until}")
-            } else {
-                database.query(BY_EXPIRY, &Vec::new).await?;
-                format!(
-                    "SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= {until} \
-                     AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
-                )
+        Task::Expire { until: Seconds(until), among, order } => {
+            let expired = match order {
+                ExpiryOrder::Arrival => {
+                    let oldest = format!("SELECT seq, expires_at FROM events ORDER BY seq LIMIT {among}");
+                    format!("SELECT seq FROM ({oldest}) WHERE expires_at <= {until}")
+                }
+                ExpiryOrder::Time => {
+                    database.query(BY_EXPIRY, &Vec::new).await?;
+                    format!(
+                        "SELECT seq FROM events INDEXED BY events_by_expiry WHERE expires_at <= {until} \
+                         AND seq <= {WATERMARK} ORDER BY expires_at LIMIT {among}"
+                    )
+                }
             };
             let expire = format!(
                 "DELETE FROM events WHERE NOT {IS_DAMAGED} AND seq <= {WATERMARK} AND seq IN ({expired}) RETURNING 1"

@@ -4,8 +4,8 @@
 //! expired.
 
 use isotherm_core::{
-    BlockRow, BlockWrite, BlockWrites, Blocks, EventId, Keep, Kept, Known, Load, Row, RowRead, RowWrites, Search,
-    Seconds, Service, StoredBlocks,
+    BlockRow, BlockWrite, BlockWrites, Blocks, EventId, ExpiryOrder, Keep, Kept, Known, Load, Row, RowRead, RowWrites,
+    Search, Seconds, StoredBlocks,
 };
 use worker::{Error, Result, SqlStorage, SqlStorageValue};
 
@@ -34,7 +34,7 @@ const BYTES: &str = "SELECT coalesce(sum(octet_length(bytes)), 0) FROM blocks WH
 /// Events expire roughly in the order in which they came, so only the oldest blocks are checked.
 const OLDEST_BLOCKS: &str = "SELECT seq, count, expires_at FROM blocks ORDER BY seq";
 
-/// Made once events of some types are kept longer than others. Open blocks, which have no time, cost it nothing.
+/// Made once events of some types are kept longer than others, and kept for good. Open blocks, which have no time, cost it nothing.
 const BY_EXPIRY: &str =
     "CREATE INDEX IF NOT EXISTS blocks_by_expiry ON blocks (expires_at) WHERE expires_at IS NOT NULL";
 
@@ -182,15 +182,16 @@ pub(crate) fn write(
 pub(crate) fn expire(
     sql: &SqlStorage,
     blocks: &mut Blocks,
-    service: &Service,
     until: Seconds,
     among: usize,
+    order: ExpiryOrder,
 ) -> Result<usize> {
-    let first = if service.expires_in_order() {
-        OLDEST_BLOCKS
-    } else {
-        sql.exec(BY_EXPIRY, None)?;
-        FIRST_TO_EXPIRE
+    let first = match order {
+        ExpiryOrder::Arrival => OLDEST_BLOCKS,
+        ExpiryOrder::Time => {
+            sql.exec(BY_EXPIRY, None)?;
+            FIRST_TO_EXPIRE
+        }
     };
     let (mut seen, mut deleted, mut expired) = (0, 0, Vec::new());
     for row in sql.exec(first, None)?.raw() {

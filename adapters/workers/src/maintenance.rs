@@ -1,14 +1,15 @@
 //! Maintenance of a shard: does what core asks for. [`crate::shard::Shard`] runs tasks of several writes in a
 //! transaction, because an error does not undo the statements before it.
 
-use isotherm_core::{Blocks, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
+use isotherm_core::{Blocks, ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
 use worker::{Result, SqlStorage, console_error};
 
 use crate::blocks;
 use crate::database::{columns, first, integer, whole};
 use crate::rollups::{pages, write};
 
-const LOOKED_AT: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0)";
+const HELD: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0),
+    EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'blocks_by_expiry')";
 
 /// What is not folded of the table `events`.
 const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
@@ -26,8 +27,9 @@ pub(crate) fn rejected(sql: &SqlStorage) -> Result<u64> {
 
 /// Counts what the shard holds, for core.
 pub(crate) fn held(sql: &SqlStorage, memory: &Blocks) -> Result<Held> {
-    let [looked_at] = columns(first(sql, LOOKED_AT, vec![])?)?;
-    let mut rows = Held { looked_at: Millis(whole(looked_at)), ..Held::default() };
+    let [looked_at, is_indexed] = columns(first(sql, HELD, vec![])?)?.map(whole);
+    let expiry = if is_indexed > 0 { ExpiryOrder::Time } else { ExpiryOrder::Arrival };
+    let mut rows = Held { looked_at: Millis(looked_at), expiry, ..Held::default() };
     if memory.has_rows() {
         let [events, bytes, oldest] =
             columns(first(sql, UNFOLDED_ROWS, vec![integer(blocks::watermark(sql)?)])?)?.map(whole);

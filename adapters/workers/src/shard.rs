@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use isotherm_core::{
-    Blocks, Folded, Held, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
+    Blocks, Folded, Keep, Limiter, Load, Maintenance, Millis, Next, Outcome, Pace, Reading, Service, Task, Tenant,
 };
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue, closure::ScopedClosure};
@@ -20,6 +20,8 @@ use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, expired_b
 use crate::rollups::{self, UnfoldedEvents};
 use crate::{blocks, config, database, maintenance, watch};
 
+/// Time until the next alarm if this one's handler never ends.
+const GUARD: Millis = Millis(60_000);
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
 
@@ -39,6 +41,8 @@ pub struct Shard {
     limiter: RefCell<Limiter>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
+    /// Whether the last turn of this object has ended. It has not where the object has just been made.
+    is_sound: Cell<bool>,
     /// Whether this object has noted its name.
     is_named: Cell<bool>,
 }
@@ -53,8 +57,8 @@ impl DurableObject for Shard {
         // If this fails, every statement that finds no table fails too, and says so.
         let _made = database::create(&sql);
         let (blocks, maintenance, limiter) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let (alarm, is_named) = (Cell::default(), Cell::default());
-        Self { state, env, sql, storage, blocks, maintenance, limiter, alarm, is_named }
+        let (alarm, is_sound, is_named) = (Cell::default(), Cell::default(), Cell::default());
+        Self { state, env, sql, storage, blocks, maintenance, limiter, alarm, is_sound, is_named }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -89,8 +93,15 @@ impl DurableObject for Shard {
     }
 
     /// Does a turn of maintenance. The runtime calls it again if there is more to do.
+    ///
+    /// The runtime gives an alarm up whose handler has ended early several times, and nobody calls an object whose tenant
+    /// has no keys. So the next alarm is set before the work, unless the last turn went well: setting it costs a row.
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(None);
+        let is_guarded = !self.is_sound.replace(false);
+        if is_guarded {
+            self.set_alarm(now(), Millis(now().0 + GUARD.0)).await?;
+        }
         let service = &config::service(&self.env).await;
         for _ in 0..self.maintenance(service, |maintenance| maintenance.tasks_a_turn()) {
             let Next::Do(task) = self.maintenance(service, |maintenance| maintenance.next(now())) else { break };
@@ -102,7 +113,12 @@ impl DurableObject for Shard {
                 }
             }
         }
+        if is_guarded {
+            // The next task's alarm takes its place.
+            self.alarm.set(None);
+        }
         self.wake(service).await?;
+        self.is_sound.set(true);
         Response::empty()
     }
 }
@@ -110,13 +126,13 @@ impl DurableObject for Shard {
 impl Shard {
     /// Gives `ask` what core knows of this shard.
     fn maintenance<T>(&self, service: &Service, ask: impl FnOnce(&mut Maintenance) -> T) -> T {
-        let pace = Pace::shard(service.shards());
-        let make = || {
-            let held = self.blocks(|blocks| maintenance::held(&self.sql, blocks)).unwrap_or_else(|error| {
-                console_error!("isotherm: a shard cannot count what is not folded yet: {error}");
-                Held::default()
-            });
-            Maintenance::new(pace, held, now())
+        let pace = Pace::shard(service.shards()).with_expiry(service.expiry_order());
+        let make = || match self.blocks(|blocks| maintenance::held(&self.sql, blocks)) {
+            Ok(held) => Maintenance::new(pace, held, now()),
+            Err(error) => {
+                console_error!("isotherm: a shard: {}: {error}", Task::Count.failure());
+                Maintenance::unread(pace, now())
+            }
         };
         let mut maintenance = self.maintenance.borrow_mut();
         let maintenance = maintenance.get_or_insert_with(make);
@@ -185,6 +201,7 @@ impl Shard {
     async fn perform(&self, service: &Service, task: &Task) -> Result<Outcome> {
         service.known().map_err(failure)?;
         match task {
+            Task::Count => self.blocks(|blocks| maintenance::held(&self.sql, blocks)).map(Outcome::Counted),
             Task::Fold { events, bytes } => {
                 let next = self.blocks(|blocks| UnfoldedEvents::next(&self.sql, blocks, *events, *bytes))?;
                 let Some(unfolded) = next else { return Ok(Outcome::Folded(Load::default())) };
@@ -202,8 +219,8 @@ impl Shard {
                 watch::folded(service, &Folded { lag, ..folded });
                 Ok(Outcome::Folded(load))
             }
-            Task::Expire { until, among } => {
-                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, service, *until, *among))?;
+            Task::Expire { until, among, order } => {
+                let deleted = self.transaction(|blocks| blocks::expire(&self.sql, blocks, *until, *among, *order))?;
                 Ok(Outcome::Expired(deleted))
             }
             Task::FindDays => {
@@ -238,15 +255,19 @@ impl Shard {
             Next::Do(_) => now,
         };
         if self.alarm.get().is_none_or(|set| at < set) {
-            self.alarm.set(Some(at));
-            let delay = Duration::from_millis(at.0.saturating_sub(now.0));
-            let is_set = self.state.storage().set_alarm(delay).await;
-            if is_set.is_err() {
-                self.alarm.set(None);
-            }
-            is_set?;
+            self.set_alarm(now, at).await?;
         }
         Ok(())
+    }
+
+    async fn set_alarm(&self, now: Millis, at: Millis) -> Result<()> {
+        self.alarm.set(Some(at));
+        let delay = Duration::from_millis(at.0.saturating_sub(now.0));
+        let is_set = self.state.storage().set_alarm(delay).await;
+        if is_set.is_err() {
+            self.alarm.set(None);
+        }
+        is_set
     }
 
     /// Answers this shard's data for a report.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use isotherm_core::{Config, Service as Configured};
+use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 
 use crate::command::prices::WhichPrices;
 use crate::model::cost::assumptions::Assumptions;
@@ -159,7 +159,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
     let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;
     if let Some(configured) = &configured {
         assumed.set("event-days", sample.kept_days, "--config")?;
-        if !configured.expires_in_order() {
+        if configured.expiry_order() == ExpiryOrder::Time {
             let rows = 2.0 * assumed.value("workers-block-rows")?;
             assumed.set("workers-block-rows", rows, "--config")?;
         }

@@ -24,16 +24,16 @@
 //! how far the shard is.
 //!
 //! Records that the stream lost before they were folded are noticed in two ways. The mapping says which records it has
-//! given up ([`Lanes::lose`]). And if a batch is nearly as old as the stream's retention, older records may be gone
-//! ([`Lanes::look_back`]), because the mapping stood still.
+//! given up ([`Lanes::lose`]). And while a shard is not folded for longer than the stream keeps records, because the
+//! mapping stands still, older records may be gone. Nothing but a record tells a mapping that stands still from a shard
+//! without records. So a timer writes pulses to shards that have had no records for a while ([`Lanes::heartbeat`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::codec::{Reader, Writer};
-use crate::formats;
 use crate::maintenance::lost::LostTimes;
 use crate::maintenance::stream::{PULSE, StreamBatch};
+use crate::maintenance::waiting::{self, Waiting};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::reports::reading::Reading;
 use crate::rollups::stored::{StoredPage, UnreadablePage};
@@ -45,8 +45,11 @@ const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 const SHARDS: &str = "shards";
 /// The name of the list of lost times. A version that doesn't know the list reads only names before `~`.
 const LOST: &str = "~lost";
-/// A batch is nearly as old as the stream's retention if the two differ by at most this many milliseconds.
+/// A stream that still has records which are older than its retention by more than this many milliseconds forgets none,
+/// as on a developer's own machine.
 const NEARLY_MS: u64 = 60 * 60 * 1000;
+/// A shard that is folded to a time longer ago than this many milliseconds gets a heartbeat.
+const IDLE_MS: u64 = 30 * 60 * 1000;
 /// How old an answer of `DescribeStream` may be, in milliseconds. AWS promises nothing, so this is far more than anybody
 /// has seen.
 const STALE_MS: u64 = 60 * 1000;
@@ -133,15 +136,6 @@ pub struct Lanes {
     lost: LostTimes,
 }
 
-/// A shard without folded records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Waiting {
-    /// The parent. This shard counts as folded as far as the parent is.
-    parent: Option<String>,
-    /// The time to which its ancestors are folded, if they have no lane any more.
-    folded_to: Millis,
-}
-
 impl Lanes {
     /// Reads the lanes from all that a store has of them. Each page's key is the name.
     pub fn read(stored: impl IntoIterator<Item = StoredPage>) -> Self {
@@ -149,7 +143,7 @@ impl Lanes {
         for StoredPage { key, bytes } in stored {
             if key == SHARDS {
                 // If the list can't be read, it starts anew.
-                lanes.waiting = read_waiting(&bytes);
+                lanes.waiting = waiting::read(&bytes);
             } else if key == LOST {
                 lanes.lost = LostTimes::parse(&bytes).unwrap_or_else(LostTimes::any);
             } else {
@@ -248,6 +242,7 @@ impl Lanes {
             let (is_open, open_at) = (!is_closed(shards, batch.shard_id), self.asked_at.0.saturating_sub(STALE_MS));
             batch.complete_to = batch.complete_to.filter(|_| is_open).map(|to| to.min(Millis(open_at)));
         }
+        self.look_back(batch, now);
         if waits {
             self.begin(batch.shard_id);
         }
@@ -307,6 +302,9 @@ impl Lanes {
                     if is_recent(watermark.folded_to) {
                         self.is_outdated = true;
                     } else {
+                        // The stream has forgotten the shard, and no record of its children has come.
+                        self.lost.extend(gap(watermark.folded_to, asked_at, asked_at));
+                        self.waiting.iter_mut().for_each(|waiting| waiting::leave(waiting, id, watermark.folded_to));
                         watermark.free();
                     }
                 }
@@ -317,6 +315,9 @@ impl Lanes {
             self.watermarks().filter_map(|(_, watermark)| watermark.shard_id()).map(str::to_owned).collect();
         let done: BTreeSet<&str> = begun.iter().flat_map(|id| ancestors(&shards, id)).collect();
         let mut waiting = self.waiting.take().unwrap_or_default();
+        let gone = waiting.iter().filter(|(id, _)| !shards.contains_key(*id) && !missing.contains(*id));
+        let gone = gone.filter(|(id, _)| !begun.contains(*id) && !done.contains(id.as_str()));
+        self.lost.extend(gone.flat_map(|(_, shard)| gap(shard.folded_to, asked_at, asked_at)));
         let is_there = |id: &String| shards.contains_key(id) || missing.contains(id);
         waiting.retain(|id, _| is_there(id) && !begun.contains(id) && !done.contains(id.as_str()));
         for (id, shard) in shards.iter().filter(|_| !self.is_outdated) {
@@ -328,7 +329,7 @@ impl Lanes {
         // A shard is done with before its children begin, so it has a lane only if version 1 gave it one.
         for watermark in self.watermarks.values_mut().flatten() {
             let Some(id) = watermark.shard_id().filter(|id| done.contains(id)) else { continue };
-            leave(&mut waiting, id, watermark.folded_to);
+            waiting::leave(&mut waiting, id, watermark.folded_to);
             watermark.free();
         }
         (self.waiting, self.described) = (Some(waiting), Some(shards));
@@ -345,7 +346,7 @@ impl Lanes {
             let lane = self.lane_of(&id).map(|(lane, watermark)| (lane.to_owned(), watermark.folded_to));
             let of_ancestor = waiting.get(&id).map(|ancestor| self.bound(ancestor));
             let to = lane.as_ref().map(|(_, folded_to)| *folded_to).or(of_ancestor).unwrap_or(Millis(0));
-            leave(&mut waiting, &id, to);
+            waiting::leave(&mut waiting, &id, to);
             if let Some((lane, _)) = lane {
                 self.watermarks.get_mut(&lane).into_iter().flatten().for_each(Watermark::free);
                 freed.get_or_insert(lane);
@@ -367,7 +368,7 @@ impl Lanes {
 
     /// The values that differ from what is stored, at most [`WRITES`] of them.
     fn changes(&self) -> Vec<LaneWrite> {
-        let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), write_waiting(waiting)));
+        let list = self.waiting.as_ref().map(|waiting| (SHARDS.to_owned(), waiting::write(waiting)));
         let watermarks = self.watermarks().map(|(lane, watermark)| (lane.to_owned(), watermark.to_bytes()));
         let lost = (!self.lost.is_empty()).then(|| (LOST.to_owned(), self.lost.to_bytes()));
         let all = list.into_iter().chain(watermarks).chain(lost);
@@ -383,24 +384,47 @@ impl Lanes {
         self.changes()
     }
 
-    /// Takes in that the stream may have lost records before a batch that is nearly as old as the stream's retention.
-    /// [`Lanes::next`] then returns the write.
-    pub fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
-        let day_ago = Millis(now.0.saturating_sub(RETENTION_MS));
-        let is_nearly = |written_at: Millis| written_at.0.abs_diff(day_ago.0) <= NEARLY_MS;
-        if !batch.records.first().is_some_and(|first| is_nearly(first.written_at)) {
-            return;
-        }
-        let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
-        let folded_to = begun.map(|(_, watermark)| watermark.folded_to).filter(|folded_to| folded_to.0 > 0).min();
-        if let Some(folded_to) = folded_to.filter(|folded_to| *folded_to < day_ago) {
-            self.lost.add(folded_to..day_ago);
+    /// Takes in that the stream may have lost records of a batch's shard, or of its ancestors, before the batch's first
+    /// record that is not folded.
+    fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
+        let of_lane = self.lane_of(batch.shard_id).map(|(_, watermark)| (watermark.folded_to, batch.folded(watermark)));
+        let of_waiting = || self.waiting.as_ref()?.get(batch.shard_id).map(|shard| (self.bound(shard), 0));
+        let Some((folded_to, folded)) = of_lane.or_else(of_waiting) else { return };
+        let Some(first) = batch.records.get(folded).map(|first| first.written_at) else { return };
+        let age = now.0.saturating_sub(first.0);
+        if age <= RETENTION_MS + NEARLY_MS {
+            self.lost.extend(gap(folded_to, now, first));
         }
     }
 
-    /// Whether a report misses events that were received in its hours.
-    pub fn is_incomplete(&self, reading: &Reading) -> bool {
-        self.lost.overlap(&reading.time())
+    /// Whether a report that is asked for at `now` may miss events that were received in its hours. It may too while a
+    /// shard is folded to a time longer ago than the stream keeps records: its next batch shows what is lost.
+    pub fn is_incomplete(&self, reading: &Reading, now: Millis) -> bool {
+        let (begun, waiting) = self.folded_to();
+        let mut lost = self.lost.clone();
+        lost.extend(begun.into_iter().chain(waiting).flat_map(|folded_to| gap(folded_to, now, now)));
+        lost.overlap(&reading.time())
+    }
+
+    /// The times to which all shards are folded: those that have lanes, and those that wait.
+    fn folded_to(&self) -> (Vec<Millis>, Vec<Millis>) {
+        let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
+        let waiting = self.waiting.iter().flatten().map(|(_, shard)| self.bound(shard));
+        (begun.map(|(_, watermark)| watermark.folded_to).collect(), waiting.collect())
+    }
+
+    /// The pulses that a timer writes, at least once every few hours, to shards that have had no records for a while.
+    /// They show that the mapping works. Without them, a shard without records would look like a mapping that stands
+    /// still until the stream has lost records.
+    pub fn heartbeat(&self, now: Millis) -> Vec<Pulse> {
+        let is_idle = |folded_to: Millis| folded_to.0.saturating_add(IDLE_MS) <= now.0;
+        let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
+        let idle = begun.filter(|(_, watermark)| is_idle(watermark.folded_to));
+        let keys: Vec<&str> = idle.map(|(_, watermark)| watermark.pulse.as_str()).collect();
+        let (begun, waiting) = self.folded_to();
+        let is_one_unknown = waiting.iter().any(|folded_to| is_idle(*folded_to)) || keys.contains(&"");
+        let shards = if is_one_unknown { begun.len() + waiting.len() } else { 0 };
+        pulses(keys, shards, now, now)
     }
 
     /// The pulses to write after a batch with events, for each shard that is behind the newest of them; the batch's own is
@@ -408,7 +432,7 @@ impl Lanes {
     /// pulses come. A batch of pulses alone writes none; otherwise pulses would cause pulses forever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
         let Some(newest) = batch.newest_event() else { return Vec::new() };
-        let (mut keys, mut is_one_unknown, mut shards) = (BTreeSet::new(), false, 0);
+        let (mut keys, mut is_one_unknown, mut shards) = (Vec::new(), false, 0);
         for (_, watermark) in self.watermarks() {
             let Some(shard_id) = watermark.shard_id() else { continue };
             shards += 1;
@@ -418,28 +442,32 @@ impl Lanes {
             if is_behind {
                 let key = batch.last_pulse().filter(|_| is_own).unwrap_or(&watermark.pulse);
                 is_one_unknown |= key.is_empty();
-                keys.extend(Some(key.to_owned()).filter(|key| !key.is_empty()));
+                keys.push(key);
             }
         }
         for (id, shard) in self.waiting.iter().flatten() {
             shards += 1;
             is_one_unknown |= id != batch.shard_id && self.bound(shard) <= newest;
         }
-        if is_one_unknown {
-            let Millis(window) = batch.window_start;
-            let unknown = (0..PULSES.min(PULSES_A_SHARD * shards)).map(|number| format!("{PULSE}{window}-{number}"));
-            keys.extend(unknown);
-        }
-        let expires_at = Seconds(now.0 / 1000 + PULSE_S);
-        keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
+        pulses(keys, if is_one_unknown { shards } else { 0 }, batch.window_start, now)
     }
 }
 
-/// A shard is folded to its end: its waiting children can't look it up any more, so they get `folded_to`.
-fn leave(waiting: &mut BTreeMap<String, Waiting>, shard_id: &str, folded_to: Millis) {
-    for child in waiting.values_mut().filter(|child| child.parent.as_deref() == Some(shard_id)) {
-        *child = Waiting { parent: None, folded_to };
-    }
+/// Pulses with these keys, as far as they are known, and with new keys that are likely to lead to each of this many
+/// shards.
+fn pulses(keys: Vec<&str>, unknown_shards: usize, Millis(named): Millis, now: Millis) -> Vec<Pulse> {
+    let known = keys.into_iter().filter(|key| !key.is_empty()).map(str::to_owned);
+    let new = (0..PULSES.min(PULSES_A_SHARD * unknown_shards)).map(|number| format!("{PULSE}{named}-{number}"));
+    let keys: BTreeSet<String> = known.chain(new).collect();
+    let expires_at = Seconds(now.0 / 1000 + PULSE_S);
+    keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
+}
+
+/// When records may have been written that the stream has lost by `now`: after the shard was `folded_to`, and before
+/// the `first` record that is left. If nobody knows to what time it is folded, nobody knows of any loss.
+fn gap(folded_to: Millis, now: Millis, first: Millis) -> Option<Range<Millis>> {
+    let until = first.min(Millis(now.0.saturating_sub(RETENTION_MS)));
+    (folded_to.0 > 0 && folded_to < until).then_some(folded_to..until)
 }
 
 /// Whether a shard has ended: the stream says so, or no longer knows the shard.
@@ -463,29 +491,4 @@ fn ancestors<'s>(shards: &'s BTreeMap<String, StreamShard>, id: &str) -> BTreeSe
 fn lane_of_version_1(shard_id: &str) -> String {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
-}
-
-/// Layout of version 1: the version; the number of shards; then for each shard its id, its parent's id or the empty
-/// text, and the time to which it is folded, in milliseconds.
-fn write_waiting(waiting: &BTreeMap<String, Waiting>) -> Vec<u8> {
-    let mut writer = Writer(vec![formats::WAITING]);
-    writer.length(waiting.len());
-    for (id, Waiting { parent, folded_to }) in waiting {
-        writer.text(id);
-        writer.text(parent.as_deref().unwrap_or_default());
-        writer.unsigned(folded_to.0);
-    }
-    writer.0
-}
-
-fn read_waiting(bytes: &[u8]) -> Option<BTreeMap<String, Waiting>> {
-    let mut reader = Reader(bytes);
-    reader.byte().filter(|version| *version == formats::WAITING)?;
-    let mut waiting = BTreeMap::new();
-    for _ in 0..reader.small::<usize>()? {
-        let (id, parent) = (reader.text()?.to_owned(), reader.text()?.to_owned());
-        let folded_to = Millis(reader.small()?);
-        waiting.insert(id, Waiting { parent: Some(parent).filter(|parent| !parent.is_empty()), folded_to });
-    }
-    reader.is_empty().then_some(waiting)
 }

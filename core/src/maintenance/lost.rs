@@ -27,6 +27,10 @@ impl LostTimes {
         self.0.is_empty()
     }
 
+    pub(crate) fn extend(&mut self, periods: impl IntoIterator<Item = Range<Millis>>) {
+        periods.into_iter().for_each(|period| self.add(period));
+    }
+
     /// Adds a period, joined with any known periods that it touches.
     pub(crate) fn add(&mut self, Range { mut start, mut end }: Range<Millis>) {
         self.0.retain(|known| {

@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use crate::maintenance::condition::Condition;
+use crate::maintenance::retry::{Retry, after, within};
 use crate::reports::data::READ_BYTES;
 use crate::rollups::key::KeyRange;
 use crate::store::load::Load;
@@ -23,16 +24,25 @@ use crate::vocabulary::time::{Millis, Seconds};
 
 /// [`Pace::round`]: an hour.
 const ROUND: u64 = 60 * 60 * 1000;
+/// The longest time between two searches for expired events. With it, an event is deleted within a day of its expiry
+/// even if a round fails once.
+pub const LONGEST_ROUND: Duration = Duration::from_secs(12 * 60 * 60);
 /// One task looks for expired events among this many events, and deletes those.
 const EXPIRED: usize = 10_000;
-/// The first wait after a failure, in milliseconds. It doubles with each further failure.
-const RETRY: u64 = 1000;
-/// The longest wait after a failure, in milliseconds.
-const LONGEST_RETRY: u64 = 60_000;
 /// How long one of several instances trusts what it has read from their store, in milliseconds.
 const UP_TO_DATE: u64 = 1000;
 /// How long a cron's request may continue with maintenance. Proxies wait longer than this for an answer.
 pub const CRON: Duration = Duration::from_secs(20);
+
+/// Which events of a store expire first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpiryOrder {
+    /// The oldest ones.
+    #[default]
+    Arrival,
+    /// Any. The store needs an index of the times at which events expire.
+    Time,
+}
 
 /// How large one fold is, and how long events wait for one.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +56,8 @@ pub struct Pace {
     tasks_a_turn: usize,
     /// How many stores one report reads.
     stores: u32,
+    /// The order in which new events expire.
+    expiry: ExpiryOrder,
 }
 
 impl Pace {
@@ -56,11 +68,18 @@ impl Pace {
         round: ROUND,
         tasks_a_turn: 1,
         stores: 1,
+        expiry: ExpiryOrder::Arrival,
     };
 
     /// For instances that share a database, and come and go with requests.
-    pub const INSTANCE: Self =
-        Self { fold: Load { events: 512, bytes: 2 << 20 }, fold_within: 0, round: ROUND, tasks_a_turn: 4, stores: 1 };
+    pub const INSTANCE: Self = Self {
+        fold: Load { events: 512, bytes: 2 << 20 },
+        fold_within: 0,
+        round: ROUND,
+        tasks_a_turn: 4,
+        stores: 1,
+        expiry: ExpiryOrder::Arrival,
+    };
 
     /// For one of `shards` shards. A shard answers requests on the thread that folds. Each fold writes an object to a
     /// bucket, and that costs as much as 15 requests. So a few events wait for more.
@@ -69,10 +88,17 @@ impl Pace {
     }
 
     /// The same pace with another time between two searches for expired events and for days that are over: at least a
-    /// second.
+    /// second, at most [`LONGEST_ROUND`].
     #[must_use]
     pub fn with_round(self, Millis(round): Millis) -> Self {
-        Self { round: round.max(1000), ..self }
+        Self { round: round.clamp(1000, LONGEST_ROUND.as_millis() as u64), ..self }
+    }
+
+    /// The same pace for new events that expire in this order, as
+    /// [`Service::expiry_order`](crate::Service::expiry_order) says.
+    #[must_use]
+    pub fn with_expiry(self, expiry: ExpiryOrder) -> Self {
+        Self { expiry, ..self }
     }
 
     /// The bound of a store's unfolded tail. It is half of what a report may read from this store, so that the report
@@ -83,7 +109,7 @@ impl Pace {
 }
 
 /// The state of a store at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// The events after the watermark.
     pub unfolded: Load,
@@ -91,6 +117,9 @@ pub struct Held {
     pub oldest: Millis,
     /// The time that [`Task::Keep`] kept last; 0 if it kept none yet.
     pub looked_at: Millis,
+    /// [`ExpiryOrder::Time`] if the store has the index of the times at which events expire. A store that has had events
+    /// out of order has it, whatever the configuration says now.
+    pub expiry: ExpiryOrder,
 }
 
 /// The host's next action.
@@ -105,6 +134,9 @@ pub enum Next {
 /// A task for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
+    /// Count what the store holds, because that could not be read when the machine was made. Gives
+    /// [`Outcome::Counted`].
+    Count,
     /// Fold the oldest unfolded events with [`Service::fold`](crate::Service::fold), and move the watermark behind
     /// them. Gives [`Outcome::Folded`].
     Fold {
@@ -117,9 +149,11 @@ pub enum Task {
     Expire {
         /// The time by which the events expire.
         until: Seconds,
-        /// Look only at the first `among` events in the order in which they came. If events do not expire in that order
-        /// ([`Service::expires_in_order`](crate::Service::expires_in_order)): in the order in which they expire.
+        /// Look only at the first `among` events.
         among: usize,
+        /// Which events are the first: those that came first, or those that expire first. For the latter make an index
+        /// of the times, unless the store has it, and keep it.
+        order: ExpiryOrder,
     },
     /// Find the days that are over and not compacted, by the manifests of each tenant that has rollups, even one
     /// without keys. Gives [`Outcome::Found`].
@@ -142,6 +176,7 @@ impl Task {
     /// The task's name in metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Count => "count",
             Self::Fold { .. } => "fold",
             Self::Expire { .. } => "expire",
             Self::FindDays | Self::Compact { .. } => "compact",
@@ -152,6 +187,7 @@ impl Task {
     /// The message for the operator when this task fails.
     pub fn failure(&self) -> &'static str {
         match self {
+            Self::Count => "what is not folded yet cannot be counted",
             Self::Fold { .. } => "events cannot be folded",
             Self::Expire { .. } => "expired events cannot be deleted",
             Self::FindDays => "days to compact cannot be looked for",
@@ -164,6 +200,8 @@ impl Task {
 /// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The state of the store.
+    Counted(Held),
     /// This load is folded; nothing if everything was folded before.
     Folded(Load),
     /// This many events are deleted.
@@ -178,6 +216,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     pace: Pace,
+    /// When the store's state is to be read, if that failed.
+    count_retry: Option<Retry>,
     /// When the store's state was read.
     read_at: Millis,
     unfolded: Load,
@@ -186,6 +226,8 @@ pub struct Maintenance {
     /// How many events the next fold takes. It takes fewer after a fold that had too much to write.
     fold_events: usize,
     fold_retry: Retry,
+    /// [`ExpiryOrder::Time`] for good once events may have come that expire in another order than they came.
+    expiry: ExpiryOrder,
     expire_at: Millis,
     expire_retry: Retry,
     find_at: Millis,
@@ -200,46 +242,19 @@ pub struct Maintenance {
     is_expirys_turn: bool,
 }
 
-/// When a failed task is tried again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Retry {
-    failures: u32,
-    at: Millis,
-}
-
-impl Retry {
-    fn failed(&mut self, now: Millis) {
-        let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
-        *self = Self { failures: self.failures.saturating_add(1), at: after(now, wait) };
-    }
-
-    /// The time at which a task that is due at `due` may be done.
-    fn not_before(self, due: Millis, now: Millis) -> Millis {
-        due.max(within(self.at, LONGEST_RETRY, now))
-    }
-}
-
-fn after(time: Millis, wait: u64) -> Millis {
-    Millis(time.0.saturating_add(wait))
-}
-
-/// A time that was set at most `longest` ahead. If it is further ahead than that, the clock has gone back since it was
-/// set, so it becomes now.
-fn within(at: Millis, longest: u64, now: Millis) -> Millis {
-    if at > after(now, longest) { now } else { at }
-}
-
 impl Maintenance {
     /// Maintenance of a store in this state.
     pub fn new(pace: Pace, held: Held, now: Millis) -> Self {
         let round = after(held.looked_at.min(now), pace.round);
         let mut maintenance = Self {
             pace,
+            count_retry: None,
             read_at: now,
             unfolded: Load::default(),
             waits_since: None,
             fold_events: pace.fold.events,
             fold_retry: Retry::default(),
+            expiry: held.expiry,
             expire_at: round,
             expire_retry: Retry::default(),
             find_at: round,
@@ -251,6 +266,15 @@ impl Maintenance {
             is_expirys_turn: true,
         };
         maintenance.refresh(held, now);
+        maintenance.set_pace(pace);
+        maintenance
+    }
+
+    /// Maintenance of a store whose state could not be read. It is tried again, as failed tasks are.
+    pub fn unread(pace: Pace, now: Millis) -> Self {
+        let mut maintenance = Self::new(pace, Held::default(), now);
+        maintenance.count_retry = Some(Retry::default());
+        maintenance.failed(&Task::Count, now);
         maintenance
     }
 
@@ -258,6 +282,10 @@ impl Maintenance {
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
         self.fold_events = self.fold_events.min(pace.fold.events);
+        if pace.expiry > self.expiry {
+            // The index is made before many events come, and so before the configuration can change again.
+            (self.expiry, self.expire_at) = (pace.expiry, Millis(0));
+        }
     }
 
     /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
@@ -270,6 +298,7 @@ impl Maintenance {
     pub fn refresh(&mut self, held: Held, now: Millis) {
         self.read_at = now;
         self.unfolded = held.unfolded;
+        self.expiry = self.expiry.max(held.expiry);
         self.waits_since = (held.unfolded.events > 0).then_some(held.oldest.min(now));
     }
 
@@ -319,8 +348,11 @@ impl Maintenance {
 
     /// The next action. Ask again after each task.
     pub fn next(&self, now: Millis) -> Next {
+        if self.count_due(now).is_some_and(|due| due <= now) {
+            return Next::Do(Task::Count);
+        }
         let fold = Task::Fold { events: self.fold_events, bytes: self.pace.fold.bytes };
-        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED };
+        let expiry = Task::Expire { until: now.to_seconds(), among: EXPIRED, order: self.expiry };
         let is_fold_due = self.fold_due(now).is_some_and(|due| due <= now);
         let is_expiry_due = self.expire_due(now) <= now;
         let compaction = self.compaction(now);
@@ -348,7 +380,13 @@ impl Maintenance {
     }
 
     fn wake_at(&self, now: Millis) -> Millis {
-        let due = [self.fold_due(now), Some(self.expire_due(now)), self.keep_due(now), Some(self.find_due(now))];
+        let due = [
+            self.count_due(now),
+            self.fold_due(now),
+            Some(self.expire_due(now)),
+            self.keep_due(now),
+            Some(self.find_due(now)),
+        ];
         due.into_iter().flatten().min().unwrap_or(now)
     }
 
@@ -356,6 +394,10 @@ impl Maintenance {
     pub fn done(&mut self, outcome: Outcome, now: Millis) {
         self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
         match outcome {
+            Outcome::Counted(held) => {
+                self.count_retry = None;
+                self.refresh(held, now);
+            }
             Outcome::Folded(load) => {
                 self.fold_retry = Retry::default();
                 self.folded(load, now);
@@ -386,6 +428,7 @@ impl Maintenance {
         self.is_folds_turn = !matches!(task, Task::Fold { .. });
         self.is_expirys_turn = !matches!(task, Task::Expire { .. });
         match task {
+            Task::Count => self.count_retry.iter_mut().for_each(|retry| retry.failed(now)),
             Task::Fold { .. } => self.fold_retry.failed(now),
             Task::Expire { .. } => self.expire_retry.failed(now),
             Task::FindDays => self.find_retry.failed(now),
@@ -411,6 +454,11 @@ impl Maintenance {
             since if is_cut => since,
             _ => Some(now),
         };
+    }
+
+    /// When the store's state is to be read; `None` if it is known.
+    fn count_due(&self, now: Millis) -> Option<Millis> {
+        self.count_retry.map(|retry| retry.not_before(Millis(0), now))
     }
 
     fn expire_due(&self, now: Millis) -> Millis {

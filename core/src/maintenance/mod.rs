@@ -10,11 +10,13 @@
 pub(crate) mod condition;
 pub(crate) mod folded;
 pub(crate) mod machine;
+mod retry;
 pub(crate) mod step;
 
 pub(crate) mod lanes;
 pub(crate) mod lost;
 pub(crate) mod stream;
+mod waiting;
 pub(crate) mod watermark;
 
 pub(crate) mod backup;

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use isotherm_core::{
@@ -69,11 +70,7 @@ impl Functions {
         let (mut batch, mut watermark) = (handed.batch(&unpacked), Watermark::start());
         match self.fold_all(&mut batch, &mut watermark).await {
             Ok(pulses) => {
-                for Pulse { key, expires_at, .. } in pulses {
-                    let put = || self.table.borrow_mut().put(key, Item { expires_at, content: Content::Other });
-                    // A failed put is not retried; a later batch writes pulses again.
-                    let _is_put = self.request(put).await;
-                }
+                self.pulse(pulses).await;
                 Ok(batch.records.len())
             }
             Err(fault) => {
@@ -82,6 +79,30 @@ impl Functions {
                 if folded < batch.records.len() { Ok(folded) } else { Err(fault) }
             }
         }
+    }
+
+    /// Puts pulses beside the events.
+    async fn pulse(&self, pulses: Vec<Pulse>) {
+        for Pulse { key, expires_at, .. } in pulses {
+            let put = || self.table.borrow_mut().put(key, Item { expires_at, content: Content::Other });
+            // A failed put is not retried; a later batch writes pulses again.
+            let _is_put = self.request(put).await;
+        }
+    }
+
+    /// Writes pulses to shards that have had no records for a while.
+    pub(crate) async fn heartbeat(&self, now: Millis) -> Result<(), Fault> {
+        let lanes = self.lanes().await?;
+        self.pulse(lanes.heartbeat(now)).await;
+        Ok(())
+    }
+
+    /// Notes that records written to the stream in this period are lost.
+    pub(crate) async fn lose(&self, written: Range<Millis>) -> Result<(), Fault> {
+        while !self.write_lanes(self.lanes().await?.lose(written.clone())).await? {
+            pause().await;
+        }
+        Ok(())
     }
 
     /// The records of the packed events in a batch.
@@ -225,9 +246,17 @@ impl Functions {
     }
 
     async fn lanes(&self) -> Result<Lanes, Fault> {
-        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~") };
+        let range = KeyRange { from: SEPARATOR.to_string(), until: format!("{SEPARATOR}~~") };
         let stored = self.pages(&[WATERMARK.to_owned()], &[range]).await?.into_iter();
         Ok(Lanes::read(stored.map(|(name, page)| StoredPage { key: name, ..page })))
+    }
+
+    /// Reads the watermark of a lane; `None` if the lane is forgotten.
+    async fn watermark(&self, lane: &str) -> Result<Option<Watermark>, Fault> {
+        let key = format!("{SEPARATOR}{lane}");
+        let range = KeyRange { from: key.clone(), until: key };
+        let stored = self.pages(&[WATERMARK.to_owned()], &[range]).await?;
+        stored.first().map(|(_, page)| Watermark::read(page).map_err(|_| Fault::CannotRead)).transpose()
     }
 
     /// Lists which tenants have pages in which lanes, as pairs of lane and tenant.
@@ -240,7 +269,9 @@ impl Functions {
     /// Reads the data for a report.
     pub(crate) async fn report(&self, plan: &ReportPlan, now: Millis) -> Result<ReportOutcome, Fault> {
         // Lanes are read before pages, so the pages hold at least what the watermarks say.
-        let none = ReportData { as_of: Some(self.lanes().await?.as_of(now)), ..ReportData::default() };
+        let lanes = self.lanes().await?;
+        let (as_of, is_incomplete) = (Some(lanes.as_of(now)), lanes.is_incomplete(plan.reading(), now));
+        let none = ReportData { as_of, is_incomplete, ..ReportData::default() };
         let partitions: Vec<_> = (0..PARTITIONS).map(|number| format!("{}#{number}", plan.tenant().as_str())).collect();
         let mut budget = plan.reading().budget(1);
         let too_large = ReportOutcome::Read(vec![ReportData::too_large()]);
@@ -325,7 +356,7 @@ impl Functions {
     async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
         let mut forgets = watermark.has_ended(now);
         for tenant in tenants {
-            match self.compact_tenant(lane, watermark, tenant, now).await {
+            match self.compact_tenant(lane, tenant, now).await {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(fault) => {
@@ -338,14 +369,13 @@ impl Functions {
         !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
     }
 
-    async fn compact_tenant(
-        &self,
-        lane: &str,
-        watermark: &Watermark,
-        tenant: &Tenant,
-        now: Millis,
-    ) -> Result<bool, Fault> {
+    async fn compact_tenant(&self, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool, Fault> {
         let service = self.world.service();
+        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        if service.compactions(&manifests, now).is_empty() {
+            return Ok(true);
+        }
+        let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
         for compaction in service.compactions(&manifests, now) {
             if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {

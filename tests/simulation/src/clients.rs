@@ -117,8 +117,8 @@ impl Clients {
     fn expired(&self) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
         // Some types are kept for longer or less long; callers ask whether this one has expired.
-        let at = if world.retention.is_empty() { 0 } else { world.below(1 + world.retention.len() as u64) };
-        let days = world.retention.get(at as usize).map_or(RETENTION.0 * SECOND, |(_, days)| days * DAY);
+        let at = if world.retention().is_empty() { 0 } else { world.below(1 + world.retention().len() as u64) };
+        let days = world.retention().get(at as usize).map_or(RETENTION.0 * SECOND, |(_, days)| days * DAY);
         let expired = sent.partition_point(|sent| sent.at.0 + days <= world.now().0);
         let expired = sent.get(..expired)?.last_chunk::<LATELY_EXPIRED>()?;
         expired.get(world.below(LATELY_EXPIRED as u64) as usize).cloned()

@@ -7,8 +7,8 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use isotherm_core::{
-    BlockRow, Blocks, Digest, EventId, Held, KeyRange, Load, Millis, NewEvent, ReadBudget, Reading, ReportData,
-    Seconds, StoreOutcome, StoredPage, Tenant,
+    BlockRow, Blocks, Digest, EventId, ExpiryOrder, Held, KeyRange, Load, Millis, NewEvent, ReadBudget, Reading,
+    ReportData, Seconds, StoreOutcome, StoredPage, Tenant,
 };
 
 use crate::world::World;
@@ -28,6 +28,8 @@ pub(crate) struct Database {
     last_seq: u64,
     watermark: u64,
     looked_at: Millis,
+    /// Whether there is an index of the times at which events expire.
+    has_index: bool,
 }
 
 /// A stored event.
@@ -55,6 +57,7 @@ impl Database {
             last_seq: 0,
             watermark: 0,
             looked_at: Millis(0),
+            has_index: false,
         }
     }
 
@@ -127,6 +130,7 @@ impl Database {
             unfolded: self.tail().map(|row| Load::of(&row.record)).sum(),
             oldest: self.tail().map(|row| row.received_at).min().unwrap_or_default(),
             looked_at: self.looked_at,
+            expiry: if self.has_index { ExpiryOrder::Time } else { ExpiryOrder::Arrival },
         };
         Blocks::new(&self.stored_blocks()).held(rows)
     }
@@ -190,12 +194,13 @@ impl Database {
     }
 
     /// Deletes events that have expired and are folded: among the oldest ones, or those that expired first.
-    pub(crate) fn expire(&mut self, until: Seconds, among: usize) -> usize {
+    pub(crate) fn expire(&mut self, until: Seconds, among: usize, order: ExpiryOrder) -> usize {
+        self.has_index |= order == ExpiryOrder::Time;
         if self.oldest_expiry().is_none_or(|oldest| oldest > until) {
             return 0;
         }
         let has_expired = |row: &&Row| row.expires_at <= until && row.seq <= self.watermark;
-        let expired: Vec<u64> = if self.world.service().expires_in_order() {
+        let expired: Vec<u64> = if order == ExpiryOrder::Arrival {
             self.events.values().take(among).filter(has_expired).map(|row| row.seq).collect()
         } else {
             let first = self.expiries.iter().filter_map(|(_, seq)| self.events.get(seq));

@@ -125,9 +125,10 @@ impl Session {
 
     async fn try_to_perform(&self, task: &Task) -> Result<Outcome, Fault> {
         Ok(match task {
+            Task::Count => Outcome::Counted(self.run(Kind::Read, |database| database.held()).await?),
             Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
-            Task::Expire { until, among } => {
-                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among)).await?;
+            Task::Expire { until, among, order } => {
+                let deleted = self.run(Kind::Write, |database| database.expire(*until, *among, *order)).await?;
                 self.world.say(|| format!("{deleted} expired events are deleted"));
                 Outcome::Expired(deleted)
             }

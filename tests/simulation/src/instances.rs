@@ -27,6 +27,8 @@ const TRIES: usize = 4;
 const IDLE: u64 = SECOND;
 /// How many requests an instance answers.
 const REQUESTS: usize = 128;
+/// How long a request waits for the instance's turn.
+const DEADLINE: u64 = 10 * SECOND;
 
 pub(crate) struct Instances {
     session: Session,
@@ -205,10 +207,16 @@ impl Instance {
             self.ask().await?;
         }
         let is_full = || self.maintenance.borrow().as_ref().is_some_and(|maintenance| !maintenance.takes_events());
-        if is_full()
-            && let Some(turn) = Turn::take(self)
-        {
-            self.do_turn(&turn).await?;
+        let arrived = self.now();
+        while is_full() {
+            if let Some(turn) = Turn::take(self) {
+                self.do_turn(&turn).await?;
+                break;
+            }
+            if self.now().0 > arrived.0 + DEADLINE {
+                break;
+            }
+            pause().await;
         }
         Ok(!is_full())
     }
@@ -232,40 +240,46 @@ impl Instance {
     /// All that is due, or as much of it as a cron waits for.
     async fn visit(self: &Rc<Self>) -> Result<(), Fault> {
         let Some(_turn) = Turn::take(self) else { return Ok(()) };
-        let (mut maintenance, started) = (self.ask().await?, self.now());
-        while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step(&mut maintenance).await {}
-        *self.maintenance.borrow_mut() = Some(maintenance);
+        self.ask().await?;
+        let started = self.now();
+        while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step().await {}
         Ok(())
     }
 
     async fn do_turn(&self, _turn: &Turn) -> Result<(), Fault> {
-        let mut maintenance = self.ask().await?;
-        for _ in 0..maintenance.tasks_a_turn() {
-            if !self.step(&mut maintenance).await {
+        let tasks = self.ask().await?.tasks_a_turn();
+        for _ in 0..tasks {
+            if !self.step().await {
                 break;
             }
         }
-        *self.maintenance.borrow_mut() = Some(maintenance);
         Ok(())
     }
 
     /// Does the next task, if there is one. Returns whether there may be more.
-    async fn step(&self, maintenance: &mut Maintenance) -> bool {
-        let Next::Do(task) = maintenance.next(self.now()) else { return false };
-        match self.session.perform(&task).await {
+    async fn step(&self) -> bool {
+        let Some(Next::Do(task)) = self.known(|maintenance| maintenance.next(self.now())) else { return false };
+        let done = self.session.perform(&task).await;
+        self.known(|maintenance| match done {
             Ok(outcome) => maintenance.done(outcome, self.now()),
             Err(_) => maintenance.failed(&task, self.now()),
-        }
+        });
         true
+    }
+
+    fn known<T>(&self, ask: impl FnOnce(&mut Maintenance) -> T) -> Option<T> {
+        self.maintenance.borrow_mut().as_mut().map(ask)
     }
 
     /// Asks the database what it holds. Tasks that this instance has begun go on.
     async fn ask(&self) -> Result<Maintenance, Fault> {
         let held = self.run(Kind::Read, |database| database.held()).await?;
         let now = self.now();
+        let pace = Pace::INSTANCE.with_expiry(self.session.world.service().expiry_order());
         let mut known = self.maintenance.borrow_mut();
-        let maintenance = known.get_or_insert_with(|| Maintenance::new(Pace::INSTANCE, held, now));
+        let maintenance = known.get_or_insert_with(|| Maintenance::new(pace, held, now));
         maintenance.refresh(held, now);
+        maintenance.set_pace(pace);
         Ok(maintenance.clone())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An object is made when it is needed and evicted at any time. After that it has only what is on its disk: its rows
 //! and its alarm. An alarm rings late, rings again if its object ended early, and is given up after six times. Its
-//! handler itself never fails. A cron calls the objects of every tenant that has keys.
+//! handler itself never fails, but some objects end in every turn for hours. A cron calls the objects of every tenant that has keys.
 //!
 //! In some runs the first events come to an older version, which keeps each in a row of its own.
 
@@ -21,13 +21,15 @@ use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
 use crate::shards::Shard;
-use crate::world::{DAY, HOUR, SECOND, World};
+use crate::world::{DAY, HOUR, MINUTE, SECOND, World};
 
 const SHARDS: u32 = 2;
 /// Time between two calls of the cron.
 const CRON: u64 = HOUR;
 /// How often an alarm rings if its handler keeps ending early.
 const RINGS: u32 = 6;
+/// Time until the next alarm if this one's handler never ends.
+const GUARD: u64 = 60 * SECOND;
 /// The process of a request before it reaches an object. Objects have the processes after it.
 const FRONT: Process = Process(0);
 
@@ -52,6 +54,10 @@ struct Object {
     alarm: Cell<Option<Millis>>,
     rings: Cell<u32>,
     is_ringing: Cell<bool>,
+    /// Whether the last turn has ended since the object came into memory.
+    is_sound: Cell<bool>,
+    /// Until when the object ends in every turn.
+    breaks_until: Cell<Millis>,
 }
 
 impl Platform for Objects {
@@ -152,9 +158,16 @@ impl Platform for Objects {
             object.rings.set(object.rings.get() + 1);
             // Now and then the alarm rings once more.
             object.alarm.set(self.world.fails_one_in(20).then_some(Millis(now.0 + SECOND)));
+            if self.world.fails_one_in(2000) {
+                let lasts = self.world.below(8 * HOUR);
+                self.world.say(|| format!("{:?} ends in every turn for {} min", object.process, lasts / MINUTE));
+                object.breaks_until.set(Millis(now.0 + lasts));
+            }
             let object = Rc::clone(object);
             fibers.start(object.process, async move {
-                object.ring().await;
+                if !object.ring().await {
+                    return object.end_early();
+                }
                 object.is_ringing.set(false);
                 object.rings.set(0);
             });
@@ -177,13 +190,7 @@ impl Platform for Objects {
         fibers.end(process);
         let objects = self.objects.borrow();
         let Some(object) = objects.values().find(|object| object.process == process) else { return };
-        object.evict();
-        if object.is_ringing.replace(false) && object.rings.get() < RINGS {
-            let wait = SECOND << object.rings.get();
-            object.alarm.set(Some(Millis(self.world.now().0 + wait)));
-        } else {
-            object.rings.set(0);
-        }
+        object.end_early();
     }
 
     fn stores(&self) -> impl Stores {
@@ -208,6 +215,8 @@ impl Objects {
                 alarm: Cell::default(),
                 rings: Cell::default(),
                 is_ringing: Cell::default(),
+                is_sound: Cell::default(),
+                breaks_until: Cell::default(),
             })
         };
         Rc::clone(objects.entry((tenant.to_owned(), shard)).or_insert_with(make))
@@ -219,14 +228,29 @@ impl Object {
         *self.maintenance.borrow_mut() = None;
         self.shard.evict();
         self.set.set(None);
+        self.is_sound.set(false);
+    }
+
+    /// Ends the object. If an alarm was ringing, it rings again some times.
+    fn end_early(&self) {
+        self.evict();
+        if self.is_ringing.replace(false) && self.rings.get() < RINGS {
+            let wait = SECOND << self.rings.get();
+            self.alarm.set(Some(Millis(self.shard.session.world.now().0 + wait)));
+        } else {
+            self.rings.set(0);
+        }
     }
 
     /// Works with the machine. If the object is not in memory, the machine is made from what the database holds.
     fn with_maintenance<T>(&self, does: impl FnOnce(&mut Maintenance) -> T) -> T {
-        let now = self.shard.session.world.now();
+        let world = &self.shard.session.world;
+        let pace = Pace::shard(SHARDS).with_expiry(world.service().expiry_order());
         let mut maintenance = self.maintenance.borrow_mut();
-        let made = || Maintenance::new(Pace::shard(SHARDS), self.shard.session.database.borrow().held(), now);
-        does(maintenance.get_or_insert_with(made))
+        let made = || Maintenance::new(pace, self.shard.session.database.borrow().held(), world.now());
+        let maintenance = maintenance.get_or_insert_with(made);
+        maintenance.set_pace(pace);
+        does(maintenance)
     }
 
     /// Keeps the events of a part. Returns the answer.
@@ -259,10 +283,20 @@ impl Object {
         if self.is_old.get() { self.shard.session.perform(task).await } else { self.shard.perform(task).await }
     }
 
-    /// The handler of the alarm: a turn of maintenance.
-    async fn ring(&self) {
+    /// The handler of the alarm: a turn of maintenance. Returns `false` if the object ends in it.
+    async fn ring(&self) -> bool {
         let now = || self.shard.session.world.now();
         self.set.set(None);
+        let is_guarded = !self.is_sound.replace(false);
+        if is_guarded {
+            let guard = Some(Millis(now().0 + GUARD));
+            self.set.set(guard);
+            self.alarm.set(guard);
+        }
+        let world = &self.shard.session.world;
+        if world.faults.are_on.get() && world.lasts(&self.breaks_until) {
+            return false;
+        }
         for _ in 0..self.with_maintenance(|maintenance| maintenance.tasks_a_turn()) {
             let Next::Do(task) = self.with_maintenance(|maintenance| maintenance.next(now())) else { break };
             match self.perform(&task).await {
@@ -270,7 +304,12 @@ impl Object {
                 Err(_) => self.with_maintenance(|maintenance| maintenance.failed(&task, now())),
             }
         }
+        if is_guarded {
+            self.set.set(None);
+        }
         self.wake();
+        self.is_sound.set(true);
+        true
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.

@@ -97,10 +97,14 @@ impl Clients {
         };
         world.figures.borrow_mut().reports += 1;
         if body["incomplete"] == true {
-            if !world.faults.damaged.borrow().contains(&report.tenant) {
-                world.violated(format!("{} is incomplete, and nothing of that tenant is damaged", report.name()));
+            let may_have_lost = world.truth.borrow().may_have_lost(&report.hours);
+            if !may_have_lost && !world.faults.damaged.borrow().contains(&report.tenant) {
+                world.violated(format!("{} is incomplete, and nothing of it is damaged or lost", report.name()));
             }
             return;
+        }
+        if world.truth.borrow().has_lost(&report.hours) {
+            world.violated(format!("{} is not incomplete, and events of its hours are lost", report.name()));
         }
         let (expected, lost, counted) = (report.count(world), report.count_lost(world), counted(&body));
         let is_same = |row: &&Row| {

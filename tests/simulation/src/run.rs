@@ -65,7 +65,7 @@ impl<P: Platform> Run<P> {
     fn play(&mut self) {
         let length = if self.much == Some(Much::Events) || self.world.one_in(6) { LONG } else { SHORT };
         let end = self.world.now().0 + length + self.world.below(10 * DAY);
-        let loses_keys = self.world.one_in(4);
+        let (loses_keys, mut loses_retention) = (self.world.one_in(4), self.world.one_in(2));
         self.world.faults.are_on.set(true);
         while self.world.now().0 < end && self.world.violation().is_none() {
             let gap = if self.world.one_in(3) { self.world.below(10 * SECOND) } else { self.world.below(3 * GAP) };
@@ -81,6 +81,11 @@ impl<P: Platform> Run<P> {
                 self.work(usize::MAX);
                 self.world.say(|| "a tenant's keys are removed".to_owned());
                 self.world.remove_keys();
+            }
+            if loses_retention && self.much.is_none() && self.world.one_in(STEPS) {
+                self.world.say(|| "all event types are kept equally long from now on".to_owned());
+                self.world.remove_retention();
+                loses_retention = false;
             }
         }
         self.be_quiet();

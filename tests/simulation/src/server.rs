@@ -161,10 +161,14 @@ impl Server {
         let mut maintenance = match known {
             Some(maintenance) => maintenance,
             None => {
-                let held = self.session.run(Kind::Read, |database| database.held()).await.unwrap_or_default();
-                Maintenance::new(self.pace, held, world.now())
+                let held = self.session.run(Kind::Read, |database| database.held()).await;
+                match held.ok().filter(|_| !world.fails_one_in(4)) {
+                    Some(held) => Maintenance::new(self.pace, held, world.now()),
+                    None => Maintenance::unread(self.pace, world.now()),
+                }
             }
         };
+        maintenance.set_pace(self.pace.with_expiry(world.service().expiry_order()));
         let jobs = self.take();
         if maintenance.takes_events() {
             let stored = self.write_group(&jobs).await;

@@ -149,10 +149,10 @@ impl Shard {
     }
 
     async fn expire(&self, task: &Task) -> Result<Outcome, Fault> {
-        let Task::Expire { until, among } = task else { return Ok(Outcome::Done) };
+        let Task::Expire { until, among, order } = task else { return Ok(Outcome::Done) };
         let mut blocks = self.blocks().await?;
         let expire = |database: &mut Database| {
-            database.expire_blocks(*until, *among, &mut blocks) + database.expire(*until, *among)
+            database.expire_blocks(*until, *among, *order, &mut blocks) + database.expire(*until, *among, *order)
         };
         let deleted = self.session.run(Kind::Write, expire).await?;
         self.memory.replace(Some(blocks));

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -28,6 +29,8 @@ use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
 /// The time between two compactions of days, and between two deletions by the TTL.
 const SCHEDULE: u64 = 3 * HOUR;
 const TTL: u64 = 3 * HOUR;
+/// After a mapping has stood still for so long, records may be lost without a message.
+const LONG: u64 = 8 * HOUR;
 /// How often a request to DynamoDB is tried.
 const TRIES: usize = 3;
 /// The keys of foreign items, which are not events.
@@ -43,6 +46,12 @@ pub(crate) struct Streams {
     expires_at: Cell<Millis>,
     /// Shards whose batches fail, and until when.
     broken: RefCell<BTreeMap<String, Millis>>,
+    /// Until when somebody has switched the mapping off.
+    off: Cell<Millis>,
+    /// The mapping's messages about records that it has given up: when these were written.
+    given_up: RefCell<Vec<Range<Millis>>>,
+    /// When a message is next taken in.
+    takes_at: Cell<Millis>,
     /// Foreign items whose letters have not come.
     foreign: RefCell<BTreeSet<String>>,
     letters: Cell<usize>,
@@ -72,6 +81,9 @@ impl Platform for Streams {
             compacts_at: Cell::new(world.now()),
             expires_at: Cell::new(world.now()),
             broken: RefCell::default(),
+            off: Cell::default(),
+            given_up: RefCell::default(),
+            takes_at: Cell::default(),
             foreign: RefCell::default(),
             letters: Cell::default(),
         }
@@ -134,7 +146,9 @@ impl Platform for Streams {
     fn wakes_at(&self) -> Option<Millis> {
         let (table, mapping) = (self.functions.table.borrow(), self.mapping.borrow());
         let stream = &table.stream;
-        let of_stream = [stream.closes_at(), mapping.due(stream), mapping.forgets_at(stream)];
+        let due = if self.is_off() { Some(self.off.get()) } else { mapping.due(stream) };
+        let takes_at = (!self.given_up.borrow().is_empty()).then(|| self.takes_at.get());
+        let of_stream = [stream.closes_at(), due, mapping.forgets_at(stream), takes_at];
         of_stream.into_iter().flatten().chain([self.compacts_at.get(), self.expires_at.get()]).min()
     }
 
@@ -145,12 +159,27 @@ impl Platform for Streams {
             self.compacts_at.set(Millis(now.0 + SCHEDULE));
             let functions = Rc::clone(&self.functions);
             fibers.start(self.process(), async move {
+                let _has_beaten = functions.heartbeat(now).await;
                 let _is_done = functions.compact(now).await;
+            });
+        }
+        let message = self.given_up.borrow().first().cloned().filter(|_| self.takes_at.get() <= now);
+        if let Some(written) = message {
+            self.takes_at.set(Millis(now.0 + MINUTE));
+            let streams = Rc::clone(self);
+            fibers.start(self.process(), async move {
+                if streams.functions.lose(written.clone()).await.is_ok() {
+                    streams.given_up.borrow_mut().retain(|other| *other != written);
+                    streams.takes_at.set(streams.functions.world.now());
+                }
             });
         }
         if self.expires_at.get() <= now {
             self.expires_at.set(Millis(now.0 + TTL));
             self.functions.table.borrow_mut().expire(now);
+        }
+        if self.is_off() {
+            return;
         }
         let handed = self.mapping.borrow_mut().hand_over(&self.functions.table.borrow().stream, || self.process());
         for (process, handed) in handed {
@@ -218,7 +247,8 @@ impl Stores for &Streams {
             }
         }
         let lanes = self.functions.count_lanes();
-        if lanes > 2 * MOST + 1 {
+        // One item lists waiting shards, and one lost times.
+        if lanes > 2 * MOST + 2 {
             world.violated(format!("there are {lanes} lanes for {MOST} shards"));
         }
     }
@@ -276,8 +306,12 @@ impl Streams {
             world.say(|| format!("{} of {} becomes a dead letter", record.number, record.key));
             self.foreign.borrow_mut().remove(&record.key);
             let text = record.event().filter(|_| record.is_new).map(|packed| table.record(&record.key, packed));
+            let said_at = record.said_at();
+            if !self.is_off() {
+                self.given_up.borrow_mut().push(said_at..Millis(said_at.0 + 1000));
+            }
             match (text, record.key.split_once('#')) {
-                (Some(Ok(text)), Some((tenant, _))) => world.truth.borrow_mut().lose(tenant, &text),
+                (Some(Ok(text)), Some((tenant, _))) => world.truth.borrow_mut().lose(tenant, &text, said_at),
                 (Some(Err(why)), _) => world.violated(format!("{}: {why}", record.key)),
                 _ => {}
             }
@@ -287,9 +321,30 @@ impl Streams {
             if world.fails_one_in(10) {
                 world.say(|| format!("{id} fails for {} min", lasts / MINUTE));
                 self.broken.borrow_mut().insert(id, Millis(world.now().0 + lasts));
+                self.stand_still(lasts);
+            }
+            if world.fails_one_in(60) {
+                let lasts = [10 * HOUR, 30 * HOUR, 60 * HOUR][world.below(3) as usize];
+                world.say(|| format!("the mapping is off for {} h", lasts / HOUR));
+                self.off.set(Millis(world.now().0 + lasts));
+                self.stand_still(lasts);
             }
         }
         self.mapping.borrow_mut().watch(&table.stream);
+    }
+
+    /// Notes that something is not folded for so long. A shard may have been folded to an earlier time when it began.
+    fn stand_still(&self, lasts: u64) {
+        let now = self.functions.world.now().0;
+        if lasts > LONG {
+            let outage = Millis(now.saturating_sub(LONG))..Millis(now + lasts);
+            self.functions.world.truth.borrow_mut().outages.push(outage);
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        let world = &self.functions.world;
+        world.faults.are_on.get() && world.now() < self.off.get()
     }
 
     fn is_broken(&self, shard_id: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The events that stores have kept, noted when they became durable: the reference for answers.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use isotherm_core::{Digest, EventId, Millis, NewEvent};
 use serde_json::Value;
@@ -15,6 +16,10 @@ pub(crate) struct Truth {
     counts: Counts,
     /// Events that the stream has forgotten. Reports may count them or not.
     lost: Counts,
+    /// When they were written.
+    lost_at: Vec<Millis>,
+    /// When a stream may have lost events, for all that is known of its mapping.
+    pub(crate) outages: Vec<Range<Millis>>,
     /// All events in the order in which they were kept: when, of which tenant, and of which hour.
     log: Vec<(Millis, String, u64)>,
 }
@@ -72,7 +77,8 @@ impl Truth {
     }
 
     /// Notes that the stream has forgotten an event before it was taken.
-    pub(crate) fn lose(&mut self, tenant: &str, record: &str) {
+    pub(crate) fn lose(&mut self, tenant: &str, record: &str, written_at: Millis) {
+        self.lost_at.push(written_at);
         let event: Value = serde_json::from_str(record).unwrap_or_default();
         let hours = self.hours(tenant);
         let time = event["timestamp"].as_str().unwrap_or_default();
@@ -81,8 +87,20 @@ impl Truth {
         add(&mut self.lost, tenant, hour.unwrap_or_default(), &event);
     }
 
+    /// Whether events were lost that were written in these hours.
+    pub(crate) fn has_lost(&self, hours: &Range<u64>) -> bool {
+        self.lost_at.iter().any(|at| hours.contains(&(at.0 / HOUR)))
+    }
+
+    /// Whether events may have been lost that were written in these hours.
+    pub(crate) fn may_have_lost(&self, hours: &Range<u64>) -> bool {
+        let is_outage =
+            |outage: &Range<Millis>| outage.start.0 / HOUR < hours.end && hours.start <= outage.end.0 / HOUR;
+        self.has_lost(hours) || self.outages.iter().any(is_outage)
+    }
+
     /// How many of the first `among` events are in these hours, and were kept at `then` or later.
-    pub(crate) fn count_since(&self, then: Millis, among: usize, tenant: &str, hours: &std::ops::Range<u64>) -> u64 {
+    pub(crate) fn count_since(&self, then: Millis, among: usize, tenant: &str, hours: &Range<u64>) -> u64 {
         let late = self.log.iter().take(among).rev().take_while(|(kept_at, ..)| *kept_at >= then);
         late.filter(|(_, of, hour)| of == tenant && hours.contains(hour)).count() as u64
     }
@@ -117,7 +135,7 @@ impl Truth {
     pub(crate) fn count(
         &self,
         tenant: &str,
-        hours: std::ops::Range<u64>,
+        hours: Range<u64>,
         row: impl Fn(u64, &str, &str) -> (u64, String),
     ) -> BTreeMap<(u64, String), Count> {
         count(&self.counts, tenant, hours, row)
@@ -127,7 +145,7 @@ impl Truth {
     pub(crate) fn count_lost(
         &self,
         tenant: &str,
-        hours: std::ops::Range<u64>,
+        hours: Range<u64>,
         row: impl Fn(u64, &str, &str) -> (u64, String),
     ) -> BTreeMap<(u64, String), Count> {
         count(&self.lost, tenant, hours, row)
@@ -137,7 +155,7 @@ impl Truth {
 fn count(
     all: &Counts,
     tenant: &str,
-    hours: std::ops::Range<u64>,
+    hours: Range<u64>,
     row: impl Fn(u64, &str, &str) -> (u64, String),
 ) -> BTreeMap<(u64, String), Count> {
     let mut counts: BTreeMap<(u64, String), Count> = BTreeMap::new();
@@ -157,6 +175,6 @@ fn add(counts: &mut Counts, tenant: &str, hour: u64, event: &Value) {
     counts.entry((tenant.to_owned(), hour)).or_default().entry(names).or_default().add(count);
 }
 
-fn span(tenant: &str, hours: std::ops::Range<u64>) -> std::ops::Range<(String, u64)> {
+fn span(tenant: &str, hours: Range<u64>) -> Range<(String, u64)> {
     (tenant.to_owned(), hours.start)..(tenant.to_owned(), hours.end)
 }

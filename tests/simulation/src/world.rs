@@ -26,7 +26,9 @@ pub(crate) const TENANTS: [&str; 3] = ["acme", "acme-2", "b"];
 pub(crate) struct World {
     now: Cell<u64>,
     rng: RefCell<Pcg64Mcg>,
-    pub(crate) retention: Retention,
+    retention: Cell<Retention>,
+    /// How many of the tenants have keys.
+    keys: Cell<usize>,
     traces: bool,
     pub(crate) truth: RefCell<Truth>,
     pub(crate) faults: Faults,
@@ -79,7 +81,8 @@ impl World {
         Rc::new(Self {
             now: Cell::new(START),
             rng: RefCell::new(Pcg64Mcg::seed_from_u64(seed)),
-            retention,
+            retention: Cell::new(retention),
+            keys: Cell::new(TENANTS.len()),
             traces,
             truth: RefCell::default(),
             faults: Faults::default(),
@@ -105,8 +108,24 @@ impl World {
 
     /// Removes the last tenant's keys. Its events stay.
     pub(crate) fn remove_keys(&self) {
+        self.keys.set(TENANTS.len() - 1);
+        self.configure();
+    }
+
+    /// Removes what the configuration says of how long events are kept. Earlier events are kept as long as they were to
+    /// be.
+    pub(crate) fn remove_retention(&self) {
+        self.retention.set(&[]);
+        self.configure();
+    }
+
+    fn configure(&self) {
         let shards = self.service().shards();
-        *self.service.borrow_mut() = Rc::new(service(shards, self.retention, &TENANTS[..TENANTS.len() - 1]));
+        *self.service.borrow_mut() = Rc::new(service(shards, self.retention(), &TENANTS[..self.keys.get()]));
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention.get()
     }
 
     /// A random number from 0 up to, but not including, `end`.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::maintenance::retry::{LONGEST_RETRY, RETRY};
 use crate::rollups::key::Day;
 
 const NOW: Millis = Millis(1_763_690_000_000);
@@ -15,7 +16,7 @@ fn idle() -> Maintenance {
 }
 
 fn holding(events: usize) -> Held {
-    Held { unfolded: Load { events, bytes: events }, oldest: NOW, looked_at: NOW }
+    Held { unfolded: Load { events, bytes: events }, oldest: NOW, looked_at: NOW, ..Held::default() }
 }
 
 fn day(name: &str) -> (Tenant, KeyRange) {
@@ -56,6 +57,7 @@ impl Store {
     fn do_task(&mut self, maintenance: &mut Maintenance, now: Millis) -> bool {
         let Next::Do(task) = maintenance.next(now) else { return false };
         let outcome = match task {
+            Task::Count => Outcome::Counted(self.held),
             Task::Fold { events, .. } => {
                 let load = Load { events: events.min(self.held.unfolded.events), bytes: 0 };
                 self.held.unfolded = self.held.unfolded - load;
@@ -79,6 +81,24 @@ impl Store {
         maintenance.done(outcome, now);
         true
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_counted_at_first_is_counted_later_though_no_event_comes() {
+    let mut maintenance = Maintenance::unread(Pace::SERVER, NOW);
+    assert!(is_expiry(&maintenance.next(NOW)), "nothing waits for the count");
+    maintenance.done(Outcome::Expired(0), NOW);
+    maintenance.done(Outcome::Found(vec![]), NOW);
+    maintenance.done(Outcome::Done, NOW);
+    assert_eq!(maintenance.next(NOW), Next::SleepUntil(later(RETRY)));
+    assert_eq!(maintenance.next(later(RETRY)), Next::Do(Task::Count));
+    fail(&mut maintenance, later(RETRY));
+    let then = later(3 * RETRY);
+    assert_eq!(maintenance.next(later(RETRY)), Next::SleepUntil(then));
+    maintenance.done(Outcome::Counted(Held { unfolded: FULL, oldest: NOW, ..Held::default() }), then);
+    check_folds(&maintenance, then);
+    maintenance.done(Outcome::Folded(FULL), then);
+    assert_eq!(maintenance.next(then), Next::SleepUntil(later(ROUND)));
 }
 
 #[test]
@@ -231,7 +251,7 @@ fn a_refreshed_machine_goes_on_with_what_it_has_begun() {
     maintenance.done(Outcome::Expired(0), NOW);
     maintenance.done(Outcome::Found(vec![day("a"), day("b")]), NOW);
     assert!(!maintenance.is_outdated(later(999)) && maintenance.is_outdated(later(1000)));
-    maintenance.refresh(Held { unfolded: FULL, oldest: NOW, looked_at: Millis(0) }, later(1000));
+    maintenance.refresh(Held { unfolded: FULL, oldest: NOW, looked_at: Millis(0), ..Held::default() }, later(1000));
     assert!(!maintenance.is_outdated(later(1000)) && maintenance.has_whole_fold());
     maintenance.done(Outcome::Folded(FULL), later(1000));
     assert_eq!(maintenance.next(later(1000)), compact("b"));
@@ -313,6 +333,13 @@ fn a_round_takes_a_second_at_least() {
 }
 
 #[test]
+fn a_round_takes_half_a_day_at_most_so_that_events_are_deleted_within_a_day() {
+    let held = Held { looked_at: NOW, ..Held::default() };
+    let maintenance = Maintenance::new(Pace::SERVER.with_round(Millis(7 * DAY)), held, NOW);
+    assert_eq!(maintenance.next(NOW), Next::SleepUntil(later(DAY / 2)));
+}
+
+#[test]
 fn an_operator_begins_a_round_whenever_the_last_one_was() {
     let mut maintenance = idle();
     maintenance.begin_round(NOW);
@@ -334,9 +361,34 @@ fn in_a_round_that_an_operator_begins_a_fold_that_is_due_comes_first() {
 }
 
 #[test]
+fn a_store_that_has_had_events_out_of_order_goes_by_the_times_whatever_the_configuration_says_later() {
+    let order = |maintenance: &Maintenance, now| match maintenance.next(now) {
+        Next::Do(Task::Expire { order, .. }) => Some(order),
+        _ => None,
+    };
+    let mut maintenance = idle();
+    assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Arrival));
+    // The index is made at once, and not only in the next round.
+    maintenance.set_pace(Pace::SERVER.with_expiry(ExpiryOrder::Time));
+    assert_eq!(order(&maintenance, NOW), Some(ExpiryOrder::Time));
+    maintenance.done(Outcome::Expired(0), NOW);
+    maintenance.set_pace(Pace::SERVER);
+    assert_eq!(order(&maintenance, NOW), None);
+    maintenance.done(Outcome::Found(vec![]), later(ROUND));
+    assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Time));
+    // A machine that is made anew learns it from the store, and so does one whose store another instance shares.
+    let held = Held { looked_at: NOW, expiry: ExpiryOrder::Time, ..Held::default() };
+    let mut shared = idle();
+    shared.refresh(held, NOW);
+    for maintenance in [Maintenance::new(Pace::SERVER, held, NOW), shared] {
+        assert_eq!(order(&maintenance, later(ROUND)), Some(ExpiryOrder::Time));
+    }
+}
+
+#[test]
 fn a_machine_goes_on_at_the_pace_of_another_configuration() {
     let bytes = READ_BYTES / 2 / 8;
-    let held = Held { unfolded: Load { events: 1, bytes }, oldest: NOW, looked_at: NOW };
+    let held = Held { unfolded: Load { events: 1, bytes }, ..holding(1) };
     let mut maintenance = Maintenance::new(Pace::shard(1), held, NOW);
     assert!(maintenance.takes_events());
     maintenance.set_pace(Pace::shard(16));

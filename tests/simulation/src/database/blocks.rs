@@ -1,8 +1,8 @@
 //! The tables of blocks and runs. Each function is what one statement does, or some of one transaction.
 
 use isotherm_core::{
-    BlockRow, BlockWrite, BlockWrites, Blocks, NewEvent, OpenBlocks, Row, RowRead, RowWrites, Search, Seconds,
-    StoredBlocks, StoredPage, Tenant,
+    BlockRow, BlockWrite, BlockWrites, Blocks, ExpiryOrder, NewEvent, OpenBlocks, Row, RowRead, RowWrites, Search,
+    Seconds, StoredBlocks, StoredPage, Tenant,
 };
 
 use super::Database;
@@ -116,10 +116,16 @@ impl Database {
     }
 
     /// Deletes blocks that have expired, among the oldest ones or the first to expire, and clears the index of them.
-    pub(crate) fn expire_blocks(&mut self, until: Seconds, among: usize, blocks: &mut Blocks) -> usize {
+    pub(crate) fn expire_blocks(
+        &mut self,
+        until: Seconds,
+        among: usize,
+        order: ExpiryOrder,
+        blocks: &mut Blocks,
+    ) -> usize {
         let mut seen = 0;
         let mut first: Vec<&BlockRow> = self.blocks.values().collect();
-        if !self.world.service().expires_in_order() {
+        if order == ExpiryOrder::Time {
             first.retain(|row| row.expires_at.is_some());
             first.sort_by_key(|row| row.expires_at);
         }
