@@ -13,3 +13,8 @@ impl fmt::Display for InvalidEvent {
 }
 
 impl std::error::Error for InvalidEvent {}
+
+/// The kind of a flaw in an event.
+pub(crate) fn flaw(error: &serde_json::Error) -> anyhow::Error {
+    anyhow::anyhow!("{:?} error", error.classify())
+}
