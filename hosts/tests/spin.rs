@@ -236,3 +236,30 @@ async fn futures_of<F: Future>(count: usize, make: impl Fn(usize) -> F) -> Vec<F
     .await;
     futures.into_iter().filter_map(|(_, output)| output).collect()
 }
+
+/// A database written by the native server of commit da27c14: 30 events of three days, folded and compacted. Native and
+/// Spin have the same tables.
+const VERSION_1: &[u8] = include_bytes!("../../adapters/native/tests/data/version-1.sqlite");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_has_stored_is_read_and_counted_on() {
+    let data = tempfile::tempdir().expect("a folder");
+    std::fs::write(data.path().join("sqlite_db.db"), VERSION_1).expect("a database");
+    let host = start("release", Some(data.path())).await;
+    let top = "/reports/top?dimension=to&from=2013-01-01T00:00:00Z&to=2013-01-05T00:00:00Z&metrics=count,users,sum:n";
+    let rows = |first: Value| {
+        let jfk = json!({"value": "JFK", "count": 10, "users": 5, "sum:n": 145});
+        json!([first, jfk, {"value": "ORD", "count": 10, "users": 5, "sum:n": 155}])
+    };
+    let (status, before) = send(&host, "GET", top, "").await;
+    let before: Value = serde_json::from_str(&before).expect("JSON");
+    let atlanta = json!({"value": "ATL", "count": 10, "users": 5, "sum:n": 135});
+    assert_eq!((status, &before["rows"]), (200, &rows(atlanta)), "{before}");
+    let event = json!({"userId": "another", "eventType": "t", "timestamp": "2013-01-01T00:00:00Z",
+        "properties": {"to": "ATL"}});
+    assert_eq!(send_json(&host, "POST", "/events", &event).await.0, 202);
+    let (_, after) = send(&host, "GET", top, "").await;
+    let after: Value = serde_json::from_str(&after).expect("JSON");
+    assert_eq!(after["rows"], rows(json!({"value": "ATL", "count": 11, "users": 6, "sum:n": 135})), "{after}");
+    host.stop().await.expect("it stops");
+}

@@ -152,6 +152,34 @@ async fn instances_that_write_at_once_lose_nothing_and_count_nothing_twice() {
     }
 }
 
+/// One request folds; the others of its instance wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_refused_while_another_folds_a_tail_at_its_bound() {
+    let data = tempfile::tempdir().expect("a folder");
+    let host = start(data.path()).await;
+    assert_eq!(post(&host.url(), "/events", event("first")).await.status, 202);
+    let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
+    // 9 MB of events; the bound is 8 MiB.
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+        INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+        SELECT tenant, 'evt_' || i, x'', occurred_at, received_at, expires_at,
+            json_set(record, '$.properties.pad', json_array(hex(zeroblob(15000)))) FROM events, n";
+    assert_eq!(database.execute(fill, []).expect("events"), 300);
+    drop(database);
+    // What an instance knows of its store is outdated after a second, and then read with the next stored event.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(post(&host.url(), "/events", event("second")).await.status, 202);
+    let mut requests = JoinSet::new();
+    for n in 0..16 {
+        let url = host.url();
+        requests.spawn(async move { post(&url, "/events", event(&n.to_string())).await.status });
+    }
+    assert_eq!(requests.join_all().await, [202; 16]);
+    let report = common::send(&host.url(), "GET", REPORT, &[], "").await;
+    assert_eq!(report.json()["rows"][0]["count"], 318, "{}", report.text());
+    host.stop().await.expect("it stops");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn values_with_control_characters_are_told_apart() {
     let data = tempfile::tempdir().expect("a folder");

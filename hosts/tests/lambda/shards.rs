@@ -91,9 +91,9 @@ async fn reports_say_how_far_they_are_complete_while_shards_close_and_split() {
         lags.len()
     );
     assert!(came > 12, "{came} shards");
-    // About 3 s on an idle machine: two windows of a second, and another second because a record's time is in whole
-    // seconds. The bound allows for a busy machine.
-    assert!(median < 30_000, "{lags:?}");
+    // Windows are a second long, and a record's time is in whole seconds. Runs have shown medians of 0.7 to 0.9 s and at
+    // most 1.4 to 6.9 s. The bounds allow for a machine that is four times as busy.
+    assert!(median < 4_000 && most < 28_000, "{lags:?}");
     complete(&host.url(), 3000).await;
     assert_eq!(queue_of(data.path(), "records-dead"), [Value::Null; 0]);
     host.stop().await.unwrap();
