@@ -44,7 +44,7 @@ struct Run<P> {
 /// Runs a seed. The error is the rule that was broken.
 pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, String> {
     // Without a retention by type, all events of a flood expire at once.
-    let retention: Retention = if seed % 200 == 0 { &[] } else { P::RETENTION };
+    let retention: Retention = if seed.is_multiple_of(200) { &[] } else { P::RETENTION };
     let world = World::new(seed, P::SHARDS, retention, traces);
     let (platform, clients) = (Rc::new(P::new(&world)), Rc::new(Clients::new(&world)));
     // Floods come in few runs, since each takes as long as many runs without one.
