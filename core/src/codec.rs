@@ -239,7 +239,6 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test panics to fail")]
 mod tests {
     use super::*;
 

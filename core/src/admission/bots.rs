@@ -24,7 +24,7 @@ impl Bots {
             words => member::texts(&words).ok_or("bots must be true, false or an array of words")?,
         };
         if words.iter().all(|word| (1..=64).contains(&word.len())) {
-            Ok(Self(words.iter().map(|word| word.to_lowercase()).collect()))
+            Ok(Self(words.iter().map(|word| word.to_ascii_lowercase()).collect()))
         } else {
             Err("bots has a word that must have 1 to 64 bytes".to_owned())
         }
@@ -35,7 +35,7 @@ impl Bots {
         if self.0.is_empty() {
             return None;
         }
-        let user_agent = user_agent?.to_lowercase();
+        let user_agent = user_agent?.to_ascii_lowercase();
         self.0.iter().find(|word| user_agent.contains(word.as_str())).map(String::as_str)
     }
 }

@@ -43,7 +43,9 @@ async fn what_is_billed_is_counted() {
     let before = host.meters().await.unwrap();
     accepted(&host.url(), 200..201).await;
     let meters = folded(&host, &before, 1).await;
-    assert_eq!((meters.rows["blocks"].written, meters.rows["alarms"].written, meters.events_stored), (2, 2, 1));
+    assert_eq!((meters.rows["blocks"].written, meters.events_stored), (2, 1));
+    // An object that the runtime has made anew meanwhile sets one more alarm, in case its first turn never ends.
+    assert!((2..=3).contains(&meters.rows["alarms"].written), "{meters:?}");
     assert_eq!((meters.functions["shard/fetch"].count, meters.functions["shard/alarm"].count), (1, 1));
     host.stop().await.unwrap();
 }
