@@ -41,7 +41,7 @@ pub struct Shard {
     limiter: RefCell<Limiter>,
     /// When the pending alarm rings, if this object has set one.
     alarm: Cell<Option<Millis>>,
-    /// Whether the last turn of this object has ended. It has not where the object has just been made.
+    /// Whether the last turn of maintenance ended; `false` for a new object.
     is_sound: Cell<bool>,
     /// Whether this object has noted its name.
     is_named: Cell<bool>,

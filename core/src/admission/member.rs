@@ -55,3 +55,9 @@ pub(crate) fn texts(value: &Value<'_>) -> Option<Vec<String>> {
 pub(crate) fn has_only(members: &Members<'_>, names: &[&str]) -> bool {
     members.iter().all(|(name, _)| names.contains(&name.as_ref()))
 }
+
+/// The members of an object that has only members with these names. An error text continues the object's place.
+pub(crate) fn only<'v, 'a>(value: &'v Value<'a>, names: &[&str]) -> Result<&'v Members<'a>, String> {
+    let members = members(value).filter(|members| has_only(members, names));
+    members.ok_or_else(|| format!(" must be an object with no members but {}", names.join(", ")))
+}

@@ -76,9 +76,7 @@ impl Issuer {
     /// Reads an entry of the configuration's `jwt`. An error text continues its place, such as `jwt[0]`.
     pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
         let value = member::read("", text)?;
-        let members = member::members(&value).filter(|members| member::has_only(members, &MEMBERS));
-        let members =
-            members.ok_or_else(|| format!(" must be an object with no members but {}", MEMBERS.join(", ")))?;
+        let members = member::only(&value, &MEMBERS)?;
         let text = |name: &str| member::get(members, name).and_then(member::text).map(str::to_owned);
         let id = text("id").filter(|id| is_id(id)).ok_or_else(|| format!(".id {ID}"))?;
         let named = |name: &str| text(name).filter(|text| !text.is_empty());

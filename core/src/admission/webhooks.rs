@@ -56,9 +56,7 @@ impl Sender {
     /// Reads an entry of the configuration's `webhooks`. An error text continues its place, such as `webhooks[0]`.
     pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
         let value = member::read("", text)?;
-        let members = member::members(&value).filter(|members| member::has_only(members, &MEMBERS));
-        let members =
-            members.ok_or_else(|| format!(" must be an object with no members but {}", MEMBERS.join(", ")))?;
+        let members = member::only(&value, &MEMBERS)?;
         let text = |name: &str| member::get(members, name).and_then(member::text).map(str::to_owned);
         let id = text("id").filter(|id| is_id(id)).ok_or_else(|| format!(".id {ID}"))?;
         let tenant = Tenant::parse(text("tenant").unwrap_or_default()).map_err(|problem| format!(".{problem}"))?;
