@@ -32,7 +32,7 @@ struct Failure {
     error: String,
     /// The requests that got no better answer.
     requests: Vec<RequestId>,
-    /// Whether a thread waits to print what is not printed yet.
+    /// `true` while a thread is about to print the rest.
     is_awaited: bool,
 }
 

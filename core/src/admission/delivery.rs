@@ -66,7 +66,7 @@ impl<'a> Delivery<'a> {
         if self.is_known() { LIMITS.body_bytes } else { LIMITS.keyless_bytes }
     }
 
-    /// Whether the head has shown who sends the request.
+    /// `true` if the head tells who sends the request.
     pub(crate) fn is_known(&self) -> bool {
         matches!(self.from, From::Caller(_))
     }

@@ -184,7 +184,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Whether the head has shown who sends the request. If not, the body has to.
+    /// `true` if the head tells who sends the request; otherwise its body does.
     pub fn is_known(&self) -> bool {
         match &self.asks {
             Asks::Deliver(delivery) => delivery.is_known(),
