@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use isotherm_bench::command::{check, compare, cost, diff, doctor, key, prices, report, schema, simulate, soak, up};
+use isotherm_bench::command::{
+    check, compare, cost, diff, doctor, key, moving, prices, report, schema, simulate, soak, up,
+};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -35,6 +37,12 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Make keys for the configuration
     Key(key::Key),
+    /// Write a tenant's events and rollups into a file
+    Export(moving::Export),
+    /// Bring an exported file into a service
+    Import(moving::Import),
+    /// Copy a tenant from one service to another, and compare both
+    Move(moving::Move),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
     /// Print the JSON Schema of what a command writes
@@ -46,10 +54,11 @@ enum Command {
 }
 
 /// What a user wants to do, and the commands for it.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
     ("Decide", &["cost", "simulate", "prices", "schema"]),
     ("Run", &["serve", "up", "check", "key", "doctor"]),
+    ("Leave", &["move", "export", "import"]),
 ];
 
 /// Puts the examples at the beginning of each command's help.
@@ -120,6 +129,9 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Key(flags) => key::key(&flags),
+        Command::Export(flags) => threads()?.block_on(moving::export(&flags)),
+        Command::Import(flags) => threads()?.block_on(moving::import(&flags)),
+        Command::Move(flags) => threads()?.block_on(moving::move_all(&flags)),
         Command::Prices(flags) => prices::prices(&flags),
         Command::Schema(flags) => schema::schema(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),

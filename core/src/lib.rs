@@ -55,15 +55,18 @@ pub use admission::request::{HEADERS, Request, joined};
 pub use admission::warming;
 
 pub use store::delivery::Delivery;
+pub use store::export::{Asked, Export, ExportOutcome, ExportPlan, Moving, Place};
 pub use store::group_commit;
+pub use store::import::ImportPlan;
 pub use store::limiter::Limiter;
 pub use store::load::Load;
+pub use store::new_event::NewEvent;
 pub use store::patience::Patience;
-pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, NewEvent, Plan, StoreOutcome, StorePlan};
+pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, Plan, StoreOutcome, StorePlan};
 
 pub use blocks::{
     BlockRow, BlockWrite, BlockWrites, Blocks, Keep, Kept, Known, OpenBlocks, Part, Row, RowRead, RowWrites, Search,
-    Spill, StoredBlocks, UnreadableBlock,
+    Spill, StoredBlocks, UnreadableBlock, folded_events,
 };
 pub use packed::{PackedHead, Packer, ShapeId, StoredShape, Unpacker, UnreadableEvent};
 
@@ -72,6 +75,7 @@ pub use rollups::fold::Fold;
 pub use rollups::key::KeyRange;
 pub use rollups::observation::{Observation, UnreadableRecord};
 pub use rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
+pub use rollups::union::{PageGroup, day_of, union, union_of_manifests};
 
 pub use reports::answer::ReportReply;
 pub use reports::data::{ReadBudget, ReportData, UnreadablePages};

@@ -1,8 +1,8 @@
 //! Properties that hold for any input.
 
 use isotherm_core::{
-    Admission, EventId, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request, Service, Stamp,
-    StoreOutcome,
+    Admission, EventId, ExportOutcome, FindOutcome, HEADERS, Millis, NewEvent, Plan, Reply, ReportOutcome, Request,
+    Service, Stamp, StoreOutcome,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,8 @@ fn run(request: &Request<'_>, stamp: Stamp, outcome: StoreOutcome) -> (Vec<NewEv
         Admission::Plan(Plan::Maintenance(plan)) => (Vec::new(), plan.respond(true)),
         Admission::Plan(Plan::Ready(plan)) => (Vec::new(), plan.respond(None)),
         Admission::Plan(Plan::Metrics(plan)) => (Vec::new(), plan.respond(None, None)),
+        Admission::Plan(Plan::Export(plan)) => (Vec::new(), plan.respond(ExportOutcome::UnknownPlace)),
+        Admission::Plan(Plan::Import(plan)) => (Vec::new(), plan.respond(true)),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use isotherm_core::{
-    Admission, Condition, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Ran, Reply, ReportData, ReportOutcome,
-    Request, Service, Stamp, StoreOutcome, joined,
+    Admission, Condition, Digest, EventId, ExportOutcome, FindOutcome, HEADERS, Millis, Plan, Ran, Reply, ReportData,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, joined,
 };
 
 use crate::client::Ask;
@@ -69,6 +69,9 @@ impl Reference {
             Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
             Admission::Plan(Plan::Ready(plan)) => plan.respond(Some(Condition::default())),
             Admission::Plan(Plan::Metrics(plan)) => plan.respond(None, Some(vec![Condition::default()])),
+            // A map is no store to leave: what moves has tests of its own.
+            Admission::Plan(Plan::Export(plan)) => plan.respond(ExportOutcome::Unavailable),
+            Admission::Plan(Plan::Import(plan)) => plan.respond(false),
         };
         let _seen = self.service.seen(&request, stamp, &mut reply, Ran::default());
         reply

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use aws_lambda_events::sqs::SqsBatchResponse;
-use isotherm_core::{Admission, FindOutcome, Plan, ReportOutcome, ReportReply, RequestId, Service, warming};
+use isotherm_core::{
+    Admission, ExportOutcome, FindOutcome, Plan, ReportOutcome, ReportReply, RequestId, Service, warming,
+};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,14 +32,14 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn run() -> Result<(), Error> {
     let handler = std::env::var("_HANDLER").unwrap_or_default();
     let function = function(&handler).ok_or_else(|| {
-        format!("the handler is {handler:?}; it must be ingest, drain, aggregate, read, report or schedule")
+        format!("the handler is {handler:?}; it must be ingest, drain, aggregate, read, report, schedule or move")
     })?;
     function()
 }
 
 fn function(handler: &str) -> Option<fn() -> Result<(), Error>> {
     match handler {
-        "ingest" | "read" | "report" => Some(answer),
+        "ingest" | "read" | "report" | "move" => Some(answer),
         "aggregate" => Some(aggregate),
         "drain" => Some(drain),
         "schedule" => Some(schedule),
@@ -157,6 +159,15 @@ async fn invoke(
             let condition = in_time(deadline, plan.request_id(), store.condition(), None).await;
             plan.respond(None, condition.map(|condition| vec![condition]))
         }
+        Admission::Plan(Plan::Export(plan)) => {
+            let read = store.export(&plan, stamp.received_at);
+            let outcome = in_time(deadline, plan.request_id(), read, ExportOutcome::Unavailable).await;
+            plan.respond(outcome)
+        }
+        Admission::Plan(Plan::Import(plan)) => {
+            let is_done = in_time(deadline, plan.request_id(), store.import(&plan), false).await;
+            plan.respond(is_done)
+        }
     };
     watch::answered(service, &request, stamp, &mut reply, began);
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
@@ -221,7 +232,7 @@ mod tests {
         let mut handlers: Vec<&str> =
             template.lines().filter_map(|line| line.trim().strip_prefix("Handler: ")).collect();
         handlers.sort_unstable();
-        assert_eq!(handlers, ["aggregate", "drain", "ingest", "read", "report", "schedule"]);
+        assert_eq!(handlers, ["aggregate", "drain", "ingest", "move", "read", "report", "schedule"]);
         assert!(handlers.iter().all(|handler| function(handler).is_some()));
         assert!(function("bootstrap").is_none() && function("").is_none());
     }

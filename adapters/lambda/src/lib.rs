@@ -26,6 +26,7 @@ mod dead_letters;
 mod entry;
 mod failure;
 mod lost;
+mod moved;
 mod put;
 mod queue;
 mod request;

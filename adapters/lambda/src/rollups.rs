@@ -40,7 +40,7 @@ use crate::store::{CONCURRENCY, PAUSE, Store};
 use crate::{dead_letters, shards, watch};
 
 /// Number of partitions for a tenant's pages.
-const PARTITIONS: u32 = 4;
+pub(crate) const PARTITIONS: u32 = 4;
 /// DynamoDB's limit for one transaction is 100 actions and 4 MB. One action is the watermark's, and some of the bytes
 /// are left for keys.
 pub(crate) const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
@@ -342,12 +342,12 @@ fn cancellation(error: Option<&TransactWriteItemsError>) -> Option<Cancellation>
     Some(if is_throttled { Cancellation::Throttled } else { Cancellation::Others })
 }
 
-fn sort_key(key: &str, lane: &str) -> AttributeValue {
+pub(crate) fn sort_key(key: &str, lane: &str) -> AttributeValue {
     AttributeValue::S(format!("{key}{SEPARATOR}{lane}"))
 }
 
 /// A page and its lane, from an item.
-fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredPage)> {
+pub(crate) fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredPage)> {
     let Some(AttributeValue::S(sort)) = item.remove("sk") else { return None };
     let (key, lane) = sort.rsplit_once(SEPARATOR)?;
     let bytes = match item.remove("page") {
@@ -359,7 +359,7 @@ fn page_of(mut item: HashMap<String, AttributeValue>) -> Option<(String, StoredP
 }
 
 /// The partition that holds a tenant's pages of a lane.
-fn partition_of(tenant: &Tenant, lane: &str) -> String {
+pub(crate) fn partition_of(tenant: &Tenant, lane: &str) -> String {
     format!("{}#{}", tenant.as_str(), u32::from_str_radix(lane, 16).unwrap_or_default() % PARTITIONS)
 }
 

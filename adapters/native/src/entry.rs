@@ -205,6 +205,11 @@ async fn apply(shared: &Shared, admission: Admission) -> Result<(Reply, Option<T
             let condition = server.store.condition(plan.request_id()).await;
             plan.respond(Some(&server.watch.metrics()), condition.map(|condition| vec![condition]))
         }
+        Admission::Plan(Plan::Export(plan)) => {
+            let read = server.store.export(&plan).await;
+            plan.respond(read)
+        }
+        Admission::Plan(Plan::Import(plan)) => server.store.import(plan).await?,
     };
     Ok((reply, None))
 }

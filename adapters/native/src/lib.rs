@@ -17,6 +17,7 @@ mod database;
 mod entry;
 pub mod log;
 mod maintenance;
+mod moved;
 mod request;
 mod response;
 mod rollups;

@@ -98,7 +98,7 @@ struct Row {
 }
 
 /// Reads a value that is not text as text, so that core rejects it.
-fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(crate) fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(column)?;
     let bytes = bytes.as_bytes_or_null().ok().flatten().unwrap_or_default();
     Ok(String::from_utf8_lossy(bytes).into_owned())
@@ -120,9 +120,13 @@ fn unfolded_rows(connection: &Connection, at_most: usize, most_bytes: usize) -> 
     Ok(unfolded)
 }
 
-pub(crate) fn write(connection: &Connection, tenant: &str, pages: &[StoredPage]) -> rusqlite::Result<()> {
+pub(crate) fn write<'p>(
+    connection: &Connection,
+    tenant: &str,
+    pages: impl IntoIterator<Item = &'p StoredPage>,
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(WRITE)?;
-    pages.iter().try_for_each(|page| statement.execute(params![tenant, page.key, page.bytes]).map(|_| ()))
+    pages.into_iter().try_for_each(|page| statement.execute(params![tenant, page.key, page.bytes]).map(|_| ()))
 }
 
 /// Reads the data for a report, as of one moment.

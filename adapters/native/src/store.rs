@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Condition, Digest, FindOutcome, FindPlan, Load, Maintenance, Millis, NewEvent, Next, Pace, Reply, ReportOutcome,
-    ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan, Task,
+    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, ImportPlan, Load, Maintenance, Millis,
+    NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
+    Task,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -29,6 +30,7 @@ use crate::config::Configuration;
 use crate::database::{Readers, create, integer, open};
 use crate::log;
 use crate::maintenance;
+use crate::moved;
 use crate::request;
 use crate::response::Abandoned;
 use crate::rollups;
@@ -155,6 +157,34 @@ impl Store {
         };
         let (reply, turn) = self.read(turn, read).await.map_err(|_panicked| Abandoned("a reader has ended"))?;
         Ok((reply, Some(turn)))
+    }
+
+    /// Reads the next lines of an export.
+    pub(crate) async fn export(&self, plan: &ExportPlan) -> ExportOutcome {
+        let (tenant, asked) = (plan.tenant().as_str().to_owned(), plan.asked().clone());
+        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return ExportOutcome::Unavailable };
+        let read = self.read(turn, move |connection| moved::export(connection, &tenant, &asked)).await;
+        read.map_or_else(
+            |error| {
+                log::failure("an export cannot be read", format_args!("{error:#}"), &[plan.request_id()]);
+                ExportOutcome::Unavailable
+            },
+            |(read, _turn)| read,
+        )
+    }
+
+    /// Keeps another service's rollups durably. Returns the reply.
+    pub(crate) async fn import(&self, plan: ImportPlan) -> Result<Reply, Abandoned> {
+        let Some(turn) = self.look_ups.take(plan.tenant().as_str(), 1).await else { return Ok(plan.respond(false)) };
+        let keep = move |connection: &mut Connection| {
+            let kept = moved::import(connection, &plan);
+            if let Err(error) = &kept {
+                log::failure("rollups cannot be kept", error, &[plan.request_id()]);
+            }
+            Ok(plan.respond(kept.is_ok()))
+        };
+        let (reply, _turn) = self.read(turn, keep).await.map_err(|_panicked| Abandoned("a reader has ended"))?;
+        Ok(reply)
     }
 
     /// The condition of the store; `None` if it does not answer.

@@ -77,5 +77,13 @@ async fn apply(service: &'static Service, plan: Plan) -> Reply {
             let condition = store::condition(service, plan.request_id()).await;
             plan.respond(None, condition.map(|condition| vec![condition]))
         }
+        Plan::Export(plan) => {
+            let read = store::export(service, &plan).await;
+            plan.respond(read)
+        }
+        Plan::Import(plan) => {
+            let is_done = store::import(service, &plan).await;
+            plan.respond(is_done)
+        }
     }
 }

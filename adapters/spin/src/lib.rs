@@ -7,6 +7,7 @@ mod config;
 mod database;
 mod entry;
 mod maintenance;
+mod moved;
 mod request;
 mod response;
 mod rollups;

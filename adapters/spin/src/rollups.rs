@@ -206,7 +206,7 @@ fn statement(tenant: &str, ranges: &[KeyRange], with_tail: bool) -> (String, imp
     (statement, parameters)
 }
 
-fn page_of(row: &RowResult) -> Option<StoredPage> {
+pub(crate) fn page_of(row: &RowResult) -> Option<StoredPage> {
     // A value that is not a BLOB is read as an empty page, which core sets apart.
     let bytes = row.get::<&[u8]>(1).unwrap_or_default().to_vec();
     Some(StoredPage { key: row.get::<&str>(0)?.to_owned(), bytes })

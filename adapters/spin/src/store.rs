@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Condition, Digest, FindOutcome, FindPlan, Limiter, Load, NewEvent, ReportOutcome, ReportPlan, RequestId, Seconds,
-    Service, StoreOutcome, StorePlan,
+    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, ImportPlan, Limiter, Load, NewEvent,
+    ReportOutcome, ReportPlan, RequestId, Seconds, Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 
 use crate::database::{Database, integer, list};
-use crate::{maintenance, rollups};
+use crate::{maintenance, moved, rollups};
 
 /// Keeps the new events of a plan. Returns the outcome of each event.
 pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -58,6 +58,23 @@ pub(crate) async fn report(service: &Service, plan: &ReportPlan) -> ReportOutcom
             ReportOutcome::Unavailable
         }
     }
+}
+
+/// Reads the next lines of an export.
+pub(crate) async fn export(service: &Service, plan: &ExportPlan) -> ExportOutcome {
+    match moved::export(service, plan.tenant().as_str(), plan.asked()).await {
+        Ok(read) => read,
+        Err(error) => {
+            eprintln!("isotherm: {}: an export cannot be read: {error}", plan.request_id());
+            ExportOutcome::Unavailable
+        }
+    }
+}
+
+/// Keeps another service's rollups. Returns whether they are durable.
+pub(crate) async fn import(service: &Service, plan: &ImportPlan) -> bool {
+    let kept = moved::import(service, plan).await;
+    kept.inspect_err(|error| eprintln!("isotherm: {}: rollups cannot be kept: {error}", plan.request_id())).is_ok()
 }
 
 /// The condition of the database; `None` if it does not answer.

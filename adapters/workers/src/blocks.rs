@@ -254,7 +254,7 @@ fn put(sql: &SqlStorage, BlockRow { seq, count, expires_at, bytes }: BlockRow) -
     sql.exec(PUT_BLOCK, vec![integer(seq), integer(count), expires_at, bytes.into()]).map(drop)
 }
 
-fn block(row: Vec<SqlStorageValue>) -> Result<BlockRow> {
+pub(crate) fn block(row: Vec<SqlStorageValue>) -> Result<BlockRow> {
     let [seq, count, expires_at, bytes] = columns(row)?;
     let expires_at = match expires_at {
         SqlStorageValue::Integer(at) => Some(Seconds(at.unsigned_abs())),

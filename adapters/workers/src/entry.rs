@@ -58,6 +58,14 @@ async fn apply(env: &Env, service: &Service, admission: Admission) -> Reply {
             let conditions = store::conditions(env, service, plan.request_id()).await;
             plan.respond(None, conditions)
         }
+        Admission::Plan(Plan::Export(plan)) => {
+            let read = store::export(env, service.shards(), &plan).await;
+            plan.respond(read)
+        }
+        Admission::Plan(Plan::Import(plan)) => {
+            let is_done = store::import(env, service.shards(), &plan).await;
+            plan.respond(is_done)
+        }
     }
 }
 

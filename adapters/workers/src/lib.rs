@@ -15,6 +15,7 @@ mod config;
 mod database;
 mod entry;
 mod maintenance;
+mod moved;
 mod protocol;
 mod queue;
 mod request;

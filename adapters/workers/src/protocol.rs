@@ -12,6 +12,11 @@ pub(crate) const REPORT: &str = "/report";
 /// The path of a round of maintenance.
 pub(crate) const MAINTENANCE: &str = "/schedule";
 
+/// The path of an export.
+pub(crate) const EXPORT: &str = "/export";
+/// The path of rollups to keep.
+pub(crate) const IMPORT: &str = "/import";
+
 /// The path of a shard's condition.
 pub(crate) const CONDITION: &str = "/condition";
 

@@ -16,9 +16,9 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
+use crate::protocol::{CONDITION, EXPORT, IMPORT, KEEP, MAINTENANCE, REPORT, ShardName, expired_by_and_id};
 use crate::rollups::{self, UnfoldedEvents};
-use crate::{blocks, config, database, maintenance, watch};
+use crate::{blocks, config, database, maintenance, moved, watch};
 
 /// Time until the next alarm if this one's handler never ends.
 const GUARD: Millis = Millis(60_000);
@@ -75,6 +75,16 @@ impl DurableObject for Shard {
                 // This also sets the alarm again if the runtime has given it up after too many failures.
                 self.maintenance(service, |maintenance| maintenance.begin_round(now()));
                 self.wake(service).await?;
+                Response::empty()
+            }
+            (Method::Post, EXPORT) => {
+                let asked = request.bytes().await?;
+                let has_rows = self.blocks(|blocks| Ok(blocks.has_rows()))?;
+                Response::ok(moved::export(&self.sql, service.shards(), has_rows, &asked)?)
+            }
+            (Method::Post, IMPORT) => {
+                let pages = request.bytes().await?;
+                self.transaction(|_| moved::import(&self.sql, &pages))?;
                 Response::empty()
             }
             (Method::Post, CONDITION) => {

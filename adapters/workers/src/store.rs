@@ -2,15 +2,15 @@
 
 use futures_util::future::join_all;
 use isotherm_core::{
-    Condition, FindOutcome, FindPlan, Part, ReadyPlan, ReportData, ReportOutcome, ReportPlan, RequestId, Service,
-    StoreOutcome, StorePlan, Tenant,
+    Condition, ExportOutcome, ExportPlan, FindOutcome, FindPlan, ImportPlan, Part, ReadyPlan, ReportData,
+    ReportOutcome, ReportPlan, RequestId, Service, StoreOutcome, StorePlan, Tenant,
 };
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Method, Request, RequestInit, Result, console_error, web_sys};
 
-use crate::protocol::{CONDITION, KEEP, MAINTENANCE, REPORT, ShardName, event_path};
+use crate::protocol::{CONDITION, EXPORT, IMPORT, KEEP, MAINTENANCE, REPORT, ShardName, event_path};
 
 /// The binding of the objects.
 const SHARDS: &str = "SHARDS";
@@ -58,6 +58,34 @@ pub(crate) async fn report(env: &Env, shards: u32, plan: &ReportPlan) -> ReportO
         Err(error) => {
             console_error!("isotherm: {}: a shard did not read what a report needs: {error}", plan.request_id());
             ReportOutcome::Unavailable
+        }
+    }
+}
+
+/// Reads the next lines of an export from the shard that it names.
+pub(crate) async fn export(env: &Env, shards: u32, plan: &ExportPlan) -> ExportOutcome {
+    let shard = plan.asked().part;
+    if shard >= shards {
+        return ExportOutcome::UnknownPlace;
+    }
+    match try_export(env, plan, shard).await {
+        Ok(lines) if lines.is_empty() => ExportOutcome::UnknownPlace,
+        Ok(lines) => ExportOutcome::Read(lines),
+        Err(error) => {
+            console_error!("isotherm: {}: shard {shard} did not read an export: {error}", plan.request_id());
+            ExportOutcome::Unavailable
+        }
+    }
+}
+
+/// Keeps another service's rollups. Returns whether all of them are durable.
+pub(crate) async fn import(env: &Env, shards: u32, plan: &ImportPlan) -> bool {
+    let keep = (0..shards).map(|shard| try_import(env, plan, shard, shards));
+    match join_all(keep).await.into_iter().collect::<Result<()>>() {
+        Ok(()) => true,
+        Err(error) => {
+            console_error!("isotherm: {}: a shard did not keep rollups: {error}", plan.request_id());
+            false
         }
     }
 }
@@ -121,6 +149,21 @@ async fn try_report(env: &Env, plan: &ReportPlan, shard: u32) -> Result<ReportDa
     let request = post(REPORT, serde_json::to_string(plan.reading())?.into())?;
     let data = ask(env, plan.tenant(), shard, request).await?;
     ReportData::from_bytes(&data).ok_or_else(|| Error::RustError("its answer can't be read".to_owned()))
+}
+
+async fn try_export(env: &Env, plan: &ExportPlan, shard: u32) -> Result<String> {
+    let body = Uint8Array::from(plan.asked().to_bytes().as_slice());
+    let lines = ask(env, plan.tenant(), shard, post(EXPORT, body.into())?).await?;
+    String::from_utf8(lines).map_err(|error| Error::RustError(error.to_string()))
+}
+
+async fn try_import(env: &Env, plan: &ImportPlan, shard: u32, shards: u32) -> Result<()> {
+    let data = ReportData { pages: plan.of_shard(shard, shards), ..ReportData::default() };
+    if data.pages.is_empty() {
+        return Ok(());
+    }
+    let body = Uint8Array::from(data.to_bytes().as_slice());
+    ask(env, plan.tenant(), shard, post(IMPORT, body.into())?).await.map(drop)
 }
 
 async fn try_find(env: &Env, plan: &FindPlan, shard: u32) -> Result<String> {

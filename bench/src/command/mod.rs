@@ -6,6 +6,7 @@ pub mod cost;
 pub mod diff;
 pub mod doctor;
 pub mod key;
+pub mod moving;
 pub mod prices;
 pub mod report;
 pub mod schema;

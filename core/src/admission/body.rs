@@ -87,6 +87,14 @@ pub(crate) fn batch(head: &Request<'_>, from_page: bool) -> Result<Media, Reject
     Media::of(head, from_page).ok_or_else(|| unsupported(head, "application/json or application/x-ndjson"))
 }
 
+/// Checks that a request sends lines, from its head.
+pub(crate) fn lines(head: &Request<'_>) -> Result<(), Rejection> {
+    match Media::of(head, false) {
+        Some(Media::Ndjson) => Ok(()),
+        _ => Err(unsupported(head, "application/x-ndjson")),
+    }
+}
+
 /// Rejects a body whose announced `content-length` is too large.
 pub(crate) fn announced(head: &Request<'_>) -> Result<(), Rejection> {
     if announces_more(head, LIMITS.body_bytes) { Err(Rejection::BodyTooLarge) } else { Ok(()) }

@@ -11,15 +11,17 @@ use crate::admission::intake::Intake;
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, OPERATORS, Route};
 use crate::admission::scope::{Caller, Scope};
-use crate::admission::{cors, document};
+use crate::admission::{cors, document, moved};
 use crate::doors::{Dialect, DoorRoute};
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::{Answer, Slot};
+use crate::store::export::Moving;
 use crate::store::plan::{Admission, FindPlan, HEAD, MaintenancePlan, Plan};
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
@@ -54,6 +56,8 @@ enum Asks<'a> {
     Batch(Caller<'a>, Media),
     /// Keep what another protocol describes.
     Deliver(Delivery<'a>),
+    /// Keep what another service has exported of this tenant.
+    Import(Tenant, Moving),
     /// A plan that needs no body.
     Plan(Plan),
 }
@@ -160,6 +164,12 @@ impl<'a> Door<'a> {
                 Asks::Plan(Plan::Ready(ReadyPlan { stamp, tenants: config.access.tenants(), is_head: false }))
             }
             Route::Metrics => Asks::Plan(Plan::Metrics(MetricsPlan { request_id, is_head: false })),
+            Route::Export(what) => Asks::Plan(moved::export(tenant_for(Scope::Operate)?, what, head.query, stamp)?),
+            Route::Import(what) => {
+                body::lines(head)?;
+                body::announced(head)?;
+                Asks::Import(tenant_for(Scope::Operate)?, what)
+            }
         };
         Ok(Self::Body(Entry { config, head, stamp, asks, shared_with: *shared_with }))
     }
@@ -178,7 +188,7 @@ impl Entry<'_> {
     /// is allowed, the host hands over one byte more than this, and core rejects it.
     pub fn body_bytes(&self) -> usize {
         match &self.asks {
-            Asks::Event(_) | Asks::Batch(..) => Limits::CONTRACT.body_bytes,
+            Asks::Event(_) | Asks::Batch(..) | Asks::Import(..) => Limits::CONTRACT.body_bytes,
             Asks::Deliver(delivery) => delivery.body_bytes(),
             Asks::Plan(_) => 0,
         }
@@ -188,7 +198,7 @@ impl Entry<'_> {
     pub fn is_known(&self) -> bool {
         match &self.asks {
             Asks::Deliver(delivery) => delivery.is_known(),
-            Asks::Event(_) | Asks::Batch(..) | Asks::Plan(_) => true,
+            Asks::Event(_) | Asks::Batch(..) | Asks::Import(..) | Asks::Plan(_) => true,
         }
     }
 
@@ -203,6 +213,7 @@ impl Entry<'_> {
                 admit_batch(Intake::new(config, caller, head, stamp), media, head, body, request_id)
             }
             Asks::Deliver(delivery) => delivery.admit(head, body, stamp, &mut shared_with),
+            Asks::Import(tenant, what) => moved::import(tenant, what, head, body, stamp),
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
         let admitted = match admitted {

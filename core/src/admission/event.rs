@@ -10,7 +10,7 @@ use crate::admission::config::Config;
 use crate::admission::foreign::Foreign;
 use crate::admission::json::{self, Value};
 use crate::admission::retention::Retention;
-use crate::store::plan::NewEvent;
+use crate::store::new_event::NewEvent;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::EventId;
 use crate::vocabulary::limits::Limits;

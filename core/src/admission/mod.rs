@@ -32,6 +32,7 @@ pub(crate) mod gzip;
 mod intake;
 pub(crate) mod json;
 pub(crate) mod member;
+mod moved;
 pub(crate) mod schema;
 
 pub mod warming;

@@ -4,14 +4,20 @@ use std::borrow::Cow;
 
 use crate::doors::DoorRoute;
 use crate::reports::kind::Kind;
+use crate::store::export::Moving;
 use crate::vocabulary::rejection::Rejection;
 
 /// The path of the health check. It is answered while the process lives, even without a configuration.
 pub(crate) const HEALTH: &str = "/healthz";
 /// The paths of an operator's routes. They tell nothing to anyone else, not even which methods they take.
-pub(crate) const OPERATORS: [&str; 2] = [MAINTENANCE, METRICS];
+pub(crate) const OPERATORS: [&str; 6] =
+    [MAINTENANCE, METRICS, EXPORT_EVENTS, EXPORT_ROLLUPS, IMPORT_EVENTS, IMPORT_ROLLUPS];
 const MAINTENANCE: &str = "/schedule";
 const METRICS: &str = "/metrics";
+const EXPORT_EVENTS: &str = "/export/events";
+const EXPORT_ROLLUPS: &str = "/export/rollups";
+const IMPORT_EVENTS: &str = "/import/events";
+const IMPORT_ROLLUPS: &str = "/import/rollups";
 const READY: &str = "/readyz";
 /// The name of an unknown route, in lines and metrics.
 const NONE: &str = "(none)";
@@ -37,6 +43,10 @@ pub(crate) enum Route<'a> {
     Maintenance,
     /// The metrics that an operator's Prometheus asks for.
     Metrics,
+    /// Data to be moved to another service.
+    Export(Moving),
+    /// Data of another service.
+    Import(Moving),
 }
 
 impl<'a> Route<'a> {
@@ -61,6 +71,10 @@ impl<'a> Route<'a> {
             "/openapi.json" => (Self::OpenApi, GET),
             MAINTENANCE => (Self::Maintenance, "POST"),
             METRICS => (Self::Metrics, GET),
+            EXPORT_EVENTS => (Self::Export(Moving::Events), "GET"),
+            EXPORT_ROLLUPS => (Self::Export(Moving::Rollups), "GET"),
+            IMPORT_EVENTS => (Self::Import(Moving::Events), "POST"),
+            IMPORT_ROLLUPS => (Self::Import(Moving::Rollups), "POST"),
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => (Self::OneEvent(id), GET),
                 _ => return DoorRoute::of(path).map(|(route, methods)| (Self::Door(route), methods)),
@@ -87,6 +101,10 @@ impl<'a> Route<'a> {
                 Route::Door(door) => door.name(),
                 Route::Maintenance => MAINTENANCE,
                 Route::Metrics => METRICS,
+                Route::Export(Moving::Events) => EXPORT_EVENTS,
+                Route::Export(Moving::Rollups) => EXPORT_ROLLUPS,
+                Route::Import(Moving::Events) => IMPORT_EVENTS,
+                Route::Import(Moving::Rollups) => IMPORT_ROLLUPS,
             },
         }
     }

@@ -18,8 +18,9 @@ use crate::formats;
 /// A block is closed once its texts have this many bytes. That is deflate's window: larger blocks would hardly be
 /// smaller, and a look-up inflates up to a whole one.
 pub(crate) const TEXT_BYTES: usize = 32 * 1024;
-/// The most bytes that a block's texts can have. A damaged block must not make its reader ask for more memory.
-const MOST_BYTES: usize = 4 * TEXT_BYTES;
+/// The most bytes that a block's texts can have: one record of 128 KiB may come on top of what does not yet close a
+/// block. A damaged block must not make its reader ask for more memory.
+const MOST_BYTES: usize = 5 * TEXT_BYTES;
 
 pub(crate) fn write(events: &[BlockEvent<'_>]) -> Vec<u8> {
     let mut writer = Writer(vec![formats::BLOCK]);
@@ -67,14 +68,30 @@ impl<'a> Closed<'a> {
     /// The record of the last event that `is_wanted`. The outer `None` says that it can't be read.
     pub(crate) fn record(&self, is_wanted: impl Fn(&Head) -> bool) -> Option<Option<String>> {
         let Some(at) = self.heads.iter().rposition(|(head, _)| is_wanted(head)) else { return Some(None) };
-        let before: usize = self.heads.iter().take(at).flat_map(|(_, lengths)| lengths).sum();
-        let (head, [names, rest]) = *self.heads.get(at)?;
-        let end = before + names + rest;
-        let texts = inflated(self.deflated, end)?;
-        let (names, rest) = texts.get(before..end)?.split_at_checked(names)?;
-        let text = Text::of_stored([std::str::from_utf8(names).ok()?, std::str::from_utf8(rest).ok()?]);
-        Some(Some(BlockEvent { head, text }.record()))
+        let upto = self.heads.get(..=at)?;
+        let before: usize = upto.iter().take(at).flat_map(|(_, lengths)| lengths).sum();
+        let texts = inflated(self.deflated, before + upto.last()?.1.iter().sum::<usize>())?;
+        Some(Some(event(upto.last()?, texts.get(before..)?)?.record()))
     }
+
+    /// All events, each with its record.
+    pub(crate) fn records(&self) -> Option<Vec<(Head, String)>> {
+        let texts = inflated(self.deflated, self.heads.iter().flat_map(|(_, lengths)| lengths).sum())?;
+        let mut rest = texts.as_slice();
+        let mut record = |of: &(Head, [usize; 2])| {
+            let (text, others) = rest.split_at_checked(of.1.iter().sum())?;
+            rest = others;
+            Some((of.0, event(of, text)?.record()))
+        };
+        self.heads.iter().map(&mut record).collect()
+    }
+}
+
+/// The event with this head and this text.
+fn event<'t>((head, [names, _]): &(Head, [usize; 2]), text: &'t [u8]) -> Option<BlockEvent<'t>> {
+    let (names, rest) = text.split_at_checked(*names)?;
+    let text = Text::of_stored([std::str::from_utf8(names).ok()?, std::str::from_utf8(rest).ok()?]);
+    Some(BlockEvent { head: *head, text })
 }
 
 /// The first `length` bytes of deflated ones.

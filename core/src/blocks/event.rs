@@ -4,7 +4,7 @@
 //! again byte for byte. A record of any other form is kept whole.
 
 use crate::codec::{Reader, Writer};
-use crate::store::plan::NewEvent;
+use crate::store::new_event::NewEvent;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::EventId;
 use crate::vocabulary::time::{Millis, Seconds};

@@ -9,7 +9,8 @@ use crate::blocks::memory::Blocks;
 use crate::blocks::part;
 use crate::blocks::rows::BlockRow;
 use crate::blocks::runs::Entry;
-use crate::store::plan::NewEvent;
+use crate::store::new_event::NewEvent;
+use crate::vocabulary::time::Millis;
 
 /// The events of a closed block expire within this time of each other: six hours. A queue may bring one that was received
 /// days ago.
@@ -70,6 +71,14 @@ impl OpenBlocks {
         let mut bytes = Vec::new();
         part::write(events.iter().map(BlockEvent::of).collect::<Vec<_>>().iter(), &mut bytes);
         Self::new(vec![BlockRow { seq, count: events.len() as u64, expires_at: None, bytes }])
+    }
+
+    /// When the first of these events was received; `None` if there is none.
+    pub fn received_at(&self) -> Option<Millis> {
+        match self.rows.iter().flat_map(items).next()?.1 {
+            Item::Event(event) => Some(event.head.received_at),
+            Item::Unreadable(_) => Some(Millis(0)),
+        }
     }
 
     /// The numbers of the first and the last block.

@@ -19,6 +19,7 @@
 
 mod block;
 mod event;
+mod export;
 mod fold;
 mod keep;
 mod memory;
@@ -27,6 +28,7 @@ mod rows;
 mod runs;
 mod search;
 
+pub use export::folded_events;
 pub use fold::{BlockWrites, OpenBlocks};
 pub use keep::{Keep, Kept, Part};
 pub use memory::{BlockWrite, Blocks, StoredBlocks};

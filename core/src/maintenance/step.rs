@@ -15,6 +15,7 @@ use crate::rollups::fold::Fold;
 use crate::rollups::key::KeyRange;
 use crate::rollups::observation::{Dimensions, Observation};
 use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
+use crate::vocabulary::counted;
 use crate::vocabulary::tenant::Tenant;
 
 /// A step first folds this part of as many records as it may write pages. Its estimates leave the same part of these
@@ -184,7 +185,7 @@ impl<'a, R: Iterator<Item = Option<Unfolded<'a>>>> Reading<'a, '_, R> {
                 break;
             };
             self.count += 1;
-            if let Some(unfolded) = unfolded {
+            if let Some(unfolded) = unfolded.filter(|unfolded| !counted::is_counted(unfolded.record)) {
                 self.read(self.count - 1, unfolded);
             }
         }

@@ -7,7 +7,7 @@ use crate::formats;
 use crate::packed::SHAPES;
 use crate::packed::record::{Parts, record};
 use crate::packed::shape::{SHAPE_BYTES, ShapeId, StoredShape};
-use crate::store::plan::NewEvent;
+use crate::store::new_event::NewEvent;
 use crate::vocabulary::time::Seconds;
 
 /// The most by which an event can be late: SQS keeps messages for 14 days, and clocks differ. A process that stores a

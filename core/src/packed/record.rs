@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::codec::{Reader, Writer};
 use crate::formats;
-use crate::store::plan::NewEvent;
+use crate::store::new_event::NewEvent;
 use crate::vocabulary::id::EventId;
 use crate::vocabulary::time::Millis;
 

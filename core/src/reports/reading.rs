@@ -73,11 +73,12 @@ impl Reading {
     /// The ranges in which to read every stored page, given the manifests. A day whose manifest can't be read is read
     /// by its hours, which are always there.
     pub fn ranges(&self, manifests: &[StoredPage]) -> Vec<KeyRange> {
-        // A store whose parts are folded separately may have several manifests for a day. A day without a manifest has
-        // no events.
+        // A store whose parts are folded separately may have several manifests for a day, and one more for what came
+        // from another service. A day without a manifest has no events.
         let mut open = BTreeSet::new();
         for manifest in manifests {
-            let Some((day, manifest)) = DayManifest::read(manifest) else {
+            let read = DayManifest::read(manifest).or_else(|| DayManifest::read_moved(manifest));
+            let Some((day, manifest)) = read else {
                 open.extend(Day::of_apart_manifest(&manifest.key));
                 continue;
             };

@@ -109,7 +109,7 @@ impl<'q> Table<'q> {
                 self.is_incomplete |= query.asks_for(&series);
                 return Ok(());
             }
-            KeyKind::Page(series, _) => series,
+            KeyKind::Page(series, _) | KeyKind::Moved(series, _) => series,
         };
         if series.event_type == OTHER && query.spans(&series) {
             self.caps.event_types = true;
@@ -117,8 +117,10 @@ impl<'q> Table<'q> {
         if !query.asks_for(&series) {
             return Ok(());
         }
+        let is_moved = matches!(KeyKind::of(&page.key), KeyKind::Moved(..));
         let until = next.and_then(|next| match KeyKind::of(&next.key) {
-            KeyKind::Page(of, first) if of == series => Some(first),
+            KeyKind::Page(of, first) if of == series && !is_moved => Some(first),
+            KeyKind::Moved(of, first) if of == series && is_moved => Some(first),
             _ => None,
         });
         let mut reader = PageReader::open(&page.bytes, &mut self.names).ok_or(Problem::Unreadable)?;

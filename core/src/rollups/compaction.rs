@@ -67,6 +67,11 @@ impl DayManifest {
         reader.is_empty().then_some(manifest)
     }
 
+    /// Like [`DayManifest::read`], for a manifest that came from another service.
+    pub(crate) fn read_moved(page: &StoredPage) -> Option<(Day, Option<Self>)> {
+        Some((Day::of_moved_manifest(&page.key)?, Self::parse(&page.bytes)))
+    }
+
     /// The day and its manifest. The outer `None` means that this is not a manifest's key, the inner that the manifest
     /// can't be read.
     pub(crate) fn read(page: &StoredPage) -> Option<(Day, Option<Self>)> {
@@ -77,6 +82,11 @@ impl DayManifest {
     fn by_hour(self) -> Self {
         Self { state: DayState::ByHour, ..self }
     }
+}
+
+/// Whether these bytes are a manifest.
+pub(crate) fn is_manifest(bytes: &[u8]) -> bool {
+    DayManifest::parse(bytes).is_some()
 }
 
 /// What a fold knows about a day, and what it writes.
@@ -234,6 +244,8 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
     for StoredPage { key, bytes } in stored {
         let (series, first) = match KeyKind::of(&key) {
             KeyKind::Page(series, first) => (series, first),
+            // What came from another service has pages of days of its own.
+            KeyKind::Moved(..) => continue,
             KeyKind::Apart(_) | KeyKind::Day => return None,
             KeyKind::Unknown => {
                 merged.damaged.push(UnreadablePage { key });
@@ -248,10 +260,9 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
             // A fold will set this page apart when it meets it.
             merged.damaged.push(UnreadablePage { key });
             return None;
+        } else if whole.is_too_wide {
+            return None;
         }
-    }
-    if all_series.values().any(|whole| whole.is_too_wide) {
-        return None;
     }
     let mut writer = PageWriter::default();
     for (series, whole) in all_series {
@@ -260,32 +271,31 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
     Some(writer.written)
 }
 
-/// All rollups of one series over a day.
+/// All rollups of one series over a day, or in all parts of a store.
 #[derive(Default)]
-struct Whole {
+pub(crate) struct Whole {
     head: Head,
     values: BTreeMap<String, Rollup>,
     /// The values at which the day's stored pages start. Each page is written anew; otherwise it would keep its old
     /// content.
     firsts: BTreeSet<String>,
-    /// Whether a value has more numeric properties, over all its hours, than a rollup keeps.
+    /// Whether a value has more numeric properties, over all pages, than a fold keeps.
     is_too_wide: bool,
 }
 
 impl Whole {
-    /// Merges a page of an hour. `None` means that the bytes are not a page.
-    fn merge(&mut self, hour: &[u8], names: &mut Interner) -> Option<()> {
-        let Head { dimensions, dimensions_dropped } = Head::read(Some(hour), names)?;
+    /// Merges a page. `None` means that the bytes are not a page.
+    pub(crate) fn merge(&mut self, page: &[u8], names: &mut Interner) -> Option<()> {
+        let Head { dimensions, dimensions_dropped } = Head::read(Some(page), names)?;
         self.head.dimensions.extend(dimensions);
         self.head.dimensions_dropped |= dimensions_dropped;
-        let mut reader = PageReader::open(hour, names)?;
+        let mut reader = PageReader::open(page, names)?;
         while let Some((value, entry)) = reader.next()? {
             let rollup = reader.rollup(entry, Parts::All)?;
             match self.values.get_mut(value) {
                 Some(known) => {
                     known.merge(rollup, names);
                     self.is_too_wide |= known.numbers.len() > NUMBERS;
-                    known.numbers.truncate(NUMBERS);
                 }
                 None => drop(self.values.insert(value.to_owned(), rollup)),
             }
@@ -293,7 +303,7 @@ impl Whole {
         Some(())
     }
 
-    fn write(self, series: &Series, names: &Interner, writer: &mut PageWriter) {
+    pub(crate) fn write(self, series: &Series, names: &Interner, writer: &mut PageWriter) {
         let values: Vec<(&str, &Rollup)> = self.values.iter().map(|(value, rollup)| (value.as_str(), rollup)).collect();
         let mut rest = values.as_slice();
         let prefix = Series::prefix(&series.dimension, series.period, &series.event_type);

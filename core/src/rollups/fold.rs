@@ -17,6 +17,7 @@ use crate::rollups::page::{self, Head, PageWriter};
 use crate::rollups::place::{Place, Run};
 use crate::rollups::ranks::Ranks;
 use crate::rollups::stored::{Merged, StoredPage};
+use crate::vocabulary::counted;
 
 /// The most values of a dimension per hour and event type; further values count as `(other)`.
 const VALUES: usize = 1000;
@@ -79,10 +80,11 @@ impl Fold {
         }
     }
 
-    /// Folds the records of events, and skips records that can't be read.
+    /// Folds the records of events. Skips records that can't be read, and those that moved rollups count.
     pub(crate) fn of_records<'a>(records: impl IntoIterator<Item = &'a str>, dimensions: &Dimensions) -> Self {
         let read = |record| Observation::read(record, dimensions).ok();
-        let observations: Vec<_> = records.into_iter().filter_map(read).collect();
+        let records = records.into_iter().filter(|record| !counted::is_counted(record));
+        let observations: Vec<_> = records.filter_map(read).collect();
         Self::of(observations.iter())
     }
 

@@ -1,4 +1,4 @@
-//! Keys of rollups. They sort so that every report reads a few ranges. ␟ is U+001F, ␞ U+001E, ␝ U+001D.
+//! Keys of rollups. They sort so that every report reads a few ranges. ␟ is U+001F, ␞ U+001E, ␝ U+001D, ␜ U+001C.
 //!
 //! | key | holds |
 //! | --- | --- |
@@ -6,6 +6,7 @@
 //! | `␞day` | the manifest of a day, 7 hexadecimal digits |
 //! | `␝day` | the event types of a day |
 //! | `dimension␟period␟event type␞first value`, `␞day␞` | unreadable bytes, set apart |
+//! | `dimension␟period␟event type␜first value`, `␞day␜` | a page or manifest that came from another service. Reports read it; folds and compactions don't |
 //!
 //! The dimension, the type and the value have at most `Limits::name_bytes` each. So a key has at most 611 bytes.
 
@@ -64,6 +65,11 @@ impl Day {
 
     pub(crate) fn of_manifest(key: &str) -> Option<Self> {
         Self::parse(key.strip_prefix(MANIFEST)?)
+    }
+
+    /// The day of a manifest that came from another service.
+    pub(crate) fn of_moved_manifest(key: &str) -> Option<Self> {
+        Self::of_manifest(key.strip_suffix(MOVED)?)
     }
 
     /// The day of an unreadable manifest that is set apart.
@@ -134,6 +140,8 @@ const TYPES: char = '\u{1d}';
 /// Stands in the key of unreadable bytes that are set apart. It replaces the separator before a page's first value, or
 /// follows a manifest's day. Reports therefore read such a key, and folds don't.
 const APART: char = '\u{1e}';
+/// Stands in the keys of what came from another service, as [`APART`] stands in those of unreadable bytes.
+const MOVED: char = '\u{1c}';
 /// Marks a day's number in a key. An hour's number is not that large before the year 300,000.
 const DAYS: u32 = 0xc000_0000;
 
@@ -164,7 +172,7 @@ impl Series {
     pub(crate) fn parse(key: &str) -> Option<(Self, &str)> {
         let mut parts = key.splitn(4, SEPARATOR);
         let (dimension, period, event_type, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if event_type.contains(APART) {
+        if event_type.contains([APART, MOVED]) {
             return None;
         }
         let period = Period::of(u32::from_str_radix(period, 16).ok()?);
@@ -174,12 +182,22 @@ impl Series {
 
 /// The key under which an unreadable page or manifest is set apart.
 pub(crate) fn apart(key: &str) -> String {
+    aside(key, APART)
+}
+
+/// The key under which a page or manifest is kept that came from another service.
+pub(crate) fn moved(key: &str) -> String {
+    aside(key, MOVED)
+}
+
+/// The key beside this one that has the mark.
+fn aside(key: &str, mark: char) -> String {
     match key.match_indices(SEPARATOR).nth(2) {
         Some((place, _)) => {
             let (before, after) = key.split_at(place);
-            [before, after.replacen(SEPARATOR, APART.encode_utf8(&mut [0; 4]), 1).as_str()].concat()
+            [before, after.replacen(SEPARATOR, mark.encode_utf8(&mut [0; 4]), 1).as_str()].concat()
         }
-        None => format!("{key}{APART}"),
+        None => format!("{key}{mark}"),
     }
 }
 
@@ -188,6 +206,8 @@ pub(crate) fn apart(key: &str) -> String {
 pub(crate) enum KeyKind<'k> {
     /// A page of this series, and the value that it starts at.
     Page(Series, &'k str),
+    /// Such a page, which came from another service.
+    Moved(Series, &'k str),
     /// Unreadable bytes of this series, set apart.
     Apart(Series),
     /// Data about a day, or unreadable bytes of such data, set apart.
@@ -204,12 +224,16 @@ impl<'k> KeyKind<'k> {
             return Self::Page(series, first);
         }
         // With its original separator, the key would be a page's key.
-        let set_apart = key.split_once(APART).and_then(|(prefix, _)| {
-            let (series, first) =
-                Series::parse(&format!("{prefix}{SEPARATOR}")).map(|(series, first)| (series, first.len()))?;
-            (first == 0).then_some(series)
-        });
-        set_apart.map_or(Self::Unknown, Self::Apart)
+        let aside = |mark| {
+            let (prefix, first) = key.split_once(mark)?;
+            let (series, rest) =
+                Series::parse(&format!("{prefix}{SEPARATOR}")).map(|(series, rest)| (series, rest.len()))?;
+            (rest == 0).then_some((series, first))
+        };
+        if let Some((series, first)) = aside(MOVED) {
+            return Self::Moved(series, first);
+        }
+        aside(APART).map_or(Self::Unknown, |(series, _)| Self::Apart(series))
     }
 }
 
@@ -311,6 +335,12 @@ mod tests {
         for of_day in [&apart(&manifest), &manifest, &Day(7).types()] {
             assert_eq!(KeyKind::of(of_day), KeyKind::Day);
         }
+        let moved_key = moved(&format!("{}UA", key("carrier", 15, "x")));
+        assert_eq!(KeyKind::of(&moved_key), KeyKind::Moved(series("carrier", 15, "x"), "UA"));
+        assert!(KeyRange::of_hours("carrier", Hour(15), Hour(16)).contains(&moved_key));
+        assert!(!KeyRange::of_series(key("carrier", 15, "x")).contains(&moved_key));
+        assert_eq!(Day::of_moved_manifest(&moved(&manifest)), Some(Day(15_706)));
+        assert_eq!((Day::of_manifest(&moved(&manifest)), Day::of_apart_manifest(&moved(&manifest))), (None, None));
         for unknown in ["", "d", "d\u{1f}x\u{1f}t\u{1f}", "d\u{1f}0005c07a\u{1f}t"] {
             assert_eq!(KeyKind::of(unknown), KeyKind::Unknown, "{unknown}");
         }

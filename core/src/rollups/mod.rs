@@ -15,6 +15,7 @@ pub(crate) mod fold;
 pub(crate) mod key;
 pub(crate) mod page;
 pub(crate) mod stored;
+pub(crate) mod union;
 
 mod counting;
 mod fold_events;

@@ -57,6 +57,19 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     reader.small()
 }
 
+/// Whether these bytes are a page, to the last rollup.
+pub(crate) fn is_page(bytes: &[u8]) -> bool {
+    let mut names = Interner::default();
+    let mut read = || {
+        let mut reader = PageReader::open(bytes, &mut names)?;
+        while let Some((_, entry)) = reader.next()? {
+            reader.rollup(entry, Parts::All)?;
+        }
+        Some(())
+    };
+    read().is_some()
+}
+
 /// The values of a page.
 pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'a str>> {
     let mut reader = PageReader::open(bytes, names)?;

@@ -25,7 +25,7 @@ pub struct UnreadablePage {
 impl fmt::Display for UnreadablePage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match KeyKind::of(&self.key) {
-            KeyKind::Page(series, _) | KeyKind::Apart(series) => {
+            KeyKind::Page(series, _) | KeyKind::Moved(series, _) | KeyKind::Apart(series) => {
                 write!(f, "the stored rollups of {series} cannot be read")
             }
             KeyKind::Unknown if self.key.contains(char::is_control) => {

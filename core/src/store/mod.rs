@@ -4,8 +4,12 @@
 //! Plan ─▶ the host's store ─▶ outcomes ─▶ respond ─▶ Reply
 //! ```
 
+pub(crate) mod new_event;
 mod otlp;
 pub(crate) mod plan;
+
+pub(crate) mod export;
+pub(crate) mod import;
 
 pub(crate) mod answer;
 pub(crate) mod delivery;

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::reports::plan::ReportPlan;
 use crate::store::answer::Answer;
+use crate::store::export::ExportPlan;
+use crate::store::import::ImportPlan;
 use crate::store::limiter::{Limiter, Standing};
+use crate::store::new_event::NewEvent;
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::refused::Refused;
@@ -65,7 +68,7 @@ impl Admission {
             Self::Plan(Plan::Metrics(plan)) => {
                 Self::Plan(Plan::Metrics(MetricsPlan { is_head: method == HEAD, ..plan }))
             }
-            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_)) => other,
+            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_) | Plan::Export(_) | Plan::Import(_)) => other,
         }
     }
 }
@@ -88,23 +91,10 @@ pub enum Plan {
     Ready(ReadyPlan),
     /// Tell metrics.
     Metrics(MetricsPlan),
-}
-
-/// One event to keep durably under (tenant, id), unless an event that has not expired has that key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewEvent {
-    /// The key, together with the tenant.
-    pub id: EventId,
-    /// Tells a repetition from a conflict. The store keeps it beside the event and returns it when the key is taken.
-    pub digest: Digest,
-    /// When the event happened according to the client, or else when it was received.
-    pub occurred_at: Millis,
-    /// When the event was received.
-    pub received_at: Millis,
-    /// When the store may delete the event.
-    pub expires_at: Seconds,
-    /// The event as JSON, as `GET /events/{eventId}` answers it: at most some 124 kB. It is opaque to the host.
-    pub record: String,
+    /// Read data to be moved to another service.
+    Export(ExportPlan),
+    /// Keep rollups of another service.
+    Import(ImportPlan),
 }
 
 /// The outcome for one [`NewEvent`].

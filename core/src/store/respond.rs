@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use crate::store::answer::{Answer, Slot, Style};
 use crate::store::delivery::Delivery;
+use crate::store::new_event::NewEvent;
 use crate::store::otlp;
-use crate::store::plan::{FindOutcome, FindPlan, NewEvent, StoreOutcome, StorePlan};
+use crate::store::plan::{FindOutcome, FindPlan, StoreOutcome, StorePlan};
+use crate::vocabulary::counted;
 use crate::vocabulary::facts::{Counts, Facts};
 use crate::vocabulary::id::{EventId, RequestId};
 use crate::vocabulary::refused::Refused;
@@ -84,7 +86,7 @@ impl FindPlan {
     /// The reply, given what the host found.
     pub fn respond(self, found: FindOutcome) -> Reply {
         let reply = match found {
-            FindOutcome::Found(record) => Reply::of_json(200, record.into_bytes()),
+            FindOutcome::Found(record) => Reply::of_json(200, counted::record(&record).into()),
             FindOutcome::Absent => Rejection::NoEvent.reply(self.request_id),
             FindOutcome::Unavailable => Rejection::Unavailable.reply(self.request_id),
         };

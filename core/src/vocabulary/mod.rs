@@ -1,6 +1,7 @@
 //! The words that every room uses. None of them knows a room.
 
 pub(crate) mod borrowed;
+pub(crate) mod counted;
 pub(crate) mod digest;
 pub(crate) mod facts;
 pub(crate) mod id;

@@ -1,8 +1,8 @@
 //! Any request. It is answered as the contract says, and the kept event says what was sent.
 
 use isotherm_core::{
-    Admission, Condition, Delivery, Door, FindOutcome, NewEvent, Packer, Plan, Reply, ReportData, ReportOutcome,
-    Request, StoreOutcome, StorePlan, Unpacker, WriteLimits,
+    Admission, Condition, Delivery, Door, ExportOutcome, FindOutcome, NewEvent, Packer, Plan, Reply, ReportData,
+    ReportOutcome, Request, StoreOutcome, StorePlan, Unpacker, WriteLimits,
 };
 use isotherm_fuzz::{Folded, KEY, Pages, SERVICE, STAMP, Text, check_reply, shown};
 use serde_json::Value;
@@ -63,6 +63,10 @@ fn replies(request: &Request<'_>) -> Vec<Reply> {
         Admission::Plan(Plan::Maintenance(plan)) => plan.respond(at == 0),
         Admission::Plan(Plan::Ready(plan)) => plan.respond((at == 0).then(Condition::default)),
         Admission::Plan(Plan::Metrics(plan)) => plan.respond(None, (at == 0).then(Vec::new)),
+        Admission::Plan(Plan::Export(plan)) => {
+            plan.respond(if at == 0 { ExportOutcome::UnknownPlace } else { ExportOutcome::Unavailable })
+        }
+        Admission::Plan(Plan::Import(plan)) => plan.respond(at == 0),
         Admission::Plan(Plan::Store(_)) => panic!("another plan"),
     });
     settled.collect()

@@ -174,6 +174,8 @@ async fn invoke(function: &Arc<Function>, event: Bytes) -> Result<Response<Full<
 /// The routes of the HTTP API: maps a request to its function.
 pub(crate) fn route(method: &Method, path: &str) -> &'static str {
     match *method {
+        Method::POST if path.starts_with("/import/") => "move",
+        Method::GET if path.starts_with("/export/") => "move",
         Method::POST => "ingest",
         _ if path.starts_with("/events/") => "read",
         _ => "report",

@@ -11,7 +11,7 @@
 //!     schedule ◀── schedule (once a minute), queue_mapping (what mapping has given up)
 //! ```
 //!
-//! The artifact is the program `bootstrap`, which contains all six functions. `_HANDLER` tells a process which one to
+//! The artifact is the program `bootstrap`, which contains all seven functions. `_HANDLER` tells a process which one to
 //! run. Another implementation's artifact may be the program `ingest`, which is that function alone. It gets its events
 //! over HTTP and both stores, nothing else.
 //!
@@ -98,8 +98,15 @@ impl Default for Limits {
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// The functions that the gateway's routes, the event source mappings and the schedule invoke. The flag says whether a
 /// function answers requests, which wait no longer than the gateway does.
-const FUNCTIONS: [(&str, bool); 6] =
-    [("ingest", true), ("read", true), ("report", true), ("aggregate", false), ("drain", true), ("schedule", false)];
+const FUNCTIONS: [(&str, bool); 7] = [
+    ("ingest", true),
+    ("read", true),
+    ("report", true),
+    ("move", true),
+    ("aggregate", false),
+    ("drain", true),
+    ("schedule", false),
+];
 /// The environment variable with the path of cargo-lambda. If set, its emulator replaces this host's Runtime API.
 const PEER: &str = "ISOTHERM_CARGO_LAMBDA";
 

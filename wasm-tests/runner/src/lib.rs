@@ -10,9 +10,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_core::{
-    Admission, Condition, EventId, FindOutcome, HEADERS, KeyRange, Level, Metrics, Millis, NewEvent, Plan, Ran,
-    RejectedRecord, Reply, ReportData, ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded,
-    WriteLimits, Writer, joined,
+    Admission, Condition, EventId, ExportOutcome, FindOutcome, HEADERS, KeyRange, Level, Metrics, Millis, NewEvent,
+    Plan, Ran, RejectedRecord, Reply, ReportData, ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage,
+    Unfolded, WriteLimits, Writer, joined,
 };
 
 /// Higher limits than any vector needs.
@@ -181,6 +181,8 @@ fn run_one(vector: &Vector) -> Result<RanVector<'_>, String> {
         Admission::Plan(Plan::Metrics(plan)) => {
             plan.respond(Some(&Metrics::default()), vector.condition.map(|condition| vec![condition]))
         }
+        Admission::Plan(Plan::Export(plan)) => plan.respond(ExportOutcome::Unavailable),
+        Admission::Plan(Plan::Import(plan)) => plan.respond(true),
     };
     let ran = Ran { duration: Duration::from_micros(1500), is_cold: vector.logs.is_some() };
     let seen = service.seen(&request, stamp, &mut reply, ran);

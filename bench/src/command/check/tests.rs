@@ -12,8 +12,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use isotherm_core::{
-    Admission, Condition, Digest, EventId, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData, ReportOutcome,
-    Service, Stamp, StoreOutcome, key_entry, public_key_entry,
+    Admission, Condition, Digest, EventId, ExportOutcome, FindOutcome, HEADERS, Millis, Plan, Reply, ReportData,
+    ReportOutcome, Service, Stamp, StoreOutcome, key_entry, public_key_entry,
 };
 use tokio::net::TcpListener;
 
@@ -111,6 +111,8 @@ impl Server {
             Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
             Admission::Plan(Plan::Ready(plan)) => plan.respond(Some(Condition::default())),
             Admission::Plan(Plan::Metrics(plan)) => plan.respond(None, Some(vec![Condition::default()])),
+            Admission::Plan(Plan::Export(plan)) => plan.respond(ExportOutcome::Unavailable),
+            Admission::Plan(Plan::Import(plan)) => plan.respond(false),
         }
     }
 

@@ -1,0 +1,84 @@
+//! Data on the way to another service, or from one.
+
+use isotherm_core::{
+    Asked, Digest, EventId, Export, ExportOutcome, ImportPlan, Millis, Moving, NewEvent, Place, Seconds, StoredPage,
+};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+use crate::database::integer;
+use crate::rollups::{self, text};
+
+/// `+tenant` keeps SQLite from sorting all of the tenant's events.
+const EVENTS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_at, record FROM events
+    WHERE seq > ?1 AND seq <= ?2 AND +tenant = ?3 ORDER BY seq";
+
+const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key > ?2 ORDER BY key";
+
+const OLDEST_UNFOLDED: &str = "SELECT coalesce(min(received_at), ?2) FROM events WHERE seq > ?1";
+
+/// Reads the next lines of an export, as of one moment.
+pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -> rusqlite::Result<ExportOutcome> {
+    let transaction = connection.transaction()?;
+    let watermark = rollups::watermark(&transaction)?;
+    let after = match asked.what {
+        Moving::Events => asked.number(),
+        Moving::Rollups => Some(0),
+    };
+    let Some(after) = after.filter(|_| asked.part == 0) else { return Ok(ExportOutcome::UnknownPlace) };
+    let mut export = asked.begin();
+    match asked.what {
+        Moving::Events => {
+            let mut statement = transaction.prepare_cached(EVENTS)?;
+            let mut rows = statement.query(params![integer(after), watermark, tenant])?;
+            while !export.is_full()
+                && let Some(row) = rows.next()?
+            {
+                add(&mut export, row)?;
+            }
+        }
+        Moving::Rollups => {
+            let mut statement = transaction.prepare_cached(PAGES)?;
+            let mut rows = statement.query([tenant, &asked.after])?;
+            while !export.is_full()
+                && let Some(row) = rows.next()?
+            {
+                let bytes = row.get_ref(1)?.as_blob().unwrap_or_default().to_vec();
+                let page = StoredPage { key: row.get(0)?, bytes };
+                export.page(&page, &page.key);
+            }
+        }
+    }
+    let oldest: i64 = transaction
+        .prepare_cached(OLDEST_UNFOLDED)?
+        .query_row(params![watermark, integer(asked.received_at.0)], |row| row.get(0))?;
+    Ok(ExportOutcome::Read(export.end(Place {
+        parts: 1,
+        folded_to: Millis(oldest.unsigned_abs()),
+        is_ordered: true,
+        more: None,
+    })))
+}
+
+/// Adds an event. One whose key is damaged is none.
+fn add(export: &mut Export, row: &Row<'_>) -> rusqlite::Result<()> {
+    let time = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    let (seq, id, digest): (i64, String, [u8; 16]) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let Ok(id) = id.parse::<EventId>() else { return Ok(()) };
+    let event = NewEvent {
+        id,
+        digest: Digest::from_bytes(digest),
+        occurred_at: Millis(time(3)?),
+        received_at: Millis(time(4)?),
+        expires_at: Seconds(time(5)?),
+        record: text(row, 6)?,
+    };
+    export.event(&event, seq);
+    Ok(())
+}
+
+/// Keeps another service's pages. The database has the writer wait meanwhile.
+pub(crate) fn import(connection: &mut Connection, plan: &ImportPlan) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    rollups::write(&transaction, plan.tenant().as_str(), plan.pages())?;
+    transaction.commit()
+}

@@ -1,0 +1,84 @@
+//! Data on the way to another service, or from one.
+
+use isotherm_core::{
+    Asked, Digest, ExportOutcome, ImportPlan, Millis, Moving, NewEvent, Place, Seconds, Service, StoredPage,
+};
+use spin_sdk::sqlite::{Error, RowResult, Value};
+
+use crate::database::{Database, integer, list};
+use crate::rollups::{self, WATERMARK};
+
+/// `+tenant` keeps SQLite from sorting all of the tenant's events.
+const EVENTS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_at, record FROM events
+    WHERE seq > ?1 AND +tenant = ?2 AND seq <= ";
+
+const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key > ?2 ORDER BY key";
+
+/// Reads the next lines of an export. What is folded between two statements is left for a later export.
+pub(crate) async fn export(service: &Service, tenant: &str, asked: &Asked) -> Result<ExportOutcome, Error> {
+    let after = match asked.what {
+        Moving::Events => asked.number(),
+        Moving::Rollups => Some(0),
+    };
+    let Some(after) = after.filter(|_| asked.part == 0) else { return Ok(ExportOutcome::UnknownPlace) };
+    let database = Database::open(service).await?;
+    let oldest =
+        format!("SELECT coalesce(min(received_at), ?1) FROM events WHERE seq > {WATERMARK} OR {}", rollups::IS_DAMAGED);
+    let oldest = database.query(&oldest, &|| vec![integer(asked.received_at.0)]).await?;
+    let oldest = oldest.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
+    let mut export = asked.begin();
+    match asked.what {
+        Moving::Events => {
+            let events = format!("{EVENTS} {WATERMARK} AND NOT {} ORDER BY seq", rollups::IS_DAMAGED);
+            let parameters = || vec![integer(after), Value::text(tenant)];
+            let add = |row: RowResult| {
+                if let Some((seq, event)) = event_of(&row) {
+                    export.event(&event, seq);
+                }
+                !export.is_full()
+            };
+            database.query_while(&events, &parameters, add).await?;
+        }
+        Moving::Rollups => {
+            let parameters = || vec![Value::text(tenant), Value::text(&asked.after)];
+            let add = |row: RowResult| {
+                if let Some(page) = rollups::page_of(&row) {
+                    export.page(&page, &page.key);
+                }
+                !export.is_full()
+            };
+            database.query_while(PAGES, &parameters, add).await?;
+        }
+    }
+    Ok(ExportOutcome::Read(export.end(Place {
+        parts: 1,
+        folded_to: Millis(oldest.unsigned_abs()),
+        is_ordered: true,
+        more: None,
+    })))
+}
+
+/// An event with its number; `None` if a column is damaged.
+fn event_of(row: &RowResult) -> Option<(i64, NewEvent)> {
+    let time = |column| row.get::<i64>(column).map(i64::unsigned_abs);
+    let event = NewEvent {
+        id: row.get::<&str>(1)?.parse().ok()?,
+        digest: Digest::from_bytes(row.get::<&[u8]>(2)?.try_into().ok()?),
+        occurred_at: Millis(time(3)?),
+        received_at: Millis(time(4)?),
+        expires_at: Seconds(time(5)?),
+        record: row.get::<&str>(6)?.to_owned(),
+    };
+    Some((row.get(0)?, event))
+}
+
+/// Keeps another service's pages, in one statement.
+pub(crate) async fn import(service: &Service, plan: &ImportPlan) -> Result<(), Error> {
+    let pages: Vec<StoredPage> = plan.pages().cloned().collect();
+    let write = format!(
+        "INSERT INTO rollups (tenant, key, page) VALUES {} ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
+        list(pages.len(), "(?, ?, ?)")
+    );
+    let rows: Vec<Value> = rollups::rows_of(plan.tenant().as_str(), pages).collect();
+    Database::open(service).await?.query(&write, &|| rows.clone()).await.map(drop)
+}

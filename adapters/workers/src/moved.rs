@@ -1,0 +1,83 @@
+//! Data of a shard on the way to another service, or from one.
+
+use isotherm_core::{
+    Asked, Digest, Export, Millis, Moving, NewEvent, OpenBlocks, Place, ReportData, Seconds, StoredPage, folded_events,
+};
+use worker::{Result, SqlStorage, SqlStorageValue, console_error};
+
+use crate::blocks;
+use crate::database::{blob, columns, integer, other_row, whole};
+use crate::rollups;
+
+const PAGES: &str = "SELECT key, page FROM rollups WHERE key > ? ORDER BY key";
+
+/// Blocks of folded events.
+const BLOCKS: &str = "SELECT seq, count, expires_at, bytes FROM blocks WHERE seq > ? AND seq <= ? ORDER BY seq";
+
+/// Folded events of older versions. They are numbered before all blocks.
+const ROWS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_at, record FROM events
+    WHERE seq > ? AND seq <= ? ORDER BY seq";
+
+/// Reads the next lines of an export of one of `shards` shards, as of one moment. They are empty if the cursor is
+/// unknown.
+pub(crate) fn export(sql: &SqlStorage, shards: u32, has_rows: bool, asked: &[u8]) -> Result<String> {
+    let asked = Asked::from_bytes(asked).ok_or_else(other_row)?;
+    let watermark = blocks::watermark(sql)?;
+    let mut export = asked.begin();
+    match asked.what {
+        Moving::Events => {
+            let Some(after) = asked.number() else { return Ok(String::new()) };
+            if has_rows {
+                rows(sql, &mut export, after, watermark)?;
+            }
+            for row in sql.exec(BLOCKS, vec![integer(after), integer(watermark)])?.raw() {
+                if export.is_full() {
+                    break;
+                }
+                let block = blocks::block(row?)?;
+                match folded_events(&block) {
+                    Ok(events) => events.iter().for_each(|event| export.event(event, block.seq)),
+                    Err(unreadable) => console_error!("isotherm: an export leaves events out: {unreadable}"),
+                }
+            }
+        }
+        Moving::Rollups => {
+            // The watermark is under the empty key.
+            for row in sql.exec(PAGES, vec![asked.after.as_str().into()])?.raw() {
+                if export.is_full() {
+                    break;
+                }
+                let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
+                let page = StoredPage { key, bytes: blob(page) };
+                export.page(&page, &page.key);
+            }
+        }
+    }
+    let oldest = blocks::open(sql, watermark, 1, 1)?;
+    let folded_to = OpenBlocks::new(oldest).received_at().unwrap_or(asked.received_at);
+    Ok(export.end(Place { parts: shards, folded_to, is_ordered: true, more: None }))
+}
+
+fn rows(sql: &SqlStorage, export: &mut Export, after: u64, watermark: u64) -> Result<()> {
+    for row in sql.exec(ROWS, vec![integer(after), integer(watermark)])?.raw() {
+        if export.is_full() {
+            break;
+        }
+        let [seq, id, digest, occurred_at, received_at, expires_at, record] = columns(row?)?;
+        let (SqlStorageValue::String(id), SqlStorageValue::String(digest), SqlStorageValue::String(record)) =
+            (id, digest, record)
+        else {
+            return Err(other_row());
+        };
+        let (Ok(id), Ok(digest)) = (id.parse(), digest.parse::<Digest>()) else { continue };
+        let (occurred_at, received_at) = (Millis(whole(occurred_at)), Millis(whole(received_at)));
+        let event = NewEvent { id, digest, occurred_at, received_at, expires_at: Seconds(whole(expires_at)), record };
+        export.event(&event, whole(seq));
+    }
+    Ok(())
+}
+
+/// Keeps another service's pages.
+pub(crate) fn import(sql: &SqlStorage, data: &[u8]) -> Result<()> {
+    rollups::write(sql, ReportData::from_bytes(data).ok_or_else(other_row)?.pages)
+}

@@ -1,0 +1,135 @@
+//! Exports in files: lines of JSON, packed with gzip.
+//!
+//! ```text
+//! {"isotherm":"export","version":1,"from":"…","at":"…"}
+//! {"event":{"digest":"…","expiresAt":…,"record":{…}}}      one line an event
+//! {"rollups":{"key":"…","page":"…"}}                       one line a page
+//! {"manifest":{…}}
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use isotherm_core::StoredPage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::manifest::Manifest;
+use super::sink::{EventLine, Sink, page_line, page_of};
+use crate::load::Url;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// A file that an export is written into. Without its last line it is no export.
+pub(super) struct FileSink {
+    path: PathBuf,
+    file: Option<GzEncoder<BufWriter<File>>>,
+}
+
+/// A line of a file.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(default)]
+    version: Option<u32>,
+    #[serde(borrow, default)]
+    event: Option<EventLine<'a>>,
+    #[serde(borrow, default)]
+    rollups: Option<&'a RawValue>,
+    #[serde(default)]
+    manifest: Option<Manifest>,
+}
+
+impl FileSink {
+    pub(super) fn create(path: &Path, from: &Url) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.with_context(|| format!("cannot make the file {}", path.display()))?;
+        let mut sink =
+            Self { path: path.to_owned(), file: Some(GzEncoder::new(BufWriter::new(file), Compression::default())) };
+        let (from, at) = (serde_json::to_string(&from.to_string())?, jiff::Timestamp::now());
+        sink.line(&format!(r#"{{"isotherm":"export","version":{VERSION},"from":{from},"at":"{at}"}}"#))?;
+        Ok(sink)
+    }
+
+    pub(super) fn event(&mut self, event: &EventLine<'_>) -> Result<()> {
+        let EventLine { digest, expires_at, record, .. } = event;
+        self.line(&format!(r#"{{"event":{{"digest":"{digest}","expiresAt":{expires_at},"record":{record}}}}}"#))
+    }
+
+    pub(super) fn page(&mut self, page: &StoredPage) -> Result<()> {
+        let page = page_line(page)?;
+        self.line(&format!(r#"{{"rollups":{page}}}"#))
+    }
+
+    pub(super) fn end(&mut self, manifest: &Manifest) -> Result<()> {
+        self.line(&format!(r#"{{"manifest":{}}}"#, serde_json::to_string(manifest)?))?;
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let cannot = || format!("cannot write {}", self.path.display());
+        let file = file.finish().with_context(cannot)?.into_inner().with_context(cannot)?;
+        file.sync_all().with_context(cannot)
+    }
+
+    fn line(&mut self, line: &str) -> Result<()> {
+        let Some(file) = &mut self.file else { bail!("the export has ended") };
+        writeln!(file, "{line}").with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// Hands out each line of an export.
+fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String>>> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+    let lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
+    Ok(lines.enumerate().map(move |(at, line)| line.with_context(|| format!("{name}: line {} can't be read", at + 1))))
+}
+
+fn read(line: &str) -> Result<Line<'_>> {
+    let shown: String = line.chars().take(80).collect();
+    serde_json::from_str(line).with_context(|| format!("no line of an export: {shown}"))
+}
+
+/// What the file says that it holds, once all of it was read and found to be that.
+pub(super) fn manifest(path: &Path) -> Result<Manifest> {
+    let (mut found, mut promised, mut is_first) = (Manifest::default(), None, true);
+    for line in lines(path)? {
+        let line = line?;
+        ensure!(promised.is_none(), "{}: lines follow the manifest", path.display());
+        let Line { version, event, rollups, manifest } = read(&line)?;
+        if std::mem::take(&mut is_first) {
+            let version = version.with_context(|| format!("{} is no export", path.display()))?;
+            ensure!(version <= VERSION, "{} is of version {version}; this program reads {VERSION}", path.display());
+        }
+        if let Some(event) = event {
+            found.event_line(&event)?;
+        }
+        if let Some(page) = rollups {
+            found.page(&page_of(page.get())?);
+        }
+        promised = manifest;
+    }
+    let promised = promised
+        .with_context(|| format!("{} has no manifest at its end: the export was broken off", path.display()))?;
+    let differences = promised.differences(&found);
+    ensure!(differences.is_empty(), "{} is damaged:\n  {}", path.display(), differences.join("\n  "));
+    Ok(promised)
+}
+
+/// Copies an export. Its manifest was looked at before.
+pub(super) async fn copy(path: &Path, sink: &mut Sink) -> Result<()> {
+    for line in lines(path)? {
+        let line = line?;
+        let Line { event, rollups, .. } = read(&line)?;
+        if let Some(event) = event {
+            sink.event(&event).await?;
+        }
+        if let Some(page) = rollups {
+            sink.page(&page_of(page.get())?).await?;
+        }
+    }
+    sink.flush().await
+}

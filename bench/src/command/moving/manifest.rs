@@ -1,0 +1,130 @@
+//! What was moved: counts, and digests that depend on no order.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use isotherm_core::{StoredPage, day_of};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::sink::EventLine;
+
+/// The characters of a date: 2013-01-01.
+const DATE: usize = 10;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// Counts and digests of a tenant's events and rollups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// Events by the day on which they were received, in UTC.
+    events: BTreeMap<String, Sum>,
+    /// Pages of rollups, and manifests, by their day in UTC.
+    rollups: BTreeMap<String, Sum>,
+    /// Damaged pages, which can't be moved.
+    #[serde(default)]
+    pub(super) damaged: u64,
+}
+
+/// A sum over items, in any order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    count: u64,
+    /// The sum of the first 128 bits of each item's SHA-256, without carry.
+    digest: u128,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SumText {
+    count: u64,
+    digest: String,
+}
+
+impl Serialize for Sum {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        SumText { count: self.count, digest: format!("{:032x}", self.digest) }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sum {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let SumText { count, digest } = SumText::deserialize(deserializer)?;
+        let digest = u128::from_str_radix(&digest, 16).map_err(serde::de::Error::custom)?;
+        Ok(Self { count, digest })
+    }
+}
+
+impl Sum {
+    fn add(&mut self, parts: &[&[u8]]) {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let bits = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+        self.count += 1;
+        self.digest = self.digest.wrapping_add(bits);
+    }
+}
+
+impl Manifest {
+    pub(super) fn event_line(&mut self, event: &EventLine<'_>) -> Result<()> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head<'a> {
+            received_at: &'a str,
+        }
+        let record = event.record.get();
+        let Head::<'_> { received_at } = serde_json::from_str(record).context("a record has no receivedAt")?;
+        let sum = self.events.entry(received_at.chars().take(DATE).collect()).or_default();
+        sum.add(&[event.digest.as_bytes(), &event.expires_at.to_be_bytes(), record.as_bytes()]);
+        Ok(())
+    }
+
+    /// Forgets the rollups, which are to be read anew.
+    pub(super) fn forget_rollups(&mut self) {
+        self.rollups.clear();
+        self.damaged = 0;
+    }
+
+    pub(super) fn page(&mut self, StoredPage { key, bytes }: &StoredPage) {
+        let of = day_of(key).map_or(0, |(day, _)| day);
+        self.rollups.entry(day(of.into())).or_default().add(&[key.as_bytes(), bytes]);
+    }
+
+    /// How many events and pages there are.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let count = |sums: &BTreeMap<String, Sum>| sums.values().map(|sum| sum.count).sum();
+        (count(&self.events), count(&self.rollups))
+    }
+
+    /// What the other manifest has otherwise, at most some of it.
+    pub(super) fn differences(&self, found: &Self) -> Vec<String> {
+        let kinds =
+            [("events received on", &self.events, &found.events), ("rollups of", &self.rollups, &found.rollups)];
+        let mut differences = Vec::new();
+        for (kind, expected, found) in kinds {
+            for day in expected.keys().chain(found.keys().filter(|day| !expected.contains_key(*day))) {
+                let sums = [expected, found].map(|of| of.get(day).copied().unwrap_or_default());
+                let [Sum { count: one, digest: first }, Sum { count: other, digest: second }] = sums;
+                if one != other {
+                    differences.push(format!("{kind} {day}: {one} at the source, {other} here"));
+                } else if first != second {
+                    differences.push(format!("{kind} {day}: as many, with another content"));
+                }
+            }
+        }
+        let all = differences.len();
+        differences.truncate(10);
+        if all > differences.len() {
+            differences.push(format!("and {} more", all - differences.len()));
+        }
+        differences
+    }
+}
+
+/// The date of a day since 1970.
+fn day(day: u64) -> String {
+    let seconds = i64::try_from(day * DAY_SECONDS).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    time.strftime("%Y-%m-%d").to_string()
+}

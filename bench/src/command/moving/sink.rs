@@ -1,0 +1,209 @@
+//! Where moved data go: a file, a service, or nowhere.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use isotherm_core::StoredPage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Care;
+use super::file::FileSink;
+use super::manifest::Manifest;
+use super::source::Service;
+use crate::load::Url;
+
+/// The most lines and bytes of one request. A body may have 1 MiB.
+const LINES: usize = 1000;
+const BYTES: usize = 900 * 1024;
+
+/// An event as a line of an export holds it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventLine<'a> {
+    pub(super) digest: &'a str,
+    pub(super) expires_at: u64,
+    /// Whether a move brought it.
+    #[serde(default)]
+    pub(super) moved: bool,
+    #[serde(borrow)]
+    pub(super) record: &'a RawValue,
+}
+
+impl EventLine<'_> {
+    /// The line for an import. `is_counted` says that rollups come with it which count it.
+    pub(super) fn to_import(&self, is_counted: bool) -> String {
+        let Self { digest, expires_at, record, .. } = self;
+        format!(r#"{{"counted":{is_counted},"digest":"{digest}","expiresAt":{expires_at},"record":{record}}}"#)
+    }
+}
+
+/// Where data go.
+pub(super) enum Sink {
+    Nowhere,
+    File(FileSink),
+    Service(Target),
+}
+
+/// A service that takes data in.
+pub(super) struct Target {
+    service: Service,
+    /// Whether rollups come with the events.
+    is_counted: bool,
+    events: Lines,
+    rollups: Lines,
+    began: Instant,
+    sent: u64,
+}
+
+/// Lines of the next request.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    count: usize,
+}
+
+impl Lines {
+    /// Whether one more line must wait for the next request.
+    fn is_full(&self, line: &str) -> bool {
+        self.count >= LINES || (self.count > 0 && self.text.len() + line.len() > BYTES)
+    }
+
+    fn push(&mut self, line: &str) {
+        self.text += line;
+        self.text.push('\n');
+        self.count += 1;
+    }
+}
+
+impl Sink {
+    pub(super) async fn event(&mut self, event: &EventLine<'_>) -> Result<()> {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::File(file) => file.event(event),
+            Self::Service(target) => target.event(event).await,
+        }
+    }
+
+    pub(super) async fn page(&mut self, page: &StoredPage) -> Result<()> {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::File(file) => file.page(page),
+            Self::Service(target) => target.page(page).await,
+        }
+    }
+
+    /// Sends what still waits. Then everything so far is durable.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Nowhere | Self::File(_) => Ok(()),
+            Self::Service(target) => target.flush().await,
+        }
+    }
+
+    pub(super) async fn end(&mut self, manifest: &Manifest) -> Result<()> {
+        self.flush().await?;
+        if let Self::File(file) = self { file.end(manifest) } else { Ok(()) }
+    }
+}
+
+/// The line of a page.
+pub(super) fn page_line(StoredPage { key, bytes }: &StoredPage) -> Result<String> {
+    Ok(format!(r#"{{"key":{},"page":"{}"}}"#, serde_json::to_string(key)?, STANDARD.encode(bytes)))
+}
+
+/// Reads the line of a page.
+pub(super) fn page_of(line: &str) -> Result<StoredPage> {
+    #[derive(Deserialize)]
+    struct PageLine {
+        key: String,
+        page: String,
+    }
+    let PageLine { key, page } = serde_json::from_str(line).context("a line is no page")?;
+    Ok(StoredPage { key, bytes: STANDARD.decode(page).map_err(|error| anyhow!("a page is no base64: {error}"))? })
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    invalid: u64,
+    retry: u64,
+    results: Vec<TakenOne>,
+}
+
+#[derive(Deserialize)]
+struct TakenOne {
+    status: String,
+    message: Option<String>,
+}
+
+impl Target {
+    /// A service. With `is_counted`, the rollups that count the events are to come, too.
+    pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, is_counted: bool) -> Result<Self> {
+        let service = Service::open(url, key, care).await?;
+        let (events, rollups) = Default::default();
+        Ok(Self { service, is_counted, events, rollups, began: Instant::now(), sent: 0 })
+    }
+
+    async fn event(&mut self, event: &EventLine<'_>) -> Result<()> {
+        let line = event.to_import(self.is_counted);
+        if self.events.is_full(&line) {
+            self.flush_events().await?;
+        }
+        self.events.push(&line);
+        Ok(())
+    }
+
+    async fn page(&mut self, page: &StoredPage) -> Result<()> {
+        let line = page_line(page)?;
+        if self.rollups.is_full(&line) {
+            self.flush_rollups().await?;
+        }
+        self.rollups.push(&line);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.flush_events().await?;
+        self.flush_rollups().await
+    }
+
+    async fn flush_rollups(&mut self) -> Result<()> {
+        let Lines { text, count } = std::mem::take(&mut self.rollups);
+        if count > 0 {
+            self.service.send("POST", "/import/rollups", text.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends events until all are there: what a service has not taken is sent again, and what it has is a duplicate then.
+    async fn flush_events(&mut self) -> Result<()> {
+        let Lines { text, count } = std::mem::take(&mut self.events);
+        if count == 0 {
+            return Ok(());
+        }
+        let body = Bytes::from(text);
+        let until = Instant::now() + Duration::from_secs(self.service.care.patience);
+        loop {
+            let (_, answer) = self.service.send("POST", "/import/events", body.clone()).await?;
+            let taken: Taken = serde_json::from_slice(&answer).context("/import/events answers something else")?;
+            if let Some(refused) = taken.results.iter().find(|one| one.status == "invalid") {
+                let message = refused.message.as_deref().unwrap_or_default();
+                bail!("the target refuses {} of {count} events, the first because: {message}", taken.invalid);
+            }
+            if taken.retry == 0 {
+                break;
+            }
+            ensure!(Instant::now() < until, "the target does not take {} of {count} events", taken.retry);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.sent += count as u64;
+        if let Some(rate) = self.service.care.rate {
+            let due = self.began + Duration::from_secs_f64(self.sent as f64 / f64::from(rate));
+            tokio::time::sleep_until(due.into()).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! A service whose data are read through its export routes.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{HeaderMap, Request};
+use isotherm_core::Millis;
+use serde::Deserialize;
+
+use super::Care;
+use crate::load::{Connection, Endpoint, Url};
+
+/// The longest pause before a request is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A service, asked with one key.
+pub(super) struct Service {
+    url: String,
+    endpoint: Endpoint,
+    pub(super) care: Care,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Events,
+    Rollups,
+}
+
+/// The service to read from.
+pub(super) struct Source {
+    service: Service,
+    /// The clock of the service when this program began.
+    began: Millis,
+}
+
+/// One answer of an export.
+pub(super) struct Page {
+    /// The lines before the last.
+    pub(super) lines: Vec<String>,
+    pub(super) end: End,
+}
+
+/// The last line of an answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct End {
+    pub(super) parts: u32,
+    folded_to: u64,
+    pub(super) ordered: bool,
+    pub(super) over: bool,
+    pub(super) next: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    message: String,
+}
+
+impl Service {
+    pub(super) async fn open(url: &Url, key: Option<&str>, care: Care) -> Result<Self> {
+        Ok(Self { url: url.to_string(), endpoint: url.resolve(key).await?, care })
+    }
+
+    /// Sends a request until the service answers it, and returns the answer's head and body. An answer that says to come
+    /// again, or none at all, is waited for.
+    pub(super) async fn send(&self, method: &str, path: &str, body: Bytes) -> Result<(HeaderMap, Bytes)> {
+        let until = Instant::now() + Duration::from_secs(self.care.patience);
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let problem = match self.try_send(method, path, body.clone()).await {
+                Ok((200, headers, body)) => return Ok((headers, body)),
+                Ok((status @ (408 | 429 | 500..), headers, body)) => {
+                    let asked = headers.get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+                    pause = pause.max(Duration::from_secs(asked.unwrap_or(0)));
+                    format!("{status} {}", said(&body))
+                }
+                Ok((status, _, body)) => bail!("{}{path} answers {status}: {}", self.url, said(&body)),
+                Err(error) => format!("{error:#}"),
+            };
+            ensure!(Instant::now() + pause < until, "{}: {problem}; given up after {} s", self.url, self.care.patience);
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_send(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, HeaderMap, Bytes)> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/x-ndjson");
+        }
+        let answer = Connection::open(&self.endpoint).await?.send(request.body(Full::new(body))?).await?;
+        let (head, body) = answer.into_parts();
+        Ok((head.status.as_u16(), head.headers, body))
+    }
+}
+
+/// What an error answer says, in a few words.
+fn said(body: &[u8]) -> String {
+    let message = serde_json::from_slice(body).map(|Refused { message }| message);
+    message.unwrap_or_else(|_| String::from_utf8_lossy(body).chars().take(200).collect())
+}
+
+impl Source {
+    pub(super) async fn open(url: &Url, key: Option<&str>, care: Care) -> Result<Self> {
+        let service = Service::open(url, key, care).await?;
+        let (headers, _) = service.send("GET", "/export/rollups", Bytes::new()).await?;
+        let date = headers.get("date").and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let began = date.map_or_else(jiff::Timestamp::now, |date| date.timestamp());
+        Ok(Self { service, began: Millis(began.as_millisecond().unsigned_abs()) })
+    }
+
+    /// What follows a cursor in a part.
+    pub(super) async fn page(&self, what: What, part: u32, after: &str) -> Result<Page> {
+        let name = match what {
+            What::Events => "events",
+            What::Rollups => "rollups",
+        };
+        let mut path = format!("/export/{name}?part={part}&after=");
+        for byte in after.bytes() {
+            // Writing to a string never fails.
+            let _written = write!(path, "%{byte:02X}");
+        }
+        let (_, body) = self.service.send("GET", &path, Bytes::new()).await?;
+        let text = std::str::from_utf8(&body).context("an export is no UTF-8")?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let last = lines.pop().context("an export has no last line")?;
+        let end = serde_json::from_str(&last).with_context(|| format!("{path}: the last line is no end: {last}"))?;
+        Ok(Page { lines, end })
+    }
+
+    /// Waits until everything that the service had taken when this program began is in its rollups.
+    pub(super) async fn wait_until_folded(&self) -> Result<()> {
+        let until = Instant::now() + Duration::from_secs(self.service.care.patience);
+        let (mut part, mut is_told) = (0, false);
+        loop {
+            let end = self.page(What::Events, part, "").await?.end;
+            if end.folded_to >= self.began.0 {
+                part += 1;
+                if part >= end.parts {
+                    return Ok(());
+                }
+                continue;
+            }
+            ensure!(
+                Instant::now() < until,
+                "the source has not folded yet what it took, after {} s: look at its /readyz",
+                self.service.care.patience
+            );
+            if !is_told {
+                eprintln!("waiting until the source has folded what it took");
+                is_told = true;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How far a move is, in a file. A killed move goes on from there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// Where the events of each part are to be read on from.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    from: String,
+    to: String,
+    /// The cursor by part.
+    pub(super) events: BTreeMap<u32, Cursor>,
+    #[serde(skip)]
+    file: Option<PathBuf>,
+}
+
+/// A place in a part.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    pub(super) after: String,
+    pub(super) is_over: bool,
+}
+
+impl State {
+    /// The state that the file says, or the beginning.
+    pub(super) fn of_file(file: Option<PathBuf>, from: &str, to: &str) -> Result<Self> {
+        let fresh = Self { from: from.to_owned(), to: to.to_owned(), events: BTreeMap::new(), file: file.clone() };
+        let Some(path) = file else { return Ok(fresh) };
+        let name = path.display().to_string();
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(fresh),
+            text => text.with_context(|| format!("cannot read {name}"))?,
+        };
+        let known: Self = serde_json::from_str(&text).with_context(|| format!("{name} is no state of a move"))?;
+        ensure!(
+            known.from == from && known.to == to,
+            "{name} is of a move from {} to {}: name another file with --state",
+            known.from,
+            known.to
+        );
+        Ok(Self { file: Some(path), ..known })
+    }
+
+    /// Writes the file, whole or not at all.
+    pub(super) fn save(&self) -> Result<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let cannot = || format!("cannot write {}", path.display());
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+        serde_json::to_writer(&file, self).with_context(cannot)?;
+        file.persist(path).with_context(cannot).map(drop)
+    }
+
+    /// Removes the file: the move is done.
+    pub(super) fn remove(&self) -> Result<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
