@@ -13,6 +13,7 @@
 //! | part: events that came together | 1 | the Worker that admits them, folds | a Workers shard | a Workers shard: `blocks`, until the events are folded; appended to one another | `blocks/part.rs` |
 //! | closed block of events | 2 | folds | look-ups | a Workers shard: `blocks` | `blocks/block.rs` |
 //! | row of ids | 1 | folds, expiry | look-ups, folds, expiry | a Workers shard: `runs` | `blocks/runs.rs` |
+//! | what an export asks of a shard | none | the Worker | a Workers shard of the same version | in no store | `store/export.rs` |
 //! | what a shard is to keep | 1; with a key's id where there are limits | the Worker that asks it | a Workers shard | in no store | `blocks/keep.rs` |
 //! | what a shard has kept | 1 | a Workers shard | the Worker that asks it | in no store | `blocks/keep.rs` |
 //! | cursor of a report | 1 | reports | reports | at clients | `reports/cursor.rs` |
@@ -24,6 +25,8 @@
 //! | format | where |
 //! | --- | --- |
 //! | record of an event: JSON, as `GET /events/{eventId}` answers it | native, Spin; on Workers the table `events`; DynamoDB's older items, attribute `record`; backups, as gzip with one record per line |
+//! | record of an event that moved rollups count: the same after a space; older versions count it again | the same places |
+//! | lines of an export, of version 1 | in files, and on their way from service to service (`docs/move.md`) |
 //! | digest of an event: 16 bytes; in the table `events` on Workers as hexadecimal digits | native, Workers, Spin; DynamoDB's older items, attribute `digest` |
 //! | pulse: an item `#pulse-…` with `at` and `ttl` | DynamoDB's table of events |
 //! | items of an event and of a page: attributes as in `adapters/lambda/src/store.rs` and `rollups.rs` | DynamoDB |
@@ -58,6 +61,8 @@
 //! - The watermark under the empty key stays among the pages. Spin writes both in one statement, and two versions of it
 //!   fold side by side, so both must move one watermark. A table of its own, filled by a trigger, would gain nothing: a
 //!   statement with 100 pages of 6 kB takes 4.3 to 4.7 ms either way.
+//! - Moved pages and manifests, whose keys have U+001C: an older report answers that it is incomplete. Move data only to a service of which all
+//!   instances run the version that can take them.
 //! - Manifests of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
 //! - Packed events: an older `read` answers 503 for them, and an older `aggregate` makes dead letters of them, so there

@@ -42,6 +42,7 @@ mod watching;
 
 mod codec;
 mod formats;
+mod gzip;
 mod vocabulary;
 
 pub use formats::TABLES;

@@ -34,18 +34,24 @@ pub struct Fixture {
 /// folder, the environment variables ISOTHERM_PROGRAM and ISOTHERM_ARTIFACTS name them. ISOTHERM_CLUSTER makes Workers a
 /// cluster of as many instances.
 pub fn up(platform: Platform, set: &str) -> Up {
-    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
-    let place = |variable: &str, usual: &str| {
-        std::env::var_os(variable).map_or_else(|| PathBuf::from(format!("{target}/{usual}")), PathBuf::from)
-    };
-    let mut up =
-        Up::new(place("ISOTHERM_PROGRAM", "release/isotherm"), platform, place("ISOTHERM_ARTIFACTS", "artifacts"));
+    let mut up = Up::new(program(), platform, place("ISOTHERM_ARTIFACTS", "artifacts"));
     up.set = set.to_owned();
     up.cluster = std::env::var("ISOTHERM_CLUSTER")
         .ok()
         .map(|instances| instances.parse().expect("ISOTHERM_CLUSTER is a number"));
     up.environment.push((SECRET_VARIABLE.to_owned(), SECRET.to_owned()));
     up
+}
+
+/// The program `isotherm`.
+pub(crate) fn program() -> PathBuf {
+    place("ISOTHERM_PROGRAM", "release/isotherm")
+}
+
+/// What the environment variable names, or its usual place in the target folder.
+fn place(variable: &str, usual: &str) -> PathBuf {
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+    std::env::var_os(variable).map_or_else(|| PathBuf::from(format!("{target}/{usual}")), PathBuf::from)
 }
 
 /// Runs a case's asynchronous work to its end.
@@ -77,12 +83,19 @@ impl Fixture {
     /// The host with keys, which all cases of one test program share.
     pub fn keyed(platform: Platform) -> &'static Self {
         static KEYED: OnceLock<Fixture> = OnceLock::new();
-        KEYED.get_or_init(|| {
-            let keys = KEYS.map(
-                |(_, sha256, tenant, scope)| serde_json::json!({"sha256": sha256, "tenant": tenant, "scope": scope}),
-            );
-            Self::new(&Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") })
-        })
+        KEYED.get_or_init(|| Self::with_keys(platform))
+    }
+
+    /// A host with these keys of its own.
+    pub(crate) fn with_keys(platform: Platform) -> Self {
+        let keys = KEYS
+            .map(|(_, sha256, tenant, scope)| serde_json::json!({"sha256": sha256, "tenant": tenant, "scope": scope}));
+        Self::new(&Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") })
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// A host with this text as its configuration.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::admission::gzip;
 use crate::admission::request::Request;
+use crate::gzip;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::{Rejection, shown, shown_problem};
 

@@ -1,6 +1,6 @@
 //! Documents that are built into the program, compressed with gzip.
 
-use crate::admission::gzip;
+use crate::gzip;
 use crate::vocabulary::facts::Facts;
 use crate::vocabulary::reply::Reply;
 

@@ -28,7 +28,6 @@ pub(crate) mod webhooks;
 pub(crate) mod body;
 pub(crate) mod event;
 pub(crate) mod foreign;
-pub(crate) mod gzip;
 mod intake;
 pub(crate) mod json;
 pub(crate) mod member;

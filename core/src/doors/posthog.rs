@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::admission::foreign::Foreign;
-use crate::admission::gzip;
 use crate::admission::json::Value;
 use crate::admission::request::Request;
 use crate::doors::parts::{RawMembers, list, object, take, take_id, take_members};
+use crate::gzip;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::time::Millis;

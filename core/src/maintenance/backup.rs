@@ -1,9 +1,8 @@
 //! The raw backup: folded events as objects that can be read without Isotherm.
 
-use std::io::Write as _;
-
-use flate2::{Compression, GzBuilder};
 use serde::Deserialize;
+
+use crate::gzip;
 
 /// Some events of one tenant, as gzip of NDJSON with one record per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,15 +16,14 @@ pub struct Backup {
 
 impl Backup {
     pub(crate) fn of<'a>(tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut day = None;
-        let mut gzip = GzBuilder::new().write(Vec::new(), Compression::default());
+        let (mut day, mut lines) = (None, String::new());
         for record in records {
             day.get_or_insert_with(|| received_on(record));
-            // Neither call fails, because a vector accepts every write.
-            let _written = gzip.write_all(record.as_bytes()).and_then(|()| gzip.write_all(b"\n"));
+            lines += record;
+            lines.push('\n');
         }
         let day = day.flatten().unwrap_or_else(|| "undated".to_owned());
-        Self { key: format!("{tenant}/{day}/{batch}.ndjson.gz"), bytes: gzip.finish().unwrap_or_default() }
+        Self { key: format!("{tenant}/{day}/{batch}.ndjson.gz"), bytes: gzip::deflated(lines.as_bytes()) }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod events;
 pub mod lifetime;
 pub mod limits;
+pub mod moves;
 pub mod reports;
 pub mod routes;
 pub mod sdks;

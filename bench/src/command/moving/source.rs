@@ -155,6 +155,8 @@ impl Source {
                 eprintln!("waiting until the source has folded what it took");
                 is_told = true;
             }
+            // Some platforms fold only when they are asked.
+            self.service.send("POST", "/schedule", Bytes::new()).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

@@ -1,7 +1,13 @@
-//! gzip (RFC 1952) around flate2's inflate. flate2's own reader brings checksum tables of 16 kB, which are a thirtieth
-//! of the smallest artifact; the table here has 1 kB.
+//! gzip (RFC 1952) around flate2's deflate and inflate. flate2's own framing brings checksum tables of 16 kB, which are a
+//! thirtieth of the smallest artifact; the table here has 1 kB.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use std::io::Write as _;
+
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Decompress, FlushDecompress, Status};
+
+/// The header of a stream without a name and a time.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Flags of a header that say which parts follow it.
 const HEADER_CRC: u8 = 2;
@@ -14,6 +20,17 @@ const RESERVED: u8 = 0xe0;
 const MEMBERS: usize = 1024;
 /// The least memory to inflate into at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
+
+/// The bytes as a gzip stream. Equal bytes give equal streams.
+pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(HEADER.to_vec(), Compression::default());
+    // Neither call fails, because a vector accepts every write.
+    let _written = encoder.write_all(bytes);
+    let mut gzip = encoder.finish().unwrap_or_default();
+    gzip.extend_from_slice(&crc32(bytes).to_le_bytes());
+    gzip.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    gzip
+}
 
 /// The content of a gzip stream, with its members joined. If it is longer than `most`, the result has the first `most`
 /// bytes and maybe some more. `None` if the stream is not gzip, is cut off, or has more than [`MEMBERS`] members.

@@ -1,0 +1,124 @@
+//! Data leave for another service and come back.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use isotherm_hosts::Platform;
+use serde_json::{Value, json};
+
+use super::counts;
+use crate::client::Ask;
+use crate::fixture::{Fixture, program};
+
+const BOTH: &str = "Bearer acme does both of it";
+const OPERATES: &str = "acme operates it all";
+const DAYS: &str = "from=2025-11-01T00:00:00Z&to=2025-11-08T00:00:00Z";
+/// How long a platform may take until its reports count what it accepted.
+const FRESH_WITHIN: Duration = Duration::from_secs(240);
+
+/// A plain server moves to the platform, which takes events of its own, and moves on to another plain server. Then what
+/// is new goes back to where it came from. Reports, look-ups and duplicates are the same everywhere.
+pub fn data_leave_for_another_service_and_come_back(platform: Platform) {
+    let [first, there, last] = [Platform::Native, platform, Platform::Native].map(Fixture::with_keys);
+    let events: Vec<Value> = (0..900).map(event).collect();
+    assert_eq!(counts(&send(&first, &events)), [900, 0, 0, 0]);
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let state = ["--state", state.to_str().unwrap()];
+
+    move_all(&first, &there, &state);
+    assert!(!Path::new(state[1]).exists(), "a move that is done leaves no state");
+    assert_same(&first, &there);
+    assert_eq!(counts(&send(&there, &events[..100])), [0, 100, 0, 0], "the target knows the events");
+    let one = found(&first, &events[5]);
+    assert_eq!(found(&there, &events[5]), one);
+    assert!(one.starts_with(r#"{"eventId":"evt_"#), "{one}");
+
+    let new: Vec<Value> = (900..1100).map(event).collect();
+    assert_eq!(counts(&send(&there, &new)), [200, 0, 0, 0]);
+    wait_for(&there, 1100);
+    move_all(&there, &last, &[]);
+    assert_same(&there, &last);
+
+    // The same by a file, into what is there already.
+    let file = folder.path().join("acme.ndjson.gz");
+    let file = file.to_str().unwrap();
+    isotherm(&[&["export", &there.url(), file], ["--key", OPERATES].as_slice()].concat());
+    isotherm(&[&["import", file, &last.url()], ["--key", OPERATES].as_slice()].concat());
+    assert_same(&there, &last);
+
+    // The way back: only what came since.
+    move_all(&there, &first, &["--events-only"]);
+    assert_same(&there, &first);
+    assert_eq!(counts(&send(&first, &new)), [0, 200, 0, 0]);
+}
+
+fn event(n: u32) -> Value {
+    let time = format!("2025-11-{:02}T{:02}:30:00Z", 1 + n % 7, n % 24);
+    json!({"messageId": format!("m{n}"), "userId": format!("u{}", n % 50), "eventType": format!("t{}", n % 3),
+        "timestamp": time, "properties": {"to": format!("x{}", n % 11), "n": n, "f": f64::from(n) / 7.0}})
+}
+
+fn send(host: &Fixture, events: &[Value]) -> crate::client::Answer {
+    host.send(&Ask::batch(events).header("authorization", BOTH))
+}
+
+fn get(host: &Fixture, target: &str) -> Value {
+    let answer = host.send(&Ask::get(target).header("authorization", BOTH));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// The record of an event, as it is answered.
+fn found(host: &Fixture, event: &Value) -> String {
+    let sent = host.send(&Ask::event(event).header("authorization", BOTH)).json();
+    let id = sent["eventId"].as_str().unwrap_or_else(|| panic!("{sent}"));
+    let answer = host.send(&Ask::get(&format!("/events/{id}")).header("authorization", BOTH));
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+fn wait_for(host: &Fixture, count: u64) {
+    let deadline = Instant::now() + FRESH_WITHIN;
+    let summary = format!("/reports/summary?{DAYS}");
+    while get(host, &summary)["rows"][0]["count"] != count {
+        assert!(Instant::now() < deadline, "{}", get(host, &summary));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Compares reports of every kind, but for how far they say they reach.
+#[track_caller]
+fn assert_same(one: &Fixture, other: &Fixture) {
+    let metrics = "metrics=count,users,sum:n,min:f,max:n,mean:f,p95:n";
+    let count = get(one, &format!("/reports/summary?{DAYS}"))["rows"][0]["count"].as_u64().unwrap();
+    wait_for(other, count);
+    for report in [
+        "summary?",
+        "timeseries?interval=hour&limit=1000&",
+        "timeseries?interval=day&groupBy=eventType&",
+        "timeseries?interval=day&groupBy=to&limit=1000&",
+        "top?dimension=to&",
+    ] {
+        let answers = [one, other].map(|host| {
+            let mut answer = get(host, &format!("/reports/{report}{DAYS}&{metrics}"));
+            answer.as_object_mut().unwrap().remove("asOf");
+            answer.to_string()
+        });
+        assert_eq!(answers[0], answers[1], "{report}");
+    }
+}
+
+fn move_all(from: &Fixture, to: &Fixture, more: &[&str]) {
+    let keys = ["--from-key", OPERATES, "--to-key", OPERATES];
+    isotherm(&[&["move", "--from", &from.url(), "--to", &to.url()], keys.as_slice(), more].concat());
+}
+
+/// Runs the program.
+#[track_caller]
+fn isotherm(arguments: &[&str]) {
+    let program: PathBuf = program();
+    let ran = Command::new(&program).args(arguments).output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(ran.status.success(), "{arguments:?}: {}{}", said(&ran.stdout), said(&ran.stderr));
+}
