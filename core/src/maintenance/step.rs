@@ -147,14 +147,20 @@ impl Step {
         }
         let newcomer = StoredPage { key: String::new(), bytes: Vec::new() };
         let newcomers = write.newcomers.iter().map(|_| &newcomer);
+        let pages = write.pages.iter().map(|(_, page)| page).chain(newcomers);
+        let bytes: usize = pages.clone().map(StoredPage::len).sum();
         match self.records / 2 {
-            _ if self.limits.fit(write.pages.iter().map(|(_, page)| page).chain(newcomers)) => Ok(write),
+            _ if self.limits.fit(pages) => Ok(write),
             // A record that fits into no transaction must not hold up the records behind it.
             0 => {
                 let reason = "its pages need more than a transaction takes".to_owned();
                 Ok(StepWrite { rejected: vec![RejectedRecord { index: 0, reason }], ..StepWrite::default() })
             }
-            at_most => Err(TooMuch { at_most }),
+            // Fewer records may touch almost as many pages, so no more than half of them are tried next.
+            half => {
+                let part = (self.limits.bytes as u64).saturating_mul(self.records as u64) / bytes.max(1) as u64;
+                Err(TooMuch { at_most: half.min(part as usize).max(1) })
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //! that writes the hours. The hours stay, for reports by hour and for the days of other time zones.
 //!
 //! Some days are kept by their hours for good: days that need more than a transaction takes, days whose hours together
-//! have more numeric properties than a rollup keeps, and days of which something can't be read.
+//! have more numeric properties than a rollup keeps, days of which a value lost its numbers in some hours only, and days of
+//! which something can't be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -268,7 +269,8 @@ struct Whole {
     /// The values at which the day's stored pages start. Each page is written anew; otherwise it would keep its old
     /// content.
     firsts: BTreeSet<String>,
-    /// Whether a value has more numeric properties, over all its hours, than a rollup keeps.
+    /// Whether a value has more numeric properties, over all its hours, than a rollup keeps, or kept them in some hours
+    /// only.
     is_too_wide: bool,
 }
 
@@ -283,6 +285,9 @@ impl Whole {
             let rollup = reader.rollup(entry, Parts::All)?;
             match self.values.get_mut(value) {
                 Some(known) => {
+                    // The numbers of one hour must not pass for those of the day.
+                    let is_partial = |one: &Rollup, two: &Rollup| one.has_no_numbers_left() && !two.numbers.is_empty();
+                    self.is_too_wide |= is_partial(known, &rollup) || is_partial(&rollup, known);
                     known.merge(rollup, names);
                     self.is_too_wide |= known.numbers.len() > NUMBERS;
                     known.numbers.truncate(NUMBERS);
