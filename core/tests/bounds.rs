@@ -66,8 +66,10 @@ impl Store {
     fn compact(&mut self) -> Vec<String> {
         let mut keys = Vec::new();
         for compaction in service().compactions(&self.read(&[service().manifests()]), STAMP.received_at) {
-            let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+            let (stored, mut budget) = (self.read(&compaction.ranges()), compaction.budget());
+            let is_within = stored.iter().all(|page| budget.takes_page(page));
+            let merged = compaction.merge(is_within.then_some(stored), WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = merged;
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }
@@ -178,14 +180,35 @@ fn wide(n: usize) -> String {
     format!("{digits}e{}", n * 31 % 580 % 290)
 }
 
+/// An event with wide numbers in an hour, with one of 1,000 values of each of eight dimensions.
+fn wide_record(n: usize, hour: usize) -> String {
+    let dimensions = (0..8).map(|at| format!(r#""d{at}":"{:03}""#, n * (2 * at + 1) % 1000));
+    let numbers = (0..24).map(|at| format!(r#""n{at:02}":{}"#, wide(24 * n + at)));
+    let properties = dimensions.chain(numbers).collect::<Vec<_>>().join(",");
+    record(n, "e", &format!("2013-01-01T{hour:02}:00:00Z"), &properties)
+}
+
+#[test]
+fn a_day_that_is_more_than_a_host_may_hold_is_kept_by_its_hours() {
+    let mut store = Store::default();
+    for hour in 0..6 {
+        (0..2).for_each(|batch| {
+            drop(store.fold(&(0..1000).map(|n| wide_record(1000 * batch + n, hour)).collect::<Vec<_>>()))
+        });
+    }
+    let compactions = service().compactions(&store.read(&[service().manifests()]), STAMP.received_at);
+    let mut budget = compactions[0].budget();
+    assert!(!store.read(&compactions[0].ranges()).iter().all(|page| budget.takes_page(page)), "the day is within it");
+    assert_eq!(store.compact(), Vec::<String>::new());
+    assert!(store.0.keys().all(|key| !key.contains("\u{1f}c000")), "a day was compacted");
+    // It is not tried again.
+    assert!(service().compactions(&store.read(&[service().manifests()]), STAMP.received_at).is_empty());
+    store.check_count(12_000);
+}
+
 #[test]
 fn numbers_of_many_values_take_a_bounded_part_of_a_fold() {
-    let of = |n: usize| {
-        let dimensions = (0..8).map(|at| format!(r#""d{at}":"{:03}""#, n * (2 * at + 1) % 1000));
-        let numbers = (0..24).map(|at| format!(r#""n{at:02}":{}"#, wide(24 * n + at)));
-        let properties = dimensions.chain(numbers).collect::<Vec<_>>().join(",");
-        record(n, "e", "2013-01-01T00:00:00Z", &properties)
-    };
+    let of = |n: usize| wide_record(n, 0);
     let mut store = Store::default();
     for batch in 0..3 {
         let records: Vec<String> = (batch * 1000..(batch + 1) * 1000).map(of).collect();

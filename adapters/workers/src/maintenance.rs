@@ -6,7 +6,7 @@ use worker::{Result, SqlStorage, console_error};
 
 use crate::blocks;
 use crate::database::{columns, first, integer, whole};
-use crate::rollups::{pages, write};
+use crate::rollups::{each_page, pages, pages_while, write};
 
 const HELD: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0),
     EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'blocks_by_expiry')";
@@ -41,8 +41,11 @@ pub(crate) fn held(sql: &SqlStorage, memory: &Blocks) -> Result<Held> {
 
 /// Finds the days to compact.
 pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
-    let manifests = pages(sql, &[service.manifests()])?;
-    let days = service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())).collect();
+    let mut days = Vec::new();
+    each_page(sql, &[service.manifests()], &mut |manifest| {
+        days.extend(service.compactions(&[manifest], now).iter().map(|day| (tenant.clone(), day.manifest())));
+        true
+    })?;
     Ok(Outcome::Found(days))
 }
 
@@ -61,7 +64,8 @@ pub(crate) fn compact(
     now: Millis,
 ) -> Result<Outcome> {
     for compaction in service.compactions(&pages(sql, &[manifest])?, now) {
-        let stored = pages(sql, &compaction.ranges())?;
+        let mut budget = compaction.budget();
+        let stored = pages_while(sql, &compaction.ranges(), &mut |page| budget.takes_page(page))?;
         let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
         for page in damaged {
             console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
