@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use isotherm_core::{Compaction, Merged, Millis, Service, StoredPage, Tenant, Watermark};
+use isotherm_core::{Compaction, Folded, Merged, Millis, Service, StoredPage, Tenant, Watermark};
 
 use crate::rollups::LIMITS;
 use crate::store::Store;
+use crate::watch;
 
 /// How often compaction starts over because lanes are being folded, before it is left to the next run.
 const ATTEMPTS: u32 = 5;
@@ -86,7 +87,9 @@ impl Store {
                 let budget = Mutex::new(compaction.budget());
                 let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
                 let stored = self.pages_of_while(lane, tenant, &compaction.ranges(), &takes).await?;
-                let Merged { pages, damaged, .. } = compaction.merge(stored, LIMITS);
+                let merged = compaction.merge(stored, LIMITS);
+                Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+                let Merged { pages, damaged, .. } = merged;
                 for page in damaged {
                     eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, StoredPage, Task, Tenant, WriteLimits,
+    ExpiryOrder, Folded, Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, StoredPage, Task, Tenant,
+    WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -78,7 +79,7 @@ pub(crate) fn perform(
         }
         Task::FindDays => Outcome::Found(days(connection, service, now)?),
         Task::Compact { tenant, manifest } => {
-            compact(connection, service, tenant, manifest, now)?;
+            compact(connection, service, tenant, manifest, now, watch)?;
             Outcome::Done
         }
         Task::Keep { looked_at: Millis(looked_at) } => {
@@ -108,6 +109,7 @@ fn compact(
     tenant: &Tenant,
     manifest: &KeyRange,
     now: Millis,
+    watch: &Watch,
 ) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // A fold may have happened since the manifest was read.
@@ -116,7 +118,9 @@ fn compact(
         let (mut budget, ranges) = (compaction.budget(), compaction.ranges());
         let mut takes = |page: &StoredPage| budget.takes_page(page);
         let stored = rollups::pages_while(&transaction, tenant.as_str(), &ranges, &mut takes)?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch.folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
         }

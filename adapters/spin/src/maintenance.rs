@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Patience,
-    Seconds, Service, StoredPage, Task, Tenant, WriteLimits,
+    CRON, Condition, ExpiryOrder, Folded, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace,
+    Patience, Seconds, Service, StoredPage, Task, Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::time::sleep;
@@ -17,6 +17,7 @@ use spin_sdk::wasip3::spawn;
 use crate::database::{Database, integer};
 use crate::request::now;
 use crate::rollups::{self, IS_DAMAGED, WATERMARK, damaged, each_page, pages, pages_while, rows_of, write};
+use crate::watch;
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -253,7 +254,9 @@ async fn compact(
         let mut budget = compaction.budget();
         let takes = |page: &StoredPage| budget.takes_page(page);
         let stored = pages_while(database, tenant.as_str(), &compaction.ranges(), takes).await?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

@@ -1,12 +1,14 @@
 //! Maintenance of a shard: does what core asks for. [`crate::shard::Shard`] runs tasks of several writes in a
 //! transaction, because an error does not undo the statements before it.
 
-use isotherm_core::{Blocks, ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
+use isotherm_core::{
+    Blocks, ExpiryOrder, Folded, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits,
+};
 use worker::{Result, SqlStorage, console_error};
 
-use crate::blocks;
 use crate::database::{columns, first, integer, whole};
 use crate::rollups::{each_page, pages, pages_while, write};
+use crate::{blocks, watch};
 
 const HELD: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0),
     EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'blocks_by_expiry')";
@@ -66,7 +68,9 @@ pub(crate) fn compact(
     for compaction in service.compactions(&pages(sql, &[manifest])?, now) {
         let mut budget = compaction.budget();
         let stored = pages_while(sql, &compaction.ranges(), &mut |page| budget.takes_page(page))?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

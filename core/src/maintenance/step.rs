@@ -75,7 +75,8 @@ impl StepWrite {
     /// What the step did, of which [`Step::records`] are these many.
     pub fn folded(&self, records: usize) -> Folded {
         let (pages, rejected) = (self.pages.len() as u64, self.rejected.len() as u64);
-        Folded { events: (records as u64).saturating_sub(rejected), pages, rejected, lag: None }
+        let (events, damaged) = ((records as u64).saturating_sub(rejected), self.damaged.len() as u64);
+        Folded { events, pages, rejected, damaged, lag: None }
     }
 }
 

@@ -293,6 +293,7 @@ impl StreamStep<'_, '_> {
             events: taken.iter().filter(|record| record.unfolded().is_some()).count() as u64,
             pages: pages.len() as u64,
             rejected: letters.len() as u64,
+            damaged: damaged.len() as u64,
             ..Folded::default()
         };
         Ok(StreamWrite { pages, damaged, newcomers, watermark, letters, folded })
