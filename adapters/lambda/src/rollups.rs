@@ -6,12 +6,13 @@
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
 //! | the shards that wait for a lane; the times that are lost | `watermark` | U+001F, core's name | B |
 //! | a tenant's membership in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
+//! | a dead letter, if no queue takes it | `rejected` | `letter`, a space, the shard, `/`, the sequence number | none; the text is `letter`, S |
 //!
 //! A lane receives the records of one shard of the stream at a time; core chooses the lane. `n` is the lane modulo
 //! [`PARTITIONS`], so that writes are spread over partitions. One transaction writes a step's pages and moves the
 //! watermark, on the condition that the watermark has not moved since the pages were read. If two invocations work on
 //! a lane by mistake, the condition lets only one write. A batch is backed up before it is folded. Dead letters are
-//! sent before the watermark moves, so a queue for them must exist.
+//! kept before the watermark moves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
@@ -38,7 +39,7 @@ use crate::aws::DYNAMODB;
 use crate::failure::InvalidEvent;
 use crate::request::now;
 use crate::store::{CONCURRENCY, PAUSE, Store};
-use crate::{dead_letters, shards, watch};
+use crate::{shards, watch};
 
 /// Number of partitions for a tenant's pages.
 const PARTITIONS: u32 = 4;
@@ -104,7 +105,7 @@ impl Store {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                     }
-                    dead_letters::send(&letters).await?;
+                    self.reject(&letters).await?;
                     if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
                         return Ok(None);
                     }
