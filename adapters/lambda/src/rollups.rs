@@ -397,7 +397,6 @@ fn partition_of(tenant: &Tenant, lane: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
     use aws_sdk_dynamodb::types::CancellationReason;
     use aws_sdk_dynamodb::types::error::TransactionCanceledException;

@@ -279,7 +279,7 @@ async fn large_reports_do_not_hold_up_a_probe() {
         });
     }
     let mut times = Vec::new();
-    while reports.len() > 0 {
+    while !reports.is_empty() {
         let started = Instant::now();
         assert_eq!(get(port, "/healthz").await.0, 200);
         times.push(started.elapsed());
