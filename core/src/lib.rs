@@ -90,7 +90,7 @@ pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
 pub use maintenance::machine::{CRON, ExpiryOrder, Held, LONGEST_ROUND, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 pub use maintenance::stream::{
-    StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_notice,
+    StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_name, letter_notice,
 };
 pub use maintenance::watermark::Watermark;
 

@@ -181,12 +181,13 @@ impl Service {
         Backup::of(tenant, batch, records)
     }
 
-    /// The range of keys that holds a tenant's day manifests, for [`Service::compactions`].
+    /// The range of keys that holds a tenant's day manifests, for [`Service::compactions`]. Those of all days together may be
+    /// more than fits into memory, so a host reads them one by one and keeps only [`Compaction::manifest`].
     pub fn manifests(&self) -> KeyRange {
         KeyRange::of_all_manifests()
     }
 
-    /// The compactions that are due at `received_at`, given all pages in [`Service::manifests`].
+    /// The compactions that are due at `received_at`, given pages in [`Service::manifests`].
     pub fn compactions(&self, manifests: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
         Compaction::of(manifests, received_at)
     }

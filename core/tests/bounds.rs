@@ -66,8 +66,10 @@ impl Store {
     fn compact(&mut self) -> Vec<String> {
         let mut keys = Vec::new();
         for compaction in service().compactions(&self.read(&[service().manifests()]), STAMP.received_at) {
-            let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+            let (stored, mut budget) = (self.read(&compaction.ranges()), compaction.budget());
+            let is_within = stored.iter().all(|page| budget.takes_page(page));
+            let merged = compaction.merge(is_within.then_some(stored), WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = merged;
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }
@@ -170,6 +172,77 @@ fn the_largest_rollup_takes_no_more_than_a_store_takes() {
     assert!((100_000..UNIT).contains(&largest), "{largest}");
     store.compact();
     store.check_count(20_000);
+}
+
+/// A number with all of its digits, and of any magnitude, so that sums and histograms are as large as they can be.
+fn wide(n: usize) -> String {
+    let digits = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+    format!("{digits}e{}", n * 31 % 580 % 290)
+}
+
+/// An event with wide numbers in an hour, with one of 1,000 values of each of eight dimensions.
+fn wide_record(n: usize, hour: usize) -> String {
+    let dimensions = (0..8).map(|at| format!(r#""d{at}":"{:03}""#, n * (2 * at + 1) % 1000));
+    let numbers = (0..24).map(|at| format!(r#""n{at:02}":{}"#, wide(24 * n + at)));
+    let properties = dimensions.chain(numbers).collect::<Vec<_>>().join(",");
+    record(n, "e", &format!("2013-01-01T{hour:02}:00:00Z"), &properties)
+}
+
+#[test]
+fn a_day_that_is_more_than_a_host_may_hold_is_kept_by_its_hours() {
+    let mut store = Store::default();
+    for hour in 0..6 {
+        (0..2).for_each(|batch| {
+            drop(store.fold(&(0..1000).map(|n| wide_record(1000 * batch + n, hour)).collect::<Vec<_>>()))
+        });
+    }
+    let compactions = service().compactions(&store.read(&[service().manifests()]), STAMP.received_at);
+    let mut budget = compactions[0].budget();
+    assert!(!store.read(&compactions[0].ranges()).iter().all(|page| budget.takes_page(page)), "the day is within it");
+    assert_eq!(store.compact(), Vec::<String>::new());
+    assert!(store.0.keys().all(|key| !key.contains("\u{1f}c000")), "a day was compacted");
+    // It is not tried again.
+    assert!(service().compactions(&store.read(&[service().manifests()]), STAMP.received_at).is_empty());
+    store.check_count(12_000);
+}
+
+#[test]
+fn numbers_of_many_values_take_a_bounded_part_of_a_fold() {
+    let of = |n: usize| wide_record(n, 0);
+    let mut store = Store::default();
+    for batch in 0..3 {
+        let records: Vec<String> = (batch * 1000..(batch + 1) * 1000).map(of).collect();
+        let (_, steps) = store.fold(&records);
+        assert!(steps <= 2, "batch {batch} took {steps} steps");
+        let of_dimension = |(key, _): &(&String, &Vec<u8>)| key.starts_with("d0");
+        let bytes: usize = store.0.iter().filter(of_dimension).map(|(_, bytes)| bytes.len()).sum();
+        // Half a MiB of numbers, one rollup beyond it, and what else a value has.
+        assert!(bytes < 800_000, "{bytes} after batch {batch}");
+    }
+    store.check_count(3000);
+    let top = store.report("/reports/top?dimension=d0&limit=1000&metrics=count,sum:n00");
+    let rows = top["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1000);
+    assert!(rows.iter().all(|row| row["count"] == 3), "{top}");
+    // Of some values the numbers are dropped, and of others they are there. The answer names the cap.
+    let dropped = rows.iter().filter(|row| row["sum:n00"].is_null()).count();
+    assert!((1..1000).contains(&dropped), "{dropped}");
+    assert!(top["caps"].as_array().unwrap().contains(&json!("numbers")), "{}", top["caps"]);
+    // Dropped numbers don't come back, and all events together keep theirs.
+    store.fold(&(0..2).map(of).collect::<Vec<_>>());
+    let again = store.report("/reports/top?dimension=d0&limit=1000&metrics=count,sum:n00");
+    assert!(again["rows"].as_array().unwrap().iter().filter(|row| row["sum:n00"].is_null()).count() >= dropped);
+    assert!(!store.report("/reports/summary?metrics=sum:n00")["rows"][0]["sum:n00"].is_null());
+    // Numbers of one hour don't pass for those of a day of which others are dropped.
+    let value = rows.iter().find(|row| row["sum:n00"].is_null()).unwrap()["value"].as_str().unwrap();
+    let later = format!(r#""d0":"{value}","n00":1"#);
+    store.fold(&[record(0, "e", "2013-01-01T01:00:00Z", &later)]);
+    for _ in 0..2 {
+        let report = store.report(&format!("/reports/summary?filter=d0:{value}&metrics=sum:n00"));
+        assert_eq!(report["caps"], json!(["numbers"]), "{report}");
+        store.compact();
+    }
+    store.check_count(3003);
 }
 
 #[test]

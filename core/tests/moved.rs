@@ -67,7 +67,7 @@ fn fold<'e>(pages: &mut Pages, records: impl IntoIterator<Item = &'e str>) {
 fn compact(pages: &mut Pages) {
     let manifests = read(pages, &[open().manifests()]);
     for compaction in open().compactions(&manifests, NOW) {
-        let merged = compaction.clone().merge(read(pages, &compaction.ranges()), WriteLimits::NONE);
+        let merged = compaction.clone().merge(Some(read(pages, &compaction.ranges())), WriteLimits::NONE);
         write(pages, merged.pages);
     }
 }

@@ -77,7 +77,7 @@ impl Store {
         let days = compactions.len();
         for compaction in compactions {
             let pages = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.merge(pages, LIMITS);
+            let Merged { pages, damaged, .. } = compaction.merge(Some(pages), LIMITS);
             assert_eq!(damaged, []);
             self.0.extend(pages.into_iter().map(|page| (page.key, page.bytes)));
         }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use isotherm_core::{
     Admission, KeyRange, Millis, Plan, Request, Service, Stamp, StoreOutcome, StoredPage, StreamBatch, StreamItem,
-    StreamRecord, StreamWrite, TooMuch, Unfolded, UnreadableEvent, Watermark, WriteLimits, letter_notice,
+    StreamRecord, StreamWrite, TooMuch, Unfolded, UnreadableEvent, Watermark, WriteLimits, letter_name, letter_notice,
 };
 use serde_json::Value;
 
@@ -224,6 +224,10 @@ fn what_is_no_event_becomes_a_letter_and_the_others_go_on() {
         assert_eq!(notice, said, "the log holds neither record nor key");
     }
     assert_eq!(letter_notice("no letter"), "in no report: record  of : ");
+    let place = r#"{"reason":"why","shardId":"shard-1","sequenceNumber":"7"}"#;
+    assert_eq!(letter_name(place).as_deref(), Some("shard-1/7"));
+    assert_eq!(letter_name(&place.replace("\"7\"", "\"8\"")).as_deref(), Some("shard-1/8"));
+    assert_eq!((letter_name("no letter"), letter_name("{}")), (None, None));
     assert!(of(2)["reason"].as_str().unwrap().contains("no event") && of(2)["record"] == "{}", "{}", of(2));
     assert!(of(3)["reason"].as_str().unwrap().contains("something else writes") && of(3)["key"] == "key", "{}", of(3));
     assert!(of(6).get("key").is_none() && of(6)["shardId"] == "shard", "{}", of(6));

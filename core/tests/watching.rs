@@ -38,7 +38,7 @@ fn a_process_counts_what_it_answers() {
     let service = open();
     let outcomes = vec![StoreOutcome::Stored, StoreOutcome::Unavailable];
     let (_, mut metrics) = batch(&service, &format!("{EVENT}\n{EVENT}\n7\n{{}}"), outcomes);
-    metrics.fold(&Folded { events: 5, pages: 12, ..Folded::default() });
+    metrics.fold(&Folded { events: 5, pages: 12, damaged: 1, ..Folded::default() });
     let text = text(&metrics, &[]);
     for line in [
         r#"isotherm_requests_total{route="/events/batch",class="2xx"} 1"#,
@@ -55,6 +55,7 @@ fn a_process_counts_what_it_answers() {
         "isotherm_cold_starts_total 1",
         "isotherm_folded_events_total 5",
         "isotherm_page_writes_total 12",
+        "isotherm_unreadable_pages_total 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }
@@ -123,13 +124,14 @@ fn the_names_in_lines_and_texts_are_those_of_the_list() {
         assert!(metric.help.ends_with('.'), "{}", metric.help);
     }
     let service = open();
-    let folded = Folded { events: 5, pages: 12, rejected: 1, lag: Some(Duration::from_millis(1500)) };
+    let folded = Folded { events: 5, pages: 12, rejected: 1, damaged: 2, lag: Some(Duration::from_millis(1500)) };
     let line: serde_json::Value =
         serde_json::from_str(&service.fold_line(&folded, STAMP, WRITER).unwrap().text).unwrap();
     assert_eq!(line["level"], "warn");
     assert_eq!(line["isotherm_fold_lag_seconds"], 1.5);
     let embedded = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
-    assert_eq!(embedded.len(), 4);
+    assert_eq!(embedded.len(), 5);
+    assert_eq!(line["isotherm_unreadable_pages_total"], 2);
     for metric in embedded {
         let name = metric["Name"].as_str().unwrap();
         assert!(names.contains(name) && line[name].is_number(), "{name}");

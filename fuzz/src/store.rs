@@ -81,7 +81,7 @@ impl Pages {
         let mut keys = Vec::new();
         for compaction in service.compactions(&self.read(&[service.manifests()]), STAMP.received_at) {
             let stored = self.read(&compaction.ranges());
-            let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, damaged, .. } = compaction.merge(Some(stored), WriteLimits::ONE_WRITER);
             self.write(pages);
             keys.extend(damaged.into_iter().map(|page| page.key));
         }

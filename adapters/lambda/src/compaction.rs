@@ -5,12 +5,14 @@
 //! again, as every fold does.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use isotherm_core::{Merged, Millis, Service, Tenant, Watermark};
+use isotherm_core::{Compaction, Folded, Merged, Millis, Service, StoredPage, Tenant, Watermark};
 
 use crate::rollups::LIMITS;
 use crate::store::Store;
+use crate::watch;
 
 /// How often compaction starts over because lanes are being folded, before it is left to the next run.
 const ATTEMPTS: u32 = 5;
@@ -69,22 +71,32 @@ impl Store {
 
     /// Returns `false` if the lane is being folded.
     async fn compact_tenant(&self, service: &Service, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool> {
-        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
-        if service.compactions(&manifests, now).is_empty() {
+        let mut days = Vec::new();
+        self.each_page_of(lane, tenant, &service.manifests(), |manifest| {
+            days.extend(service.compactions(&[manifest], now).iter().map(Compaction::manifest));
+        })
+        .await?;
+        if days.is_empty() {
             return Ok(true);
         }
         let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
-        // A fold may have happened since the manifests were read.
-        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
-        for compaction in service.compactions(&manifests, now) {
-            let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-            let Merged { pages, damaged, .. } = compaction.merge(stored, LIMITS);
-            for page in damaged {
-                eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
-            }
-            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-            if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
-                return Ok(false);
+        for day in days {
+            // A fold may have happened since the manifest was read.
+            let manifests = self.pages_of(lane, tenant, &[day]).await?;
+            for compaction in service.compactions(&manifests, now) {
+                let budget = Mutex::new(compaction.budget());
+                let takes = |page: &StoredPage| budget.lock().unwrap_or_else(PoisonError::into_inner).takes_page(page);
+                let stored = self.pages_of_while(lane, tenant, &compaction.ranges(), &takes).await?;
+                let merged = compaction.merge(stored, LIMITS);
+                Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+                let Merged { pages, damaged, .. } = merged;
+                for page in damaged {
+                    eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
+                }
+                let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+                if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

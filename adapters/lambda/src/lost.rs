@@ -1,15 +1,14 @@
 //! Records that the stream's event source mapping has given up. They arrive as messages of its on-failure
 //! destination, a queue.
 //!
-//! From then on, reports of the hours in which the records were written are incomplete. The message goes on to the
-//! dead-letter queue, where operators look.
+//! From then on, reports of the hours in which the records were written are incomplete. The message is kept with the
+//! dead letters, where operators look.
 
 use anyhow::{Result, bail};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use isotherm_core::given_up;
 use tokio::time::{Instant, timeout_at};
 
-use crate::dead_letters;
 use crate::failure::InvalidEvent;
 use crate::store::Store;
 
@@ -25,7 +24,7 @@ pub(crate) async fn take(store: &Store, batch: SqsEvent, deadline: Instant) -> R
                 eprintln!("records of {written:?} are in no report: the stream's mapping has given them up");
                 store.lose(written).await?;
             }
-            dead_letters::send_on(&body).await
+            store.keep_letter(&id, &body).await
         };
         if let Err(error) = timeout_at(deadline, take).await.map_err(anyhow::Error::from).flatten() {
             eprintln!("cannot take in what was given up: {error:#}");

@@ -6,12 +6,13 @@
 //! | a lane's watermark | `watermark` | U+001F, the lane | B |
 //! | the shards that wait for a lane; the times that are lost | `watermark` | U+001F, core's name | B |
 //! | a tenant's membership in a lane | `tenant` | the tenant, U+001F, the lane | B, empty |
+//! | a dead letter, if no queue takes it | `rejected` | `letter`, a space, the shard, `/`, the sequence number | none; the text is `letter`, S |
 //!
 //! A lane receives the records of one shard of the stream at a time; core chooses the lane. `n` is the lane modulo
 //! [`PARTITIONS`], so that writes are spread over partitions. One transaction writes a step's pages and moves the
 //! watermark, on the condition that the watermark has not moved since the pages were read. If two invocations work on
 //! a lane by mistake, the condition lets only one write. A batch is backed up before it is folded. Dead letters are
-//! sent before the watermark moves, so a queue for them must exist.
+//! kept before the watermark moves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
@@ -21,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -37,7 +39,7 @@ use crate::aws::DYNAMODB;
 use crate::failure::InvalidEvent;
 use crate::request::now;
 use crate::store::{CONCURRENCY, PAUSE, Store};
-use crate::{dead_letters, shards, watch};
+use crate::{shards, watch};
 
 /// Number of partitions for a tenant's pages.
 pub(crate) const PARTITIONS: u32 = 4;
@@ -53,6 +55,7 @@ const TENANT: &str = "tenant";
 /// The partition that holds the watermarks.
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
+const NO_PAGE: &str = "an item is no page: something else writes to the table of rollups";
 /// The condition that the watermark has not moved.
 const UNMOVED: &str = "page = :was";
 /// The same for a value that was read as empty, such as one that is not binary.
@@ -102,7 +105,7 @@ impl Store {
                     for (tenant, page) in damaged {
                         eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                     }
-                    dead_letters::send(&letters).await?;
+                    self.reject(&letters).await?;
                     if !self.write(&lane, pages, newcomers, watermark, Some(&moved)).await? {
                         return Ok(None);
                     }
@@ -248,12 +251,52 @@ impl Store {
 
     /// Reads the pages of one lane and tenant in these ranges.
     pub(crate) async fn pages_of(&self, lane: &str, tenant: &Tenant, ranges: &[KeyRange]) -> Result<Vec<StoredPage>> {
-        let read = self.pages(iter::once(partition_of(tenant, lane)), ranges).await?;
-        Ok(read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect())
+        self.pages_of_while(lane, tenant, ranges, &|_| true).await.map(Option::unwrap_or_default)
+    }
+
+    /// Like [`Self::pages_of`], but stops reading and returns `None` as soon as `takes` rejects a page.
+    pub(crate) async fn pages_of_while(
+        &self,
+        lane: &str,
+        tenant: &Tenant,
+        ranges: &[KeyRange],
+        takes: &(dyn Fn(&StoredPage) -> bool + Sync),
+    ) -> Result<Option<Vec<StoredPage>>> {
+        let read = self.pages_while(iter::once(partition_of(tenant, lane)), ranges, takes).await?;
+        Ok(read.map(|read| read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect()))
+    }
+
+    /// Gives the pages of one lane and tenant in this range to `take`, one by one.
+    pub(crate) async fn each_page_of(
+        &self,
+        lane: &str,
+        tenant: &Tenant,
+        range: &KeyRange,
+        mut take: impl FnMut(StoredPage),
+    ) -> Result<()> {
+        let mut items = self.query(partition_of(tenant, lane), range).into_paginator().items().send();
+        while let Some(item) = items.try_next().await? {
+            let (of, page) = page_of(item).context(NO_PAGE)?;
+            if of == lane {
+                take(page);
+            }
+        }
+        Ok(())
+    }
+
+    /// The query for the items of a partition in this range of sort keys. It is strongly consistent.
+    fn query(&self, partition: String, KeyRange { from, until }: &KeyRange) -> QueryFluentBuilder {
+        let query = DYNAMODB.query().table_name(&self.rollups).consistent_read(true);
+        query
+            // `until` itself is no page's key, or the key of the only page asked for, so `BETWEEN` may include it.
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
+            .expression_attribute_values(":pk", AttributeValue::S(partition))
+            .expression_attribute_values(":from", AttributeValue::S(from.clone()))
+            .expression_attribute_values(":until", AttributeValue::S(until.clone()))
     }
 
     /// Reads the pages of all lanes in these ranges of sort keys, in each of these partitions. Each page comes with
-    /// its lane. The read is strongly consistent.
+    /// its lane.
     async fn pages(
         &self,
         partitions: impl Iterator<Item = String>,
@@ -270,22 +313,11 @@ impl Store {
         takes: &(dyn Fn(&StoredPage) -> bool + Sync),
     ) -> Result<Option<Vec<(String, StoredPage)>>> {
         let places = partitions.flat_map(|partition| ranges.iter().map(move |range| (partition.clone(), range)));
-        let query = async |(partition, KeyRange { from, until }): (String, &KeyRange)| {
-            let query = DYNAMODB.query().table_name(&self.rollups).consistent_read(true);
-            let mut items = query
-                // `until` itself is no page's key, or the key of the only page asked for, so `BETWEEN` may include
-                // it.
-                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
-                .expression_attribute_values(":pk", AttributeValue::S(partition))
-                .expression_attribute_values(":from", AttributeValue::S(from.clone()))
-                .expression_attribute_values(":until", AttributeValue::S(until.clone()))
-                .into_paginator()
-                .items()
-                .send();
+        let query = async |(partition, range): (String, &KeyRange)| {
+            let mut items = self.query(partition, range).into_paginator().items().send();
             let mut pages = Vec::new();
             while let Some(item) = items.try_next().await? {
-                let (lane, page) =
-                    page_of(item).context("an item is no page: something else writes to the table of rollups")?;
+                let (lane, page) = page_of(item).context(NO_PAGE)?;
                 if !takes(&page) {
                     return Ok(None);
                 }

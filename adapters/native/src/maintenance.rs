@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use isotherm_core::{
-    ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, Task, Tenant, WriteLimits,
+    ExpiryOrder, Folded, Held, KeyRange, Load, Merged, Millis, Outcome, Seconds, Service, StoredPage, Task, Tenant,
+    WriteLimits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -78,7 +79,7 @@ pub(crate) fn perform(
         }
         Task::FindDays => Outcome::Found(days(connection, service, now)?),
         Task::Compact { tenant, manifest } => {
-            compact(connection, service, tenant, manifest, now)?;
+            compact(connection, service, tenant, manifest, now, watch)?;
             Outcome::Done
         }
         Task::Keep { looked_at: Millis(looked_at) } => {
@@ -94,8 +95,10 @@ fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(
         connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let mut days = Vec::new();
     for tenant in tenants.into_iter().filter_map(|name| Tenant::parse(name).ok()) {
-        let manifests = rollups::pages(connection, tenant.as_str(), &[service.manifests()])?;
-        days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
+        rollups::each_page(connection, tenant.as_str(), &[service.manifests()], &mut |manifest| {
+            days.extend(service.compactions(&[manifest], now).iter().map(|day| (tenant.clone(), day.manifest())));
+            true
+        })?;
     }
     Ok(days)
 }
@@ -106,13 +109,18 @@ fn compact(
     tenant: &Tenant,
     manifest: &KeyRange,
     now: Millis,
+    watch: &Watch,
 ) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // A fold may have happened since the manifest was read.
     let manifests = rollups::pages(&transaction, tenant.as_str(), std::slice::from_ref(manifest))?;
     for compaction in service.compactions(&manifests, now) {
-        let stored = rollups::pages(&transaction, tenant.as_str(), &compaction.ranges())?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let (mut budget, ranges) = (compaction.budget(), compaction.ranges());
+        let mut takes = |page: &StoredPage| budget.takes_page(page);
+        let stored = rollups::pages_while(&transaction, tenant.as_str(), &ranges, &mut takes)?;
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch.folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             log::line(format_args!("reports of {} are incomplete: {page}", tenant.as_str()));
         }

@@ -165,14 +165,29 @@ pub(crate) fn pages(connection: &Connection, tenant: &str, ranges: &[KeyRange]) 
 }
 
 /// Reads the pages in these ranges. Stops and returns `None` as soon as `takes` rejects a page.
-fn pages_while(
+pub(crate) fn pages_while(
     connection: &Connection,
     tenant: &str,
     ranges: &[KeyRange],
     takes: &mut dyn FnMut(&StoredPage) -> bool,
 ) -> rusqlite::Result<Option<Vec<StoredPage>>> {
-    let mut statement = connection.prepare_cached(PAGES)?;
     let mut pages = Vec::new();
+    let is_whole = each_page(connection, tenant, ranges, &mut |page| {
+        let is_taken = takes(&page);
+        pages.push(page);
+        is_taken
+    })?;
+    Ok(is_whole.then_some(pages))
+}
+
+/// Gives the pages in these ranges to `take`, one by one. Stops and returns `false` as soon as it does.
+pub(crate) fn each_page(
+    connection: &Connection,
+    tenant: &str,
+    ranges: &[KeyRange],
+    take: &mut dyn FnMut(StoredPage) -> bool,
+) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(PAGES)?;
     for KeyRange { from, until } in ranges {
         let page = |row: &rusqlite::Row<'_>| {
             // A value that is not a BLOB is read as an empty page, which core sets apart.
@@ -180,14 +195,12 @@ fn pages_while(
             Ok(StoredPage { key: row.get(0)?, bytes })
         };
         for page in statement.query_map([tenant, from, until], page)? {
-            let page = page?;
-            if !takes(&page) {
-                return Ok(None);
+            if !take(page?) {
+                return Ok(false);
             }
-            pages.push(page);
         }
     }
-    Ok(Some(pages))
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
     of_one: usize,
+    /// The tenants that hold or wait for turns, and some that did a moment ago.
     tenants: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
@@ -36,7 +37,11 @@ impl Turns {
             let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
             match tenants.get(tenant) {
                 Some(own) => Arc::clone(own),
-                None => Arc::clone(tenants.entry(tenant.to_owned()).or_insert(Arc::new(Semaphore::new(self.of_one)))),
+                None => {
+                    // Who holds or waits for a turn has a copy, so the others can be forgotten.
+                    tenants.retain(|_, own| Arc::strong_count(own) > 1);
+                    Arc::clone(tenants.entry(tenant.to_owned()).or_insert(Arc::new(Semaphore::new(self.of_one))))
+                }
             }
         };
         let turn = async {
@@ -62,5 +67,18 @@ mod tests {
         assert!(trickle.is_ok_and(|turn| turn.is_some()));
         drop(flood);
         assert!(third.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn tenants_without_turns_are_forgotten_and_the_others_keep_their_share() {
+        let turns = Turns::new(4);
+        let held = turns.take("busy", 2).await.unwrap();
+        for tenant in 0..1000 {
+            assert!(turns.take(&tenant.to_string(), 1).await.is_some());
+        }
+        assert!(turns.tenants.lock().unwrap().len() <= 2);
+        assert!(timeout(Duration::from_millis(50), turns.take("busy", 1)).await.is_err());
+        drop(held);
+        assert!(turns.take("busy", 1).await.is_some());
     }
 }

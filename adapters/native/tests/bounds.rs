@@ -200,6 +200,99 @@ async fn slow_bodies_take_memory_within_a_bound_and_hold_up_nobody() {
     assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
 }
 
+/// The time that most of these took: all but one in a hundred.
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Sends 200 events as a tenant that sends one after another, and returns how long each took.
+async fn trickle(port: u16) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for number in 0..200 {
+        let started = Instant::now();
+        assert_eq!(send_as(port, "trickle", &event(&number.to_string())).await, 202);
+        times.push(started.elapsed());
+    }
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_tenant_leaves_the_times_of_another_in_their_order_of_magnitude() {
+    let data = tempfile::tempdir().unwrap();
+    let server = with_tenants(data.path());
+    let port = server.port;
+    let alone = p99(trickle(port).await);
+    let mut flood = JoinSet::new();
+    for client in 0..32 {
+        flood.spawn(async move {
+            for number in 0.. {
+                let status = send_as(port, "flood", &event(&format!("{client}-{number}"))).await;
+                assert!([202, 429].contains(&status), "{status}");
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let beside = p99(trickle(port).await);
+    flood.abort_all();
+    // The machine is shared with the flood's clients too, so the bound is generous.
+    let bound = 20 * alone.max(Duration::from_millis(10));
+    assert!(beside < bound, "{beside:?} beside the flood, {alone:?} alone");
+}
+
+/// Stores events of January 2013 that make a report by the hour and 200 values, which takes some 400 ms of one core.
+fn fill_with_events(data: &Path) {
+    let record = |n: usize| {
+        let (day, hour) = (1 + n / 24 % 28, n % 24);
+        format!(
+            r#"{{"eventId":"evt_{n}","userId":"u{n}","eventType":"t","properties":{{"d":"{:04}","n":{n}.5}},"timestamp":"2013-01-{day:02}T{hour:02}:00:00.000Z"}}"#,
+            n / 672 % 200
+        )
+    };
+    let mut connection = Connection::open(data.join("events.sqlite")).unwrap();
+    let transaction = connection.transaction().unwrap();
+    let insert = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+        VALUES ('default', 'evt_' || ?1, zeroblob(16), 1, 1, 4000000000, ?2)";
+    for n in 0..60_000 {
+        transaction.execute(insert, rusqlite::params![n, record(n)]).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_reports_do_not_hold_up_a_probe() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Server::start(data.path()));
+    fill_with_events(data.path());
+    let server = Server::start(data.path());
+    let port = server.port;
+    let target = "/reports/timeseries?interval=hour&from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z&groupBy=d\
+        &metrics=count,users,sum:n,p95:n&limit=10000";
+    let mut reports = JoinSet::new();
+    for _ in 0..2 {
+        reports.spawn(async move {
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_secs(3) {
+                let (status, _) = get(port, target).await;
+                assert!([200, 422].contains(&status), "{status}");
+            }
+        });
+    }
+    let mut times = Vec::new();
+    while !reports.is_empty() {
+        let started = Instant::now();
+        assert_eq!(get(port, "/healthz").await.0, 200);
+        times.push(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        while let Some(done) = reports.try_join_next() {
+            done.unwrap();
+        }
+    }
+    // On the threads that answer, two reports at once would hold a probe up for as long as one of them takes.
+    let p99 = p99(times);
+    assert!(p99 < Duration::from_millis(250), "{p99:?}");
+}
+
 /// Starts a server on a disk that is full once a file has `blocks` blocks of 512 bytes. Returns it with the file of
 /// its lines for the operator.
 fn start_on_disk_that_grows(data: &Path, blocks: u32) -> (Server, PathBuf) {

@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 
 use isotherm_core::{
-    CRON, Condition, ExpiryOrder, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace, Patience,
-    Seconds, Service, Task, Tenant, WriteLimits,
+    CRON, Condition, ExpiryOrder, Folded, Held, KeyRange, Load, Maintenance, Merged, Millis, Next, Outcome, Pace,
+    Patience, Seconds, Service, StoredPage, Task, Tenant, WriteLimits,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
 use spin_sdk::time::sleep;
@@ -16,7 +16,8 @@ use spin_sdk::wasip3::spawn;
 
 use crate::database::{Database, integer};
 use crate::request::now;
-use crate::rollups::{self, IS_DAMAGED, WATERMARK, damaged, pages, rows_of, write};
+use crate::rollups::{self, IS_DAMAGED, WATERMARK, damaged, each_page, pages, pages_while, rows_of, write};
+use crate::watch;
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
@@ -219,8 +220,12 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
             let tenants = database.query(TENANTS, &Vec::new).await?;
             let name = |row: &RowResult| Tenant::parse(row.get::<&str>(0)?.to_owned()).ok();
             for tenant in tenants.iter().filter_map(name) {
-                let manifests = pages(database, tenant.as_str(), &[service.manifests()]).await?;
-                days.extend(service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())));
+                let of_manifest = |manifest| {
+                    let due = service.compactions(&[manifest], now);
+                    days.extend(due.iter().map(|day| (tenant.clone(), day.manifest())));
+                    true
+                };
+                each_page(database, tenant.as_str(), &[service.manifests()], of_manifest).await?;
             }
             Outcome::Found(days)
         }
@@ -246,8 +251,12 @@ async fn compact(
     let watermark = rows.first().and_then(|row| row.get::<i64>(0)).ok_or_else(damaged)?;
     let manifests = pages(database, tenant.as_str(), std::slice::from_ref(manifest)).await?;
     for compaction in service.compactions(&manifests, now()) {
-        let stored = pages(database, tenant.as_str(), &compaction.ranges()).await?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let mut budget = compaction.budget();
+        let takes = |page: &StoredPage| budget.takes_page(page);
+        let stored = pages_while(database, tenant.as_str(), &compaction.ranges(), takes).await?;
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             eprintln!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

@@ -148,12 +148,39 @@ pub(crate) async fn pages(
     tenant: &str,
     ranges: &[KeyRange],
 ) -> Result<Vec<StoredPage>, Error> {
+    Ok(pages_while(database, tenant, ranges, |_| true).await?.unwrap_or_default())
+}
+
+/// Reads the pages in these ranges. Stops and returns `None` as soon as `takes` rejects a page.
+pub(crate) async fn pages_while(
+    database: &Database<'_>,
+    tenant: &str,
+    ranges: &[KeyRange],
+    mut takes: impl FnMut(&StoredPage) -> bool,
+) -> Result<Option<Vec<StoredPage>>, Error> {
     let mut pages = Vec::new();
+    let is_whole = each_page(database, tenant, ranges, |page| {
+        let is_taken = takes(&page);
+        pages.push(page);
+        is_taken
+    });
+    Ok(is_whole.await?.then_some(pages))
+}
+
+/// Gives the pages in these ranges to `take`, one by one. Stops and returns `false` as soon as it does.
+pub(crate) async fn each_page(
+    database: &Database<'_>,
+    tenant: &str,
+    ranges: &[KeyRange],
+    mut take: impl FnMut(StoredPage) -> bool,
+) -> Result<bool, Error> {
     for ranges in ranges.chunks(RANGES) {
         let (statement, parameters) = statement(tenant, ranges, false);
-        pages.extend(database.query(&statement, &parameters).await?.iter().filter_map(page_of));
+        if !database.query_while(&statement, &parameters, |row| page_of(&row).is_none_or(&mut take)).await? {
+            return Ok(false);
+        }
     }
-    Ok(pages)
+    Ok(true)
 }
 
 /// Like [`pages`], for a report. Stops reading and returns `None` once the pages exceed the budget.

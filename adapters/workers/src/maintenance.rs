@@ -1,12 +1,14 @@
 //! Maintenance of a shard: does what core asks for. [`crate::shard::Shard`] runs tasks of several writes in a
 //! transaction, because an error does not undo the statements before it.
 
-use isotherm_core::{Blocks, ExpiryOrder, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits};
+use isotherm_core::{
+    Blocks, ExpiryOrder, Folded, Held, KeyRange, Load, Merged, Millis, Outcome, Service, Tenant, WriteLimits,
+};
 use worker::{Result, SqlStorage, console_error};
 
-use crate::blocks;
 use crate::database::{columns, first, integer, whole};
-use crate::rollups::{pages, write};
+use crate::rollups::{each_page, pages, pages_while, write};
+use crate::{blocks, watch};
 
 const HELD: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0),
     EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'blocks_by_expiry')";
@@ -41,8 +43,11 @@ pub(crate) fn held(sql: &SqlStorage, memory: &Blocks) -> Result<Held> {
 
 /// Finds the days to compact.
 pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, now: Millis) -> Result<Outcome> {
-    let manifests = pages(sql, &[service.manifests()])?;
-    let days = service.compactions(&manifests, now).iter().map(|day| (tenant.clone(), day.manifest())).collect();
+    let mut days = Vec::new();
+    each_page(sql, &[service.manifests()], &mut |manifest| {
+        days.extend(service.compactions(&[manifest], now).iter().map(|day| (tenant.clone(), day.manifest())));
+        true
+    })?;
     Ok(Outcome::Found(days))
 }
 
@@ -61,8 +66,11 @@ pub(crate) fn compact(
     now: Millis,
 ) -> Result<Outcome> {
     for compaction in service.compactions(&pages(sql, &[manifest])?, now) {
-        let stored = pages(sql, &compaction.ranges())?;
-        let Merged { pages, damaged, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        let mut budget = compaction.budget();
+        let stored = pages_while(sql, &compaction.ranges(), &mut |page| budget.takes_page(page))?;
+        let merged = compaction.merge(stored, WriteLimits::ONE_WRITER);
+        Folded::damage(&merged).iter().for_each(|damage| watch::folded(service, damage));
+        let Merged { pages, damaged, .. } = merged;
         for page in damaged {
             console_error!("isotherm: reports of {} are incomplete: {page}", tenant.as_str());
         }

@@ -196,24 +196,36 @@ pub(crate) fn pages(sql: &SqlStorage, ranges: &[KeyRange]) -> Result<Vec<StoredP
 }
 
 /// Reads the pages in these ranges. Stops and returns `None` as soon as `takes` rejects a page.
-fn pages_while(
+pub(crate) fn pages_while(
     sql: &SqlStorage,
     ranges: &[KeyRange],
     takes: &mut dyn FnMut(&StoredPage) -> bool,
 ) -> Result<Option<Vec<StoredPage>>> {
     let mut pages = Vec::new();
+    let is_whole = each_page(sql, ranges, &mut |page| {
+        let is_taken = takes(&page);
+        pages.push(page);
+        is_taken
+    })?;
+    Ok(is_whole.then_some(pages))
+}
+
+/// Gives the pages in these ranges to `take`, one by one. Stops and returns `false` as soon as it does.
+pub(crate) fn each_page(
+    sql: &SqlStorage,
+    ranges: &[KeyRange],
+    take: &mut dyn FnMut(StoredPage) -> bool,
+) -> Result<bool> {
     for KeyRange { from, until } in ranges {
         for row in sql.exec(PAGES, vec![from.as_str().into(), until.as_str().into()])?.raw() {
             let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
             // A value that is not a BLOB is read as an empty page, which core sets apart.
-            let page = StoredPage { key, bytes: blob(page) };
-            if !takes(&page) {
-                return Ok(None);
+            if !take(StoredPage { key, bytes: blob(page) }) {
+                return Ok(false);
             }
-            pages.push(page);
         }
     }
-    Ok(Some(pages))
+    Ok(true)
 }
 
 pub(crate) fn write(sql: &SqlStorage, pages: Vec<StoredPage>) -> Result<()> {

@@ -25,7 +25,7 @@ const fn alert(
 }
 
 /// The alerts, the gravest first.
-pub(crate) const ALERTS: [Alert; 8] = [
+pub(crate) const ALERTS: [Alert; 9] = [
     alert("IsothermDown", r#"up{job="isotherm"} == 0"#, "1m", "page", "It does not answer /metrics."),
     alert(
         "IsothermFull",
@@ -61,6 +61,13 @@ pub(crate) const ALERTS: [Alert; 8] = [
         "0m",
         "ticket",
         "Stored records are no events, and are in no report.",
+    ),
+    alert(
+        "IsothermUnreadable",
+        "increase(isotherm_unreadable_pages_total[1h]) > 0",
+        "0m",
+        "ticket",
+        "Stored rollups cannot be read, and reports of them are incomplete.",
     ),
     alert(
         "IsothermSlow",

@@ -22,6 +22,7 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     Signed(i64),
     Unsigned(u64),
+    /// Any other number, as the nearest double: one with a fraction or an exponent, or an integer beyond 64 bits.
     Float(f64),
     String(Cow<'a, str>),
     Array(Vec<Value<'a>>),
@@ -65,20 +66,13 @@ impl Value<'_> {
 
 /// Reads one JSON text.
 pub(crate) fn read(text: &str) -> Result<Value<'_>, Rejection> {
-    let mut reader = JsonReader { flaw: None, wide: false };
+    let mut reader = JsonReader { flaw: None };
     let mut json = serde_json::Deserializer::from_str(text);
     let value = ValueSeed { reader: &mut reader, depth: 1 }
         .deserialize(&mut json)
         .and_then(|value| json.end().map(|()| value))
         .map_err(|error| rejection(&error))?;
-    match reader.flaw {
-        Some(flaw) => Err(flaw),
-        // Only a number beyond 2^63, which is rare, makes it worth reading the text a second time.
-        None if reader.wide => wide_integer(text).map_or(Ok(value), |digits| {
-            Err(Rejection::NumberOutOfRange(format!("an integer of {} digits", digits.len())))
-        }),
-        None => Ok(value),
-    }
+    reader.flaw.map_or(Ok(value), Err)
 }
 
 fn rejection(error: &serde_json::Error) -> Rejection {
@@ -90,36 +84,8 @@ fn rejection(error: &serde_json::Error) -> Rejection {
     }
 }
 
-/// The first integer outside strings that fits neither i64 nor u64. serde_json would read it as an inexact float.
-fn wide_integer(text: &str) -> Option<&str> {
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        rest = rest.get(start..)?;
-        if let Some(string) = rest.strip_prefix('"') {
-            let mut escaped = false;
-            let end = string.find(|c| {
-                let closes = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                closes
-            })?;
-            rest = string.get(end + 1..)?;
-        } else {
-            let number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
-            let (token, after) = rest.split_at(rest.find(|c| !number(c)).unwrap_or(rest.len()));
-            let integer = !token.contains(['.', 'e', 'E']);
-            if integer && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
-                return Some(token.trim_start_matches('-'));
-            }
-            rest = after;
-        }
-    }
-    None
-}
-
 struct JsonReader {
     flaw: Option<Rejection>,
-    /// Whether there was a number beyond 2^63, which may have been an integer.
-    wide: bool,
 }
 
 impl JsonReader {
@@ -181,7 +147,6 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
-        self.reader.wide |= value.abs() >= 9_223_372_036_854_775_808.0;
         Ok(Value::Float(value))
     }
 

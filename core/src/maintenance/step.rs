@@ -76,7 +76,8 @@ impl StepWrite {
     /// What the step did, of which [`Step::records`] are these many.
     pub fn folded(&self, records: usize) -> Folded {
         let (pages, rejected) = (self.pages.len() as u64, self.rejected.len() as u64);
-        Folded { events: (records as u64).saturating_sub(rejected), pages, rejected, lag: None }
+        let (events, damaged) = ((records as u64).saturating_sub(rejected), self.damaged.len() as u64);
+        Folded { events, pages, rejected, damaged, lag: None }
     }
 }
 
@@ -148,14 +149,20 @@ impl Step {
         }
         let newcomer = StoredPage { key: String::new(), bytes: Vec::new() };
         let newcomers = write.newcomers.iter().map(|_| &newcomer);
+        let pages = write.pages.iter().map(|(_, page)| page).chain(newcomers);
+        let bytes: usize = pages.clone().map(StoredPage::len).sum();
         match self.records / 2 {
-            _ if self.limits.fit(write.pages.iter().map(|(_, page)| page).chain(newcomers)) => Ok(write),
+            _ if self.limits.fit(pages) => Ok(write),
             // A record that fits into no transaction must not hold up the records behind it.
             0 => {
                 let reason = "its pages need more than a transaction takes".to_owned();
                 Ok(StepWrite { rejected: vec![RejectedRecord { index: 0, reason }], ..StepWrite::default() })
             }
-            at_most => Err(TooMuch { at_most }),
+            // Fewer records may touch almost as many pages, so no more than half of them are tried next.
+            half => {
+                let part = (self.limits.bytes as u64).saturating_mul(self.records as u64) / bytes.max(1) as u64;
+                Err(TooMuch { at_most: half.min(part as usize).max(1) })
+            }
         }
     }
 }

@@ -197,6 +197,19 @@ pub fn letter_notice(letter: &str) -> String {
     format!("in no report: record {sequence_number} of {shard_id}: {reason}")
 }
 
+/// The name of a dead letter where no queue is: the record's place in its stream. A letter that is made again has the same
+/// name. `None` if this is no dead letter of a record.
+pub fn letter_name(letter: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Place {
+        shard_id: String,
+        sequence_number: String,
+    }
+    let Place { shard_id, sequence_number } = serde_json::from_str(letter).ok()?;
+    Some(format!("{shard_id}/{sequence_number}"))
+}
+
 /// When the records of a batch were written that a mapping has given up, read from the mapping's message about the
 /// batch. `None` if the message is about something else.
 pub fn given_up(message: &str) -> Option<Range<Millis>> {
@@ -293,6 +306,7 @@ impl StreamStep<'_, '_> {
             events: taken.iter().filter(|record| record.unfolded().is_some()).count() as u64,
             pages: pages.len() as u64,
             rejected: letters.len() as u64,
+            damaged: damaged.len() as u64,
             ..Folded::default()
         };
         Ok(StreamWrite { pages, damaged, newcomers, watermark, letters, folded })

@@ -6,10 +6,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::reports::calendar::Interval;
 use crate::reports::cursor::LastRow;
-use crate::reports::data::{READ_BYTES, ReportData, UnreadablePages};
+use crate::reports::data::{CELL_BYTES, READ_BYTES, ReportData, UnreadablePages};
 use crate::reports::kind::Kind;
 use crate::reports::query::{Figure, Metric, Query};
-use crate::reports::table::{CELL_BYTES, Caps, Problem, Table};
+use crate::reports::table::{Caps, Problem, Table};
 use crate::rollups::fold::Fold;
 use crate::rollups::key::Hour;
 use crate::rollups::number::Number;

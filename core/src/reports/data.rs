@@ -28,11 +28,15 @@ pub struct ReportData {
 /// The most bytes that a report reads, of all shards together. A Workers isolate may hold each byte up to four times:
 /// in a shard, on the way and here.
 pub(crate) const READ_BYTES: usize = 16 * 1024 * 1024;
+/// The most memory of the rollups that a report or a compaction has at once, in bytes. Together with what was read it must fit
+/// into an isolate of 128 MB.
+pub(crate) const CELL_BYTES: usize = 32 * 1024 * 1024;
 /// What a page or a record takes in memory besides its bytes.
 pub(crate) const ITEM_BYTES: usize = 64;
 
-/// The bytes that a report may still read from a store, or from one of its shards. A host subtracts what it reads
-/// before it reads on. If the budget does not suffice, it gives [`ReportData::too_large`].
+/// The bytes that a report or a compaction may still read from a store, or a report from one of its shards. A host subtracts
+/// what it reads before it reads on. If the budget does not suffice, a report is given [`ReportData::too_large`], and a
+/// compaction no pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBudget {
     left: usize,
@@ -42,6 +46,11 @@ impl ReadBudget {
     /// The budget of one of `shards` shards.
     pub(crate) fn of_shards(shards: u32) -> Self {
         Self { left: READ_BYTES / usize::try_from(shards).unwrap_or(usize::MAX).max(1) }
+    }
+
+    /// The budget of a compaction. It has an isolate or a process to itself while it runs.
+    pub(crate) fn of_compaction() -> Self {
+        Self { left: READ_BYTES }
     }
 
     /// Subtracts a page or a manifest, and returns whether it is within the budget.

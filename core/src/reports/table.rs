@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::reports::calendar::Intervals;
 use crate::reports::cursor::LastRow;
+use crate::reports::data::CELL_BYTES;
 use crate::reports::kind::Kind;
 use crate::reports::query::{Figure, GroupBy, Metric, Query};
 use crate::rollups::interner::{Interner, Symbol};
@@ -14,9 +15,6 @@ use crate::rollups::page::PageReader;
 use crate::rollups::rollup::{NumericStats, Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 
-/// The most memory of a table's cells in bytes, by [`Rollup::memory`]. Together with the pages it must fit into an
-/// isolate of 128 MB.
-pub(crate) const CELL_BYTES: usize = 32 * 1024 * 1024;
 /// The memory of a group besides its name and its cells, in bytes.
 const GROUP_BYTES: usize = 1000;
 /// How many names of each kind a summary lists.

@@ -4,13 +4,15 @@
 //! the day's pages hold everything that the hours' pages hold. A fold that touches a day unseals it, in the transaction
 //! that writes the hours. The hours stay, for reports by hour and for the days of other time zones.
 //!
-//! Some days are kept by their hours for good: days that need more than a transaction takes, days whose hours together
-//! have more numeric properties than a rollup keeps, and days of which something can't be read.
+//! Some days are kept by their hours for good: days that need more memory than a host has or more than a transaction takes, days whose hours together
+//! have more numeric properties than a rollup keeps, days of which a value lost its numbers in some hours only, and days of
+//! which something can't be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Reader, Writer};
 use crate::formats;
+use crate::reports::data::{CELL_BYTES, ReadBudget};
 use crate::rollups::interner::Interner;
 use crate::rollups::key::{Day, KeyKind, KeyRange, Period, Series};
 use crate::rollups::page::{Head, PageReader, PageWriter};
@@ -219,14 +221,19 @@ impl Compaction {
         ranges.collect()
     }
 
-    /// The pages to write, given the stored pages in [`Compaction::ranges`]: the day's pages and its manifest. If the
-    /// day is to be kept by its hours, only the manifest.
-    pub fn merge(self, stored: Vec<StoredPage>, limits: WriteLimits) -> Merged {
+    /// The most that the pages in [`Compaction::ranges`] may have together.
+    pub fn budget(&self) -> ReadBudget {
+        ReadBudget::of_compaction()
+    }
+
+    /// The pages to write, given the stored pages in [`Compaction::ranges`], or `None` if they exceed
+    /// [`Compaction::budget`]: the day's pages and its manifest. If the day is to be kept by its hours, only the manifest.
+    pub fn merge(self, stored: Option<Vec<StoredPage>>, limits: WriteLimits) -> Merged {
         let Self { day, manifest, unreadable } = self;
         let mut merged = Merged::default();
         if let Some(StoredPage { key, bytes }) = unreadable {
             merged.set_apart(key, bytes);
-        } else if let Some(mut pages) = whole_day(day, stored, &mut merged) {
+        } else if let Some(mut pages) = stored.and_then(|stored| whole_day(day, stored, &mut merged)) {
             pages.push(DayManifest { state: DayState::Sealed, ..manifest.clone() }.write(day));
             if limits.fit(pages.iter()) {
                 return Merged { pages, ..merged };
@@ -240,32 +247,40 @@ impl Compaction {
 /// The pages of a day, given everything stored for it. `None` if they can't or must not be made from its hours.
 fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<Vec<StoredPage>> {
     let mut names = Interner::default();
-    let mut all_series: BTreeMap<Series, Whole> = BTreeMap::new();
-    for StoredPage { key, bytes } in stored {
-        let (series, first) = match KeyKind::of(&key) {
+    let mut all_series: BTreeMap<Series, (BTreeSet<String>, Vec<StoredPage>)> = BTreeMap::new();
+    for page in stored {
+        let (series, first) = match KeyKind::of(&page.key) {
             KeyKind::Page(series, first) => (series, first),
             // What came from another service has pages of days of its own.
             KeyKind::Moved(..) => continue,
             KeyKind::Apart(_) | KeyKind::Day => return None,
             KeyKind::Unknown => {
-                merged.damaged.push(UnreadablePage { key });
+                merged.damaged.push(UnreadablePage { key: page.key });
                 return None;
             }
         };
         let is_hour = matches!(series.period, Period::Hour(_));
-        let whole = all_series.entry(Series { period: Period::Day(day), ..series }).or_default();
-        if !is_hour {
-            whole.firsts.insert(first.to_owned());
-        } else if whole.merge(&bytes, &mut names).is_none() {
-            // A fold will set this page apart when it meets it.
-            merged.damaged.push(UnreadablePage { key });
-            return None;
-        } else if whole.is_too_wide {
-            return None;
+        let (firsts, hours) = all_series.entry(Series { period: Period::Day(day), ..series }).or_default();
+        if is_hour {
+            hours.push(page);
+        } else {
+            firsts.insert(first.to_owned());
         }
     }
     let mut writer = PageWriter::default();
-    for (series, whole) in all_series {
+    // Rollups take more memory than their bytes, so one series is merged after the other.
+    for (series, (firsts, hours)) in all_series {
+        let mut whole = Whole { firsts, ..Whole::default() };
+        for StoredPage { key, bytes } in hours {
+            if whole.merge(&bytes, &mut names).is_none() {
+                // A fold will set this page apart when it meets it.
+                merged.damaged.push(UnreadablePage { key });
+                return None;
+            }
+            if whole.is_too_wide || whole.memory > CELL_BYTES {
+                return None;
+            }
+        }
         whole.write(&series, &names, &mut writer);
     }
     Some(writer.written)
@@ -274,30 +289,42 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
 /// All rollups of one series over a day, or in all parts of a store.
 #[derive(Default)]
 pub(crate) struct Whole {
-    head: Head,
-    values: BTreeMap<String, Rollup>,
+    pub(crate) head: Head,
+    pub(crate) values: BTreeMap<String, Rollup>,
     /// The values at which the day's stored pages start. Each page is written anew; otherwise it would keep its old
     /// content.
     firsts: BTreeSet<String>,
-    /// Whether a value has more numeric properties, over all pages, than a fold keeps.
+    /// Whether a value has more numeric properties, over all its hours, than a rollup keeps, or kept them in some hours
+    /// only.
     is_too_wide: bool,
+    /// Bytes of memory that the rollups take.
+    memory: usize,
 }
 
 impl Whole {
-    /// Merges a page. `None` means that the bytes are not a page.
-    pub(crate) fn merge(&mut self, page: &[u8], names: &mut Interner) -> Option<()> {
-        let Head { dimensions, dimensions_dropped } = Head::read(Some(page), names)?;
+    /// Merges a page of an hour. `None` means that the bytes are not a page.
+    fn merge(&mut self, hour: &[u8], names: &mut Interner) -> Option<()> {
+        let Head { dimensions, dimensions_dropped } = Head::read(Some(hour), names)?;
         self.head.dimensions.extend(dimensions);
         self.head.dimensions_dropped |= dimensions_dropped;
-        let mut reader = PageReader::open(page, names)?;
+        let mut reader = PageReader::open(hour, names)?;
         while let Some((value, entry)) = reader.next()? {
             let rollup = reader.rollup(entry, Parts::All)?;
             match self.values.get_mut(value) {
                 Some(known) => {
+                    let before = known.memory();
+                    // The numbers of one hour must not pass for those of the day.
+                    let is_partial = |one: &Rollup, two: &Rollup| one.has_no_numbers_left() && !two.numbers.is_empty();
+                    self.is_too_wide |= is_partial(known, &rollup) || is_partial(&rollup, known);
                     known.merge(rollup, names);
                     self.is_too_wide |= known.numbers.len() > NUMBERS;
+                    known.numbers.truncate(NUMBERS);
+                    self.memory = (self.memory + known.memory()).saturating_sub(before);
                 }
-                None => drop(self.values.insert(value.to_owned(), rollup)),
+                None => {
+                    self.memory += rollup.memory();
+                    self.values.insert(value.to_owned(), rollup);
+                }
             }
         }
         Some(())

@@ -21,6 +21,10 @@ use crate::vocabulary::counted;
 
 /// The most values of a dimension per hour and event type; further values count as `(other)`.
 const VALUES: usize = 1000;
+/// The bytes that the numbers of a dimension's values may take together, per hour and event type. Values that get events
+/// beyond that lose their numbers for good, and keep counts and users. So the pages that a fold reads and writes are bounded,
+/// whatever numbers clients send, and a report can read all hours of a day.
+const NUMBERS_BYTES: usize = 512 * 1024;
 
 /// Some events of a tenant, sorted by the rollups that count them, before they are merged with stored pages.
 #[derive(Clone, Debug, Default)]
@@ -261,6 +265,7 @@ impl Pages {
             capped = cap(runs, &values, &mut others);
             rest = &capped;
         }
+        writer.room = room(runs, pages.iter().filter_map(|(_, bytes)| *bytes), names);
         for (at, (first, bytes)) in pages.iter().enumerate() {
             let is_before_next = |run: &Run<'_>| pages.get(at + 1).is_none_or(|(next, _)| run.value < *next);
             let (of_page, others) = rest.split_at(rest.partition_point(is_before_next));
@@ -273,6 +278,20 @@ impl Pages {
             }
         }
     }
+}
+
+/// How many more bytes a series with these stored pages may take before it drops numbers.
+fn room<'p>(runs: &[Run<'_>], pages: impl Iterator<Item = &'p [u8]> + Clone, names: &mut Interner) -> isize {
+    // The single rollup of all events is bounded by itself.
+    if runs.first().is_none_or(|run| run.dimension.is_empty()) {
+        return isize::MAX;
+    }
+    let mut taken: usize = pages.clone().map(<[u8]>::len).sum();
+    // Values and users have bounds of their own. They are looked at only in the few series that are so large.
+    if taken > NUMBERS_BYTES {
+        taken = pages.map(|page| page::numbers_bytes(page, names)).sum();
+    }
+    0_isize.saturating_add_unsigned(NUMBERS_BYTES).saturating_sub_unsigned(taken)
 }
 
 /// Keeps at most [`VALUES`] values. Events of further, unknown values are collected in `others` and count as `(other)`,

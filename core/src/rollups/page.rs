@@ -80,6 +80,13 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'
     Some(values)
 }
 
+/// The bytes that the numbers of the page's rollups take.
+pub(crate) fn numbers_bytes(bytes: &[u8], names: &mut Interner) -> usize {
+    let Some(mut reader) = PageReader::open(bytes, names) else { return 0 };
+    let entries = std::iter::from_fn(|| reader.next().flatten());
+    entries.map(|(_, entry)| Rollup::numbers_bytes(entry)).sum()
+}
+
 /// Writes pages, and reuses its memory from page to page.
 #[derive(Debug, Default)]
 pub(crate) struct PageWriter {
@@ -89,6 +96,8 @@ pub(crate) struct PageWriter {
     added: Writer,
     table: Vec<Symbol>,
     pub(crate) tally: Tally,
+    /// How many more bytes the series may take. Once none are left, rollups that get events lose their numbers.
+    pub(crate) room: isize,
 }
 
 impl PageWriter {
@@ -128,27 +137,37 @@ impl PageWriter {
                 entry = reader.next()?;
             }
             let known = known.map(|(_, bytes)| bytes);
+            let before = self.values.0.len();
             match (known, run) {
                 (Some(known), None) if is_same_table => self.values.bytes(known),
                 (None, Some(run)) => {
-                    self.values.nested(|values| self.tally.write(run.places, events, names, table, values));
+                    let keep = self.room > 0;
+                    is_exact &= keep || is_same_table;
+                    self.values.nested(|values| self.tally.write(run.places, keep, events, names, table, values));
                 }
                 (Some(known), run) => {
                     let mut rollup = reader.rollup(known, Parts::All)?;
                     if let Some(run) = run {
+                        let had_none = rollup.has_no_numbers_left();
+                        let keep = self.room > 0 && !had_none;
+                        if !keep {
+                            rollup.drop_numbers();
+                        }
                         self.added.0.clear();
-                        self.tally.write(run.places, events, names, table, &mut self.added);
+                        self.tally.write(run.places, keep, events, names, table, &mut self.added);
                         rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Parts::All)?, names);
                         rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
                         rollup.numbers.truncate(NUMBERS);
                         // If the stored rollup loses a name now, the table may still list it, although no rollup has
                         // it.
-                        is_exact &= !rollup.numbers_dropped;
+                        is_exact &= !rollup.numbers_dropped || (had_none && is_same_table);
                     }
                     self.values.nested(|values| rollup.write(values, table, names));
                 }
                 (None, None) => {}
             }
+            let grown = self.values.0.len() - before;
+            self.room = self.room.saturating_add_unsigned(known.map_or(0, <[u8]>::len)).saturating_sub_unsigned(grown);
         }
         self.head.0.clear();
         head.write(length, table, names, &mut self.head);

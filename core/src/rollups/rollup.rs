@@ -65,6 +65,24 @@ impl Rollup {
         }
     }
 
+    /// Drops all numbers, if there are any.
+    pub(crate) fn drop_numbers(&mut self) {
+        self.numbers_dropped |= !self.numbers.is_empty();
+        self.numbers.clear();
+    }
+
+    /// Whether all numbers were dropped. Such a rollup never gets numbers again.
+    pub(crate) fn has_no_numbers_left(&self) -> bool {
+        self.numbers_dropped && self.numbers.is_empty()
+    }
+
+    /// The bytes that the numbers of a written rollup take.
+    pub(crate) fn numbers_bytes(entry: &[u8]) -> usize {
+        let mut reader = Reader(entry);
+        let _count = reader.small::<u64>();
+        HyperLogLog::read(&mut reader).map_or(0, |_| reader.0.len())
+    }
+
     /// Bytes of memory that the rollup takes, estimated the same on every target.
     pub(crate) fn memory(&self) -> usize {
         // Twice what is used, because lists grow by doubling and tree nodes are half full.

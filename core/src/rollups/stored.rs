@@ -14,6 +14,13 @@ pub struct StoredPage {
     pub bytes: Vec<u8>,
 }
 
+impl StoredPage {
+    /// Bytes of key and content.
+    pub(crate) fn len(&self) -> usize {
+        self.key.len() + self.bytes.len()
+    }
+}
+
 /// The stored bytes under this key are not a page that this version can read. Its text goes to a log, so it names no
 /// value: values are a client's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +85,7 @@ impl WriteLimits {
 
     /// Whether these pages fit into one transaction.
     pub fn fit<'p>(&self, pages: impl Iterator<Item = &'p StoredPage>) -> bool {
-        let (count, bytes) =
-            pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.key.len() + page.bytes.len()));
+        let (count, bytes) = pages.fold((0, 0), |(count, bytes), page| (count + 1, bytes + page.len()));
         count <= self.pages && bytes <= self.bytes
     }
 }

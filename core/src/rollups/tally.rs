@@ -30,21 +30,27 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Writes the rollup of these events. `table` is the name table of their page.
+    /// Writes the rollup of these events. `table` is the name table of their page. Without `keep` their numbers are
+    /// dropped.
     pub(crate) fn write(
         &mut self,
         places: &[Place],
+        keep: bool,
         events: &FoldEvents,
         names: &Interner,
         table: &[Symbol],
         writer: &mut Writer,
     ) {
         if let [place] = places {
-            return Self::write_event(*events.event(place), events, names, table, writer);
+            return Self::write_event(*events.event(place), keep, events, names, table, writer);
         }
         writer.length(places.len());
         self.write_users(places, events, writer);
-        let are_dropped = self.gather(places, events);
+        let mut are_dropped = self.gather(places, events);
+        if !keep {
+            are_dropped |= !self.names.is_empty();
+            self.names.clear();
+        }
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
@@ -134,9 +140,16 @@ impl Tally {
     }
 
     /// Writes the rollup of a single event, which is common for rare values.
-    fn write_event(event: FoldEvent, events: &FoldEvents, names: &Interner, table: &[Symbol], writer: &mut Writer) {
+    fn write_event(
+        event: FoldEvent,
+        keep: bool,
+        events: &FoldEvents,
+        names: &Interner,
+        table: &[Symbol],
+        writer: &mut Writer,
+    ) {
         let all = events.names(event.shape);
-        let kept = &all[..all.len().min(NUMBERS)];
+        let kept = &all[..all.len().min(if keep { NUMBERS } else { 0 })];
         writer.length(1);
         let user = (event.user.register(), event.user.value());
         HyperLogLog::write_new(1, std::iter::once(user), writer);

@@ -1,9 +1,10 @@
 //! One set of rollups, made of those that the parts of a store hold: shards, lanes, and what came from earlier services.
 
 use crate::rollups::compaction::{DayManifest, DayState, Whole};
-use crate::rollups::interner::Interner;
+use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::key::{Day, KeyKind, Period};
-use crate::rollups::page::PageWriter;
+use crate::rollups::page::{Head, PageReader, PageWriter};
+use crate::rollups::rollup::{Parts, Rollup};
 use crate::rollups::stored::{StoredPage, UnreadablePage};
 
 /// What a stored page belongs to. Each part of a store has its pages in this order, which is that of their keys.
@@ -54,6 +55,8 @@ pub fn day_of(key: &str) -> Option<(u32, bool)> {
 /// The pages of one series, given those that all parts of the store have of it. The same rollups always give the same
 /// bytes, whatever parts they were in.
 ///
+/// A number that a part has dropped at a value is dropped there: what the other parts have of it is not all.
+///
 /// # Errors
 /// A page can't be read.
 pub fn union(pages: &[StoredPage]) -> Result<Vec<StoredPage>, UnreadablePage> {
@@ -61,7 +64,7 @@ pub fn union(pages: &[StoredPage]) -> Result<Vec<StoredPage>, UnreadablePage> {
     for StoredPage { key, bytes } in pages {
         let damaged = || UnreadablePage { key: key.clone() };
         let (KeyKind::Page(series, _) | KeyKind::Moved(series, _)) = KeyKind::of(key) else { return Err(damaged()) };
-        whole.merge(bytes, &mut names).ok_or_else(damaged)?;
+        add(&mut whole, bytes, &mut names).ok_or_else(damaged)?;
         of = Some(series);
     }
     let mut writer = PageWriter::default();
@@ -69,6 +72,28 @@ pub fn union(pages: &[StoredPage]) -> Result<Vec<StoredPage>, UnreadablePage> {
         whole.write(&series, &names, &mut writer);
     }
     Ok(writer.written)
+}
+
+/// Adds a page. `None` means that the bytes are not a page.
+fn add(whole: &mut Whole, page: &[u8], names: &mut Interner) -> Option<()> {
+    let Head { dimensions, dimensions_dropped } = Head::read(Some(page), names)?;
+    whole.head.dimensions.extend(dimensions);
+    whole.head.dimensions_dropped |= dimensions_dropped;
+    let mut reader = PageReader::open(page, names)?;
+    while let Some((value, entry)) = reader.next()? {
+        let mut rollup = reader.rollup(entry, Parts::All)?;
+        match whole.values.get_mut(value) {
+            Some(known) => {
+                let has = |of: &Rollup| of.numbers.iter().map(|(name, _)| *name).collect::<Vec<Symbol>>();
+                let (of_known, of_rollup) = (has(known), has(&rollup));
+                known.numbers.retain(|(name, _)| !rollup.numbers_dropped || of_rollup.contains(name));
+                rollup.numbers.retain(|(name, _)| !known.numbers_dropped || of_known.contains(name));
+                known.merge(rollup, names);
+            }
+            None => drop(whole.values.insert(value.to_owned(), rollup)),
+        }
+    }
+    Some(())
 }
 
 /// The manifest of a day, given those that all parts of the store have of it, and whether the day's own pages hold

@@ -115,7 +115,7 @@ pub(crate) enum Rejection {
     TooManyProperties(usize),
     /// The properties do not meet the schema of their event type: the path, and what was expected there.
     SchemaViolation(String, String),
-    /// An integer does not fit into 64 bits, or a number is not finite.
+    /// A number is beyond the largest double.
     NumberOutOfRange(String),
     /// A timestamp is neither RFC 3339 nor whole milliseconds.
     InvalidTimestamp,
@@ -323,7 +323,7 @@ impl fmt::Display for Rejection {
             }
             Self::SchemaViolation(path, expected) => write!(f, "{path} {expected}"),
             Self::NumberOutOfRange(number) => {
-                write!(f, "{number}: numbers are finite and integers fit 64 bits; send others as strings")
+                write!(f, "{number}: numbers are at most the largest double; send others as strings")
             }
             Self::InvalidTimestamp => f.write_str(
                 "timestamp must be RFC 3339, such as 2013-01-01T10:15:00.000Z, or whole milliseconds since 1970",

@@ -9,7 +9,7 @@ use crate::maintenance::folded::Folded;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::time::Stamp;
 use crate::watching::level::Level;
-use crate::watching::metric::{DEAD_LETTERS, FOLD_LAG, FOLDED_EVENTS, Metric, PAGE_WRITES, SECONDS};
+use crate::watching::metric::{DEAD_LETTERS, FOLD_LAG, FOLDED_EVENTS, Metric, PAGE_WRITES, SECONDS, UNREADABLE_PAGES};
 use crate::watching::seen::Seen;
 use crate::watching::trace::x_ray_root;
 
@@ -188,7 +188,7 @@ pub(crate) fn of_request(
 
 /// The line of a fold; `None` if none is to be written.
 pub(crate) fn of_fold(config: &Config, folded: &Folded, stamp: Stamp, writer: Writer<'_>) -> Option<Line> {
-    let level = if folded.rejected > 0 { Level::Warn } else { Level::Info };
+    let level = if folded.rejected > 0 || folded.damaged > 0 { Level::Warn } else { Level::Info };
     if *folded == Folded::default() || !config.lines.write(level, writer.level, stamp, false) {
         return None;
     }
@@ -196,6 +196,7 @@ pub(crate) fn of_fold(config: &Config, folded: &Folded, stamp: Stamp, writer: Wr
     line.count(FOLDED_EVENTS, "", folded.events);
     line.count(PAGE_WRITES, "", folded.pages);
     line.count(DEAD_LETTERS, "", folded.rejected);
+    line.count(UNREADABLE_PAGES, "", folded.damaged);
     line.metrics.extend(folded.lag.map(|lag| (FOLD_LAG, "", Value::Number(lag.as_millis() as f64 / 1000.0))));
     Some(line.line())
 }

@@ -66,6 +66,11 @@ pub(crate) const PAGE_WRITES: Metric =
     counter("isotherm_page_writes_total", &[], "Pages of rollups that folds have written.");
 pub(crate) const DEAD_LETTERS: Metric =
     counter("isotherm_dead_letters_total", &[], "Stored records that are no events, and so are in no report.");
+pub(crate) const UNREADABLE_PAGES: Metric = counter(
+    "isotherm_unreadable_pages_total",
+    &[],
+    "Stored pages of rollups that folds and compactions could not read. Reports of them are incomplete.",
+);
 pub(crate) const FAILED_TASKS: Metric =
     counter("isotherm_failed_tasks_total", &["task"], "Folds and other maintenance that failed, and are tried again.");
 pub(crate) const FOLD_LAG: Metric =
@@ -77,7 +82,7 @@ pub(crate) const FULL_STORES: Metric =
     gauge("isotherm_full_stores", "Stores that refuse new events, because too many wait to be folded.");
 
 /// All metrics.
-pub const METRICS: [Metric; 14] = [
+pub const METRICS: [Metric; 15] = [
     REQUESTS,
     SECONDS,
     EVENTS,
@@ -87,6 +92,7 @@ pub const METRICS: [Metric; 14] = [
     FOLDED_EVENTS,
     PAGE_WRITES,
     DEAD_LETTERS,
+    UNREADABLE_PAGES,
     FAILED_TASKS,
     FOLD_LAG,
     UNFOLDED_EVENTS,

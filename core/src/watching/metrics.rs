@@ -9,7 +9,7 @@ use crate::maintenance::folded::Folded;
 use crate::maintenance::machine::Task;
 use crate::watching::metric::{
     BUCKETS, DEAD_LETTERS, FAILED_TASKS, FOLD_LAG, FOLDED_EVENTS, FULL_STORES, Kind, METRICS, Metric, PAGE_WRITES,
-    REQUESTS, UNFOLDED_BYTES, UNFOLDED_EVENTS,
+    REQUESTS, UNFOLDED_BYTES, UNFOLDED_EVENTS, UNREADABLE_PAGES,
 };
 use crate::watching::seen::Seen;
 
@@ -40,10 +40,11 @@ impl Metrics {
         self.seconds.entry(route).or_default().add(seen.ran.duration);
     }
 
-    /// Counts a fold.
+    /// Counts a fold, or what a compaction could not read.
     pub fn fold(&mut self, folded: &Folded) {
         self.count(FOLDED_EVENTS, ["", ""], folded.events);
         self.count(PAGE_WRITES, ["", ""], folded.pages);
+        self.count(UNREADABLE_PAGES, ["", ""], folded.damaged);
     }
 
     /// Counts a task of maintenance that failed.

@@ -382,7 +382,7 @@ impl Functions {
                 return Err(Fault::CannotRead);
             }
             let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-            let Merged { pages, .. } = compaction.merge(stored, LIMITS);
+            let Merged { pages, .. } = compaction.merge(Some(stored), LIMITS);
             let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
             if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
                 return Ok(false);

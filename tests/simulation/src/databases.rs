@@ -92,7 +92,7 @@ fn compact(database: &mut Database, service: &Service, then: Millis) {
         let manifests = database.pages(tenant.as_str(), &[service.manifests()]);
         for compaction in service.compactions(&manifests, then) {
             let stored = database.pages(tenant.as_str(), &compaction.ranges());
-            let Merged { pages, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, .. } = compaction.merge(Some(stored), WriteLimits::ONE_WRITER);
             let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
             let is_done = database.write_if(database.watermark(), pages, None);
             assert!(is_done, "nothing else writes");

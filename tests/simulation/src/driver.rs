@@ -193,7 +193,7 @@ impl Session {
                 return Err(Fault::CannotRead);
             }
             let stored = self.pages(tenant, &compaction.ranges()).await?;
-            let Merged { pages, .. } = compaction.merge(stored, WriteLimits::ONE_WRITER);
+            let Merged { pages, .. } = compaction.merge(Some(stored), WriteLimits::ONE_WRITER);
             self.write(before, pages.into_iter().map(|page| (tenant.clone(), page)).collect(), None).await?;
             self.world.say(|| format!("compacted {} of {}", manifest.from.escape_debug(), tenant.as_str()));
         }

@@ -220,7 +220,7 @@ fn stored(service: &Service, vector: &Vector) -> Result<BTreeMap<String, StoredP
         let received_at = Millis(vector.received_at);
         for compaction in service.compactions(&manifests, received_at) {
             let stored = read(&pages, &compaction.ranges());
-            let written = compaction.merge(stored, LIMITS).pages;
+            let written = compaction.merge(Some(stored), LIMITS).pages;
             pages.extend(written.into_iter().map(|page| (page.key.clone(), page)));
         }
     }
