@@ -12,14 +12,17 @@ use std::process::{Child, Command, Stdio};
 use fixture::Fixture;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// Commands that this test can't run: they need an account, a cluster, a container or a system service, or they build
-/// or run everything. Other parts of `cargo xtask test` run the commands of cargo and npm.
-const NOT_RUN: [&str; 14] = [
+/// Commands that this test can't run: they need an account, a cluster, a container, a system service or a deployment to
+/// leave, or they build or run everything. Other parts of `cargo xtask test` run the commands of cargo and npm.
+const NOT_RUN: [&str; 17] = [
     "apt-get ",
     "cargo ",
     "docker ",
     "gzip -dc /var/",
     "install ",
+    "isotherm export ",
+    "isotherm import ",
+    "isotherm move ",
     "kubectl ",
     "npm ",
     "npx ",

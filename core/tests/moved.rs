@@ -301,3 +301,28 @@ fn only_an_operator_moves_data() {
         assert_eq!(reply.status, 401, "{path}");
     }
 }
+
+/// What the other shards have of a number that one shard has dropped is not all of it.
+#[test]
+fn a_number_that_one_shard_has_dropped_is_dropped() {
+    let time = "2025-11-03T05:00:00Z";
+    let of = |names: std::ops::Range<u32>| {
+        let numbers: Value = names.map(|n| (format!("n{n:02}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
+        let event = json!({"userId": "u", "eventType": "t", "timestamp": time, "properties": numbers});
+        events(&[event], NOW)[0].record.clone()
+    };
+    let mut shards = [Pages::new(), Pages::new()];
+    fold(&mut shards[0], [of(0..30).as_str()]);
+    fold(&mut shards[1], [of(20..32).as_str()]);
+    let mut target = Pages::new();
+    import(&mut target, &export(&as_one(&shards)));
+    let sum = |number: &str| {
+        let query = format!("from=2025-11-03T00:00:00Z&to=2025-11-04T00:00:00Z&metrics=count,sum:{number}");
+        let answer: Value =
+            serde_json::from_str(&report(std::slice::from_ref(&target), &[], "/reports/summary", &query)).unwrap();
+        (answer["rows"][0]["count"].clone(), answer["rows"][0][format!("sum:{number}")].clone())
+    };
+    assert_eq!(sum("n05"), (json!(2), json!(5)), "only the first shard has it, and it has dropped none of it");
+    assert_eq!(sum("n22"), (json!(2), json!(44)), "both have it");
+    assert_eq!(sum("n31"), (json!(2), Value::Null), "the first shard may have dropped it");
+}

@@ -169,7 +169,10 @@ pub async fn move_all(flags: &Move) -> Result<ExitCode> {
 /// Compares what a service has with what it should have.
 async fn verify(expected: &Manifest, url: &Url, key: Option<&str>, care: Care) -> Result<()> {
     eprintln!("comparing with {url}");
-    let found = Pass::read(&Source::open(url, key, care).await?).await?;
+    let target = Source::open(url, key, care).await?;
+    // It passes over what moved rollups count, but only then are the events in its export.
+    target.wait_until_folded().await?;
+    let found = Pass::read(&target).await?;
     let differences = expected.differences(&found);
     ensure!(
         differences.is_empty(),

@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A service, asked with one key.
 pub(super) struct Service {
-    url: String,
+    pub(super) url: String,
     endpoint: Endpoint,
     pub(super) care: Care,
 }
@@ -148,11 +148,12 @@ impl Source {
             }
             ensure!(
                 Instant::now() < until,
-                "the source has not folded yet what it took, after {} s: look at its /readyz",
+                "{} has not folded yet what it took, after {} s: look at its /readyz",
+                self.service.url,
                 self.service.care.patience
             );
             if !is_told {
-                eprintln!("waiting until the source has folded what it took");
+                eprintln!("waiting until {} has folded what it took", self.service.url);
                 is_told = true;
             }
             // Some platforms fold only when they are asked.

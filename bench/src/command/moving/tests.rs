@@ -1,1 +1,117 @@
+//! Exports in files, manifests, and how far a move is.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::file::{self, FileSink};
+use super::manifest::Manifest;
+use super::sink::{EventLine, Sink, page_of};
+use super::state::{Cursor, State};
+
+const EVENT: &str =
+    r#"{"digest":"0f","expiresAt":1772000000,"moved":true,"record":{"receivedAt":"2025-11-21T01:53:20.000Z","n":1}}"#;
+const PAGE: &str = r#"{"key":"\u001f0005c07a\u001ft\u001f","page":"AQ=="}"#;
+
+fn event(line: &str) -> EventLine<'_> {
+    serde_json::from_str(line).unwrap()
+}
+
+/// An export with one event and one page, and its manifest.
+async fn export(path: &std::path::Path) -> Manifest {
+    let mut manifest = Manifest::default();
+    let mut sink = Sink::File(FileSink::create(path, &"https://a.example.com".parse().unwrap()).unwrap());
+    manifest.event_line(&event(EVENT)).unwrap();
+    sink.event(&event(EVENT)).await.unwrap();
+    let page = page_of(PAGE).unwrap();
+    manifest.page(&page);
+    sink.page(&page).await.unwrap();
+    sink.end(&manifest).await.unwrap();
+    manifest
+}
+
+fn text(path: &std::path::Path) -> String {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ndjson.gz");
+    let manifest = export(&path).await;
+    assert_eq!((file::manifest(&path).unwrap(), manifest.counts()), (manifest, (1, 1)));
+    let whole = text(&path);
+    assert_eq!(whole.lines().count(), 4, "{whole}");
+
+    let refused = |text: String| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let path = folder.path().join("b.ndjson.gz");
+        std::fs::write(&path, gzip.finish().unwrap()).unwrap();
+        format!("{:#}", file::manifest(&path).unwrap_err())
+    };
+    let lines: Vec<&str> = whole.lines().collect();
+    for (text, expected) in [
+        (lines[..3].join("\n"), "was broken off"),
+        (lines[1..].join("\n"), "is no export"),
+        (whole.replace(r#""n":1"#, r#""n":2"#), "events received on 2025-11-21: as many, with another content"),
+        ([lines[0], lines[1], lines[3]].join("\n"), "rollups of 2013-01-01: 1 at the source, 0 here"),
+        (whole.replace(r#""version":1"#, r#""version":2"#), "is of version 2"),
+        (format!("{whole}{}", lines[1]), "lines follow the manifest"),
+        (whole.replace("expiresAt", "expires"), "no line of an export"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(expected), "{error}");
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 12]).unwrap();
+    assert!(file::manifest(&path).is_err(), "a file that is cut off");
+    assert!(FileSink::create(&path, &"https://a.example.com".parse().unwrap()).is_err(), "a file that is there stays");
+}
+
+#[test]
+fn an_order_does_not_show_in_a_manifest_and_a_repetition_does() {
+    let other = EVENT.replace(r#""n":1"#, r#""n":2"#);
+    let of = |lines: &[&str]| {
+        let mut manifest = Manifest::default();
+        lines.iter().for_each(|line| manifest.event_line(&event(line)).unwrap());
+        manifest
+    };
+    let (one, two) = (of(&[EVENT, &other]), of(&[&other, EVENT]));
+    assert_eq!(one.differences(&two), Vec::<String>::new());
+    let twice = of(&[EVENT, EVENT]);
+    assert_eq!(one.differences(&twice), ["events received on 2025-11-21: as many, with another content"]);
+    assert_eq!(one.differences(&of(&[EVENT])), ["events received on 2025-11-21: 2 at the source, 1 here"]);
+    // Whether a move brought an event is no difference.
+    assert_eq!(of(&[EVENT]).differences(&of(&[&EVENT.replace(r#""moved":true,"#, "")])), Vec::<String>::new());
+}
+
+#[test]
+fn an_event_is_told_to_be_counted_or_not() {
+    assert!(
+        event(EVENT).to_import(true).starts_with(r#"{"counted":true,"digest":"0f","expiresAt":1772000000,"record":{"#)
+    );
+    assert!(event(EVENT).to_import(false).starts_with(r#"{"counted":false,"#));
+}
+
+#[test]
+fn a_state_is_of_one_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.json");
+    let mut state = State::of_file(Some(path.clone()), "a", "b").unwrap();
+    state.events.insert(3, Cursor { after: "17".to_owned(), is_over: true });
+    state.save().unwrap();
+    let known = State::of_file(Some(path.clone()), "a", "b").unwrap();
+    assert_eq!((known.events[&3].after.as_str(), known.events[&3].is_over), ("17", true));
+    let error = format!("{:#}", State::of_file(Some(path.clone()), "a", "c").unwrap_err());
+    assert!(error.contains("a move from a to b"), "{error}");
+    known.remove().unwrap();
+    known.remove().unwrap();
+    assert!(State::of_file(Some(path.clone()), "a", "c").unwrap().events.is_empty());
+    std::fs::write(&path, "x").unwrap();
+    assert!(State::of_file(Some(path), "a", "b").is_err());
+}
