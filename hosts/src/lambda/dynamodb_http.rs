@@ -31,6 +31,9 @@ use crate::server::Server;
 /// The largest request that DynamoDB accepts: 16 MB.
 const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
+/// The bytes of a consistent read that one unit pays for.
+const READ_BYTES: f64 = 4096.0;
+
 /// The name of the partition key in all tables here.
 const KEY: &str = "pk";
 /// The kind of a put that adds a new item that is no event: a pulse or a shape.
@@ -153,6 +156,22 @@ fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, Dynoxide
             let bytes = found.items.iter().flatten().map(|item: &Item| item_size(item)).sum();
             throughput.take(&partition, read_units(bytes, is_consistent));
             counts.add(&table, read("query", is_consistent), bytes);
+            text(&found)
+        }
+        "Scan" => {
+            let mut request: dynoxide::actions::scan::ScanRequest = parse(body)?;
+            let (table, is_consistent) = (request.table_name.clone(), request.consistent_read);
+            // A page of a scan is read from the partition that its first key is in, or from the next ones.
+            let start = request.exclusive_start_key.as_ref().and_then(|key| key.get(KEY));
+            let partition = throughput.partition(&table, start, Access::Read);
+            throughput.admit(&partition)?;
+            // What the filter leaves out is billed, too, and only the store knows it.
+            request.return_consumed_capacity = Some("TOTAL".to_owned());
+            let mut found = database.scan(request)?;
+            let units = found.consumed_capacity.take().map_or(0.0, |used| used.capacity_units);
+            throughput.take(&partition, units);
+            let bytes = units * READ_BYTES / if is_consistent == Some(true) { 1.0 } else { 0.5 };
+            counts.add(&table, read("query", is_consistent), bytes as usize);
             text(&found)
         }
         "TransactWriteItems" => {
