@@ -16,7 +16,7 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     let load = given.load;
     usage.add(Service::Plan, "workers-plan", 1.0);
     usage.add(Service::Function, "workers-request", load.requests);
-    usage.add(Service::Function, "workers-cpu", load.requests * given.cpu_ms("workers-cpu-ms")?);
+    usage.add(Service::Function, "workers-cpu", load.requests * given.request_cpu_ms("workers-cpu-ms")?);
 
     let shards = given.assumed("workers-shards")?;
     let batches =
