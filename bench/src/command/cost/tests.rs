@@ -134,6 +134,25 @@ fn lambda_waits_for_its_store() {
 }
 
 #[test]
+fn workers_logs_are_bytes_from_december_on() {
+    let logs = |more: &str| {
+        let flags = "--platform workers --service logs --requests 75000000000 --assume workers-log-share=1";
+        quoted(&format!("{flags} --assume workers-shards=1 --assume workers-log-bytes=1000 {more}")).designs.remove(0)
+    };
+    let price = |priced: &crate::model::cost::quote::Priced| {
+        priced.bill.lines.iter().map(|line| line.price.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(price(&logs("")), ["workers-logs"]);
+    let december = logs("--on=2026-12-01");
+    assert_eq!(price(&december), ["workers-observability-ingested", "workers-observability-stored"]);
+    let [ingested, stored] = [0, 1].map(|nth: usize| december.bill.lines[nth].units);
+    // A request, its object's and the folds: some 150 billion events of 1,000 bytes, kept for 7 of 30.4 days.
+    assert!((150_000.0..152_000.0).contains(&ingested), "{ingested}");
+    assert!((stored / ingested - 7.0 * 24.0 / 730.0).abs() < 1e-9, "{stored}");
+    assert!(december.unpriced.is_empty());
+}
+
+#[test]
 fn three_t3_large_are_not_850() {
     let flags = "--platform native --service function --nodes 3 --node t3-large";
     check(flags, 18_221.0);
@@ -324,10 +343,14 @@ fn at_the_break_even_a_node_costs_the_same() {
     assert_eq!(found, ["lambda", "workers", "baseline"]);
     for one in &quote.break_even {
         let Answer::From { requests_month, usd_month } = one.answer else { panic!("{one:?}") };
-        let flags = format!("--platform {} --platform native --free-tier off --requests {requests_month}", one.policy);
-        let [design, node] = [0, 1].map(|nth: usize| quoted(&flags).designs[nth].month_usd);
-        // Batches are of whole events, so a design's cost has small steps.
-        assert!((design / node - 1.0).abs() < 2e-3 && (node / usd_month - 1.0).abs() < 1e-9, "{one:?} {design} {node}");
+        let costs = |requests: f64| {
+            let flags = format!("--platform {} --platform native --free-tier off --requests {requests}", one.policy);
+            let quote = quoted(&flags);
+            (quote.designs[0].month_usd, quote.designs[1].month_usd)
+        };
+        let ((design, node), (design_below, node_below)) = (costs(requests_month), costs(requests_month * 0.999));
+        assert!(node <= design && node_below > design_below, "{one:?}: {design} {node}");
+        assert!((node / usd_month - 1.0).abs() < 1e-9, "{one:?}: {node}");
     }
     // Neither the load nor the free tier is in the answer.
     assert_eq!(quoted("--requests 1 --free-tier off").break_even, quote.break_even);

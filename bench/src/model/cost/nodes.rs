@@ -34,6 +34,7 @@ fn nodes(given: &Given<'_>, throughput: &str) -> Result<Usage> {
         None => needed(given, throughput)?,
     };
     usage.add(Service::Function, &format!("node-{}", load.node), nodes * HOURS);
+    usage.add(Service::Gateway, "public-ipv4", nodes * HOURS);
     let stored = given.stored_gb(given.sample.record_bytes + given.assumed("node-bytes")?)?;
     usage.add(Service::Store, "ebs-gp3", stored);
     usage.add(Service::Egress, "aws-egress", load.requests * given.response_bytes()? / GB);
