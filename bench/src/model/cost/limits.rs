@@ -41,9 +41,13 @@ pub(crate) fn exceeded(design: Design, given: &Given<'_>, usage: &Usage) -> Resu
     match design {
         Design::Lambda => found.lambda(&busiest)?,
         Design::Workers => found.workers(&busiest, usage)?,
-        Design::Spin => found.disk(given, usage)?,
+        Design::Spin => {
+            found.throughput(&busiest, "spin-requests-per-second")?;
+            found.disk(given, usage)?;
+        }
         Design::Native => {
             found.one_node(given)?;
+            found.throughput(&busiest, "native-requests-per-second")?;
             found.disk(given, usage)?;
         }
         Design::Baseline => found.baseline(&busiest)?,
@@ -195,6 +199,25 @@ impl Found {
                 amount(needs)
             );
             (problem, "a larger machine, tenants on servers of their own, or Spin with a libSQL server".to_owned())
+        });
+        Ok(())
+    }
+
+    /// What the given nodes get through, by the name of the assumption for one.
+    fn throughput(&mut self, busiest_hour: &Given<'_>, of_one: &str) -> Result<()> {
+        let given = busiest_hour;
+        let Some(nodes) = given.load.nodes else { return Ok(()) };
+        let most = nodes * given.assumed(of_one)? / given.work()?;
+        let needs = per_second(given);
+        self.check(needs, most, || {
+            let problem = format!(
+                "{} such nodes get through {} requests/s of {} events, and the busiest hour has {}",
+                amount(nodes),
+                amount(most),
+                decimal(given.load.events_per_request),
+                amount(needs)
+            );
+            (problem, format!("{} nodes, or larger ones", amount((needs / most * nodes).ceil())))
         });
         Ok(())
     }
