@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use isotherm_bench::command::{check, compare, cost, diff, doctor, key, prices, report, schema, simulate, soak, up};
+use isotherm_bench::command::{
+    check, compare, cost, decide, diff, doctor, key, prices, report, schema, simulate, soak, up,
+};
 
 /// One analytics function on four platforms, run and compared on this machine.
 #[derive(Parser)]
@@ -29,6 +31,8 @@ enum Command {
     Report(report::Report),
     /// Price a month on every platform, without running anything
     Cost(cost::Cost),
+    /// Say what each platform comes to for your own traffic: cold starts, latency, cost, limits, guarantees
+    Decide(Box<decide::Decide>),
     /// Say what changed between two results, and what is noise
     Diff(diff::Diff),
     /// Say what is missing on this machine for a comparison, and how to get it
@@ -117,6 +121,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Report(flags) => report::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),
+        Command::Decide(flags) => decide::decided(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Key(flags) => key::key(&flags),
