@@ -211,8 +211,12 @@ impl Found {
         let needs = per_second(given);
         self.check(needs, most, || {
             let problem = format!(
-                "{} such nodes get through {} requests/s of {} events, and the busiest hour has {}",
-                amount(nodes),
+                "{} through {} requests/s of {} events, and the busiest hour has {}",
+                if nodes == 1.0 {
+                    "one such node gets".to_owned()
+                } else {
+                    format!("{} such nodes get", amount(nodes))
+                },
                 amount(most),
                 decimal(given.load.events_per_request),
                 amount(needs)
