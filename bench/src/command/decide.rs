@@ -27,7 +27,7 @@ use crate::say;
 
 const EXAMPLES: &str = "\
 Examples:
-  isotherm decide --requests 2000000 --shape bursts               a shop: 2 million requests a month, in bursts
+  isotherm decide --requests 2000000 --shape bursts               a shop, in bursts
   isotherm decide --requests 100000000 --p99 100ms                an app, with a goal
   isotherm decide --requests 5000000000 --events-per-request 10   a fleet
   isotherm decide --trace logs:access.log.gz --html decide.html   your own logs, as a page";
