@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use isotherm_bench::command::{
-    check, compare, cost, diff, doctor, key, moving, prices, report, schema, simulate, soak, up,
+    check, compare, cost, decide, diff, doctor, key, moving, prices, report, schema, simulate, soak, up,
 };
 
 /// One analytics function on four platforms, run and compared on this machine.
@@ -31,6 +31,8 @@ enum Command {
     Report(report::Report),
     /// Price a month on every platform, without running anything
     Cost(cost::Cost),
+    /// Say what each platform comes to for your own traffic: cold starts, latency, cost, limits, guarantees
+    Decide(Box<decide::Decide>),
     /// Say what changed between two results, and what is noise
     Diff(diff::Diff),
     /// Say what is missing on this machine for a comparison, and how to get it
@@ -56,7 +58,7 @@ enum Command {
 /// What a user wants to do, and the commands for it.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
-    ("Decide", &["cost", "simulate", "prices", "schema"]),
+    ("Decide", &["decide", "cost", "simulate", "prices", "schema"]),
     ("Run", &["serve", "up", "check", "key", "doctor"]),
     ("Leave", &["move", "export", "import"]),
 ];
@@ -126,6 +128,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Compare(flags) => Ok(compare::compare(&flags)),
         Command::Report(flags) => report::report(&flags),
         Command::Cost(flags) => cost::cost(&flags),
+        Command::Decide(flags) => decide::decided(&flags),
         Command::Diff(flags) => diff::diff(&flags),
         Command::Doctor(flags) => doctor::doctor(&flags),
         Command::Key(flags) => key::key(&flags),

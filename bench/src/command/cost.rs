@@ -12,12 +12,13 @@ use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 use crate::command::prices::WhichPrices;
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::{Bill, Rates};
+use crate::model::cost::break_even::{self, BreakEven};
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{Given, Load};
 use crate::model::cost::quote::{self, Priced, Quote};
 use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::Service;
-use crate::model::cost::{from, given};
+use crate::model::cost::{from, given, limits};
 use crate::render::cost::text;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
@@ -126,7 +127,8 @@ fn service() -> impl TypedValueParser<Value = Part> {
     PossibleValuesParser::new(names.chain(["all"])).map(|name| Part(Service::from_str(&name, false).ok()))
 }
 
-fn pair(text: &str) -> Result<(String, f64), String> {
+/// Reads `NAME=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, f64), String> {
     let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), amount(value)?))
 }
@@ -142,7 +144,8 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn quote(flags: &Cost) -> Result<Quote> {
+/// The quote that the flags ask for.
+pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
     let mut book = flags.book.read()?;
     for (id, usd) in &flags.price {
         book.set(id, *usd)?;
@@ -174,7 +177,7 @@ fn quote(flags: &Cost) -> Result<Quote> {
 
     let services: Vec<Service> = match flags.services.iter().map(|part| part.0).collect::<Option<Vec<_>>>() {
         Some(some) if !some.is_empty() => some,
-        _ => Service::value_variants().to_vec(),
+        _ => Service::ALL.to_vec(),
     };
     let designs = if flags.designs.is_empty() { Design::value_variants() } else { flags.designs.as_slice() };
     let priced = designs.iter().map(|design| {
@@ -189,7 +192,14 @@ fn quote(flags: &Cost) -> Result<Quote> {
         };
         let bill = Bill::of(&usage, &services, &rates)?;
         ensure!(bill.usd().is_finite(), "{} has no price for these figures: one that divides is 0", design.name());
-        Ok(Priced::new(*design, about, bill, load.events(), assumed.take_used()))
+        let impossible = limits::exceeded(*design, &given, &usage)?;
+        Ok(Priced::new(*design, about, bill, load.events(), impossible, assumed.take_used()))
+    });
+    let priced = priced.collect::<Result<Vec<_>>>()?;
+    let by_use = designs.iter().filter(|design| design.is_paid_by_use());
+    let break_even = by_use.map(|design| {
+        let answer = break_even::with_a_node(*design, &given)?;
+        Ok(BreakEven { policy: design.name().to_owned(), node: load.node.clone(), answer })
     });
     Ok(Quote {
         schema: quote::SCHEMA.to_owned(),
@@ -199,7 +209,8 @@ fn quote(flags: &Cost) -> Result<Quote> {
         requests: load.requests,
         events_per_request: load.events_per_request,
         events: loaded.source,
-        designs: priced.collect::<Result<_>>()?,
+        designs: priced,
+        break_even: break_even.collect::<Result<_>>()?,
     })
 }
 
@@ -215,10 +226,6 @@ impl Cost {
         if let Some(memory) = self.memory_mb {
             assumed.set("lambda-memory-mb", memory, "--memory-mb")?;
         }
-        if let Some(cpu) = self.cpu_ms {
-            assumed.set("lambda-cpu-ms", cpu, "--cpu-ms")?;
-            assumed.set("workers-cpu-ms", cpu, "--cpu-ms")?;
-        }
         self.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))
     }
 
@@ -227,6 +234,7 @@ impl Cost {
             requests: self.requests,
             events_per_request,
             duration_ms: self.duration_ms,
+            cpu_ms: self.cpu_ms,
             provisioned: self.provisioned,
             arch: self.arch.clone(),
             node: self.node.clone(),

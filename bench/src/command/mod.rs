@@ -3,6 +3,7 @@
 pub mod check;
 pub mod compare;
 pub mod cost;
+pub mod decide;
 pub mod diff;
 pub mod doctor;
 pub mod key;

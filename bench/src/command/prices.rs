@@ -118,11 +118,11 @@ fn text(list: &List<'_>, today: Date) -> Result<String> {
             platform = &price.platform;
             text += &format!("\n{platform}\n");
         }
-        text += &format!("  {:<48}{}\n", price.item, price.tiers_in_words());
+        text += &format!("  {:<48}  {}\n", price.item, price.tiers_in_words());
         let until = price.until.as_ref().map(|until| format!("until {until} · ")).unwrap_or_default();
-        text += &format!("  {:<48}{until}{} · {}\n", "", price.id, price.source);
+        text += &format!("  {:<48}  {until}{} · {}\n", "", price.id, price.source);
         if let Some(note) = &price.note {
-            text += &format!("  {:<48}{note}\n", "");
+            text += &format!("  {:<48}  {note}\n", "");
         }
     }
     Ok(text)
@@ -188,12 +188,20 @@ mod tests {
     fn a_list_says_how_old_it_is() {
         let book = Book::own().unwrap();
         let (checked, on) = (book.checked().unwrap(), "2026-11-20".parse().unwrap());
-        let list = List { checked, on, prices: vec![book.price("http-api-request", on).unwrap()] };
-        let listed = text(&list, "2026-11-20".parse().unwrap()).unwrap();
-        assert!(listed.contains("on 2026-11-01, 19 days ago\n"), "{listed}");
-        let words = "1.00, 0.90 above 300,000,000 per 1,000,000 × request of up to 512 KB; 1,000,000 a month free for 12 months";
+        let list = List {
+            checked,
+            on,
+            prices: vec![
+                book.price("http-api-request", on).unwrap(),
+                book.price("lambda-provisioned-duration-x86", on).unwrap(),
+            ],
+        };
+        let listed = text(&list, "2026-12-15".parse().unwrap()).unwrap();
+        assert!(listed.contains("on 2026-11-26, 19 days ago\n"), "{listed}");
+        let words = "1.00, 0.90 above 300,000,000 per 1,000,000 × request of up to 512 KB\n";
         assert!(listed.contains(words), "{listed}");
-        let listed = text(&list, "2027-03-01".parse().unwrap()).unwrap();
+        assert!(listed.contains("provisioned concurrency, x86  0.0000097222 per GB-second"), "{listed}");
+        let listed = text(&list, "2027-03-26".parse().unwrap()).unwrap();
         assert!(listed.contains("120 days ago: old"), "{listed}");
     }
 
@@ -202,5 +210,24 @@ mod tests {
         let book = Book::own().unwrap();
         assert!(book.price("workers-logs", "2026-11-30".parse().unwrap()).is_ok());
         assert!(book.price("workers-logs", "2026-12-01".parse().unwrap()).is_err());
+        // Cloudflare's worked bill: 75 GB ingested and 20 GB-months stored cost 7.05.
+        let usd = |id, units| book.price(id, "2026-12-01".parse().unwrap()).unwrap().usd(units, false);
+        let [ingested, stored] =
+            [usd("workers-observability-ingested", 75.0), usd("workers-observability-stored", 20.0)];
+        assert_eq!([ingested, stored, ingested + stored].map(|usd| (usd * 100.0).round()), [625.0, 80.0, 705.0]);
+        assert!(book.price("workers-observability-stored", "2026-11-30".parse().unwrap()).is_err());
+    }
+
+    /// Large bills, in whole USD: each tier counts for the units in it.
+    #[test]
+    fn each_tier_has_its_price() {
+        for (id, units, usd) in [
+            ("cloudwatch-logs", 60_060.0, 12_503),
+            ("aws-egress", 110_000.0, 8_519),
+            ("s3-storage", 600_000.0, 13_163),
+            ("sqs-request", 300e9, 40_000 + 30_000 + 24_000),
+        ] {
+            assert_eq!((cents(id, units, false) + 50) / 100, usd, "{units} of {id}");
+        }
     }
 }

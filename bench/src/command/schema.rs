@@ -8,6 +8,7 @@ use schemars::{Schema, schema_for};
 
 use crate::figures::differences::Differences;
 use crate::model::cost::quote::Quote;
+use crate::model::decide::Decision;
 use crate::model::simulate::report::Report;
 use crate::results::Comparison;
 use crate::say;
@@ -30,6 +31,8 @@ pub(crate) enum Written {
     Compare,
     /// A quote
     Cost,
+    /// A decision
+    Decide,
     /// What changed between two results
     Diff,
     /// A simulation
@@ -50,6 +53,7 @@ pub(crate) fn of(written: Written) -> Schema {
     match written {
         Written::Compare => schema_for!(Comparison),
         Written::Cost => schema_for!(Quote),
+        Written::Decide => schema_for!(Decision),
         Written::Diff => schema_for!(Differences),
         Written::Simulate => schema_for!(Report),
     }

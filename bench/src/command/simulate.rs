@@ -12,18 +12,24 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use jiff::civil::Date;
 
+use crate::command::cost::pair;
 use crate::command::prices;
-use crate::model::simulate::input::Lines;
-use crate::model::simulate::{policy, replay, report, trace};
+use crate::model::cost::assumptions::Assumptions;
+use crate::model::cost::bill::Rates;
+use crate::model::cost::from;
+use crate::model::cost::sample::Sample;
+use crate::model::simulate::input::{Lines, Open};
+use crate::model::simulate::{check, policy, replay, report, trace};
 use crate::render::simulate::render;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
+use crate::workload::Workload;
 
-use self::progress::Progress;
-use crate::model::simulate::cost::Prices;
+use self::progress::{Progress, Watched};
+use crate::model::simulate::cost::{self, Prices};
 use crate::model::simulate::draw::Sourced;
 use crate::model::simulate::from::Measurements;
-use crate::model::simulate::policy::{Defaults, Policy, Pricing, Spec};
+use crate::model::simulate::policy::{Defaults, Policy, Spec};
 use crate::model::simulate::report::{Goals, Named, Report};
 use crate::model::simulate::time::Micros;
 
@@ -32,6 +38,7 @@ const EXAMPLES: &str = "\
 Examples:
   isotherm simulate --scale 100 --cold-share 1%
   isotherm simulate --scale 10 --from                 with the times of the sample that comes with isotherm
+  isotherm simulate --trace logs:access.log.gz --policy lambda --policy workers
   isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
   isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
 
@@ -42,13 +49,15 @@ TRACES
   poisson:10/s                              independent arrivals; rates are /s, /m, /h or /d
   bursty:10/s[,size=10][,within=1s]         bursts of so many on average; the rate is of requests
   burst:500[,within=1m|,decay=4s][,after=TIME]  one burst: even, or most at first; after a time without requests
+  logs:FILE[,spread=TIME]                   access logs, Lambda's REPORT lines or OTLP traces: looked at, sorted
   azure2019:FILE[,function=HASH]            Azure Functions 2019, counts per minute
   azure2021:FILE[,function=HASH][,window=1d]  Azure Functions 2021, invocations, sorted by their end within the window
   Files are plain or gzip.
 POLICIES
   lambda[,provisioned=N][,ping=TIME[,pings=N][,ping-service=1ms]][,memory=MB][,arch=x86|arm]
   workers[,concurrency=100][,locations=1][,cpu=TIME]
-  container[,nodes=N|N..M][,slots=16][,target=0.7][,start=TIMES][,interval=15s][,cooldown=5m][,queue=10000][,node=t4g-small]
+  container[,nodes=N|N..M][,slots=16][,target=0.7][,start=TIMES][,interval=15s][,cooldown=5m][,queue=10000][,node=c7g-large]
+  spin, with the options of container
   each[,service=TIMES], and lambda and workers[,init=TIMES][,keep-alive=TIMES]
 TIMES
   10ms   uniform:5m..7m   exp:10ms   lognormal:p50=10ms/p99=50ms   lognormal:mean=3s/sd=7s   published:rust-al2023-x86-128";
@@ -90,6 +99,9 @@ pub struct Simulate {
     /// Count Lambda's free tier
     #[arg(long)]
     free_tier: bool,
+    /// Another value for something that costs rest on, as `isotherm cost` names it. May be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    assume: Vec<(String, f64)>,
     /// Another price book, TOML like bench/prices.toml
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
@@ -109,7 +121,8 @@ fn factor(text: &str) -> Result<f64> {
     factor.with_context(|| format!("{text:?} is not a number above 0 and up to 1000000"))
 }
 
-fn cold_share(text: &str) -> Result<f64> {
+/// Reads a share, such as 1%.
+pub(crate) fn cold_share(text: &str) -> Result<f64> {
     let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / of).filter(|share| (0.0..=1.0).contains(share));
     share.with_context(|| format!("{text:?} is no share, such as 1% or 0.01"))
@@ -136,10 +149,12 @@ pub fn simulated(flags: &Simulate) -> Result<String> {
 fn run(flags: &Simulate) -> Result<Report> {
     let book = prices::read(flags.prices.as_deref())?;
     let on = flags.on.map_or_else(|| book.checked(), Ok)?;
-    let prices = Prices { book: &book, on, free_tier: flags.free_tier };
+    let rates = Rates { book: &book, on, free_tier: flags.free_tier };
+    let mut assumed = Assumptions::read()?;
     let measured = match &flags.from {
         Some(from) => {
             let NamedResult { result, name } = read_or_sample(from.as_deref())?;
+            from::assume(&result, &name, &mut assumed, from::Of::Value)?;
             Measurements::in_result(&result, &name)?
         }
         None => Measurements::default(),
@@ -149,16 +164,75 @@ fn run(flags: &Simulate) -> Result<Report> {
         init: flags.init.clone(),
         keep_alive: flags.keep_alive.clone(),
         measured,
-        trace_has_service: flags.trace.has_service(),
+        trace_has_service: false,
     };
-    let policies = policies(&flags.policy, &defaults)?;
-    let container = container(&policies, &defaults);
-    let trace = flags.trace.open(flags.scale, flags.duration, flags.seed, &open)?;
+    flags.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))?;
+    replayed(&Replay {
+        trace: &flags.trace,
+        named: Named { trace: flags.trace.text(), scale: flags.scale, seed: flags.seed },
+        duration: flags.duration,
+        policies: &flags.policy,
+        defaults: &defaults,
+        goals: Goals { p99_ms: flags.p99.map(Micros::ms), cold_share: flags.cold_share },
+        rates: &rates,
+        assumed: &assumed,
+        events_per_request: 1.0,
+    })
+}
+
+/// What is replayed and how it is priced.
+pub(crate) struct Replay<'a> {
+    pub trace: &'a trace::Spec,
+    /// The name of the trace, its scale and the seed.
+    pub named: Named<'a>,
+    pub duration: Option<Micros>,
+    /// The policies; without any, the default ones.
+    pub policies: &'a [Spec],
+    pub defaults: &'a Defaults,
+    pub goals: Goals,
+    pub rates: &'a Rates<'a>,
+    pub assumed: &'a Assumptions,
+    pub events_per_request: f64,
+}
+
+/// Replays a trace through all policies and prices them.
+///
+/// # Errors
+/// Fails if the trace or the price book can't be used.
+pub(crate) fn replayed(replay: &Replay<'_>) -> Result<Report> {
+    let Named { scale, seed, .. } = replay.named;
+    let opener: Open<'_> = if replay.trace.log().is_some() { &open_watched } else { &open };
+    let trace = replay.trace.open(scale, replay.duration, seed, opener)?;
+    for note in &trace.notes {
+        eprintln!("simulate: {note}");
+    }
+    let defaults = Defaults { trace_has_service: trace.has_service, ..replay.defaults.clone() };
+    let mut policies = policies(replay.policies, &defaults)?;
+    let node = cost::node(policies.iter());
+    let observed = trace.observed.clone();
+    policies.extend(observed.as_ref().map(check::policy));
     let mut progress = Progress::start(trace.end);
-    let outcome = replay::replay(trace, policies, flags.seed, &mut |requests, at| progress.tell(requests, at))?;
-    let named = Named { trace: flags.trace.text(), scale: flags.scale, seed: flags.seed };
-    let goals = Goals { p99_ms: flags.p99.map(Micros::ms), cold_share: flags.cold_share };
-    report::report(&outcome, &named, goals, &prices, container.as_ref())
+    let mut outcome = replay::replay(trace, policies, seed, &mut |requests, at| progress.tell(requests, at))?;
+    // The policy that is checked is none that was asked for.
+    let checked = observed.and_then(|observed| Some(check::check(observed, &outcome.policies.pop()?)));
+    let loaded = Workload::load("flights", None)?;
+    let sample = Sample::of(&loaded.events, &loaded.source, None)?;
+    let prices = Prices {
+        rates: replay.rates,
+        assumed: replay.assumed,
+        sample: &sample,
+        events_per_request: replay.events_per_request,
+    };
+    let report = report::report(&outcome, &replay.named, replay.goals, &prices, &node)?;
+    Ok(Report { check: checked, ..report })
+}
+
+/// Opens a log as [`open`] does, and shows how much of it is read.
+fn open_watched(path: &Path) -> Result<Lines> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    let bytes = file.metadata().map_or(0, |about| about.len());
+    Lines::new(Watched::new(file, bytes), name)
 }
 
 /// Opens a file of a trace, plain or gzip.
@@ -176,12 +250,4 @@ fn policies(given: &[Spec], defaults: &Defaults) -> Result<Vec<Policy>> {
         ensure!(!specs[..nth].contains(spec), "the policy {:?} is given twice", spec.text());
     }
     specs.iter().map(|spec| spec.resolve(defaults)).collect()
-}
-
-/// The container for break-even loads: the first one given, or a single node. `None` if that needs measurements that
-/// the run does not have.
-fn container(policies: &[Policy], defaults: &Defaults) -> Option<Policy> {
-    let given = policies.iter().find(|policy| matches!(policy.pricing, Pricing::Nodes { .. }));
-    let plainest = || "container,nodes=1".parse::<Spec>().ok()?.resolve(defaults).ok();
-    given.cloned().or_else(plainest)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod cold;
 pub(crate) mod cost;
+pub(crate) mod decide;
+pub(crate) mod logs;
 pub(crate) mod prices;
 pub(crate) mod simulate;
 pub(crate) mod sweep;

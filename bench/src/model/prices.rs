@@ -46,6 +46,10 @@ pub(crate) struct Price {
     /// duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_up_to: Option<f64>,
+    /// The number of which a month's units beyond the free ones are rounded up to a multiple; `None` if they are billed as
+    /// they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<f64>,
     /// Factors on the number of units under a condition, such as `transactional`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, f64>,
@@ -146,6 +150,10 @@ impl Price {
     /// The cost of a month's units in USD. The included and the free units come first.
     pub(crate) fn usd(&self, units: f64, free_tier: bool) -> f64 {
         let free = self.included + if free_tier { self.free } else { 0.0 };
+        let units = match self.whole {
+            Some(whole) if units > free => free + ((units - free) / whole).ceil() * whole,
+            _ => units,
+        };
         let of_tier = |(at, tier): (usize, &Tier)| {
             let until = self.tiers.get(at + 1).map_or(f64::INFINITY, |next| next.above);
             (units.min(until) - tier.above.max(free)).max(0.0) * tier.usd / self.per
@@ -183,6 +191,7 @@ impl Price {
 
     fn check(&self) -> Result<()> {
         ensure!(self.per > 0.0, "per must be above 0");
+        ensure!(self.whole.is_none_or(|whole| whole > 0.0), "whole must be above 0");
         ensure!(self.free >= 0.0 && self.included >= 0.0, "free and included must not be below 0");
         ensure!(self.round_up_to.is_none_or(|unit| unit > 0.0), "round_up_to must be above 0");
         if self.unpublished {
@@ -256,7 +265,8 @@ mod tests {
             ("dynamodb-read", 8193.0, 3.0),
             ("http-api-request", 600_000.0, 2.0),
             ("sqs-request", 65_537.0, 2.0),
-            ("queues-operation", 65_536.0, 1.0),
+            ("queues-operation", 63_900.0, 1.0),
+            ("queues-operation", 65_536.0, 2.0),
             ("rest-api-request", 600_000.0, 1.0),
         ] {
             assert_eq!(book.price(id, on).unwrap().units_of(amount), units, "{amount} of {id}");
@@ -264,6 +274,23 @@ mod tests {
         let times = |id, condition| book.price(id, on).unwrap().times(condition);
         assert_eq!((times("dynamodb-write", "transactional"), times("dynamodb-read", "eventual")), (2.0, 0.5));
         assert_eq!(times("s3-put", "transactional"), 1.0);
+    }
+
+    #[test]
+    fn a_month_s_units_are_whole_where_the_provider_rounds_them() {
+        let book = Book::own().unwrap();
+        let usd = |id, units, free| book.price(id, day("2026-11-20")).unwrap().usd(units, free);
+        for (id, units, cents) in [
+            ("r2-class-a", 1_000_001.0, 900.0),
+            ("r2-storage", 1.2, 3.0),
+            ("durable-objects-request", 1_000_001.0, 15.0),
+        ] {
+            assert!((usd(id, units, false) * 100.0 - cents).abs() < 1e-9, "{units} of {id}: {}", usd(id, units, false));
+        }
+        assert_eq!(usd("r2-class-a", 1_000_001.0, true), 4.5);
+        assert_eq!(usd("r2-class-a", 0.0, false), 0.0);
+        // What the plan includes comes first: 400,000 GB-s.
+        assert_eq!([399_999.0, 400_001.0].map(|units| usd("durable-objects-duration", units, false)), [0.0, 12.5]);
     }
 
     #[test]
@@ -293,6 +320,7 @@ mod tests {
             (PRICE.replace("\"2026-11-30\"", "\"soon\""), "is no day"),
             (PRICE.replace("per = 10", "per = 0"), "per must be above 0"),
             (PRICE.replace("per = 10", "per = 10\nround_up_to = 0"), "round_up_to must be above 0"),
+            (PRICE.replace("per = 10", "per = 10\nwhole = 0"), "whole must be above 0"),
             (PRICE.replace("per = 10", "per = 10\nunpublished = true"), "has no tiers"),
             (format!("{PRICE}{}", PRICE.replace(r#"checked = "2026-11-01""#, "")), "twice for the same days"),
         ] {

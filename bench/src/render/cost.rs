@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::bill::Line;
+use crate::model::cost::break_even::{Answer, BreakEven};
 use crate::model::cost::quote::{Priced, Quote, per_million};
-use crate::words::{amount, decimal};
+use crate::words::{amount, decimal, digits};
 
 /// The largest width of the text, and the widths of the parts of a line.
 const WIDTH: usize = 120;
@@ -35,9 +36,11 @@ pub(crate) fn text(quote: &Quote) -> String {
     if quote.designs.len() > 1 {
         text += &heading("in all");
         for priced in &quote.designs {
-            text += &total(priced, &format!("  {}", priced.design.name()));
+            let impossible = if priced.impossible.is_empty() { "" } else { ": not possible, see above" };
+            text += &total(priced, &format!("  {}{impossible}", priced.design.name()));
         }
     }
+    text += &break_even(&quote.break_even);
     text += "\nNot in it: reports, taxes, support, and the people who run it; looking events up, but where it is as metered.\n";
     text + &sources(quote)
 }
@@ -51,6 +54,9 @@ fn table(priced: &Priced, events: f64) -> String {
         text += &row(label, line, events);
     }
     text += &total(priced, "  total");
+    for exceeded in &priced.impossible {
+        text += &wrapped(&format!("  not possible: {}; possible: {}", exceeded.problem, exceeded.remedy));
+    }
     for note in &priced.bill.notes {
         text += &wrapped(&format!("  note: {note}"));
     }
@@ -70,6 +76,24 @@ fn heading(words: &str) -> String {
     }
 }
 
+/// The loads from which a node is cheaper, each on a line.
+pub(crate) fn break_even(all: &[BreakEven]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    let mut text = format!("\nFrom what load on is one {} no dearer? (the whole path, no unit free)\n", first.node);
+    let name = all.iter().map(|one| one.policy.chars().count()).max().unwrap_or(0);
+    for BreakEven { policy, answer, .. } in all {
+        let words = match answer {
+            Answer::Always => "at any load".to_owned(),
+            Answer::Never => "at no load that one node carries".to_owned(),
+            Answer::From { requests_month, usd_month } => {
+                format!("{} requests a month, for {} USD", amount(*requests_month), digits(*usd_month))
+            }
+        };
+        text += &format!("  {policy:<name$}  {words}\n");
+    }
+    text
+}
+
 /// The assumptions of all tables, each once, in words and with its source.
 fn sources(quote: &Quote) -> String {
     let mut text = String::new();
@@ -87,7 +111,7 @@ fn sources(quote: &Quote) -> String {
 }
 
 /// Wraps words to lines that fit. All lines but the first are indented further.
-fn wrapped(words: &str) -> String {
+pub(crate) fn wrapped(words: &str) -> String {
     let mut text = String::from("  ");
     let mut width = 2;
     for word in words.split_whitespace() {

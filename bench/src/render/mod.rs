@@ -4,6 +4,7 @@
 mod baseline;
 pub(crate) mod cost;
 pub(crate) mod csv;
+pub(crate) mod decide;
 pub(crate) mod diff;
 pub(crate) mod exports;
 mod guarantees;

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::simulate::cost::{Answer, BreakEven};
+use crate::model::simulate::check::Check;
 use crate::model::simulate::report::{Figures, Goals, Report, Timeline};
 use crate::model::simulate::time::Micros;
+use crate::render::cost;
 use crate::words::amount;
 
 /// Number of columns for instances over time.
@@ -37,7 +38,8 @@ pub(crate) fn render(report: &Report) -> String {
         text += &row(figures, report.cheapest.as_ref() == Some(&figures.policy), name);
     }
     text += &verdict(report);
-    text += &break_even(&report.break_even, load.requests_per_second);
+    text += &cost::break_even(&report.break_even);
+    text += &report.check.as_ref().map(check).unwrap_or_default();
     text += &sources(report);
     text
 }
@@ -62,7 +64,10 @@ fn row(figures: &Figures, is_cheapest: bool, name: usize) -> String {
         0 => String::new(),
         refused => format!("{:name$}   refused {} requests: its queue was full\n", "", amount(refused as f64)),
     };
-    format!("{}\n{refused}", row.trim_end())
+    let impossible =
+        figures.impossible.iter().map(|one| format!("not possible: {}; possible: {}", one.problem, one.remedy));
+    let impossible: String = impossible.map(|words| cost::wrapped(&words)).collect();
+    format!("{}\n{refused}{impossible}", row.trim_end())
 }
 
 /// A sparkline of the largest number of instances in each part of the time. Zero is a blank.
@@ -93,30 +98,26 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-fn break_even(all: &[BreakEven], present: f64) -> String {
-    let Some(first) = all.first() else { return String::new() };
-    let mut text = format!(
-        "\nat what load does an always-on {} become cheaper? (the load's shape as it is; now {} requests a month)\n",
-        first.node,
-        amount(present * 730.0 * 3600.0)
-    );
-    let name = all.iter().map(|one| one.policy.chars().count()).max().unwrap_or(0);
-    for BreakEven { policy, answer, .. } in all {
-        let words = match answer {
-            Answer::Always => "at any load: it costs more before its first request".to_owned(),
-            Answer::Never => "at no load".to_owned(),
-            Answer::From { requests_month, scale, nodes, usd_month } => format!(
-                "{} requests a month, {} a second on average (× {}): {} for {} USD",
-                amount(*requests_month),
-                short(requests_month / 730.0 / 3600.0),
-                short(*scale),
-                if *nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", amount(f64::from(*nodes))) },
-                short(*usd_month)
-            ),
-        };
-        text += &format!("  {policy:<name$}  {words}\n");
-    }
-    text
+/// The simulation beside what was observed.
+pub(crate) fn check(check: &Check) -> String {
+    let observed = &check.observed;
+    let init = observed
+        .init_ms
+        .map_or_else(String::new, |init| format!(", init p50 {} p99 {} ms", short(init.p50), short(init.p99)));
+    format!(
+        "\nobserved   {} requests, {} % cold{init}, duration p50 {} p99 {} ms, {} MB, {} GB-s billed\n\
+         simulated  {} % cold, {} GB-s: {:+.2} points of cold requests, {:+.1} % of the bill (Lambda, the same arrivals)\n",
+        amount(observed.requests as f64),
+        short(100.0 * observed.cold_share),
+        short(observed.duration_ms.p50),
+        short(observed.duration_ms.p99),
+        amount(observed.memory_mb),
+        short(observed.gb_seconds),
+        short(100.0 * check.simulated_cold_share),
+        short(check.simulated_gb_seconds),
+        100.0 * check.cold_share_error,
+        100.0 * check.bill_error,
+    )
 }
 
 /// Each source once, with the policies that use it.
@@ -137,7 +138,7 @@ fn sources(report: &Report) -> String {
     }
     let free = if report.prices.free_tier { "with" } else { "without" };
     text + &format!(
-        "prices     {}, {free} Lambda's free tier; instances and requests, neither gateway nor store\n\
+        "prices     {}, {free} Lambda's free tier; the whole path, as `isotherm cost` has it\n\
          cold: waited for an instance to start, wholly or in part; latency: without the network\n",
         report.prices.on
     )

@@ -70,7 +70,7 @@ fn a_line_on_lambda_has_the_bytes_that_are_assumed() {
 fn a_tenth_of_the_articles_bill_on_every_platform() {
     for (platform, events_per_request, most) in [
         ("lambda --assume log-line-bytes=0", 10, 1.10),
-        ("lambda", 10, 1.11),
+        ("lambda", 10, 1.12),
         ("workers", 10, 1.10),
         ("workers", 1, 2.2),
         ("spin", 10, 1.10),
@@ -134,6 +134,25 @@ fn lambda_waits_for_its_store() {
 }
 
 #[test]
+fn workers_logs_are_bytes_from_december_on() {
+    let logs = |more: &str| {
+        let flags = "--platform workers --service logs --requests 75000000000 --assume workers-log-share=1";
+        quoted(&format!("{flags} --assume workers-shards=1 --assume workers-log-bytes=1000 {more}")).designs.remove(0)
+    };
+    let price = |priced: &crate::model::cost::quote::Priced| {
+        priced.bill.lines.iter().map(|line| line.price.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(price(&logs("")), ["workers-logs"]);
+    let december = logs("--on=2026-12-01");
+    assert_eq!(price(&december), ["workers-observability-ingested", "workers-observability-stored"]);
+    let [ingested, stored] = [0, 1].map(|nth: usize| december.bill.lines[nth].units);
+    // A request, its object's and the folds: some 150 billion events of 1,000 bytes, kept for 7 of 30.4 days.
+    assert!((150_000.0..152_000.0).contains(&ingested), "{ingested}");
+    assert!((stored / ingested - 7.0 * 24.0 / 730.0).abs() < 1e-9, "{stored}");
+    assert!(december.unpriced.is_empty());
+}
+
+#[test]
 fn three_t3_large_are_not_850() {
     let flags = "--platform native --service function --nodes 3 --node t3-large";
     check(flags, 18_221.0);
@@ -144,7 +163,8 @@ fn three_t3_large_are_not_850() {
 #[test]
 fn a_node_more_when_one_is_full() {
     let hours = |requests: &str| {
-        let flags = "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2";
+        let flags =
+            "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2 --assume event-work=0";
         units(&quoted(&format!("{flags} --requests {requests}")), "node-c7g-large")
     };
     // The busiest hour has twice the mean. So a node can take 500 per second all month.
@@ -231,10 +251,112 @@ fn what_a_table_rests_on_stands_under_it() {
     let text = crate::render::cost::text(&quoted("--platform lambda --memory-mb 512"));
     assert!(text.contains("lambda-memory-mb = 512 MB: memory of each function (--memory-mb)\n"), "{text}");
     assert!(!text.contains("workers-cpu-ms"), "{text}");
-    assert!(text.contains("  rests on cpu-factor 1, dynamodb-ms 5, "), "{text}");
+    assert!(text.contains("  rests on cpu-factor 1, event-work 0.34, measured-events 6, dynamodb-ms 5, "), "{text}");
     let text = crate::render::cost::text(&quoted("--on 2026-12-01"));
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
     assert_eq!(text.matches("dynamodb-ms = 5 ms: ").count(), 1, "{text}");
+}
+
+#[test]
+fn cpu_time_grows_with_the_events_of_a_request() {
+    let cpu = |flags: &str| units(&quoted(&format!("--platform workers --service function {flags}")), "workers-cpu");
+    let of = |events: u32| cpu(&format!("--requests 1000 --events-per-request {events} --assume workers-cpu-ms=2.7"));
+    // 6 events take as long as was measured: 2.7 ms, of which one event has 1 ms and each further one 0.34 ms.
+    for (events, ms) in [(1, 1.0), (6, 2.7), (500, 1.0 + 499.0 * 0.34)] {
+        assert!((of(events) / 1000.0 - ms).abs() < 1e-9, "{events}: {}", of(events));
+    }
+    assert_eq!(cpu("--requests 1000 --events-per-request 500 --cpu-ms 7"), 7000.0);
+    let nodes = |events: u32| {
+        let flags = format!("--platform native --requests 1000000000 --events-per-request {events}");
+        units(&quoted(&format!("{flags} --assume native-requests-per-second=1000")), "node-c7g-large")
+    };
+    // 380 requests/s, 1,142 in the busiest hour. Of one event each, a node takes 2,700; of 12, it takes 570.
+    assert_eq!([nodes(1), nodes(12)], [730.0, 3.0 * 730.0]);
+}
+
+/// What a design can't carry at this load, and what would.
+fn impossible(flags: &str) -> Vec<String> {
+    let exceeded = quoted(flags).designs.remove(0).impossible;
+    exceeded.into_iter().map(|one| format!("{}; {}", one.problem, one.remedy)).collect()
+}
+
+#[test]
+fn a_design_that_can_t_carry_the_load_says_so_and_what_would() {
+    for (flags, expected) in [
+        ("--platform workers --requests 100000000000", "a Durable Object holds 10 GB, and each of 4 would hold "),
+        (
+            "--platform workers --requests 10000000000",
+            "a Durable Object takes 1,000 requests/s, and each of 4 would get 2,854",
+        ),
+        (
+            "--platform workers --requests 5000000000 --cpu-ms 2",
+            "a Durable Object has one thread, and each of 4 would have 2.854 s",
+        ),
+        (
+            "--platform lambda --requests 500000000 --duration-ms 2000",
+            "Lambda runs 1,000 environments of an account at once, and the busiest hour needs 1,142",
+        ),
+        (
+            "--platform lambda --requests 10000000000",
+            "API Gateway takes 10,000 requests/s of an account and Region, and the busiest hour has 11,416",
+        ),
+        (
+            "--platform lambda --requests 40000000000",
+            "a DynamoDB table on demand takes 40,000 write units/s, and the busiest hour has 45,662",
+        ),
+        (
+            "--platform native --nodes 2",
+            "the plain server runs on 1 node, because SQLite has one writer, and this takes 2",
+        ),
+        ("--platform native --requests 10000000000", "the plain server runs on 1 node"),
+        ("--platform native --requests 1000000000000", "an EBS volume has at most 65,536 GB"),
+        (
+            "--platform baseline --requests 5000000000",
+            "S3 takes 3,500 PUT/s under one prefix, which a day has, and the busiest hour has 5,708",
+        ),
+        ("--platform spin --events-per-request 1001", "a request has at most 1,000 events, not 1,001"),
+    ] {
+        let found = impossible(flags);
+        assert!(found.iter().any(|one| one.starts_with(expected)), "{flags}: {found:#?}");
+    }
+    let shards = impossible("--platform workers --requests 10000000000");
+    assert!(
+        shards.iter().any(|one| one.ends_with("; 12 shards: `shards` in the configuration, before there are events")),
+        "{shards:?}"
+    );
+    // With what it asks for, it is possible.
+    let most =
+        shards.iter().filter_map(|one| one.rsplit_once("; ")?.1.split(' ').next()?.parse::<u32>().ok()).max().unwrap();
+    let flags = format!("--platform workers --requests 10000000000 --assume workers-shards={most}");
+    assert_eq!(impossible(&flags), Vec::<String>::new());
+    for platform in ["lambda", "workers", "spin", "native", "baseline"] {
+        assert_eq!(impossible(&format!("--platform {platform} --requests 10000000")), Vec::<String>::new());
+    }
+    assert!(text(&quoted("--requests 100000000000")).contains("  workers: not possible, see above "));
+}
+
+#[test]
+fn at_the_break_even_a_node_costs_the_same() {
+    use crate::model::cost::break_even::Answer;
+    let quote = quoted("");
+    let found: Vec<&str> = quote.break_even.iter().map(|one| one.policy.as_str()).collect();
+    assert_eq!(found, ["lambda", "workers", "baseline"]);
+    for one in &quote.break_even {
+        let Answer::From { requests_month, usd_month } = one.answer else { panic!("{one:?}") };
+        let costs = |requests: f64| {
+            let flags = format!("--platform {} --platform native --free-tier off --requests {requests}", one.policy);
+            let quote = quoted(&flags);
+            (quote.designs[0].month_usd, quote.designs[1].month_usd)
+        };
+        let ((design, node), (design_below, node_below)) = (costs(requests_month), costs(requests_month * 0.999));
+        assert!(node <= design && node_below > design_below, "{one:?}: {design} {node}");
+        assert!((node / usd_month - 1.0).abs() < 1e-9, "{one:?}: {node}");
+    }
+    // Neither the load nor the free tier is in the answer.
+    assert_eq!(quoted("--requests 1 --free-tier off").break_even, quote.break_even);
+    let answer = |flags: &str| quoted(&format!("--platform lambda {flags}")).break_even.remove(0).answer;
+    assert_eq!(answer("--provisioned 100"), Answer::Always);
+    assert_eq!(answer("--assume native-requests-per-second=1"), Answer::Never);
 }
 
 #[test]

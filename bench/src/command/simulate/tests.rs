@@ -91,7 +91,7 @@ fn bad_input_is_one_clear_line() {
         ("--trace events:/nowhere.ndjson", "cannot read /nowhere.ndjson: "),
         ("--from /nowhere.json", "cannot read /nowhere.json: "),
         ("--policy lambda --policy lambda", "the policy \"lambda\" is given twice"),
-        ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-01"),
+        ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-26"),
         ("--trace poisson:1/d --duration 1s", "the trace has no request"),
     ] {
         let error = format!("{:#}", simulated(&flags(words).unwrap()).unwrap_err());
@@ -116,7 +116,7 @@ fn the_output_is_what_its_schema_says() {
         let mut without = report.clone();
         without.as_object_mut().unwrap().remove(field);
         // What may be null may be absent too.
-        assert_eq!(validator.is_valid(&without), field == "cheapest", "{field}");
+        assert_eq!(validator.is_valid(&without), ["cheapest", "check"].contains(&field.as_str()), "{field}");
         let mut other = report.clone();
         other[field] = if value.is_object() { serde_json::json!(true) } else { serde_json::json!({}) };
         assert!(!validator.is_valid(&other), "valid with {field} of another type");
@@ -128,11 +128,18 @@ fn the_output_is_what_its_schema_says() {
     }
 }
 
+/// A line of the function's part of a policy's bill.
+#[track_caller]
+fn line(report: &serde_json::Value, policy: usize, price: &str) -> serde_json::Value {
+    let lines = report["policies"][policy]["cost"]["lines"].as_array().unwrap();
+    let found = |line: &&serde_json::Value| line["price"] == price && line["service"] == "function";
+    lines.iter().find(found).unwrap().clone()
+}
+
 #[track_caller]
 fn check_line(words: &str, price: &str, cents: i64) {
     let report = json(words);
-    let lines = report["policies"][0]["cost"]["lines"].as_array().unwrap();
-    let line = lines.iter().find(|line| line["price"] == price).unwrap();
+    let line = line(&report, 0, price);
     assert_eq!((line["usd"].as_f64().unwrap() * 100.0).round() as i64, cents, "{line}");
 }
 
@@ -141,17 +148,19 @@ fn check_line(words: &str, price: &str, cents: i64) {
 fn published_examples_come_out_to_the_cent() {
     // 1 M requests of 200 ms with 1 GB cost 3.53.
     let million = "--trace burst:136986 --policy lambda,memory=1024,init=0s --service 200ms";
-    let usd = json(million)["policies"][0]["cost"]["usd_per_million"].as_f64().unwrap();
-    assert_eq!((usd * 100.0).round() as i64, 353);
+    // A hundred million of them cost 20 and 333.33.
+    check_line(million, "lambda-request", 2000);
+    check_line(million, "lambda-duration-x86", 33_333);
     // The free tier takes 1 M of these 100 M requests.
     check_line(&format!("{million} --free-tier"), "lambda-request", 1980);
     // 5 provisioned instances with 1 GB cost about 55.
     check_line("--trace burst:500 --policy lambda,provisioned=5,memory=1024", "lambda-provisioned-x86", 5475);
     // 15 M requests × 7 ms CPU on the paid plan cost 8.00.
-    let workers = json("--trace burst:20548 --policy workers,cpu=7ms");
-    assert_eq!((workers["policies"][0]["cost"]["usd_month"].as_f64().unwrap() * 100.0).round() as i64, 800);
+    let workers = "--trace burst:20548 --policy workers,cpu=7ms";
+    check_line(workers, "workers-request", 150);
+    check_line(workers, "workers-cpu", 150);
     // One t4g.small for a month.
-    check_line("--trace burst:500 --policy container", "node-t4g-small", 1226);
+    check_line("--trace burst:500 --policy container,node=t4g-small", "node-t4g-small", 1226);
 }
 
 #[test]
@@ -160,36 +169,58 @@ fn pings_are_paid_for() {
     // of 1 s.
     let words = "--trace burst:1,within=1m --policy lambda,ping=1m,init=999ms,memory=1024,arch=arm --service 1ms";
     let report = json(words);
-    let lines = report["policies"][0]["cost"]["lines"].as_array().unwrap();
-    let units = |nth: usize| lines[nth]["units"].as_f64().unwrap();
-    assert_eq!((lines[1]["price"].as_str().unwrap(), units(0).round()), ("lambda-duration-arm", 62.0 * 730.0));
-    assert!((units(1) - 730.0 * (1.0 + 60.0 * 0.001 + 0.001)).abs() < 1e-6, "{}", units(1));
+    let units = |price| line(&report, 0, price)["units"].as_f64().unwrap();
+    assert_eq!(units("lambda-request").round(), 62.0 * 730.0);
+    let seconds = units("lambda-duration-arm");
+    assert!((seconds - 730.0 * (1.0 + 60.0 * 0.001 + 0.001)).abs() < 1e-6, "{seconds}");
 }
 
-/// At the computed break-even load, a simulation finds the same costs.
+/// `isotherm cost` and `isotherm simulate` have one break-even, whatever the trace.
 #[test]
-fn at_the_break_even_load_both_cost_the_same() {
-    for policy in ["lambda", "workers", "lambda,memory=2048"] {
-        let words = format!("--trace poisson:1/s --duration 1h --policy {policy} --policy container");
-        let answer = &json(&words)["break_even"][0];
-        assert_eq!((&answer["answer"], &answer["nodes"]), (&"from".into(), &1.into()), "{answer}");
-        let there = json(&format!("{words} --scale {}", answer["scale"]));
-        let usd = |nth: usize| there["policies"][nth]["cost"]["usd_month"].as_f64().unwrap();
-        // The number of requests and of cold starts is random: 4 % is four standard deviations of 10,000 requests.
-        assert!((usd(0) / usd(1) - 1.0).abs() < 0.04, "{policy}: {} and {}", usd(0), usd(1));
+fn the_break_even_is_that_of_cost() {
+    #[derive(Parser)]
+    struct Cost {
+        #[command(flatten)]
+        cost: crate::command::cost::Cost,
     }
+    let words = "cost --on 2026-11-20 --platform lambda --platform workers";
+    let quoted = |more: &str| {
+        let flags = Cost::try_parse_from(format!("{words} {more}").split_whitespace()).unwrap();
+        serde_json::to_value(crate::command::cost::quote(&flags.cost).unwrap().break_even).unwrap()
+    };
+    let simulated = |more: &str| {
+        let words = "--trace poisson:1/s --duration 1h --on 2026-11-20 --policy lambda --policy workers";
+        json(&format!("{words} {more}"))["break_even"].clone()
+    };
+    assert_eq!(quoted("")[0]["answer"], "from");
+    assert_eq!(quoted(""), simulated(""));
+    assert_eq!(quoted(""), simulated("--scale 5 --free-tier"));
+    let node = "--node t4g-small --assume cold-share=0.2";
+    assert_eq!(quoted(node), simulated("--policy container,node=t4g-small --assume cold-share=0.2"));
+    // What a policy says of itself counts: so many provisioned instances cost more than a node.
+    let held = json("--trace poisson:1/s --duration 1h --policy lambda,provisioned=100");
+    assert_eq!((&held["break_even"][0]["answer"], held["break_even"].as_array().unwrap().len()), (&"always".into(), 1));
 }
 
 #[test]
-fn a_break_even_may_need_more_nodes_or_be_there_at_once_or_never() {
-    let answer = |words: &str| json(&format!("--trace poisson:1/s --duration 1h {words}"))["break_even"][0].clone();
-    // A node with one slot holds few requests of 100 ms. The break-even needs two nodes: at one, the free tier still
-    // pays for most.
-    let many = answer("--free-tier --service 100ms --policy lambda,memory=1024 --policy container,slots=1");
-    assert_eq!((&many["answer"], &many["nodes"]), (&"from".into(), &2.into()), "{many}");
-    assert_eq!(answer("--policy lambda,provisioned=50")["answer"], "always");
-    let never = answer("--service 1s --policy lambda --policy container,slots=1");
-    assert_eq!((&never["answer"], never.get("nodes")), (&"never".into(), None), "{never}");
+fn what_can_t_be_is_said_and_is_in_no_verdict() {
+    let words = "--trace burst:3000,within=1s --service 2s --policy lambda --policy container,nodes=0..2,queue=100000";
+    let report = json(words);
+    let problem = |policy: usize| report["policies"][policy]["impossible"][0]["problem"].as_str().unwrap().to_owned();
+    assert!(problem(0).starts_with("Lambda runs 1,000 environments of an account at once, and the trace needs 3,000"));
+    assert!(problem(1).starts_with("the plain server runs on 1 node"), "{}", problem(1));
+    assert_eq!(report["cheapest"], serde_json::Value::Null);
+    let table = output(words).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        table.contains("not possible: Lambda runs 1,000") && table.contains("possible: a quota of 3,000"),
+        "{table}"
+    );
+    // With a larger quota, environments still start no faster.
+    let raised = json(&format!("{words} --assume lambda-concurrency=5000"));
+    let problem = raised["policies"][0]["impossible"][0]["problem"].as_str().unwrap();
+    assert!(problem.starts_with("Lambda starts 1,000 environments of a function in 10 s"), "{problem}");
+    let few = json("--trace burst:500,within=1s --service 2s --policy lambda");
+    assert_eq!((&few["policies"][0]["impossible"], &few["cheapest"]), (&serde_json::json!([]), &"lambda".into()));
 }
 
 #[test]
@@ -248,4 +279,70 @@ fn without_a_file_the_sample_says_how_long_its_platforms_take() {
     let report = json("--trace poisson:1/h --duration 1d --policy lambda --from");
     let source = report["policies"][0]["sources"]["init"].as_str().unwrap();
     assert!(source.starts_with("measured: lambda, cold init, n = ") && source.contains("the sample of 20"), "{source}");
+}
+
+/// A function of 128 MB whose environments stay for ten minutes, in a log that `simulate` reads.
+#[test]
+fn lambda_s_reports_are_replayed_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.gz");
+    let line = |second: u64, init: &str, billed: u32| {
+        let at = jiff::Timestamp::from_second(1_795_773_600).unwrap()
+            + jiff::SignedDuration::from_secs(second.cast_signed());
+        format!(
+            "{at} REPORT RequestId: 8f507cfc\tDuration: 20.00 ms\tBilled Duration: {billed} ms\tMemory Size: 128 MB\t\
+             Max Memory Used: 41 MB\t{init}\n"
+        )
+    };
+    let (cold, warm) = (("Init Duration: 100.00 ms\t", 120), ("", 20));
+    // Twelve minutes between two requests, then a minute: the first two are cold.
+    let all = [(0, cold), (720, cold), (780, warm), (840, warm)];
+    let text: String = all.iter().map(|(second, (init, billed))| line(*second, init, *billed)).collect();
+    std::fs::write(&file, gzip(&text)).unwrap();
+    let words = format!("--trace logs:{} --policy lambda", file.display());
+    let check = &json(&words)["check"];
+    assert_eq!((&check["observed"]["cold"], &check["observed"]["memory_mb"]), (&2.into(), &128.0.into()), "{check}");
+    assert_eq!(check["observed"]["init_ms"]["p50"], 100.0);
+    let near = |name: &str, expected: f64| (check[name].as_f64().unwrap() - expected).abs() < 1e-9;
+    assert!(near("simulated_cold_share", 0.5) && near("cold_share_error", 0.0) && near("bill_error", 0.0), "{check}");
+    assert!((check["observed"]["gb_seconds"].as_f64().unwrap() - 0.28 / 8.0).abs() < 1e-9, "{check}");
+    let table = output(&words);
+    assert!(
+        table.contains("observed   4 requests, 50.0 % cold, init p50 100 p99 100 ms, duration p50 20.0 p99 20.0 ms"),
+        "{table}"
+    );
+    assert!(table.contains("+0.00 points of cold requests, +0.0 % of the bill"), "{table}");
+    // Lambda kept the second environment for less than the simulation has it: it errs, and says so.
+    let all = [(0, cold), (720, cold), (1080, cold), (1140, warm)];
+    let text: String = all.iter().map(|(second, (init, billed))| line(*second, init, *billed)).collect();
+    std::fs::write(&file, text).unwrap();
+    let check = &json(&words)["check"];
+    assert!(
+        (check["cold_share_error"].as_f64().unwrap() + 0.25).abs() < 1e-9
+            && check["bill_error"].as_f64().unwrap() < -0.2,
+        "{check}"
+    );
+    // The log says how long requests took. More arrivals than there were are not those that were observed.
+    let report = json(&words);
+    assert_eq!(report["policies"][0]["sources"]["service"], "trace: each request's own duration");
+    assert_eq!(json(&format!("{words} --scale 3"))["check"], serde_json::Value::Null);
+    let flights = json("--duration 2d --policy lambda");
+    assert_eq!(flights["check"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_log_without_durations_takes_those_of_the_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access.log");
+    let line = |second: u32| {
+        format!("192.0.2.1 - - [27/Nov/2026:10:00:{second:02} +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"\n")
+    };
+    std::fs::write(&file, (0..60).map(line).collect::<String>()).unwrap();
+    let words = format!("--trace logs:{} --policy container", file.display());
+    let report = json(&words);
+    assert_eq!((&report["trace"]["requests"], &report["trace"]["seconds"]), (&60.into(), &59.0.into()));
+    assert!(report["policies"][0]["sources"]["service"].as_str().unwrap().starts_with("assumed"), "{report}");
+    std::fs::write(&file, "no log\n").unwrap();
+    let error = format!("{:#}", simulated(&flags(&words).unwrap()).unwrap_err());
+    assert!(error.ends_with("access.log:1: is of no log that is known"), "{error}");
 }

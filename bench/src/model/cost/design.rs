@@ -41,6 +41,11 @@ impl Design {
         }
     }
 
+    /// Whether it is paid by use, at published prices.
+    pub(crate) fn is_paid_by_use(self) -> bool {
+        matches!(self, Self::Lambda | Self::Workers | Self::Baseline)
+    }
+
     /// The path of an event, on one line.
     pub(crate) fn about(self) -> &'static str {
         match self {

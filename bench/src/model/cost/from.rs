@@ -9,7 +9,7 @@ use crate::model::cost::given::{Given, Load};
 use crate::model::cost::metered;
 use crate::model::cost::usage::{Service, Usage};
 use crate::results::sample::NamedResult;
-use crate::results::{Baseline, Comparison, Measured};
+use crate::results::{Baseline, Comparison, Measured, Metered};
 use crate::stats::Estimate;
 
 /// The part of a measured figure's interval from which a cost is computed.
@@ -60,7 +60,31 @@ pub(crate) fn assume(result: &Comparison, name: &str, assumed: &mut Assumptions,
         let figure = format!("{name}: baseline.function.cpu.ms_per_request");
         assumed.set("baseline-cpu-ms", of.cpu(function.figures.cpu.ms_per_request), &figure)?;
     }
+    assumed.set("measured-events", events_per_request(result), &format!("{name}: events and requests of its load"))?;
+    if let Some(work) = event_work(result) {
+        assumed.set("event-work", work, &format!("{name}: lambda's `ingest`, with single events and with its load"))?;
+    }
     Ok(())
+}
+
+/// The work of each further event of a request, relative to a request of one event. `None` unless the run metered
+/// Lambda's `ingest` with single events and with more.
+fn event_work(result: &Comparison) -> Option<f64> {
+    let of = |metered: &Metered| {
+        let ingest = metered.readings.functions.get("ingest").filter(|ingest| ingest.count > 0)?;
+        let requests = ingest.count as f64;
+        Some((metered.events as f64 / requests, ingest.cpu.as_secs_f64() / requests))
+    };
+    let lambda = result.platforms.iter().find(|measured| measured.platform == Platform::Lambda)?;
+    let (many, cpu_of_many) = of(lambda.meters.as_ref()?)?;
+    let (few, cpu_of_few) = of(&result.baseline.as_ref()?.isotherm.meters)?;
+    // Shapes that are almost the same say nothing of an event.
+    if many < 2.0 * few || cpu_of_many < cpu_of_few {
+        return None;
+    }
+    let of_event = (cpu_of_many - cpu_of_few) / (many - few);
+    let of_one = cpu_of_few - (few - 1.0) * of_event;
+    (of_one > 0.0).then(|| of_event / of_one)
 }
 
 /// The monthly usage by the meters of the run, and a note on its origin. `None` without meters, and for designs that
@@ -116,7 +140,28 @@ mod tests {
         assert_eq!(assumed.value("lambda-cpu-ms").unwrap(), cpu);
         assert_eq!(assumed.take_used()[0].source, "r.json: cpu.ms_per_request");
         assert_eq!(events_per_request(&result), 1.5);
+        assert_eq!(assumed.value("measured-events").unwrap(), 1.5);
         let baseline = result.baseline.unwrap().function.figures.cpu.ms_per_request.value;
         assert_eq!(assumed.value("baseline-cpu-ms").unwrap(), baseline);
+    }
+
+    #[test]
+    fn work_of_an_event_follows_from_two_shapes_of_requests() {
+        let ingest = |result: &mut Comparison, [[many, cpu_of_many], [one, cpu_of_one]]: [[u64; 2]; 2]| {
+            let meters = |metered: &mut Metered, events, micros| {
+                let ingest = metered.readings.functions.entry("ingest".to_owned()).or_default();
+                (metered.events, ingest.count, ingest.cpu) = (events, 100, std::time::Duration::from_micros(micros));
+            };
+            meters(result.platforms[0].meters.as_mut().unwrap(), many, cpu_of_many);
+            meters(&mut result.baseline.as_mut().unwrap().isotherm.meters, one, cpu_of_one);
+        };
+        let mut result = crate::results::tests::sample();
+        // 200 µs for a request of one event, and 60 µs for each of the 5 more.
+        ingest(&mut result, [[600, 50_000], [100, 20_000]]);
+        assert!((event_work(&result).unwrap() - 0.3).abs() < 1e-9);
+        ingest(&mut result, [[150, 50_000], [100, 20_000]]);
+        assert_eq!(event_work(&result), None);
+        ingest(&mut result, [[600, 10_000], [100, 20_000]]);
+        assert_eq!(event_work(&result), None);
     }
 }

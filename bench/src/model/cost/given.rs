@@ -25,6 +25,8 @@ pub(crate) struct Load {
     pub events_per_request: f64,
     /// The time that Lambda bills for a request besides init, in ms. `None` takes CPU time and the store's latency.
     pub duration_ms: Option<f64>,
+    /// The CPU time of a request on Lambda and Workers, in ms. `None` takes what was measured, for this number of events.
+    pub cpu_ms: Option<f64>,
     /// Number of Lambda's environments with provisioned concurrency.
     pub provisioned: f64,
     /// The suffix of Lambda's price ids: `x86` or `arm`.
@@ -39,8 +41,8 @@ impl Load {
     /// The load of a run with this many events, whose requests were already counted there.
     pub(crate) fn of_run(events: f64) -> Self {
         let (arch, node) = (ARCH.to_owned(), NODE.to_owned());
-        let (duration_ms, nodes) = (None, None);
-        Self { requests: events, events_per_request: 1.0, duration_ms, provisioned: 0.0, arch, node, nodes }
+        let (duration_ms, cpu_ms, nodes) = (None, None, None);
+        Self { requests: events, events_per_request: 1.0, duration_ms, cpu_ms, provisioned: 0.0, arch, node, nodes }
     }
 
     /// Events per month.
@@ -71,6 +73,35 @@ impl Given<'_> {
     /// CPU milliseconds on the provider's processor, from the assumption with this name.
     pub(crate) fn cpu_ms(&self, name: &str) -> Result<f64> {
         Ok(self.assumed(name)? * self.assumed("cpu-factor")?)
+    }
+
+    /// CPU milliseconds of a request of this load on the provider's processor. The assumption with this name holds for a
+    /// request of `measured-events` events.
+    pub(crate) fn request_cpu_ms(&self, name: &str) -> Result<f64> {
+        let cpu = match self.load.cpu_ms {
+            Some(cpu) => cpu,
+            None => self.assumed(name)? * self.work()?,
+        };
+        Ok(cpu * self.assumed("cpu-factor")?)
+    }
+
+    /// The work of a request of this load, relative to that of the requests that were measured. It is linear in the
+    /// number of events.
+    pub(crate) fn work(&self) -> Result<f64> {
+        let each = self.assumed("event-work")?;
+        let of = |events: f64| 1.0 + each * (events - 1.0).max(0.0);
+        Ok(of(self.load.events_per_request) / of(self.assumed("measured-events")?))
+    }
+
+    /// Bytes of an answer with its headers.
+    pub(crate) fn response_bytes(&self) -> Result<f64> {
+        let more = (self.load.events_per_request - self.assumed("measured-events")?).max(0.0);
+        Ok(self.assumed("response-bytes")? + more * self.assumed("response-event-bytes")?)
+    }
+
+    /// Requests per second in the busiest hour.
+    pub(crate) fn busiest(&self) -> Result<f64> {
+        Ok(self.load.requests / SECONDS * self.assumed("peak-to-mean")?)
     }
 
     /// GB-months per month, once the service has run for as long as events are kept (`event-days`). Each event takes

@@ -29,18 +29,23 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     let lines = given.assumed("log-line-bytes")? * (load.requests + invocations);
     let logged = given.assumed("log-bytes")? * (load.requests + invocations + scheduled) + lines;
     usage.add(Service::Logs, "cloudwatch-logs", logged / GB);
-    usage.add(Service::Egress, "aws-egress", load.requests * given.assumed("response-bytes")? / GB);
+    usage.add(Service::Egress, "aws-egress", load.requests * given.response_bytes()? / GB);
     Ok(usage)
 }
 
 fn ingest(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
-    let rounds = (given.load.events_per_request / CONCURRENCY).ceil();
-    let duration = match given.load.duration_ms {
-        Some(duration) => duration,
-        None => given.cpu_ms("lambda-cpu-ms")? + rounds * given.assumed("dynamodb-ms")?,
-    };
+    let duration = ingest_ms(given)?;
     let memory = given.assumed("lambda-memory-mb")?;
     requests(given, usage, &Billed { duration, init: "lambda-init-ms", memory })
+}
+
+/// Wall time of a request to `ingest` without init, in ms.
+pub(crate) fn ingest_ms(given: &Given<'_>) -> Result<f64> {
+    if let Some(duration) = given.load.duration_ms {
+        return Ok(duration);
+    }
+    let rounds = (given.load.events_per_request / CONCURRENCY).ceil();
+    Ok(given.request_cpu_ms("lambda-cpu-ms")? + rounds * given.assumed("dynamodb-ms")?)
 }
 
 /// The billed properties of one function's request.
@@ -86,12 +91,18 @@ fn store(given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     Ok(())
 }
 
+/// Number of shards of the stream of events, each folded in a lane of its own.
+pub(crate) fn lanes(given: &Given<'_>) -> Result<f64> {
+    let by_rate = (given.load.rate() / given.assumed("stream-writes-per-shard")?).ceil();
+    Ok(by_rate.max(given.assumed("stream-shards")?).max(1.0))
+}
+
 /// Adds the stream, folding, rollups and the backup. Returns the number of invocations. Lambda reads streams without
 /// charge.
 fn aggregation(given: &Given<'_>, usage: &mut Usage) -> Result<f64> {
     let (load, rates) = (given.load, given.rates);
     let (rate, kept) = (load.rate(), given.assumed("kept-months")?);
-    let lanes = (rate / given.assumed("stream-writes-per-shard")?).ceil().max(given.assumed("stream-shards")?).max(1.0);
+    let lanes = lanes(given)?;
     let tumbling = given.assumed("lambda-tumbling-s")?;
     // All records of a batch belong to one tumbling window.
     let gathering = given.assumed("lambda-window-s")?.min(tumbling);

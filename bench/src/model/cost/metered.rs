@@ -8,7 +8,7 @@ use crate::model::cost::given::{GB, Given};
 use crate::model::cost::lambda::{CONCURRENCY, WAITS_OF_A_FOLD};
 use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::{Service, Usage};
-use crate::model::cost::workers::OBJECT_GB;
+use crate::model::cost::workers::{OBJECT_GB, logs};
 use crate::results::{Measured, Metered};
 
 /// The usage of a run's events, whose number is in the load; `None` if the run was not metered.
@@ -136,7 +136,7 @@ fn workers(metered: &Metered, given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Backup, "r2-class-a", folds);
     usage.add(Service::Backup, "r2-storage", readings.object_bytes as f64 * kept / GB);
     usage.add(Service::Queue, "queues-operation", readings.queue_operations as f64);
-    usage.add(Service::Logs, "workers-logs", (requests + asked + alarms) * given.assumed("workers-log-share")?);
+    logs(given, requests + asked + alarms, &mut usage)?;
     Ok(usage)
 }
 

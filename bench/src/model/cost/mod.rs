@@ -7,10 +7,12 @@
 pub(crate) mod assumptions;
 mod baseline;
 pub(crate) mod bill;
+pub(crate) mod break_even;
 pub(crate) mod design;
 pub(crate) mod from;
 pub(crate) mod given;
 mod lambda;
+pub(crate) mod limits;
 mod metered;
 mod nodes;
 pub(crate) mod of_run;

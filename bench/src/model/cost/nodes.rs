@@ -20,20 +20,23 @@ pub(crate) fn akamai(given: &Given<'_>) -> Result<Usage> {
     Ok(usage)
 }
 
+/// Number of nodes that carry the busiest hour, by the name of the assumption for what one gets through.
+pub(crate) fn needed(given: &Given<'_>, throughput: &str) -> Result<f64> {
+    Ok((given.busiest()? * given.work()? / given.assumed(throughput)?).ceil().max(1.0))
+}
+
 /// Adds the nodes that the busiest hour needs, all month long, their disks, and the answers on their way out.
 fn nodes(given: &Given<'_>, throughput: &str) -> Result<Usage> {
     let mut usage = Usage::default();
     let load = given.load;
     let nodes = match load.nodes {
         Some(nodes) => nodes,
-        None => {
-            let busiest = load.requests / HOURS / 3600.0 * given.assumed("peak-to-mean")?;
-            (busiest / given.assumed(throughput)?).ceil().max(1.0)
-        }
+        None => needed(given, throughput)?,
     };
     usage.add(Service::Function, &format!("node-{}", load.node), nodes * HOURS);
+    usage.add(Service::Gateway, "public-ipv4", nodes * HOURS);
     let stored = given.stored_gb(given.sample.record_bytes + given.assumed("node-bytes")?)?;
     usage.add(Service::Store, "ebs-gp3", stored);
-    usage.add(Service::Egress, "aws-egress", load.requests * given.assumed("response-bytes")? / GB);
+    usage.add(Service::Egress, "aws-egress", load.requests * given.response_bytes()? / GB);
     Ok(usage)
 }

@@ -11,6 +11,7 @@ use crate::model::cost::bill::{Bill, Rates};
 use crate::model::cost::design::Design;
 use crate::model::cost::from::{self, Of};
 use crate::model::cost::given::{Given, Load};
+use crate::model::cost::limits;
 use crate::model::cost::metered::{self, Ingest};
 use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::Service;
@@ -140,11 +141,21 @@ impl<'a> Pricing<'a> {
         self.bill_of(design, events, &self.assumed)
     }
 
-    fn bill_of(&self, design: Design, events: f64, assumed: &Assumptions) -> Result<Bill> {
+    /// Whether a design exceeds no limit at this many events per month.
+    fn is_carried(&self, design: Design, events: f64) -> Result<bool> {
+        let (rates, load) = (self.rates()?, self.load(events));
+        let given = Given { load: &load, assumed: &self.assumed, rates: &rates, sample: &self.sample };
+        Ok(limits::exceeded(design, &given, &design.usage(&given)?)?.is_empty())
+    }
+
+    /// A month with this many events, in requests as large as the run's.
+    fn load(&self, events: f64) -> Load {
         let events_per_request = from::events_per_request(self.result);
-        let rates = self.rates()?;
-        let requests = events / events_per_request;
-        let load = Load { requests, events_per_request, ..Load::of_run(events) };
+        Load { requests: events / events_per_request, events_per_request, ..Load::of_run(events) }
+    }
+
+    fn bill_of(&self, design: Design, events: f64, assumed: &Assumptions) -> Result<Bill> {
+        let (rates, load) = (self.rates()?, self.load(events));
         let given = Given { load: &load, assumed, rates: &rates, sample: &self.sample };
         let usage = design.usage(&given).with_context(|| format!("cannot price {}", design.name()))?;
         Bill::of(&usage, Service::value_variants(), &rates)
@@ -165,10 +176,14 @@ impl<'a> Pricing<'a> {
         Ok(CostCurve { name: design.name().to_owned(), points })
     }
 
-    /// The cheapest designs for `events` events per month, equal to within a millionth, and their cost.
+    /// The cheapest designs that carry `events` events per month, equal to within a millionth, and their cost.
     fn cheapest(&self, events: f64) -> Result<(Vec<Design>, f64)> {
-        let usd = |design: &Design| Ok((*design, self.bill(*design, events)?.usd()));
-        let costs: Vec<(Design, f64)> = self.designs.iter().map(usd).collect::<Result<_>>()?;
+        let mut costs: Vec<(Design, f64)> = Vec::new();
+        for design in &self.designs {
+            if self.is_carried(*design, events)? {
+                costs.push((*design, self.bill(*design, events)?.usd()));
+            }
+        }
         let least = costs.iter().map(|(_, usd)| *usd).fold(f64::INFINITY, f64::min);
         let cheapest = costs.into_iter().filter(|(_, usd)| *usd <= least * (1.0 + 1e-6));
         Ok((cheapest.map(|(design, _)| design).collect(), least))
@@ -179,6 +194,10 @@ impl<'a> Pricing<'a> {
         let cheapest = volumes.iter().map(|events| Ok(self.cheapest(*events)?.0)).collect::<Result<Vec<_>>>()?;
         for (volumes, designs) in volumes.windows(2).zip(cheapest.windows(2)) {
             let (mut low, mut below) = (volumes[0], designs[0].clone());
+            // Where no design carries a volume, none takes another's place.
+            if designs.iter().any(Vec::is_empty) {
+                continue;
+            }
             // There may be several crossings between two volumes.
             while !designs[1].iter().any(|design| below.contains(design)) {
                 let (mut high, mut above) = (volumes[1], designs[1].clone());

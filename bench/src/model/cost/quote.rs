@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::bill::Bill;
+use crate::model::cost::break_even::BreakEven;
 use crate::model::cost::design::Design;
+use crate::model::cost::limits::Exceeded;
 
 /// The name and version of the output of `--json`. Its schema is `isotherm schema cost`.
 pub(crate) const SCHEMA: &str = "isotherm/cost/1";
@@ -29,6 +31,8 @@ pub(crate) struct Quote {
     pub events: String,
     /// One bill for each design.
     pub designs: Vec<Priced>,
+    /// The loads from which one node costs no more than a design that is paid by use, without free units.
+    pub break_even: Vec<BreakEven>,
 }
 
 /// One design's bill.
@@ -47,14 +51,24 @@ pub(crate) struct Priced {
     pub per_million_events_usd: Option<f64>,
     /// The ids of unpublished prices, which are not in the sums.
     pub unpriced: Vec<String>,
+    /// The limits that this load exceeds. If there is one, the design can't carry the load.
+    pub impossible: Vec<Exceeded>,
     /// The assumptions behind the usage.
     pub assumptions: Vec<Assumption>,
 }
 
 impl Priced {
     /// A bill with its sums, for `events` events.
-    pub(crate) fn new(design: Design, about: String, bill: Bill, events: f64, assumptions: Vec<Assumption>) -> Self {
+    pub(crate) fn new(
+        design: Design,
+        about: String,
+        bill: Bill,
+        events: f64,
+        impossible: Vec<Exceeded>,
+        assumptions: Vec<Assumption>,
+    ) -> Self {
         Self {
+            impossible,
             design,
             about,
             month_usd: bill.usd(),

@@ -1,6 +1,7 @@
 //! Measures the size of events and of the pages that folding writes. Core admits, folds and packs them as it does in
 //! production.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +27,8 @@ const PAGE_ITEM_BYTES: usize = 40;
 pub(crate) struct Sample {
     contract: Contract,
     events: Vec<NewEvent>,
+    /// Folds that were measured, by the events of an hour and of a batch, and by what a unit of each is.
+    folds: RefCell<BTreeMap<[u64; 4], Folded>>,
     /// Mean length of a sent event, in bytes.
     pub body_bytes: f64,
     /// Mean length of an event's record, in bytes.
@@ -84,7 +87,8 @@ impl Sample {
         let [body_bytes, record_bytes, packed_bytes] = [sent, kept, packed].map(|bytes| bytes as f64 / count);
         let seconds: u64 = events.iter().map(|event| event.expires_at.0 - RECEIVED_AT.0 / 1000).sum();
         let kept_days = seconds as f64 / count / (24.0 * 3600.0);
-        Ok(Self { contract, body_bytes, record_bytes, packed_bytes, kept_days, events })
+        let folds = RefCell::default();
+        Ok(Self { contract, folds, body_bytes, record_bytes, packed_bytes, kept_days, events })
     }
 
     /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
@@ -95,6 +99,12 @@ impl Sample {
     pub(crate) fn folded(&self, per_hour: f64, batch: f64, units: [&dyn Fn(f64) -> f64; 2]) -> Result<Folded> {
         let batch = (batch.round() as usize).clamp(1, self.events.len());
         let hour = &self.events[..(per_hour.round() as usize).clamp(batch, self.events.len())];
+        // Two rates that differ in their units differ in how many units a megabyte has.
+        let [read, write] = units.map(|units| units(1e6).to_bits());
+        let of = [hour.len() as u64, batch as u64, read, write];
+        if let Some(folded) = self.folds.borrow().get(&of) {
+            return Ok(*folded);
+        }
         let mut pages = BTreeMap::new();
         let (mut folded, mut sum) = (0, Folded::default());
         for probe in 0..PROBES {
@@ -117,6 +127,7 @@ impl Sample {
         let closed = Blocks::new(&StoredBlocks::default()).close(&OpenBlocks::of(1, &hour[..batch]), batch);
         sum.blocks = closed.rows.len() as f64;
         sum.block_bytes = closed.rows.iter().map(|row| row.bytes.len() as f64).sum::<f64>() / batch as f64;
+        self.folds.borrow_mut().insert(of, sum);
         Ok(sum)
     }
 

@@ -33,6 +33,20 @@ pub(crate) enum Service {
 }
 
 impl Service {
+    /// All of them, in the order of an event's path.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Plan,
+        Self::Gateway,
+        Self::Function,
+        Self::Store,
+        Self::Aggregation,
+        Self::Backup,
+        Self::Queue,
+        Self::Schedule,
+        Self::Logs,
+        Self::Egress,
+    ];
+
     /// Its name on the command line and in results.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,6 +77,12 @@ impl Usage {
     /// All usage, in the order of an event's path.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Service, &str, f64)> {
         self.0.iter().map(|((service, price), units)| (*service, price.as_str(), *units))
+    }
+
+    /// The usage without that of a service.
+    pub(crate) fn without(mut self, service: Service) -> Self {
+        self.0.retain(|(of, _), _| *of != service);
+        self
     }
 
     /// The usage multiplied by `factor`.

@@ -16,7 +16,7 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     let load = given.load;
     usage.add(Service::Plan, "workers-plan", 1.0);
     usage.add(Service::Function, "workers-request", load.requests);
-    usage.add(Service::Function, "workers-cpu", load.requests * given.cpu_ms("workers-cpu-ms")?);
+    usage.add(Service::Function, "workers-cpu", load.requests * given.request_cpu_ms("workers-cpu-ms")?);
 
     let shards = given.assumed("workers-shards")?;
     let batches =
@@ -59,6 +59,20 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Schedule, "workers-request", HOURS);
     usage.add(Service::Schedule, "durable-objects-request", cron - HOURS);
     let invocations = load.requests + asked + batches.count + cron;
-    usage.add(Service::Logs, "workers-logs", invocations * given.assumed("workers-log-share")?);
+    logs(given, invocations, &mut usage)?;
     Ok(usage)
+}
+
+/// Adds the logs of so many invocations: by events until Cloudflare bills them by bytes.
+pub(crate) fn logs(given: &Given<'_>, invocations: f64, usage: &mut Usage) -> Result<()> {
+    let events = invocations * given.assumed("workers-log-share")?;
+    if given.rates.price("workers-logs").is_ok() {
+        usage.add(Service::Logs, "workers-logs", events);
+        return Ok(());
+    }
+    let ingested = events * given.assumed("workers-log-bytes")? / GB;
+    usage.add(Service::Logs, "workers-observability-ingested", ingested);
+    let stored = ingested * given.assumed("workers-log-days")? * 24.0 / HOURS;
+    usage.add(Service::Logs, "workers-observability-stored", stored);
+    Ok(())
 }

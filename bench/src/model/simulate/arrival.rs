@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::model::logs::observed::Observed;
 use crate::model::simulate::time::Micros;
 
 /// One request.
@@ -22,4 +23,10 @@ pub(crate) struct Trace {
     pub arrivals: Box<dyn Iterator<Item = Result<Arrival>>>,
     /// The end of the trace; `None` if it ends with the last arrival.
     pub end: Option<Micros>,
+    /// Whether each arrival has a service time.
+    pub has_service: bool,
+    /// What a reader has to know of the trace's file.
+    pub notes: Vec<String>,
+    /// What Lambda's reports say of these arrivals, if the trace is made of such.
+    pub observed: Option<Observed>,
 }

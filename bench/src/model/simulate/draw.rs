@@ -55,6 +55,14 @@ impl Draw {
         Some(Self::Samples(samples.into()))
     }
 
+    /// The times of samples, each so much later. Other distributions stay as they are.
+    pub(crate) fn after(&self, wait: Micros) -> Self {
+        match self {
+            Self::Samples(samples) => Self::Samples(samples.iter().map(|sample| *sample + wait).collect()),
+            other => other.clone(),
+        }
+    }
+
     /// The quantile for `u` in [0, 1): a share `u` of the times is below it.
     pub(crate) fn at(&self, u: f64) -> Micros {
         match self {
@@ -80,7 +88,8 @@ impl Draw {
     }
 
     /// The mean in microseconds.
-    pub(crate) fn mean(&self) -> f64 {
+    #[cfg(test)]
+    fn mean(&self) -> f64 {
         match self {
             Self::Fixed(time) | Self::Exponential(time) => time.0 as f64,
             Self::Uniform(low, high) => f64::midpoint(low.0 as f64, high.0 as f64),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::model::simulate::draw::{Draw, Sourced};
+use crate::model::simulate::time::Micros;
 use crate::results::{Comparison, Distribution};
 
 /// The measurements of one platform in a run.
@@ -50,6 +51,14 @@ impl Measurements {
         Ok(Self { source: Some(name.to_owned()), platforms })
     }
 
+    /// Adds a wait to each warm request of a platform, for a store that the run did not have. `words` say so.
+    pub(crate) fn wait(&mut self, platform: &str, ms: f64, words: &str) {
+        if let Some(measured) = self.platforms.get_mut(platform) {
+            measured.service.draw = measured.service.draw.after(Micros::from_ms(ms));
+            measured.service.source += &format!("; {words}");
+        }
+    }
+
     /// The measurements of a platform; `None` if no run was named.
     ///
     /// # Errors
@@ -79,6 +88,10 @@ mod tests {
         let lambda = measurements.of("lambda").unwrap().unwrap();
         assert_eq!((lambda.init.draw.at(0.5).ms(), lambda.service.draw.at(0.0).ms(), lambda.cpu_ms), (2.0, 0.5, 1.25));
         assert_eq!(lambda.init.source, "measured: lambda, cold init, n = 2, r.json");
+        let mut later = measurements.clone();
+        later.wait("lambda", 5.0, "a store beside it");
+        let service = &later.of("lambda").unwrap().unwrap().service;
+        assert_eq!((service.draw.at(0.0).ms(), service.source.ends_with("r.json; a store beside it")), (5.5, true));
         let error = measurements.of("workers").err().unwrap().to_string();
         assert_eq!(error, "r.json has no measurements of workers");
         assert!(Measurements::default().of("workers").unwrap().is_none());

@@ -9,6 +9,7 @@
 
 mod arrival;
 mod azure;
+pub(crate) mod check;
 mod containers;
 pub(crate) mod cost;
 pub(crate) mod draw;

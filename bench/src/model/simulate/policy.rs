@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::model::cost::design::Design;
+use crate::model::cost::given::NODE;
 use crate::model::simulate::draw::{Draw, Sourced};
 use crate::model::simulate::from::{Measured, Measurements};
 use crate::model::simulate::options::Options;
@@ -35,7 +37,7 @@ struct Given {
 enum Kind {
     Lambda { provisioned: u32, pings: Option<fleet::Pings>, memory_mb: Option<u32>, arch: Option<String> },
     Workers { concurrency: u32, locations: u32, cpu: Option<Micros> },
-    Container { rules: containers::Rules, node: String },
+    Container { platform: &'static str, rules: containers::Rules, node: String },
 }
 
 /// The values of the other flags, for policies without values of their own.
@@ -75,9 +77,12 @@ pub(crate) enum Model {
 /// What is billed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Pricing {
-    Lambda { memory_mb: u32, arch: String, provisioned: u32 },
-    Workers { cpu_ms: f64 },
-    Nodes { price: String },
+    /// Without memory or an architecture of its own it has those of the design.
+    Lambda { memory_mb: Option<u32>, arch: Option<String>, provisioned: u32 },
+    /// Without CPU time of its own it has that of the design.
+    Workers { cpu_ms: Option<f64> },
+    /// The node by its name in the price book, with what runs on it.
+    Nodes { design: Design, node: String },
 }
 
 impl FromStr for Spec {
@@ -93,9 +98,10 @@ impl FromStr for Spec {
                 locations: options.count("locations", 1, 10_000)?.unwrap_or(1),
                 cpu: options.time("cpu")?,
             },
-            "container" => container(&mut options)?,
+            "container" => container("native", &mut options)?,
+            "spin" => container("spin", &mut options)?,
             _ => bail!(
-                "{text:?} is no policy: give lambda, workers or container with options, such as lambda,provisioned=5, \
+                "{text:?} is no policy: give lambda, workers, spin or container with options, such as lambda,provisioned=5, \
                  lambda,ping=5m, workers,locations=20 or container,nodes=2..10"
             ),
         };
@@ -127,7 +133,7 @@ fn lambda(options: &mut Options<'_>) -> Result<Kind> {
     })
 }
 
-fn container(options: &mut Options<'_>) -> Result<Kind> {
+fn container(platform: &'static str, options: &mut Options<'_>) -> Result<Kind> {
     let (least, most) = options.range("nodes", 0, 100_000)?.unwrap_or((1, 1));
     let rules = containers::Rules {
         least,
@@ -141,7 +147,7 @@ fn container(options: &mut Options<'_>) -> Result<Kind> {
         queue: options.count("queue", 0, 10_000_000)?.unwrap_or(10_000) as usize,
     };
     ensure!(rules.cooldown.0 / rules.interval.0 <= 10_000, "cooldown: is more than 10000 intervals");
-    Ok(Kind::Container { rules, node: options.text("node").unwrap_or_else(|| "t4g-small".to_owned()) })
+    Ok(Kind::Container { platform, rules, node: options.text("node").unwrap_or_else(|| NODE.to_owned()) })
 }
 
 impl Spec {
@@ -158,19 +164,20 @@ impl Spec {
         let platform = match &self.kind {
             Kind::Lambda { .. } => "lambda",
             Kind::Workers { .. } => "workers",
-            Kind::Container { .. } => "native",
+            Kind::Container { platform, .. } => platform,
         };
         let measured = defaults.measured.of(platform).with_context(|| self.text.clone())?;
         let mut choice = Choice { given: &self.given, defaults, measured, sources: BTreeMap::new() };
         let service = choice.service()?;
         let (model, pricing) = match &self.kind {
             Kind::Lambda { provisioned, pings, memory_mb, arch } => {
-                let (init, (recorded_arch, recorded_memory)) = choice.lambda_init()?;
+                let (init, recorded) = choice.lambda_init()?;
+                let (recorded_arch, recorded_memory) = recorded.unzip();
                 let keep_alive = choice.lambda_keep_alive();
                 let provisioned = *provisioned;
                 let rules = fleet::Rules { concurrency: 1, locations: 1, provisioned, init, keep_alive, pings: *pings };
-                let memory_mb = memory_mb.unwrap_or(recorded_memory);
-                let arch = arch.clone().unwrap_or(recorded_arch);
+                let memory_mb = memory_mb.or(recorded_memory);
+                let arch = arch.clone().or(recorded_arch);
                 (Model::Fleet(rules), Pricing::Lambda { memory_mb, arch, provisioned })
             }
             Kind::Workers { concurrency, locations, cpu } => {
@@ -184,12 +191,34 @@ impl Spec {
                 };
                 (Model::Fleet(rules), Pricing::Workers { cpu_ms: choice.cpu_ms(*cpu) })
             }
-            Kind::Container { rules, node } => {
+            Kind::Container { platform, rules, node } => {
                 let rules = containers::Rules { start: choice.container_start(), ..rules.clone() };
-                (Model::Containers(rules), Pricing::Nodes { price: format!("node-{node}") })
+                (
+                    Model::Containers(rules),
+                    Pricing::Nodes {
+                        design: if *platform == "spin" { Design::Spin } else { Design::Native },
+                        node: node.clone(),
+                    },
+                )
             }
         };
         Ok(Policy { name: self.text.clone(), model, service, pricing, sources: choice.sources })
+    }
+}
+
+impl Policy {
+    /// The design that it is priced as.
+    pub(crate) fn design(&self) -> Design {
+        match self.pricing {
+            Pricing::Lambda { .. } => Design::Lambda,
+            Pricing::Workers { .. } => Design::Workers,
+            Pricing::Nodes { design, .. } => design,
+        }
+    }
+
+    /// Whether a flag says how long a request takes.
+    pub(crate) fn has_own_service(&self) -> bool {
+        self.sources.get("service").is_some_and(|source| source.starts_with("given"))
     }
 }
 
@@ -220,12 +249,12 @@ impl Choice<'_> {
         Ok(Some(self.note("service", service)))
     }
 
-    /// The init time, with the architecture and memory of the recording, if known; otherwise with x86 and 128 MB.
-    fn lambda_init(&mut self) -> Result<(Draw, (String, u32))> {
+    /// The init time, with the architecture and memory of the recording if one was asked for.
+    fn lambda_init(&mut self) -> Result<(Draw, Option<(String, u32)>)> {
         let measured = self.measured.map(|measured| measured.init.clone());
         let said = self.given.init.clone().or_else(|| self.defaults.init.clone()).or(measured);
+        let machine = said.as_ref().and_then(|init| published_machine(&init.source));
         let init = said.map_or_else(|| Sourced::published(published::DEFAULT), Ok)?;
-        let machine = published_machine(&init.source).unwrap_or(("x86".to_owned(), 128));
         Ok((self.note("init", init), machine))
     }
 
@@ -252,14 +281,15 @@ impl Choice<'_> {
         self.note("start", self.given.init.clone().unwrap_or(assumed))
     }
 
-    fn cpu_ms(&mut self, given: Option<Micros>) -> f64 {
-        let (cpu, source) = match (given, self.measured) {
-            (Some(cpu), _) => (cpu.ms(), format!("given: {cpu}")),
-            (None, Some(measured)) => (measured.cpu_ms, format!("measured: {:.3} ms a request", measured.cpu_ms)),
-            (None, None) => (2.0, "assumed: 2 ms a request".to_owned()),
+    /// The CPU time that the policy says.
+    fn cpu_ms(&mut self, given: Option<Micros>) -> Option<f64> {
+        let source = match (given, self.measured) {
+            (Some(cpu), _) => format!("given: {cpu}"),
+            (None, Some(measured)) => format!("measured: {:.3} ms a request", measured.cpu_ms),
+            (None, None) => "assumed: workers-cpu-ms, as `isotherm cost` has it".to_owned(),
         };
         self.sources.insert("cpu", source);
-        cpu
+        given.map(Micros::ms)
     }
 }
 
@@ -296,12 +326,19 @@ mod tests {
             (Draw::Fixed(Micros(2_000_000)), Draw::Fixed(Micros::MINUTE))
         );
         assert_eq!(own.service, Some(Draw::Fixed(Micros(3000))));
-        assert_eq!(own.pricing, Pricing::Lambda { memory_mb: 512, arch: "arm".to_owned(), provisioned: 0 });
+        let machine = |memory, arch: &str| Pricing::Lambda {
+            memory_mb: Some(memory),
+            arch: Some(arch.to_owned()),
+            provisioned: 0,
+        };
+        assert_eq!(own.pricing, machine(512, "arm"));
         let flags = resolve("lambda", &defaults);
         assert_eq!((flags.sources["init"].as_str(), flags.sources["service"].as_str()), ("given: 1s", "given: 7ms"));
         let nothing = resolve("lambda", &Defaults::default());
         assert!(nothing.sources["init"].starts_with("published: lambda-perf, rust-al2023-x86-128"), "{nothing:?}");
-        assert!(nothing.sources["service"].starts_with("assumed: "), "{nothing:?}");
+        assert!(nothing.sources["service"].starts_with("assumed: ") && !nothing.has_own_service(), "{nothing:?}");
+        assert_eq!(nothing.pricing, Pricing::Lambda { memory_mb: None, arch: None, provisioned: 0 });
+        assert!(flags.has_own_service());
         assert!(resolve("lambda", &Defaults { trace_has_service: true, ..Defaults::default() }).service.is_none());
         // Lambda's init applies neither to the start of a container nor to an isolate's.
         assert!(resolve("container", &defaults).sources["start"].starts_with("assumed"));
@@ -311,9 +348,11 @@ mod tests {
     #[test]
     fn published_init_durations_bring_their_machine() {
         let policy = resolve("lambda,init=published:nodejs24-arm-512", &Defaults::default());
-        assert_eq!(policy.pricing, Pricing::Lambda { memory_mb: 512, arch: "arm".to_owned(), provisioned: 0 });
+        let machine =
+            |memory| Pricing::Lambda { memory_mb: Some(memory), arch: Some("arm".to_owned()), provisioned: 0 };
+        assert_eq!(policy.pricing, machine(512));
         let own = resolve("lambda,init=published:nodejs24-arm-512,memory=1024", &Defaults::default());
-        assert_eq!(own.pricing, Pricing::Lambda { memory_mb: 1024, arch: "arm".to_owned(), provisioned: 0 });
+        assert_eq!(own.pricing, machine(1024));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The report of a simulation; its schema is `isotherm schema simulate`.
 //!
-//! Within version 1, fields may be added; no field changes its meaning or goes away. Nothing in the report depends on
+//! Within version 2, fields may be added; no field changes its meaning or goes away. Nothing in the report depends on
 //! when or where it was made.
 
 use std::collections::BTreeMap;
@@ -9,14 +9,16 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::simulate::cost::{BreakEven, Cost, Prices};
-use crate::model::simulate::policy::{Policy, Pricing};
+use crate::model::cost::break_even::BreakEven;
+use crate::model::cost::limits::Exceeded;
+use crate::model::simulate::check::Check;
+use crate::model::simulate::cost::{Cost, Prices};
 use crate::model::simulate::record::{Record, share};
 use crate::model::simulate::replay::{Outcome, Replayed};
 use crate::model::simulate::time::Micros;
 
 /// The schema's name and version.
-pub(crate) const SCHEMA: &str = "isotherm.simulate/1";
+pub(crate) const SCHEMA: &str = "isotherm.simulate/2";
 
 /// One simulation.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -30,11 +32,13 @@ pub(crate) struct Report {
     pub goals: Goals,
     /// The policies, in the order of the flags.
     pub policies: Vec<Figures>,
-    /// The cheapest policy that meets the goals; null if none meets them.
+    /// The cheapest policy that is possible and meets the goals; null if there is none.
     pub cheapest: Option<String>,
-    /// One entry for each policy that is not a container. It is compared with the first container, or with one node if
-    /// no container was given.
+    /// One entry for each policy that is not a container, by the same assumptions as `isotherm cost`. It is compared with
+    /// the node of the first container, or with the default one if no container was given.
     pub break_even: Vec<BreakEven>,
+    /// The simulation beside what Lambda's own reports say of these arrivals; null for other traces.
+    pub check: Option<Check>,
 }
 
 /// The load.
@@ -88,7 +92,9 @@ pub(crate) struct Figures {
     pub instances: Instances,
     pub timeline: Timeline,
     pub cost: Cost,
-    /// Whether the policy meets all goals and refuses no request.
+    /// The limits that the policy exceeds. If there is one, it can't carry the load.
+    pub impossible: Vec<Exceeded>,
+    /// Whether the policy is possible, meets all goals and refuses no request.
     pub meets_goals: bool,
     /// The source of each value, by the name of the value.
     pub sources: BTreeMap<&'static str, String>,
@@ -135,7 +141,7 @@ pub(crate) struct Named<'t> {
     pub seed: u64,
 }
 
-/// Makes the report. `container` is the container for break-even loads.
+/// Makes the report. `node` is the node for break-even loads, by its name in the price book.
 ///
 /// # Errors
 /// Fails if the price book has no price for a policy.
@@ -144,18 +150,16 @@ pub(crate) fn report(
     named: &Named<'_>,
     goals: Goals,
     prices: &Prices<'_>,
-    container: Option<&Policy>,
+    node: &str,
 ) -> Result<Report> {
     let busiest_per_second = outcome.busiest();
     let seconds = outcome.span.seconds();
     let mut policies = Vec::new();
     let mut break_even = Vec::new();
     for replayed in &outcome.policies {
-        policies.push(figures(replayed, outcome.span, goals, prices.cost(replayed, outcome.span)?));
-        let is_container = matches!(replayed.policy.pricing, Pricing::Nodes { .. });
-        if let Some(container) = container.filter(|_| !is_container) {
-            break_even.extend(prices.break_even(replayed, container, outcome.span, busiest_per_second)?);
-        }
+        let priced = prices.cost(replayed, outcome.span, busiest_per_second)?;
+        policies.push(figures(replayed, outcome.span, goals, priced));
+        break_even.extend(prices.break_even(replayed, node)?);
     }
     let good = policies.iter().filter(|figures| figures.meets_goals);
     let cheapest = good.min_by(|one, two| one.cost.usd_month.total_cmp(&two.cost.usd_month));
@@ -171,18 +175,20 @@ pub(crate) fn report(
         },
         seed: named.seed,
         prices: PriceBook {
-            checked: prices.book.checked()?.to_string(),
-            on: prices.on.to_string(),
-            free_tier: prices.free_tier,
+            checked: prices.rates.book.checked()?.to_string(),
+            on: prices.rates.on.to_string(),
+            free_tier: prices.rates.free_tier,
         },
         goals,
         cheapest: cheapest.map(|figures| figures.policy.clone()),
         policies,
         break_even,
+        check: None,
     })
 }
 
-fn figures(replayed: &Replayed, span: Micros, goals: Goals, cost: Cost) -> Figures {
+fn figures(replayed: &Replayed, span: Micros, goals: Goals, priced: (Cost, Vec<Exceeded>)) -> Figures {
+    let (cost, impossible) = priced;
     let record = &replayed.record;
     let latency_ms = latency(record);
     let cold_share = record.cold_share();
@@ -203,7 +209,8 @@ fn figures(replayed: &Replayed, span: Micros, goals: Goals, cost: Cost) -> Figur
         },
         timeline: timeline(record, span),
         cost,
-        meets_goals: meets_p99 && meets_cold && record.refused == 0,
+        meets_goals: meets_p99 && meets_cold && record.refused == 0 && impossible.is_empty(),
+        impossible,
         sources: replayed.policy.sources.clone(),
     }
 }

@@ -1,13 +1,16 @@
 //! The source of arrivals: a stream in order of time, which is read once and never kept.
 
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use isotherm_core::Millis;
 
 use crate::contract::Contract;
+use crate::model::logs;
+use crate::model::logs::entry::Entry;
+use crate::model::logs::observed::Observed;
 use crate::model::simulate::arrival::{Arrival, Arrivals, Trace};
 use crate::model::simulate::azure::{self, Invocations};
 use crate::model::simulate::generate::{self, Spread};
@@ -40,6 +43,7 @@ enum Kind {
     Poisson { rate: f64 },
     Bursty { rate: f64, size: f64, within: Micros },
     Burst { count: u64, spread: Spread, after: Micros },
+    Logs { file: PathBuf, spread: Micros },
     Azure2019 { file: PathBuf, function: Option<String> },
     Azure2021 { file: PathBuf, function: Option<String>, window: Micros },
 }
@@ -60,6 +64,7 @@ impl FromStr for Spec {
         let kind = match name {
             "flights" => Kind::Flights { spread: options.time("spread")?.unwrap_or_default() },
             "events" => Kind::Events { file: file()?, spread: options.time("spread")?.unwrap_or_default() },
+            "logs" => Kind::Logs { file: file()?, spread: options.time("spread")?.unwrap_or_default() },
             "poisson" => Kind::Poisson { rate: parse_rate(argument)? },
             "bursty" => Kind::Bursty {
                 rate: parse_rate(argument)?,
@@ -83,7 +88,7 @@ impl FromStr for Spec {
                 window: options.time("window")?.unwrap_or(WINDOW),
             },
             _ => bail!(
-                "{text:?} is no trace: give flights, events:FILE, poisson:10/s, bursty:10/s,size=20,within=1s, burst:500,decay=4s, \
+                "{text:?} is no trace: give flights, events:FILE, logs:FILE, poisson:10/s, bursty:10/s,size=20,within=1s, burst:500,decay=4s, \
                  azure2019:FILE or azure2021:FILE"
             ),
         };
@@ -98,9 +103,12 @@ impl Spec {
         &self.text
     }
 
-    /// Whether its arrivals have service times.
-    pub(crate) fn has_service(&self) -> bool {
-        matches!(self.kind, Kind::Azure2021 { .. })
+    /// The file of a log, which is read as a whole before anything is replayed.
+    pub(crate) fn log(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Logs { file, .. } => Some(file),
+            _ => None,
+        }
     }
 
     /// The arrivals, `scale` times as many, until `duration` at the latest.
@@ -114,6 +122,8 @@ impl Spec {
     pub(crate) fn open(&self, scale: f64, duration: Option<Micros>, seed: u64, open: Open<'_>) -> Result<Trace> {
         let copies = |arrivals, spread| -> Arrivals { Box::new(Scaled::new(arrivals, scale, spread, seed)) };
         let generated = |default: Micros| Some(duration.unwrap_or(default));
+        let mut has_service = matches!(self.kind, Kind::Azure2021 { .. });
+        let (mut notes, mut observed) = (Vec::new(), None);
         let (arrivals, end): (Arrivals, Option<Micros>) = match &self.kind {
             Kind::Flights { spread } => {
                 let flights = Workload::load("flights", None)?;
@@ -121,6 +131,15 @@ impl Spec {
                 (copies(Box::new(Events::new(lines)?), *spread), None)
             }
             Kind::Events { file, spread } => (copies(Box::new(Events::new(open(file)?)?), *spread), None),
+            Kind::Logs { file, spread } => {
+                let log = logs::read(open(file)?)?;
+                has_service = log.entries.iter().all(|entry| entry.duration.is_some());
+                // More arrivals than there were, or fewer, are not those that were observed.
+                let is_whole = scale == 1.0 && duration.is_none() && *spread == Micros::ZERO;
+                observed = Observed::of(&log.entries).filter(|_| is_whole);
+                notes = log.notes;
+                (copies(logged(log.entries), *spread), None)
+            }
             Kind::Poisson { rate } => (plain(generate::poisson(rate * scale, seed)), generated(GENERATED)),
             Kind::Bursty { rate, size, within } => {
                 (plain(generate::bursty(rate * scale, *size, *within, seed)), generated(GENERATED))
@@ -152,8 +171,18 @@ impl Spec {
         };
         let last = end.or(duration).unwrap_or(Micros(u64::MAX));
         let is_before = move |arrival: &Result<Arrival>| arrival.as_ref().map_or(true, |arrival| arrival.at <= last);
-        Ok(Trace { arrivals: Box::new(arrivals.take_while(is_before)), end })
+        Ok(Trace { arrivals: Box::new(arrivals.take_while(is_before)), end, has_service, notes, observed })
     }
+}
+
+/// The arrivals of a log, from its first one on.
+fn logged(entries: Vec<Entry>) -> Arrivals {
+    let first = entries.first().map_or(0, |entry| entry.at);
+    Box::new(
+        entries
+            .into_iter()
+            .map(move |entry| Ok(Arrival { at: Micros(entry.at.abs_diff(first)), service: entry.duration })),
+    )
 }
 
 fn plain(times: impl Iterator<Item = Micros> + 'static) -> Arrivals {

@@ -1,0 +1,134 @@
+//! Runs the program as its users call it, within one process.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    decide: Decide,
+}
+
+fn decided(words: &str) -> Decision {
+    let words = std::iter::once("decide").chain(words.split_whitespace());
+    decision(&Flags::try_parse_from(words).unwrap().decide).unwrap()
+}
+
+#[test]
+fn each_platform_has_a_row_and_what_can_t_be_is_in_no_verdict() {
+    let few = decided("--requests 1000000");
+    let names: Vec<&str> = few.choices.iter().map(|choice| choice.policy.as_str()).collect();
+    assert_eq!(names, POLICIES);
+    assert!(few.choices.iter().all(|choice| choice.impossible.is_empty()), "{few:#?}");
+    assert!((few.requests_month / 1e6 - 1.0).abs() < 0.02, "{}", few.requests_month);
+    assert_eq!(few.cold_starts.len(), 4);
+    let [lambda, workers] =
+        ["lambda", "workers"].map(|name| few.choices.iter().find(|one| one.policy == name).unwrap());
+    assert!(lambda.cold_share.value > 0.0 && lambda.p50_ms.value > 20.0, "{lambda:?}");
+    // A million requests on Workers cost its plan, and a million operations of R2 that no free tier takes off.
+    assert!((5.0..15.0).contains(&workers.usd_month.value), "{workers:?}");
+    let cheapest = few.cheapest.clone().unwrap();
+    let usd = |name: &str| few.choices.iter().find(|one| one.policy == name).unwrap().usd_month.value;
+    assert!(few.choices.iter().all(|one| usd(&cheapest) <= one.usd_month.value), "{cheapest}");
+
+    let many = decided("--requests 40000000000 --policy workers --policy lambda");
+    assert!(many.choices.iter().all(|choice| !choice.impossible.is_empty()), "{many:#?}");
+    let busy = decided(
+        "--requests 5000000000 --events-per-request 10 --policy spin,nodes=1 --policy spin,nodes=9 --policy workers",
+    );
+    let problem = |nth: usize| busy.choices[nth].impossible.iter().map(|one| one.problem.as_str()).collect::<Vec<_>>();
+    assert!(
+        problem(0)[0].starts_with("one such node gets through 638 requests/s of 10 events, and the busiest hour has "),
+        "{busy:#?}"
+    );
+    assert!(problem(1).iter().all(|one| !one.contains("such node")), "{busy:#?}");
+    assert_eq!(many.cheapest, None);
+    let text = render::decide::text(&many);
+    assert!(
+        text.contains("not possible: a Durable Object holds 10 GB") && text.contains("none of these carries it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_goal_holds_of_the_published_part_too() {
+    let words = "--trace bursty:1/h,size=2,within=1s --policy lambda --policy container";
+    let choices = decided(words).choices;
+    assert!(
+        choices[0].cold_share.value > 0.2 && choices[0].p99_ms.high == choices[0].p99_ms.value + 430.0,
+        "{choices:?}"
+    );
+    assert_eq!((choices[1].cold_share.value, choices[1].p99_ms.high), (0.0, choices[1].p99_ms.value));
+    let ms = choices[0].p99_ms.value + 100.0;
+    assert_eq!(decided(&format!("{words} --p99 {ms:.0}ms")).cheapest.unwrap(), "container");
+    assert_eq!(decided(&format!("{words} --p99 {:.0}ms", ms + 400.0)).cheapest.unwrap(), "lambda");
+}
+
+/// `isotherm cost`, `isotherm simulate` and `isotherm decide` have one break-even.
+#[test]
+fn the_break_even_is_that_of_a_simulation() {
+    #[derive(Parser)]
+    struct Other {
+        #[command(flatten)]
+        simulate: crate::command::simulate::Simulate,
+    }
+    let words = "simulate --json --trace poisson:1/s --duration 1h --policy lambda --policy workers";
+    let flags = Other::try_parse_from(words.split_whitespace()).unwrap();
+    let simulated: serde_json::Value =
+        serde_json::from_str(&crate::command::simulate::simulated(&flags.simulate).unwrap()).unwrap();
+    let decided = decided("--requests 100000 --policy lambda --policy workers");
+    assert_eq!(simulated["break_even"], serde_json::to_value(&decided.break_even).unwrap());
+    assert_eq!(decided.break_even.len(), 2);
+}
+
+#[test]
+fn text_and_page_say_the_same_and_every_figure_its_kind() {
+    let decision = decided("--requests 2000000 --shape bursts --cold-share 5%");
+    let (text, page) = (render::decide::text(&decision), render::decide::page(&decision));
+    for line in text.lines() {
+        assert!(line.chars().count() <= 120 || line.contains("https://"), "{} wide: {line}", line.chars().count());
+    }
+    for choice in &decision.choices {
+        let usd = format!("{:.2}", choice.usd_month.value);
+        assert!(text.contains(&usd) && page.contains(&usd), "{choice:?}");
+    }
+    for kind in ["measured", "published", "modelled"] {
+        assert!(text.contains(kind) && page.contains(&format!("<span class=\"chip\">{kind}</span>")), "{kind}");
+    }
+    for word in ["with at most 5.00 % cold", "bursty:", "STeLLAR"] {
+        assert!(text.contains(word) && page.contains(word), "{word}: {text}");
+    }
+    assert!(text.contains("What each guarantees") && page.contains("What each guarantees"));
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="));
+}
+
+#[test]
+fn the_output_is_what_its_schema_says() {
+    let schema = serde_json::to_value(schemars::schema_for!(Decision)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let decision = serde_json::to_value(decided("--requests 1000000 --policy lambda --p99 1s")).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&decision).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    for field in ["traffic", "choices", "break_even", "cold_starts"] {
+        let mut without = decision.clone();
+        without.as_object_mut().unwrap().remove(field);
+        assert!(!validator.is_valid(&without), "valid without {field}");
+    }
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    for (words, expect) in [
+        ("--requests 0", "must be from 1 to"),
+        ("--events-per-request 0", "must be from 1 to 1000000"),
+        ("--trace flights --requests 5", "cannot be used with"),
+        ("--trace nowhere", "\"nowhere\" is no trace"),
+        ("--policy spin,concurrency=3", "spin has no option \"concurrency\""),
+    ] {
+        let words = std::iter::once("decide").chain(words.split_whitespace());
+        let error = Flags::try_parse_from(words).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+}
