@@ -36,8 +36,13 @@ impl Store {
     /// Reads the next lines of an export.
     pub(crate) async fn export(&self, plan: &ExportPlan, now: Millis) -> Result<ExportOutcome> {
         // Read first: what is read afterwards holds at least what this says.
-        let folded_to = self.lanes().await?.as_of(now);
+        let lanes = self.lanes().await?;
+        let folded_to = lanes.as_of(now);
         let (tenant, asked) = (plan.tenant().as_str(), plan.asked());
+        if asked.after.is_empty() {
+            // Whoever begins waits until everything is folded. A shard without new records says nothing by itself.
+            self.pulse(lanes.nudge(now)).await;
+        }
         match asked.what {
             Moving::Events if asked.part == 0 => self.export_events(tenant, asked, folded_to).await,
             Moving::Rollups if asked.part < PARTITIONS => self.export_rollups(tenant, asked, folded_to).await,

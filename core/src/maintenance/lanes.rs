@@ -50,6 +50,8 @@ const LOST: &str = "~lost";
 const NEARLY_MS: u64 = 60 * 60 * 1000;
 /// A shard that is folded to a time longer ago than this many milliseconds gets a heartbeat.
 const IDLE_MS: u64 = 30 * 60 * 1000;
+/// A shard that is folded to less than this ago gets no pulse from somebody who waits.
+const NUDGE_MS: u64 = 2 * 1000;
 /// How old an answer of `DescribeStream` may be, in milliseconds. AWS promises nothing, so this is far more than anybody
 /// has seen.
 const STALE_MS: u64 = 60 * 1000;
@@ -417,7 +419,18 @@ impl Lanes {
     /// They show that the mapping works. Without them, a shard without records would look like a mapping that stands
     /// still until the stream has lost records.
     pub fn heartbeat(&self, now: Millis) -> Vec<Pulse> {
-        let is_idle = |folded_to: Millis| folded_to.0.saturating_add(IDLE_MS) <= now.0;
+        self.pulses_after(IDLE_MS, now)
+    }
+
+    /// The pulses to write when somebody waits until all shards are folded to this moment. They are written at most once
+    /// every few seconds to each shard.
+    pub fn nudge(&self, now: Millis) -> Vec<Pulse> {
+        self.pulses_after(NUDGE_MS, now)
+    }
+
+    /// Pulses for shards that are folded to a time so long ago.
+    fn pulses_after(&self, idle_ms: u64, now: Millis) -> Vec<Pulse> {
+        let is_idle = |folded_to: Millis| folded_to.0.saturating_add(idle_ms) <= now.0;
         let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
         let idle = begun.filter(|(_, watermark)| is_idle(watermark.folded_to));
         let keys: Vec<&str> = idle.map(|(_, watermark)| watermark.pulse.as_str()).collect();
