@@ -50,7 +50,7 @@ const LOST: &str = "~lost";
 const NEARLY_MS: u64 = 60 * 60 * 1000;
 /// A shard that is folded to a time longer ago than this many milliseconds gets a heartbeat.
 const IDLE_MS: u64 = 30 * 60 * 1000;
-/// A shard that is folded to less than this ago gets no pulse from somebody who waits.
+/// The same while somebody waits.
 const NUDGE_MS: u64 = 2 * 1000;
 /// How old an answer of `DescribeStream` may be, in milliseconds. AWS promises nothing, so this is far more than anybody
 /// has seen.
@@ -422,13 +422,11 @@ impl Lanes {
         self.pulses_after(IDLE_MS, now)
     }
 
-    /// The pulses to write when somebody waits until all shards are folded to this moment. They are written at most once
-    /// every few seconds to each shard.
+    /// The pulses to write while somebody waits until all shards are folded to this moment.
     pub fn nudge(&self, now: Millis) -> Vec<Pulse> {
         self.pulses_after(NUDGE_MS, now)
     }
 
-    /// Pulses for shards that are folded to a time so long ago.
     fn pulses_after(&self, idle_ms: u64, now: Millis) -> Vec<Pulse> {
         let is_idle = |folded_to: Millis| folded_to.0.saturating_add(idle_ms) <= now.0;
         let begun = self.watermarks().filter(|(_, watermark)| watermark.shard_id().is_some());
@@ -498,10 +496,4 @@ fn ancestors<'s>(shards: &'s BTreeMap<String, StreamShard>, id: &str) -> BTreeSe
         next = shards.get(parent);
     }
     ancestors
-}
-
-/// The lane of a shard in version 1: FNV-1a of the shard's id, as 8 hexadecimal digits.
-fn lane_of_version_1(shard_id: &str) -> String {
-    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
 }

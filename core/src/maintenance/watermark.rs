@@ -112,3 +112,9 @@ impl Watermark {
         (sequence_number.len(), sequence_number) <= (last.len(), last)
     }
 }
+
+/// The lane of a shard in version 1: FNV-1a of the shard's id, as 8 hexadecimal digits.
+pub(crate) fn lane_of_version_1(shard_id: &str) -> String {
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    format!("{:08x}", shard_id.bytes().fold(0x811c_9dc5, hash))
+}
