@@ -34,7 +34,7 @@ use std::ops::Range;
 use crate::maintenance::lost::LostTimes;
 use crate::maintenance::stream::{PULSE, StreamBatch};
 use crate::maintenance::waiting::{self, Waiting};
-use crate::maintenance::watermark::{LaneShard, Watermark};
+use crate::maintenance::watermark::{LaneShard, Watermark, lane_of_version_1};
 use crate::reports::reading::Reading;
 use crate::rollups::stored::{StoredPage, UnreadablePage};
 use crate::vocabulary::time::{Millis, Seconds};
