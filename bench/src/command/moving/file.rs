@@ -19,8 +19,8 @@ use isotherm_core::StoredPage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::lines::{EventLine, page_line, page_of};
 use super::manifest::Manifest;
-use super::sink::{EventLine, Sink, page_line, page_of};
 use crate::load::Url;
 
 /// The version of the format.
@@ -34,13 +34,13 @@ pub(super) struct FileSink {
 
 /// A line of a file.
 #[derive(Deserialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     #[serde(default)]
     version: Option<u32>,
     #[serde(borrow, default)]
-    event: Option<EventLine<'a>>,
+    pub(super) event: Option<EventLine<'a>>,
     #[serde(borrow, default)]
-    rollups: Option<&'a RawValue>,
+    pub(super) rollups: Option<&'a RawValue>,
     #[serde(default)]
     manifest: Option<Manifest>,
 }
@@ -81,14 +81,14 @@ impl FileSink {
 }
 
 /// Hands out each line of an export.
-fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String>>> {
+pub(super) fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String>>> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
     let lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
     Ok(lines.enumerate().map(move |(at, line)| line.with_context(|| format!("{name}: line {} can't be read", at + 1))))
 }
 
-fn read(line: &str) -> Result<Line<'_>> {
+pub(super) fn read(line: &str) -> Result<Line<'_>> {
     let shown: String = line.chars().take(80).collect();
     serde_json::from_str(line).with_context(|| format!("no line of an export: {shown}"))
 }
@@ -117,19 +117,4 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest> {
     let differences = promised.differences(&found);
     ensure!(differences.is_empty(), "{} is damaged:\n  {}", path.display(), differences.join("\n  "));
     Ok(promised)
-}
-
-/// Copies an export. Its manifest was looked at before.
-pub(super) async fn copy(path: &Path, sink: &mut Sink) -> Result<()> {
-    for line in lines(path)? {
-        let line = line?;
-        let Line { event, rollups, .. } = read(&line)?;
-        if let Some(event) = event {
-            sink.event(&event).await?;
-        }
-        if let Some(page) = rollups {
-            sink.page(&page_of(page.get())?).await?;
-        }
-    }
-    sink.flush().await
 }

@@ -7,7 +7,7 @@ use isotherm_core::{StoredPage, day_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::sink::EventLine;
+use super::lines::EventLine;
 
 /// The characters of a date: 2013-01-01.
 const DATE: usize = 10;

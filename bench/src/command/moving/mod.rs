@@ -6,6 +6,7 @@
 //! ```
 
 mod file;
+mod lines;
 mod manifest;
 mod pass;
 mod sink;
@@ -133,7 +134,7 @@ pub async fn export(flags: &Export) -> Result<ExitCode> {
 pub async fn import(flags: &Import) -> Result<ExitCode> {
     let promised = file::manifest(&flags.file)?;
     let mut sink = Sink::Service(Target::open(&flags.url, flags.key.as_deref(), flags.care, true).await?);
-    file::copy(&flags.file, &mut sink).await?;
+    sink.copy(&flags.file).await?;
     sink.end(&promised).await?;
     verify(&promised, &flags.url, flags.key.as_deref(), flags.care).await?;
     done(&promised, &format!("there at {}", flags.url))

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use isotherm_core::{PageGroup, StoredPage, day_of, union, union_of_manifests};
 
+use super::lines::{EventLine, page_of};
 use super::manifest::Manifest;
-use super::sink::{EventLine, Sink, page_of};
+use super::sink::Sink;
 use super::source::{Source, What};
 use super::state::{Cursor, State};
 use crate::words::grouped;

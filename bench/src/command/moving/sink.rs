@@ -1,17 +1,16 @@
 //! Where moved data go: a file, a service, or nowhere.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use isotherm_core::StoredPage;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::Care;
-use super::file::FileSink;
+use super::file::{self, FileSink};
+use super::lines::{EventLine, page_line, page_of};
 use super::manifest::Manifest;
 use super::source::Service;
 use crate::load::Url;
@@ -19,27 +18,6 @@ use crate::load::Url;
 /// The most lines and bytes of one request. A body may have 1 MiB.
 const LINES: usize = 1000;
 const BYTES: usize = 900 * 1024;
-
-/// An event as a line of an export holds it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct EventLine<'a> {
-    pub(super) digest: &'a str,
-    pub(super) expires_at: u64,
-    /// Whether a move brought it.
-    #[serde(default)]
-    pub(super) moved: bool,
-    #[serde(borrow)]
-    pub(super) record: &'a RawValue,
-}
-
-impl EventLine<'_> {
-    /// The line for an import. `is_counted` says that rollups come with it which count it.
-    pub(super) fn to_import(&self, is_counted: bool) -> String {
-        let Self { digest, expires_at, record, .. } = self;
-        format!(r#"{{"counted":{is_counted},"digest":"{digest}","expiresAt":{expires_at},"record":{record}}}"#)
-    }
-}
 
 /// Where data go.
 pub(super) enum Sink {
@@ -104,26 +82,25 @@ impl Sink {
         }
     }
 
+    /// Takes in all of an export, whose manifest was looked at before.
+    pub(super) async fn copy(&mut self, path: &Path) -> Result<()> {
+        for line in file::lines(path)? {
+            let line = line?;
+            let file::Line { event, rollups, .. } = file::read(&line)?;
+            if let Some(event) = event {
+                self.event(&event).await?;
+            }
+            if let Some(page) = rollups {
+                self.page(&page_of(page.get())?).await?;
+            }
+        }
+        self.flush().await
+    }
+
     pub(super) async fn end(&mut self, manifest: &Manifest) -> Result<()> {
         self.flush().await?;
         if let Self::File(file) = self { file.end(manifest) } else { Ok(()) }
     }
-}
-
-/// The line of a page.
-pub(super) fn page_line(StoredPage { key, bytes }: &StoredPage) -> Result<String> {
-    Ok(format!(r#"{{"key":{},"page":"{}"}}"#, serde_json::to_string(key)?, STANDARD.encode(bytes)))
-}
-
-/// Reads the line of a page.
-pub(super) fn page_of(line: &str) -> Result<StoredPage> {
-    #[derive(Deserialize)]
-    struct PageLine {
-        key: String,
-        page: String,
-    }
-    let PageLine { key, page } = serde_json::from_str(line).context("a line is no page")?;
-    Ok(StoredPage { key, bytes: STANDARD.decode(page).map_err(|error| anyhow!("a page is no base64: {error}"))? })
 }
 
 #[derive(Deserialize)]

@@ -6,8 +6,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::file::{self, FileSink};
+use super::lines::{EventLine, page_of};
 use super::manifest::Manifest;
-use super::sink::{EventLine, Sink, page_of};
+use super::sink::Sink;
 use super::state::{Cursor, State};
 
 const EVENT: &str =

@@ -1,0 +1,45 @@
+//! Lines of exports.
+
+use anyhow::{Context, Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use isotherm_core::StoredPage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An event as a line of an export holds it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventLine<'a> {
+    pub(super) digest: &'a str,
+    pub(super) expires_at: u64,
+    /// Whether a move brought it.
+    #[serde(default)]
+    pub(super) moved: bool,
+    #[serde(borrow)]
+    pub(super) record: &'a RawValue,
+}
+
+impl EventLine<'_> {
+    /// The line for an import. `is_counted` says that rollups come with it which count it.
+    pub(super) fn to_import(&self, is_counted: bool) -> String {
+        let Self { digest, expires_at, record, .. } = self;
+        format!(r#"{{"counted":{is_counted},"digest":"{digest}","expiresAt":{expires_at},"record":{record}}}"#)
+    }
+}
+
+/// The line of a page.
+pub(super) fn page_line(StoredPage { key, bytes }: &StoredPage) -> Result<String> {
+    Ok(format!(r#"{{"key":{},"page":"{}"}}"#, serde_json::to_string(key)?, STANDARD.encode(bytes)))
+}
+
+/// Reads the line of a page.
+pub(super) fn page_of(line: &str) -> Result<StoredPage> {
+    #[derive(Deserialize)]
+    struct PageLine {
+        key: String,
+        page: String,
+    }
+    let PageLine { key, page } = serde_json::from_str(line).context("a line is no page")?;
+    Ok(StoredPage { key, bytes: STANDARD.decode(page).map_err(|error| anyhow!("a page is no base64: {error}"))? })
+}
