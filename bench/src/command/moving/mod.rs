@@ -31,16 +31,15 @@ use source::Source;
 use state::State;
 
 const EXPORT: &str = "Examples:
-  ISOTHERM_KEY=… isotherm export https://events.example.com shop.ndjson.gz   a key of scope operate
-  zcat shop.ndjson.gz | jq -c 'select(.event).event.record'                  its events
-  zcat shop.ndjson.gz | tail -1 | jq .manifest                               counts and digests by day";
+  isotherm export https://events.example.com shop.ndjson.gz   with a key of scope operate in ISOTHERM_KEY
+  zcat shop.ndjson.gz | jq -c 'select(.event).event.record'    its events
+  zcat shop.ndjson.gz | tail -1 | jq .manifest                counts and digests by day";
 
 const IMPORT: &str = "Examples:
-  ISOTHERM_KEY=… isotherm import shop.ndjson.gz https://events.example.net   a key of scope operate";
+  isotherm import shop.ndjson.gz https://events.example.net   with a key of scope operate in ISOTHERM_KEY";
 
 const MOVE: &str = "Examples:
-  export ISOTHERM_FROM_KEY=… ISOTHERM_TO_KEY=…                   keys of scope operate, each for its tenant
-  isotherm move --from https://a.example.com --to https://b.example.net
+  isotherm move --from https://a.example.com --to https://b.example.net   with keys in ISOTHERM_FROM_KEY and ISOTHERM_TO_KEY
   isotherm move --from https://a.example.com --to https://b.example.net --state move.json   can go on after a kill
   isotherm move --from https://b.example.net --to https://a.example.com --events-only       back: only what came since";
 
