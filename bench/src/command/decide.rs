@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use jiff::civil::Date;
 
 use crate::command::cost::pair;
-use crate::command::prices;
+use crate::command::prices::WhichPrices;
 use crate::command::simulate::{Replay, cold_share, replayed};
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
@@ -79,12 +78,8 @@ pub struct Decide {
     /// Another value for something that costs rest on, as `isotherm cost` names it. May be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     assume: Vec<(String, f64)>,
-    /// Another price book, TOML like bench/prices.toml
-    #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
-    /// The prices that hold on this day; without it, those of the day on which the book was checked
-    #[arg(long, value_name = "DAY")]
-    on: Option<Date>,
+    #[command(flatten)]
+    book: WhichPrices,
     /// Decides all that is random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -132,9 +127,8 @@ pub fn decided(flags: &Decide) -> Result<ExitCode> {
 
 fn decision(flags: &Decide) -> Result<Decision> {
     let NamedResult { result, name } = read_or_sample(flags.from.as_deref())?;
-    let book = prices::read(flags.prices.as_deref())?;
-    let on = flags.on.map_or_else(|| book.checked(), Ok)?;
-    let rates = Rates { book: &book, on, free_tier: flags.free_tier };
+    let book = flags.book.read()?;
+    let rates = Rates { book: &book, on: flags.book.day(), free_tier: flags.free_tier };
     let mut assumed = Assumptions::read()?;
     // Without a run of one's own, costs rest on what `isotherm cost` takes.
     if flags.from.is_some() {

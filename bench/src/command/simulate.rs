@@ -10,10 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use jiff::civil::Date;
 
 use crate::command::cost::pair;
-use crate::command::prices;
+use crate::command::prices::WhichPrices;
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::from;
@@ -102,12 +101,8 @@ pub struct Simulate {
     /// Another value for something that costs rest on, as `isotherm cost` names it. May be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     assume: Vec<(String, f64)>,
-    /// Another price book, TOML like bench/prices.toml
-    #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
-    /// The prices that hold on this day; without it, those of the day on which the book was checked
-    #[arg(long, value_name = "DAY")]
-    on: Option<Date>,
+    #[command(flatten)]
+    book: WhichPrices,
     /// Decides all that is random: the same flags and seed give the same output
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -147,9 +142,8 @@ pub fn simulated(flags: &Simulate) -> Result<String> {
 }
 
 fn run(flags: &Simulate) -> Result<Report> {
-    let book = prices::read(flags.prices.as_deref())?;
-    let on = flags.on.map_or_else(|| book.checked(), Ok)?;
-    let rates = Rates { book: &book, on, free_tier: flags.free_tier };
+    let book = flags.book.read()?;
+    let rates = Rates { book: &book, on: flags.book.day(), free_tier: flags.free_tier };
     let mut assumed = Assumptions::read()?;
     let measured = match &flags.from {
         Some(from) => {

@@ -11,7 +11,7 @@ struct Flags {
 }
 
 fn decided(words: &str) -> Decision {
-    let words = std::iter::once("decide").chain(words.split_whitespace());
+    let words = std::iter::once("decide").chain(words.split_whitespace()).chain(["--on=2026-11-20"]);
     decision(&Flags::try_parse_from(words).unwrap().decide).unwrap()
 }
 
@@ -73,7 +73,7 @@ fn the_break_even_is_that_of_a_simulation() {
         #[command(flatten)]
         simulate: crate::command::simulate::Simulate,
     }
-    let words = "simulate --json --trace poisson:1/s --duration 1h --policy lambda --policy workers";
+    let words = "simulate --json --trace poisson:1/s --duration 1h --on 2026-11-20 --policy lambda --policy workers";
     let flags = Other::try_parse_from(words.split_whitespace()).unwrap();
     let simulated: serde_json::Value =
         serde_json::from_str(&crate::command::simulate::simulated(&flags.simulate).unwrap()).unwrap();

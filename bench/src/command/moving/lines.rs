@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub(super) struct EventLine<'a> {
     pub(super) digest: &'a str,
     pub(super) expires_at: u64,
-    /// Whether a move brought it.
+    /// `true` if a move brought the event to the service.
     #[serde(default)]
     pub(super) moved: bool,
     #[serde(borrow)]

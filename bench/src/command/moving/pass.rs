@@ -9,8 +9,8 @@ use isotherm_core::{PageGroup, StoredPage, day_of, union, union_of_manifests};
 use super::lines::{EventLine, page_of};
 use super::manifest::Manifest;
 use super::sink::Sink;
-use super::source::{Source, What};
-use super::state::{Cursor, State};
+use super::source::{Page, Source, What};
+use super::state::State;
 use crate::words::grouped;
 
 /// Time between two lines that say how far a pass is.
@@ -71,7 +71,6 @@ impl<'s> Pass<'s> {
             }
             // Events that are in these rollups and were not copied before.
             let known = self.events;
-            state.events.values_mut().for_each(|cursor| cursor.is_over = false);
             self.copy_events(sink, state).await?;
             if self.events == known {
                 return Ok(());
@@ -80,22 +79,27 @@ impl<'s> Pass<'s> {
     }
 
     async fn copy_events(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
-        let first = self.source.page(What::Events, 0, "").await?.end;
-        self.is_ordered = first.ordered;
-        for part in 0..first.parts {
-            let mut cursor = state.events.get(&part).cloned().unwrap_or_default();
-            while !cursor.is_over {
-                let page = self.source.page(What::Events, part, &cursor.after).await?;
-                for line in &page.lines {
-                    self.event(line, sink).await?;
-                }
-                cursor = Cursor { after: page.end.next, is_over: page.end.over };
-                state.events.insert(part, cursor.clone());
-                sink.flush().await?;
-                state.save()?;
+        let mut part = 0;
+        loop {
+            let after = state.events.get(&part).map_or("", String::as_str);
+            let Page { lines, end } = self.source.page(What::Events, part, after).await?;
+            for line in &lines {
+                self.event(line, sink).await?;
+            }
+            sink.flush().await?;
+            self.is_ordered = end.ordered;
+            if end.over && !end.ordered {
+                // New events may be anywhere, so the next pass begins anew.
+                state.events.remove(&part);
+            } else {
+                state.events.insert(part, end.next);
+            }
+            state.save()?;
+            part += u32::from(end.over);
+            if part >= end.parts {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn event(&mut self, line: &str, sink: &mut Sink) -> Result<()> {

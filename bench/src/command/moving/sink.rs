@@ -29,7 +29,7 @@ pub(super) enum Sink {
 /// A service that takes data in.
 pub(super) struct Target {
     service: Service,
-    /// Whether rollups come with the events.
+    /// `true` if the rollups that count these events are sent, too.
     is_counted: bool,
     events: Lines,
     rollups: Lines,
@@ -45,7 +45,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Whether one more line must wait for the next request.
+    /// Returns `true` if the request has no room for this line.
     fn is_full(&self, line: &str) -> bool {
         self.count >= LINES || (self.count > 0 && self.text.len() + line.len() > BYTES)
     }

@@ -14,16 +14,9 @@ pub(super) struct State {
     from: String,
     to: String,
     /// The cursor by part.
-    pub(super) events: BTreeMap<u32, Cursor>,
+    pub(super) events: BTreeMap<u32, String>,
     #[serde(skip)]
     file: Option<PathBuf>,
-}
-
-/// A place in a part.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Cursor {
-    pub(super) after: String,
-    pub(super) is_over: bool,
 }
 
 impl State {

@@ -12,7 +12,9 @@ struct Flags {
 }
 
 fn flags(words: &str) -> Result<Simulate, clap::Error> {
-    Flags::try_parse_from(std::iter::once("simulate").chain(words.split_whitespace())).map(|flags| flags.simulate)
+    let day = (!words.contains("--on")).then_some("--on=2026-11-20");
+    let words = std::iter::once("simulate").chain(words.split_whitespace()).chain(day);
+    Flags::try_parse_from(words).map(|flags| flags.simulate)
 }
 
 fn output(words: &str) -> String {

@@ -134,7 +134,7 @@ fn crossing(at: &dyn Fn(f64) -> Result<Sides>, mut low: Point, mut high: Point) 
 struct Sides {
     by_use: f64,
     node: f64,
-    /// Whether one node carries the load.
+    /// `true` if one node can carry the load.
     is_carried: bool,
 }
 
