@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_core::{
     Admission, ExportOutcome, KeyRange, Millis, Moving, NewEvent, PageGroup, Place, Plan, Reply, ReportData,
-    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, day_of, union,
-    union_of_manifests,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, day_of, moved_first,
+    stand_in, union, union_of_manifests,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -108,18 +108,18 @@ fn as_one(parts: &[Pages]) -> Vec<StoredPage> {
     let mut groups: BTreeMap<PageGroup, Vec<StoredPage>> = BTreeMap::new();
     for (key, bytes) in parts.iter().flatten() {
         let page = StoredPage { key: key.clone(), bytes: bytes.clone() };
-        groups.entry(PageGroup::of(key).unwrap()).or_default().push(page);
+        groups.entry(PageGroup::of(key)).or_default().push(page);
     }
     let (mut sealed, mut pages) = (BTreeSet::new(), Vec::new());
     for (group, of_group) in groups {
         match group {
-            PageGroup::Types => {}
+            PageGroup::Types | PageGroup::Damaged => {}
             PageGroup::Manifest(_) => {
-                let (manifest, is_sealed) = union_of_manifests(&of_group).unwrap().unwrap();
+                let (manifest, is_sealed) = union_of_manifests(&of_group).unwrap();
                 sealed.extend(day_of(&manifest.key).filter(|_| is_sealed).map(|(day, _)| day));
                 pages.push(manifest);
             }
-            PageGroup::Series(_) => pages.extend(union(&of_group).unwrap()),
+            PageGroup::Series(_) => pages.extend(union(&of_group, &BTreeSet::new()).unwrap()),
         }
     }
     pages.retain(|page| day_of(&page.key).is_some_and(|(day, is_whole)| !is_whole || sealed.contains(&day)));
@@ -231,7 +231,7 @@ fn an_event_comes_out_as_it_went_in_and_is_counted_once() {
     let text = export.end(Place { parts: 2, folded_to: Millis(7), is_ordered: true, more: None });
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert_eq!(lines[2], r#"{"parts":2,"foldedTo":7,"ordered":true,"over":true,"next":"4"}"#);
+    assert_eq!(lines[2], r#"{"parts":2,"foldedTo":7,"ordered":true,"over":true,"leftOut":1,"next":"4"}"#);
 
     let (same, reply) = imported(&lines[..2].join("\n"));
     assert_eq!((same.clone(), reply.status), (kept.clone(), 200));
@@ -325,4 +325,72 @@ fn a_number_that_one_shard_has_dropped_is_dropped() {
     assert_eq!(sum("n05"), (json!(2), json!(5)), "only the first shard has it, and it has dropped none of it");
     assert_eq!(sum("n22"), (json!(2), json!(44)), "both have it");
     assert_eq!(sum("n31"), (json!(2), Value::Null), "the first shard may have dropped it");
+}
+
+/// A second move has more values, so its pages start elsewhere. What the first one brought must not stay beside them.
+#[test]
+fn pages_of_a_second_move_replace_those_of_the_first() {
+    let time = "2025-11-03T05:00:00Z";
+    let of = |values: std::ops::Range<u32>| {
+        let event = |n: u32| {
+            let numbers = (0..22).map(|at| (format!("n{at:02}"), json!(f64::from(n * (at + 3)) / 7.0)));
+            let mut properties: serde_json::Map<_, _> = numbers.collect();
+            properties.insert("to".to_owned(), json!(format!("x{n:04}")));
+            json!({"userId": format!("u{n}"), "eventType": "t", "timestamp": time, "properties": properties})
+        };
+        events(&values.map(event).collect::<Vec<_>>(), NOW)
+    };
+    let firsts_of = |pages: &Pages| -> BTreeMap<PageGroup, BTreeSet<String>> {
+        let mut firsts: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (key, first) in pages.keys().filter_map(|key| Some((key, moved_first(key)?))) {
+            firsts.entry(PageGroup::of(key)).or_default().extend((!first.is_empty()).then(|| first.to_owned()));
+        }
+        firsts
+    };
+    let (mut source, mut target) = (Pages::new(), Pages::new());
+    let mut most = 0;
+    for values in [0..300, 300..420, 420..900] {
+        of(values).chunks(200).for_each(|some| fold(&mut source, some.iter().map(|event| event.record.as_str())));
+        let firsts = firsts_of(&target);
+        let mut groups: BTreeMap<PageGroup, Vec<StoredPage>> = BTreeMap::new();
+        for page in as_one(std::slice::from_ref(&source)) {
+            groups.entry(PageGroup::of(&page.key)).or_default().push(page);
+        }
+        for (group, pages) in groups {
+            let pages = match firsts.get(&group) {
+                Some(firsts) => union(&pages, firsts).unwrap(),
+                None => pages,
+            };
+            pages.chunks(4).for_each(|pages| import(&mut target, &export(pages)));
+        }
+        most = most.max(firsts_of(&target).values().map(BTreeSet::len).max().unwrap());
+        assert_eq!(reports(std::slice::from_ref(&target), &[]), reports(std::slice::from_ref(&source), &[]));
+        let again = |pages: &Pages| as_one(std::slice::from_ref(pages));
+        assert_eq!(again(&target), again(&source), "and it can be left as the source can");
+    }
+    assert!(most > 2, "a series is split, and elsewhere each time");
+}
+
+#[test]
+fn what_stands_for_a_damaged_page_makes_reports_incomplete() {
+    let mut source = Pages::new();
+    fold(&mut source, events(&[event(5, 3)], NOW).iter().map(|event| event.record.as_str()));
+    let key = source.keys().find(|key| key.starts_with("to")).unwrap().clone();
+    let mut target = Pages::new();
+    let pages = as_one(std::slice::from_ref(&source)).into_iter().filter(|page| page.key != key);
+    import(&mut target, &export(&pages.chain(stand_in(&key)).collect::<Vec<_>>()));
+    let answer = &reports(&[target], &[])[4];
+    assert!(answer.contains(r#""incomplete":true"#), "{answer}");
+    assert_eq!(stand_in("no key"), None);
+}
+
+#[test]
+fn an_id_that_comes_twice_is_kept_once() {
+    let kept = events(&[event(5, 3)], NOW);
+    let line = |digest: &str| format!(r#"{{"digest":"{digest}","expiresAt":1800000000,"record":{}}}"#, kept[0].record);
+    let (one, two) = ("0".repeat(32), "1".repeat(32));
+    let (events, reply) = imported(&[line(&one), line(&one), line(&two)].join("\n"));
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    let counts = ["accepted", "duplicate", "invalid"].map(|name| body[name].as_u64().unwrap());
+    assert_eq!((events.len(), counts), (1, [1, 1, 1]));
 }

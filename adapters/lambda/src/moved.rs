@@ -69,7 +69,10 @@ impl Store {
                 match self.event_of(item) {
                     Ok((key, event)) if event.received_at < folded_to => export.event(&event, key),
                     Ok(_unfolded) => {}
-                    Err(error) => eprintln!("an export leaves an event out: {error:#}"),
+                    Err(error) => {
+                        eprintln!("an export leaves an event out: {error:#}");
+                        export.leave_out(1);
+                    }
                 }
             }
             after = scanned.last_evaluated_key.and_then(|mut key| key.remove("pk")?.as_s().ok().cloned());

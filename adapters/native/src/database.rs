@@ -25,7 +25,8 @@ pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&TABLES.join(";"))
 }
 
-/// Connections that only read. With WAL, readers and the writer do not wait for each other.
+/// Connections beside the writer's. With WAL, those that read and the writer do not wait for each other. An import, which
+/// is rare, writes on one of them.
 pub(crate) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,

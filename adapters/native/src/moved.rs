@@ -25,16 +25,18 @@ pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -
         Moving::Rollups => Some(0),
     };
     let Some(after) = after.filter(|_| asked.part == 0) else { return Ok(ExportOutcome::UnknownPlace) };
-    let mut export = asked.begin();
+    let until = asked.until(after, watermark.unsigned_abs());
+    let (mut export, mut more) = (asked.begin(), None);
     match asked.what {
         Moving::Events => {
             let mut statement = transaction.prepare_cached(EVENTS)?;
-            let mut rows = statement.query(params![integer(after), watermark, tenant])?;
+            let mut rows = statement.query(params![integer(after), integer(until), tenant])?;
             while !export.is_full()
                 && let Some(row) = rows.next()?
             {
                 add(&mut export, row)?;
             }
+            more = (integer(until) < watermark && !export.is_full()).then(|| until.to_string());
         }
         Moving::Rollups => {
             let mut statement = transaction.prepare_cached(PAGES)?;
@@ -55,15 +57,18 @@ pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -
         parts: 1,
         folded_to: Millis(oldest.unsigned_abs()),
         is_ordered: true,
-        more: None,
+        more,
     })))
 }
 
-/// Adds an event. One whose key is damaged is none.
+/// Adds an event. One whose id is damaged is left out.
 fn add(export: &mut Export, row: &Row<'_>) -> rusqlite::Result<()> {
     let time = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
     let (seq, id, digest): (i64, String, [u8; 16]) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let Ok(id) = id.parse::<EventId>() else { return Ok(()) };
+    let Ok(id) = id.parse::<EventId>() else {
+        export.leave_out(1);
+        return Ok(());
+    };
     let event = NewEvent {
         id,
         digest: Digest::from_bytes(digest),

@@ -10,7 +10,7 @@ use crate::rollups::{self, WATERMARK};
 
 /// `+tenant` keeps SQLite from sorting all of the tenant's events.
 const EVENTS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_at, record FROM events
-    WHERE seq > ?1 AND +tenant = ?2 AND seq <= ";
+    WHERE seq > ?1 AND seq <= ?2 AND +tenant = ?3 ORDER BY seq";
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key > ?2 ORDER BY key";
 
@@ -22,22 +22,24 @@ pub(crate) async fn export(service: &Service, tenant: &str, asked: &Asked) -> Re
     };
     let Some(after) = after.filter(|_| asked.part == 0) else { return Ok(ExportOutcome::UnknownPlace) };
     let database = Database::open(service).await?;
-    let oldest =
-        format!("SELECT coalesce(min(received_at), ?1) FROM events WHERE seq > {WATERMARK} OR {}", rollups::IS_DAMAGED);
-    let oldest = database.query(&oldest, &|| vec![integer(asked.received_at.0)]).await?;
-    let oldest = oldest.first().and_then(|row| row.get::<i64>(0)).unwrap_or_default();
-    let mut export = asked.begin();
+    let folded = format!("SELECT {WATERMARK}, coalesce(min(received_at), ?1) FROM events WHERE seq > {WATERMARK}");
+    let folded = database.query(&folded, &|| vec![integer(asked.received_at.0)]).await?;
+    let folded = folded.first().and_then(|row| Some((row.get::<i64>(0)?, row.get::<i64>(1)?)));
+    let (watermark, oldest) = folded.ok_or_else(rollups::damaged)?;
+    let until = asked.until(after, watermark.unsigned_abs());
+    let (mut export, mut more) = (asked.begin(), None);
     match asked.what {
         Moving::Events => {
-            let events = format!("{EVENTS} {WATERMARK} AND NOT {} ORDER BY seq", rollups::IS_DAMAGED);
-            let parameters = || vec![integer(after), Value::text(tenant)];
+            let parameters = || vec![integer(after), integer(until), Value::text(tenant)];
             let add = |row: RowResult| {
-                if let Some((seq, event)) = event_of(&row) {
-                    export.event(&event, seq);
+                match event_of(&row) {
+                    Some((seq, event)) => export.event(&event, seq),
+                    None => export.leave_out(1),
                 }
                 !export.is_full()
             };
-            database.query_while(&events, &parameters, add).await?;
+            database.query_while(EVENTS, &parameters, add).await?;
+            more = (until < watermark.unsigned_abs() && !export.is_full()).then(|| until.to_string());
         }
         Moving::Rollups => {
             let parameters = || vec![Value::text(tenant), Value::text(&asked.after)];
@@ -54,7 +56,7 @@ pub(crate) async fn export(service: &Service, tenant: &str, asked: &Asked) -> Re
         parts: 1,
         folded_to: Millis(oldest.unsigned_abs()),
         is_ordered: true,
-        more: None,
+        more,
     })))
 }
 

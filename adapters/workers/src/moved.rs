@@ -37,7 +37,10 @@ pub(crate) fn export(sql: &SqlStorage, shards: u32, has_rows: bool, asked: &[u8]
                 let block = blocks::block(row?)?;
                 match folded_events(&block) {
                     Ok(events) => events.iter().for_each(|event| export.event(event, block.seq)),
-                    Err(unreadable) => console_error!("isotherm: an export leaves events out: {unreadable}"),
+                    Err(unreadable) => {
+                        console_error!("isotherm: an export leaves events out: {unreadable}");
+                        export.leave_out(block.count);
+                    }
                 }
             }
         }
@@ -69,7 +72,10 @@ fn rows(sql: &SqlStorage, export: &mut Export, after: u64, watermark: u64) -> Re
         else {
             return Err(other_row());
         };
-        let (Ok(id), Ok(digest)) = (id.parse(), digest.parse::<Digest>()) else { continue };
+        let (Ok(id), Ok(digest)) = (id.parse(), digest.parse::<Digest>()) else {
+            export.leave_out(1);
+            continue;
+        };
         let (occurred_at, received_at) = (Millis(whole(occurred_at)), Millis(whole(received_at)));
         let event = NewEvent { id, digest, occurred_at, received_at, expires_at: Seconds(whole(expires_at)), record };
         export.event(&event, whole(seq));

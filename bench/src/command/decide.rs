@@ -160,7 +160,7 @@ fn decision(flags: &Decide) -> Result<Decision> {
         events_per_request: flags.events_per_request,
         assumptions: assumed.take_used(),
     };
-    decide(report, beside)
+    Ok(decide(report, beside))
 }
 
 impl Decide {

@@ -1,6 +1,5 @@
 //! One answer for one traffic: what each policy costs, how often and how long its requests wait, and what can't be.
 
-use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -109,15 +108,12 @@ pub(crate) struct Beside<'a> {
 }
 
 /// Makes the decision of a simulation.
-///
-/// # Errors
-/// Never fails for a simulation that has requests.
-pub(crate) fn decide(report: Report, beside: Beside<'_>) -> Result<Decision> {
+pub(crate) fn decide(report: Report, beside: Beside<'_>) -> Decision {
     let choices: Vec<Choice> =
         report.policies.iter().map(|figures| choice(figures, beside.network_ms, report.goals)).collect();
     let good = choices.iter().filter(|choice| choice.meets_goals);
     let cheapest = good.min_by(|one, two| one.usd_month.value.total_cmp(&two.usd_month.value));
-    Ok(Decision {
+    Decision {
         schema: SCHEMA,
         requests_month: report.trace.requests_per_second * crate::model::cost::given::SECONDS,
         traffic: report.trace,
@@ -132,14 +128,15 @@ pub(crate) fn decide(report: Report, beside: Beside<'_>) -> Result<Decision> {
         check: report.check,
         cold_starts: cold::starts(beside.result).into_iter().map(cold_start).collect(),
         assumptions: beside.assumptions,
-    })
+    }
 }
 
 fn choice(figures: &Figures, network_ms: f64, goals: Goals) -> Choice {
     let modelled = |value: f64, high: f64| Figure { value, low: value, high, kind: Kind::Modelled };
     let [p50, p99] = [figures.latency_ms.p50, figures.latency_ms.p99].map(|ms| ms + network_ms);
     let is_on_lambda = figures.policy.split(',').next() == Some("lambda");
-    // Nobody publishes what a client of the other platforms waits for a cold start.
+    // Nobody publishes what a client of the other platforms waits for a cold start. The upper end has the simulated init
+    // twice: some ms, on the careful side.
     let with_cold = |ms: f64, share: f64| {
         if is_on_lambda && figures.cold_share >= share { modelled(ms, ms + CLIENT_COLD_MS) } else { modelled(ms, ms) }
     };

@@ -1,5 +1,7 @@
 //! Lines of another service's export, read as plans.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -10,7 +12,7 @@ use crate::rollups::compaction::is_manifest;
 use crate::rollups::key::{Day, KeyKind, moved};
 use crate::rollups::observation::{Dimensions, Observation};
 use crate::rollups::page::is_page;
-use crate::rollups::stored::StoredPage;
+use crate::rollups::stored::{PAGE_BYTES, StoredPage};
 use crate::store::answer::{Answer, Slot};
 use crate::store::export::{Asked, ExportPlan, Moving};
 use crate::store::import::ImportPlan;
@@ -25,8 +27,6 @@ use crate::vocabulary::time::{Seconds, Stamp};
 
 /// The most bytes of a record. A closed block holds one of them beside others.
 const RECORD_BYTES: usize = 128 * 1024;
-/// The most bytes of a page and its key.
-const PAGE_BYTES: usize = 400_000;
 /// How long after its receipt an event may expire, in seconds: ten years.
 const LONGEST: u64 = 3650 * 24 * 60 * 60;
 
@@ -63,13 +63,18 @@ pub(crate) fn import(
         let pages = lines.into_iter().map(|line| page(line?)).collect::<Result<_, _>>()?;
         return Ok(Admission::Plan(Plan::Import(ImportPlan { tenant, request_id, pages })));
     }
-    let (mut events, mut slots) = (Vec::new(), Vec::new());
+    let (mut events, mut slots, mut places) = (Vec::new(), Vec::new(), BTreeMap::new());
     for line in lines {
         slots.push(match line.and_then(event) {
-            Ok(event) => {
-                events.push(event);
-                Slot::New { at: events.len() - 1, named: true }
-            }
+            Ok(event) => match places.get(&event.id) {
+                Some(at) => Slot::Repeated { at: *at, digest: event.digest },
+                None => {
+                    let at = events.len();
+                    places.insert(event.id, at);
+                    events.push(event);
+                    Slot::New { at, named: true }
+                }
+            },
             Err(rejection) => Slot::Rejected(rejection),
         });
     }
@@ -121,12 +126,14 @@ fn page(line: &str) -> Result<(u32, StoredPage), Rejection> {
         let line = RawMembers::read(line, ROLLUPS).ok()?;
         let key = line.text("key")?;
         let bytes = STANDARD.decode(&*line.text("page")?).ok()?;
-        let day = match KeyKind::of(&key) {
-            KeyKind::Page(series, _) => is_page(&bytes).then(|| series.period.first_hour().day())?,
-            KeyKind::Day => is_manifest(&bytes).then(|| Day::of_manifest(&key))??,
-            KeyKind::Moved(..) | KeyKind::Apart(_) | KeyKind::Unknown => return None,
+        let (day, key) = match KeyKind::of(&key) {
+            KeyKind::Page(series, _) if is_page(&bytes) => (series.period.first_hour().day(), moved(&key)),
+            // It stands for a damaged page, so reports of its series are incomplete here, too.
+            KeyKind::Apart(series) if bytes.is_empty() => (series.period.first_hour().day(), key.into_owned()),
+            KeyKind::Day if is_manifest(&bytes) => (Day::of_manifest(&key)?, moved(&key)),
+            _ => return None,
         };
-        (key.len() + bytes.len() <= PAGE_BYTES).then(|| (day.0, StoredPage { key: moved(&key), bytes }))
+        (key.len() + bytes.len() <= PAGE_BYTES).then_some((day.0, StoredPage { key, bytes }))
     };
     read().ok_or(Rejection::InvalidDelivery(ROLLUPS))
 }

@@ -293,7 +293,7 @@ pub(crate) struct Whole {
     pub(crate) values: BTreeMap<String, Rollup>,
     /// The values at which the day's stored pages start. Each page is written anew; otherwise it would keep its old
     /// content.
-    firsts: BTreeSet<String>,
+    pub(crate) firsts: BTreeSet<String>,
     /// Whether a value has more numeric properties, over all its hours, than a rollup keeps, or kept them in some hours
     /// only.
     is_too_wide: bool,
@@ -330,7 +330,7 @@ impl Whole {
         Some(())
     }
 
-    pub(crate) fn write(self, series: &Series, names: &Interner, writer: &mut PageWriter) {
+    pub(crate) fn write(&self, series: &Series, names: &Interner, writer: &mut PageWriter) {
         let values: Vec<(&str, &Rollup)> = self.values.iter().map(|(value, rollup)| (value.as_str(), rollup)).collect();
         let mut rest = values.as_slice();
         let prefix = Series::prefix(&series.dimension, series.period, &series.event_type);

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::rollups::key::{KeyKind, apart};
 
+/// The most bytes of a page and its key together, which every store takes.
+pub(crate) const PAGE_BYTES: usize = 400_000;
+
 /// A page of rollups as a store keeps it; opaque to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPage {

@@ -1,11 +1,13 @@
 //! One set of rollups, made of those that the parts of a store hold: shards, lanes, and what came from earlier services.
 
+use std::collections::BTreeSet;
+
 use crate::rollups::compaction::{DayManifest, DayState, Whole};
 use crate::rollups::interner::{Interner, Symbol};
-use crate::rollups::key::{Day, KeyKind, Period};
+use crate::rollups::key::{Day, KeyKind, Period, Series, apart};
 use crate::rollups::page::{Head, PageReader, PageWriter};
-use crate::rollups::rollup::{Parts, Rollup};
-use crate::rollups::stored::{StoredPage, UnreadablePage};
+use crate::rollups::rollup::{NAMES_A_DAY, NUMBERS, Parts, Rollup};
+use crate::rollups::stored::{PAGE_BYTES, StoredPage, UnreadablePage};
 
 /// What a stored page belongs to. Each part of a store has its pages in this order, which is that of their keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,29 +18,45 @@ pub enum PageGroup {
     Manifest(String),
     /// A series, which `union` can merge. The text is the part of the key that all of its pages have.
     Series(String),
+    /// Bytes that could not be read, set apart, or a key that says nothing.
+    Damaged,
 }
 
 impl PageGroup {
-    /// The group of this page.
-    ///
-    /// # Errors
-    /// The page is damaged: a fold has set it apart, or its key says nothing.
-    pub fn of(key: &str) -> Result<Self, UnreadablePage> {
-        let damaged = || UnreadablePage { key: key.to_owned() };
+    /// The group of the page under this key.
+    pub fn of(key: &str) -> Self {
         match KeyKind::of(key) {
+            // One character before the first value tells an own page from one that came from elsewhere.
             KeyKind::Page(_, first) | KeyKind::Moved(_, first) => {
-                // One character before the first value tells an own page from one that came from elsewhere.
                 let prefix = key.len().checked_sub(first.len() + 1).and_then(|at| key.get(..at));
-                prefix.map(|prefix| Self::Series(prefix.to_owned())).ok_or_else(damaged)
+                prefix.map_or(Self::Damaged, |prefix| Self::Series(prefix.to_owned()))
             }
-            KeyKind::Day if Day::of_types(key).is_some() => Ok(Self::Types),
+            KeyKind::Day if Day::of_types(key).is_some() => Self::Types,
             KeyKind::Day => {
                 let day = Day::of_manifest(key).or_else(|| Day::of_moved_manifest(key));
-                day.map(|day| Self::Manifest(day.manifest())).ok_or_else(damaged)
+                day.map_or(Self::Damaged, |day| Self::Manifest(day.manifest()))
             }
-            KeyKind::Apart(_) | KeyKind::Unknown => Err(damaged()),
+            KeyKind::Apart(_) | KeyKind::Unknown => Self::Damaged,
         }
     }
+}
+
+/// The value at which a page starts that came from another service; `None` for any other page.
+pub fn moved_first(key: &str) -> Option<&str> {
+    if let KeyKind::Moved(_, first) = KeyKind::of(key) { Some(first) } else { None }
+}
+
+/// What takes the place of a damaged page in another service: under its key, reports there say that they are
+/// incomplete. `None` if nobody knows which reports those are.
+pub fn stand_in(key: &str) -> Option<StoredPage> {
+    let key = match KeyKind::of(key) {
+        KeyKind::Apart(_) => key.to_owned(),
+        KeyKind::Page(series, first) | KeyKind::Moved(series, first) => {
+            apart(&(Series::prefix(&series.dimension, series.period, &series.event_type) + first))
+        }
+        KeyKind::Day | KeyKind::Unknown => return None,
+    };
+    Some(StoredPage { key, bytes: Vec::new() })
 }
 
 /// The day that a page or a manifest is of, in days since 1970, and whether it covers all of the day's hours.
@@ -53,13 +71,14 @@ pub fn day_of(key: &str) -> Option<(u32, bool)> {
 }
 
 /// The pages of one series, given those that all parts of the store have of it. The same rollups always give the same
-/// bytes, whatever parts they were in.
+/// bytes, whatever parts they were in. A page starts at each of `firsts`, so that it replaces one that another store
+/// has under its key.
 ///
 /// A number that a part has dropped at a value is dropped there: what the other parts have of it is not all.
 ///
 /// # Errors
 /// A page can't be read.
-pub fn union(pages: &[StoredPage]) -> Result<Vec<StoredPage>, UnreadablePage> {
+pub fn union(pages: &[StoredPage], firsts: &BTreeSet<String>) -> Result<Vec<StoredPage>, UnreadablePage> {
     let (mut names, mut whole, mut of) = (Interner::default(), Whole::default(), None);
     for StoredPage { key, bytes } in pages {
         let damaged = || UnreadablePage { key: key.clone() };
@@ -67,11 +86,23 @@ pub fn union(pages: &[StoredPage]) -> Result<Vec<StoredPage>, UnreadablePage> {
         add(&mut whole, bytes, &mut names).ok_or_else(damaged)?;
         of = Some(series);
     }
-    let mut writer = PageWriter::default();
-    if let Some(series) = of {
+    let Some(series) = of else { return Ok(Vec::new()) };
+    whole.firsts.clone_from(firsts);
+    let written = |whole: &Whole| {
+        let mut writer = PageWriter::default();
         whole.write(&series, &names, &mut writer);
+        writer.written
+    };
+    let pages = written(&whole);
+    if pages.iter().all(|page| page.key.len() + page.bytes.len() <= PAGE_BYTES) {
+        return Ok(pages);
     }
-    Ok(writer.written)
+    // Parts with different numbers can be too much for one page of one value. Then it keeps as many as a fold does.
+    for rollup in whole.values.values_mut().filter(|rollup| rollup.numbers.len() > NUMBERS) {
+        rollup.numbers.truncate(NUMBERS);
+        rollup.numbers_dropped = true;
+    }
+    Ok(written(&whole))
 }
 
 /// Adds a page. `None` means that the bytes are not a page.
@@ -97,20 +128,23 @@ fn add(whole: &mut Whole, page: &[u8], names: &mut Interner) -> Option<()> {
 }
 
 /// The manifest of a day, given those that all parts of the store have of it, and whether the day's own pages hold
-/// what its hours' pages hold, in every part. `None` if there are none.
-///
-/// # Errors
-/// A manifest can't be read.
-pub fn union_of_manifests(manifests: &[StoredPage]) -> Result<Option<(StoredPage, bool)>, UnreadablePage> {
+/// what its hours' pages hold, in every part. `None` if there are none. A manifest that can't be read says that they
+/// don't, as it does to reports.
+pub fn union_of_manifests(manifests: &[StoredPage]) -> Option<(StoredPage, bool)> {
     let mut union: Option<(Day, DayManifest)> = None;
     for page in manifests {
-        let read = DayManifest::read(page).or_else(|| DayManifest::read_moved(page));
-        let Some((day, Some(manifest))) = read else { return Err(UnreadablePage { key: page.key.clone() }) };
-        let (_, all) = union.get_or_insert_with(|| (day, DayManifest { state: DayState::Sealed, ..manifest.clone() }));
+        let (day, manifest) = DayManifest::read(page).or_else(|| DayManifest::read_moved(page))?;
+        let manifest = manifest.unwrap_or_default();
+        let sealed = DayManifest { state: DayState::Sealed, ..DayManifest::default() };
+        let (_, all) = union.get_or_insert((day, sealed));
         all.dimensions.extend(manifest.dimensions);
         if manifest.state != DayState::Sealed {
             all.state = DayState::ByHour;
         }
     }
-    Ok(union.map(|(day, manifest)| (manifest.write(day), manifest.state == DayState::Sealed)))
+    let (day, mut manifest) = union?;
+    // Nothing reads the names of a day that came from elsewhere, and a manifest must stay small.
+    let beyond = manifest.dimensions.iter().nth(NAMES_A_DAY).cloned();
+    beyond.iter().for_each(|name| drop(manifest.dimensions.split_off(name)));
+    Some((manifest.write(day), manifest.state == DayState::Sealed))
 }

@@ -19,6 +19,9 @@ use base64::engine::general_purpose::STANDARD;
 /// lines as text within JSON.
 const FULL: usize = 512 * 1024;
 
+/// How many events of any tenants one answer looks at: a fraction of a second's work.
+const SCANNED: u64 = 100_000;
+
 /// What is moved from one service to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moving {
@@ -80,6 +83,7 @@ pub struct Place {
 pub struct Export {
     lines: String,
     last: String,
+    left_out: u64,
     expired_by: Seconds,
 }
 
@@ -119,7 +123,12 @@ impl ExportPlan {
 impl Asked {
     /// An answer without lines.
     pub fn begin(&self) -> Export {
-        Export { lines: String::new(), last: self.after.clone(), expired_by: self.received_at.to_seconds() }
+        Export {
+            lines: String::new(),
+            last: self.after.clone(),
+            left_out: 0,
+            expired_by: self.received_at.to_seconds(),
+        }
     }
 
     /// Encodes it for a shard of the same version.
@@ -144,21 +153,38 @@ impl Asked {
     pub fn number(&self) -> Option<u64> {
         if self.after.is_empty() { Some(0) } else { self.after.parse().ok() }
     }
+
+    /// The number of the last event that one answer looks at after this one, where the events of all tenants are numbered
+    /// together: one tenant may have few of very many.
+    pub fn until(&self, after: u64, watermark: u64) -> u64 {
+        watermark.min(after.saturating_add(SCANNED))
+    }
 }
 
 impl Export {
-    /// Adds a folded event, unless it has expired or is none. `cursor` stands for all events up to this one.
+    /// Adds a folded event, unless it has expired. A record that is no event is left out. `cursor` stands for all events
+    /// up to this one.
     pub fn event(&mut self, event: &NewEvent, cursor: impl Display) {
         self.last = cursor.to_string();
         let NewEvent { digest, expires_at: Seconds(expires_at), ref record, .. } = *event;
         let is_event = || Observation::read(record, &Dimensions::new()).is_ok() && !record.contains('\n');
-        if event.expires_at > self.expired_by && is_event() {
+        if event.expires_at <= self.expired_by {
+            return;
+        }
+        if !is_event() {
+            self.leave_out(1);
+        } else {
             let moved = if counted::is_counted(record) { r#""moved":true,"# } else { "" };
             let record = counted::record(record);
             // Writing to a string never fails.
             let _written =
                 writeln!(self.lines, r#"{{"digest":"{digest}","expiresAt":{expires_at},{moved}"record":{record}}}"#);
         }
+    }
+
+    /// Says that so many events can't be read, and so are not in the export.
+    pub fn leave_out(&mut self, events: u64) {
+        self.left_out += events;
     }
 
     /// Adds a page. Pages come in the order of their keys. `cursor` stands for all pages up to this one.
@@ -176,11 +202,11 @@ impl Export {
     /// The text of the answer.
     pub fn end(self, Place { parts, folded_to: Millis(folded_to), is_ordered, more }: Place) -> String {
         let is_over = more.is_none() && !self.is_full();
-        let Self { mut lines, last, .. } = self;
+        let Self { mut lines, last, left_out, .. } = self;
         let next = serde_json::to_string(&more.unwrap_or(last)).unwrap_or_default();
         let _written = writeln!(
             lines,
-            r#"{{"parts":{parts},"foldedTo":{folded_to},"ordered":{is_ordered},"over":{is_over},"next":{next}}}"#
+            r#"{{"parts":{parts},"foldedTo":{folded_to},"ordered":{is_ordered},"over":{is_over},"leftOut":{left_out},"next":{next}}}"#
         );
         lines
     }

@@ -155,7 +155,7 @@ impl StorePlan {
     }
 
     pub(crate) fn received_at(&self) -> Millis {
-        self.events.first().map_or(Millis(0), |event| event.received_at)
+        self.request_id().received_at()
     }
 
     /// The tenant of the events.
@@ -167,7 +167,7 @@ impl StorePlan {
     /// watermark deletes an expired event only once it is folded. Until then the outcome is
     /// [`StoreOutcome::Unavailable`].
     pub fn expired_by(&self) -> Seconds {
-        self.events.first().map_or(Seconds(0), |event| event.received_at.to_seconds())
+        self.received_at().to_seconds()
     }
 
     /// The id of the request that brought the events, as its answer shows it.

@@ -1,7 +1,9 @@
 //! Data leave for another service and come back.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use isotherm_hosts::Platform;
@@ -41,6 +43,13 @@ pub fn data_leave_for_another_service_and_come_back(platform: Platform) {
     move_all(&there, &last, &[]);
     assert_same(&there, &last);
 
+    // A target with events of its own is refused: they may be the same events.
+    let own = Fixture::with_keys(Platform::Native);
+    assert_eq!(counts(&send(&own, &events[..10])), [10, 0, 0, 0]);
+    wait_until_folded(&own);
+    let refused = run(&arguments(&there, &own, &[]));
+    assert!(!refused.status.success() && said(&refused).contains("events of its own at the target"), "{refused:?}");
+
     // The same by a file, into what is there already.
     let file = folder.path().join("acme.ndjson.gz");
     let file = file.to_str().unwrap();
@@ -57,7 +66,8 @@ pub fn data_leave_for_another_service_and_come_back(platform: Platform) {
 fn event(n: u32) -> Value {
     let time = format!("2025-11-{:02}T{:02}:30:00Z", 1 + n % 7, n % 24);
     json!({"messageId": format!("m{n}"), "userId": format!("u{}", n % 50), "eventType": format!("t{}", n % 3),
-        "timestamp": time, "properties": {"to": format!("x{}", n % 11), "n": n, "f": f64::from(n) / 7.0}})
+        "timestamp": time, "properties": {
+            "to": format!("x{}", n % 11), "n": n, "f": f64::from(n) / 7.0, "pad": {"of": "x".repeat(700)}}})
 }
 
 fn send(host: &Fixture, events: &[Value]) -> crate::client::Answer {
@@ -109,16 +119,38 @@ fn assert_same(one: &Fixture, other: &Fixture) {
     }
 }
 
-fn move_all(from: &Fixture, to: &Fixture, more: &[&str]) {
-    let keys = ["--from-key", OPERATES, "--to-key", OPERATES];
-    isotherm(&[&["move", "--from", &from.url(), "--to", &to.url()], keys.as_slice(), more].concat());
+fn arguments(from: &Fixture, to: &Fixture, more: &[&str]) -> Vec<String> {
+    let (from, to) = (from.url(), to.url());
+    let arguments = ["move", "--from", &from, "--to", &to, "--from-key", OPERATES, "--to-key", OPERATES];
+    arguments.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
 }
 
-/// Runs the program.
 #[track_caller]
-fn isotherm(arguments: &[&str]) {
-    let program: PathBuf = program();
-    let ran = Command::new(&program).args(arguments).output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(ran.status.success(), "{arguments:?}: {}{}", said(&ran.stdout), said(&ran.stderr));
+fn move_all(from: &Fixture, to: &Fixture, more: &[&str]) {
+    isotherm(&arguments(from, to, more));
+}
+
+/// Runs the program, which is to succeed.
+#[track_caller]
+fn isotherm(arguments: &[impl AsRef<OsStr> + Debug]) {
+    let ran = run(arguments);
+    assert!(ran.status.success(), "{arguments:?}: {}", said(&ran));
+}
+
+fn run(arguments: &[impl AsRef<OsStr>]) -> Output {
+    Command::new(program()).args(arguments).output().unwrap()
+}
+
+fn said(ran: &Output) -> String {
+    String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr)
+}
+
+/// Waits until a plain server has no events behind its watermark.
+fn wait_until_folded(host: &Fixture) {
+    let deadline = Instant::now() + FRESH_WITHIN;
+    let ask = || Ask::get("/export/rollups").header("authorization", &format!("Bearer {OPERATES}"));
+    while !String::from_utf8_lossy(&host.send(&ask()).body).contains("page") {
+        assert!(Instant::now() < deadline, "nothing is folded");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

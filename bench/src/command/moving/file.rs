@@ -19,7 +19,7 @@ use isotherm_core::StoredPage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lines::{EventLine, page_line, page_of};
+use super::lines::{EventLine, is_stand_in, page_line, page_of};
 use super::manifest::Manifest;
 use crate::load::Url;
 
@@ -93,9 +93,11 @@ pub(super) fn read(line: &str) -> Result<Line<'_>> {
     serde_json::from_str(line).with_context(|| format!("no line of an export: {shown}"))
 }
 
-/// What the file says that it holds, once all of it was read and found to be that.
-pub(super) fn manifest(path: &Path) -> Result<Manifest> {
+/// What the file holds, and what of it does not expire before `horizon`, once all of it was read and found to be what its
+/// manifest says.
+pub(super) fn manifest(path: &Path, horizon: u64) -> Result<(Manifest, Manifest)> {
     let (mut found, mut promised, mut is_first) = (Manifest::default(), None, true);
+    let mut lasting = Manifest::until(horizon);
     for line in lines(path)? {
         let line = line?;
         ensure!(promised.is_none(), "{}: lines follow the manifest", path.display());
@@ -106,9 +108,14 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest> {
         }
         if let Some(event) = event {
             found.event_line(&event)?;
+            lasting.event_line(&event)?;
         }
         if let Some(page) = rollups {
-            found.page(&page_of(page.get())?);
+            let page = page_of(page.get())?;
+            if !is_stand_in(&page) {
+                found.page(&page);
+                lasting.page(&page);
+            }
         }
         promised = manifest;
     }
@@ -116,5 +123,5 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest> {
         .with_context(|| format!("{} has no manifest at its end: the export was broken off", path.display()))?;
     let differences = promised.differences(&found);
     ensure!(differences.is_empty(), "{} is damaged:\n  {}", path.display(), differences.join("\n  "));
-    Ok(promised)
+    Ok((promised, lasting))
 }

@@ -33,6 +33,11 @@ pub(super) fn page_line(StoredPage { key, bytes }: &StoredPage) -> Result<String
     Ok(format!(r#"{{"key":{},"page":"{}"}}"#, serde_json::to_string(key)?, STANDARD.encode(bytes)))
 }
 
+/// Whether a page stands for a damaged one.
+pub(super) fn is_stand_in(page: &StoredPage) -> bool {
+    page.bytes.is_empty()
+}
+
 /// Reads the line of a page.
 pub(super) fn page_of(line: &str) -> Result<StoredPage> {
     #[derive(Deserialize)]

@@ -23,6 +23,13 @@ pub(super) struct Manifest {
     /// Damaged pages, which can't be moved.
     #[serde(default)]
     pub(super) damaged: u64,
+    /// Records that can't be read, which can't be moved either.
+    #[serde(default, rename = "leftOut")]
+    pub(super) left_out: u64,
+    /// Events that expire before this, in seconds since 1970, are not counted: one of two services may have deleted them
+    /// already.
+    #[serde(skip)]
+    horizon: u64,
 }
 
 /// A sum over items, in any order.
@@ -67,23 +74,25 @@ impl Sum {
 }
 
 impl Manifest {
+    /// A manifest of what does not expire before this time, in seconds since 1970.
+    pub(super) fn until(horizon: u64) -> Self {
+        Self { horizon, ..Self::default() }
+    }
+
     pub(super) fn event_line(&mut self, event: &EventLine<'_>) -> Result<()> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head<'a> {
             received_at: &'a str,
         }
+        if event.expires_at < self.horizon {
+            return Ok(());
+        }
         let record = event.record.get();
         let Head::<'_> { received_at } = serde_json::from_str(record).context("a record has no receivedAt")?;
         let sum = self.events.entry(received_at.chars().take(DATE).collect()).or_default();
         sum.add(&[event.digest.as_bytes(), &event.expires_at.to_be_bytes(), record.as_bytes()]);
         Ok(())
-    }
-
-    /// Forgets the rollups, which are to be read anew.
-    pub(super) fn forget_rollups(&mut self) {
-        self.rollups.clear();
-        self.damaged = 0;
     }
 
     pub(super) fn page(&mut self, StoredPage { key, bytes }: &StoredPage) {

@@ -69,12 +69,16 @@ pub struct Import {
     /// A key of scope operate; it says which tenant
     #[arg(long, value_name = "KEY", env = "ISOTHERM_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// The tenant has other events of its own there; reports will count both
+    #[arg(long)]
+    beside: bool,
     #[command(flatten)]
     care: Care,
 }
 
 /// Copies all of a tenant's events and rollups from one service into another, and compares both at the end. Nothing is
-/// deleted. Events that come meanwhile are copied too; the end needs a source that takes no more.
+/// deleted. If the source takes events meanwhile, most is there afterwards, and the comparison says what is missing: run it
+/// again when the source takes no more.
 #[derive(Debug, Args)]
 #[command(before_help = MOVE)]
 pub struct Move {
@@ -93,6 +97,9 @@ pub struct Move {
     /// Copy only events that no move has brought to the source, and let the target count them: the way back
     #[arg(long)]
     events_only: bool,
+    /// The tenant has other events of its own at the target; reports will count both
+    #[arg(long)]
+    beside: bool,
     /// A file that says how far the move is. A killed move goes on from there; it is removed at the end
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -111,19 +118,36 @@ pub(super) struct Care {
     patience: u64,
 }
 
+/// Two services are compared by what does not expire within this time, in seconds: a day.
+const LASTING: u64 = 24 * 60 * 60;
+
+/// The horizon of a comparison that begins now.
+fn horizon() -> u64 {
+    jiff::Timestamp::now().as_second().unsigned_abs() + LASTING
+}
+
 /// Runs `isotherm export`.
 ///
 /// # Errors
-/// Fails if the service refuses or does not answer, or if the file can't be written.
+/// Fails if the service refuses or does not answer, if it takes events meanwhile, or if the file can't be written.
 pub async fn export(flags: &Export) -> Result<ExitCode> {
     let source = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     source.wait_until_folded().await?;
     let mut sink = Sink::File(FileSink::create(&flags.file, &flags.url)?);
-    let mut pass = Pass::new(&source, false);
+    let horizon = horizon();
+    let mut pass = Pass::new(&source, false, horizon);
     pass.copy_all(&mut sink, &mut State::default()).await?;
-    let manifest = pass.into_manifest();
-    sink.end(&manifest).await?;
-    done(&manifest, &format!("written to {}", flags.file.display()))
+    // Without its manifest the file is no export.
+    let differences = pass.lasting.differences(&settled(&source, horizon).await?);
+    ensure!(
+        differences.is_empty(),
+        "{} has taken events meanwhile, so {} is no whole export:\n  {}\nRun it again when the service takes no more.",
+        flags.url,
+        flags.file.display(),
+        differences.join("\n  ")
+    );
+    sink.end(&pass.manifest).await?;
+    done(&pass.manifest, &format!("written to {}", flags.file.display()))
 }
 
 /// Runs `isotherm import`.
@@ -131,11 +155,13 @@ pub async fn export(flags: &Export) -> Result<ExitCode> {
 /// # Errors
 /// Fails if the file is not whole, or if the service refuses or does not answer.
 pub async fn import(flags: &Import) -> Result<ExitCode> {
-    let promised = file::manifest(&flags.file)?;
-    let mut sink = Sink::Service(Target::open(&flags.url, flags.key.as_deref(), flags.care, true).await?);
-    sink.copy(&flags.file).await?;
-    sink.end(&promised).await?;
-    verify(&promised, &flags.url, flags.key.as_deref(), flags.care).await?;
+    let horizon = horizon();
+    let (promised, lasting) = file::manifest(&flags.file, horizon)?;
+    let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
+    let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, true).await?;
+    target.prepare(&there, flags.beside).await?;
+    Sink::Service(target).copy(&flags.file).await?;
+    verify(&lasting, &there, horizon, flags.beside).await?;
     done(&promised, &format!("there at {}", flags.url))
 }
 
@@ -147,37 +173,47 @@ pub async fn move_all(flags: &Move) -> Result<ExitCode> {
     let (from, to) = (flags.from.to_string(), flags.to.to_string());
     ensure!(from != to || flags.from_key != flags.to_key, "--from and --to are the same");
     let source = Source::open(&flags.from, flags.from_key.as_deref(), flags.care).await?;
-    let target = Target::open(&flags.to, flags.to_key.as_deref(), flags.care, !flags.events_only).await?;
-    let mut sink = Sink::Service(target);
-    let mut state = State::of_file(flags.state.clone(), &from, &to)?;
+    let there = Source::open(&flags.to, flags.to_key.as_deref(), flags.care).await?;
+    let mut target = Target::open(&flags.to, flags.to_key.as_deref(), flags.care, !flags.events_only).await?;
+    let of = format!("{:?} {:?} {}", flags.from_key, flags.to_key, flags.events_only);
+    let mut state = State::of_file(flags.state.clone(), &from, &to, &of)?;
     source.wait_until_folded().await?;
-    let mut pass = Pass::new(&source, flags.events_only);
-    pass.copy_all(&mut sink, &mut state).await?;
-    let manifest = pass.into_manifest();
-    sink.end(&manifest).await?;
     if !flags.events_only {
-        // A continued move has not seen the events that it copied before it was killed.
-        let manifest = Pass::read(&source).await?;
-        verify(&manifest, &flags.to, flags.to_key.as_deref(), flags.care).await?;
-        state.remove()?;
-        return done(&manifest, &format!("the same at {to}"));
+        target.prepare(&there, flags.beside).await?;
     }
+    let mut sink = Sink::Service(target);
+    let mut pass = Pass::new(&source, flags.events_only, 0);
+    pass.copy_all(&mut sink, &mut state).await?;
     state.remove()?;
-    done(&manifest, &format!("sent to {to}"))
+    if flags.events_only {
+        return done(&pass.manifest, &format!("sent to {to}"));
+    }
+    let horizon = horizon();
+    let manifest = settled(&source, horizon).await?;
+    verify(&manifest, &there, horizon, flags.beside).await?;
+    done(&manifest, &format!("the same at {to}"))
 }
 
-/// Compares what a service has with what it should have.
-async fn verify(expected: &Manifest, url: &Url, key: Option<&str>, care: Care) -> Result<()> {
-    eprintln!("comparing with {url}");
-    let target = Source::open(url, key, care).await?;
-    // It passes over what moved rollups count, but only then are the events in its export.
-    target.wait_until_folded().await?;
-    let found = Pass::read(&target).await?;
+/// What a service has once it has folded all that it took.
+async fn settled(service: &Source, horizon: u64) -> Result<Manifest> {
+    eprintln!("reading {} again, to compare", service.url());
+    service.wait_until_folded().await?;
+    Pass::read(service, horizon).await
+}
+
+/// Compares what a service has with what it should have. With `beside` it may have more.
+async fn verify(expected: &Manifest, there: &Source, horizon: u64, beside: bool) -> Result<()> {
+    let found = settled(there, horizon).await?;
     let differences = expected.differences(&found);
+    if beside && !differences.is_empty() {
+        eprintln!("with --beside nothing can be compared: the target has events of its own");
+        return Ok(());
+    }
     ensure!(
         differences.is_empty(),
-        "{url} has something else than the source:\n  {}\nIf the source has taken events meanwhile, run this again, at best \
-         when it takes no more. If the target had events of its own before, nothing is wrong with what was copied.",
+        "{} has something else than the source:\n  {}\nIf the source has taken events meanwhile, run this again when it \
+         takes no more.",
+        there.url(),
         differences.join("\n  ")
     );
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use isotherm_core::{PageGroup, StoredPage, day_of, union, union_of_manifests};
+use isotherm_core::{PageGroup, StoredPage, UnreadablePage, day_of, stand_in, union, union_of_manifests};
 
 use super::lines::{EventLine, page_of};
 use super::manifest::Manifest;
@@ -21,11 +21,12 @@ pub(super) struct Pass<'s> {
     source: &'s Source,
     /// Only events that no move brought, and no rollups.
     events_only: bool,
-    is_ordered: bool,
-    manifest: Manifest,
+    /// All that was seen.
+    pub(super) manifest: Manifest,
+    /// What is compared of it.
+    pub(super) lasting: Manifest,
     told: Instant,
     began: Instant,
-    events: u64,
 }
 
 /// The pages of one part that are not taken yet.
@@ -37,67 +38,61 @@ struct Part {
     pages: Vec<(PageGroup, StoredPage)>,
 }
 
+impl Part {
+    fn new(number: u32) -> Self {
+        Self { number, after: String::new(), is_over: false, pages: Vec::new() }
+    }
+}
+
 impl<'s> Pass<'s> {
-    pub(super) fn new(source: &'s Source, events_only: bool) -> Self {
+    /// A pass that compares only events that do not expire before `horizon`, in seconds since 1970.
+    pub(super) fn new(source: &'s Source, events_only: bool, horizon: u64) -> Self {
         let now = Instant::now();
-        Self { source, events_only, is_ordered: true, manifest: Manifest::default(), told: now, began: now, events: 0 }
+        let (manifest, lasting) = (Manifest::default(), Manifest::until(horizon));
+        Self { source, events_only, manifest, lasting, told: now, began: now }
     }
 
-    /// What a service has.
-    pub(super) async fn read(source: &'s Source) -> Result<Manifest> {
-        let mut pass = Self::new(source, false);
+    /// What a service has that does not expire before `horizon`.
+    pub(super) async fn read(source: &'s Source, horizon: u64) -> Result<Manifest> {
+        let mut pass = Self::new(source, false, horizon);
         pass.copy_all(&mut Sink::Nowhere, &mut State::default()).await?;
-        Ok(pass.manifest)
+        (pass.lasting.damaged, pass.lasting.left_out) = (pass.manifest.damaged, pass.manifest.left_out);
+        Ok(pass.lasting)
     }
 
-    /// What was seen.
-    pub(super) fn into_manifest(self) -> Manifest {
-        self.manifest
-    }
-
-    /// Copies events, and then rollups. If the source has folded new events meanwhile, it copies these and the rollups
-    /// once more, as long as it takes.
+    /// Copies events, and then rollups. What the source folds in between is not complete in the copy. So whoever wants
+    /// to know compares afterwards.
     pub(super) async fn copy_all(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
         self.copy_events(sink, state).await?;
-        if self.events_only {
-            return Ok(());
-        }
-        loop {
-            self.manifest.forget_rollups();
-            self.copy_rollups(sink).await?;
-            // A store without an order would have to be read from the beginning. The comparison at the end does that.
-            if !self.is_ordered {
-                return Ok(());
-            }
-            // Events that are in these rollups and were not copied before.
-            let known = self.events;
-            self.copy_events(sink, state).await?;
-            if self.events == known {
-                return Ok(());
-            }
-        }
+        if self.events_only { Ok(()) } else { self.copy_rollups(sink).await }
     }
 
     async fn copy_events(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
-        let mut part = 0;
+        let (mut part, mut is_continued) = (0, None);
         loop {
             let after = state.events.get(&part).map_or("", String::as_str);
+            let is_from_middle = *is_continued.get_or_insert(!after.is_empty());
             let Page { lines, end } = self.source.page(What::Events, part, after).await?;
             for line in &lines {
                 self.event(line, sink).await?;
             }
+            self.manifest.left_out += end.left_out;
             sink.flush().await?;
-            self.is_ordered = end.ordered;
             if end.over && !end.ordered {
-                // New events may be anywhere, so the next pass begins anew.
+                // New events may be anywhere, so whoever reads on begins anew.
                 state.events.remove(&part);
             } else {
                 state.events.insert(part, end.next);
             }
             state.save()?;
-            part += u32::from(end.over);
-            if part >= end.parts {
-                return Ok(());
+            if end.over && (end.ordered || !is_from_middle) {
+                part += 1;
+                is_continued = None;
+                if part >= end.parts {
+                    return Ok(());
+                }
+            } else if end.over {
+                is_continued = Some(false);
             }
         }
     }
@@ -108,7 +103,7 @@ impl<'s> Pass<'s> {
             return Ok(());
         }
         self.manifest.event_line(&event)?;
-        self.events += 1;
+        self.lasting.event_line(&event)?;
         sink.event(&event).await?;
         self.tell("events");
         Ok(())
@@ -116,67 +111,93 @@ impl<'s> Pass<'s> {
 
     /// Merges the rollups of all parts, series by series.
     async fn copy_rollups(&mut self, sink: &mut Sink) -> Result<()> {
-        let of_part = |number| Part { number, after: String::new(), is_over: false, pages: Vec::new() };
-        let count = self.source.page(What::Rollups, 0, "").await?.end.parts;
-        let mut parts: Vec<Part> = (0..count).map(of_part).collect();
+        let mut parts = vec![Part::new(0)];
+        self.fill(&mut parts, 0, sink).await?;
         let (mut manifests, mut sealed) = (Vec::new(), BTreeSet::new());
         loop {
-            for part in &mut parts {
-                self.fill(part).await?;
+            for at in 0..parts.len() {
+                self.fill(&mut parts, at, sink).await?;
             }
             let next = parts.iter().filter_map(|part| part.pages.last()).map(|(group, _)| group).min().cloned();
             let Some(group) = next else { break };
             let mut pages = Vec::new();
-            for part in &mut parts {
-                while part.pages.last().is_some_and(|(of, _)| *of == group) {
-                    pages.extend(part.pages.pop().map(|(_, page)| page));
-                    self.fill(part).await?;
+            for at in 0..parts.len() {
+                while let Some((_, page)) = parts[at].pages.pop_if(|(of, _)| *of == group) {
+                    pages.push(page);
+                    self.fill(&mut parts, at, sink).await?;
                 }
             }
             match group {
-                PageGroup::Types => {}
+                PageGroup::Types | PageGroup::Damaged => {}
                 PageGroup::Manifest(_) => {
-                    let Some((manifest, is_sealed)) = union_of_manifests(&pages)? else { continue };
+                    let Some((manifest, is_sealed)) = union_of_manifests(&pages) else { continue };
                     sealed.extend(day_of(&manifest.key).filter(|_| is_sealed).map(|(day, _)| day));
                     manifests.push(manifest);
                 }
                 PageGroup::Series(_) => {
-                    for page in union(&pages)? {
-                        // The pages of a day are worth nothing unless they hold all of it.
-                        if day_of(&page.key).is_some_and(|(day, is_whole)| !is_whole || sealed.contains(&day)) {
-                            self.page(&page, sink).await?;
-                        }
+                    // The pages of a day are worth nothing unless they hold all of it.
+                    let is_whole = |page: &StoredPage| {
+                        day_of(&page.key).is_some_and(|(day, is_whole)| !is_whole || sealed.contains(&day))
+                    };
+                    if pages.iter().all(is_whole) {
+                        self.series(pages, sink).await?;
                     }
                 }
             }
         }
         // A manifest says that its day's pages are there.
         for manifest in manifests {
-            self.page(&manifest, sink).await?;
+            self.seen(&manifest);
+            sink.page(&manifest).await?;
         }
         sink.flush().await
     }
 
-    async fn page(&mut self, page: &StoredPage, sink: &mut Sink) -> Result<()> {
-        self.manifest.page(page);
-        sink.page(page).await?;
+    /// Copies a series. What can't be read of it stays behind, and reports of it say so in the copy, too.
+    async fn series(&mut self, mut pages: Vec<StoredPage>, sink: &mut Sink) -> Result<()> {
+        let whole = loop {
+            match union(&pages, &BTreeSet::new()) {
+                Ok(whole) => break whole,
+                Err(UnreadablePage { key }) => {
+                    pages.retain(|page| page.key != key);
+                    self.damaged(&key, sink).await?;
+                }
+            }
+        };
+        whole.iter().for_each(|page| self.seen(page));
+        sink.series(whole).await?;
         self.tell("pages of rollups");
         Ok(())
     }
 
-    /// Reads on in a part whose pages are all taken.
-    async fn fill(&mut self, part: &mut Part) -> Result<()> {
-        while part.pages.is_empty() && !part.is_over {
-            let read = self.source.page(What::Rollups, part.number, &part.after).await?;
-            for line in &read.lines {
+    fn seen(&mut self, page: &StoredPage) {
+        self.manifest.page(page);
+        self.lasting.page(page);
+    }
+
+    async fn damaged(&mut self, key: &str, sink: &mut Sink) -> Result<()> {
+        self.manifest.damaged += 1;
+        if let Some(page) = stand_in(key) {
+            sink.page(&page).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads on in a part whose pages are all taken. The first answer says how many parts there are.
+    async fn fill(&mut self, parts: &mut Vec<Part>, at: usize, sink: &mut Sink) -> Result<()> {
+        while parts[at].pages.is_empty() && !parts[at].is_over {
+            let Page { lines, end } = self.source.page(What::Rollups, parts[at].number, &parts[at].after).await?;
+            parts.extend((parts.len() as u32..end.parts).map(Part::new));
+            let part = &mut parts[at];
+            for line in &lines {
                 let page = page_of(line)?;
                 match PageGroup::of(&page.key) {
-                    Ok(group) => part.pages.push((group, page)),
-                    Err(_damaged) => self.manifest.damaged += 1,
+                    PageGroup::Damaged => self.damaged(&page.key, sink).await?,
+                    group => part.pages.push((group, page)),
                 }
             }
             part.pages.reverse();
-            (part.after, part.is_over) = (read.end.next, read.end.over);
+            (part.after, part.is_over) = (end.next, end.over);
         }
         Ok(())
     }

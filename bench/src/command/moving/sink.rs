@@ -1,18 +1,19 @@
 //! Where moved data go: a file, a service, or nowhere.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use isotherm_core::StoredPage;
+use isotherm_core::{PageGroup, StoredPage, moved_first, union};
 use serde::Deserialize;
 
 use super::Care;
 use super::file::{self, FileSink};
 use super::lines::{EventLine, page_line, page_of};
 use super::manifest::Manifest;
-use super::source::Service;
+use super::source::{Page, Service, Source, What};
 use crate::load::Url;
 
 /// The most lines and bytes of one request. A body may have 1 MiB.
@@ -31,6 +32,8 @@ pub(super) struct Target {
     service: Service,
     /// `true` if the rollups that count these events are sent, too.
     is_counted: bool,
+    /// The values at which pages start that an earlier move brought, by series. Pages without a value are left out.
+    firsts: BTreeMap<PageGroup, BTreeSet<String>>,
     events: Lines,
     rollups: Lines,
     began: Instant,
@@ -74,6 +77,21 @@ impl Sink {
         }
     }
 
+    /// Takes all pages of one series.
+    pub(super) async fn series(&mut self, mut pages: Vec<StoredPage>) -> Result<()> {
+        if let Self::Service(target) = self
+            && let Some(page) = pages.first()
+            && let Some(firsts) = target.firsts.get(&PageGroup::of(&page.key))
+        {
+            // A page that is not sent anew would keep what it has.
+            pages = union(&pages, firsts)?;
+        }
+        for page in &pages {
+            self.page(page).await?;
+        }
+        Ok(())
+    }
+
     /// Sends what still waits. Then everything so far is durable.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self {
@@ -84,16 +102,22 @@ impl Sink {
 
     /// Takes in all of an export, whose manifest was looked at before.
     pub(super) async fn copy(&mut self, path: &Path) -> Result<()> {
+        let mut series = (PageGroup::Types, Vec::new());
         for line in file::lines(path)? {
             let line = line?;
             let file::Line { event, rollups, .. } = file::read(&line)?;
             if let Some(event) = event {
                 self.event(&event).await?;
             }
-            if let Some(page) = rollups {
-                self.page(&page_of(page.get())?).await?;
+            let Some(page) = rollups else { continue };
+            let page = page_of(page.get())?;
+            let group = PageGroup::of(&page.key);
+            if group != series.0 {
+                self.series(std::mem::replace(&mut series, (group, Vec::new())).1).await?;
             }
+            series.1.push(page);
         }
+        self.series(series.1).await?;
         self.flush().await
     }
 
@@ -120,8 +144,40 @@ impl Target {
     /// A service. With `is_counted`, the rollups that count the events are to come, too.
     pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, is_counted: bool) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
-        let (events, rollups) = Default::default();
-        Ok(Self { service, is_counted, events, rollups, began: Instant::now(), sent: 0 })
+        let (events, rollups, firsts) = Default::default();
+        Ok(Self { service, is_counted, firsts, events, rollups, began: Instant::now(), sent: 0 })
+    }
+
+    /// Looks at the rollups that the service has already. With some of its own it counts events of its own, which may be
+    /// those that are to come.
+    ///
+    /// # Errors
+    /// Fails in this case, unless `beside` says that they are others.
+    pub(super) async fn prepare(&mut self, there: &Source, beside: bool) -> Result<()> {
+        let (mut part, mut after) = (0, String::new());
+        loop {
+            let Page { lines, end } = there.page(What::Rollups, part, &after).await?;
+            for line in &lines {
+                let StoredPage { key, .. } = page_of(line)?;
+                let group = PageGroup::of(&key);
+                let first = moved_first(&key);
+                ensure!(
+                    beside || first.is_some() || !matches!(group, PageGroup::Series(_)),
+                    "the tenant has events of its own at the target. If they are among those that are to come, reports \
+                     would count them twice. Use an empty tenant, --events-only, or --beside if they are others"
+                );
+                if let Some(first) = first.filter(|first| !first.is_empty()) {
+                    self.firsts.entry(group).or_default().insert(first.to_owned());
+                }
+            }
+            after = end.next;
+            if end.over {
+                (part, after) = (part + 1, String::new());
+                if part >= end.parts {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn event(&mut self, event: &EventLine<'_>) -> Result<()> {

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{HeaderMap, Request};
-use isotherm_core::Millis;
 use serde::Deserialize;
 
 use super::Care;
@@ -33,8 +32,6 @@ pub(super) enum What {
 /// The service to read from.
 pub(super) struct Source {
     service: Service,
-    /// The clock of the service when this program began.
-    began: Millis,
 }
 
 /// One answer of an export.
@@ -52,6 +49,8 @@ pub(super) struct End {
     folded_to: u64,
     pub(super) ordered: bool,
     pub(super) over: bool,
+    /// How many events of this answer can't be read.
+    pub(super) left_out: u64,
     pub(super) next: String,
 }
 
@@ -107,11 +106,20 @@ fn said(body: &[u8]) -> String {
 impl Source {
     pub(super) async fn open(url: &Url, key: Option<&str>, care: Care) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
-        let (headers, _) = service.send("GET", "/export/rollups", Bytes::new()).await?;
+        Ok(Self { service })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.service.url
+    }
+
+    /// The clock of the service, in milliseconds since 1970.
+    async fn now(&self) -> Result<u64> {
+        let (headers, _) = self.service.send("GET", "/healthz", Bytes::new()).await?;
         let date = headers.get("date").and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-        let began = date.map_or_else(jiff::Timestamp::now, |date| date.timestamp());
-        Ok(Self { service, began: Millis(began.as_millisecond().unsigned_abs()) })
+        let now = date.map_or_else(jiff::Timestamp::now, |date| date.timestamp());
+        Ok(now.as_millisecond().unsigned_abs())
     }
 
     /// What follows a cursor in a part.
@@ -133,13 +141,14 @@ impl Source {
         Ok(Page { lines, end })
     }
 
-    /// Waits until everything that the service had taken when this program began is in its rollups.
+    /// Waits until everything that the service has taken so far is in its rollups.
     pub(super) async fn wait_until_folded(&self) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
+        let taken_to = self.now().await?;
         let (mut part, mut is_told) = (0, false);
         loop {
-            let end = self.page(What::Events, part, "").await?.end;
-            if end.folded_to >= self.began.0 {
+            let end = self.page(What::Rollups, part, "").await?.end;
+            if end.folded_to >= taken_to {
                 part += 1;
                 if part >= end.parts {
                     return Ok(());

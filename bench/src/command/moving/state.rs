@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// Where the events of each part are to be read on from.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     from: String,
     to: String,
+    /// What else tells one move from another, as a hash: it has keys.
+    of: String,
     /// The cursor by part.
     pub(super) events: BTreeMap<u32, String>,
     #[serde(skip)]
@@ -21,8 +24,10 @@ pub(super) struct State {
 
 impl State {
     /// The state that the file says, or the beginning.
-    pub(super) fn of_file(file: Option<PathBuf>, from: &str, to: &str) -> Result<Self> {
-        let fresh = Self { from: from.to_owned(), to: to.to_owned(), events: BTreeMap::new(), file: file.clone() };
+    pub(super) fn of_file(file: Option<PathBuf>, from: &str, to: &str, of: &str) -> Result<Self> {
+        let of = Sha256::digest(of).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let fresh = Self { from, to, of, events: BTreeMap::new(), file: file.clone() };
         let Some(path) = file else { return Ok(fresh) };
         let name = path.display().to_string();
         let text = match fs::read_to_string(&path) {
@@ -31,8 +36,8 @@ impl State {
         };
         let known: Self = serde_json::from_str(&text).with_context(|| format!("{name} is no state of a move"))?;
         ensure!(
-            known.from == from && known.to == to,
-            "{name} is of a move from {} to {}: name another file with --state",
+            (&known.from, &known.to, &known.of) == (&fresh.from, &fresh.to, &fresh.of),
+            "{name} is of a move from {} to {}, with its keys and flags: name another file with --state",
             known.from,
             known.to
         );

@@ -44,7 +44,8 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.ndjson.gz");
     let manifest = export(&path).await;
-    assert_eq!((file::manifest(&path).unwrap(), manifest.counts()), (manifest, (1, 1)));
+    let (whole, lasting) = file::manifest(&path, 1_772_000_001).unwrap();
+    assert_eq!((whole.counts(), lasting.counts(), whole), ((1, 1), (0, 1), manifest));
     let whole = text(&path);
     assert_eq!(whole.lines().count(), 4, "{whole}");
 
@@ -53,7 +54,7 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
         gzip.write_all(text.as_bytes()).unwrap();
         let path = folder.path().join("b.ndjson.gz");
         std::fs::write(&path, gzip.finish().unwrap()).unwrap();
-        format!("{:#}", file::manifest(&path).unwrap_err())
+        format!("{:#}", file::manifest(&path, 0).unwrap_err())
     };
     let lines: Vec<&str> = whole.lines().collect();
     for (text, expected) in [
@@ -70,7 +71,7 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
     }
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 12]).unwrap();
-    assert!(file::manifest(&path).is_err(), "a file that is cut off");
+    assert!(file::manifest(&path, 0).is_err(), "a file that is cut off");
     assert!(FileSink::create(&path, &"https://a.example.com".parse().unwrap()).is_err(), "a file that is there stays");
 }
 
@@ -103,16 +104,17 @@ fn an_event_is_told_to_be_counted_or_not() {
 fn a_state_is_of_one_move() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    let mut state = State::of_file(Some(path.clone()), "a", "b").unwrap();
+    let mut state = State::of_file(Some(path.clone()), "a", "b", "k").unwrap();
     state.events.insert(3, "17".to_owned());
     state.save().unwrap();
-    let known = State::of_file(Some(path.clone()), "a", "b").unwrap();
+    let known = State::of_file(Some(path.clone()), "a", "b", "k").unwrap();
     assert_eq!(known.events[&3], "17");
-    let error = format!("{:#}", State::of_file(Some(path.clone()), "a", "c").unwrap_err());
+    let error = format!("{:#}", State::of_file(Some(path.clone()), "a", "c", "k").unwrap_err());
     assert!(error.contains("a move from a to b"), "{error}");
+    assert!(State::of_file(Some(path.clone()), "a", "b", "other keys").is_err());
     known.remove().unwrap();
     known.remove().unwrap();
-    assert!(State::of_file(Some(path.clone()), "a", "c").unwrap().events.is_empty());
+    assert!(State::of_file(Some(path.clone()), "a", "c", "k").unwrap().events.is_empty());
     std::fs::write(&path, "x").unwrap();
-    assert!(State::of_file(Some(path), "a", "b").is_err());
+    assert!(State::of_file(Some(path), "a", "b", "k").is_err());
 }

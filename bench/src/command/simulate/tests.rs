@@ -93,7 +93,7 @@ fn bad_input_is_one_clear_line() {
         ("--trace events:/nowhere.ndjson", "cannot read /nowhere.ndjson: "),
         ("--from /nowhere.json", "cannot read /nowhere.json: "),
         ("--policy lambda --policy lambda", "the policy \"lambda\" is given twice"),
-        ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-26"),
+        ("--policy container,node=z9", "the price book has no price \"node-z9\" for 2026-11-20"),
         ("--trace poisson:1/d --duration 1s", "the trace has no request"),
     ] {
         let error = format!("{:#}", simulated(&flags(words).unwrap()).unwrap_err());
