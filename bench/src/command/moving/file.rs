@@ -7,7 +7,7 @@
 //! {"manifest":{…}}
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use flate2::write::GzEncoder;
 use isotherm_core::StoredPage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tempfile::NamedTempFile;
 
 use super::lines::{EventLine, is_stand_in, page_line, page_of};
 use super::manifest::Manifest;
@@ -26,10 +27,10 @@ use crate::load::Url;
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// A file that an export is written into. Without its last line it is no export.
+/// A file that an export is written into. It gets its name once it is whole.
 pub(super) struct FileSink {
     path: PathBuf,
-    file: Option<GzEncoder<BufWriter<File>>>,
+    file: Option<GzEncoder<BufWriter<NamedTempFile>>>,
 }
 
 /// A line of a file.
@@ -47,8 +48,10 @@ pub(super) struct Line<'a> {
 
 impl FileSink {
     pub(super) fn create(path: &Path, from: &Url) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.with_context(|| format!("cannot make the file {}", path.display()))?;
+        let name = path.display();
+        ensure!(!path.exists(), "{name} is there already: name another file");
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(folder).with_context(|| format!("cannot make the file {name}"))?;
         let mut sink =
             Self { path: path.to_owned(), file: Some(GzEncoder::new(BufWriter::new(file), Compression::default())) };
         let (from, at) = (serde_json::to_string(&from.to_string())?, jiff::Timestamp::now());
@@ -71,7 +74,8 @@ impl FileSink {
         let Some(file) = self.file.take() else { return Ok(()) };
         let cannot = || format!("cannot write {}", self.path.display());
         let file = file.finish().with_context(cannot)?.into_inner().with_context(cannot)?;
-        file.sync_all().with_context(cannot)
+        file.as_file().sync_all().with_context(cannot)?;
+        file.persist_noclobber(&self.path).with_context(cannot).map(drop)
     }
 
     fn line(&mut self, line: &str) -> Result<()> {

@@ -137,13 +137,11 @@ pub async fn export(flags: &Export) -> Result<ExitCode> {
     let horizon = horizon();
     let mut pass = Pass::new(&source, false, horizon);
     pass.copy_all(&mut sink, &mut State::default()).await?;
-    // Without its manifest the file is no export.
     let differences = pass.lasting.differences(&settled(&source, horizon).await?);
     ensure!(
         differences.is_empty(),
-        "{} has taken events meanwhile, so {} is no whole export:\n  {}\nRun it again when the service takes no more.",
+        "{} has taken events meanwhile, so there is no whole export:\n  {}\nRun it again when the service takes no more.",
         flags.url,
-        flags.file.display(),
         differences.join("\n  ")
     );
     sink.end(&pass.manifest).await?;
