@@ -51,7 +51,7 @@ pub(crate) fn text(decision: &Decision) -> String {
     let heads = rows.next().unwrap_or_default();
     for row in rows {
         let cells: Vec<String> = heads.iter().zip(&row).skip(1).map(|(head, cell)| format!("{head}: {cell}")).collect();
-        text += &wrapped(&format!("  {}. {}", capital(row.first().unwrap_or(&"")), cells.join("; ")));
+        text += &wrapped(&format!("  {}. {}", capital(row.first().map_or("", String::as_str)), cells.join("; ")));
     }
     text += "\nWhat it rests on\n";
     for note in notes(decision) {
@@ -145,7 +145,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}.scroll{overflow-x:auto}\
 table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.3rem 0}\
 th,td{border-bottom:1px solid var(--line);padding:.35rem .6rem;text-align:right;vertical-align:top}\
-th:first-child,.text th,.text td{text-align:left}\
+th:first-child,.text th,.text td,.words{text-align:left}.cold td{white-space:nowrap}.cold td.words{white-space:normal;min-width:20rem}\
 .chip{border:1px solid var(--line);border-radius:.6rem;padding:0 .5rem;font-size:.75rem;font-weight:400}\
 .no{color:var(--dim)}.no small{display:block;max-width:38rem}.best th{font-weight:700}.verdict{font-size:1.15rem}";
 
@@ -242,12 +242,12 @@ fn cold_starts(decision: &Decision) -> Markup {
     html! {
         h2 { "Cold starts, ms until an instance is ready" }
         div.scroll {
-            table {
+            table.cold {
                 thead {
                     tr {
                         th scope="col" { "Platform" }
                         @for kind in ["measured", "published", "modelled"] { th scope="col" { span.chip { (kind) } } }
-                        th scope="col" { "Published" }
+                        th.words scope="col" { "Where it is published" }
                     }
                 }
                 tbody {
@@ -255,7 +255,7 @@ fn cold_starts(decision: &Decision) -> Markup {
                         tr {
                             th scope="row" { (named(&start.platform)) }
                             @for part in parts(start) { td { (part) } }
-                            td { (start.words.as_deref().unwrap_or("–")) }
+                            td.words { (start.words.as_deref().unwrap_or("–")) }
                         }
                     }
                 }
@@ -265,15 +265,8 @@ fn cold_starts(decision: &Decision) -> Markup {
 }
 
 fn guaranteed() -> Markup {
-    let mut rows = guarantees::rows();
-    let heads = rows.next().unwrap_or_default();
     html! {
         h2 { "What each guarantees" }
-        div.scroll {
-            table.text {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
-            }
-        }
+        div.scroll { table.text { (guarantees::html()) } }
     }
 }

@@ -202,32 +202,12 @@ pub(super) fn sizes(result: &Comparison) -> Markup {
 
 /// The guarantees of each platform.
 pub(super) fn guarantees() -> Markup {
-    let mut rows = guaranteed::rows();
-    let heads = rows.next().unwrap_or_default();
     scrolled(&html! {
         table.text {
             caption {
                 "What each gives for these figures. Answers, ids, limits and what is a repetition are the same on all four."
             }
-            thead { tr { @for head in heads { th scope="col" { (code(head)) } } } }
-            tbody {
-                @for cells in rows {
-                    tr {
-                        @for (place, cell) in cells.into_iter().enumerate() {
-                            @if place == 0 { th scope="row" { (code(&capital(cell))) } } @else { td { (code(cell)) } }
-                        }
-                    }
-                }
-            }
+            (guaranteed::html())
         }
     })
-}
-
-/// Turns Markdown's code spans into HTML.
-fn code(text: &str) -> Markup {
-    html! {
-        @for (place, part) in text.split('`').enumerate() {
-            @if place % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
 }
