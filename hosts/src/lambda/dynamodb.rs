@@ -1,6 +1,7 @@
 //! DynamoDB on this machine: dynoxide, which keeps its tables in SQLite, served over HTTP.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct DynamoDb {
     database: Database,
     stream: Stream,
     counts: Counts,
+    /// Held during an operation.
+    operating: Arc<Mutex<()>>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<()>>,
 }
@@ -44,7 +47,13 @@ impl DynamoDb {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = Counts::default();
         let throughput = Throughput::new(ThroughputSettings::of_environment());
-        let tables = Tables { database: database.clone(), counts: counts.clone(), throughput };
+        let operating = Arc::default();
+        let tables = Tables {
+            database: database.clone(),
+            counts: counts.clone(),
+            throughput,
+            operating: Arc::clone(&operating),
+        };
         let described = stream.clone();
         let serve = move || {
             runtime.block_on(async {
@@ -55,7 +64,7 @@ impl DynamoDb {
             })
         };
         let thread = std::thread::Builder::new().name("dynamodb".to_owned()).spawn(serve)?;
-        Ok(Self { url, database, stream, counts, stop, thread })
+        Ok(Self { url, database, stream, counts, operating, stop, thread })
     }
 
     /// The endpoint's URL.
@@ -70,6 +79,7 @@ impl DynamoDb {
 
     /// Adds the operations so far, and the sizes of the stored data.
     pub(crate) fn add_to(&self, meters: &mut Meters) -> Result<()> {
+        let _no_operation = self.operating.lock().unwrap_or_else(PoisonError::into_inner);
         meters.store = self.counts.read();
         let stored = |table: &str| -> Result<u64> {
             let tables = self.database.table_stats()?;

@@ -60,6 +60,8 @@ pub(super) struct Tables {
     pub(super) database: Database,
     pub(super) counts: Counts,
     pub(super) throughput: Throughput,
+    /// Held during an operation: what is counted is then what is stored.
+    pub(super) operating: Arc<Mutex<()>>,
 }
 
 /// Serves the tables and the stream of one table. It blocks, so run it on a thread of its own.
@@ -91,7 +93,8 @@ async fn answer(tables: &Tables, stream: &Stream, request: Request<Incoming>) ->
 }
 
 fn run(tables: &Tables, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-    let Tables { database, counts, throughput } = tables;
+    let Tables { database, counts, throughput, operating } = tables;
+    let _one_at_a_time = operating.lock().unwrap_or_else(PoisonError::into_inner);
     match operation {
         "PutItem" => {
             let mut request: dynoxide::actions::put_item::PutItemRequest = parse(body)?;
