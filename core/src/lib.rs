@@ -50,9 +50,7 @@ pub use service::{Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place, public_key_entry};
 pub use admission::door::{Door, Entry};
-#[cfg(feature = "test-stamp")]
-pub use admission::request::TEST_STAMP;
-pub use admission::request::{HEADERS, Request, joined};
+pub use admission::request::{HEADERS, Request, TEST_STAMP, joined};
 pub use admission::warming;
 
 pub use store::delivery::Delivery;

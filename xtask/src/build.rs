@@ -143,15 +143,11 @@ pub(crate) fn isotherm(platforms: &[&str]) -> Command {
     build
 }
 
-/// A native crate whose tests run apart. Its release artifact is built apart from the conformance tests, which start
-/// it.
-pub(crate) const TESTED_APART: &str = "isotherm-lambda";
+/// A native crate whose tests run apart, and as they are built quickest: AWS's SDKs are large.
+const TESTED_APART: &str = "isotherm-lambda";
 
 /// The simulation is a part of its own: its seeds take as long as all other tests of native crates together.
 pub(crate) const SIMULATION: &str = "isotherm-simulation";
-
-/// The conformance tests stay apart because they switch on core's `test-stamp`.
-pub(crate) const CONFORMANCE: &str = "isotherm-conformance";
 
 /// Native crates that have no tests of their own.
 const WITHOUT_TESTS: [(&str, &str); 4] = [
@@ -162,8 +158,9 @@ const WITHOUT_TESTS: [(&str, &str); 4] = [
 ];
 
 /// The tested crates of [`Scope::Quick`].
-const QUICK_CRATES: [&str; 7] = [
+const QUICK_CRATES: [&str; 8] = [
     "isotherm-bench",
+    "isotherm-conformance",
     "isotherm-core",
     "isotherm-hosts",
     "isotherm-native",
@@ -194,18 +191,25 @@ fn native_crates(command: &str, scope: Scope) -> Command {
 pub(crate) fn tested_crates(command: &str, scope: Scope) -> Command {
     let mut cargo = native_crates(command, scope);
     if scope == Scope::All {
-        let apart = [CONFORMANCE, SIMULATION, TESTED_APART];
+        let apart = [SIMULATION, TESTED_APART];
         let excluded = WITHOUT_TESTS.iter().map(|(package, _)| *package).chain(apart);
         cargo.args(excluded.flat_map(|package| ["--exclude", package]));
     }
     cargo
 }
 
+/// The tests of [`TESTED_APART`].
+pub(crate) fn tests_apart() -> Command {
+    let mut test = cargo();
+    test.args(["test", "--package", TESTED_APART, "--lib"]).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    test
+}
+
 /// `cargo clippy` or `cargo doc` of the native crates.
 pub(crate) fn checked_crates(command: &str, scope: Scope) -> Command {
     let mut cargo = native_crates(command, scope);
     if scope == Scope::Quick {
-        cargo.args(["--package", CONFORMANCE, "--package", SIMULATION]);
+        cargo.args(["--package", SIMULATION]);
     }
     cargo
 }

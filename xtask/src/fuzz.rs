@@ -18,14 +18,16 @@ use crate::paths;
 use crate::shell::{cargo, phase, program, run};
 
 /// Each target with its program and the most bytes of an input: longer inputs are slower and reach no more code.
-pub(crate) const TARGETS: [(&str, &str, usize); 15] = [
+pub(crate) const TARGETS: [(&str, &str, usize); 17] = [
     ("blocks", "fuzz-core", 384),
     ("config", "fuzz-core", 768),
+    ("doors", "fuzz-core", 2048),
     ("gzip", "fuzz-core", 1152),
     ("http_head", "fuzz-http", 768),
     ("lambda_http", "fuzz-lambda", 2048),
     ("lambda_queue", "fuzz-lambda", 2048),
     ("lambda_stream", "fuzz-lambda", 2048),
+    ("moved", "fuzz-core", 2048),
     ("packed", "fuzz-core", 384),
     ("pages", "fuzz-core", 704),
     ("query", "fuzz-core", 256),
@@ -39,8 +41,8 @@ pub(crate) const TARGETS: [(&str, &str, usize); 15] = [
 const HELP: &str = "\
 cargo xtask fuzz [TARGET]… [--runs N] [--seconds N] [--merge | --planted]
 
-  TARGET        one of blocks config gzip http_head lambda_http lambda_queue lambda_stream packed pages query record request
-                shard stream watermark (default: all, one after the other)
+  TARGET        one of blocks config doors gzip http_head lambda_http lambda_queue lambda_stream moved packed pages query record
+                request shard stream watermark (default: all, one after the other)
   --runs N      at most N inputs each, the same ones each time
   --seconds N   at most so long each (default, without --runs: 60)
   --merge       run nothing; keep in fuzz/corpus what runs have found, as few inputs as reach the same

@@ -4,19 +4,21 @@ mod contract;
 mod deny;
 mod deploy;
 mod parts;
+mod programs;
 mod simulation;
 mod tally;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::build::{self, CONFORMANCE, Scope, WASM_CRATES, checked_crates, tested_crates};
+use crate::build::{self, Scope, WASM_CRATES, checked_crates, tested_crates};
 use crate::fuzz::{self, Budget, Outcome};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase, program};
+use crate::test::programs::{TestProgram, TestRun};
 use crate::test::tally::{Summary, Tally};
 
 pub(crate) use self::parts::{names, tools};
@@ -30,8 +32,28 @@ pub(crate) struct Run {
 impl Run {
     /// Builds what parts start: the artifacts, the test programs, and with them `isotherm`.
     fn build(&self) -> Result<()> {
-        let tests = &mut cargo_test(self.scope);
+        let tests = &mut tested_crates("test", self.scope);
         build::all(&self.tools, &build::Set::ALL, self.scope.platforms(), tests.arg("--no-run"))
+    }
+
+    /// The test programs of native crates.
+    fn test_programs(&self) -> Result<Vec<TestProgram>> {
+        programs::of(&mut tested_crates("test", self.scope))
+    }
+
+    /// Runs of the conformance tests on one platform.
+    fn on_platform(&self, platform: &str, arguments: &[&str]) -> Result<Vec<TestRun>> {
+        let source = format!("tests/{platform}.rs");
+        let programs = self.test_programs()?.into_iter();
+        let on_it = programs.filter(|program| program.is_in(CONFORMANCE) && program.is_of(&source));
+        Ok(on_it.map(|program| with_artifacts(program.run(arguments))).collect())
+    }
+
+    /// Runs of the conformance tests on all platforms of the scope.
+    fn on_platforms(&self, arguments: &[&str]) -> Result<Vec<TestRun>> {
+        let runs: Result<Vec<_>> =
+            self.scope.platforms().iter().map(|platform| self.on_platform(platform, arguments)).collect();
+        Ok(runs?.into_iter().flatten().collect())
     }
 }
 
@@ -92,12 +114,6 @@ fn doc(run: &Run, tally: &mut Tally) -> Result<()> {
     tally.command("rustdoc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-fn cargo_test(scope: Scope) -> Command {
-    let mut test = tested_crates("test", scope);
-    test.arg("--no-fail-fast");
-    test
-}
-
 /// Checks that the committed page is what its source gives. The conformance tests look at the page in a browser.
 fn dashboard(_: &Run, tally: &mut Tally) -> Result<()> {
     for script in ["check", "unit"] {
@@ -114,19 +130,23 @@ fn build(_: &Run, tally: &mut Tally) -> Result<()> {
 }
 
 fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
-    let mut test = cargo_test(run.scope);
+    let is_quick = run.scope == Scope::Quick;
+    let arguments =
+        if is_quick { &["--skip", "wasm::", "--skip", "every_platform::"][..] } else { &["--skip", "wasm::"] };
+    let programs = run.test_programs()?;
+    let units = programs.iter().filter(|program| !program.is_in(CONFORMANCE));
     // The hosts' own tests start artifacts, and fail if there are none.
-    test.env("ISOTHERM_ARTIFACTS", paths::artifacts()).env("ISOTHERM_WORKERD", paths::workerd());
-    test.args(["--", "--skip", "wasm::"]);
-    match run.scope {
-        Scope::Quick => tally.cargo_test(test.args(["--skip", "every_platform::"])),
-        Scope::All => {
-            tally.cargo_test(&mut test)?;
-            // Built by itself: cargo would unite its features with those of the test programs, and build these once
-            // more.
-            tally.cargo_test(cargo().args(["test", "--release", "--package", build::TESTED_APART, "--lib"]))
-        }
-    }
+    programs::run(tally, units.map(|program| with_artifacts(program.run(arguments))).collect())?;
+    let mut docs = tested_crates("test", run.scope);
+    tally.command("the examples in docs", docs.args(["--quiet", "--doc"]))?;
+    if is_quick { Ok(()) } else { tally.cargo_test(&mut build::tests_apart()) }
+}
+
+/// A run that finds what the parts of the tests start.
+fn with_artifacts(run: TestRun) -> TestRun {
+    run.env("ISOTHERM_PROGRAM", paths::isotherm())
+        .env("ISOTHERM_ARTIFACTS", paths::artifacts())
+        .env("ISOTHERM_WORKERD", paths::workerd())
 }
 
 fn gate(run: &Run, tally: &mut Tally) -> Result<()> {
@@ -141,7 +161,7 @@ fn gate(run: &Run, tally: &mut Tally) -> Result<()> {
 
 fn wasm(run: &Run, tally: &mut Tally) -> Result<()> {
     let module = gates::vector_module(&run.tools)?;
-    let mut test = cargo_test(Scope::All);
+    let mut test = tested_crates("test", Scope::All);
     tally.cargo_test(test.args(["--test", "vectors_in_wasm"]).env("ISOTHERM_VECTOR_MODULE", module))
 }
 
@@ -158,18 +178,22 @@ fn fuzzing(_: &Run, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// The folder of the conformance tests, which has a test program for each platform.
+const CONFORMANCE: &str = "tests";
+
 fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
-    if run.scope == Scope::Quick {
-        return tally.cargo_test(conformance_test().args(["--test", "native", "--", "--skip", SDKS]));
+    let mut runs = run.on_platforms(&["--skip", SDKS])?;
+    if run.scope == Scope::All {
+        // The same functions, tested against an implementation of the Runtime API that is not ours. Its gateway keeps only one
+        // line of a repeated header, where AWS's joins them, and has its own ways with other odd bytes, so these cases can't
+        // be tested there.
+        let but = ["--skip", "access::repeated_headers_are_one_value", "--skip", RAW, "--skip", SDKS];
+        let peer = setup::python_tool("cargo-lambda");
+        let on_peer = |run: TestRun| run.on("cargo-lambda").env("ISOTHERM_CARGO_LAMBDA", &peer);
+        // The longest come first.
+        runs.splice(..0, run.on_platform("lambda", &but)?.into_iter().map(on_peer));
     }
-    tally.cargo_test(conformance_test().args(["--", "--skip", SDKS]))?;
-    // The same functions, tested against an implementation of the Runtime API that is not ours.
-    let peer = setup::python_tool("cargo-lambda");
-    // Its gateway keeps only one line of a repeated header, where AWS's joins them, and has its own ways with other odd
-    // bytes, so these cases can't be tested there.
-    let asked =
-        ["--test", "lambda", "--", "--skip", "access::repeated_headers_are_one_value", "--skip", RAW, "--skip", SDKS];
-    tally.cargo_test_on("cargo-lambda", conformance_test().args(asked).env("ISOTHERM_CARGO_LAMBDA", peer))
+    programs::run(tally, runs)
 }
 
 /// The conformance test that sends odd bytes.
@@ -180,18 +204,6 @@ const SDKS: &str = "sdks::";
 
 /// Sends with SDKs of other services.
 fn sdks(run: &Run, tally: &mut Tally) -> Result<()> {
-    let mut test = conformance_test();
-    if run.scope == Scope::Quick {
-        test.args(["--test", "native"]);
-    }
     // Each test starts programs of its own, and some of them wait for others: one at a time is fast enough.
-    tally.cargo_test(test.args(["--", SDKS, "--test-threads", "1"]))
-}
-
-fn conformance_test() -> Command {
-    let mut test = cargo();
-    test.args(["test", "--release", "--no-fail-fast", "--package", CONFORMANCE]);
-    test.env("ISOTHERM_PROGRAM", paths::isotherm()).env("ISOTHERM_ARTIFACTS", paths::artifacts());
-    test.env("ISOTHERM_WORKERD", paths::workerd());
-    test
+    programs::run(tally, run.on_platforms(&[SDKS, "--test-threads", "1"])?)
 }

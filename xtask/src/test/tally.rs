@@ -17,6 +17,14 @@ struct Counts {
     skipped: usize,
 }
 
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
 /// The results of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -65,18 +73,29 @@ impl Tally {
 
     /// Runs `cargo test`, shows its output, and counts its tests.
     pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
-        self.cargo_test_into(command, &mut std::io::stdout())
+        let mut own = Self::new(self.part);
+        own.run(command, &mut std::io::stdout())?;
+        self.check_ran_any(&own);
+        self.add(own);
+        Ok(())
     }
 
-    /// Like [`Self::cargo_test`], but counts all tests for `host`.
-    pub(crate) fn cargo_test_on(&mut self, host: &'static str, command: &mut Command) -> Result<()> {
-        self.only_host = Some(host);
-        let ran = self.cargo_test(command);
-        self.only_host = None;
-        ran
+    /// Runs a program of libtest, and counts its tests. All are for `host`, if it is given.
+    pub(super) fn test_program(
+        &mut self,
+        name: &str,
+        host: Option<&'static str>,
+        command: &mut Command,
+        shown: &mut dyn Write,
+    ) -> Result<()> {
+        let line = format!("     Running {name}");
+        _ = writeln!(shown, "{line}");
+        self.only_host = host;
+        self.read(&line);
+        self.run(command, shown)
     }
 
-    fn cargo_test_into(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
+    fn run(&mut self, command: &mut Command, shown: &mut dyn Write) -> Result<()> {
         // One pipe for both streams: cargo names on standard error the program whose lines follow on standard output.
         let (reader, writer) = std::io::pipe()?;
         command
@@ -86,7 +105,6 @@ impl Tally {
         let child = command.spawn();
         command.stdout(Stdio::null()).stderr(Stdio::null()); // closes our ends of the pipe, so that it can end
         let mut child = child.with_context(|| format!("cannot start {}", show(command)))?;
-        let before = self.counts;
         for line in BufReader::new(reader).split(b'\n') {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
@@ -96,13 +114,32 @@ impl Tally {
         }
         let status = child.wait()?;
         // No test names this failure: something did not compile, or a test program crashed.
-        if !status.success() && self.counts.failed == before.failed {
+        if !status.success() && self.counts.failed == 0 {
             self.check(&format!("`{}` ({status})", show(command)), false);
         }
-        if status.success() && self.counts.passed == before.passed {
-            self.check(&format!("`{}` ran no test", show(command)), false);
-        }
         Ok(())
+    }
+
+    /// Checks that these tests ran at least one. A failure is counted already.
+    pub(super) fn check_ran_any(&mut self, tests: &Self) {
+        if tests.counts.passed + tests.counts.failed == 0 {
+            self.check("no test ran", false);
+        }
+    }
+
+    /// Adds the results of some tests of the same part.
+    pub(super) fn add(&mut self, other: Self) {
+        self.counts.add(other.counts);
+        for (host, counts) in other.hosts {
+            self.hosts.entry(host).or_default().add(counts);
+        }
+        self.failures.extend(other.failures);
+        self.skips.extend(other.skips);
+    }
+
+    /// The part.
+    pub(super) fn part(&self) -> &'static str {
+        self.part
     }
 
     /// Reads one line of cargo or libtest.
@@ -168,9 +205,7 @@ impl Summary {
                     println!("{}", row(&format!("  {host}"), part.hosts.get(host).copied().unwrap_or_default()));
                 }
             }
-            total.passed += part.counts.passed;
-            total.failed += part.counts.failed;
-            total.skipped += part.counts.skipped;
+            total.add(part.counts);
         }
         println!("{}{:>10.1}", row("all", total), since_start() / 60.0);
         for (heading, lines) in [
@@ -196,6 +231,14 @@ fn on_host(host: Option<&str>, test: &str) -> String {
 
 fn row(name: &str, counts: Counts) -> String {
     format!("{name:<14}{:>8}{:>8}{:>8}", counts.passed, counts.failed, counts.skipped)
+}
+
+#[cfg(test)]
+impl Tally {
+    /// How many passed, failed and were skipped.
+    pub(super) fn counted(&self) -> (usize, usize, usize) {
+        (self.counts.passed, self.counts.failed, self.counts.skipped)
+    }
 }
 
 #[cfg(test)]
@@ -233,8 +276,8 @@ mod tests {
         let mut tally = Tally::new("unit");
         let mut shown = Vec::new();
         let mut program = Command::new("sh");
-        tally.cargo_test_into(program.args(["-c", "echo test a ... ok; exit 101"]), &mut shown).unwrap();
-        assert_eq!(shown, b"test a ... ok\n");
+        tally.test_program("x", None, program.args(["-c", "echo test a ... ok; exit 101"]), &mut shown).unwrap();
+        assert_eq!(shown, b"     Running x\ntest a ... ok\n");
         assert_eq!((tally.counts.passed, tally.counts.failed), (1, 1));
     }
 

@@ -1,0 +1,151 @@
+//! Test programs: cargo builds them, and they run here, two at a time, because most of them wait longer than they compute.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::Value;
+
+use crate::shell::{output, phase, program};
+use crate::test::tally::Tally;
+
+/// How many run at the same time.
+const AT_ONCE: usize = 2;
+
+/// A test program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TestProgram {
+    /// The folder of its package. Cargo would run it there.
+    folder: PathBuf,
+    /// Its source file, within that folder.
+    source: PathBuf,
+    path: PathBuf,
+}
+
+/// One run of a test program.
+#[derive(Debug)]
+pub(super) struct TestRun {
+    /// What cargo would say: `tests/lambda.rs (target/release/deps/lambda-1)`.
+    name: String,
+    /// The host whose tests these are, if the name does not tell it.
+    host: Option<&'static str>,
+    command: Command,
+}
+
+/// The programs of a `cargo test`. Builds those that are stale.
+pub(super) fn of(tests: &mut Command) -> Result<Vec<TestProgram>> {
+    let messages = output(tests.args(["--no-run", "--message-format", "json-render-diagnostics"]))?;
+    let programs = messages.lines().filter_map(|line| serde_json::from_str(line).ok().and_then(|line| read(&line)));
+    Ok(programs.collect())
+}
+
+/// Reads a message of cargo. `None` if it is not about a test program.
+fn read(message: &Value) -> Option<TestProgram> {
+    let path = message["executable"].as_str().filter(|_| message["profile"]["test"] == true)?;
+    let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+    let source = Path::new(message["target"]["src_path"].as_str()?).strip_prefix(folder).ok()?;
+    Some(TestProgram { folder: folder.to_owned(), source: source.to_owned(), path: path.into() })
+}
+
+impl TestProgram {
+    /// Whether it belongs to the package in this folder of the project.
+    pub(super) fn is_in(&self, folder: &str) -> bool {
+        self.folder == crate::paths::root().join(folder)
+    }
+
+    /// Whether this is its source file.
+    pub(super) fn is_of(&self, source: &str) -> bool {
+        self.source == Path::new(source)
+    }
+
+    /// A run with these arguments of libtest.
+    pub(super) fn run(&self, arguments: &[&str]) -> TestRun {
+        let mut command = program(&self.path);
+        command.current_dir(&self.folder).args(arguments);
+        TestRun { name: format!("{} ({})", self.source.display(), self.path.display()), host: None, command }
+    }
+}
+
+impl TestRun {
+    /// Counts all tests for `host`.
+    pub(super) fn on(mut self, host: &'static str) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(super) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+}
+
+/// Runs them all. Shows the output of each when it ends.
+pub(super) fn run(tally: &mut Tally, runs: Vec<TestRun>) -> Result<()> {
+    let part = tally.part();
+    let (queue, all) = (Mutex::new(runs.into_iter()), Mutex::new(Tally::new(part)));
+    let work = || -> Result<()> {
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(TestRun { name, host, mut command }) = next() {
+            phase(&format!("{part}: {name}"));
+            let (mut own, mut shown) = (Tally::new(part), Vec::new());
+            own.test_program(&name, host, &mut command, &mut shown)?;
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            // If the reader of our output goes away, a signal ends the run, not this.
+            _ = std::io::stdout().write_all(&shown);
+            all.add(own);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a thread that runs tests panicked"))?)
+    })
+    .context("cannot run the tests")?;
+    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tally.check_ran_any(&all);
+    tally.add(all);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn messages_of_cargo_name_test_programs() {
+        let target = json!({"name": "lambda", "kind": ["test"], "src_path": "/p/tests/tests/lambda.rs"});
+        let message = |is_test: bool, executable: Value| {
+            json!({"reason": "compiler-artifact", "manifest_path": "/p/tests/Cargo.toml", "target": target,
+                "profile": {"test": is_test}, "executable": executable})
+        };
+        let found = read(&message(true, json!("/p/target/lambda-1"))).unwrap();
+        assert!(found.is_of("tests/lambda.rs"));
+        assert_eq!(found.folder, Path::new("/p/tests"));
+        assert_eq!(read(&message(true, Value::Null)), None);
+        assert_eq!(read(&message(false, json!("/p/target/isotherm"))), None);
+    }
+
+    #[test]
+    fn all_runs_are_counted() {
+        let run = |text: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", text]);
+            TestRun { name: "tests/spin.rs (x)".to_owned(), host: None, command }
+        };
+        let mut tally = Tally::new("unit");
+        super::run(&mut tally, vec![run("echo test a ... ok"), run("echo test b ... FAILED; exit 101"), run("exit 3")])
+            .unwrap();
+        assert_eq!(tally.counted(), (1, 2, 0));
+        let mut tally = Tally::new("unit");
+        super::run(&mut tally, vec![run("true")]).unwrap();
+        assert_eq!(tally.counted(), (0, 1, 0), "a run without tests is a failure");
+    }
+}
