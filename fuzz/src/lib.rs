@@ -25,13 +25,16 @@ pub type Target = fn(&[u8]);
 /// A key of the tenant `acme`, which may write and read.
 pub const KEY: &str = "isotherm-fuzz-0123456789";
 
+/// The key of the operator of `acme`.
+pub const OPERATORS_KEY: &str = "isotherm-fuzz-operates-0123";
+
 /// The time of every request, 2025-11-21T01:53:20Z, and its entropy.
 pub const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 
 /// The bytes that a store takes under one key: DynamoDB's 400 KB, including the names of attributes.
 pub const UNIT_BYTES: usize = 400_000;
 
-/// A service with two keys: [`KEY`], and the operator's key `isotherm-fuzz-operates-0123`.
+/// A service with two keys: [`KEY`] and [`OPERATORS_KEY`].
 pub static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let config = r#"{"version":2,"keys":[
         {"sha256":"1e3aeef9b5451f3474e9b9ee9b9520ff53aa6c1c5e2ff04f1bdf32c60d2f9808","tenant":"acme","scope":"both"},

@@ -6,7 +6,9 @@
 mod blocks;
 mod config;
 mod damaged;
+mod doors;
 mod gzip;
+mod moved;
 mod packed;
 mod pages;
 mod query;
@@ -17,7 +19,9 @@ mod stream;
 isotherm_fuzz::program! {
     "blocks" => blocks::run,
     "config" => config::run,
+    "doors" => doors::run,
     "gzip" => gzip::run,
+    "moved" => moved::run,
     "packed" => packed::run,
     "pages" => pages::run,
     "query" => query::run,

@@ -33,7 +33,7 @@ static GOOD: LazyLock<[Pages; 2]> = LazyLock::new(|| {
 });
 
 /// The good pages of hours, after the remaining events are folded.
-static RIGHT: LazyLock<Pages> = LazyLock::new(|| {
+pub(crate) static RIGHT: LazyLock<Pages> = LazyLock::new(|| {
     let mut right = GOOD[0].clone();
     assert!(fold_some(&mut right, FIRST..).is_empty());
     right
@@ -81,6 +81,11 @@ fn fold(pages: &mut Pages, damaged: &BTreeSet<String>) {
     assert!(met_again.is_empty(), "{met_again:?} are set apart, and met again");
 }
 
+/// Checks every report of these pages.
+pub(crate) fn check_reports(pages: &Pages) {
+    REPORTS.into_iter().for_each(|of| check_report(pages, of));
+}
+
 fn check_report(pages: &Pages, (path, query): (&str, &str)) {
     let range = "from=2013-01-01T00:00:00Z&to=2013-01-03T00:00:00Z";
     let ReportReply { reply, unreadable } = report(&SERVICE, &[(pages, &[])], path, &format!("{range}&{query}"));
@@ -97,7 +102,7 @@ fn check_named(keys: &[String], damaged: &BTreeSet<String>) {
 }
 
 /// Good pages with some damage, and the keys of the damaged ones.
-fn damage(input: &mut Unstructured<'_>) -> arbitrary::Result<(Pages, BTreeSet<String>)> {
+pub(crate) fn damage(input: &mut Unstructured<'_>) -> arbitrary::Result<(Pages, BTreeSet<String>)> {
     let mut pages = GOOD[usize::from(input.arbitrary::<bool>()?)].clone();
     let mut damaged = BTreeSet::new();
     for _ in 0..input.int_in_range(1..=4)? {
