@@ -215,7 +215,7 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
 }
 
 /// The service that this file configures.
-fn configured(file: &Path) -> Result<Configured> {
+pub(crate) fn configured(file: &Path) -> Result<Configured> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Configured::new(Config::parse(&text).with_context(|| format!("{} is no configuration", file.display()))?))
 }
