@@ -15,8 +15,11 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 const ISOTHERM: &str = env!("CARGO_BIN_EXE_isotherm");
-const KEYS: [(&str, &str, &str); 3] =
-    [("0123456789-acme-both", "acme", "both"), (OPERATES, "acme", "operate"), ("0123456789-other-both", "other", "both")];
+const KEYS: [(&str, &str, &str); 3] = [
+    ("0123456789-acme-both", "acme", "both"),
+    (OPERATES, "acme", "operate"),
+    ("0123456789-other-both", "other", "both"),
+];
 const OPERATES: &str = "0123456789-acme-operates";
 const EVENTS: usize = 300;
 
@@ -48,7 +51,8 @@ impl Server {
     fn send(&self, key: &str, method: &str, target: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
         let length = body.len();
-        let head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\nconnection: close");
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\nconnection: close");
         write!(stream, "{head}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -110,9 +114,8 @@ fn packed(text: &str) -> Vec<u8> {
 }
 
 fn event(n: usize) -> Value {
-    let mut event =
-        json!({"messageId": format!("m{n}"), "userId": format!("u{}", n % 7), "eventType": "t", "properties": {"n": n}});
-    if n % 2 == 0 {
+    let mut event = json!({"messageId": format!("m{n}"), "userId": format!("u{}", n % 7), "eventType": "t", "properties": {"n": n}});
+    if n.is_multiple_of(2) {
         event["timestamp"] = json!(jiff::Timestamp::now().as_millisecond() - 1000 * n as i64);
     }
     event
@@ -154,7 +157,10 @@ fn a_raw_backup_comes_back_and_is_compared() {
     // Whose backup it is has to be said, and where it is.
     let refused = isotherm(&["restore", folder_name, &source.url], 2);
     assert!(fixture::text(&refused.stderr).contains("has the backups of acme, other: name one with --tenant"));
-    assert_eq!(isotherm(&["verify", &source.url, "/no/such/folder"], 2).stderr.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(
+        isotherm(&["verify", &source.url, "/no/such/folder"], 2).stderr.iter().filter(|byte| **byte == b'\n').count(),
+        1
+    );
     isotherm(&["restore", folder_name, &source.url, "--tenant", "nobody"], 2);
     let same = said(&["verify", &source.url, folder_name, "--tenant", "acme"], 0);
     check(&same, &[("/alike", EVENTS as u64), ("/digest_unchecked", 0), ("/expired", 0)]);

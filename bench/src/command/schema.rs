@@ -8,6 +8,7 @@ use schemars::{Schema, schema_for};
 
 use crate::command::moving::{Restored, Verified};
 use crate::figures::differences::Differences;
+use crate::model::cost::leave::Leave;
 use crate::model::cost::quote::Quote;
 use crate::model::decide::Decision;
 use crate::model::simulate::report::Report;
@@ -36,6 +37,8 @@ pub(crate) enum Written {
     Decide,
     /// What changed between two results
     Diff,
+    /// What leaving costs: `cost --leave`
+    Leave,
     /// What a restore did
     Restore,
     /// A simulation
@@ -60,6 +63,7 @@ pub(crate) fn of(written: Written) -> Schema {
         Written::Cost => schema_for!(Quote),
         Written::Decide => schema_for!(Decision),
         Written::Diff => schema_for!(Differences),
+        Written::Leave => schema_for!(Leave),
         Written::Restore => schema_for!(Restored),
         Written::Simulate => schema_for!(Report),
         Written::Verify => schema_for!(Verified),
