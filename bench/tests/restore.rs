@@ -223,3 +223,52 @@ fn a_raw_backup_comes_back_and_is_compared() {
     assert!(words.contains(" in the backup, ") && words.contains("1 only in the backup: evt_000"), "{words}");
     assert!(words.ends_with("they differ\n"), "{words}");
 }
+
+#[test]
+fn a_killed_restore_goes_on() {
+    let source = Server::start();
+    let events: Vec<_> = (0..=EVENTS).map(event).collect();
+    source.batch(KEYS[0].0, &events);
+    let all: String = files(&source.backup()).iter().map(|file| text(file)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let day = folder.path().join("acme/2025-11-21");
+    fs::create_dir_all(&day).unwrap();
+    for (at, line) in all.lines().enumerate() {
+        fs::write(day.join(format!("{at:04}.ndjson.gz")), packed(line)).unwrap();
+    }
+    let target = Server::start();
+    let state = folder.path().join("state.json");
+    let restore = ["restore", folder.path().to_str().unwrap(), &target.url, "--state", state.to_str().unwrap()];
+    let mut killed =
+        Command::new(ISOTHERM).args(restore).args(["--rate", "1"]).env("ISOTHERM_KEY", OPERATES).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !state.exists() {
+        assert!(Instant::now() < deadline && killed.try_wait().unwrap().is_none(), "there is no state");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    // As if it had been killed after 100 objects.
+    let mut known: Value = serde_json::from_str(&fs::read_to_string(&state).unwrap()).unwrap();
+    let mut place: Value = serde_json::from_str(known["events"]["0"].as_str().unwrap()).unwrap();
+    place["last"] = json!("2025-11-21/0099.ndjson.gz");
+    place["so_far"]["objects"] = json!(100);
+    place["so_far"]["records"] = json!(100);
+    known["events"]["0"] = json!(place.to_string());
+    fs::write(&state, known.to_string()).unwrap();
+    let other = isotherm(&[restore.as_slice(), &["--tenant", "acme", "--expired"]].concat(), 1);
+    assert!(fixture::text(&other.stderr).contains("name another file with --state"));
+    let went_on = said(&restore, 0);
+    check(&went_on, &[("/objects", EVENTS as u64 + 1), ("/records", EVENTS as u64 + 1)]);
+    assert_eq!(went_on["new"].as_u64().unwrap() + went_on["there"].as_u64().unwrap(), EVENTS as u64 + 1 - 100);
+
+    // Another object that would be passed over: everything is read.
+    fs::write(&state, known.to_string()).unwrap();
+    fs::write(day.join("0000a.ndjson.gz"), packed(all.lines().next().unwrap())).unwrap();
+    let anew = isotherm(&[restore.as_slice(), &["--json"]].concat(), 0);
+    assert!(fixture::text(&anew.stderr).contains("beginning anew"));
+    let anew: Value = serde_json::from_slice(&anew.stdout).unwrap();
+    check(&anew, &[("/objects", EVENTS as u64 + 2), ("/records", EVENTS as u64 + 2)]);
+    assert_eq!(target.count("")[0]["count"], EVENTS + 1);
+}

@@ -181,3 +181,6 @@ fn objects(folder: &Path, day: &str) -> Result<Vec<Object>> {
     };
     names(&path)?.into_iter().filter(is_object).map(object).collect()
 }
+
+#[cfg(test)]
+mod tests;

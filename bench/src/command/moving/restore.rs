@@ -308,6 +308,3 @@ fn text(restored: &Restored) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;
