@@ -45,6 +45,10 @@ enum Command {
     Import(moving::Import),
     /// Copy a tenant from one service to another, and compare both
     Move(moving::Move),
+    /// Send a tenant's raw backup to a service
+    Restore(moving::Restore),
+    /// Compare a service with its raw backup
+    Verify(moving::Verify),
     /// List what the providers ask, with sources, and say how old the list is
     Prices(prices::Prices),
     /// Print the JSON Schema of what a command writes
@@ -60,7 +64,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
     ("Decide", &["decide", "cost", "simulate", "prices", "schema"]),
     ("Run", &["serve", "up", "check", "key", "doctor"]),
-    ("Leave", &["move", "export", "import"]),
+    ("Leave", &["move", "export", "import", "restore", "verify"]),
 ];
 
 /// Puts the examples at the beginning of each command's help.
@@ -135,6 +139,8 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Export(flags) => threads()?.block_on(moving::export(&flags)),
         Command::Import(flags) => threads()?.block_on(moving::import(&flags)),
         Command::Move(flags) => threads()?.block_on(moving::move_all(&flags)),
+        Command::Restore(flags) => threads()?.block_on(moving::restore(&flags)),
+        Command::Verify(flags) => threads()?.block_on(moving::verify(&flags)),
         Command::Prices(flags) => prices::prices(&flags),
         Command::Schema(flags) => schema::schema(&flags),
         Command::Simulate(flags) => simulate::simulate(&flags),

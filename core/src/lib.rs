@@ -51,6 +51,7 @@ pub use service::{Service, Unread};
 pub use admission::config::{Config, ConfigError, key_entry, only_place, public_key_entry};
 pub use admission::door::{Door, Entry};
 pub use admission::request::{HEADERS, Request, TEST_STAMP, joined};
+pub use admission::restored::digests_of_record;
 pub use admission::warming;
 
 pub use store::delivery::Delivery;

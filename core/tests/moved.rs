@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isotherm_core::{
     Admission, ExportOutcome, KeyRange, Millis, Moving, NewEvent, PageGroup, Place, Plan, Reply, ReportData,
-    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, day_of, moved_first,
-    stand_in, union, union_of_manifests,
+    ReportOutcome, Request, Service, Stamp, StoreOutcome, StoredPage, Unfolded, WriteLimits, day_of, digests_of_record,
+    moved_first, stand_in, union, union_of_manifests,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -393,4 +393,36 @@ fn an_id_that_comes_twice_is_kept_once() {
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     let counts = ["accepted", "duplicate", "invalid"].map(|name| body[name].as_u64().unwrap());
     assert_eq!((events.len(), counts), (1, [1, 1, 1]));
+}
+
+#[test]
+fn a_record_says_which_digests_its_event_may_have() {
+    let service = Service::from_text(Some(r#"{"version":2,"open":true,"bots":true}"#));
+    let user_agent = ("user-agent", "Googlebot/2.1".to_owned());
+    let admitted = |service: &Service, headers: &[(&'static str, String)], body: Value| {
+        let body = body.to_string();
+        let request = Request { method: "POST", path: "/events", query: "", headers, body: body.as_bytes() };
+        match service.admit(&request, Stamp { received_at: NOW, entropy: 1 }) {
+            Admission::Plan(Plan::Store(plan)) => plan.events()[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let sent = json!({"userId": "é\"", "eventType": "t", "properties": {"b": 1e3, "a": {"x": [null, 0.1]}}});
+    let with = |name: &str, value: Value| {
+        let mut sent = sent.clone();
+        sent[name] = value;
+        sent
+    };
+    for body in [sent.clone(), with("timestamp", json!("2025-11-20T01:00:00Z")), with("messageId", json!("m"))] {
+        let NewEvent { record, digest, .. } = admitted(&open(), &[], body.clone());
+        assert_eq!(digests_of_record(&record).unwrap()[0], digest, "{record}");
+        let NewEvent { record, digest, .. } = admitted(&service, std::slice::from_ref(&user_agent), body);
+        assert!(record.contains(r#""$bot":"#), "{record}");
+        assert_eq!(digests_of_record(&record).unwrap()[0], digest, "{record}");
+    }
+    // The client said the very millisecond in which it was received.
+    let NewEvent { record, digest, .. } = admitted(&open(), &[], with("timestamp", json!(NOW.0)));
+    assert_eq!(digests_of_record(&record).unwrap().iter().position(|one| *one == digest), Some(1));
+    assert_eq!(digests_of_record(r#"{"userId":"u"}"#), None);
+    assert_eq!(digests_of_record("x"), None);
 }

@@ -1,7 +1,7 @@
 //! A started host, and a reference that knows the right answers.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
 use isotherm_hosts::{Platform, Remote, Up};
@@ -48,6 +48,13 @@ pub(crate) fn program() -> PathBuf {
     place("ISOTHERM_PROGRAM", "release/isotherm")
 }
 
+/// How `isotherm up` starts a platform with [`KEYS`].
+fn keys(platform: Platform) -> Up {
+    let keys =
+        KEYS.map(|(_, sha256, tenant, scope)| serde_json::json!({"sha256": sha256, "tenant": tenant, "scope": scope}));
+    Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") }
+}
+
 /// What the environment variable names, or its usual place in the target folder.
 fn place(variable: &str, usual: &str) -> PathBuf {
     let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
@@ -88,9 +95,12 @@ impl Fixture {
 
     /// A host with these keys of its own.
     pub(crate) fn with_keys(platform: Platform) -> Self {
-        let keys = KEYS
-            .map(|(_, sha256, tenant, scope)| serde_json::json!({"sha256": sha256, "tenant": tenant, "scope": scope}));
-        Self::new(&Up { config: serde_json::json!({ "keys": keys }).to_string(), ..up(platform, "test") })
+        Self::new(&keys(platform))
+    }
+
+    /// The same, with its data in this folder.
+    pub(crate) fn with_keys_in(platform: Platform, data: &Path) -> Self {
+        Self::new(&Up { data: Some(data.to_owned()), ..keys(platform) })
     }
 
     /// Its URL.

@@ -19,6 +19,7 @@ use crate::model::cost::quote::{self, Priced, Quote};
 use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::Service;
 use crate::model::cost::{from, given, limits};
+use crate::model::prices::Book;
 use crate::render::cost::text;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
@@ -30,7 +31,8 @@ Examples:
   isotherm cost --platform lambda --platform baseline --requests 1000000 --free-tier off
   isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
   isotherm cost --from                                         what the sample metered that comes with isotherm
-  isotherm cost --from target/compare/TIME/result.json --json";
+  isotherm cost --from target/compare/TIME/result.json --json
+  isotherm cost --leave --from lambda --to workers --events 30000000 --stay   what `isotherm move` costs";
 
 /// The flags of `isotherm cost`.
 #[derive(Args, Clone, Debug)]
@@ -39,9 +41,9 @@ pub struct Cost {
     /// What is priced; may be given again; without it, all
     #[arg(long = "platform", value_name = "NAME", value_enum)]
     designs: Vec<Design>,
-    /// Requests a month
-    #[arg(long, value_name = "N", default_value = "10000000", value_parser = amount)]
-    requests: f64,
+    /// Requests a month; without it 10,000,000, or with --leave as many as bring its events
+    #[arg(long, value_name = "N", value_parser = amount)]
+    requests: Option<f64>,
     /// Events in each request; without it 1, or as in the result of --from
     #[arg(long, value_name = "N", value_parser = amount)]
     events_per_request: Option<f64>,
@@ -72,11 +74,12 @@ pub struct Cost {
     /// Whether units that cost nothing in a free tier are taken off; those that come with a plan always are
     #[arg(long, default_value = "on", value_parser = ["on", "off"])]
     free_tier: String,
-    /// Prices what this result of `isotherm compare` metered, as often as a month has its events; without a file, the sample
-    #[arg(long, value_name = "FILE")]
+    /// Prices what this result of `isotherm compare` metered, as often as a month has its events; without a file, the sample.
+    /// With --leave, the platform to leave
+    #[arg(long, value_name = "FILE or NAME")]
     from: Option<Option<PathBuf>>,
-    /// Your own events instead of the flights: NDJSON, plain or gzip
-    #[arg(long, value_name = "FILE")]
+    /// Your own events instead of the flights: NDJSON, plain or gzip. With --leave, how many events are moved
+    #[arg(long, value_name = "FILE or N")]
     events: Option<PathBuf>,
     /// Your configuration, JSON: each event is kept for as long as its `retention` says
     #[arg(long, value_name = "FILE")]
@@ -88,16 +91,22 @@ pub struct Cost {
     #[arg(long, value_name = "ID=USD", value_parser = pair)]
     price: Vec<(String, f64)>,
     #[command(flatten)]
+    leave: leave::Flags,
+    #[command(flatten)]
     book: WhichPrices,
-    /// As JSON: `isotherm schema cost`
+    /// As JSON: `isotherm schema cost`, or with --leave `isotherm schema leave`
     #[arg(long)]
     json: bool,
 }
 
-fn amount(text: &str) -> Result<f64, String> {
+/// Reads an amount.
+pub(crate) fn amount(text: &str) -> Result<f64, String> {
     let amount = text.replace('_', "").parse::<f64>().map_err(|_no_number| "is no number".to_owned())?;
     if (0.0..=MOST).contains(&amount) { Ok(amount) } else { Err(format!("must be from 0 to {MOST}")) }
 }
+
+/// Requests a month if nothing says how many.
+const REQUESTS: f64 = 10e6;
 
 /// The largest amount that a flag takes. No month has more of anything, and no figure made of such amounts overflows.
 const MOST: f64 = 1e15;
@@ -138,6 +147,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, f64), String> {
 /// # Errors
 /// Fails if a file can't be read, or if a flag names something that does not exist.
 pub fn cost(flags: &Cost) -> Result<ExitCode> {
+    if flags.leave.leave {
+        return leave::leave(flags);
+    }
     let quote = quote(flags)?;
     let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { text(&quote) };
     say(&text)?;
@@ -146,10 +158,7 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
 
 /// The quote that the flags ask for.
 pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
-    let mut book = flags.book.read()?;
-    for (id, usd) in &flags.price {
-        book.set(id, *usd)?;
-    }
+    let book = flags.prices()?;
     let mut assumed = Assumptions::read()?;
     let named = flags.from.as_ref().map(|from| read_or_sample(from.as_deref())).transpose()?;
     let mut events_per_request = 1.0;
@@ -157,19 +166,8 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         from::assume(result, name, &mut assumed, from::Of::Value)?;
         events_per_request = from::events_per_request(result);
     }
-    let configured = flags.config.as_deref().map(configured).transpose()?;
-    let loaded = Workload::load("flights", flags.events.as_deref())?;
-    let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;
-    if let Some(configured) = &configured {
-        assumed.set("event-days", sample.kept_days, "--config")?;
-        if configured.expiry_order() == ExpiryOrder::Time {
-            let rows = 2.0 * assumed.value("workers-block-rows")?;
-            assumed.set("workers-block-rows", rows, "--config")?;
-        }
-        drop(assumed.take_used());
-    }
-    flags.assume(&mut assumed)?;
-    let load = flags.load(flags.events_per_request.unwrap_or(events_per_request));
+    let (sample, source) = flags.sample(flags.events.as_deref(), &mut assumed)?;
+    let load = flags.load(flags.requests.unwrap_or(REQUESTS), flags.events_per_request.unwrap_or(events_per_request));
     ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
     let on = flags.book.day();
     let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
@@ -208,19 +206,43 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         free_tier: rates.free_tier,
         requests: load.requests,
         events_per_request: load.events_per_request,
-        events: loaded.source,
+        events: source,
         designs: priced,
         break_even: break_even.collect::<Result<_>>()?,
     })
 }
 
 /// The service that this file configures.
-fn configured(file: &Path) -> Result<Configured> {
+pub(crate) fn configured(file: &Path) -> Result<Configured> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Configured::new(Config::parse(&text).with_context(|| format!("{} is no configuration", file.display()))?))
 }
 
 impl Cost {
+    /// The price book, with the user's own prices.
+    fn prices(&self) -> Result<Book> {
+        let mut book = self.book.read()?;
+        self.price.iter().try_for_each(|(id, usd)| book.set(id, *usd))?;
+        Ok(book)
+    }
+
+    /// The events that are weighed and folded, and the name of their file; and what the flags assume.
+    fn sample(&self, events: Option<&Path>, assumed: &mut Assumptions) -> Result<(Sample, String)> {
+        let configured = self.config.as_deref().map(configured).transpose()?;
+        let loaded = Workload::load("flights", events)?;
+        let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;
+        if let Some(configured) = &configured {
+            assumed.set("event-days", sample.kept_days, "--config")?;
+            if configured.expiry_order() == ExpiryOrder::Time {
+                let rows = 2.0 * assumed.value("workers-block-rows")?;
+                assumed.set("workers-block-rows", rows, "--config")?;
+            }
+            drop(assumed.take_used());
+        }
+        self.assume(assumed)?;
+        Ok((sample, loaded.source))
+    }
+
     /// Flags take precedence over a result, and a result over the defaults.
     fn assume(&self, assumed: &mut Assumptions) -> Result<()> {
         if let Some(memory) = self.memory_mb {
@@ -229,9 +251,9 @@ impl Cost {
         self.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))
     }
 
-    fn load(&self, events_per_request: f64) -> Load {
+    fn load(&self, requests: f64, events_per_request: f64) -> Load {
         Load {
-            requests: self.requests,
+            requests,
             events_per_request,
             duration_ms: self.duration_ms,
             cpu_ms: self.cpu_ms,
@@ -243,5 +265,6 @@ impl Cost {
     }
 }
 
+mod leave;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
+use crate::command::moving::{Restored, Verified};
 use crate::figures::differences::Differences;
+use crate::model::cost::leave::Leave;
 use crate::model::cost::quote::Quote;
 use crate::model::decide::Decision;
 use crate::model::simulate::report::Report;
@@ -35,8 +37,14 @@ pub(crate) enum Written {
     Decide,
     /// What changed between two results
     Diff,
+    /// What leaving costs: `cost --leave`
+    Leave,
+    /// What a restore did
+    Restore,
     /// A simulation
     Simulate,
+    /// What a deployment and its backup differ in
+    Verify,
 }
 
 /// Prints a schema, which is derived from the types that are written.
@@ -55,6 +63,9 @@ pub(crate) fn of(written: Written) -> Schema {
         Written::Cost => schema_for!(Quote),
         Written::Decide => schema_for!(Decision),
         Written::Diff => schema_for!(Differences),
+        Written::Leave => schema_for!(Leave),
+        Written::Restore => schema_for!(Restored),
         Written::Simulate => schema_for!(Report),
+        Written::Verify => schema_for!(Verified),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod exports;
 mod guarantees;
 mod html;
+pub(crate) mod leave;
 pub(crate) mod page;
 mod rows;
 pub(crate) mod simulate;

@@ -171,23 +171,27 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Hashes only what the client said. A retry without a timestamp, or with one that is corrected, is then the same
-    /// event, although it is received later.
     fn digest(&self, properties: &str) -> Digest {
-        let timestamp = self.timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
-        let hash = Sha256::new()
-            .chain_update((self.user_id.len() as u64).to_be_bytes())
-            .chain_update(self.user_id.as_bytes())
-            .chain_update((self.event_type.len() as u64).to_be_bytes())
-            .chain_update(self.event_type.as_bytes())
-            .chain_update(timestamp)
-            .chain_update(properties)
-            .finalize();
-        Digest::of_hash(&hash)
+        digest(&self.user_id, &self.event_type, self.timestamp, properties)
     }
 }
 
-fn json_text(value: &impl Serialize) -> String {
+/// Hashes only what the client said. A retry without a timestamp, or with one that is corrected, is then the same
+/// event, although it is received later.
+pub(crate) fn digest(user_id: &str, event_type: &str, timestamp: Option<Millis>, properties: &str) -> Digest {
+    let timestamp = timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
+    let hash = Sha256::new()
+        .chain_update((user_id.len() as u64).to_be_bytes())
+        .chain_update(user_id.as_bytes())
+        .chain_update((event_type.len() as u64).to_be_bytes())
+        .chain_update(event_type.as_bytes())
+        .chain_update(timestamp)
+        .chain_update(properties)
+        .finalize();
+    Digest::of_hash(&hash)
+}
+
+pub(crate) fn json_text(value: &impl Serialize) -> String {
     // Only maps with keys other than strings and failing `Serialize` impls can fail, and core has neither.
     serde_json::to_string(value).unwrap_or_default()
 }

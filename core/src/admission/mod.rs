@@ -32,6 +32,7 @@ mod intake;
 pub(crate) mod json;
 pub(crate) mod member;
 mod moved;
+pub(crate) mod restored;
 pub(crate) mod schema;
 
 pub mod warming;

@@ -8,7 +8,7 @@ use crate::admission::schema::{Schema, Violation, word};
 use crate::vocabulary::rejection::{Rejection, shown_path};
 
 /// The property that says where an event does not meet its schema, if that is only to be reported.
-const REPORTED: &str = "$schema";
+pub(crate) const REPORTED: &str = "$schema";
 
 /// The configured schemas, by event type.
 #[derive(Clone, Debug, Default)]

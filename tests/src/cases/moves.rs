@@ -63,6 +63,56 @@ pub fn data_leave_for_another_service_and_come_back(platform: Platform) {
     assert_eq!(counts(&send(&first, &new)), [0, 200, 0, 0]);
 }
 
+/// The raw backup of a plain server comes back on the platform, and the platform's own on another plain server. Reports,
+/// look-ups and duplicates are the same everywhere.
+pub fn a_raw_backup_comes_back_anywhere(platform: Platform) {
+    let [first_data, there_data] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Fixture::with_keys_in(Platform::Native, first_data.path());
+    let there = Fixture::with_keys_in(platform, there_data.path());
+    let events: Vec<Value> = (0..300).map(event).collect();
+    assert_eq!(counts(&send(&first, &events)), [300, 0, 0, 0]);
+    let first_backup = first_data.path().join("backup");
+    verify(&first, &first_backup);
+    restore(&first_backup, &there);
+    assert_same(&first, &there);
+    assert_eq!(counts(&send(&there, &events)), [0, 300, 0, 0], "clients' retries are duplicates");
+    assert_eq!(found(&there, &events[5]), found(&first, &events[5]));
+    verify(&there, &first_backup);
+
+    let own = match platform {
+        Platform::Lambda => there_data.path().join("backup/events"),
+        Platform::Workers | Platform::Native => there_data.path().join("backup"),
+        Platform::Spin => return,
+    };
+    if std::env::var_os("ISOTHERM_CLUSTER").is_some() {
+        return;
+    }
+    verify(&there, &own);
+    let last = Fixture::with_keys(Platform::Native);
+    restore(&own, &last);
+    assert_same(&there, &last);
+    assert_eq!(counts(&send(&last, &events)), [0, 300, 0, 0]);
+}
+
+#[track_caller]
+fn restore(backup: &Path, to: &Fixture) {
+    isotherm(&["restore", backup.to_str().unwrap(), &to.url(), "--key", OPERATES]);
+}
+
+/// Compares a service with a backup, which is whole once all is folded.
+#[track_caller]
+fn verify(of: &Fixture, backup: &Path) {
+    let deadline = Instant::now() + FRESH_WITHIN;
+    loop {
+        let ran = run(&["verify", &of.url(), backup.to_str().unwrap(), "--key", OPERATES]);
+        if ran.status.success() && said(&ran).contains("300 events alike") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", said(&ran));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 fn event(n: u32) -> Value {
     let time = format!("2025-11-{:02}T{:02}:30:00Z", 1 + n % 7, n % 24);
     json!({"messageId": format!("m{n}"), "userId": format!("u{}", n % 50), "eventType": format!("t{}", n % 3),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use isotherm_core::{StoredPage, day_of};
+use isotherm_core::{Millis, StoredPage, day_of};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -40,15 +41,24 @@ struct Sum {
     digest: u128,
 }
 
-#[derive(Serialize, Deserialize)]
-struct SumText {
+/// A sum as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(super) struct SumText {
+    /// How many items there are.
     count: u64,
+    /// The sum of the first 128 bits of each item's SHA-256, in hexadecimal digits.
     digest: String,
+}
+
+impl From<Sum> for SumText {
+    fn from(Sum { count, digest }: Sum) -> Self {
+        Self { count, digest: format!("{digest:032x}") }
+    }
 }
 
 impl Serialize for Sum {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        SumText { count: self.count, digest: format!("{:032x}", self.digest) }.serialize(serializer)
+        SumText::from(*self).serialize(serializer)
     }
 }
 
@@ -61,16 +71,20 @@ impl<'de> Deserialize<'de> for Sum {
 }
 
 impl Sum {
-    fn add(&mut self, parts: &[&[u8]]) {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let bits = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    fn add(&mut self, bits: u128) {
         self.count += 1;
         self.digest = self.digest.wrapping_add(bits);
     }
+}
+
+/// The first 128 bits of the SHA-256 of an item's parts.
+pub(super) fn bits_of(parts: &[&[u8]]) -> u128 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
 impl Manifest {
@@ -91,13 +105,23 @@ impl Manifest {
         let record = event.record.get();
         let Head::<'_> { received_at } = serde_json::from_str(record).context("a record has no receivedAt")?;
         let sum = self.events.entry(received_at.chars().take(DATE).collect()).or_default();
-        sum.add(&[event.digest.as_bytes(), &event.expires_at.to_be_bytes(), record.as_bytes()]);
+        sum.add(bits_of(&[event.digest.as_bytes(), &event.expires_at.to_be_bytes(), record.as_bytes()]));
         Ok(())
+    }
+
+    /// Adds an event of which only the record is compared: the bits are those of [`bits_of`] of it.
+    pub(super) fn record(&mut self, Millis(received_at): Millis, bits: u128) {
+        self.events.entry(day(received_at / 1000 / DAY_SECONDS)).or_default().add(bits);
     }
 
     pub(super) fn page(&mut self, StoredPage { key, bytes }: &StoredPage) {
         let of = day_of(key).map_or(0, |(day, _)| day);
-        self.rollups.entry(day(of.into())).or_default().add(&[key.as_bytes(), bytes]);
+        self.rollups.entry(day(of.into())).or_default().add(bits_of(&[key.as_bytes(), bytes]));
+    }
+
+    /// The sum of the events of each day.
+    pub(super) fn days(&self) -> impl Iterator<Item = (String, SumText)> {
+        self.events.iter().map(|(day, sum)| (day.clone(), (*sum).into()))
     }
 
     /// How many events and pages there are.
@@ -106,8 +130,13 @@ impl Manifest {
         (count(&self.events), count(&self.rollups))
     }
 
-    /// What the other manifest has otherwise, at most some of it.
+    /// What the other manifest has otherwise, at most some of it. This one is of what is at the source.
     pub(super) fn differences(&self, found: &Self) -> Vec<String> {
+        self.differences_from(found, "at the source")
+    }
+
+    /// The same, in words that say where what this one is of is.
+    pub(super) fn differences_from(&self, found: &Self, place: &str) -> Vec<String> {
         let kinds =
             [("events received on", &self.events, &found.events), ("rollups of", &self.rollups, &found.rollups)];
         let mut differences = Vec::new();
@@ -116,7 +145,7 @@ impl Manifest {
                 let sums = [expected, found].map(|of| of.get(day).copied().unwrap_or_default());
                 let [Sum { count: one, digest: first }, Sum { count: other, digest: second }] = sums;
                 if one != other {
-                    differences.push(format!("{kind} {day}: {one} at the source, {other} here"));
+                    differences.push(format!("{kind} {day}: {one} {place}, {other} here"));
                 } else if first != second {
                     differences.push(format!("{kind} {day}: as many, with another content"));
                 }

@@ -1,19 +1,26 @@
-//! `isotherm export`, `import` and `move`: a tenant's events and rollups leave a service, and come into another.
+//! `isotherm export`, `import`, `move`, `restore` and `verify`: a tenant's events and rollups leave a service, and come into
+//! another.
 //!
 //! ```text
 //! a service ─▶ Source ─▶ events, rollups of all parts as one ─▶ Sink ─▶ a file, or a service
 //!                                     └─▶ Manifest: counts and digests by day
+//! a folder ─▶ Backups ─▶ events ─▶ Target, a service; or Side, to compare
 //! ```
 
+mod backups;
 mod file;
 mod lines;
 mod manifest;
 mod pass;
+mod progress;
+mod restore;
+mod side;
 mod sink;
 mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,9 +33,13 @@ use crate::words::grouped;
 use file::FileSink;
 use manifest::Manifest;
 use pass::Pass;
-use sink::{Sink, Target};
+pub(crate) use restore::Restored;
+pub use restore::{Restore, restore};
+use sink::{Coming, Sink, Target};
 use source::Source;
 use state::State;
+pub(crate) use verify::Verified;
+pub use verify::{Verify, verify};
 
 const EXPORT: &str = "Examples:
   isotherm export https://events.example.com shop.ndjson.gz   with a key of scope operate in ISOTHERM_KEY
@@ -156,10 +167,10 @@ pub async fn import(flags: &Import) -> Result<ExitCode> {
     let horizon = horizon();
     let (promised, lasting) = file::manifest(&flags.file, horizon)?;
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
-    let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, true).await?;
+    let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::All).await?;
     target.prepare(&there, flags.beside).await?;
     Sink::Service(target).copy(&flags.file).await?;
-    verify(&lasting, &there, horizon, flags.beside).await?;
+    compare(&lasting, &there, horizon, flags.beside).await?;
     done(&promised, &format!("there at {}", flags.url))
 }
 
@@ -172,7 +183,8 @@ pub async fn move_all(flags: &Move) -> Result<ExitCode> {
     ensure!(from != to || flags.from_key != flags.to_key, "--from and --to are the same");
     let source = Source::open(&flags.from, flags.from_key.as_deref(), flags.care).await?;
     let there = Source::open(&flags.to, flags.to_key.as_deref(), flags.care).await?;
-    let mut target = Target::open(&flags.to, flags.to_key.as_deref(), flags.care, !flags.events_only).await?;
+    let coming = if flags.events_only { Coming::Events } else { Coming::All };
+    let mut target = Target::open(&flags.to, flags.to_key.as_deref(), flags.care, coming).await?;
     let of = format!("{:?} {:?} {}", flags.from_key, flags.to_key, flags.events_only);
     let mut state = State::of_file(flags.state.clone(), &from, &to, &of)?;
     source.wait_until_folded().await?;
@@ -188,7 +200,7 @@ pub async fn move_all(flags: &Move) -> Result<ExitCode> {
     }
     let horizon = horizon();
     let manifest = settled(&source, horizon).await?;
-    verify(&manifest, &there, horizon, flags.beside).await?;
+    compare(&manifest, &there, horizon, flags.beside).await?;
     done(&manifest, &format!("the same at {to}"))
 }
 
@@ -200,7 +212,7 @@ async fn settled(service: &Source, horizon: u64) -> Result<Manifest> {
 }
 
 /// Compares what a service has with what it should have. With `beside` it may have more.
-async fn verify(expected: &Manifest, there: &Source, horizon: u64, beside: bool) -> Result<()> {
+async fn compare(expected: &Manifest, there: &Source, horizon: u64, beside: bool) -> Result<()> {
     let found = settled(there, horizon).await?;
     let differences = expected.differences(&found);
     if beside && !differences.is_empty() {

@@ -67,7 +67,7 @@ impl<'s> Pass<'s> {
         if self.events_only { Ok(()) } else { self.copy_rollups(sink).await }
     }
 
-    async fn copy_events(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
+    pub(super) async fn copy_events(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
         let (mut part, mut is_continued) = (0, None);
         loop {
             let after = state.events.get(&part).map_or("", String::as_str);

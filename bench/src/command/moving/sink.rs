@@ -13,6 +13,7 @@ use super::Care;
 use super::file::{self, FileSink};
 use super::lines::{EventLine, page_line, page_of};
 use super::manifest::Manifest;
+use super::side::Side;
 use super::source::{Page, Service, Source, What};
 use crate::load::Url;
 
@@ -25,13 +26,37 @@ pub(super) enum Sink {
     Nowhere,
     File(FileSink),
     Service(Target),
+    /// What is to be compared with something else.
+    Side(Side),
+}
+
+/// What comes to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coming {
+    /// Events, and the rollups that count them.
+    All,
+    /// Events, which the service counts.
+    Events,
+    /// The same from a raw backup. It has no digests, so one may be another than that of the same event at the service.
+    Backups,
+}
+
+/// What became of the events that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Became {
+    /// New at the service.
+    pub(super) new: u64,
+    /// There already.
+    pub(super) there: u64,
+    /// There already, with another digest.
+    pub(super) otherwise: u64,
 }
 
 /// A service that takes data in.
 pub(super) struct Target {
     service: Service,
-    /// `true` if the rollups that count these events are sent, too.
-    is_counted: bool,
+    coming: Coming,
+    pub(super) became: Became,
     /// The values at which pages start that an earlier move brought, by series. Pages without a value are left out.
     firsts: BTreeMap<PageGroup, BTreeSet<String>>,
     events: Lines,
@@ -66,12 +91,13 @@ impl Sink {
             Self::Nowhere => Ok(()),
             Self::File(file) => file.event(event),
             Self::Service(target) => target.event(event).await,
+            Self::Side(side) => side.exported(event),
         }
     }
 
     pub(super) async fn page(&mut self, page: &StoredPage) -> Result<()> {
         match self {
-            Self::Nowhere => Ok(()),
+            Self::Nowhere | Self::Side(_) => Ok(()),
             Self::File(file) => file.page(page),
             Self::Service(target) => target.page(page).await,
         }
@@ -95,7 +121,7 @@ impl Sink {
     /// Sends what still waits. Then everything so far is durable.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self {
-            Self::Nowhere | Self::File(_) => Ok(()),
+            Self::Nowhere | Self::File(_) | Self::Side(_) => Ok(()),
             Self::Service(target) => target.flush().await,
         }
     }
@@ -129,7 +155,7 @@ impl Sink {
 
 #[derive(Deserialize)]
 struct Taken {
-    invalid: u64,
+    accepted: u64,
     retry: u64,
     results: Vec<TakenOne>,
 }
@@ -137,15 +163,15 @@ struct Taken {
 #[derive(Deserialize)]
 struct TakenOne {
     status: String,
+    code: Option<String>,
     message: Option<String>,
 }
 
 impl Target {
-    /// A service. With `is_counted`, the rollups that count the events are to come, too.
-    pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, is_counted: bool) -> Result<Self> {
+    pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, coming: Coming) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
-        let (events, rollups, firsts) = Default::default();
-        Ok(Self { service, is_counted, firsts, events, rollups, began: Instant::now(), sent: 0 })
+        let (events, rollups, firsts, became) = Default::default();
+        Ok(Self { service, coming, became, firsts, events, rollups, began: Instant::now(), sent: 0 })
     }
 
     /// Looks at the rollups that the service has already. With some of its own it counts events of its own, which may be
@@ -180,8 +206,8 @@ impl Target {
         }
     }
 
-    async fn event(&mut self, event: &EventLine<'_>) -> Result<()> {
-        let line = event.to_import(self.is_counted);
+    pub(super) async fn event(&mut self, event: &EventLine<'_>) -> Result<()> {
+        let line = event.to_import(self.coming == Coming::All);
         if self.events.is_full(&line) {
             self.flush_events().await?;
         }
@@ -198,7 +224,7 @@ impl Target {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    pub(super) async fn flush(&mut self) -> Result<()> {
         self.flush_events().await?;
         self.flush_rollups().await
     }
@@ -217,16 +243,24 @@ impl Target {
         if count == 0 {
             return Ok(());
         }
-        let body = Bytes::from(text);
+        let (body, mut new) = (Bytes::from(text), 0);
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
         loop {
             let (_, answer) = self.service.send("POST", "/import/events", body.clone()).await?;
             let taken: Taken = serde_json::from_slice(&answer).context("/import/events answers something else")?;
-            if let Some(refused) = taken.results.iter().find(|one| one.status == "invalid") {
-                let message = refused.message.as_deref().unwrap_or_default();
-                bail!("the target refuses {} of {count} events, the first because: {message}", taken.invalid);
+            let is_otherwise =
+                |one: &TakenOne| self.coming == Coming::Backups && one.code.as_deref() == Some("conflict");
+            let refused = || taken.results.iter().filter(|one| one.status == "invalid" && !is_otherwise(one));
+            if let Some(first) = refused().next() {
+                let message = first.message.as_deref().unwrap_or_default();
+                bail!("the target refuses {} of {count} events, the first because: {message}", refused().count());
             }
+            new += taken.accepted;
             if taken.retry == 0 {
+                let otherwise = taken.results.iter().filter(|one| is_otherwise(one)).count() as u64;
+                self.became.new += new;
+                self.became.otherwise += otherwise;
+                self.became.there += (count as u64).saturating_sub(new + otherwise);
                 break;
             }
             ensure!(Instant::now() < until, "the target does not take {} of {count} events", taken.retry);

@@ -7,9 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{HeaderMap, Request};
+use isotherm_core::PageGroup;
 use serde::Deserialize;
 
 use super::Care;
+use super::lines::page_of;
 use crate::load::{Connection, Endpoint, Url};
 
 /// The longest pause before a request is sent again.
@@ -113,13 +115,14 @@ impl Source {
         &self.service.url
     }
 
-    /// The clock of the service, in milliseconds since 1970.
-    async fn now(&self) -> Result<u64> {
+    /// A time that the clock of the service has not reached yet, in milliseconds since 1970.
+    async fn soon(&self) -> Result<u64> {
         let (headers, _) = self.service.send("GET", "/healthz", Bytes::new()).await?;
         let date = headers.get("date").and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let now = date.map_or_else(jiff::Timestamp::now, |date| date.timestamp());
-        Ok(now.as_millisecond().unsigned_abs())
+        // The header has whole seconds: what was taken in this one is older than the next.
+        Ok(now.as_millisecond().unsigned_abs() + 1000)
     }
 
     /// What follows a cursor in a part.
@@ -141,10 +144,27 @@ impl Source {
         Ok(Page { lines, end })
     }
 
+    /// Whether the service has rollups, of its own or from another one.
+    pub(super) async fn has_rollups(&self) -> Result<bool> {
+        let (mut part, mut after) = (0, String::new());
+        loop {
+            let Page { lines, end } = self.page(What::Rollups, part, &after).await?;
+            for line in &lines {
+                if matches!(PageGroup::of(&page_of(line)?.key), PageGroup::Series(_)) {
+                    return Ok(true);
+                }
+            }
+            (part, after) = if end.over { (part + 1, String::new()) } else { (part, end.next) };
+            if part >= end.parts {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Waits until everything that the service has taken so far is in its rollups.
     pub(super) async fn wait_until_folded(&self) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
-        let taken_to = self.now().await?;
+        let taken_to = self.soon().await?;
         let (mut part, mut is_told) = (0, false);
         loop {
             let end = self.page(What::Rollups, part, "").await?.end;

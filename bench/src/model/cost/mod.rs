@@ -12,6 +12,7 @@ pub(crate) mod design;
 pub(crate) mod from;
 pub(crate) mod given;
 mod lambda;
+pub(crate) mod leave;
 pub(crate) mod limits;
 mod metered;
 mod nodes;

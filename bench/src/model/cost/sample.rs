@@ -48,7 +48,9 @@ pub(crate) struct Folded {
     pub write_units: f64,
     /// Units to read the existing pages; each range is rounded by itself.
     pub read_units: f64,
-    /// Bytes of all pages of an hour, at its end.
+    /// Pages of an hour, at its end.
+    pub hour_pages: f64,
+    /// Bytes of all these pages.
     pub hour_bytes: f64,
     /// Bytes of the packed raw backup, per event.
     pub backup_bytes: f64,
@@ -120,6 +122,7 @@ impl Sample {
             sum.read_units += one.read_units / PROBES as f64;
         }
         self.fold(&mut pages, &hour[folded..], units)?;
+        sum.hour_pages = pages.len() as f64;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
         let records = hour[..batch].iter().map(|event| event.record.as_str());
         sum.backup_bytes =
