@@ -297,7 +297,7 @@ mod tests {
     fn tables() -> Tables {
         let database = Database::memory().unwrap();
         let (counts, throughput) = (Counts::default(), Throughput::new(ThroughputSettings::default()));
-        let tables = Tables { database, counts, throughput };
+        let tables = Tables { database, counts, throughput, operating: Arc::default() };
         let table = json!({
             "TableName": "table",
             "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
