@@ -1,6 +1,6 @@
 //! Test programs: cargo builds them, and they run here, two at a time, because most of them wait longer than they compute.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -85,18 +85,22 @@ impl TestRun {
 
 /// Runs them all. Shows the output of each when it ends.
 pub(super) fn run(tally: &mut Tally, runs: Vec<TestRun>) -> Result<()> {
+    run_into(tally, runs, &mut std::io::stdout())
+}
+
+fn run_into(tally: &mut Tally, runs: Vec<TestRun>, shown: &mut (impl Write + Send)) -> Result<()> {
     let part = tally.part();
-    let (queue, all) = (Mutex::new(runs.into_iter()), Mutex::new(Tally::new(part)));
+    let (queue, all) = (Mutex::new(runs.into_iter()), Mutex::new((Tally::new(part), shown)));
     let work = || -> Result<()> {
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         while let Some(TestRun { name, host, mut command }) = next() {
             phase(&format!("{part}: {name}"));
-            let (mut own, mut shown) = (Tally::new(part), Vec::new());
-            own.test_program(&name, host, &mut command, &mut shown)?;
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut own, mut output) = (Tally::new(part), Vec::new());
+            own.test_program(&name, host, &mut command, &mut output)?;
+            let (tally, shown) = &mut *all.lock().unwrap_or_else(PoisonError::into_inner);
             // If the reader of our output goes away, a signal ends the run, not this.
-            _ = std::io::stdout().write_all(&shown);
-            all.add(own);
+            _ = shown.write_all(&output);
+            tally.add(own);
         }
         Ok(())
     };
@@ -107,7 +111,7 @@ pub(super) fn run(tally: &mut Tally, runs: Vec<TestRun>) -> Result<()> {
             .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a thread that runs tests panicked"))?)
     })
     .context("cannot run the tests")?;
-    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (all, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     tally.check_ran_any(&all);
     tally.add(all);
     Ok(())
@@ -141,11 +145,13 @@ mod tests {
             TestRun { name: "tests/spin.rs (x)".to_owned(), host: None, command }
         };
         let mut tally = Tally::new("unit");
-        super::run(&mut tally, vec![run("echo test a ... ok"), run("echo test b ... FAILED; exit 101"), run("exit 3")])
-            .unwrap();
+        let runs = vec![run("echo test a ... ok"), run("echo test b ... FAILED; exit 101"), run("exit 3")];
+        let mut shown = Vec::new();
+        run_into(&mut tally, runs, &mut shown).unwrap();
+        assert!(String::from_utf8(shown).unwrap().contains("test b ... FAILED\n"));
         assert_eq!(tally.counted(), (1, 2, 0));
         let mut tally = Tally::new("unit");
-        super::run(&mut tally, vec![run("true")]).unwrap();
+        run_into(&mut tally, vec![run("true")], &mut Vec::new()).unwrap();
         assert_eq!(tally.counted(), (0, 1, 0), "a run without tests is a failure");
     }
 }
