@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use isotherm_core::{RETENTION, Seconds, TEST_STAMP};
+use isotherm_core::{Millis, RETENTION, Seconds, Stamp, TEST_STAMP};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -63,6 +63,14 @@ impl Ask {
     fn stamped(mut self, received_at: u64, entropy: u128) -> Self {
         self.headers.insert(0, (TEST_STAMP.to_owned(), format!("{received_at}.{entropy:032x}")));
         self
+    }
+
+    /// The stamp of its header, if it has one.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let (_, stamp) = self.headers.iter().find(|(name, _)| name == TEST_STAMP)?;
+        let (received_at, entropy) = stamp.split_once('.')?;
+        let received_at = Millis(received_at.parse().ok()?);
+        Some(Stamp { received_at, entropy: u128::from_str_radix(entropy, 16).ok()? })
     }
 
     /// A request `GET target`.

@@ -39,8 +39,7 @@ impl Reference {
         };
         let headers: Vec<_> = HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect();
         let request = Request { method: &ask.method, path, query, headers: &headers, body: &ask.body };
-        // The header's stamp replaces this one.
-        let stamp = Stamp { received_at: Millis(0), entropy: 0 };
+        let stamp = ask.stamp().unwrap_or(Stamp { received_at: Millis(0), entropy: 0 });
         let mut kept = self.kept.lock().expect("no test panics while it holds the lock");
         let mut reply = match self.service.admit(&request, stamp) {
             Admission::Reply(reply) => reply,
