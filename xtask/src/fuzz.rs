@@ -160,7 +160,8 @@ pub(crate) fn build() -> Result<PathBuf> {
 /// Builds some programs of the project in `root`.
 fn build_in(root: &Path, programs: &[&str]) -> Result<PathBuf> {
     phase("fuzz: building");
-    let target = paths::target().join("fuzz");
+    // Cargo takes the crates of a copy for those of the project, so each has a folder of its own.
+    let target = paths::target().join(if root == paths::root() { "fuzz" } else { "fuzz/of-planted" });
     let mut build = cargo();
     build.current_dir(root).args(["build", "--quiet", "--package", "isotherm-fuzz", "--profile", "fuzz"]);
     build.args(programs).args(["--target", TRIPLE]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &target);

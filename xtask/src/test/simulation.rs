@@ -44,9 +44,10 @@ fn plant(patch: &Path) -> Result<PathBuf> {
     defect::plant(&copy, patch)?;
     let mut build = cargo();
     build.current_dir(&copy).args(["build", "--quiet", "--release", "--package", build::SIMULATION]);
-    // Little changes from one defect to the next, and the libraries are built already.
-    run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", paths::target()))?;
-    Ok(paths::target().join("release").join(build::SIMULATION))
+    // Little changes from one defect to the next. A folder of its own: cargo takes the copy's crates for those of the project.
+    let target = paths::target().join("simulation/target");
+    run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join("release").join(build::SIMULATION))
 }
 
 /// The entries of a folder, sorted. The folder of defects has a folder for each model that finds them, and each
