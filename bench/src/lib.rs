@@ -1,5 +1,7 @@
 //! The parts of the program `isotherm`.
 
+use std::error::Error;
+use std::fmt::{Display, Formatter};
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
@@ -28,6 +30,18 @@ fn assert_refused<T: std::str::FromStr<Err: Into<anyhow::Error>>>(texts: &[(&str
         assert!(error.contains(expected), "{text}: {error}");
     }
 }
+
+/// An error of what the user has given, for which the exit code is 2.
+#[derive(Debug)]
+pub struct BadInput(pub anyhow::Error);
+
+impl Display for BadInput {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Error for BadInput {}
 
 /// Writes a command's answer to standard output. A reader may close the pipe early, as `head` does. That is not a
 /// failure here, while `print!` would panic.

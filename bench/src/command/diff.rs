@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::BadInput;
 use crate::figures::changes::changes;
 use crate::figures::differences::Differences;
 use crate::figures::rule::Rule;
@@ -49,16 +50,10 @@ pub struct Diff {
 /// # Errors
 /// Fails if one of them can't be read.
 pub fn diff(flags: &Diff) -> Result<ExitCode> {
-    let differences = read(&flags.before).and_then(|before| {
+    let compared = read(&flags.before).and_then(|before| {
         Differences::of([&flags.before, &flags.after], [&before, &read(&flags.after)?], &flags.fail_if)
     });
-    let differences = match differences {
-        Ok(differences) => differences,
-        Err(error) => {
-            eprintln!("isotherm: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let differences = compared.map_err(BadInput)?;
     if flags.json {
         say(&format!("{}\n", serde_json::to_string_pretty(&differences)?))?;
     } else {

@@ -51,12 +51,12 @@ fn read(message: &Value) -> Option<TestProgram> {
 }
 
 impl TestProgram {
-    /// Whether it belongs to the package in this folder of the project.
+    /// True if the program tests the package in this folder of the project.
     pub(super) fn is_in(&self, folder: &str) -> bool {
         self.folder == crate::paths::root().join(folder)
     }
 
-    /// Whether this is its source file.
+    /// True if the program was built from this source file.
     pub(super) fn is_of(&self, source: &str) -> bool {
         self.source == Path::new(source)
     }

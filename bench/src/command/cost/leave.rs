@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::{Cost, amount};
+use crate::BadInput;
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::design::Design;
@@ -49,13 +50,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Fails if standard output can't be written.
 pub(super) fn leave(flags: &Cost) -> Result<ExitCode> {
-    let left = match answer(flags) {
-        Ok(left) => left,
-        Err(error) => {
-            eprintln!("isotherm: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let left = answer(flags).map_err(BadInput)?;
     say(&if flags.json { format!("{}\n", serde_json::to_string_pretty(&left)?) } else { text(&left) })?;
     Ok(ExitCode::SUCCESS)
 }

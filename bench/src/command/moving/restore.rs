@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::sink::{Coming, Target};
 use super::source::Source;
 use super::state::State;
+use crate::BadInput;
 use crate::command::cost::configured;
 use crate::load::Url;
 use crate::words::grouped;
@@ -133,7 +134,7 @@ impl Restored {
 struct Place {
     /// When it began, in seconds since 1970.
     began: u64,
-    /// Whether the tenant had no rollups then.
+    /// The tenant had no rollups at that time.
     was_empty: bool,
     /// The last object that was taken.
     last: String,
@@ -146,13 +147,7 @@ struct Place {
 /// # Errors
 /// Fails if the service refuses or does not answer.
 pub async fn restore(flags: &Restore) -> Result<ExitCode> {
-    let (backups, service) = match opened(&flags.folder, &flags.whose) {
-        Ok(opened) => opened,
-        Err(error) => {
-            eprintln!("isotherm: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let (backups, service) = opened(&flags.folder, &flags.whose).map_err(BadInput)?;
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::Backups).await?;
     let of = format!("{:?} {} {:?} {}", flags.key, backups.tenant, flags.whose.config, flags.expired);

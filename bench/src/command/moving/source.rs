@@ -144,7 +144,7 @@ impl Source {
         Ok(Page { lines, end })
     }
 
-    /// Whether the service has rollups, of its own or from another one.
+    /// Looks for a page of rollups of the tenant. Rollups from an earlier service count, too.
     pub(super) async fn has_rollups(&self) -> Result<bool> {
         let (mut part, mut after) = (0, String::new());
         loop {

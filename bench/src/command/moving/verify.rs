@@ -20,6 +20,7 @@ use super::sink::Sink;
 use super::source::Source;
 use super::state::State;
 use super::{Care, horizon};
+use crate::BadInput;
 use crate::load::Url;
 use crate::words::grouped;
 
@@ -60,7 +61,7 @@ pub(crate) struct Verified {
     schema: String,
     /// The tenant whose backup it is.
     tenant: String,
-    /// Whether nothing differs and nothing is damaged.
+    /// True if the backup is whole and the service has the same events.
     same: bool,
     /// Events that both have alike.
     alike: u64,
@@ -114,13 +115,7 @@ impl Ids {
 /// # Errors
 /// Fails if the service refuses or does not answer.
 pub async fn verify(flags: &Verify) -> Result<ExitCode> {
-    let (backups, service) = match opened(&flags.folder, &flags.whose) {
-        Ok(opened) => opened,
-        Err(error) => {
-            eprintln!("isotherm: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let (backups, service) = opened(&flags.folder, &flags.whose).map_err(BadInput)?;
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let (schema, tenant) = (SCHEMA.to_owned(), backups.tenant.clone());
     let mut verified = Verified { schema, tenant, ..Verified::default() };

@@ -52,7 +52,7 @@ pub(crate) struct Leaving {
     pub runs: f64,
     /// The most events a second that are sent; `None` does not bound them.
     pub rate: Option<f64>,
-    /// Whether the months of both platforms are compared.
+    /// True asks for the monthly bills of both platforms, too.
     pub stays: bool,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Leave {
     pub on: String,
     /// When the prices were compared with their sources.
     pub checked: String,
-    /// Whether free units are deducted.
+    /// True if the prices deduct the free units.
     pub free_tier: bool,
     /// The platform to leave.
     pub from: Design,

@@ -21,7 +21,7 @@ pub(crate) struct Quote {
     pub on: String,
     /// When the prices were compared with their sources.
     pub checked: String,
-    /// Whether free units are deducted.
+    /// True if the prices deduct the free units.
     pub free_tier: bool,
     /// Requests per month.
     pub requests: f64,
