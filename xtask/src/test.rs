@@ -10,15 +10,15 @@ mod tally;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::build::{self, Scope, WASM_CRATES, checked_crates, tested_crates};
+use crate::build::{self, PLATFORMS, Scope, WASM_CRATES, checked_crates, tested_crates};
 use crate::fuzz::{self, Budget, Outcome};
 use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase, program};
-use crate::test::programs::{TestProgram, TestRun};
+use crate::test::programs::{CONFORMANCE, TestProgram, TestRun};
 use crate::test::tally::{Summary, Tally};
 
 pub(crate) use self::parts::{names, tools};
@@ -42,18 +42,16 @@ impl Run {
     }
 
     /// Runs of the conformance tests on one platform.
-    fn on_platform(&self, platform: &str, arguments: &[&str]) -> Result<Vec<TestRun>> {
-        let source = format!("tests/{platform}.rs");
-        let programs = self.test_programs()?.into_iter();
-        let on_it = programs.filter(|program| program.is_in(CONFORMANCE) && program.is_of(&source));
-        Ok(on_it.map(|program| with_artifacts(program.run(arguments))).collect())
+    fn on_platform(&self, platform: &str, arguments: &[&str]) -> Result<TestRun> {
+        let programs = self.test_programs()?;
+        let on_it = programs.iter().find(|program| program.tests_platform(platform));
+        let program = on_it.with_context(|| format!("{CONFORMANCE}/tests/{platform}.rs is no test program"))?;
+        Ok(with_artifacts(program.run(arguments)).that_has_tests())
     }
 
     /// Runs of the conformance tests on all platforms of the scope.
     fn on_platforms(&self, arguments: &[&str]) -> Result<Vec<TestRun>> {
-        let runs: Result<Vec<_>> =
-            self.scope.platforms().iter().map(|platform| self.on_platform(platform, arguments)).collect();
-        Ok(runs?.into_iter().flatten().collect())
+        self.scope.platforms().iter().map(|platform| self.on_platform(platform, arguments)).collect()
     }
 }
 
@@ -134,7 +132,7 @@ fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
     let arguments =
         if is_quick { &["--skip", "wasm::", "--skip", "every_platform::"][..] } else { &["--skip", "wasm::"] };
     let programs = run.test_programs()?;
-    let units = programs.iter().filter(|program| !program.is_in(CONFORMANCE));
+    let units = programs.iter().filter(|program| !PLATFORMS.iter().any(|platform| program.tests_platform(platform)));
     // The hosts' own tests start artifacts, and fail if there are none.
     programs::run(tally, units.map(|program| with_artifacts(program.run(arguments))).collect())?;
     let mut docs = tested_crates("test", run.scope);
@@ -178,9 +176,6 @@ fn fuzzing(_: &Run, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// The folder of the conformance tests, which has a test program for each platform.
-const CONFORMANCE: &str = "tests";
-
 fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
     let mut runs = run.on_platforms(&["--skip", SDKS])?;
     if run.scope == Scope::All {
@@ -189,9 +184,8 @@ fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {
         // be tested there.
         let but = ["--skip", "access::repeated_headers_are_one_value", "--skip", RAW, "--skip", SDKS];
         let peer = setup::python_tool("cargo-lambda");
-        let on_peer = |run: TestRun| run.on("cargo-lambda").env("ISOTHERM_CARGO_LAMBDA", &peer);
         // The longest come first.
-        runs.splice(..0, run.on_platform("lambda", &but)?.into_iter().map(on_peer));
+        runs.insert(0, run.on_platform("lambda", &but)?.on("cargo-lambda").env("ISOTHERM_CARGO_LAMBDA", &peer));
     }
     programs::run(tally, runs)
 }

@@ -19,6 +19,9 @@ const DOORS: [(&str, &str); 10] = [
     ("/v1/logs", "application/x-protobuf"),
 ];
 
+/// What the paths of other protocols begin with.
+pub(crate) const PREFIXES: [&str; 7] = ["/v1/", "/batch", "/capture", "/e/", "/i/v0/", "/cloudevents", "/webhooks/"];
+
 /// The first byte names the route, and whether the head has the key. `KEY` in the rest, which is the body, stands for the key.
 pub(crate) fn run(input: &[u8]) {
     let Some((first, body)) = input.split_first() else { return };
@@ -32,5 +35,5 @@ pub(crate) fn run(input: &[u8]) {
     if *first < 128 {
         headers.push(("authorization", format!("Bearer {KEY}")));
     }
-    request::check(&Request { method: "POST", path, query: "", headers: &headers, body: &body }, body.len());
+    request::check(&Request { method: "POST", path, query: "", headers: &headers, body: &body }, body.len(), false);
 }

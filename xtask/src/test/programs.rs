@@ -6,14 +6,18 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde_json::Value;
 
+use crate::paths;
 use crate::shell::{output, phase, program};
 use crate::test::tally::Tally;
 
 /// How many run at the same time.
 const AT_ONCE: usize = 2;
+
+/// The folder of the conformance tests, which has a test program for each platform.
+pub(super) const CONFORMANCE: &str = "tests";
 
 /// A test program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) struct TestRun {
     name: String,
     /// The host whose tests these are, if the name does not tell it.
     host: Option<&'static str>,
+    /// A run without a test is a failure.
+    has_tests: bool,
     command: Command,
 }
 
@@ -51,21 +57,17 @@ fn read(message: &Value) -> Option<TestProgram> {
 }
 
 impl TestProgram {
-    /// True if the program tests the package in this folder of the project.
-    pub(super) fn is_in(&self, folder: &str) -> bool {
-        self.folder == crate::paths::root().join(folder)
-    }
-
-    /// True if the program was built from this source file.
-    pub(super) fn is_of(&self, source: &str) -> bool {
-        self.source == Path::new(source)
+    /// True for the conformance tests of this platform.
+    pub(super) fn tests_platform(&self, platform: &str) -> bool {
+        self.folder == paths::root().join(CONFORMANCE) && self.source == Path::new(&format!("tests/{platform}.rs"))
     }
 
     /// A run with these arguments of libtest.
     pub(super) fn run(&self, arguments: &[&str]) -> TestRun {
         let mut command = program(&self.path);
         command.current_dir(&self.folder).args(arguments);
-        TestRun { name: format!("{} ({})", self.source.display(), self.path.display()), host: None, command }
+        let name = format!("{} ({})", self.source.display(), self.path.display());
+        TestRun { name, host: None, has_tests: false, command }
     }
 }
 
@@ -73,6 +75,12 @@ impl TestRun {
     /// Counts all tests for `host`.
     pub(super) fn on(mut self, host: &'static str) -> Self {
         self.host = Some(host);
+        self
+    }
+
+    /// Makes a run without a test a failure.
+    pub(super) fn that_has_tests(mut self) -> Self {
+        self.has_tests = true;
         self
     }
 
@@ -91,28 +99,31 @@ pub(super) fn run(tally: &mut Tally, runs: Vec<TestRun>) -> Result<()> {
 fn run_into(tally: &mut Tally, runs: Vec<TestRun>, shown: &mut (impl Write + Send)) -> Result<()> {
     let part = tally.part();
     let (queue, all) = (Mutex::new(runs.into_iter()), Mutex::new((Tally::new(part), shown)));
-    let work = || -> Result<()> {
+    let work = || {
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        while let Some(TestRun { name, host, mut command }) = next() {
+        while let Some(TestRun { name, host, has_tests, mut command }) = next() {
             phase(&format!("{part}: {name}"));
             let (mut own, mut output) = (Tally::new(part), Vec::new());
-            own.test_program(&name, host, &mut command, &mut output)?;
+            if let Err(error) = own.test_program(&name, host, &mut command, &mut output) {
+                own.check(&format!("{name}: {error:#}"), false);
+            }
+            if has_tests {
+                own.check_ran_any(&name);
+            }
             let (tally, shown) = &mut *all.lock().unwrap_or_else(PoisonError::into_inner);
             // If the reader of our output goes away, a signal ends the run, not this.
             _ = shown.write_all(&output);
             tally.add(own);
         }
-        Ok(())
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a thread that runs tests panicked"))?)
-    })
-    .context("cannot run the tests")?;
-    let (all, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-    tally.check_ran_any(&all);
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a thread that runs tests panicked")))
+    })?;
+    let (mut all, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.check_ran_any(part);
     tally.add(all);
     Ok(())
 }
@@ -131,8 +142,8 @@ mod tests {
                 "profile": {"test": is_test}, "executable": executable})
         };
         let found = read(&message(true, json!("/p/target/lambda-1"))).unwrap();
-        assert!(found.is_of("tests/lambda.rs"));
-        assert_eq!(found.folder, Path::new("/p/tests"));
+        assert_eq!((&*found.folder, &*found.source), (Path::new("/p/tests"), Path::new("tests/lambda.rs")));
+        assert!(!found.tests_platform("lambda"), "it is of another project");
         assert_eq!(read(&message(true, Value::Null)), None);
         assert_eq!(read(&message(false, json!("/p/target/isotherm"))), None);
     }
@@ -142,7 +153,7 @@ mod tests {
         let run = |text: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", text]);
-            TestRun { name: "tests/spin.rs (x)".to_owned(), host: None, command }
+            TestRun { name: "tests/spin.rs (x)".to_owned(), host: None, has_tests: false, command }
         };
         let mut tally = Tally::new("unit");
         let runs = vec![run("echo test a ... ok"), run("echo test b ... FAILED; exit 101"), run("exit 3")];
@@ -150,6 +161,10 @@ mod tests {
         run_into(&mut tally, runs, &mut shown).unwrap();
         assert!(String::from_utf8(shown).unwrap().contains("test b ... FAILED\n"));
         assert_eq!(tally.counted(), (1, 2, 0));
+        let mut tally = Tally::new("unit");
+        let runs = vec![run("echo test a ... ok"), run("true").that_has_tests()];
+        run_into(&mut tally, runs, &mut Vec::new()).unwrap();
+        assert_eq!(tally.counted(), (1, 1, 0), "a platform without tests is a failure");
         let mut tally = Tally::new("unit");
         run_into(&mut tally, vec![run("true")], &mut Vec::new()).unwrap();
         assert_eq!(tally.counted(), (0, 1, 0), "a run without tests is a failure");

@@ -34,8 +34,6 @@ pub(crate) struct Tally {
     hosts: BTreeMap<&'static str, Counts>,
     /// The host whose test program is running.
     host: Option<&'static str>,
-    /// The host of all test programs, if their names don't tell it.
-    only_host: Option<&'static str>,
     /// A test whose outcome has not been printed yet. Where tests run one at a time, what they print comes first.
     running: Option<String>,
     failures: Vec<String>,
@@ -75,7 +73,7 @@ impl Tally {
     pub(crate) fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
         let mut own = Self::new(self.part);
         own.run(command, &mut std::io::stdout())?;
-        self.check_ran_any(&own);
+        own.check_ran_any(&show(command));
         self.add(own);
         Ok(())
     }
@@ -90,8 +88,8 @@ impl Tally {
     ) -> Result<()> {
         let line = format!("     Running {name}");
         _ = writeln!(shown, "{line}");
-        self.only_host = host;
         self.read(&line);
+        self.host = host.or(self.host);
         self.run(command, shown)
     }
 
@@ -120,10 +118,10 @@ impl Tally {
         Ok(())
     }
 
-    /// Checks that these tests ran at least one. A failure is counted already.
-    pub(super) fn check_ran_any(&mut self, tests: &Self) {
-        if tests.counts.passed + tests.counts.failed == 0 {
-            self.check("no test ran", false);
+    /// Checks that at least one test has run.
+    pub(super) fn check_ran_any(&mut self, name: &str) {
+        if self.counts.passed + self.counts.failed == 0 {
+            self.check(&format!("{name} ran no test"), false);
         }
     }
 
@@ -145,8 +143,7 @@ impl Tally {
     /// Reads one line of cargo or libtest.
     fn read(&mut self, line: &str) {
         if let Some(program) = line.trim_start().strip_prefix("Running ") {
-            let named = || PLATFORMS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
-            self.host = self.only_host.or_else(named);
+            self.host = PLATFORMS.into_iter().find(|host| program.starts_with(&format!("tests/{host}.rs ")));
         }
         let started = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
         let (name, outcome) = match (started, self.running.take()) {
@@ -279,6 +276,11 @@ mod tests {
         tally.test_program("x", None, program.args(["-c", "echo test a ... ok; exit 101"]), &mut shown).unwrap();
         assert_eq!(shown, b"     Running x\ntest a ... ok\n");
         assert_eq!((tally.counts.passed, tally.counts.failed), (1, 1));
+        let mut tally = Tally::new("conformance");
+        let mut shell = Command::new("sh");
+        let lambda = shell.args(["-c", "echo test a ... ok"]);
+        tally.test_program("tests/lambda.rs (x)", Some("cargo-lambda"), lambda, &mut Vec::new()).unwrap();
+        assert_eq!(tally.hosts.keys().collect::<Vec<_>>(), [&"cargo-lambda"]);
     }
 
     #[test]

@@ -158,8 +158,13 @@ pub async fn restore(flags: &Restore) -> Result<ExitCode> {
         None => Place::begin(&backups, !there.has_rollups().await?),
     };
     let now = now();
-    let sends_expired = flags.expired || place.was_empty && now < place.began + GOES_ON;
-    let mut restore = Run { target, service, place, now, sends_expired };
+    let is_first = place.was_empty && now < place.began + GOES_ON;
+    let kept = match (is_first, flags.expired) {
+        (true, _) => Some(place.began + KEPT),
+        (false, true) => Some(now + KEPT),
+        (false, false) => None,
+    };
+    let mut restore = Run { target, service, place, now, kept };
     let restored = restore.all(&backups, &mut state).await?;
     state.remove()?;
     let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&restored)?) } else { text(&restored) };
@@ -191,7 +196,8 @@ struct Run {
     service: Service,
     place: Place,
     now: u64,
-    sends_expired: bool,
+    /// Until when events that have expired are kept; `None` does not send them.
+    kept: Option<u64>,
 }
 
 impl Run {
@@ -269,12 +275,12 @@ impl Run {
         NewEvent { digest, expires_at: Seconds(expires_at), record, .. }: &NewEvent,
     ) -> Result<()> {
         let has_expired = *expires_at <= self.now;
-        if has_expired && !self.sends_expired {
+        if has_expired && self.kept.is_none() {
             self.place.so_far.left_out += 1;
             return Ok(());
         }
         self.place.so_far.expired += u64::from(has_expired);
-        let kept = if self.sends_expired { self.place.began + KEPT } else { 0 };
+        let kept = self.kept.unwrap_or_default();
         let (digest, record) = (digest.to_string(), serde_json::from_str::<&RawValue>(record)?);
         let line = EventLine { digest: &digest, expires_at: kept.max(*expires_at), moved: false, record };
         self.target.event(&line).await
