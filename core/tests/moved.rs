@@ -332,13 +332,13 @@ fn a_number_that_one_shard_has_dropped_is_dropped() {
 fn pages_of_a_second_move_replace_those_of_the_first() {
     let time = "2025-11-03T05:00:00Z";
     let of = |values: std::ops::Range<u32>| {
-        let event = |n: u32| {
-            let numbers = (0..22).map(|at| (format!("n{at:02}"), json!(f64::from(n * (at + 3)) / 7.0)));
+        let event = |n: u32, times: u32| {
+            let numbers = (0..8).map(|at| (format!("n{at:02}"), json!(f64::from(n * (at + 3) * times) / 7.0)));
             let mut properties: serde_json::Map<_, _> = numbers.collect();
             properties.insert("to".to_owned(), json!(format!("x{n:04}")));
             json!({"userId": format!("u{n}"), "eventType": "t", "timestamp": time, "properties": properties})
         };
-        events(&values.map(event).collect::<Vec<_>>(), NOW)
+        events(&values.flat_map(|n| [event(n, 1), event(n, 9)]).collect::<Vec<_>>(), NOW)
     };
     let firsts_of = |pages: &Pages| -> BTreeMap<PageGroup, BTreeSet<String>> {
         let mut firsts: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -349,7 +349,7 @@ fn pages_of_a_second_move_replace_those_of_the_first() {
     };
     let (mut source, mut target) = (Pages::new(), Pages::new());
     let mut most = 0;
-    for values in [0..300, 300..420, 420..900] {
+    for values in [0..200, 200..280, 280..750] {
         of(values).chunks(200).for_each(|some| fold(&mut source, some.iter().map(|event| event.record.as_str())));
         let firsts = firsts_of(&target);
         let mut groups: BTreeMap<PageGroup, Vec<StoredPage>> = BTreeMap::new();

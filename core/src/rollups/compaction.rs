@@ -15,8 +15,9 @@ use crate::formats;
 use crate::reports::data::{CELL_BYTES, ReadBudget};
 use crate::rollups::interner::Interner;
 use crate::rollups::key::{Day, KeyKind, KeyRange, Period, Series};
+use crate::rollups::numbers_cap::NUMBERS;
 use crate::rollups::page::{Head, PageReader, PageWriter};
-use crate::rollups::rollup::{NAMES_A_DAY, NUMBERS, Parts, Rollup};
+use crate::rollups::rollup::{NAMES_A_DAY, Parts, Rollup};
 use crate::rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
 use crate::vocabulary::time::Millis;
 
@@ -314,11 +315,10 @@ impl Whole {
                 Some(known) => {
                     let before = known.memory();
                     // The numbers of one hour must not pass for those of the day.
-                    let is_partial = |one: &Rollup, two: &Rollup| one.has_no_numbers_left() && !two.numbers.is_empty();
-                    self.is_too_wide |= is_partial(known, &rollup) || is_partial(&rollup, known);
+                    self.is_too_wide |= known.lacks_numbers_of(&rollup) || rollup.lacks_numbers_of(known);
                     known.merge(rollup, names);
                     self.is_too_wide |= known.numbers.len() > NUMBERS;
-                    known.numbers.truncate(NUMBERS);
+                    known.keep_numbers(NUMBERS);
                     self.memory = (self.memory + known.memory()).saturating_sub(before);
                 }
                 None => {

@@ -24,7 +24,7 @@ const VALUES: usize = 1000;
 /// The bytes that the numbers of a dimension's values may take together, per hour and event type. Values that get events
 /// beyond that lose their numbers for good, and keep counts and users. So the pages that a fold reads and writes are bounded,
 /// whatever numbers clients send, and a report can read all hours of a day.
-const NUMBERS_BYTES: usize = 512 * 1024;
+const NUMBERS_BYTES: usize = 256 * 1024;
 
 /// Some events of a tenant, sorted by the rollups that count them, before they are merged with stored pages.
 #[derive(Clone, Debug, Default)]

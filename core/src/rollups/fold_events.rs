@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use crate::rollups::hyperloglog::UserHash;
 use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::number::Number;
+use crate::rollups::numbers_cap::{NAMES_OF_PAGE, NUMBERS};
 use crate::rollups::observation::Observation;
 use crate::rollups::place::{Place, Run};
-use crate::rollups::rollup::NUMBERS;
 use crate::rollups::sample::Sample;
 use crate::rollups::text::is_same_text;
 
@@ -95,28 +95,28 @@ impl FoldEvents {
     }
 
     /// Adds the names of an event's numbers to the sorted names that a rollup keeps, and returns whether any are
-    /// dropped. The first [`NUMBERS`] of all names stay, in whatever order names come. A dropped name never returns,
-    /// because the last kept name only ever moves forward.
-    pub(crate) fn join(&self, shape: Shape, kept: &mut Vec<Symbol>) -> bool {
+    /// dropped. The first `most` of all names stay.
+    pub(crate) fn join(&self, shape: Shape, most: usize, kept: &mut Vec<Symbol>) -> bool {
         let mut are_dropped = false;
         if kept.is_empty() {
             kept.extend_from_slice(self.names(shape));
         } else {
             for name in self.names(shape) {
+                let is_beyond = |last: &Symbol| kept.len() >= most && self.rank(*last) < self.rank(*name);
+                if kept.last().is_some_and(is_beyond) {
+                    // So are the names after this one.
+                    are_dropped = true;
+                    break;
+                }
                 if kept.contains(name) {
                     continue;
                 }
                 let place = kept.partition_point(|known| self.rank(*known) < self.rank(*name));
-                if place >= NUMBERS {
-                    // The names after this one rank even later.
-                    are_dropped = true;
-                    break;
-                }
                 kept.insert(place, *name);
             }
         }
-        are_dropped |= kept.len() > NUMBERS;
-        kept.truncate(NUMBERS);
+        are_dropped |= kept.len() > most;
+        kept.truncate(most);
         are_dropped
     }
 
@@ -129,8 +129,9 @@ impl FoldEvents {
         self.ranks = names.ranks();
     }
 
-    /// Adds the names of all numbers that the rollups of these runs keep to a table that is sorted by name.
-    pub(crate) fn join_names(&self, runs: &[Run<'_>], names: &Interner, table: &mut Vec<Symbol>) {
+    /// Adds the names of all numbers that the rollups of these runs keep to a table that is sorted by name; not all of
+    /// them if they are more than a page takes.
+    pub(crate) fn join_names(&self, runs: &[Run<'_>], most: usize, names: &Interner, table: &mut Vec<Symbol>) {
         let before = table.len();
         let mut kept = Vec::new();
         let mut joined = None;
@@ -143,7 +144,7 @@ impl FoldEvents {
             kept.clear();
             let (mut last, mut are_dropped) = (None, false);
             for (shape, _) in self.by_shape(run.places) {
-                are_dropped |= self.join(shape, &mut kept);
+                are_dropped |= self.join(shape, most, &mut kept);
                 last = Some(shape);
             }
             // A short table is searched for repeats; a long one is sorted in the end, which removes them.
@@ -153,6 +154,12 @@ impl FoldEvents {
                 }
             }
             joined = last.filter(|_| !are_dropped);
+            if table.len() > 4 * NAMES_OF_PAGE {
+                names.sort(table);
+                if table.len() > NAMES_OF_PAGE {
+                    return;
+                }
+            }
         }
         if table.len() > before {
             names.sort(table);

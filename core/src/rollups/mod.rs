@@ -32,4 +32,5 @@ mod exact_sum;
 mod hyperloglog;
 mod log_histogram;
 pub(crate) mod number;
+pub(crate) mod numbers_cap;
 mod superaccumulator;

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use crate::rollups::hyperloglog::UserHash;
 use crate::rollups::key::Hour;
 use crate::rollups::number::Number;
-use crate::rollups::rollup::NUMBERS;
+use crate::rollups::numbers_cap::NUMBERS;
 use crate::rollups::sample::Sample;
 use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;

@@ -12,8 +12,9 @@ use crate::codec::{Reader, Writer};
 use crate::formats;
 use crate::rollups::fold_events::FoldEvents;
 use crate::rollups::interner::{Interner, Symbol};
+use crate::rollups::numbers_cap::{NAMES_OF_PAGE, NUMBERS, NUMBERS_OF_VALUE};
 use crate::rollups::place::Run;
-use crate::rollups::rollup::{NUMBERS, Parts, Rollup};
+use crate::rollups::rollup::{Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 use crate::rollups::tally::Tally;
 
@@ -84,7 +85,7 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'
 pub(crate) fn numbers_bytes(bytes: &[u8], names: &mut Interner) -> usize {
     let Some(mut reader) = PageReader::open(bytes, names) else { return 0 };
     let entries = std::iter::from_fn(|| reader.next().flatten());
-    entries.map(|(_, entry)| Rollup::numbers_bytes(entry)).sum()
+    entries.map(|(_, entry)| Rollup::numbers_of(entry).1).sum()
 }
 
 /// Writes pages, and reuses its memory from page to page.
@@ -115,7 +116,13 @@ impl PageWriter {
         let mut reader = stored.map_or(Some(PageReader::default()), |bytes| PageReader::open(bytes, names))?;
         let table = &mut self.table;
         table.clone_from(&reader.table);
-        events.join_names(runs, names, table);
+        let is_of_values = runs.iter().any(|run| !run.dimension.is_empty());
+        let mut most = if is_of_values { NUMBERS_OF_VALUE } else { NUMBERS };
+        events.join_names(runs, most, names, table);
+        if is_of_values && table.len() > NAMES_OF_PAGE {
+            table.clone_from(&reader.table);
+            most = 0;
+        }
         let is_same_table = table.len() == reader.table.len();
         let mut is_exact = true;
         let mut length = 0;
@@ -141,23 +148,27 @@ impl PageWriter {
             match (known, run) {
                 (Some(known), None) if is_same_table => self.values.bytes(known),
                 (None, Some(run)) => {
-                    let keep = self.room > 0;
-                    is_exact &= keep || is_same_table;
-                    self.values.nested(|values| self.tally.write(run.places, keep, events, names, table, values));
+                    let most = if self.room > 0 { most } else { 0 };
+                    is_exact &= most > 0 || is_same_table;
+                    self.values.nested(|values| self.tally.write(run.places, most, events, names, table, values));
                 }
                 (Some(known), run) => {
-                    let mut rollup = reader.rollup(known, Parts::All)?;
+                    let drops_numbers = run.is_some() && (most == 0 || self.room <= 0);
+                    let parts = if drops_numbers { Parts::Some { users: true, numbers: &[] } } else { Parts::All };
+                    let mut rollup = reader.rollup(known, parts)?;
                     if let Some(run) = run {
-                        let had_none = rollup.has_no_numbers_left();
-                        let keep = self.room > 0 && !had_none;
-                        if !keep {
-                            rollup.drop_numbers();
-                        }
+                        let had_none = if drops_numbers {
+                            let numbers = Rollup::numbers_of(known).0;
+                            rollup.numbers_dropped |= numbers > 0;
+                            numbers == 0
+                        } else {
+                            rollup.has_no_numbers_left()
+                        };
+                        let most = if drops_numbers || had_none { 0 } else { most };
                         self.added.0.clear();
-                        self.tally.write(run.places, keep, events, names, table, &mut self.added);
+                        self.tally.write(run.places, most, events, names, table, &mut self.added);
                         rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Parts::All)?, names);
-                        rollup.numbers_dropped |= rollup.numbers.len() > NUMBERS;
-                        rollup.numbers.truncate(NUMBERS);
+                        rollup.keep_numbers(most);
                         // If the stored rollup loses a name now, the table may still list it, although no rollup has
                         // it.
                         is_exact &= !rollup.numbers_dropped || (had_none && is_same_table);
@@ -171,18 +182,51 @@ impl PageWriter {
         }
         self.head.0.clear();
         head.write(length, table, names, &mut self.head);
-        let page = Writer([self.head.0.as_slice(), &self.values.0].concat());
-        if is_exact && (page.0.len() <= PAGE_BYTES || length == 1) {
-            self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 });
+        let page = [self.head.0.as_slice(), &self.values.0].concat();
+        if is_exact && (page.len() <= PAGE_BYTES || length == 1) {
+            self.written.push(StoredPage { key: [series, first].concat(), bytes: page });
             return Some(());
         }
-        let mut reader = PageReader::open(&page.0, names)?;
-        let mut values = Vec::with_capacity(length);
-        while let Some((value, entry)) = reader.next()? {
-            values.push((value, reader.rollup(entry, Parts::All)?));
+        let mut reader = PageReader::open(&page, names)?;
+        let mut entries = Vec::with_capacity(length);
+        while let Some(entry) = reader.next()? {
+            entries.push(entry);
         }
-        let values: Vec<(&str, &Rollup)> = values.iter().map(|(value, rollup)| (*value, rollup)).collect();
-        self.write_split((series, first), &values, head, names);
+        self.cut((series, first), &entries, &reader, head, names)
+    }
+
+    /// Writes these values as one page, or in halves if the page is too large. Their bytes stay as they are wherever one
+    /// value has all names of the table.
+    fn cut(
+        &mut self,
+        (series, first): (&str, &str),
+        entries: &[(&str, &[u8])],
+        reader: &PageReader<'_>,
+        head: &Head,
+        names: &Interner,
+    ) -> Option<()> {
+        let has_all_names = |(_, entry): &(&str, &[u8])| Rollup::numbers_of(entry).0 == reader.table.len();
+        if !entries.iter().any(has_all_names) {
+            let rollup = |(value, entry): &(_, &[u8])| Some((*value, reader.rollup(entry, Parts::All)?));
+            let values: Vec<(&str, Rollup)> = entries.iter().map(rollup).collect::<Option<_>>()?;
+            let values: Vec<(&str, &Rollup)> = values.iter().map(|(value, rollup)| (*value, rollup)).collect();
+            self.write_split((series, first), &values, head, names);
+            return Some(());
+        }
+        let mut page = Writer::default();
+        head.write(entries.len(), &reader.table, names, &mut page);
+        for (value, entry) in entries {
+            page.text(value);
+            page.bytes(entry);
+        }
+        let (lower, upper) = entries.split_at(entries.len() / 2);
+        match upper.first() {
+            Some((middle, _)) if page.0.len() > PAGE_BYTES && !lower.is_empty() => {
+                self.cut((series, first), lower, reader, head, names)?;
+                self.cut((series, middle), upper, reader, &Head::default(), names)?;
+            }
+            _ => self.written.push(StoredPage { key: [series, first].concat(), bytes: page.0 }),
+        }
         Some(())
     }
 

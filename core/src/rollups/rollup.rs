@@ -7,9 +7,6 @@ use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::log_histogram::{LogHistogram, bucket_of};
 use crate::rollups::number::Number;
 
-/// The most numeric properties of a rollup; it keeps those with the first names. Together with the bounds of
-/// its sketches this bounds a rollup to some 160 kB.
-pub(crate) const NUMBERS: usize = 24;
 /// The most names of one kind (dimensions, event types) that a day has rollups of. This bounds what is stored once a
 /// day to some 100 kB.
 pub(crate) const NAMES_A_DAY: usize = 500;
@@ -26,7 +23,7 @@ pub(crate) enum Parts<'a> {
 pub(crate) struct Rollup {
     pub(crate) count: u64,
     pub(crate) users: HyperLogLog,
-    /// In stored rollups these are sorted by name, and at most [`NUMBERS`].
+    /// In stored rollups these are sorted by name, and at most [`NUMBERS`](crate::rollups::numbers_cap::NUMBERS).
     pub(crate) numbers: Vec<(Symbol, NumericStats)>,
     /// Whether there were more numeric properties, which were dropped.
     pub(crate) numbers_dropped: bool,
@@ -65,10 +62,16 @@ impl Rollup {
         }
     }
 
-    /// Drops all numbers, if there are any.
-    pub(crate) fn drop_numbers(&mut self) {
-        self.numbers_dropped |= !self.numbers.is_empty();
-        self.numbers.clear();
+    /// Keeps the numbers with the first `most` names, and drops the others.
+    pub(crate) fn keep_numbers(&mut self, most: usize) {
+        self.numbers_dropped |= self.numbers.len() > most;
+        self.numbers.truncate(most);
+    }
+
+    /// Whether numbers were dropped that the other rollup still has. The sum of both would lack them.
+    pub(crate) fn lacks_numbers_of(&self, other: &Self) -> bool {
+        let has = |name: &Symbol| self.numbers.iter().any(|(known, _)| known == name);
+        self.numbers_dropped && !other.numbers.iter().all(|(name, _)| has(name))
     }
 
     /// Whether all numbers were dropped. Such a rollup never gets numbers again.
@@ -76,11 +79,13 @@ impl Rollup {
         self.numbers_dropped && self.numbers.is_empty()
     }
 
-    /// The bytes that the numbers of a written rollup take.
-    pub(crate) fn numbers_bytes(entry: &[u8]) -> usize {
+    /// How many numbers a written rollup has, and the bytes that they take.
+    pub(crate) fn numbers_of(entry: &[u8]) -> (usize, usize) {
         let mut reader = Reader(entry);
         let _count = reader.small::<u64>();
-        HyperLogLog::read(&mut reader).map_or(0, |_| reader.0.len())
+        let _users = HyperLogLog::read(&mut reader);
+        let bytes = reader.0.len();
+        (reader.small::<usize>().unwrap_or_default() >> 1, bytes)
     }
 
     /// Bytes of memory that the rollup takes, estimated the same on every target.

@@ -69,14 +69,15 @@ impl Superaccumulator {
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        let mut other = other.clone();
-        other.carry();
         self.carry();
         self.cover(other.low, other.low + other.digits.len());
         for (digit, more) in self.digits.iter_mut().skip(other.low - self.low).zip(&other.digits) {
             *digit += more;
         }
-        self.pending = 2;
+        self.pending += other.pending;
+        if self.pending >= 1 << 30 {
+            self.carry();
+        }
     }
 
     /// Brings every digit but the highest into 0..2^32.
@@ -104,23 +105,30 @@ impl Superaccumulator {
     /// Sign, lowest digit and magnitude. Digits are below 2^32, with no zero at either end. Equal numbers always give
     /// equal results.
     fn magnitude(&self) -> (bool, usize, Vec<u32>) {
-        let mut wide = self.clone();
-        wide.carry();
-        let is_negative = wide.digits.last().is_some_and(|last| *last < 0);
+        let mut digits = self.carried(1);
+        let is_negative = digits.last().is_some_and(|last| *last > u32::MAX / 2);
         if is_negative {
-            for digit in &mut wide.digits {
-                *digit = -*digit;
-            }
-            wide.carry();
+            digits = self.carried(-1);
         }
-        let mut digits: Vec<u32> = wide.digits.iter().map(|digit| *digit as u32).collect();
         while digits.last() == Some(&0) {
             digits.pop();
         }
         let zeros = digits.iter().take_while(|digit| **digit == 0).count();
         digits.drain(..zeros);
-        let low = if digits.is_empty() { 0 } else { wide.low + zeros };
-        (is_negative && !digits.is_empty(), low, digits)
+        let low = if digits.is_empty() { 0 } else { self.low + zeros };
+        (is_negative, low, digits)
+    }
+
+    /// The digits of this number times `sign`, as two's complement.
+    fn carried(&self, sign: i64) -> Vec<u32> {
+        let mut carried = 0;
+        let above = [0; 2];
+        let digits = self.digits.iter().chain(&above).map(|digit| {
+            let sum = sign * *digit + carried;
+            carried = sum >> DIGIT;
+            sum as u32
+        });
+        digits.collect()
     }
 
     /// The nearest double, halves to even; infinite beyond the largest double.

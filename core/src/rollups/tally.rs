@@ -14,7 +14,7 @@ use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::log_histogram::LogHistogram;
 use crate::rollups::number::Number;
 use crate::rollups::place::Place;
-use crate::rollups::rollup::{NUMBERS, NumericStats};
+use crate::rollups::rollup::NumericStats;
 
 /// Memory that is reused from one rollup to the next.
 #[derive(Debug, Default)]
@@ -30,27 +30,23 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Writes the rollup of these events. `table` is the name table of their page. Without `keep` their numbers are
-    /// dropped.
+    /// Writes the rollup of these events. `table` is the name table of their page. It keeps the numbers with
+    /// the first `most` names.
     pub(crate) fn write(
         &mut self,
         places: &[Place],
-        keep: bool,
+        most: usize,
         events: &FoldEvents,
         names: &Interner,
         table: &[Symbol],
         writer: &mut Writer,
     ) {
         if let [place] = places {
-            return Self::write_event(*events.event(place), keep, events, names, table, writer);
+            return Self::write_event(*events.event(place), most, events, names, table, writer);
         }
         writer.length(places.len());
         self.write_users(places, events, writer);
-        let mut are_dropped = self.gather(places, events);
-        if !keep {
-            are_dropped |= !self.names.is_empty();
-            self.names.clear();
-        }
+        let are_dropped = self.gather(places, most, events);
         writer.length(self.names.len() << 1 | usize::from(are_dropped));
         let mut next = 0;
         for at in 0..self.names.len() {
@@ -67,13 +63,13 @@ impl Tally {
     }
 
     /// Collects the names that are kept, and returns whether any are dropped.
-    fn gather(&mut self, places: &[Place], events: &FoldEvents) -> bool {
+    fn gather(&mut self, places: &[Place], most: usize, events: &FoldEvents) -> bool {
         self.names.clear();
         self.shapes.clear();
         let mut are_dropped = false;
         for (shape, part) in events.by_shape(places) {
             self.shapes.push((shape, part.len()));
-            are_dropped |= events.join(shape, &mut self.names);
+            are_dropped |= events.join(shape, most, &mut self.names);
         }
         are_dropped
     }
@@ -142,14 +138,14 @@ impl Tally {
     /// Writes the rollup of a single event, which is common for rare values.
     fn write_event(
         event: FoldEvent,
-        keep: bool,
+        most: usize,
         events: &FoldEvents,
         names: &Interner,
         table: &[Symbol],
         writer: &mut Writer,
     ) {
         let all = events.names(event.shape);
-        let kept = &all[..all.len().min(if keep { NUMBERS } else { 0 })];
+        let kept = &all[..all.len().min(most)];
         writer.length(1);
         let user = (event.user.register(), event.user.value());
         HyperLogLog::write_new(1, std::iter::once(user), writer);

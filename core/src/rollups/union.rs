@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::rollups::compaction::{DayManifest, DayState, Whole};
 use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::key::{Day, KeyKind, Period, Series, apart};
+use crate::rollups::numbers_cap::NUMBERS;
 use crate::rollups::page::{Head, PageReader, PageWriter};
-use crate::rollups::rollup::{NAMES_A_DAY, NUMBERS, Parts, Rollup};
+use crate::rollups::rollup::{NAMES_A_DAY, Parts, Rollup};
 use crate::rollups::stored::{PAGE_BYTES, StoredPage, UnreadablePage};
 
 /// What a stored page belongs to. Each part of a store has its pages in this order, which is that of their keys.
@@ -98,10 +99,7 @@ pub fn union(pages: &[StoredPage], firsts: &BTreeSet<String>) -> Result<Vec<Stor
         return Ok(pages);
     }
     // Parts with different numbers can be too much for one page of one value. Then it keeps as many as a fold does.
-    for rollup in whole.values.values_mut().filter(|rollup| rollup.numbers.len() > NUMBERS) {
-        rollup.numbers.truncate(NUMBERS);
-        rollup.numbers_dropped = true;
-    }
+    whole.values.values_mut().for_each(|rollup| rollup.keep_numbers(NUMBERS));
     Ok(written(&whole))
 }
 
