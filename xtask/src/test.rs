@@ -3,6 +3,7 @@
 mod contract;
 mod deny;
 mod deploy;
+mod pairs;
 mod parts;
 mod programs;
 mod simulation;
@@ -18,6 +19,7 @@ use crate::gates;
 use crate::paths;
 use crate::setup::{self, Tools};
 use crate::shell::{cargo, phase, program};
+use crate::test::pairs::in_pairs;
 use crate::test::programs::{CONFORMANCE, TestProgram, TestRun};
 use crate::test::tally::{Summary, Tally};
 
@@ -166,14 +168,14 @@ fn wasm(run: &Run, tally: &mut Tally) -> Result<()> {
 /// Runs each target briefly from its kept inputs, the same way each time.
 fn fuzzing(_: &Run, tally: &mut Tally) -> Result<()> {
     let programs = fuzz::build()?;
-    for name in fuzz::names() {
+    in_pairs(tally, fuzz::names().collect(), |_, name, tally| {
         let Outcome { found, .. } = fuzz::fuzz_anew(&programs, name, Budget { runs: Some(2000), seconds: None })?;
         if let Some(input) = &found {
             println!("fuzz {name}: {} fails", input.display());
         }
         tally.check(&format!("fuzz {name}"), found.is_none());
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn conformance(run: &Run, tally: &mut Tally) -> Result<()> {

@@ -1,20 +1,17 @@
-//! Test programs: cargo builds them, and they run here, two at a time, because most of them wait longer than they compute.
+//! Test programs: cargo builds them, and they run here.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::paths;
 use crate::shell::{output, phase, program};
+use crate::test::pairs::in_pairs;
 use crate::test::tally::Tally;
-
-/// How many run at the same time.
-const AT_ONCE: usize = 2;
 
 /// The folder of the conformance tests, which has a test program for each platform.
 pub(super) const CONFORMANCE: &str = "tests";
@@ -98,31 +95,18 @@ pub(super) fn run(tally: &mut Tally, runs: Vec<TestRun>) -> Result<()> {
 
 fn run_into(tally: &mut Tally, runs: Vec<TestRun>, shown: &mut (impl Write + Send)) -> Result<()> {
     let part = tally.part();
-    let (queue, all) = (Mutex::new(runs.into_iter()), Mutex::new((Tally::new(part), shown)));
-    let work = || {
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        while let Some(TestRun { name, host, has_tests, mut command }) = next() {
-            phase(&format!("{part}: {name}"));
-            let (mut own, mut output) = (Tally::new(part), Vec::new());
-            if let Err(error) = own.test_program(&name, host, &mut command, &mut output) {
-                own.check(&format!("{name}: {error:#}"), false);
-            }
-            if has_tests {
-                own.check_ran_any(&name);
-            }
-            let (tally, shown) = &mut *all.lock().unwrap_or_else(PoisonError::into_inner);
-            // If the reader of our output goes away, a signal ends the run, not this.
-            _ = shown.write_all(&output);
-            tally.add(own);
+    let (mut all, shown) = (Tally::new(part), Mutex::new(shown));
+    in_pairs(&mut all, runs, |_, TestRun { name, host, has_tests, mut command }, own| {
+        phase(&format!("{part}: {name}"));
+        let mut output = Vec::new();
+        let ran = own.test_program(&name, host, &mut command, &mut output).context(name.clone());
+        if has_tests {
+            own.check_ran_any(&name);
         }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a thread that runs tests panicked")))
+        // If the reader of our output goes away, a signal ends the run, not this.
+        _ = shown.lock().unwrap_or_else(PoisonError::into_inner).write_all(&output);
+        ran
     })?;
-    let (mut all, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     all.check_ran_any(part);
     tally.add(all);
     Ok(())

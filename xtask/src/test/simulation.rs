@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::build::Scope;
 use crate::shell::{self, cargo, phase, run};
 use crate::test::Run;
+use crate::test::pairs::in_pairs;
 use crate::test::tally::Tally;
 use crate::{build, defect, paths};
 
@@ -25,27 +26,34 @@ pub(crate) fn check(run: &Run, tally: &mut Tally) -> Result<()> {
         return tally.cargo_test(test.env("ISOTHERM_QUICK", "1"));
     }
     tally.cargo_test(&mut test)?;
+    let mut defects = Vec::new();
     for model in files(&paths::root().join("tests/simulation/defects"))? {
-        for patch in files(&model)? {
-            let (model, name) = (stem(&model), stem(&patch));
-            phase(&format!("simulation: planting {name}"));
-            let mut find = shell::program(plant(&patch)?);
-            find.args(["--find", "--model", &model, "--seeds", seeds(&model)]);
-            tally.command(&format!("the simulation finds {name}"), &mut find)?;
-        }
+        defects.extend(files(&model)?.into_iter().map(|patch| (stem(&model), patch)));
     }
-    Ok(())
+    in_pairs(tally, defects, |thread, (model, patch), tally| {
+        let folder = paths::target().join("simulation").join(thread.to_string());
+        look(&folder, &model, &patch, tally)
+    })
+}
+
+/// Plants a defect in a copy in this folder, and counts whether the simulation finds it.
+fn look(folder: &Path, model: &str, patch: &Path, tally: &mut Tally) -> Result<()> {
+    let name = stem(patch);
+    phase(&format!("simulation: planting {name}"));
+    let mut find = shell::program(plant(folder, patch)?);
+    find.args(["--find", "--model", model, "--seeds", seeds(model)]);
+    tally.command(&format!("the simulation finds {name}"), &mut find)
 }
 
 /// Builds the simulation with this defect planted. Returns its program.
-fn plant(patch: &Path) -> Result<PathBuf> {
-    let copy = paths::target().join("simulation/planted");
+fn plant(folder: &Path, patch: &Path) -> Result<PathBuf> {
+    let copy = folder.join("planted");
     fs::create_dir_all(&copy)?;
     defect::plant(&copy, patch)?;
     let mut build = cargo();
     build.current_dir(&copy).args(["build", "--quiet", "--release", "--package", build::SIMULATION]);
     // Little changes from one defect to the next. A folder of its own: cargo takes the copy's crates for those of the project.
-    let target = paths::target().join("simulation/target");
+    let target = folder.join("target");
     run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join("release").join(build::SIMULATION))
 }
