@@ -44,7 +44,7 @@ macro_rules! conformance {
                 the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, a_report_of_many_bytes_comes_in_parts, reports_need_the_scope_read,
                 a_kill_while_folding_counts_nothing_twice,
             }
-            sdks { servers_deliver_once, pages_deliver_once }
+            sdks { servers_deliver_once, pages_deliver_once, cloudevents_of_rust_arrive_once }
             dashboard { a_browser_shows_the_flights }
             lifetime {
                 what_was_accepted_survives_a_kill, nothing_is_left_behind, a_release_takes_no_stamp_from_a_header,

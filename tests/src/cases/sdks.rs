@@ -4,10 +4,16 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
+use cloudevents::event::Event;
+use cloudevents::message::BinaryDeserializer as _;
+use cloudevents::{EventBuilder as _, EventBuilderV10};
 use isotherm_core::{key_entry, public_key_entry};
 use isotherm_hosts::{Platform, Up};
+use serde_json::json;
 
-use crate::fixture::{block_on, start, up};
+use super::counts;
+use crate::client::Ask;
+use crate::fixture::{Fixture, block_on, start, up};
 
 const TENANT: &str = "shop";
 const SECRET: &str = "a secret key of the SDKs";
@@ -24,6 +30,36 @@ pub fn servers_deliver_once(platform: Platform) {
 /// Pages in Chromium deliver likewise: by our script, and by SDKs. `tests/sdks/pages.test.mjs` says what they send.
 pub fn pages_deliver_once(platform: Platform) {
     run(platform, "pages.test.mjs");
+}
+
+/// CloudEvents of the SDK for Rust arrive in each of the three forms, and count once if they are sent again.
+pub fn cloudevents_of_rust_arrive_once(platform: Platform) {
+    let host = Fixture::open(platform);
+    let event = |id: &str| -> Event {
+        let data = json!({"userId": "user-1", "of": id});
+        let event = EventBuilderV10::new().id(id).ty("rust").source("/sdks").data("application/json", data);
+        event.build().unwrap()
+    };
+    let binary = || {
+        let request = hyper::Request::builder().method("POST").uri("/cloudevents");
+        let request: hyper::Request<Option<Vec<u8>>> = event("binary").deserialize_binary(request).unwrap();
+        let ask = Ask::new("POST", "/cloudevents").body(request.body().clone().unwrap_or_default());
+        let headers = request.headers().iter();
+        headers.fold(ask, |ask, (name, value)| ask.header(name.as_str(), value.to_str().unwrap()))
+    };
+    let json = |media: &str, body: serde_json::Result<String>| {
+        Ask::new("POST", "/cloudevents").header("content-type", media).body(body.unwrap())
+    };
+    let structured = || json("application/cloudevents+json", serde_json::to_string(&event("structured")));
+    let batched = || json("application/cloudevents-batch+json", serde_json::to_string(&[event("one"), event("two")]));
+    for (ask, events) in [(binary(), 1), (structured(), 1), (batched(), 2)] {
+        assert_eq!(counts(&host.ask(&ask)), [events, 0, 0, 0]);
+        assert_eq!(counts(&host.ask(&ask)), [0, events, 0, 0]);
+    }
+    for id in ["binary", "structured", "one", "two"] {
+        let found = host.ask(&Ask::get(&format!("/events/%2Fsdks%23{id}"))).json();
+        assert_eq!((&found["userId"], &found["properties"]["of"]), (&json!("user-1"), &json!(id)), "{found}");
+    }
 }
 
 fn run(platform: Platform, test: &str) {
