@@ -206,7 +206,7 @@ impl Price {
         Ok((from..=until).contains(&day))
     }
 
-    /// Whether the price holds on this day or later.
+    /// Tells if the price holds on this day or later.
     ///
     /// # Errors
     /// Never fails for a price of a book that was read.

@@ -137,12 +137,16 @@ const BILLS: &[Bill] = &[
         lines: &[("lambda-request", 7.44e6, 149), ("lambda-duration-x86", 7.44e6 * 2.0, 24_800)],
         cents: 24_949,
     },
-    // Without the 8 cents of temporary storage, which the book lacks.
+    // 4,096 MB, and 2,048 MB of temporary storage.
     Bill {
         source: LAMBDA,
         free_tier: true,
-        lines: &[("lambda-request", 6e6, 100), ("lambda-duration-x86", 6e6 * 0.28 * 4.0, 10_533)],
-        cents: 10_633,
+        lines: &[
+            ("lambda-request", 6e6, 100),
+            ("lambda-duration-x86", 6e6 * 0.28 * 4.0, 10_533),
+            ("lambda-temporary-storage", 6e6 * 0.28 * 1.5, 8),
+        ],
+        cents: 10_641,
     },
     // 100 instances held for 8 hours, and 500,000 requests that they answered.
     Bill {

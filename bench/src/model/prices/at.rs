@@ -24,7 +24,7 @@ pub(crate) struct Product {
     pub offer: String,
     /// The product's usage type, exactly as in the file.
     pub usagetype: String,
-    /// The usage type of the product that has the free units, if it is one of its own.
+    /// The usage type of the product that has the free units as a tier of 0 USD: this one or one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<String>,
     /// Other attributes that the product must have; `productFamily` is one of them.

@@ -140,7 +140,8 @@ pub(crate) fn products(book: &Book) -> Vec<&Product> {
 pub(crate) fn recognize(book: &Book, saved: &str) -> Result<Option<Published>> {
     let plain = page::plain(saved)?;
     let is_it = |page: &&Page| plain.contains(&page.known_by);
-    Ok(book.pages().iter().find(is_it).map(|page| Published::Page(page.id.clone(), plain.clone())))
+    let page = book.pages().iter().find(is_it);
+    Ok(page.map(|page| Published::Page(page.id.clone(), plain)))
 }
 
 /// Compares the prices that hold on a day, or are announced for later, with saved files.

@@ -102,7 +102,8 @@ impl Offer {
         }
         if let Some(usagetype) = &product.free {
             let free = self.ranges(usagetype, &BTreeMap::new())?;
-            says.free = free.iter().filter(|range| range.usd == 0.0).map(|range| range.end).reduce(f64::max);
+            let ends = free.iter().filter(|range| range.usd == 0.0).map(|range| range.end);
+            says.free = Some(ends.fold(0.0, f64::max));
         }
         says.tiers = ranges.iter().map(|range| (range.begin, range.usd)).collect();
         Ok(says)

@@ -1,4 +1,4 @@
-//! Tests of the price book, and of comparing it with saved files.
+//! Tests of the price book. `bench/tests/prices.rs` compares it with saved files.
 
 use super::*;
 
@@ -107,6 +107,8 @@ fn what_is_no_price_book_is_refused() {
         (PRICE.replace("per = 10", "per = 10\nround_up_to = 0"), "round_up_to must be above 0"),
         (PRICE.replace("per = 10", "per = 10\nwhole = 0"), "whole must be above 0"),
         (PRICE.replace("per = 10", "per = 10\nunpublished = true"), "has no tiers"),
+        (PRICE.to_owned() + "at = { page = \"x\", text = [\"{usd}\"] }", "there is no [[page]] \"x\""),
+        (PRICE.to_owned() + "at = { offer = 1 }", "did not match any variant"),
         (format!("{PRICE}{}", PRICE.replace(r#"checked = "2026-11-01""#, "")), "twice for the same days"),
     ] {
         let error = format!("{:#}", Book::parse(&wrong).unwrap_err());
@@ -119,4 +121,7 @@ fn the_program_s_own_book_is_one() {
     let book = Book::own().unwrap();
     assert!(book.prices().len() > 30 && book.checked().is_ok());
     assert!(book.prices().iter().all(|price| price.source.starts_with("https://")));
+    let nowhere: Vec<&str> =
+        book.prices().iter().filter(|price| price.at.is_none()).map(|price| price.id.as_str()).collect();
+    assert_eq!(nowhere, ["akamai-request", "fermyon-plan"], "say where the price stands");
 }
