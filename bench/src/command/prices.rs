@@ -1,8 +1,6 @@
 //! `isotherm prices`: the providers' prices, their sources and their age.
 
 mod check;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -179,3 +177,6 @@ impl Price {
         words
     }
 }
+
+#[cfg(test)]
+mod tests;

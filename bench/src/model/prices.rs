@@ -5,8 +5,6 @@ pub(crate) mod check;
 pub(crate) mod offer;
 mod page;
 mod says;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -239,3 +237,6 @@ impl Price {
 fn date(text: &str) -> Result<Date> {
     text.parse().with_context(|| format!("{text:?} is no day, such as 2026-11-01"))
 }
+
+#[cfg(test)]
+mod tests;
