@@ -13,8 +13,8 @@ use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use crate::model::prices::{Book, Price, Tier};
+use crate::say;
 use crate::words::{amount, usd};
-use crate::{BadInput, say};
 
 /// The list warns if the prices were compared with their sources more than this many days ago.
 const OLD_AFTER: i32 = 90;
@@ -112,7 +112,7 @@ pub fn prices(flags: &Prices) -> Result<ExitCode> {
         }
     }
     if is_compared {
-        return check::check(&book, &prices, on, &flags.check, flags.json).map_err(|error| BadInput(error).into());
+        return check::check(&book, &prices, on, &flags.check, flags.json);
     }
     let list = List { checked: book.checked()?, on, prices };
     if flags.json {

@@ -13,9 +13,9 @@ use crate::command::watched::Watched;
 use crate::model::prices::check::{Compared, Published, Report, Status, products, recognize, report};
 use crate::model::prices::offer::Offer;
 use crate::model::prices::{Book, Price};
-use crate::say;
 use crate::text::without_mark;
 use crate::words::listed;
+use crate::{BadInput, say};
 
 /// The exit code if a price moved, or is not where the book says.
 const MOVED: u8 = 3;
@@ -31,11 +31,11 @@ const SAVE: &str = "save an offer file of AWS (index.json), or a pricing page of
 /// # Errors
 /// Fails if a file can't be read, or no price points to it.
 pub(crate) fn check(book: &Book, prices: &[&Price], on: Date, files: &[PathBuf], json: bool) -> Result<ExitCode> {
-    let mut read = Vec::new();
-    for path in files {
+    let read = files.iter().map(|path| {
         let name = path.display().to_string();
-        read.push((name.clone(), published(book, path).with_context(|| name)?));
-    }
+        Ok((name.clone(), published(book, path).context(name)?))
+    });
+    let read: Vec<_> = read.collect::<Result<_>>().map_err(BadInput)?;
     let report = report(prices, on, &read)?;
     if json {
         say(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
