@@ -1,5 +1,7 @@
 //! `isotherm prices`: the providers' prices, their sources and their age.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,16 +51,29 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Book> {
 
 /// The flags of `isotherm prices`.
 #[derive(Args, Clone, Debug)]
-#[command(before_help = "Examples:
+#[command(
+    before_help = "Examples:
   isotherm prices                    all of them, with their sources
   isotherm prices --on 2027-01-01    those of another day
-  isotherm prices --json             for a program")]
+  isotherm prices --json             for a program
+  isotherm prices --check dynamodb.json workers.md
+                                     what moved, by saved files of AWS and Cloudflare",
+    after_help = "--check reads offer files of AWS's price list, plain or gzip, and saved pages of Cloudflare's, HTML or Markdown:
+  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonDynamoDB/current/us-east-1/index.json
+  https://developers.cloudflare.com/workers/platform/pricing/index.md
+It loads nothing itself. `at` in bench/prices.toml says which file has a price.
+
+Exit codes: 0 nothing moved, 3 a price moved or is not where the book says, 2 a file or flag can't be used."
+)]
 pub struct Prices {
     /// Only the prices of this platform; may be given again
     #[arg(long = "platform", value_name = "PLATFORM", value_parser = crate::command::up::platform())]
     platforms: Vec<Platform>,
     #[command(flatten)]
     book: WhichPrices,
+    /// Compare the prices with saved files of the providers
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    check: Vec<PathBuf>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -81,19 +96,23 @@ fn as_text<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.collect_str(day)
 }
 
-/// Lists prices.
+/// Lists prices, or compares them with files.
 ///
 /// # Errors
-/// Fails if the book can't be read.
+/// Fails if the book or a file can't be read.
 pub fn prices(flags: &Prices) -> Result<ExitCode> {
     let book = flags.book.read()?;
     let (today, on) = (Zoned::now().date(), flags.book.day());
+    let is_compared = !flags.check.is_empty();
     let mut prices = Vec::new();
     for price in book.prices() {
         let is_asked_for = flags.platforms.is_empty() || flags.platforms.iter().any(|one| one.name() == price.platform);
-        if is_asked_for && price.holds_on(on)? {
+        if is_asked_for && if is_compared { price.holds_from(on)? } else { price.holds_on(on)? } {
             prices.push(price);
         }
+    }
+    if is_compared {
+        return check::check(&book, &prices, on, &flags.check, flags.json);
     }
     let list = List { checked: book.checked()?, on, prices };
     if flags.json {
@@ -129,6 +148,12 @@ fn text(list: &List<'_>, today: Date) -> Result<String> {
 }
 
 impl Price {
+    /// What the price is for: `1,000,000 × request`.
+    fn per_in_words(&self) -> String {
+        let per = if self.per == 1.0 { String::new() } else { format!("{} × ", amount(self.per)) };
+        format!("{per}{}", self.unit)
+    }
+
     /// The price in words: `0.20 per 1,000,000 requests, the first 1,000,000 a month free`.
     fn tiers_in_words(&self) -> String {
         if self.unpublished {
@@ -139,8 +164,7 @@ impl Price {
             above => format!("{} above {}", usd(tier.usd), amount(above)),
         };
         let tiers: Vec<String> = self.tiers.iter().map(of_tier).collect();
-        let per = if self.per == 1.0 { String::new() } else { format!("{} × ", amount(self.per)) };
-        let mut words = format!("{} per {per}{}", tiers.join(", "), self.unit);
+        let mut words = format!("{} per {}", tiers.join(", "), self.per_in_words());
         if self.free > 0.0 {
             words += &format!("; {} a month free", amount(self.free));
         }
@@ -155,79 +179,4 @@ impl Price {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A month as AWS counts it: 730 hours.
-    const SECONDS: f64 = 730.0 * 3600.0;
-
-    #[track_caller]
-    fn cents(id: &str, units: f64, free_tier: bool) -> i64 {
-        let book = Book::own().unwrap();
-        let price = book.price(id, "2026-11-20".parse().unwrap()).unwrap();
-        (price.usd(units, free_tier) * 100.0).round() as i64
-    }
-
-    /// Worked examples that the providers publish.
-    #[test]
-    fn published_examples_come_out_to_the_cent() {
-        // 15 M requests of 7 ms CPU on the paid plan of Workers cost 8.00.
-        let workers = [("workers-plan", 1.0), ("workers-request", 15e6), ("workers-cpu", 15e6 * 7.0)];
-        assert_eq!(workers.map(|(id, units)| cents(id, units, false)), [500, 150, 150]);
-        // 1 M requests of 200 ms with 1 GB on Lambda cost 3.53.
-        let lambda = [("lambda-request", 1e6), ("lambda-duration-x86", 1e6 * 0.2)];
-        assert_eq!(lambda.map(|(id, units)| cents(id, units, false)), [20, 333]);
-        // 5 provisioned instances with 1 GB cost about 55 for a month; with 512 MB about 27.
-        assert_eq!(cents("lambda-provisioned-x86", 5.0 * SECONDS, false), 5475);
-        assert_eq!(cents("lambda-provisioned-x86", 5.0 * 0.5 * SECONDS, false), 2738);
-        // 3 t3.large cost this much without the load balancer, with which an article comes to about 850.
-        assert_eq!(cents("node-t3-large", 3.0 * 730.0, false), 18_221);
-    }
-
-    #[test]
-    fn a_list_says_how_old_it_is() {
-        let book = Book::own().unwrap();
-        let (checked, on) = (book.checked().unwrap(), "2026-11-20".parse().unwrap());
-        let list = List {
-            checked,
-            on,
-            prices: vec![
-                book.price("http-api-request", on).unwrap(),
-                book.price("lambda-provisioned-duration-x86", on).unwrap(),
-            ],
-        };
-        let listed = text(&list, "2026-12-15".parse().unwrap()).unwrap();
-        assert!(listed.contains("on 2026-11-26, 19 days ago\n"), "{listed}");
-        let words = "1.00, 0.90 above 300,000,000 per 1,000,000 × request of up to 512 KB\n";
-        assert!(listed.contains(words), "{listed}");
-        assert!(listed.contains("provisioned concurrency, x86  0.0000097222 per GB-second"), "{listed}");
-        let listed = text(&list, "2027-03-26".parse().unwrap()).unwrap();
-        assert!(listed.contains("120 days ago: old"), "{listed}");
-    }
-
-    #[test]
-    fn announced_changes_hold_from_their_day() {
-        let book = Book::own().unwrap();
-        assert!(book.price("workers-logs", "2026-11-30".parse().unwrap()).is_ok());
-        assert!(book.price("workers-logs", "2026-12-01".parse().unwrap()).is_err());
-        // Cloudflare's worked bill: 75 GB ingested and 20 GB-months stored cost 7.05.
-        let usd = |id, units| book.price(id, "2026-12-01".parse().unwrap()).unwrap().usd(units, false);
-        let [ingested, stored] =
-            [usd("workers-observability-ingested", 75.0), usd("workers-observability-stored", 20.0)];
-        assert_eq!([ingested, stored, ingested + stored].map(|usd| (usd * 100.0).round()), [625.0, 80.0, 705.0]);
-        assert!(book.price("workers-observability-stored", "2026-11-30".parse().unwrap()).is_err());
-    }
-
-    /// Large bills, in whole USD: each tier counts for the units in it.
-    #[test]
-    fn each_tier_has_its_price() {
-        for (id, units, usd) in [
-            ("cloudwatch-logs", 60_060.0, 12_503),
-            ("aws-egress", 110_000.0, 8_519),
-            ("s3-storage", 600_000.0, 13_163),
-            ("sqs-request", 300e9, 40_000 + 30_000 + 24_000),
-        ] {
-            assert_eq!((cents(id, units, false) + 50) / 100, usd, "{units} of {id}");
-        }
-    }
-}
+mod tests;

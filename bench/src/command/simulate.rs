@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::command::cost::pair;
 use crate::command::prices::WhichPrices;
+use crate::command::watched::Watched;
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::from;
@@ -24,7 +25,7 @@ use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
 use crate::workload::Workload;
 
-use self::progress::{Progress, Watched};
+use self::progress::Progress;
 use crate::model::simulate::cost::{self, Prices};
 use crate::model::simulate::draw::Sourced;
 use crate::model::simulate::from::Measurements;
@@ -226,7 +227,7 @@ fn open_watched(path: &Path) -> Result<Lines> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
     let bytes = file.metadata().map_or(0, |about| about.len());
-    Lines::new(Watched::new(file, bytes), name)
+    Lines::new(Watched::new("simulate", file, bytes), name)
 }
 
 /// Opens a file of a trace, plain or gzip.

@@ -1,18 +1,13 @@
 //! Shows the progress of a replay on standard error, once it has taken two seconds: a bar on a terminal, plain lines
 //! elsewhere.
 
-use std::io::{IsTerminal, Read, Result};
-use std::time::{Duration, Instant};
+use std::io::IsTerminal;
+use std::time::Instant;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::command::watched::{LINE_EVERY, PATIENCE};
 use crate::model::simulate::time::Micros;
-
-/// A replay that ends sooner shows no progress.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Time between two plain lines.
-const LINE_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) struct Progress {
     end: Option<Micros>,
@@ -62,48 +57,5 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-/// A file whose reading is shown on standard error once it has taken two seconds.
-pub(crate) struct Watched<R> {
-    inner: R,
-    bytes: u64,
-    read: u64,
-    started: Instant,
-    line_at: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl<R> Watched<R> {
-    /// `bytes` is the size of the file; 0 if it is not known.
-    pub(crate) fn new(inner: R, bytes: u64) -> Self {
-        let started = Instant::now();
-        Self { inner, bytes, read: 0, started, line_at: started, bar: None }
-    }
-
-    fn tell(&mut self) {
-        if self.started.elapsed() < PATIENCE {
-            return;
-        }
-        if std::io::stderr().is_terminal() {
-            let bytes = self.bytes.max(self.read);
-            let bar = self.bar.get_or_insert_with(|| {
-                ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(4))
-            });
-            bar.set_position(self.read);
-        } else if self.line_at == self.started || self.line_at.elapsed() >= LINE_EVERY {
-            self.line_at = Instant::now();
-            eprintln!("simulate: {} of {} MB are read", self.read / 1_000_000, self.bytes / 1_000_000);
-        }
-    }
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.read += read as u64;
-        self.tell();
-        Ok(read)
     }
 }

@@ -1,0 +1,65 @@
+//! Shows on standard error how far a large file is read, once that has taken two seconds: a bar on a terminal, plain lines
+//! elsewhere.
+
+use std::io::{IsTerminal, Read, Result};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+/// What ends sooner shows no progress.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two plain lines.
+pub(crate) const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// A file whose reading is shown on standard error once it has taken two seconds.
+pub(crate) struct Watched<R> {
+    command: &'static str,
+    inner: R,
+    bytes: u64,
+    read: u64,
+    started: Instant,
+    line_at: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl<R> Watched<R> {
+    /// `command` begins each plain line; `bytes` is the size of the file, 0 if it is not known.
+    pub(crate) fn new(command: &'static str, inner: R, bytes: u64) -> Self {
+        let started = Instant::now();
+        Self { command, inner, bytes, read: 0, started, line_at: started, bar: None }
+    }
+
+    fn tell(&mut self) {
+        if self.started.elapsed() < PATIENCE {
+            return;
+        }
+        if std::io::stderr().is_terminal() {
+            let bytes = self.bytes.max(self.read);
+            let bar = self.bar.get_or_insert_with(|| {
+                ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(4))
+            });
+            bar.set_position(self.read);
+        } else if self.line_at == self.started || self.line_at.elapsed() >= LINE_EVERY {
+            self.line_at = Instant::now();
+            eprintln!("{}: {} of {} MB are read", self.command, self.read / 1_000_000, self.bytes / 1_000_000);
+        }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.read += read as u64;
+        self.tell();
+        Ok(read)
+    }
+}
+
+impl<R> Drop for Watched<R> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
