@@ -46,7 +46,7 @@ mod gzip;
 mod vocabulary;
 
 pub use formats::TABLES;
-pub use service::{Service, Unread};
+pub use service::{Frozen, Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place, public_key_entry};
 pub use admission::door::{Door, Entry};
