@@ -75,7 +75,7 @@ pub use rollups::fold::Fold;
 pub use rollups::key::KeyRange;
 pub use rollups::observation::{Observation, UnreadableRecord};
 pub use rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
-pub use rollups::union::{PageGroup, day_of, moved_first, stand_in, union, union_of_manifests};
+pub use rollups::union::{PageGroup, day_of, first_of, moved_first, stand_in, union, union_of_manifests};
 
 pub use reports::answer::ReportReply;
 pub use reports::data::{ReadBudget, ReportData, UnreadablePages};
