@@ -125,7 +125,9 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
     let mut both = Both { ends: [&source, &there], tallies, events_only };
     both.read_early().await?;
     while live.round().await?.lag > lag {}
-    eprintln!("{}", how_to_freeze(source.url()));
+    if !source.is_frozen().await? {
+        eprintln!("{}", how_to_freeze(source.url()));
+    }
 
     let (mut drained, settle) = (0, Duration::from_secs(flags.settle));
     let (start, expected) = loop {

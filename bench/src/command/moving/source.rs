@@ -15,6 +15,8 @@ use super::Care;
 use super::lines::page_of;
 use crate::load::{Connection, Endpoint, Url};
 
+/// How long a wait is before it is told.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
 /// A cursor behind all pages of rollups: no key is as high.
 const BEHIND_ALL: &str = "\u{10ffff}";
 
@@ -212,7 +214,8 @@ impl Source {
                 self.service.url,
                 self.service.care.patience
             );
-            if !is_told {
+            // Most platforms fold within seconds, and who follows waits again and again.
+            if !is_told && now.elapsed() > TOLD_AFTER {
                 eprintln!("waiting until {} has folded what it took", self.service.url);
                 is_told = true;
             }
