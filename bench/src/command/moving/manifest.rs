@@ -113,7 +113,7 @@ impl Manifest {
         let of = if self.rollups.is_empty() { &self.events } else { &self.rollups };
         let mut days = of.keys().rev().take(most).map(String::as_str);
         let last = days.next()?;
-        Some((days.last().unwrap_or(last), last))
+        Some((days.next_back().unwrap_or(last), last))
     }
 
     /// Adds an event of which only the record is compared: the bits are those of [`bits_of`] of it.

@@ -188,7 +188,7 @@ pub async fn import(flags: &Import) -> Result<ExitCode> {
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::All).await?;
     target.prepare(&there, flags.beside).await?;
-    Sink::Service(target).copy(&flags.file).await?;
+    Sink::Service(Box::new(target)).copy(&flags.file).await?;
     compare(&lasting, &there, horizon, flags.beside).await?;
     done(&promised, &format!("there at {}", flags.url))
 }
@@ -217,7 +217,7 @@ impl Ends {
         if !self.events_only {
             target.prepare(&there, beside).await?;
         }
-        Ok(Opened { source, there, sink: Sink::Service(target), state })
+        Ok(Opened { source, there, sink: Sink::Service(Box::new(target)), state })
     }
 }
 

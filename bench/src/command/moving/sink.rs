@@ -25,7 +25,7 @@ const BYTES: usize = 900 * 1024;
 pub(super) enum Sink {
     Nowhere,
     File(FileSink),
-    Service(Target),
+    Service(Box<Target>),
     /// What is to be compared with something else.
     Side(Side),
 }
