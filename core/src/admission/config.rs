@@ -225,7 +225,7 @@ impl Config {
         })
     }
 
-    /// Whether the tenant's clients may not write for now, because the tenant moves to another service.
+    /// Says that the tenant's clients may not write for now, because the tenant moves to another service.
     pub(crate) fn is_frozen(&self, tenant: &Tenant) -> bool {
         self.frozen.iter().any(|name| name == ALL || name == tenant.as_str())
     }

@@ -52,7 +52,7 @@ pub struct Asked {
     pub after: String,
     /// When the request arrived.
     pub received_at: Millis,
-    /// Whether the tenant's clients may not write for now.
+    /// True while the tenant's clients may not write.
     pub is_frozen: bool,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Pass<'s> {
     pub(super) since: u64,
     /// Events that were received before this have been seen.
     pub(super) seen_to: u64,
-    /// Whether new events follow the last in all parts.
+    /// True if new events follow the last in all parts.
     pub(super) is_ordered: bool,
     told: Instant,
     began: Instant,

@@ -40,7 +40,7 @@ pub(super) enum What {
 /// The service to read from.
 pub(super) struct Source {
     service: Service,
-    /// Whether an answer has said that clients may write, since this was looked at last.
+    /// True once an answer has said that clients may write, until this is looked at.
     has_taken: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct End {
     pub(super) over: bool,
     /// How many events of this answer can't be read.
     pub(super) left_out: u64,
-    /// Whether the tenant's clients may not write for now. Older services don't say.
+    /// True while the tenant's clients may not write. Older services don't say.
     pub(super) frozen: Option<bool>,
     pub(super) next: String,
 }
@@ -171,7 +171,7 @@ impl Source {
         frozen.with_context(|| format!("{} can't be frozen: deploy a newer version first", self.url()))
     }
 
-    /// Whether an answer since the last call has said that clients may write.
+    /// True if an answer since the last call has said that clients may write.
     pub(super) fn has_taken(&self) -> bool {
         self.has_taken.swap(false, Ordering::Relaxed)
     }
