@@ -46,6 +46,8 @@ enum Command {
     Import(moving::Import),
     /// Copy a tenant from one service to another, and compare both
     Move(moving::Move),
+    /// Bring clients from one service to another without a lost event, and state the pause
+    Cutover(moving::Cutover),
     /// Send a tenant's raw backup to a service
     Restore(moving::Restore),
     /// Compare a service with its raw backup
@@ -65,7 +67,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Measure", &["compare", "report", "diff", "soak"]),
     ("Decide", &["decide", "cost", "simulate", "prices", "schema"]),
     ("Run", &["serve", "up", "check", "key", "doctor"]),
-    ("Leave", &["move", "export", "import", "restore", "verify"]),
+    ("Leave", &["move", "cutover", "export", "import", "restore", "verify"]),
 ];
 
 /// Puts the examples at the beginning of each command's help.
@@ -140,6 +142,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
         Command::Export(flags) => threads()?.block_on(moving::export(&flags)),
         Command::Import(flags) => threads()?.block_on(moving::import(&flags)),
         Command::Move(flags) => threads()?.block_on(moving::move_all(&flags)),
+        Command::Cutover(flags) => threads()?.block_on(moving::cutover(&flags)),
         Command::Restore(flags) => threads()?.block_on(moving::restore(&flags)),
         Command::Verify(flags) => threads()?.block_on(moving::verify(&flags)),
         Command::Prices(flags) => prices::prices(&flags),

@@ -46,7 +46,7 @@ mod gzip;
 mod vocabulary;
 
 pub use formats::TABLES;
-pub use service::{Service, Unread};
+pub use service::{Frozen, Service, Unread};
 
 pub use admission::config::{Config, ConfigError, key_entry, only_place, public_key_entry};
 pub use admission::door::{Door, Entry};
@@ -75,7 +75,7 @@ pub use rollups::fold::Fold;
 pub use rollups::key::KeyRange;
 pub use rollups::observation::{Observation, UnreadableRecord};
 pub use rollups::stored::{Merged, StoredPage, UnreadablePage, WriteLimits};
-pub use rollups::union::{PageGroup, day_of, moved_first, stand_in, union, union_of_manifests};
+pub use rollups::union::{PageGroup, day_of, first_of, moved_first, stand_in, union, union_of_manifests};
 
 pub use reports::answer::ReportReply;
 pub use reports::data::{ReadBudget, ReportData, UnreadablePages};

@@ -20,6 +20,7 @@ use crate::rollups::stored::{StoredPage, WriteLimits};
 use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
+use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Seconds, Stamp};
@@ -44,6 +45,18 @@ impl Display for Unread {
 }
 
 impl std::error::Error for Unread {}
+
+/// The tenant's clients may not write for now, because it moves to another service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frozen;
+
+impl Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Rejection::Frozen.fmt(f)
+    }
+}
+
+impl std::error::Error for Frozen {}
 
 impl Service {
     /// A service with this configuration.
@@ -208,27 +221,34 @@ impl Service {
     /// Decides on a request's head, which is everything but [`Request::body`]: its route, method and key, and what the
     /// head says about the body. A host that reads the body itself calls this first.
     pub fn admit_head<'a>(&'a self, head: &'a Request<'a>, stamp: Stamp) -> Door<'a> {
-        self.door(head, Credential::Authorization(head.header("authorization")), stamp)
+        self.door(head, Credential::Authorization(head.header("authorization")), stamp).unless_frozen()
     }
 
     /// Decides on a message of a queue, which is a request that was written down. The message carries the id of the key
-    /// that [`Service::writer`] checked before, or else its header `authorization`.
+    /// that [`Service::writer`] checked before, or else its header `authorization`. A frozen tenant's message is kept: the
+    /// queue has accepted it, so its sender does not send it again.
     pub fn admit_message(&self, request: &Request<'_>, key_id: Option<&str>, stamp: Stamp) -> Admission {
         let authorization = Credential::Authorization(request.header("authorization"));
         match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
             // A queue may deliver a message twice.
-            Door::Body(entry) => entry.admit(request.body).repeatable().unlimited(),
+            Door::Body(entry) => entry.promised().admit(request.body).repeatable().unlimited(),
         }
     }
 
     /// The id of the key, or of a token's issuer, in this value of the header `authorization`, if it may send events. A gateway asks this before
     /// it puts a request into a queue, and the message then carries the id.
-    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`Frozen`]: the gateway must answer so that the client sends the request again.
+    pub fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<Option<String>, Frozen> {
         if self.config.is_closed() {
-            return None;
+            return Ok(None);
         }
-        self.config.access.writer(authorization, received_at).ok()
+        match self.config.access.writer(authorization, received_at) {
+            Ok((tenant, _)) if self.config.is_frozen(&tenant) => Err(Frozen),
+            writer => Ok(writer.ok().map(|(_, id)| id)),
+        }
     }
 
     /// Looks at an answered request, for its line and for metrics. Every answer passes here before it is sent: if the

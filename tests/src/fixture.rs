@@ -103,6 +103,13 @@ impl Fixture {
         Self::new(&Up { data: Some(data.to_owned()), ..keys(platform) })
     }
 
+    /// The same, where the tenant `acme` is frozen.
+    pub(crate) fn frozen_in(platform: Platform, data: &Path) -> Self {
+        let keys = keys(platform);
+        let config = keys.config.replacen('{', r#"{"frozen":["acme"],"#, 1);
+        Self::new(&Up { config, data: Some(data.to_owned()), ..keys })
+    }
+
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

@@ -35,7 +35,10 @@ macro_rules! conformance {
                 slow_bodies_hold_up_nobody,
             }
             clients { every_client_is_answered_to_the_byte, a_page_asks_first, little_is_read_for_an_unknown_sender }
-            moves { data_leave_for_another_service_and_come_back, a_raw_backup_comes_back_anywhere }
+            moves {
+                data_leave_for_another_service_and_come_back, a_raw_backup_comes_back_anywhere,
+                a_frozen_tenant_takes_nothing_and_leaves,
+            }
             bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
             watching { a_request_is_followed, metrics_ask_for_an_operator }

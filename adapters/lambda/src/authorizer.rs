@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use isotherm_core::{Millis, Service};
+use isotherm_core::{Frozen, Millis, Service};
 use serde::{Deserialize, Serialize};
 
 /// API Gateway's question.
@@ -24,14 +24,18 @@ pub(crate) struct Answer {
 }
 
 /// Answers an authoriser's event. Returns `None` for any other event.
-pub(crate) fn answer(service: &Service, event: &str, now: Millis) -> Option<Answer> {
-    let Question { r#type, version, headers } = serde_json::from_str(event).ok()?;
+///
+/// # Errors
+/// The tenant is frozen. A refusal would reach the client as 403, and the client would drop its events. When the function
+/// fails, API Gateway answers 500, and the client sends them again.
+pub(crate) fn answer(service: &Service, event: &str, now: Millis) -> Result<Option<Answer>, Frozen> {
+    let Ok(Question { r#type, version, headers }) = serde_json::from_str(event) else { return Ok(None) };
     if r#type != "REQUEST" || version != "2.0" {
-        return None;
+        return Ok(None);
     }
     let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    let key = service.writer(header.map(|(_, value)| value.as_str()), now);
-    Some(Answer { is_authorized: key.is_some(), context: key.into_iter().map(|id| ("key", id)).collect() })
+    let key = service.writer(header.map(|(_, value)| value.as_str()), now)?;
+    Ok(Some(Answer { is_authorized: key.is_some(), context: key.into_iter().map(|id| ("key", id)).collect() }))
 }
 
 #[cfg(test)]
@@ -49,6 +53,7 @@ mod tests {
                 r#"{{"version":"2.0","type":"REQUEST","routeArn":"arn:aws:execute-api:…","identitySource":["…"],"routeKey":"POST /queue/events","headers":{headers},"requestContext":{{"http":{{"method":"POST"}}}}}}"#
             );
             answer(&service, &event, Millis(0))
+                .unwrap_or_default()
                 .and_then(|answer| serde_json::to_string(&answer).ok())
                 .unwrap_or_default()
         };
@@ -63,7 +68,7 @@ mod tests {
     fn what_is_no_such_event_is_left_to_others() {
         let service = Service::from_text(None);
         for event in [r#"{"version":"2.0"}"#, r#"{"type":"REQUEST","version":"1.0"}"#, "[]", "{"] {
-            assert!(answer(&service, event, Millis(0)).is_none(), "{event}");
+            assert!(matches!(answer(&service, event, Millis(0)), Ok(None)), "{event}");
         }
     }
 }

@@ -123,7 +123,7 @@ async fn invoke(
             if let Some(warm) = warming::answer(event.get().as_bytes()) {
                 return Ok(RawValue::from_string(warm.to_owned())?);
             }
-            let answer = authorizer::answer(service, event.get(), now()?).ok_or(error)?;
+            let answer = authorizer::answer(service, event.get(), now()?)?.ok_or(error)?;
             return Ok(to_raw_value(&answer)?);
         }
     };

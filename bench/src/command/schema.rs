@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
-use crate::command::moving::{Restored, Verified};
+use crate::command::moving::{Restored, Switched, Verified};
 use crate::figures::differences::Differences;
 use crate::model::cost::leave::Leave;
 use crate::model::cost::quote::Quote;
@@ -33,6 +33,8 @@ pub(crate) enum Written {
     Compare,
     /// A quote
     Cost,
+    /// What a cutover did
+    Cutover,
     /// A decision
     Decide,
     /// What changed between two results
@@ -61,6 +63,7 @@ pub(crate) fn of(written: Written) -> Schema {
     match written {
         Written::Compare => schema_for!(Comparison),
         Written::Cost => schema_for!(Quote),
+        Written::Cutover => schema_for!(Switched),
         Written::Decide => schema_for!(Decision),
         Written::Diff => schema_for!(Differences),
         Written::Leave => schema_for!(Leave),

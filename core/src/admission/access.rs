@@ -169,12 +169,17 @@ impl Access {
     }
 
     /// The id of the key in `authorization`, if it may write; for a token, the id of its issuer, a slash and its tenant.
-    /// An open service checks no key; its id is `open`.
-    pub(crate) fn writer(&self, authorization: Option<&str>, received_at: Millis) -> Result<String, Rejection> {
+    /// An open service checks no key; its id is `open`. Beside it, the tenant.
+    pub(crate) fn writer(
+        &self,
+        authorization: Option<&str>,
+        received_at: Millis,
+    ) -> Result<(Tenant, String), Rejection> {
         let credential = Credential::Authorization(authorization);
         let Caller { tenant, key } = self.authorize(credential, Scope::Write, received_at)?;
         let is_issuer = matches!(self, Self::Keys(keys) if keys.issuers.iter().any(|issuer| issuer.id == key));
-        Ok(if is_issuer { format!("{key}/{}", tenant.as_str()) } else { key.to_owned() })
+        let id = if is_issuer { format!("{key}/{}", tenant.as_str()) } else { key.to_owned() };
+        Ok((tenant, id))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub(crate) bots: Bots,
     pub(crate) secrets: Secrets,
     pub(crate) lines: Lines,
+    /// The tenants whose clients may not write for now.
+    frozen: Vec<String>,
 }
 
 /// The configuration is invalid: the place and what was expected there. It reveals no key or hash, because it goes to a
@@ -84,6 +86,8 @@ struct ConfigText<'a> {
     bots: Option<&'a RawValue>,
     #[serde(default)]
     log: Lines,
+    #[serde(default)]
+    frozen: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +106,8 @@ struct KeyText {
 
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 const SHARDS: u32 = 4;
+/// Stands for every tenant in `frozen`.
+const ALL: &str = "*";
 
 fn first_version() -> u32 {
     *VERSIONS.start()
@@ -144,6 +150,7 @@ impl Config {
             privacy,
             bots,
             log,
+            frozen,
             mut origins,
         } = object(json).map_err(ConfigError)?;
         if !VERSIONS.contains(&version) {
@@ -164,6 +171,9 @@ impl Config {
         check_origins(&origins).map_err(|problem| ConfigError(format!("origins{problem}")))?;
         if let Some(sample) = log.sample.filter(|sample| !(0.0..=1.0).contains(sample)) {
             return Err(ConfigError(format!("log.sample is {sample}; it must be 0 to 1")));
+        }
+        if !frozen.iter().all(|tenant| tenant == ALL || is_id(tenant)) {
+            return Err(ConfigError(format!("frozen has a tenant that {ID}, or be {ALL}")));
         }
         let retention = retention.map(Retention::read).transpose().map_err(ConfigError)?.unwrap_or_default();
         let schemas = schemas.map(Schemas::read).transpose().map_err(ConfigError)?.unwrap_or_default();
@@ -210,8 +220,14 @@ impl Config {
             bots,
             secrets,
             lines: log,
+            frozen,
             origins,
         })
+    }
+
+    /// Says that the tenant's clients may not write for now, because the tenant moves to another service.
+    pub(crate) fn is_frozen(&self, tenant: &Tenant) -> bool {
+        self.frozen.iter().any(|name| name == ALL || name == tenant.as_str())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -232,6 +248,7 @@ impl Config {
             bots: Bots::default(),
             secrets: Secrets::default(),
             lines: Lines::default(),
+            frozen: Vec::new(),
             origins: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 
 const LIMITS: Limits = Limits::CONTRACT;
@@ -69,6 +70,11 @@ impl<'a> Delivery<'a> {
     /// `true` if the head tells who sends the request.
     pub(crate) fn is_known(&self) -> bool {
         matches!(self.from, From::Caller(_))
+    }
+
+    /// The tenant of the caller, if the head tells.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        if let From::Caller(caller) = &self.from { Some(&caller.tenant) } else { None }
     }
 
     fn too_large(&self) -> Rejection {

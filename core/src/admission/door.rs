@@ -45,6 +45,8 @@ pub struct Entry<'a> {
     asks: Asks<'a>,
     /// The origin whose pages may read the answer.
     shared_with: Option<&'a str>,
+    /// The request was accepted before, by a queue. It is kept even if the tenant is frozen: nobody would send it again.
+    is_promised: bool,
 }
 
 /// What a request asks for.
@@ -164,14 +166,28 @@ impl<'a> Door<'a> {
                 Asks::Plan(Plan::Ready(ReadyPlan { stamp, tenants: config.access.tenants(), is_head: false }))
             }
             Route::Metrics => Asks::Plan(Plan::Metrics(MetricsPlan { request_id, is_head: false })),
-            Route::Export(what) => Asks::Plan(moved::export(tenant_for(Scope::Operate)?, what, head.query, stamp)?),
+            Route::Export(what) => {
+                Asks::Plan(moved::export(config, tenant_for(Scope::Operate)?, what, head.query, stamp)?)
+            }
             Route::Import(what) => {
                 body::lines(head)?;
                 body::announced(head)?;
                 Asks::Import(tenant_for(Scope::Operate)?, what)
             }
         };
-        Ok(Self::Body(Entry { config, head, stamp, asks, shared_with: *shared_with }))
+        Ok(Self::Body(Entry { config, head, stamp, asks, shared_with: *shared_with, is_promised: false }))
+    }
+
+    /// Refuses what a client of a frozen tenant sends.
+    pub(crate) fn unless_frozen(self) -> Self {
+        match self {
+            Self::Body(Entry { config, stamp, shared_with, ref asks, .. })
+                if asks.writer().is_some_and(|tenant| config.is_frozen(tenant)) =>
+            {
+                Self::Reply(Rejection::Frozen.reply(RequestId::of(stamp)).shared_with(shared_with))
+            }
+            other => other,
+        }
     }
 
     /// Removes the body from a reply to `HEAD`.
@@ -183,7 +199,23 @@ impl<'a> Door<'a> {
     }
 }
 
+impl Asks<'_> {
+    /// The tenant that a client writes for, if the head tells.
+    fn writer(&self) -> Option<&Tenant> {
+        match self {
+            Self::Event(caller) | Self::Batch(caller, _) => Some(&caller.tenant),
+            Self::Deliver(delivery) => delivery.tenant(),
+            Self::Import(..) | Self::Plan(_) => None,
+        }
+    }
+}
+
 impl Entry<'_> {
+    /// The same for a request that a queue has accepted.
+    pub(crate) fn promised(self) -> Self {
+        Self { is_promised: true, ..self }
+    }
+
     /// How many bytes the body may have as sent; 0 if the request must not have one. If a longer body arrives where one
     /// is allowed, the host hands over one byte more than this, and core rejects it.
     pub fn body_bytes(&self) -> usize {
@@ -204,9 +236,11 @@ impl Entry<'_> {
 
     /// Decides on the request, with this body.
     pub fn admit(self, body: &[u8]) -> Admission {
-        let Self { config, head, stamp, asks, mut shared_with } = self;
+        let Self { config, head, stamp, asks, mut shared_with, is_promised } = self;
         let request_id = RequestId::of(stamp);
         let is_event = matches!(asks, Asks::Event(_));
+        // What moves into a frozen tenant is no client's.
+        let may_write = is_promised || matches!(asks, Asks::Import(..));
         let admitted = match asks {
             Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
             Asks::Batch(caller, media) => {
@@ -217,6 +251,10 @@ impl Entry<'_> {
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
         let admitted = match admitted {
+            // The body told whose the events are.
+            Ok(Admission::Plan(Plan::Store(plan))) if !may_write && config.is_frozen(&plan.tenant) => {
+                Admission::Reply(Rejection::Frozen.reply(request_id).shared_with(shared_with))
+            }
             Ok(admission) => admission.shared_with(shared_with),
             Err(rejection) => {
                 let mut reply = rejection.reply(request_id).shared_with(shared_with);

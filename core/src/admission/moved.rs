@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::admission::body::{self, Media};
+use crate::admission::config::Config;
 use crate::admission::request::Request;
 use crate::doors::parts::RawMembers;
 use crate::rollups::compaction::is_manifest;
@@ -34,7 +35,13 @@ const EVENT: &str = "a line has digest, expiresAt and record, as /export/events 
 const ROLLUPS: &str = "a line has key and page, as /export/rollups gives them";
 
 /// Reads the query of an export.
-pub(crate) fn export(tenant: Tenant, what: Moving, query: &str, stamp: Stamp) -> Result<Plan, Rejection> {
+pub(crate) fn export(
+    config: &Config,
+    tenant: Tenant,
+    what: Moving,
+    query: &str,
+    stamp: Stamp,
+) -> Result<Plan, Rejection> {
     let invalid = |name: &str| Rejection::InvalidQuery(format!("{name} must be as an earlier answer gave it"));
     let (mut part, mut after) = (0, String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -44,7 +51,7 @@ pub(crate) fn export(tenant: Tenant, what: Moving, query: &str, stamp: Stamp) ->
             _ => return Err(Rejection::InvalidQuery("an export takes part and after".to_owned())),
         }
     }
-    let asked = Asked { what, part, after, received_at: stamp.received_at };
+    let asked = Asked { what, part, after, received_at: stamp.received_at, is_frozen: config.is_frozen(&tenant) };
     Ok(Plan::Export(ExportPlan { tenant, request_id: RequestId::of(stamp), asked }))
 }
 

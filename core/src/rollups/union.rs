@@ -47,6 +47,11 @@ pub fn moved_first(key: &str) -> Option<&str> {
     if let KeyKind::Moved(_, first) = KeyKind::of(key) { Some(first) } else { None }
 }
 
+/// The value at which a page starts, wherever it came from; `None` if the key is that of no page.
+pub fn first_of(key: &str) -> Option<&str> {
+    if let KeyKind::Page(_, first) | KeyKind::Moved(_, first) = KeyKind::of(key) { Some(first) } else { None }
+}
+
 /// What takes the place of a damaged page in another service: under its key, reports there say that they are
 /// incomplete. `None` if nobody knows which reports those are.
 pub fn stand_in(key: &str) -> Option<StoredPage> {

@@ -52,6 +52,8 @@ pub struct Asked {
     pub after: String,
     /// When the request arrived.
     pub received_at: Millis,
+    /// True while the tenant's clients may not write.
+    pub is_frozen: bool,
 }
 
 /// The outcome of an [`ExportPlan`].
@@ -85,6 +87,7 @@ pub struct Export {
     last: String,
     left_out: u64,
     expired_by: Seconds,
+    is_frozen: bool,
 }
 
 impl ExportPlan {
@@ -128,6 +131,7 @@ impl Asked {
             last: self.after.clone(),
             left_out: 0,
             expired_by: self.received_at.to_seconds(),
+            is_frozen: self.is_frozen,
         }
     }
 
@@ -135,6 +139,7 @@ impl Asked {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.byte(u8::from(self.what == Moving::Rollups));
+        writer.byte(self.is_frozen.into());
         writer.unsigned(self.part.into());
         writer.unsigned(self.received_at.0);
         writer.text(&self.after);
@@ -145,8 +150,9 @@ impl Asked {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let what = if reader.byte()? == 0 { Moving::Events } else { Moving::Rollups };
+        let is_frozen = reader.byte()? != 0;
         let (part, received_at) = (reader.small()?, Millis(reader.small()?));
-        Some(Self { what, part, received_at, after: reader.text()?.to_owned() })
+        Some(Self { what, part, received_at, is_frozen, after: reader.text()?.to_owned() })
     }
 
     /// The cursor of a store that numbers its events from 1; `None` if it is no number.
@@ -202,11 +208,11 @@ impl Export {
     /// The text of the answer.
     pub fn end(self, Place { parts, folded_to: Millis(folded_to), is_ordered, more }: Place) -> String {
         let is_over = more.is_none() && !self.is_full();
-        let Self { mut lines, last, left_out, .. } = self;
+        let Self { mut lines, last, left_out, is_frozen, .. } = self;
         let next = serde_json::to_string(&more.unwrap_or(last)).unwrap_or_default();
         let _written = writeln!(
             lines,
-            r#"{{"parts":{parts},"foldedTo":{folded_to},"ordered":{is_ordered},"over":{is_over},"leftOut":{left_out},"next":{next}}}"#
+            r#"{{"parts":{parts},"foldedTo":{folded_to},"ordered":{is_ordered},"over":{is_over},"leftOut":{left_out},"frozen":{is_frozen},"next":{next}}}"#
         );
         lines
     }

@@ -15,6 +15,9 @@ use crate::vocabulary::time::TimeFlaw;
 const LIMITS: Limits = Limits::CONTRACT;
 /// The longest message, in bytes as JSON writes it. It keeps the whole answer to a rejected request below 1 kB.
 const MESSAGE_BYTES: usize = 640;
+/// When to send again what a frozen tenant did not take, in seconds. A client that asks more often may give up before the
+/// tenant has moved.
+const FROZEN_SECONDS: u32 = 10;
 
 /// A field of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +172,8 @@ pub(crate) enum Rejection {
     Overloaded,
     /// The store did not answer in time.
     Unavailable,
+    /// The tenant moves to another service, and its clients may not write meanwhile.
+    Frozen,
     /// The service should get no requests now, for this reason.
     NotReady(String),
 }
@@ -215,6 +220,7 @@ impl Rejection {
             Self::Limited(_) => (429, "quota_exceeded"),
             Self::Overloaded => (429, "overloaded"),
             Self::Unavailable => (503, "unavailable"),
+            Self::Frozen => (503, "frozen"),
             Self::NotReady(_) => (503, "not_ready"),
         }
     }
@@ -270,6 +276,7 @@ impl Rejection {
             Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
             Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
+            Self::Frozen => Some(("retry-after", FROZEN_SECONDS.to_string())),
             Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(("retry-after", "1".to_owned())),
             _ => None,
         };
@@ -372,6 +379,9 @@ impl fmt::Display for Rejection {
                 write!(f, "{what}: nothing was stored, send them again in {retry_after} s")
             }
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
+            Self::Frozen => {
+                f.write_str("writes are paused while the data move: nothing was stored, send the request again")
+            }
             Self::Unavailable => f.write_str("the store did not answer in time: send the request again"),
         }
     }

@@ -131,3 +131,18 @@ async fn the_gateway_looks_at_the_key_and_the_message_has_its_id() {
     }
     host.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_tenant_s_queue_accepts_nothing_and_clients_send_again() {
+    // SHA-256 of "a key of the tests".
+    let key = "773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1";
+    let keys = json!([{ "sha256": key, "tenant": "acme", "scope": "both" }]);
+    let config = json!({ "keys": keys, "frozen": ["acme"] }).to_string();
+    let options = Options { config, ..options(&built("release", "lambda"), None) };
+    let host = Host::start(Platform::Lambda, &options).await.unwrap();
+    for (key, status) in [("Bearer another key that is none", 403), ("Bearer a key of the tests", 500)] {
+        let headers = [("content-type", "application/json"), ("authorization", key)];
+        assert_eq!(send(&host.url(), "POST", "/queue/events", &headers, event_at(0).to_string()).await.status, status);
+    }
+    host.stop().await.unwrap();
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use isotherm_hosts::Platform;
 use serde_json::{Value, json};
 
-use super::counts;
+use super::{check, counts};
 use crate::client::Ask;
 use crate::fixture::{Fixture, program};
 
@@ -92,6 +92,42 @@ pub fn a_raw_backup_comes_back_anywhere(platform: Platform) {
     restore(&own, &last);
     assert_same(&there, &last);
     assert_eq!(counts(&send(&last, &events)), [0, 300, 0, 0]);
+}
+
+/// A frozen tenant's clients are told to wait, to the byte. It is read as before, and a cutover to a plain server ends.
+pub fn a_frozen_tenant_takes_nothing_and_leaves(platform: Platform) {
+    let data = tempfile::tempdir().unwrap();
+    let events: Vec<Value> = (0..300).map(event).collect();
+    let open = Fixture::with_keys_in(platform, data.path());
+    assert_eq!(counts(&send(&open, &events)), [300, 0, 0, 0]);
+    drop(open);
+    let frozen = Fixture::frozen_in(platform, data.path());
+    let segment = json!({"batch": [{"type": "track", "event": "e", "userId": "u", "messageId": "later"}]});
+    let requests = [
+        Ask::event(&event(1)),
+        Ask::batch(&events[..2]),
+        Ask::new("POST", "/v1/batch").json(segment.to_string()),
+        Ask::new("POST", "/cloudevents").json("{}"),
+    ];
+    for ask in requests {
+        let answer = frozen.ask(&ask.header("authorization", BOTH));
+        check(&answer, 503, "frozen");
+        assert!(answer.headers.contains(&("retry-after".to_owned(), "10".to_owned())), "{answer:?}");
+    }
+    let globex = Ask::event(&event(1)).header("authorization", "Bearer globex does both");
+    assert_eq!(frozen.send(&globex).status, 202, "the other tenant goes on");
+    wait_for(&frozen, 300);
+    let target = Fixture::with_keys(Platform::Native);
+    let mut cutover = arguments(&frozen, &target, &["--settle", "0"]);
+    cutover[0] = "cutover".to_owned();
+    let read_key = BOTH.trim_start_matches("Bearer ").to_owned();
+    cutover.extend(["--from-read-key".to_owned(), read_key.clone(), "--to-read-key".to_owned(), read_key]);
+    let ran = run(&cutover);
+    let said = said(&ran);
+    println!("{said}");
+    assert!(ran.status.success() && said.contains("300 events and") && said.contains("and 3 reports"), "{said}");
+    assert_same(&frozen, &target);
+    assert_eq!(counts(&send(&target, &events)), [0, 300, 0, 0], "clients' retries are duplicates");
 }
 
 #[track_caller]

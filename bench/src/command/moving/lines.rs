@@ -21,6 +21,23 @@ pub(super) struct EventLine<'a> {
 }
 
 impl EventLine<'_> {
+    /// When the event was received, as its record says it.
+    pub(super) fn received_at(&self) -> Result<&str> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head<'a> {
+            received_at: &'a str,
+        }
+        let head: Head<'_> = serde_json::from_str(self.record.get()).context("a record has no receivedAt")?;
+        Ok(head.received_at)
+    }
+
+    /// The same in milliseconds since 1970.
+    pub(super) fn received_ms(&self) -> Result<u64> {
+        let time: jiff::Timestamp = self.received_at()?.parse().context("receivedAt is no time")?;
+        Ok(time.as_millisecond().unsigned_abs())
+    }
+
     /// The line for an import. `is_counted` says that rollups come with it which count it.
     pub(super) fn to_import(&self, is_counted: bool) -> String {
         let Self { digest, expires_at, record, .. } = self;

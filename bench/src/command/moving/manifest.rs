@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use isotherm_core::{Millis, StoredPage, day_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,19 +94,26 @@ impl Manifest {
     }
 
     pub(super) fn event_line(&mut self, event: &EventLine<'_>) -> Result<()> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Head<'a> {
-            received_at: &'a str,
-        }
         if event.expires_at < self.horizon {
             return Ok(());
         }
         let record = event.record.get();
-        let Head::<'_> { received_at } = serde_json::from_str(record).context("a record has no receivedAt")?;
-        let sum = self.events.entry(received_at.chars().take(DATE).collect()).or_default();
+        let sum = self.events.entry(event.received_at()?.chars().take(DATE).collect()).or_default();
         sum.add(bits_of(&[event.digest.as_bytes(), &event.expires_at.to_be_bytes(), record.as_bytes()]));
         Ok(())
+    }
+
+    /// The events of this one, with the rollups of another.
+    pub(super) fn with_rollups_of(&self, Self { rollups, damaged, .. }: Self) -> Self {
+        Self { rollups, damaged, ..self.clone() }
+    }
+
+    /// The first and the last of so many days of which there are rollups, or else events.
+    pub(super) fn last_days(&self, most: usize) -> Option<(&str, &str)> {
+        let of = if self.rollups.is_empty() { &self.events } else { &self.rollups };
+        let mut days = of.keys().rev().take(most).map(String::as_str);
+        let last = days.next()?;
+        Some((days.next_back().unwrap_or(last), last))
     }
 
     /// Adds an event of which only the record is compared: the bits are those of [`bits_of`] of it.

@@ -1,15 +1,18 @@
-//! `isotherm export`, `import`, `move`, `restore` and `verify`: a tenant's events and rollups leave a service, and come into
-//! another.
+//! `isotherm export`, `import`, `move`, `cutover`, `restore` and `verify`: a tenant's events and rollups leave a service, and
+//! come into another.
 //!
 //! ```text
 //! a service ─▶ Source ─▶ events, rollups of all parts as one ─▶ Sink ─▶ a file, or a service
 //!                                     └─▶ Manifest: counts and digests by day
+//! while clients write ─▶ Live: a pass after a pass, each of what is new ─▶ Tally: the same of both sides
 //! a folder ─▶ Backups ─▶ events ─▶ Target, a service; or Side, to compare
 //! ```
 
 mod backups;
+mod cutover;
 mod file;
 mod lines;
+mod live;
 mod manifest;
 mod pass;
 mod progress;
@@ -18,6 +21,7 @@ mod side;
 mod sink;
 mod source;
 mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -25,12 +29,16 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 
+use crate::BadInput;
 use crate::load::Url;
 use crate::words::grouped;
+pub(crate) use cutover::Switched;
+pub use cutover::{Cutover, cutover};
 use file::FileSink;
+use live::Live;
 use manifest::Manifest;
 use pass::Pass;
 pub(crate) use restore::Restored;
@@ -52,6 +60,7 @@ const IMPORT: &str = "Examples:
 const MOVE: &str = "Examples:
   isotherm move --from https://a.example.com --to https://b.example.net   with keys in ISOTHERM_FROM_KEY and ISOTHERM_TO_KEY
   isotherm move --from https://a.example.com --to https://b.example.net --state move.json   can go on after a kill
+  isotherm move --from https://a.example.com --to https://b.example.net --state move.json --follow   until Ctrl-C
   isotherm move --from https://b.example.net --to https://a.example.com --events-only       back: only what came since";
 
 /// Writes all of a tenant's events and rollups into a file of JSON lines, packed with gzip. docs/move.md has the format.
@@ -93,6 +102,19 @@ pub struct Import {
 #[derive(Debug, Args)]
 #[command(before_help = MOVE)]
 pub struct Move {
+    #[command(flatten)]
+    ends: Ends,
+    /// Go on with what clients write meanwhile, until Ctrl-C. `isotherm cutover` goes on from there
+    #[arg(long)]
+    follow: bool,
+    /// The tenant has other events of its own at the target; reports will count both
+    #[arg(long)]
+    beside: bool,
+}
+
+/// Where data come from, and where they go.
+#[derive(Debug, Args)]
+struct Ends {
     /// The service to leave
     #[arg(long, value_name = "URL")]
     from: Url,
@@ -108,9 +130,6 @@ pub struct Move {
     /// Copy only events that no move has brought to the source, and let the target count them: the way back
     #[arg(long)]
     events_only: bool,
-    /// The tenant has other events of its own at the target; reports will count both
-    #[arg(long)]
-    beside: bool,
     /// A file that says how far the move is. A killed move goes on from there; it is removed at the end
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -169,9 +188,37 @@ pub async fn import(flags: &Import) -> Result<ExitCode> {
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::All).await?;
     target.prepare(&there, flags.beside).await?;
-    Sink::Service(target).copy(&flags.file).await?;
+    Sink::Service(Box::new(target)).copy(&flags.file).await?;
     compare(&lasting, &there, horizon, flags.beside).await?;
     done(&promised, &format!("there at {}", flags.url))
+}
+
+/// Both ends of a move, looked at before it begins.
+struct Opened {
+    source: Source,
+    there: Source,
+    sink: Sink,
+    state: State,
+}
+
+impl Ends {
+    async fn open(&self, beside: bool) -> Result<Opened> {
+        let (from, to) = (self.from.to_string(), self.to.to_string());
+        if from == to && self.from_key == self.to_key {
+            return Err(BadInput(anyhow!("--from and --to are the same")).into());
+        }
+        let source = Source::open(&self.from, self.from_key.as_deref(), self.care).await?;
+        let there = Source::open(&self.to, self.to_key.as_deref(), self.care).await?;
+        let coming = if self.events_only { Coming::Events } else { Coming::All };
+        let mut target = Target::open(&self.to, self.to_key.as_deref(), self.care, coming).await?;
+        let of = format!("{:?} {:?} {}", self.from_key, self.to_key, self.events_only);
+        let state = State::of_file(self.state.clone(), &from, &to, &of)?;
+        source.wait_until_folded().await?;
+        if !self.events_only {
+            target.prepare(&there, beside).await?;
+        }
+        Ok(Opened { source, there, sink: Sink::Service(Box::new(target)), state })
+    }
 }
 
 /// Runs `isotherm move`.
@@ -179,23 +226,15 @@ pub async fn import(flags: &Import) -> Result<ExitCode> {
 /// # Errors
 /// Fails if a service refuses or does not answer, or if the target has something else than the source at the end.
 pub async fn move_all(flags: &Move) -> Result<ExitCode> {
-    let (from, to) = (flags.from.to_string(), flags.to.to_string());
-    ensure!(from != to || flags.from_key != flags.to_key, "--from and --to are the same");
-    let source = Source::open(&flags.from, flags.from_key.as_deref(), flags.care).await?;
-    let there = Source::open(&flags.to, flags.to_key.as_deref(), flags.care).await?;
-    let coming = if flags.events_only { Coming::Events } else { Coming::All };
-    let mut target = Target::open(&flags.to, flags.to_key.as_deref(), flags.care, coming).await?;
-    let of = format!("{:?} {:?} {}", flags.from_key, flags.to_key, flags.events_only);
-    let mut state = State::of_file(flags.state.clone(), &from, &to, &of)?;
-    source.wait_until_folded().await?;
-    if !flags.events_only {
-        target.prepare(&there, flags.beside).await?;
+    let Opened { source, there, mut sink, mut state } = flags.ends.open(flags.beside).await?;
+    let (events_only, to) = (flags.ends.events_only, there.url());
+    if flags.follow {
+        return Live::new(&source, sink, state, events_only).follow().await;
     }
-    let mut sink = Sink::Service(target);
-    let mut pass = Pass::new(&source, flags.events_only, 0);
+    let mut pass = Pass::new(&source, events_only, 0);
     pass.copy_all(&mut sink, &mut state).await?;
     state.remove()?;
-    if flags.events_only {
+    if events_only {
         return done(&pass.manifest, &format!("sent to {to}"));
     }
     let horizon = horizon();

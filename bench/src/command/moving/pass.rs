@@ -25,6 +25,14 @@ pub(super) struct Pass<'s> {
     pub(super) manifest: Manifest,
     /// What is compared of it.
     pub(super) lasting: Manifest,
+    /// How many events went to the sink.
+    pub(super) sent: u64,
+    /// Events that were received before this are at the target already, in milliseconds since 1970.
+    pub(super) since: u64,
+    /// Events that were received before this have been seen.
+    pub(super) seen_to: u64,
+    /// True if new events follow the last in all parts.
+    pub(super) is_ordered: bool,
     told: Instant,
     began: Instant,
 }
@@ -49,7 +57,8 @@ impl<'s> Pass<'s> {
     pub(super) fn new(source: &'s Source, events_only: bool, horizon: u64) -> Self {
         let now = Instant::now();
         let (manifest, lasting) = (Manifest::default(), Manifest::until(horizon));
-        Self { source, events_only, manifest, lasting, told: now, began: now }
+        let (sent, since, seen_to, is_ordered) = (0, 0, u64::MAX, true);
+        Self { source, events_only, manifest, lasting, sent, since, seen_to, is_ordered, told: now, began: now }
     }
 
     /// What a service has that does not expire before `horizon`.
@@ -77,6 +86,8 @@ impl<'s> Pass<'s> {
                 self.event(line, sink).await?;
             }
             self.manifest.left_out += end.left_out;
+            self.seen_to = self.seen_to.min(end.folded_to);
+            self.is_ordered &= end.ordered;
             sink.flush().await?;
             if end.over && !end.ordered {
                 // New events may be anywhere, so whoever reads on begins anew.
@@ -104,13 +115,16 @@ impl<'s> Pass<'s> {
         }
         self.manifest.event_line(&event)?;
         self.lasting.event_line(&event)?;
-        sink.event(&event).await?;
+        if self.since == 0 || event.received_ms()? >= self.since {
+            sink.event(&event).await?;
+            self.sent += 1;
+        }
         self.tell("events");
         Ok(())
     }
 
     /// Merges the rollups of all parts, series by series.
-    async fn copy_rollups(&mut self, sink: &mut Sink) -> Result<()> {
+    pub(super) async fn copy_rollups(&mut self, sink: &mut Sink) -> Result<()> {
         let mut parts = vec![Part::new(0)];
         self.fill(&mut parts, 0, sink).await?;
         let (mut manifests, mut sealed) = (Vec::new(), BTreeSet::new());

@@ -1,18 +1,18 @@
 //! Where moved data go: a file, a service, or nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use isotherm_core::{PageGroup, StoredPage, moved_first, union};
+use isotherm_core::{PageGroup, StoredPage, first_of, moved_first, union};
 use serde::Deserialize;
 
 use super::Care;
 use super::file::{self, FileSink};
 use super::lines::{EventLine, page_line, page_of};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, bits_of};
 use super::side::Side;
 use super::source::{Page, Service, Source, What};
 use crate::load::Url;
@@ -25,7 +25,7 @@ const BYTES: usize = 900 * 1024;
 pub(super) enum Sink {
     Nowhere,
     File(FileSink),
-    Service(Target),
+    Service(Box<Target>),
     /// What is to be compared with something else.
     Side(Side),
 }
@@ -59,6 +59,8 @@ pub(super) struct Target {
     pub(super) became: Became,
     /// The values at which pages start that an earlier move brought, by series. Pages without a value are left out.
     firsts: BTreeMap<PageGroup, BTreeSet<String>>,
+    /// A hash of each page that was sent, by that of its key: what has not changed is not sent again.
+    pages: HashMap<u128, u128>,
     events: Lines,
     rollups: Lines,
     began: Instant,
@@ -118,6 +120,13 @@ impl Sink {
         Ok(())
     }
 
+    /// Forgets what was sent, so that everything is sent again.
+    pub(super) fn forget(&mut self) {
+        if let Self::Service(target) = self {
+            target.pages.clear();
+        }
+    }
+
     /// Sends what still waits. Then everything so far is durable.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self {
@@ -170,8 +179,8 @@ struct TakenOne {
 impl Target {
     pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, coming: Coming) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
-        let (events, rollups, firsts, became) = Default::default();
-        Ok(Self { service, coming, became, firsts, events, rollups, began: Instant::now(), sent: 0 })
+        let (events, rollups, firsts, pages, became) = Default::default();
+        Ok(Self { service, coming, became, firsts, pages, events, rollups, began: Instant::now(), sent: 0 })
     }
 
     /// Looks at the rollups that the service has already. With some of its own it counts events of its own, which may be
@@ -216,6 +225,13 @@ impl Target {
     }
 
     async fn page(&mut self, page: &StoredPage) -> Result<()> {
+        let bits = bits_of(&[&page.bytes]);
+        if self.pages.insert(bits_of(&[page.key.as_bytes()]), bits) == Some(bits) {
+            return Ok(());
+        }
+        if let Some(first) = first_of(&page.key).filter(|first| !first.is_empty()) {
+            self.firsts.entry(PageGroup::of(&page.key)).or_default().insert(first.to_owned());
+        }
         let line = page_line(page)?;
         if self.rollups.is_full(&line) {
             self.flush_rollups().await?;

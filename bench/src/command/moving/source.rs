@@ -1,6 +1,7 @@
 //! A service whose data are read through its export routes.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +14,11 @@ use serde::Deserialize;
 use super::Care;
 use super::lines::page_of;
 use crate::load::{Connection, Endpoint, Url};
+
+/// How long a wait is before it is told.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
+/// A cursor behind all pages of rollups: no key is as high.
+const BEHIND_ALL: &str = "\u{10ffff}";
 
 /// The longest pause before a request is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -34,6 +40,8 @@ pub(super) enum What {
 /// The service to read from.
 pub(super) struct Source {
     service: Service,
+    /// True once an answer has said that clients may write, until this is looked at.
+    has_taken: AtomicBool,
 }
 
 /// One answer of an export.
@@ -48,11 +56,13 @@ pub(super) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(super) struct End {
     pub(super) parts: u32,
-    folded_to: u64,
+    pub(super) folded_to: u64,
     pub(super) ordered: bool,
     pub(super) over: bool,
     /// How many events of this answer can't be read.
     pub(super) left_out: u64,
+    /// True while the tenant's clients may not write. Older services don't say.
+    pub(super) frozen: Option<bool>,
     pub(super) next: String,
 }
 
@@ -69,17 +79,24 @@ impl Service {
     /// Sends a request until the service answers it, and returns the answer's head and body. An answer that says to come
     /// again, or none at all, is waited for.
     pub(super) async fn send(&self, method: &str, path: &str, body: Bytes) -> Result<(HeaderMap, Bytes)> {
+        match self.answer(method, path, body).await? {
+            (200, headers, body) => Ok((headers, body)),
+            (status, _, body) => bail!("{}{path} answers {status}: {}", self.url, said(&body)),
+        }
+    }
+
+    /// The same, for any answer that does not say to come again.
+    pub(super) async fn answer(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, HeaderMap, Bytes)> {
         let until = Instant::now() + Duration::from_secs(self.care.patience);
         let mut pause = Duration::from_millis(200);
         loop {
             let problem = match self.try_send(method, path, body.clone()).await {
-                Ok((200, headers, body)) => return Ok((headers, body)),
                 Ok((status @ (408 | 429 | 500..), headers, body)) => {
                     let asked = headers.get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
                     pause = pause.max(Duration::from_secs(asked.unwrap_or(0)));
                     format!("{status} {}", said(&body))
                 }
-                Ok((status, _, body)) => bail!("{}{path} answers {status}: {}", self.url, said(&body)),
+                Ok(answer) => return Ok(answer),
                 Err(error) => format!("{error:#}"),
             };
             ensure!(Instant::now() + pause < until, "{}: {problem}; given up after {} s", self.url, self.care.patience);
@@ -108,7 +125,7 @@ fn said(body: &[u8]) -> String {
 impl Source {
     pub(super) async fn open(url: &Url, key: Option<&str>, care: Care) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
-        Ok(Self { service })
+        Ok(Self { service, has_taken: AtomicBool::new(false) })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -140,8 +157,23 @@ impl Source {
         let text = std::str::from_utf8(&body).context("an export is no UTF-8")?;
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let last = lines.pop().context("an export has no last line")?;
-        let end = serde_json::from_str(&last).with_context(|| format!("{path}: the last line is no end: {last}"))?;
+        let end: End =
+            serde_json::from_str(&last).with_context(|| format!("{path}: the last line is no end: {last}"))?;
+        if end.frozen != Some(true) {
+            self.has_taken.store(true, Ordering::Relaxed);
+        }
         Ok(Page { lines, end })
+    }
+
+    /// Asks whether the tenant's clients may not write for now. It reads nothing.
+    pub(super) async fn is_frozen(&self) -> Result<bool> {
+        let frozen = self.page(What::Rollups, 0, BEHIND_ALL).await?.end.frozen;
+        frozen.with_context(|| format!("{} can't be frozen: deploy a newer version first", self.url()))
+    }
+
+    /// True if an answer since the last call has said that clients may write.
+    pub(super) fn has_taken(&self) -> bool {
+        self.has_taken.swap(false, Ordering::Relaxed)
     }
 
     /// Looks for a page of rollups of the tenant. Rollups from an earlier service count, too.
@@ -161,8 +193,9 @@ impl Source {
         }
     }
 
-    /// Waits until everything that the service has taken so far is in its rollups.
-    pub(super) async fn wait_until_folded(&self) -> Result<()> {
+    /// Waits until everything that the service has taken so far is in its rollups. Returns the moment that this is.
+    pub(super) async fn wait_until_folded(&self) -> Result<Instant> {
+        let now = Instant::now();
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
         let taken_to = self.soon().await?;
         let (mut part, mut is_told) = (0, false);
@@ -171,7 +204,7 @@ impl Source {
             if end.folded_to >= taken_to {
                 part += 1;
                 if part >= end.parts {
-                    return Ok(());
+                    return Ok(now);
                 }
                 continue;
             }
@@ -181,7 +214,8 @@ impl Source {
                 self.service.url,
                 self.service.care.patience
             );
-            if !is_told {
+            // Most platforms fold within seconds, and who follows waits again and again.
+            if !is_told && now.elapsed() > TOLD_AFTER {
                 eprintln!("waiting until {} has folded what it took", self.service.url);
                 is_told = true;
             }

@@ -93,6 +93,26 @@ fn an_order_does_not_show_in_a_manifest_and_a_repetition_does() {
 }
 
 #[test]
+fn rollups_and_their_days_come_from_another_manifest() {
+    let (mut events, mut rollups) = (Manifest::until(1_772_000_000), Manifest::default());
+    events.event_line(&event(EVENT)).unwrap();
+    assert_eq!(events.last_days(31), Some(("2025-11-21", "2025-11-21")));
+    for hour in ["0005c07a", "0005c092", "0005c0aa"] {
+        rollups.page(&page_of(&PAGE.replace("0005c07a", hour)).unwrap());
+    }
+    let both = events.with_rollups_of(rollups);
+    assert_eq!(both.counts(), (1, 3));
+    assert_eq!(both.last_days(2), Some(("2013-01-02", "2013-01-03")));
+    assert_eq!(Manifest::default().last_days(2), None);
+}
+
+#[test]
+fn an_event_says_when_it_was_received() {
+    assert_eq!(event(EVENT).received_at().unwrap(), "2025-11-21T01:53:20.000Z");
+    assert_eq!(event(EVENT).received_ms().unwrap(), 1_763_690_000_000);
+}
+
+#[test]
 fn an_event_is_told_to_be_counted_or_not() {
     assert!(
         event(EVENT).to_import(true).starts_with(r#"{"counted":true,"digest":"0f","expiresAt":1772000000,"record":{"#)

@@ -1,0 +1,291 @@
+//! `isotherm cutover`: clients change from one service to another, and nothing is lost or counted twice.
+//!
+//! ```text
+//! follow ─▶ the operator freezes the source ─▶ drain ─▶ compare ─▶ DNS may change
+//!                     └───────── the pause ──────────┘
+//! ```
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use clap::Args;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::live::Live;
+use super::manifest::Manifest;
+use super::pass::Pass;
+use super::sink::Sink;
+use super::source::{Service, Source};
+use super::tally::Tally;
+use super::{Ends, Opened, horizon};
+use crate::load::Url;
+use crate::words::{grouped, time};
+
+const EXAMPLES: &str = "Examples:
+  isotherm cutover --from https://a.example.com --to https://b.example.net --state move.json   after `isotherm move --follow`
+  isotherm cutover --from https://b.example.net --to https://a.example.com --events-only       back, after DNS has changed";
+
+/// The name and version of the output of `--json`.
+const SCHEMA: &str = "isotherm.cutover/1";
+/// How often the source is asked whether it is frozen.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How many days the reports have that are compared.
+const DAYS: usize = 31;
+
+/// Brings the target up to date, waits until the operator freezes the source, copies the rest, compares both, and says how
+/// long writes stood still and that DNS may change. Until then Ctrl-C does no harm: unfreeze the source, and all is as
+/// before. docs/move.md has the steps.
+#[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
+pub struct Cutover {
+    #[command(flatten)]
+    ends: Ends,
+    /// Say that the source may be frozen once the target is at most so many seconds behind
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    lag: u64,
+    /// For how many seconds all answers must say that the source is frozen, before the rest is copied: as long as a process
+    /// with the old configuration may live on. 0 is enough for a single process
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    settle: u64,
+    /// A key of scope read at the service to leave; with both read keys reports are compared, too
+    #[arg(long, value_name = "KEY", env = "ISOTHERM_FROM_READ_KEY", hide_env_values = true, requires = "to_read_key")]
+    from_read_key: Option<String>,
+    /// A key of scope read at the service to go to
+    #[arg(long, value_name = "KEY", env = "ISOTHERM_TO_READ_KEY", hide_env_values = true, requires = "from_read_key")]
+    to_read_key: Option<String>,
+    /// The result as JSON: `isotherm schema cutover`
+    #[arg(long)]
+    json: bool,
+}
+
+/// The output of `--json`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Switched {
+    /// The name and version of this output.
+    schema: String,
+    /// The service that was left.
+    from: String,
+    /// The service that clients may use now.
+    to: String,
+    /// Events that both have, by digest.
+    events: u64,
+    /// Pages of rollups that both have; 0 on the way back, where the target counts for itself.
+    rollups: u64,
+    /// Reports that both answer with the same bytes, but for `asOf`; 0 without keys to read.
+    reports: u64,
+    /// Events that were copied during the pause.
+    drained: u64,
+    /// When the source was last known to take events.
+    still_from: String,
+    /// When clients might write to the target.
+    still_to: String,
+    /// The pause in seconds.
+    pause: f64,
+}
+
+/// The start of the pause: the last moment at which the source was not known to be frozen.
+#[derive(Clone, Copy)]
+struct Start {
+    at: Timestamp,
+    from: Instant,
+}
+
+impl Start {
+    fn now() -> Self {
+        Self { at: Timestamp::now(), from: Instant::now() }
+    }
+}
+
+/// What is compared in the end.
+struct Both<'s> {
+    ends: [&'s Source; 2],
+    tallies: [Tally; 2],
+    events_only: bool,
+}
+
+/// Runs `isotherm cutover`.
+///
+/// # Errors
+/// Fails if a service refuses or does not answer, or if the target has something else than the source.
+pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
+    let Opened { source, there, sink, state } = flags.ends.open(false).await?;
+    let events_only = flags.ends.events_only;
+    // An older service would never say that it is frozen.
+    source.is_frozen().await?;
+    let mut live = Live::new(&source, sink, state, events_only);
+    let lag = Duration::from_secs(flags.lag);
+    while live.round().await?.lag > lag {}
+    let horizon = horizon();
+    let tallies = [Tally::new(horizon), Tally::new(horizon)];
+    let mut both = Both { ends: [&source, &there], tallies, events_only };
+    both.read_early().await?;
+    while live.round().await?.lag > lag {}
+    if !source.is_frozen().await? {
+        eprintln!("{}", how_to_freeze(source.url()));
+    }
+
+    let (mut drained, settle) = (0, Duration::from_secs(flags.settle));
+    let (start, expected) = loop {
+        let start = wait_until_frozen(&source, &mut live).await?;
+        source.has_taken();
+        if settle > Duration::ZERO {
+            // Most of the rest is copied meanwhile.
+            drained += live.drain().await?.0;
+            both.read_early().await?;
+            while start.from.elapsed() < settle && source.is_frozen().await? {
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        }
+        let (events, rollups) = live.drain().await?;
+        drained += events;
+        let mut differences = both.differences(&rollups).await?;
+        if source.has_taken() {
+            eprintln!("{} takes events again: a process still has the configuration from before", source.url());
+            continue;
+        }
+        if !differences.is_empty() {
+            eprintln!("they differ, so all is sent and read again:\n  {}", differences.join("\n  "));
+            live.begin_anew();
+            let (_, rollups) = live.drain().await?;
+            both.tallies = [Tally::new(horizon), Tally::new(horizon)];
+            differences = both.differences(&rollups).await?;
+        }
+        if !differences.is_empty() {
+            bail!(
+                "{} has something else than the source:\n  {}\nClients have changed nothing: take `frozen` out of the \
+                 configuration of {}, and look into it",
+                there.url(),
+                differences.join("\n  "),
+                source.url()
+            );
+        }
+        break (start, both.tallies[0].events.with_rollups_of(rollups));
+    };
+    let reports = flags.compare_reports(&expected).await?;
+    live.end()?;
+    let (events, rollups) = expected.counts();
+    let switched = Switched {
+        schema: SCHEMA.to_owned(),
+        from: source.url().to_owned(),
+        to: there.url().to_owned(),
+        events,
+        rollups,
+        reports,
+        drained,
+        still_from: start.at.to_string(),
+        still_to: Timestamp::now().to_string(),
+        pause: start.from.elapsed().as_secs_f64(),
+    };
+    let is_target_frozen = there.is_frozen().await.unwrap_or_default();
+    crate::say(&if flags.json {
+        format!("{}\n", serde_json::to_string_pretty(&switched)?)
+    } else {
+        switched.text(is_target_frozen, events_only)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn how_to_freeze(url: &str) -> String {
+    format!(
+        "The target is current. Freeze the source now: put the tenant into its configuration, {{\"frozen\": [\"TENANT\"], …}},\n\
+         and have {url} read it: a restart of the plain server, `sam deploy` with another ConfigVersion, `wrangler secret put`\n\
+         ISOTHERM_CONFIG, Spin's variable. Clients are answered 503 from then on and send again. Waiting for it; Ctrl-C stops."
+    )
+}
+
+/// Goes on copying until the source says that it is frozen.
+async fn wait_until_frozen(source: &Source, live: &mut Live<'_>) -> Result<Start> {
+    loop {
+        let start = Start::now();
+        if source.is_frozen().await? {
+            return Ok(start);
+        }
+        if Instant::now() >= live.due {
+            live.round().await?;
+        }
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}
+
+impl Both<'_> {
+    async fn read_early(&mut self) -> Result<()> {
+        for (tally, end) in self.tallies.iter_mut().zip(self.ends) {
+            tally.read_early(end).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares the events of both, and rollups if they have moved.
+    async fn differences(&mut self, rollups: &Manifest) -> Result<Vec<String>> {
+        for (tally, end) in self.tallies.iter_mut().zip(self.ends) {
+            tally.read_on(end).await?;
+        }
+        let mut there = Pass::new(self.ends[1], false, 0);
+        if !self.events_only {
+            there.copy_rollups(&mut Sink::Nowhere).await?;
+        }
+        let [expected, found] = &self.tallies;
+        let expected = expected.events.with_rollups_of(rollups.clone());
+        Ok(expected.differences(&found.events.with_rollups_of(there.manifest)))
+    }
+}
+
+impl Cutover {
+    /// Compares reports of the last days, and returns how many.
+    async fn compare_reports(&self, of: &Manifest) -> Result<u64> {
+        let Some((first, last)) = of.last_days(DAYS) else { return Ok(0) };
+        let (Some(from_key), Some(to_key)) = (&self.from_read_key, &self.to_read_key) else { return Ok(0) };
+        let open = async |url: &Url, key: &str| Service::open(url, Some(key), self.ends.care).await;
+        let services = [open(&self.ends.from, from_key).await?, open(&self.ends.to, to_key).await?];
+        let days = format!("from={first}T00:00:00Z&to={last}T23:59:59.999Z&metrics=count,users");
+        let mut compared = 0;
+        for report in ["summary?", "timeseries?interval=day&", "timeseries?interval=day&groupBy=eventType&"] {
+            let path = format!("/reports/{report}{days}");
+            let mut answers = Vec::new();
+            for service in &services {
+                let (status, _, body) = service.answer("GET", &path, Bytes::new()).await?;
+                let mut body: Value = serde_json::from_slice(&body)?;
+                if let Some(body) = body.as_object_mut() {
+                    body.retain(|name, _| !["asOf", "requestId"].contains(&name.as_str()));
+                }
+                answers.push((status, body));
+            }
+            let [(status, source), (_, there)] = answers.as_slice() else { continue };
+            if answers.first() != answers.last() {
+                bail!("{path} differs: {source} at the source, {there} at the target");
+            }
+            // A report that would read too much is refused on both sides.
+            compared += u64::from(*status == 200);
+        }
+        Ok(compared)
+    }
+}
+
+impl Switched {
+    fn text(&self, is_target_frozen: bool, events_only: bool) -> String {
+        let Self { from, to, events, rollups, reports, drained, still_from, still_to, pause, .. } = self;
+        let (events, rollups, drained) = (grouped(*events), grouped(*rollups), grouped(*drained));
+        let mut text = format!(
+            "{events} events and {rollups} pages of rollups are the same at {to}, and {reports} reports\n\
+             writes stood still from {still_from} to {still_to}: {}, for {drained} events\n",
+            time(*pause)
+        );
+        if is_target_frozen {
+            text += &format!("{to} is frozen itself: take `frozen` out of its configuration first\n");
+        }
+        text += &format!(
+            "DNS may change now: let it, or the clients, name {to}\n\
+             Leave {from} frozen until nobody asks it any more: clients that still do send again\n\
+             Back, before DNS changes: take `frozen` out of the configuration of {from}; nothing else has changed\n"
+        );
+        if !events_only {
+            text += &format!("Back, afterwards: isotherm cutover --events-only --from {to} --to {from}\n");
+        }
+        text
+    }
+}

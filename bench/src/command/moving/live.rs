@@ -1,0 +1,122 @@
+//! Keeps a target current while clients still write to the source.
+//!
+//! ```text
+//! Round: wait until the source has folded ─▶ events behind the cursors ─▶ rollups, if it is time ─▶ how far behind
+//! ```
+//!
+//! Each round keeps the state, so whoever stops between two rounds, or within one, goes on from there.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::manifest::Manifest;
+use super::pass::Pass;
+use super::sink::Sink;
+use super::source::Source;
+use super::state::State;
+use crate::words::{grouped, time};
+
+/// The shortest time from the end of a round to the next.
+const EVERY: Duration = Duration::from_secs(5);
+/// The shortest time from one copy of the rollups to the next. A copy reads all of them.
+const ROLLUPS_EVERY: Duration = Duration::from_secs(60);
+/// What reads all data anew may take a tenth of the time.
+const SELDOM: u32 = 9;
+
+/// A move that goes on.
+pub(super) struct Live<'s> {
+    source: &'s Source,
+    sink: Sink,
+    state: State,
+    events_only: bool,
+    /// What the target has of events of a source that lists them in no order: those that were received before this.
+    since: u64,
+    /// When rollups are copied again.
+    rollups_at: Instant,
+    /// When the next round is due.
+    pub(super) due: Instant,
+}
+
+/// What became of a round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Round {
+    /// The events that came since the round before.
+    pub(super) events: u64,
+    /// All that was accepted longer ago is at the target.
+    pub(super) lag: Duration,
+}
+
+impl<'s> Live<'s> {
+    pub(super) fn new(source: &'s Source, sink: Sink, state: State, events_only: bool) -> Self {
+        let now = Instant::now();
+        Self { source, sink, state, events_only, since: 0, rollups_at: now, due: now }
+    }
+
+    /// Goes on until the program is stopped.
+    pub(super) async fn follow(mut self) -> Result<ExitCode> {
+        loop {
+            self.round().await?;
+            tokio::time::sleep_until(self.due.into()).await;
+        }
+    }
+
+    /// Copies what came since the last round.
+    pub(super) async fn round(&mut self) -> Result<Round> {
+        let (began, complete_to) = (Instant::now(), self.source.wait_until_folded().await?);
+        let (events, is_ordered) = self.events().await?;
+        let took = began.elapsed();
+        self.due = Instant::now() + EVERY.max(if is_ordered { took } else { SELDOM * took });
+        if !self.events_only && Instant::now() >= self.rollups_at {
+            let began = Instant::now();
+            self.rollups().await?;
+            self.rollups_at = Instant::now() + ROLLUPS_EVERY.max(SELDOM * began.elapsed());
+        }
+        let round = Round { events, lag: complete_to.elapsed() };
+        eprintln!("{}", round.line());
+        Ok(round)
+    }
+
+    /// Copies all that is left of a source that takes nothing. Returns how many events it was, and the rollups.
+    pub(super) async fn drain(&mut self) -> Result<(u64, Manifest)> {
+        self.source.wait_until_folded().await?;
+        let (events, _) = self.events().await?;
+        Ok((events, if self.events_only { Manifest::default() } else { self.rollups().await? }))
+    }
+
+    /// Sends everything again with the next round.
+    pub(super) fn begin_anew(&mut self) {
+        self.since = 0;
+        self.state.events.clear();
+        self.sink.forget();
+    }
+
+    /// The move is done.
+    pub(super) fn end(self) -> Result<()> {
+        self.state.remove()
+    }
+
+    async fn events(&mut self) -> Result<(u64, bool)> {
+        let mut pass = Pass::new(self.source, self.events_only, 0);
+        pass.since = self.since;
+        pass.copy_events(&mut self.sink, &mut self.state).await?;
+        if !pass.is_ordered {
+            self.since = pass.seen_to;
+        }
+        Ok((pass.sent, pass.is_ordered))
+    }
+
+    async fn rollups(&mut self) -> Result<Manifest> {
+        let mut pass = Pass::new(self.source, false, 0);
+        pass.copy_rollups(&mut self.sink).await?;
+        Ok(pass.manifest)
+    }
+}
+
+impl Round {
+    fn line(self) -> String {
+        let Self { events, lag } = self;
+        format!("following: {} events more, {} behind", grouped(events), time(lag.as_secs_f64()))
+    }
+}
