@@ -23,14 +23,14 @@ struct Bill {
     cents: i64,
 }
 
-const WORKERS: &str = "developers.cloudflare.com/workers/platform/pricing, Example pricing, read on 2026-11-28";
-const LOGS: &str =
-    "developers.cloudflare.com/workers/observability/logs/workers-logs, Example pricing, read on 2026-11-28";
-const OBJECTS: &str =
-    "developers.cloudflare.com/durable-objects/platform/pricing, Compute billing examples, read on 2026-11-28";
-const R2: &str = "developers.cloudflare.com/r2/pricing, R2 billing examples, read on 2026-11-28";
-const QUEUES: &str = "developers.cloudflare.com/queues/platform/pricing, Examples, read on 2026-11-28";
-const PIPELINES: &str = "developers.cloudflare.com/pipelines/platform/pricing, Billing examples, read on 2026-11-28";
+const WORKERS: &str =
+    "developers.cloudflare.com/workers/platform/pricing, Example pricing, a stored copy read on 2026-11-28";
+const LOGS: &str = "developers.cloudflare.com/workers/observability/logs/workers-logs, Example pricing, a stored copy read on 2026-11-28";
+const OBJECTS: &str = "developers.cloudflare.com/durable-objects/platform/pricing, Compute billing examples, a stored copy read on 2026-11-28";
+const R2: &str = "developers.cloudflare.com/r2/pricing, R2 billing examples, a stored copy read on 2026-11-28";
+const QUEUES: &str = "developers.cloudflare.com/queues/platform/pricing, Examples, a stored copy read on 2026-11-28";
+const PIPELINES: &str =
+    "developers.cloudflare.com/pipelines/platform/pricing, Billing examples, a stored copy read on 2026-11-28";
 const LAMBDA: &str = "aws.amazon.com/lambda/pricing, a stored copy read on 2026-11-28";
 const GATEWAY: &str = "aws.amazon.com/api-gateway/pricing, pricing examples: their numbers as third parties have them, 2025-05 and 2026-09";
 
