@@ -22,8 +22,11 @@ use crate::store::{CONCURRENCY, Store};
 
 /// The lane of rollups that came from another service.
 const LANE: &str = "moved";
-/// How many pages of a scan one request reads, of 1 MB each.
+/// How many pages of a scan one request reads, of 1 MB at most.
 const SCANS: u32 = 16;
+/// How many items a page of a scan has where most are the tenant's. DynamoDB would read three times what fits into an answer,
+/// and bill what is dropped.
+const ITEMS: i32 = 1000;
 
 /// A scan lists events in no order.
 fn ended(export: Export, parts: u32, folded_to: Millis, more: Option<String>) -> ExportOutcome {
@@ -53,13 +56,15 @@ impl Store {
     async fn export_events(&self, tenant: &str, asked: &Asked, folded_to: Millis) -> Result<ExportOutcome> {
         let mut export = asked.begin();
         let mut after = (!asked.after.is_empty()).then(|| asked.after.clone());
+        let mut limit = Some(ITEMS);
         for _ in 0..SCANS {
             let start = after.map(|after| HashMap::from([("pk".to_owned(), AttributeValue::S(after))]));
             let scan = DYNAMODB.scan().table_name(&self.table).consistent_read(true);
             let scan = scan.filter_expression("begins_with(pk, :tenant)");
             let scan = scan.expression_attribute_values(":tenant", AttributeValue::S(format!("{tenant}#")));
-            let scanned = scan.set_exclusive_start_key(start).send().await?;
+            let scanned = scan.set_limit(limit).set_exclusive_start_key(start).send().await?;
             let items = scanned.items.unwrap_or_default();
+            limit = limit.filter(|_| 2 * scanned.count >= scanned.scanned_count);
             let packed = items.iter().filter_map(|item| item.get(EVENT)?.as_b().ok());
             self.learn_shapes(packed.map(|packed| packed.as_ref())).await?;
             for item in items {

@@ -32,8 +32,10 @@ const REQUEST: f64 = 900.0 * 1024.0;
 const EXPORT_LINE: f64 = 79.0;
 const IMPORT_LINE: f64 = 94.0;
 const PAGE_LINE: f64 = 30.0;
-/// Bytes that one page of DynamoDB's scans and queries reads at most.
+/// Bytes that one page of DynamoDB's scans and queries reads at most, and the items that a page of a scan has
+/// (`adapters/lambda/src/moved.rs`).
 const SCANNED: f64 = 1024.0 * 1024.0;
+const ITEMS: f64 = 1000.0;
 /// Bytes of a moved event on Lambda beside its record, which is kept as text: its version, digest, request and mark.
 const TEXT_HEAD: f64 = 26.0;
 /// How often a run reads the source: to copy, and to compare.
@@ -286,8 +288,10 @@ fn read(design: Design, load: &Load, passes: f64, given: &Given<'_>, usage: &mut
         Design::Lambda => {
             // An answer that is full leaves the rest of what DynamoDB read for it. The next one reads it again.
             let item = load.packed + given.assumed("item-bytes")?;
-            let read = scanned(load.events, item, events) + scanned(load.pages, load.page, pages);
-            let waits = (read / SCANNED).ceil() / (events + pages).max(1.0) * given.assumed("dynamodb-ms")?;
+            let read =
+                scanned(load.events, item, events, ITEMS * item) + scanned(load.pages, load.page, pages, SCANNED);
+            let reads = ((read / SCANNED).ceil() / (events + pages).max(1.0)).max(1.0);
+            let waits = reads * given.assumed("dynamodb-ms")?;
             invocations(answers, 0.0, given.cpu_ms("move-answer-ms")? + waits, given, usage)?;
             let units = read / given.rates.price("dynamodb-read")?.round_up_to.unwrap_or(1.0);
             usage.add(Service::Store, "dynamodb-read", passes * units);
@@ -306,13 +310,15 @@ fn read(design: Design, load: &Load, passes: f64, given: &Given<'_>, usage: &mut
     Ok(())
 }
 
-/// Bytes that DynamoDB reads for a pass: in each answer whole pages of at most 1 MiB, and never more than there is.
-fn scanned(items: f64, bytes: f64, answers: f64) -> f64 {
+/// Bytes that DynamoDB reads for a pass: in each answer whole pages of so many bytes and at most 1 MiB, and never more than
+/// there is.
+fn scanned(items: f64, bytes: f64, answers: f64, page: f64) -> f64 {
     if answers == 0.0 {
         return 0.0;
     }
-    let pages = (items / answers * bytes / SCANNED).ceil();
-    answers * (pages * SCANNED).min(items * bytes)
+    let page = page.min(SCANNED);
+    let pages = (items / answers * bytes / page).ceil();
+    answers * (pages * page).min(items * bytes)
 }
 
 /// Adds what all runs write. A later run sends all again: an event that is there is refused, and a page is replaced.
