@@ -18,7 +18,8 @@ fn docs() -> PathBuf {
 fn shown(page: &str) -> Vec<(String, Vec<String>)> {
     let blocks = page.split("```text\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let examples = blocks.filter_map(|block| block.strip_prefix("$ isotherm ")?.split_once('\n'));
-    let examples = examples.map(|(arguments, lines)| (arguments.to_owned(), lines.lines().map(str::to_owned).collect()));
+    let examples =
+        examples.map(|(arguments, lines)| (arguments.to_owned(), lines.lines().map(str::to_owned).collect()));
     examples.filter(|(arguments, _): &(String, _)| !arguments.contains("--check")).collect()
 }
 
