@@ -64,6 +64,9 @@
 //! - Moved pages and manifests, whose keys have U+001C: an older report answers that it is incomplete. Move data only to a service of which all
 //!   instances run the version that can take them.
 //! - Manifests of version 2: an older report of such a day answers 503; an older fold fails and is tried again.
+//! - Numbers of a dimension's values: older folds keep 24 of a value, not 8. Where both versions fold the same hour, the
+//!   figures of its further numbers lack events, and nothing says so. Replace `Aggregate` whole (`Rollout=AllAtOnce`), not
+//!   in steps. No release keeps 24.
 //! - Lost times: older versions ignore names that begin with `~`. Their reports don't say that they are incomplete.
 //! - Packed events: an older `read` answers 503 for them, and an older `aggregate` makes dead letters of them, so there
 //!   is no way back to a version before them. An older `ingest` answers 503 to a repetition until it is replaced.

@@ -207,6 +207,27 @@ fn a_day_that_is_more_than_a_host_may_hold_is_kept_by_its_hours() {
 }
 
 #[test]
+fn names_without_end_cost_only_the_values_that_bring_them() {
+    let time = "2013-01-01T00:00:00Z";
+    let mut store = Store::default();
+    store.fold(&[record(0, "e", time, r#""plan":"pro","zoom":5"#)]);
+    let junk = (1..100).map(|n| {
+        let numbers = (0..8).map(|at| format!(r#""k{:04}":1"#, 8 * n + at)).collect::<Vec<_>>().join(",");
+        record(n, "e", time, &format!(r#""plan":"x{n:03}",{numbers}"#))
+    });
+    let good =
+        [record(200, "e", time, r#""plan":"pro","zoom":6"#), record(201, "e", time, r#""plan":"team","amount":7"#)];
+    store.fold(&junk.chain(good).collect::<Vec<_>>());
+    let top =
+        store.report("/reports/top?dimension=plan&limit=200&metrics=count,sum:zoom,sum:amount,sum:k0008,sum:k0799");
+    let row = |value: &str| top["rows"].as_array().unwrap().iter().find(|row| row["value"] == value).unwrap();
+    assert_eq!((&row("pro")["sum:zoom"], &row("team")["sum:amount"]), (&json!(11), &json!(7)), "{top}");
+    assert_eq!((&row("x001")["sum:k0008"], &row("x099")["sum:k0799"]), (&json!(1), &json!(null)), "{top}");
+    assert!(top["caps"].as_array().unwrap().contains(&json!("numbers")), "{top}");
+    store.check_count(102);
+}
+
+#[test]
 fn numbers_of_many_values_take_a_bounded_part_of_a_fold() {
     let of = |n: usize| wide_record(n, 0);
     let mut store = Store::default();

@@ -135,8 +135,13 @@ async fn a_tenant_that_fills_its_queue_leaves_the_others_theirs() {
         let port = server.port;
         flood.spawn(async move { send_as(port, "flood", &event(&number.to_string())).await });
     }
-    for _ in 0..100 {
-        assert_eq!(flood.join_next().await.unwrap().unwrap(), 429);
+    let mut refused = 0;
+    while refused < 100 {
+        match flood.join_next().await.unwrap().unwrap() {
+            429 => refused += 1,
+            // On a slow machine some have waited for as long as a request may, before so many are refused.
+            status => assert_eq!(status, 503),
+        }
     }
     let mut trickle = JoinSet::new();
     for number in 0..100 {

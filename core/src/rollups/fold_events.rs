@@ -166,6 +166,12 @@ impl FoldEvents {
         }
     }
 
+    /// Whether one of the first `most` numbers of one of these events has a name that is not in a table.
+    pub(crate) fn has_other_names(&self, places: &[Place], most: usize, table: &[Symbol]) -> bool {
+        let mut shapes = self.by_shape(places).map(|(shape, _)| self.names(shape));
+        shapes.any(|names| names.iter().take(most).any(|name| !table.contains(name)))
+    }
+
     /// Splits the events of a group into parts with the same shape.
     pub(crate) fn by_shape<'p>(&self, places: &'p [Place]) -> impl Iterator<Item = (Shape, &'p [Place])> {
         let mut rest = places;

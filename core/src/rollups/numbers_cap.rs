@@ -6,6 +6,6 @@ pub(crate) const NUMBERS: usize = 24;
 /// The most numeric properties of a dimension's value in an hour. An event counts in up to 8 dimensions, so this bounds
 /// the work for it.
 pub(crate) const NUMBERS_OF_VALUE: usize = 8;
-/// The most names that the numbers of a dimension's values have in a page. Values that get events beyond that lose their
-/// numbers for good, because each new name makes the page's other entries dearer to write.
+/// The most names that the numbers of a dimension's values have in a page. Values whose events bring further names
+/// lose their numbers for good, because each name makes the page's other entries dearer to write.
 pub(crate) const NAMES_OF_PAGE: usize = 128;

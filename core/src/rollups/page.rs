@@ -117,14 +117,21 @@ impl PageWriter {
         let table = &mut self.table;
         table.clone_from(&reader.table);
         let is_of_values = runs.iter().any(|run| !run.dimension.is_empty());
-        let mut most = if is_of_values { NUMBERS_OF_VALUE } else { NUMBERS };
+        let most = if is_of_values { NUMBERS_OF_VALUE } else { NUMBERS };
         events.join_names(runs, most, names, table);
-        if is_of_values && table.len() > NAMES_OF_PAGE {
-            table.clone_from(&reader.table);
-            most = 0;
+        let is_full = is_of_values && table.len() > NAMES_OF_PAGE;
+        if is_full {
+            let mut listed = reader.table.len();
+            table.retain(|name| {
+                let is_known = reader.table.contains(name);
+                listed += usize::from(!is_known);
+                is_known || listed <= NAMES_OF_PAGE
+            });
         }
+        let has_no_place = |run: &Run<'_>| is_full && events.has_other_names(run.places, most, table);
         let is_same_table = table.len() == reader.table.len();
-        let mut is_exact = true;
+        // Not all names that found a place have a rollup then.
+        let mut is_exact = !is_full || is_same_table;
         let mut length = 0;
         self.values.0.clear();
         let mut runs = runs.iter().peekable();
@@ -148,12 +155,12 @@ impl PageWriter {
             match (known, run) {
                 (Some(known), None) if is_same_table => self.values.bytes(known),
                 (None, Some(run)) => {
-                    let most = if self.room > 0 { most } else { 0 };
+                    let most = if self.room > 0 && !has_no_place(run) { most } else { 0 };
                     is_exact &= most > 0 || is_same_table;
                     self.values.nested(|values| self.tally.write(run.places, most, events, names, table, values));
                 }
                 (Some(known), run) => {
-                    let drops_numbers = run.is_some() && (most == 0 || self.room <= 0);
+                    let drops_numbers = run.is_some_and(|run| self.room <= 0 || has_no_place(run));
                     let parts = if drops_numbers { Parts::Some { users: true, numbers: &[] } } else { Parts::All };
                     let mut rollup = reader.rollup(known, parts)?;
                     if let Some(run) = run {
@@ -192,7 +199,13 @@ impl PageWriter {
         while let Some(entry) = reader.next()? {
             entries.push(entry);
         }
-        self.cut((series, first), &entries, &reader, head, names)
+        let before = self.written.len();
+        let cut = self.cut((series, first), &entries, &reader, head, names);
+        if cut.is_none() {
+            // A part may have been written before another could not be read.
+            self.written.truncate(before);
+        }
+        cut
     }
 
     /// Writes these values as one page, or in halves if the page is too large. Their bytes stay as they are wherever one

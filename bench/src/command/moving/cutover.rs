@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
 use jiff::Timestamp;
@@ -80,6 +80,10 @@ pub(crate) struct Switched {
     reports: u64,
     /// Events that were copied during the pause.
     drained: u64,
+    /// Records and pages of the source that can't be read, and so were not copied.
+    unreadable: u64,
+    /// True if the target is frozen itself: that has to end first.
+    target_is_frozen: bool,
     /// When the source was last known to take events.
     still_from: String,
     /// When clients might write to the target.
@@ -119,41 +123,43 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
     source.is_frozen().await?;
     let mut live = Live::new(&source, sink, state, events_only);
     let lag = Duration::from_secs(flags.lag);
-    while live.round().await?.lag > lag {}
+    live.catch_up(lag).await?;
     let horizon = horizon();
     let tallies = [Tally::new(horizon), Tally::new(horizon)];
     let mut both = Both { ends: [&source, &there], tallies, events_only };
     both.read_early().await?;
-    while live.round().await?.lag > lag {}
+    live.catch_up(lag).await?;
     if !source.is_frozen().await? {
         eprintln!("{}", how_to_freeze(source.url()));
     }
 
     let (mut drained, settle) = (0, Duration::from_secs(flags.settle));
     let (start, expected) = loop {
-        let start = wait_until_frozen(&source, &mut live).await?;
+        let (start, frozen) = wait_until_frozen(&source, &mut live).await?;
         source.has_taken();
         if settle > Duration::ZERO {
             // Most of the rest is copied meanwhile.
             drained += live.drain().await?.0;
             both.read_early().await?;
-            while start.from.elapsed() < settle && source.is_frozen().await? {
+            while frozen.elapsed() < settle && source.is_frozen().await? {
                 tokio::time::sleep(PROBE_EVERY).await;
             }
         }
         let (events, rollups) = live.drain().await?;
         drained += events;
         let mut differences = both.differences(&rollups).await?;
-        if source.has_taken() {
-            eprintln!("{} takes events again: a process still has the configuration from before", source.url());
-            continue;
-        }
-        if !differences.is_empty() {
+        let mut has_taken = source.has_taken();
+        if !has_taken && !differences.is_empty() {
             eprintln!("they differ, so all is sent and read again:\n  {}", differences.join("\n  "));
             live.begin_anew();
             let (_, rollups) = live.drain().await?;
             both.tallies = [Tally::new(horizon), Tally::new(horizon)];
             differences = both.differences(&rollups).await?;
+            has_taken = source.has_taken();
+        }
+        if has_taken {
+            eprintln!("{} takes events again: a process still has the configuration from before", source.url());
+            continue;
         }
         if !differences.is_empty() {
             bail!(
@@ -167,6 +173,7 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
         break (start, both.tallies[0].events.with_rollups_of(rollups));
     };
     let reports = flags.compare_reports(&expected).await?;
+    ensure!(source.is_frozen().await?, "{} takes events again: run this once more", source.url());
     live.end()?;
     let (events, rollups) = expected.counts();
     let switched = Switched {
@@ -177,15 +184,16 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
         rollups,
         reports,
         drained,
+        unreadable: expected.left_out + expected.damaged,
+        target_is_frozen: there.is_frozen().await.unwrap_or_default(),
         still_from: start.at.to_string(),
         still_to: Timestamp::now().to_string(),
         pause: start.from.elapsed().as_secs_f64(),
     };
-    let is_target_frozen = there.is_frozen().await.unwrap_or_default();
     crate::say(&if flags.json {
         format!("{}\n", serde_json::to_string_pretty(&switched)?)
     } else {
-        switched.text(is_target_frozen, events_only)
+        switched.text(events_only)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -198,13 +206,16 @@ fn how_to_freeze(url: &str) -> String {
     )
 }
 
-/// Goes on copying until the source says that it is frozen.
-async fn wait_until_frozen(source: &Source, live: &mut Live<'_>) -> Result<Start> {
+/// Goes on copying until the source says that it is frozen. Returns when it was last known to take events, and when it was
+/// asked whether it is frozen.
+async fn wait_until_frozen(source: &Source, live: &mut Live<'_>) -> Result<(Start, Instant)> {
+    let mut start = None;
     loop {
-        let start = Start::now();
+        let asked = Start::now();
         if source.is_frozen().await? {
-            return Ok(start);
+            return Ok((start.unwrap_or(asked), asked.from));
         }
+        start = Some(asked);
         if Instant::now() >= live.due {
             live.round().await?;
         }
@@ -256,10 +267,11 @@ impl Cutover {
                 answers.push((status, body));
             }
             let [(status, source), (_, there)] = answers.as_slice() else { continue };
+            // A report that would read too much is refused on both sides.
+            ensure!([200, 422].contains(status), "{path} is answered {status} by the source: {source}");
             if answers.first() != answers.last() {
                 bail!("{path} differs: {source} at the source, {there} at the target");
             }
-            // A report that would read too much is refused on both sides.
             compared += u64::from(*status == 200);
         }
         Ok(compared)
@@ -267,7 +279,7 @@ impl Cutover {
 }
 
 impl Switched {
-    fn text(&self, is_target_frozen: bool, events_only: bool) -> String {
+    fn text(&self, events_only: bool) -> String {
         let Self { from, to, events, rollups, reports, drained, still_from, still_to, pause, .. } = self;
         let (events, rollups, drained) = (grouped(*events), grouped(*rollups), grouped(*drained));
         let mut text = format!(
@@ -275,7 +287,13 @@ impl Switched {
              writes stood still from {still_from} to {still_to}: {}, for {drained} events\n",
             time(*pause)
         );
-        if is_target_frozen {
+        if self.unreadable > 0 {
+            text += &format!(
+                "{} records and pages of {from} can't be read, and are not at {to}\n",
+                grouped(self.unreadable)
+            );
+        }
+        if self.target_is_frozen {
             text += &format!("{to} is frozen itself: take `frozen` out of its configuration first\n");
         }
         text += &format!(

@@ -24,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(5);
 const ROLLUPS_EVERY: Duration = Duration::from_secs(60);
 /// What reads all data anew may take a tenth of the time.
 const SELDOM: u32 = 9;
+/// How much later than it was sent an event may come out of a queue, in milliseconds. What comes later yet is found when both
+/// sides are compared.
+const QUEUED_MS: u64 = 60 * 60 * 1000;
 
 /// A move that goes on.
 pub(super) struct Live<'s> {
@@ -46,6 +49,8 @@ pub(super) struct Round {
     pub(super) events: u64,
     /// All that was accepted longer ago is at the target.
     pub(super) lag: Duration,
+    /// The source lists new events behind the others, so the next round has less to do.
+    is_ordered: bool,
 }
 
 impl<'s> Live<'s> {
@@ -62,6 +67,19 @@ impl<'s> Live<'s> {
         }
     }
 
+    /// Follows until all that was accepted longer than `lag` ago is at the target, or until another round would not come
+    /// nearer.
+    pub(super) async fn catch_up(&mut self, lag: Duration) -> Result<()> {
+        let mut before = Duration::MAX;
+        loop {
+            let round = self.round().await?;
+            if round.lag <= lag || round.lag >= before || !round.is_ordered {
+                return Ok(());
+            }
+            before = round.lag;
+        }
+    }
+
     /// Copies what came since the last round.
     pub(super) async fn round(&mut self) -> Result<Round> {
         let (began, complete_to) = (Instant::now(), self.source.wait_until_folded().await?);
@@ -73,7 +91,7 @@ impl<'s> Live<'s> {
             self.rollups().await?;
             self.rollups_at = Instant::now() + ROLLUPS_EVERY.max(SELDOM * began.elapsed());
         }
-        let round = Round { events, lag: complete_to.elapsed() };
+        let round = Round { events, lag: complete_to.elapsed(), is_ordered };
         eprintln!("{}", round.line());
         Ok(round)
     }
@@ -102,7 +120,7 @@ impl<'s> Live<'s> {
         pass.since = self.since;
         pass.copy_events(&mut self.sink, &mut self.state).await?;
         if !pass.is_ordered {
-            self.since = pass.seen_to;
+            self.since = pass.seen_to.saturating_sub(QUEUED_MS);
         }
         Ok((pass.sent, pass.is_ordered))
     }
@@ -116,7 +134,7 @@ impl<'s> Live<'s> {
 
 impl Round {
     fn line(self) -> String {
-        let Self { events, lag } = self;
+        let Self { events, lag, .. } = self;
         format!("following: {} events more, {} behind", grouped(events), time(lag.as_secs_f64()))
     }
 }

@@ -63,8 +63,8 @@ pub(super) struct Target {
     pages: HashMap<u128, u128>,
     events: Lines,
     rollups: Lines,
-    began: Instant,
-    sent: u64,
+    /// When the next request is due, if there is a rate.
+    due: Instant,
 }
 
 /// Lines of the next request.
@@ -180,7 +180,7 @@ impl Target {
     pub(super) async fn open(url: &Url, key: Option<&str>, care: Care, coming: Coming) -> Result<Self> {
         let service = Service::open(url, key, care).await?;
         let (events, rollups, firsts, pages, became) = Default::default();
-        Ok(Self { service, coming, became, firsts, pages, events, rollups, began: Instant::now(), sent: 0 })
+        Ok(Self { service, coming, became, firsts, pages, events, rollups, due: Instant::now() })
     }
 
     /// Looks at the rollups that the service has already. With some of its own it counts events of its own, which may be
@@ -260,6 +260,7 @@ impl Target {
             return Ok(());
         }
         let (body, mut new) = (Bytes::from(text), 0);
+        let began = Instant::now();
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
         loop {
             let (_, answer) = self.service.send("POST", "/import/events", body.clone()).await?;
@@ -282,10 +283,10 @@ impl Target {
             ensure!(Instant::now() < until, "the target does not take {} of {count} events", taken.retry);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        self.sent += count as u64;
         if let Some(rate) = self.service.care.rate {
-            let due = self.began + Duration::from_secs_f64(self.sent as f64 / f64::from(rate));
-            tokio::time::sleep_until(due.into()).await;
+            // Time in which there was nothing to send is not made up for.
+            self.due = self.due.max(began) + Duration::from_secs_f64(count as f64 / f64::from(rate));
+            tokio::time::sleep_until(self.due.into()).await;
         }
         Ok(())
     }

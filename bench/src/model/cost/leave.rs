@@ -288,10 +288,12 @@ fn read(design: Design, load: &Load, passes: f64, given: &Given<'_>, usage: &mut
         Design::Lambda => {
             // An answer that is full leaves the rest of what DynamoDB read for it. The next one reads it again.
             let item = load.packed + given.assumed("item-bytes")?;
-            let read =
-                scanned(load.events, item, events, ITEMS * item) + scanned(load.pages, load.page, pages, SCANNED);
-            let reads = ((read / SCANNED).ceil() / (events + pages).max(1.0)).max(1.0);
-            let waits = reads * given.assumed("dynamodb-ms")?;
+            let of_scan = (ITEMS * item).min(SCANNED);
+            let scans = scanned(load.events, item, events, of_scan);
+            let queries = scanned(load.pages, load.page, pages, SCANNED);
+            let read = scans + queries;
+            let reads = (scans / of_scan + queries / SCANNED) / (events + pages).max(1.0);
+            let waits = reads.max(1.0) * given.assumed("dynamodb-ms")?;
             invocations(answers, 0.0, given.cpu_ms("move-answer-ms")? + waits, given, usage)?;
             let units = read / given.rates.price("dynamodb-read")?.round_up_to.unwrap_or(1.0);
             usage.add(Service::Store, "dynamodb-read", passes * units);
@@ -310,13 +312,11 @@ fn read(design: Design, load: &Load, passes: f64, given: &Given<'_>, usage: &mut
     Ok(())
 }
 
-/// Bytes that DynamoDB reads for a pass: in each answer whole pages of so many bytes and at most 1 MiB, and never more than
-/// there is.
+/// Bytes that DynamoDB reads for a pass: in each answer whole pages of so many bytes, and never more than there is.
 fn scanned(items: f64, bytes: f64, answers: f64, page: f64) -> f64 {
     if answers == 0.0 {
         return 0.0;
     }
-    let page = page.min(SCANNED);
     let pages = (items / answers * bytes / page).ceil();
     answers * (pages * page).min(items * bytes)
 }

@@ -11,6 +11,9 @@ struct Flags {
     cost: Cost,
 }
 
+/// Bytes of an item in DynamoDB whose record has 945 bytes as it is sent.
+const ITEM: f64 = 278.357_051_588_857_6;
+
 fn answered(flags: &str) -> Result<Leave> {
     let flags = format!("isotherm --on=2026-11-20 --free-tier off --leave {flags}");
     answer(&Flags::try_parse_from(flags.split_whitespace())?.cost)
@@ -33,8 +36,9 @@ fn units(side: &crate::model::cost::leave::Side, service: Service, price: &str, 
 #[test]
 fn leaving_lambda_is_two_scans_a_run() {
     let Leave { source, usd, target, .. } = moved("--from lambda --to native --runs 1");
-    // 1,000 answers a scan. Each reads 1 MiB of the table, strongly consistent: 256 units.
-    units(&source, Service::Store, "dynamodb-read", 2.0 * 1000.0 * 256.0);
+    // 1,000 answers a scan. Each reads 1,000 items of 278 bytes, strongly consistent.
+    let units_of_answer = 1000.0 * ITEM / 4096.0;
+    units(&source, Service::Store, "dynamodb-read", 2.0 * 1000.0 * units_of_answer);
     units(&source, Service::Gateway, "http-api-request", 2000.0);
     units(&source, Service::Function, "lambda-request", 2000.0);
     // 7 ms of CPU time and 5 ms of DynamoDB, with 256 MB.
@@ -44,11 +48,11 @@ fn leaving_lambda_is_two_scans_a_run() {
     // A node is paid for anyway; what it answers leaves AWS: 578 answers of 550 bytes, 76 an event, and one pass.
     let answers = 512_000.0 * 76.0 + 578.0 * 550.0;
     units(&target, Service::Egress, "aws-egress", (answers + 512_000.0 * 1024.0) / 1e9);
-    // 0.064 + 0.002 + 0.0004 + 0.0001 + 0.00098 + (1.048576 + 0.5635179) × 0.09
-    assert!((usd - 0.21257).abs() < 1e-5, "{usd}");
+    // 0.016990 + 0.002 + 0.0004 + 0.0001 + 0.00098 + (1.048576 + 0.5635179) × 0.09
+    assert!((usd - 0.16556).abs() < 1e-5, "{usd}");
     assert!(source.lines.len() == 6 && target.lines.len() == 1);
     let twice = moved("--from lambda --to native");
-    units(&twice.source, Service::Store, "dynamodb-read", 4.0 * 1000.0 * 256.0);
+    units(&twice.source, Service::Store, "dynamodb-read", 4.0 * 1000.0 * units_of_answer);
 }
 
 #[test]
