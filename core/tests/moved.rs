@@ -231,7 +231,10 @@ fn an_event_comes_out_as_it_went_in_and_is_counted_once() {
     let text = export.end(Place { parts: 2, folded_to: Millis(7), is_ordered: true, more: None });
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert_eq!(lines[2], r#"{"parts":2,"foldedTo":7,"ordered":true,"over":true,"leftOut":1,"frozen":false,"next":"4"}"#);
+    assert_eq!(
+        lines[2],
+        r#"{"parts":2,"foldedTo":7,"ordered":true,"over":true,"leftOut":1,"frozen":false,"next":"4"}"#
+    );
 
     let (same, reply) = imported(&lines[..2].join("\n"));
     assert_eq!((same.clone(), reply.status), (kept.clone(), 200));
