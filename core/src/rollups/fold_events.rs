@@ -166,7 +166,7 @@ impl FoldEvents {
         }
     }
 
-    /// Whether one of the first `most` numbers of one of these events has a name that is not in a table.
+    /// True if the table lacks the name of a number that a rollup of these events would keep: one of an event's first `most`.
     pub(crate) fn has_other_names(&self, places: &[Place], most: usize, table: &[Symbol]) -> bool {
         let mut shapes = self.by_shape(places).map(|(shape, _)| self.names(shape));
         shapes.any(|names| names.iter().take(most).any(|name| !table.contains(name)))

@@ -68,7 +68,7 @@ impl Rollup {
         self.numbers.truncate(most);
     }
 
-    /// Whether numbers were dropped that the other rollup still has. The sum of both would lack them.
+    /// True if this rollup has dropped numbers that the other one has. A sum of both would lack events in them.
     pub(crate) fn lacks_numbers_of(&self, other: &Self) -> bool {
         let has = |name: &Symbol| self.numbers.iter().any(|(known, _)| known == name);
         self.numbers_dropped && !other.numbers.iter().all(|(name, _)| has(name))
