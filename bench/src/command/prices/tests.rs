@@ -16,7 +16,7 @@ fn cents(id: &str, units: f64, free_tier: bool) -> i64 {
 struct Bill {
     /// Where it stands, and when it was read.
     source: &'static str,
-    /// True if the price has free units.
+    /// True if free units are taken off.
     free_tier: bool,
     /// Each line: what was used, and its cents.
     lines: &'static [(&'static str, f64, i64)],
