@@ -161,7 +161,7 @@ fn moving(command: &str, from: &Server, to: &Server, more: &[&str]) -> Command {
 
 /// Runs a cutover from one server to another, freezes the source when it says so, and lets the clients follow.
 fn cut_over(clients: &Clients, from: &mut Server, to: &Server, more: &[&str]) -> Value {
-    let keys = ["--from-read-key", WRITES, "--to-read-key", WRITES, "--settle", "0", "--json"];
+    let keys = ["--from-read-key", WRITES, "--to-read-key", WRITES, "--settle", "1", "--json"];
     let mut command = moving("cutover", from, to, &[&keys, more].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
@@ -179,6 +179,7 @@ fn cut_over(clients: &Clients, from: &mut Server, to: &Server, more: &[&str]) ->
     let switched: Value = serde_json::from_slice(&output.stdout).unwrap();
     let schema = Command::new(ISOTHERM).args(["schema", "cutover"]).output().unwrap();
     jsonschema::validate(&serde_json::from_slice(&schema.stdout).unwrap(), &switched).unwrap();
+    assert!(switched["pause"].as_f64().unwrap() >= 1.0, "it settles first: {switched}");
     println!("{switched}");
     switched
 }

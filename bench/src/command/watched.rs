@@ -55,11 +55,3 @@ impl<R: Read> Read for Watched<R> {
         Ok(read)
     }
 }
-
-impl<R> Drop for Watched<R> {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}

@@ -171,6 +171,16 @@ impl Source {
         frozen.with_context(|| format!("{} can't be frozen: deploy a newer version first", self.url()))
     }
 
+    /// Asks whether new events follow the others. It reads nothing.
+    pub(super) async fn is_ordered(&self) -> Result<bool> {
+        Ok(self.page(What::Rollups, 0, BEHIND_ALL).await?.end.ordered)
+    }
+
+    /// Forgets what answers so far have said of it.
+    pub(super) fn forget_taken(&self) {
+        self.has_taken.store(false, Ordering::Relaxed);
+    }
+
     /// True if an answer since the last call has said that clients may write.
     pub(super) fn has_taken(&self) -> bool {
         self.has_taken.swap(false, Ordering::Relaxed)

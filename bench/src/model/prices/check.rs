@@ -145,16 +145,13 @@ pub(crate) fn recognize(book: &Book, saved: &str) -> Result<Option<Published>> {
 }
 
 /// Compares the prices that hold on a day, or are announced for later, with saved files.
-///
-/// # Errors
-/// Never fails for a book that was read.
-pub(crate) fn report(prices: &[&Price], on: Date, files: &[(String, Published)]) -> Result<Report> {
+pub(crate) fn report(prices: &[&Price], on: Date, files: &[(String, Published)]) -> Report {
     let files: Vec<File> = files.iter().map(|(name, published)| file(prices, name, published)).collect();
     let compared: BTreeSet<&str> = files.iter().flat_map(|file| &file.prices).map(|price| price.id.as_str()).collect();
     let mut not_compared: Vec<String> =
         prices.iter().map(|price| price.id.clone()).filter(|id| !compared.contains(id.as_str())).collect();
     not_compared.dedup();
-    Ok(Report { on: on.to_string(), files, not_compared })
+    Report { on: on.to_string(), files, not_compared }
 }
 
 fn file(prices: &[&Price], name: &str, published: &Published) -> File {
