@@ -46,10 +46,7 @@ enum Item<'a> {
 
 /// The items of a block, each with its number.
 fn items(row: &BlockRow) -> impl Iterator<Item = (u64, Item<'_>)> {
-    let (events, rest) = match part::read(&row.bytes) {
-        Ok(events) => (events, None),
-        Err((events, rest)) => (events, Some(rest)),
-    };
+    let (events, rest) = part::read_block(&row.bytes, row.count);
     let items = events.into_iter().map(Item::Event).chain(rest.map(Item::Unreadable));
     (row.seq..).zip(items)
 }

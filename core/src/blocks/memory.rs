@@ -102,11 +102,11 @@ impl Blocks {
             runs,
         };
         for BlockRow { seq, count, bytes, .. } in open {
-            let read = part::read(bytes);
+            let (events, unreadable) = part::read_block(bytes, *count);
             blocks.next = blocks.next.max(seq.saturating_add(*count));
-            // Nothing is appended to bytes that can't be read.
-            blocks.open = read.is_ok().then_some((*seq, bytes.len() as u64));
-            read.unwrap_or_else(|(events, _)| events).iter().for_each(|event| blocks.take_in(event, *seq));
+            // Nothing is appended to a damaged block.
+            blocks.open = unreadable.is_none().then_some((*seq, bytes.len() as u64));
+            events.iter().for_each(|event| blocks.take_in(event, *seq));
         }
         blocks
     }

@@ -97,12 +97,12 @@ impl Search {
     /// A block can't be read.
     pub fn record(&self, blocks: &[BlockRow], expired_by: Seconds) -> Result<Option<String>, UnreadableBlock> {
         let is_wanted = |head: &Head| self.ids.contains(&head.id) && head.expires_at > expired_by;
-        for BlockRow { seq, bytes, .. } in blocks.iter().rev() {
+        for BlockRow { seq, count, bytes, .. } in blocks.iter().rev() {
             let found = match bytes.first() {
                 Some(&formats::BLOCK) => Closed::read(bytes).and_then(|closed| closed.record(is_wanted)),
                 // What can be read of a damaged block is there.
                 _ => {
-                    let events = part::read(bytes).unwrap_or_else(|(events, _)| events);
+                    let (events, _) = part::read_block(bytes, *count);
                     Some(events.iter().find(|event| is_wanted(&event.head)).map(|event| event.record()))
                 }
             };

@@ -1,3 +1,5 @@
+mod damage;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -407,53 +409,6 @@ fn an_index_forgets_the_ids_of_deleted_blocks_within_a_week() {
     store.expire(Seconds(NOW.0));
     assert_eq!((store.blocks.len(), store.runs.len()), (0, 1));
     assert!(size(&store) < 30, "{}", size(&store));
-}
-
-#[test]
-fn an_index_without_its_first_row_still_finds_what_its_other_rows_have() {
-    let (mut store, mut ids) = (Store::default(), Vec::new());
-    let fold = |store: &mut Store, round: usize| {
-        let texts: Vec<String> = (round * 250..round * 250 + 250).map(named).collect();
-        let plan = plan(&texts, Millis(NOW.0 + round as u64), round as u128);
-        store.keep(&plan);
-        store.fold(usize::MAX, usize::MAX);
-        store.memory = None;
-        plan.events().iter().map(|event| event.id).collect::<Vec<_>>()
-    };
-    for round in 0..60 {
-        ids.extend(fold(&mut store, round));
-    }
-    store.runs.insert(Blocks::FIRST_ROW, vec![0xff]);
-    // Most blocks expire, so merging leaves far fewer rows than there were.
-    store.blocks.retain(|seq, _| *seq > 55 * 250);
-    ids.retain(|id| store.find(*id, Seconds(0)).is_some());
-    assert!(ids.len() > 250, "{} of 1,250", ids.len());
-    for round in 60..80 {
-        fold(&mut store, round);
-        let lost = ids.iter().step_by(7).filter(|id| store.find(**id, Seconds(0)).is_none()).count();
-        assert_eq!(lost, 0, "after {round} folds");
-    }
-}
-
-#[test]
-fn what_can_t_be_read_of_a_block_is_rejected_and_the_rest_is_folded() {
-    let mut store = Store::default();
-    for round in 0..3 {
-        store.keep(&plan(&[named(2 * round), named(2 * round + 1)], NOW, 1));
-    }
-    let id = plan(&[named(0)], NOW, 1).events()[0].id;
-    let row = store.blocks.get_mut(&1).unwrap();
-    let part = row.bytes.len() / 3;
-    row.bytes[part] = 9;
-    store.memory = None;
-    // Nothing is appended to it.
-    store.keep(&plan(&[named(100)], NOW, 1));
-    assert_eq!(store.blocks.keys().collect::<Vec<_>>(), [&1, &7]);
-    let folded = store.fold(2, usize::MAX);
-    assert_eq!((folded.len(), store.watermark), (4, 7));
-    assert!(folded[2].starts_with("09") && folded[3].contains("m100"), "{folded:?}");
-    store.memory = None;
-    assert!(store.find(id, Seconds(0)).is_some());
 }
 
 /// Bytes as they were first stored. Later versions read them.
