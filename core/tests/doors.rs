@@ -103,6 +103,18 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Log records, one of which has an attribute with this key.
+fn log_record(key: &str, is_nested: bool) -> Value {
+    let mut attribute = json!({"key": key, "value": {"stringValue": "x"}});
+    if is_nested {
+        attribute = json!({"key": "cart", "value": {"kvlistValue": {"values": [attribute]}}});
+    }
+    let user = json!({"key": "user.id", "value": {"stringValue": "u"}});
+    let record = |attributes: Value| json!({"timeUnixNano": "1763689980000000000", "eventName": "checkout", "attributes": attributes});
+    let records = [record(json!([user])), record(json!([user, attribute]))];
+    json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})
+}
+
 /// A body that looks like one of its door's, with anything in it.
 fn bodies() -> impl Strategy<Value = Value> {
     let member = |name: &'static str| (Just(name.to_owned()), values());
@@ -126,6 +138,7 @@ fn bodies() -> impl Strategy<Value = Value> {
             message[name] = value;
             json!({"batch": [message], "sentAt": "2025-11-21T01:53:10Z"})
         }),
+        (".{0,8}|x{190,230}", any::<bool>()).prop_map(|(key, is_nested)| log_record(&key, is_nested)),
     ]
 }
 
@@ -200,5 +213,26 @@ fn deep_protocol_buffers_are_refused() {
         let body = field(10, &field(18, &field(18, &record.concat())));
         let (_, reply) = post("/v1/logs", "application/x-protobuf", &body, NOW);
         assert_eq!(reply.status, status, "{}", String::from_utf8_lossy(&reply.body));
+    }
+}
+
+#[test]
+fn a_log_record_whose_attribute_has_no_propertys_name_is_refused_and_the_others_are_kept() {
+    let shown = [
+        ("a\0b", r#"["a\0b"]"#, "control character"),
+        ("", r#"[""]"#, "empty"),
+        (&"x".repeat(201), r#"["xxx"#, "200 bytes"),
+    ];
+    for (key, path, flaw) in shown {
+        for (is_nested, parent) in [(false, "properties"), (true, "properties.cart")] {
+            let body = log_record(key, is_nested).to_string();
+            let (events, reply) = post("/v1/logs", "application/json", body.as_bytes(), NOW);
+            let answer: Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!((events.len(), reply.status), (1, 200), "{key:?}: {answer}");
+            let refused = &answer["partialSuccess"];
+            let message = refused["errorMessage"].as_str().unwrap();
+            assert_eq!(refused["rejectedLogRecords"], "1", "{answer}");
+            assert!(message.contains(&format!("{parent}{path}")) && message.contains(flaw), "{message}");
+        }
     }
 }

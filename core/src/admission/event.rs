@@ -95,6 +95,9 @@ impl<'a> Event<'a> {
             corrected,
             tags: Vec::new(),
         };
+        if let Some(rejection) = json::misnamed(&event.properties) {
+            return Err(rejection);
+        }
         match json_text(&event.properties).len() {
             bytes if bytes > Limits::CONTRACT.event_bytes => Err(Rejection::EventTooLarge(bytes)),
             _ => Ok(event),

@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::name::name_flaw;
-use crate::vocabulary::rejection::{Rejection, shown, shown_path, shown_problem};
+use crate::vocabulary::name::{NameFlaw, name_flaw};
+use crate::vocabulary::rejection::{Field, Rejection, shown, shown_path, shown_problem};
 
 /// A JSON value. Strings without escapes are borrowed from the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,8 +103,7 @@ impl JsonReader {
             && let Some(Rejection::DuplicateKey(path) | Rejection::Name(path, _) | Rejection::TooDeep(path)) =
                 &mut self.flaw
         {
-            let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-            *path = shown_path(format!("{key}{separator}{path}"));
+            *path = path_of(key, path);
         }
         result
     }
@@ -184,7 +183,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
         while let Some(Borrowed(key)) = entries.next_key()? {
             if let Some(flaw) = name_flaw(&key) {
-                self.reader.flaw(|| Rejection::Name(format!("[{:?}]", shown(&key)), flaw));
+                self.reader.flaw(|| Rejection::Name(quoted_name(&key), flaw));
             }
             let depth = self.depth + 1;
             let value = self.reader.within(&key, |reader| entries.next_value_seed(ValueSeed { reader, depth }))?;
@@ -197,6 +196,34 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         }
         Ok(Value::Object(members))
     }
+}
+
+/// Finds a member, at any depth, with a name that no event can have. A door makes names of more than names.
+pub(crate) fn misnamed(value: &Value<'_>) -> Option<Rejection> {
+    fn find(value: &Value<'_>) -> Option<(String, NameFlaw)> {
+        match value {
+            Value::Object(members) => members.iter().find_map(|(name, value)| match name_flaw(name) {
+                Some(flaw) => Some((quoted_name(name), flaw)),
+                None => find(value).map(|(path, flaw)| (path_of(name, &path), flaw)),
+            }),
+            Value::Array(values) => values.iter().enumerate().find_map(|(at, value)| {
+                let (path, flaw) = find(value)?;
+                Some((path_of(&Index(at), &path), flaw))
+            }),
+            _ => None,
+        }
+    }
+    find(value).map(|(path, flaw)| Rejection::Name(path_of(&Field::Properties.name(), &path), flaw))
+}
+
+fn quoted_name(name: &str) -> String {
+    format!("[{:?}]", shown(name))
+}
+
+/// Puts `key` before a path.
+fn path_of(key: &dyn fmt::Display, path: &str) -> String {
+    let separator = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+    shown_path(format!("{key}{separator}{path}"))
 }
 
 /// Sorts the members of an object by name. Those of one name stay in their order. It is one function, since each copy of
