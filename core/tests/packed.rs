@@ -218,12 +218,12 @@ fn a_shape_outlives_the_events_that_refer_to_it() {
     store(&mut packer, &[one.clone()]);
     let [first] = &store(&mut packer, &[one.clone()])[..] else { panic!("it came twice") };
     assert!(first.expires_at.0 >= one.expires_at.0 + 90 * 86_400 && first.expires_at.0.is_multiple_of(86_400));
-    // Another process may store the shape again for an event that waited in a queue for two weeks.
+    // An event may wait in a queue for two weeks, so its shape must last longer than the event by more than that.
     let late = NewEvent { expires_at: Seconds(one.expires_at.0 - 14 * 86_400), ..one.clone() };
     let mut other = Packer::default();
     let [shorter] = &store(&mut other, &[late.clone(), late])[..] else { panic!("it came twice") };
     one.expires_at = shorter.expires_at;
-    assert_eq!(packer.pack(&one, 1)[0], 2, "the shape may be gone before the event is");
+    assert_eq!(packer.pack(&one, 1)[0], 2, "the shape may be gone before a late event is folded");
     one.expires_at = Seconds(shorter.expires_at.0 - 86_401);
     assert_eq!(packer.shapes(&[one.clone()]), []);
     assert_eq!(packer.pack(&one, 1)[0], 1);

@@ -18,7 +18,7 @@ const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coa
         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry')
     FROM events WHERE seq > ?1";
 
-const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
+const NOTE_ROUND: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?1)";
 
 /// Events expire roughly in the order in which they came, so only the oldest ones are checked.
 const EXPIRE: &str = "DELETE FROM events WHERE seq IN (
@@ -82,8 +82,8 @@ pub(crate) fn perform(
             compact(connection, service, tenant, manifest, now, watch)?;
             Outcome::Done
         }
-        Task::Keep { looked_at: Millis(looked_at) } => {
-            connection.execute(KEEP, [integer(*looked_at)])?;
+        Task::NoteRound { began: Millis(began) } => {
+            connection.execute(NOTE_ROUND, [integer(*began)])?;
             Outcome::Done
         }
     })

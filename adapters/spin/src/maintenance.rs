@@ -1,8 +1,8 @@
 //! Maintenance: does what core asks for. It runs beside the answer to a request after which a whole fold waits, and
 //! when a cron asks for it.
 //!
-//! Several instances may do the same task at once. A task writes only if the watermark still stands where it stood
-//! before the task read.
+//! Several instances may do the same task at once. Pages are written only if the watermark still stands where it stood
+//! before the task read. Expired events are deleted only if they are folded.
 
 use std::cell::{Cell, RefCell};
 
@@ -21,7 +21,7 @@ use crate::watch;
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
-const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
+const NOTE_ROUND: &str = "INSERT OR REPLACE INTO upkeep (id, looked_at) VALUES (0, ?)";
 
 /// Made once events of some types are kept longer than others, and kept for good.
 const BY_EXPIRY: &str = "CREATE INDEX IF NOT EXISTS events_by_expiry ON events (expires_at)";
@@ -39,7 +39,7 @@ thread_local! {
     static HAS_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Held by one request of this instance at a time: otherwise all its requests would be given the same task.
+/// One request of this instance holds it at a time: otherwise all its requests would get the same task.
 struct Turn;
 
 impl Turn {
@@ -54,8 +54,8 @@ impl Drop for Turn {
     }
 }
 
-/// Gives `ask` what this instance knows of its store. It is never taken out while something is awaited: other requests note
-/// what they have stored.
+/// Lends the machine to a closure. Do not hold it across an await: other requests record their events in it meanwhile.
+/// Returns `None` if this instance has no machine yet.
 fn known<T>(ask: impl FnOnce(&mut Maintenance) -> T) -> Option<T> {
     MAINTENANCE.with_borrow_mut(|maintenance| maintenance.as_mut().map(ask))
 }
@@ -233,8 +233,8 @@ async fn perform(database: &Database<'_>, service: &Service, task: &Task) -> Res
             compact(database, service, tenant, manifest).await?;
             Outcome::Done
         }
-        Task::Keep { looked_at: Millis(looked_at) } => {
-            database.query(KEEP, &|| vec![integer(*looked_at)]).await?;
+        Task::NoteRound { began: Millis(began) } => {
+            database.query(NOTE_ROUND, &|| vec![integer(*began)]).await?;
             Outcome::Done
         }
     })

@@ -13,13 +13,13 @@ use crate::{blocks, watch};
 const HELD: &str = "SELECT coalesce((SELECT done_at FROM upkeep), 0),
     EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'blocks_by_expiry')";
 
-/// What is not folded of the table `events`.
+/// The unfolded rows of the table `events`.
 const UNFOLDED_ROWS: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0)
     FROM events WHERE seq > ?";
 
 const REJECTED: &str = "SELECT count(*) FROM rejected_events";
 
-const KEEP: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
+const NOTE_ROUND: &str = "INSERT OR REPLACE INTO upkeep (id, done_at) VALUES (0, ?)";
 
 /// How many records no report counts.
 pub(crate) fn rejected(sql: &SqlStorage) -> Result<u64> {
@@ -51,9 +51,9 @@ pub(crate) fn find_days(sql: &SqlStorage, service: &Service, tenant: &Tenant, no
     Ok(Outcome::Found(days))
 }
 
-/// Stores the time when days were last looked for.
-pub(crate) fn keep(sql: &SqlStorage, Millis(looked_at): Millis) -> Result<Outcome> {
-    sql.exec(KEEP, vec![integer(looked_at)])?;
+/// Stores when the finished round of maintenance began.
+pub(crate) fn note_round(sql: &SqlStorage, Millis(began): Millis) -> Result<Outcome> {
+    sql.exec(NOTE_ROUND, vec![integer(began)])?;
     Ok(Outcome::Done)
 }
 

@@ -241,7 +241,7 @@ impl Shard {
             Task::Compact { tenant, manifest } => {
                 self.transaction(|_| maintenance::compact(&self.sql, service, tenant, manifest.clone(), now()))
             }
-            Task::Keep { looked_at } => maintenance::keep(&self.sql, *looked_at),
+            Task::NoteRound { began } => maintenance::note_round(&self.sql, *began),
         }
     }
 

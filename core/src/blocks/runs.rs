@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! level 0   one row, which takes the ids of each fold
-//! level 1   up to 8 rows, sorted            a row that is too much for its level moves down:
-//! level 2   up to 64 rows, sorted           it is merged with the rows of the next level among whose keys its own are
+//! level 1   up to 8 rows, sorted            when a level is full, one row moves down: it is merged with the rows of
+//! level 2   up to 64 rows, sorted           the next level that cover its keys
 //! …
 //! ```
 //!
@@ -18,9 +18,9 @@ use crate::codec::{Reader, Writer};
 use crate::formats;
 use crate::vocabulary::id::EventId;
 
-/// The entries that a row should not exceed.
+/// The most entries that a row should have.
 const ENTRIES: usize = 1024;
-/// By how much a level has more rows than the one above it.
+/// How many times as many rows a level may have as the one above it.
 const FANOUT: u64 = 8;
 /// The bits and bytes of a key.
 const KEY_BITS: u32 = 48;
@@ -108,8 +108,8 @@ impl Runs {
         Some(Self { young: entries(reader.0)?, levels })
     }
 
-    /// The index if its first row can't be read. It may have more levels than there are, and the counts of their rows
-    /// are guesses. The ids of level 0 are lost.
+    /// The index if its first row can't be read. The number of levels and the counts of their rows are guesses, and
+    /// high enough for every look-up. The ids of level 0 are lost.
     pub(crate) fn of_unknown() -> Self {
         Self { young: Vec::new(), levels: vec![1; 8] }
     }
@@ -124,7 +124,8 @@ impl Runs {
         with_key(&self.young, key(id))
     }
 
-    /// Which rows of the other levels may have the id. The counts of rows may be guesses, so every level is looked at.
+    /// Reads the rows of the other levels that may have the id. The counts of rows may be guesses, so no level is
+    /// skipped.
     pub(crate) fn reads(&self, id: EventId) -> impl Iterator<Item = RowRead> {
         (1..=self.levels.len()).map(move |level| row_with(level, key(id)))
     }
@@ -136,7 +137,8 @@ impl Runs {
         self.young.dedup();
     }
 
-    /// A row of a level that has too much, if there is one. `salt`, another number each time, says which row.
+    /// Picks a row to move down from the first overfull level. `salt`, another number each time, picks pseudo-randomly,
+    /// so that no range of keys is always chosen.
     pub(crate) fn spill(&self, salt: u64) -> Option<Spill> {
         if self.young.len() > ENTRIES {
             return Some(Spill::of(0, Self::FIRST_ROW, self.young.clone()));
@@ -148,7 +150,7 @@ impl Runs {
         Some(Spill { level, pick, stage, ..Spill::of(level, Self::FIRST_ROW, Vec::new()) })
     }
 
-    /// Moves the row that a spill has read down by one level, without entries of blocks before `oldest`.
+    /// Moves a spill's row down by one level. Drops entries of deleted blocks: those before `oldest`.
     pub(crate) fn merge(&mut self, spill: Spill, oldest: u64) -> RowWrites {
         let Spill { level, source, entries, targets, .. } = spill;
         let mut all = entries;
@@ -174,7 +176,7 @@ impl Runs {
         writes
     }
 
-    /// Counts a level's rows anew.
+    /// Changes the count of a level's rows.
     fn count(&mut self, level: usize, count: impl FnOnce(u64) -> u64) {
         if self.levels.len() < level {
             self.levels.resize(level, 0);
@@ -191,7 +193,7 @@ impl Runs {
         (1..=self.levels.len()).map(move |level| forwards(level, from, until, u32::MAX))
     }
 
-    /// Drops entries of blocks before `oldest` from the rows that have more of them than others.
+    /// Cleans rows in which more than half the entries are of deleted blocks: those before `oldest`.
     pub(crate) fn sweep(&mut self, rows: &[Row], oldest: u64) -> RowWrites {
         let is_live = |entry: &Entry| entry.block() >= oldest;
         let is_due = |entries: &[Entry]| 2 * entries.iter().filter(|entry| is_live(entry)).count() < entries.len();
@@ -221,7 +223,7 @@ impl Runs {
 #[derive(Clone, Debug)]
 pub struct Spill {
     level: usize,
-    /// The key at or after which the row is looked for.
+    /// The row at or after this key moves. If there is none, the level's first row does.
     pick: u64,
     stage: Stage,
     /// The number of the row that moves, once it is found, and its entries.
@@ -236,7 +238,7 @@ pub struct Spill {
 enum Stage {
     /// The row that moves.
     Source(RowRead),
-    /// The row that moves, if there is none at or after the key.
+    /// The row that moves, from the level's start on, because there is none at or after the key.
     SourceFromStart(RowRead),
     /// The row of the next level that may have the first key.
     First(RowRead),

@@ -16,8 +16,8 @@
 //! Reports are complete up to the time that the shard furthest behind is folded to. A shard without folded records
 //! waits: it counts as folded as far as its parent is. A store knows nothing of such shards, so a function asks the
 //! stream. The end of a window shows that its shard is folded to that moment only if the shard was still open then.
-//! Otherwise its children hold what was written later. The stream's answer may be old ([`STALE_MS`]): it says that a
-//! shard was open then, and may lack shards that an earlier answer had.
+//! Otherwise its children hold what was written later. The stream's answer may be old ([`STALE_MS`]). It may call a
+//! shard open that has ended since, and lack shards that an earlier answer had.
 //!
 //! A shard without records does not show how far it is delivered. When events arrive in other shards, the function
 //! therefore writes pulses: items that are not events but come through the stream. A pulse in the shard's batch shows
@@ -25,8 +25,8 @@
 //!
 //! Records that the stream lost before they were folded are noticed in two ways. The mapping says which records it has
 //! given up ([`Lanes::lose`]). And while a shard is not folded for longer than the stream keeps records, because the
-//! mapping stands still, older records may be gone. Nothing but a record tells a mapping that stands still from a shard
-//! without records. So a timer writes pulses to shards that have had no records for a while ([`Lanes::heartbeat`]).
+//! mapping stands still, older records may be gone. A shard without records looks the same. So a timer writes pulses to
+//! shards that have had no records for a while ([`Lanes::heartbeat`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -45,12 +45,12 @@ const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 const SHARDS: &str = "shards";
 /// The name of the list of lost times. A version that doesn't know the list reads only names before `~`.
 const LOST: &str = "~lost";
-/// A stream that still has records which are older than its retention by more than this many milliseconds forgets none,
-/// as on a developer's own machine.
+/// If a record is this many milliseconds older than the retention and still there, the stream never drops records.
+/// Local emulators behave so.
 const NEARLY_MS: u64 = 60 * 60 * 1000;
 /// A shard that is folded to a time longer ago than this many milliseconds gets a heartbeat.
 const IDLE_MS: u64 = 30 * 60 * 1000;
-/// The same while somebody waits.
+/// The same limit while somebody waits for events to be folded ([`Lanes::nudge`]).
 const NUDGE_MS: u64 = 2 * 1000;
 /// How old an answer of `DescribeStream` may be, in milliseconds. AWS promises nothing, so this is far more than anybody
 /// has seen.
@@ -71,7 +71,7 @@ pub struct StreamShard {
     pub id: String,
     /// The shard whose records come before this shard's, if there was one. The stream may have forgotten it.
     pub parent: Option<String>,
-    /// Whether the shard has ended: it then gets no more records.
+    /// True once the shard has ended: it gets no more records.
     pub is_closed: bool,
 }
 
@@ -132,7 +132,8 @@ pub struct Lanes {
     described: Option<BTreeMap<String, StreamShard>>,
     /// When the stream was asked.
     asked_at: Millis,
-    /// Whether the answer lacks a shard that is known. It then says nothing of shards that are not.
+    /// True if the answer lacks a known shard, so it is old. A shard that only an old answer names may be done with, so
+    /// it is not taken in.
     is_outdated: bool,
     /// When the records were written that the stream has lost.
     lost: LostTimes,
@@ -268,14 +269,14 @@ impl Lanes {
     /// Call this if the stream could not be asked. A batch whose lane is known is folded all the same, but completes
     /// nothing.
     ///
-    /// Returns whether the batch is folded.
+    /// Returns `false` if the lane is unknown: have the batch delivered again.
     pub fn go_on(&self, batch: &mut StreamBatch<'_>) -> bool {
         batch.complete_to = None;
         self.waiting.is_some() && self.lane_of(batch.shard_id).is_some()
     }
 
-    /// Takes in the stream's answer: all its shards. The lane of a shard that the stream has forgotten becomes free. The
-    /// stream forgets a shard a day after it ended, so a shard that was folded later is only missing.
+    /// Takes in the stream's answer: all its shards. Frees the lanes of forgotten shards. The stream forgets a shard a
+    /// day after it ended, so only an old answer lacks a shard that was folded within the last day.
     pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
         let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
         let mut hashes: BTreeMap<String, &str> =
@@ -379,15 +380,15 @@ impl Lanes {
         changed.take(WRITES).map(write).collect()
     }
 
-    /// Takes in that the stream has lost what was written within this time, because a batch was given up. Returns what
-    /// to write, as for [`LaneStep::Write`].
+    /// Notes that the stream has lost the records written in this period, because a batch was given up. Returns what to
+    /// write, as for [`LaneStep::Write`].
     pub fn lose(&mut self, written: Range<Millis>) -> Vec<LaneWrite> {
         self.lost.add(written);
         self.changes()
     }
 
-    /// Takes in that the stream may have lost records of a batch's shard, or of its ancestors, before the batch's first
-    /// record that is not folded.
+    /// Notes which records of a batch's shard, or of its ancestors, the stream may have lost: those before the batch's
+    /// first unfolded record.
     fn look_back(&mut self, batch: &StreamBatch<'_>, now: Millis) {
         let of_lane = self.lane_of(batch.shard_id).map(|(_, watermark)| (watermark.folded_to, batch.folded(watermark)));
         let of_waiting = || self.waiting.as_ref()?.get(batch.shard_id).map(|shard| (self.bound(shard), 0));
@@ -399,8 +400,8 @@ impl Lanes {
         }
     }
 
-    /// Whether a report that is asked for at `now` may miss events that were received in its hours. It may too while a
-    /// shard is folded to a time longer ago than the stream keeps records: its next batch shows what is lost.
+    /// True if a report at `now` may miss events that were received in its hours. A shard that was not folded for
+    /// longer than the stream keeps records counts as a loss, because only its next batch shows what is lost.
     pub fn is_incomplete(&self, reading: &Reading, now: Millis) -> bool {
         let (begun, waiting) = self.folded_to();
         let mut lost = self.lost.clone();
@@ -438,9 +439,9 @@ impl Lanes {
         pulses(keys, shards, now, now)
     }
 
-    /// The pulses to write after a batch with events, for each shard that is behind the newest of them; the batch's own is
-    /// mostly one. So every event is covered by reports after two windows: one until its batch comes, one until the
-    /// pulses come. A batch of pulses alone writes none; otherwise pulses would cause pulses forever.
+    /// The pulses to write after a batch with events, for each shard that is behind the newest of them. Usually the
+    /// batch's own shard is behind too. So reports cover every event after two windows: one until its batch comes, one
+    /// until the pulses come. A batch of pulses alone writes none; otherwise pulses would cause pulses forever.
     pub fn pulses(&self, batch: &StreamBatch<'_>, now: Millis) -> Vec<Pulse> {
         let Some(newest) = batch.newest_event() else { return Vec::new() };
         let (mut keys, mut is_one_unknown, mut shards) = (Vec::new(), false, 0);
@@ -464,8 +465,7 @@ impl Lanes {
     }
 }
 
-/// Pulses with these keys, as far as they are known, and with new keys that are likely to lead to each of this many
-/// shards.
+/// Pulses with the known keys, and with new ones if shards are unknown: so many that each shard probably gets one.
 fn pulses(keys: Vec<&str>, unknown_shards: usize, Millis(named): Millis, now: Millis) -> Vec<Pulse> {
     let known = keys.into_iter().filter(|key| !key.is_empty()).map(str::to_owned);
     let new = (0..PULSES.min(PULSES_A_SHARD * unknown_shards)).map(|number| format!("{PULSE}{named}-{number}"));
@@ -474,14 +474,14 @@ fn pulses(keys: Vec<&str>, unknown_shards: usize, Millis(named): Millis, now: Mi
     keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
 }
 
-/// When records may have been written that the stream has lost by `now`: after the shard was `folded_to`, and before
-/// the `first` record that is left. If nobody knows to what time it is folded, nobody knows of any loss.
+/// The period whose records the stream may have dropped by `now`: from `folded_to` to the `first` record that is left,
+/// or to the age at which records are dropped. `None` if it is empty, or if `folded_to` is unknown (0).
 fn gap(folded_to: Millis, now: Millis, first: Millis) -> Option<Range<Millis>> {
     let until = first.min(Millis(now.0.saturating_sub(RETENTION_MS)));
     (folded_to.0 > 0 && folded_to < until).then_some(folded_to..until)
 }
 
-/// Whether a shard has ended: the stream says so, or no longer knows the shard.
+/// True if a shard has ended: the stream says so, or no longer knows the shard.
 fn is_closed(shards: &BTreeMap<String, StreamShard>, id: &str) -> bool {
     shards.get(id).is_none_or(|shard| shard.is_closed)
 }

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! One machine serves one database, or one shard. A host that has lost its machine makes a new one from what the store
-//! holds. A task may be lost, repeated, or done by two instances at once. Its results are written only if the watermark
-//! has not moved since the task read it.
+//! holds. A task may be lost, repeated, or done by two instances at once. Pages are written only if the watermark has
+//! not moved since the task read it. The other tasks need no such check: they delete only folded events, count, look,
+//! or note a time.
 //!
 //! Folding, expiry and compaction take turns, and none waits for another's success.
 
@@ -27,7 +28,7 @@ const ROUND: u64 = 60 * 60 * 1000;
 /// The longest time between two searches for expired events. With it, an event is deleted within a day of its expiry
 /// even if a round fails once.
 pub const LONGEST_ROUND: Duration = Duration::from_secs(12 * 60 * 60);
-/// One task looks for expired events among this many events, and deletes those.
+/// How many events one task looks at, to delete those that have expired.
 const EXPIRED: usize = 10_000;
 /// How long one of several instances trusts what it has read from their store, in milliseconds.
 const UP_TO_DATE: u64 = 1000;
@@ -115,7 +116,7 @@ pub struct Held {
     pub unfolded: Load,
     /// [`NewEvent::received_at`](crate::NewEvent::received_at) of the first unfolded event; any value if there is none.
     pub oldest: Millis,
-    /// The time that [`Task::Keep`] kept last; 0 if it kept none yet.
+    /// When the last finished round of maintenance began, as [`Task::NoteRound`] stored it; 0 if there was none yet.
     pub looked_at: Millis,
     /// [`ExpiryOrder::Time`] if the store has the index of the times at which events expire. A store that has had events
     /// out of order has it, whatever the configuration says now.
@@ -165,10 +166,10 @@ pub enum Task {
         /// The key of the day's manifest.
         manifest: KeyRange,
     },
-    /// Keep this time as [`Held::looked_at`]. Gives [`Outcome::Done`].
-    Keep {
-        /// When the search began whose work is done now.
-        looked_at: Millis,
+    /// Store when the round of maintenance that is finished now began, as [`Held::looked_at`]. Gives [`Outcome::Done`].
+    NoteRound {
+        /// When the round's days were found.
+        began: Millis,
     },
 }
 
@@ -180,7 +181,7 @@ impl Task {
             Self::Fold { .. } => "fold",
             Self::Expire { .. } => "expire",
             Self::FindDays | Self::Compact { .. } => "compact",
-            Self::Keep { .. } => "keep",
+            Self::NoteRound { .. } => "keep",
         }
     }
 
@@ -192,7 +193,7 @@ impl Task {
             Self::Expire { .. } => "expired events cannot be deleted",
             Self::FindDays => "days to compact cannot be looked for",
             Self::Compact { .. } => "a day cannot be compacted",
-            Self::Keep { .. } => "the time of the last maintenance cannot be kept",
+            Self::NoteRound { .. } => "the time of the last maintenance cannot be kept",
         }
     }
 }
@@ -226,19 +227,19 @@ pub struct Maintenance {
     /// How many events the next fold takes. It takes fewer after a fold that had too much to write.
     fold_events: usize,
     fold_retry: Retry,
-    /// [`ExpiryOrder::Time`] for good once events may have come that expire in another order than they came.
+    /// [`ExpiryOrder::Time`] for good, once events may expire in another order than they came.
     expiry: ExpiryOrder,
     expire_at: Millis,
     expire_retry: Retry,
     find_at: Millis,
     find_retry: Retry,
     days: Vec<(Tenant, KeyRange)>,
-    /// When the search began whose days are being compacted. This time is kept once they are done.
+    /// When the days that are being compacted were found. This time is noted once they are done.
     found_at: Option<Millis>,
-    keep_retry: Retry,
-    /// Whether a fold that is due comes before the other tasks.
+    note_retry: Retry,
+    /// True if a fold that is due comes before the other tasks.
     is_folds_turn: bool,
-    /// Whether expiry comes before compaction.
+    /// True if expiry comes before compaction.
     is_expirys_turn: bool,
 }
 
@@ -261,7 +262,7 @@ impl Maintenance {
             find_retry: Retry::default(),
             days: Vec::new(),
             found_at: None,
-            keep_retry: Retry::default(),
+            note_retry: Retry::default(),
             is_folds_turn: true,
             is_expirys_turn: true,
         };
@@ -270,7 +271,7 @@ impl Maintenance {
         maintenance
     }
 
-    /// Maintenance of a store whose state could not be read. It is tried again, as failed tasks are.
+    /// Maintenance of a store whose state could not be read. Reading it is the first task, after a pause.
     pub fn unread(pace: Pace, now: Millis) -> Self {
         let mut maintenance = Self::new(pace, Held::default(), now);
         maintenance.count_retry = Some(Retry::default());
@@ -278,7 +279,7 @@ impl Maintenance {
         maintenance
     }
 
-    /// Goes on at another pace: the configuration is another one than before.
+    /// Changes the pace, because the configuration has changed.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
         self.fold_events = self.fold_events.min(pace.fold.events);
@@ -288,7 +289,7 @@ impl Maintenance {
         }
     }
 
-    /// Whether the state may be outdated. If so, a host that shares its store reads the state anew and calls
+    /// True if the state may be outdated. Then a host that shares its store reads the state anew and calls
     /// [`Maintenance::refresh`].
     pub fn is_outdated(&self, now: Millis) -> bool {
         now.0.abs_diff(self.read_at.0) >= UP_TO_DATE
@@ -340,7 +341,7 @@ impl Maintenance {
         self.pace.tasks_a_turn
     }
 
-    /// Whether enough events wait for a whole fold. A platform without a timer then does maintenance in the request
+    /// True once enough events wait for a whole fold. A platform without a timer then does maintenance in the request
     /// that stored them.
     pub fn has_whole_fold(&self) -> bool {
         self.unfolded.reaches(self.pace.fold) || self.unfolded.budget_bytes() >= self.pace.tail_bytes() / 2
@@ -372,8 +373,8 @@ impl Maintenance {
         if let Some((tenant, manifest)) = self.days.last() {
             return Some(Task::Compact { tenant: tenant.clone(), manifest: manifest.clone() });
         }
-        match (self.keep_due(now), self.found_at) {
-            (Some(due), Some(looked_at)) if due <= now => Some(Task::Keep { looked_at }),
+        match (self.note_due(now), self.found_at) {
+            (Some(due), Some(began)) if due <= now => Some(Task::NoteRound { began }),
             _ if self.find_due(now) <= now => Some(Task::FindDays),
             _ => None,
         }
@@ -384,7 +385,7 @@ impl Maintenance {
             self.count_due(now),
             self.fold_due(now),
             Some(self.expire_due(now)),
-            self.keep_due(now),
+            self.note_due(now),
             Some(self.find_due(now)),
         ];
         due.into_iter().flatten().min().unwrap_or(now)
@@ -417,7 +418,7 @@ impl Maintenance {
             Outcome::Done => {
                 self.is_expirys_turn = true;
                 if self.days.pop().is_none() {
-                    (self.found_at, self.keep_retry) = (None, Retry::default());
+                    (self.found_at, self.note_retry) = (None, Retry::default());
                 }
             }
         }
@@ -434,7 +435,7 @@ impl Maintenance {
             Task::FindDays => self.find_retry.failed(now),
             // The other days go on; this one is found again in the next round.
             Task::Compact { .. } => drop(self.days.pop()),
-            Task::Keep { .. } => self.keep_retry.failed(now),
+            Task::NoteRound { .. } => self.note_retry.failed(now),
         }
     }
 
@@ -469,11 +470,11 @@ impl Maintenance {
         self.find_retry.not_before(within(self.find_at, self.pace.round, now), now)
     }
 
-    /// When the round may be kept: all its days are compacted, and its expiry is done. Expiry belongs to the round,
-    /// because a machine that is made anew must not put off what failed.
-    fn keep_due(&self, now: Millis) -> Option<Millis> {
+    /// When the round may be noted: its days are compacted, and its expiry is done. While expiry fails, the round is
+    /// not noted. So a machine that is made anew tries expiry at once, and not an hour later.
+    fn note_due(&self, now: Millis) -> Option<Millis> {
         let is_over = self.found_at.is_some() && self.days.is_empty() && self.expire_at > now;
-        is_over.then(|| self.keep_retry.not_before(now, now))
+        is_over.then(|| self.note_retry.not_before(now, now))
     }
 
     /// When the next fold is due; `None` if there is nothing to fold.

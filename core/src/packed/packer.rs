@@ -10,8 +10,9 @@ use crate::packed::shape::{SHAPE_BYTES, ShapeId, StoredShape};
 use crate::store::new_event::NewEvent;
 use crate::vocabulary::time::Seconds;
 
-/// The most by which an event can be late: SQS keeps messages for 14 days, and clocks differ. A process that stores a
-/// shape again for late events makes it expire so much earlier.
+/// How much longer than its event a stored shape must last. SQS may deliver an event 14 days after it was received.
+/// With a short retention the event has then expired before it is stored, but it must still be folded, and its shape
+/// read.
 const LATE: Seconds = Seconds(15 * 24 * 60 * 60);
 
 /// Packs events. It keeps in mind which shapes are stored, so a process should have only one.
@@ -28,12 +29,12 @@ pub struct Packer {
 struct Seen {
     id: ShapeId,
     last_at: u64,
-    /// When the stored shape expires; `None` if it may not be stored.
+    /// When the stored shape expires; `None` if it is not known to be stored.
     stored_until: Option<Seconds>,
 }
 
 impl Seen {
-    /// Whether the stored shape is there for as long as an event, even if another process has stored it again.
+    /// True if the stored shape lasts longer than an event, even a late one.
     fn outlives(&self, event: &NewEvent) -> bool {
         self.stored_until.is_some_and(|until| until.0 > event.expires_at.0.saturating_add(LATE.0))
     }
@@ -41,7 +42,7 @@ impl Seen {
 
 impl Packer {
     /// Looks at new events. Returns the shapes to store, before these events or beside them: those that were seen
-    /// before and are not stored for long enough.
+    /// before and are not stored, or expire too early.
     pub fn shapes(&mut self, events: &[NewEvent]) -> Vec<StoredShape> {
         let mut to_store: BTreeMap<ShapeId, StoredShape> = BTreeMap::new();
         for event in events {
@@ -61,7 +62,7 @@ impl Packer {
         to_store.into_values().collect()
     }
 
-    /// Notes a new shape, in place of the one that was not seen for longest.
+    /// Notes a new shape. If there is no room, it replaces the shape that was seen longest ago.
     fn see(&mut self, shape: Vec<u8>) {
         if self.shapes.len() >= SHAPES {
             let oldest = self.shapes.iter().min_by_key(|(_, seen)| seen.last_at);
@@ -112,8 +113,8 @@ impl Packer {
     }
 }
 
-/// The shape and the values of an event. `None` if they don't give its record back byte for byte. To try takes a
-/// microsecond; a mistake in here then costs bytes and not an event.
+/// The shape and the values of an event. `None` if they don't give its record back byte for byte. The check takes a
+/// microsecond. It turns a packing bug into larger storage instead of a lost event.
 fn split(event: &NewEvent) -> Option<(Vec<u8>, Vec<u8>)> {
     let parts = Parts::of(&event.record)?;
     let (shape, mut values) = (parts.shape(), Writer::default());

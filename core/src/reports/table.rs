@@ -62,7 +62,7 @@ pub(crate) struct Table<'q> {
     pub(crate) event_types: BTreeSet<String>,
     pub(crate) numeric_properties: BTreeSet<String>,
     pub(crate) caps: Caps,
-    /// Whether events are known to be missing from the answer, because their pages can't be read or the stream lost them.
+    /// True if events are known to be missing from the answer: their pages can't be read, or the stream lost them.
     pub(crate) is_incomplete: bool,
 }
 
@@ -170,8 +170,8 @@ impl<'q> Table<'q> {
             Some(GroupBy::EventType) => &series.event_type,
             Some(GroupBy::Dimension(_)) => value,
         };
-        let asked = |name: &Symbol| !rollup.numbers.iter().any(|(known, _)| known == name);
-        self.caps.numbers |= rollup.numbers_dropped && self.numbers.iter().any(asked);
+        let is_missing = |name: &Symbol| !rollup.numbers.iter().any(|(known, _)| known == name);
+        self.caps.numbers |= rollup.numbers_dropped && self.numbers.iter().any(is_missing);
         let interval = self.intervals.place(series.period.first_hour());
         if !self.groups.contains_key(group) {
             self.memory += GROUP_BYTES + 2 * group.len();
@@ -234,8 +234,8 @@ impl<'q> Table<'q> {
         });
         let Some(stats) = stats else {
             // The sum of no numbers is 0, but they have no minimum or mean. Dropped numbers are unknown.
-            let is_none = !cell.is_some_and(|cell| cell.numbers_dropped);
-            return (figure == Figure::Sum && is_none).then_some(Number::Integer(0));
+            let none_dropped = !cell.is_some_and(|cell| cell.numbers_dropped);
+            return (figure == Figure::Sum && none_dropped).then_some(Number::Integer(0));
         };
         match figure {
             Figure::Sum => stats.sum.total(),
@@ -256,7 +256,7 @@ impl<'q> Table<'q> {
         self.numbers_of(name).map(NumericStats::relative_error).fold(Rollup::relative_error(), f64::max)
     }
 
-    /// Whether a sum of a property is beyond the largest double.
+    /// True if a sum of a property is beyond the largest double.
     pub(crate) fn has_overflow(&self, name: &str) -> bool {
         self.numbers_of(name).any(|stats| stats.sum.total().is_none())
     }

@@ -130,7 +130,7 @@ impl PageWriter {
         }
         let has_no_place = |run: &Run<'_>| is_full && events.has_other_names(run.places, most, table);
         let is_same_table = table.len() == reader.table.len();
-        // Not all names that found a place have a rollup then.
+        // When the table is full, it may list names that no rollup uses. Then the page must be rewritten exactly.
         let mut is_exact = !is_full || is_same_table;
         let mut length = 0;
         self.values.0.clear();

@@ -1,4 +1,5 @@
-//! One set of rollups, made of those that the parts of a store hold: shards, lanes, and what came from earlier services.
+//! Merges the rollups that the parts of a store hold into one set. Parts are shards, lanes, and the rollups that came
+//! from earlier services.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +11,16 @@ use crate::rollups::page::{Head, PageReader, PageWriter};
 use crate::rollups::rollup::{NAMES_A_DAY, Parts, Rollup};
 use crate::rollups::stored::{PAGE_BYTES, StoredPage, UnreadablePage};
 
-/// What a stored page belongs to. Each part of a store has its pages in this order, which is that of their keys.
+/// What a stored page belongs to. Groups are ordered as the keys of their pages are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PageGroup {
-    /// Whoever takes the other pages makes this one anew: the list of a day's event types.
+    /// The list of a day's event types. It is not moved: the target rebuilds it from the other pages.
     Types,
-    /// The manifest of a day. The text is the part of the key that all of the day's manifests have.
+    /// The manifest of a day. The text is the part of the key that all of the day's manifests share.
     Manifest(String),
-    /// A series, which `union` can merge. The text is the part of the key that all of its pages have.
+    /// A series, which `union` can merge. The text is the part of the key that all of its pages share.
     Series(String),
-    /// Bytes that could not be read, set apart, or a key that says nothing.
+    /// Unreadable bytes that were set apart, or an unknown key.
     Damaged,
 }
 
@@ -42,18 +43,18 @@ impl PageGroup {
     }
 }
 
-/// The value at which a page starts that came from another service; `None` for any other page.
+/// The first value of a page that came from another service; `None` for any other page.
 pub fn moved_first(key: &str) -> Option<&str> {
     if let KeyKind::Moved(_, first) = KeyKind::of(key) { Some(first) } else { None }
 }
 
-/// The value at which a page starts, wherever it came from; `None` if the key is that of no page.
+/// The first value of a page, wherever it came from; `None` if the key is not a page's.
 pub fn first_of(key: &str) -> Option<&str> {
     if let KeyKind::Page(_, first) | KeyKind::Moved(_, first) = KeyKind::of(key) { Some(first) } else { None }
 }
 
-/// What takes the place of a damaged page in another service: under its key, reports there say that they are
-/// incomplete. `None` if nobody knows which reports those are.
+/// The empty page that another service gets for a damaged one. Its key makes reports there say that they are
+/// incomplete. `None` if the key does not tell which reports those are.
 pub fn stand_in(key: &str) -> Option<StoredPage> {
     let key = match KeyKind::of(key) {
         KeyKind::Apart(_) => key.to_owned(),
@@ -76,11 +77,11 @@ pub fn day_of(key: &str) -> Option<(u32, bool)> {
     }
 }
 
-/// The pages of one series, given those that all parts of the store have of it. The same rollups always give the same
-/// bytes, whatever parts they were in. A page starts at each of `firsts`, so that it replaces one that another store
-/// has under its key.
+/// Merges the pages that all parts of a store have of one series. The same rollups always give the same bytes, whatever
+/// parts they were in. A page starts at each value of `firsts`, so it replaces the page that another store has under
+/// that key.
 ///
-/// A number that a part has dropped at a value is dropped there: what the other parts have of it is not all.
+/// If one part dropped a number for a value, the union drops it too. The remaining parts would give a partial figure.
 ///
 /// # Errors
 /// A page can't be read.
@@ -130,9 +131,9 @@ fn add(whole: &mut Whole, page: &[u8], names: &mut Interner) -> Option<()> {
     Some(())
 }
 
-/// The manifest of a day, given those that all parts of the store have of it, and whether the day's own pages hold
-/// what its hours' pages hold, in every part. `None` if there are none. A manifest that can't be read says that they
-/// don't, as it does to reports.
+/// Merges the manifests that all parts of a store have of one day. `None` if there are none. The `bool` is true if the
+/// day is sealed in every part: the day's own pages then hold all that its hours' pages hold. A day with an unreadable
+/// manifest is not sealed, here as in reports.
 pub fn union_of_manifests(manifests: &[StoredPage]) -> Option<(StoredPage, bool)> {
     let mut union: Option<(Day, DayManifest)> = None;
     for page in manifests {

@@ -1,9 +1,10 @@
-//! Rate limits: whether the events of a request keep within what their key and their tenant may send.
+//! Rate limits: how many events a key and a tenant may send.
 //!
-//! GCRA, a leaky bucket that is one time: when the bucket would be empty. Each event moves it on by the time in which
-//! one event may come. It may be as far ahead as a burst takes.
+//! GCRA: a bucket is one timestamp, when it will be empty. Each event adds one interval. A request is refused if the
+//! timestamp would lie more than a burst ahead, unless the bucket is empty now.
 //!
-//! A host keeps one [`Limiter`] for as long as it can, in memory. What it forgets is allowed once more.
+//! A host keeps one [`Limiter`] in memory for as long as it can. A host that loses it starts with empty buckets, so a
+//! client may send once more what it has sent.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,14 +17,14 @@ use crate::vocabulary::time::Millis;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 const NANOS_A_MILLI: u64 = 1_000_000;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-/// As many buckets are always kept. Tokens may name any number of tenants.
+/// Buckets are not pruned below this number. Pruning is needed because tokens can name any number of tenants.
 const BUCKETS: usize = 4096;
 
 /// What keys and tenants have sent lately.
 #[derive(Clone, Debug, Default)]
 pub struct Limiter {
     buckets: BTreeMap<(Of, String), Bucket>,
-    /// With more buckets than this, those that are as good as new are dropped.
+    /// With more buckets than this, those that equal new ones are dropped.
     most: usize,
 }
 
@@ -61,7 +62,7 @@ impl Rule {
 }
 
 impl Allowance {
-    /// One of so many equal parts.
+    /// One of `parts` equal parts.
     fn part(self, parts: u32) -> Self {
         let parts = u64::from(parts.max(1));
         let rate = self.rate.map(|Rate { events, seconds, burst }| Rate {
@@ -74,8 +75,8 @@ impl Allowance {
 }
 
 impl Limiter {
-    /// Takes so many events from what these rules allow at `now`, from all or from none. This limiter has one of `parts`
-    /// equal parts of it.
+    /// Takes events from what each rule allows at `now`. If one rule refuses, nothing is taken from any. This limiter
+    /// has one of `parts` equal parts of each allowance.
     pub(crate) fn take(&mut self, standing: &mut Standing, events: usize, now: Millis, parts: u32) {
         let (events, now) = (events as u64, now.0.saturating_mul(NANOS_A_MILLI));
         let mut after = Vec::new();
@@ -155,12 +156,12 @@ impl Standing {
 }
 
 impl Rate {
-    /// Nanoseconds in which one event may come.
+    /// Nanoseconds from one event to the next at this rate.
     fn interval(self) -> u64 {
         self.seconds.saturating_mul(NANOS_A_SECOND) / self.events.max(1)
     }
 
-    /// How far ahead the bucket may be.
+    /// How many nanoseconds ahead the bucket may be: a burst's.
     fn tolerance(self) -> u64 {
         self.interval().saturating_mul(self.burst)
     }
@@ -175,7 +176,7 @@ impl Bucket {
         if self.empty_at > furthest { now } else { self.empty_at.max(now) }
     }
 
-    /// Whether the bucket is any different from a new one.
+    /// True if the bucket differs from a new one.
     fn matters(self, now: u64) -> bool {
         self.empty_at > now || self.sent_on(now / NANOS_A_SECOND / DAY_SECONDS) > 0
     }
@@ -191,7 +192,7 @@ impl Bucket {
             let (empty_at, tolerance) = (self.empty_at(rate, now), rate.tolerance());
             after.empty_at = empty_at.saturating_add(rate.interval().saturating_mul(events));
             let ahead = after.empty_at - now;
-            // A request with more events than a burst is taken by an empty bucket, and later ones wait for it.
+            // An empty bucket takes even a request with more events than a burst. Later requests wait for it.
             if ahead > tolerance && empty_at > now {
                 let wait = if events <= rate.burst { ahead - tolerance } else { empty_at - now };
                 return Err(Refused { is_quota: false, retry_after: seconds(wait) });
@@ -224,7 +225,7 @@ impl Bucket {
     }
 }
 
-/// Whole seconds that are not shorter, and at least one.
+/// Rounds up to whole seconds, at least one.
 fn seconds(nanos: u64) -> u32 {
     u32::try_from(nanos.div_ceil(NANOS_A_SECOND).max(1)).unwrap_or(u32::MAX)
 }

@@ -19,7 +19,7 @@ pub(crate) struct Database {
     world: Rc<World>,
     events: BTreeMap<u64, Row>,
     places: BTreeMap<(String, EventId), u64>,
-    /// The events by their time of expiry: a run asks for this all the time.
+    /// The events by their time of expiry. A run asks for this after every step.
     expiries: BTreeSet<(Seconds, u64)>,
     /// Blocks of events and the index of their ids, which only shards have.
     blocks: BTreeMap<u64, BlockRow>,
@@ -28,7 +28,7 @@ pub(crate) struct Database {
     last_seq: u64,
     watermark: u64,
     looked_at: Millis,
-    /// Whether there is an index of the times at which events expire.
+    /// True once there is an index of the times at which events expire.
     has_index: bool,
 }
 
@@ -75,7 +75,7 @@ impl Database {
         self.row(tenant, id).map(|row| (row.digest, row.expires_at))
     }
 
-    /// Whether the event in this place is folded.
+    /// True if the event in this place is folded.
     pub(crate) fn is_folded(&self, tenant: &str, id: EventId) -> bool {
         self.row(tenant, id).is_some_and(|row| row.seq <= self.watermark)
     }
@@ -179,8 +179,8 @@ impl Database {
         Some(found)
     }
 
-    /// Writes pages, and moves the watermark where it is to be moved, if it still stands where it stood. Whether it
-    /// did.
+    /// Writes pages and moves the watermark to `moved`, unless the watermark is no longer `before`. Returns whether it
+    /// wrote.
     #[must_use]
     pub(crate) fn write_if(&mut self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> bool {
         if self.watermark != before {
@@ -193,7 +193,7 @@ impl Database {
         true
     }
 
-    /// Deletes events that have expired and are folded: among the oldest ones, or those that expired first.
+    /// Deletes folded events that have expired: either those among the oldest events, or those that expired first.
     pub(crate) fn expire(&mut self, until: Seconds, among: usize, order: ExpiryOrder) -> usize {
         self.has_index |= order == ExpiryOrder::Time;
         if self.oldest_expiry().is_none_or(|oldest| oldest > until) {
@@ -210,8 +210,8 @@ impl Database {
         expired.len()
     }
 
-    pub(crate) fn keep_looked_at(&mut self, looked_at: Millis) {
-        self.looked_at = looked_at;
+    pub(crate) fn note_round(&mut self, began: Millis) {
+        self.looked_at = began;
     }
 
     /// All tenants that have rollups.
@@ -249,7 +249,7 @@ impl Database {
         Some(ReportData { pages, tail, ..ReportData::default() })
     }
 
-    /// When the event expired that should have gone longest ago, if any has expired.
+    /// The earliest time at which a stored event expires.
     pub(crate) fn oldest_expiry(&self) -> Option<Seconds> {
         let row = self.expiries.first().map(|(oldest, _)| *oldest);
         row.into_iter().chain(self.oldest_block_expiry()).min()

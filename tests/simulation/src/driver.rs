@@ -26,11 +26,11 @@ pub(crate) enum Fault {
     Moved,
     /// DynamoDB has refused the request too often.
     Throttled,
-    /// The answer got lost: the request may be done or not.
+    /// The answer got lost. The request may have been done.
     NoAnswer,
     /// The invocation took too long.
     Deadline,
-    /// The stream does not have the batch's shard, or does not say so yet.
+    /// The stream does not list the batch's shard, or does not list it yet.
     UnknownShard,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Session {
     pub(crate) world: Rc<World>,
     pub(crate) database: Rc<RefCell<Database>>,
     pub(crate) manner: Manner,
-    /// Whether events are backed up before they are folded.
+    /// True if events are backed up before they are folded.
     pub(crate) backs_up: bool,
 }
 
@@ -101,7 +101,7 @@ impl Session {
         self.run(Kind::Read, |database| database.pages(tenant.as_str(), ranges)).await
     }
 
-    /// Backs events up in a bucket or a folder, which may take a while: those from this number on.
+    /// Backs up the events from the number `first` on, in a bucket or a folder. That may take a while.
     pub(crate) async fn back_up(&self, first: u64) -> Result<(), Fault> {
         if !self.backs_up {
             return Ok(());
@@ -134,8 +134,8 @@ impl Session {
             }
             Task::FindDays => self.find_days().await?,
             Task::Compact { tenant, manifest } => self.compact(tenant, manifest).await?,
-            Task::Keep { looked_at } => {
-                self.run(Kind::Write, |database| database.keep_looked_at(*looked_at)).await?;
+            Task::NoteRound { began } => {
+                self.run(Kind::Write, |database| database.note_round(*began)).await?;
                 Outcome::Done
             }
         })

@@ -46,7 +46,7 @@ struct Instance {
     has_turn: Cell<bool>,
 }
 
-/// Held by one request of an instance at a time, while it does maintenance.
+/// One request of an instance holds it at a time, while that request does maintenance.
 struct Turn(Rc<Instance>);
 
 impl Turn {
@@ -221,7 +221,7 @@ impl Instance {
         Ok(!is_full())
     }
 
-    /// Takes in that so much is new. Where a whole fold waits, a turn of maintenance follows beside the answer.
+    /// Notes how much was stored. If a whole fold waits, a turn of maintenance follows beside the answer.
     fn stored(self: &Rc<Self>, load: Load) {
         let is_due = self.maintenance.borrow_mut().as_mut().is_some_and(|maintenance| {
             maintenance.stored(load, self.now());
@@ -237,7 +237,7 @@ impl Instance {
         }
     }
 
-    /// All that is due, or as much of it as a cron waits for.
+    /// Does all that is due, or as much of it as a cron waits for.
     async fn visit(self: &Rc<Self>) -> Result<(), Fault> {
         let Some(_turn) = Turn::take(self) else { return Ok(()) };
         self.ask().await?;

@@ -47,7 +47,7 @@ struct Poller {
 /// Records up to a place.
 struct Part {
     end: usize,
-    /// Whether the window ends with this part.
+    /// True if the window ends with this part.
     is_final: bool,
 }
 
@@ -136,7 +136,7 @@ impl Mapping {
         Self { world: Rc::clone(world), window, pollers: BTreeMap::new() }
     }
 
-    /// Whether all that a shard's parent had is done with.
+    /// True once the shard's parent is fully delivered.
     fn is_begun(&self, shard: &Shard) -> bool {
         let parent = shard.parent.as_ref().and_then(|(number, _)| self.pollers.get(number));
         parent.is_none_or(|poller| poller.is_done)

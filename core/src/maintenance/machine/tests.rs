@@ -73,8 +73,8 @@ impl Store {
                 self.days.pop();
                 Outcome::Done
             }
-            Task::Keep { looked_at } => {
-                self.held.looked_at = looked_at;
+            Task::NoteRound { began } => {
+                self.held.looked_at = began;
                 Outcome::Done
             }
         };
