@@ -68,7 +68,7 @@ impl Reference {
             Admission::Plan(Plan::Maintenance(plan)) => plan.respond(true),
             Admission::Plan(Plan::Ready(plan)) => plan.respond(Some(Condition::default())),
             Admission::Plan(Plan::Metrics(plan)) => plan.respond(None, Some(vec![Condition::default()])),
-            // A map is no store to leave: what moves has tests of its own.
+            // The reference does not support export and import; `moves.rs` tests them.
             Admission::Plan(Plan::Export(plan)) => plan.respond(ExportOutcome::Unavailable),
             Admission::Plan(Plan::Import(plan)) => plan.respond(false),
         };

@@ -34,8 +34,8 @@ pub(crate) const SHAPE: &str = "shape";
 const HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.PutItem")];
 const CONDITION: &str = "attribute_not_exists(pk)";
-/// Two shapes may have the same key. The first one stays. A shape is never kept for less long than before: other events
-/// refer to it.
+/// Two shapes may have the same key. The first one stays. A second put of a shape can only lengthen its life, because
+/// other events refer to it.
 const CONDITION_OF_SHAPE: &str = "attribute_not_exists(pk) OR (shape = :shape AND #ttl < :ttl)";
 const TAKEN: &str = "ConditionalCheckFailedException";
 
@@ -63,7 +63,7 @@ pub(crate) struct Taken {
     /// The request that put it. Items of older versions don't say that.
     pub(crate) put_by: Option<u64>,
     pub(crate) expires_at: Option<Seconds>,
-    /// Whether it is the shape that was to be put.
+    /// True if it is the shape that was to be put.
     pub(crate) is_same_shape: bool,
 }
 
@@ -151,7 +151,7 @@ impl Sender {
     fn of_environment() -> Option<Self> {
         let (region, endpoint) = (region()?, endpoint("DYNAMODB"));
         let params = Params::builder().region(&region).set_endpoint(endpoint.clone()).build().ok()?;
-        // It waits for nothing.
+        // The resolver computes the URL locally, so the future is ready at once.
         let url = DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok()?.url().to_owned();
         let connector = connector(endpoint.as_deref(), Some(&region));
         Some(Self { connector, identity: credentials().into(), region, url })

@@ -20,12 +20,12 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 pub(crate) struct Room {
     free: Arc<Semaphore>,
     /// Places that give way, in the order in which they do.
-    slow: Mutex<BTreeMap<Turn, Arc<Notify>>>,
-    next_turn: AtomicU64,
+    slow: Mutex<BTreeMap<EvictionOrder, Arc<Notify>>>,
+    next_order: AtomicU64,
 }
 
-/// When a place gives way: after all strangers if its sender is known, then by age.
-type Turn = (Sender, u64);
+/// Strangers are evicted first, then known senders. Within each, the oldest first.
+type EvictionOrder = (Sender, u64);
 
 /// Who a place is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub(crate) enum Sender {
 /// A part of the room, held until this is dropped.
 pub(crate) struct Place {
     room: Arc<Room>,
-    turn: Mutex<Option<Turn>>,
+    order: Mutex<Option<EvictionOrder>>,
     claimed: Arc<Notify>,
     _part: OwnedSemaphorePermit,
 }
@@ -47,13 +47,13 @@ pub(crate) struct Place {
 impl Room {
     pub(crate) fn new(size: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, slow: Mutex::default(), next_turn: AtomicU64::default() })
+        Arc::new(Self { free, slow: Mutex::default(), next_order: AtomicU64::default() })
     }
 
     /// Takes `part` of the room, and claims other places if it must. Returns `None` only if the room has been closed.
     pub(crate) async fn take(self: &Arc<Self>, part: u32) -> Option<Place> {
         let place =
-            |part| Place { room: Arc::clone(self), turn: Mutex::default(), claimed: Arc::default(), _part: part };
+            |part| Place { room: Arc::clone(self), order: Mutex::default(), claimed: Arc::default(), _part: part };
         if let Ok(part) = Arc::clone(&self.free).try_acquire_many_owned(part) {
             return Some(place(part));
         }
@@ -69,7 +69,7 @@ impl Room {
         }
     }
 
-    fn slow(&self) -> MutexGuard<'_, BTreeMap<Turn, Arc<Notify>>> {
+    fn slow(&self) -> MutexGuard<'_, BTreeMap<EvictionOrder, Arc<Notify>>> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,17 +77,17 @@ impl Room {
 impl Place {
     /// Lets others claim this place from now on.
     pub(crate) fn give_way(&self, sender: Sender) {
-        let turn = (sender, self.room.next_turn.fetch_add(1, Ordering::Relaxed));
-        let former = self.turn().replace(turn);
+        let order = (sender, self.room.next_order.fetch_add(1, Ordering::Relaxed));
+        let former = self.order().replace(order);
         let mut slow = self.room.slow();
         former.map(|former| slow.remove(&former));
-        slow.insert(turn, Arc::clone(&self.claimed));
+        slow.insert(order, Arc::clone(&self.claimed));
     }
 
     /// Keeps others from claiming this place from now on.
     pub(crate) fn hold(&self) {
-        if let Some(turn) = self.turn().take() {
-            self.room.slow().remove(&turn);
+        if let Some(order) = self.order().take() {
+            self.room.slow().remove(&order);
         }
     }
 
@@ -96,8 +96,8 @@ impl Place {
         self.claimed.notified().await;
     }
 
-    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn order(&self) -> MutexGuard<'_, Option<EvictionOrder>> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -38,7 +38,7 @@ impl FromStr for Rule {
 }
 
 impl Rule {
-    /// Whether the change is of this rule's figure, is beyond noise, and is worse than the limit.
+    /// True if the change is of this rule's figure, is beyond noise, and is worse than the limit.
     pub(crate) fn hits(&self, change: &Change) -> bool {
         change.verdict == Verdict::Worse && change.worse_by() > self.worse_by && self.names(change)
     }
@@ -47,8 +47,10 @@ impl Rule {
         self.platform.is_none_or(|own| own == *platform) && self.figure.as_ref().is_none_or(|own| own == figure)
     }
 
+    /// Checks that the rule matches a figure. A rule that matches none would let everything pass.
+    ///
     /// # Errors
-    /// Fails if the rule names none of these figures: such a rule would let everything pass.
+    /// Fails if the rule names none of these figures.
     pub(crate) fn check(&self, changes: &[Change]) -> Result<()> {
         anyhow::ensure!(
             changes.iter().any(|change| self.names(change)),

@@ -106,11 +106,11 @@ impl Others {
     }
 }
 
-/// The processor time of this process and of all below it, with those that have ended and were waited for.
+/// The processor time of this process and its descendants, including those that ended and were waited for.
 fn own_ticks() -> u64 {
     let all = system::processes();
     let mut own = BTreeSet::from([std::process::id()]);
-    // Children have larger ids than their parents, but where ids have started again.
+    // A child's id may be smaller than its parent's, because ids wrap. So this repeats until nothing is added.
     while {
         let before = own.len();
         own.extend(all.iter().filter(|(_, parent, _)| own.contains(parent)).map(|(id, ..)| *id).collect::<Vec<_>>());

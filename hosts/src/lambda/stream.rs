@@ -258,14 +258,14 @@ impl Stream {
         Ok(Read::of(shard, records, limit, place, at))
     }
 
-    /// Whether a record belongs to the shard and has not been forgotten.
+    /// True if a record belongs to the shard and has not been forgotten.
     fn gives(&self, shard: &Shard, record: &Placed, now: u64) -> bool {
         // A record's time is rounded down to the second in which it was written.
         shard.has(record) && !self.has_forgotten(written_at(&record.record) + 1000, now)
     }
 
-    /// Whether the stream has forgotten what was last written at this time. Time only passes while the host runs,
-    /// because nobody can read otherwise.
+    /// True once the stream has forgotten what was last written at this time. Retention counts from the host's start at
+    /// the earliest, since nobody can read while the host is down.
     fn has_forgotten(&self, written_at: u64, now: u64) -> bool {
         now >= written_at.max(self.opened_at) + ms(self.settings.retention)
     }

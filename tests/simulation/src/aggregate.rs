@@ -37,17 +37,17 @@ pub(crate) struct Functions {
     pub(crate) world: Rc<World>,
     pub(crate) table: Rc<RefCell<Table>>,
     pub(crate) rollups: Rc<RefCell<Rollups>>,
-    /// The shapes that environments which read events keep in mind.
+    /// The shapes that environments remember to read events.
     pub(crate) unpackers: Idle<Unpacker>,
     /// Letters in the dead-letter queue.
     pub(crate) letters: Rc<RefCell<Vec<String>>>,
-    /// Whether nothing else happens meanwhile, and nothing fails.
+    /// True if nothing else happens meanwhile, and nothing fails.
     pub(crate) is_alone: bool,
 }
 
 impl Functions {
-    /// Makes one request to a service. Others may have their turn before it. The request may fail, whether it was
-    /// done or not.
+    /// Makes one request to a service. Others may have their turn before it. The request may fail before it is done, or
+    /// only its answer may get lost.
     pub(crate) async fn request<T>(&self, does: impl FnOnce() -> T) -> Result<T, Fault> {
         if self.is_alone {
             return Ok(does());
@@ -236,7 +236,7 @@ impl Functions {
         self.transact(writes.into_iter().map(action).collect()).await
     }
 
-    /// Returns whether the transaction was done. Another one that holds an item of it cancels it too.
+    /// Returns whether the transaction was done. Another transaction on one of its items cancels it too.
     async fn transact(&self, actions: Vec<Action>) -> Result<bool, Fault> {
         self.fails_while(&self.world.faults.disk, Fault::Throttled)?;
         if !self.is_alone && self.world.fails_one_in(30) {
@@ -351,8 +351,8 @@ impl Functions {
         Ok(())
     }
 
-    /// Returns `false` if the lane is being folded. A tenant whose days can't be compacted is left to the next run;
-    /// the others go on.
+    /// Returns `false` if the lane is being folded. If a tenant's days can't be compacted, the next run tries again,
+    /// and the other tenants go on.
     async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
         let mut forgets = watermark.has_ended(now);
         for tenant in tenants {

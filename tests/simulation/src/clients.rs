@@ -44,7 +44,7 @@ impl Clients {
         Self { world: Rc::clone(world), sent: RefCell::default(), messages: RefCell::default() }
     }
 
-    /// The events of one request: new ones, and some that were sent before. Returns their tenant's index too.
+    /// The events of one request, new ones and some that were sent before, with the index of their tenant.
     fn events(&self, count: u64, size: usize) -> (usize, Vec<Value>) {
         let world = &self.world;
         let tenants = world.service().tenants().len() as u64;
@@ -91,7 +91,7 @@ impl Clients {
         sent
     }
 
-    /// An event that was sent before. It is mostly unchanged, and seldom has other content under its messageId.
+    /// An event that was sent before. It is usually unchanged, and sometimes has other content under its messageId.
     fn again(&self, tenant: usize) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
         if !world.one_in(4) || sent.is_empty() {
@@ -116,7 +116,7 @@ impl Clients {
     /// One of the events that have expired lately. They may not be deleted yet.
     fn expired(&self) -> Option<Sent> {
         let (world, sent) = (&self.world, self.sent.borrow());
-        // Some types are kept for longer or less long; callers ask whether this one has expired.
+        // Retention depends on the type, so the caller checks that this event has expired.
         let at = if world.retention().is_empty() { 0 } else { world.below(1 + world.retention().len() as u64) };
         let days = world.retention().get(at as usize).map_or(RETENTION.0 * SECOND, |(_, days)| days * DAY);
         let expired = sent.partition_point(|sent| sent.at.0 + days <= world.now().0);

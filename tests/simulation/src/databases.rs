@@ -11,11 +11,11 @@ use crate::database::Database;
 use crate::platform::Stores;
 use crate::world::{DAY, HOUR, World};
 
-/// The bytes that a tenant's stores may have behind their watermarks, out of the 16 MiB that a report reads. Each
-/// event takes [`EVENT`] bytes more.
+/// The most bytes behind the watermarks of a tenant's stores: half of the 16 MiB that a report reads. Each event counts
+/// [`EVENT`] bytes more.
 const TAIL: usize = 8 << 20;
 const EVENT: usize = 64;
-/// The bytes that may reach a store before it is known to be full.
+/// The bytes that a store may take before it notices that it is full.
 const COMMIT: usize = 7 << 20;
 
 /// All databases of a platform. A tenant's events are spread over `shards` of them.

@@ -70,7 +70,7 @@ pub(crate) async fn pause() {
     poll_fn(|_| if std::mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// Waits until another process has provided this.
+/// Polls `found` until it returns a value.
 pub(crate) async fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
     poll_fn(|_| found().map_or(Poll::Pending, Poll::Ready)).await
 }

@@ -1,4 +1,4 @@
-//! What the environments of a function keep in mind from one request to the next.
+//! What the environments of a function remember from one request to the next.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,8 @@ use crate::world::World;
 /// The most environments that wait for a request.
 const ENVIRONMENTS: usize = 3;
 
-/// The minds of environments that wait for a request. An environment that ends within a request is not given back.
+/// The memory of each environment that waits for a request. An environment that ends within a request is not given
+/// back.
 pub(crate) struct Idle<T>(RefCell<Vec<T>>);
 
 impl<T> Default for Idle<T> {

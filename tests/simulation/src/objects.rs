@@ -44,19 +44,19 @@ pub(crate) struct Objects {
 struct Object {
     process: Process,
     shard: Shard,
-    /// Whether the older version still runs.
+    /// True while the older version runs.
     is_old: Cell<bool>,
     /// The object's memory: `None` once it is evicted.
     maintenance: RefCell<Option<Maintenance>>,
-    /// When the alarm rings that this object has set since it came into memory.
+    /// The alarm that this object has set since it came into memory: when it rings.
     set: Cell<Option<Millis>>,
     /// The alarm on disk.
     alarm: Cell<Option<Millis>>,
     rings: Cell<u32>,
     is_ringing: Cell<bool>,
-    /// Whether the last turn has ended since the object came into memory.
+    /// True if the last turn has ended since the object came into memory.
     is_sound: Cell<bool>,
-    /// Until when the object ends in every turn.
+    /// Until this time the object ends in every turn.
     breaks_until: Cell<Millis>,
 }
 
@@ -231,7 +231,7 @@ impl Object {
         self.is_sound.set(false);
     }
 
-    /// Ends the object. If an alarm was ringing, it rings again some times.
+    /// Ends the object. If an alarm was ringing, it rings again, up to a limit.
     fn end_early(&self) {
         self.evict();
         if self.is_ringing.replace(false) && self.rings.get() < RINGS {

@@ -12,8 +12,7 @@ use crate::world::World;
 pub(crate) trait Platform: Sized + 'static {
     /// Number of shards of a tenant.
     const SHARDS: u32;
-    /// Event types that are kept for less long or for longer than others, with their days. Core has a part in that where
-    /// it deletes.
+    /// Event types that are kept for a shorter or longer time than others, with their days.
     const RETENTION: &'static [(&'static str, u64)] = &[("view", 30), ("buy more", 120)];
 
     fn new(world: &Rc<World>) -> Self;
@@ -35,7 +34,7 @@ pub(crate) trait Platform: Sized + 'static {
     /// Ends a process, and loses everything it has in memory.
     fn end(&self, process: Process, fibers: &mut Fibers);
 
-    /// How long a window of the stream is, if reports trail behind the kept events: `asOf` says how far.
+    /// The length of a stream's window, if reports trail behind the kept events. `asOf` then says how far.
     fn window(&self) -> Option<u64> {
         None
     }

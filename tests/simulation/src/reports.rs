@@ -12,7 +12,8 @@ use crate::platform::Platform;
 use crate::truth::Count;
 use crate::world::{DAY, HOUR, SECOND, World};
 
-/// After how many windows, and the milliseconds that batches take, an event lies before `asOf` while nothing fails.
+/// While nothing fails, `asOf` has passed an event after this many windows, plus this many milliseconds for the
+/// batches.
 const TRAILS: u64 = 2;
 const BATCHES_TAKE: u64 = 3 * TICK;
 
@@ -120,8 +121,8 @@ impl Clients {
         }
     }
 
-    /// Asks for a report while nothing else happens, after events have come in the last windows. `asOf` may trail by as
-    /// much as the first event is old that it does not cover.
+    /// Asks for a report while nothing else happens, after events have come in the last windows. Measures how far
+    /// `asOf` trails: the age of the first event that the report does not cover.
     pub(crate) async fn ask_for_fresh<P: Platform>(self: Rc<Self>, platform: Rc<P>, report: Report, window: u64) {
         let world = &self.world;
         let Some((body, asked_at)) = self.answer(&*platform, &report).await else { return };
@@ -231,7 +232,7 @@ fn counted(body: &Value) -> BTreeMap<Row, Count> {
     rows.collect()
 }
 
-/// The time up to which an answer is complete, at most some days before it was asked for.
+/// The time up to which an answer is complete. It is found only if it lies on one of the last three days.
 fn as_of(body: &Value, asked_at: Millis) -> Option<Millis> {
     let text = body["asOf"].as_str()?;
     let is_day = |day: &u64| rfc3339(Millis(day * DAY)).get(..11) == text.get(..11);

@@ -16,7 +16,7 @@ const LONG: u64 = 100 * DAY;
 const SHORT: u64 = 20 * DAY;
 /// The average time between two steps, besides what each platform does by itself.
 const GAP: u64 = 10 * HOUR;
-/// Things that happen once in a run happen in one of this many steps.
+/// A thing that happens once in a run begins in each step with a chance of one in this many.
 const STEPS: u64 = 80;
 /// A store without faults catches up within this time.
 const CALM: u64 = 40 * MINUTE;
@@ -242,8 +242,7 @@ impl<P: Platform> Run<P> {
                 self.platform.wake(&mut self.fibers);
             }
             self.work(usize::MAX);
-            // Where reports trail, one that counts too much does so for moments only. So reports are asked for here
-            // too.
+            // Where reports trail, a report may count too much for a moment only. So reports are asked for here too.
             if self.platform.window().is_some() && self.world.fails_one_in(if age < 5 * MINUTE { 12 } else { 80 }) {
                 let (clients, platform) = (Rc::clone(&self.clients), Rc::clone(&self.platform));
                 let report = Report { rows: Rows::Days, ..self.any_report() };

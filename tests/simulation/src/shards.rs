@@ -28,7 +28,7 @@ impl Shard {
         self.memory.take();
     }
 
-    /// Takes the memory. Whoever fails does not give it back.
+    /// Takes the memory. A caller that fails does not give it back.
     async fn blocks(&self) -> Result<Blocks, Fault> {
         match self.memory.take() {
             Some(blocks) => Ok(blocks),

@@ -9,17 +9,17 @@ use isotherm_core::{Millis, StreamShard};
 
 use crate::world::{DAY, HOUR, SECOND, World};
 
-/// How long records are kept, and shards after they have closed.
+/// How long a record is kept, and how long a shard is kept after it has closed.
 pub(crate) const RETENTION: u64 = DAY;
 /// How long a shard takes records.
 const LIFE: Range<u64> = 3 * HOUR..5 * HOUR;
-/// The most open shards. A small table has one at a time: nothing else then holds back what reports say of it.
+/// The most open shards. A small table has one at a time, so no idle shard holds its reports back.
 pub(crate) const MOST: usize = 5;
 /// How far an answer of `DescribeStream` may be behind. AWS promises nothing; core counts on a minute.
 const LATE: u64 = 58 * SECOND;
 /// How long the mapping may take to notice that a shard has closed.
 const NOTICE: u64 = 3 * SECOND;
-/// Ids that begin with these have the same 32 bits of FNV-1a, if the rest of them is the same.
+/// Two ids that begin with these and are equal otherwise have the same 32-bit FNV-1a hash.
 const SAME_HASH: [&str; 2] = ["01139599", "01322382"];
 
 /// A table's stream.
@@ -95,7 +95,7 @@ impl Shard {
         Some(Millis(self.closed_at?.0 + self.number as u64 * 700 % NOTICE))
     }
 
-    /// Whether the mapping knows that the shard has closed.
+    /// True once the mapping knows that the shard has closed.
     pub(crate) fn has_ended(&self, now: Millis) -> bool {
         self.ends_at().is_some_and(|ends_at| ends_at <= now)
     }

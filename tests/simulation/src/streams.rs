@@ -29,7 +29,7 @@ use crate::world::{DAY, HOUR, MINUTE, TENANTS, World};
 /// The time between two compactions of days, and between two deletions by the TTL.
 const SCHEDULE: u64 = 3 * HOUR;
 const TTL: u64 = 3 * HOUR;
-/// After a mapping has stood still for so long, records may be lost without a message.
+/// If a mapping stands still for longer than this, records may be lost without a message.
 const LONG: u64 = 8 * HOUR;
 /// How often a request to DynamoDB is tried.
 const TRIES: usize = 3;
@@ -38,7 +38,7 @@ const FOREIGN: &str = "#junk";
 
 pub(crate) struct Streams {
     functions: Rc<Functions>,
-    /// The shapes that environments which take events in keep in mind.
+    /// The shapes that environments remember to store events.
     packers: Idle<Packer>,
     mapping: RefCell<Mapping>,
     next: Cell<usize>,
@@ -46,9 +46,9 @@ pub(crate) struct Streams {
     expires_at: Cell<Millis>,
     /// Shards whose batches fail, and until when.
     broken: RefCell<BTreeMap<String, Millis>>,
-    /// Until when somebody has switched the mapping off.
+    /// The mapping is switched off until this time.
     off: Cell<Millis>,
-    /// The mapping's messages about records that it has given up: when these were written.
+    /// The mapping's messages about records that it has given up: the periods in which these were written.
     given_up: RefCell<Vec<Range<Millis>>>,
     /// When a message is next taken in.
     takes_at: Cell<Millis>,
@@ -333,7 +333,7 @@ impl Streams {
         self.mapping.borrow_mut().watch(&table.stream);
     }
 
-    /// Notes that something is not folded for so long. A shard may have been folded to an earlier time when it began.
+    /// Notes that some shard is not folded for the next `lasts` milliseconds. It may have been behind before that.
     fn stand_still(&self, lasts: u64) {
         let now = self.functions.world.now().0;
         if lasts > LONG {

@@ -18,7 +18,7 @@ pub(crate) struct Truth {
     lost: Counts,
     /// When they were written.
     lost_at: Vec<Millis>,
-    /// When a stream may have lost events, for all that is known of its mapping.
+    /// Periods in which the mapping was off or failing, so events may be lost.
     pub(crate) outages: Vec<Range<Millis>>,
     /// All events in the order in which they were kept: when, of which tenant, and of which hour.
     log: Vec<(Millis, String, u64)>,
@@ -34,7 +34,7 @@ pub(crate) struct Kept {
     pub(crate) kept_at: Millis,
     pub(crate) expires_at: Millis,
     pub(crate) record: String,
-    /// Whether a client was told that it is new.
+    /// True once a client was told that it is new.
     pub(crate) is_told: bool,
 }
 
@@ -87,12 +87,12 @@ impl Truth {
         add(&mut self.lost, tenant, hour.unwrap_or_default(), &event);
     }
 
-    /// Whether events were lost that were written in these hours.
+    /// True if the stream lost events that were written in these hours.
     pub(crate) fn has_lost(&self, hours: &Range<u64>) -> bool {
         self.lost_at.iter().any(|at| hours.contains(&(at.0 / HOUR)))
     }
 
-    /// Whether events may have been lost that were written in these hours.
+    /// True if the stream may have lost events that were written in these hours.
     pub(crate) fn may_have_lost(&self, hours: &Range<u64>) -> bool {
         let is_outage =
             |outage: &Range<Millis>| outage.start.0 / HOUR < hours.end && hours.start <= outage.end.0 / HOUR;
@@ -105,7 +105,7 @@ impl Truth {
         late.filter(|(_, of, hour)| of == tenant && hours.contains(hour)).count() as u64
     }
 
-    /// When the first of the events was kept that were kept at `then` or later.
+    /// When the first event at or after `then` was kept.
     pub(crate) fn first_since(&self, then: Millis) -> Option<Millis> {
         self.log.iter().rev().map(|(kept_at, ..)| *kept_at).take_while(|kept_at| *kept_at >= then).last()
     }

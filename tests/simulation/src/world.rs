@@ -40,7 +40,7 @@ pub(crate) struct World {
 /// The current faults.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// Whether a process may end at any pause, and a statement may fail.
+    /// True while a process may end at any pause, and a statement may fail.
     pub(crate) are_on: Cell<bool>,
     /// Nothing can be written until this time.
     pub(crate) disk: Cell<Millis>,
@@ -48,7 +48,7 @@ pub(crate) struct Faults {
     pub(crate) bucket: Cell<Millis>,
     /// No rollups can be read until this time.
     pub(crate) rollups: Cell<Millis>,
-    /// The tenant whose days can't be read as a whole, because one row of them is damaged for good.
+    /// The tenant whose days can't be compacted, because one of their rows is damaged for good.
     pub(crate) stuck: RefCell<Option<Tenant>>,
     /// Tenants that have an overwritten page.
     pub(crate) damaged: RefCell<BTreeSet<String>>,
@@ -69,7 +69,7 @@ pub struct Figures {
     pub reports: u64,
     /// Events that expired and were deleted.
     pub deleted: u64,
-    /// By how many hundredths of a window `asOf` trailed at most while nothing failed.
+    /// The most by which `asOf` trailed while nothing failed, in hundredths of a window.
     pub trails: u64,
     /// Simulated milliseconds.
     pub milliseconds: u64,
@@ -96,7 +96,7 @@ impl World {
         Millis(self.now.get())
     }
 
-    /// Moves the clock to then, unless it is already later.
+    /// Moves the clock to this time, unless it is already later.
     pub(crate) fn pass_to(&self, Millis(then): Millis) {
         self.now.set(self.now.get().max(then));
         self.figures.borrow_mut().milliseconds = self.now.get() - START;
@@ -112,8 +112,7 @@ impl World {
         self.configure();
     }
 
-    /// Removes what the configuration says of how long events are kept. Earlier events are kept as long as they were to
-    /// be.
+    /// Removes `retention` from the configuration. The expiry of earlier events stays.
     pub(crate) fn remove_retention(&self) {
         self.retention.set(&[]);
         self.configure();
@@ -137,12 +136,12 @@ impl World {
         self.below(cases) == 0
     }
 
-    /// Whether a fault happens here.
+    /// True if a fault happens here.
     pub(crate) fn fails_one_in(&self, cases: u64) -> bool {
         self.faults.are_on.get() && self.one_in(cases)
     }
 
-    /// Whether this fault still lasts.
+    /// True while this fault lasts.
     pub(crate) fn lasts(&self, until: &Cell<Millis>) -> bool {
         self.now() < until.get()
     }

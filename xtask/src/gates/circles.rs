@@ -33,7 +33,7 @@ pub(super) fn problems(src: &Path) -> Result<Vec<String>> {
         let found = found.filter_map(|path| module_of(&path, &known)).filter(|found| found != module);
         imports.insert(module, found.collect());
     }
-    // What imports nothing that is left, or is imported by nothing that is left, is in no circle.
+    // A module that imports none of the others that are left, or that none of them imports, is in no circle.
     loop {
         let left = imports.clone();
         let imported: BTreeSet<&str> = left.values().flatten().copied().collect();
@@ -47,12 +47,12 @@ pub(super) fn problems(src: &Path) -> Result<Vec<String>> {
     Ok(if circle.is_empty() { Vec::new() } else { vec![problem()] })
 }
 
-/// The paths that a text names from the crate's root on.
+/// All paths after `crate::` in this text.
 pub(super) fn imports(text: &str) -> Vec<String> {
     text.split("crate::").skip(1).flat_map(paths).collect()
 }
 
-/// The module that a path names something of.
+/// The module that defines the item at this path.
 fn module_of<'k>(path: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
     let mut path = path;
     loop {

@@ -37,10 +37,10 @@ pub(super) struct Object {
 }
 
 impl Backups {
-    /// Looks for the objects of a tenant. Without a name, the folder must have those of one tenant only.
+    /// Looks for the objects of a tenant. Without a name, the folder must have the objects of one tenant only.
     ///
     /// # Errors
-    /// Fails if there are none, or if nobody says whose are meant.
+    /// Fails if there are none, or if the folder has several tenants and none is named.
     pub(super) fn open(folder: &Path, tenant: Option<&str>) -> Result<Self> {
         let name = folder.display();
         let (tenant, folder) = match tenant {
@@ -124,8 +124,8 @@ fn line(text: &mut dyn BufRead) -> io::Result<Option<String>> {
     }
 }
 
-/// The event of a line. It expires when this service's configuration says so. `None` if the line is no event: what the
-/// source could not count either.
+/// The event of a line. Its expiry follows from this service's configuration. `None` if the line is no event: the
+/// source could not count it either.
 pub(super) fn event_of(service: &Service, line: &str) -> Option<NewEvent> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -141,7 +141,7 @@ pub(super) fn event_of(service: &Service, line: &str) -> Option<NewEvent> {
     Some(event)
 }
 
-/// The names of what is in a folder, in their order.
+/// The names of a folder's entries, sorted.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let cannot = || format!("cannot read {}", folder.display());
     let mut names = Vec::new();
@@ -170,7 +170,7 @@ fn tenants(folder: &Path) -> Result<Vec<String>> {
     Ok(tenants)
 }
 
-/// The objects of a day. What has another ending is none: a server's unfinished file, or what a tool left.
+/// The objects of a day. Files with other endings are not objects: a server's unfinished file, or a tool's.
 fn objects(folder: &Path, day: &str) -> Result<Vec<Object>> {
     let is_object = |name: &String| name.ends_with(".ndjson.gz") || name.ends_with(".ndjson");
     let path = folder.join(day);

@@ -34,7 +34,7 @@ const EXAMPLES: &str = "Examples:
 const SCHEMA: &str = "isotherm.cutover/1";
 /// How often the source is asked whether it is frozen.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// How many days the reports have that are compared.
+/// How many days the compared reports cover.
 const DAYS: usize = 31;
 
 /// Brings the target up to date, waits until the operator freezes the source, copies the rest, compares both, and says how
@@ -92,7 +92,7 @@ pub(crate) struct Switched {
     pause: f64,
 }
 
-/// The start of the pause: the last moment at which the source was not known to be frozen.
+/// The start of the pause: the last time at which the source was known to take events.
 #[derive(Clone, Copy)]
 struct Start {
     at: Timestamp,
@@ -105,7 +105,7 @@ impl Start {
     }
 }
 
-/// What is compared in the end.
+/// The services that are compared in the end.
 struct Both<'s> {
     ends: [&'s Source; 2],
     tallies: [Tally; 2],
@@ -206,8 +206,8 @@ fn how_to_freeze(url: &str) -> String {
     )
 }
 
-/// Goes on copying until the source says that it is frozen. Returns when it was last known to take events, and when it was
-/// asked whether it is frozen.
+/// Goes on copying until the source says that it is frozen. Returns when it was last known to take events, and when the
+/// request was sent to which it answered that it is frozen.
 async fn wait_until_frozen(source: &Source, live: &mut Live<'_>) -> Result<(Start, Instant)> {
     let mut start = None;
     loop {

@@ -27,7 +27,7 @@ use crate::load::Url;
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// A file that an export is written into. It gets its name once it is whole.
+/// A file that an export is written into. It gets its name when it is complete.
 pub(super) struct FileSink {
     path: PathBuf,
     file: Option<GzEncoder<BufWriter<NamedTempFile>>>,
@@ -97,8 +97,8 @@ pub(super) fn read(line: &str) -> Result<Line<'_>> {
     serde_json::from_str(line).with_context(|| format!("no line of an export: {shown}"))
 }
 
-/// What the file holds, and what of it does not expire before `horizon`, once all of it was read and found to be what its
-/// manifest says.
+/// Reads all of the file, and checks it against its own manifest. Returns that manifest, and one without the events
+/// that expire before `horizon`.
 pub(super) fn manifest(path: &Path, horizon: u64) -> Result<(Manifest, Manifest)> {
     let (mut found, mut promised, mut is_first) = (Manifest::default(), None, true);
     let mut lasting = Manifest::until(horizon);

@@ -38,7 +38,7 @@ impl EventLine<'_> {
         Ok(time.as_millisecond().unsigned_abs())
     }
 
-    /// The line for an import. `is_counted` says that rollups come with it which count it.
+    /// The line for an import. `is_counted` says that the rollups which count the event are imported too.
     pub(super) fn to_import(&self, is_counted: bool) -> String {
         let Self { digest, expires_at, record, .. } = self;
         format!(r#"{{"counted":{is_counted},"digest":"{digest}","expiresAt":{expires_at},"record":{record}}}"#)
@@ -50,7 +50,7 @@ pub(super) fn page_line(StoredPage { key, bytes }: &StoredPage) -> Result<String
     Ok(format!(r#"{{"key":{},"page":"{}"}}"#, serde_json::to_string(key)?, STANDARD.encode(bytes)))
 }
 
-/// Whether a page stands for a damaged one.
+/// True if a page stands for a damaged one.
 pub(super) fn is_stand_in(page: &StoredPage) -> bool {
     page.bytes.is_empty()
 }

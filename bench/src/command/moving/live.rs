@@ -4,7 +4,7 @@
 //! Round: wait until the source has folded ─▶ events behind the cursors ─▶ rollups, if it is time ─▶ how far behind
 //! ```
 //!
-//! Each round keeps the state, so whoever stops between two rounds, or within one, goes on from there.
+//! Each round saves the state. Whoever stops between two rounds, or within one, can go on from there.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,10 +22,10 @@ use crate::words::{grouped, time};
 const EVERY: Duration = Duration::from_secs(5);
 /// The shortest time from one copy of the rollups to the next. A copy reads all of them.
 const ROLLUPS_EVERY: Duration = Duration::from_secs(60);
-/// What reads all data anew may take a tenth of the time.
-const SELDOM: u32 = 9;
-/// How much later than it was sent an event may come out of a queue, in milliseconds. What comes later yet is found when both
-/// sides are compared.
+/// After a full read we pause nine times as long, so full reads take at most a tenth of the time.
+const PAUSE_FACTOR: u32 = 9;
+/// How long an event may wait in a queue after it was received, in milliseconds. Later events are found by the
+/// comparison.
 const QUEUED_MS: u64 = 60 * 60 * 1000;
 
 /// A move that goes on.
@@ -34,7 +34,7 @@ pub(super) struct Live<'s> {
     sink: Sink,
     state: State,
     events_only: bool,
-    /// What the target has of events of a source that lists them in no order: those that were received before this.
+    /// If the source lists events in no order: the target has those that were received before this time.
     since: u64,
     /// When rollups are copied again.
     rollups_at: Instant,
@@ -42,12 +42,12 @@ pub(super) struct Live<'s> {
     pub(super) due: Instant,
 }
 
-/// What became of a round.
+/// The result of a round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
     /// The events that came since the round before.
     pub(super) events: u64,
-    /// All that was accepted longer ago is at the target.
+    /// Everything that was accepted longer ago than this is at the target.
     pub(super) lag: Duration,
     /// The source lists new events behind the others, so the next round has less to do.
     is_ordered: bool,
@@ -85,32 +85,32 @@ impl<'s> Live<'s> {
         let (began, complete_to) = (Instant::now(), self.source.wait_until_folded().await?);
         let (events, is_ordered) = self.events().await?;
         let took = began.elapsed();
-        self.due = Instant::now() + EVERY.max(if is_ordered { took } else { SELDOM * took });
+        self.due = Instant::now() + EVERY.max(if is_ordered { took } else { PAUSE_FACTOR * took });
         if !self.events_only && Instant::now() >= self.rollups_at {
             let began = Instant::now();
             self.rollups().await?;
-            self.rollups_at = Instant::now() + ROLLUPS_EVERY.max(SELDOM * began.elapsed());
+            self.rollups_at = Instant::now() + ROLLUPS_EVERY.max(PAUSE_FACTOR * began.elapsed());
         }
         let round = Round { events, lag: complete_to.elapsed(), is_ordered };
         eprintln!("{}", round.line());
         Ok(round)
     }
 
-    /// Copies all that is left of a source that takes nothing. Returns how many events it was, and the rollups.
+    /// Copies the rest of a frozen source. Returns how many events that was, and the rollups.
     pub(super) async fn drain(&mut self) -> Result<(u64, Manifest)> {
         self.source.wait_until_folded().await?;
         let (events, _) = self.events().await?;
         Ok((events, if self.events_only { Manifest::default() } else { self.rollups().await? }))
     }
 
-    /// Sends everything again with the next round.
+    /// Makes the next round send everything again.
     pub(super) fn begin_anew(&mut self) {
         self.since = 0;
         self.state.events.clear();
         self.sink.forget();
     }
 
-    /// The move is done.
+    /// Removes the state, because the move is done.
     pub(super) fn end(self) -> Result<()> {
         self.state.remove()
     }

@@ -24,7 +24,7 @@ pub(super) struct Manifest {
     /// Damaged pages, which can't be moved.
     #[serde(default)]
     pub(super) damaged: u64,
-    /// Records that can't be read, which can't be moved either.
+    /// Unreadable records, which can't be moved either.
     #[serde(default, rename = "leftOut")]
     pub(super) left_out: u64,
     /// Events that expire before this, in seconds since 1970, are not counted: one of two services may have deleted them
@@ -88,7 +88,7 @@ pub(super) fn bits_of(parts: &[&[u8]]) -> u128 {
 }
 
 impl Manifest {
-    /// A manifest of what does not expire before this time, in seconds since 1970.
+    /// A manifest of the events that do not expire before this time, in seconds since 1970.
     pub(super) fn until(horizon: u64) -> Self {
         Self { horizon, ..Self::default() }
     }
@@ -108,7 +108,7 @@ impl Manifest {
         Self { rollups, damaged, ..self.clone() }
     }
 
-    /// The first and the last of so many days of which there are rollups, or else events.
+    /// The first and the last of the newest `most` days with rollups; without rollups, of those with events.
     pub(super) fn last_days(&self, most: usize) -> Option<(&str, &str)> {
         let of = if self.rollups.is_empty() { &self.events } else { &self.rollups };
         let mut days = of.keys().rev().take(most).map(String::as_str);
@@ -116,7 +116,7 @@ impl Manifest {
         Some((days.next_back().unwrap_or(last), last))
     }
 
-    /// Adds an event of which only the record is compared: the bits are those of [`bits_of`] of it.
+    /// Adds an event of which only the record is compared. `bits` is [`bits_of`] the record.
     pub(super) fn record(&mut self, Millis(received_at): Millis, bits: u128) {
         self.events.entry(day(received_at / 1000 / DAY_SECONDS)).or_default().add(bits);
     }
@@ -137,12 +137,12 @@ impl Manifest {
         (count(&self.events), count(&self.rollups))
     }
 
-    /// What the other manifest has otherwise, at most some of it. This one is of what is at the source.
+    /// The first differences between this manifest, which is of the source, and the other.
     pub(super) fn differences(&self, found: &Self) -> Vec<String> {
         self.differences_from(found, "at the source")
     }
 
-    /// The same, in words that say where what this one is of is.
+    /// Like [`Self::differences`], for a manifest of another place than the source.
     pub(super) fn differences_from(&self, found: &Self, place: &str) -> Vec<String> {
         let kinds =
             [("events received on", &self.events, &found.events), ("rollups of", &self.rollups, &found.rollups)];

@@ -148,7 +148,7 @@ pub(super) struct Care {
     patience: u64,
 }
 
-/// Two services are compared by what does not expire within this time, in seconds: a day.
+/// Two services are compared by the events that do not expire within this time, in seconds: a day.
 const LASTING: u64 = 24 * 60 * 60;
 
 /// The horizon of a comparison that begins now.
@@ -243,14 +243,14 @@ pub async fn move_all(flags: &Move) -> Result<ExitCode> {
     done(&manifest, &format!("the same at {to}"))
 }
 
-/// What a service has once it has folded all that it took.
+/// The manifest of a service, read after it has folded everything that it accepted.
 async fn settled(service: &Source, horizon: u64) -> Result<Manifest> {
     eprintln!("reading {} again, to compare", service.url());
     service.wait_until_folded().await?;
     Pass::read(service, horizon).await
 }
 
-/// Compares what a service has with what it should have. With `beside` it may have more.
+/// Compares a service with the manifest that it should have. With `beside` it may have more.
 async fn compare(expected: &Manifest, there: &Source, horizon: u64, beside: bool) -> Result<()> {
     let found = settled(there, horizon).await?;
     let differences = expected.differences(&found);

@@ -19,11 +19,11 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 /// A pass, and what it has seen.
 pub(super) struct Pass<'s> {
     source: &'s Source,
-    /// Only events that no move brought, and no rollups.
+    /// True to read only events that no move brought, and no rollups.
     events_only: bool,
-    /// All that was seen.
+    /// Everything that was seen.
     pub(super) manifest: Manifest,
-    /// What is compared of it.
+    /// The part of it that is compared.
     pub(super) lasting: Manifest,
     /// How many events went to the sink.
     pub(super) sent: u64,
@@ -61,7 +61,7 @@ impl<'s> Pass<'s> {
         Self { source, events_only, manifest, lasting, sent, since, seen_to, is_ordered, told: now, began: now }
     }
 
-    /// What a service has that does not expire before `horizon`.
+    /// Reads a service. The manifest leaves out events that expire before `horizon`.
     pub(super) async fn read(source: &'s Source, horizon: u64) -> Result<Manifest> {
         let mut pass = Self::new(source, false, horizon);
         pass.copy_all(&mut Sink::Nowhere, &mut State::default()).await?;
@@ -69,8 +69,8 @@ impl<'s> Pass<'s> {
         Ok(pass.lasting)
     }
 
-    /// Copies events, and then rollups. What the source folds in between is not complete in the copy. So whoever wants
-    /// to know compares afterwards.
+    /// Copies events, and then rollups. If the source folds events in between, the copy may have their rollups without
+    /// the events. So compare afterwards.
     pub(super) async fn copy_all(&mut self, sink: &mut Sink, state: &mut State) -> Result<()> {
         self.copy_events(sink, state).await?;
         if self.events_only { Ok(()) } else { self.copy_rollups(sink).await }
@@ -90,7 +90,7 @@ impl<'s> Pass<'s> {
             self.is_ordered &= end.ordered;
             sink.flush().await?;
             if end.over && !end.ordered {
-                // New events may be anywhere, so whoever reads on begins anew.
+                // New events may be anywhere, so the next pass begins anew.
                 state.events.remove(&part);
             } else {
                 state.events.insert(part, end.next);
@@ -149,7 +149,7 @@ impl<'s> Pass<'s> {
                     manifests.push(manifest);
                 }
                 PageGroup::Series(_) => {
-                    // The pages of a day are worth nothing unless they hold all of it.
+                    // A day's pages count only if they hold all of the day.
                     let is_whole = |page: &StoredPage| {
                         day_of(&page.key).is_some_and(|(day, is_whole)| !is_whole || sealed.contains(&day))
                     };
@@ -159,7 +159,7 @@ impl<'s> Pass<'s> {
                 }
             }
         }
-        // A manifest says that its day's pages are there.
+        // The manifests come last, because a manifest says that its day's pages are there.
         for manifest in manifests {
             self.seen(&manifest);
             sink.page(&manifest).await?;
@@ -167,7 +167,8 @@ impl<'s> Pass<'s> {
         sink.flush().await
     }
 
-    /// Copies a series. What can't be read of it stays behind, and reports of it say so in the copy, too.
+    /// Copies a series without its unreadable pages. Reports of the copy then say that they are incomplete, as at the
+    /// source.
     async fn series(&mut self, mut pages: Vec<StoredPage>, sink: &mut Sink) -> Result<()> {
         let whole = loop {
             match union(&pages, &BTreeSet::new()) {
@@ -197,7 +198,7 @@ impl<'s> Pass<'s> {
         Ok(())
     }
 
-    /// Reads on in a part whose pages are all taken. The first answer says how many parts there are.
+    /// Reads the next pages of a part, if none are left. The first answer says how many parts there are.
     async fn fill(&mut self, parts: &mut Vec<Part>, at: usize, sink: &mut Sink) -> Result<()> {
         while parts[at].pages.is_empty() && !parts[at].is_over {
             let Page { lines, end } = self.source.page(What::Rollups, parts[at].number, &parts[at].after).await?;

@@ -1,4 +1,4 @@
-//! How far a command is, said every two seconds.
+//! Prints the progress of a command every two seconds.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Progress {
     what: &'static str,
     bytes: u64,
-    /// Bytes that an earlier run has done. They say nothing of this run's pace.
+    /// Bytes that an earlier run has done. They do not count for this run's pace.
     before: u64,
     done: u64,
     began: Instant,
@@ -33,7 +33,7 @@ impl Progress {
         self.done += bytes;
     }
 
-    /// Says how far it is, if it has not said so for some time. Returns whether it has.
+    /// Prints the progress, if two seconds have passed since the last line. Returns whether it did.
     pub(super) fn tell(&mut self, events: u64) -> bool {
         if self.told.elapsed() < LINE_EVERY {
             return false;

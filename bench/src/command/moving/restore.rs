@@ -129,7 +129,7 @@ impl Restored {
     }
 }
 
-/// How far a restore is.
+/// The progress of a restore.
 #[derive(Debug, Serialize, Deserialize)]
 struct Place {
     /// When it began, in seconds since 1970.
@@ -138,7 +138,7 @@ struct Place {
     was_empty: bool,
     /// The last object that was taken.
     last: String,
-    /// What was done so far.
+    /// The result so far.
     so_far: Restored,
 }
 
@@ -173,7 +173,7 @@ pub async fn restore(flags: &Restore) -> Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the flags name.
+/// Opens the backup, and makes the service of the configuration, as the flags name them.
 pub(super) fn opened(folder: &Path, whose: &Whose) -> Result<(Backups, Service)> {
     Ok((Backups::open(folder, whose.tenant.as_deref())?, whose.service()?))
 }
@@ -196,14 +196,14 @@ struct Run {
     service: Service,
     place: Place,
     now: u64,
-    /// Until when events that have expired are kept; `None` does not send them.
+    /// Expired events are kept until this time; `None` does not send them.
     kept: Option<u64>,
 }
 
 impl Run {
     async fn all(&mut self, backups: &Backups, state: &mut State) -> Result<Restored> {
         let mut progress = Progress::new("restoring", backups.bytes);
-        // When it began has to be known to whoever goes on.
+        // A run that goes on after a kill needs the time at which this one began.
         self.save(state).await?;
         if self.passed(backups)? != self.place.so_far.objects {
             eprintln!("other objects are there than before: beginning anew, what is there already stays");
@@ -228,7 +228,7 @@ impl Run {
         Ok(self.place.so_far.clone())
     }
 
-    /// How many objects there are up to the last that was taken.
+    /// Counts the objects up to the last that was taken.
     fn passed(&self, backups: &Backups) -> Result<u64> {
         let mut passed = 0;
         for object in backups.all() {
@@ -237,7 +237,7 @@ impl Run {
         Ok(passed)
     }
 
-    /// Sends what waits, and notes how far it is.
+    /// Sends the waiting events, and saves the progress.
     async fn save(&mut self, state: &mut State) -> Result<()> {
         self.target.flush().await?;
         let became = std::mem::take(&mut self.target.became);

@@ -1,10 +1,10 @@
-//! One side of a comparison of events: what tells each event from others, in files of bounded size.
+//! One side of a comparison of events: an id and a hash for each event, in files.
 //!
 //! ```text
 //! events ─▶ Side: 64 files by the event's id ─▶ Ids of one file at a time, sorted, each once
 //! ```
 //!
-//! So the memory is that of a 64th of the events, whatever their order is.
+//! One file at a time is in memory, so a comparison takes the memory of a 64th of the events.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
@@ -22,7 +22,7 @@ const BYTES: usize = ID + 16 + 8 + 8;
 /// Characters of an id.
 const ID: usize = 30;
 
-/// What is compared of an event.
+/// The part of an event that is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seen {
     pub(super) id: [u8; ID],
@@ -42,7 +42,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// An empty side, in files without a name.
+    /// An empty side, in temporary files without a name.
     pub(super) fn new() -> Result<Self> {
         let file = || Ok(BufWriter::new(tempfile::tempfile().context("cannot make a temporary file")?));
         let files = (0..FILES).map(|_| file()).collect::<Result<_>>()?;

@@ -26,7 +26,7 @@ pub(super) enum Sink {
     Nowhere,
     File(FileSink),
     Service(Box<Target>),
-    /// What is to be compared with something else.
+    /// One side of a comparison.
     Side(Side),
 }
 
@@ -37,7 +37,8 @@ pub(super) enum Coming {
     All,
     /// Events, which the service counts.
     Events,
-    /// The same from a raw backup. It has no digests, so one may be another than that of the same event at the service.
+    /// Events of a raw backup, which the service counts. Their digests are computed, so the service may have the same
+    /// event with another digest.
     Backups,
 }
 
@@ -57,9 +58,9 @@ pub(super) struct Target {
     service: Service,
     coming: Coming,
     pub(super) became: Became,
-    /// The values at which pages start that an earlier move brought, by series. Pages without a value are left out.
+    /// The first values of the pages that an earlier move brought, by series. Pages without a value are left out.
     firsts: BTreeMap<PageGroup, BTreeSet<String>>,
-    /// A hash of each page that was sent, by that of its key: what has not changed is not sent again.
+    /// The hash of each page that was sent, by the hash of its key. A page that has not changed is not sent again.
     pages: HashMap<u128, u128>,
     events: Lines,
     rollups: Lines,
@@ -111,7 +112,7 @@ impl Sink {
             && let Some(page) = pages.first()
             && let Some(firsts) = target.firsts.get(&PageGroup::of(&page.key))
         {
-            // A page that is not sent anew would keep what it has.
+            // Pages are cut as at the target, so that each page there is replaced.
             pages = union(&pages, firsts)?;
         }
         for page in &pages {
@@ -127,7 +128,7 @@ impl Sink {
         }
     }
 
-    /// Sends what still waits. Then everything so far is durable.
+    /// Sends the lines that still wait. Then everything so far is durable.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self {
             Self::Nowhere | Self::File(_) | Self::Side(_) => Ok(()),
@@ -135,7 +136,7 @@ impl Sink {
         }
     }
 
-    /// Takes in all of an export, whose manifest was looked at before.
+    /// Takes in all of an export. Its manifest must have been checked before.
     pub(super) async fn copy(&mut self, path: &Path) -> Result<()> {
         let mut series = (PageGroup::Types, Vec::new());
         for line in file::lines(path)? {
@@ -183,11 +184,11 @@ impl Target {
         Ok(Self { service, coming, became, firsts, pages, events, rollups, due: Instant::now() })
     }
 
-    /// Looks at the rollups that the service has already. With some of its own it counts events of its own, which may be
-    /// those that are to come.
+    /// Looks at the rollups that the service has already. If it has rollups of its own, it may have counted the events
+    /// that are to come.
     ///
     /// # Errors
-    /// Fails in this case, unless `beside` says that they are others.
+    /// Fails if it has rollups of its own, unless `beside` says that they count other events.
     pub(super) async fn prepare(&mut self, there: &Source, beside: bool) -> Result<()> {
         let (mut part, mut after) = (0, String::new());
         loop {
@@ -253,7 +254,8 @@ impl Target {
         Ok(())
     }
 
-    /// Sends events until all are there: what a service has not taken is sent again, and what it has is a duplicate then.
+    /// Sends events until all are there. If the service takes only some, all are sent again, and those it has are
+    /// duplicates then.
     async fn flush_events(&mut self) -> Result<()> {
         let Lines { text, count } = std::mem::take(&mut self.events);
         if count == 0 {
@@ -284,7 +286,7 @@ impl Target {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         if let Some(rate) = self.service.care.rate {
-            // Time in which there was nothing to send is not made up for.
+            // Idle time is not made up for by sending faster later.
             self.due = self.due.max(began) + Duration::from_secs_f64(count as f64 / f64::from(rate));
             tokio::time::sleep_until(self.due.into()).await;
         }

@@ -15,7 +15,7 @@ use super::Care;
 use super::lines::page_of;
 use crate::load::{Connection, Endpoint, Url};
 
-/// How long a wait is before it is told.
+/// A wait that takes longer than this is reported to the user.
 const TOLD_AFTER: Duration = Duration::from_secs(10);
 /// A cursor behind all pages of rollups: no key is as high.
 const BEHIND_ALL: &str = "\u{10ffff}";
@@ -40,7 +40,7 @@ pub(super) enum What {
 /// The service to read from.
 pub(super) struct Source {
     service: Service,
-    /// True once an answer has said that clients may write, until this is looked at.
+    /// True if an answer since the last look at this flag has said that clients may write.
     has_taken: AtomicBool,
 }
 
@@ -76,8 +76,11 @@ impl Service {
         Ok(Self { url: url.to_string(), endpoint: url.resolve(key).await?, care })
     }
 
-    /// Sends a request until the service answers it, and returns the answer's head and body. An answer that says to come
-    /// again, or none at all, is waited for.
+    /// Sends a request until the service answers 200, and returns the answer's head and body. It is sent again after an
+    /// answer that asks for that, and after none at all.
+    ///
+    /// # Errors
+    /// Fails on any other answer, and after `care.patience` seconds.
     pub(super) async fn send(&self, method: &str, path: &str, body: Bytes) -> Result<(HeaderMap, Bytes)> {
         match self.answer(method, path, body).await? {
             (200, headers, body) => Ok((headers, body)),
@@ -85,7 +88,7 @@ impl Service {
         }
     }
 
-    /// The same, for any answer that does not say to come again.
+    /// Like [`Self::send`], but returns any answer that does not ask to send again.
     pub(super) async fn answer(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, HeaderMap, Bytes)> {
         let until = Instant::now() + Duration::from_secs(self.care.patience);
         let mut pause = Duration::from_millis(200);
@@ -165,18 +168,18 @@ impl Source {
         Ok(Page { lines, end })
     }
 
-    /// Asks whether the tenant's clients may not write for now. It reads nothing.
+    /// Asks the service whether the tenant is frozen: its clients may not write. It reads no data.
     pub(super) async fn is_frozen(&self) -> Result<bool> {
         let frozen = self.page(What::Rollups, 0, BEHIND_ALL).await?.end.frozen;
         frozen.with_context(|| format!("{} can't be frozen: deploy a newer version first", self.url()))
     }
 
-    /// Asks whether new events follow the others. It reads nothing.
+    /// Asks the service whether it lists new events after the others. It reads no data.
     pub(super) async fn is_ordered(&self) -> Result<bool> {
         Ok(self.page(What::Rollups, 0, BEHIND_ALL).await?.end.ordered)
     }
 
-    /// Forgets what answers so far have said of it.
+    /// Forgets that earlier answers said that clients may write.
     pub(super) fn forget_taken(&self) {
         self.has_taken.store(false, Ordering::Relaxed);
     }
@@ -203,7 +206,8 @@ impl Source {
         }
     }
 
-    /// Waits until everything that the service has taken so far is in its rollups. Returns the moment that this is.
+    /// Waits until the rollups count everything that the service has accepted before this call. Returns the time of the
+    /// call.
     pub(super) async fn wait_until_folded(&self) -> Result<Instant> {
         let now = Instant::now();
         let until = Instant::now() + Duration::from_secs(self.service.care.patience);
@@ -224,7 +228,7 @@ impl Source {
                 self.service.url,
                 self.service.care.patience
             );
-            // Most platforms fold within seconds, and who follows waits again and again.
+            // Most platforms fold within seconds, and `--follow` waits in each round, so short waits are not reported.
             if !is_told && now.elapsed() > TOLD_AFTER {
                 eprintln!("waiting until {} has folded what it took", self.service.url);
                 is_told = true;

@@ -1,4 +1,4 @@
-//! How far a move is, in a file. A killed move goes on from there.
+//! The progress of a move, in a file. A killed move goes on from there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Where the events of each part are to be read on from.
+/// The progress of a move: a cursor into the events of each part.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     from: String,
     to: String,
-    /// What else tells one move from another, as a hash: it has keys.
+    /// A hash of the other settings that tell one move from another. They have keys, so they are not stored themselves.
     of: String,
     /// The cursor by part.
     pub(super) events: BTreeMap<u32, String>,
@@ -23,7 +23,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The state that the file says, or the beginning.
+    /// The state in the file, or a new one.
     pub(super) fn of_file(file: Option<PathBuf>, from: &str, to: &str, of: &str) -> Result<Self> {
         let of = Sha256::digest(of).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let (from, to) = (from.to_owned(), to.to_owned());

@@ -11,7 +11,7 @@ use super::state::State;
 /// The events that a service has shown.
 pub(super) struct Tally {
     horizon: u64,
-    /// How far the events are read.
+    /// The cursors behind the events that are read.
     state: State,
     pub(super) events: Manifest,
 }
@@ -22,8 +22,8 @@ impl Tally {
         Self { horizon, state: State::default(), events: Manifest::until(horizon) }
     }
 
-    /// Reads what is new, once all that the service took is folded. Where new events may be anywhere among the others, it
-    /// reads all of them.
+    /// Reads new events, once all that the service accepted are folded. If new events may be anywhere among the others,
+    /// it reads all.
     pub(super) async fn read_on(&mut self, service: &Source) -> Result<()> {
         service.wait_until_folded().await?;
         if self.state.events.is_empty() {
@@ -38,7 +38,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Reads what there is now, if the service lists new events behind the others. Otherwise it would be in vain.
+    /// Reads ahead, if the service lists new events after the others. Otherwise the next [`Self::read_on`] would read
+    /// all of them again anyway.
     pub(super) async fn read_early(&mut self, service: &Source) -> Result<()> {
         if service.is_ordered().await? { self.read_on(service).await } else { Ok(()) }
     }

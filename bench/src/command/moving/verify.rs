@@ -1,4 +1,4 @@
-//! `isotherm verify`: whether a service and its raw backup have the same events.
+//! `isotherm verify` compares the events of a service with those of its raw backup.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -119,7 +119,7 @@ pub async fn verify(flags: &Verify) -> Result<ExitCode> {
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let (schema, tenant) = (SCHEMA.to_owned(), backups.tenant.clone());
     let mut verified = Verified { schema, tenant, ..Verified::default() };
-    // The backup first: what the service takes meanwhile is newer.
+    // The backup is read first, so that events the service accepts meanwhile are newer and not compared.
     let mut backup = verified.read(&backups, &service)?;
     there.wait_until_folded().await?;
     let mut sink = Sink::Side(Side::new()?);
@@ -169,7 +169,7 @@ impl Verified {
         Ok(events)
     }
 
-    /// Compares both sides, and returns what is compared of the backup and of the service.
+    /// Compares both sides. Returns the manifests of the compared events, of the backup and of the service.
     fn compare(&mut self, backup: &mut Side, service: &mut Side, horizon: Seconds) -> Result<[Manifest; 2]> {
         let newest = backup.newest;
         let mut manifests = [Manifest::default(), Manifest::default()];

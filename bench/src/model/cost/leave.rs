@@ -157,13 +157,13 @@ impl Load {
         }
     }
 
-    /// What the target gets. It folds what comes as fast as it may.
+    /// The data as the target stores it: one set of rollups. It folds in full batches.
     fn as_one(leaving: &Leaving, given: &Given<'_>) -> Result<Self> {
         Self::of(leaving, given, 1.0, given.assumed("workers-fold-events")?)
     }
 
-    /// `parts` have rollups of each hour and each day with events, for as long as rollups are kept. A block has the events
-    /// of a fold of `batch` events.
+    /// Assumes `parts` sets of rollups, each with every hour and day that has events, and `batch` events a fold. A
+    /// block has the events of one fold.
     fn of(leaving: &Leaving, given: &Given<'_>, parts: f64, batch: f64) -> Result<Self> {
         let sample = given.sample;
         let record = leaving.record_bytes.unwrap_or(sample.record_bytes);

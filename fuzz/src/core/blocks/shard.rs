@@ -12,13 +12,13 @@ use isotherm_core::{
 use super::RECORD_BYTES;
 use super::wire::event_id;
 
-/// What a row of ids has at most.
+/// The most bytes of a row of ids.
 const RUN_BYTES: usize = 25_000;
-/// What an open block has at most, beside the last part.
+/// The most bytes of an open block, without its last part.
 const OPEN_BYTES: usize = 16 * 1024;
-/// What the texts of a closed block have at most.
+/// The most bytes of the texts in a closed block.
 const TEXT_BYTES: usize = 32 * 1024 + RECORD_BYTES;
-/// What an event has beside its texts, at most: id, digest, five numbers.
+/// The most bytes of an event beside its texts: id, digest, five numbers.
 const HEAD_BYTES: usize = 32 + 5 * 10;
 
 /// The rows of a shard. Those that do not change are shared with other shards.

@@ -78,7 +78,8 @@ impl Database {
         row.bytes.extend(bytes);
     }
 
-    /// What a fold writes. Returns whether it did: the events may be others than those that it has read.
+    /// Writes what a fold gives, unless the events behind the watermark are no longer those that the fold read. Returns
+    /// whether it wrote.
     #[must_use]
     pub(crate) fn close(
         &mut self,
@@ -115,7 +116,8 @@ impl Database {
         self.blocks.first_key_value().map_or(self.watermark + 1, |(seq, _)| *seq)
     }
 
-    /// Deletes blocks that have expired, among the oldest ones or the first to expire, and clears the index of them.
+    /// Deletes blocks that have expired, either among the oldest ones or those that expire first. Removes their ids
+    /// from the index.
     pub(crate) fn expire_blocks(
         &mut self,
         until: Seconds,
