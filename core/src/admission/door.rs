@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::admission::access::Credential;
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
-use crate::admission::delivery::{Delivery, From};
 use crate::admission::event::Event;
+use crate::admission::foreign_request::{ForeignRequest, From};
 use crate::admission::intake::Intake;
 use crate::admission::request::Request;
 use crate::admission::route::{self, HEALTH, OPERATORS, Route};
@@ -25,7 +25,7 @@ use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::Stamp;
 use crate::watching::plan::{MetricsPlan, ReadyPlan};
 
-/// The decision on a request's head.
+/// The decision on a request's head, whatever its protocol. The folder `doors/` has other protocols instead.
 #[must_use = "a door that is dropped leaves its client without an answer"]
 #[derive(Debug)]
 pub enum Door<'a> {
@@ -57,7 +57,7 @@ enum Asks<'a> {
     /// Keep a batch of events of this caller.
     Batch(Caller<'a>, Media),
     /// Keep what another protocol describes.
-    Deliver(Delivery<'a>),
+    Deliver(ForeignRequest<'a>),
     /// Keep what another service has exported of this tenant.
     Import(Tenant, Moving),
     /// A plan that needs no body.
@@ -131,12 +131,12 @@ impl<'a> Door<'a> {
                     false => Some(cors::writer(config, head, credential, stamp, shared_with)?),
                 };
                 let from = caller.map_or(From::KeyInBody, From::Caller);
-                Asks::Deliver(Delivery::of(config, dialect, from, head)?)
+                Asks::Deliver(ForeignRequest::of(config, dialect, from, head)?)
             }
             Route::Door(DoorRoute::Webhook(id)) => {
                 let sender = config.access.sender(id).ok_or(Rejection::Unauthorized)?;
                 sender.check(head, stamp.received_at)?;
-                Asks::Deliver(Delivery::of(config, Dialect::Webhook, From::Sender(sender), head)?)
+                Asks::Deliver(ForeignRequest::of(config, Dialect::Webhook, From::Sender(sender), head)?)
             }
             Route::Door(DoorRoute::Settings(settings, key)) => {
                 let key = key.map(Cow::Borrowed).or_else(|| cors::key_in(head.query)).unwrap_or_default();
@@ -204,7 +204,7 @@ impl Asks<'_> {
     fn writer(&self) -> Option<&Tenant> {
         match self {
             Self::Event(caller) | Self::Batch(caller, _) => Some(&caller.tenant),
-            Self::Deliver(delivery) => delivery.tenant(),
+            Self::Deliver(foreign) => foreign.tenant(),
             Self::Import(..) | Self::Plan(_) => None,
         }
     }
@@ -221,7 +221,7 @@ impl Entry<'_> {
     pub fn body_bytes(&self) -> usize {
         match &self.asks {
             Asks::Event(_) | Asks::Batch(..) | Asks::Import(..) => Limits::CONTRACT.body_bytes,
-            Asks::Deliver(delivery) => delivery.body_bytes(),
+            Asks::Deliver(foreign) => foreign.body_bytes(),
             Asks::Plan(_) => 0,
         }
     }
@@ -229,7 +229,7 @@ impl Entry<'_> {
     /// `true` if the head tells who sends the request; otherwise its body does.
     pub fn is_known(&self) -> bool {
         match &self.asks {
-            Asks::Deliver(delivery) => delivery.is_known(),
+            Asks::Deliver(foreign) => foreign.is_known(),
             Asks::Event(_) | Asks::Batch(..) | Asks::Import(..) | Asks::Plan(_) => true,
         }
     }
@@ -239,19 +239,19 @@ impl Entry<'_> {
         let Self { config, head, stamp, asks, mut shared_with, is_promised } = self;
         let request_id = RequestId::of(stamp);
         let is_event = matches!(asks, Asks::Event(_));
-        // What moves into a frozen tenant is no client's.
+        // A frozen tenant still takes imports: they are not a client's.
         let may_write = is_promised || matches!(asks, Asks::Import(..));
         let admitted = match asks {
             Asks::Event(caller) => admit_one(Intake::new(config, caller, head, stamp), head, body, request_id),
             Asks::Batch(caller, media) => {
                 admit_batch(Intake::new(config, caller, head, stamp), media, head, body, request_id)
             }
-            Asks::Deliver(delivery) => delivery.admit(head, body, stamp, &mut shared_with),
+            Asks::Deliver(foreign) => foreign.admit(head, body, stamp, &mut shared_with),
             Asks::Import(tenant, what) => moved::import(tenant, what, head, body, stamp),
             Asks::Plan(plan) => Ok(Admission::Plan(plan)),
         };
         let admitted = match admitted {
-            // The body told whose the events are.
+            // Only the body told which tenant the events belong to.
             Ok(Admission::Plan(Plan::Store(plan))) if !may_write && config.is_frozen(&plan.tenant) => {
                 Admission::Reply(Rejection::Frozen.reply(request_id).shared_with(shared_with))
             }

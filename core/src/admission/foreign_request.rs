@@ -1,4 +1,4 @@
-//! A request of another protocol's client: whose it is, and its events. [`crate::doors`] knows the protocols.
+//! A request of another protocol's client: its tenant, and its events. [`crate::doors`] knows the protocols.
 
 use std::borrow::Cow;
 
@@ -21,9 +21,9 @@ use crate::vocabulary::time::Stamp;
 
 const LIMITS: Limits = Limits::CONTRACT;
 
-/// A request whose head is all right.
+/// A request of another protocol's client whose head is valid.
 #[derive(Debug)]
-pub(crate) struct Delivery<'a> {
+pub(crate) struct ForeignRequest<'a> {
     config: &'a Config,
     dialect: Dialect,
     from: From<'a>,
@@ -31,20 +31,20 @@ pub(crate) struct Delivery<'a> {
     essence: Cow<'a, str>,
 }
 
-/// Whose a request is.
+/// What says which tenant a request belongs to.
 #[derive(Debug)]
 pub(crate) enum From<'a> {
     /// Its head says so.
     Caller(Caller<'a>),
-    /// Its body has the key.
+    /// Its body does, by a key.
     KeyInBody,
-    /// This sender's, if it has signed the body.
+    /// Its path names this sender, who must have signed the body.
     Sender(&'a Sender),
 }
 
 const ONE_TYPE: &str = "one content type";
 
-impl<'a> Delivery<'a> {
+impl<'a> ForeignRequest<'a> {
     pub(crate) fn of(
         config: &'a Config,
         dialect: Dialect,
@@ -58,8 +58,8 @@ impl<'a> Delivery<'a> {
             (Some(essence), None) => essence,
             (_, taken) => return Err(body::unsupported(head, taken.unwrap_or(ONE_TYPE))),
         };
-        let delivery = Self { config, dialect, from, essence };
-        if body::announces_more(head, delivery.body_bytes()) { Err(delivery.too_large()) } else { Ok(delivery) }
+        let request = Self { config, dialect, from, essence };
+        if body::announces_more(head, request.body_bytes()) { Err(request.too_large()) } else { Ok(request) }
     }
 
     /// How many bytes the body may have, as sent. Little is read for someone who is not known yet.
