@@ -60,11 +60,11 @@ fn known<T>(ask: impl FnOnce(&mut Maintenance) -> T) -> Option<T> {
     MAINTENANCE.with_borrow_mut(|maintenance| maintenance.as_mut().map(ask))
 }
 
-/// Returns whether the store accepts new events. If it was full when it was last read, it is read again and folded first;
-/// requests that come meanwhile wait for that as long as a request may take.
+/// Returns whether the store accepts new events. If it was full when it was last read, this request reads it again and
+/// folds first. Requests that come meanwhile wait for that, as long as a request may take.
 ///
-/// An instance that knows nothing of its store yet asks the database: otherwise instances that each get one request would fill
-/// the store without a bound.
+/// A new instance asks the database first. Otherwise instances that get one request each would fill the store without a
+/// bound.
 pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> Result<bool, Error> {
     if MAINTENANCE.with_borrow(Option::is_none) {
         ask(database, service).await?;
@@ -82,7 +82,7 @@ pub(crate) async fn takes_events(database: &Database<'_>, service: &Service) -> 
     Ok(!is_full())
 }
 
-/// Notes that this much is new. If a whole fold waits, a turn of maintenance follows beside the answer.
+/// Notes how much was stored. If a whole fold waits, a turn of maintenance follows beside the answer.
 pub(crate) fn stored(service: &'static Service, load: Load) {
     let is_due = known(|maintenance| {
         maintenance.stored(load, now());
@@ -121,7 +121,7 @@ pub(crate) async fn visit(service: &Service) -> Result<bool, Error> {
     Ok(is_done)
 }
 
-/// The condition of the database, which is asked for it.
+/// Reads the condition of the database.
 pub(crate) async fn condition(service: &Service) -> Result<Condition, Error> {
     let database = Database::open(service).await?;
     let condition = ask(&database, service).await?.condition(now());

@@ -19,9 +19,9 @@ pub struct ReportData {
     /// Events that were accepted before this moment are in `pages` or in `tail`. `None`: this holds for all events that
     /// were accepted before the request arrived.
     pub as_of: Option<Millis>,
-    /// Whether reading ended at the budget. Then there is no other data; see [`ReportData::too_large`].
+    /// True if reading ended at the budget. Then there is no other data; see [`ReportData::too_large`].
     pub is_too_large: bool,
-    /// Whether events of the report's hours are known to be missing.
+    /// True if events of the report's hours are known to be missing.
     pub is_incomplete: bool,
 }
 

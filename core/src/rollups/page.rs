@@ -58,7 +58,7 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     reader.small()
 }
 
-/// Whether these bytes are a page, to the last rollup.
+/// True if these bytes are a page, to the last rollup.
 pub(crate) fn is_page(bytes: &[u8]) -> bool {
     let mut names = Interner::default();
     let mut read = || {
@@ -176,8 +176,7 @@ impl PageWriter {
                         self.tally.write(run.places, most, events, names, table, &mut self.added);
                         rollup.merge(Rollup::read(&mut Reader(&self.added.0), table, Parts::All)?, names);
                         rollup.keep_numbers(most);
-                        // If the stored rollup loses a name now, the table may still list it, although no rollup has
-                        // it.
+                        // If the stored rollup loses a name now, the table may list a name that no rollup has.
                         is_exact &= !rollup.numbers_dropped || (had_none && is_same_table);
                     }
                     self.values.nested(|values| rollup.write(values, table, names));

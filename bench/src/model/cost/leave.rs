@@ -6,8 +6,8 @@
 //!            the source and the target again, to compare            a pass over each
 //! ```
 //!
-//! Each side's price is what its month costs more with the move in it than without. So tiers, free units and what a plan
-//! includes count once.
+//! A side's price is the cost of its month with the move in it, less the cost of the month without it. So tiers, free
+//! units and a plan's included units count once.
 
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
@@ -143,7 +143,7 @@ struct Load {
 }
 
 impl Load {
-    /// What the source has: records, and rollups in each of its lanes or shards.
+    /// The data as the source stores it: records, and a set of rollups in each of its lanes or shards.
     fn at_source(leaving: &Leaving, given: &Given<'_>) -> Result<Self> {
         let rate = given.load.rate();
         match leaving.from {
@@ -228,7 +228,7 @@ pub(crate) fn leave(leaving: &Leaving, given: &Given<'_>) -> Result<Leave> {
     let (at_source, at_target) = (Load::at_source(leaving, given)?, Load::as_one(leaving, given)?);
     let (mut out, mut into) = (Usage::default(), Usage::default());
     read(leaving.from, &at_source, SOURCE_PASSES * leaving.runs, given, &mut out)?;
-    // Compared once a run; before each run but the first, the target's rollups are looked at.
+    // Each run reads the target to compare it. Before each run but the first, the target's rollups are read too.
     read(leaving.to, &at_target, leaving.runs, given, &mut into)?;
     let rollups = Load { events: 0.0, ..at_target };
     read(leaving.to, &rollups, leaving.runs - 1.0, given, &mut into)?;
@@ -312,7 +312,8 @@ fn read(design: Design, load: &Load, passes: f64, given: &Given<'_>, usage: &mut
     Ok(())
 }
 
-/// Bytes that DynamoDB reads for a pass: in each answer whole pages of so many bytes, and never more than there is.
+/// Bytes that DynamoDB reads for a pass. It reads whole pages of `page` bytes for each answer, but never more than
+/// there is.
 fn scanned(items: f64, bytes: f64, answers: f64, page: f64) -> f64 {
     if answers == 0.0 {
         return 0.0;
@@ -321,7 +322,8 @@ fn scanned(items: f64, bytes: f64, answers: f64, page: f64) -> f64 {
     answers * (pages * page).min(items * bytes)
 }
 
-/// Adds what all runs write. A later run sends all again: an event that is there is refused, and a page is replaced.
+/// Adds what all runs write. A later run sends everything again. The target refuses an event that it has, and replaces
+/// the page.
 fn write(design: Design, load: &Load, leaving: &Leaving, given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     let [(events, body), (pages, page_body)] = load.requests();
     let of_event = leaving.runs * load.events;
@@ -352,7 +354,7 @@ fn write(design: Design, load: &Load, leaving: &Leaving, given: &Given<'_>, usag
             let of_pages = given.cpu_ms("move-answer-ms")?;
             usage.add(Service::Function, "workers-cpu", leaving.runs * (events * cpu + pages * of_pages));
             objects(requests * shards, given, usage)?;
-            // Events of a later run are there: no row is written for them.
+            // A later run's events are there already, so no row is written for them.
             let folds = load.events / given.assumed("workers-fold-events")?;
             let blocks = load.events / load.block_events * given.assumed("workers-block-rows")?;
             let rows = events * shards.min(lines.max(1.0))
@@ -394,8 +396,8 @@ fn objects(count: f64, given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     Ok(())
 }
 
-/// Adds the stream of a table on Lambda that events are moved to: they pass through folds, which count none of them, and
-/// into the backup. What a later run sends again is in no stream.
+/// Adds the stream of the target's table on Lambda. Moved events pass through folds, which count none of them, and into
+/// the backup. Events that a later run sends again are not written, so they are in no stream.
 fn stream(load: &Load, leaving: &Leaving, given: &Given<'_>, usage: &mut Usage) -> Result<()> {
     let copying = copying(leaving, load, given)?;
     let rate = if copying > 0.0 { load.events / copying } else { 0.0 };
@@ -416,7 +418,7 @@ fn stream(load: &Load, leaving: &Leaving, given: &Given<'_>, usage: &mut Usage) 
     Ok(())
 }
 
-/// How long Lambda waits for the puts of a request with so many events, in ms.
+/// How long Lambda waits for the puts of a request with `events` events, in ms.
 fn puts_ms(events: f64, given: &Given<'_>) -> Result<f64> {
     Ok((events / CONCURRENCY).ceil() * given.assumed("dynamodb-ms")?)
 }

@@ -154,7 +154,7 @@ impl Shard {
         self.blocks.keys().next().copied().unwrap_or(self.watermark + 1)
     }
 
-    /// Deletes closed blocks whose events have all expired, and clears some rows of ids of them.
+    /// Deletes closed blocks whose events have all expired, and removes their ids from some rows.
     pub(crate) fn expire(&mut self, until: u64) {
         self.blocks.retain(|_, row| row.expires_at.is_none_or(|at| at.0 > until));
         let mut memory = self.memory();
