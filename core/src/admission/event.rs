@@ -19,6 +19,9 @@ use crate::vocabulary::rejection::{Field, Rejection, shown};
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
 
+/// Room for the record of most events.
+const RECORD_BYTES: usize = 512;
+
 /// An event as a client sent it, within every limit of the contract.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
@@ -115,15 +118,15 @@ impl<'a> Event<'a> {
     }
 
     /// The properties with the tags.
-    fn tagged(&self) -> String {
-        let Value::Object(members) = &self.properties else { return json_text(&self.properties) };
+    fn tagged(&self) -> Value<'_> {
+        let Value::Object(members) = &self.properties else { return self.properties.clone() };
         let is_tag = |name: &str| self.tags.iter().any(|(tag, _)| *tag == name);
         let mut members: Vec<_> = members.iter().filter(|(name, _)| !is_tag(name)).cloned().collect();
         let tags =
             self.tags.iter().map(|(name, value)| (Cow::Borrowed(*name), Value::String(Cow::Borrowed(value.as_str()))));
         members.extend(tags);
         json::sort_by_name(&mut members);
-        json_text(&Value::Object(members))
+        Value::Object(members)
     }
 
     /// The id that the event gets from the client's messageId; `None` without one.
@@ -145,7 +148,6 @@ impl<'a> Event<'a> {
             received_at: &'h str,
         }
         let occurred_at = self.corrected.or(self.timestamp).unwrap_or(stamp.received_at);
-        let properties = json_text(&self.properties);
         let head = Head {
             event_id: id,
             message_id: self.message_id.as_deref(),
@@ -154,34 +156,39 @@ impl<'a> Event<'a> {
             timestamp: &occurred_at.to_rfc3339(),
             received_at: &stamp.received_at.to_rfc3339(),
         };
-        // Tags are not the client's: a retry is the same event, whatever they say now.
-        let digest = self.digest(&properties);
-        let properties = if self.tags.is_empty() { properties } else { self.tagged() };
-        // The properties are appended as text, because the digest uses that text too.
-        let mut record = json_text(&head);
+        // Head and properties are written into one buffer, because each event has both.
+        let mut record = Vec::with_capacity(RECORD_BYTES);
+        write_json(&head, &mut record);
         record.pop();
-        record.reserve(properties.len() + 16);
-        record.push_str(r#","properties":"#);
-        record.push_str(&properties);
-        record.push('}');
+        record.extend_from_slice(br#","properties":"#);
+        let start = record.len();
+        write_json(&self.properties, &mut record);
+        // Tags are not the client's: a retry is the same event, whatever they say now.
+        let digest = self.digest(record.get(start..).unwrap_or_default());
+        if !self.tags.is_empty() {
+            record.truncate(start);
+            write_json(&self.tagged(), &mut record);
+        }
+        record.push(b'}');
         NewEvent {
             id,
             digest,
             occurred_at,
             received_at: stamp.received_at,
             expires_at: stamp.received_at.expiry(retention.of(&self.event_type)),
-            record,
+            // JSON is UTF-8.
+            record: String::from_utf8(record).unwrap_or_default(),
         }
     }
 
-    fn digest(&self, properties: &str) -> Digest {
+    fn digest(&self, properties: &[u8]) -> Digest {
         digest(&self.user_id, &self.event_type, self.timestamp, properties)
     }
 }
 
 /// Hashes only what the client said. A retry without a timestamp, or with one that is corrected, is then the same
 /// event, although it is received later.
-pub(crate) fn digest(user_id: &str, event_type: &str, timestamp: Option<Millis>, properties: &str) -> Digest {
+pub(crate) fn digest(user_id: &str, event_type: &str, timestamp: Option<Millis>, properties: &[u8]) -> Digest {
     let timestamp = timestamp.map_or([0xff; 8], |Millis(ms)| ms.to_be_bytes());
     let hash = Sha256::new()
         .chain_update((user_id.len() as u64).to_be_bytes())
@@ -192,6 +199,11 @@ pub(crate) fn digest(user_id: &str, event_type: &str, timestamp: Option<Millis>,
         .chain_update(properties)
         .finalize();
     Digest::of_hash(&hash)
+}
+
+fn write_json(value: &impl Serialize, to: &mut Vec<u8>) {
+    // As in `json_text`: it never fails.
+    let _written = serde_json::to_writer(to, value);
 }
 
 pub(crate) fn json_text(value: &impl Serialize) -> String {

@@ -24,7 +24,7 @@ pub fn digests_of_record(record: &str) -> Option<Vec<Digest>> {
     let times: Vec<_> = unsaid.into_iter().chain([Some(timestamp)]).collect();
     let properties = members.get("properties")?;
     let sent: Vec<_> = untagged(properties).into_iter().chain([properties.to_owned()]).collect();
-    let digest = |sent: &str, time: &Option<Millis>| digest(&user_id, &event_type, *time, sent);
+    let digest = |sent: &str, time: &Option<Millis>| digest(&user_id, &event_type, *time, sent.as_bytes());
     Some(sent.iter().flat_map(|sent| times.iter().map(|time| digest(sent, time))).collect())
 }
 

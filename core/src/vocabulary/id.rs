@@ -64,7 +64,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", Base32::of(self.0))
+        f.write_str(IdText::of(PREFIX, self.0).as_str())
     }
 }
 
@@ -103,7 +103,7 @@ impl FromStr for EventId {
 
 impl Serialize for EventId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(IdText::of(PREFIX, self.0).as_str())
     }
 }
 
@@ -143,23 +143,26 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "req_{}", Base32::of(self.0))
+        f.write_str(IdText::of("req_", self.0).as_str())
     }
 }
 
-/// The 26 characters that encode 128 bits.
-struct Base32([u8; DIGITS]);
+/// An id as text. Ids make up much of every answer, so they are not formatted piece by piece.
+struct IdText([u8; PREFIX.len() + DIGITS]);
 
-impl Base32 {
-    fn of(bits: u128) -> Self {
-        let digit = |at| ALPHABET.get((bits >> (5 * (DIGITS - 1 - at)) & 31) as usize);
-        Self(std::array::from_fn(|at| digit(at).copied().unwrap_or_default()))
+impl IdText {
+    /// `prefix` has as many characters as [`PREFIX`].
+    fn of(prefix: &str, bits: u128) -> Self {
+        let digit = |at: usize| ALPHABET.get((bits >> (5 * (DIGITS - 1 - at)) & 31) as usize);
+        let character = |at: usize| match at.checked_sub(prefix.len()) {
+            Some(at) => digit(at),
+            None => prefix.as_bytes().get(at),
+        };
+        Self(std::array::from_fn(|at| character(at).copied().unwrap_or_default()))
     }
-}
 
-impl fmt::Display for Base32 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One write instead of 26, because ids make up much of every answer.
-        f.write_str(std::str::from_utf8(&self.0).map_err(|_not_ascii| fmt::Error)?)
+    fn as_str(&self) -> &str {
+        // All characters are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

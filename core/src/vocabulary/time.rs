@@ -72,7 +72,8 @@ impl Millis {
                 number /= 10;
             }
         }
-        String::from_utf8_lossy(&text).into_owned()
+        // All characters are ASCII.
+        String::from_utf8(text.to_vec()).unwrap_or_default()
     }
 
     /// Reads RFC 3339. Digits beyond milliseconds are dropped. A leap second counts as the second before it.

@@ -372,8 +372,10 @@ impl Streams {
     /// Puts shapes, without retries.
     async fn put_shapes(&self, shapes: &[StoredShape], packer: &mut Packer) {
         for shape in shapes {
-            if let Ok(true) = self.functions.request(|| self.functions.table.borrow_mut().put_shape(shape)).await {
-                packer.is_stored(shape);
+            if let Ok(Some(stored)) =
+                self.functions.request(|| self.functions.table.borrow_mut().put_shape(shape)).await
+            {
+                packer.is_stored(&stored);
             }
         }
     }

@@ -71,15 +71,18 @@ impl Table {
         Ok(())
     }
 
-    /// `PutItem` of a shape, unless its key has another one. Returns whether the shape is there.
-    pub(crate) fn put_shape(&mut self, shape: &StoredShape) -> bool {
+    /// `PutItem` of a shape, which lengthens its life at most. Returns what is stored then; `None` if its key has another
+    /// shape.
+    pub(crate) fn put_shape(&mut self, shape: &StoredShape) -> Option<StoredShape> {
         let key = shape.id.to_string();
-        let takes = self.shape(shape.id).is_none_or(|stored| *stored == shape.bytes);
-        if takes {
-            let content = Content::Shape(shape.bytes.clone().into());
-            self.put(key, Item { expires_at: shape.expires_at, content });
+        let mut expires_at = shape.expires_at;
+        if let Some(item) = self.items.get(&key) {
+            let is_same = matches!(&item.content, Content::Shape(stored) if **stored == *shape.bytes);
+            expires_at = is_same.then(|| expires_at.max(item.expires_at))?;
         }
-        takes
+        let content = Content::Shape(shape.bytes.clone().into());
+        self.put(key, Item { expires_at, content });
+        Some(StoredShape { expires_at, ..shape.clone() })
     }
 
     /// A stored shape.
