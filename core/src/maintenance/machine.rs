@@ -48,6 +48,8 @@ pub enum ExpiryOrder {
 /// How large one fold is, and how long events wait for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
+    /// Requests wait while a store folds, so the bytes are those of this many usual events. A fold of large events, which
+    /// have more to fold, then takes no longer.
     fold: Load,
     /// Milliseconds after which events are folded even if they are few.
     fold_within: u64,
@@ -64,7 +66,7 @@ pub struct Pace {
 impl Pace {
     /// For a process that has its database to itself.
     pub const SERVER: Self = Self {
-        fold: Load { events: 2048, bytes: 4 << 20 },
+        fold: Load { events: 2048, bytes: 1 << 20 },
         fold_within: 5000,
         round: ROUND,
         tasks_a_turn: 1,
@@ -74,7 +76,7 @@ impl Pace {
 
     /// For instances that share a database, and come and go with requests.
     pub const INSTANCE: Self = Self {
-        fold: Load { events: 512, bytes: 2 << 20 },
+        fold: Load { events: 512, bytes: 512 << 10 },
         fold_within: 0,
         round: ROUND,
         tasks_a_turn: 4,
