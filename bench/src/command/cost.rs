@@ -306,4 +306,4 @@ impl Cost {
 
 mod leave;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,7 @@ struct Flags {
     cost: Cost,
 }
 
-fn quoted(flags: &str) -> Quote {
+pub(crate) fn quoted(flags: &str) -> Quote {
     let day = if flags.contains("--on") { "" } else { "--on=2026-11-20 " };
     let flags = format!("isotherm {day}{flags}");
     let flags = flags.split_whitespace();

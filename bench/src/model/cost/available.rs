@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{GB, Given, HOURS, SECONDS};
-use crate::model::cost::nodes;
 use crate::model::cost::usage::{Service, Usage};
 
 /// Connections a second, and GB an hour, of a balancer's unit of capacity.
@@ -43,11 +42,12 @@ pub(crate) fn available(design: Design, given: &Given<'_>, usage: &Usage) -> Res
         }
         Design::Spin => {
             // One node more than the busiest hour needs, and a database that is no file of one of them.
-            let is_alone = nodes::number(given, "spin-requests-per-second")? <= 1.0;
+            let databases = usage.of(Service::Store, &node);
             usage.add(Service::Function, &node, HOURS);
             usage.add(Service::Gateway, "public-ipv4", HOURS);
-            usage.add(Service::Store, &node, if is_alone { 2.0 } else { 1.0 } * HOURS);
-            usage.add(Service::Plan, "eks-cluster", HOURS);
+            usage.add(Service::Store, &node, (2.0 * HOURS - databases).max(0.0));
+            let clusters = usage.units("eks-cluster");
+            usage.add(Service::Plan, "eks-cluster", (HOURS - clusters).max(0.0));
             (
                 "one node more than the busiest hour needs, a libSQL server and its standby, EKS, a balancer, public addresses, copies",
                 Some(

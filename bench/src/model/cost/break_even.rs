@@ -82,18 +82,16 @@ pub(crate) struct Flip {
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
 pub(crate) fn with_a_node(design: Design, given: &Given<'_>) -> Result<Answer> {
-    let at = |requests: f64| -> Result<Sides> {
-        let (one, other) = (at_load(design, requests, given)?, at_load(Design::Native, requests, given)?);
-        Ok(Sides { one: one.usd, other: other.usd, are_carried: other.is_carried })
-    };
-    let (is_dearer, crossings) = crossings(&at, 1)?;
+    let known = Known::default();
+    let sides = Sides { designs: [design, Design::Native], carrying: &[Design::Native], given, known: &known };
+    let (is_dearer, crossings) = crossings(&sides, 1)?;
     if is_dearer {
         return Ok(Answer::Always);
     }
     let first = crossings.first();
-    Ok(first.map_or(Answer::Never, |(requests_month, sides)| Answer::From {
+    Ok(first.map_or(Answer::Never, |(requests_month, [_, usd_month])| Answer::From {
         requests_month: *requests_month,
-        usd_month: sides.other,
+        usd_month: *usd_month,
     }))
 }
 
@@ -102,30 +100,18 @@ pub(crate) fn with_a_node(design: Design, given: &Given<'_>) -> Result<Answer> {
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
 pub(crate) fn pairs(designs: &[Design], given: &Given<'_>) -> Result<Vec<Pair>> {
-    let known = RefCell::new(BTreeMap::<(&str, u64), AtLoad>::new());
-    let of = |design: Design, requests: f64| -> Result<AtLoad> {
-        let key = (design.name(), requests.to_bits());
-        if let Some(found) = known.borrow().get(&key) {
-            return Ok(*found);
-        }
-        let found = at_load(design, requests, given)?;
-        known.borrow_mut().insert(key, found);
-        Ok(found)
-    };
+    let known = Known::default();
     let mut pairs = Vec::new();
     for (nth, one) in designs.iter().enumerate() {
         for other in &designs[nth + 1..] {
-            let at = |requests: f64| -> Result<Sides> {
-                let (one, other) = (of(*one, requests)?, of(*other, requests)?);
-                let are_carried = one.is_carried && other.is_carried;
-                Ok(Sides { one: one.usd, other: other.usd, are_carried })
-            };
-            let (is_dearer, crossings) = crossings(&at, MOST_FLIPS)?;
+            let both = [*one, *other];
+            let sides = Sides { designs: both, carrying: &both, given, known: &known };
+            let (is_dearer, crossings) = crossings(&sides, MOST_FLIPS)?;
             let [mut cheaper, mut dearer] = if is_dearer { [other, one] } else { [one, other] };
             let mut pair = Pair { one: cheaper.name().to_owned(), other: dearer.name().to_owned(), flips: Vec::new() };
-            for (requests_month, sides) in crossings {
+            for (requests_month, [_, usd_month]) in crossings {
                 std::mem::swap(&mut cheaper, &mut dearer);
-                pair.flips.push(Flip { requests_month, usd_month: sides.other, cheaper: cheaper.name().to_owned() });
+                pair.flips.push(Flip { requests_month, usd_month, cheaper: cheaper.name().to_owned() });
             }
             pairs.push(pair);
         }
@@ -133,20 +119,70 @@ pub(crate) fn pairs(designs: &[Design], given: &Given<'_>) -> Result<Vec<Pair>> 
     Ok(pairs)
 }
 
-/// What a design comes to at one load.
-#[derive(Clone, Copy, Debug)]
-struct AtLoad {
-    usd: f64,
-    is_carried: bool,
+/// What designs cost, and if they carry it, at loads that were asked for before.
+#[derive(Default)]
+struct Known {
+    usd: RefCell<BTreeMap<(&'static str, u64), f64>>,
+    is_carried: RefCell<BTreeMap<(&'static str, u64), bool>>,
 }
 
-fn at_load(design: Design, requests: f64, given: &Given<'_>) -> Result<AtLoad> {
-    let rates = Rates { book: given.rates.book, on: given.rates.on, free_tier: false };
-    let load = Load { requests, nodes: None, ..given.load.clone() };
-    let given = Given { load: &load, rates: &rates, ..*given };
-    let usage = design.usage(&given)?;
-    let is_carried = limits::exceeded(design, &given, &usage)?.is_empty();
-    Ok(AtLoad { usd: Bill::of(&usage, &Service::ALL, &rates)?.usd(), is_carried })
+/// Two designs, by the same assumptions.
+struct Sides<'a> {
+    designs: [Design; 2],
+    /// Those that have to carry a load.
+    carrying: &'a [Design],
+    given: &'a Given<'a>,
+    known: &'a Known,
+}
+
+impl Sides<'_> {
+    /// USD per month of both at a load.
+    fn usd(&self, requests: f64) -> Result<[f64; 2]> {
+        let [one, other] = self.designs;
+        Ok([self.usd_of(one, requests)?, self.usd_of(other, requests)?])
+    }
+
+    fn usd_of(&self, design: Design, requests: f64) -> Result<f64> {
+        let key = (design.name(), requests.to_bits());
+        if let Some(found) = self.known.usd.borrow().get(&key) {
+            return Ok(*found);
+        }
+        let rates = Rates { book: self.given.rates.book, on: self.given.rates.on, free_tier: false };
+        let load = Load { requests, nodes: None, ..self.given.load.clone() };
+        let usage = design.usage(&Given { load: &load, rates: &rates, ..*self.given })?;
+        let usd = Bill::of(&usage, &Service::ALL, &rates)?.usd();
+        self.known.usd.borrow_mut().insert(key, usd);
+        Ok(usd)
+    }
+
+    /// Whether the designs carry a load that have to.
+    fn are_carried(&self, requests: f64) -> Result<bool> {
+        for design in self.carrying {
+            if !self.is_carried_by(*design, requests)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_carried_by(&self, design: Design, requests: f64) -> Result<bool> {
+        let key = (design.name(), requests.to_bits());
+        if let Some(found) = self.known.is_carried.borrow().get(&key) {
+            return Ok(*found);
+        }
+        let load = Load { requests, nodes: None, ..self.given.load.clone() };
+        let given = Given { load: &load, ..*self.given };
+        let is_carried = limits::exceeded(design, &given, &design.usage(&given)?)?.is_empty();
+        self.known.is_carried.borrow_mut().insert(key, is_carried);
+        Ok(is_carried)
+    }
+
+    /// The part by which one side costs more at a load, as the logarithm to base 10: the first side, or the other if
+    /// `is_turned`.
+    fn point(&self, log: f64, requests: f64, is_turned: bool) -> Result<Point> {
+        let [one, other] = self.usd(requests)?;
+        Ok(Point { log, over: if is_turned { other / one } else { one / other } - 1.0 })
+    }
 }
 
 /// A load as its logarithm to base 10, and the part by which one side costs more there than the other.
@@ -156,75 +192,75 @@ struct Point {
     over: f64,
 }
 
-type At<'a> = &'a dyn Fn(f64) -> Result<Sides>;
-type Found = Option<(f64, Sides)>;
+impl Point {
+    /// Whether the side is still the cheaper one. If both cost the same, that is the other of the two.
+    fn is_below(self, is_turned: bool) -> bool {
+        self.over < 0.0 || is_turned && self.over <= 0.0
+    }
+}
+
+/// A load, and USD per month of both sides there.
+type Crossing = (f64, [f64; 2]);
 
 /// The first `most` loads at which the cheaper side changes, and whether the first side costs no less at the smallest load.
-fn crossings(at: At<'_>, most: usize) -> Result<(bool, Vec<(f64, Sides)>)> {
-    let mut low = Point { log: f64::from(*DECADES.start()), over: at(10_f64.powi(*DECADES.start()))?.over() };
-    let is_dearer = low.over >= 0.0;
-    let mut found = Vec::new();
-    // If the first side is dearer, it has to become cheaper: the same with the sides the other way round.
-    let mut is_turned = is_dearer;
+fn crossings(sides: &Sides<'_>, most: usize) -> Result<(bool, Vec<Crossing>)> {
+    let at = |decade: i32, is_turned| sides.point(f64::from(decade), 10_f64.powi(decade), is_turned);
+    let is_dearer = at(*DECADES.start(), false)?.over >= 0.0;
+    // A side that is dearer has to become cheaper: the same with the sides the other way round.
+    let (mut is_turned, mut found) = (is_dearer, Vec::new());
     for decade in DECADES.skip(1) {
         if found.len() == most {
             break;
         }
-        let turned = |requests: f64| at(requests).map(|sides| if is_turned { sides.turned() } else { sides });
-        let sides = at(10_f64.powi(decade))?;
-        let high = Point { log: f64::from(decade), over: sides.over() };
-        let seen = |point: Point| if is_turned { Point { over: turned_over(point.over), ..point } } else { point };
-        if sides.are_carried && (high.over < 0.0) != is_turned {
-            low = high;
+        let (low, high) = (at(decade - 1, is_turned)?, at(decade, is_turned)?);
+        let are_carried = sides.are_carried(10_f64.powi(decade))?;
+        if are_carried && high.is_below(is_turned) {
             continue;
         }
-        let crossing = if sides.are_carried {
-            crossing(&turned, seen(low), seen(high))?
+        let requests = if are_carried {
+            Some(crossing(sides, is_turned, low, high)?)
         } else {
-            carried_crossing(&turned, seen(low), high.log)?
+            carried_crossing(sides, is_turned, low, high.log)?
         };
-        let Some((requests, there)) = crossing else { break };
-        found.push((requests, if is_turned { there.turned() } else { there }));
-        if !sides.are_carried {
+        let Some(requests) = requests else { break };
+        found.push((requests, sides.usd(requests)?));
+        if !are_carried {
             break;
         }
         is_turned = !is_turned;
-        low = high;
     }
     Ok((is_dearer, found))
 }
 
-/// The part by which the other side costs more.
-fn turned_over(over: f64) -> f64 {
-    1.0 / (1.0 + over) - 1.0
-}
-
 /// The crossing below the load that is just carried, if it is there.
-fn carried_crossing(at: At<'_>, low: Point, mut beyond: f64) -> Result<Found> {
+fn carried_crossing(sides: &Sides<'_>, is_turned: bool, low: Point, mut beyond: f64) -> Result<Option<f64>> {
     let mut most = low;
     while beyond - most.log > EXACT {
         let log = f64::midpoint(most.log, beyond);
-        let sides = at(10_f64.powf(log))?;
-        let here = Point { log, over: sides.over() };
-        match sides.are_carried {
-            true if here.over >= 0.0 => return crossing(at, most, here),
-            true => most = here,
-            false => beyond = log,
+        let requests = 10_f64.powf(log);
+        if !sides.are_carried(requests)? {
+            beyond = log;
+            continue;
         }
+        let here = sides.point(log, requests, is_turned)?;
+        if !here.is_below(is_turned) {
+            return crossing(sides, is_turned, most, here).map(Some);
+        }
+        most = here;
     }
     Ok(None)
 }
 
 /// The crossing between two loads, by false position. The end that stays is weighed less each time.
-fn crossing(at: At<'_>, mut low: Point, mut high: Point) -> Result<Found> {
+fn crossing(sides: &Sides<'_>, is_turned: bool, mut low: Point, mut high: Point) -> Result<f64> {
     for _ in 0..MOST_STEPS {
         if high.log - low.log <= EXACT {
             break;
         }
         let share = (-low.over / (high.over - low.over)).clamp(0.02, 0.98);
         let log = low.log + share * (high.log - low.log);
-        let here = Point { log, over: at(10_f64.powf(log))?.over() };
-        if here.over < 0.0 {
+        let here = sides.point(log, 10_f64.powf(log), is_turned)?;
+        if here.is_below(is_turned) {
             low = here;
             high.over /= 2.0;
         } else {
@@ -232,26 +268,5 @@ fn crossing(at: At<'_>, mut low: Point, mut high: Point) -> Result<Found> {
             low.over /= 2.0;
         }
     }
-    let requests = 10_f64.powf(high.log);
-    Ok(Some((requests, at(requests)?)))
-}
-
-/// USD per month of both sides at one load.
-#[derive(Clone, Copy, Debug)]
-struct Sides {
-    one: f64,
-    other: f64,
-    /// `true` if the load can be carried by those of which that is asked.
-    are_carried: bool,
-}
-
-impl Sides {
-    /// The part by which the first side costs more than the other; below 0 if it costs less.
-    fn over(&self) -> f64 {
-        self.one / self.other - 1.0
-    }
-
-    fn turned(self) -> Self {
-        Self { one: self.other, other: self.one, ..self }
-    }
+    Ok(10_f64.powf(high.log))
 }

@@ -8,6 +8,8 @@ use crate::model::cost::usage::{Service, Usage};
 
 /// Bytes in an MB of a buffer.
 const MB: f64 = 1e6;
+/// An event in an object of more events is packed no better.
+const PACKED_ALIKE: f64 = 1000.0;
 
 /// A REST API puts each request's events to Data Firehose, which writes packed files to S3.
 pub(crate) fn firehose(given: &Given<'_>) -> Result<Usage> {
@@ -17,8 +19,8 @@ pub(crate) fn firehose(given: &Given<'_>) -> Result<Usage> {
     let record = price.units_of(given.sample.body_bytes) * price.round_up_to.unwrap_or(1.0);
     usage.add(Service::Store, "firehose-ingested", load.events() * record / GB);
     let objects = objects(given, "firehose-object-mb")?;
-    let of_one = if objects > 0.0 { load.events() / objects } else { 1.0 };
-    let packed = given.folded(load.rate() * 3600.0, of_one)?.backup_bytes;
+    let of_one = if objects > 0.0 { (load.events() / objects).min(PACKED_ALIKE) } else { 1.0 };
+    let packed = given.folded(of_one, of_one)?.backup_bytes;
     usage.add(Service::Store, "s3-put", objects);
     let kept = given.assumed("kept-months")?;
     usage.add(Service::Store, "s3-storage", load.events() * packed * kept / GB);

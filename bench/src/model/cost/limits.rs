@@ -97,7 +97,7 @@ impl Found {
         let given = busiest_hour;
         let usage = Design::Lambda.usage(given)?;
         self.table(given, &usage)?;
-        let writes = units(&usage, Service::Aggregation, "dynamodb-write") / SECONDS / lanes(given)?.min(PARTITIONS);
+        let writes = usage.of(Service::Aggregation, "dynamodb-write") / SECONDS / lanes(given)?.min(PARTITIONS);
         let most = given.assumed("dynamodb-partition-writes")?;
         self.check(writes, most, || {
             let problem = format!(
@@ -179,7 +179,7 @@ impl Found {
 
     /// The writes of the table of events in the busiest hour.
     fn table(&mut self, given: &Given<'_>, usage: &Usage) -> Result<()> {
-        let writes = units(usage, Service::Store, "dynamodb-write") / SECONDS;
+        let writes = usage.of(Service::Store, "dynamodb-write") / SECONDS;
         let most = given.assumed("dynamodb-table-writes")?;
         self.check(writes, most, || {
             let problem = format!(
@@ -196,7 +196,7 @@ impl Found {
     fn workers(&mut self, busiest_hour: &Given<'_>, usage: &Usage) -> Result<()> {
         let given = busiest_hour;
         let (shards, load) = (given.assumed("workers-shards")?.max(1.0), given.load);
-        let of = |service| units(usage, service, "durable-objects-storage");
+        let of = |service| usage.of(service, "durable-objects-storage");
         let (events, pages) = (of(Service::Store), of(Service::Aggregation));
         let (stored, most) = (events + pages, given.assumed("workers-object-gb")?);
         self.check(stored / shards, most, || {
@@ -319,8 +319,4 @@ fn more_shards(shards: f64) -> String {
     }
     let tenants = (shards / MOST_SHARDS).ceil();
     format!("{} shards: {} tenants of {} each", amount(shards), amount(tenants), amount(MOST_SHARDS))
-}
-
-fn units(usage: &Usage, service: Service, price: &str) -> f64 {
-    usage.iter().filter(|(of, id, _)| *of == service && *id == price).map(|(.., units)| units).sum()
 }

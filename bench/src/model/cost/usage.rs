@@ -104,6 +104,11 @@ impl Usage {
         Self(self.0.into_iter().map(|(of, units)| (of, units * factor)).collect())
     }
 
+    /// The units of a price that one service uses.
+    pub(crate) fn of(&self, service: Service, price: &str) -> f64 {
+        self.0.get(&(service, price.to_owned())).copied().unwrap_or_default()
+    }
+
     /// The units of a price over all services. Tiers and free units apply to an account and not to a service.
     pub(crate) fn units(&self, price: &str) -> f64 {
         self.iter().filter(|(_, id, _)| *id == price).map(|(.., units)| units).sum()

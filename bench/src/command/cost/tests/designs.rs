@@ -161,6 +161,9 @@ fn where_two_cross_they_cost_the_same_and_nodes_as_at_the_break_even() {
         }
     }
     assert!(flips >= 3, "{:#?}", quote.pairs);
+    // Both are one node at first, and Spin needs a second one sooner.
+    let nodes = quote.pairs.iter().find(|pair| pair.one == "native" && pair.other == "spin").unwrap();
+    assert!(nodes.flips.is_empty(), "{nodes:?}");
     for one in quote.break_even.iter().filter(|one| ["lambda", "workers"].contains(&one.policy.as_str())) {
         let Answer::From { requests_month, usd_month } = one.answer else { panic!("{one:?}") };
         let pair = quote.pairs.iter().find(|pair| pair.one == one.policy && pair.other == "native").unwrap();
