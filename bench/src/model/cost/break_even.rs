@@ -20,8 +20,12 @@ use crate::model::cost::usage::Service;
 const DECADES: std::ops::RangeInclusive<i32> = 2..=13;
 /// The answer is exact to this part of it.
 const EXACT: f64 = 1e-6;
+/// The largest load that is carried is known to this part of it, as a logarithm.
+const EDGE: f64 = 1e-3;
 /// Far more flips than two designs have.
 const MOST_FLIPS: usize = 20;
+/// Smooth prices take no more steps than this.
+const SMOOTH_STEPS: u32 = 12;
 /// Far more steps than that takes.
 const MOST_STEPS: u32 = 60;
 
@@ -155,7 +159,7 @@ impl Sides<'_> {
         Ok(usd)
     }
 
-    /// Whether the designs carry a load that have to.
+    /// True if the load is carried by each design that has to.
     fn are_carried(&self, requests: f64) -> Result<bool> {
         for design in self.carrying {
             if !self.is_carried_by(*design, requests)? {
@@ -193,7 +197,7 @@ struct Point {
 }
 
 impl Point {
-    /// Whether the side is still the cheaper one. If both cost the same, that is the other of the two.
+    /// True while the side is the cheaper one. At the same price the second of the two designs counts as cheaper.
     fn is_below(self, is_turned: bool) -> bool {
         self.over < 0.0 || is_turned && self.over <= 0.0
     }
@@ -214,8 +218,11 @@ fn crossings(sides: &Sides<'_>, most: usize) -> Result<(bool, Vec<Crossing>)> {
         }
         let (low, high) = (at(decade - 1, is_turned)?, at(decade, is_turned)?);
         let are_carried = sides.are_carried(10_f64.powi(decade))?;
-        if are_carried && high.is_below(is_turned) {
-            continue;
+        if high.is_below(is_turned) {
+            if are_carried {
+                continue;
+            }
+            break;
         }
         let requests = if are_carried {
             Some(crossing(sides, is_turned, low, high)?)
@@ -235,7 +242,7 @@ fn crossings(sides: &Sides<'_>, most: usize) -> Result<(bool, Vec<Crossing>)> {
 /// The crossing below the load that is just carried, if it is there.
 fn carried_crossing(sides: &Sides<'_>, is_turned: bool, low: Point, mut beyond: f64) -> Result<Option<f64>> {
     let mut most = low;
-    while beyond - most.log > EXACT {
+    while beyond - most.log > EDGE {
         let log = f64::midpoint(most.log, beyond);
         let requests = 10_f64.powf(log);
         if !sides.are_carried(requests)? {
@@ -253,11 +260,13 @@ fn carried_crossing(sides: &Sides<'_>, is_turned: bool, low: Point, mut beyond: 
 
 /// The crossing between two loads, by false position. The end that stays is weighed less each time.
 fn crossing(sides: &Sides<'_>, is_turned: bool, mut low: Point, mut high: Point) -> Result<f64> {
-    for _ in 0..MOST_STEPS {
+    for step in 0..MOST_STEPS {
         if high.log - low.log <= EXACT {
             break;
         }
-        let share = (-low.over / (high.over - low.over)).clamp(0.02, 0.98);
+        // Prices that jump, as those of whole millions do, are met by halves.
+        let is_smooth = step < SMOOTH_STEPS;
+        let share = if is_smooth { (-low.over / (high.over - low.over)).clamp(0.02, 0.98) } else { 0.5 };
         let log = low.log + share * (high.log - low.log);
         let here = sides.point(log, 10_f64.powf(log), is_turned)?;
         if here.is_below(is_turned) {

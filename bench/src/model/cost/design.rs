@@ -55,12 +55,12 @@ impl Design {
         matches!(self, Self::Lambda | Self::Workers) || self.is_instead()
     }
 
-    /// Whether it is Isotherm with published prices. The choice is between these.
+    /// True for Isotherm itself where its prices are published. The choice is between these.
     pub(crate) fn is_paired(self) -> bool {
         !self.is_instead() && self != Self::Akamai
     }
 
-    /// Whether it is what people would take instead of Isotherm.
+    /// True for what people would take instead of Isotherm.
     pub(crate) fn is_instead(self) -> bool {
         matches!(self, Self::Baseline | Self::Firehose | Self::Pipelines)
     }
