@@ -113,8 +113,7 @@ pub(crate) fn pairs(all: &[Pair]) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut text =
-        "\nWhere the choice between two flips (the whole path, no unit free; at loads that both carry)\n".to_owned();
+    let mut text = "\nWhere the choice between two flips (the whole path, no unit free)\n".to_owned();
     for pair in all {
         text += &wrapped(&format!("  {}", pair_in_words(pair)));
     }
@@ -124,7 +123,7 @@ pub(crate) fn pairs(all: &[Pair]) -> String {
 /// Which of two designs is cheaper, and where that changes.
 pub(crate) fn pair_in_words(Pair { one, other, flips }: &Pair) -> String {
     if flips.is_empty() {
-        return format!("{one} is no dearer than {other} at any load");
+        return format!("{one} is no dearer than {other} at any load that both carry");
     }
     let from = |Flip { requests_month, usd_month, cheaper }: &Flip| {
         format!("{cheaper} from {} requests a month on, for {} USD", amount(*requests_month), digits(*usd_month))
