@@ -11,13 +11,15 @@ use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 
 use crate::command::prices::WhichPrices;
 use crate::model::cost::assumptions::Assumptions;
+use crate::model::cost::available::available;
+use crate::model::cost::beside::beside;
 use crate::model::cost::bill::{Bill, Rates};
 use crate::model::cost::break_even::{self, BreakEven};
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{Given, Load};
-use crate::model::cost::quote::{self, Priced, Quote};
+use crate::model::cost::quote::{self, Alternative, AtEqualAvailability, Priced, Quote};
 use crate::model::cost::sample::Sample;
-use crate::model::cost::usage::Service;
+use crate::model::cost::usage::{Service, Usage};
 use crate::model::cost::{from, given, limits};
 use crate::model::prices::Book;
 use crate::render::cost::text;
@@ -68,6 +70,12 @@ pub struct Cost {
     /// How many of them; without it, as many as the requests take
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<f64>,
+    /// The busiest hour's requests to the mean; nodes are for the busiest [without it: 3]
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    peak_to_mean: Option<f64>,
+    /// What the busiest hour may take of each machine [without it: 0.7]
+    #[arg(long, value_name = "SHARE", value_parser = utilisation)]
+    target_utilisation: Option<f64>,
     /// Only this part of the path; may be given again; without it, all
     #[arg(long = "service", value_name = "SERVICE", value_parser = service())]
     services: Vec<Part>,
@@ -118,6 +126,17 @@ fn memory(text: &str) -> Result<f64, String> {
         Ok(memory @ 128..=10_240) => Ok(f64::from(memory)),
         _ => Err("must be a whole number from 128 to 10240".to_owned()),
     }
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse::<f64>().ok().filter(|factor| (1.0..=1e6).contains(factor));
+    factor.ok_or_else(|| "must be from 1 to 1000000".to_owned())
+}
+
+/// Reads a share of a machine.
+pub(crate) fn utilisation(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.01..=1.0).contains(share));
+    share.ok_or_else(|| "must be from 0.01 to 1".to_owned())
 }
 
 fn nodes(text: &str) -> Result<f64, String> {
@@ -191,7 +210,17 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         let bill = Bill::of(&usage, &services, &rates)?;
         ensure!(bill.usd().is_finite(), "{} has no price for these figures: one that divides is 0", design.name());
         let impossible = limits::exceeded(*design, &given, &usage)?;
-        Ok(Priced::new(*design, about, bill, load.events(), impossible, assumed.take_used()))
+        let bill_of = |usage: &Usage| Bill::of(usage, &services, &rates);
+        let available = available(*design, &given, &usage)?;
+        let available =
+            available.map(|one| Ok::<_, anyhow::Error>(AtEqualAvailability::new(&one, bill_of(&one.usage)?)));
+        let beside = beside(*design, &given, &usage)?;
+        let beside = beside.iter().map(|one| Ok(Alternative::new(one, &bill_of(&one.usage)?)));
+        Ok(Priced {
+            equal_availability: available.transpose()?,
+            beside: beside.collect::<Result<_>>()?,
+            ..Priced::new(*design, about, bill, load.events(), impossible, assumed.take_used())
+        })
     });
     let priced = priced.collect::<Result<Vec<_>>>()?;
     let by_use = designs.iter().filter(|design| design.is_paid_by_use());
@@ -199,6 +228,9 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         let answer = break_even::with_a_node(*design, &given)?;
         Ok(BreakEven { policy: design.name().to_owned(), node: load.node.clone(), answer })
     });
+    let break_even = break_even.collect::<Result<_>>()?;
+    let paired: Vec<Design> = designs.iter().copied().filter(|design| design.is_paired()).collect();
+    let pairs = break_even::pairs(&paired, &given)?;
     Ok(Quote {
         schema: quote::SCHEMA.to_owned(),
         on: on.to_string(),
@@ -208,7 +240,8 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         events_per_request: load.events_per_request,
         events: source,
         designs: priced,
-        break_even: break_even.collect::<Result<_>>()?,
+        break_even,
+        pairs,
     })
 }
 
@@ -248,6 +281,12 @@ impl Cost {
         if let Some(memory) = self.memory_mb {
             assumed.set("lambda-memory-mb", memory, "--memory-mb")?;
         }
+        if let Some(peak) = self.peak_to_mean {
+            assumed.set("peak-to-mean", peak, "--peak-to-mean")?;
+        }
+        if let Some(share) = self.target_utilisation {
+            assumed.set("target-utilisation", share, "--target-utilisation")?;
+        }
         self.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))
     }
 
@@ -267,4 +306,4 @@ impl Cost {
 
 mod leave;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

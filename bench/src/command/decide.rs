@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use crate::command::cost::pair;
+use crate::command::cost::{pair, utilisation};
 use crate::command::prices::WhichPrices;
 use crate::command::simulate::{Replay, cold_share, replayed};
 use crate::model::cost::assumptions::Assumptions;
@@ -23,17 +23,27 @@ use crate::model::simulate::trace;
 use crate::render;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
+use crate::words::listed;
 
 const EXAMPLES: &str = "\
 Examples:
   isotherm decide --requests 2000000 --shape bursts               a shop, in bursts
   isotherm decide --requests 100000000 --p99 100ms                an app, with a goal
   isotherm decide --requests 5000000000 --events-per-request 10   a fleet
+  isotherm decide --trace logs:report.log --from result.json --target prod   your logs beside what a client measured
   isotherm decide --trace logs:access.log.gz --html decide.html   your own logs, as a page";
 
 /// The policies that are compared.
-const POLICIES: [&str; 6] =
-    ["lambda", "lambda,provisioned=5", "lambda,ping=5m", "workers", "spin,nodes=1", "container,nodes=1"];
+const POLICIES: [&str; 8] = [
+    "lambda",
+    "lambda,provisioned=5",
+    "lambda,ping=5m",
+    "managed",
+    "workers",
+    "spin,nodes=1",
+    "keda,pods=0..10",
+    "container,nodes=1",
+];
 /// Generated traffic has about so many requests, but is no shorter and no longer than these.
 const REQUESTS: f64 = 1_000_000.0;
 const SHORTEST: f64 = 60.0;
@@ -72,6 +82,13 @@ pub struct Decide {
     /// What `isotherm compare` measured; without it, the sample
     #[arg(long, value_name = "RESULT.JSON")]
     from: Option<PathBuf>,
+    /// Beside it what `isotherm compare --target` measured of a deployment, by its name in the result of --from: what only a
+    /// client sees. What only its operator sees comes from its logs, --trace logs:FILE
+    #[arg(long, value_name = "NAME", requires = "from")]
+    target: Option<String>,
+    /// What the busiest hour may take of each machine [without it: 0.7]
+    #[arg(long, value_name = "SHARE", value_parser = utilisation)]
+    target_utilisation: Option<f64>,
     /// Count free tiers
     #[arg(long)]
     free_tier: bool,
@@ -134,7 +151,16 @@ fn decision(flags: &Decide) -> Result<Decision> {
     if flags.from.is_some() {
         from::assume(&result, &name, &mut assumed, from::Of::Value)?;
     }
+    if let Some(share) = flags.target_utilisation {
+        assumed.set("target-utilisation", share, "--target-utilisation")?;
+    }
     flags.assume.iter().try_for_each(|(name, value)| assumed.set(name, *value, "--assume"))?;
+    let deployed = flags.target.as_ref().map(|target| {
+        let all = || result.deployments.iter().map(|one| one.name.as_str()).collect::<Vec<_>>();
+        let found = result.deployments.iter().find(|one| &one.name == target);
+        found.with_context(|| format!("{name} has no target {target:?}; it has {}", listed(&all())))
+    });
+    let deployed = deployed.transpose()?;
     let (trace, duration) = flags.traffic()?;
     let mut measured = Measurements::in_result(&result, &name)?;
     // The emulated store answers sooner than DynamoDB does.
@@ -158,6 +184,7 @@ fn decision(flags: &Decide) -> Result<Decision> {
         name: &name,
         network_ms: flags.network.ms(),
         events_per_request: flags.events_per_request,
+        deployed,
         assumptions: assumed.take_used(),
     };
     Ok(decide(report, beside))

@@ -57,7 +57,8 @@ POLICIES
   lambda[,provisioned=N][,ping=TIME[,pings=N][,ping-service=1ms]][,memory=MB][,arch=x86|arm]
   workers[,concurrency=100][,locations=1][,cpu=TIME]
   container[,nodes=N|N..M][,slots=16][,target=0.7][,start=TIMES][,interval=15s][,cooldown=5m][,queue=10000][,node=c7g-large]
-  spin, with the options of container
+  spin, with the options of container; managed, too: Lambda Managed Instances, nodes=3..100
+  keda[,pods=0..10][,nodes=1]: pods of Spin that KEDA scales on nodes that stay, with container's other options
   each[,service=TIMES], and lambda and workers[,init=TIMES][,keep-alive=TIMES]
 TIMES
   10ms   uniform:5m..7m   exp:10ms   lognormal:p50=10ms/p99=50ms   lognormal:mean=3s/sd=7s   published:rust-al2023-x86-128";

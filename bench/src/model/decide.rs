@@ -5,12 +5,15 @@ use serde::Serialize;
 
 use crate::model::cold::{self, Start};
 use crate::model::cost::assumptions::Assumption;
-use crate::model::cost::break_even::BreakEven;
+use crate::model::cost::break_even::{BreakEven, Pair};
 use crate::model::cost::limits::Exceeded;
 use crate::model::simulate::check::Check;
+use crate::model::simulate::cost::Instead;
 use crate::model::simulate::report::{Figures, Goals, Load, PriceBook, Report};
 use crate::results::Comparison;
 use crate::results::cost::Kind;
+use crate::results::deployed::Deployed;
+use crate::stats::Estimate;
 
 /// The schema's name and version.
 pub(crate) const SCHEMA: &str = "isotherm.decide/1";
@@ -45,10 +48,16 @@ pub(crate) struct Decision {
     pub cheapest: Option<String>,
     /// From which load on a node is no dearer. `isotherm cost` says the same.
     pub break_even: Vec<BreakEven>,
+    /// Where the choice between two platforms flips. `isotherm cost` says the same.
+    pub pairs: Vec<Pair>,
+    /// What people would take instead, for the same traffic.
+    pub instead: Vec<Instead>,
     /// Cold starts in parts: what was measured, what is published, and what is expected of both.
     pub cold_starts: Vec<ColdStart>,
     /// The simulation of Lambda beside what its own reports say; null unless the traffic is made of them.
     pub check: Option<Check>,
+    /// What `isotherm compare --target` measured of a deployment; null unless one is named.
+    pub deployed: Option<AsDeployed>,
     /// What costs rest on.
     pub assumptions: Vec<Assumption>,
 }
@@ -66,12 +75,48 @@ pub(crate) struct Choice {
     pub p99_ms: Figure,
     /// USD per month for the whole path.
     pub usd_month: Figure,
+    /// USD per month at the availability that functions have by themselves.
+    pub available_usd_month: Figure,
+    /// What is priced for that; null where nothing has to be added.
+    pub available_about: Option<String>,
+    /// What of it is not possible; null if nothing is missing.
+    pub not_possible: Option<String>,
     /// The limits that it exceeds. If there is one, it can't carry the traffic.
     pub impossible: Vec<Exceeded>,
     /// Requests of the trace that were refused.
     pub refused: u64,
     /// Whether it is possible, meets all goals and refuses no request.
     pub meets_goals: bool,
+}
+
+/// A deployment, as a client sees it: the network is in all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct AsDeployed {
+    /// Its name in the result.
+    pub name: String,
+    pub url: String,
+    /// One round trip, in ms.
+    pub network_ms: Figure,
+    /// The latency of warm requests, in ms.
+    pub p50_ms: Figure,
+    pub p99_ms: Figure,
+    /// The first answer after a time without requests, in ms; null if none was waited for.
+    pub cold_ms: Option<Figure>,
+}
+
+impl AsDeployed {
+    /// The measurements of a deployment.
+    pub(crate) fn of(deployed: &Deployed) -> Self {
+        let figure = |Estimate { value, low, high }: Estimate| Figure { value, low, high, kind: Kind::Measured };
+        Self {
+            name: deployed.name.clone(),
+            url: deployed.url.clone(),
+            network_ms: figure(deployed.network.connect.p50),
+            p50_ms: figure(deployed.warm.latency.p50),
+            p99_ms: figure(deployed.warm.latency.p99),
+            cold_ms: deployed.cold.as_ref().map(|cold| figure(cold.p50)),
+        }
+    }
 }
 
 /// A figure, its range and its source.
@@ -104,6 +149,8 @@ pub(crate) struct Beside<'a> {
     pub name: &'a str,
     pub network_ms: f64,
     pub events_per_request: f64,
+    /// The deployment that is named.
+    pub deployed: Option<&'a Deployed>,
     pub assumptions: Vec<Assumption>,
 }
 
@@ -125,6 +172,9 @@ pub(crate) fn decide(report: Report, beside: Beside<'_>) -> Decision {
         cheapest: cheapest.map(|choice| choice.policy.clone()),
         choices,
         break_even: report.break_even,
+        pairs: report.pairs,
+        instead: report.instead,
+        deployed: beside.deployed.map(AsDeployed::of),
         check: report.check,
         cold_starts: cold::starts(beside.result).into_iter().map(cold_start).collect(),
         assumptions: beside.assumptions,
@@ -141,6 +191,8 @@ fn choice(figures: &Figures, network_ms: f64, goals: Goals) -> Choice {
         if is_on_lambda && figures.cold_share >= share { modelled(ms, ms + CLIENT_COLD_MS) } else { modelled(ms, ms) }
     };
     let p99_ms = with_cold(p99, ONE_IN_A_HUNDRED);
+    let available = figures.cost.equal_availability.as_ref();
+    let available_usd = available.map_or(figures.cost.usd_month, |one| one.month_usd);
     // A goal holds of the whole range.
     let meets_p99 = goals.p99_ms.is_none_or(|most| p99_ms.high <= most);
     Choice {
@@ -149,6 +201,9 @@ fn choice(figures: &Figures, network_ms: f64, goals: Goals) -> Choice {
         p50_ms: with_cold(p50, 0.5),
         p99_ms,
         usd_month: modelled(figures.cost.usd_month, figures.cost.usd_month),
+        available_usd_month: modelled(available_usd, available_usd),
+        available_about: available.map(|one| one.about.clone()),
+        not_possible: available.and_then(|one| one.not_possible.clone()),
         impossible: figures.impossible.clone(),
         refused: figures.refused,
         meets_goals: figures.meets_goals && meets_p99,

@@ -63,6 +63,9 @@ pub(crate) struct Price {
     /// Factors on the number of units under a condition, such as `transactional`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, f64>,
+    /// The machine, if the price is a node's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// A note for the reader of the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -78,6 +81,20 @@ pub(crate) struct Price {
     /// Where the price stands in what the provider publishes; `None` if nothing that can be read has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<At>,
+}
+
+/// What a node has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Machine {
+    /// Its vCPUs.
+    pub vcpus: f64,
+    /// CPU credits that it earns an hour; 0 if it is not burstable. A credit is a minute of a vCPU.
+    #[serde(default)]
+    pub credits: f64,
+    /// The id of the price of vCPU-hours beyond its credits, if it is burstable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surplus: Option<String>,
 }
 
 /// The price of the units above a monthly number of units.
@@ -228,6 +245,10 @@ impl Price {
         }
         ensure!(self.tiers.is_sorted_by(|one, two| one.above < two.above), "tiers must be in the order of above");
         ensure!(self.tiers.iter().all(|tier| tier.usd >= 0.0), "a price is below 0");
+        if let Some(machine) = &self.machine {
+            ensure!(machine.vcpus > 0.0, "a machine has vCPUs");
+            ensure!((machine.credits > 0.0) == machine.surplus.is_some(), "credits and surplus belong together");
+        }
         let (from, until) = self.days()?;
         ensure!(from <= until, "it ends before it begins");
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::bill::Line;
-use crate::model::cost::break_even::{Answer, BreakEven};
+use crate::model::cost::break_even::{Answer, BreakEven, Flip, Pair};
 use crate::model::cost::quote::{Priced, Quote, per_million};
 use crate::words::{amount, decimal, digits};
 
@@ -41,6 +41,7 @@ pub(crate) fn text(quote: &Quote) -> String {
         }
     }
     text += &break_even(&quote.break_even);
+    text += &pairs(&quote.pairs);
     text += "\nNot in it: reports, taxes, support, and the people who run it; looking events up, but where it is as metered.\n";
     text + &sources(quote)
 }
@@ -54,6 +55,19 @@ fn table(priced: &Priced, events: f64) -> String {
         text += &row(label, line, events);
     }
     text += &total(priced, "  total");
+    for other in &priced.beside {
+        text += &beside(&other.about, other.month_usd, events);
+    }
+    if let Some(available) = &priced.equal_availability {
+        text += &beside("at equal availability", available.month_usd, events);
+        text += &wrapped(&format!("  with {}", available.about));
+        if let Some(not_possible) = &available.not_possible {
+            text += &wrapped(&format!("  not possible: {not_possible}"));
+        }
+    }
+    if let Some(lacks) = priced.design.lacks() {
+        text += &wrapped(&format!("  lacks: {lacks}"));
+    }
     for exceeded in &priced.impossible {
         text += &wrapped(&format!("  not possible: {}; possible: {}", exceeded.problem, exceeded.remedy));
     }
@@ -92,6 +106,35 @@ pub(crate) fn break_even(all: &[BreakEven]) -> String {
         text += &format!("  {policy:<name$}  {words}\n");
     }
     text
+}
+
+/// The loads at which the choice between two designs flips, each on a line.
+pub(crate) fn pairs(all: &[Pair]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nWhere the choice between two flips (the whole path, no unit free)\n".to_owned();
+    for pair in all {
+        text += &wrapped(&format!("  {}", pair_in_words(pair)));
+    }
+    text
+}
+
+/// Which of two designs is cheaper, and where that changes.
+pub(crate) fn pair_in_words(Pair { one, other, flips }: &Pair) -> String {
+    if flips.is_empty() {
+        return format!("{one} is no dearer than {other} at any load that both carry");
+    }
+    let from = |Flip { requests_month, usd_month, cheaper }: &Flip| {
+        format!("{cheaper} from {} requests a month on, for {} USD", amount(*requests_month), digits(*usd_month))
+    };
+    let flips: Vec<String> = flips.iter().map(from).collect();
+    format!("{one}, then {}", flips.join("; "))
+}
+
+fn beside(words: &str, usd: f64, events: f64) -> String {
+    let each = each(per_million(usd, events));
+    format!("  {words:<width$}{:>USD$}{each:>USD$}\n", cents(usd), width = LABEL - 2)
 }
 
 /// The assumptions of all tables, each once, in words and with its source.

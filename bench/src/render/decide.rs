@@ -3,9 +3,10 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::model::cost::break_even::Answer;
-use crate::model::decide::{CLIENT_COLD_MS, Choice, ColdStart, Decision, Figure};
+use crate::model::decide::{AsDeployed, CLIENT_COLD_MS, Choice, ColdStart, Decision, Figure};
+use crate::model::simulate::cost::Instead;
 use crate::model::simulate::time::Micros;
-use crate::render::cost::{break_even, wrapped};
+use crate::render::cost::{break_even, pair_in_words, pairs, wrapped};
 use crate::render::guarantees;
 use crate::render::simulate::check;
 use crate::words::{amount, capital, decimal, digits, named};
@@ -14,31 +15,47 @@ use crate::words::{amount, capital, decimal, digits, named};
 const WIDTH: usize = 120;
 
 /// What is in no figure.
-const NOT_IN_IT: &str = "Not in it: taxes, support, people; reports and look-ups of events; a second node or a load balancer for availability.";
+const NOT_IN_IT: &str = "Not in it: taxes, support, people; reports and look-ups of events.";
 
 /// The text.
 pub(crate) fn text(decision: &Decision) -> String {
     let names = decision.choices.iter().map(|choice| choice.policy.chars().count());
     let name = names.max().unwrap_or(0).max(6);
     let mut text = format!("{}\n\n", textwrap::fill(&heading(decision), WIDTH));
-    text += &format!("{:<name$} {:>9} {:>11} {:>15} {:>13}\n", "", "modelled", "modelled", "modelled", "modelled");
-    text += &format!("{:<name$} {:>9} {:>11} {:>15} {:>13}\n", "policy", "cold %", "p50 ms", "p99 ms", "USD/month");
+    let head = |all: [&str; 6]| {
+        let [policy, cold, p50, p99, usd, available] = all;
+        format!("{policy:<name$} {cold:>9} {p50:>11} {p99:>15} {usd:>13} {available:>16}\n")
+    };
+    let modelled = "modelled";
+    text += &head(["", modelled, modelled, modelled, modelled, modelled]);
+    text += &head(["policy", "cold %", "p50 ms", "p99 ms", "USD/month", "as available"]);
     for choice in &decision.choices {
         let mark = if decision.cheapest.as_ref() == Some(&choice.policy) { "*" } else { "" };
         text += &format!(
-            "{:<name$} {:>9} {:>11} {:>15} {:>13}{mark}\n",
+            "{:<name$} {:>9} {:>11} {:>15} {:>13}{mark:<1} {:>15}\n",
             choice.policy,
             digits(100.0 * choice.cold_share.value),
             range(&choice.p50_ms),
             range(&choice.p99_ms),
             usd(choice.usd_month.value),
+            usd(choice.available_usd_month.value),
         );
         for problem in problems(choice) {
             text += &wrapped(&problem);
         }
     }
     text += &format!("\n{}\n", verdict(decision));
+    text += "\nAs available as functions in several zones are\n";
+    for words in available(decision) {
+        text += &wrapped(&format!("  {words}"));
+    }
+    text += "\nWhat people would take instead, USD a month\n";
+    for one in &decision.instead {
+        text += &wrapped(&format!("  {}", instead_in_words(one)));
+    }
     text += &break_even(&decision.break_even);
+    text += &pairs(&decision.pairs);
+    text += &decision.deployed.as_ref().map(deployed).unwrap_or_default();
     text += &decision.check.as_ref().map(check).unwrap_or_default();
     text += "\nCold starts, ms until an instance is ready: measured here, published, and expected there (modelled)\n";
     for start in &decision.cold_starts {
@@ -87,6 +104,43 @@ fn verdict(decision: &Decision) -> String {
         Some(policy) => format!("* the cheapest that carries it{goals}: {policy}"),
         None => format!("none of these carries it{goals}"),
     }
+}
+
+/// What is added for equal availability, and what is not possible, with the policies that it holds of.
+fn available(decision: &Decision) -> Vec<String> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for choice in &decision.choices {
+        let words = match (&choice.available_about, &choice.not_possible) {
+            (Some(about), Some(not_possible)) => format!("with {about}; not possible: {not_possible}"),
+            (Some(about), None) => format!("with {about}"),
+            (None, _) => "as they are".to_owned(),
+        };
+        match all.iter_mut().find(|(found, _)| *found == words) {
+            Some((_, policies)) => policies.push(&choice.policy),
+            None => all.push((words, vec![&choice.policy])),
+        }
+    }
+    all.into_iter().map(|(words, policies)| format!("{}: {words}", policies.join(" · "))).collect()
+}
+
+fn instead_in_words(one: &Instead) -> String {
+    let impossible =
+        one.impossible.iter().map(|one| format!("; not possible: {}; possible: {}", one.problem, one.remedy));
+    let impossible: String = impossible.collect();
+    format!("{}: {} ({}; lacks: {}){impossible}", one.design.name(), usd(one.usd_month), one.about, one.lacks)
+}
+
+/// What was measured of a deployment.
+fn deployed(one: &AsDeployed) -> String {
+    let cold = one.cold_ms.map_or_else(String::new, |cold| format!(", {} ms after a rest", range(&cold)));
+    format!(
+        "\ndeployed   {}: p50 {} p99 {} ms{cold}; a round trip {} ms (measured by a client, {})\n",
+        one.name,
+        range(&one.p50_ms),
+        range(&one.p99_ms),
+        range(&one.network_ms),
+        one.url
+    )
 }
 
 /// Why a policy can't carry the traffic.
@@ -167,7 +221,8 @@ pub(crate) fn page(decision: &Decision) -> String {
                 main {
                     p.verdict { (capital(verdict(decision).trim_start_matches("* "))) "." }
                     @if let Some(found) = &decision.check { pre { (check(found).trim()) } }
-                    (choices(decision)) (flips(decision)) (cold_starts(decision)) (guaranteed())
+                    @if let Some(found) = &decision.deployed { pre { (deployed(found).trim()) } }
+                    (choices(decision)) (beside(decision)) (flips(decision)) (cold_starts(decision)) (guaranteed())
                     h2 { "What it rests on" }
                     ul { @for note in notes(decision) { li { (note) } } }
                 }
@@ -191,6 +246,7 @@ fn choices(decision: &Decision) -> Markup {
                         th scope="col" { "p50, ms" (chip(first.map(|one| one.p50_ms))) }
                         th scope="col" { "p99, ms" (chip(first.map(|one| one.p99_ms))) }
                         th scope="col" { "USD a month" (chip(first.map(|one| one.usd_month))) }
+                        th scope="col" { "USD, as available" (chip(first.map(|one| one.available_usd_month))) }
                     }
                 }
                 tbody {
@@ -207,6 +263,7 @@ fn choices(decision: &Decision) -> Markup {
                             td { (range(&choice.p50_ms)) }
                             td { (range(&choice.p99_ms)) }
                             td { (usd(choice.usd_month.value)) }
+                            td { (usd(choice.available_usd_month.value)) }
                         }
                     }
                 }
@@ -215,10 +272,23 @@ fn choices(decision: &Decision) -> Markup {
     }
 }
 
+fn beside(decision: &Decision) -> Markup {
+    html! {
+        h2 { "As available as functions in several zones are" }
+        ul { @for words in available(decision) { li { (words) } } }
+        h2 { "What people would take instead, USD a month" }
+        ul { @for one in &decision.instead { li { (instead_in_words(one)) } } }
+    }
+}
+
 fn flips(decision: &Decision) -> Markup {
     html! {
+        @if !decision.pairs.is_empty() {
+            h2 { "Where the choice between two flips" }
+            ul { @for pair in &decision.pairs { li { (pair_in_words(pair)) } } }
+        }
         @if !decision.break_even.is_empty() {
-            h2 { "Where the choice flips" }
+            h2 { "From what load on a node is no dearer" }
             ul {
                 @for one in &decision.break_even {
                     li {

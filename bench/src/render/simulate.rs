@@ -39,6 +39,7 @@ pub(crate) fn render(report: &Report) -> String {
     }
     text += &verdict(report);
     text += &cost::break_even(&report.break_even);
+    text += &cost::pairs(&report.pairs);
     text += &report.check.as_ref().map(check).unwrap_or_default();
     text += &sources(report);
     text

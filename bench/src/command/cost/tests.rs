@@ -4,13 +4,15 @@ use clap::Parser;
 
 use super::*;
 
+mod designs;
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
     cost: Cost,
 }
 
-fn quoted(flags: &str) -> Quote {
+pub(crate) fn quoted(flags: &str) -> Quote {
     let day = if flags.contains("--on") { "" } else { "--on=2026-11-20 " };
     let flags = format!("isotherm {day}{flags}");
     let flags = flags.split_whitespace();
@@ -163,8 +165,7 @@ fn three_t3_large_are_not_850() {
 #[test]
 fn a_node_more_when_one_is_full() {
     let hours = |requests: &str| {
-        let flags =
-            "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2 --assume event-work=0";
+        let flags = "--platform native --assume native-requests-per-second=1000 --assume peak-to-mean=2 --assume event-work=0 --target-utilisation 1";
         units(&quoted(&format!("{flags} --requests {requests}")), "node-c7g-large")
     };
     // The busiest hour has twice the mean. So a node can take 500 per second all month.
@@ -340,8 +341,8 @@ fn at_the_break_even_a_node_costs_the_same() {
     use crate::model::cost::break_even::Answer;
     let quote = quoted("");
     let found: Vec<&str> = quote.break_even.iter().map(|one| one.policy.as_str()).collect();
-    assert_eq!(found, ["lambda", "workers", "baseline"]);
-    for one in &quote.break_even {
+    assert_eq!(found, ["lambda", "workers", "baseline", "firehose", "pipelines"]);
+    for one in quote.break_even.iter().filter(|one| one.policy != "pipelines") {
         let Answer::From { requests_month, usd_month } = one.answer else { panic!("{one:?}") };
         let costs = |requests: f64| {
             let flags = format!("--platform {} --platform native --free-tier off --requests {requests}", one.policy);

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::results::cost::Kind;
 
 #[derive(Debug, Parser)]
 struct Flags {
@@ -79,6 +80,9 @@ fn the_break_even_is_that_of_a_simulation() {
         serde_json::from_str(&crate::command::simulate::simulated(&flags.simulate).unwrap()).unwrap();
     let decided = decided("--requests 100000 --policy lambda --policy workers");
     assert_eq!(simulated["break_even"], serde_json::to_value(&decided.break_even).unwrap());
+    assert_eq!(simulated["pairs"], serde_json::to_value(&decided.pairs).unwrap());
+    let quote = crate::command::cost::tests::quoted("--platform lambda --platform workers");
+    assert_eq!(quote.pairs, decided.pairs);
     assert_eq!(decided.break_even.len(), 2);
 }
 
@@ -111,7 +115,7 @@ fn the_output_is_what_its_schema_says() {
     let errors: Vec<String> =
         validator.iter_errors(&decision).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}");
-    for field in ["traffic", "choices", "break_even", "cold_starts"] {
+    for field in ["traffic", "choices", "break_even", "pairs", "instead", "cold_starts"] {
         let mut without = decision.clone();
         without.as_object_mut().unwrap().remove(field);
         assert!(!validator.is_valid(&without), "valid without {field}");
@@ -131,4 +135,63 @@ fn flags_that_make_no_sense_are_refused() {
         let error = Flags::try_parse_from(words).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     }
+}
+
+#[test]
+fn beside_the_cheapest_stands_what_equal_availability_costs() {
+    let decision = decided("--requests 2628000 --policy lambda --policy managed --policy spin --policy container");
+    let [lambda, managed, spin, native] = &decision.choices[..] else { panic!("{decision:?}") };
+    for one in [lambda, managed] {
+        assert_eq!((one.usd_month, &one.available_about), (one.available_usd_month, &None), "{one:?}");
+    }
+    // A standby, two addresses, a balancer and its capacity, without the copies of some GB.
+    let more = 730.0 * (0.0725 + 2.0 * 0.005 + 0.0225 + 0.04 * 0.008);
+    let difference = native.available_usd_month.value - native.usd_month.value;
+    assert!((more..more + 1.0).contains(&difference), "{difference}, not {more}");
+    assert!(native.not_possible.as_ref().unwrap().contains("SQLite has one writer"));
+    assert!(spin.available_usd_month.value - spin.usd_month.value > 2.0 * difference, "{spin:?}");
+    let (text, page) = (render::decide::text(&decision), render::decide::page(&decision));
+    for words in ["lambda · managed: as they are", "libSQL has one writer", "firehose: ", "pipelines: ", "baseline: "]
+    {
+        assert!(text.contains(words) && page.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn a_deployment_fills_what_only_a_client_sees() {
+    use crate::results::deployed::{Deployed, Network};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let mut result = crate::results::tests::sample();
+    let measured = result.platforms[0].clone();
+    let figures = measured.figures;
+    result.deployments.push(Deployed {
+        name: "prod".to_owned(),
+        url: "https://events.example.com".to_owned(),
+        errors: 0,
+        first_errors: Vec::new(),
+        network: Network { connect: figures.cold.init.clone(), tls: None },
+        idle_seconds: Some(900.0),
+        cold: Some(figures.cold.first_response),
+        warm: figures.warm.clone(),
+        connections: 1,
+        requests_per_second: figures.throughput.requests_per_second,
+        events_per_second: figures.throughput.events_per_second,
+        turns: 1,
+        reports: measured.reports,
+        replay: measured.replay,
+        runs: Vec::new(),
+    });
+    std::fs::write(&file, serde_json::to_vec(&result).unwrap()).unwrap();
+    let words = format!("--requests 100000 --policy lambda --from {}", file.display());
+    assert_eq!(decided(&words).deployed, None);
+    let decision = decided(&format!("{words} --target prod"));
+    let deployed = decision.deployed.as_ref().unwrap();
+    assert_eq!((deployed.p99_ms.value, deployed.p99_ms.kind), (figures.warm.latency.p99.value, Kind::Measured));
+    let text = render::decide::text(&decision);
+    assert!(text.contains("deployed   prod: p50 ") && text.contains("https://events.example.com"), "{text}");
+    let flags = format!("decide {words} --target dev --on 2026-11-20");
+    let flags = Flags::try_parse_from(flags.split_whitespace()).unwrap().decide;
+    let error = super::decision(&flags).unwrap_err().to_string();
+    assert!(error.contains("has no target \"dev\"; it has prod"), "{error}");
 }

@@ -348,3 +348,72 @@ fn a_log_without_durations_takes_those_of_the_flags() {
     let error = format!("{:#}", simulated(&flags(&words).unwrap()).unwrap_err());
     assert!(error.ends_with("access.log:1: is of no log that is known"), "{error}");
 }
+
+/// The units of a price in a policy's bill.
+fn units(report: &serde_json::Value, price: &str) -> f64 {
+    let lines = report["policies"][0]["cost"]["lines"].as_array().unwrap().iter();
+    lines.filter(|line| line["price"] == price).filter_map(|line| line["units"].as_f64()).sum()
+}
+
+#[test]
+fn pods_go_to_none_and_their_nodes_stay() {
+    let report = json("--trace poisson:1/h --duration 2000h --service 10ms --policy keda,pods=0..3,start=2s");
+    let policy = &report["policies"][0];
+    // Pods go after five minutes without requests, or up to half a minute later: some 9 in 10 find none.
+    let cold = policy["cold_share"].as_f64().unwrap();
+    assert!((0.88..0.95).contains(&cold), "{cold}");
+    assert!((2005.0..2015.0).contains(&policy["latency_ms"]["p50"].as_f64().unwrap()), "{policy}");
+    // A node, the server of the database, Kubernetes.
+    assert_eq!(units(&report, "node-c7g-large"), 2.0 * 730.0);
+    assert_eq!((units(&report, "eks-cluster"), units(&report, "public-ipv4")), (730.0, 730.0));
+    // At equal availability, a node more and the database's standby. EKS is there.
+    let more = policy["cost"]["equal_availability"]["month_usd"].as_f64().unwrap();
+    let copies = units(&report, "ebs-gp3") * (1.0 + 14.0 / 90.0) * 0.05;
+    let beside = 730.0 * (2.0 * 0.0725 + 3.0 * 0.005 + 0.0225) + copies;
+    let difference = more - policy["cost"]["usd_month"].as_f64().unwrap();
+    assert!((difference - beside).abs() < 0.01, "{difference}, not {beside}");
+}
+
+#[test]
+fn managed_instances_are_never_cold_and_paid_by_the_hour() {
+    let report = json("--trace poisson:1/s --duration 1h --policy managed");
+    assert_eq!(
+        (&report["policies"][0]["cold"], report["policies"][0]["instances"]["peak"].as_u64()),
+        (&0.into(), Some(3))
+    );
+    assert!((units(&report, "node-c7g-large") - 2190.0).abs() < 1e-6);
+    assert!((units(&report, "lambda-managed-fee") - 158.775).abs() < 1e-6);
+    assert_eq!(
+        units(&report, "lambda-duration-x86"),
+        units(&json("--trace poisson:1/s --duration 1h --policy managed,nodes=5"), "lambda-duration-x86")
+    );
+    // 8,000 requests/s of 1.4 ms are 11.2 vCPUs: eight instances at the target utilisation, though few requests are there at once.
+    let words = "--trace poisson:8000/s --duration 20s --service 1ms --policy managed --assume measured-events=1";
+    let busy = json(&format!("{words} --assume event-work=0"));
+    let hours = busy["trace"]["requests_per_second"].as_f64().unwrap() * 0.0014 / 1.4 * 730.0;
+    assert!((units(&busy, "node-c7g-large") / hours - 1.0).abs() < 1e-9, "{}", units(&busy, "node-c7g-large"));
+}
+
+#[test]
+fn a_burstable_node_pays_for_busy_days_and_not_for_busy_hours() {
+    let flags = "--policy container,node=t4g-small --assume native-requests-per-second=1000 --assume event-work=0";
+    let beyond = |trace: &str| units(&json(&format!("{flags} {trace}")), "t4g-surplus");
+    // 400 of 1,000 requests/s are 0.8 vCPUs, of which 0.4 are earned.
+    let even = beyond("--trace poisson:400/s --duration 20m");
+    assert!((even / 292.0 - 1.0).abs() < 0.02, "{even}");
+    assert_eq!(beyond("--trace poisson:150/s --duration 20m"), 0.0);
+    // An hour of them is paid back in the rest of a day.
+    assert_eq!(beyond("--trace burst:1440000,within=1h,after=23h"), 0.0);
+}
+
+#[test]
+fn flips_are_those_of_cost() {
+    let words = "--trace poisson:1/s --duration 1h --policy lambda,memory=256 --policy workers --policy container";
+    let report = json(words);
+    let quote = crate::command::cost::tests::quoted("--platform lambda --platform workers --platform native");
+    assert_eq!(report["pairs"], serde_json::to_value(&quote.pairs).unwrap());
+    assert_eq!(report["pairs"].as_array().unwrap().len(), 3);
+    let names: Vec<&str> =
+        report["instead"].as_array().unwrap().iter().map(|one| one["design"].as_str().unwrap()).collect();
+    assert_eq!(names, ["baseline", "firehose", "pipelines"]);
+}

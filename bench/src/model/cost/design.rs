@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::cost::given::Given;
 use crate::model::cost::usage::Usage;
-use crate::model::cost::{baseline, lambda, nodes, workers};
+use crate::model::cost::{baseline, instead, lambda, managed, nodes, workers};
 
 /// What is priced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,8 @@ use crate::model::cost::{baseline, lambda, nodes, workers};
 pub(crate) enum Design {
     /// Isotherm on AWS Lambda
     Lambda,
+    /// Isotherm on Lambda Managed Instances
+    Managed,
     /// Isotherm on Cloudflare Workers
     Workers,
     /// Isotherm on nodes with Spin (SpinKube)
@@ -26,6 +28,10 @@ pub(crate) enum Design {
     /// What it is to save from: a REST API, a function of 512 MB, a put to DynamoDB and one to S3 for each event
     #[value(alias = "article")]
     Baseline,
+    /// What people would take instead on AWS: a REST API and Data Firehose, which writes files to S3
+    Firehose,
+    /// What people would take instead on Cloudflare: Pipelines, which writes files to R2
+    Pipelines,
 }
 
 impl Design {
@@ -33,23 +39,50 @@ impl Design {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lambda => "lambda",
+            Self::Managed => "managed",
             Self::Workers => "workers",
             Self::Spin => "spin",
             Self::Akamai => "akamai",
             Self::Native => "native",
             Self::Baseline => "baseline",
+            Self::Firehose => "firehose",
+            Self::Pipelines => "pipelines",
         }
     }
 
     /// Whether it is paid by use, at published prices.
     pub(crate) fn is_paid_by_use(self) -> bool {
-        matches!(self, Self::Lambda | Self::Workers | Self::Baseline)
+        matches!(self, Self::Lambda | Self::Workers) || self.is_instead()
+    }
+
+    /// True for Isotherm itself where its prices are published. The choice is between these.
+    pub(crate) fn is_paired(self) -> bool {
+        !self.is_instead() && self != Self::Akamai
+    }
+
+    /// True for what people would take instead of Isotherm.
+    pub(crate) fn is_instead(self) -> bool {
+        matches!(self, Self::Baseline | Self::Firehose | Self::Pipelines)
+    }
+
+    /// What it lacks beside Isotherm; `None` for Isotherm itself.
+    pub(crate) fn lacks(self) -> Option<&'static str> {
+        match self {
+            Self::Baseline => {
+                Some("duplicates count twice, batches are single requests, and reports are counters of its own")
+            }
+            Self::Firehose | Self::Pipelines => {
+                Some("files in a bucket: no report, no look-up, no check of an event, and duplicates count twice")
+            }
+            _ => None,
+        }
     }
 
     /// The path of an event, on one line.
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Lambda => "HTTP API, Lambda, DynamoDB; stream to rollups in DynamoDB, one object a batch in S3",
+            Self::Managed => "HTTP API, Lambda Managed Instances, DynamoDB; the rest as on Lambda",
             Self::Workers => "Workers, Durable Objects with SQLite; folded by alarms, one object a fold in R2",
             Self::Spin => "SpinKube on nodes, SQLite",
             Self::Akamai => "Akamai Functions",
@@ -57,6 +90,8 @@ impl Design {
             Self::Baseline => {
                 "what articles on the subject describe: REST API, Lambda of 512 MB, DynamoDB; one object an event in S3; stream"
             }
+            Self::Firehose => "REST API, Data Firehose, packed files in S3: no reports, no look-ups",
+            Self::Pipelines => "Pipelines over HTTP, JSON files in R2: no reports, no look-ups",
         }
     }
 
@@ -67,11 +102,14 @@ impl Design {
     pub(crate) fn usage(self, given: &Given<'_>) -> Result<Usage> {
         match self {
             Self::Lambda => lambda::usage(given),
+            Self::Managed => managed::usage(given),
             Self::Workers => workers::usage(given),
             Self::Spin => nodes::spin(given),
             Self::Akamai => nodes::akamai(given),
             Self::Native => nodes::native(given),
             Self::Baseline => baseline::usage(given),
+            Self::Firehose => instead::firehose(given),
+            Self::Pipelines => instead::pipelines(given),
         }
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn metered(
     let platform = match design {
         Design::Lambda => Platform::Lambda,
         Design::Workers => Platform::Workers,
-        Design::Spin | Design::Akamai | Design::Native | Design::Baseline => return Ok(None),
+        _ => return Ok(None),
     };
     let Some(measured) = result.platforms.iter().find(|measured| measured.platform == platform) else {
         return Ok(None);

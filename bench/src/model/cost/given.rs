@@ -1,10 +1,11 @@
 //! What a design is given: the load of a month, assumptions, prices and events.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::sample::{Folded, Sample};
+use crate::model::prices::Machine;
 
 /// A month as providers count it: 730 hours.
 pub(crate) const HOURS: f64 = 730.0;
@@ -97,6 +98,12 @@ impl Given<'_> {
     pub(crate) fn response_bytes(&self) -> Result<f64> {
         let more = (self.load.events_per_request - self.assumed("measured-events")?).max(0.0);
         Ok(self.assumed("response-bytes")? + more * self.assumed("response-event-bytes")?)
+    }
+
+    /// The node's machine.
+    pub(crate) fn machine(&self) -> Result<&Machine> {
+        let id = format!("node-{}", self.load.node);
+        self.rates.price(&id)?.machine.as_ref().with_context(|| format!("the price {id} has no machine"))
     }
 
     /// Requests per second in the busiest hour.

@@ -14,11 +14,17 @@ const WARMINGS_AN_HOUR: f64 = 12.0;
 pub(crate) const WAITS_OF_A_FOLD: f64 = 3.0;
 
 pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
+    let mut usage = around(given)?;
+    ingest(given, &mut usage)?;
+    Ok(usage)
+}
+
+/// The usage without the function that answers requests.
+pub(crate) fn around(given: &Given<'_>) -> Result<Usage> {
     let mut usage = Usage::default();
     let (load, rates) = (given.load, given.rates);
     let body = given.sample.body_bytes * load.events_per_request;
     usage.add(Service::Gateway, "http-api-request", load.requests * rates.units_of("http-api-request", body)?);
-    ingest(given, &mut usage)?;
     store(given, &mut usage)?;
     let invocations = aggregation(given, &mut usage)?;
     queue(given, body, &mut usage)?;

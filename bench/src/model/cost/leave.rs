@@ -220,7 +220,7 @@ impl Load {
 /// Fails if the price book or the assumptions lack something, or if nothing can move between these designs.
 pub(crate) fn leave(leaving: &Leaving, given: &Given<'_>) -> Result<Leave> {
     for design in [leaving.from, leaving.to] {
-        if matches!(design, Design::Akamai | Design::Baseline) {
+        if matches!(design, Design::Managed | Design::Akamai) || design.is_instead() {
             bail!("nothing moves from or to {}: lambda, workers, spin or native", design.name());
         }
     }

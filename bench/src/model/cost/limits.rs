@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{Given, Load, SECONDS};
 use crate::model::cost::lambda::{ingest_ms, lanes};
-use crate::model::cost::nodes;
 use crate::model::cost::usage::{Service, Usage};
+use crate::model::cost::{managed, nodes};
 use crate::words::{amount, decimal};
 
 /// The largest number of shards that a configuration takes (`core/src/admission/config.rs`).
@@ -35,11 +35,18 @@ pub(crate) fn exceeded(design: Design, given: &Given<'_>, usage: &Usage) -> Resu
     let mut found = Found(Vec::new());
     let load = Load { requests: given.load.requests * given.assumed("peak-to-mean")?, ..given.load.clone() };
     let busiest = Given { load: &load, ..*given };
-    if design != Design::Baseline {
+    if !design.is_instead() {
         found.request(given);
     }
     match design {
-        Design::Lambda => found.lambda(&busiest)?,
+        Design::Lambda => {
+            found.environments(&busiest, ingest_ms(&busiest)?)?;
+            found.lambda(&busiest)?;
+        }
+        Design::Managed => {
+            found.instances(given)?;
+            found.lambda(&busiest)?;
+        }
         Design::Workers => found.workers(&busiest, usage)?,
         Design::Spin => {
             found.throughput(&busiest, "spin-requests-per-second")?;
@@ -51,6 +58,8 @@ pub(crate) fn exceeded(design: Design, given: &Given<'_>, usage: &Usage) -> Resu
             found.disk(given, usage)?;
         }
         Design::Baseline => found.baseline(&busiest)?,
+        Design::Firehose => found.firehose(&busiest)?,
+        Design::Pipelines => found.stream("Pipelines", &busiest, "pipelines-mb-per-second", given.sample.body_bytes)?,
         Design::Akamai => {}
     }
     Ok(found.0)
@@ -83,12 +92,12 @@ impl Found {
         });
     }
 
+    /// What stands around the function that answers requests.
     fn lambda(&mut self, busiest_hour: &Given<'_>) -> Result<()> {
         let given = busiest_hour;
         let usage = Design::Lambda.usage(given)?;
-        self.environments(given, ingest_ms(given)?)?;
         self.table(given, &usage)?;
-        let writes = units(&usage, Service::Aggregation, "dynamodb-write") / SECONDS / lanes(given)?.min(PARTITIONS);
+        let writes = usage.of(Service::Aggregation, "dynamodb-write") / SECONDS / lanes(given)?.min(PARTITIONS);
         let most = given.assumed("dynamodb-partition-writes")?;
         self.check(writes, most, || {
             let problem = format!(
@@ -98,6 +107,10 @@ impl Found {
             );
             (problem, "longer windows: `lambda-window-s` and `lambda-tumbling-s`".to_owned())
         });
+        self.gateway(given)
+    }
+
+    fn gateway(&mut self, given: &Given<'_>) -> Result<()> {
         let (busiest, most) = (per_second(given), given.assumed("gateway-requests-per-second")?);
         self.check(busiest, most, || {
             let problem = format!(
@@ -124,9 +137,49 @@ impl Found {
         Ok(())
     }
 
+    /// The given instances of Lambda Managed Instances.
+    fn instances(&mut self, given: &Given<'_>) -> Result<()> {
+        let Some(most) = given.load.nodes else { return Ok(()) };
+        let needs = managed::needed(given)?;
+        self.check(needs, most, || {
+            let problem = format!("the busiest hour needs {} instances, and there are {}", amount(needs), amount(most));
+            (problem, format!("{} instances, or larger ones", amount(needs)))
+        });
+        Ok(())
+    }
+
+    fn firehose(&mut self, busiest_hour: &Given<'_>) -> Result<()> {
+        let given = busiest_hour;
+        self.gateway(given)?;
+        let (busiest, most) = (per_second(given), given.assumed("firehose-requests-per-second")?);
+        self.check(busiest, most, || {
+            let problem = format!(
+                "a stream of Data Firehose takes {} requests/s, and the busiest hour has {}",
+                amount(most),
+                amount(busiest)
+            );
+            (problem, format!("{} streams, or a larger quota", amount((busiest / most).ceil())))
+        });
+        self.stream("Data Firehose", given, "firehose-mb-per-second", given.sample.body_bytes)
+    }
+
+    /// The bytes of a stream in the busiest hour.
+    fn stream(&mut self, name: &str, busiest_hour: &Given<'_>, of_one: &str, event_bytes: f64) -> Result<()> {
+        let (most, busiest) = (busiest_hour.assumed(of_one)?, busiest_hour.load.rate() * event_bytes / 1e6);
+        self.check(busiest, most, || {
+            let problem = format!(
+                "a stream of {name} takes {} MB/s, and the busiest hour has {}",
+                decimal(most),
+                decimal((busiest * 10.0).round() / 10.0)
+            );
+            (problem, format!("{} streams, or a larger quota", amount((busiest / most).ceil())))
+        });
+        Ok(())
+    }
+
     /// The writes of the table of events in the busiest hour.
     fn table(&mut self, given: &Given<'_>, usage: &Usage) -> Result<()> {
-        let writes = units(usage, Service::Store, "dynamodb-write") / SECONDS;
+        let writes = usage.of(Service::Store, "dynamodb-write") / SECONDS;
         let most = given.assumed("dynamodb-table-writes")?;
         self.check(writes, most, || {
             let problem = format!(
@@ -143,7 +196,7 @@ impl Found {
     fn workers(&mut self, busiest_hour: &Given<'_>, usage: &Usage) -> Result<()> {
         let given = busiest_hour;
         let (shards, load) = (given.assumed("workers-shards")?.max(1.0), given.load);
-        let of = |service| units(usage, service, "durable-objects-storage");
+        let of = |service| usage.of(service, "durable-objects-storage");
         let (events, pages) = (of(Service::Store), of(Service::Aggregation));
         let (stored, most) = (events + pages, given.assumed("workers-object-gb")?);
         self.check(stored / shards, most, || {
@@ -266,8 +319,4 @@ fn more_shards(shards: f64) -> String {
     }
     let tenants = (shards / MOST_SHARDS).ceil();
     format!("{} shards: {} tenants of {} each", amount(shards), amount(tenants), amount(MOST_SHARDS))
-}
-
-fn units(usage: &Usage, service: Service, price: &str) -> f64 {
-    usage.iter().filter(|(of, id, _)| *of == service && *id == price).map(|(.., units)| units).sum()
 }

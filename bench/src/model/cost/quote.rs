@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumption;
-use crate::model::cost::bill::Bill;
-use crate::model::cost::break_even::BreakEven;
+use crate::model::cost::available::Available;
+use crate::model::cost::beside::Beside;
+use crate::model::cost::bill::{Bill, Line};
+use crate::model::cost::break_even::{BreakEven, Pair};
 use crate::model::cost::design::Design;
 use crate::model::cost::limits::Exceeded;
 
@@ -33,6 +35,8 @@ pub(crate) struct Quote {
     pub designs: Vec<Priced>,
     /// The loads from which one node costs no more than a design that is paid by use, without free units.
     pub break_even: Vec<BreakEven>,
+    /// Where the choice between two of these designs flips, without free units.
+    pub pairs: Vec<Pair>,
 }
 
 /// One design's bill.
@@ -53,8 +57,53 @@ pub(crate) struct Priced {
     pub unpriced: Vec<String>,
     /// The limits that this load exceeds. If there is one, the design can't carry the load.
     pub impossible: Vec<Exceeded>,
+    /// The same at the availability that functions have by themselves; null for designs that have it.
+    pub equal_availability: Option<AtEqualAvailability>,
+    /// The same with another service, or another way to pay for one, in one place.
+    pub beside: Vec<Alternative>,
     /// The assumptions behind the usage.
     pub assumptions: Vec<Assumption>,
+}
+
+/// A design on nodes, as available as it can be.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct AtEqualAvailability {
+    /// What is priced.
+    pub about: String,
+    /// What of it is not possible; null if nothing is missing.
+    pub not_possible: Option<String>,
+    /// USD per month.
+    pub month_usd: f64,
+    /// The lines of the bill.
+    pub lines: Vec<Line>,
+}
+
+impl AtEqualAvailability {
+    /// Its bill.
+    pub(crate) fn new(available: &Available, bill: Bill) -> Self {
+        Self {
+            about: available.about.to_owned(),
+            not_possible: available.not_possible.map(str::to_owned),
+            month_usd: bill.usd(),
+            lines: bill.lines,
+        }
+    }
+}
+
+/// A design with something other in one place.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Alternative {
+    /// What is other.
+    pub about: String,
+    /// USD per month.
+    pub month_usd: f64,
+}
+
+impl Alternative {
+    /// Its bill.
+    pub(crate) fn new(beside: &Beside, bill: &Bill) -> Self {
+        Self { about: beside.about.to_owned(), month_usd: bill.usd() }
+    }
 }
 
 impl Priced {
@@ -69,6 +118,8 @@ impl Priced {
     ) -> Self {
         Self {
             impossible,
+            equal_availability: None,
+            beside: Vec::new(),
             design,
             about,
             month_usd: bill.usd(),

@@ -85,9 +85,28 @@ impl Usage {
         self
     }
 
+    /// The usage in which another price stands in the place of one, with `factor` times as many units. Only those of
+    /// `service` are replaced if it is given.
+    pub(crate) fn replaced(self, service: Option<Service>, price: &str, other: &str, factor: f64) -> Self {
+        let mut usage = Self::default();
+        for ((of, id), units) in self.0 {
+            if id == price && service.is_none_or(|service| service == of) {
+                usage.add(of, other, units * factor);
+            } else {
+                usage.add(of, &id, units);
+            }
+        }
+        usage
+    }
+
     /// The usage multiplied by `factor`.
     pub(crate) fn times(self, factor: f64) -> Self {
         Self(self.0.into_iter().map(|(of, units)| (of, units * factor)).collect())
+    }
+
+    /// The units of a price that one service uses.
+    pub(crate) fn of(&self, service: Service, price: &str) -> f64 {
+        self.0.get(&(service, price.to_owned())).copied().unwrap_or_default()
     }
 
     /// The units of a price over all services. Tiers and free units apply to an account and not to a service.

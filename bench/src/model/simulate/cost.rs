@@ -4,16 +4,21 @@
 //! is what the replay counted: billed time and nodes. The usage of the trace is assumed to continue for a month.
 
 use anyhow::Result;
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumptions;
+use crate::model::cost::available::available;
 use crate::model::cost::bill::{Bill, Line, Rates};
-use crate::model::cost::break_even::{self, BreakEven};
-use crate::model::cost::given::{ARCH, Given, Load, NODE, SECONDS};
+use crate::model::cost::break_even::{self, BreakEven, Pair};
+use crate::model::cost::design::Design;
+use crate::model::cost::given::{ARCH, Given, HOURS, Load, NODE, SECONDS};
 use crate::model::cost::limits::{self, Exceeded};
+use crate::model::cost::quote::AtEqualAvailability;
 use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::{Service, Usage};
+use crate::model::cost::{credits, managed};
 use crate::model::simulate::policy::{Model, Policy, Pricing};
 use crate::model::simulate::replay::Replayed;
 use crate::model::simulate::time::Micros;
@@ -37,6 +42,23 @@ pub(crate) struct Cost {
     pub usd_per_million: Option<f64>,
     /// The lines of the bill.
     pub lines: Vec<Line>,
+    /// The same at the availability that functions have by themselves; null for policies that have it.
+    pub equal_availability: Option<AtEqualAvailability>,
+}
+
+/// What people would take instead, for the same traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Instead {
+    /// The design.
+    pub design: Design,
+    /// The path of an event.
+    pub about: String,
+    /// What it lacks.
+    pub lacks: String,
+    /// USD per month.
+    pub usd_month: f64,
+    /// The limits that it exceeds. If there is one, it can't carry the load.
+    pub impossible: Vec<Exceeded>,
 }
 
 impl Prices<'_> {
@@ -62,8 +84,55 @@ impl Prices<'_> {
         let mut impossible = limits::exceeded(design, &given, &usage)?;
         impossible.extend(environments(replayed, &given)?);
         let usd_month = bill.usd();
+        let available = available(design, &given, &usage)?;
+        let available = available.map(|one| {
+            let bill = Bill::of(&one.usage, &Service::ALL, self.rates)?;
+            Ok::<_, anyhow::Error>(AtEqualAvailability::new(&one, bill))
+        });
+        let equal_availability = available.transpose()?;
         let usd_per_million = (requests > 0.0).then(|| usd_month / requests * 1e6);
-        Ok((Cost { usd_month, usd_per_million, lines: bill.lines }, impossible))
+        Ok((Cost { usd_month, usd_per_million, lines: bill.lines, equal_availability }, impossible))
+    }
+
+    /// What people would take instead, for so many requests a month, with so many a second in the busiest time.
+    ///
+    /// # Errors
+    /// Fails if the book has no price.
+    pub(crate) fn instead(&self, requests: f64, busiest: f64) -> Result<Vec<Instead>> {
+        let load = Load { requests, events_per_request: self.events_per_request, ..Load::of_run(0.0) };
+        let mut assumed = self.assumed.clone();
+        if requests > 0.0 {
+            assumed.set("peak-to-mean", (busiest * SECONDS / requests).max(1.0), "the trace")?;
+        }
+        let given = Given { load: &load, assumed: &assumed, rates: self.rates, sample: self.sample };
+        let designs = Design::value_variants().iter().filter(|design| design.is_instead());
+        let instead = designs.map(|design| {
+            let usage = design.usage(&given)?;
+            Ok(Instead {
+                design: *design,
+                about: design.about().to_owned(),
+                lacks: design.lacks().unwrap_or_default().to_owned(),
+                usd_month: Bill::of(&usage, &Service::ALL, self.rates)?.usd(),
+                impossible: limits::exceeded(*design, &given, &usage)?,
+            })
+        });
+        instead.collect()
+    }
+
+    /// Where the choice between every two of these policies' designs flips, as `isotherm cost` has it.
+    ///
+    /// # Errors
+    /// Fails if the book has no price.
+    pub(crate) fn pairs<'p>(&self, policies: impl Iterator<Item = &'p Policy>, node: &str) -> Result<Vec<Pair>> {
+        let mut designs: Vec<Design> = Vec::new();
+        for design in policies.map(Policy::design) {
+            if !designs.contains(&design) {
+                designs.push(design);
+            }
+        }
+        let load = Load { events_per_request: self.events_per_request, node: node.to_owned(), ..Load::of_run(0.0) };
+        let given = Given { load: &load, assumed: self.assumed, rates: self.rates, sample: self.sample };
+        break_even::pairs(&designs, &given)
     }
 
     /// The load from which a node costs no more than a policy, by the same assumptions as `isotherm cost`. `None` for a
@@ -95,8 +164,8 @@ impl Prices<'_> {
             Pricing::Workers { cpu_ms } => load.cpu_ms = *cpu_ms,
             Pricing::Nodes { node, .. } => load.node.clone_from(node),
         }
-        if let Model::Containers(rules) = &policy.model {
-            load.nodes = Some(f64::from(rules.most));
+        if let (Model::Containers(rules), Pricing::Nodes { paid, .. }) = (&policy.model, &policy.pricing) {
+            load.nodes = Some(f64::from(paid.unwrap_or(rules.most)));
         }
         load
     }
@@ -121,7 +190,7 @@ pub(crate) fn node<'p>(mut policies: impl Iterator<Item = &'p Policy>) -> String
 }
 
 /// The design's usage, in which the function has what the replay counted.
-fn replayed_usage(usage: Usage, replayed: &Replayed, span: Micros, given: &Given<'_>) -> Result<Usage> {
+fn replayed_usage(mut usage: Usage, replayed: &Replayed, span: Micros, given: &Given<'_>) -> Result<Usage> {
     let to_month = SECONDS / span.seconds();
     let (load, billed) = (given.load, replayed.billed);
     let mut add: Vec<(String, f64)> = Vec::new();
@@ -139,9 +208,24 @@ fn replayed_usage(usage: Usage, replayed: &Replayed, span: Micros, given: &Given
                 add.push((under, gb_seconds(billed.provisioned_ms)));
             }
         }
-        Pricing::Nodes { node, .. } => {
-            let hours = replayed.record.timeline.instance_seconds() / 3600.0 * to_month;
-            add.push((format!("node-{node}"), hours));
+        Pricing::Nodes { design, node, paid } => {
+            let there = replayed.record.timeline.instance_seconds() / 3600.0 * to_month;
+            let hours = paid.map_or(there, |paid| f64::from(paid) * HOURS);
+            if *design == Design::Managed {
+                // The replay knows how many requests are there at once, and not their CPU time.
+                let mut usage = usage.without(Service::Function);
+                managed::function(given, hours.max(managed::least_hours(given)?), &mut usage)?;
+                return Ok(usage);
+            }
+            let id = format!("node-{node}");
+            add.push((id.clone(), hours));
+            add.extend(beyond_credits(*design, hours / HOURS, replayed, given)?);
+            if paid.is_some() {
+                // Pods that may all be gone keep their events in a server's database.
+                usage.add(Service::Plan, "eks-cluster", HOURS);
+                let databases = usage.of(Service::Store, &id);
+                usage.add(Service::Store, &id, (HOURS - databases).max(0.0));
+            }
         }
     }
     let mut usage = usage.without(Service::Function);
@@ -149,6 +233,18 @@ fn replayed_usage(usage: Usage, replayed: &Replayed, span: Micros, given: &Given
         usage.add(Service::Function, &price, units);
     }
     Ok(usage)
+}
+
+/// The vCPU-hours of a month that burstable nodes, so many on average, use beyond their credits: hour by hour, as the
+/// requests of the trace came.
+fn beyond_credits(design: Design, nodes: f64, replayed: &Replayed, given: &Given<'_>) -> Result<Option<(String, f64)>> {
+    let machine = given.machine()?;
+    let Some(price) = machine.surplus.clone().filter(|_| nodes > 0.0) else { return Ok(None) };
+    let of_one = credits::vcpus_of_a_request(given, &format!("{}-requests-per-second", design.name()))?;
+    let (timeline, width) = (&replayed.record.timeline, replayed.record.timeline.width().seconds());
+    let used: Vec<f64> = timeline.bins().iter().map(|bin| bin.requests as f64 / width * of_one / nodes).collect();
+    let beyond = nodes * credits::billed(machine, &used, width / 3600.0, HOURS);
+    Ok((beyond > 0.0).then_some((price, beyond)))
 }
 
 /// The longest time in which Lambda lets a function have so many more environments as an account has at once, in

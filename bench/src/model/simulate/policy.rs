@@ -37,7 +37,7 @@ struct Given {
 enum Kind {
     Lambda { provisioned: u32, pings: Option<fleet::Pings>, memory_mb: Option<u32>, arch: Option<String> },
     Workers { concurrency: u32, locations: u32, cpu: Option<Micros> },
-    Container { platform: &'static str, rules: containers::Rules, node: String },
+    Container { design: Design, rules: containers::Rules, node: String, paid: Option<u32> },
 }
 
 /// The values of the other flags, for policies without values of their own.
@@ -81,8 +81,9 @@ pub(crate) enum Pricing {
     Lambda { memory_mb: Option<u32>, arch: Option<String>, provisioned: u32 },
     /// Without CPU time of its own it has that of the design.
     Workers { cpu_ms: Option<f64> },
-    /// The node by its name in the price book, with what runs on it.
-    Nodes { design: Design, node: String },
+    /// The node by its name in the price book, with what runs on it. `paid` nodes are paid for all the time, whatever is
+    /// scaled on them; `None` pays for what is there.
+    Nodes { design: Design, node: String, paid: Option<u32> },
 }
 
 impl FromStr for Spec {
@@ -98,11 +99,13 @@ impl FromStr for Spec {
                 locations: options.count("locations", 1, 10_000)?.unwrap_or(1),
                 cpu: options.time("cpu")?,
             },
-            "container" => container("native", &mut options)?,
-            "spin" => container("spin", &mut options)?,
+            "container" => container(Design::Native, &mut options)?,
+            "spin" => container(Design::Spin, &mut options)?,
+            "managed" => container(Design::Managed, &mut options)?,
+            "keda" => keda(&mut options)?,
             _ => bail!(
-                "{text:?} is no policy: give lambda, workers, spin or container with options, such as lambda,provisioned=5, \
-                 lambda,ping=5m, workers,locations=20 or container,nodes=2..10"
+                "{text:?} is no policy: give lambda, managed, workers, spin, keda or container with options, such as \
+                 lambda,provisioned=5, lambda,ping=5m, workers,locations=20, keda,pods=0..10 or container,nodes=2..10"
             ),
         };
         let has_instances_of_its_own = !matches!(kind, Kind::Container { .. });
@@ -133,8 +136,29 @@ fn lambda(options: &mut Options<'_>) -> Result<Kind> {
     })
 }
 
-fn container(platform: &'static str, options: &mut Options<'_>) -> Result<Kind> {
-    let (least, most) = options.range("nodes", 0, 100_000)?.unwrap_or((1, 1));
+fn container(design: Design, options: &mut Options<'_>) -> Result<Kind> {
+    let range = if design == Design::Managed { MANAGED } else { (1, 1) };
+    let nodes = options.range("nodes", u32::from(design == Design::Managed), 100_000)?.unwrap_or(range);
+    let rules = rules(nodes, Micros(15_000_000), options)?;
+    Ok(Kind::Container { design, rules, node: node(options), paid: None })
+}
+
+/// Pods of Spin that KEDA scales, to none without requests, on nodes that stay.
+fn keda(options: &mut Options<'_>) -> Result<Kind> {
+    let pods = options.range("pods", 0, 100_000)?.unwrap_or((0, 10));
+    let paid = Some(options.count("nodes", 1, 100_000)?.unwrap_or(1));
+    let rules = rules(pods, Micros(30_000_000), options)?;
+    Ok(Kind::Container { design: Design::Spin, rules, node: node(options), paid })
+}
+
+/// Instances of Lambda Managed Instances: those that are always there, and a bound.
+const MANAGED: (u32, u32) = (3, 100);
+
+fn node(options: &mut Options<'_>) -> String {
+    options.text("node").unwrap_or_else(|| NODE.to_owned())
+}
+
+fn rules((least, most): (u32, u32), interval: Micros, options: &mut Options<'_>) -> Result<containers::Rules> {
     let rules = containers::Rules {
         least,
         most,
@@ -142,12 +166,12 @@ fn container(platform: &'static str, options: &mut Options<'_>) -> Result<Kind> 
         target: options.number("target", 0.01, 1.0)?.unwrap_or(0.7),
         // `resolve` replaces this value.
         start: Draw::Fixed(Micros::ZERO),
-        interval: options.period("interval")?.unwrap_or(Micros(15_000_000)),
+        interval: options.period("interval")?.unwrap_or(interval),
         cooldown: options.time("cooldown")?.unwrap_or(Micros(300_000_000)),
         queue: options.count("queue", 0, 10_000_000)?.unwrap_or(10_000) as usize,
     };
     ensure!(rules.cooldown.0 / rules.interval.0 <= 10_000, "cooldown: is more than 10000 intervals");
-    Ok(Kind::Container { platform, rules, node: options.text("node").unwrap_or_else(|| NODE.to_owned()) })
+    Ok(rules)
 }
 
 impl Spec {
@@ -164,7 +188,9 @@ impl Spec {
         let platform = match &self.kind {
             Kind::Lambda { .. } => "lambda",
             Kind::Workers { .. } => "workers",
-            Kind::Container { platform, .. } => platform,
+            // `ingest` is the same function on either.
+            Kind::Container { design: Design::Managed, .. } => "lambda",
+            Kind::Container { design, .. } => design.name(),
         };
         let measured = defaults.measured.of(platform).with_context(|| self.text.clone())?;
         let mut choice = Choice { given: &self.given, defaults, measured, sources: BTreeMap::new() };
@@ -191,15 +217,10 @@ impl Spec {
                 };
                 (Model::Fleet(rules), Pricing::Workers { cpu_ms: choice.cpu_ms(*cpu) })
             }
-            Kind::Container { platform, rules, node } => {
-                let rules = containers::Rules { start: choice.container_start(), ..rules.clone() };
-                (
-                    Model::Containers(rules),
-                    Pricing::Nodes {
-                        design: if *platform == "spin" { Design::Spin } else { Design::Native },
-                        node: node.clone(),
-                    },
-                )
+            Kind::Container { design, rules, node, paid } => {
+                let start = if paid.is_some() { choice.pod_start() } else { choice.container_start() };
+                let rules = containers::Rules { start, ..rules.clone() };
+                (Model::Containers(rules), Pricing::Nodes { design: *design, node: node.clone(), paid: *paid })
             }
         };
         Ok(Policy { name: self.text.clone(), model, service, pricing, sources: choice.sources })
@@ -278,6 +299,14 @@ impl Choice<'_> {
 
     fn container_start(&mut self) -> Draw {
         let assumed = Sourced::assumed(Draw::Fixed(Micros(30_000_000)), "30 s from decision to service");
+        self.note("start", self.given.init.clone().unwrap_or(assumed))
+    }
+
+    fn pod_start(&mut self) -> Draw {
+        let assumed = Sourced::assumed(
+            Draw::Fixed(Micros(2_000_000)),
+            "2 s from the first request to a pod, whose image is there",
+        );
         self.note("start", self.given.init.clone().unwrap_or(assumed))
     }
 
@@ -374,6 +403,8 @@ mod tests {
             ("lambda,memory=64", "memory: \"64\" is not a whole number between 128 and 10240"),
             ("container,nodes=5..2", "nodes: \"5..2\" must end above 0, and not before it begins"),
             ("container,nodes=0", "nodes: \"0\" must end above 0"),
+            ("keda,pods=0", "pods: \"0\" must end above 0"),
+            ("managed,nodes=0..3", "nodes: \"0\" is not a whole number between 1 and 100000"),
             ("container,keep-alive=5m", "container has no option \"keep-alive\""),
             ("container,target=2", "target: \"2\" is not between 0.01 and 1"),
             ("workers,init=soon", "init: \"soon\" is no length of time"),

@@ -9,10 +9,11 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::cost::break_even::BreakEven;
+use crate::model::cost::break_even::{BreakEven, Pair};
+use crate::model::cost::given::SECONDS;
 use crate::model::cost::limits::Exceeded;
 use crate::model::simulate::check::Check;
-use crate::model::simulate::cost::{Cost, Prices};
+use crate::model::simulate::cost::{Cost, Instead, Prices};
 use crate::model::simulate::record::{Record, share};
 use crate::model::simulate::replay::{Outcome, Replayed};
 use crate::model::simulate::time::Micros;
@@ -37,6 +38,10 @@ pub(crate) struct Report {
     /// One entry for each policy that is not a container, by the same assumptions as `isotherm cost`. It is compared with
     /// the node of the first container, or with the default one if no container was given.
     pub break_even: Vec<BreakEven>,
+    /// Where the choice between two of the policies' designs flips, as `isotherm cost` says it.
+    pub pairs: Vec<Pair>,
+    /// What people would take instead, for the same traffic.
+    pub instead: Vec<Instead>,
     /// The simulation beside what Lambda's own reports say of these arrivals; null for other traces.
     pub check: Option<Check>,
 }
@@ -163,7 +168,10 @@ pub(crate) fn report(
     }
     let good = policies.iter().filter(|figures| figures.meets_goals);
     let cheapest = good.min_by(|one, two| one.cost.usd_month.total_cmp(&two.cost.usd_month));
+    let requests_month = outcome.requests as f64 / seconds * SECONDS;
     Ok(Report {
+        pairs: prices.pairs(outcome.policies.iter().map(|replayed| &replayed.policy), node)?,
+        instead: prices.instead(requests_month, busiest_per_second)?,
         schema: SCHEMA,
         trace: Load {
             trace: named.trace.to_owned(),
