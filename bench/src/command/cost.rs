@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 
 use crate::command::prices::WhichPrices;
+use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::available::available;
 use crate::model::cost::beside::beside;
@@ -22,6 +23,7 @@ use crate::model::cost::sample::Sample;
 use crate::model::cost::usage::{Service, Usage};
 use crate::model::cost::{from, given, limits};
 use crate::model::prices::Book;
+use crate::model::production::Production;
 use crate::render::cost::text;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
@@ -34,6 +36,7 @@ Examples:
   isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
   isotherm cost --from                                         what the sample metered that comes with isotherm
   isotherm cost --from target/compare/TIME/result.json --json
+  isotherm cost --from lines.ndjson                            a month of your service, by its own lines
   isotherm cost --leave --from lambda --to workers --events 30000000 --stay   what `isotherm move` costs";
 
 /// The flags of `isotherm cost`.
@@ -43,10 +46,10 @@ pub struct Cost {
     /// What is priced; may be given again; without it, all
     #[arg(long = "platform", value_name = "NAME", value_enum)]
     designs: Vec<Design>,
-    /// Requests a month; without it 10,000,000, or with --leave as many as bring its events
+    /// Requests a month; without it 10,000,000, or as in the lines of --from, or with --leave as many as bring its events
     #[arg(long, value_name = "N", value_parser = amount)]
     requests: Option<f64>,
-    /// Events in each request; without it 1, or as in the result of --from
+    /// Events in each request; without it 1, or as in what --from names
     #[arg(long, value_name = "N", value_parser = amount)]
     events_per_request: Option<f64>,
     /// What Lambda bills of a request beside init: wall time, the store's included; without it, CPU time and the store's latency
@@ -83,6 +86,7 @@ pub struct Cost {
     #[arg(long, default_value = "on", value_parser = ["on", "off"])]
     free_tier: String,
     /// Prices what this result of `isotherm compare` metered, as often as a month has its events; without a file, the sample.
+    /// Or the lines of a service: a month as busy as they are
     /// With --leave, the platform to leave
     #[arg(long, value_name = "FILE or NAME")]
     from: Option<Option<PathBuf>>,
@@ -179,14 +183,24 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
 pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
     let book = flags.prices()?;
     let mut assumed = Assumptions::read()?;
-    let named = flags.from.as_ref().map(|from| read_or_sample(from.as_deref())).transpose()?;
-    let mut events_per_request = 1.0;
+    let (named, production) = match &flags.from {
+        None => (None, None),
+        Some(from) => match from.as_deref().map(production).transpose()?.flatten() {
+            None => (Some(read_or_sample(from.as_deref())?), None),
+            production => (None, production),
+        },
+    };
+    let (mut requests, mut events_per_request) = (REQUESTS, 1.0);
     if let Some(NamedResult { result, name }) = &named {
         from::assume(result, name, &mut assumed, from::Of::Value)?;
         events_per_request = from::events_per_request(result);
     }
+    if let Some(production) = &production {
+        (requests, events_per_request) = (production.requests, production.events_per_request);
+        assumed.set("cold-share", production.cold_share, &production.file)?;
+    }
     let (sample, source) = flags.sample(flags.events.as_deref(), &mut assumed)?;
-    let load = flags.load(flags.requests.unwrap_or(REQUESTS), flags.events_per_request.unwrap_or(events_per_request));
+    let load = flags.load(flags.requests.unwrap_or(requests), flags.events_per_request.unwrap_or(events_per_request));
     ensure!(load.events_per_request > 0.0 || load.requests == 0.0, "a request must have events");
     let on = flags.book.day();
     let rates = Rates { book: &book, on, free_tier: flags.free_tier == "on" };
@@ -239,10 +253,16 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         requests: load.requests,
         events_per_request: load.events_per_request,
         events: source,
+        production,
         designs: priced,
         break_even,
         pairs,
     })
+}
+
+/// What the lines in this file say; `None` if it has no lines of a service.
+fn production(file: &Path) -> Result<Option<Production>> {
+    if Production::is_in(open(file)?) { Production::read(open_watched("cost", file)?).map(Some) } else { Ok(None) }
 }
 
 /// The service that this file configures.

@@ -14,4 +14,4 @@ pub mod schema;
 pub mod simulate;
 pub mod soak;
 pub mod up;
-mod watched;
+pub(crate) mod watched;

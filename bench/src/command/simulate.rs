@@ -4,8 +4,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -13,12 +12,12 @@ use clap::Args;
 
 use crate::command::cost::pair;
 use crate::command::prices::WhichPrices;
-use crate::command::watched::Watched;
+use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::from;
 use crate::model::cost::sample::Sample;
-use crate::model::simulate::input::{Lines, Open};
+use crate::model::simulate::input::Open;
 use crate::model::simulate::{check, policy, replay, report, trace};
 use crate::render::simulate::render;
 use crate::results::sample::{NamedResult, read_or_sample};
@@ -197,7 +196,7 @@ pub(crate) struct Replay<'a> {
 /// Fails if the trace or the price book can't be used.
 pub(crate) fn replayed(replay: &Replay<'_>) -> Result<Report> {
     let Named { scale, seed, .. } = replay.named;
-    let opener: Open<'_> = if replay.trace.log().is_some() { &open_watched } else { &open };
+    let opener: Open<'_> = if replay.trace.log().is_some() { &|path| open_watched("simulate", path) } else { &open };
     let trace = replay.trace.open(scale, replay.duration, seed, opener)?;
     for note in &trace.notes {
         eprintln!("simulate: {note}");
@@ -221,21 +220,6 @@ pub(crate) fn replayed(replay: &Replay<'_>) -> Result<Report> {
     };
     let report = report::report(&outcome, &replay.named, replay.goals, &prices, &node)?;
     Ok(Report { check: checked, ..report })
-}
-
-/// Opens a log as [`open`] does, and shows how much of it is read.
-fn open_watched(path: &Path) -> Result<Lines> {
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let bytes = file.metadata().map_or(0, |about| about.len());
-    Lines::new(Watched::new("simulate", file, bytes), name)
-}
-
-/// Opens a file of a trace, plain or gzip.
-pub(crate) fn open(path: &Path) -> Result<Lines> {
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    Lines::new(file, name)
 }
 
 /// The given policies, or the default ones if none was given.

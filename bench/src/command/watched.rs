@@ -1,10 +1,15 @@
 //! Shows on standard error how far a large file is read, once that has taken two seconds: a bar on a terminal, plain lines
 //! elsewhere.
 
+use std::fs::File;
 use std::io::{IsTerminal, Read, Result};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use crate::model::simulate::input::Lines;
 
 /// What ends sooner shows no progress.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,4 +59,19 @@ impl<R: Read> Read for Watched<R> {
         self.tell();
         Ok(read)
     }
+}
+
+/// Opens a file of lines, plain or gzip.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Lines> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    Lines::new(file, name)
+}
+
+/// Opens a file as [`open`] does, and shows how much of it is read. `command` says who reads.
+pub(crate) fn open_watched(command: &'static str, path: &Path) -> anyhow::Result<Lines> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    let bytes = file.metadata().map_or(0, |about| about.len());
+    Lines::new(Watched::new(command, file, bytes), name)
 }

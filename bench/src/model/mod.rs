@@ -5,5 +5,6 @@ pub(crate) mod cost;
 pub(crate) mod decide;
 pub(crate) mod logs;
 pub(crate) mod prices;
+pub(crate) mod production;
 pub(crate) mod simulate;
 pub(crate) mod sweep;

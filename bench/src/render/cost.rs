@@ -6,6 +6,7 @@ use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::bill::Line;
 use crate::model::cost::break_even::{Answer, BreakEven, Flip, Pair};
 use crate::model::cost::quote::{Priced, Quote, per_million};
+use crate::model::production::Production;
 use crate::words::{amount, decimal, digits};
 
 /// The largest width of the text, and the widths of the parts of a line.
@@ -30,6 +31,7 @@ pub(crate) fn text(quote: &Quote) -> String {
         quote.checked,
         if quote.free_tier { "on" } else { "off" },
     );
+    text += &quote.production.as_ref().map_or(String::new(), production);
     for priced in &quote.designs {
         text += &table(priced, events);
     }
@@ -44,6 +46,23 @@ pub(crate) fn text(quote: &Quote) -> String {
     text += &pairs(&quote.pairs);
     text += "\nNot in it: reports, taxes, support, and the people who run it; looking events up, but where it is as metered.\n";
     text + &sources(quote)
+}
+
+/// Where the load comes from, if it is that of a service.
+fn production(production: &Production) -> String {
+    let Production { file, hours, cold_share, other_lines, .. } = production;
+    let mut text = format!(
+        "the load of {} hours by {file}; {} % of its answers were cold starts\n",
+        decimal(*hours),
+        decimal(100.0 * cold_share)
+    );
+    if *other_lines > 0 {
+        text += &format!("{} lines are none of a service, and are left out\n", amount(*other_lines as f64));
+    }
+    if *hours < 24.0 {
+        text += "less than a day: a month may have other hours than these\n";
+    }
+    text
 }
 
 fn table(priced: &Priced, events: f64) -> String {

@@ -400,6 +400,26 @@ fn a_metered_run_is_priced_by_its_meters() {
 }
 
 #[test]
+fn the_lines_of_a_service_are_priced_as_a_month() {
+    let lines = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lines.ndjson");
+    let quote = quoted(&format!("--from {lines} --free-tier off --platform lambda"));
+    let production = quote.production.unwrap();
+    assert_eq!((quote.requests, quote.events_per_request), (production.requests, production.events_per_request));
+    assert!(
+        (49.0..51.0).contains(&production.hours) && (5.0..8.0).contains(&quote.events_per_request),
+        "{production:?}"
+    );
+    let [lambda] = &quote.designs[..] else { panic!("one design") };
+    assert!(lambda.about.starts_with("HTTP API"), "{}", lambda.about);
+    let cold = lambda.assumptions.iter().find(|one| one.name == "cold-share").unwrap();
+    assert_eq!((cold.value, cold.source.as_str()), (production.cold_share, lines));
+    let requests = lambda.bill.lines.iter().find(|line| line.price == "http-api-request").unwrap().units;
+    assert_eq!(requests, production.requests);
+    // A flag goes before the lines.
+    assert_eq!(quoted(&format!("--from {lines} --requests 1000 --platform lambda")).requests, 1000.0);
+}
+
+#[test]
 fn without_a_file_the_sample_is_priced_and_named() {
     let quote = quoted("--platform lambda --platform native --from");
     let [metered, node] = &quote.designs[..] else { panic!("{quote:?}") };

@@ -10,6 +10,7 @@ use crate::model::cost::bill::{Bill, Line};
 use crate::model::cost::break_even::{BreakEven, Pair};
 use crate::model::cost::design::Design;
 use crate::model::cost::limits::Exceeded;
+use crate::model::production::Production;
 
 /// The name and version of the output of `--json`. Its schema is `isotherm schema cost`.
 pub(crate) const SCHEMA: &str = "isotherm/cost/1";
@@ -31,6 +32,9 @@ pub(crate) struct Quote {
     pub events_per_request: f64,
     /// The file of the events that were weighed and folded.
     pub events: String,
+    /// The load by the lines of a service; missing if it is not from such lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub production: Option<Production>,
     /// One bill for each design.
     pub designs: Vec<Priced>,
     /// The loads from which one node costs no more than a design that is paid by use, without free units.

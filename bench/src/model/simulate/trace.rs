@@ -237,7 +237,7 @@ mod tests {
 
     fn times(trace: &str, scale: f64, duration: Option<&str>) -> Vec<Micros> {
         let duration = duration.map(|text| Micros::parse(text).unwrap());
-        let trace = trace.parse::<Spec>().unwrap().open(scale, duration, 1, &crate::command::simulate::open).unwrap();
+        let trace = trace.parse::<Spec>().unwrap().open(scale, duration, 1, &crate::command::watched::open).unwrap();
         let times: Vec<Micros> = trace.arrivals.map(|arrival| arrival.unwrap().at).collect();
         assert!(times.is_sorted());
         times
