@@ -198,7 +198,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Finds a member, at any depth, with a name that no event can have. A door makes names of more than names.
+/// Finds a member, at any depth, with a name that no event can have. Some protocols send names as JSON values, which
+/// [`read`] does not check as names.
 pub(crate) fn misnamed(value: &Value<'_>) -> Option<Rejection> {
     fn find(value: &Value<'_>) -> Option<(String, NameFlaw)> {
         match value {

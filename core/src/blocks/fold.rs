@@ -47,8 +47,9 @@ enum Item<'a> {
 /// The items of a block, each with its number.
 fn items(row: &BlockRow) -> impl Iterator<Item = (u64, Item<'_>)> {
     let (events, rest) = part::read_block(&row.bytes, row.count);
-    let items = events.into_iter().map(Item::Event).chain(rest.map(Item::Unreadable));
-    (row.seq..).zip(items)
+    // Bytes behind all its events are no event.
+    let rest = rest.filter(|_| (events.len() as u64) < row.count.max(1));
+    (row.seq..).zip(events.into_iter().map(Item::Event).chain(rest.map(Item::Unreadable)))
 }
 
 impl OpenBlocks {

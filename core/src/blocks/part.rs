@@ -38,18 +38,18 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<BlockEvent<'_>>, (Vec<BlockEvent<
     Ok(events)
 }
 
-/// The events of an open block that has `count` of them, in the order of their numbers. If it is damaged, what can't be read
-/// comes too: it stands for the events that are missing, even if it has no bytes.
+/// The events of an open block that has `count` of them, in the order of their numbers. If the block is damaged, what can't
+/// be read comes too. It may have no bytes, if events are missing.
 pub(crate) fn read_block(bytes: &[u8], count: u64) -> (Vec<BlockEvent<'_>>, Option<&[u8]>) {
     let (events, rest) = match read(bytes) {
         Ok(events) => (events, &[][..]),
         Err(read) => read,
     };
     match (events.len() as u64).cmp(&count) {
-        Ordering::Less => (events, Some(rest)),
         Ordering::Equal if rest.is_empty() => (events, None),
-        // An event more would have the number of the next block's first one.
-        _ => (Vec::new(), Some(bytes)),
+        Ordering::Less | Ordering::Equal => (events, Some(rest)),
+        // The events beyond the count would have the numbers of the next block's.
+        Ordering::Greater => (Vec::new(), Some(bytes)),
     }
 }
 

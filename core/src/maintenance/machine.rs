@@ -45,11 +45,18 @@ pub enum ExpiryOrder {
     Time,
 }
 
+/// The most that a usual event's record has. Most have half of that.
+const USUAL_BYTES: usize = 1024;
+
+/// So many events, or the bytes of as many usual ones. Requests wait while a store folds, and larger events have more to
+/// fold.
+const fn usual(events: usize) -> Load {
+    Load { events, bytes: events * USUAL_BYTES }
+}
+
 /// How large one fold is, and how long events wait for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Requests wait while a store folds, so the bytes are those of this many usual events. A fold of large events, which
-    /// have more to fold, then takes no longer.
     fold: Load,
     /// Milliseconds after which events are folded even if they are few.
     fold_within: u64,
@@ -66,7 +73,7 @@ pub struct Pace {
 impl Pace {
     /// For a process that has its database to itself.
     pub const SERVER: Self = Self {
-        fold: Load { events: 2048, bytes: 1 << 20 },
+        fold: usual(2048),
         fold_within: 5000,
         round: ROUND,
         tasks_a_turn: 1,
@@ -76,7 +83,7 @@ impl Pace {
 
     /// For instances that share a database, and come and go with requests.
     pub const INSTANCE: Self = Self {
-        fold: Load { events: 512, bytes: 512 << 10 },
+        fold: usual(512),
         fold_within: 0,
         round: ROUND,
         tasks_a_turn: 4,
@@ -183,7 +190,7 @@ impl Task {
             Self::Fold { .. } => "fold",
             Self::Expire { .. } => "expire",
             Self::FindDays | Self::Compact { .. } => "compact",
-            Self::NoteRound { .. } => "keep",
+            Self::NoteRound { .. } => "note_round",
         }
     }
 
@@ -195,7 +202,7 @@ impl Task {
             Self::Expire { .. } => "expired events cannot be deleted",
             Self::FindDays => "days to compact cannot be looked for",
             Self::Compact { .. } => "a day cannot be compacted",
-            Self::NoteRound { .. } => "the time of the last maintenance cannot be kept",
+            Self::NoteRound { .. } => "the time of the last maintenance cannot be noted",
         }
     }
 }

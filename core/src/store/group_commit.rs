@@ -10,7 +10,7 @@ const PLANS: usize = 512;
 const BYTES: usize = 32 << 20;
 /// What one transaction takes of all tenants together. It is small, so that the first plans do not wait long for the
 /// last ones.
-const TRANSACTION: Load = Load { events: 1024, bytes: 4 << 20 };
+const TRANSACTION: Load = Load { events: 1024, bytes: 1 << 20 };
 
 /// The plans of one tenant that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn tenants_share_a_transaction() {
         assert_eq!(share(1), TRANSACTION);
-        assert_eq!(share(4), Load { events: 256, bytes: 1 << 20 });
+        assert_eq!(share(4), Load { events: 256, bytes: 256 << 10 });
         assert_eq!(share(usize::MAX), Load::default());
     }
 }

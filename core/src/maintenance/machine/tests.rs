@@ -143,7 +143,7 @@ fn a_fold_with_little_to_fold_does_not_make_the_next_one_smaller() {
         maintenance.done(Outcome::Folded(load), NOW);
     }
     maintenance.stored(FULL, NOW);
-    assert_eq!(maintenance.next(NOW), Next::Do(Task::Fold { events: 2048, bytes: 1 << 20 }));
+    assert_eq!(maintenance.next(NOW), Next::Do(Task::Fold { events: 2048, bytes: 2 << 20 }));
 }
 
 #[test]
@@ -399,4 +399,10 @@ fn a_machine_goes_on_at_the_pace_of_another_configuration() {
     let mut server = Maintenance::new(Pace::SERVER, holding(4096), NOW);
     server.set_pace(Pace::shard(1));
     assert_eq!(server.next(NOW), Next::Do(Task::Fold { events: 512, bytes: 512 << 10 }));
+}
+
+#[test]
+fn a_server_folds_at_least_what_a_transaction_stores() {
+    let Load { events, bytes } = crate::store::group_commit::share(1);
+    assert!(Pace::SERVER.fold.events >= events && Pace::SERVER.fold.bytes >= bytes);
 }
