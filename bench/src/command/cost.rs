@@ -197,7 +197,9 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
     }
     if let Some(production) = &production {
         (requests, events_per_request) = (production.requests, production.events_per_request);
-        assumed.set("cold-share", production.cold_share, &production.file)?;
+        if let Some(cold_share) = production.cold_share {
+            assumed.set("cold-share", cold_share, &production.file)?;
+        }
     }
     let (sample, source) = flags.sample(flags.events.as_deref(), &mut assumed)?;
     let load = flags.load(flags.requests.unwrap_or(requests), flags.events_per_request.unwrap_or(events_per_request));

@@ -13,7 +13,8 @@ use crate::model::simulate::input::Lines;
 const REQUESTS: &str = "\"isotherm_requests_total";
 /// Lines that are looked at to find one of a request.
 const LOOKED_AT: usize = 1000;
-/// The outcomes of events that reach the store. The others are sent again, or never.
+/// The outcomes of events that reach the store. Invalid events do not, and those that are to be tried again come in a later
+/// request.
 const STORED: [&str; 2] = ["isotherm_events_total.accepted", "isotherm_events_total.duplicate"];
 
 /// The load of a service by its own lines, as a month of it.
@@ -27,19 +28,27 @@ pub(crate) struct Production {
     pub requests: f64,
     /// Events in each of them that reached the store.
     pub events_per_request: f64,
-    /// The share of all answers that was the first of its process, isolate or instance.
-    pub cold_share: f64,
-    /// Lines that are none of a service, which are left out.
+    /// The share of these requests that came to a new instance of Lambda; null if the lines are of another platform.
+    pub cold_share: Option<f64>,
+    /// Lines that are not from Isotherm. They are left out.
     pub other_lines: u64,
 }
+
+/// The kinds of lines.
+const KINDS: [&str; 3] = ["request", "message", "fold"];
+/// A member of CloudWatch's embedded metric format, which only Lambda's lines have.
+const OF_LAMBDA: &str = "_aws";
 
 /// Sums over lines. A line of a sample counts for those that were not written.
 #[derive(Default)]
 struct Sums {
-    answers: f64,
-    cold: f64,
     requests: f64,
     events: f64,
+    /// Of these requests, those to a function of Lambda, and to a new instance of one.
+    of_lambda: f64,
+    cold: f64,
+    /// A line says that of its kind only cold starts are written.
+    is_blind: bool,
     /// The first and the last time, in seconds since 1970.
     span: Option<(f64, f64)>,
     other_lines: u64,
@@ -47,23 +56,24 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, line: &Map<String, Value>) -> Option<()> {
-        let kind = line.get("kind")?.as_str()?;
+        let kind = line.get("kind")?.as_str().filter(|kind| KINDS.contains(kind))?;
         let at = time(line)?;
         let (first, last) = self.span.unwrap_or((at, at));
         self.span = Some((first.min(at), last.max(at)));
-        if kind == "fold" {
+        let sample = line.get("sample").map_or(Some(1.0), Value::as_f64)?;
+        self.is_blind |= sample <= 0.0;
+        let events: f64 = STORED.iter().filter_map(|name| line.get(*name)?.as_f64()).sum();
+        if kind == "fold" || events <= 0.0 {
             return Some(());
         }
         let is_cold = line.get("faas.coldstart").is_some_and(|cold| *cold == Value::Bool(true));
-        let sample = line.get("sample").and_then(Value::as_f64).filter(|sample| *sample > 0.0);
         // Cold starts are always written.
-        let weight = if is_cold { 1.0 } else { 1.0 / sample.unwrap_or(1.0) };
-        self.answers += weight;
-        self.cold += f64::from(u8::from(is_cold));
-        let events: f64 = STORED.iter().filter_map(|name| line.get(*name)?.as_f64()).sum();
-        if events > 0.0 {
-            self.requests += weight;
-            self.events += weight * events;
+        let weight = if is_cold { 1.0 } else { 1.0 / sample };
+        self.requests += weight;
+        self.events += weight * events;
+        if line.contains_key(OF_LAMBDA) {
+            self.of_lambda += weight;
+            self.cold += f64::from(u8::from(is_cold));
         }
         Some(())
     }
@@ -71,8 +81,7 @@ impl Sums {
 
 /// When a line's request arrived, in seconds since 1970.
 fn time(line: &Map<String, Value>) -> Option<f64> {
-    match line.get("_aws") {
-        // CloudWatch's embedded metric format.
+    match line.get(OF_LAMBDA) {
         Some(aws) => Some(aws.get("Timestamp")?.as_f64()? / 1000.0),
         None => Some(line.get("time")?.as_str()?.parse::<Timestamp>().ok()?.as_millisecond() as f64 / 1000.0),
     }
@@ -99,8 +108,12 @@ impl Production {
                 sums.other_lines += 1;
             }
         }
-        let Sums { answers, cold, requests, events, span, other_lines } = sums;
+        let Sums { requests, events, of_lambda, cold, is_blind, span, other_lines } = sums;
         let name = lines.name();
+        ensure!(
+            !is_blind,
+            "{name} is of a service whose configuration says \"sample\":0, so most requests have no line"
+        );
         ensure!(
             requests > 0.0,
             "{name} has no line of a service that took events, such as {{\"kind\":\"request\",\"time\":\"…\",\"{}\":1}}; a service \
@@ -114,7 +127,7 @@ impl Production {
             hours,
             requests: requests / hours * HOURS,
             events_per_request: events / requests,
-            cold_share: cold / answers,
+            cold_share: (of_lambda > 0.0).then(|| cold / of_lambda),
             other_lines,
         })
     }
@@ -158,23 +171,26 @@ mod tests {
     fn the_lines_of_an_hour_are_a_months_load() {
         let hour = 3_600_000;
         let text = [
-            line(0, 4, true, None, None),
+            line(0, 4, true, None, Some("ingest")),
             "START RequestId: 8f5 Version: 3".to_owned(),
             format!("2026-11-28T12:00:00.000Z\t{}", line(hour / 2, 2, false, None, Some("ingest"))),
             r#"{"kind":"request","time":"2025-11-21T02:00:00Z","route":"/healthz","status":200}"#.to_owned(),
             r#"{"kind":"fold","time":"2025-11-21T02:00:00Z","isotherm_folded_events_total":6}"#.to_owned(),
-            line(hour, 3, false, None, None),
+            r#"{"kind":"deploy","time":"2025-11-22T02:00:00Z","of":"something else"}"#.to_owned(),
+            line(hour, 3, false, None, Some("ingest")),
         ];
         let found = read(&text.join("\n")).unwrap();
         assert_eq!((found.hours, found.requests, found.events_per_request), (1.0, 3.0 * HOURS, 3.0));
-        assert_eq!((found.cold_share, found.other_lines), (0.25, 1));
+        assert_eq!((found.cold_share, found.other_lines), (Some(1.0 / 3.0), 2));
     }
 
     #[test]
     fn a_line_of_a_sample_counts_for_those_that_are_left_out_and_a_cold_start_for_itself() {
-        let text = [line(0, 1, true, Some(0.1), None), line(3_600_000, 1, false, Some(0.1), None)];
-        let found = read(&text.join("\n")).unwrap();
-        assert_eq!((found.requests, found.cold_share), (11.0 * HOURS, 1.0 / 11.0));
+        let of = |function| [line(0, 1, true, Some(0.1), function), line(3_600_000, 1, false, Some(0.1), function)];
+        let found = read(&of(Some("ingest")).join("\n")).unwrap();
+        assert_eq!((found.requests, found.cold_share), (11.0 * HOURS, Some(1.0 / 11.0)));
+        // An instance elsewhere is none of Lambda's.
+        assert_eq!(read(&of(None).join("\n")).unwrap().cold_share, None);
     }
 
     #[test]
@@ -183,5 +199,7 @@ mod tests {
         assert!(error("").contains("has no line of a service that took events"));
         assert!(error("127.0.0.1 - - \"GET / HTTP/1.1\"").contains("at the level info"));
         assert!(error(&line(0, 1, false, None, None)).contains("one moment alone"));
+        let cold = line(0, 1, true, Some(0.0), None) + "\n" + &line(9999, 1, true, Some(0.0), None);
+        assert!(error(&cold).contains("most requests have no line"));
     }
 }

@@ -51,13 +51,13 @@ pub(crate) fn text(quote: &Quote) -> String {
 /// Where the load comes from, if it is that of a service.
 fn production(production: &Production) -> String {
     let Production { file, hours, cold_share, other_lines, .. } = production;
-    let mut text = format!(
-        "the load of {} hours by {file}; {} % of its answers were cold starts\n",
-        decimal(*hours),
-        decimal(100.0 * cold_share)
-    );
+    let mut text = format!("the load of {} hours by {file}", decimal(*hours));
+    if let Some(cold_share) = cold_share {
+        text += &format!("; {} % of the requests were cold starts", decimal(100.0 * cold_share));
+    }
+    text += "\n";
     if *other_lines > 0 {
-        text += &format!("{} lines are none of a service, and are left out\n", amount(*other_lines as f64));
+        text += &format!("{} lines are not from Isotherm, and are left out\n", amount(*other_lines as f64));
     }
     if *hours < 24.0 {
         text += "less than a day: a month may have other hours than these\n";

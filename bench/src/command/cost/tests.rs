@@ -412,7 +412,7 @@ fn the_lines_of_a_service_are_priced_as_a_month() {
     let [lambda] = &quote.designs[..] else { panic!("one design") };
     assert!(lambda.about.starts_with("HTTP API"), "{}", lambda.about);
     let cold = lambda.assumptions.iter().find(|one| one.name == "cold-share").unwrap();
-    assert_eq!((cold.value, cold.source.as_str()), (production.cold_share, lines));
+    assert_eq!((Some(cold.value), cold.source.as_str()), (production.cold_share, lines));
     let requests = lambda.bill.lines.iter().find(|line| line.price == "http-api-request").unwrap().units;
     assert_eq!(requests, production.requests);
     // A flag goes before the lines.
