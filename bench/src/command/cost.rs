@@ -12,7 +12,6 @@ use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 use crate::command::prices::WhichPrices;
 use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
-use crate::model::cost::available::available;
 use crate::model::cost::beside::beside;
 use crate::model::cost::bill::{Bill, Rates};
 use crate::model::cost::break_even::{self, BreakEven};
@@ -67,7 +66,7 @@ pub struct Cost {
     /// The processor of Lambda's functions
     #[arg(long, default_value = given::ARCH, value_parser = ["x86", "arm"])]
     arch: String,
-    /// The machine that spin and native run on: the end of a price's id
+    /// The machine that spin, native and managed run on: the end of a price's id
     #[arg(long, value_name = "NAME", default_value = given::NODE)]
     node: String,
     /// How many of them; without it, as many as the requests take
@@ -227,13 +226,11 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         ensure!(bill.usd().is_finite(), "{} has no price for these figures: one that divides is 0", design.name());
         let impossible = limits::exceeded(*design, &given, &usage)?;
         let bill_of = |usage: &Usage| Bill::of(usage, &services, &rates);
-        let available = available(*design, &given, &usage)?;
-        let available =
-            available.map(|one| Ok::<_, anyhow::Error>(AtEqualAvailability::new(&one, bill_of(&one.usage)?)));
+        let available = AtEqualAvailability::of(*design, &given, &usage, &services)?;
         let beside = beside(*design, &given, &usage)?;
         let beside = beside.iter().map(|one| Ok(Alternative::new(one, &bill_of(&one.usage)?)));
         Ok(Priced {
-            equal_availability: available.transpose()?,
+            equal_availability: available,
             beside: beside.collect::<Result<_>>()?,
             ..Priced::new(*design, about, bill, load.events(), impossible, assumed.take_used())
         })

@@ -126,6 +126,10 @@ impl Book {
         for (at, price) in book.prices.iter().enumerate() {
             let place = price.at.as_ref().map_or(Ok(()), |place| place.check(&book.pages));
             price.check().and(place).with_context(|| format!("the price {}", price.id))?;
+            let surplus = price.machine.as_ref().and_then(|machine| machine.surplus.as_ref());
+            if let Some(surplus) = surplus.filter(|id| !book.prices.iter().any(|other| other.id == **id)) {
+                bail!("the price {}: there is no price {surplus:?}, its surplus", price.id);
+            }
             let (from, until) = price.days()?;
             for other in book.prices[..at].iter().filter(|other| other.id == price.id) {
                 let (first, last) = other.days()?;

@@ -90,7 +90,9 @@ fn table(priced: &Priced, events: f64) -> String {
     for exceeded in &priced.impossible {
         text += &wrapped(&format!("  not possible: {}; possible: {}", exceeded.problem, exceeded.remedy));
     }
-    for note in &priced.bill.notes {
+    let available = priced.equal_availability.iter().flat_map(|one| &one.notes);
+    let more = available.filter(|note| !priced.bill.notes.contains(note));
+    for note in priced.bill.notes.iter().chain(more) {
         text += &wrapped(&format!("  note: {note}"));
     }
     if !priced.assumptions.is_empty() {
@@ -144,8 +146,13 @@ pub(crate) fn pair_in_words(Pair { one, other, flips }: &Pair) -> String {
     if flips.is_empty() {
         return format!("{one} is no dearer than {other} at any load that both carry");
     }
-    let from = |Flip { requests_month, usd_month, cheaper }: &Flip| {
-        format!("{cheaper} from {} requests a month on, for {} USD", amount(*requests_month), digits(*usd_month))
+    let from = |Flip { requests_month, first_requests_month, usd_month, cheaper }: &Flip| {
+        let last = amount(*requests_month);
+        let several = first_requests_month.map(|first| {
+            format!("between {} and {last} requests a month they cross more than once, and ", amount(first))
+        });
+        let several = several.unwrap_or_default();
+        format!("{several}{cheaper} from {last} requests a month on, for {} USD", digits(*usd_month))
     };
     let flips: Vec<String> = flips.iter().map(from).collect();
     format!("{one}, then {}", flips.join("; "))

@@ -383,9 +383,12 @@ fn managed_instances_are_never_cold_and_paid_by_the_hour() {
     );
     assert!((units(&report, "node-c7g-large") - 2190.0).abs() < 1e-6);
     assert!((units(&report, "lambda-managed-fee") - 158.775).abs() < 1e-6);
-    assert_eq!(
-        units(&report, "lambda-duration-x86"),
-        units(&json("--trace poisson:1/s --duration 1h --policy managed,nodes=5"), "lambda-duration-x86")
+    // Only folds are billed by their duration.
+    let lines = report["policies"][0]["cost"]["lines"].as_array().unwrap().iter();
+    let by_duration: Vec<_> = lines.filter(|line| line["price"] == "lambda-duration-x86").collect();
+    assert!(
+        by_duration.iter().all(|line| line["service"] == "aggregation") && by_duration.len() == 1,
+        "{by_duration:?}"
     );
     // 8,000 requests/s of 1.4 ms are 11.2 vCPUs: eight instances at the target utilisation, though few requests are there at once.
     let words = "--trace poisson:8000/s --duration 20s --service 1ms --policy managed --assume measured-events=1";
@@ -416,4 +419,29 @@ fn flips_are_those_of_cost() {
     let names: Vec<&str> =
         report["instead"].as_array().unwrap().iter().map(|one| one["design"].as_str().unwrap()).collect();
     assert_eq!(names, ["baseline", "firehose", "pipelines"]);
+}
+
+#[test]
+fn burstable_nodes_that_come_and_go_are_refused() {
+    let words = "--trace poisson:1/s --duration 1h --policy";
+    let error = simulated(&flags(&format!("{words} container,node=t4g-small,nodes=0..2")).unwrap()).unwrap_err();
+    let words_of =
+        "container,node=t4g-small,nodes=0..2: a t4g-small is burstable, and the credits of nodes that come and go";
+    assert!(format!("{error:#}").starts_with(words_of), "{error:#}");
+    // A fixed number of nodes has a fixed number of credits, also where pods come and go.
+    for policy in ["spin,node=t4g-small,nodes=2", "keda,node=t4g-small,pods=0..3"] {
+        assert_eq!(json(&format!("{words} {policy}"))["policies"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn the_node_of_the_break_even_is_that_of_the_plain_server() {
+    let node = |policies: &str| {
+        let report = json(&format!("--trace poisson:1/s --duration 1h --policy lambda {policies}"));
+        report["break_even"][0]["node"].as_str().unwrap().to_owned()
+    };
+    let all = "--policy managed,node=m7g-large --policy keda,node=t3-large";
+    assert_eq!(node(&format!("{all} --policy container,node=t4g-small")), "t4g-small");
+    assert_eq!(node(all), "t3-large");
+    assert_eq!(node("--policy managed,node=m7g-large"), "c7g-large");
 }

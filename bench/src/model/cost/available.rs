@@ -27,13 +27,13 @@ pub(crate) struct Available {
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
 pub(crate) fn available(design: Design, given: &Given<'_>, usage: &Usage) -> Result<Option<Available>> {
-    let node = format!("node-{}", given.load.node);
+    let node = given.load.node_id();
     let mut usage = usage.clone();
     let (about, not_possible) = match design {
         Design::Native => {
             usage.add(Service::Store, &node, HOURS);
             (
-                "one active node, a standby in its zone, a balancer, public addresses, copies of the database",
+                "one active node, a standby in its zone, a balancer, public addresses, snapshots of the volume",
                 Some(
                     "two active nodes, because SQLite has one writer: the standby takes over the volume, and nothing is answered \
                      until it has; with the zone, the events since the last copy are lost",
@@ -49,7 +49,7 @@ pub(crate) fn available(design: Design, given: &Given<'_>, usage: &Usage) -> Res
             let clusters = usage.units("eks-cluster");
             usage.add(Service::Plan, "eks-cluster", (HOURS - clusters).max(0.0));
             (
-                "one node more than the busiest hour needs, a libSQL server and its standby, EKS, a balancer, public addresses, copies",
+                "one node more than the busiest hour needs, a libSQL server and its standby, EKS, a balancer, public addresses, snapshots",
                 Some(
                     "two active databases, because libSQL has one writer: its standby takes over the volume, and nothing is written \
                      until it has; with the zone, the events since the last copy are lost",
@@ -73,7 +73,8 @@ fn capacity(given: &Given<'_>) -> Result<f64> {
     Ok(connections.max(load.requests * bytes / GB / HOURS / UNIT_GB_AN_HOUR))
 }
 
-/// GB of copies: the database as it is, and what each of the days before has changed, which is about a day's events.
+/// GB of EBS snapshots, which take the place of the packed copies that `deploy/native/backup.sh` makes: the database as it
+/// is, and what each of the days before has changed, which is about a day's events.
 fn copied_gb(given: &Given<'_>, usage: &Usage) -> Result<f64> {
     let days = given.assumed("backup-days")? / given.assumed("event-days")?.max(1.0);
     Ok(usage.units("ebs-gp3") * (1.0 + days))

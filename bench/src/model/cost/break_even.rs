@@ -16,14 +16,23 @@ use crate::model::cost::given::{Given, Load};
 use crate::model::cost::limits;
 use crate::model::cost::usage::Service;
 
-/// Loads are compared at each power of 10 requests a month between these.
+/// Loads are compared at each power of 10 requests a month between these, and between those where two may cross.
 const DECADES: std::ops::RangeInclusive<i32> = 2..=13;
+/// Where two may cross, loads are compared that are no further apart than this, as a logarithm: 64 in a decade.
+const PART: f64 = 1.0 / 64.0;
+/// The most steps in the number of nodes that are looked at within such a part. More of them are less than a 64th part of
+/// what the nodes cost, each.
+const MOST_NODES: f64 = 64.0;
+/// A step is looked at so closely on both sides.
+const BESIDE: f64 = 1e-7;
+/// A load that takes more nodes than the fewest.
+const FAR: f64 = 1e18;
+/// Crossings of which each is within this factor of the one before are told as one.
+const NEAR: f64 = 2.0;
 /// The answer is exact to this part of it.
 const EXACT: f64 = 1e-6;
 /// The largest load that is carried is known to this part of it, as a logarithm.
 const EDGE: f64 = 1e-3;
-/// Far more flips than two designs have.
-const MOST_FLIPS: usize = 20;
 /// Smooth prices take no more steps than this.
 const SMOOTH_STEPS: u32 = 12;
 /// Far more steps than that takes.
@@ -69,37 +78,41 @@ pub(crate) struct Pair {
     pub flips: Vec<Flip>,
 }
 
-/// A load at which the cheaper of two designs changes.
+/// A load at which the cheaper of two designs changes, or several such loads close together.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Flip {
-    /// Requests per month.
+    /// Requests per month: the last of these loads.
     pub requests_month: f64,
-    /// What both cost at this load, USD per month.
+    /// The first of these loads; null if there is one.
+    pub first_requests_month: Option<f64>,
+    /// What the cheaper of them costs at the last of these loads, USD per month. Where a node more has a price, it may be
+    /// less than what the other costs.
     pub usd_month: f64,
-    /// The design that is no dearer from this load on.
+    /// The design that is no dearer from the last of these loads on.
     pub cheaper: String,
 }
 
-/// The smallest load from which one node with the plain server costs no more than `design`, by the same assumptions.
-/// Whatever load is given, the requests vary and their size stays.
+/// The load from which one node with the plain server costs no more than `design`, by the same assumptions. Whatever load
+/// is given, the requests vary and their size stays.
 ///
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
 pub(crate) fn with_a_node(design: Design, given: &Given<'_>) -> Result<Answer> {
     let known = Known::default();
     let sides = Sides { designs: [design, Design::Native], carrying: &[Design::Native], given, known: &known };
-    let (is_dearer, crossings) = crossings(&sides, 1)?;
-    if is_dearer {
+    let Some(crossings) = crossings(&sides)? else { return Ok(Answer::Never) };
+    if crossings.is_dearer {
         return Ok(Answer::Always);
     }
-    let first = crossings.first();
-    Ok(first.map_or(Answer::Never, |(requests_month, [_, usd_month])| Answer::From {
-        requests_month: *requests_month,
-        usd_month: *usd_month,
+    // Where they cross more than once, the node is cheaper for good from the last time on.
+    let crossing = crossings.found.iter().rfind(|crossing| crossing.is_dearer);
+    Ok(crossing.map_or(Answer::Never, |crossing| Answer::From {
+        requests_month: crossing.requests,
+        usd_month: crossing.usd[1],
     }))
 }
 
-/// Every two of `designs`, by the same assumptions.
+/// Every two of `designs` that carry the smallest load, by the same assumptions.
 ///
 /// # Errors
 /// Fails if the price book or the assumptions lack something.
@@ -110,17 +123,35 @@ pub(crate) fn pairs(designs: &[Design], given: &Given<'_>) -> Result<Vec<Pair>> 
         for other in &designs[nth + 1..] {
             let both = [*one, *other];
             let sides = Sides { designs: both, carrying: &both, given, known: &known };
-            let (is_dearer, crossings) = crossings(&sides, MOST_FLIPS)?;
-            let [mut cheaper, mut dearer] = if is_dearer { [other, one] } else { [one, other] };
-            let mut pair = Pair { one: cheaper.name().to_owned(), other: dearer.name().to_owned(), flips: Vec::new() };
-            for (requests_month, [_, usd_month]) in crossings {
-                std::mem::swap(&mut cheaper, &mut dearer);
-                pair.flips.push(Flip { requests_month, usd_month, cheaper: cheaper.name().to_owned() });
-            }
-            pairs.push(pair);
+            let Some(crossings) = crossings(&sides)? else { continue };
+            let [cheaper, dearer] = if crossings.is_dearer { [other, one] } else { [one, other] };
+            pairs.push(Pair {
+                one: cheaper.name().to_owned(),
+                other: dearer.name().to_owned(),
+                flips: flips(both, &crossings.found),
+            });
         }
     }
     Ok(pairs)
+}
+
+/// Crossings in words. Those close together are one.
+fn flips(both: [Design; 2], crossings: &[Crossing]) -> Vec<Flip> {
+    let mut flips: Vec<Flip> = Vec::new();
+    for crossing in crossings {
+        let cheaper = usize::from(crossing.is_dearer);
+        let mut flip = Flip {
+            requests_month: crossing.requests,
+            first_requests_month: None,
+            usd_month: crossing.usd[cheaper],
+            cheaper: both[cheaper].name().to_owned(),
+        };
+        if let Some(last) = flips.pop_if(|last| crossing.requests <= last.requests_month * NEAR) {
+            flip.first_requests_month = last.first_requests_month.or(Some(last.requests_month));
+        }
+        flips.push(flip);
+    }
+    flips
 }
 
 /// What designs cost, and if they carry it, at loads that were asked for before.
@@ -181,101 +212,161 @@ impl Sides<'_> {
         Ok(is_carried)
     }
 
-    /// The part by which one side costs more at a load, as the logarithm to base 10: the first side, or the other if
-    /// `is_turned`.
-    fn point(&self, log: f64, requests: f64, is_turned: bool) -> Result<Point> {
-        let [one, other] = self.usd(requests)?;
-        Ok(Point { log, over: if is_turned { other / one } else { one / other } - 1.0 })
+    /// Both prices at a load, given as its logarithm to base 10 as well.
+    fn point(&self, log: f64, requests: f64) -> Result<Point> {
+        Ok(Point { log, requests, usd: self.usd(requests)? })
+    }
+
+    fn at(&self, log: f64) -> Result<Point> {
+        self.point(log, 10_f64.powf(log))
+    }
+
+    /// The largest load between these that is carried. The first one is.
+    fn last_carried(&self, mut most: Point, mut beyond: f64) -> Result<Point> {
+        while beyond - most.log > EDGE {
+            let log = f64::midpoint(most.log, beyond);
+            if self.are_carried(10_f64.powf(log))? {
+                most = self.at(log)?;
+            } else {
+                beyond = log;
+            }
+        }
+        Ok(most)
+    }
+
+    /// The loads between these from which a design needs a node more, in their order.
+    fn steps(&self, low: f64, high: f64) -> Result<Vec<f64>> {
+        let load = Load { requests: FAR, nodes: None, ..self.given.load.clone() };
+        let far = Given { load: &load, ..*self.given };
+        let mut steps = Vec::new();
+        for design in self.designs {
+            let Some(nodes) = design.nodes_needed(&far)? else { continue };
+            let each = FAR / nodes;
+            if (high - low) / each <= MOST_NODES {
+                let (first, last) = ((low / each).ceil() as u64, (high / each).floor() as u64);
+                steps.extend((first..=last).map(|nodes| nodes as f64 * each));
+            }
+        }
+        steps.sort_by(f64::total_cmp);
+        Ok(steps)
+    }
+
+    /// Finds all crossings between two loads. No design costs less at a larger load, so two do not cross where one costs
+    /// less at the end than the other at the beginning.
+    fn search(&self, low: Point, high: Point, found: &mut Vec<Crossing>) -> Result<()> {
+        let are_apart = high.usd[0] < low.usd[1] || high.usd[1] < low.usd[0];
+        if are_apart && low.is_dearer() == high.is_dearer() {
+            return Ok(());
+        }
+        if high.log - low.log > PART {
+            let middle = self.at(f64::midpoint(low.log, high.log))?;
+            self.search(low, middle, found)?;
+            return self.search(middle, high, found);
+        }
+        // Prices jump where a node more is needed.
+        let mut before = low;
+        for step in self.steps(low.requests, high.requests)? {
+            for requests in [step * (1.0 - BESIDE), step * (1.0 + BESIDE)] {
+                if before.requests < requests && requests < high.requests {
+                    let here = self.point(requests.log10(), requests)?;
+                    self.between(before, here, found)?;
+                    before = here;
+                }
+            }
+        }
+        self.between(before, high, found)
+    }
+
+    /// Adds the crossing between two loads of which only one is dearer on the first side.
+    fn between(&self, low: Point, high: Point, found: &mut Vec<Crossing>) -> Result<()> {
+        if low.is_dearer() != high.is_dearer() {
+            let Point { requests, usd, .. } = crossing(self, low, high)?;
+            found.push(Crossing { requests, usd, is_dearer: high.is_dearer() });
+        }
+        Ok(())
     }
 }
 
-/// A load as its logarithm to base 10, and the part by which one side costs more there than the other.
+/// A load, also as its logarithm to base 10, and USD per month of both sides there.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     log: f64,
-    over: f64,
+    requests: f64,
+    usd: [f64; 2],
 }
 
 impl Point {
-    /// True while the side is the cheaper one. At the same price the second of the two designs counts as cheaper.
-    fn is_below(self, is_turned: bool) -> bool {
-        self.over < 0.0 || is_turned && self.over <= 0.0
+    /// True if the first side is the dearer one. At the same price the second of the two designs counts as cheaper.
+    fn is_dearer(self) -> bool {
+        self.usd[0] >= self.usd[1]
+    }
+
+    /// How far the prices are apart.
+    fn distance(self) -> f64 {
+        (self.usd[0] / self.usd[1]).ln().abs()
     }
 }
 
-/// A load, and USD per month of both sides there.
-type Crossing = (f64, [f64; 2]);
+/// A load at which the cheaper side changes.
+#[derive(Clone, Copy, Debug)]
+struct Crossing {
+    requests: f64,
+    /// USD per month of both sides.
+    usd: [f64; 2],
+    /// True if the first side costs no less from here on.
+    is_dearer: bool,
+}
 
-/// The first `most` loads at which the cheaper side changes, and whether the first side costs no less at the smallest load.
-fn crossings(sides: &Sides<'_>, most: usize) -> Result<(bool, Vec<Crossing>)> {
-    let at = |decade: i32, is_turned| sides.point(f64::from(decade), 10_f64.powi(decade), is_turned);
-    let is_dearer = at(*DECADES.start(), false)?.over >= 0.0;
-    // A side that is dearer has to become cheaper: the same with the sides the other way round.
-    let (mut is_turned, mut found) = (is_dearer, Vec::new());
+/// All loads at which the cheaper side changes.
+struct Crossings {
+    /// True if the first side costs no less at the smallest load.
+    is_dearer: bool,
+    found: Vec<Crossing>,
+}
+
+/// All loads at which the cheaper side changes, among those that are carried. `None` if not even the smallest one is.
+fn crossings(sides: &Sides<'_>) -> Result<Option<Crossings>> {
+    let at = |decade: i32| sides.point(f64::from(decade), 10_f64.powi(decade));
+    let mut low = at(*DECADES.start())?;
+    if !sides.are_carried(low.requests)? {
+        return Ok(None);
+    }
+    let mut crossings = Crossings { is_dearer: low.is_dearer(), found: Vec::new() };
     for decade in DECADES.skip(1) {
-        if found.len() == most {
+        if !sides.are_carried(10_f64.powi(decade))? {
+            let last = sides.last_carried(low, f64::from(decade))?;
+            sides.search(low, last, &mut crossings.found)?;
             break;
         }
-        let (low, high) = (at(decade - 1, is_turned)?, at(decade, is_turned)?);
-        let are_carried = sides.are_carried(10_f64.powi(decade))?;
-        if high.is_below(is_turned) {
-            if are_carried {
-                continue;
-            }
-            break;
-        }
-        let requests = if are_carried {
-            Some(crossing(sides, is_turned, low, high)?)
-        } else {
-            carried_crossing(sides, is_turned, low, high.log)?
-        };
-        let Some(requests) = requests else { break };
-        found.push((requests, sides.usd(requests)?));
-        if !are_carried {
-            break;
-        }
-        is_turned = !is_turned;
+        let high = at(decade)?;
+        sides.search(low, high, &mut crossings.found)?;
+        low = high;
     }
-    Ok((is_dearer, found))
-}
-
-/// The crossing below the load that is just carried, if it is there.
-fn carried_crossing(sides: &Sides<'_>, is_turned: bool, low: Point, mut beyond: f64) -> Result<Option<f64>> {
-    let mut most = low;
-    while beyond - most.log > EDGE {
-        let log = f64::midpoint(most.log, beyond);
-        let requests = 10_f64.powf(log);
-        if !sides.are_carried(requests)? {
-            beyond = log;
-            continue;
-        }
-        let here = sides.point(log, requests, is_turned)?;
-        if !here.is_below(is_turned) {
-            return crossing(sides, is_turned, most, here).map(Some);
-        }
-        most = here;
-    }
-    Ok(None)
+    Ok(Some(crossings))
 }
 
 /// The crossing between two loads, by false position. The end that stays is weighed less each time.
-fn crossing(sides: &Sides<'_>, is_turned: bool, mut low: Point, mut high: Point) -> Result<f64> {
+fn crossing(sides: &Sides<'_>, mut low: Point, mut high: Point) -> Result<Point> {
+    let is_dearer = low.is_dearer();
+    let (mut below, mut above) = (low.distance(), high.distance());
     for step in 0..MOST_STEPS {
         if high.log - low.log <= EXACT {
             break;
         }
         // Prices that jump, as those of whole millions do, are met by halves.
         let is_smooth = step < SMOOTH_STEPS;
-        let share = if is_smooth { (-low.over / (high.over - low.over)).clamp(0.02, 0.98) } else { 0.5 };
-        let log = low.log + share * (high.log - low.log);
-        let here = sides.point(log, 10_f64.powf(log), is_turned)?;
-        if here.is_below(is_turned) {
-            low = here;
-            high.over /= 2.0;
+        let share = if is_smooth { (below / (below + above)).clamp(0.02, 0.98) } else { 0.5 };
+        let here = sides.at(low.log + share * (high.log - low.log))?;
+        if here.is_dearer() == is_dearer {
+            (low, below) = (here, here.distance());
+            above /= 2.0;
         } else {
-            high = here;
-            low.over /= 2.0;
+            (high, above) = (here, here.distance());
+            below /= 2.0;
         }
     }
-    Ok(10_f64.powf(high.log))
+    Ok(high)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub(crate) fn billed(machine: &Machine, used: &[f64], part: f64, hours: f64) -> 
     if machine.credits <= 0.0 || used.is_empty() || part <= 0.0 {
         return 0.0;
     }
-    // The time before counts for nothing but the balance that it leaves.
+    // The warm-up is not billed. It only sets the first balance.
     let warm_up = used.len() as f64 * part * (2.0 * KEPT / (used.len() as f64 * part)).ceil();
     for vcpus in used.iter().cycle() {
         if at >= warm_up + hours {

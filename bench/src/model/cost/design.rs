@@ -95,6 +95,19 @@ impl Design {
         }
     }
 
+    /// Number of nodes that the busiest hour needs; `None` for designs without nodes.
+    ///
+    /// # Errors
+    /// Fails if the price book or the assumptions lack something.
+    pub(crate) fn nodes_needed(self, given: &Given<'_>) -> Result<Option<f64>> {
+        Ok(match self {
+            Self::Managed => Some(managed::needed(given)?),
+            Self::Spin => Some(nodes::needed(given, "spin-requests-per-second")?),
+            Self::Native => Some(nodes::needed(given, "native-requests-per-second")?),
+            _ => None,
+        })
+    }
+
     /// The usage of a month.
     ///
     /// # Errors

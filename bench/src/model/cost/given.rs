@@ -46,6 +46,11 @@ impl Load {
         Self { requests: events, events_per_request: 1.0, duration_ms, cpu_ms, provisioned: 0.0, arch, node, nodes }
     }
 
+    /// The id of the price of a node.
+    pub(crate) fn node_id(&self) -> String {
+        format!("node-{}", self.node)
+    }
+
     /// Events per month.
     pub(crate) fn events(&self) -> f64 {
         self.requests * self.events_per_request
@@ -102,7 +107,7 @@ impl Given<'_> {
 
     /// The node's machine.
     pub(crate) fn machine(&self) -> Result<&Machine> {
-        let id = format!("node-{}", self.load.node);
+        let id = self.load.node_id();
         self.rates.price(&id)?.machine.as_ref().with_context(|| format!("the price {id} has no machine"))
     }
 

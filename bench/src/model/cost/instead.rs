@@ -8,7 +8,7 @@ use crate::model::cost::usage::{Service, Usage};
 
 /// Bytes in an MB of a buffer.
 const MB: f64 = 1e6;
-/// An event in an object of more events is packed no better.
+/// Packing gains nothing beyond this many events an object.
 const PACKED_ALIKE: f64 = 1000.0;
 
 /// A REST API puts each request's events to Data Firehose, which writes packed files to S3.
@@ -16,7 +16,7 @@ pub(crate) fn firehose(given: &Given<'_>) -> Result<Usage> {
     let mut usage = Usage::default();
     let (load, price) = (given.load, given.rates.price("firehose-ingested")?);
     usage.add(Service::Gateway, "rest-api-request", load.requests);
-    let record = price.units_of(given.sample.body_bytes) * price.round_up_to.unwrap_or(1.0);
+    let record = given.sample.mean_units(|bytes| price.units_of(bytes)) * price.round_up_to.unwrap_or(1.0);
     usage.add(Service::Store, "firehose-ingested", load.events() * record / GB);
     let objects = objects(given, "firehose-object-mb")?;
     let of_one = if objects > 0.0 { (load.events() / objects).min(PACKED_ALIKE) } else { 1.0 };

@@ -19,7 +19,7 @@ use crate::model::cost::design::Design;
 use crate::model::cost::given::{self, Batches, GB, Given, HOURS, SECONDS};
 use crate::model::cost::lambda::{CONCURRENCY, WAITS_OF_A_FOLD, lanes};
 use crate::model::cost::usage::{Service, Usage};
-use crate::model::cost::workers::OBJECT_GB;
+use crate::model::cost::workers::{OBJECT_GB, fold_events};
 
 /// The name and version of the output of `--leave --json`. Its schema is `isotherm schema leave`.
 pub(crate) const SCHEMA: &str = "isotherm.leave/1";
@@ -56,6 +56,13 @@ pub(crate) struct Leaving {
     pub rate: Option<f64>,
     /// True asks for the monthly bills of both platforms, too.
     pub stays: bool,
+}
+
+impl Leaving {
+    /// Bytes of an event's record.
+    fn record_bytes(&self, given: &Given<'_>) -> f64 {
+        self.record_bytes.unwrap_or(given.sample.record_bytes)
+    }
 }
 
 /// The answer.
@@ -150,7 +157,8 @@ impl Load {
             Design::Lambda => Self::of(leaving, given, lanes(given)?, 1.0),
             Design::Workers => {
                 let shards = given.assumed("workers-shards")?;
-                let (seconds, most) = (given.assumed("workers-fold-s")?, given.assumed("workers-fold-events")?);
+                let (seconds, most) =
+                    (given.assumed("workers-fold-s")?, fold_events(given, leaving.record_bytes(given))?);
                 Self::of(leaving, given, shards, Batches::of(rate, shards, seconds, most).events)
             }
             _ => Self::of(leaving, given, 1.0, 1.0),
@@ -159,14 +167,14 @@ impl Load {
 
     /// The data as the target stores it: one set of rollups. It folds in full batches.
     fn as_one(leaving: &Leaving, given: &Given<'_>) -> Result<Self> {
-        Self::of(leaving, given, 1.0, given.assumed("workers-fold-events")?)
+        Self::of(leaving, given, 1.0, fold_events(given, leaving.record_bytes(given))?)
     }
 
     /// Assumes `parts` sets of rollups, each with every hour and day that has events, and `batch` events a fold. A
     /// block has the events of one fold.
     fn of(leaving: &Leaving, given: &Given<'_>, parts: f64, batch: f64) -> Result<Self> {
         let sample = given.sample;
-        let record = leaving.record_bytes.unwrap_or(sample.record_bytes);
+        let record = leaving.record_bytes(given);
         let scale = record / sample.record_bytes;
         let an_hour = given.load.rate() / parts * 3600.0;
         let (hour, day) = (given.folded(an_hour, 1.0)?, given.folded(24.0 * an_hour, 1.0)?);
@@ -355,7 +363,7 @@ fn write(design: Design, load: &Load, leaving: &Leaving, given: &Given<'_>, usag
             usage.add(Service::Function, "workers-cpu", leaving.runs * (events * cpu + pages * of_pages));
             objects(requests * shards, given, usage)?;
             // A later run's events are there already, so no row is written for them.
-            let folds = load.events / given.assumed("workers-fold-events")?;
+            let folds = load.events / fold_events(given, load.record)?;
             let blocks = load.events / load.block_events * given.assumed("workers-block-rows")?;
             let rows = events * shards.min(lines.max(1.0))
                 + blocks

@@ -49,12 +49,12 @@ pub(crate) fn exceeded(design: Design, given: &Given<'_>, usage: &Usage) -> Resu
         }
         Design::Workers => found.workers(&busiest, usage)?,
         Design::Spin => {
-            found.throughput(&busiest, "spin-requests-per-second")?;
+            found.throughput(given, "spin-requests-per-second")?;
             found.disk(given, usage)?;
         }
         Design::Native => {
             found.one_node(given)?;
-            found.throughput(&busiest, "native-requests-per-second")?;
+            found.throughput(given, "native-requests-per-second")?;
             found.disk(given, usage)?;
         }
         Design::Baseline => found.baseline(&busiest)?,
@@ -137,8 +137,12 @@ impl Found {
         Ok(())
     }
 
-    /// The given instances of Lambda Managed Instances.
+    /// The instances of Lambda Managed Instances: their machine, and how many are given.
     fn instances(&mut self, given: &Given<'_>) -> Result<()> {
+        self.check(given.machine()?.credits, 0.0, || {
+            let problem = format!("a {} is burstable, and Managed Instances take no such machine", given.load.node);
+            (problem, "a machine without CPU credits, such as c7g-large".to_owned())
+        });
         let Some(most) = given.load.nodes else { return Ok(()) };
         let needs = managed::needed(given)?;
         self.check(needs, most, || {
@@ -256,15 +260,15 @@ impl Found {
         Ok(())
     }
 
-    /// What the given nodes get through, by the name of the assumption for one.
-    fn throughput(&mut self, busiest_hour: &Given<'_>, of_one: &str) -> Result<()> {
-        let given = busiest_hour;
+    /// What the given nodes get through at the target utilisation, by the name of the assumption for one.
+    fn throughput(&mut self, given: &Given<'_>, of_one: &str) -> Result<()> {
         let Some(nodes) = given.load.nodes else { return Ok(()) };
-        let most = nodes * given.assumed(of_one)? / given.work()?;
-        let needs = per_second(given);
-        self.check(needs, most, || {
+        let (needs, target) = (nodes::needed(given, of_one)?, given.assumed("target-utilisation")?);
+        let most = nodes * given.assumed(of_one)? * target / given.work()?;
+        let busiest = given.busiest()?;
+        self.check(needs, nodes, || {
             let problem = format!(
-                "{} through {} requests/s of {} events, and the busiest hour has {}",
+                "{} through {} requests/s of {} events at {} % utilisation, and the busiest hour has {}",
                 if nodes == 1.0 {
                     "one such node gets".to_owned()
                 } else {
@@ -272,9 +276,10 @@ impl Found {
                 },
                 amount(most),
                 decimal(given.load.events_per_request),
-                amount(needs)
+                decimal(target * 100.0),
+                amount(busiest)
             );
-            (problem, format!("{} nodes, or larger ones", amount((needs / most * nodes).ceil())))
+            (problem, format!("{} nodes, or larger ones", amount(needs)))
         });
         Ok(())
     }

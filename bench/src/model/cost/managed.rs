@@ -16,7 +16,7 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
 
 /// Adds a month's requests and so many hours of instances. There is no price of duration.
 pub(crate) fn function(given: &Given<'_>, hours: f64, usage: &mut Usage) -> Result<()> {
-    let id = format!("node-{}", given.load.node);
+    let id = given.load.node_id();
     usage.add(Service::Function, "lambda-request", given.load.requests);
     usage.add(Service::Function, &id, hours);
     usage.add(Service::Function, "lambda-managed-fee", given.rates.price(&id)?.usd(hours, false));

@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use crate::model::cost::credits;
-use crate::model::cost::given::{GB, Given, HOURS};
+use crate::model::cost::given::{GB, Given, HOURS, SECONDS};
 use crate::model::cost::usage::{Service, Usage};
 
 pub(crate) fn spin(given: &Given<'_>) -> Result<Usage> {
     let mut usage = nodes(given, "spin-requests-per-second")?;
     // More than one node share a database, which is a server of its own.
     if number(given, "spin-requests-per-second")? > 1.0 {
-        usage.add(Service::Store, &format!("node-{}", given.load.node), HOURS);
+        usage.add(Service::Store, &given.load.node_id(), HOURS);
     }
     Ok(usage)
 }
@@ -43,10 +43,10 @@ fn nodes(given: &Given<'_>, throughput: &str) -> Result<Usage> {
     let mut usage = Usage::default();
     let load = given.load;
     let nodes = number(given, throughput)?;
-    usage.add(Service::Function, &format!("node-{}", load.node), nodes * HOURS);
+    usage.add(Service::Function, &load.node_id(), nodes * HOURS);
     let machine = given.machine()?;
     if let Some(price) = &machine.surplus {
-        let mean = load.requests / (HOURS * 3600.0) * credits::vcpus_of_a_request(given, throughput)?;
+        let mean = load.requests / SECONDS * credits::vcpus_of_a_request(given, throughput)?;
         let beyond = credits::beyond(machine, nodes, mean);
         if beyond > 0.0 {
             usage.add(Service::Function, price, beyond * HOURS);

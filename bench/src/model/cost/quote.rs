@@ -1,15 +1,18 @@
 //! The answer of `isotherm cost`.
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumption;
-use crate::model::cost::available::Available;
+use crate::model::cost::available::available;
 use crate::model::cost::beside::Beside;
 use crate::model::cost::bill::{Bill, Line};
 use crate::model::cost::break_even::{BreakEven, Pair};
 use crate::model::cost::design::Design;
+use crate::model::cost::given::Given;
 use crate::model::cost::limits::Exceeded;
+use crate::model::cost::usage::{Service, Usage};
 use crate::model::production::Production;
 
 /// The name and version of the output of `--json`. Its schema is `isotherm schema cost`.
@@ -80,17 +83,25 @@ pub(crate) struct AtEqualAvailability {
     pub month_usd: f64,
     /// The lines of the bill.
     pub lines: Vec<Line>,
+    /// Notes on the prices in it.
+    pub notes: Vec<String>,
 }
 
 impl AtEqualAvailability {
-    /// Its bill.
-    pub(crate) fn new(available: &Available, bill: Bill) -> Self {
-        Self {
+    /// The bill of these services, with `usage` being that of the design itself; `None` if nothing has to be added.
+    ///
+    /// # Errors
+    /// Fails if the price book or the assumptions lack something.
+    pub(crate) fn of(design: Design, given: &Given<'_>, usage: &Usage, services: &[Service]) -> Result<Option<Self>> {
+        let Some(available) = available(design, given, usage)? else { return Ok(None) };
+        let bill = Bill::of(&available.usage, services, given.rates)?;
+        Ok(Some(Self {
             about: available.about.to_owned(),
             not_possible: available.not_possible.map(str::to_owned),
             month_usd: bill.usd(),
             lines: bill.lines,
-        }
+            notes: bill.notes,
+        }))
     }
 }
 

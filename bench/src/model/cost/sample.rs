@@ -29,6 +29,8 @@ pub(crate) struct Sample {
     events: Vec<NewEvent>,
     /// Folds that were measured, by the events of an hour and of a batch, and by what a unit of each is.
     folds: RefCell<BTreeMap<[u64; 4], Folded>>,
+    /// Length of each sent event, in bytes.
+    sent: Vec<usize>,
     /// Mean length of a sent event, in bytes.
     pub body_bytes: f64,
     /// Mean length of an event's record, in bytes.
@@ -68,7 +70,7 @@ impl Sample {
     pub(crate) fn of(events: &[u8], source: &str, configured: Option<&Service>) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-        let (mut events, mut sent, mut packed, mut packer) = (Vec::new(), 0, 0, Packer::default());
+        let (mut events, mut sent, mut packed, mut packer) = (Vec::new(), Vec::new(), 0, Packer::default());
         for (at, line) in lines.take(EVENTS) {
             let read = || {
                 as_sent.event(line, at as u128).context("is refused")?;
@@ -81,16 +83,23 @@ impl Sample {
             packer.shapes(&event).iter().for_each(|shape| packer.is_stored(shape));
             packed += packer.pack(&event[0], 0).len();
             events.extend(event);
-            sent += line.len();
+            sent.push(line.len());
         }
         ensure!(!events.is_empty(), "{source} has no event");
         let count = events.len() as f64;
         let kept: usize = events.iter().map(|event| event.record.len()).sum();
-        let [body_bytes, record_bytes, packed_bytes] = [sent, kept, packed].map(|bytes| bytes as f64 / count);
+        let [body_bytes, record_bytes, packed_bytes] =
+            [sent.iter().sum(), kept, packed].map(|bytes| bytes as f64 / count);
         let seconds: u64 = events.iter().map(|event| event.expires_at.0 - RECEIVED_AT.0 / 1000).sum();
         let kept_days = seconds as f64 / count / (24.0 * 3600.0);
         let folds = RefCell::default();
-        Ok(Self { contract, folds, body_bytes, record_bytes, packed_bytes, kept_days, events })
+        Ok(Self { contract, folds, sent, body_bytes, record_bytes, packed_bytes, kept_days, events })
+    }
+
+    /// The mean of `units` of a sent event's bytes. Where each event is rounded up by itself, the mean length does not say
+    /// it.
+    pub(crate) fn mean_units(&self, units: impl Fn(f64) -> f64) -> f64 {
+        self.sent.iter().map(|bytes| units(*bytes as f64)).sum::<f64>() / self.sent.len() as f64
     }
 
     /// The effects of a fold of `batch` events if `per_hour` events reach the same pages. `units` are the functions
@@ -206,6 +215,18 @@ pub(crate) mod tests {
         assert!(many.block_bytes < one.block_bytes / 2.0 && many.blocks > one.blocks, "{one:?} {many:?}");
         let few = sample.folded(100.0, 1.0, [&units(4096.0), &units(1024.0)]).unwrap();
         assert!(few.write_units < one.write_units && few.hour_bytes < one.hour_bytes, "{few:?}");
+    }
+
+    #[test]
+    fn events_are_rounded_up_one_by_one() {
+        let loaded = crate::workload::Workload::load("flights", None).unwrap();
+        let small = loaded.events.split(|byte| *byte == b'\n').next().unwrap();
+        let mut large = small.to_vec();
+        large.splice(1..1, [b' '; 6000]);
+        let sample = Sample::of(&[small, b"\n", &large].concat(), "two", None).unwrap();
+        assert!(sample.body_bytes < 5000.0, "{}", sample.body_bytes);
+        // One unit and two.
+        assert_eq!(sample.mean_units(|bytes| (bytes / 5000.0).ceil()), 1.5);
     }
 
     #[test]

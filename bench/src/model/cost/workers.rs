@@ -19,8 +19,8 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     usage.add(Service::Function, "workers-cpu", load.requests * given.request_cpu_ms("workers-cpu-ms")?);
 
     let shards = given.assumed("workers-shards")?;
-    let batches =
-        Batches::of(load.rate(), shards, given.assumed("workers-fold-s")?, given.assumed("workers-fold-events")?);
+    let most = fold_events(given, given.sample.record_bytes)?;
+    let batches = Batches::of(load.rate(), shards, given.assumed("workers-fold-s")?, most);
     let folded = given.folded(load.rate() / shards * 3600.0, batches.events)?;
     let asked = load.requests * shards.min(load.events_per_request);
     let second = given.assumed("workers-object-ms")? / 1000.0;
@@ -61,6 +61,13 @@ pub(crate) fn usage(given: &Given<'_>) -> Result<Usage> {
     let invocations = load.requests + asked + batches.count + cron;
     logs(given, invocations, &mut usage)?;
     Ok(usage)
+}
+
+/// The most events of a fold, if their records have so many bytes. A shard folds after a number of events or of bytes,
+/// whichever comes first.
+pub(crate) fn fold_events(given: &Given<'_>, record_bytes: f64) -> Result<f64> {
+    let by_bytes = given.assumed("workers-fold-bytes")? / record_bytes;
+    Ok(given.assumed("workers-fold-events")?.min(by_bytes).max(1.0))
 }
 
 /// Adds the logs of so many invocations: by events until Cloudflare bills them by bytes.

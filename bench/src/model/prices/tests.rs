@@ -136,3 +136,12 @@ fn the_program_s_own_book_is_one() {
         "say where the price stands"
     );
 }
+
+#[test]
+fn a_surplus_is_a_price_of_the_book() {
+    let node = PRICE.replace("per = 10", "machine = { vcpus = 2, credits = 24, surplus = \"beyond\" }\n    per = 10");
+    let error = format!("{:#}", Book::parse(&node).unwrap_err());
+    assert_eq!(error, "the price x: there is no price \"beyond\", its surplus");
+    let of_beyond = PRICE.replace("checked = \"2026-11-01\"", "").replace("id = \"x\"", "id = \"beyond\"");
+    Book::parse(&(node + &of_beyond)).unwrap();
+}

@@ -3,13 +3,12 @@
 //! A policy is priced as the design of its platform (`model/cost`), the whole path of an event. Only the function's part
 //! is what the replay counted: billed time and nodes. The usage of the trace is assumed to continue for a month.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumptions;
-use crate::model::cost::available::available;
 use crate::model::cost::bill::{Bill, Line, Rates};
 use crate::model::cost::break_even::{self, BreakEven, Pair};
 use crate::model::cost::design::Design;
@@ -84,12 +83,7 @@ impl Prices<'_> {
         let mut impossible = limits::exceeded(design, &given, &usage)?;
         impossible.extend(environments(replayed, &given)?);
         let usd_month = bill.usd();
-        let available = available(design, &given, &usage)?;
-        let available = available.map(|one| {
-            let bill = Bill::of(&one.usage, &Service::ALL, self.rates)?;
-            Ok::<_, anyhow::Error>(AtEqualAvailability::new(&one, bill))
-        });
-        let equal_availability = available.transpose()?;
+        let equal_availability = AtEqualAvailability::of(design, &given, &usage, &Service::ALL)?;
         let usd_per_million = (requests > 0.0).then(|| usd_month / requests * 1e6);
         Ok((Cost { usd_month, usd_per_million, lines: bill.lines, equal_availability }, impossible))
     }
@@ -179,14 +173,16 @@ impl Prices<'_> {
     }
 }
 
-/// The node that policies are compared with: that of the first one with nodes, or the default one.
-pub(crate) fn node<'p>(mut policies: impl Iterator<Item = &'p Policy>) -> String {
-    policies
-        .find_map(|policy| match &policy.pricing {
-            Pricing::Nodes { node, .. } => Some(node.clone()),
-            Pricing::Lambda { .. } | Pricing::Workers { .. } => None,
+/// The node that policies are compared with: that of the first one with the plain server, else of the first one with
+/// Spin, else the default one.
+pub(crate) fn node<'p>(policies: impl Iterator<Item = &'p Policy> + Clone) -> String {
+    let first = |wanted| {
+        policies.clone().find_map(|policy| match &policy.pricing {
+            Pricing::Nodes { design, node, .. } if *design == wanted => Some(node.clone()),
+            _ => None,
         })
-        .unwrap_or_else(|| NODE.to_owned())
+    };
+    first(Design::Native).or_else(|| first(Design::Spin)).unwrap_or_else(|| NODE.to_owned())
 }
 
 /// The design's usage, in which the function has what the replay counted.
@@ -208,7 +204,7 @@ fn replayed_usage(mut usage: Usage, replayed: &Replayed, span: Micros, given: &G
                 add.push((under, gb_seconds(billed.provisioned_ms)));
             }
         }
-        Pricing::Nodes { design, node, paid } => {
+        Pricing::Nodes { design, paid, .. } => {
             let there = replayed.record.timeline.instance_seconds() / 3600.0 * to_month;
             let hours = paid.map_or(there, |paid| f64::from(paid) * HOURS);
             if *design == Design::Managed {
@@ -217,7 +213,7 @@ fn replayed_usage(mut usage: Usage, replayed: &Replayed, span: Micros, given: &G
                 managed::function(given, hours.max(managed::least_hours(given)?), &mut usage)?;
                 return Ok(usage);
             }
-            let id = format!("node-{node}");
+            let id = load.node_id();
             add.push((id.clone(), hours));
             add.extend(beyond_credits(*design, hours / HOURS, replayed, given)?);
             if paid.is_some() {
@@ -235,11 +231,26 @@ fn replayed_usage(mut usage: Usage, replayed: &Replayed, span: Micros, given: &G
     Ok(usage)
 }
 
-/// The vCPU-hours of a month that burstable nodes, so many on average, use beyond their credits: hour by hour, as the
-/// requests of the trace came.
+/// The vCPU-hours of a month that so many burstable nodes use beyond their credits: hour by hour, as the requests of the
+/// trace came.
+///
+/// # Errors
+/// Fails if nodes come and go. Each has credits of its own, and the mean number of nodes says too little of them.
 fn beyond_credits(design: Design, nodes: f64, replayed: &Replayed, given: &Given<'_>) -> Result<Option<(String, f64)>> {
     let machine = given.machine()?;
     let Some(price) = machine.surplus.clone().filter(|_| nodes > 0.0) else { return Ok(None) };
+    if let (Model::Containers(rules), Pricing::Nodes { paid: None, .. }) =
+        (&replayed.policy.model, &replayed.policy.pricing)
+    {
+        ensure!(
+            rules.least == rules.most,
+            "{}: a {} is burstable, and the credits of nodes that come and go can't be told: give one number of nodes, \
+             such as nodes={}, or another node",
+            replayed.policy.name,
+            given.load.node,
+            rules.most
+        );
+    }
     let of_one = credits::vcpus_of_a_request(given, &format!("{}-requests-per-second", design.name()))?;
     let (timeline, width) = (&replayed.record.timeline, replayed.record.timeline.width().seconds());
     let used: Vec<f64> = timeline.bins().iter().map(|bin| bin.requests as f64 / width * of_one / nodes).collect();

@@ -35,8 +35,9 @@ pub(crate) struct Report {
     pub policies: Vec<Figures>,
     /// The cheapest policy that is possible and meets the goals; null if there is none.
     pub cheapest: Option<String>,
-    /// One entry for each policy that is not a container, by the same assumptions as `isotherm cost`. It is compared with
-    /// the node of the first container, or with the default one if no container was given.
+    /// One entry for each policy without nodes, by the same assumptions as `isotherm cost`. It is compared with the node of
+    /// the first policy with the plain server (`container`), else of the first with Spin (`spin`, `keda`), else with the
+    /// default one.
     pub break_even: Vec<BreakEven>,
     /// Where the choice between two of the policies' designs flips, as `isotherm cost` says it.
     pub pairs: Vec<Pair>,

@@ -139,3 +139,10 @@ fn the_words_fit_and_the_json_is_what_its_schema_says() {
     let schema = serde_json::to_value(schemars::schema_for!(Leave)).unwrap();
     jsonschema::validate(&schema, &serde_json::to_value(&left).unwrap()).unwrap();
 }
+
+#[test]
+fn large_events_fill_a_fold_with_bytes() {
+    // A fold of 512 KiB has 64 of them. Each writes a backup.
+    let large = answered("--from lambda --to workers --events 64000 --bytes 8192 --runs 1").unwrap();
+    units(&large.target, Service::Backup, "r2-class-a", 1000.0);
+}

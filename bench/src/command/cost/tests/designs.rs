@@ -171,3 +171,50 @@ fn where_two_cross_they_cost_the_same_and_nodes_as_at_the_break_even() {
         assert_eq!(pair.flips[0].cheaper, "native");
     }
 }
+
+#[test]
+fn a_shard_folds_after_bytes_too() {
+    let batches = |more: &str| {
+        let quote = quoted(&format!("--platform workers --service backup --requests 20000000000 {more}"));
+        20e9 / units(&quote, "r2-class-a")
+    };
+    assert!((batches("") - 512.0).abs() < 1e-6, "{}", batches(""));
+    let record = batches("--assume workers-fold-bytes=32768");
+    // A flight's record has some 325 bytes.
+    assert!((90.0..115.0).contains(&record), "{record}");
+    // The bytes are those of core's pace.
+    let bytes = Assumptions::read().unwrap().value("workers-fold-bytes").unwrap();
+    assert_eq!(bytes, 512.0 * 1024.0);
+}
+
+#[test]
+fn given_nodes_and_computed_ones_are_for_the_same_utilisation() {
+    let busy = "--platform spin --requests 3000000000";
+    let needs = units(&quoted(busy), "node-c7g-large") / 730.0;
+    // Spin on several nodes has the server of its database.
+    let nodes = needs - 1.0;
+    assert!(nodes > 2.0, "{nodes}");
+    let with = |nodes: f64| quoted(&format!("{busy} --nodes {nodes}")).designs.remove(0).impossible;
+    assert_eq!(with(nodes), []);
+    let [refused] = &with(nodes - 1.0)[..] else { panic!("{nodes}") };
+    assert!(refused.problem.contains("at 70 % utilisation"), "{refused:?}");
+    assert_eq!(refused.remedy, format!("{nodes} nodes, or larger ones"));
+    let all = quoted(&format!("{busy} --target-utilisation 1 --nodes {}", (nodes * 0.7).ceil())).designs.remove(0);
+    assert_eq!(all.impossible, []);
+}
+
+#[test]
+fn managed_instances_are_not_burstable() {
+    let quote = quoted("--platform managed --platform native --node t4g-small");
+    let problem = &quote.designs[0].impossible[0].problem;
+    assert_eq!(problem, "a t4g-small is burstable, and Managed Instances take no such machine");
+    assert_eq!((quote.designs[1].impossible.len(), quote.pairs.len()), (0, 0));
+    assert_eq!(quoted("--platform managed --node m7g-large").designs[0].impossible, []);
+}
+
+#[test]
+fn what_is_known_of_a_price_is_said_of_equal_availability_too() {
+    let quote = quoted("--platform native");
+    assert!(quote.designs[0].bill.notes.iter().all(|note| !note.contains("EBS snapshots")));
+    assert!(text(&quote).contains("note: EBS snapshots: from memory, not compared"), "{}", text(&quote));
+}
