@@ -41,7 +41,7 @@ fn each_platform_has_a_row_and_what_can_t_be_is_in_no_verdict() {
     let problem = |nth: usize| busy.choices[nth].impossible.iter().map(|one| one.problem.as_str()).collect::<Vec<_>>();
     assert!(
         problem(0)[0].starts_with(
-            "one such node gets through 446 requests/s of 10 events at 70 % utilisation, and the busiest hour has "
+            "one such node gets through 447 requests/s of 10 events at 70 % utilisation, and the busiest hour has "
         ),
         "{busy:#?}"
     );

@@ -23,6 +23,8 @@ const PART: f64 = 1.0 / 64.0;
 /// The most steps in the number of nodes that are looked at within such a part. More of them are less than a 64th part of
 /// what the nodes cost, each.
 const MOST_NODES: f64 = 64.0;
+/// So few steps are looked at one by one.
+const FEW_STEPS: usize = 2;
 /// A step is looked at so closely on both sides.
 const BESIDE: f64 = 1e-7;
 /// A load that takes more nodes than the fewest.
@@ -234,7 +236,7 @@ impl Sides<'_> {
         Ok(most)
     }
 
-    /// The loads between these from which a design needs a node more, in their order.
+    /// The loads between these from which a design needs a node more, in their order; none if there are very many.
     fn steps(&self, low: f64, high: f64) -> Result<Vec<f64>> {
         let load = Load { requests: FAR, nodes: None, ..self.given.load.clone() };
         let far = Given { load: &load, ..*self.given };
@@ -258,14 +260,16 @@ impl Sides<'_> {
         if are_apart && low.is_dearer() == high.is_dearer() {
             return Ok(());
         }
-        if high.log - low.log > PART {
+        let steps = self.steps(low.requests, high.requests)?;
+        let is_wide = high.log - low.log > PART || steps.len() > FEW_STEPS;
+        if is_wide {
             let middle = self.at(f64::midpoint(low.log, high.log))?;
             self.search(low, middle, found)?;
             return self.search(middle, high, found);
         }
         // Prices jump where a node more is needed.
         let mut before = low;
-        for step in self.steps(low.requests, high.requests)? {
+        for step in steps {
             for requests in [step * (1.0 - BESIDE), step * (1.0 + BESIDE)] {
                 if before.requests < requests && requests < high.requests {
                     let here = self.point(requests.log10(), requests)?;

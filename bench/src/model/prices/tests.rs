@@ -130,6 +130,9 @@ fn the_program_s_own_book_is_one() {
             "firehose-ingested",
             "akamai-request",
             "fermyon-plan",
+            "t4g-surplus",
+            "t3-surplus",
+            "ebs-snapshot",
             "eks-cluster",
             "lke-control-plane"
         ],

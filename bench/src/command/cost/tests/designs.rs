@@ -189,7 +189,7 @@ fn a_shard_folds_after_bytes_too() {
 
 #[test]
 fn given_nodes_and_computed_ones_are_for_the_same_utilisation() {
-    let busy = "--platform spin --requests 3000000000";
+    let busy = "--platform spin --requests 9000000000";
     let needs = units(&quoted(busy), "node-c7g-large") / 730.0;
     // Spin on several nodes has the server of its database.
     let nodes = needs - 1.0;

@@ -22,8 +22,8 @@ fn what_is_said_of_two_holds_from_there_on() {
     let known = Known::default();
     let sides = Sides { designs: both, carrying: &both, given: &given, known: &known };
     let mut compared = 0;
-    for part in 0..600 {
-        let point = sides.at(7.0 + f64::from(part) / 200.0).unwrap();
+    for part in 0..140 {
+        let point = sides.at(8.0 + f64::from(part) / 70.0).unwrap();
         if !sides.are_carried(point.requests).unwrap() {
             break;
         }
@@ -39,7 +39,7 @@ fn what_is_said_of_two_holds_from_there_on() {
         assert_eq!(cheaper, both[usize::from(point.is_dearer())].name(), "{point:?}: {pair:?}");
         compared += 1;
     }
-    assert!(compared > 200, "{compared}");
+    assert!(compared > 60, "{compared}");
 }
 
 #[test]
