@@ -47,7 +47,7 @@ enum Item<'a> {
 /// The items of a block, each with its number.
 fn items(row: &BlockRow) -> impl Iterator<Item = (u64, Item<'_>)> {
     let (events, rest) = part::read_block(&row.bytes, row.count);
-    // Bytes behind all its events are no event.
+    // If no event is missing, bytes behind the events are dropped.
     let rest = rest.filter(|_| (events.len() as u64) < row.count.max(1));
     (row.seq..).zip(events.into_iter().map(Item::Event).chain(rest.map(Item::Unreadable)))
 }

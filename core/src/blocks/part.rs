@@ -38,8 +38,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<BlockEvent<'_>>, (Vec<BlockEvent<
     Ok(events)
 }
 
-/// The events of an open block that has `count` of them, in the order of their numbers. If the block is damaged, what can't
-/// be read comes too. It may have no bytes, if events are missing.
+/// Reads an open block that should have `count` events. The second value is `None` if the block is sound. Otherwise it is
+/// the bytes that can't be read. They are empty if events are only missing.
 pub(crate) fn read_block(bytes: &[u8], count: u64) -> (Vec<BlockEvent<'_>>, Option<&[u8]>) {
     let (events, rest) = match read(bytes) {
         Ok(events) => (events, &[][..]),

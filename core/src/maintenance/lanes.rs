@@ -25,8 +25,8 @@
 //!
 //! Records that the stream lost before they were folded are noticed in two ways. The mapping says which records it has
 //! given up ([`Lanes::lose`]). And while a shard is not folded for longer than the stream keeps records, because the
-//! mapping stands still, older records may be gone. A shard without records looks the same. So a timer writes pulses to
-//! shards that have had no records for a while ([`Lanes::heartbeat`]).
+//! mapping stands still, older records may be gone. To a function, a shard without records looks like one whose
+//! mapping stands still. So a timer writes pulses to shards that have had no records for a while ([`Lanes::heartbeat`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

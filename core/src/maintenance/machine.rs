@@ -45,15 +45,6 @@ pub enum ExpiryOrder {
     Time,
 }
 
-/// The most that a usual event's record has. Most have half of that.
-const USUAL_BYTES: usize = 1024;
-
-/// So many events, or the bytes of as many usual ones. Requests wait while a store folds, and larger events have more to
-/// fold.
-const fn usual(events: usize) -> Load {
-    Load { events, bytes: events * USUAL_BYTES }
-}
-
 /// How large one fold is, and how long events wait for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -73,7 +64,7 @@ pub struct Pace {
 impl Pace {
     /// For a process that has its database to itself.
     pub const SERVER: Self = Self {
-        fold: usual(2048),
+        fold: Load::usual(2048),
         fold_within: 5000,
         round: ROUND,
         tasks_a_turn: 1,
@@ -83,7 +74,7 @@ impl Pace {
 
     /// For instances that share a database, and come and go with requests.
     pub const INSTANCE: Self = Self {
-        fold: usual(512),
+        fold: Load::usual(512),
         fold_within: 0,
         round: ROUND,
         tasks_a_turn: 4,

@@ -10,7 +10,7 @@ const PLANS: usize = 512;
 const BYTES: usize = 32 << 20;
 /// What one transaction takes of all tenants together. It is small, so that the first plans do not wait long for the
 /// last ones.
-const TRANSACTION: Load = Load { events: 1024, bytes: 1 << 20 };
+const TRANSACTION: Load = Load::usual(1024);
 
 /// The plans of one tenant that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

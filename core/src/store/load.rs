@@ -16,7 +16,15 @@ pub struct Load {
     pub bytes: usize,
 }
 
+/// Bytes of a usual event's record, at most. Most records have half as many.
+const USUAL_BYTES: usize = 1024;
+
 impl Load {
+    /// So many events, or the bytes of as many usual ones. Larger events take longer, and requests wait meanwhile.
+    pub(crate) const fn usual(events: usize) -> Self {
+        Self { events, bytes: events * USUAL_BYTES }
+    }
+
     /// The load of one record.
     pub fn of(record: &str) -> Self {
         Self { events: 1, bytes: record.len() }

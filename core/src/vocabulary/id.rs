@@ -12,7 +12,7 @@ use crate::vocabulary::time::{Millis, Stamp};
 
 /// Crockford's alphabet, without I, L, O and U. Characters sort like their values, so ids sort like their numbers.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const PREFIX: &str = "evt_";
+const PREFIX: &[u8; 4] = b"evt_";
 const DIGITS: usize = 26;
 /// A sequential id holds entropy in this many low bits, and milliseconds above them.
 const ENTROPY_BITS: u32 = 80;
@@ -85,7 +85,7 @@ impl FromStr for EventId {
 
     /// Reads only the form that [`fmt::Display`] writes: upper case, without look-alike characters.
     fn from_str(text: &str) -> Result<Self, NotAnEventId> {
-        let digits = text.strip_prefix(PREFIX).ok_or(NotAnEventId)?.as_bytes();
+        let digits = text.as_bytes().strip_prefix(PREFIX).ok_or(NotAnEventId)?;
         // 26 digits hold 130 bits, so the first digit may carry only three of the 128.
         if digits.len() != DIGITS || !matches!(digits.first(), Some(b'0'..=b'7')) {
             return Err(NotAnEventId);
@@ -143,7 +143,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(IdText::of("req_", self.0).as_str())
+        f.write_str(IdText::of(b"req_", self.0).as_str())
     }
 }
 
@@ -151,12 +151,11 @@ impl fmt::Display for RequestId {
 struct IdText([u8; PREFIX.len() + DIGITS]);
 
 impl IdText {
-    /// `prefix` has as many characters as [`PREFIX`].
-    fn of(prefix: &str, bits: u128) -> Self {
+    fn of(prefix: &[u8; PREFIX.len()], bits: u128) -> Self {
         let digit = |at: usize| ALPHABET.get((bits >> (5 * (DIGITS - 1 - at)) & 31) as usize);
         let character = |at: usize| match at.checked_sub(prefix.len()) {
             Some(at) => digit(at),
-            None => prefix.as_bytes().get(at),
+            None => prefix.get(at),
         };
         Self(std::array::from_fn(|at| character(at).copied().unwrap_or_default()))
     }

@@ -51,15 +51,15 @@ fn what_can_t_be_read_of_a_block_is_rejected_and_the_rest_is_folded() {
 
 #[test]
 fn a_block_with_other_events_than_it_says_is_rejected_and_the_next_one_is_folded() {
-    // Of two events in the block: none, one, both with a byte behind them, and three. How many records it gives, and
-    // how many of them are events.
-    for (parts, more, records, events) in [(0, None, 1, 0), (1, None, 2, 1), (2, Some(9), 2, 2), (3, None, 1, 0)] {
+    // The block says that it has two events. Each case gives the events that its bytes hold, the bytes behind them, and
+    // how many records come out, of which how many are events.
+    for (held, behind, records, events) in [(0, None, 1, 0), (1, None, 2, 1), (2, Some(9), 2, 2), (3, None, 1, 0)] {
         for at_once in [usize::MAX, 1] {
             let mut store = Store::default();
             (0..2).for_each(|at| drop(store.keep(&plan(&[named(at)], NOW, 1))));
             let row = store.blocks.get_mut(&1).unwrap();
-            row.bytes = row.bytes[..row.bytes.len() / 2].repeat(parts);
-            row.bytes.extend(more);
+            row.bytes = row.bytes[..row.bytes.len() / 2].repeat(held);
+            row.bytes.extend(behind);
             store.memory = None;
             store.keep(&plan(&[named(100)], NOW, 1));
             assert_eq!(store.blocks.keys().collect::<Vec<_>>(), [&1, &3]);
@@ -69,9 +69,9 @@ fn a_block_with_other_events_than_it_says_is_rejected_and_the_next_one_is_folded
                 store.memory = None;
             }
             let is_event = |record: &&String| record.starts_with('{');
-            assert_eq!(folded.len(), records + 1, "{parts}: {folded:?}");
-            assert_eq!(folded[..records].iter().filter(is_event).count(), events, "{parts}: {folded:?}");
-            assert!(folded[records].contains("m100"), "{parts}: {folded:?}");
+            assert_eq!(folded.len(), records + 1, "{held}: {folded:?}");
+            assert_eq!(folded[..records].iter().filter(is_event).count(), events, "{held}: {folded:?}");
+            assert!(folded[records].contains("m100"), "{held}: {folded:?}");
         }
     }
 }
