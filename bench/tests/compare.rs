@@ -64,6 +64,9 @@ fn with_json_standard_output_is_the_result_and_nothing_else() {
     check_schema(&result);
     assert_eq!(std::fs::read(fixture.folder.path().join("here/result.json")).unwrap(), output.stdout);
     assert!(text(&output.stderr).trim_end().ends_with("here/result.json\nhere/report.html"));
+    // What the service and its floor log is no progress of a comparison.
+    let logs = fixture.folder.path().join("here/logs");
+    assert!(["native.log", "floor-of-native.log"].iter().all(|log| logs.join(log).is_file()));
     assert_eq!((&result["workload"]["seed"], &result["workload"]["cold"]["samples"]), (&9.into(), &2.into()));
     assert_eq!(
         (&result["workload"]["events"], &result["platforms"][0]["replay"]["verified"]),

@@ -57,6 +57,9 @@ pub enum Answer {
     Error(String),
 }
 
+/// Lines of a log that a message shows.
+const LAST_LINES: usize = 3;
+
 /// How to run `isotherm up`.
 #[derive(Clone, Debug)]
 pub struct Up {
@@ -124,11 +127,20 @@ impl Up {
         let input = child.stdin.take().context("its standard input is not ours")?;
         let output = child.stdout.take().context("its standard output is not ours")?;
         let mut connection = Connection { input, output: BufReader::new(output).lines() };
-        let ready = connection.answer(READY_WITHIN).await.with_context(|| format!("cannot start {}", self.platform))?;
+        let failed = || format!("cannot start {}{}", self.platform, self.last_words());
+        let ready = connection.answer(READY_WITHIN).await.with_context(failed)?;
         match ready {
             Answer::Ready { url, runtime } => Ok(Remote { child, connection, url, runtime }),
             other => bail!("{} answered {other:?} before it was ready", self.platform),
         }
+    }
+
+    /// The end of the log, for a message.
+    fn last_words(&self) -> String {
+        let Some(log) = &self.log else { return String::new() };
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let last: Vec<&str> = text.lines().rev().take(LAST_LINES).collect();
+        format!("; its log {} ends with: {}", log.display(), last.into_iter().rev().collect::<Vec<_>>().join(" / "))
     }
 }
 

@@ -1,6 +1,5 @@
 //! The phases of one run: starts the targets and gives them their turns.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
@@ -10,7 +9,7 @@ use crate::load::Events;
 use crate::measure::data::Span;
 use crate::measure::progress::Phase;
 use crate::measure::role::Role;
-use crate::measure::target::Target;
+use crate::measure::target::{Paths, Target};
 use crate::measure::{cold, meters, reports, throughput, verify, warm};
 use crate::results::NotStarted;
 use crate::words::time;
@@ -54,8 +53,7 @@ pub(crate) async fn stop(targets: &mut Vec<Target>) -> Result<()> {
 /// Starts each platform with its floor, and Lambda also with the baseline. If one of these can't be started,
 /// the platform is left out too. At the end the platforms come first in `targets`, then their floors in the same order.
 pub(crate) async fn start(
-    program: &Path,
-    artifacts: &Path,
+    paths: Paths<'_>,
     platforms: &[Platform],
     events: &Rc<Events>,
     seed: u64,
@@ -70,7 +68,7 @@ pub(crate) async fn start(
         let baseline: &[Role] = if *platform == Platform::Lambda { &[Role::Baseline, Role::Singles] } else { &[] };
         for role in [Role::Own, Role::Floor].iter().chain(baseline) {
             let events = Rc::clone(events);
-            match Target::start(program, artifacts, *platform, *role, events, seed).await {
+            match Target::start(paths, *platform, *role, events, seed).await {
                 Ok(target) => targets.push(target),
                 Err(error) => {
                     let of = match role {

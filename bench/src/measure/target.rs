@@ -51,11 +51,30 @@ pub(crate) struct Target {
     pub verified: u64,
 }
 
+/// What starting a target needs of the machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Paths<'a> {
+    /// The program `isotherm`, whose `up` hosts the platforms.
+    pub(crate) program: &'a Path,
+    /// The folder of artifacts.
+    pub(crate) artifacts: &'a Path,
+    /// The folder into which what the targets' processes log is written.
+    pub(crate) logs: &'a Path,
+}
+
+fn name(platform: Platform, role: Role) -> String {
+    match role {
+        Role::Own => platform.to_string(),
+        Role::Floor => format!("floor of {platform}"),
+        Role::Baseline => "the baseline".to_owned(),
+        Role::Singles => format!("{platform}, single events"),
+    }
+}
+
 impl Target {
     /// Starts the platform's artifact for `role` with fresh data.
     pub(crate) async fn start(
-        program: &Path,
-        artifacts: &Path,
+        Paths { program, artifacts, logs }: Paths<'_>,
         platform: Platform,
         role: Role,
         events: Rc<Events>,
@@ -64,6 +83,7 @@ impl Target {
         let mut up = Up::new(program, platform, artifacts);
         up.set = role.set().to_owned();
         up.config = CONFIG.to_owned();
+        up.log = Some(logs.join(format!("{}.log", name(platform, role).replace([' ', ','], "-"))));
         let folder = artifacts.join(role.set()).join(platform.name());
         // The sizes of the files are measured later, since packing them takes seconds.
         artifact::files(platform, role, &folder)?;
@@ -95,12 +115,7 @@ impl Target {
 
     /// The target's name in messages, such as `spin` or `floor of spin`.
     pub(crate) fn name(&self) -> String {
-        match self.role {
-            Role::Own => self.platform.to_string(),
-            Role::Floor => format!("floor of {}", self.platform),
-            Role::Baseline => "the baseline".to_owned(),
-            Role::Singles => format!("{}, single events", self.platform),
-        }
+        name(self.platform, self.role)
     }
 
     /// Whether the target has a store.

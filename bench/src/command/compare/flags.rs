@@ -59,7 +59,7 @@ pub struct Compare {
     /// Measure cold starts of deployments too: leave them alone for so long (90s, 15m), then send one request; three times
     #[arg(long, value_name = "TIME", value_parser = deployment::idle, requires = "target")]
     pub idle: Option<std::time::Duration>,
-    /// Where result.json and report.html are written; without it, target/compare/TIME
+    /// Where result.json, report.html and logs/ of the platforms are written; without it, target/compare/TIME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Afterwards, say what changed since this result.json, and what is noise

@@ -29,9 +29,15 @@ impl Output {
         Ok(Self { folder })
     }
 
+    /// Makes the folder for what the platforms log: a line for each request on Lambda.
+    pub(crate) fn logs(&self) -> Result<PathBuf> {
+        let logs = self.folder.join("logs");
+        std::fs::create_dir_all(&logs).with_context(|| format!("cannot write to {}", logs.display()))?;
+        Ok(logs)
+    }
+
     /// Writes `result.json` and `report.html`, and returns their paths.
     pub(crate) fn write(&self, result: &Comparison) -> Result<[PathBuf; 2]> {
-        std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot write to {}", self.folder.display()))?;
         let paths = ["result.json", "report.html"].map(|name| self.folder.join(name));
         write(&paths[0], json(result)?.as_bytes())?;
         write(&paths[1], page::render(result)?.as_bytes())?;

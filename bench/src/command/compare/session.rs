@@ -21,7 +21,7 @@ use crate::measure::data::{self, Span};
 use crate::measure::deployment::{self, Deployments};
 use crate::measure::phases::{self, PHASES, Run};
 use crate::measure::role::Role;
-use crate::measure::target::Target;
+use crate::measure::target::{Paths, Target};
 use crate::measure::watch::Watch;
 use crate::measure::{machine, summary};
 use crate::model::cost::of_run as cost;
@@ -158,6 +158,8 @@ async fn whole(
     targets: &mut Vec<Target>,
 ) -> Result<End> {
     let Plan { workload, events, span, sent, platforms, mut machine, output, against } = plan;
+    let logs = output.logs()?;
+    let paths = Paths { program, artifacts: &flags.artifacts, logs: &logs };
     let watch = Watch::start().await;
     let mut runs = Runs::default();
     let mut deployments = Deployments::default();
@@ -171,8 +173,7 @@ async fn whole(
         let first = nth % turns.len().max(1);
         turns.rotate_left(first);
         let workload = Workload { seed: repeat::seed(workload.seed, nth), ..workload.clone() };
-        runs.not_started
-            .extend(phases::start(program, &flags.artifacts, &turns, &events, workload.seed, run, targets).await);
+        runs.not_started.extend(phases::start(paths, &turns, &events, workload.seed, run, targets).await);
         if targets.is_empty() {
             return Ok(End::NotStarted);
         }
