@@ -112,8 +112,7 @@ fn available(decision: &Decision) -> Vec<String> {
     for choice in &decision.choices {
         let words = match (&choice.available_about, &choice.not_possible) {
             (Some(about), Some(not_possible)) => format!("with {about}; not possible: {not_possible}"),
-            (Some(about), None) => format!("with {about}"),
-            (None, _) => "as they are".to_owned(),
+            _ => "as they are".to_owned(),
         };
         match all.iter_mut().find(|(found, _)| *found == words) {
             Some((_, policies)) => policies.push(&choice.policy),
@@ -196,7 +195,7 @@ fn usd(usd: f64) -> String {
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--dim:#777}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}.scroll{overflow-x:auto}\
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}.scroll{overflow-x:auto}p,li{overflow-wrap:anywhere}\
 table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.3rem 0}\
 th,td{border-bottom:1px solid var(--line);padding:.35rem .6rem;text-align:right;vertical-align:top}\
 th:first-child,.text th,.text td,.words{text-align:left}.cold td{white-space:nowrap}.cold td.words{white-space:normal;min-width:20rem}\
@@ -258,7 +257,7 @@ fn choices(decision: &Decision) -> Markup {
                             (true, false) => "",
                         };
                         tr class=(class) {
-                            th scope="row" { (named(&choice.policy)) @for problem in &problems { small { (problem) } } }
+                            th scope="row" { (choice.policy) @for problem in &problems { small { (problem) } } }
                             td { (digits(100.0 * choice.cold_share.value)) }
                             td { (range(&choice.p50_ms)) }
                             td { (range(&choice.p99_ms)) }
@@ -292,7 +291,7 @@ fn flips(decision: &Decision) -> Markup {
             ul {
                 @for one in &decision.break_even {
                     li {
-                        (named(&one.policy)) ": "
+                        (one.policy) ": "
                         @match one.answer {
                             Answer::Always => { "one " (one.node) " is no dearer at any load" }
                             Answer::Never => { "one " (one.node) " carries no load at which it is no dearer" }
