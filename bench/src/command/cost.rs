@@ -12,14 +12,13 @@ use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 use crate::command::prices::WhichPrices;
 use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
-use crate::model::cost::beside::beside;
 use crate::model::cost::bill::{Bill, Rates};
 use crate::model::cost::break_even::{self, BreakEven};
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{Given, Load};
 use crate::model::cost::quote::{self, Alternative, AtEqualAvailability, Priced, Quote};
 use crate::model::cost::sample::Sample;
-use crate::model::cost::usage::{Service, Usage};
+use crate::model::cost::usage::Service;
 use crate::model::cost::{from, given, limits};
 use crate::model::prices::Book;
 use crate::model::production::Production;
@@ -182,13 +181,10 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
 pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
     let book = flags.prices()?;
     let mut assumed = Assumptions::read()?;
-    let (named, production) = match &flags.from {
-        None => (None, None),
-        Some(from) => match from.as_deref().map(production).transpose()?.flatten() {
-            None => (Some(read_or_sample(from.as_deref())?), None),
-            production => (None, production),
-        },
-    };
+    let file = flags.from.as_ref().and_then(Option::as_deref);
+    let production = file.map(production).transpose()?.flatten();
+    let result = flags.from.as_ref().filter(|_| production.is_none());
+    let named = result.map(|file| read_or_sample(file.as_deref())).transpose()?;
     let (mut requests, mut events_per_request) = (REQUESTS, 1.0);
     if let Some(NamedResult { result, name }) = &named {
         from::assume(result, name, &mut assumed, from::Of::Value)?;
@@ -225,13 +221,9 @@ pub(crate) fn quote(flags: &Cost) -> Result<Quote> {
         let bill = Bill::of(&usage, &services, &rates)?;
         ensure!(bill.usd().is_finite(), "{} has no price for these figures: one that divides is 0", design.name());
         let impossible = limits::exceeded(*design, &given, &usage)?;
-        let bill_of = |usage: &Usage| Bill::of(usage, &services, &rates);
-        let available = AtEqualAvailability::of(*design, &given, &usage, &services)?;
-        let beside = beside(*design, &given, &usage)?;
-        let beside = beside.iter().map(|one| Ok(Alternative::new(one, &bill_of(&one.usage)?)));
         Ok(Priced {
-            equal_availability: available,
-            beside: beside.collect::<Result<_>>()?,
+            equal_availability: AtEqualAvailability::of(*design, &given, &usage, &services)?,
+            beside: Alternative::all(*design, &given, &usage, &services)?,
             ..Priced::new(*design, about, bill, load.events(), impossible, assumed.take_used())
         })
     });

@@ -79,7 +79,7 @@ pub(crate) struct Choice {
     pub available_usd_month: Figure,
     /// What is priced for that; null where nothing has to be added.
     pub available_about: Option<String>,
-    /// What of it is not possible; null if nothing is missing.
+    /// What is still not possible with it; null where nothing has to be added.
     pub not_possible: Option<String>,
     /// The limits that it exceeds. If there is one, it can't carry the traffic.
     pub impossible: Vec<Exceeded>,
@@ -203,7 +203,7 @@ fn choice(figures: &Figures, network_ms: f64, goals: Goals) -> Choice {
         usd_month: modelled(figures.cost.usd_month, figures.cost.usd_month),
         available_usd_month: modelled(available_usd, available_usd),
         available_about: available.map(|one| one.about.clone()),
-        not_possible: available.and_then(|one| one.not_possible.clone()),
+        not_possible: available.map(|one| one.not_possible.clone()),
         impossible: figures.impossible.clone(),
         refused: figures.refused,
         meets_goals: figures.meets_goals && meets_p99,

@@ -42,13 +42,16 @@ const OF_LAMBDA: &str = "_aws";
 /// Sums over lines. A line of a sample counts for those that were not written.
 #[derive(Default)]
 struct Sums {
+    /// Requests that brought events to the store.
     requests: f64,
+    /// These events.
     events: f64,
-    /// Of these requests, those to a function of Lambda, and to a new instance of one.
-    of_lambda: f64,
-    cold: f64,
-    /// A line says that of its kind only cold starts are written.
-    is_blind: bool,
+    /// Such requests that a function of Lambda answered.
+    lambda_requests: f64,
+    /// Such requests that started a function of Lambda.
+    lambda_cold_starts: f64,
+    /// True if the configuration has lines written for cold starts alone.
+    has_cold_starts_alone: bool,
     /// The first and the last time, in seconds since 1970.
     span: Option<(f64, f64)>,
     other_lines: u64,
@@ -61,7 +64,7 @@ impl Sums {
         let (first, last) = self.span.unwrap_or((at, at));
         self.span = Some((first.min(at), last.max(at)));
         let sample = line.get("sample").map_or(Some(1.0), Value::as_f64)?;
-        self.is_blind |= sample <= 0.0;
+        self.has_cold_starts_alone |= sample <= 0.0;
         let events: f64 = STORED.iter().filter_map(|name| line.get(*name)?.as_f64()).sum();
         if kind == "fold" || events <= 0.0 {
             return Some(());
@@ -72,8 +75,8 @@ impl Sums {
         self.requests += weight;
         self.events += weight * events;
         if line.contains_key(OF_LAMBDA) {
-            self.of_lambda += weight;
-            self.cold += f64::from(u8::from(is_cold));
+            self.lambda_requests += weight;
+            self.lambda_cold_starts += f64::from(u8::from(is_cold));
         }
         Some(())
     }
@@ -90,9 +93,7 @@ fn time(line: &Map<String, Value>) -> Option<f64> {
 impl Production {
     /// True if these are lines of a service. Lambda writes others beside them.
     pub(crate) fn is_in(mut lines: Lines) -> bool {
-        (0..LOOKED_AT)
-            .map_while(|_| lines.next().ok().flatten().map(|line| line.contains(REQUESTS)))
-            .any(|is_one| is_one)
+        (0..LOOKED_AT).any(|_| matches!(lines.next(), Ok(Some(line)) if line.contains(REQUESTS)))
     }
 
     /// Sums up lines. What stands before a line's first brace, such as CloudWatch's time, is passed over.
@@ -108,10 +109,11 @@ impl Production {
                 sums.other_lines += 1;
             }
         }
-        let Sums { requests, events, of_lambda, cold, is_blind, span, other_lines } = sums;
+        let Sums { requests, events, lambda_requests, lambda_cold_starts, has_cold_starts_alone, span, other_lines } =
+            sums;
         let name = lines.name();
         ensure!(
-            !is_blind,
+            !has_cold_starts_alone,
             "{name} is of a service whose configuration says \"sample\":0, so most requests have no line"
         );
         ensure!(
@@ -127,7 +129,7 @@ impl Production {
             hours,
             requests: requests / hours * HOURS,
             events_per_request: events / requests,
-            cold_share: (of_lambda > 0.0).then(|| cold / of_lambda),
+            cold_share: (lambda_requests > 0.0).then(|| lambda_cold_starts / lambda_requests),
             other_lines,
         })
     }

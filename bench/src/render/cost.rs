@@ -80,9 +80,7 @@ fn table(priced: &Priced, events: f64) -> String {
     if let Some(available) = &priced.equal_availability {
         text += &beside("at equal availability", available.month_usd, events);
         text += &wrapped(&format!("  with {}", available.about));
-        if let Some(not_possible) = &available.not_possible {
-            text += &wrapped(&format!("  not possible: {not_possible}"));
-        }
+        text += &wrapped(&format!("  not possible: {}", available.not_possible));
     }
     if let Some(lacks) = priced.design.lacks() {
         text += &wrapped(&format!("  lacks: {lacks}"));

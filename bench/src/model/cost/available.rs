@@ -1,4 +1,4 @@
-//! Nodes at the availability that functions have by themselves: no node, and no zone's entrance, is the only one.
+//! Prices nodes with what makes them as available as functions: a second node, a balancer in two zones, and copies.
 
 use anyhow::Result;
 
@@ -15,8 +15,8 @@ const UNIT_GB_AN_HOUR: f64 = 1.0;
 pub(crate) struct Available {
     /// What is priced.
     pub about: &'static str,
-    /// What of it is not possible; `None` if it is as available as functions are.
-    pub not_possible: Option<&'static str>,
+    /// What is still not possible.
+    pub not_possible: &'static str,
     /// The usage of a month.
     pub usage: Usage,
 }
@@ -34,26 +34,20 @@ pub(crate) fn available(design: Design, given: &Given<'_>, usage: &Usage) -> Res
             usage.add(Service::Store, &node, HOURS);
             (
                 "one active node, a standby in its zone, a balancer, public addresses, snapshots of the volume",
-                Some(
-                    "two active nodes, because SQLite has one writer: the standby takes over the volume, and nothing is answered \
-                     until it has; with the zone, the events since the last copy are lost",
-                ),
+                "two active nodes, because SQLite has one writer: the standby takes over the volume, and nothing is answered \
+                 until it has; with the zone, the events since the last copy are lost",
             )
         }
         Design::Spin => {
             // One node more than the busiest hour needs, and a database that is no file of one of them.
-            let databases = usage.of(Service::Store, &node);
             usage.add(Service::Function, &node, HOURS);
             usage.add(Service::Gateway, "public-ipv4", HOURS);
-            usage.add(Service::Store, &node, (2.0 * HOURS - databases).max(0.0));
-            let clusters = usage.units("eks-cluster");
-            usage.add(Service::Plan, "eks-cluster", (HOURS - clusters).max(0.0));
+            usage.at_least(Service::Store, &node, 2.0 * HOURS);
+            usage.at_least(Service::Plan, "eks-cluster", HOURS);
             (
                 "one node more than the busiest hour needs, a libSQL server and its standby, EKS, a balancer, public addresses, snapshots",
-                Some(
-                    "two active databases, because libSQL has one writer: its standby takes over the volume, and nothing is written \
-                     until it has; with the zone, the events since the last copy are lost",
-                ),
+                "two active databases, because libSQL has one writer: its standby takes over the volume, and nothing is written \
+                 until it has; with the zone, the events since the last copy are lost",
             )
         }
         _ => return Ok(None),

@@ -1,4 +1,4 @@
-//! The same design with another service, or another way to pay for one, in one place.
+//! A design with one service, or the way to pay for it, replaced.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ const HELD: f64 = 3600.0;
 
 /// One such design.
 pub(crate) struct Beside {
-    /// What is other.
+    /// What is replaced.
     pub about: &'static str,
     /// The usage of a month.
     pub usage: Usage,

@@ -20,14 +20,14 @@ use crate::model::cost::usage::Service;
 const DECADES: std::ops::RangeInclusive<i32> = 2..=13;
 /// Where two may cross, loads are compared that are no further apart than this, as a logarithm: 64 in a decade.
 const PART: f64 = 1.0 / 64.0;
-/// The most steps in the number of nodes that are looked at within such a part. More of them are less than a 64th part of
-/// what the nodes cost, each.
+/// Steps in the number of nodes are looked at only where there are at most this many. Where there are more, each changes the
+/// price very little.
 const MOST_NODES: f64 = 64.0;
-/// So few steps are looked at one by one.
+/// A part with more steps than this is halved again.
 const FEW_STEPS: usize = 2;
-/// A step is looked at so closely on both sides.
+/// How far before and behind a step prices are taken, as a part of its load.
 const BESIDE: f64 = 1e-7;
-/// A load that takes more nodes than the fewest.
+/// A load that takes so many nodes that rounding up to whole ones does not show.
 const FAR: f64 = 1e18;
 /// Crossings of which each is within this factor of the one before are told as one.
 const NEAR: f64 = 2.0;
@@ -106,8 +106,8 @@ pub(crate) fn with_a_node(design: Design, given: &Given<'_>) -> Result<Answer> {
     if crossings.is_dearer {
         return Ok(Answer::Always);
     }
-    // Where they cross more than once, the node is cheaper for good from the last time on.
-    let crossing = crossings.found.iter().rfind(|crossing| crossing.is_dearer);
+    // Where they cross more than once, the last time counts: only from then on the node stays cheaper.
+    let crossing = crossings.found.last().filter(|crossing| crossing.is_dearer());
     Ok(crossing.map_or(Answer::Never, |crossing| Answer::From {
         requests_month: crossing.requests,
         usd_month: crossing.usd[1],
@@ -138,10 +138,10 @@ pub(crate) fn pairs(designs: &[Design], given: &Given<'_>) -> Result<Vec<Pair>> 
 }
 
 /// Crossings in words. Those close together are one.
-fn flips(both: [Design; 2], crossings: &[Crossing]) -> Vec<Flip> {
+fn flips(both: [Design; 2], crossings: &[Point]) -> Vec<Flip> {
     let mut flips: Vec<Flip> = Vec::new();
     for crossing in crossings {
-        let cheaper = usize::from(crossing.is_dearer);
+        let cheaper = usize::from(crossing.is_dearer());
         let mut flip = Flip {
             requests_month: crossing.requests,
             first_requests_month: None,
@@ -160,7 +160,8 @@ fn flips(both: [Design; 2], crossings: &[Crossing]) -> Vec<Flip> {
 #[derive(Default)]
 struct Known {
     usd: RefCell<BTreeMap<(&'static str, u64), f64>>,
-    is_carried: RefCell<BTreeMap<(&'static str, u64), bool>>,
+    /// By design: the largest load that it is known to carry, and the smallest that it is known not to.
+    carried: RefCell<BTreeMap<&'static str, [f64; 2]>>,
 }
 
 /// Two designs, by the same assumptions.
@@ -203,14 +204,16 @@ impl Sides<'_> {
     }
 
     fn is_carried_by(&self, design: Design, requests: f64) -> Result<bool> {
-        let key = (design.name(), requests.to_bits());
-        if let Some(found) = self.known.is_carried.borrow().get(&key) {
-            return Ok(*found);
+        let known = self.known.carried.borrow().get(design.name()).copied();
+        let [most, least] = known.unwrap_or([0.0, f64::INFINITY]);
+        if requests <= most || requests >= least {
+            return Ok(requests <= most);
         }
         let load = Load { requests, nodes: None, ..self.given.load.clone() };
         let given = Given { load: &load, ..*self.given };
         let is_carried = limits::exceeded(design, &given, &design.usage(&given)?)?.is_empty();
-        self.known.is_carried.borrow_mut().insert(key, is_carried);
+        let known = if is_carried { [requests, least] } else { [most, requests] };
+        self.known.carried.borrow_mut().insert(design.name(), known);
         Ok(is_carried)
     }
 
@@ -224,16 +227,17 @@ impl Sides<'_> {
     }
 
     /// The largest load between these that is carried. The first one is.
-    fn last_carried(&self, mut most: Point, mut beyond: f64) -> Result<Point> {
-        while beyond - most.log > EDGE {
-            let log = f64::midpoint(most.log, beyond);
+    fn last_carried(&self, low: Point, mut beyond: f64) -> Result<Point> {
+        let mut most = low.log;
+        while beyond - most > EDGE {
+            let log = f64::midpoint(most, beyond);
             if self.are_carried(10_f64.powf(log))? {
-                most = self.at(log)?;
+                most = log;
             } else {
                 beyond = log;
             }
         }
-        Ok(most)
+        if most > low.log { self.at(most) } else { Ok(low) }
     }
 
     /// The loads between these from which a design needs a node more, in their order; none if there are very many.
@@ -255,7 +259,7 @@ impl Sides<'_> {
 
     /// Finds all crossings between two loads. No design costs less at a larger load, so two do not cross where one costs
     /// less at the end than the other at the beginning.
-    fn search(&self, low: Point, high: Point, found: &mut Vec<Crossing>) -> Result<()> {
+    fn search(&self, low: Point, high: Point, found: &mut Vec<Point>) -> Result<()> {
         let are_apart = high.usd[0] < low.usd[1] || high.usd[1] < low.usd[0];
         if are_apart && low.is_dearer() == high.is_dearer() {
             return Ok(());
@@ -282,10 +286,9 @@ impl Sides<'_> {
     }
 
     /// Adds the crossing between two loads of which only one is dearer on the first side.
-    fn between(&self, low: Point, high: Point, found: &mut Vec<Crossing>) -> Result<()> {
+    fn between(&self, low: Point, high: Point, found: &mut Vec<Point>) -> Result<()> {
         if low.is_dearer() != high.is_dearer() {
-            let Point { requests, usd, .. } = crossing(self, low, high)?;
-            found.push(Crossing { requests, usd, is_dearer: high.is_dearer() });
+            found.push(crossing(self, low, high)?);
         }
         Ok(())
     }
@@ -311,21 +314,12 @@ impl Point {
     }
 }
 
-/// A load at which the cheaper side changes.
-#[derive(Clone, Copy, Debug)]
-struct Crossing {
-    requests: f64,
-    /// USD per month of both sides.
-    usd: [f64; 2],
-    /// True if the first side costs no less from here on.
-    is_dearer: bool,
-}
-
 /// All loads at which the cheaper side changes.
 struct Crossings {
     /// True if the first side costs no less at the smallest load.
     is_dearer: bool,
-    found: Vec<Crossing>,
+    /// The first load on the other side of each change.
+    found: Vec<Point>,
 }
 
 /// All loads at which the cheaper side changes, among those that are carried. `None` if not even the smallest one is.

@@ -62,7 +62,7 @@ impl Design {
 
     /// True for what people would take instead of Isotherm.
     pub(crate) fn is_instead(self) -> bool {
-        matches!(self, Self::Baseline | Self::Firehose | Self::Pipelines)
+        self.lacks().is_some()
     }
 
     /// What it lacks beside Isotherm; `None` for Isotherm itself.
@@ -72,7 +72,7 @@ impl Design {
                 Some("duplicates count twice, batches are single requests, and reports are counters of its own")
             }
             Self::Firehose | Self::Pipelines => {
-                Some("files in a bucket: no report, no look-up, no check of an event, and duplicates count twice")
+                Some("no report, no look-up, no check of an event, and duplicates count twice")
             }
             _ => None,
         }
@@ -90,8 +90,8 @@ impl Design {
             Self::Baseline => {
                 "what articles on the subject describe: REST API, Lambda of 512 MB, DynamoDB; one object an event in S3; stream"
             }
-            Self::Firehose => "REST API, Data Firehose, packed files in S3: no reports, no look-ups",
-            Self::Pipelines => "Pipelines over HTTP, JSON files in R2: no reports, no look-ups",
+            Self::Firehose => "REST API, Data Firehose, packed files in S3",
+            Self::Pipelines => "Pipelines over HTTP, JSON files in R2",
         }
     }
 

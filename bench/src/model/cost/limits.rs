@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::cost::design::Design;
 use crate::model::cost::given::{Given, Load, SECONDS};
-use crate::model::cost::lambda::{ingest_ms, lanes};
+use crate::model::cost::lambda::{self, ingest_ms, lanes};
 use crate::model::cost::usage::{Service, Usage};
 use crate::model::cost::{managed, nodes};
 use crate::words::{amount, decimal};
@@ -95,7 +95,7 @@ impl Found {
     /// What stands around the function that answers requests.
     fn lambda(&mut self, busiest_hour: &Given<'_>) -> Result<()> {
         let given = busiest_hour;
-        let usage = Design::Lambda.usage(given)?;
+        let usage = lambda::around(given)?;
         self.table(given, &usage)?;
         let writes = usage.of(Service::Aggregation, "dynamodb-write") / SECONDS / lanes(given)?.min(PARTITIONS);
         let most = given.assumed("dynamodb-partition-writes")?;
@@ -244,10 +244,7 @@ impl Found {
 
     /// One node, because SQLite has one writer, and `deploy/native` sets up one.
     fn one_node(&mut self, given: &Given<'_>) -> Result<()> {
-        let needs = match given.load.nodes {
-            Some(nodes) => nodes,
-            None => nodes::needed(given, "native-requests-per-second")?,
-        };
+        let needs = nodes::number(given, "native-requests-per-second")?;
         let most = given.assumed("native-nodes")?;
         self.check(needs, most, || {
             let problem = format!(

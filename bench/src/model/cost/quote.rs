@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::available::available;
-use crate::model::cost::beside::Beside;
+use crate::model::cost::beside::{Beside, beside};
 use crate::model::cost::bill::{Bill, Line};
 use crate::model::cost::break_even::{BreakEven, Pair};
 use crate::model::cost::design::Design;
@@ -77,8 +77,8 @@ pub(crate) struct Priced {
 pub(crate) struct AtEqualAvailability {
     /// What is priced.
     pub about: String,
-    /// What of it is not possible; null if nothing is missing.
-    pub not_possible: Option<String>,
+    /// What is still not possible.
+    pub not_possible: String,
     /// USD per month.
     pub month_usd: f64,
     /// The lines of the bill.
@@ -97,7 +97,7 @@ impl AtEqualAvailability {
         let bill = Bill::of(&available.usage, services, given.rates)?;
         Ok(Some(Self {
             about: available.about.to_owned(),
-            not_possible: available.not_possible.map(str::to_owned),
+            not_possible: available.not_possible.to_owned(),
             month_usd: bill.usd(),
             lines: bill.lines,
             notes: bill.notes,
@@ -105,19 +105,25 @@ impl AtEqualAvailability {
     }
 }
 
-/// A design with something other in one place.
+/// A design with one service, or the way to pay for it, replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Alternative {
-    /// What is other.
+    /// What is replaced.
     pub about: String,
     /// USD per month.
     pub month_usd: f64,
 }
 
 impl Alternative {
-    /// Its bill.
-    pub(crate) fn new(beside: &Beside, bill: &Bill) -> Self {
-        Self { about: beside.about.to_owned(), month_usd: bill.usd() }
+    /// The alternatives to a design, with `usage` being that of the design itself, and the bills of these services.
+    ///
+    /// # Errors
+    /// Fails if the price book or the assumptions lack something.
+    pub(crate) fn all(design: Design, given: &Given<'_>, usage: &Usage, services: &[Service]) -> Result<Vec<Self>> {
+        let priced = beside(design, given, usage)?.into_iter().map(|Beside { about, usage }| {
+            Ok(Self { about: about.to_owned(), month_usd: Bill::of(&usage, services, given.rates)?.usd() })
+        });
+        priced.collect()
     }
 }
 

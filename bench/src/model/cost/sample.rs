@@ -23,12 +23,20 @@ const RECEIVED_AT: Millis = Millis(1_795_226_400_000);
 /// Bytes of a page's item in DynamoDB besides its key and its content: tenant, lane and the names of attributes.
 const PAGE_ITEM_BYTES: usize = 40;
 
+/// Pages by their keys.
+type Pages = BTreeMap<String, Vec<u8>>;
+
+/// The pages after so many events are kept, so that no two measurements fold the same ones to get there.
+const STRIDE: usize = 250;
+
 /// Events as core keeps them.
 pub(crate) struct Sample {
     contract: Contract,
     events: Vec<NewEvent>,
     /// Folds that were measured, by the events of an hour and of a batch, and by what a unit of each is.
     folds: RefCell<BTreeMap<[u64; 4], Folded>>,
+    /// The pages after each [`STRIDE`] events.
+    starts: RefCell<Vec<Pages>>,
     /// Length of each sent event, in bytes.
     sent: Vec<usize>,
     /// Mean length of a sent event, in bytes.
@@ -92,8 +100,8 @@ impl Sample {
             [sent.iter().sum(), kept, packed].map(|bytes| bytes as f64 / count);
         let seconds: u64 = events.iter().map(|event| event.expires_at.0 - RECEIVED_AT.0 / 1000).sum();
         let kept_days = seconds as f64 / count / (24.0 * 3600.0);
-        let folds = RefCell::default();
-        Ok(Self { contract, folds, sent, body_bytes, record_bytes, packed_bytes, kept_days, events })
+        let (folds, starts) = (RefCell::default(), RefCell::default());
+        Ok(Self { contract, folds, starts, sent, body_bytes, record_bytes, packed_bytes, kept_days, events })
     }
 
     /// The mean of `units` of a sent event's bytes. Where each event is rounded up by itself, the mean length does not say
@@ -116,21 +124,16 @@ impl Sample {
         if let Some(folded) = self.folds.borrow().get(&of) {
             return Ok(*folded);
         }
-        let mut pages = BTreeMap::new();
-        let (mut folded, mut sum) = (0, Folded::default());
+        let mut sum = Folded::default();
         for probe in 0..PROBES {
             let at = (hour.len() - batch) * (2 * probe + 1) / (2 * PROBES);
-            if at > folded {
-                self.fold(&mut pages, &hour[folded..at], units)?;
-                folded = at;
-            }
-            let mut after = pages.clone();
-            let one = self.fold(&mut after, &hour[at..at + batch], units)?;
+            let mut pages = self.pages_of(at)?;
+            let one = self.fold(&mut pages, &hour[at..at + batch], units)?;
             sum.pages += one.pages / PROBES as f64;
             sum.write_units += one.write_units / PROBES as f64;
             sum.read_units += one.read_units / PROBES as f64;
         }
-        self.fold(&mut pages, &hour[folded..], units)?;
+        let pages = self.pages_of(hour.len())?;
         sum.hour_pages = pages.len() as f64;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
         let records = hour[..batch].iter().map(|event| event.record.as_str());
@@ -143,12 +146,26 @@ impl Sample {
         Ok(sum)
     }
 
-    fn fold(
-        &self,
-        pages: &mut BTreeMap<String, Vec<u8>>,
-        events: &[NewEvent],
-        [read, write]: [&dyn Fn(f64) -> f64; 2],
-    ) -> Result<Folded> {
+    /// The pages of the first `count` events.
+    fn pages_of(&self, count: usize) -> Result<Pages> {
+        let uncounted: [&dyn Fn(f64) -> f64; 2] = [&|_| 0.0, &|_| 0.0];
+        let mut starts = self.starts.borrow_mut();
+        while starts.len() <= count / STRIDE {
+            let mut pages = starts.last().cloned().unwrap_or_default();
+            if let Some(last) = starts.len().checked_sub(1) {
+                self.fold(&mut pages, &self.events[last * STRIDE..][..STRIDE], uncounted)?;
+            }
+            starts.push(pages);
+        }
+        let mut pages = starts[count / STRIDE].clone();
+        let rest = &self.events[count / STRIDE * STRIDE..count];
+        if !rest.is_empty() {
+            self.fold(&mut pages, rest, uncounted)?;
+        }
+        Ok(pages)
+    }
+
+    fn fold(&self, pages: &mut Pages, events: &[NewEvent], [read, write]: [&dyn Fn(f64) -> f64; 2]) -> Result<Folded> {
         let item = |key: &str, page: &[u8]| (key.len() + page.len() + PAGE_ITEM_BYTES) as f64;
         let records: Vec<_> =
             events.iter().map(|event| Unfolded { tenant: "default", record: &event.record }).collect();

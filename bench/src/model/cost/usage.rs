@@ -74,6 +74,12 @@ impl Usage {
         *self.0.entry((service, price.to_owned())).or_default() += units;
     }
 
+    /// Raises the units to `least`, if they are fewer.
+    pub(crate) fn at_least(&mut self, service: Service, price: &str, least: f64) {
+        let units = self.0.entry((service, price.to_owned())).or_default();
+        *units = units.max(least);
+    }
+
     /// All usage, in the order of an event's path.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Service, &str, f64)> {
         self.0.iter().map(|((service, price), units)| (*service, price.as_str(), *units))

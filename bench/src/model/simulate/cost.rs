@@ -60,6 +60,14 @@ pub(crate) struct Instead {
     pub impossible: Vec<Exceeded>,
 }
 
+/// Assumptions with the peak of a trace: so many requests a month, and so many a second in the busiest time.
+fn with_peak(mut assumed: Assumptions, requests: f64, busiest: f64) -> Result<Assumptions> {
+    if requests > 0.0 {
+        assumed.set("peak-to-mean", (busiest * SECONDS / requests).max(1.0), "the trace")?;
+    }
+    Ok(assumed)
+}
+
 impl Prices<'_> {
     /// The monthly cost of a policy, and the limits that it exceeds. `busiest` is the number of requests per second in
     /// the busiest bin of the timeline.
@@ -71,11 +79,7 @@ impl Prices<'_> {
         let requests = replayed.record.requests as f64 * SECONDS / span.seconds();
         let duration_ms = Some(replayed.mean_service.ms());
         let load = Load { requests, duration_ms, ..self.load(policy) };
-        let mut assumed = self.assumptions(policy)?;
-        if requests > 0.0 {
-            let peak = (busiest * SECONDS / requests).max(1.0);
-            assumed.set("peak-to-mean", peak, "the trace")?;
-        }
+        let assumed = with_peak(self.assumptions(policy)?, requests, busiest)?;
         let given = Given { load: &load, assumed: &assumed, rates: self.rates, sample: self.sample };
         let design = policy.design();
         let usage = replayed_usage(design.usage(&given)?, replayed, span, &given)?;
@@ -94,10 +98,7 @@ impl Prices<'_> {
     /// Fails if the book has no price.
     pub(crate) fn instead(&self, requests: f64, busiest: f64) -> Result<Vec<Instead>> {
         let load = Load { requests, events_per_request: self.events_per_request, ..Load::of_run(0.0) };
-        let mut assumed = self.assumed.clone();
-        if requests > 0.0 {
-            assumed.set("peak-to-mean", (busiest * SECONDS / requests).max(1.0), "the trace")?;
-        }
+        let assumed = with_peak(self.assumed.clone(), requests, busiest)?;
         let given = Given { load: &load, assumed: &assumed, rates: self.rates, sample: self.sample };
         let designs = Design::value_variants().iter().filter(|design| design.is_instead());
         let instead = designs.map(|design| {
@@ -219,8 +220,7 @@ fn replayed_usage(mut usage: Usage, replayed: &Replayed, span: Micros, given: &G
             if paid.is_some() {
                 // Pods that may all be gone keep their events in a server's database.
                 usage.add(Service::Plan, "eks-cluster", HOURS);
-                let databases = usage.of(Service::Store, &id);
-                usage.add(Service::Store, &id, (HOURS - databases).max(0.0));
+                usage.at_least(Service::Store, &id, HOURS);
             }
         }
     }

@@ -44,7 +44,10 @@ fn what_is_said_of_two_holds_from_there_on() {
 
 #[test]
 fn crossings_close_together_are_told_as_one() {
-    let crossing = |requests, is_dearer| Crossing { requests, usd: [5.0, 4.0], is_dearer };
+    let crossing = |requests: f64, is_dearer| {
+        let usd = if is_dearer { [5.0, 4.0] } else { [4.0, 5.0] };
+        Point { log: requests.log10(), requests, usd }
+    };
     let both = [Design::Lambda, Design::Managed];
     let told = flips(both, &[crossing(1e6, true), crossing(1e8, false), crossing(1.5e8, true), crossing(2e8, false)]);
     let told: Vec<_> =
