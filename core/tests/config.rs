@@ -187,8 +187,15 @@ fn personal_data_is_dropped_or_hashed_before_it_is_stored() {
     check(r#"{"open":true,"privacy":{"drop":{"*":["a"]},"secret":"s"}}"#, Err("privacy.secret names the key"));
     check(
         r#"{"open":true,"privacy":{"mask":{}}}"#,
-        Err("privacy has drop, hash, hashUserIds and secret, and nothing else"),
+        Err("privacy has keep, drop, hash, hashUserIds and secret, and nothing else"),
     );
+    check(r#"{"open":true,"privacy":{"keep":["ip","client.address"]}}"#, Ok(4));
+    for keep in [r#"["email"]"#, r#""ip""#, "{}", "[1]"] {
+        check(
+            &format!(r#"{{"open":true,"privacy":{{"keep":{keep}}}}}"#),
+            Err("privacy.keep must be an array of these"),
+        );
+    }
 }
 
 #[test]

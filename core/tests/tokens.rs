@@ -1,4 +1,15 @@
-//! Tokens in place of keys: what RFC 8725 asks for, and what clients are told.
+//! Tokens in place of keys: what RFC 8725 asks for, and what clients are told. Its list (section 3), and the tests:
+//!
+//! - 3.1 and 3.2, algorithms: `the_token_does_not_choose_its_algorithm`
+//! - 3.3, all cryptographic operations; 3.4, points of a curve: `other_encodings_and_nested_tokens_are_refused`, and the tests
+//!   of `core/src/admission/signature.rs`
+//! - 3.5, keys with entropy: `without_its_secrets_a_service_is_closed`
+//! - 3.6, no compression: `other_encodings_and_nested_tokens_are_refused`
+//! - 3.7, UTF-8: `a_token_whose_json_is_no_utf_8_is_refused`
+//! - 3.8 and 3.9, issuer, subject and audience: `claims_are_checked`. No subject is used, so none is checked.
+//! - 3.10, no trust in what is claimed: `the_header_is_not_trusted`
+//! - 3.11, explicit types: `other_kinds_of_tokens_are_refused`
+//! - 3.12, rules that exclude each other: `a_token_of_one_issuer_is_none_of_another`
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
@@ -212,6 +223,49 @@ fn claims_are_checked() {
         let (status, _) = ask(&service, &with(r#""scope":"openid write""#, scope)).unwrap_err();
         assert_eq!(status, 403, "{scope}");
     }
+}
+
+/// RFC 8725, 3.7.
+#[test]
+fn a_token_whose_json_is_no_utf_8_is_refused() {
+    let signed = |header: &[u8], claims: &[u8]| {
+        let message = format!("{}.{}", encoded(header), encoded(claims));
+        let signature = encoded(hs256(SECRET.as_bytes(), &message));
+        format!("{message}.{signature}")
+    };
+    let header: &[u8] = br#"{"alg":"HS256"}"#;
+    assert!(ask(&all(), &signed(header, CLAIMS.as_bytes())).is_ok());
+    let latin = CLAIMS.replace("acme", "acm\u{e9}").chars().map(|char| char as u8).collect::<Vec<u8>>();
+    let utf_16: Vec<u8> = CLAIMS.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let overlong = [CLAIMS.trim_end_matches('}').as_bytes(), b",\"a\":\"\xc0\xaf\"}"].concat();
+    for claims in [latin, utf_16, overlong] {
+        refused(&all(), &signed(header, &claims), NOT_OURS);
+    }
+    refused(&all(), &signed(b"{\"alg\":\"HS256\",\"a\":\"\xff\"}", CLAIMS.as_bytes()), NOT_OURS);
+}
+
+/// RFC 8725, 3.3 and 3.6: a token within a token, and one that is encrypted or compressed.
+#[test]
+fn other_encodings_and_nested_tokens_are_refused() {
+    let good = token(r#"{"alg":"HS256"}"#, CLAIMS);
+    for header in [r#"{"alg":"HS256","cty":"JWT"}"#, r#"{"alg":"HS256","zip":"DEF"}"#] {
+        refused(&all(), &token(header, &good), NOT_OURS);
+    }
+    let encrypted = encoded(r#"{"alg":"dir","enc":"A256GCM","zip":"DEF"}"#);
+    refused(&all(), &format!("{encrypted}..AAAA.AAAA.AAAA"), "a configured key is required");
+}
+
+/// RFC 8725, 3.12: issuers share an address, and are told apart by algorithm, key and audience alone.
+#[test]
+fn a_token_of_one_issuer_is_none_of_another() {
+    let reports = issuer("ES256", r#","tenant":"acme","scope":"read""#).replace("\"isotherm\"", "\"reports\"");
+    let service = configured(&[issuer("EdDSA", BY_CLAIMS), reports]);
+    assert!(ask(&service, &token(r#"{"alg":"EdDSA"}"#, CLAIMS)).is_ok());
+    refused(&service, &token(r#"{"alg":"ES256"}"#, CLAIMS), "aud");
+    let to_reports = CLAIMS.replace("\"isotherm\"", "\"reports\"");
+    refused(&service, &token(r#"{"alg":"EdDSA"}"#, &to_reports), "aud");
+    // It is that issuer's token, and the scope that it claims is not the one of the configuration.
+    assert_eq!(ask(&service, &token(r#"{"alg":"ES256"}"#, &to_reports)).unwrap_err().0, 403);
 }
 
 #[test]

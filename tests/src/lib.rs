@@ -34,14 +34,17 @@ macro_rules! conformance {
                 wrong_content_types_are_refused, gzip_bombs_are_refused, truncated_bodies_change_nothing,
                 slow_bodies_hold_up_nobody,
             }
-            clients { every_client_is_answered_to_the_byte, a_page_asks_first, little_is_read_for_an_unknown_sender }
+            clients {
+                every_client_is_answered_to_the_byte, a_page_asks_first, little_is_read_for_an_unknown_sender,
+                the_check_for_client_authors_finds_nothing,
+            }
             moves {
                 data_leave_for_another_service_and_come_back, a_raw_backup_comes_back_anywhere,
                 a_frozen_tenant_takes_nothing_and_leaves,
             }
             bounds { names_without_end_hold_up_nobody }
             concurrency { one_of_a_hundred_writers_is_accepted, batches_that_overlap_keep_each_event_once }
-            watching { a_request_is_followed, metrics_ask_for_an_operator }
+            watching { a_request_is_followed, a_key_is_in_no_line, metrics_ask_for_an_operator }
             store { a_store_that_does_not_answer_loses_nothing }
             reports {
                 the_flights_give_the_exact_answers, every_report_is_answered_to_the_byte, a_report_of_many_bytes_comes_in_parts, reports_need_the_scope_read,

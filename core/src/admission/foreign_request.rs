@@ -125,7 +125,8 @@ impl<'a> ForeignRequest<'a> {
             _ => {}
         }
         let mut intake = Intake::new(self.config, caller, head, stamp);
-        let mut slot = |foreign| intake.take(Event::of_foreign(foreign, stamp.received_at)?);
+        let privacy = &self.config.privacy;
+        let mut slot = |foreign| intake.take(Event::of_foreign(foreign, stamp.received_at, privacy)?);
         let slots = events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
         Ok(intake.plan(Answer::Door(self.dialect.style(&self.essence), slots, RequestId::of(stamp))))
     }

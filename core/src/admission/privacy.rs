@@ -1,4 +1,7 @@
 //! Personal data: properties that are dropped, or replaced by a keyed hash, before anything is stored.
+//!
+//! SDKs send IP addresses and user agents that nobody asked for. Of their events these are dropped unless the configuration
+//! keeps them. A client of `/events` sends what it names itself.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,6 +16,26 @@ use crate::vocabulary::tenant::Tenant;
 
 /// Stands for every event type.
 const ALL: &str = "*";
+/// Properties in which SDKs send IP addresses and user agents: PostHog's, and those of OpenTelemetry's semantic conventions,
+/// of today (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/>) and of before.
+const UNASKED: [&str; 16] = [
+    "$ip",
+    "$raw_user_agent",
+    "$user_agent",
+    "client.address",
+    "http.client_ip",
+    "http.request.header.user-agent",
+    "http.request.header.x-forwarded-for",
+    "http.user_agent",
+    "ip",
+    "net.peer.ip",
+    "net.sock.peer.addr",
+    "network.peer.address",
+    "source.address",
+    "userAgent",
+    "user_agent",
+    "user_agent.original",
+];
 /// How much of a hash is kept: 128 bits.
 const HASH_BYTES: usize = 16;
 
@@ -22,6 +45,8 @@ type Names = Vec<(String, Vec<String>)>;
 /// What becomes of personal data, by event type.
 #[derive(Clone, Default)]
 pub(crate) struct Privacy {
+    /// What is kept of [`UNASKED`].
+    keep: Vec<String>,
     drop: Names,
     hash: Names,
     hashes_user_ids: bool,
@@ -33,18 +58,18 @@ pub(crate) struct Privacy {
 impl std::fmt::Debug for Privacy {
     /// Shows no key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { drop, hash, hashes_user_ids, .. } = self;
-        write!(f, "drop {drop:?}, hash {hash:?}, user ids {hashes_user_ids}")
+        let Self { keep, drop, hash, hashes_user_ids, .. } = self;
+        write!(f, "keep {keep:?}, drop {drop:?}, hash {hash:?}, user ids {hashes_user_ids}")
     }
 }
 
 impl Privacy {
     /// Reads the configuration's member. An error text begins with the member's name.
     pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
-        const MEMBERS: [&str; 4] = ["drop", "hash", "hashUserIds", "secret"];
+        const MEMBERS: [&str; 5] = ["drop", "hash", "hashUserIds", "keep", "secret"];
         let value = member::read("privacy", text)?;
         let members = member::members(&value).filter(|members| member::has_only(members, &MEMBERS));
-        let members = members.ok_or("privacy has drop, hash, hashUserIds and secret, and nothing else")?;
+        let members = members.ok_or("privacy has keep, drop, hash, hashUserIds and secret, and nothing else")?;
         let names = |of: &str| {
             let Some(value) = member::get(members, of) else { return Ok(Vec::new()) };
             let names =
@@ -54,6 +79,10 @@ impl Privacy {
                 .ok_or_else(|| format!("privacy.{of} must be an object: arrays of names by event type"))
         };
         let (drop, hash) = (names("drop")?, names("hash")?);
+        let keep = member::get(members, "keep").map_or(Some(Vec::new()), member::texts);
+        let keep = keep.filter(|keep| keep.iter().all(|name| UNASKED.contains(&name.as_str())));
+        let keep =
+            keep.ok_or_else(|| format!("privacy.keep must be an array of these names: {}", UNASKED.join(", ")))?;
         let hashes_user_ids = match member::get(members, "hashUserIds") {
             None => false,
             Some(Value::Bool(hashes)) => *hashes,
@@ -65,7 +94,7 @@ impl Privacy {
                 "privacy.secret names the key of the hashes, and is there exactly if something is hashed".to_owned()
             );
         }
-        Ok(Self { drop, hash, hashes_user_ids, secret, key: None })
+        Ok(Self { keep, drop, hash, hashes_user_ids, secret, key: None })
     }
 
     pub(crate) fn give_secret(&mut self, secret: &str) {
@@ -75,6 +104,11 @@ impl Privacy {
     /// Whether events stay as they are.
     pub(crate) fn is_off(&self) -> bool {
         self.drop.is_empty() && self.secret.is_none()
+    }
+
+    /// True if an SDK's property with this name is stored.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        !UNASKED.contains(&name) || self.keep.iter().any(|kept| kept == name)
     }
 
     /// Drops and hashes what it is told to, of an event of this type.

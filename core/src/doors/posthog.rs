@@ -17,9 +17,8 @@ use crate::vocabulary::time::Millis;
 const BODY: &str = r#"events are {"batch":[…]}, an array, or one event"#;
 /// Where an event may have its key, beside its properties.
 const KEYS: [&str; 3] = ["api_key", "token", "$token"];
-/// Properties that are not kept: ids and keys that stand elsewhere, IP addresses and user agents.
-const DROPPED: [&str; 8] =
-    ["token", "distinct_id", "$distinct_id", "api_key", "$ip", "ip", "$raw_user_agent", "$user_agent"];
+/// Properties that are not kept: ids and keys that stand elsewhere.
+const DROPPED: [&str; 4] = ["token", "distinct_id", "$distinct_id", "api_key"];
 /// Members of an event beside its properties that are kept as properties.
 const BESIDE: [&str; 2] = ["$set", "$set_once"];
 

@@ -1,5 +1,7 @@
 //! Browsers' pages, and clients of other protocols.
 
+use std::process::Command;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use isotherm_hosts::Platform;
@@ -7,11 +9,13 @@ use serde_json::{Value, json};
 
 use super::{check, unnamed};
 use crate::client::{Answer, Ask};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, program};
 
 const VECTORS: &str = include_str!("../../vectors/clients.json");
-/// The public key of the vectors, and an origin whose pages may use it.
+/// The keys of the vectors: a public one with an origin whose pages may use it, a server's, and one that reads.
 const KEY: &str = "pk_of_the_vectors_acme";
+const SECRET_KEY: &str = "sk_of_the_vectors_acme";
+const READ_KEY: &str = "rk_of_the_vectors_acme";
 const ORIGIN: &str = "https://shop.example";
 
 fn vectors() -> Vec<Value> {
@@ -100,4 +104,17 @@ pub fn little_is_read_for_an_unknown_sender(platform: Platform) {
     // Packed, it is small enough.
     let answer = host.ask(&ask().gzip());
     assert_eq!((answer.status, &answer.json()["duplicate"]), (200, &json!(64)), "{answer:?}");
+}
+
+/// `isotherm check`, which authors of clients and hosts use, finds nothing wrong with any host: neither for a server's key, nor
+/// for a page's.
+pub fn the_check_for_client_authors_finds_nothing(platform: Platform) {
+    let (host, _) = host(platform);
+    for (key, more) in [(SECRET_KEY, &[][..]), (KEY, &["--origin", ORIGIN])] {
+        let mut check = Command::new(program());
+        check.args(["check", &host.url(), "--read-key", READ_KEY]).args(more).env("ISOTHERM_KEY", key);
+        let output = check.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use isotherm_core::public_key_entry;
 use isotherm_hosts::{Platform, Up};
 use serde_json::{Value, json};
 
@@ -91,6 +92,42 @@ pub fn a_request_is_followed(platform: Platform) {
     }
     let text = std::fs::read_to_string(&log).unwrap();
     assert!(!text.contains("secret") && !text.contains("a key that"), "{text}");
+}
+
+/// A public key may stand in the query, the path, the body or a header. It is in no line of the log, however the request ends.
+pub fn a_key_is_in_no_line(platform: Platform) {
+    const PUBLIC: &str = "pk_that_is_in_no_line";
+    const ORIGIN: &str = "https://shop.example";
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let key = public_key_entry(PUBLIC, Some("page"), "acme", None, &[ORIGIN.to_owned()]).unwrap();
+    let config = format!(r#"{{"version":2,"keys":[{key}],"log":{{"level":"info"}}}}"#);
+    let environment = vec![("ISOTHERM_SHOW_REQUESTS".to_owned(), "1".to_owned())];
+    let host = Fixture::new(&Up { config, environment, log: Some(log.clone()), ..up(platform, "test") });
+    let event = json!({"userId": "u", "eventType": "t", "properties": {}}).to_string();
+    let track = |key: &str| json!({"writeKey": key, "type": "track", "event": "t", "userId": "u"}).to_string();
+    let wrong = format!("{PUBLIC}_of_nobody");
+    let asks = [PUBLIC, &wrong].into_iter().flat_map(|key| {
+        [
+            Ask::new("POST", &format!("/events?key={key}")).body(event.clone()),
+            Ask::new("POST", &format!("/beacon/v1/batch?writeKey={key}"))
+                .body(format!(r#"{{"batch":[{}]}}"#, track(key))),
+            Ask::new("POST", "/v1/track").body(track(key)),
+            Ask::get(&format!("/v1/projects/{key}/settings")),
+            Ask::get(&format!("/sourceConfig/?writeKey={key}")),
+            Ask::get(&format!("/array/{key}/config")),
+            Ask::get(&format!("/nowhere/{key}?key={key}")),
+            Ask::new("POST", "/events").header("authorization", &format!("Bearer {key}")).body("{"),
+        ]
+    });
+    for ask in asks {
+        host.ask(&ask.header("origin", ORIGIN).header("content-type", "text/plain"));
+    }
+    let last = host.ask(&Ask::get("/reports/summary"));
+    line_with(&log, &last.text("requestId"));
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.lines().filter(|line| line.contains(r#""kind":"request""#)).count() > 16, "{text}");
+    assert!(!text.contains(PUBLIC), "{text}");
 }
 
 /// Metrics are an operator's, and say nothing to anybody else.

@@ -29,6 +29,9 @@ pub struct Vector {
     /// The configuration, or its text if it is a string. Without it, the service is open.
     #[serde(default)]
     pub config: Option<Value>,
+    /// The variables of the secrets that the configuration names, with their texts.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// `method path`, or `method path?query`.
     pub request: String,
     /// Header names in lower case, with their values, one for each line.
@@ -138,7 +141,7 @@ fn run_one(vector: &Vector) -> Result<RanVector<'_>, String> {
         Some(Value::String(text)) => text.clone(),
         Some(config) => config.to_string(),
     };
-    let service = Service::from_text(Some(&config));
+    let service = Service::from_text(Some(&config)).with_secrets(|variable| vector.secrets.get(variable).cloned());
     let (method, target) = vector.request.split_once(' ').ok_or("request must be `METHOD PATH`")?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let body = match (&vector.body, &vector.body_base64) {

@@ -47,10 +47,26 @@ enum Broken {
     KnowsNoPreflight,
     /// It answers HEAD with an error.
     KnowsNoHead,
+    /// It has no such path.
+    Lacks(&'static str),
+    /// It takes what is sent for something else than this header says.
+    Overlooks(&'static str),
+    /// It takes events of any content type for JSON.
+    TakesAnyType,
+    /// It forgets the zone of a time.
+    ForgetsZones,
+    /// Its ids repeat.
+    RepeatsIds,
+    /// Its results have the places of others.
+    MisnumbersResults,
+    /// It knows of one kind of mistake.
+    KnowsOneMistake,
+    /// It does not say which methods a route has.
+    NamesNoMethods,
 }
 
 /// Each way to be broken, and the check that must find it.
-const ALL: [(Broken, &str); 10] = [
+const ALL: [(Broken, &str); 21] = [
     (Broken::ForgetsEvents, "the same event again"),
     (Broken::KeepsTheLast, "other content under a messageId"),
     (Broken::LosesEvents, "a report counts each event once"),
@@ -61,6 +77,17 @@ const ALL: [(Broken, &str); 10] = [
     (Broken::SharesWithEveryone, "reports are for no page"),
     (Broken::KnowsNoPreflight, "a page of the origin"),
     (Broken::KnowsNoHead, "HEAD is GET"),
+    (Broken::Lacks("/healthz"), "/healthz answers"),
+    (Broken::Lacks("/openapi.json"), "/openapi.json is the contract"),
+    (Broken::Lacks("/v1/batch"), "Segment's clients deliver"),
+    (Broken::Lacks("/cloudevents"), "CloudEvents are taken"),
+    (Broken::Overlooks("content-encoding"), "NDJSON, gzip and a byte order mark"),
+    (Broken::TakesAnyType, "another content type is refused"),
+    (Broken::ForgetsZones, "an event is accepted, and found"),
+    (Broken::RepeatsIds, "events without a messageId are new"),
+    (Broken::MisnumbersResults, "a batch has a result for each event"),
+    (Broken::KnowsOneMistake, "limits have codes of their own"),
+    (Broken::NamesNoMethods, "an unknown id, route and method"),
 ];
 
 struct Server {
@@ -92,7 +119,10 @@ impl Server {
         let mut kept = self.kept.lock().unwrap();
         kept.requests += 1;
         let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
-        let stamp = Stamp { received_at: Millis(now), entropy: kept.requests << 40 };
+        let stamp = match self.broken {
+            Broken::RepeatsIds => Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 },
+            _ => Stamp { received_at: Millis(now), entropy: kept.requests << 40 },
+        };
         let request = isotherm_core::Request { method, path, query, headers, body };
         match self.service.admit(&request, stamp) {
             Admission::Reply(reply) => reply,
@@ -119,6 +149,7 @@ impl Server {
     fn store(&self, kept: &mut Kept, event: &isotherm_core::NewEvent) -> StoreOutcome {
         let record = match self.broken {
             Broken::RoundsIntegers => event.record.replace("9007199254740993", "9007199254740992"),
+            Broken::ForgetsZones => event.record.replace("2013-01-01T10:15", "2013-01-01T05:15"),
             _ => event.record.clone(),
         };
         let known = kept.events.get(&event.id).map(|(digest, _)| *digest);
@@ -147,13 +178,27 @@ impl Server {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let header = |name: &&'static str| Some((*name, head.headers.get(*name)?.to_str().ok()?.to_owned()));
-        let headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
+        let mut headers: Vec<_> = HEADERS.iter().filter_map(header).collect();
+        headers.retain(|(name, _)| self.broken != Broken::Overlooks(name));
+        if self.broken == Broken::TakesAnyType {
+            headers.retain(|(name, _)| *name != "content-type");
+            headers.push(("content-type", "application/json".to_owned()));
+        }
         let method = match head.method.as_str() {
             "OPTIONS" if self.broken == Broken::KnowsNoPreflight => "PUT",
             "HEAD" if self.broken == Broken::KnowsNoHead => "PUT",
             method => method,
         };
-        let reply = self.answer(method, head.uri.path(), head.uri.query().unwrap_or_default(), &headers, &body);
+        let path = match self.broken {
+            Broken::Lacks(path) if path == head.uri.path() => "/nowhere",
+            _ => head.uri.path(),
+        };
+        let mut reply = self.answer(method, path, head.uri.query().unwrap_or_default(), &headers, &body);
+        match self.broken {
+            Broken::KnowsOneMistake if reply.status > 400 => reply.status = 400,
+            Broken::NamesNoMethods => reply.headers.retain(|(name, _)| *name != "allow"),
+            _ => {}
+        }
         let mut response = Response::builder().status(reply.status);
         for (name, value) in reply.headers {
             response = response.header(name, value);
@@ -163,6 +208,9 @@ impl Server {
         }
         let body = match self.broken {
             Broken::HidesRequests => String::from_utf8_lossy(&reply.body).replace("req_", "").into_bytes(),
+            Broken::MisnumbersResults => {
+                String::from_utf8_lossy(&reply.body).replace(r#""index":"#, r#""index":1"#).into_bytes()
+            }
             _ => reply.body,
         };
         Ok(response.body(Full::new(Bytes::from(body))).unwrap())
