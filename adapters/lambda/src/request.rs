@@ -73,7 +73,7 @@ impl Incoming {
             // `headers` keeps only the last line of each header, so the lists of all lines come first.
             headers: known(|name| lines(&event.multi_value_headers, name).or_else(|| lines(&event.headers, name))),
             body: decoded(event.body, event.is_base64_encoded)?,
-            // REST APIs have no such authoriser, and the template asks for payload 2.0.
+            // In payload 1.0 any authoriser's own answer may stand at that place, so it vouches for nothing.
             is_verified: false,
         })
     }
