@@ -218,6 +218,15 @@ impl Service {
         }
     }
 
+    /// Like [`Service::admit`], where the platform's gateway has checked the signature of the token in the header
+    /// `authorization`, as API Gateway's JWT authoriser does. Nothing in a request may decide that a host calls this.
+    pub fn admit_verified(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
+        match self.door(request, verified(request), stamp).unless_frozen() {
+            Door::Reply(reply) => Admission::Reply(reply),
+            Door::Body(entry) => entry.admit(request.body),
+        }
+    }
+
     /// Decides on a request's head, which is everything but [`Request::body`]: its route, method and key, and what the
     /// head says about the body. A host that reads the body itself calls this first.
     pub fn admit_head<'a>(&'a self, head: &'a Request<'a>, stamp: Stamp) -> Door<'a> {
@@ -263,6 +272,11 @@ impl Service {
         line::of_request(&self.config, request, credential, seen, "request", writer)
     }
 
+    /// Like [`Service::line`], for a request of [`Service::admit_verified`].
+    pub fn verified_line(&self, request: &Request<'_>, seen: &Seen, writer: Writer<'_>) -> Option<Line> {
+        line::of_request(&self.config, request, verified(request), seen, "request", writer)
+    }
+
     /// Like [`Service::line`], for a message of a queue with the id of its key.
     pub fn message_line(
         &self,
@@ -288,6 +302,11 @@ impl Service {
             Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
+}
+
+/// The credential of a request whose token the platform's gateway has checked.
+fn verified<'r>(request: &'r Request<'_>) -> Credential<'r> {
+    request.header("authorization").map_or(Credential::Authorization(None), Credential::Verified)
 }
 
 /// The stamp that counts: the host's, or the one that a test fixes.

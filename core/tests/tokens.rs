@@ -51,6 +51,7 @@ fn jwk(algorithm: &str) -> String {
 fn issuer(algorithm: &str, more: &str) -> String {
     let key = match algorithm {
         "HS256" => r#""secret":"auth""#.to_owned(),
+        "RS256" => r#""key":"gateway""#.to_owned(),
         other => format!(r#""key":{}"#, jwk(other)),
     };
     format!(
@@ -92,10 +93,19 @@ fn token(header: &str, claims: &str) -> String {
 
 /// What an event that comes with a token gets: the tenant, or status and message.
 fn ask(service: &Service, token: &str) -> Result<String, (u16, String)> {
+    answered(token, |request, stamp| service.admit(request, stamp))
+}
+
+/// The same, where the platform's gateway says that it has checked the token.
+fn ask_verified(service: &Service, token: &str) -> Result<String, (u16, String)> {
+    answered(token, |request, stamp| service.admit_verified(request, stamp))
+}
+
+fn answered(token: &str, admit: impl Fn(&Request<'_>, Stamp) -> Admission) -> Result<String, (u16, String)> {
     let headers = [("authorization", format!("Bearer {token}")), ("content-type", "application/json".to_owned())];
     let body = br#"{"userId":"u","eventType":"t","properties":{}}"#;
     let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body };
-    match service.admit(&request, Stamp { received_at: Millis(NOW * 1000), entropy: 7 }) {
+    match admit(&request, Stamp { received_at: Millis(NOW * 1000), entropy: 7 }) {
         Admission::Plan(Plan::Store(plan)) => {
             let tenant = plan.tenant().as_str().to_owned();
             let _unanswered = plan.respond(Vec::new());
@@ -287,6 +297,61 @@ fn what_is_no_token_is_refused_whatever_its_size() {
     refused(&service, &token(r#"{"alg":"HS256"}"#, "[]"), "iss");
 }
 
+const RS256: &str = r#"{"alg":"RS256","typ":"JWT","kid":"the gateway knows it"}"#;
+
+/// Core has no code for RSA, so the signature of these tokens may be anything.
+#[test]
+fn rs256_is_taken_only_where_the_gateway_has_checked_it() {
+    let service = configured(&[issuer("RS256", BY_CLAIMS)]);
+    let good = token(RS256, CLAIMS);
+    assert_eq!(ask_verified(&service, &good), Ok("acme".to_owned()));
+    refused(&service, &good, NOT_OURS);
+    // Of another algorithm the gateway says nothing, and core has no key.
+    for alg in ["HS256", "none", "ES256", "EdDSA", "RS512", "rs256", ""] {
+        let other = token(&format!(r#"{{"alg":"{alg}"}}"#), CLAIMS);
+        refused(&service, &other, NOT_OURS);
+        assert_eq!(ask_verified(&service, &other).unwrap_err().0, 401, "{alg}");
+    }
+    // Whoever has checked the signature has not read the claims and the header for core.
+    for (from, to, status) in [
+        ("https://issuer.test/", "https://evil.test/", 401),
+        (r#""aud":"isotherm""#, r#""aud":"another""#, 401),
+        ("1763726500", "1763726339", 401),
+        (r#""exp":1763726500"#, r#""exp":1763726500,"nbf":1763726461"#, 401),
+        (r#""org":"acme""#, r#""org":"a b""#, 401),
+        ("openid write", "openid read", 403),
+    ] {
+        let wrong = token(RS256, &CLAIMS.replace(from, to));
+        assert_eq!(ask_verified(&service, &wrong).unwrap_err().0, status, "{to}");
+    }
+    let dpop = token(&RS256.replace("JWT", "dpop+jwt"), CLAIMS);
+    assert_eq!(ask_verified(&service, &dpop).unwrap_err().0, 401);
+    // What a queue or a gateway asks about a header alone is not checked either.
+    assert_eq!(service.writer(Some(&format!("Bearer {good}")), Millis(NOW * 1000)), Ok(None));
+}
+
+/// The gateway checks RS256 alone, so its word is none for the tokens of other issuers, and none is needed for keys.
+#[test]
+fn what_the_gateway_says_changes_nothing_for_others() {
+    let others = all();
+    for algorithm in ["HS256", "ES256", "EdDSA"] {
+        let good = token(&format!(r#"{{"alg":"{algorithm}"}}"#), CLAIMS);
+        assert_eq!(ask_verified(&others, &good), Ok("acme".to_owned()), "{algorithm}");
+        let (message, _) = good.rsplit_once('.').unwrap();
+        let forged = format!("{message}.{}", encoded([1; 64]));
+        assert_eq!(ask_verified(&others, &forged).unwrap_err().0, 401, "{algorithm}");
+    }
+    assert_eq!(ask_verified(&others, &token(RS256, CLAIMS)).unwrap_err().0, 401);
+    let both = configured(&[issuer("RS256", BY_CLAIMS), issuer("HS256", BY_CLAIMS)]);
+    let (message, signature) = (token(r#"{"alg":"HS256"}"#, CLAIMS), encoded([1; 32]));
+    let forged = format!("{}.{signature}", message.rsplit_once('.').unwrap().0);
+    assert_eq!(ask_verified(&both, &forged).unwrap_err().0, 401);
+    let keyed = r#"{"version":2,"keys":[{"sha256":"773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1","tenant":"globex","scope":"write"}]}"#;
+    let keyed = Service::new(Config::parse(keyed).unwrap());
+    assert_eq!(ask_verified(&keyed, "a key of the tests"), Ok("globex".to_owned()));
+    assert_eq!(ask_verified(&keyed, "another key that is none").unwrap_err().0, 401);
+}
+
 #[test]
 fn a_key_may_be_named_and_changed() {
     let named = |kid: &str| issuer("ES256", BY_CLAIMS).replace(r#"{"kty""#, &format!(r#"{{"kid":"{kid}","kty""#));
@@ -375,7 +440,14 @@ fn what_is_wrong_with_an_issuer_is_named() {
     let es256 = |more: &str| issuer("ES256", more);
     let plain = es256(BY_CLAIMS);
     for (entry, expected) in [
-        (plain.replace("ES256", "RS256"), "jwt[0].algorithm must be HS256, ES256 or EdDSA"),
+        (plain.replace("ES256", "RS512"), "jwt[0].algorithm must be HS256, ES256, EdDSA or RS256"),
+        (plain.replace("ES256", "RS256"), "jwt[0] with RS256 needs the key \"gateway\", and no secret"),
+        (issuer("RS256", BY_CLAIMS).replace(r#""key":"gateway","#, ""), "jwt[0] with RS256 needs the key"),
+        (issuer("RS256", BY_CLAIMS).replace("gateway", "Gateway"), "jwt[0] with RS256 needs the key"),
+        (issuer("RS256", r#","secret":"auth""#), "jwt[0] with RS256 needs the key"),
+        (issuer("RS256", ""), "jwt[0] needs either tenant or tenantClaim"),
+        (issuer("RS256", BY_CLAIMS).replace("RS256", "ES256"), "jwt[0].key must be a JWK with kty EC"),
+        (issuer("RS256", BY_CLAIMS).replace("RS256", "HS256"), "jwt[0] with HS256 needs the name of a secret"),
         (plain.replace("ES256", "none"), "jwt[0].algorithm must be"),
         (plain.replace("ES256", "EdDSA"), "jwt[0].key must be a JWK with kty OKP"),
         (plain.replace(r#""id":"es256""#, r#""id":"a/b""#), "jwt[0].id must be 1 to 64"),

@@ -146,7 +146,7 @@ async fn a_request_becomes_an_event_and_an_answer_a_response() {
     assert!((5.0..=10.0).contains(&body["left"].as_f64().unwrap()), "{body}");
 
     let binary = send(&host.url(), "PUT", "/", &[("content-type", "application/json")], &b"\x1f\x8b\xff"[..]).await;
-    assert_eq!(binary.headers["x-function"], "report");
+    assert_eq!(binary.headers["x-function"], "ingest");
     assert_eq!(binary.json()["event"]["body"], "H4v/");
     assert_eq!(binary.json()["event"]["isBase64Encoded"], true);
     let one = send(&host.url(), "GET", "/events/evt_1", &[], "").await;

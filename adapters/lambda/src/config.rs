@@ -21,6 +21,10 @@ const TEXT: &str = "ISOTHERM_CONFIG";
 const OBJECT: &str = "ISOTHERM_CONFIG_S3";
 const PARAMETER: &str = "ISOTHERM_CONFIG_PARAMETER";
 const SECRET: &str = "ISOTHERM_CONFIG_SECRET";
+/// The variable that names the parameter with all secrets that the configuration names: `{"privacy": "…"}`.
+const SECRETS: &str = "ISOTHERM_SECRETS_PARAMETER";
+/// What core puts before a secret's name, in capitals, in the name of its variable.
+const SECRET_VARIABLE: &str = "ISOTHERM_SECRET_";
 /// How often S3 is asked within one invocation. More attempts would reach the invocation's deadline, and its error would
 /// say nothing of S3.
 const ATTEMPTS: u32 = 3;
@@ -47,13 +51,29 @@ pub(crate) struct Configured {
 /// The place of the configuration could not be read; it may the next time.
 pub(crate) async fn service() -> Result<Configured> {
     let Configured { service, is_kept } = configured().await?;
-    let mut secrets = BTreeMap::new();
-    for variable in service.secrets() {
+    let wanted = service.secrets();
+    let mut secrets = match environment(SECRETS).filter(|_name| !wanted.is_empty()) {
+        Some(name) => {
+            let text =
+                parameter(&name).await.with_context(|| format!("cannot read the parameter that {SECRETS} names"))?;
+            by_variable(&text)?
+        }
+        None => BTreeMap::new(),
+    };
+    for variable in wanted {
         if let Some(secret) = secret(&variable).await? {
             secrets.insert(variable, secret);
         }
     }
     Ok(Configured { service: service.with_secrets(|variable| secrets.get(variable).cloned()), is_kept })
+}
+
+/// The secrets in the text of the parameter that holds all of them, by their variables. An error never quotes the text.
+fn by_variable(text: &str) -> Result<BTreeMap<String, String>> {
+    let secrets: Option<BTreeMap<String, String>> = serde_json::from_str(text).ok();
+    let secrets = secrets.with_context(|| format!("the parameter that {SECRETS} names must be an object of texts"))?;
+    let variable = |name: String| format!("{SECRET_VARIABLE}{}", name.to_ascii_uppercase());
+    Ok(secrets.into_iter().map(|(name, secret)| (variable(name), secret)).collect())
 }
 
 /// A secret that the configuration names: in the variable itself, or in the parameter or secret that the variable with
@@ -186,6 +206,25 @@ mod tests {
         assert_eq!(said(&of(r#"{"SecretBinary":"AAAA"}"#)), Err("its answer has no text".to_owned()));
         assert_eq!(said("HTTP/1.0 400 Bad Request\r\n\r\nnot ready"), Err("it answered 400".to_owned()));
         assert_eq!(said(""), Err("its answer is no HTTP".to_owned()));
+    }
+
+    #[test]
+    fn one_parameter_may_hold_all_secrets() {
+        let service = Service::from_text(Some(
+            r#"{"version":2,"webhooks":[{"id":"billing","tenant":"acme","secrets":["billing"]}],
+                "privacy":{"hashUserIds":true,"secret":"privacy_1"}}"#,
+        ));
+        let given = by_variable(
+            r#"{"privacy_1":"a secret of the tests, of 32 bytes and more","billing":"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","other":""}"#,
+        );
+        let given = given.unwrap();
+        assert!(service.secrets().iter().all(|variable| given.contains_key(variable)), "{:?}", service.secrets());
+        let service = service.with_secrets(|variable| given.get(variable).cloned());
+        assert!(!service.is_closed(), "{:?}", service.notice());
+        for wrong in ["", "s3cret", r#"["s3cret"]"#, r#"{"privacy":{"value":"s3cret"}}"#, r#"{"privacy":"s3cret""#] {
+            let told = format!("{:#}", by_variable(wrong).unwrap_err());
+            assert!(told.contains("must be an object of texts") && !told.contains("s3cret"), "{told}");
+        }
     }
 
     #[test]

@@ -127,8 +127,8 @@ async fn invoke(
             return Ok(to_raw_value(&answer)?);
         }
     };
-    let (request, stamp, began) = (incoming.request(), stamp()?, Instant::now());
-    let mut reply = match service.admit(&request, stamp) {
+    let (stamp, began) = (stamp()?, Instant::now());
+    let mut reply = match incoming.admit(service, stamp) {
         Admission::Reply(reply) => reply,
         Admission::Plan(Plan::Store(mut plan)) => {
             let outcomes =
@@ -169,7 +169,7 @@ async fn invoke(
             plan.respond(is_done)
         }
     };
-    watch::answered(service, &request, stamp, &mut reply, began);
+    watch::answered(service, &incoming, stamp, &mut reply, began);
     Ok(to_raw_value(&response::from_reply(reply, incoming.payload))?)
 }
 

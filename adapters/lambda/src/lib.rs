@@ -5,7 +5,7 @@
 //!
 //! | handler | takes | does |
 //! | --- | --- | --- |
-//! | `ingest` | HTTP requests | takes events in |
+//! | `ingest` | HTTP requests | takes events in, answers what pages ask for before they send events |
 //! | `drain` | messages of an SQS queue | takes in events of requests that API Gateway has put into the queue |
 //! | `aggregate` | batches of the event table's stream | backs events up in S3, folds them into rollups, sends other records to a dead-letter queue |
 //! | `read` | HTTP requests | gives events back; tells the gateway which key a request for the queue has |

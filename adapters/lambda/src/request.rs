@@ -8,7 +8,7 @@ use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use isotherm_core::{HEADERS, Millis, Request, Stamp, joined};
+use isotherm_core::{Admission, HEADERS, Line, Millis, Request, Seen, Service, Stamp, Writer, joined};
 
 use crate::failure::{InvalidEvent, flaw};
 
@@ -29,6 +29,8 @@ pub(crate) struct Incoming {
     query: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// Whether API Gateway's JWT authoriser has checked the token in the header `authorization`.
+    is_verified: bool,
 }
 
 impl Incoming {
@@ -46,6 +48,8 @@ impl Incoming {
                 query: event.raw_query_string.unwrap_or_default(),
                 headers: known(|name| lines(&event.headers, name)),
                 body: decoded(event.body, event.is_base64_encoded)?,
+                // Only API Gateway writes the event's context. No part of a request gets there.
+                is_verified: context.authorizer.is_some_and(|authorizer| authorizer.jwt.is_some()),
             });
         }
         let event: ApiGatewayProxyRequest =
@@ -69,7 +73,25 @@ impl Incoming {
             // `headers` keeps only the last line of each header, so the lists of all lines come first.
             headers: known(|name| lines(&event.multi_value_headers, name).or_else(|| lines(&event.headers, name))),
             body: decoded(event.body, event.is_base64_encoded)?,
+            // In payload 1.0 any authoriser's own answer may stand at that place, so it vouches for nothing.
+            is_verified: false,
         })
+    }
+
+    /// Hands the request to core.
+    pub(crate) fn admit(&self, service: &Service, stamp: Stamp) -> Admission {
+        let request = self.request();
+        if self.is_verified { service.admit_verified(&request, stamp) } else { service.admit(&request, stamp) }
+    }
+
+    /// The line to write for the answered request.
+    pub(crate) fn line(&self, service: &Service, seen: &Seen, writer: Writer<'_>) -> Option<Line> {
+        let request = self.request();
+        if self.is_verified {
+            service.verified_line(&request, seen, writer)
+        } else {
+            service.line(&request, seen, writer)
+        }
     }
 
     /// Returns core's view of the request.
@@ -226,6 +248,77 @@ mod tests {
             }
         });
         assert_eq!(plans[0], plans[1]);
+    }
+
+    #[test]
+    fn a_prefix_of_the_template_is_taken_off_on_all_routes() {
+        let proxy = |path: &str| json!({ "proxy": path });
+        for (path, key, parameters) in [
+            ("/token/events", "POST /token/{proxy+}", proxy("events")),
+            ("/token/events", "OPTIONS /token/{proxy+}", proxy("events")),
+            ("/token/events", "$default", Value::Null),
+            ("/events", "POST /events", Value::Null),
+        ] {
+            assert_eq!(v2(path, key, parameters, "token").request().path, "/events", "{key}");
+        }
+        let id = json!({ "eventId": "evt_1" });
+        assert_eq!(
+            v2("/token/events/evt_1", "GET /token/events/{eventId}", id, "token").request().path,
+            "/events/evt_1"
+        );
+    }
+
+    /// The claims are `{"iss":"https://issuer.test/","aud":"isotherm","exp":1763726500,"sub":"u"}`.
+    const TOKEN: &str = "Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0LyIsImF1ZCI6Imlzb3RoZXJtIiwiZXhwIjoxNzYzNzI2NTAwLCJzdWIiOiJ1In0.AAAA";
+    const ISSUER: &str = r#"{"version":2,"jwt":[{"id":"login","issuer":"https://issuer.test/","audience":"isotherm","algorithm":"RS256","key":"gateway","tenant":"acme","scope":"write"}],"log":{"level":"info"}}"#;
+
+    /// The answer's status, and whether the request's line names the tenant.
+    fn answer(incoming: &Incoming) -> (u16, bool) {
+        let service = Service::from_text(Some(ISSUER));
+        let stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
+        let mut reply = match incoming.admit(&service, stamp) {
+            Admission::Plan(Plan::Store(plan)) => plan.respond(vec![isotherm_core::StoreOutcome::Stored]),
+            Admission::Plan(other) => panic!("{other:?}"),
+            Admission::Reply(reply) => reply,
+        };
+        let ran = isotherm_core::Ran { duration: std::time::Duration::ZERO, is_cold: true };
+        let seen = service.seen(&incoming.request(), stamp, &mut reply, ran);
+        let writer = Writer { level: isotherm_core::Level::Info, instance: "", function: None, x_ray: None };
+        let line = incoming.line(&service, &seen, writer).unwrap();
+        (reply.status, line.text.contains(r#""tenant":"acme","keyId":"login""#))
+    }
+
+    #[test]
+    fn a_token_counts_where_the_gateway_says_that_it_has_checked_it() {
+        let claims = json!({ "claims": { "iss": "https://issuer.test/", "aud": "isotherm", "exp": "1763726500" }, "scopes": null });
+        let headers = json!({ "content-type": "application/json", "authorization": TOKEN });
+        let with = |authorizer: Value| {
+            let changes = json!({ "/headers": headers, "/requestContext/authorizer": authorizer });
+            answer(&read(V2, changes, ""))
+        };
+        assert_eq!(with(json!({ "jwt": claims })), (202, true));
+        // Another kind of authoriser decides what stands below its own name.
+        for other in [
+            json!(null),
+            json!({}),
+            json!({ "jwt": null }),
+            json!({ "lambda": { "jwt": claims } }),
+            json!({ "iam": null }),
+        ] {
+            assert_eq!(with(other.clone()), (401, false), "{other}");
+        }
+        // What a client sends lands in the headers, the query and the body, and in payload 1.0 nowhere else either.
+        let mut sent = headers.clone();
+        sent["x-amzn-authorizer-jwt"] = json!("{}");
+        sent["requestContext"] = json!("{\"authorizer\":{\"jwt\":{}}}");
+        let changes = json!({ "/headers": sent, "/rawQueryString": "requestContext.authorizer.jwt=1",
+            "/body": "{\"requestContext\":{\"authorizer\":{\"jwt\":{}}}}" });
+        assert_eq!(answer(&read(V2, changes, "")).0, 401);
+        let mut first: Value = serde_json::from_str(V1).unwrap();
+        first["headers"] = headers;
+        first["multiValueHeaders"] = Value::Null;
+        first["requestContext"]["authorizer"] = json!({ "jwt": claims });
+        assert_eq!(answer(&Incoming::read(&first.to_string(), "").unwrap()).0, 401);
     }
 
     #[test]

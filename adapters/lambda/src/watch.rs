@@ -7,15 +7,15 @@ use isotherm_core::{Folded, Level, Line, Ran, Reply, Request, Seen, Service, Sta
 use tokio::time::Instant;
 
 use crate::aws::environment;
-use crate::request::stamp;
+use crate::request::{Incoming, stamp};
 
 /// CloudWatch makes metrics of lines, so every request has one unless the configuration says otherwise.
 const LEVEL: Level = Level::Info;
 
 /// Looks at an answer before it is sent: completes it, and writes its line.
-pub(crate) fn answered(service: &Service, request: &Request<'_>, stamp: Stamp, reply: &mut Reply, began: Instant) {
-    let seen = seen(service, request, stamp, reply, began);
-    with_writer(|writer| service.line(request, &seen, writer));
+pub(crate) fn answered(service: &Service, incoming: &Incoming, stamp: Stamp, reply: &mut Reply, began: Instant) {
+    let seen = seen(service, &incoming.request(), stamp, reply, began);
+    with_writer(|writer| incoming.line(service, &seen, writer));
 }
 
 /// Writes the line of a message.

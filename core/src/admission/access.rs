@@ -45,6 +45,8 @@ pub(crate) enum Access {
 pub(crate) enum Credential<'a> {
     /// The value of the header `authorization`.
     Authorization(Option<&'a str>),
+    /// The same, where the platform's gateway has checked the signature of its token.
+    Verified(&'a str),
     /// The id of a key that was checked before the request was written down as a message.
     KeyId(&'a str),
     /// A key that stands in a body, a query or a path. It must be public.
@@ -235,13 +237,15 @@ impl Keys {
         received_at: Millis,
     ) -> Result<Caller<'_>, Rejection> {
         let found = match credential {
-            Credential::Authorization(header) => {
-                let found = header.and_then(self::credential).and_then(|key| self.presented(&key));
+            Credential::Authorization(None) => None,
+            Credential::Authorization(Some(header)) | Credential::Verified(header) => {
+                let found = self::credential(header).and_then(|key| self.presented(&key));
                 if found.is_none()
-                    && let Some(token) = header.and_then(bearer).filter(|token| tokens::is_token(token))
+                    && let Some(token) = bearer(header).filter(|token| tokens::is_token(token))
                     && !self.issuers.is_empty()
                 {
-                    return tokens::caller(&self.issuers, token, needed, received_at);
+                    let is_verified = matches!(credential, Credential::Verified(_));
+                    return tokens::caller(&self.issuers, token, is_verified, needed, received_at);
                 }
                 found
             }

@@ -24,12 +24,14 @@ pub(crate) enum Algorithm {
     Es256,
     /// Ed25519.
     EdDsa,
+    /// RSA. Core has no code for it, so only a platform's gateway can check it.
+    Rs256,
 }
 
 impl Algorithm {
     /// The algorithm with this name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [Self::Hs256, Self::Es256, Self::EdDsa].into_iter().find(|algorithm| algorithm.name() == name)
+        [Self::Hs256, Self::Es256, Self::EdDsa, Self::Rs256].into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// Its name in a token's header.
@@ -38,6 +40,7 @@ impl Algorithm {
             Self::Hs256 => "HS256",
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
         }
     }
 }
@@ -49,6 +52,8 @@ pub(crate) enum VerifyingKey {
     Hs256(Option<Vec<u8>>),
     Es256(p256::ecdsa::VerifyingKey),
     EdDsa(ed25519_dalek::VerifyingKey),
+    /// The platform's gateway has the key. It says of a request that it has checked the signature.
+    Gateway,
 }
 
 impl VerifyingKey {
@@ -94,6 +99,7 @@ impl VerifyingKey {
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             Self::EdDsa(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            Self::Gateway => false,
         }
     }
 }
@@ -105,6 +111,7 @@ impl std::fmt::Debug for VerifyingKey {
             Self::Hs256(_) => "Hs256",
             Self::Es256(_) => "Es256",
             Self::EdDsa(_) => "EdDsa",
+            Self::Gateway => "Gateway",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! JSON Web Tokens in place of keys (RFC 7519), with the rules of RFC 8725.
 //!
 //! The configuration pins issuer, audience, algorithm and key. Nothing in a token chooses any of them, and nothing is
-//! fetched. Claims are read once the signature is known to be good.
+//! fetched. Claims are read once the signature is known to be good. Of RS256 only the platform's gateway can know it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,6 +22,9 @@ const LEEWAY: u64 = 60;
 const LONGEST_LEEWAY: u64 = 600;
 /// The values of `typ` that name a token for access.
 const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
+
+/// In place of a key: the platform's gateway has it.
+const GATEWAY: &str = "gateway";
 
 /// The members of an entry of the configuration's `jwt`.
 const MEMBERS: [&str; 11] = [
@@ -84,11 +87,13 @@ impl Issuer {
             return Err(" needs an issuer and an audience".to_owned());
         };
         let algorithm = text("algorithm").as_deref().and_then(Algorithm::of);
-        let algorithm = algorithm.ok_or(".algorithm must be HS256, ES256 or EdDSA")?;
+        let algorithm = algorithm.ok_or(".algorithm must be HS256, ES256, EdDSA or RS256")?;
         let (key, secret) = (member::get(members, "key"), text("secret"));
         let (verifying, kid) = match (algorithm, key, &secret) {
             (Algorithm::Hs256, None, Some(_)) => (VerifyingKey::Hs256(None), None),
             (Algorithm::Hs256, ..) => return Err(" with HS256 needs the name of a secret, and no key".to_owned()),
+            (Algorithm::Rs256, Some(Value::String(name)), None) if name == GATEWAY => (VerifyingKey::Gateway, None),
+            (Algorithm::Rs256, ..) => return Err(format!(" with RS256 needs the key \"{GATEWAY}\", and no secret")),
             (_, Some(jwk), None) => VerifyingKey::read(algorithm, jwk).map_err(|problem| format!(".key{problem}"))?,
             _ => return Err(format!(" with {} needs a key, and no secret", algorithm.name())),
         };
@@ -188,10 +193,12 @@ pub(crate) fn is_token(presented: &str) -> bool {
     presented.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// Who presents this token, if one of the issuers has signed it and it covers the scope `needed`.
+/// Who presents this token, if one of the issuers has signed it and it covers the scope `needed`. `is_verified` says that
+/// the platform's gateway has checked the signature.
 pub(crate) fn caller<'i>(
     issuers: &'i [Issuer],
     token: &str,
+    is_verified: bool,
     needed: Scope,
     received_at: Millis,
 ) -> Result<Caller<'i>, Rejection> {
@@ -218,7 +225,10 @@ pub(crate) fn caller<'i>(
     if claim(&header, "crit").is_some() || !is_access {
         return Err(Rejection::InvalidToken("the token's header has crit, or a typ other than JWT or at+jwt"));
     }
-    let signed = |issuer: &&Issuer| issuer.is_meant(&header) && issuer.key.has_signed(message.as_bytes(), &signature);
+    let signed = |issuer: &&Issuer| {
+        let is_vouched = is_verified && matches!(issuer.key, VerifyingKey::Gateway);
+        issuer.is_meant(&header) && (is_vouched || issuer.key.has_signed(message.as_bytes(), &signature))
+    };
     let signers: Vec<&Issuer> = issuers.iter().filter(signed).collect();
     if signers.is_empty() {
         return Err(not_ours);

@@ -171,14 +171,20 @@ async fn invoke(function: &Arc<Function>, event: Bytes) -> Result<Response<Full<
     }
 }
 
-/// The routes of the HTTP API: maps a request to its function.
+/// The routes of the HTTP API, as `deploy/lambda/template.yaml` has them: maps a request to its function. Those below
+/// `/token` are missing, because nobody here checks tokens.
 pub(crate) fn route(method: &Method, path: &str) -> &'static str {
+    let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty());
     match *method {
-        Method::POST if path.starts_with("/import/") => "move",
-        Method::GET if path.starts_with("/export/") => "move",
-        Method::POST => "ingest",
-        _ if path.starts_with("/events/") => "read",
-        _ => "report",
+        Method::POST if below("/import/") => "move",
+        Method::GET if below("/export/") => "move",
+        Method::GET | Method::HEAD => match path {
+            "/readyz" | "/metrics" | "/dashboard" => "report",
+            _ if below("/reports/") => "report",
+            _ if path.strip_prefix("/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => "read",
+            _ => "ingest",
+        },
+        _ => "ingest",
     }
 }
 
@@ -254,4 +260,70 @@ fn of_gateway(status: StatusCode) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const TEMPLATE: &str = include_str!("../../../deploy/lambda/template.yaml");
+    const FUNCTION: &str = "#/components/x-amazon-apigateway-integrations/";
+
+    /// The template's routes that lead to functions without a token, as method, path and function.
+    fn of_template() -> Vec<(&'static str, &'static str, &'static str)> {
+        let paths =
+            TEMPLATE.lines().skip_while(|line| line.trim() != "paths:").take_while(|line| line.trim() != "components:");
+        let (mut path, mut method, mut routes) = ("", "", Vec::new());
+        for line in paths {
+            let text = line.trim();
+            match (line.len() - line.trim_start().len(), text.strip_suffix(':')) {
+                (10, Some(name)) => path = name,
+                (12, Some(name)) => method = name,
+                (14, None) => {
+                    let function = text.split_once(FUNCTION).and_then(|(_, rest)| rest.strip_suffix("\" }"));
+                    routes.extend(function.map(|function| (method, path, function)));
+                }
+                _ => {}
+            }
+        }
+        routes
+    }
+
+    /// A path of one part takes `{…}`, and a path of any parts takes `{proxy+}`.
+    fn example(path: &str) -> String {
+        path.replace("{proxy+}", "a/b").replace("{eventId}", "evt_1")
+    }
+
+    #[test]
+    fn the_routes_are_those_of_the_template() {
+        let routes = of_template();
+        let known: BTreeMap<_, _> = routes.iter().map(|&(method, path, function)| ((method, path), function)).collect();
+        assert_eq!((known.len(), known[&("x-amazon-apigateway-any-method", "/$default")]), (16, "ingest"));
+        for (method, path, function) in routes.into_iter().filter(|(_, path, _)| *path != "/$default") {
+            let method: Method = method.to_ascii_uppercase().parse().unwrap();
+            assert_eq!(route(&method, &example(path)), function, "{method} {path}");
+        }
+    }
+
+    /// A busy dashboard uses up the rate and the concurrency of reports.
+    #[test]
+    fn what_pages_need_to_send_events_waits_for_no_report() {
+        for (method, path) in [
+            (Method::OPTIONS, "/events"),
+            (Method::OPTIONS, "/events/batch"),
+            (Method::OPTIONS, "/v1/batch"),
+            (Method::GET, "/i.js"),
+            (Method::GET, "/v1/projects/pk_1/settings"),
+            (Method::GET, "/sourceConfig/"),
+            (Method::GET, "/sourceConfig"),
+            (Method::GET, "/array/pk_1/config.js"),
+            (Method::GET, "/array/pk_1/config"),
+            (Method::POST, "/flags/"),
+            (Method::POST, "/flags"),
+        ] {
+            assert_eq!(route(&method, path), "ingest", "{method} {path}");
+        }
+    }
 }

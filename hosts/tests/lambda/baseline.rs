@@ -45,7 +45,7 @@ async fn an_event_is_put_to_dynamodb_and_to_s3() {
 async fn routes_to_functions_that_the_artifact_lacks_are_not_found() {
     let host = start(&built("baseline", "lambda"), None).await;
     for (method, path) in
-        [("GET", "/events/evt_1"), ("GET", "/reports/summary"), ("POST", "/queue/events"), ("GET", "/healthz")]
+        [("GET", "/events/evt_1"), ("GET", "/reports/summary"), ("POST", "/queue/events"), ("GET", "/readyz")]
     {
         let answer = send(&host.url(), method, path, &[], "").await;
         assert_eq!((answer.status, answer.json()), (404, json!({ "message": "Not Found" })), "{method} {path}");

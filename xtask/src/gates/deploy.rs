@@ -10,6 +10,8 @@ use super::files;
 
 /// What a queue's message may take from a request. Everything else of a request could be a key.
 const SENT: [&str; 3] = ["$request.body", "${request.header.content-type}", KEY_ID];
+/// What names an integration that several routes share.
+const SHARED: &str = "#/components/x-amazon-apigateway-integrations/";
 /// The id of the key, from the gateway's authoriser.
 const KEY_ID: &str = "${context.authorizer.key}";
 
@@ -73,10 +75,16 @@ fn queue_problems(template: &str) -> Vec<String> {
             && has("identitySource: $request.header.authorization")
     };
     let has_authorizer = schemes.get("keys").is_some_and(is_authorizer);
+    let shared = blocks(template, "x-amazon-apigateway-integrations:");
+    let is_function = |line: &&str| {
+        let name = line.split_once(SHARED).and_then(|(_, rest)| rest.split('"').next());
+        let integration = name.and_then(|name| shared.get(name));
+        integration.is_some_and(|lines| lines.iter().any(|line| line.starts_with("uri: ") && line.contains(":lambda:")))
+    };
     let mut queues = 0;
     for (path, operation) in blocks(template, "paths:") {
         // Functions look at keys themselves.
-        if operation.iter().any(|line| line.starts_with("uri: ") && line.contains(":lambda:")) {
+        if operation.iter().any(is_function) {
             continue;
         }
         queues += 1;
@@ -160,6 +168,13 @@ mod tests {
         );
         check(&TEMPLATE.replace("authorizerUri: ", "authorizerUrl: "), &everybody);
         check(&TEMPLATE.replacen("security: [{ keys: [] }]", "security: []", 1), &everybody[..1]);
+    }
+
+    #[test]
+    fn a_route_to_what_is_no_function_is_found() {
+        let problems = ["/events: the gateway lets everybody", "/events: the message does not say"];
+        let ingest = "x-amazon-apigateway-integrations/ingest";
+        check(&TEMPLATE.replacen(ingest, "x-amazon-apigateway-integrations/nothing", 1), &problems);
     }
 
     #[test]
