@@ -7,6 +7,7 @@ import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
 
 const { ISOTHERM_URL, SDKS, ISOTHERM_TENANT, ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_READER, ISOTHERM_WEBHOOKS } = process.env;
 export const [secret, published, signing] = [ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_WEBHOOKS];
@@ -18,44 +19,87 @@ export const RUN = Math.random().toString(36).slice(2);
 const PATIENCE = 90_000;
 
 /** What core answers, as its vectors have it. */
-const recorded = (name) => {
-  const vectors = JSON.parse(readFileSync(new URL('../vectors/clients.expected.json', import.meta.url)));
-  return vectors.find((vector) => vector.name === name).reply;
-};
+const vectors = JSON.parse(readFileSync(new URL('../vectors/clients.expected.json', import.meta.url)));
+const recorded = (name) => vectors.find((vector) => vector.name === name).reply;
 const ANSWERS = {
   unavailable: recorded('Segment: the store fails for one of two'),
   overloaded: recorded('Segment: the store is full'),
 };
-assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status], [503, 429]);
+/** PostHog's routes never answer 429. */
+const POSTHOG = { ...ANSWERS, overloaded: recorded('PostHog: the store is full') };
+const IS_POSTHOG = /^\/(batch|capture|e|i\/v0)\b/;
+assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status, POSTHOG.overloaded.status], [503, 429, 503]);
+/** What core adds for a page. Without it, the page could not tell an answer from a broken connection. */
+const SHARED = recorded('the store fails a page').headers.filter(([name]) => /^access-control|^vary/.test(name));
+const shared = (origin) => SHARED.map(([name, value]) => [name, /allow-origin/.test(name) ? origin : value]);
+
+/** The lists of events in a batch of Segment, PostHog or OpenTelemetry, in JSON. */
+function lists(batch) {
+  const records = batch.resourceLogs?.flatMap(({ scopeLogs }) => scopeLogs.map(({ logRecords }) => logRecords));
+  return [batch, batch.batch, ...(records ?? [])].filter(Array.isArray);
+}
+
+/** The same batch with the first half of its events. What is no JSON stays whole. */
+function half(body) {
+  const isGzip = body[0] === 0x1f && body[1] === 0x8b;
+  try {
+    const batch = JSON.parse(isGzip ? gunzipSync(body) : body);
+    for (const list of lists(batch)) list.splice(Math.ceil(list.length / 2));
+    const text = Buffer.from(JSON.stringify(batch));
+    return isGzip ? gzipSync(text) : text;
+  } catch {
+    return body;
+  }
+}
 
 /**
  * A way to the host that fails, for one test: the first requests that send events meet one fault each. `all` waits until every
- * fault was met.
- *   unavailable, overloaded: core's answer, and nothing is kept     reset: the connection breaks before the request
+ * fault was met. Instead of a list, `faults` may be a function that tells the fault of this moment.
+ *   none: no fault     unavailable, overloaded: core's answer, and nothing is kept     reset: the connection breaks before the request
+ *   partly: half of the batch is kept, and the answer is `unavailable`
  *   lost: the events are kept, and the connection breaks before the answer
+ * `answers` has the status of each answer to such a request, or 0 if there was none, and the time.
  */
 export async function way(test, faults = []) {
-  const left = [...faults];
+  const left = Array.isArray(faults) ? [...faults] : undefined;
   const met = [];
+  const answers = [];
   const server = createServer(async (ask, answer) => {
     const parts = [];
     for await (const part of ask) parts.push(part);
-    const fault = ask.method === 'POST' && !/^\/(flags|decide)/.test(ask.url) ? left.shift() : undefined;
+    // A browser repeats a request itself if a connection breaks that it has used before. So none is used twice.
+    answer.shouldKeepAlive = false;
+    const sends = ask.method === 'POST' && !/^\/(flags|decide)/.test(ask.url);
+    const fault = sends ? (left ? left.shift() : faults()) : undefined;
+    const note = (status) => sends && answers.push({ status, at: Date.now() });
     if (fault) met.push(fault);
-    if (fault === 'reset') return void ask.socket.destroy();
-    if (ANSWERS[fault]) {
-      const { status, headers, body } = ANSWERS[fault];
-      return void answer.writeHead(status, Object.fromEntries(headers)).end(body);
-    }
+    const fail = ({ status, headers, body }) => {
+      note(status);
+      const { origin } = ask.headers;
+      answer.writeHead(status, Object.fromEntries([...headers, ...(origin ? shared(origin) : [])])).end(body);
+    };
+    const lose = () => {
+      note(0);
+      ask.socket.destroy();
+    };
+    if (fault === 'reset') return void lose();
+    const answered = (IS_POSTHOG.test(ask.url) ? POSTHOG : ANSWERS)[fault];
+    if (answered) return void fail(answered);
+    const body = fault === 'partly' ? half(Buffer.concat(parts)) : Buffer.concat(parts);
     const { hostname, port } = new URL(ISOTHERM_URL);
-    const options = { hostname, port, path: ask.url, method: ask.method, headers: ask.headers };
-    const onward = request(options, (reply) => {
-      if (fault === 'lost') return void reply.resume().on('end', () => ask.socket.destroy());
-      answer.writeHead(reply.statusCode, reply.headers);
+    const { 'transfer-encoding': _, ...headers } = ask.headers;
+    if (sends) headers['content-length'] = body.length;
+    const onward = request({ hostname, port, path: ask.url, method: ask.method, headers }, (reply) => {
+      if (fault === 'lost') return void reply.resume().on('end', lose);
+      if (fault === 'partly') return void reply.resume().on('end', () => fail(ANSWERS.unavailable));
+      note(reply.statusCode);
+      const { connection, 'keep-alive': __, ...named } = reply.headers;
+      answer.writeHead(reply.statusCode, named);
       reply.pipe(answer);
     });
-    onward.on('error', () => ask.socket.destroy());
-    onward.end(Buffer.concat(parts));
+    onward.on('error', lose);
+    answer.on('close', () => onward.destroy());
+    onward.end(body);
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   test.after(() => {
@@ -68,7 +112,7 @@ export async function way(test, faults = []) {
     while (met.length < faults.length && Date.now() < end) await sleep(50);
     assert.deepEqual(met, faults, 'the faults that the SDK has met');
   };
-  return { url: `http://127.0.0.1:${port}`, all };
+  return { url: `http://127.0.0.1:${port}`, all, answers };
 }
 
 /** The id of the event that a client calls `messageId`. */
