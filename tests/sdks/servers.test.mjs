@@ -10,9 +10,9 @@ const FAULTS = ['overloaded', 'partly', 'lost'];
 /** What the host's answers are then, as the SDK sees them: it sends all again, and nothing once more after 200. */
 const SEEN = [429, 503, 0, 200];
 
-/** Runs a client on a way with these faults, and checks that its events arrive. */
-async function deliver(t, client, faults = FAULTS) {
-  const path = await way(t, faults);
+/** Runs a client on a way that fails, and checks that its events arrive. */
+async function deliver(t, client) {
+  const path = await way(t, FAULTS);
   const told = await SEND[client](path.url, client, {});
   assert.deepEqual(told.failed ?? [], []);
   await arrived(client, client);
@@ -35,9 +35,9 @@ describe('SDKs for servers', { concurrency: true }, () => {
   });
 
   test('rudder-sdk-node', async (t) => {
+    const { events, seen } = await deliver(t, 'rudder-sdk-node');
     // Its first event goes by itself.
-    const { events, seen } = await deliver(t, 'rudder-sdk-node', ['none', ...FAULTS]);
-    assert.deepEqual(seen, [200, ...SEEN]);
+    assert.deepEqual(seen, [...SEEN, ...SEEN]);
     assert.match(JSON.stringify(events), /context_library_name/);
   });
 
@@ -51,14 +51,13 @@ describe('SDKs for servers', { concurrency: true }, () => {
     assert.deepEqual(seen, SEEN);
   });
 
-  // Each of its two events meets all faults.
   test('CloudEvents for JavaScript', async (t) => {
-    const { answers } = await deliver(t, 'CloudEvents for JavaScript', [...FAULTS, 'none', ...FAULTS]);
+    const { answers } = await deliver(t, 'CloudEvents for JavaScript');
     assert.deepEqual(answers, Array(2).fill(['overloaded', 'unavailable', 'lost', 200]).flat());
   });
 
   test('CloudEvents for Python', async (t) => {
-    const { answers } = await deliver(t, 'CloudEvents for Python', [...FAULTS, 'none', ...FAULTS]);
+    const { answers } = await deliver(t, 'CloudEvents for Python');
     assert.deepEqual(answers, Array(2).fill([429, 503, 'lost', 200]).flat());
   });
 
