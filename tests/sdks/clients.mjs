@@ -2,6 +2,7 @@
 // which must not stop the others. `settings` is all that differs from the SDK's defaults.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -24,45 +25,55 @@ export async function again(post, { pause = 1000 } = {}) {
   }
 }
 
+const nobody = async () => undefined;
+
 /** Runs the SDK for Python that `send.py` knows by this name. */
 function python(script, key) {
-  return async (url, name, settings) => {
+  return async (url, name, settings, ready = nobody) => {
     const file = fileURLToPath(new URL('send.py', import.meta.url));
     const child = spawn('python3', [file, script, url, key, name, RUN, JSON.stringify(settings)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'inherit'],
     });
-    let said = '';
-    child.stdout.on('data', (part) => (said += part));
-    const code = await new Promise((done) => child.on('close', done));
-    assert.equal(code, 0, `send.py ${script}`);
-    return JSON.parse(said);
+    const ended = new Promise((done) => child.on('close', done));
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    assert.equal((await lines.next()).value, 'ready', `send.py ${script}`);
+    await ready();
+    child.stdin.end();
+    const told = await lines.next();
+    assert.equal(await ended, 0, `send.py ${script}`);
+    return JSON.parse(told.value);
   };
 }
 
 /**
- * A log exporter whose failed exports are sent again, until a deadline. The exporters of the SDK give a batch up after six
- * requests, and no setting changes that.
+ * A log exporter that exports again what failed, until a deadline. OpenTelemetry's own gives a batch up after six requests, and
+ * no setting changes that.
  */
-function patient(exporter, { pause, within }) {
-  const end = Date.now() + within;
-  return {
-    export: (records, done) =>
+const patient = (exporter, { pause, within }) => ({
+  export(records, done) {
+    const end = Date.now() + within;
+    const attempt = () =>
       exporter.export(records, (result) => {
-        if (result.code === 0 || Date.now() > end) return done(result);
-        setTimeout(() => patient(exporter, { pause, within: end - Date.now() }).export(records, done), pause);
-      }),
-    forceFlush: () => exporter.forceFlush(),
-    shutdown: () => exporter.shutdown(),
-  };
-}
+        if (result.code === 0 || Date.now() > end) done(result);
+        else setTimeout(attempt, pause);
+      });
+    attempt();
+  },
+  forceFlush: () => exporter.forceFlush(),
+  shutdown: () => exporter.shutdown(),
+});
 
-/** What the SDK sends to: a function of (url, name, settings). It resolves once the SDK has done with the events, to `failed`, what it told its app, or `answers`, what it has shown to it. */
+/**
+ * How each SDK sends: a function of (url, name, settings, ready), which asks `ready` when it is about to send. Once the SDK has
+ * done with the events, it returns `failed`, the failures that the SDK told its app, or `answers`, all that its app has seen.
+ */
 export const SEND = {
-  'analytics-node': async (url, name, settings) => {
+  'analytics-node': async (url, name, settings, ready = nobody) => {
     const { Analytics } = sdk('@segment/analytics-node');
     const failed = [];
     const analytics = new Analytics({ writeKey: secret, host: url, ...settings });
     analytics.on('error', (error) => failed.push(error));
+    await ready();
     for (const index of INDEXES) {
       const messageId = `${name} ${index} ${RUN}`;
       analytics.track({ userId: 'user-1', event: named(name), messageId, properties: { index } });
@@ -73,13 +84,14 @@ export const SEND = {
     return { failed };
   },
 
-  'rudder-sdk-node': async (url, name, settings) => {
+  'rudder-sdk-node': async (url, name, settings, ready = nobody) => {
     const RudderAnalytics = sdk('@rudderstack/rudder-sdk-node');
     const failed = [];
     // Without a handler, it rejects a promise that nobody holds, which ends the process.
     const errorHandler = (error) => failed.push(error);
     const options = { dataPlaneUrl: url, logLevel: 'none', errorHandler, ...settings };
     const client = new (RudderAnalytics.default ?? RudderAnalytics)(secret, options);
+    await ready();
     for (const index of INDEXES) {
       const messageId = `${name} ${index} ${RUN}`;
       client.track({ userId: 'user-1', event: named(name), messageId, properties: { index } });
@@ -90,11 +102,12 @@ export const SEND = {
     return { failed };
   },
 
-  'posthog-node': async (url, name, settings) => {
+  'posthog-node': async (url, name, settings, ready = nobody) => {
     const { PostHog } = sdk('posthog-node');
     const failed = [];
     const client = new PostHog(published, { host: url, ...settings });
     client.on('error', (error) => failed.push(error));
+    await ready();
     for (const index of INDEXES) client.capture({ distinctId: 'user-1', event: named(name), properties: { index } });
     client.capture({ distinctId: 'user-1', event: TOO_LONG });
     await client.flush().catch(() => undefined);
@@ -102,7 +115,7 @@ export const SEND = {
     return { failed };
   },
 
-  'OpenTelemetry for JavaScript': async (url, name, { resend, ...settings }) => {
+  'OpenTelemetry for JavaScript': async (url, name, { resend, flushWithin, ...settings }, ready = nobody) => {
     const { OTLPLogExporter } = sdk('@opentelemetry/exporter-logs-otlp-http');
     const { BatchLogRecordProcessor, LoggerProvider } = sdk('@opentelemetry/sdk-logs');
     const failed = [];
@@ -118,18 +131,20 @@ export const SEND = {
     };
     const exporter = resend ? patient(told, resend) : told;
     const provider = new LoggerProvider({ processors: [new BatchLogRecordProcessor({ exporter, ...settings })] });
+    await ready();
     for (let index = 0; index < 512; index++) {
       const attributes = { 'user.id': `user-${index % 2}`, index };
       provider.getLogger('tests').emit({ eventName: index === 7 ? TOO_LONG : named(name), body: 'done', attributes });
     }
-    await provider.forceFlush().catch(() => undefined);
+    await provider.forceFlush({ timeoutMillis: flushWithin }).catch(() => undefined);
     await provider.shutdown();
     return { failed };
   },
 
-  'CloudEvents for JavaScript': async (url, name, settings) => {
+  'CloudEvents for JavaScript': async (url, name, settings, ready = nobody) => {
     const { CloudEvent, Mode, emitterFor, httpTransport } = sdk('cloudevents');
     const answers = [];
+    await ready();
     for (const index of [0, 1]) {
       const mode = [Mode.BINARY, Mode.STRUCTURED][index];
       const emit = emitterFor(httpTransport(`${url}/cloudevents`), { mode });
@@ -145,9 +160,10 @@ export const SEND = {
     return { answers };
   },
 
-  'Standard Webhooks for JavaScript': async (url, name, settings) => {
+  'Standard Webhooks for JavaScript': async (url, name, settings, ready = nobody) => {
     const { Webhook } = sdk('standardwebhooks');
     const id = `${name} 0 ${RUN}`;
+    await ready();
     const data = { index: 0, user_id: 'user-1' };
     const body = JSON.stringify({ type: named(name), timestamp: new Date().toISOString(), data });
     const post = async (signed) => {

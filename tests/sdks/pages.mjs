@@ -11,9 +11,16 @@ export const ORIGIN = `http://127.0.0.1:${PAGES_PORT}`;
 const tool = createRequire(new URL('../../dashboard/package.json', import.meta.url));
 export const { launch, PATIENCE } = await import('../../dashboard/chromium.mjs');
 
-/** Each sends three events, and one between them that no host takes. `settings` is all that differs from its defaults. */
+/**
+ * Each sends three events, and one between them that no host takes, once it may. `settings` is all that differs from its
+ * defaults.
+ */
 const EVENTS = `const tooLong = 'x'.repeat(201);
-  const events = [[type, { index: 0 }], [tooLong], [type, { index: 1 }], [type, { index: 2 }]];`;
+  const events = [[type, { index: 0 }], [tooLong], [type, { index: 1 }], [type, { index: 2 }]];
+  const send = (track) => {
+    const all = () => events.forEach((event) => track(...event));
+    window.ready ? window.ready().then(all) : all();
+  };`;
 const SCRIPTS = {
   segment: `import { AnalyticsBrowser } from '@segment/analytics-next';
     const { writeKey, url, type, settings } = window.given;
@@ -22,19 +29,19 @@ const SCRIPTS = {
     const analytics = AnalyticsBrowser.load({ writeKey, cdnURL: url }, { integrations: { 'Segment.io': segment } });
     analytics.on('error', ({ code, ctx }) => (window.failed ??= []).push([code, ctx.event.event]));
     analytics.page('Home');
-    for (const event of events) analytics.track(...event);`,
+    send((...event) => analytics.track(...event));`,
   rudderstack: `import { RudderAnalytics } from '@rudderstack/analytics-js/bundled';
     const { writeKey, url, type, settings } = window.given;
     ${EVENTS}
     const analytics = new RudderAnalytics();
     analytics.load(writeKey, url, { configUrl: url, logLevel: 'NONE', ...settings });
-    for (const event of events) analytics.track(...event);`,
+    send((...event) => analytics.track(...event));`,
   posthog: `import posthog from 'posthog-js';
     const { writeKey, url, type, settings } = window.given;
     ${EVENTS}
     // Without the option, it drops the events of a browser that a test drives.
     posthog.init(writeKey, { api_host: url, ui_host: url, opt_out_useragent_filter: true, ...settings });
-    for (const event of events) posthog.capture(...event);`,
+    send((...event) => posthog.capture(...event));`,
 };
 
 /** Pages without an SDK, by what they have in place of one. */
@@ -45,7 +52,7 @@ const OWN = {
   own: `isotherm = function () { (isotherm.q ??= []).push(arguments) };
     const { type } = given;
     ${EVENTS}
-    for (const event of events) isotherm(...event);`,
+    send((...event) => isotherm(...event));`,
 };
 const line = ({ url, writeKey }) => `<script async src="${url}/i.js" data-key="${writeKey}"></script>`;
 
@@ -81,9 +88,9 @@ export async function open() {
 
   /**
    * Opens a page that sends events of this type to this URL, hands it to `body` with the bodies that it has sent, and fails
-   * if it asked others for anything.
+   * if it asked others for anything. The page asks `ready`, if it is there, when it is about to send.
    */
-  async function visit(name, { url, type, settings = {}, query = {}, from, prepare }, body) {
+  async function visit(name, { url, type, settings = {}, query = {}, from, prepare, ready }, body) {
     const profile = await browser.createBrowserContext();
     const page = await profile.newPage();
     page.setDefaultTimeout(PATIENCE);
@@ -94,6 +101,7 @@ export async function open() {
       if (origin === new URL(url).origin && request.method() === 'POST') sent.push(request.postData());
       if (![ORIGIN, url].includes(origin) && !['data:', 'blob:'].includes(protocol)) others.push(request.url());
     });
+    if (ready) await page.exposeFunction('ready', ready);
     await prepare?.(page);
     const given = JSON.stringify({ writeKey: published, url, type, settings });
     const target = `${ORIGIN}/${name}?${new URLSearchParams({ given, ...query })}`;

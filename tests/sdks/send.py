@@ -1,7 +1,8 @@
 """Sends events with an SDK for Python, as its registry has it: `send.py SDK URL KEY NAME RUN SETTINGS`.
 
-SETTINGS, in JSON, are all that differs from the SDK's defaults. Prints in JSON what the SDK told its app: `failed`, the
-number of failed deliveries, or `answers`, the statuses that an app saw that sends again by itself.
+SETTINGS, in JSON, are all that differs from the SDK's defaults. Prints `ready`, waits until its standard input ends, and
+sends. Then it prints in JSON what the SDK told its app: `failed`, failed deliveries, or `answers`, the statuses that an app
+saw that sends again by itself.
 """
 
 import json
@@ -24,6 +25,11 @@ def failed(error, batch):
     FAILED.append(str(error))
 
 
+def ready():
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
 def again(post):
     """An app that sends again until the host has taken its event."""
     import requests
@@ -43,6 +49,7 @@ def segment():
     from segment.analytics.client import Client
 
     client = Client(KEY, host=URL, on_error=failed, **SETTINGS)
+    ready()
     for index in range(3):
         client.track("user-1", TYPE, {"index": index}, message_id=message_id(index))
     client.track("user-1", TOO_LONG)
@@ -56,6 +63,7 @@ def rudderstack():
     # Its pauses are random, up to 17 minutes. A test takes the same ones each time.
     random.seed(SETTINGS.pop("seed", None))
     client = Client(KEY, host=URL, on_error=failed, **SETTINGS)
+    ready()
     for index in range(3):
         client.track("user-1", TYPE, {"index": index}, message_id=message_id(index))
     client.track("user-1", TOO_LONG)
@@ -67,6 +75,7 @@ def posthog():
     from posthog import Posthog
 
     client = Posthog(KEY, host=URL, on_error=failed, **SETTINGS)
+    ready()
     for index in range(3):
         client.capture(TYPE, distinct_id="user-1", properties={"index": index})
     client.capture(TOO_LONG, distinct_id="user-1")
@@ -80,6 +89,7 @@ def cloudevents():
     from cloudevents.v1.http import CloudEvent
 
     answers = []
+    ready()
     for index, convert in enumerate([to_binary, to_structured]):
         attributes = {"type": TYPE, "source": "/tests", "id": message_id(index)}
         # The SDK makes a request, and its caller sends it.
@@ -95,6 +105,7 @@ def standardwebhooks():
     import requests
     from standardwebhooks import Webhook
 
+    ready()
     data = {"index": 0, "userId": "user-1"}
     body = json.dumps({"type": TYPE, "timestamp": datetime.now(timezone.utc).isoformat(), "data": data})
 
@@ -135,6 +146,7 @@ def opentelemetry():
     provider = LoggerProvider()
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     logger = provider.get_logger("tests")
+    ready()
     for index in range(512):
         logger.emit(
             LogRecord(

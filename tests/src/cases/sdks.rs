@@ -62,7 +62,7 @@ pub fn cloudevents_of_rust_arrive_once(platform: Platform) {
     let faults = ["overloaded", "unavailable", "lost"];
     block_on(async {
         let (port, remote) = start(&up(platform, "release")).await;
-        let mut way = Way::to(port, &faults.repeat(3));
+        let mut way = Way::to(port, &faults);
         for (ask, events) in [(binary(), 1), (structured(), 1), (batched(), 2)] {
             let mut answers = Vec::new();
             for _ in 0..=faults.len() {
