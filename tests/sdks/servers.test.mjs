@@ -1,5 +1,6 @@
 // SDKs for servers, with their defaults, send their events to a host, on a way that fails.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 
 import { INDEXES, SEND, arrived, checked, idOf, share } from './clients.mjs';
@@ -85,4 +86,17 @@ describe('SDKs for servers', { concurrency: true }, () => {
 
   // In Protocol Buffers, which the way does not cut: at `partly` the host keeps all.
   test('OpenTelemetry for Python', async (t) => void (await deliver(t, 'OpenTelemetry for Python')));
+});
+
+test('the docs tell of the versions that are tested', () => {
+  const text = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+  const docs = text('docs/doors.md').split('### When the store is down')[1].split('## Mappings')[0];
+  const { dependencies } = JSON.parse(text('xtask/sdks/package.json'));
+  // The other parts of OpenTelemetry have versions of their own.
+  const parts = /^@opentelemetry\/(api-logs|resources|sdk-logs)$/;
+  const named = Object.entries(dependencies).filter(([name]) => !parts.test(name));
+  const python = text('xtask/sdks/requirements.in').trim().split('\n');
+  for (const [name, version] of [...named, ...python.map((line) => line.split('=='))]) {
+    assert.match(docs, new RegExp(` ${version}[ ,:]`), name);
+  }
 });
