@@ -7,6 +7,7 @@ import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
 
 const { ISOTHERM_URL, SDKS, ISOTHERM_TENANT, ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_READER, ISOTHERM_WEBHOOKS } = process.env;
 export const [secret, published, signing] = [ISOTHERM_SECRET, ISOTHERM_PUBLIC, ISOTHERM_WEBHOOKS];
@@ -15,47 +16,112 @@ export const sdk = createRequire(join(SDKS, 'package.json'));
 /** What tells the events of this run from those of others. */
 export const RUN = Math.random().toString(36).slice(2);
 /** Generous: the machine may be busy with other work. */
-const PATIENCE = 90_000;
+const PATIENCE = 120_000;
 
 /** What core answers, as its vectors have it. */
-const recorded = (name) => {
-  const vectors = JSON.parse(readFileSync(new URL('../vectors/clients.expected.json', import.meta.url)));
-  return vectors.find((vector) => vector.name === name).reply;
-};
+const vectors = JSON.parse(readFileSync(new URL('../vectors/clients.expected.json', import.meta.url)));
+const recorded = (name) => vectors.find((vector) => vector.name === name).reply;
 const ANSWERS = {
   unavailable: recorded('Segment: the store fails for one of two'),
   overloaded: recorded('Segment: the store is full'),
 };
-assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status], [503, 429]);
+/** PostHog's routes never answer 429. */
+const POSTHOG = { ...ANSWERS, overloaded: recorded('PostHog: the store is full') };
+const IS_POSTHOG = /^\/(batch|capture|e|i\/v0)\b/;
+assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status, POSTHOG.overloaded.status], [503, 429, 503]);
+/** What core adds for a page. Without it, the page could not tell an answer from a broken connection. */
+const SHARED = recorded('the store fails a page').headers.filter(([name]) => /^access-control|^vary/.test(name));
+const shared = (origin) => SHARED.map(([name, value]) => [name, /allow-origin/.test(name) ? origin : value]);
+
+/** The JSON of a body, which may be compressed. `undefined` if it is no JSON. */
+function read(body) {
+  try {
+    return JSON.parse(isGzip(body) ? gunzipSync(body) : body);
+  } catch {
+    return undefined;
+  }
+}
+const isGzip = (body) => body[0] === 0x1f && body[1] === 0x8b;
+
+/** The lists of events in a batch of Segment, PostHog or OpenTelemetry. */
+function lists(batch) {
+  const records = batch.resourceLogs?.flatMap(({ scopeLogs }) => scopeLogs.map(({ logRecords }) => logRecords));
+  return [batch, batch.batch, ...(records ?? [])].filter(Array.isArray);
+}
+
+/** The same batch with the first half of its events. What is no batch in JSON stays whole. */
+function half(body) {
+  const batch = read(body);
+  if (!batch) return body;
+  for (const list of lists(batch)) list.splice(Math.ceil(list.length / 2));
+  const text = Buffer.from(JSON.stringify(batch));
+  return isGzip(body) ? gzipSync(text) : text;
+}
+
+/** The id of the first event in a request, which stays the same when a client sends the request again. */
+function firstId({ headers }, body) {
+  const json = read(body) ?? {};
+  const event = lists(json)[0]?.[0] ?? json;
+  return headers['webhook-id'] ?? headers['ce-id'] ?? event.messageId ?? event.uuid ?? event.id ?? '';
+}
 
 /**
- * A way to the host that fails, for one test: the first requests that send events meet one fault each. `all` waits until every
- * fault was met.
+ * A way to the host that fails, for one test: each request that sends events meets all faults, one each time that it is sent.
+ * `all` waits until they have, and are answered. Instead of a list, `faults` may be a function that tells the fault of this moment.
  *   unavailable, overloaded: core's answer, and nothing is kept     reset: the connection breaks before the request
+ *   partly: half of the batch is kept, and the answer is `unavailable`
  *   lost: the events are kept, and the connection breaks before the answer
+ * `answers` has the status of each answer to such a request, or 0 if there was none, and the time.
  */
 export async function way(test, faults = []) {
-  const left = [...faults];
-  const met = [];
+  const requests = new Map();
+  const answers = [];
+  /** What is known of a request that sends events: the faults that it has yet to meet, and whether it is answered. */
+  const known = (ask, body) => {
+    const id = firstId(ask, body);
+    if (!requests.has(id)) requests.set(id, { left: Array.isArray(faults) ? [...faults] : [], isDone: false });
+    return requests.get(id);
+  };
   const server = createServer(async (ask, answer) => {
     const parts = [];
     for await (const part of ask) parts.push(part);
-    const fault = ask.method === 'POST' && !/^\/(flags|decide)/.test(ask.url) ? left.shift() : undefined;
-    if (fault) met.push(fault);
-    if (fault === 'reset') return void ask.socket.destroy();
-    if (ANSWERS[fault]) {
-      const { status, headers, body } = ANSWERS[fault];
-      return void answer.writeHead(status, Object.fromEntries(headers)).end(body);
-    }
+    // A browser repeats a request itself if a connection breaks that it has used before. So none is used twice.
+    answer.shouldKeepAlive = false;
+    const sends = ask.method === 'POST' && !/^\/(flags|decide)/.test(ask.url);
+    const whole = Buffer.concat(parts);
+    const its = sends ? known(ask, whole) : { left: [] };
+    const fault = sends && !Array.isArray(faults) ? faults() : its.left.shift();
+    const note = (status) => {
+      if (sends) answers.push({ status, at: Date.now() });
+    };
+    const fail = ({ status, headers, body }) => {
+      note(status);
+      const { origin } = ask.headers;
+      answer.writeHead(status, Object.fromEntries([...headers, ...(origin ? shared(origin) : [])])).end(body);
+    };
+    const lose = () => {
+      note(0);
+      ask.socket.destroy();
+    };
+    if (fault === 'reset') return void lose();
+    const answered = (IS_POSTHOG.test(ask.url) ? POSTHOG : ANSWERS)[fault];
+    if (answered) return void fail(answered);
+    const body = fault === 'partly' ? half(whole) : whole;
     const { hostname, port } = new URL(ISOTHERM_URL);
-    const options = { hostname, port, path: ask.url, method: ask.method, headers: ask.headers };
-    const onward = request(options, (reply) => {
-      if (fault === 'lost') return void reply.resume().on('end', () => ask.socket.destroy());
-      answer.writeHead(reply.statusCode, reply.headers);
+    const { 'transfer-encoding': _, ...headers } = ask.headers;
+    if (sends) headers['content-length'] = body.length;
+    const onward = request({ hostname, port, path: ask.url, method: ask.method, headers }, (reply) => {
+      if (fault === 'lost') return void reply.resume().on('end', lose);
+      if (fault === 'partly') return void reply.resume().on('end', () => fail(ANSWERS.unavailable));
+      note(reply.statusCode);
+      its.isDone = true;
+      const { connection, 'keep-alive': __, ...named } = reply.headers;
+      answer.writeHead(reply.statusCode, named);
       reply.pipe(answer);
     });
-    onward.on('error', () => ask.socket.destroy());
-    onward.end(Buffer.concat(parts));
+    onward.on('error', lose);
+    answer.on('close', () => onward.destroy());
+    onward.end(body);
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   test.after(() => {
@@ -65,10 +131,12 @@ export async function way(test, faults = []) {
   const { port } = server.address();
   const all = async () => {
     const end = Date.now() + PATIENCE;
-    while (met.length < faults.length && Date.now() < end) await sleep(50);
-    assert.deepEqual(met, faults, 'the faults that the SDK has met');
+    while (!requests.size || [...requests.values()].some(({ isDone }) => !isDone)) {
+      assert.ok(Date.now() < end, `faults that were not met: ${JSON.stringify([...requests])}`);
+      await sleep(50);
+    }
   };
-  return { url: `http://127.0.0.1:${port}`, all };
+  return { url: `http://127.0.0.1:${port}`, all, answers };
 }
 
 /** The id of the event that a client calls `messageId`. */

@@ -198,8 +198,15 @@ const RAW: &str = "routes::the_same_raw_bytes_mean_the_same";
 /// The conformance tests that send with SDKs.
 const SDKS: &str = "sdks::";
 
+/// The one of them that takes minutes.
+const OUTAGE: &str = "outage_of_sdks::";
+
 /// Sends with SDKs of other services.
 fn sdks(run: &Run, tally: &mut Tally) -> Result<()> {
     // Each test starts programs of its own, and some of them wait for others: one at a time is fast enough.
-    programs::run(tally, run.on_platforms(&[SDKS, "--test-threads", "1"])?)
+    let mut arguments = vec![SDKS, "--test-threads", "1"];
+    if run.scope == Scope::Quick {
+        arguments.extend(["--skip", OUTAGE]);
+    }
+    programs::run(tally, run.on_platforms(&arguments)?)
 }
