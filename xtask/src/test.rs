@@ -204,9 +204,10 @@ const OUTAGE: &str = "outage_of_sdks::";
 /// Sends with SDKs of other services.
 fn sdks(run: &Run, tally: &mut Tally) -> Result<()> {
     // Each test starts programs of its own, and some of them wait for others: one at a time is fast enough.
-    let mut arguments = vec![SDKS, "--test-threads", "1"];
-    if run.scope == Scope::Quick {
-        arguments.extend(["--skip", OUTAGE]);
+    let mut runs = run.on_platforms(&[SDKS, "--skip", OUTAGE, "--test-threads", "1"])?;
+    if run.scope == Scope::All {
+        // The longest comes first.
+        runs.insert(0, run.on_platform("native", &[OUTAGE])?.on("native, an outage"));
     }
-    programs::run(tally, run.on_platforms(&arguments)?)
+    programs::run(tally, runs)
 }

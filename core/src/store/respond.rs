@@ -14,6 +14,10 @@ use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
+/// After so many seconds an SDK sends again what the store did not take. Some SDKs drop it after three more requests, so
+/// that they outlive a minute.
+const SDK_RETRY_SECONDS: u64 = 25;
+
 /// The outcome for one sent event.
 enum Verdict {
     Accepted(EventId),
@@ -269,7 +273,7 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         retry: facts.events.retry,
     };
     let mut reply = match (retry, style, first) {
-        (Some(rejection), ..) => again(style, &rejection, request_id).resetting_at(request_id.received_at()),
+        (Some(rejection), ..) => again(style, &rejection, request_id),
         (None, Style::Otlp, first) => Reply::of_json(200, otlp::json(body.invalid, first.as_ref())),
         (None, Style::OtlpProtobuf, first) => otlp::protobuf(body.invalid, first.as_ref()),
         (None, _, Some(rejection)) if body.accepted + body.duplicate == 0 => {
@@ -284,8 +288,16 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
 
 /// The answer that makes a client send all of its events again.
 fn again(style: Style, rejection: &Rejection, request_id: RequestId) -> Reply {
-    match style {
+    let reply = match style {
         Style::NoTooMany => rejection.unavailable(request_id),
         _ => rejection.reply(request_id),
-    }
+    };
+    let seconds = match (style, rejection) {
+        // The limit's headers say when.
+        (_, Rejection::Limited(_)) => return reply,
+        // Their exporters have ten seconds for a request and all of its repetitions.
+        (Style::Otlp | Style::OtlpProtobuf, _) => 1,
+        _ => SDK_RETRY_SECONDS,
+    };
+    reply.again_after(seconds, request_id.received_at())
 }

@@ -58,9 +58,12 @@ impl Reply {
         self
     }
 
-    /// The reply, with the second after this moment for clients that read `x-ratelimit-reset`.
-    pub(crate) fn resetting_at(mut self, Millis(now): Millis) -> Self {
-        self.headers.push(("x-ratelimit-reset", (now / 1000 + 1).to_string()));
+    /// The reply, which says when to send again: so many seconds after this moment, and likewise for clients that read
+    /// `x-ratelimit-reset`.
+    pub(crate) fn again_after(mut self, seconds: u64, Millis(now): Millis) -> Self {
+        self.headers.retain(|(name, _)| *name != "retry-after");
+        self.headers.push(("retry-after", seconds.to_string()));
+        self.headers.push(("x-ratelimit-reset", (now / 1000 + seconds).to_string()));
         self
     }
 
