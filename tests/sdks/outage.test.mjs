@@ -17,7 +17,7 @@ const MINUTE = 60_000;
  * answers cost it many retries.
  */
 const OUTAGES = {
-  // Another process holds the store, and the host answers 503 after 5 to 25 seconds. Some SDKs wait for less.
+  // Another process holds the store, and the host answers 503 after 4 to 9 seconds.
   locked: () => undefined,
   // The host answers 503 at once, as it does where its store refuses.
   unavailable: () => (Date.now() < end ? 'unavailable' : undefined),

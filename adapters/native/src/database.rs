@@ -7,8 +7,12 @@ use std::time::Duration;
 use isotherm_core::TABLES;
 use rusqlite::Connection;
 
-/// How long to wait for another process that holds the database, such as a backup or `sqlite3`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for another process that holds the database, such as a backup or `sqlite3`. A request may wait for the
+/// group of events before its own, then for a task of maintenance, and then with its own group. Together that is less than the
+/// ten seconds that clients wait.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a task of maintenance waits for it. The task is tried again later.
+pub(crate) const TASK_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Opens a connection.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
 use crate::config::Configuration;
-use crate::database::{Readers, create, integer, open};
+use crate::database::{BUSY_TIMEOUT, Readers, TASK_BUSY_TIMEOUT, create, integer, open};
 use crate::log;
 use crate::maintenance;
 use crate::moved;
@@ -280,16 +280,34 @@ fn write_and_maintain(
             let now = request::now();
             let Next::Do(task) = maintenance.next(now) else { break };
             let service = configuration.service();
-            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now, watch) {
+            let backup = settings.backup.as_deref();
+            let performed = with_timeout(connection, TASK_BUSY_TIMEOUT, |connection| {
+                maintenance::perform(connection, service, backup, &task, now, watch)
+            });
+            match performed {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"), &[]);
                     watch.failed(&task);
                     maintenance.failed(&task, request::now());
+                    // The next task would wait for the same, and requests with it.
+                    break;
                 }
             }
         }
     }
+}
+
+/// Does something while the connection waits only so long for another process that holds the database.
+fn with_timeout<T>(
+    connection: &mut Connection,
+    timeout: Duration,
+    work: impl FnOnce(&mut Connection) -> Result<T>,
+) -> Result<T> {
+    connection.busy_timeout(timeout)?;
+    let result = work(connection);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    result
 }
 
 /// Writes a group of plans, and answers them all. Returns how much of it is newly kept.

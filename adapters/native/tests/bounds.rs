@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -350,4 +350,32 @@ async fn on_a_full_disk_reads_go_on_and_it_recovers_by_itself() {
         let request_id = answer.split(r#""requestId":""#).nth(1).unwrap().split('"').next().unwrap();
         assert!(printed.contains(request_id), "{request_id} is not in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_process_holds_the_store_each_request_is_answered_before_its_client_gives_up() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), &[]);
+    let port = server.port;
+    // What is not folded is a task that wants the store too.
+    for number in 0..10 {
+        assert_eq!(send(port, &event(&format!("before-{number}"))).await.unwrap().0, 202);
+    }
+    let mut other = Connection::open(data.path().join("events.sqlite")).unwrap();
+    let lock = other.transaction_with_behavior(TransactionBehavior::Exclusive).unwrap();
+    let mut requests = JoinSet::new();
+    for number in 0..30 {
+        requests.spawn(async move {
+            // They come at any moment of what the server does meanwhile.
+            tokio::time::sleep(Duration::from_millis(500 * number)).await;
+            let started = Instant::now();
+            (send(port, &event(&format!("held-{number}"))).await.unwrap().0, started.elapsed())
+        });
+    }
+    while let Some(answered) = requests.join_next().await {
+        let (status, time) = answered.unwrap();
+        assert!(status == 503 && time < Duration::from_secs(10), "{status} after {time:?}");
+    }
+    lock.rollback().unwrap();
+    assert_eq!(send(port, &event("after")).await.unwrap().0, 202);
 }
