@@ -198,10 +198,10 @@ pub(crate) fn tested_crates(command: &str, scope: Scope) -> Command {
     cargo
 }
 
-/// The tests of [`TESTED_APART`].
+/// The tests of [`TESTED_APART`]. They are built on one core, because other tests run beside it.
 pub(crate) fn tests_apart() -> Command {
     let mut test = cargo();
-    test.args(["test", "--package", TESTED_APART, "--lib"]).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    test.args(["test", "--package", TESTED_APART, "--lib", "--jobs", "1"]).env("CARGO_PROFILE_DEV_DEBUG", "0");
     test
 }
 

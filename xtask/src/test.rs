@@ -136,10 +136,14 @@ fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
     let programs = run.test_programs()?;
     let units = programs.iter().filter(|program| !PLATFORMS.iter().any(|platform| program.tests_platform(platform)));
     // The hosts' own tests start artifacts, and fail if there are none.
-    programs::run(tally, units.map(|program| with_artifacts(program.run(arguments))).collect())?;
+    let mut runs: Vec<TestRun> = units.map(|program| with_artifacts(program.run(arguments))).collect();
+    if !is_quick {
+        // It builds for minutes, so it begins first, beside programs that mostly wait.
+        runs.insert(0, TestRun::of_cargo(build::tests_apart()));
+    }
+    programs::run(tally, runs)?;
     let mut docs = tested_crates("test", run.scope);
-    tally.command("the examples in docs", docs.args(["--quiet", "--doc"]))?;
-    if is_quick { Ok(()) } else { tally.cargo_test(&mut build::tests_apart()) }
+    tally.command("the examples in docs", docs.args(["--quiet", "--doc"]))
 }
 
 /// A run that finds what the parts of the tests start.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::paths;
-use crate::shell::{output, phase, program};
+use crate::shell::{output, phase, program, show};
 use crate::test::pairs::in_pairs;
 use crate::test::tally::Tally;
 
@@ -69,6 +69,11 @@ impl TestProgram {
 }
 
 impl TestRun {
+    /// A run of `cargo test`, which builds its programs first.
+    pub(super) fn of_cargo(command: Command) -> Self {
+        Self { name: show(&command), host: None, has_tests: true, command }
+    }
+
     /// Counts all tests for `host`.
     pub(super) fn on(mut self, host: &'static str) -> Self {
         self.host = Some(host);
