@@ -21,14 +21,20 @@ const PATIENCE = 120_000;
 /** What core answers, as its vectors have it. */
 const vectors = JSON.parse(readFileSync(new URL('../vectors/clients.expected.json', import.meta.url)));
 const recorded = (name) => vectors.find((vector) => vector.name === name).reply;
-const ANSWERS = {
-  unavailable: recorded('Segment: the store fails for one of two'),
-  overloaded: recorded('Segment: the store is full'),
-};
-/** PostHog's routes never answer 429. */
-const POSTHOG = { ...ANSWERS, overloaded: recorded('PostHog: the store is full') };
-const IS_POSTHOG = /^\/(batch|capture|e|i\/v0)\b/;
-assert.deepEqual([ANSWERS.unavailable.status, ANSWERS.overloaded.status, POSTHOG.overloaded.status], [503, 429, 503]);
+const answers = (unavailable, overloaded) => ({ unavailable: recorded(unavailable), overloaded: recorded(overloaded) });
+/** By the path of a request, since SDKs are told to wait for as long as suits them. CloudEvents and webhooks are answered as Segment's. */
+const ANSWERS = [
+  // PostHog's routes never answer 429.
+  [/^\/(batch|capture|e|i\/v0)\b/, answers('Segment: the store fails for one of two', 'PostHog: the store is full')],
+  [/^\/v1\/logs\b/, answers('OTLP: the store fails', 'OTLP: the store is full')],
+  [/^\/events\b/, answers('the store fails a page', 'the store is full for a page')],
+  [/^/, answers('Segment: the store fails for one of two', 'Segment: the store is full')],
+];
+const answersOf = (path) => ANSWERS.find(([route]) => route.test(path))[1];
+assert.deepEqual(
+  ANSWERS.map(([, { unavailable, overloaded }]) => [unavailable.status, overloaded.status]),
+  [[503, 503], [503, 429], [503, 429], [503, 429]],
+);
 /** What core adds for a page. Without it, the page could not tell an answer from a broken connection. */
 const SHARED = recorded('the store fails a page').headers.filter(([name]) => /^access-control|^vary/.test(name));
 const shared = (origin) => SHARED.map(([name, value]) => [name, /allow-origin/.test(name) ? origin : value]);
@@ -104,7 +110,7 @@ export async function way(test, faults = []) {
       ask.socket.destroy();
     };
     if (fault === 'reset') return void lose();
-    const answered = (IS_POSTHOG.test(ask.url) ? POSTHOG : ANSWERS)[fault];
+    const answered = answersOf(ask.url)[fault];
     if (answered) return void fail(answered);
     const body = fault === 'partly' ? half(whole) : whole;
     const { hostname, port } = new URL(ISOTHERM_URL);
@@ -112,7 +118,7 @@ export async function way(test, faults = []) {
     if (sends) headers['content-length'] = body.length;
     const onward = request({ hostname, port, path: ask.url, method: ask.method, headers }, (reply) => {
       if (fault === 'lost') return void reply.resume().on('end', lose);
-      if (fault === 'partly') return void reply.resume().on('end', () => fail(ANSWERS.unavailable));
+      if (fault === 'partly') return void reply.resume().on('end', () => fail(answersOf(ask.url).unavailable));
       note(reply.statusCode);
       its.isDone = true;
       const { connection, 'keep-alive': __, ...named } = reply.headers;
