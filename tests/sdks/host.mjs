@@ -103,7 +103,12 @@ export async function way(test, faults = []) {
     const fail = ({ status, headers, body }) => {
       note(status);
       const { origin } = ask.headers;
-      answer.writeHead(status, Object.fromEntries([...headers, ...(origin ? shared(origin) : [])])).end(body);
+      const sent = Object.fromEntries([...headers, ...(origin ? shared(origin) : [])]);
+      // Where each fault comes once, nobody need wait as long as in an outage.
+      const seconds = Math.min(sent['retry-after'], Array.isArray(faults) ? 2 : Infinity);
+      sent['retry-after'] = seconds;
+      if (sent['x-ratelimit-reset']) sent['x-ratelimit-reset'] = Math.floor(Date.now() / 1000) + seconds;
+      answer.writeHead(status, sent).end(body);
     };
     const lose = () => {
       note(0);
