@@ -306,7 +306,7 @@ fn rs256_is_taken_only_where_the_gateway_has_checked_it() {
     let good = token(RS256, CLAIMS);
     assert_eq!(ask_verified(&service, &good), Ok("acme".to_owned()));
     refused(&service, &good, NOT_OURS);
-    // Of another algorithm the gateway says nothing, and core has no key.
+    // The gateway checks RS256 alone. Core has no key for the others, so it refuses them.
     for alg in ["HS256", "none", "ES256", "EdDSA", "RS512", "rs256", ""] {
         let other = token(&format!(r#"{{"alg":"{alg}"}}"#), CLAIMS);
         refused(&service, &other, NOT_OURS);

@@ -29,7 +29,7 @@ pub(crate) struct Incoming {
     query: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// Whether API Gateway's JWT authoriser has checked the token in the header `authorization`.
+    /// True if API Gateway's JWT authoriser has checked the token in the header `authorization`.
     is_verified: bool,
 }
 
