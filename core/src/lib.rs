@@ -52,6 +52,7 @@ pub use admission::config::{Config, ConfigError, key_entry, only_place, public_k
 pub use admission::door::{Door, Entry};
 pub use admission::request::{HEADERS, Request, TEST_STAMP, joined};
 pub use admission::restored::digests_of_record;
+pub use admission::secrets::secret_variable;
 pub use admission::warming;
 
 pub use store::delivery::Delivery;

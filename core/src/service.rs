@@ -212,33 +212,26 @@ impl Service {
 
     /// Turns a request into a reply, or into a plan for the host's store.
     pub fn admit(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
-        match self.admit_head(request, stamp) {
-            Door::Reply(reply) => Admission::Reply(reply),
-            Door::Body(entry) => entry.admit(request.body),
-        }
+        self.admit_as(presented(request), request, stamp)
     }
 
     /// Like [`Service::admit`], where the platform's gateway has checked the signature of the token in the header
     /// `authorization`, as API Gateway's JWT authoriser does. Nothing in a request may decide that a host calls this.
     pub fn admit_verified(&self, request: &Request<'_>, stamp: Stamp) -> Admission {
-        match self.door(request, verified(request), stamp).unless_frozen() {
-            Door::Reply(reply) => Admission::Reply(reply),
-            Door::Body(entry) => entry.admit(request.body),
-        }
+        self.admit_as(verified(request), request, stamp)
     }
 
     /// Decides on a request's head, which is everything but [`Request::body`]: its route, method and key, and what the
     /// head says about the body. A host that reads the body itself calls this first.
     pub fn admit_head<'a>(&'a self, head: &'a Request<'a>, stamp: Stamp) -> Door<'a> {
-        self.door(head, Credential::Authorization(head.header("authorization")), stamp).unless_frozen()
+        self.door(head, presented(head), stamp).unless_frozen()
     }
 
     /// Decides on a message of a queue, which is a request that was written down. The message carries the id of the key
     /// that [`Service::writer`] checked before, or else its header `authorization`. A frozen tenant's message is kept: the
     /// queue has accepted it, so its sender does not send it again.
     pub fn admit_message(&self, request: &Request<'_>, key_id: Option<&str>, stamp: Stamp) -> Admission {
-        let authorization = Credential::Authorization(request.header("authorization"));
-        match self.door(request, key_id.map_or(authorization, Credential::KeyId), stamp) {
+        match self.door(request, key_id.map_or(presented(request), Credential::KeyId), stamp) {
             Door::Reply(reply) => Admission::Reply(reply),
             // A queue may deliver a message twice.
             Door::Body(entry) => entry.promised().admit(request.body).repeatable().unlimited(),
@@ -268,8 +261,7 @@ impl Service {
 
     /// The line to write for a request; `None` if none is to be written.
     pub fn line(&self, request: &Request<'_>, seen: &Seen, writer: Writer<'_>) -> Option<Line> {
-        let credential = Credential::Authorization(request.header("authorization"));
-        line::of_request(&self.config, request, credential, seen, "request", writer)
+        line::of_request(&self.config, request, presented(request), seen, "request", writer)
     }
 
     /// Like [`Service::line`], for a request of [`Service::admit_verified`].
@@ -285,14 +277,20 @@ impl Service {
         seen: &Seen,
         writer: Writer<'_>,
     ) -> Option<Line> {
-        let authorization = Credential::Authorization(request.header("authorization"));
-        let credential = key_id.map_or(authorization, Credential::KeyId);
+        let credential = key_id.map_or(presented(request), Credential::KeyId);
         line::of_request(&self.config, request, credential, seen, "message", writer)
     }
 
     /// The line to write for a fold; `None` if none is to be written.
     pub fn fold_line(&self, folded: &Folded, stamp: Stamp, writer: Writer<'_>) -> Option<Line> {
         line::of_fold(&self.config, folded, stamp, writer)
+    }
+
+    fn admit_as(&self, credential: Credential<'_>, request: &Request<'_>, stamp: Stamp) -> Admission {
+        match self.door(request, credential, stamp).unless_frozen() {
+            Door::Reply(reply) => Admission::Reply(reply),
+            Door::Body(entry) => entry.admit(request.body),
+        }
     }
 
     fn door<'a>(&'a self, head: &'a Request<'a>, credential: Credential<'_>, stamp: Stamp) -> Door<'a> {
@@ -302,6 +300,11 @@ impl Service {
             Err(rejection) => Door::Reply(rejection.reply(RequestId::of(stamp))).for_method(head.method),
         }
     }
+}
+
+/// The credential in a request's header `authorization`, which core checks.
+fn presented<'r>(request: &'r Request<'_>) -> Credential<'r> {
+    Credential::Authorization(request.header("authorization"))
 }
 
 /// The credential of a request whose token the platform's gateway has checked.

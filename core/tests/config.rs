@@ -190,6 +190,15 @@ fn personal_data_is_dropped_or_hashed_before_it_is_stored() {
         Err("privacy has keep, drop, hash, hashUserIds and secret, and nothing else"),
     );
     check(r#"{"open":true,"privacy":{"keep":["ip","client.address"]}}"#, Ok(4));
+    let everyone = r#"{"open":true,"privacy":{"keep":["email"]}}"#;
+    let names = Config::parse(everyone).unwrap_err().to_string();
+    let names = names.rsplit(": ").next().unwrap().split(", ").collect::<Vec<_>>();
+    assert!(names.len() > 10 && names.is_sorted(), "{names:?}");
+    let page = include_str!("../../docs/configuration.md");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "docs/configuration.md has no {name}");
+        check(&format!(r#"{{"open":true,"privacy":{{"keep":["{name}"]}}}}"#), Ok(4));
+    }
     for keep in [r#"["email"]"#, r#""ip""#, "{}", "[1]"] {
         check(
             &format!(r#"{{"open":true,"privacy":{{"keep":{keep}}}}}"#),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use isotherm_core::{Admission, Config, Delivery, Door, Frozen, Millis, Plan, Request, Service, Stamp};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -65,30 +67,47 @@ fn ask(
 
 #[test]
 fn every_route_that_takes_events_says_to_send_them_later() {
-    let held = (503, "frozen".to_owned(), Some("10".to_owned()));
+    let held = |seconds: &str| (503, "frozen".to_owned(), Some(seconds.to_owned()));
     let stored = (0, "store".to_owned(), None);
     let batch = format!(r#"{{"events":[{EVENT}]}}"#);
     let segment = format!(r#"{{"batch":[{SEGMENT}]}}"#);
     let json = "application/json";
     let otlp = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"eventName":"e","attributes":[{"key":"user.id","value":{"stringValue":"u"}}],"body":{"stringValue":"x"}}]}]}]}"#;
     let [acme, globex] = ["acme", "globex"].map(|tenant| POSTHOG.replace("KEY", &key(tenant, "write")));
-    for (path, media, of_acme, of_globex) in [
-        ("/events", json, EVENT, EVENT),
-        ("/events/batch", json, &batch, &batch),
-        ("/v1/batch", json, &segment, &segment),
-        ("/v1/track", json, SEGMENT, SEGMENT),
-        ("/batch/", json, &acme, &globex),
-        ("/cloudevents", "application/cloudevents+json", CLOUD, CLOUD),
-        ("/v1/logs", json, otlp, otlp),
+    for (path, media, of_acme, of_globex, seconds) in [
+        ("/events", json, EVENT, EVENT, "10"),
+        ("/events/batch", json, &batch, &batch, "10"),
+        // As long as SDKs are told to wait for a store that is down.
+        ("/v1/batch", json, &segment, &segment, "25"),
+        ("/v1/track", json, SEGMENT, SEGMENT, "25"),
+        ("/batch/", json, &acme, &globex, "25"),
+        ("/cloudevents", "application/cloudevents+json", CLOUD, CLOUD, "25"),
+        ("/v1/logs", json, otlp, otlp, "1"),
     ] {
         let service = service(r#"["acme"]"#);
-        assert_eq!(ask(&service, "acme", "write", ("POST", path, media, of_acme)), held, "{path}");
+        assert_eq!(ask(&service, "acme", "write", ("POST", path, media, of_acme)), held(seconds), "{path}");
         assert_eq!(ask(&service, "globex", "write", ("POST", path, media, of_globex)), stored, "{path}");
     }
     let all = service(r#"["*"]"#);
-    assert_eq!(ask(&all, "globex", "write", ("POST", "/events", json, EVENT)), held);
+    assert_eq!(ask(&all, "globex", "write", ("POST", "/events", json, EVENT)), held("10"));
     let open = Service::from_text(Some(r#"{"open":true,"frozen":["default"]}"#));
-    assert_eq!(ask(&open, "-", "-", ("POST", "/events", json, EVENT)), held);
+    assert_eq!(ask(&open, "-", "-", ("POST", "/events", json, EVENT)), held("10"));
+}
+
+#[test]
+fn a_token_that_the_gateway_has_checked_is_held_too() {
+    let issuer = r#"{"id":"login","issuer":"i","audience":"a","algorithm":"RS256","key":"gateway","tenant":"acme","scope":"write"}"#;
+    let token = [r#"{"alg":"RS256"}"#, r#"{"iss":"i","aud":"a","exp":1763726500}"#, "s"]
+        .map(|part| URL_SAFE_NO_PAD.encode(part));
+    let headers =
+        [("authorization", format!("Bearer {}", token.join("."))), ("content-type", "application/json".to_owned())];
+    let request = Request { method: "POST", path: "/events", query: "", headers: &headers, body: EVENT.as_bytes() };
+    for (frozen, expected) in [(r#"["acme"]"#, (503, "frozen")), ("[]", (0, "store"))] {
+        let config = format!(r#"{{"version":2,"jwt":[{issuer}],"frozen":{frozen}}}"#);
+        let service = Service::new(Config::parse(&config).unwrap());
+        let (status, code, _) = outcome(service.admit_verified(&request, STAMP));
+        assert_eq!((status, code.as_str()), expected);
+    }
 }
 
 #[test]

@@ -324,6 +324,10 @@ fn rs256_is_taken_only_where_the_gateway_has_checked_it() {
         let wrong = token(RS256, &CLAIMS.replace(from, to));
         assert_eq!(ask_verified(&service, &wrong).unwrap_err().0, status, "{to}");
     }
+    // Gateways join the lines of a header that is sent twice: which of the two has been checked is not known.
+    for two in [format!("{good}, Bearer {good}"), format!("{good}, {good}"), format!("{good}, Bearer x")] {
+        assert_eq!(ask_verified(&service, &two).unwrap_err().0, 401, "{two}");
+    }
     let dpop = token(&RS256.replace("JWT", "dpop+jwt"), CLAIMS);
     assert_eq!(ask_verified(&service, &dpop).unwrap_err().0, 401);
     // What a queue or a gateway asks about a header alone is not checked either.

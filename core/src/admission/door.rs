@@ -184,7 +184,7 @@ impl<'a> Door<'a> {
             Self::Body(Entry { config, stamp, shared_with, ref asks, .. })
                 if asks.writer().is_some_and(|tenant| config.is_frozen(tenant)) =>
             {
-                Self::Reply(Rejection::Frozen.reply(RequestId::of(stamp)).shared_with(shared_with))
+                Self::Reply(asks.later(&Rejection::Frozen, RequestId::of(stamp)).shared_with(shared_with))
             }
             other => other,
         }
@@ -200,6 +200,14 @@ impl<'a> Door<'a> {
 }
 
 impl Asks<'_> {
+    /// The answer to a client that is to send its events again later.
+    fn later(&self, rejection: &Rejection, request_id: RequestId) -> Reply {
+        match self {
+            Self::Deliver(foreign) => foreign.style().again(rejection, request_id),
+            Self::Event(_) | Self::Batch(..) | Self::Import(..) | Self::Plan(_) => rejection.reply(request_id),
+        }
+    }
+
     /// The tenant that a client writes for, if the head tells.
     fn writer(&self) -> Option<&Tenant> {
         match self {
@@ -253,7 +261,7 @@ impl Entry<'_> {
         let admitted = match admitted {
             // Only the body told which tenant the events belong to.
             Ok(Admission::Plan(Plan::Store(plan))) if !may_write && config.is_frozen(&plan.tenant) => {
-                Admission::Reply(Rejection::Frozen.reply(request_id).shared_with(shared_with))
+                Admission::Reply(plan.answer.again(&Rejection::Frozen).shared_with(shared_with))
             }
             Ok(admission) => admission.shared_with(shared_with),
             Err(rejection) => {

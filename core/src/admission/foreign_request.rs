@@ -11,7 +11,7 @@ use crate::admission::scope::Caller;
 use crate::admission::webhooks::Sender;
 use crate::admission::{body, cors};
 use crate::doors::Dialect;
-use crate::store::answer::{Answer, Slot};
+use crate::store::answer::{Answer, Slot, Style};
 use crate::store::plan::Admission;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::limits::Limits;
@@ -77,6 +77,11 @@ impl<'a> ForeignRequest<'a> {
         if let From::Caller(caller) = &self.from { Some(&caller.tenant) } else { None }
     }
 
+    /// How its answer looks.
+    pub(crate) fn style(&self) -> Style {
+        self.dialect.style(&self.essence)
+    }
+
     fn too_large(&self) -> Rejection {
         self.dialect.rejection(match self.from {
             From::Caller(_) => Rejection::BodyTooLarge,
@@ -109,6 +114,7 @@ impl<'a> ForeignRequest<'a> {
         let body = body::inflated(head, body)?;
         let json = self.dialect.json(head, &self.essence, &body)?;
         let text = body::text(&json)?;
+        let style = self.style();
         let caller = match self.from {
             From::Caller(caller) => caller,
             From::Sender(sender) => sender.authorize(head, &body)?,
@@ -128,6 +134,6 @@ impl<'a> ForeignRequest<'a> {
         let privacy = &self.config.privacy;
         let mut slot = |foreign| intake.take(Event::of_foreign(foreign, stamp.received_at, privacy)?);
         let slots = events.into_iter().map(|event| event.and_then(&mut slot).unwrap_or_else(Slot::Rejected)).collect();
-        Ok(intake.plan(Answer::Door(self.dialect.style(&self.essence), slots, RequestId::of(stamp))))
+        Ok(intake.plan(Answer::Door(style, slots, RequestId::of(stamp))))
     }
 }

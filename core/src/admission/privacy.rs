@@ -17,7 +17,7 @@ use crate::vocabulary::tenant::Tenant;
 /// Stands for every event type.
 const ALL: &str = "*";
 /// Properties in which SDKs send IP addresses and user agents: PostHog's, and those of OpenTelemetry's semantic conventions,
-/// of today (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/>) and of before.
+/// of today (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/>) and of before. They are sorted.
 const UNASKED: [&str; 16] = [
     "$ip",
     "$raw_user_agent",
@@ -106,9 +106,10 @@ impl Privacy {
         self.drop.is_empty() && self.secret.is_none()
     }
 
-    /// True if an SDK's property with this name is stored.
+    /// True if an SDK's property with this name is stored, as it is or as its hash.
     pub(crate) fn keeps(&self, name: &str) -> bool {
-        !UNASKED.contains(&name) || self.keep.iter().any(|kept| kept == name)
+        let hashed = self.hash.iter().flat_map(|(_, names)| names);
+        UNASKED.binary_search(&name).is_err() || self.keep.iter().chain(hashed).any(|kept| kept == name)
     }
 
     /// Drops and hashes what it is told to, of an event of this type.

@@ -39,7 +39,7 @@ impl Secrets {
 
     /// The variables that hold the missing secrets.
     pub(crate) fn variables(&self) -> Vec<String> {
-        self.0.iter().map(|name| variable(name)).collect()
+        self.0.iter().map(|name| secret_variable(name)).collect()
     }
 
     /// Takes in the secrets. `of` gives what a variable holds. An error names the first variable that holds none, or a
@@ -51,7 +51,7 @@ impl Secrets {
         of: impl Fn(&str) -> Option<String>,
     ) -> Result<(), String> {
         for name in std::mem::take(&mut self.0) {
-            let variable = variable(&name);
+            let variable = secret_variable(&name);
             let secret = of(&variable).ok_or_else(|| format!("there is no secret {variable}"))?;
             if secret.len() < SECRET_BYTES {
                 return Err(format!("the secret {variable} has {} bytes; it needs {SECRET_BYTES}", secret.len()));
@@ -71,6 +71,7 @@ impl Secrets {
     }
 }
 
-fn variable(name: &str) -> String {
+/// The variable of the platform that holds the secret with this name.
+pub fn secret_variable(name: &str) -> String {
     format!("{VARIABLE}{}", name.to_ascii_uppercase())
 }

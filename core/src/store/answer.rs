@@ -3,6 +3,7 @@
 use crate::vocabulary::digest::Digest;
 use crate::vocabulary::id::RequestId;
 use crate::vocabulary::rejection::Rejection;
+use crate::vocabulary::reply::Reply;
 
 /// The shape of the answer to a [`StorePlan`](crate::StorePlan).
 #[derive(Debug)]
@@ -12,6 +13,20 @@ pub(crate) enum Answer {
     /// To another protocol's client, which reads little but the status.
     Door(Style, Vec<Slot>, RequestId),
 }
+
+impl Answer {
+    /// The answer that makes the client send all of its events again.
+    pub(crate) fn again(&self, rejection: &Rejection) -> Reply {
+        match self {
+            Self::One(_, request) | Self::Batch(_, request) => rejection.reply(*request),
+            Self::Door(style, _, request) => style.again(rejection, *request),
+        }
+    }
+}
+
+/// After so many seconds an SDK sends again what was not taken. Some SDKs drop events after three more requests. With
+/// this pause they outlive a minute.
+const SDK_RETRY_SECONDS: u32 = 25;
 
 /// How an answer to another protocol's client looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +39,20 @@ pub(crate) enum Style {
     Otlp,
     /// OTLP's in Protocol Buffers.
     OtlpProtobuf,
+}
+
+impl Style {
+    /// The answer that makes such a client send all of its events again.
+    pub(crate) fn again(self, rejection: &Rejection, request: RequestId) -> Reply {
+        let seconds = match (self, rejection) {
+            (_, Rejection::Limited(refused)) => refused.retry_after,
+            // Their exporters have ten seconds for a request and all of its repetitions.
+            (Self::Otlp | Self::OtlpProtobuf, _) => 1,
+            _ => SDK_RETRY_SECONDS,
+        };
+        let reply = rejection.again_after(request, seconds);
+        if self == Self::NoTooMany { Reply { status: 503, ..reply } } else { reply }
+    }
 }
 
 /// How one sent event appears in the answer.

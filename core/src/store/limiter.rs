@@ -125,9 +125,8 @@ impl Standing {
         Self { rules, ..Self::default() }
     }
 
-    /// The headers about rate limits in an answer to events that were received at this time. `refused` is what a store
-    /// says.
-    pub(crate) fn headers(&self, refused: Option<Refused>, received_at: Millis) -> Vec<(&'static str, String)> {
+    /// The headers about rate limits in an answer, whether the events were taken or not.
+    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = Vec::new();
         if self.rules.is_empty() {
             return headers;
@@ -146,10 +145,6 @@ impl Standing {
         headers.push(("ratelimit-policy", policy));
         if !self.remaining.is_empty() {
             headers.push(("ratelimit", self.remaining.clone()));
-        }
-        if let Some(Refused { retry_after, .. }) = refused {
-            let at = received_at.to_seconds().0.saturating_add(retry_after.into());
-            headers.push(("x-ratelimit-reset", at.to_string()));
         }
         headers
     }
@@ -324,15 +319,14 @@ mod tests {
     fn headers_say_what_is_left() {
         let rules = vec![rule(Of::Key, Some((10, 2, 20)), Some(1000)), rule(Of::Tenant, Some((100, 1, 100)), None)];
         let (mut limiter, mut standing) = (Limiter::default(), Standing::new(rules));
-        let headers = |standing: &Standing| standing.headers(standing.refused, NOON);
         let policy = ("ratelimit-policy", r#""key";q=10;w=2, "key-day";q=1000;w=86400, "tenant";q=100;w=1"#.to_owned());
-        assert_eq!(headers(&standing), std::slice::from_ref(&policy));
+        assert_eq!(standing.headers(), std::slice::from_ref(&policy));
         limiter.take(&mut standing, 15, NOON, 1);
         let left = ("ratelimit", r#""key";r=5;t=3, "key-day";r=985;t=43200, "tenant";r=85;t=1"#.to_owned());
-        assert_eq!(headers(&standing), [policy.clone(), left.clone()]);
+        assert_eq!(standing.headers(), [policy.clone(), left.clone()]);
         limiter.take(&mut standing, 10, NOON, 1);
-        assert_eq!(headers(&standing), [policy, left, ("x-ratelimit-reset", "1763726401".to_owned())]);
-        assert_eq!(Standing::default().headers(None, NOON), []);
+        assert_eq!((standing.headers(), standing.refused.is_some()), (vec![policy, left], true));
+        assert_eq!(Standing::default().headers(), []);
     }
 
     proptest! {

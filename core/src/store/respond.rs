@@ -14,10 +14,6 @@ use crate::vocabulary::refused::Refused;
 use crate::vocabulary::rejection::Rejection;
 use crate::vocabulary::reply::Reply;
 
-/// After so many seconds an SDK sends again what the store did not take. Some SDKs drop it after three more requests, so
-/// that they outlive a minute.
-const SDK_RETRY_SECONDS: u64 = 25;
-
 /// The outcome for one sent event.
 enum Verdict {
     Accepted(EventId),
@@ -32,30 +28,22 @@ impl StorePlan {
     /// The reply, given one outcome for each of [`StorePlan::events`], in their order. A missing outcome counts as
     /// [`StoreOutcome::Unavailable`].
     pub fn respond(self, outcomes: Vec<StoreOutcome>) -> Reply {
-        let received_at = self.received_at();
         let Self { events, answer, standing, shared_with, .. } = self;
         let refused = standing.refused.or_else(|| limited(&outcomes));
         let verdict = |slot| Verdict::of(slot, &events, &outcomes);
         let mut reply = match (answer, refused) {
             // Nothing was kept, so the client may send all of it again.
-            (Answer::One(_, request_id) | Answer::Batch(_, request_id), Some(refused)) => {
-                none_kept(&Rejection::Limited(refused), request_id, events.len())
-            }
+            (answer, Some(refused)) => none_kept(&answer, &Rejection::Limited(refused), events.len()),
             (Answer::One(slot, request_id), None) => verdict(slot).reply(request_id),
-            (Answer::Batch(_, request_id), None) if is_overloaded(&outcomes) => {
-                none_kept(&Rejection::Overloaded, request_id, events.len())
+            (answer @ Answer::Batch(..), None) if is_overloaded(&outcomes) => {
+                none_kept(&answer, &Rejection::Overloaded, events.len())
             }
             (Answer::Batch(slots, _), None) => batch_reply(slots.into_iter().map(verdict)),
-            (Answer::Door(style, _, request_id), Some(refused)) => {
-                let mut reply = again(style, &Rejection::Limited(refused), request_id);
-                reply.facts.events.retry = events.len() as u64;
-                reply
-            }
             (Answer::Door(style, slots, request_id), None) => {
                 door_reply(style, slots.into_iter().map(verdict), request_id)
             }
         };
-        reply.headers.extend(standing.headers(refused, received_at));
+        reply.headers.extend(standing.headers());
         reply.shared_with(shared_with.as_deref())
     }
 
@@ -66,8 +54,8 @@ impl StorePlan {
 }
 
 /// The reply where nothing was kept.
-fn none_kept(rejection: &Rejection, request_id: RequestId, events: usize) -> Reply {
-    let mut reply = rejection.reply(request_id);
+fn none_kept(answer: &Answer, rejection: &Rejection, events: usize) -> Reply {
+    let mut reply = answer.again(rejection);
     reply.facts.events.retry = events as u64;
     reply
 }
@@ -273,7 +261,7 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         retry: facts.events.retry,
     };
     let mut reply = match (retry, style, first) {
-        (Some(rejection), ..) => again(style, &rejection, request_id),
+        (Some(rejection), ..) => style.again(&rejection, request_id),
         (None, Style::Otlp, first) => Reply::of_json(200, otlp::json(body.invalid, first.as_ref())),
         (None, Style::OtlpProtobuf, first) => otlp::protobuf(body.invalid, first.as_ref()),
         (None, _, Some(rejection)) if body.accepted + body.duplicate == 0 => {
@@ -284,20 +272,4 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
     facts.code = reply.facts.code;
     reply.facts = facts;
     reply
-}
-
-/// The answer that makes a client send all of its events again.
-fn again(style: Style, rejection: &Rejection, request_id: RequestId) -> Reply {
-    let reply = match style {
-        Style::NoTooMany => rejection.unavailable(request_id),
-        _ => rejection.reply(request_id),
-    };
-    let seconds = match (style, rejection) {
-        // The limit's headers say when.
-        (_, Rejection::Limited(_)) => return reply,
-        // Their exporters have ten seconds for a request and all of its repetitions.
-        (Style::Otlp | Style::OtlpProtobuf, _) => 1,
-        _ => SDK_RETRY_SECONDS,
-    };
-    reply.again_after(seconds, request_id.received_at())
 }

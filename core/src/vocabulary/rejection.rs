@@ -248,13 +248,30 @@ impl Rejection {
         message
     }
 
-    /// The response, with status 503 in place of its own, for clients that do not wait at 429.
-    pub(crate) fn unavailable(&self, request: RequestId) -> Reply {
-        Reply { status: 503, ..self.reply(request) }
-    }
-
     /// The response, with the headers that its status requires.
     pub(crate) fn reply(&self, request: RequestId) -> Reply {
+        let seconds = match self {
+            Self::Limited(Refused { retry_after, .. }) => return self.again_after(request, *retry_after),
+            Self::Frozen => Some(FROZEN_SECONDS),
+            Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(1),
+            _ => None,
+        };
+        let mut reply = self.explained(request);
+        reply.headers.extend(seconds.map(|seconds| ("retry-after", seconds.to_string())));
+        reply
+    }
+
+    /// The response, which says in how many seconds the client may send again, and likewise for clients that read
+    /// `x-ratelimit-reset`.
+    pub(crate) fn again_after(&self, request: RequestId, seconds: u32) -> Reply {
+        let reset = request.received_at().to_seconds().0.saturating_add(seconds.into());
+        let mut reply = self.explained(request);
+        reply.headers.extend([("retry-after", seconds.to_string()), ("x-ratelimit-reset", reset.to_string())]);
+        reply
+    }
+
+    /// The response, which does not say when to send again.
+    fn explained(&self, request: RequestId) -> Reply {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -275,9 +292,6 @@ impl Rejection {
             Self::InvalidSignature(_) => Some(("www-authenticate", r#"Webhook realm="isotherm""#.to_owned())),
             Self::MethodNotAllowed(methods) => Some(("allow", (*methods).to_owned())),
             Self::UnsupportedEncoding(_) => Some(("accept-encoding", "gzip, identity".to_owned())),
-            Self::Limited(Refused { retry_after, .. }) => Some(("retry-after", retry_after.to_string())),
-            Self::Frozen => Some(("retry-after", FROZEN_SECONDS.to_string())),
-            Self::Overloaded | Self::Unavailable | Self::NotReady(_) => Some(("retry-after", "1".to_owned())),
             _ => None,
         };
         let mut reply = Reply::json(status, &body);

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::vocabulary::facts::Facts;
-use crate::vocabulary::time::Millis;
 
 /// The headers that a page may read of an answer.
 const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, x-ratelimit-reset";
@@ -55,15 +54,6 @@ impl Reply {
                 ("vary", "Origin".to_owned()),
             ]);
         }
-        self
-    }
-
-    /// The reply, which says when to send again: so many seconds after this moment, and likewise for clients that read
-    /// `x-ratelimit-reset`.
-    pub(crate) fn again_after(mut self, seconds: u64, Millis(now): Millis) -> Self {
-        self.headers.retain(|(name, _)| *name != "retry-after");
-        self.headers.push(("retry-after", seconds.to_string()));
-        self.headers.push(("x-ratelimit-reset", (now / 1000 + seconds).to_string()));
         self
     }
 
