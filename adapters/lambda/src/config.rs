@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::get_object::GetObjectError;
-use isotherm_core::{Service, only_place};
+use isotherm_core::{Service, only_place, secret_variable};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,8 +23,6 @@ const PARAMETER: &str = "ISOTHERM_CONFIG_PARAMETER";
 const SECRET: &str = "ISOTHERM_CONFIG_SECRET";
 /// The variable that names the parameter with all secrets that the configuration names: `{"privacy": "…"}`.
 const SECRETS: &str = "ISOTHERM_SECRETS_PARAMETER";
-/// What core puts before a secret's name, in capitals, in the name of its variable.
-const SECRET_VARIABLE: &str = "ISOTHERM_SECRET_";
 /// How often S3 is asked within one invocation. More attempts would reach the invocation's deadline, and its error would
 /// say nothing of S3.
 const ATTEMPTS: u32 = 3;
@@ -72,8 +70,7 @@ pub(crate) async fn service() -> Result<Configured> {
 fn by_variable(text: &str) -> Result<BTreeMap<String, String>> {
     let secrets: Option<BTreeMap<String, String>> = serde_json::from_str(text).ok();
     let secrets = secrets.with_context(|| format!("the parameter that {SECRETS} names must be an object of texts"))?;
-    let variable = |name: String| format!("{SECRET_VARIABLE}{}", name.to_ascii_uppercase());
-    Ok(secrets.into_iter().map(|(name, secret)| (variable(name), secret)).collect())
+    Ok(secrets.into_iter().map(|(name, secret)| (secret_variable(&name), secret)).collect())
 }
 
 /// A secret that the configuration names: in the variable itself, or in the parameter or secret that the variable with

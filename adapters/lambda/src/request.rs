@@ -29,7 +29,8 @@ pub(crate) struct Incoming {
     query: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// True if API Gateway's JWT authoriser has checked the token in the header `authorization`.
+    /// True if API Gateway's JWT authoriser has checked the token in the header `authorization`. The event does not say where
+    /// the token was, so the authoriser must look there and nowhere else.
     is_verified: bool,
 }
 
@@ -41,15 +42,17 @@ impl Incoming {
             let path = without_stage(event.raw_path.unwrap_or_default(), context.stage.as_deref());
             // `POST /events`, `ANY /{proxy+}`, or `$default`, which does not tell the path.
             let resource = event.route_key.as_deref().and_then(|key| Some(key.split_once(' ')?.1));
+            let path = without_prefix(path, prefix, resource, &event.path_parameters);
+            // Only API Gateway writes the event's context. No part of a request gets there.
+            let is_verified = context.authorizer.is_some_and(|authorizer| authorizer.jwt.is_some());
             return Ok(Self {
                 payload: Payload::V2,
                 method: context.http.method.to_string(),
-                path: without_prefix(path, prefix, resource, &event.path_parameters),
+                path: if is_verified { without_token(path) } else { path },
                 query: event.raw_query_string.unwrap_or_default(),
                 headers: known(|name| lines(&event.headers, name)),
                 body: decoded(event.body, event.is_base64_encoded)?,
-                // Only API Gateway writes the event's context. No part of a request gets there.
-                is_verified: context.authorizer.is_some_and(|authorizer| authorizer.jwt.is_some()),
+                is_verified,
             });
         }
         let event: ApiGatewayProxyRequest =
@@ -120,6 +123,11 @@ fn without_stage(path: String, stage: Option<&str>) -> String {
         Some(rest) if rest.starts_with('/') => rest.to_owned(),
         _ => path,
     }
+}
+
+/// Removes what stands before the template's routes with an authoriser, which lets no key in. All other routes take keys.
+fn without_token(path: String) -> String {
+    path.strip_prefix("/token").filter(|rest| rest.starts_with('/')).map(str::to_owned).unwrap_or(path)
 }
 
 /// Removes the prefix that a custom domain's mapping puts before the path: the configured `prefix`, or everything
@@ -251,21 +259,23 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_the_template_is_taken_off_on_all_routes() {
-        let proxy = |path: &str| json!({ "proxy": path });
-        for (path, key, parameters) in [
-            ("/token/events", "POST /token/{proxy+}", proxy("events")),
-            ("/token/events", "OPTIONS /token/{proxy+}", proxy("events")),
-            ("/token/events", "$default", Value::Null),
-            ("/events", "POST /events", Value::Null),
-        ] {
-            assert_eq!(v2(path, key, parameters, "token").request().path, "/events", "{key}");
+    fn the_routes_for_checked_tokens_are_those_for_keys_below_token() {
+        let proxy = json!({ "proxy": "events" });
+        let at = |path: &str, key: &str, prefix: &str, authorizer: Value| {
+            let changes = json!({ "/rawPath": path, "/routeKey": key, "/pathParameters": proxy,
+                "/requestContext/authorizer": authorizer });
+            read(V2, changes, prefix).request().path.to_owned()
+        };
+        let checked = || json!({ "jwt": { "claims": {}, "scopes": null } });
+        for (path, prefix) in
+            [("/token/events", ""), ("/analytics/token/events", ""), ("/analytics/token/events", "analytics")]
+        {
+            assert_eq!(at(path, "POST /token/{proxy+}", prefix, checked()), "/events");
+            // Nobody has checked this one.
+            assert_eq!(at(path, "POST /token/{proxy+}", prefix, Value::Null), "/token/events");
         }
-        let id = json!({ "eventId": "evt_1" });
-        assert_eq!(
-            v2("/token/events/evt_1", "GET /token/events/{eventId}", id, "token").request().path,
-            "/events/evt_1"
-        );
+        assert_eq!(at("/token/readyz", "$default", "", Value::Null), "/token/readyz");
+        assert_eq!(at("/tokens/events", "POST /tokens/{proxy+}", "", checked()), "/tokens/events");
     }
 
     /// The claims are `{"iss":"https://issuer.test/","aud":"isotherm","exp":1763726500,"sub":"u"}`.
@@ -297,6 +307,10 @@ mod tests {
             answer(&read(V2, changes, ""))
         };
         assert_eq!(with(json!({ "jwt": claims })), (202, true));
+        // Two lines of the header, of which the gateway has checked one.
+        let two = json!({ "content-type": "application/json", "authorization": format!("{TOKEN},{TOKEN}") });
+        let changes = json!({ "/headers": two, "/requestContext/authorizer": { "jwt": claims } });
+        assert_eq!(answer(&read(V2, changes, "")).0, 401);
         // Another kind of authoriser decides what stands below its own name.
         for other in [
             json!(null),

@@ -179,7 +179,7 @@ pub(crate) fn route(method: &Method, path: &str) -> &'static str {
         Method::POST if below("/import/") => "move",
         Method::GET if below("/export/") => "move",
         Method::GET | Method::HEAD => match path {
-            "/readyz" | "/metrics" | "/dashboard" => "report",
+            "/readyz" | "/metrics" => "report",
             _ if below("/reports/") => "report",
             _ if path.strip_prefix("/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => "read",
             _ => "ingest",
@@ -300,7 +300,7 @@ mod tests {
     fn the_routes_are_those_of_the_template() {
         let routes = of_template();
         let known: BTreeMap<_, _> = routes.iter().map(|&(method, path, function)| ((method, path), function)).collect();
-        assert_eq!((known.len(), known[&("x-amazon-apigateway-any-method", "/$default")]), (16, "ingest"));
+        assert_eq!((known.len(), known[&("x-amazon-apigateway-any-method", "/$default")]), (14, "ingest"));
         for (method, path, function) in routes.into_iter().filter(|(_, path, _)| *path != "/$default") {
             let method: Method = method.to_ascii_uppercase().parse().unwrap();
             assert_eq!(route(&method, &example(path)), function, "{method} {path}");
