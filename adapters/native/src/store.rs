@@ -276,38 +276,29 @@ fn write_and_maintain(
             Taken::Nothing => {}
             Taken::Closed => return,
         }
+        wait_for_others(connection, TASK_BUSY_TIMEOUT);
         for _ in 0..maintenance.tasks_a_turn() {
             let now = request::now();
             let Next::Do(task) = maintenance.next(now) else { break };
             let service = configuration.service();
-            let backup = settings.backup.as_deref();
-            let performed = with_timeout(connection, TASK_BUSY_TIMEOUT, |connection| {
-                maintenance::perform(connection, service, backup, &task, now, watch)
-            });
-            match performed {
+            match maintenance::perform(connection, service, settings.backup.as_deref(), &task, now, watch) {
                 Ok(outcome) => maintenance.done(outcome, request::now()),
                 Err(error) => {
                     log::failure(task.failure(), format_args!("{error:#}"), &[]);
                     watch.failed(&task);
                     maintenance.failed(&task, request::now());
-                    // The next task would wait for the same, and requests with it.
-                    break;
                 }
             }
         }
+        wait_for_others(connection, BUSY_TIMEOUT);
     }
 }
 
-/// Does something while the connection waits only so long for another process that holds the database.
-fn with_timeout<T>(
-    connection: &mut Connection,
-    timeout: Duration,
-    work: impl FnOnce(&mut Connection) -> Result<T>,
-) -> Result<T> {
-    connection.busy_timeout(timeout)?;
-    let result = work(connection);
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    result
+/// Sets how long the connection waits for another process that holds the database.
+fn wait_for_others(connection: &Connection, timeout: Duration) {
+    if let Err(error) = connection.busy_timeout(timeout) {
+        log::failure("SQLite takes no time to wait", error, &[]);
+    }
 }
 
 /// Writes a group of plans, and answers them all. Returns how much of it is newly kept.
