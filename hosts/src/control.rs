@@ -120,7 +120,9 @@ impl Up {
         // In a process group of its own: Ctrl-C reaches only us, and closing its standard input stops it in order.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         if let Some(log) = &self.log {
-            let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+            // A host that is started again goes on with its log.
+            let file = File::options().create(true).append(true).open(log);
+            let file = file.with_context(|| format!("cannot write to {}", log.display()))?;
             command.stderr(file);
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;

@@ -58,7 +58,7 @@ pub(crate) struct Paths<'a> {
     pub(crate) program: &'a Path,
     /// The folder of artifacts.
     pub(crate) artifacts: &'a Path,
-    /// The folder into which what the targets' processes log is written.
+    /// The folder for the logs of the targets' processes.
     pub(crate) logs: &'a Path,
 }
 

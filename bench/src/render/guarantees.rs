@@ -62,7 +62,8 @@ fn without_links(markdown: &str) -> String {
 
 /// The lines of the only table on the page.
 fn table() -> impl Iterator<Item = &'static str> {
-    PAGE.lines().filter(|line| line.starts_with('|'))
+    let is_row = |line: &&str| line.starts_with('|');
+    PAGE.lines().skip_while(move |line| !is_row(line)).take_while(is_row)
 }
 
 #[cfg(test)]

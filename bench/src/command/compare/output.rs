@@ -38,6 +38,7 @@ impl Output {
 
     /// Writes `result.json` and `report.html`, and returns their paths.
     pub(crate) fn write(&self, result: &Comparison) -> Result<[PathBuf; 2]> {
+        std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot write to {}", self.folder.display()))?;
         let paths = ["result.json", "report.html"].map(|name| self.folder.join(name));
         write(&paths[0], json(result)?.as_bytes())?;
         write(&paths[1], page::render(result)?.as_bytes())?;
