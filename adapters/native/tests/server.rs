@@ -188,10 +188,10 @@ async fn a_full_queue_refuses_at_once_and_the_rest_is_kept() {
             (message, status)
         });
     };
-    // After a task of maintenance, which waits for a second, the writer waits with this event, and all others queue.
+    // A task of maintenance may hold the writer for a second. Then it waits with this event, and all others queue.
     write(0);
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    (1..900).for_each(write);
+    (1..700).for_each(write);
     let mut answers = Vec::new();
     while answers.len() < 100 {
         answers.push(writers.join_next().await.unwrap().unwrap());
@@ -200,12 +200,15 @@ async fn a_full_queue_refuses_at_once_and_the_rest_is_kept() {
     assert!(statuses.contains(&429) && !statuses.contains(&202), "nothing can be kept yet: {statuses:?}");
     other.execute_batch("ROLLBACK").unwrap();
     answers.extend(writers.join_all().await);
-    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, status)| *status == 202);
-    // On a slow machine the first have waited for as long as requests may.
-    assert!(refused.iter().all(|(_, status)| [429, 503].contains(status)), "{refused:?}");
-    let accepted: Vec<String> = accepted.into_iter().map(|(name, _)| name).collect();
+    let (refused, waited): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, status)| *status == 429);
+    // One is refused only while so many wait. On a slow machine the first have waited for as long as requests may.
+    assert!(waited.len() >= 512, "{} have waited", waited.len());
+    assert!(waited.iter().all(|(_, status)| [202, 503].contains(status)), "{waited:?}");
+    let accepted: Vec<String> = waited.into_iter().filter(|(_, status)| *status == 202).map(|(name, _)| name).collect();
     assert!(!accepted.is_empty());
     assert!(times_kept(data.path(), &accepted).iter().all(|times| *times == 1));
+    let refused: Vec<String> = refused.into_iter().map(|(name, _)| name).collect();
+    assert!(times_kept(data.path(), &refused).iter().all(|times| *times == 0), "what was refused is kept");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::vocabulary::time::Millis;
 /// for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportData {
-    /// All pages in [`Reading::ranges`](crate::Reading::ranges), in the order of their keys within a range.
+    /// All pages in [`Reading::ranges`](crate::Reading::ranges), in any order.
     pub pages: Vec<StoredPage>,
     /// The records of the tenant's events after the watermark, which no page counts.
     pub tail: Vec<String>,

@@ -10,7 +10,8 @@ use super::source::{lines, names};
 use super::{files, is_rust};
 
 /// The files that every adapter has, so that two adapters can be read side by side.
-const SAME_FILES: [&str; 5] = ["entry.rs", "request.rs", "response.rs", "rollups.rs", "store.rs"];
+const SAME_FILES: [&str; 7] =
+    ["entry.rs", "moved.rs", "request.rs", "response.rs", "rollups.rs", "store.rs", "watch.rs"];
 
 /// Why a line of an adapter's code is more than thin, or `None` if it isn't.
 fn forbidden(code: &str) -> Option<&'static str> {
@@ -97,10 +98,12 @@ mod tests {
     fn with(request: &str) -> Vec<String> {
         let tree = tree_of(&[
             ("spin/src/entry.rs", ""),
+            ("spin/src/moved.rs", ""),
             ("spin/src/request.rs", request),
             ("spin/src/response.rs", ""),
             ("spin/src/rollups.rs", ""),
             ("spin/src/store.rs", ""),
+            ("spin/src/watch.rs", ""),
         ]);
         problems(tree.path()).unwrap()
     }
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_found() {
         let tree = tree_of(&[("spin/src/lib.rs", "")]);
-        assert_eq!(problems(tree.path()).unwrap().len(), 5);
+        assert_eq!(problems(tree.path()).unwrap().len(), SAME_FILES.len());
         assert_eq!(problems(tree_of(&[]).path()).unwrap().len(), 1);
     }
 }
