@@ -86,8 +86,9 @@ pub use reports::reading::Reading;
 pub use maintenance::backup::Backup;
 pub use maintenance::condition::Condition;
 pub use maintenance::folded::Folded;
-pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, Pulse, StreamShard};
+pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, StreamShard};
 pub use maintenance::machine::{CRON, ExpiryOrder, Held, LONGEST_ROUND, Maintenance, Next, Outcome, Pace, Task};
+pub use maintenance::pulse::Pulse;
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 pub use maintenance::stream::{
     StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_name, letter_notice,

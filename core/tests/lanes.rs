@@ -56,7 +56,7 @@ impl Store {
             match lanes.next(batch, Millis(NOW)) {
                 LaneStep::Describe => {
                     self.described += 1;
-                    lanes.learn(self.shards.clone());
+                    lanes.learn(Millis(0), self.shards.clone());
                 }
                 LaneStep::Write(writes) => {
                     for write in writes {
@@ -247,7 +247,7 @@ fn an_old_answer_of_the_stream_takes_no_lane_away() {
     let mut of_x = batch("X", &[(-80, "a#evt_1")]);
     let mut lanes = store.lanes();
     assert_eq!(lanes.next(&mut of_x, Millis(NOW)), LaneStep::Describe);
-    lanes.learn(store.shards.clone());
+    lanes.learn(Millis(0), store.shards.clone());
     assert_eq!(lanes.next(&mut of_x, Millis(NOW)), LaneStep::UnknownShard);
     store.describe(&all);
     assert_eq!(store.record("C", -70).unwrap(), "00000001");
@@ -393,7 +393,7 @@ fn a_shard_that_is_listed_again_after_it_has_begun_keeps_its_one_lane() {
     let mut lanes = store.lanes();
     let mut end = StreamBatch { complete_to: Some(from_now(-60)), ..batch("B", &[]) };
     assert_eq!(lanes.next(&mut end, Millis(NOW)), LaneStep::Describe);
-    lanes.learn(store.shards.clone());
+    lanes.learn(Millis(0), store.shards.clone());
     // ... and another function folds the first batch of A1, and leaves the list as it was.
     assert_eq!(store.record("A1", -50).unwrap(), "00000000");
     let LaneStep::Write(writes) = lanes.next(&mut end, Millis(NOW)) else { panic!("A1 is listed") };

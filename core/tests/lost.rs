@@ -96,6 +96,18 @@ fn a_list_that_cannot_be_read_makes_every_report_incomplete_and_is_shown() {
 
 /// Folds a record that was written to a shard at `written_at`, while the stream has these shards with their parents.
 fn fold(stored: &mut Stored, shard_id: &str, shards: &[(&str, Option<&str>)], written_at: u64, now: u64) {
+    fold_since(stored, 0, shard_id, shards, written_at, now);
+}
+
+/// The same for a stream that was created at `created_at`; 0 if it does not say.
+fn fold_since(
+    stored: &mut Stored,
+    created_at: u64,
+    shard_id: &str,
+    shards: &[(&str, Option<&str>)],
+    written_at: u64,
+    now: u64,
+) {
     let number = written_at.to_string();
     let record = StreamRecord { sequence_number: &number, written_at: Millis(written_at), item: None, is_new: false };
     let mut batch =
@@ -105,11 +117,12 @@ fn fold(stored: &mut Stored, shard_id: &str, shards: &[(&str, Option<&str>)], wr
         match lanes.next(&mut batch, Millis(now)) {
             LaneStep::Describe => {
                 let parent = |parent: &Option<&str>| parent.map(str::to_owned);
-                lanes.learn(shards.iter().map(|(id, of)| StreamShard {
+                let shard = |(id, of): &(&str, Option<&str>)| StreamShard {
                     id: (*id).to_owned(),
                     parent: parent(of),
                     is_closed: false,
-                }));
+                };
+                lanes.learn(Millis(created_at), shards.iter().map(shard));
             }
             LaneStep::Write(writes) => write(stored, writes),
             LaneStep::Fold { lane, watermark } => {
@@ -201,7 +214,51 @@ fn a_shard_without_events_is_told_from_a_mapping_that_stands_still_by_pulses() {
     check_lost(&stored, None);
     assert_eq!(lanes(&stored).heartbeat(Millis(NOW + 60_000)), [], "both shards have just had records");
     assert!(!lanes(&stored).heartbeat(Millis(NOW + HOUR)).is_empty());
-    assert_eq!(Lanes::default().heartbeat(Millis(NOW)), [], "a stream without shards needs none");
+}
+
+#[test]
+fn a_store_to_which_no_batch_has_come_gets_heartbeats() {
+    let beats = Lanes::default().heartbeat(Millis(NOW));
+    assert!(beats.len() > 1, "{beats:?}");
+    // The stream's answer may have been so old that it named no shard.
+    let mut stored = Stored::new();
+    let mut asking = lanes(&stored);
+    let mut batch = StreamBatch { shard_id: "A", records: Vec::new(), window_start: Millis(NOW), complete_to: None };
+    assert_eq!(asking.next(&mut batch, Millis(NOW)), LaneStep::Describe);
+    asking.learn(Millis(NOW), []);
+    let LaneStep::Write(writes) = asking.next(&mut batch, Millis(NOW)) else { panic!("no list") };
+    write(&mut stored, writes);
+    assert!(!lanes(&stored).heartbeat(Millis(NOW)).is_empty());
+    // A list that can't be read is of a store that had batches: it starts anew with the next one.
+    stored.values_mut().for_each(|list| list.truncate(1));
+    assert_eq!(lanes(&stored).heartbeat(Millis(NOW)), []);
+}
+
+#[test]
+fn what_a_stream_lost_before_its_first_batch_came_is_noticed() {
+    let (created_at, day_ago) = (NOW - 60 * HOUR, NOW - DAY);
+    let shards = [("A", None), ("B", Some("A"))];
+    let check = |created_at: u64, written_at: u64, expected: Option<(u64, u64)>| {
+        for shard in ["A", "B"] {
+            let mut stored = Stored::new();
+            fold_since(&mut stored, created_at, shard, &shards, written_at, NOW);
+            check_lost(&stored, expected);
+        }
+    };
+    check(created_at, NOW - 11 * HOUR, Some((created_at, day_ago)));
+    check(created_at, day_ago + 1000, Some((created_at, day_ago)));
+    // The stream keeps all that was written since it was created.
+    check(day_ago + 1000, NOW - 11 * HOUR, None);
+    // A stream on a developer's own machine drops nothing, and DynamoDB may not say when it created a stream.
+    check(created_at, created_at + 1000, None);
+    check(0, NOW - 11 * HOUR, None);
+    // Where batches have come, the stream's age says nothing about a shard that is new.
+    let mut stored = Stored::new();
+    for hours in [60, 40, 20] {
+        fold_since(&mut stored, created_at, "A", &[("A", None)], NOW - hours * HOUR, NOW - hours * HOUR);
+    }
+    fold_since(&mut stored, created_at, "C", &[("A", None), ("C", None)], NOW - HOUR, NOW);
+    check_lost(&stored, None);
 }
 
 #[test]

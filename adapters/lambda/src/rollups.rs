@@ -76,7 +76,7 @@ impl Store {
         let lane = loop {
             match lanes.next(batch, now()?) {
                 LaneStep::Describe => match shards::of(stream).await {
-                    Ok(shards) => lanes.learn(shards),
+                    Ok((created_at, shards)) => lanes.learn(created_at, shards),
                     Err(error) if lanes.go_on(batch) => eprintln!("the stream cannot be described: {error:#}"),
                     Err(error) => return Err(error),
                 },

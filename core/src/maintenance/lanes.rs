@@ -32,12 +32,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::maintenance::lost::LostTimes;
-use crate::maintenance::stream::{PULSE, StreamBatch};
+use crate::maintenance::pulse::{Pulse, pulses};
+use crate::maintenance::stream::StreamBatch;
 use crate::maintenance::waiting::{self, Waiting};
 use crate::maintenance::watermark::{LaneShard, Watermark, lane_of_version_1};
 use crate::reports::reading::Reading;
 use crate::rollups::stored::{StoredPage, UnreadablePage};
-use crate::vocabulary::time::{Millis, Seconds};
+use crate::vocabulary::time::Millis;
 
 /// How long a stream keeps its records, in milliseconds. Older records are either folded or lost.
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -57,12 +58,6 @@ const NUDGE_MS: u64 = 2 * 1000;
 const STALE_MS: u64 = 60 * 1000;
 /// The most changes of watermarks and lists that are written at once.
 const WRITES: usize = 90;
-/// Pulses for each shard while it isn't known which key leads to which shard. A shard with an eighth of the keys gets
-/// none once in 5,000 times, and the next window tries again.
-const PULSES_A_SHARD: usize = 16;
-const PULSES: usize = 64;
-/// How long a pulse is kept, in seconds.
-const PULSE_S: u64 = 7 * 24 * 60 * 60;
 
 /// A shard as the stream describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,18 +102,6 @@ pub struct LaneWrite {
     pub bytes: Vec<u8>,
 }
 
-/// An item to put into the table of events. It is not an event, but comes through the stream as all items do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pulse {
-    /// The item's key.
-    pub key: String,
-    /// The time of the pulse, part of the item. Without it a rewritten item would equal the stored one and not enter
-    /// the stream.
-    pub at: Millis,
-    /// When the item may be deleted.
-    pub expires_at: Seconds,
-}
-
 /// The lanes of a store and the shards of its stream.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
@@ -156,6 +139,13 @@ impl Lanes {
         }
         lanes.pass_over_begun();
         lanes
+    }
+
+    /// True if no batch has ever come, and no function has asked the stream for its shards.
+    fn is_new(&self) -> bool {
+        let lists_none = self.waiting.as_ref().is_none_or(BTreeMap::is_empty);
+        let is_damaged = self.waiting.is_none() && self.stored.contains_key(SHARDS);
+        self.watermarks.is_empty() && lists_none && !is_damaged
     }
 
     /// Takes shards that have a lane off the list, and their ancestors too. A function may list such a shard if it
@@ -277,7 +267,11 @@ impl Lanes {
 
     /// Takes in the stream's answer: all its shards. Frees the lanes of forgotten shards. The stream forgets a shard a
     /// day after it ended, so only an old answer lacks a shard that was folded within the last day.
-    pub fn learn(&mut self, shards: impl IntoIterator<Item = StreamShard>) {
+    ///
+    /// `created_at` is when the stream was created; 0 if that is unknown. It is what the shards of a new store are
+    /// folded to, since nothing was written before.
+    pub fn learn(&mut self, created_at: Millis, shards: impl IntoIterator<Item = StreamShard>) {
+        let folded_to = if self.is_new() { created_at } else { Millis(0) };
         let shards: BTreeMap<String, StreamShard> = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
         let mut hashes: BTreeMap<String, &str> =
             shards.keys().rev().map(|id| (lane_of_version_1(id), id.as_str())).collect();
@@ -326,7 +320,7 @@ impl Lanes {
         for (id, shard) in shards.iter().filter(|_| !self.is_outdated) {
             if !begun.contains(id) && !done.contains(id.as_str()) && !waiting.contains_key(id) {
                 let parent = shard.parent.clone().filter(|parent| shards.contains_key(parent));
-                waiting.insert(id.clone(), Waiting { parent, folded_to: Millis(0) });
+                waiting.insert(id.clone(), Waiting { parent, folded_to });
             }
         }
         // A shard is done with before its children begin, so it has a lane only if version 1 gave it one.
@@ -418,9 +412,9 @@ impl Lanes {
 
     /// The pulses that a timer writes, at least once every few hours, to shards that have had no records for a while.
     /// They show that the mapping works. Without them, a shard without records would look like a mapping that stands
-    /// still until the stream has lost records.
+    /// still until the stream has lost records. A new store gets them, too: their batch tells it of its shards.
     pub fn heartbeat(&self, now: Millis) -> Vec<Pulse> {
-        self.pulses_after(IDLE_MS, now)
+        if self.is_new() { pulses(Vec::new(), 1, now, now) } else { self.pulses_after(IDLE_MS, now) }
     }
 
     /// The pulses to write while somebody waits until all shards are folded to this moment.
@@ -463,15 +457,6 @@ impl Lanes {
         }
         pulses(keys, if is_one_unknown { shards } else { 0 }, batch.window_start, now)
     }
-}
-
-/// Pulses with the known keys, and with new ones if shards are unknown: so many that each shard probably gets one.
-fn pulses(keys: Vec<&str>, unknown_shards: usize, Millis(named): Millis, now: Millis) -> Vec<Pulse> {
-    let known = keys.into_iter().filter(|key| !key.is_empty()).map(str::to_owned);
-    let new = (0..PULSES.min(PULSES_A_SHARD * unknown_shards)).map(|number| format!("{PULSE}{named}-{number}"));
-    let keys: BTreeSet<String> = known.chain(new).collect();
-    let expires_at = Seconds(now.0 / 1000 + PULSE_S);
-    keys.into_iter().map(|key| Pulse { key, at: now, expires_at }).collect()
 }
 
 /// The period whose records the stream may have dropped by `now`: from `folded_to` to the `first` record that is left,

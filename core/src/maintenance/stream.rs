@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::maintenance::backup::Backup;
 use crate::maintenance::folded::Folded;
+use crate::maintenance::pulse::PULSE;
 use crate::maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 use crate::maintenance::watermark::{LaneShard, Watermark};
 use crate::packed::{SHAPE_KEY, UnreadableEvent};
@@ -26,8 +27,6 @@ use crate::vocabulary::time::Millis;
 /// The most bytes of a record in its dead letter. A longer record is cut, so that it fits into a message with all its
 /// escapes.
 const LETTER_BYTES: usize = 100_000;
-/// The prefix of the keys of pulses. No event's key has it, because no tenant's name is empty.
-pub(crate) const PULSE: &str = "#pulse-";
 const FOREIGN: &str = "the item is none of an event: something else writes to the store";
 
 /// Records of one shard, in their order.

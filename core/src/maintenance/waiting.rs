@@ -11,7 +11,8 @@ use crate::vocabulary::time::Millis;
 pub(super) struct Waiting {
     /// The parent. This shard counts as folded as far as the parent is.
     pub(super) parent: Option<String>,
-    /// The time to which its ancestors are folded, if they have no lane any more.
+    /// The time to which its ancestors are folded, if they have no lane any more. For a shard that a new store listed,
+    /// it is when the stream was created; 0 if neither is known.
     pub(super) folded_to: Millis,
 }
 

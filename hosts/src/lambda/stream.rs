@@ -171,6 +171,8 @@ pub(crate) struct Stream {
 struct Source {
     database: Database,
     arn: Arc<str>,
+    /// In seconds.
+    created_at: f64,
     shard_id: Arc<str>,
 }
 
@@ -325,6 +327,7 @@ impl Stream {
         let last = (shards.len() > DESCRIBED).then(|| described.last().map(|shard| shard["ShardId"].clone())).flatten();
         let mut description = json!({
             "StreamArn": self.arn(), "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE", "Shards": described,
+            "CreationRequestDateTime": self.source.created_at,
         });
         if let Some(last) = last {
             description["LastEvaluatedShardId"] = last;
@@ -354,8 +357,9 @@ impl Source {
         let arn =
             stream.with_context(|| format!("table {table} has no stream: its data is of an older version"))?.stream_arn;
         let stream = database.describe_stream(serde_json::from_value(json!({ "StreamArn": arn }))?)?.stream_description;
+        let created_at = stream.creation_request_date_time;
         let shard_id = stream.shards.into_iter().next().context("the stream has no shard")?.shard_id;
-        Ok(Self { database, arn: arn.into(), shard_id: shard_id.into() })
+        Ok(Self { database, arn: arn.into(), created_at, shard_id: shard_id.into() })
     }
 
     /// The first records after this place.

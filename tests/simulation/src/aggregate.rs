@@ -152,7 +152,7 @@ impl Functions {
         let lane = loop {
             match lanes.next(batch, self.world.now()) {
                 LaneStep::Describe => match self.describe().await {
-                    Ok(shards) => lanes.learn(shards),
+                    Ok((created_at, shards)) => lanes.learn(created_at, shards),
                     Err(_) if lanes.go_on(batch) => {}
                     Err(fault) => return Err(fault),
                 },
@@ -197,7 +197,7 @@ impl Functions {
         Ok(Some(lanes.pulses(batch, self.world.now())))
     }
 
-    async fn describe(&self) -> Result<Vec<isotherm_core::StreamShard>, Fault> {
+    async fn describe(&self) -> Result<(Millis, Vec<isotherm_core::StreamShard>), Fault> {
         if self.world.fails_one_in(8) {
             return Err(Fault::Throttled);
         }

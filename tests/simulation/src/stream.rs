@@ -25,6 +25,7 @@ const SAME_HASH: [&str; 2] = ["01139599", "01322382"];
 /// A table's stream.
 pub(crate) struct Stream {
     world: Rc<World>,
+    created_at: Millis,
     pub(crate) shards: Vec<Shard>,
     last_number: u64,
     opened: usize,
@@ -109,12 +110,14 @@ impl Shard {
 impl Stream {
     pub(crate) fn new(world: &Rc<World>) -> Self {
         let most = if world.one_in(4) { 1 } else { MOST };
-        let mut stream = Self { world: Rc::clone(world), shards: Vec::new(), last_number: 95, opened: 0, most };
+        let (world, created_at) = (Rc::clone(world), world.now());
+        let mut stream = Self { world, created_at, shards: Vec::new(), last_number: 95, opened: 0, most };
         let shards = (most as u64).min(2);
         let length = u64::MAX / shards;
         for number in 0..shards {
             let last = if number + 1 == shards { u64::MAX } else { length * (number + 1) - 1 };
-            stream.open(None, (length * number, last), "00000000", world.bits());
+            let suffix = stream.world.bits();
+            stream.open(None, (length * number, last), "00000000", suffix);
         }
         stream
     }
@@ -181,8 +184,9 @@ impl Stream {
         self.shards.retain(|shard| shard.closed_at.is_none_or(|closed| closed.0 + RETENTION > now.0));
     }
 
-    /// The answer of `DescribeStream`. It may be old, and older than an earlier answer.
-    pub(crate) fn describe(&self) -> Vec<StreamShard> {
+    /// The answer of `DescribeStream`: when the stream was created, and its shards. It may be old, and older than an
+    /// earlier answer.
+    pub(crate) fn describe(&self) -> (Millis, Vec<StreamShard>) {
         let late = if self.world.fails_one_in(4) { self.world.below(LATE) } else { 0 };
         let at = Millis(self.world.now().0.saturating_sub(late));
         let known = self.shards.iter().filter(|shard| shard.opened_at <= at);
@@ -191,7 +195,7 @@ impl Stream {
             parent: shard.parent.as_ref().map(|(_, id)| id.clone()),
             is_closed: shard.closed_at.is_some_and(|closed_at| closed_at <= at),
         };
-        known.map(describe).collect()
+        (self.created_at, known.map(describe).collect())
     }
 }
 
