@@ -1,10 +1,15 @@
 //! One running platform, whichever it is.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use anyhow::{Context, Result};
 
 use crate::{ColdRequest, ColdSample, Meters, Options, Platform, Runtime, Usage};
+
+/// A future whose code is in this crate. The code of an `async fn` would be compiled in every program that awaits it, and
+/// a platform is much code.
+type Compiled<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Writes the dispatch over the platforms that are compiled in. Each platform's module has the same seven functions.
 macro_rules! platforms {
@@ -14,12 +19,16 @@ macro_rules! platforms {
         }
 
         impl Running {
-            async fn start(platform: Platform, options: &Options, data: &Path) -> Result<Self> {
+            fn start<'a>(platform: Platform, options: &'a Options, data: &'a Path) -> Compiled<'a, Self> {
                 match platform {
                     $(#[cfg(feature = $feature)]
-                    Platform::$platform => Ok(Self::$platform(Box::new(<$host>::start(options, data).await?))),)*
+                    Platform::$platform => Box::pin(async move {
+                        Ok(Self::$platform(Box::new(<$host>::start(options, data).await?)))
+                    }),)*
                     #[allow(unreachable_patterns, reason = "reached when a platform's feature is off")]
-                    _ => anyhow::bail!("isotherm-host was built without {platform}: run `cargo xtask build`"),
+                    _ => Box::pin(async move {
+                        anyhow::bail!("isotherm-host was built without {platform}: run `cargo xtask build`")
+                    }),
                 }
             }
 
@@ -31,20 +40,24 @@ macro_rules! platforms {
                 match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.runtime(),)* }
             }
 
-            async fn cold(&self, request: &ColdRequest) -> Result<ColdSample> {
-                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.cold(request).await,)* }
+            fn cold<'a>(&'a self, request: &'a ColdRequest) -> Compiled<'a, ColdSample> {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$platform(ref host) => Box::pin(host.cold(request)),)*
+                }
             }
 
             fn usage(&self) -> Usage {
                 match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.usage(),)* }
             }
 
-            async fn meters(&self, data: &Path) -> Result<Meters> {
-                match *self { $(#[cfg(feature = $feature)] Self::$platform(ref host) => host.meters(data).await,)* }
+            fn meters<'a>(&'a self, data: &'a Path) -> Compiled<'a, Meters> {
+                match *self {
+                    $(#[cfg(feature = $feature)] Self::$platform(ref host) => Box::pin(host.meters(data)),)*
+                }
             }
 
-            async fn stop(self) -> Result<()> {
-                match self { $(#[cfg(feature = $feature)] Self::$platform(host) => host.stop().await,)* }
+            fn stop(self) -> Compiled<'static, ()> {
+                match self { $(#[cfg(feature = $feature)] Self::$platform(host) => Box::pin(host.stop()),)* }
             }
         }
     };

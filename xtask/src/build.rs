@@ -143,7 +143,7 @@ pub(crate) fn isotherm(platforms: &[&str]) -> Command {
     build
 }
 
-/// A native crate whose tests run apart, and as they are built quickest: AWS's SDKs are large.
+/// A native crate whose tests run apart, with the dependencies that its artifact was built with: AWS's SDKs are large.
 const TESTED_APART: &str = "isotherm-lambda";
 
 /// The simulation is a part of its own: its seeds take as long as all other tests of native crates together.
@@ -200,8 +200,10 @@ pub(crate) fn tested_crates(command: &str, scope: Scope) -> Command {
 
 /// The tests of [`TESTED_APART`]. They are built on one core, because other tests run beside it.
 pub(crate) fn tests_apart() -> Command {
-    let mut test = cargo();
-    test.args(["test", "--package", TESTED_APART, "--lib", "--jobs", "1"]).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let mut test = artifact_cargo("test");
+    test.args(["--profile", "artifact", "--package", TESTED_APART, "--lib", "--jobs", "1"]);
+    // The tests take less time than better code would take to build.
+    test.arg("--config").arg(format!("profile.artifact.package.{TESTED_APART}.opt-level=0"));
     test
 }
 
@@ -228,7 +230,8 @@ fn wasm_opt() -> PathBuf {
 pub(crate) fn server(set: Set) -> Result<PathBuf> {
     phase(&format!("build: native ({})", set.name()));
     let package = set.package("native");
-    run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
+    let mut build = artifact_cargo("build");
+    run(build.args(["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
     let to = set.folder("native").join("isotherm-native");
     files::copy_if_changed(&paths::target().join("artifact").join(&package), &to)?;
     Ok(to)
@@ -250,7 +253,8 @@ fn native(sets: &[Set], platforms: &[&str]) -> Result<()> {
 fn lambda(set: Set) -> Result<()> {
     phase(&format!("build: lambda ({})", set.name()));
     let package = set.package("lambda");
-    run(artifact_cargo(&["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
+    let mut build = artifact_cargo("build");
+    run(build.args(["--profile", "artifact", "--package", &package, "--bins"]).args(set.features()))?;
     let to = set.folder("lambda").join("bootstrap");
     let program = if set == Set::Floor { &*package } else { "bootstrap" };
     files::copy_if_changed(&paths::target().join("artifact").join(program), &to)?;
@@ -276,7 +280,8 @@ fn wasm(tools: &Tools, sets: &[Set], platforms: &[&str]) -> Result<()> {
 /// Builds the library `package` for a wasm target. Returns the path of its module.
 pub(crate) fn wasm_module(tools: &Tools, set: Set, package: &str, target: &str, options: &[&str]) -> Result<PathBuf> {
     let dir = wasm_target_dir(set);
-    let mut build = artifact_cargo(&["--profile", "wasm", "--package", package, "--lib", "--target", target]);
+    let mut build = artifact_cargo("build");
+    build.args(["--profile", "wasm", "--package", package, "--lib", "--target", target]);
     build.env("CARGO_ENCODED_RUSTFLAGS", wasm_flags());
     run(build.args(options).env("CARGO_TARGET_DIR", &dir).env("RUSTUP_TOOLCHAIN", &tools.wasm_toolchain))?;
     Ok(dir.join(target).join("wasm").join(format!("{}.wasm", package.replace('-', "_"))))
@@ -295,11 +300,11 @@ fn wasm_target_dir(set: Set) -> PathBuf {
     paths::target().join(if set == Set::Test { "wasm-test" } else { "wasm-release" })
 }
 
-/// `cargo build` for something that is deployed. The result contains no paths of this machine.
-fn artifact_cargo(arguments: &[&str]) -> Command {
-    let mut command = cargo();
-    command.arg("build").args(arguments).env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"));
-    command
+/// `cargo build` or `cargo test` for something that is deployed. The result contains no paths of this machine.
+fn artifact_cargo(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.arg(command).env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"));
+    cargo
 }
 
 /// Options for rustc that replace this machine's source folders in panic messages with neutral names.
