@@ -58,6 +58,7 @@ pub use admission::warming;
 pub use store::delivery::Delivery;
 pub use store::export::{Asked, Export, ExportOutcome, ExportPlan, Moving, Place};
 pub use store::group_commit;
+pub use store::holder::Holder;
 pub use store::import::ImportPlan;
 pub use store::limiter::Limiter;
 pub use store::load::Load;

@@ -23,8 +23,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 use isotherm_core::{
-    EventId, FindOutcome, FindPlan, Limiter, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan, Tenant,
-    Unpacker,
+    EventId, FindOutcome, FindPlan, Holder, Limiter, Millis, NewEvent, Packer, Pulse, Seconds, StoreOutcome, StorePlan,
+    Tenant, Unpacker,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -136,16 +136,21 @@ impl Store {
                 // An earlier attempt of this same put succeeded, and its answer got lost.
                 return Ok(StoreOutcome::Stored);
             }
-            if !has_made_way && taken.expires_at.is_some_and(|expires_at| expires_at <= plan.expired_by()) {
-                self.make_way(&key, plan.expired_by()).await?;
-                has_made_way = true;
-                answer = put.send().await;
-                continue;
+            match plan.holder(taken.digest, taken.expires_at) {
+                Holder::Stays(outcome) => {
+                    if taken.digest.is_none() {
+                        eprintln!("item {key} has no digest: something else writes to table {}", self.table);
+                    }
+                    return Ok(outcome);
+                }
+                // Another request has put an event since, and it has expired too.
+                Holder::MakesWay if has_made_way => return Ok(StoreOutcome::Unavailable),
+                Holder::MakesWay => {
+                    self.make_way(&key, plan.expired_by()).await?;
+                    has_made_way = true;
+                    answer = put.send().await;
+                }
             }
-            return match taken.digest {
-                Some(digest) => Ok(StoreOutcome::Existing(digest)),
-                None => bail!("an item has no digest: something else writes to table {}", self.table),
-            };
         }
     }
 

@@ -10,10 +10,13 @@ use isotherm_core::{
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database::integer;
+use crate::log;
+use crate::rollups::{self, text};
 use crate::watch::Watch;
-use crate::{log, rollups};
 
-const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0), coalesce(min(received_at), 0),
+/// A damaged time is no integer, and sorts after all integers.
+const HELD: &str = "SELECT count(*), coalesce(sum(octet_length(record)), 0),
+        coalesce(min(received_at) FILTER (WHERE typeof(received_at) = 'integer'), 0),
         coalesce((SELECT looked_at FROM upkeep), 0),
         EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = 'events_by_expiry')
     FROM events WHERE seq > ?1";
@@ -92,7 +95,7 @@ pub(crate) fn perform(
 /// Finds the days to compact. Each day is named by its manifest.
 fn days(connection: &Connection, service: &Service, now: Millis) -> Result<Vec<(Tenant, KeyRange)>> {
     let tenants =
-        connection.prepare_cached(TENANTS)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        connection.prepare_cached(TENANTS)?.query_map([], |row| text(row, 0))?.collect::<Result<Vec<_>, _>>()?;
     let mut days = Vec::new();
     for tenant in tenants.into_iter().filter_map(|name| Tenant::parse(name).ok()) {
         rollups::each_page(connection, tenant.as_str(), &[service.manifests()], &mut |manifest| {

@@ -1,12 +1,10 @@
 //! Data on the way to another service, or from one.
 
-use isotherm_core::{
-    Asked, Digest, EventId, Export, ExportOutcome, ImportPlan, Millis, Moving, NewEvent, Place, Seconds, StoredPage,
-};
+use isotherm_core::{Asked, Digest, ExportOutcome, ImportPlan, Millis, Moving, NewEvent, Place, Seconds, StoredPage};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use crate::database::integer;
-use crate::rollups::{self, text};
+use crate::{log, rollups};
 
 /// `+tenant` keeps SQLite from sorting all of the tenant's events.
 const EVENTS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_at, record FROM events
@@ -14,7 +12,9 @@ const EVENTS: &str = "SELECT seq, id, digest, occurred_at, received_at, expires_
 
 const PAGES: &str = "SELECT key, page FROM rollups WHERE tenant = ?1 AND key > ?2 ORDER BY key";
 
-const OLDEST_UNFOLDED: &str = "SELECT coalesce(min(received_at), ?2) FROM events WHERE seq > ?1";
+/// A damaged time is no integer, and sorts after all integers.
+const OLDEST_UNFOLDED: &str = "SELECT coalesce(min(received_at) FILTER (WHERE typeof(received_at) = 'integer'), ?2)
+    FROM events WHERE seq > ?1";
 
 /// Reads the next lines of an export, as of one moment.
 pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -> rusqlite::Result<ExportOutcome> {
@@ -34,7 +34,14 @@ pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -
             while !export.is_full()
                 && let Some(row) = rows.next()?
             {
-                add(&mut export, row)?;
+                let seq: i64 = row.get(0)?;
+                match event_of(row) {
+                    Some(event) => export.event(&event, seq),
+                    None => {
+                        log::line(format_args!("an export leaves out event {seq} of {tenant:?}: its row is damaged"));
+                        export.leave_out(1);
+                    }
+                }
             }
             more = (integer(until) < watermark && !export.is_full()).then(|| until.to_string());
         }
@@ -45,8 +52,15 @@ pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -
                 && let Some(row) = rows.next()?
             {
                 let bytes = row.get_ref(1)?.as_blob().unwrap_or_default().to_vec();
-                let page = StoredPage { key: row.get(0)?, bytes };
-                export.page(&page, &page.key);
+                match row.get(0) {
+                    Ok(key) => {
+                        let page = StoredPage { key, bytes };
+                        export.page(&page, &page.key);
+                    }
+                    Err(_damaged) => {
+                        log::line(format_args!("an export leaves out a page of {tenant:?}: its key is no text"))
+                    }
+                }
             }
         }
     }
@@ -61,24 +75,17 @@ pub(crate) fn export(connection: &mut Connection, tenant: &str, asked: &Asked) -
     })))
 }
 
-/// Adds an event. One whose id is damaged is left out.
-fn add(export: &mut Export, row: &Row<'_>) -> rusqlite::Result<()> {
-    let time = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-    let (seq, id, digest): (i64, String, [u8; 16]) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let Ok(id) = id.parse::<EventId>() else {
-        export.leave_out(1);
-        return Ok(());
-    };
-    let event = NewEvent {
-        id,
-        digest: Digest::from_bytes(digest),
+/// The event of a row; `None` if a column is damaged.
+fn event_of(row: &Row<'_>) -> Option<NewEvent> {
+    let time = |column| row.get::<_, i64>(column).ok().map(i64::unsigned_abs);
+    Some(NewEvent {
+        id: row.get::<_, String>(1).ok()?.parse().ok()?,
+        digest: Digest::from_bytes(row.get(2).ok()?),
         occurred_at: Millis(time(3)?),
         received_at: Millis(time(4)?),
         expires_at: Seconds(time(5)?),
-        record: text(row, 6)?,
-    };
-    export.event(&event, seq);
-    Ok(())
+        record: row.get(6).ok()?,
+    })
 }
 
 /// Keeps another service's pages. The database has the writer wait meanwhile.

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, ImportPlan, Load, Maintenance, Millis,
+    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, Holder, ImportPlan, Load, Maintenance, Millis,
     NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
     Task,
 };
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use crate::backlog::{Backlog, Taken, Untaken};
@@ -329,26 +329,29 @@ fn write(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<Vec
         let mut existing =
             transaction.prepare_cached("SELECT digest, expires_at FROM events WHERE tenant = ?1 AND id = ?2")?;
         let mut make_way = transaction.prepare_cached(MAKE_WAY)?;
-        let mut keep = |tenant: &str, event: &NewEvent, expired_by: Seconds| {
-            let id = event.id.to_string();
+        let mut keep = |plan: &StorePlan, event: &NewEvent| {
+            let (tenant, id) = (plan.tenant().as_str(), event.id.to_string());
             let (occurred_at, received_at) = (integer(event.occurred_at.0), integer(event.received_at.0));
             let (digest, expires_at) = (event.digest.to_bytes(), integer(event.expires_at.0));
             let new = params![tenant, id, digest, occurred_at, received_at, expires_at, event.record];
             if insert.execute(new)? > 0 {
                 return Ok(StoreOutcome::Stored);
             }
-            let (digest, expires_at) =
-                existing.query_row([tenant, &id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
-            if Seconds(expires_at.unsigned_abs()) > expired_by {
-                return Ok(StoreOutcome::Existing(Digest::from_bytes(digest)));
+            // A column that is not of its type is damaged.
+            let stored = |row: &Row<'_>| Ok((row.get(0).ok(), row.get::<_, i64>(1).ok()));
+            let (digest, expires_at) = existing.query_row([tenant, &id], stored)?;
+            let expires_at = expires_at.map(|at| Seconds(at.unsigned_abs()));
+            if digest.is_none() {
+                log::line(format_args!("the stored event {id} of {tenant} has no digest that can be read"));
+            }
+            if let Holder::Stays(outcome) = plan.holder(digest.map(Digest::from_bytes), expires_at) {
+                return Ok(outcome);
             }
             let is_stored = make_way.execute([tenant, &id])? > 0 && insert.execute(new)? > 0;
             Ok(if is_stored { StoreOutcome::Stored } else { StoreOutcome::Unavailable })
         };
-        let outcomes = group.iter().map(|Job { plan, .. }| {
-            let keep = |event| keep(plan.tenant().as_str(), event, plan.expired_by());
-            plan.events().iter().map(keep).collect()
-        });
+        let outcomes =
+            group.iter().map(|Job { plan, .. }| plan.events().iter().map(|event| keep(plan, event)).collect());
         outcomes.collect::<rusqlite::Result<_>>()?
     };
     transaction.commit()?;

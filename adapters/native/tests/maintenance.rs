@@ -9,13 +9,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::common::{Server, get, send};
+use crate::common::{Server, answer, event, get, post, send};
 
 const UNFOLDED: &str =
     "SELECT count(*) FROM events WHERE seq > coalesce((SELECT page FROM rollups WHERE tenant = '' AND key = ''), 0)";
 const SUMMARY: &str = "/reports/summary?from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z";
 const TOP: &str = "/reports/top?dimension=to&from=2013-01-01T00:00:00Z&to=2013-01-02T00:00:00Z";
+
+/// The tenant of an open service, with the hash of `a key of the tests`.
+const OPERATED: &str = r#"{"version":2,"keys":[{"id":"a","tenant":"default","scope":"operate",
+    "sha256":"773a4fa29b88e3f28dc7eaa78f758da4c2d2dafd157a4faaca8a58a9c888edc1"}]}"#;
 
 fn flight(to: &str) -> String {
     format!(
@@ -78,6 +83,52 @@ async fn a_record_that_is_no_text_is_in_no_report_and_stops_none() {
     store(data.path()).execute(add, params!["evt_2", ""]).unwrap();
     let (status, summary) = get(server.port, SUMMARY).await;
     assert!(status == 200 && summary.contains(r#""count":1"#), "{status} {summary}");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_costs_its_own_event_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = data.path().join("lines");
+    let start = |config: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" \"$@\" 2>>'{}'", lines.display())]);
+        command.arg(env!("CARGO_BIN_EXE_isotherm-native")).env("ISOTHERM_CONFIG", config);
+        Server::run(command, data.path())
+    };
+    let server = start(common::OPEN);
+    for message in ["digest", "time", "expired", "whole"] {
+        assert_eq!(send(server.port, &event(message)).await.unwrap().0, 202);
+    }
+    until(data.path(), UNFOLDED, 0).await;
+    let damage = |seq: i64, set: &str| {
+        store(data.path()).execute(&format!("UPDATE events SET {set} WHERE seq = ?1"), [seq]).unwrap();
+    };
+    damage(1, "digest = 'text'");
+    damage(2, "expires_at = 'text'");
+    damage(3, "digest = x'00', expires_at = 1");
+    let (status, body) = send(server.port, &event("digest")).await.unwrap();
+    assert!(status == 503 && body.contains("unavailable"), "{status} {body}");
+    // All of them are in one transaction.
+    let all = ["digest", "time", "expired", "whole", "new"].map(event).join(",");
+    let batch = post(&format!(r#"{{"events":[{all}]}}"#)).replacen("POST /events ", "POST /events/batch ", 1);
+    let mut stream = server.connect().await;
+    stream.write_all(batch.as_bytes()).await.unwrap();
+    let (status, body) = answer(&mut stream).await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let statuses: Vec<&str> = body.split(r#""status":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(statuses, ["retry", "duplicate", "accepted", "duplicate", "accepted"], "{body}");
+    assert!(std::fs::read_to_string(&lines).unwrap().contains("has no digest that can be read"));
+
+    until(data.path(), UNFOLDED, 0).await;
+    drop(server);
+    let server = start(OPERATED);
+    let mut stream = server.connect().await;
+    let request = "GET /export/events HTTP/1.1\r\nhost: test\r\nauthorization: Bearer a key of the tests\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (status, export) = answer(&mut stream).await.unwrap();
+    assert_eq!((status, export.matches(r#""record""#).count()), (200, 3), "{export}");
+    assert!(export.contains(r#""leftOut":2"#), "{export}");
+    assert!(std::fs::read_to_string(&lines).unwrap().contains("an export leaves out event 2 of \"default\""));
 }
 
 #[tokio::test]

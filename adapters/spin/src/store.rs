@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use isotherm_core::{
-    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, ImportPlan, Limiter, Load, NewEvent,
+    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, Holder, ImportPlan, Limiter, Load, NewEvent,
     ReportOutcome, ReportPlan, RequestId, Seconds, Service, StoreOutcome, StorePlan,
 };
 use spin_sdk::sqlite::{Error, RowResult, Value};
@@ -110,9 +110,15 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
         let (taken, events): (Vec<&String>, Vec<&NewEvent>) = ids.iter().zip(plan.events()).filter(taken).unzip();
         let mut expired = Vec::new();
         for (id, digest, expires_at) in kept(&database, tenant, &taken).await? {
-            match taken.iter().zip(&events).find(|(taken, _)| ***taken == id) {
-                Some((_, event)) if expires_at <= plan.expired_by() => expired.push(((*event).clone(), id)),
-                _ => drop(existing.insert(id, digest)),
+            if digest.is_none() {
+                eprintln!("isotherm: the stored event {id} of {tenant} has no digest that can be read");
+            }
+            match plan.holder(digest, expires_at) {
+                Holder::Stays(outcome) => drop(existing.insert(id, outcome)),
+                Holder::MakesWay => {
+                    let event = taken.iter().zip(&events).find(|(taken, _)| ***taken == id);
+                    expired.extend(event.map(|(_, event)| ((*event).clone(), id)));
+                }
             }
         }
         if !expired.is_empty() {
@@ -127,7 +133,7 @@ async fn try_store(service: &'static Service, plan: &StorePlan) -> Result<Vec<St
     maintenance::stored(service, ids.iter().zip(plan.events()).filter_map(is_new).sum());
     let outcome = |id| match existing.get(id) {
         _ if stored.contains(id) => StoreOutcome::Stored,
-        Some(digest) => StoreOutcome::Existing(*digest),
+        Some(outcome) => *outcome,
         None => StoreOutcome::Unavailable,
     };
     Ok(ids.iter().map(outcome).collect())
@@ -162,16 +168,20 @@ async fn insert(
     Ok(rows.iter().filter_map(|row| row.get::<&str>(0)).map(str::to_owned).collect())
 }
 
-/// The events that were there before: their ids, digests and expiry times.
-async fn kept(database: &Database<'_>, tenant: &str, ids: &[&String]) -> Result<Vec<(String, Digest, Seconds)>, Error> {
+/// The events that were there before: their ids, digests and expiry times. What is damaged is `None`.
+async fn kept(
+    database: &Database<'_>,
+    tenant: &str,
+    ids: &[&String],
+) -> Result<Vec<(String, Option<Digest>, Option<Seconds>)>, Error> {
     let ids_of = list(ids.len(), "?");
     let statement = format!("SELECT id, digest, expires_at FROM events WHERE tenant = ?1 AND id IN ({ids_of})");
     let parameters = || iter::once(tenant).chain(ids.iter().map(|id| id.as_str())).map(Value::text).collect();
     let rows = database.query(&statement, &parameters).await?;
     let kept = |row: &RowResult| {
-        let digest = row.get::<&[u8]>(1)?.try_into().ok()?;
-        let expires_at = Seconds(row.get::<i64>(2)?.unsigned_abs());
-        Some((row.get::<&str>(0)?.to_owned(), Digest::from_bytes(digest), expires_at))
+        let digest = row.get::<&[u8]>(1).and_then(|digest| digest.try_into().ok()).map(Digest::from_bytes);
+        let expires_at = row.get::<i64>(2).map(|at| Seconds(at.unsigned_abs()));
+        Some((row.get::<&str>(0)?.to_owned(), digest, expires_at))
     };
     Ok(rows.iter().filter_map(kept).collect())
 }
@@ -195,5 +205,7 @@ async fn try_find(service: &Service, plan: &FindPlan) -> Result<Option<String>, 
         || vec![Value::text(plan.tenant().as_str()), Value::text(plan.id().to_string()), integer(plan.expired_by().0)];
     let find = "SELECT record FROM events WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3";
     let rows = database.query(find, &parameters).await?;
-    Ok(rows.first().and_then(|row| row.get::<&str>(0)).map(str::to_owned))
+    let Some(row) = rows.first() else { return Ok(None) };
+    let record = row.get::<&str>(0).ok_or_else(|| Error::Io("its record is no text".to_owned()))?;
+    Ok(Some(record.to_owned()))
 }

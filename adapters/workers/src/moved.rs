@@ -1,7 +1,7 @@
 //! Data of a shard on the way to another service, or from one.
 
 use isotherm_core::{
-    Asked, Digest, Export, Millis, Moving, NewEvent, OpenBlocks, Place, ReportData, Seconds, StoredPage, folded_events,
+    Asked, Export, Millis, Moving, NewEvent, OpenBlocks, Place, ReportData, Seconds, StoredPage, folded_events,
 };
 use worker::{Result, SqlStorage, SqlStorageValue, console_error};
 
@@ -50,7 +50,10 @@ pub(crate) fn export(sql: &SqlStorage, shards: u32, has_rows: bool, asked: &[u8]
                 if export.is_full() {
                     break;
                 }
-                let [SqlStorageValue::String(key), page] = columns(row?)? else { return Err(other_row()) };
+                let [SqlStorageValue::String(key), page] = columns(row?)? else {
+                    console_error!("isotherm: an export leaves out a page: its key is no text");
+                    continue;
+                };
                 let page = StoredPage { key, bytes: blob(page) };
                 export.page(&page, &page.key);
             }
@@ -66,21 +69,37 @@ fn rows(sql: &SqlStorage, export: &mut Export, after: u64, watermark: u64) -> Re
         if export.is_full() {
             break;
         }
-        let [seq, id, digest, occurred_at, received_at, expires_at, record] = columns(row?)?;
-        let (SqlStorageValue::String(id), SqlStorageValue::String(digest), SqlStorageValue::String(record)) =
-            (id, digest, record)
-        else {
-            return Err(other_row());
-        };
-        let (Ok(id), Ok(digest)) = (id.parse(), digest.parse::<Digest>()) else {
-            export.leave_out(1);
-            continue;
-        };
-        let (occurred_at, received_at) = (Millis(whole(occurred_at)), Millis(whole(received_at)));
-        let event = NewEvent { id, digest, occurred_at, received_at, expires_at: Seconds(whole(expires_at)), record };
-        export.event(&event, whole(seq));
+        let [seq, rest @ ..] = columns::<7>(row?)?;
+        let seq = whole(seq);
+        match event_of(rest) {
+            Some(event) => export.event(&event, seq),
+            None => {
+                console_error!("isotherm: an export leaves out event {seq}: its row is damaged");
+                export.leave_out(1);
+            }
+        }
     }
     Ok(())
+}
+
+/// The event of a row; `None` if a column is damaged.
+fn event_of([id, digest, occurred_at, received_at, expires_at, record]: [SqlStorageValue; 6]) -> Option<NewEvent> {
+    let text = |value| match value {
+        SqlStorageValue::String(text) => Some(text),
+        _ => None,
+    };
+    let time = |value| match value {
+        SqlStorageValue::Integer(time) => Some(time.unsigned_abs()),
+        _ => None,
+    };
+    Some(NewEvent {
+        id: text(id)?.parse().ok()?,
+        digest: text(digest)?.parse().ok()?,
+        occurred_at: Millis(time(occurred_at)?),
+        received_at: Millis(time(received_at)?),
+        expires_at: Seconds(time(expires_at)?),
+        record: text(record)?,
+    })
 }
 
 /// Keeps another service's pages.

@@ -10,6 +10,7 @@ use crate::blocks::rows::{BlockRow, Row, RowRead, RowWrites};
 use crate::blocks::runs::{Runs, Spill};
 use crate::blocks::search::{Known, Search};
 use crate::maintenance::machine::Held;
+use crate::store::holder::Holder;
 use crate::store::load::Load;
 use crate::store::plan::StoreOutcome;
 use crate::vocabulary::digest::Digest;
@@ -170,11 +171,10 @@ impl Blocks {
             let known = known.map(|known| (known.digest, known.expires_at, known.is_folded));
             let mut outcome = StoreOutcome::Stored;
             for (digest, expires_at, is_folded) in unfolded.into_iter().chain(known) {
-                if expires_at > keep.expired_by {
-                    return StoreOutcome::Existing(digest);
-                }
-                if !is_folded {
-                    outcome = StoreOutcome::Unavailable;
+                match Holder::of(Some(digest), Some(expires_at), keep.expired_by) {
+                    Holder::Stays(outcome) => return outcome,
+                    Holder::MakesWay if is_folded => {}
+                    Holder::MakesWay => outcome = StoreOutcome::Unavailable,
                 }
             }
             outcome

@@ -4,6 +4,7 @@
 //! Plan ─▶ the host's store ─▶ outcomes ─▶ respond ─▶ Reply
 //! ```
 
+pub(crate) mod holder;
 pub(crate) mod new_event;
 mod otlp;
 pub(crate) mod plan;
