@@ -188,10 +188,10 @@ impl Service {
         batch.step(watermark, at_most, limits, &self.config.dimensions)
     }
 
-    /// One object of the raw backup, with these [`crate::NewEvent::record`]s of a tenant. `batch` names the object
-    /// among the tenant's. It is the same when the same records are backed up again.
-    pub fn backup<'a>(&self, tenant: &str, batch: &str, records: impl IntoIterator<Item = &'a str>) -> Backup {
-        Backup::of(tenant, batch, records)
+    /// The objects of the raw backup with these records, one for each tenant. `batch` names an object among its tenant's.
+    /// It is the same when the same records are backed up again. A record whose tenant is damaged is in none.
+    pub fn backups<'a>(&self, batch: &str, records: impl IntoIterator<Item = Unfolded<'a>>) -> Vec<Backup> {
+        Backup::of_tenants(batch, records)
     }
 
     /// The range of keys that holds a tenant's day manifests, for [`Service::compactions`]. Those of all days together may be

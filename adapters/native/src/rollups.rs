@@ -2,7 +2,6 @@
 //!
 //! The writer folds between its commits. Events that come faster than they are folded wait in the writer's queue.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -63,13 +62,9 @@ pub(crate) fn fold(
     let folded = write.folded(taken.len());
     let StepWrite { pages: written, damaged, rejected, .. } = write;
     if let Some(folder) = folder {
-        let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for Row { tenant, record, .. } in taken {
-            tenants.entry(tenant).or_default().push(record);
-        }
-        for (tenant, records) in tenants {
-            // A repeated fold starts at the same event, and overwrites the file that the failed one left.
-            backup::write(folder, &service.backup(tenant, &format!("{:020}", first.seq), records))?;
+        // A repeated fold starts at the same event, and overwrites the files that the failed one left.
+        for backup in service.backups(&format!("{:020}", first.seq), records.iter().take(taken.len()).copied()) {
+            backup::write(folder, &backup)?;
         }
     }
     for (tenant, page) in damaged {

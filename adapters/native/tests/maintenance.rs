@@ -249,6 +249,26 @@ async fn an_expired_event_keeps_its_place_until_it_is_folded() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_no_name_stops_no_backup() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("backup");
+    let flags = ["--backup", folder.to_str().unwrap()];
+    drop(Server::start_with(data.path(), &flags)); // makes the tables
+    for (id, tenant) in [("evt_1", "../outside"), ("evt_2", "\0")] {
+        let add = "INSERT INTO events (tenant, id, digest, occurred_at, received_at, expires_at, record)
+            VALUES (?1, ?2, x'', 0, 0, 9999999999, '{}')";
+        store(data.path()).execute(add, [tenant, id]).unwrap();
+    }
+    let server = Server::start_with(data.path(), &flags);
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let tenants: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(tenants, ["default"]);
+    assert!(!data.path().join("outside").exists());
+    until(data.path(), "SELECT count(*) FROM rejected_events", 2).await;
+}
+
+#[tokio::test]
 async fn an_event_that_is_kept_for_less_long_than_those_before_it_is_deleted() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("config.json");

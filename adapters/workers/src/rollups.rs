@@ -84,9 +84,11 @@ impl UnfoldedEvents {
 
     /// The object that backs up the events of a step. A repeated fold begins at the same event, and overwrites the
     /// failed one's object.
-    pub(crate) fn backup(&self, service: &Service, shard: &ShardName, step: &Step) -> Backup {
+    pub(crate) fn backups(&self, service: &Service, shard: &ShardName, step: &Step) -> Vec<Backup> {
         let batch = format!("{}-{:010}", shard.number, self.seqs().first().copied().unwrap_or_default());
-        service.backup(&shard.tenant, &batch, self.records().iter().take(step.records()).map(String::as_str))
+        let tenant = shard.tenant.as_str();
+        let taken = self.records().iter().take(step.records());
+        service.backups(&batch, taken.map(|record| Unfolded { tenant, record }))
     }
 
     /// Writes a step's pages, closes its events' blocks, and moves the watermark. If the pages are too large, the step

@@ -218,8 +218,9 @@ impl Shard {
                 let name = self.name()?;
                 let step = unfolded.step(service, &name.tenant, unfolded.at_most(*events));
                 if let Ok(bucket) = self.env.bucket(BACKUP) {
-                    let backup = unfolded.backup(service, &name, &step);
-                    bucket.put(backup.key, backup.bytes).execute().await?;
+                    for backup in unfolded.backups(service, &name, &step) {
+                        bucket.put(backup.key, backup.bytes).execute().await?;
+                    }
                 }
                 let fold = |blocks: &mut Blocks| unfolded.fold(&self.sql, blocks, service, &name.tenant, step);
                 let lag = self.maintenance(service, |maintenance| maintenance.condition(now())).waits;

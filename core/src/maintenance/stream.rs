@@ -6,7 +6,6 @@
 //! record that is delivered again is not counted again. A record that is not an event becomes a dead letter, and
 //! folding goes on behind it. `lanes.rs` assigns shards to lanes.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -113,13 +112,7 @@ impl<'a> StreamBatch<'a> {
         let events = || self.records.iter().filter(|record| record.unfolded().is_some());
         let (Some(first), Some(last)) = (events().next(), events().next_back()) else { return Vec::new() };
         let name = format!("{}-{}-{}", self.shard_id, first.sequence_number, last.sequence_number);
-        let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for Unfolded { tenant, record } in self.records.iter().filter_map(StreamRecord::unfolded) {
-            if Tenant::parse(tenant.to_owned()).is_ok() {
-                tenants.entry(tenant).or_default().push(record);
-            }
-        }
-        tenants.into_iter().map(|(tenant, records)| Backup::of(tenant, &name, records)).collect()
+        Backup::of_tenants(&name, self.records.iter().filter_map(StreamRecord::unfolded))
     }
 
     /// The next records behind the watermark, at most `at_most`; `None` when nothing is left to write.

@@ -136,9 +136,9 @@ impl Sample {
         let pages = self.pages_of(hour.len())?;
         sum.hour_pages = pages.len() as f64;
         sum.hour_bytes = pages.iter().map(|(key, page)| (key.len() + page.len()) as f64).sum();
-        let records = hour[..batch].iter().map(|event| event.record.as_str());
-        sum.backup_bytes =
-            self.contract.service().backup("default", "batch", records).bytes.len() as f64 / batch as f64;
+        let records = hour[..batch].iter().map(|event| Unfolded { tenant: "default", record: &event.record });
+        let backups = self.contract.service().backups("batch", records);
+        sum.backup_bytes = backups.iter().map(|backup| backup.bytes.len() as f64).sum::<f64>() / batch as f64;
         let closed = Blocks::new(&StoredBlocks::default()).close(&OpenBlocks::of(1, &hour[..batch]), batch);
         sum.blocks = closed.rows.len() as f64;
         sum.block_bytes = closed.rows.iter().map(|row| row.bytes.len() as f64).sum::<f64>() / batch as f64;
