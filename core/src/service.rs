@@ -162,6 +162,13 @@ impl Service {
         self.config.is_closed()
     }
 
+    /// Whether a host may keep this service and never read its configuration again. `is_deployed` says that the
+    /// configuration and all secrets are part of the deployment, so they stay as they are. Otherwise a closed service is
+    /// not kept: an operator may mend what was read, or it could not be read for now.
+    pub fn is_final(&self, is_deployed: bool) -> bool {
+        is_deployed || !self.is_closed()
+    }
+
     /// Reads from a stored event what rollups need. `record` is its [`crate::NewEvent::record`].
     ///
     /// # Errors

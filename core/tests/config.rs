@@ -39,6 +39,18 @@ fn only_open_is_open() {
     assert_eq!(unreadable.shards(), 4);
 }
 
+/// A closed service that was read elsewhere may be mended there.
+#[test]
+fn a_closed_service_is_final_only_if_all_of_it_was_deployed() {
+    let open = Service::from_text(Some(r#"{"open":true}"#));
+    assert!(open.is_final(false) && open.is_final(true));
+    let waits = r#"{"version":2,"open":true,"privacy":{"hashUserIds":true,"secret":"privacy"}}"#;
+    let without_secret = Service::from_text(Some(waits)).with_secrets(|_name| None);
+    for closed in [Service::from_text(None), Service::closed("no such key"), Service::unread("503"), without_secret] {
+        assert!(!closed.is_final(false) && closed.is_final(true));
+    }
+}
+
 #[test]
 fn keys_and_shards() {
     let keys = format!(r#"{{"keys":[{{"sha256":"{HASH}","tenant":"acme","scope":"both"}}],"shards":16}}"#);

@@ -39,8 +39,8 @@ enum Place {
 /// The service of one invocation.
 pub(crate) struct Configured {
     pub(crate) service: Service,
-    /// Whether later invocations have it, too. A place that holds no configuration may hold one the next time.
-    pub(crate) is_kept: bool,
+    /// Whether all of it came from the environment, for [`Service::is_final`].
+    pub(crate) is_deployed: bool,
 }
 
 /// Makes the configured service.
@@ -48,10 +48,11 @@ pub(crate) struct Configured {
 /// # Errors
 /// The place of the configuration could not be read; it may the next time.
 pub(crate) async fn service() -> Result<Configured> {
-    let Configured { service, is_kept } = configured().await?;
+    let Configured { service, mut is_deployed } = configured().await?;
     let wanted = service.secrets();
     let mut secrets = match environment(SECRETS).filter(|_name| !wanted.is_empty()) {
         Some(name) => {
+            is_deployed = false;
             let text =
                 parameter(&name).await.with_context(|| format!("cannot read the parameter that {SECRETS} names"))?;
             by_variable(&text)?
@@ -59,11 +60,14 @@ pub(crate) async fn service() -> Result<Configured> {
         None => BTreeMap::new(),
     };
     for variable in wanted {
-        if let Some(secret) = secret(&variable).await? {
+        if let Some(secret) = environment(&variable) {
+            secrets.insert(variable, secret);
+        } else if let Some(secret) = secret(&variable).await? {
+            is_deployed = false;
             secrets.insert(variable, secret);
         }
     }
-    Ok(Configured { service: service.with_secrets(|variable| secrets.get(variable).cloned()), is_kept })
+    Ok(Configured { service: service.with_secrets(|variable| secrets.get(variable).cloned()), is_deployed })
 }
 
 /// The secrets in the text of the parameter that holds all of them, by their variables. An error never quotes the text.
@@ -73,19 +77,18 @@ fn by_variable(text: &str) -> Result<BTreeMap<String, String>> {
     Ok(secrets.into_iter().map(|(name, secret)| (secret_variable(&name), secret)).collect())
 }
 
-/// A secret that the configuration names: in the variable itself, or in the parameter or secret that the variable with
-/// this ending names.
+/// A secret that the configuration names, in the parameter or secret that the variable with this ending names. `None` if
+/// there is no such variable.
 async fn secret(variable: &str) -> Result<Option<String>> {
     let named = |ending: &str| environment(&format!("{variable}{ending}"));
-    match (environment(variable), named("_PARAMETER"), named("_SECRET")) {
-        (Some(secret), ..) => Ok(Some(secret)),
-        (None, Some(name), _) => {
+    match (named("_PARAMETER"), named("_SECRET")) {
+        (Some(name), _) => {
             parameter(&name).await.with_context(|| format!("cannot read the parameter of {variable}")).map(Some)
         }
-        (None, None, Some(id)) => {
+        (None, Some(id)) => {
             secret_of(&id).await.with_context(|| format!("cannot read the secret of {variable}")).map(Some)
         }
-        (None, None, None) => Ok(None),
+        (None, None) => Ok(None),
     }
 }
 
@@ -104,13 +107,13 @@ async fn configured() -> Result<Configured> {
         (SECRET, environment(SECRET).map(Place::Secret)),
     ];
     let text = match only_place(places) {
-        Err(error) => return Ok(Configured { service: Service::closed(error), is_kept: true }),
-        Ok(None) => return Ok(Configured { service: of_environment(), is_kept: true }),
+        Err(error) => return Ok(Configured { service: Service::closed(error), is_deployed: true }),
+        Ok(None) => return Ok(Configured { service: of_environment(), is_deployed: true }),
         Ok(Some(Place::Object(name))) => {
             let text = object(&name).await.with_context(|| format!("cannot read the object that {OBJECT} names"))?;
             let Some(text) = text else {
                 let service = Service::closed(format_args!("the object that {OBJECT} names does not exist"));
-                return Ok(Configured { service, is_kept: false });
+                return Ok(Configured { service, is_deployed: false });
             };
             text
         }
@@ -121,9 +124,7 @@ async fn configured() -> Result<Configured> {
             secret_of(&id).await.with_context(|| format!("cannot read the secret that {SECRET} names"))?
         }
     };
-    let service = Service::from_text(Some(&text));
-    let is_kept = !service.is_closed() || !service.secrets().is_empty();
-    Ok(Configured { service, is_kept })
+    Ok(Configured { service: Service::from_text(Some(&text)), is_deployed: false })
 }
 
 fn of_environment() -> Service {

@@ -84,9 +84,9 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
         let service = match configured.get() {
             Some(service) => service,
             None => {
-                let Configured { service, is_kept } = configure(deadline).await;
+                let Configured { service, is_deployed } = configure(deadline).await;
                 service.notice().iter().for_each(|notice| eprintln!("{notice}"));
-                if is_kept {
+                if service.is_final(is_deployed) {
                     configured.get_or_init(|| service)
                 } else {
                     // The service is closed for this invocation only: the next one asks again.
@@ -106,7 +106,7 @@ fn serve<Event: DeserializeOwned, Answer: Serialize>(
 async fn configure(deadline: Instant) -> Configured {
     let configured = timeout_at(deadline, config::service()).await.map_err(anyhow::Error::from).flatten();
     configured
-        .unwrap_or_else(|error| Configured { service: Service::unread(format_args!("{error:#}")), is_kept: false })
+        .unwrap_or_else(|error| Configured { service: Service::unread(format_args!("{error:#}")), is_deployed: false })
 }
 
 async fn invoke(

@@ -19,27 +19,26 @@ thread_local! {
     static SERVICE: OnceCell<Rc<Service>> = const { OnceCell::new() };
 }
 
-/// The service of this isolate. While the namespace cannot be read or holds no configuration, it is a closed one, and
-/// the next request or alarm tries again.
+/// The service of this isolate. While the namespace cannot be read, or what it holds leaves the service closed, the next
+/// request or alarm tries again.
 pub(crate) async fn service(env: &Env) -> Rc<Service> {
     if let Some(service) = SERVICE.with(|service| service.get().cloned()) {
         return service;
     }
-    let (service, is_kept) = match env.kv(NAMESPACE) {
+    // Bindings, and with them all secrets, are part of the deployment.
+    let (service, is_deployed) = match env.kv(NAMESPACE) {
         Err(_none) => (Service::from_text(text(env).as_deref()), true),
-        Ok(namespace) => {
-            let service = configured(&namespace).await;
-            // Without its secrets it is closed, and they are bindings, which stay as they are.
-            let is_kept = !service.is_closed() || !service.secrets().is_empty();
-            (service, is_kept)
-        }
+        Ok(namespace) => (configured(&namespace).await, false),
     };
     let service =
         Rc::new(service.with_secrets(|variable| Reflect::get(env.as_ref(), &variable.into()).ok()?.as_string()));
     if let Some(notice) = service.notice() {
         console_warn!("isotherm: {notice}");
     }
-    if is_kept { SERVICE.with(|kept| kept.get_or_init(|| service).clone()) } else { service }
+    if !service.is_final(is_deployed) {
+        return service;
+    }
+    SERVICE.with(|kept| kept.get_or_init(|| service).clone())
 }
 
 /// The service that the namespace configures.
