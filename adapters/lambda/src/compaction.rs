@@ -1,8 +1,8 @@
 //! The schedule: compacts past days of each lane, and forgets watermarks of shards that have ended.
 //!
 //! One transaction writes a day on the condition that the lane's watermark has not moved since it was read, just before
-//! the days of a tenant. If a fold has moved it, the tenant's days are read again. A later fold into the day opens it
-//! again, as every fold does.
+//! the day. If a fold has moved it, the other days and tenants go on, and the day is tried again after them. A later fold
+//! into the day opens it again, as every fold does.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -39,8 +39,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns `false` if the lane is being folded. A tenant whose days can't be compacted is left to the next run;
-    /// the others go on.
+    /// Returns `false` if a fold came between, so that a day is left. A tenant whose days can't be compacted is left to
+    /// the next run; the others go on.
     async fn compact_lane(
         &self,
         service: &Service,
@@ -49,19 +49,18 @@ impl Store {
         tenants: &BTreeSet<Tenant>,
         now: Millis,
     ) -> bool {
-        let mut forgets = watermark.has_ended(now);
+        let (mut is_done, mut forgets) = (true, watermark.has_ended(now));
         for tenant in tenants {
             match self.compact_tenant(service, lane, tenant, now).await {
-                Ok(true) => {}
-                Ok(false) => return false,
+                Ok(is_tenant_done) => is_done &= is_tenant_done,
                 Err(error) => {
                     eprintln!("lane {lane}: days of {} cannot be compacted: {error:#}", tenant.as_str());
                     forgets = false;
                 }
             }
         }
-        if !forgets {
-            return true;
+        if !is_done || !forgets {
+            return is_done;
         }
         self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or_else(|error| {
             eprintln!("lane {lane} cannot be forgotten: {error:#}");
@@ -69,18 +68,15 @@ impl Store {
         })
     }
 
-    /// Returns `false` if the lane is being folded.
+    /// Returns `false` if a fold came between, so that a day is left.
     async fn compact_tenant(&self, service: &Service, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool> {
-        let mut days = Vec::new();
+        let (mut is_done, mut days) = (true, Vec::new());
         self.each_page_of(lane, tenant, &service.manifests(), |manifest| {
             days.extend(service.compactions(&[manifest], now).iter().map(Compaction::manifest));
         })
         .await?;
-        if days.is_empty() {
-            return Ok(true);
-        }
-        let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
         for day in days {
+            let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
             // A fold may have happened since the manifest was read.
             let manifests = self.pages_of(lane, tenant, &[day]).await?;
             for compaction in service.compactions(&manifests, now) {
@@ -94,11 +90,9 @@ impl Store {
                     eprintln!("lane {lane}: reports of {} are incomplete: {page}", tenant.as_str());
                 }
                 let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-                if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
-                    return Ok(false);
-                }
+                is_done &= self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await?;
             }
         }
-        Ok(true)
+        Ok(is_done)
     }
 }

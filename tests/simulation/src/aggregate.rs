@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use isotherm_core::{
-    KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome, ReportPlan,
-    StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Unpacker, Watermark, WriteLimits,
+    Compaction, KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome,
+    ReportPlan, StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Unpacker, Watermark, WriteLimits,
 };
 
 use crate::driver::Fault;
@@ -351,45 +351,48 @@ impl Functions {
         Ok(())
     }
 
-    /// Returns `false` if the lane is being folded. If a tenant's days can't be compacted, the next run tries again,
-    /// and the other tenants go on.
+    /// Returns `false` if a fold came between, so that a day is left. If a tenant's days can't be compacted, the next run
+    /// tries again, and the other tenants go on.
     async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
-        let mut forgets = watermark.has_ended(now);
+        let (mut is_done, mut forgets) = (true, watermark.has_ended(now));
         for tenant in tenants {
             match self.compact_tenant(lane, tenant, now).await {
-                Ok(true) => {}
-                Ok(false) => return false,
+                Ok(is_tenant_done) => is_done &= is_tenant_done,
                 Err(fault) => {
                     self.world.say(|| format!("{} cannot be compacted in {lane}: {fault}", tenant.as_str()));
                     forgets = false;
                 }
             }
         }
+        if !is_done || !forgets {
+            return is_done;
+        }
         // A failed write is left to the next run.
-        !forgets || self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
+        self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
     }
 
     async fn compact_tenant(&self, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool, Fault> {
         let service = self.world.service();
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
-        if service.compactions(&manifests, now).is_empty() {
-            return Ok(true);
-        }
-        let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
-        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
-        for compaction in service.compactions(&manifests, now) {
-            if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
-                return Err(Fault::CannotRead);
+        let mut is_done = true;
+        for day in service.compactions(&manifests, now).iter().map(Compaction::manifest) {
+            let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
+            // A fold may have happened since the manifest was read.
+            let manifests = self.pages_of(lane, tenant, &[day]).await?;
+            for compaction in service.compactions(&manifests, now) {
+                if !self.is_alone && self.world.faults.stuck.borrow().as_ref() == Some(tenant) {
+                    return Err(Fault::CannotRead);
+                }
+                let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
+                let Merged { pages, .. } = compaction.merge(Some(stored), LIMITS);
+                let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+                let is_written = self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await?;
+                let what = if is_written { "compacted" } else { "left" };
+                self.world.say(|| format!("{what} a day of {} in {lane}", tenant.as_str()));
+                is_done &= is_written;
             }
-            let stored = self.pages_of(lane, tenant, &compaction.ranges()).await?;
-            let Merged { pages, .. } = compaction.merge(Some(stored), LIMITS);
-            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
-            if !self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await? {
-                return Ok(false);
-            }
-            self.world.say(|| format!("compacted a day of {} in {lane}", tenant.as_str()));
         }
-        Ok(true)
+        Ok(is_done)
     }
 
     /// Counts the days that are past by `over` and not compacted. Each partition of a tenant has an entry.
