@@ -87,6 +87,7 @@ pub use reports::reading::Reading;
 pub use maintenance::backup::Backup;
 pub use maintenance::condition::Condition;
 pub use maintenance::folded::Folded;
+pub use maintenance::intake::Intake;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, StreamShard};
 pub use maintenance::machine::{CRON, ExpiryOrder, Held, LONGEST_ROUND, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::pulse::Pulse;

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isotherm_core::{
-    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, Holder, ImportPlan, Load, Maintenance, Millis,
-    NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome, StorePlan,
-    Task,
+    Condition, Digest, ExportOutcome, ExportPlan, FindOutcome, FindPlan, Holder, ImportPlan, Intake, Load, Maintenance,
+    Millis, NewEvent, Next, Pace, Reply, ReportOutcome, ReportPlan, ReportReply, RequestId, Seconds, StoreOutcome,
+    StorePlan, Task,
 };
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -260,15 +260,15 @@ fn write_and_maintain(
         // A configuration that could not be read at start may have been read since.
         maintenance.set_pace(pace());
         watch.note(maintenance.condition(request::now()), request::now());
-        let wait = match maintenance.next(request::now()) {
-            Next::SleepUntil(until) => Some(Duration::from_millis(until.0.saturating_sub(request::now().0))),
-            // This bound counts the events of all tenants. Each tenant's requests wait for the fold in a queue of
-            // their own, so a flood gets no other tenant refused.
-            Next::Do(_) if !maintenance.takes_events() => None,
-            Next::Do(_) => Some(Duration::ZERO),
+        let now = request::now();
+        let wait = match maintenance.next(now) {
+            Next::SleepUntil(until) => Duration::from_millis(until.0.saturating_sub(now.0)),
+            Next::Do(_) => Duration::ZERO,
         };
-        match wait.map_or(Taken::Nothing, |wait| jobs.take(wait)) {
-            Taken::Group(group) if maintenance.takes_events() => {
+        let intake = maintenance.intake(now);
+        let taken = if intake == Intake::AfterNextTask { Taken::Nothing } else { jobs.take(wait) };
+        match taken {
+            Taken::Group(group) if intake == Intake::Write => {
                 let stored = write_group(connection, group);
                 maintenance.stored(stored, request::now());
             }

@@ -9,6 +9,7 @@
 
 pub(crate) mod condition;
 pub(crate) mod folded;
+pub(crate) mod intake;
 pub(crate) mod machine;
 mod retry;
 pub(crate) mod step;

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use isotherm_core::group_commit::{self, Queue};
 use isotherm_core::{
-    FindOutcome, FindPlan, Load, Maintenance, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome, StorePlan,
+    FindOutcome, FindPlan, Intake, Load, Maintenance, Millis, Next, Pace, ReportOutcome, ReportPlan, StoreOutcome,
+    StorePlan,
 };
 
 use crate::database::Database;
@@ -169,12 +170,13 @@ impl Server {
             }
         };
         maintenance.set_pace(self.pace.with_expiry(world.service().expiry_order()));
-        let jobs = self.take();
-        if maintenance.takes_events() {
-            let stored = self.write_group(&jobs).await;
-            maintenance.stored(stored, world.now());
-        } else {
-            jobs.iter().for_each(|job| job.refuse(StoreOutcome::Overloaded));
+        match maintenance.intake(world.now()) {
+            Intake::Write => {
+                let stored = self.write_group(&self.take()).await;
+                maintenance.stored(stored, world.now());
+            }
+            Intake::AfterNextTask => {}
+            Intake::Refuse => self.take().iter().for_each(|job| job.refuse(StoreOutcome::Overloaded)),
         }
         for _ in 0..maintenance.tasks_a_turn() {
             let Next::Do(task) = maintenance.next(world.now()) else { break };

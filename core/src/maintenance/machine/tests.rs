@@ -1,4 +1,5 @@
 use super::*;
+use crate::maintenance::intake::Intake;
 use crate::maintenance::retry::{LONGEST_RETRY, RETRY};
 use crate::rollups::key::Day;
 
@@ -292,6 +293,29 @@ fn a_full_tail_takes_no_events_and_is_folded_at_once() {
             assert!(maintenance.takes_events() || is_fold(&next), "{next:?}");
         }
     }
+}
+
+#[test]
+fn waiting_events_are_refused_only_while_no_task_can_make_room() {
+    let held = Held { unfolded: Load { events: 1, bytes: Pace::SERVER.tail_bytes() }, ..holding(1) };
+    let mut maintenance = Maintenance::new(Pace::SERVER, held, NOW);
+    assert_eq!(maintenance.intake(NOW), Intake::AfterNextTask);
+    fail(&mut maintenance, NOW);
+    assert_eq!(maintenance.intake(NOW), Intake::Refuse);
+    let Next::SleepUntil(until) = maintenance.next(NOW) else { panic!("it does not wait") };
+    assert_eq!(maintenance.intake(until), Intake::AfterNextTask);
+    maintenance.done(Outcome::Folded(held.unfolded), until);
+    assert_eq!(maintenance.intake(until), Intake::Write);
+}
+
+/// An instance that has lost the race has folded nothing, so its count is that of the store.
+#[test]
+fn what_another_instance_has_folded_is_counted_anew() {
+    let mut maintenance = Maintenance::new(Pace::INSTANCE, holding(1000), NOW);
+    check_folds(&maintenance, NOW);
+    maintenance.done(Outcome::Counted(holding(700)), NOW);
+    assert_eq!(maintenance.condition(NOW).unfolded, Some(holding(700).unfolded));
+    check_folds(&maintenance, NOW);
 }
 
 #[test]
