@@ -43,6 +43,27 @@ fn send(service: &Service, limiter: &mut Limiter, events: usize, at: Millis) -> 
     plan.respond(outcomes)
 }
 
+/// A full store would otherwise use up a day's quota with every repetition.
+#[test]
+fn what_a_full_store_has_refused_is_given_back() {
+    let service = service(r#"{"tenants":{"*":{"daily":1000}}}"#);
+    let mut limiter = Limiter::default();
+    for _ in 0..10 {
+        let mut plan = plan(&service, 600, NOON);
+        assert!(plan.take_from(&mut limiter));
+        let outcomes = vec![StoreOutcome::Overloaded; 600];
+        plan.give_back(&mut limiter, &outcomes);
+        let reply = plan.respond(outcomes);
+        assert_eq!((reply.status, header(&reply, "ratelimit")), (429, Some(r#""tenant-day";r=1000;t=43200"#)));
+    }
+    // Events that may be durable are not given back.
+    let mut plan = plan(&service, 600, NOON);
+    assert!(plan.take_from(&mut limiter));
+    let outcomes = [vec![StoreOutcome::Stored; 400], vec![StoreOutcome::Unavailable; 200]].concat();
+    plan.give_back(&mut limiter, &outcomes);
+    assert_eq!(header(&plan.respond(outcomes), "ratelimit"), Some(r#""tenant-day";r=400;t=43200"#));
+}
+
 fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
     reply.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
 }

@@ -187,7 +187,10 @@ async fn apply(shared: &Shared, admission: Admission) -> Result<(Reply, Option<T
             if plan.is_limited() && !plan.take_from(&mut shared.limiter()) {
                 return Ok((plan.respond(Vec::new()), None));
             }
-            let (plan, outcomes) = server.store.store(plan).await?;
+            let (mut plan, outcomes) = server.store.store(plan).await?;
+            if plan.is_limited() {
+                plan.give_back(&mut shared.limiter(), &outcomes);
+            }
             plan.respond(outcomes)
         }
         Admission::Plan(Plan::Find(plan)) => {

@@ -48,7 +48,7 @@ impl Guest for Isotherm {
 async fn apply(service: &'static Service, plan: Plan) -> Reply {
     match plan {
         Plan::Store(mut plan) => {
-            let outcomes = if store::takes(&mut plan) { store::store(service, &plan).await } else { Vec::new() };
+            let outcomes = store::store(service, &mut plan).await;
             plan.respond(outcomes)
         }
         Plan::Find(plan) => {

@@ -16,24 +16,22 @@ use spin_sdk::sqlite::{Error, RowResult, Value};
 use crate::database::{Database, integer, list};
 use crate::{maintenance, moved, rollups};
 
-/// Keeps the new events of a plan. Returns the outcome of each event.
-pub(crate) async fn store(service: &'static Service, plan: &StorePlan) -> Vec<StoreOutcome> {
-    match try_store(service, plan).await {
-        Ok(outcomes) => outcomes,
-        Err(error) => {
-            eprintln!("isotherm: {}: events cannot be stored: {error}", plan.request_id());
-            vec![StoreOutcome::Unavailable; plan.events().len()]
-        }
-    }
+thread_local! {
+    /// What keys and tenants have sent to this instance.
+    static LIMITER: RefCell<Limiter> = RefCell::default();
 }
 
-/// Takes the plan's events from what their key and tenant may send. Returns whether they may be kept.
-pub(crate) fn takes(plan: &mut StorePlan) -> bool {
-    thread_local! {
-        /// What keys and tenants have sent to this instance.
-        static LIMITER: RefCell<Limiter> = RefCell::default();
+/// Keeps the new events of a plan. Returns the outcome of each event; none if their key or tenant has sent too many.
+pub(crate) async fn store(service: &'static Service, plan: &mut StorePlan) -> Vec<StoreOutcome> {
+    if plan.is_limited() && !LIMITER.with_borrow_mut(|limiter| plan.take_from(limiter)) {
+        return Vec::new();
     }
-    !plan.is_limited() || LIMITER.with_borrow_mut(|limiter| plan.take_from(limiter))
+    let outcomes = try_store(service, plan).await.unwrap_or_else(|error| {
+        eprintln!("isotherm: {}: events cannot be stored: {error}", plan.request_id());
+        vec![StoreOutcome::Unavailable; plan.events().len()]
+    });
+    LIMITER.with_borrow_mut(|limiter| plan.give_back(limiter, &outcomes));
+    outcomes
 }
 
 /// Looks one event up.

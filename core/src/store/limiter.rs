@@ -104,6 +104,17 @@ impl Limiter {
         }
     }
 
+    /// Gives back events that were taken at `now`, because the store has not kept them.
+    pub(crate) fn give_back(&mut self, standing: &mut Standing, events: usize, now: Millis) {
+        let (events, now) = (events as u64, now.0.saturating_mul(NANOS_A_MILLI));
+        for rule in &standing.rules {
+            if let Some(bucket) = self.buckets.get_mut(&(rule.of, rule.name.clone())) {
+                bucket.give_back(rule.allowance, events, now);
+            }
+        }
+        standing.remaining = self.remaining(&standing.rules, now);
+    }
+
     /// The value of the header `ratelimit`.
     fn remaining(&self, rules: &[Rule], now: u64) -> String {
         let mut header = String::new();
@@ -204,6 +215,16 @@ impl Bucket {
         Ok(after)
     }
 
+    /// Takes back what [`Bucket::after`] added for these events. On the next day the quota is a new one.
+    fn give_back(&mut self, allowance: Allowance, events: u64, now: u64) {
+        if let Some(rate) = allowance.rate {
+            self.empty_at = self.empty_at.saturating_sub(rate.interval().saturating_mul(events));
+        }
+        if self.day == now / NANOS_A_SECOND / DAY_SECONDS {
+            self.sent_on_day = self.sent_on_day.saturating_sub(events);
+        }
+    }
+
     /// What is left of the rate, and of the quota.
     fn left(self, allowance: Allowance, now: u64) -> [Option<Left>; 2] {
         let of_rate = allowance.rate.map(|rate| {
@@ -279,6 +300,24 @@ mod tests {
         assert_eq!(take(&mut limiter, &rules, 40, 1000), (0, false));
         assert_eq!(take(&mut limiter, &rules, 1, 1000), (half_a_day - 1, true));
         assert_eq!(take(&mut limiter, &rules, 100, u64::from(half_a_day) * 1000), (0, false));
+    }
+
+    #[test]
+    fn what_the_store_has_not_kept_is_given_back() {
+        let rules = [rule(Of::Key, Some((1, 1, 60)), None), rule(Of::Tenant, None, Some(100))];
+        let mut limiter = Limiter::default();
+        let mut standing = Standing::new(rules.to_vec());
+        limiter.take(&mut standing, 60, NOON, 1);
+        limiter.give_back(&mut standing, 20, NOON);
+        assert!(standing.remaining.contains(r#""key";r=20;t=40, "tenant-day";r=60;"#), "{}", standing.remaining);
+        assert_eq!(take(&mut limiter, &rules, 20, 0), (0, false));
+        assert_eq!(take(&mut limiter, &rules, 40, 60_000), (0, false));
+        assert!(take(&mut limiter, &rules, 1, 120_000).1);
+        // The events of yesterday are of yesterday's quota.
+        let day = DAY_SECONDS * 1000;
+        assert_eq!(take(&mut limiter, &rules, 60, day), (0, false));
+        limiter.give_back(&mut standing, 60, NOON);
+        assert!(take(&mut limiter, &rules, 60, day + 60_000).1);
     }
 
     #[test]

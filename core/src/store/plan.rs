@@ -154,6 +154,16 @@ impl StorePlan {
         self.standing.refused.is_none()
     }
 
+    /// Gives back what [`StorePlan::take_from`] took for events that a full store has not kept: their client sends them
+    /// again, and would pay twice. `outcomes` are as for [`respond`](StorePlan::respond).
+    pub fn give_back(&mut self, limiter: &mut Limiter, outcomes: &[StoreOutcome]) {
+        let overloaded = outcomes.iter().filter(|outcome| **outcome == StoreOutcome::Overloaded).count();
+        let received_at = self.received_at();
+        if overloaded > 0 {
+            limiter.give_back(&mut self.standing, overloaded, received_at);
+        }
+    }
+
     pub(crate) fn received_at(&self) -> Millis {
         self.request_id().received_at()
     }
