@@ -32,14 +32,14 @@ pub(crate) fn damaged() -> Error {
 
 const REJECT: &str = "INSERT OR REPLACE INTO rejected_events (seq, tenant, reason, record) VALUES (?1, ?2, ?3, ?4)";
 
-/// Folds the next events, at most `events`, and moves the watermark, unless another instance has moved it meanwhile.
-/// Returns how much was folded.
+/// Folds the next events, at most `events`, and moves the watermark. Returns how much was folded, or `None` if another
+/// instance has moved the watermark meanwhile.
 pub(crate) async fn fold(
     database: &Database<'_>,
     service: &Service,
     events: usize,
     most_bytes: usize,
-) -> Result<Load, Error> {
+) -> Result<Option<Load>, Error> {
     // When there is nothing to fold, the answer is one row with the watermark alone.
     let unfolded = format!(
         "SELECT {WATERMARK}, seq, tenant, record FROM (SELECT 1) LEFT JOIN (SELECT seq, tenant, record FROM events \
@@ -55,7 +55,7 @@ pub(crate) async fn fold(
     let before = rows.first().and_then(|row| row.get::<i64>(0)).ok_or_else(damaged)?;
     let seq = |row: &RowResult| row.get::<i64>(1);
     if rows.first().and_then(seq).is_none() {
-        return Ok(Load::default());
+        return Ok(Some(Load::default()));
     }
     // A value that is not text is read as an empty one, which core rejects.
     let text = |row: &RowResult, column| row.get::<&str>(column).unwrap_or_default().to_owned();
@@ -90,9 +90,11 @@ pub(crate) async fn fold(
     for (tenant, page) in write.pages {
         written.extend(rows_of(tenant.as_str(), vec![page]));
     }
-    self::write(database, written, before).await?;
+    if !self::write(database, written, before).await? {
+        return Ok(None);
+    }
     watch::folded(service, &folded);
-    Ok(texts.iter().take(taken).map(|(_, record)| Load::of(record)).sum())
+    Ok(Some(texts.iter().take(taken).map(|(_, record)| Load::of(record)).sum()))
 }
 
 pub(crate) fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Item = Value> {
@@ -101,14 +103,14 @@ pub(crate) fn rows_of(tenant: &str, pages: Vec<StoredPage>) -> impl Iterator<Ite
         .flat_map(move |StoredPage { key, bytes }| [Value::text(tenant), Value::text(key), Value::blob(bytes)])
 }
 
-/// Writes rows of tenant, key and page, if the watermark has not moved.
-pub(crate) async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<(), Error> {
+/// Writes rows of tenant, key and page, if the watermark has not moved. Returns whether it wrote.
+pub(crate) async fn write(database: &Database<'_>, written: Vec<Value>, before: i64) -> Result<bool, Error> {
     let write = format!(
         "INSERT INTO rollups (tenant, key, page) SELECT * FROM (VALUES {}) WHERE {WATERMARK} = {before} \
-         ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page",
+         ON CONFLICT (tenant, key) DO UPDATE SET page = excluded.page RETURNING 1",
         list(written.len() / 3, "(?, ?, ?)")
     );
-    database.query(&write, &|| written.clone()).await.map(drop)
+    database.query(&write, &|| written.clone()).await.map(|rows| !rows.is_empty())
 }
 
 /// Reads the data for a report, as of one moment.

@@ -139,7 +139,7 @@ pub enum Task {
     /// [`Outcome::Counted`].
     Count,
     /// Fold the oldest unfolded events with [`Service::fold`](crate::Service::fold), and move the watermark behind
-    /// them. Gives [`Outcome::Folded`].
+    /// them. Gives [`Outcome::Folded`], or [`Outcome::Counted`] if another instance has moved the watermark meanwhile.
     Fold {
         /// Read at most this many events.
         events: usize,

@@ -126,7 +126,10 @@ impl Session {
     async fn try_to_perform(&self, task: &Task) -> Result<Outcome, Fault> {
         Ok(match task {
             Task::Count => Outcome::Counted(self.run(Kind::Read, |database| database.held()).await?),
-            Task::Fold { events, bytes } => Outcome::Folded(self.fold(*events, *bytes).await?),
+            Task::Fold { events, bytes } => match self.fold(*events, *bytes).await? {
+                Some(load) => Outcome::Folded(load),
+                None => Outcome::Counted(self.run(Kind::Read, |database| database.held()).await?),
+            },
             Task::Expire { until, among, order } => {
                 let deleted = self.run(Kind::Write, |database| database.expire(*until, *among, *order)).await?;
                 self.world.say(|| format!("{deleted} expired events are deleted"));
@@ -141,9 +144,10 @@ impl Session {
         })
     }
 
-    pub(crate) async fn fold(&self, mut at_most: usize, bytes: usize) -> Result<Load, Fault> {
+    /// Returns how much was folded, or `None` if another instance has moved the watermark meanwhile.
+    pub(crate) async fn fold(&self, mut at_most: usize, bytes: usize) -> Result<Option<Load>, Fault> {
         let (before, rows) = self.run(Kind::Read, |database| database.unfolded(at_most, bytes)).await?;
-        let Some(Row { seq: first, .. }) = rows.first() else { return Ok(Load::default()) };
+        let Some(Row { seq: first, .. }) = rows.first() else { return Ok(Some(Load::default())) };
         if self.manner == Manner::Object {
             self.back_up(*first).await?;
         }
@@ -161,16 +165,18 @@ impl Session {
                 Err(TooMuch { at_most: fewer }) => at_most = fewer,
             }
         };
-        let Some(last) = taken.last() else { return Ok(Load::default()) };
+        let Some(last) = taken.last() else { return Ok(Some(Load::default())) };
         if self.manner == Manner::OneWriter {
             self.back_up(*first).await?;
         }
         if let Some(record) = rejected.first() {
             self.world.violated(format!("an accepted event is in no report: {}", record.reason));
         }
-        self.write(before, pages, Some(last.seq)).await?;
+        if !self.write(before, pages, Some(last.seq)).await? {
+            return Ok(None);
+        }
         self.world.say(|| format!("folded {} events up to {}", taken.len(), last.seq));
-        Ok(taken.iter().map(|row| Load::of(&row.record)).sum())
+        Ok(Some(taken.iter().map(|row| Load::of(&row.record)).sum()))
     }
 
     async fn find_days(&self) -> Result<Outcome, Fault> {
@@ -194,16 +200,17 @@ impl Session {
             }
             let stored = self.pages(tenant, &compaction.ranges()).await?;
             let Merged { pages, .. } = compaction.merge(Some(stored), WriteLimits::ONE_WRITER);
-            self.write(before, pages.into_iter().map(|page| (tenant.clone(), page)).collect(), None).await?;
-            self.world.say(|| format!("compacted {} of {}", manifest.from.escape_debug(), tenant.as_str()));
+            let pages = pages.into_iter().map(|page| (tenant.clone(), page)).collect();
+            let what = if self.write(before, pages, None).await? { "compacted" } else { "left" };
+            self.world.say(|| format!("{what} {} of {}", manifest.from.escape_debug(), tenant.as_str()));
         }
         Ok(Outcome::Done)
     }
 
-    async fn write(&self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> Result<(), Fault> {
+    /// Returns whether it wrote. Only where others write between two statements may the watermark have moved.
+    async fn write(&self, before: u64, pages: Vec<(Tenant, StoredPage)>, moved: Option<u64>) -> Result<bool, Fault> {
         let is_done = self.run(Kind::Write, |database| database.write_if(before, pages, moved)).await?;
-        // A single statement does not say whether it wrote anything.
-        if is_done || self.manner == Manner::Statements { Ok(()) } else { Err(Fault::Moved) }
+        if is_done || self.manner == Manner::Statements { Ok(is_done) } else { Err(Fault::Moved) }
     }
 
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {

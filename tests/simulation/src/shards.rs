@@ -109,7 +109,7 @@ impl Shard {
             self.memory.replace(Some(blocks));
             let folded = session.fold(events, bytes).await;
             self.memory.take();
-            return folded;
+            return folded?.ok_or(Fault::Moved);
         }
         blocks.seal();
         self.memory.replace(Some(blocks));
