@@ -272,3 +272,16 @@ fn what_is_no_watermark_is_an_error() {
         assert_eq!(Watermark::read(&page).unwrap_err().key, "w");
     }
 }
+
+/// A conditional write compares bytes, so other bytes of the same meaning would keep their lane from ever being folded.
+#[test]
+fn other_bytes_of_the_same_meaning_are_no_watermark() {
+    let read = |bytes: &[u8]| Watermark::read(&StoredPage { key: "w".to_owned(), bytes: bytes.to_vec() });
+    for whole in [&[1, 5, 1, b'7'][..], &[2, 5, 1, b'7', 1, b's', 0]] {
+        assert_eq!(read(whole).unwrap().to_bytes(), whole);
+        let longer_number = [&[whole[0], 0x85, 0], &whole[2..]].concat();
+        for other in [longer_number, [whole, &[0]].concat()] {
+            assert!(read(&other).is_err(), "{other:?}");
+        }
+    }
+}

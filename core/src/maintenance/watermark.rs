@@ -57,6 +57,8 @@ impl Watermark {
         Self::parse(&stored.bytes).ok_or_else(|| UnreadablePage { key: stored.key.clone() })
     }
 
+    /// Reads only what [`Watermark::to_bytes`] writes. A conditional write compares bytes, so a lane whose watermark has
+    /// the same meaning in other bytes could never be written again.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let version = reader.byte()?;
@@ -67,7 +69,8 @@ impl Watermark {
             formats::WATERMARK => (LaneShard::of(reader.text()?), reader.text()?.to_owned()),
             _ => return None,
         };
-        Some(Self { shard, sequence_number, folded_to, pulse })
+        let watermark = Self { shard, sequence_number, folded_to, pulse };
+        (watermark.to_bytes() == bytes).then_some(watermark)
     }
 
     /// Layout of version 1: the version; the time up to which the lane is folded, in milliseconds; the last record's
