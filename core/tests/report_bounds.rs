@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics to fail")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isotherm_core::{
     Admission, KeyRange, Millis, Plan, ReportData, ReportOutcome, ReportReply, Request, Service, Stamp, StoredPage,
@@ -14,32 +14,6 @@ use serde_json::{Value, json};
 
 const STAMP: Stamp = Stamp { received_at: Millis(1_763_690_000_000), entropy: 7 };
 const YEAR: &str = "from=2024-01-01T00:00:00Z&to=2025-02-01T00:00:00Z";
-
-/// Counts the allocated bytes, and their maximum.
-struct Counting;
-
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator is unsafe; this one only counts")]
-// SAFETY: the system's allocator does all the work.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let allocated = ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(allocated, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn record(user: &str, time: &str, properties: &Value) -> String {
     json!({"userId": user, "eventType": "t", "timestamp": time, "properties": properties}).to_string()
@@ -109,10 +83,8 @@ fn what_is_read_held_and_answered_is_bounded() {
     }
     let mut peaks = Vec::new();
     let mut measured = |path: &'static str, query: &str| {
-        let held = ALLOCATED.load(Ordering::Relaxed);
-        MOST.store(held, Ordering::Relaxed);
-        let answer = report(&pages, path, query);
-        peaks.push((MOST.load(Ordering::Relaxed) - held) / 1_000_000);
+        let (answer, most) = counting::most_bytes(|| report(&pages, path, query));
+        peaks.push(most / 1_000_000);
         answer
     };
     let (status, body) =

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
 use crate::admission::request::Request;
-use crate::doors::parts::{Members, list, object, take, take_id};
+use crate::doors::parts::{self, Members, object, take, take_id};
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 
@@ -68,7 +68,7 @@ fn unescaped(value: &str) -> String {
 
 /// The events of a batch.
 pub(crate) fn batch(text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, Rejection> {
-    Ok(list(text, "a batch of CloudEvents is an array")?.into_iter().map(event).collect())
+    Ok(parts::batch(text, "a batch of CloudEvents is an array")?.into_iter().map(event).collect())
 }
 
 /// One event.

@@ -7,9 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::admission::foreign::Foreign;
 use crate::admission::json::{Value, sort_by_name};
 use crate::doors::parts::{Members, RawMembers, list, object, take};
+use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 
 const BODY: &str = r#"log records are {"resourceLogs":[…]}"#;
+const TOO_LONG: &str = "service.instance.id, service.name and the name of a scope are texts of at most 200 bytes";
 /// Attributes of a record that say who did it.
 const USERS: [&str; 3] = ["user.id", "enduser.id", "session.id"];
 /// Attributes of a resource that say it if the record does not.
@@ -25,23 +27,25 @@ pub(crate) fn events(text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, 
     for part in items(&request, "resourceLogs")? {
         let part = RawMembers::read(part, BODY)?;
         let resource = part.get("resource").unwrap_or("{}");
-        let of_resource = attributes(&mut object(resource)?);
+        let hash = Sha256::new().chain_update((resource.len() as u64).to_be_bytes()).chain_update(resource);
+        let resource = Resource::read(resource)?;
         for part in items(&part, "scopeLogs")? {
             let part = RawMembers::read(part, BODY)?;
             let scope = part.get("scope").unwrap_or("{}");
-            let scope_name = take(&mut object(scope)?, "name");
-            for record in items(&part, "logRecords")? {
+            let hash = hash.clone().chain_update((scope.len() as u64).to_be_bytes()).chain_update(scope);
+            let scope = take(&mut object(scope)?, "name");
+            let records = items(&part, "logRecords")?;
+            if events.len() + records.len() > Limits::CONTRACT.batch_events {
+                return Err(Rejection::TooManyEvents);
+            }
+            for record in records {
                 let at = events.len();
-                events.push(object(record).map(|members| {
-                    // Records have no ids. A client that sends a request again sends the same bytes.
-                    let hash = || {
-                        let parts = Sha256::new().chain_update((resource.len() as u64).to_be_bytes());
-                        let parts = parts.chain_update(resource).chain_update((scope.len() as u64).to_be_bytes());
-                        let parts = parts.chain_update(scope).chain_update(at.to_string()).chain_update(record);
-                        parts.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
-                    };
-                    event(members, &of_resource, scope_name.as_ref(), hash)
-                }));
+                // Records have no ids. A client that sends a request again sends the same bytes.
+                let id = || {
+                    let hash = hash.clone().chain_update(at.to_string()).chain_update(record).finalize();
+                    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+                };
+                events.push(object(record).and_then(|members| event(members, &resource, scope.as_ref(), id)));
             }
         }
     }
@@ -53,15 +57,43 @@ fn items<'a>(members: &RawMembers<'a>, name: &str) -> Result<Vec<&'a str>, Rejec
     members.get(name).map_or(Ok(Vec::new()), |text| list(text, BODY))
 }
 
+/// What each record of a resource takes from it.
+struct Resource<'a> {
+    user_id: Option<Value<'a>>,
+    service_name: Option<Value<'a>>,
+}
+
+impl<'a> Resource<'a> {
+    fn read(json: &'a str) -> Result<Self, Rejection> {
+        let attributes = attributes(&mut object(json)?);
+        let user_id = SERVICES.iter().find_map(|name| text(find(&attributes, name)));
+        Ok(Self { user_id, service_name: find(&attributes, "service.name").cloned() })
+    }
+}
+
+/// The copy of a value that all records of a resource or scope share. A long one would make a small request large.
+fn shared<'a>(value: Option<&Value<'a>>) -> Result<Option<Value<'a>>, Rejection> {
+    match value {
+        Some(Value::Array(_) | Value::Object(_)) => Err(Rejection::InvalidDelivery(TOO_LONG)),
+        Some(Value::String(text)) if text.len() > Limits::CONTRACT.name_bytes => {
+            Err(Rejection::InvalidDelivery(TOO_LONG))
+        }
+        value => Ok(value.cloned()),
+    }
+}
+
+/// An event. `id` makes the messageId of a record without one.
 fn event<'a>(
     mut record: Members<'a>,
-    of_resource: &Members<'a>,
+    resource: &Resource<'a>,
     scope: Option<&Value<'a>>,
-    hash: impl FnOnce() -> String,
-) -> Foreign<'a> {
+    id: impl FnOnce() -> String,
+) -> Result<Foreign<'a>, Rejection> {
     let mut properties = attributes(&mut record);
-    let user_id = USERS.iter().find_map(|name| text(find(&properties, name)));
-    let user_id = user_id.or_else(|| SERVICES.iter().find_map(|name| text(find(of_resource, name))));
+    let user_id = match USERS.iter().find_map(|name| text(find(&properties, name))) {
+        None => shared(resource.user_id.as_ref())?,
+        named => named,
+    };
     let named = text(take(&mut record, "eventName").as_ref()).or_else(|| text(find(&properties, "event.name")));
     let uid = text(find(&properties, "log.record.uid"));
     let times =
@@ -76,17 +108,17 @@ fn event<'a>(
     keep("body", take(&mut record, "body").map(plain));
     keep("severity_text", text(take(&mut record, "severityText").as_ref()));
     keep("severity_number", take(&mut record, "severityNumber"));
-    keep("service.name", find(of_resource, "service.name").cloned());
-    keep("scope", text(scope));
-    Foreign {
+    keep("service.name", shared(resource.service_name.as_ref())?);
+    keep("scope", text(shared(scope)?.as_ref()));
+    Ok(Foreign {
         user_id,
         event_type: named.or(Some(Value::String(Cow::Borrowed(LOG)))),
-        message_id: uid.or_else(|| time.map(|_| Value::String(Cow::Owned(hash())))),
+        message_id: uid.or_else(|| time.map(|_| Value::String(Cow::Owned(id())))),
         properties,
         timestamp: time.map(|ns| Value::Unsigned(ns / NANOS)),
         sent_at: None,
         ago: None,
-    }
+    })
 }
 
 fn find<'m, 'a>(members: &'m Members<'a>, name: &str) -> Option<&'m Value<'a>> {

@@ -67,6 +67,12 @@ pub(crate) fn list<'a>(text: &'a str, expected: &'static str) -> Result<Vec<&'a 
     Ok(items.into_iter().map(RawValue::get).collect())
 }
 
+/// The JSON texts of the events in an array, which are no more than a batch has.
+pub(crate) fn batch<'a>(text: &'a str, expected: &'static str) -> Result<Vec<&'a str>, Rejection> {
+    let events = list(text, expected)?;
+    if events.len() > Limits::CONTRACT.batch_events { Err(Rejection::TooManyEvents) } else { Ok(events) }
+}
+
 /// Reads one event's object, within the limit of an event.
 pub(crate) fn object(text: &str) -> Result<Members<'_>, Rejection> {
     if text.len() > Limits::CONTRACT.event_bytes {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
 use crate::admission::request::Request;
-use crate::doors::parts::{RawMembers, list, object, take, take_id, take_members};
+use crate::doors::parts::{RawMembers, batch, list, object, take, take_id, take_members};
 use crate::gzip;
 use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
@@ -66,12 +66,12 @@ pub(crate) fn events<'a>(head: &Request<'_>, text: &'a str) -> Result<Vec<Result
     let sent_at = form_urlencoded::parse(head.query.as_bytes())
         .find_map(|(name, value)| if name == "_" { value.parse().ok().map(Millis) } else { None });
     if text.trim_start().starts_with('[') {
-        return Ok(list(text, BODY)?.into_iter().map(|text| event(text, sent_at)).collect());
+        return Ok(batch(text, BODY)?.into_iter().map(|text| event(text, sent_at)).collect());
     }
     let members = RawMembers::read(text, BODY)?;
     let sent_at = members.time("sent_at").or(sent_at).filter(|_| members.get("historical_migration") != Some("true"));
     match members.get("batch") {
-        Some(batch) => Ok(list(batch, BODY)?.into_iter().map(|text| event(text, sent_at)).collect()),
+        Some(events) => Ok(batch(events, BODY)?.into_iter().map(|text| event(text, sent_at)).collect()),
         None => Ok(vec![event(text, sent_at)]),
     }
 }

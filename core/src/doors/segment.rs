@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
-use crate::doors::parts::{Members, RawMembers, list, object, take, take_id, take_members, take_time};
+use crate::doors::parts::{self, Members, RawMembers, object, take, take_id, take_members, take_time};
 use crate::vocabulary::rejection::{Rejection, shown};
 use crate::vocabulary::time::Millis;
 
@@ -52,7 +52,7 @@ pub(crate) fn key(text: &str) -> Option<Cow<'_, str>> {
 pub(crate) fn batch(text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, Rejection> {
     let members = RawMembers::read(text, BATCH)?;
     let sent_at = members.time("sentAt");
-    let messages = list(members.get("batch").ok_or(Rejection::InvalidDelivery(BATCH))?, BATCH)?;
+    let messages = parts::batch(members.get("batch").ok_or(Rejection::InvalidDelivery(BATCH))?, BATCH)?;
     Ok(messages.into_iter().map(|text| message(text, None, sent_at)).collect())
 }
 
