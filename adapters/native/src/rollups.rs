@@ -185,9 +185,10 @@ pub(crate) fn each_page(
     let mut statement = connection.prepare_cached(PAGES)?;
     for KeyRange { from, until } in ranges {
         let page = |row: &rusqlite::Row<'_>| {
-            // A value that is not a BLOB is read as an empty page, which core sets apart.
-            let bytes = row.get_ref(1)?.as_blob().unwrap_or_default().to_vec();
-            Ok(StoredPage { key: row.get(0)?, bytes })
+            // A value that is not a BLOB is read as an empty page, which core sets apart, and so is one whose key is damaged.
+            let page = row.get_ref(1)?.as_blob().unwrap_or_default();
+            let bytes = if row.get_ref(0)?.as_str().is_ok() { page.to_vec() } else { Vec::new() };
+            Ok(StoredPage { key: text(row, 0)?, bytes })
         };
         for page in statement.query_map([tenant, from, until], page)? {
             if !take(page?) {

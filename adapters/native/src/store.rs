@@ -125,7 +125,9 @@ impl Store {
     pub(crate) async fn find(&self, plan: &FindPlan) -> FindOutcome {
         let (tenant, id) = (plan.tenant().as_str().to_owned(), plan.id().to_string());
         let expired_by = integer(plan.expired_by().0);
-        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return FindOutcome::Unavailable };
+        let Some(turn) = turn(&self.look_ups, &tenant, plan.request_id()).await else {
+            return FindOutcome::Unavailable;
+        };
         match self.read(turn, move |connection| find(connection, &tenant, &id, expired_by)).await {
             Ok((Some(record), _)) => FindOutcome::Found(record),
             Ok((None, _)) => FindOutcome::Absent,
@@ -138,7 +140,7 @@ impl Store {
 
     /// Reads and answers a report, on a thread that may block. The turn ends once the answer is sent.
     pub(crate) async fn report(&self, plan: ReportPlan) -> Result<(Reply, Option<Turn>), Abandoned> {
-        let Some(turn) = self.reports.take(plan.tenant().as_str(), 1).await else {
+        let Some(turn) = turn(&self.reports, plan.tenant().as_str(), plan.request_id()).await else {
             return Ok((plan.respond(ReportOutcome::Unavailable).reply, None));
         };
         let read = move |connection: &mut Connection| {
@@ -151,7 +153,7 @@ impl Store {
             );
             let ReportReply { reply, unreadable } = plan.respond(outcome);
             if !unreadable.is_empty() {
-                eprintln!("isotherm-native: {unreadable}");
+                log::line(unreadable);
             }
             Ok(reply)
         };
@@ -162,7 +164,9 @@ impl Store {
     /// Reads the next lines of an export.
     pub(crate) async fn export(&self, plan: &ExportPlan) -> ExportOutcome {
         let (tenant, asked) = (plan.tenant().as_str().to_owned(), plan.asked().clone());
-        let Some(turn) = self.look_ups.take(&tenant, 1).await else { return ExportOutcome::Unavailable };
+        let Some(turn) = turn(&self.look_ups, &tenant, plan.request_id()).await else {
+            return ExportOutcome::Unavailable;
+        };
         let read = self.read(turn, move |connection| moved::export(connection, &tenant, &asked)).await;
         read.map_or_else(
             |error| {
@@ -175,7 +179,9 @@ impl Store {
 
     /// Keeps another service's rollups durably. Returns the reply.
     pub(crate) async fn import(&self, plan: ImportPlan) -> Result<Reply, Abandoned> {
-        let Some(turn) = self.look_ups.take(plan.tenant().as_str(), 1).await else { return Ok(plan.respond(false)) };
+        let Some(turn) = turn(&self.look_ups, plan.tenant().as_str(), plan.request_id()).await else {
+            return Ok(plan.respond(false));
+        };
         let keep = move |connection: &mut Connection| {
             let kept = moved::import(connection, &plan);
             if let Err(error) = &kept {
@@ -237,6 +243,15 @@ impl Drop for AbortOnPanic {
             std::process::abort();
         }
     }
+}
+
+/// A turn for a request of a tenant; `None` if it should come again.
+async fn turn(turns: &Turns, tenant: &str, request_id: RequestId) -> Option<Turn> {
+    let turn = turns.take(tenant, 1).await;
+    if turn.is_none() {
+        log::failure("a reader is not free", format_args!("requests of {tenant} wait for each other"), &[request_id]);
+    }
+    turn
 }
 
 /// Writes plans as they come, and does core's maintenance between two groups, until no more plans can come.

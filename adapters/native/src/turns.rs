@@ -11,6 +11,9 @@ use tokio::time::timeout;
 /// A request that has no turn by then is told to come again.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
+/// As many requests of a tenant hold turns or wait for them. Each has a connection, and others need some, too.
+const REQUESTS: usize = 512;
+
 /// The turns of all tenants together and of each tenant.
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
@@ -31,7 +34,7 @@ impl Turns {
     }
 
     /// Waits for `many` turns: first for the tenant's own, then for those of all, so a tenant never holds more than
-    /// half of them. Returns `None` if that took too long.
+    /// half of them. Returns `None` if that took too long, or if many of its requests wait already.
     pub(crate) async fn take(&self, tenant: &str, many: u32) -> Option<Turn> {
         let own = {
             let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,6 +47,10 @@ impl Turns {
                 }
             }
         };
+        // One copy is in `tenants`.
+        if Arc::strong_count(&own) > REQUESTS + 1 {
+            return None;
+        }
         let turn = async {
             let tenant = own.acquire_many_owned(many).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(many).await.ok()?;
@@ -67,6 +74,21 @@ mod tests {
         assert!(trickle.is_ok_and(|turn| turn.is_some()));
         drop(flood);
         assert!(third.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_has_a_bounded_number_of_requests_that_wait() {
+        let turns = Arc::new(Turns::new(2));
+        let held = turns.take("flood", 1).await.unwrap();
+        let mut waiting: Vec<_> = (1..REQUESTS).map(|_| Box::pin(turns.take("flood", 1))).collect();
+        for request in &mut waiting {
+            assert!(timeout(Duration::ZERO, request).await.is_err());
+        }
+        let refused = timeout(Duration::from_millis(50), turns.take("flood", 1)).await;
+        assert!(refused.is_ok_and(|turn| turn.is_none()), "one more is told to come again at once");
+        drop(waiting);
+        drop(held);
+        assert!(turns.take("flood", 1).await.is_some());
     }
 
     #[tokio::test]

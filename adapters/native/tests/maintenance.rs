@@ -71,6 +71,26 @@ async fn a_damaged_page_is_set_apart_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
+async fn a_page_whose_key_is_damaged_stops_no_fold() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    assert_eq!(send(server.port, &flight("ATL")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let damaged = "UPDATE rollups SET key = CAST(CAST(key AS BLOB) || x'ff' AS TEXT)
+        WHERE tenant = 'default' AND key LIKE 'to' || char(31) || '%'";
+    assert_eq!(store(data.path()).execute(damaged, []).unwrap(), 1);
+    assert_eq!(send(server.port, &flight("ORD")).await.unwrap().0, 202);
+    until(data.path(), UNFOLDED, 0).await;
+    let (status, summary) = get(server.port, SUMMARY).await;
+    assert!(status == 200 && summary.contains(r#""count":2"#), "{status} {summary}");
+    let (status, top) = get(server.port, TOP).await;
+    assert!(
+        status == 200 && top.contains(r#""value":"ORD""#) && top.contains(r#""incomplete":true"#),
+        "{status} {top}"
+    );
+}
+
+#[tokio::test]
 async fn a_record_that_is_no_text_is_in_no_report_and_stops_none() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());

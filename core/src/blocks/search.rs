@@ -77,10 +77,10 @@ impl Search {
     /// # Errors
     /// A block can't be read.
     pub fn known(&self, blocks: &[BlockRow]) -> Result<Vec<Known>, UnreadableBlock> {
-        let mut known = Vec::new();
+        let (mut known, ids) = (Vec::new(), BTreeSet::from_iter(&self.ids));
         for BlockRow { seq, bytes, .. } in blocks {
             let closed = Closed::read(bytes).ok_or(UnreadableBlock(*seq))?;
-            let found = closed.heads().filter(|head| self.ids.contains(&head.id));
+            let found = closed.heads().filter(|head| ids.contains(&head.id));
             known.extend(found.map(|Head { id, digest, expires_at, .. }| Known {
                 id: *id,
                 digest: *digest,

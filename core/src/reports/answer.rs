@@ -49,7 +49,7 @@ pub(crate) fn reply(
     stamp: Stamp,
 ) -> Result<ReportReply, Rejection> {
     if shards.iter().any(|shard| shard.is_too_large) {
-        return Err(too_large(query, "would read", READ_BYTES));
+        return Err(too_large("would read", READ_BYTES, query.reads_less()));
     }
     let mut merging = Merging { table: Table::new(query), unreadable: UnreadablePages::default() };
     let mut as_of = stamp.received_at;
@@ -80,12 +80,9 @@ pub(crate) fn reply(
     Ok(ReportReply { reply, unreadable })
 }
 
-fn too_large(query: &Query, does: &str, limit: usize) -> Rejection {
-    Rejection::ReportTooLarge(format!(
-        "the report {does} more than {} MiB of rollups; ask for {}",
-        limit / 1024 / 1024,
-        query.narrower()
-    ))
+fn too_large(does: &str, limit: usize, ask_for: String) -> Rejection {
+    let limit = limit / 1024 / 1024;
+    Rejection::ReportTooLarge(format!("the report {does} more than {limit} MiB of rollups; ask for {ask_for}"))
 }
 
 /// The merged pages, and those that can't be read.
@@ -104,7 +101,7 @@ impl Merging<'_> {
             match self.table.add(&page, pages.peek()) {
                 Ok(()) => {}
                 Err(Problem::Unreadable) => self.miss(&page.key),
-                Err(Problem::TooLarge) => return Err(too_large(self.table.query, "would hold", CELL_BYTES)),
+                Err(Problem::TooLarge) => return Err(too_large("would hold", CELL_BYTES, self.table.query.narrower())),
             }
         }
         Ok(())

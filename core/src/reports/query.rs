@@ -194,12 +194,26 @@ impl Query {
         is_of_type && self.spans(series)
     }
 
-    /// Tells a client how to make the report smaller.
-    pub(crate) fn narrower(&self) -> String {
+    /// Tells a client how to have less read. Event types and metrics do not matter: pages are read whole.
+    pub(crate) fn reads_less(&self) -> String {
+        let mut ways = self.shorter();
+        if self.kind != Kind::Top && self.dimension().is_some() {
+            ways.push("no dimension");
+        }
+        ways.join(", or ")
+    }
+
+    fn shorter(&self) -> Vec<&'static str> {
         let mut ways = vec!["a shorter range"];
         if self.kind == Kind::Timeseries && self.interval != Interval::Month {
             ways.push("a longer interval");
         }
+        ways
+    }
+
+    /// Tells a client how to make the report smaller.
+    pub(crate) fn narrower(&self) -> String {
+        let mut ways = self.shorter();
         if self.filter.is_none() && self.dimension().is_some() {
             ways.push("a filter");
         }
