@@ -63,7 +63,7 @@ impl Default for MappingSettings {
             batch_size: 1000,
             batching_window: Duration::from_millis(200),
             tumbling_window: Duration::from_secs(1),
-            retries: 1000,
+            retries: u32::MAX, // as in the template: a batch is given up only by its age
             record_age: Duration::from_secs(24 * 60 * 60),
             poll: Duration::from_millis(50),
         }
