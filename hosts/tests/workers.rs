@@ -19,6 +19,8 @@ mod older;
 mod rows;
 #[path = "workers/services.rs"]
 mod services;
+#[path = "workers/unkind.rs"]
+mod unkind;
 
 use std::path::Path;
 use std::time::Duration;

@@ -22,6 +22,18 @@ pub(super) const NAMESPACE: &str = "namespace";
 /// below the data folder.
 const NAMESPACE_BINDING: &str = "ISOTHERM_CONFIG_KV";
 
+/// The variable of this host that makes its objects as unkind as Cloudflare's, for tests: settings with spaces between
+/// them, such as `evict=3 rings=2`. Without it nothing of the kind happens. Meters count each as a function.
+///
+/// - `evict=N`: an object that has handled N requests or alarms loses its memory once it has answered all. What comes at
+///   that moment fails.
+/// - `rings=N`: the handler of each alarm is called N times in a row.
+/// - `lost=N`: the first N alarms of each object never reach its handler, as if the runtime had given them up.
+/// - `throws=N`: the first N times that an object's alarm rings, an error is thrown instead. workerd rings six times
+///   more, after 2 s, 4 s, … 64 s, and then gives the alarm up.
+/// - `ends=N`: the first N times that an object's alarm rings, the object ends once the handler has set its next alarm.
+const UNKIND: &str = "ISOTHERM_UNKIND_OBJECTS";
+
 /// The folder of the KV namespace with the configuration, if there is one.
 pub(super) fn namespace(data: &Path) -> Option<PathBuf> {
     Some(data.join(std::env::var_os(NAMESPACE_BINDING)?))
@@ -83,6 +95,8 @@ pub(super) fn write(folder: &Path, artifact: &Artifact, config: &str, role: Role
     }
     file("front.js", include_str!("front.js"))?;
     file("metered.js", include_str!("metered.js"))?;
+    file("unkind.js", include_str!("unkind.js"))?;
+    file(UNKIND, &std::env::var(UNKIND).unwrap_or_default())?;
     file("cold.js", include_str!("cold.js"))?;
     file("instance.js", include_str!("instance.js"))?;
     for name in ["index.js", "index_bg.wasm"] {
@@ -101,7 +115,7 @@ fn text(artifact: &Artifact, role: Role<'_>) -> String {
     let cluster = membership.map(Membership::text).unwrap_or_default();
     let OfArtifact { binding, service, socket } = link.map(Link::of_artifact).unwrap_or_default();
     let is_metered = artifact.has_shards && matches!(role, Role::Server { .. });
-    let (metered, meters) = if is_metered { (METERED, METERS) } else { ("", "") };
+    let (metered, meters, unkind) = if is_metered { (METERED, METERS, UNKIND_OBJECTS) } else { ("", "", "") };
     let (kv, folder) = match role {
         Role::Server { namespace: Some(_), .. } => (KV, KV_FOLDER),
         _ => ("", ""),
@@ -122,7 +136,7 @@ const config :Workerd.Config = (
           (name = "index.js", esModule = embed "index.js"),
           (name = "./index_bg.wasm", wasm = embed "index_bg.wasm"),
         ],
-        bindings = [{shards} {binding} {kv} {secrets} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
+        bindings = [{shards} {binding} {kv} {secrets} {unkind} (name = "ISOTHERM_CONFIG", text = embed "config.json")],
         globalOutbound = "nowhere",
         {objects}
       )
@@ -146,7 +160,11 @@ const config :Workerd.Config = (
 }
 
 /// workerd runs the first module of a Worker.
-const METERED: &str = r#"(name = "metered.js", esModule = embed "metered.js"),"#;
+const METERED: &str = r#"(name = "metered.js", esModule = embed "metered.js"),
+          (name = "unkind.js", esModule = embed "unkind.js"),"#;
+
+/// Without the variable it is an empty text.
+const UNKIND_OBJECTS: &str = r#"(name = "ISOTHERM_UNKIND_OBJECTS", text = embed "ISOTHERM_UNKIND_OBJECTS"),"#;
 
 const METERS: &str =
     r#"(name = "meters", address = "127.0.0.1:0", http = (), service = (name = "artifact", entrypoint = "Meters")),"#;

@@ -1,7 +1,8 @@
 // The artifact, and beside it what its Durable Objects are billed for: their requests and alarms, and the rows that their
 // statements read and wrote, by the counters of workerd's own cursors. Requests to the artifact go by none of this.
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { WorkerEntrypoint, env as bindings } from "cloudflare:workers";
 import Artifact, { Shard as ArtifactShard } from "./index.js";
+import { settings, unkind } from "./unkind.js";
 
 const functions = {};
 const rows = {};
@@ -51,7 +52,7 @@ async function counted(shard, name, answer) {
   }
 }
 
-export class Shard extends ArtifactShard {
+class MeteredShard extends ArtifactShard {
   constructor(ctx, env) {
     const counting = new Statements(ctx.storage);
     super(ctx, env);
@@ -67,6 +68,13 @@ export class Shard extends ArtifactShard {
     return counted(this, "shard/alarm", () => super.alarm());
   }
 }
+
+function happened(what) {
+  (functions[what] ??= { count: 0, ms: 0 }).count += 1;
+}
+
+const { ISOTHERM_UNKIND_OBJECTS: unkindness } = bindings;
+export const Shard = unkindness ? unkind(MeteredShard, settings(unkindness), happened) : MeteredShard;
 
 export class Meters extends WorkerEntrypoint {
   fetch() {
