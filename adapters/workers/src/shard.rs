@@ -20,7 +20,7 @@ use crate::protocol::{CONDITION, EXPORT, IMPORT, KEEP, MAINTENANCE, REPORT, Shar
 use crate::rollups::{self, UnfoldedEvents};
 use crate::{blocks, config, database, maintenance, moved, watch};
 
-/// Time until the next alarm if this one's handler never ends.
+/// Time until the next alarm if this one's handler never ends, or never begins.
 const GUARD: Millis = Millis(60_000);
 /// The binding of the bucket for raw backups, which may be missing.
 const BACKUP: &str = "BACKUP";
@@ -252,7 +252,8 @@ impl Shard {
         ShardName::parse(&name.map_or_else(|| database::name(&self.sql), Ok)?)
     }
 
-    /// Sets the alarm for the next task, unless it already rings by then.
+    /// Sets the alarm for the next task, unless it already rings by then. An alarm that is long overdue may never ring: the
+    /// runtime may have given it up without calling this object.
     async fn wake(&self, service: &Service) -> Result<()> {
         if !self.is_named.get()
             && let Some(name) = self.state.id().name()
@@ -265,7 +266,7 @@ impl Shard {
             Next::SleepUntil(until) => until,
             Next::Do(_) => now,
         };
-        if self.alarm.get().is_none_or(|set| at < set) {
+        if self.alarm.get().is_none_or(|set| at < set || set.0 + GUARD.0 < now.0) {
             self.set_alarm(now, at).await?;
         }
         Ok(())
