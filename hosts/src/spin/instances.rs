@@ -113,3 +113,42 @@ impl WorkerExpiration for Idling {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn an_instance_takes_128_requests_and_16_at_once() {
+        for (at_once, requests, expected) in [
+            (0, 0, ShouldAccept::Yes),
+            (15, 127, ShouldAccept::Yes),
+            (16, 127, ShouldAccept::No),
+            (0, 128, ShouldAccept::Never),
+            (16, 128, ShouldAccept::Never),
+        ] {
+            let decision = Reuse::BY_DEFAULT.should_accept_request(at_once, requests);
+            let is_as_expected = std::mem::discriminant(&decision) == std::mem::discriminant(&expected);
+            assert!(is_as_expected, "{requests} requests, {at_once} at once");
+        }
+        assert!(matches!(Reuse::NONE.should_accept_request(0, 0), ShouldAccept::Yes));
+        assert!(matches!(Reuse::NONE.should_accept_request(0, 1), ShouldAccept::Never));
+    }
+
+    #[tokio::test]
+    async fn an_instance_ends_after_a_second_without_a_request() {
+        let began = Instant::now();
+        let mut idling = Idling { most: Reuse::BY_DEFAULT.idle, sleep: Box::pin(sleep_until(began.into())) };
+        let long_ago = began.checked_sub(Duration::from_secs(60)).unwrap_or(began);
+        let mut nobody = Context::from_waker(Waker::noop());
+        for busy in [WorkerStatus::Requests, WorkerStatus::PostReturn] {
+            assert!(Pin::new(&mut idling).poll(&mut nobody, busy, long_ago).is_pending());
+        }
+        poll_fn(|context| Pin::new(&mut idling).poll(context, WorkerStatus::Idle, began)).await;
+        let lived = began.elapsed();
+        assert!(lived >= Duration::from_secs(1) && lived < Duration::from_secs(5), "{lived:?}");
+    }
+}
