@@ -1,8 +1,9 @@
 //! Objects with a database and an alarm each: Workers. A tenant's events are spread over some of them.
 //!
 //! An object is made when it is needed and evicted at any time. After that it has only what is on its disk: its rows
-//! and its alarm. An alarm rings late, rings again if its object ended early, and is given up after six times. Its
-//! handler itself never fails, but some objects end in every turn for hours. A cron calls the objects of every tenant that has keys.
+//! and its alarm. An alarm rings late, rings twice, rings again if its object ended early, and is given up after six
+//! times. Its handler itself never fails, but some objects end in every turn for hours. A cron calls the objects of
+//! every tenant that has keys.
 //!
 //! In some runs the first events come to an older version, which keeps each in a row of its own.
 
@@ -52,6 +53,8 @@ struct Object {
     set: Cell<Option<Millis>>,
     /// The alarm on disk.
     alarm: Cell<Option<Millis>>,
+    /// When an alarm that has rung rings once more. The alarm on disk stays as it is.
+    again: Cell<Option<Millis>>,
     rings: Cell<u32>,
     is_ringing: Cell<bool>,
     /// True if the last turn has ended since the object came into memory.
@@ -121,7 +124,7 @@ impl Platform for Objects {
 
     fn wakes_at(&self) -> Option<Millis> {
         let objects = self.objects.borrow();
-        let alarms = objects.values().filter(|object| !object.is_ringing.get()).filter_map(|object| object.alarm.get());
+        let alarms = objects.values().filter_map(|object| object.rings_at());
         alarms.chain([self.cron_at.get()]).chain(self.upgrade_at.get()).min()
     }
 
@@ -145,19 +148,20 @@ impl Platform for Objects {
                 (0..SHARDS).for_each(|shard| self.object(tenant.as_str(), shard).wake());
             }
         }
-        for object in self.objects.borrow().values().filter(|object| object.alarm.get().is_some_and(|at| at <= now)) {
-            if object.is_ringing.get() {
-                continue;
-            }
-            if self.world.fails_one_in(10) {
-                // The alarm rings late.
+        for object in self.objects.borrow().values().filter(|object| object.rings_at().is_some_and(|at| at <= now)) {
+            if object.again.get().is_some_and(|at| at <= now) {
+                object.again.set(None);
+                self.world.figures.borrow_mut().second_rings += 1;
+            } else if self.world.fails_one_in(10) {
+                self.world.figures.borrow_mut().late_rings += 1;
                 object.alarm.set(Some(Millis(now.0 + self.world.below(300 * SECOND))));
                 continue;
+            } else {
+                object.alarm.set(None);
+                object.again.set(self.world.fails_one_in(20).then_some(Millis(now.0 + SECOND)));
             }
             object.is_ringing.set(true);
             object.rings.set(object.rings.get() + 1);
-            // Now and then the alarm rings once more.
-            object.alarm.set(self.world.fails_one_in(20).then_some(Millis(now.0 + SECOND)));
             if self.world.fails_one_in(2000) {
                 let lasts = self.world.below(8 * HOUR);
                 self.world.say(|| format!("{:?} ends in every turn for {} min", object.process, lasts / MINUTE));
@@ -213,6 +217,7 @@ impl Objects {
                 maintenance: RefCell::default(),
                 set: Cell::default(),
                 alarm: Cell::default(),
+                again: Cell::default(),
                 rings: Cell::default(),
                 is_ringing: Cell::default(),
                 is_sound: Cell::default(),
@@ -231,13 +236,25 @@ impl Object {
         self.is_sound.set(false);
     }
 
+    /// When the next alarm rings.
+    fn rings_at(&self) -> Option<Millis> {
+        let rings = [self.alarm.get(), self.again.get()].into_iter().flatten().min();
+        rings.filter(|_| !self.is_ringing.get())
+    }
+
     /// Ends the object. If an alarm was ringing, it rings again, up to a limit.
     fn end_early(&self) {
         self.evict();
-        if self.is_ringing.replace(false) && self.rings.get() < RINGS {
+        if !self.is_ringing.replace(false) {
+            return;
+        }
+        let world = &self.shard.session.world;
+        if self.rings.get() < RINGS {
             let wait = SECOND << self.rings.get();
-            self.alarm.set(Some(Millis(self.shard.session.world.now().0 + wait)));
+            self.alarm.set(Some(Millis(world.now().0 + wait)));
         } else {
+            world.say(|| format!("the alarm of {:?} is given up", self.process));
+            world.figures.borrow_mut().given_up += 1;
             self.rings.set(0);
         }
     }

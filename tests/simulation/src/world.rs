@@ -69,6 +69,12 @@ pub struct Figures {
     pub reports: u64,
     /// Events that expired and were deleted.
     pub deleted: u64,
+    /// Alarms of objects that rang late.
+    pub late_rings: u64,
+    /// Alarms of objects that rang once more, though their handler had ended.
+    pub second_rings: u64,
+    /// Alarms of objects that were given up, because their handler had ended early too often.
+    pub given_up: u64,
     /// The most by which `asOf` trailed while nothing failed, in hundredths of a window.
     pub trails: u64,
     /// Simulated milliseconds.
@@ -213,6 +219,9 @@ impl std::ops::Add for Figures {
             crashes: self.crashes + other.crashes,
             reports: self.reports + other.reports,
             deleted: self.deleted + other.deleted,
+            late_rings: self.late_rings + other.late_rings,
+            second_rings: self.second_rings + other.second_rings,
+            given_up: self.given_up + other.given_up,
             trails: self.trails.max(other.trails),
             milliseconds: self.milliseconds + other.milliseconds,
         }

@@ -19,6 +19,10 @@ fn check(model: Model, seeds: u64) {
     // What never happens is not tested.
     let happened = [figures.crashes, figures.deleted, figures.reports, figures.unanswered];
     assert!(happened.iter().all(|count| *count > seeds), "{figures:?}");
+    if model == Model::Objects {
+        let rung = [figures.late_rings, figures.second_rings, figures.given_up];
+        assert!(rung.iter().all(|count| *count > 20 * seeds), "{figures:?}");
+    }
 }
 
 #[test]
