@@ -1,7 +1,7 @@
 //! Instances that come and go with requests, and share a database of single statements: Spin.
 //!
 //! An instance answers some requests, several at once, and remembers what it has asked the database. A cron asks one
-//! instance to do what is due. It comes again some minutes later, whether the last call succeeded or not.
+//! instance for a round of maintenance. It comes again an hour later, whether the last call succeeded or not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use crate::databases::Databases;
 use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{self, Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
-use crate::world::{MINUTE, SECOND, World};
+use crate::world::{HOUR, MINUTE, SECOND, World};
 
-/// Time between two calls of the cron.
-const BETWEEN_CALLS: u64 = 15 * MINUTE;
+/// Time between two calls of the cron, as it is deployed.
+const BETWEEN_CALLS: u64 = HOUR;
 /// How often a statement is tried while the database is locked.
 const TRIES: usize = 4;
 /// An instance ends if it gets no request for this long.
@@ -63,11 +63,15 @@ impl Drop for Turn {
 
 impl Platform for Instances {
     const SHARDS: u32 = 1;
+    /// Without a timer, a few events wait for the cron.
+    const CALM: u64 = BETWEEN_CALLS + 10 * MINUTE;
 
     fn new(world: &Rc<World>) -> Self {
         let database = Rc::new(RefCell::new(Database::new(Rc::clone(world))));
         let session = Session { world: Rc::clone(world), database, manner: Manner::Statements, backs_up: false };
-        Self { session, instances: RefCell::default(), next: Cell::default(), cron_at: Cell::new(world.now()) }
+        // It comes at any minute of the hour.
+        let cron_at = Cell::new(Millis(world.now().0 + world.below(BETWEEN_CALLS)));
+        Self { session, instances: RefCell::default(), next: Cell::default(), cron_at }
     }
 
     fn process(&self) -> Process {
@@ -242,6 +246,7 @@ impl Instance {
         let Some(_turn) = Turn::take(self) else { return Ok(()) };
         self.ask().await?;
         let started = self.now();
+        self.known(|maintenance| maintenance.begin_round(started));
         while u128::from(self.now().0 - started.0) < CRON.as_millis() && self.step().await {}
         Ok(())
     }

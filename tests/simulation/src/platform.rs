@@ -6,6 +6,7 @@ use isotherm_core::{FindOutcome, FindPlan, Millis, ReportOutcome, ReportPlan, St
 
 use crate::clients::Clients;
 use crate::fibers::{Fibers, Process};
+use crate::world::MINUTE;
 use crate::world::World;
 
 /// A store with everything that drives it.
@@ -14,6 +15,9 @@ pub(crate) trait Platform: Sized + 'static {
     const SHARDS: u32;
     /// Event types that are kept for a shorter or longer time than others, with their days.
     const RETENTION: &'static [(&'static str, u64)] = &[("view", 30), ("buy more", 120)];
+
+    /// A store without faults catches up within this time.
+    const CALM: u64 = 40 * MINUTE;
 
     fn new(world: &Rc<World>) -> Self;
 

@@ -18,8 +18,6 @@ const SHORT: u64 = 20 * DAY;
 const GAP: u64 = 10 * HOUR;
 /// A thing that happens once in a run begins in each step with a chance of one in this many.
 const STEPS: u64 = 80;
-/// A store without faults catches up within this time.
-const CALM: u64 = 40 * MINUTE;
 /// After this many windows with events, all shards are folded as far as they can be.
 const WINDOWS: u64 = 8;
 /// A store that wakes this often without time passing is never quiet.
@@ -265,7 +263,7 @@ impl<P: Platform> Run<P> {
         self.world.say(|| "faults end".to_owned());
         self.world.faults.end();
         self.work(usize::MAX);
-        self.pass(CALM);
+        self.pass(P::CALM);
         self.check_fresh();
         self.platform.stores().check_folded();
         for tenant in TENANTS.iter().take(self.world.service().tenants().len()) {
