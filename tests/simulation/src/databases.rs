@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use isotherm_core::{Load, Merged, Millis, ReportOutcome, Seconds, Service, WriteLimits};
+use isotherm_core::{Limits, Load, Merged, Millis, ReportOutcome, Seconds, Service, WriteLimits};
 
 use crate::clients::Clients;
 use crate::compaction;
@@ -11,18 +11,30 @@ use crate::database::Database;
 use crate::platform::Stores;
 use crate::world::{DAY, HOUR, World};
 
-/// The most bytes behind the watermarks of a tenant's stores: half of the 16 MiB that a report reads. Each event counts
-/// [`EVENT`] bytes more.
+/// The bytes behind the watermarks of a tenant's stores at which they are full: half of the 16 MiB that a report reads.
 const TAIL: usize = 8 << 20;
+/// An event counts these bytes more than its record has.
 const EVENT: usize = 64;
-/// The bytes that a store may take before it notices that it is full.
-const COMMIT: usize = 7 << 20;
+
+/// The most that one request brings: a body, and for each event what the server adds to it.
+pub(crate) const REQUEST: Load =
+    Load { events: LIMITS.batch_events, bytes: LIMITS.body_bytes + ADDED * LIMITS.batch_events };
+const LIMITS: Limits = Limits::CONTRACT;
+/// An id, two times and their names.
+const ADDED: usize = 160;
+
+/// What these events count behind a watermark.
+pub(crate) const fn counts(Load { events, bytes }: Load) -> usize {
+    bytes + EVENT * events
+}
 
 /// All databases of a platform. A tenant's events are spread over `shards` of them.
 pub(crate) struct Databases {
     pub(crate) world: Rc<World>,
     pub(crate) all: Vec<Rc<RefCell<Database>>>,
     pub(crate) shards: u32,
+    /// The most that a store takes before it notices that it is full.
+    pub(crate) beyond: usize,
 }
 
 impl Stores for Databases {
@@ -35,9 +47,9 @@ impl Stores for Databases {
     fn check_bounds(&self) {
         let now = self.world.now().0;
         for database in &self.all {
-            let Load { events, bytes } = database.borrow().held().unfolded;
-            if bytes + EVENT * events > TAIL / self.shards as usize + COMMIT {
-                self.world.violated(format!("{events} events with {bytes} bytes are not folded"));
+            let unfolded = database.borrow().held().unfolded;
+            if counts(unfolded) > TAIL / self.shards as usize + self.beyond {
+                self.world.violated(format!("{unfolded:?} are not folded"));
             }
             if let Some(Seconds(oldest)) = database.borrow().oldest_expiry()
                 && oldest * 1000 + DAY < now

@@ -13,7 +13,7 @@ use isotherm_core::{
 };
 
 use crate::database::Database;
-use crate::databases::Databases;
+use crate::databases::{Databases, REQUEST, counts};
 use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{self, Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
@@ -29,6 +29,9 @@ const IDLE: u64 = SECOND;
 const REQUESTS: usize = 128;
 /// How long a request waits for the instance's turn.
 const DEADLINE: u64 = 10 * SECOND;
+/// Two requests that run at once do not see each other's events. Large ones come one a second, so no more than two run at
+/// once.
+const BEYOND: usize = 2 * counts(REQUEST);
 
 pub(crate) struct Instances {
     session: Session,
@@ -126,7 +129,7 @@ impl Platform for Instances {
 
     fn stores(&self) -> impl Stores {
         let Session { world, database, .. } = self.session.clone();
-        Databases { world, all: vec![database], shards: Self::SHARDS }
+        Databases { world, all: vec![database], shards: Self::SHARDS, beyond: BEYOND }
     }
 }
 

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use isotherm_core::{
-    FindOutcome, FindPlan, Kept, Load, Maintenance, Millis, Next, Outcome, Pace, Part, ReportOutcome, ReportPlan,
-    StoreOutcome, StorePlan, Task,
+    FindOutcome, FindPlan, Kept, Limits, Load, Maintenance, Millis, Next, Outcome, Pace, Part, ReportOutcome,
+    ReportPlan, StoreOutcome, StorePlan, Task,
 };
 
 use crate::database::Database;
-use crate::databases::Databases;
+use crate::databases::{Databases, counts};
 use crate::driver::{Fault, Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, pause};
 use crate::platform::{Platform, Stores};
@@ -31,6 +31,9 @@ const CRON: u64 = HOUR;
 const RINGS: u32 = 6;
 /// Time until the next alarm if this one's handler never ends.
 const GUARD: u64 = 60 * SECOND;
+/// A shard asks whether it is full, and keeps, in one go. So it takes one part too much: 512 KiB of records, which are
+/// those of a whole batch if they are small.
+const BEYOND: usize = counts(Load { events: Limits::CONTRACT.batch_events, bytes: 512 << 10 });
 /// The process of a request before it reaches an object. Objects have the processes after it.
 const FRONT: Process = Process(0);
 
@@ -199,7 +202,7 @@ impl Platform for Objects {
 
     fn stores(&self) -> impl Stores {
         let all = self.objects.borrow().values().map(|object| Rc::clone(&object.shard.session.database)).collect();
-        Databases { world: Rc::clone(&self.world), all, shards: SHARDS }
+        Databases { world: Rc::clone(&self.world), all, shards: SHARDS, beyond: BEYOND }
     }
 }
 

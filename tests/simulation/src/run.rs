@@ -171,8 +171,8 @@ impl<P: Platform> Run<P> {
             }
             self.work(40);
             self.pass(SECOND);
+            self.platform.stores().check_bounds();
         }
-        self.platform.stores().check_bounds();
         self.be_quiet();
     }
 

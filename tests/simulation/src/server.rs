@@ -11,11 +11,11 @@ use isotherm_core::{
 };
 
 use crate::database::Database;
-use crate::databases::Databases;
+use crate::databases::{Databases, REQUEST, counts};
 use crate::driver::{Kind, Manner, Session};
 use crate::fibers::{Fibers, Process, wait_for};
 use crate::platform::{Platform, Stores};
-use crate::world::{HOUR, World};
+use crate::world::{HOUR, TENANTS, World};
 
 /// The whole server is one process.
 const SERVER: Process = Process(0);
@@ -120,7 +120,10 @@ impl Platform for Server {
 
     fn stores(&self) -> impl Stores {
         let Session { world, database, .. } = self.session.clone();
-        Databases { world, all: vec![database], shards: Self::SHARDS }
+        // The writer asks whether the store is full before each transaction. A transaction takes each tenant's plans until
+        // they reach its share, so that the last one may exceed it.
+        let beyond = counts(group_commit::share(1)) + TENANTS.len() * counts(REQUEST);
+        Databases { world, all: vec![database], shards: Self::SHARDS, beyond }
     }
 }
 
