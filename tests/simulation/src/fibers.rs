@@ -28,12 +28,17 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
 }
 
 /// All running work, each with its process.
-#[derive(Default)]
 pub(crate) struct Fibers {
     running: Vec<(Process, Work)>,
 }
 
 impl Fibers {
+    pub(crate) fn new() -> Self {
+        // A run that panicked on this thread may have left work behind.
+        drop(SPAWNED.take());
+        Self { running: Vec::new() }
+    }
+
     pub(crate) fn start(&mut self, process: Process, work: impl Future<Output = ()> + 'static) {
         self.running.push((process, Box::pin(work)));
     }

@@ -39,6 +39,7 @@ mod truth;
 mod world;
 
 use std::ops::Range;
+use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -77,15 +78,12 @@ impl Model {
 pub struct Runs {
     /// The figures of all runs together.
     pub figures: Figures,
-    /// Seeds that broke a rule, each with the rule.
+    /// Seeds that broke a rule or panicked, each with the rule or the panic.
     pub broken: Vec<(u64, String)>,
 }
 
 /// Runs seeds on all cores. It runs all of them, or stops at the first that breaks a rule if `finds`.
-///
-/// # Errors
-/// A run has panicked.
-pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Result<Runs, String> {
+pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Runs {
     let next = AtomicU64::new(seeds.start);
     let work = || {
         let mut runs = Runs::default();
@@ -109,24 +107,45 @@ pub fn simulate_all(model: Model, seeds: Range<u64>, finds: bool) -> Result<Runs
         let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut all = Runs::default();
         for thread in working {
-            let Runs { figures, broken } = thread.join().map_err(|_panic| "a run has panicked".to_owned())?;
+            let Runs { figures, broken } = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
             all.figures = all.figures + figures;
             all.broken.extend(broken);
         }
         all.broken.sort();
-        Ok(all)
+        all
     })
 }
 
 /// Runs a seed. If `traces`, it prints what happens on standard output.
 ///
 /// # Errors
-/// The rule that was broken.
+/// The rule that was broken, or the panic of the run.
 pub fn simulate(model: Model, seed: u64, traces: bool) -> Result<Figures, String> {
-    match model {
+    caught(|| match model {
         Model::Server => run::run::<server::Server>(seed, traces),
         Model::Objects => run::run::<objects::Objects>(seed, traces),
         Model::Instances => run::run::<instances::Instances>(seed, traces),
         Model::Streams => run::run::<streams::Streams>(seed, traces),
+    })
+}
+
+/// Runs a seed. A panic of it is an error that says what the panic says, so that its seed is known.
+fn caught(run: impl FnOnce() -> Result<Figures, String> + UnwindSafe) -> Result<Figures, String> {
+    catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
+        Err(format!("the run panics: {}", text.unwrap_or("no text")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "this is what is caught")]
+
+    use super::caught;
+
+    #[test]
+    fn a_panic_is_an_error_of_its_run() {
+        assert_eq!(caught(|| panic!("a rule")), Err("the run panics: a rule".to_owned()));
+        assert_eq!(caught(|| panic!("{} rules", 2)), Err("the run panics: 2 rules".to_owned()));
     }
 }

@@ -37,27 +37,20 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for model in models {
         let began = Instant::now();
-        let runs = if traces { trace(model, seeds.start) } else { simulate_all(model, seeds.clone(), finds) };
-        match runs {
-            Ok(Runs { figures, broken }) => {
-                failed += broken.len();
-                broken.iter().for_each(|(seed, rule)| println!("{} --seed {seed}: {rule}", model.name()));
-                println!("{}: {figures:?}, {:.1} s", model.name(), began.elapsed().as_secs_f64());
-            }
-            Err(error) => {
-                println!("{}: {error}", model.name());
-                return ExitCode::FAILURE;
-            }
-        }
+        let Runs { figures, broken } =
+            if traces { trace(model, seeds.start) } else { simulate_all(model, seeds.clone(), finds) };
+        failed += broken.len();
+        broken.iter().for_each(|(seed, rule)| println!("--model {} --seed {seed}: {rule}", model.name()));
+        println!("{}: {figures:?}, {:.1} s", model.name(), began.elapsed().as_secs_f64());
     }
     if (failed > 0) == finds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn trace(model: Model, seed: u64) -> Result<Runs, String> {
-    Ok(match simulate(model, seed, true) {
+fn trace(model: Model, seed: u64) -> Runs {
+    match simulate(model, seed, true) {
         Ok(figures) => Runs { figures, broken: Vec::new() },
         Err(rule) => Runs { broken: vec![(seed, rule)], ..Runs::default() },
-    })
+    }
 }
 
 fn help() -> ExitCode {

@@ -53,7 +53,7 @@ pub(crate) fn run<P: Platform>(seed: u64, traces: bool) -> Result<Figures, Strin
         1..5 => Some(Much::Bytes),
         _ => None,
     };
-    let mut run = Run { world, platform, clients, fibers: Fibers::default(), much };
+    let mut run = Run { world, platform, clients, fibers: Fibers::new(), much };
     run.play();
     match run.world.violation() {
         Some(rule) => Err(rule),
