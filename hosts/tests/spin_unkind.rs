@@ -78,35 +78,6 @@ async fn every_request_has_an_answer() {
     host.stop().await.expect("it stops");
 }
 
-/// Spin leaves Nagle's algorithm on, and a component's body comes after its head. So a client that keeps its connection
-/// acknowledges the head late, and waits for the body until then.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_body_waits_for_the_acknowledgement_of_the_head() {
-    if !has_variables("the_body_waits_for_the_acknowledgement_of_the_head", &NO_PROGRAMS) {
-        return;
-    }
-    let data = tempfile::tempdir().expect("a folder");
-    let host = start(data.path()).await;
-    let address = host.url();
-    let mut stream = TcpStream::connect(address.strip_prefix("http://").expect("a URL")).await.expect("a connection");
-    let mut waits = Vec::new();
-    for _ in 0..8 {
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("the host reads");
-        let mut answer = vec![0; 4096];
-        let head = stream.read(&mut answer).await.expect("a head");
-        let read = Instant::now();
-        assert!(answer[..head].ends_with(b"\r\n\r\n"), "{:?}", String::from_utf8_lossy(&answer[..head]));
-        let body = stream.read(&mut answer).await.expect("a body");
-        assert!(body > 0, "the connection ends without a body");
-        waits.push(read.elapsed());
-    }
-    // A new connection acknowledges the first packets at once.
-    waits.remove(0);
-    waits.sort();
-    assert!(waits[waits.len() / 2] > Duration::from_millis(30), "{waits:?}");
-    host.stop().await.expect("it stops");
-}
-
 /// Locks the database exclusively for the given time.
 fn lock(data: &Path, time: Duration) -> std::thread::JoinHandle<()> {
     let database = rusqlite::Connection::open(data.join("sqlite_db.db")).expect("a database");
