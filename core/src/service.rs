@@ -157,14 +157,14 @@ impl Service {
         Some(format!("the service is closed until it has its secrets: {}", self.secrets().join(", ")))
     }
 
-    /// Whether every request except `/healthz` is answered 503, because there is no valid configuration.
+    /// True if every request except `/healthz` is answered 503, because there is no valid configuration.
     pub fn is_closed(&self) -> bool {
         self.config.is_closed()
     }
 
-    /// Whether a host may keep this service and never read its configuration again. `is_deployed` says that the
-    /// configuration and all secrets are part of the deployment, so they stay as they are. Otherwise a closed service is
-    /// not kept: an operator may mend what was read, or it could not be read for now.
+    /// True if a host may keep this service, and need not read its configuration again. `is_deployed` says that the
+    /// configuration and all secrets are part of the deployment, so they stay as they are. Other closed services are not
+    /// kept. Their configuration could not be read, or an operator may mend it.
     pub fn is_final(&self, is_deployed: bool) -> bool {
         is_deployed || !self.is_closed()
     }

@@ -46,7 +46,7 @@ fn logs(service: &Value, instance: &str, scope: &str, records: &str) -> String {
     format!(r#"{{"resourceLogs":[{head},"scopeLogs":[{{"scope":{scope},"logRecords":[{records}]}}]}}]}}"#)
 }
 
-/// As many of these, with commas between them.
+/// A list of `count` such items.
 fn times(item: &str, count: usize) -> String {
     vec![item; count].join(",")
 }

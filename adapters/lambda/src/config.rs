@@ -39,7 +39,7 @@ enum Place {
 /// The service of one invocation.
 pub(crate) struct Configured {
     pub(crate) service: Service,
-    /// Whether all of it came from the environment, for [`Service::is_final`].
+    /// True if all of it came from the environment. [`Service::is_final`] asks for that.
     pub(crate) is_deployed: bool,
 }
 

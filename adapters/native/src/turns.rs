@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// A request that has no turn by then is told to come again.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// As many requests of a tenant hold turns or wait for them. Each has a connection, and others need some, too.
+/// The most requests of a tenant that hold turns or wait for them. Each takes a connection, and others need some, too.
 const REQUESTS: usize = 512;
 
 /// The turns of all tenants together and of each tenant.

@@ -1,4 +1,4 @@
-//! Whether a host with one writer writes the events that wait for it.
+//! Decides whether a host with one writer writes the events that wait for it.
 
 use crate::maintenance::machine::{Maintenance, Next};
 use crate::vocabulary::time::Millis;
