@@ -70,8 +70,10 @@ fn a_request_takes_no_more_than_its_size_allows() {
         ("/batch/", format!(r#"{{"batch":[{}]}}"#, times("{}", 300_000)), 413),
         ("/e/", format!("[{}]", times("{}", 300_000)), 413),
     ];
-    for (path, body, expected) in cases {
-        let ((status, answer), most) = counting::most_bytes(|| post(path, "application/json", &body));
+    let events = ("/cloudevents", format!("[{}]", times("{}", 300_000)), 400);
+    for (path, body, expected) in cases.into_iter().chain([events]) {
+        let media = if path == "/cloudevents" { "application/cloudevents-batch+json" } else { "application/json" };
+        let ((status, answer), most) = counting::most_bytes(|| post(path, media, &body));
         println!("{path}: {status}, {most} bytes");
         assert_eq!(status, expected, "{path}: {}", answer.get(..200).unwrap_or(&answer));
         assert!(most < MOST_BYTES, "{path}: {most} bytes");

@@ -76,7 +76,7 @@ impl Store {
         })
         .await?;
         for day in days {
-            let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
+            let Some(watermark) = &self.watermark(lane).await? else { return Ok(is_done) };
             // A fold may have happened since the manifest was read.
             let manifests = self.pages_of(lane, tenant, &[day]).await?;
             for compaction in service.compactions(&manifests, now) {

@@ -249,7 +249,7 @@ impl Drop for AbortOnPanic {
 async fn turn(turns: &Turns, tenant: &str, request_id: RequestId) -> Option<Turn> {
     let turn = turns.take(tenant, 1).await;
     if turn.is_none() {
-        log::failure("a reader is not free", format_args!("requests of {tenant} wait for each other"), &[request_id]);
+        log::failure("a reader is not free", format_args!("a request of {tenant} got no turn"), &[request_id]);
     }
     turn
 }

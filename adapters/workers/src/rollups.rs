@@ -82,8 +82,8 @@ impl UnfoldedEvents {
         service.fold(&records, at_most, WriteLimits::ONE_WRITER)
     }
 
-    /// The object that backs up the events of a step. A repeated fold begins at the same event, and overwrites the
-    /// failed one's object.
+    /// The objects that back up the events of a step. A repeated fold begins at the same event, and overwrites the
+    /// failed one's objects.
     pub(crate) fn backups(&self, service: &Service, shard: &ShardName, step: &Step) -> Vec<Backup> {
         let batch = format!("{}-{:010}", shard.number, self.seqs().first().copied().unwrap_or_default());
         let tenant = shard.tenant.as_str();

@@ -125,8 +125,10 @@ impl<'a> ForeignRequest<'a> {
             }
         };
         let events = self.dialect.events(head, &self.essence, text, caller.key)?;
-        if events.is_empty() && !self.dialect.may_be_empty() {
-            return Err(Rejection::NoEvents);
+        match events.len() {
+            0 if !self.dialect.may_be_empty() => return Err(Rejection::NoEvents),
+            count if count > LIMITS.batch_events => return Err(Rejection::TooManyEvents),
+            _ => {}
         }
         let mut intake = Intake::new(self.config, caller, head, stamp);
         let privacy = &self.config.privacy;

@@ -33,7 +33,8 @@ pub(crate) fn events(text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, 
             let part = RawMembers::read(part, BODY)?;
             let scope = part.get("scope").unwrap_or("{}");
             let hash = hash.clone().chain_update((scope.len() as u64).to_be_bytes()).chain_update(scope);
-            let scope = take(&mut object(scope)?, "name");
+            let scope = take(&mut object(scope)?, "name")
+                .filter(|name| matches!(name, Value::String(name) if !name.is_empty()));
             let records = items(&part, "logRecords")?;
             if events.len() + records.len() > Limits::CONTRACT.batch_events {
                 return Err(Rejection::TooManyEvents);
@@ -109,7 +110,7 @@ fn event<'a>(
     keep("severity_text", text(take(&mut record, "severityText").as_ref()));
     keep("severity_number", take(&mut record, "severityNumber"));
     keep("service.name", shared(resource.service_name.as_ref())?);
-    keep("scope", text(shared(scope)?.as_ref()));
+    keep("scope", shared(scope)?);
     Ok(Foreign {
         user_id,
         event_type: named.or(Some(Value::String(Cow::Borrowed(LOG)))),

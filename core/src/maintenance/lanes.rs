@@ -141,11 +141,10 @@ impl Lanes {
         lanes
     }
 
-    /// True if no batch has ever come, and no function has asked the stream for its shards.
+    /// True if no batch has ever come, and no shard is listed. A list that can't be read is of a store that had batches.
     fn is_new(&self) -> bool {
-        let lists_none = self.waiting.as_ref().is_none_or(BTreeMap::is_empty);
-        let is_damaged = self.waiting.is_none() && self.stored.contains_key(SHARDS);
-        self.watermarks.is_empty() && lists_none && !is_damaged
+        let lists_none = self.waiting.as_ref().map_or(!self.stored.contains_key(SHARDS), BTreeMap::is_empty);
+        self.watermarks.is_empty() && lists_none
     }
 
     /// Takes shards that have a lane off the list, and their ancestors too. A function may list such a shard if it

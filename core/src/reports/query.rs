@@ -198,7 +198,7 @@ impl Query {
     pub(crate) fn reads_less(&self) -> String {
         let mut ways = self.shorter();
         if self.kind != Kind::Top && self.dimension().is_some() {
-            ways.push("no dimension");
+            ways.push(if self.filter.is_some() { "no filter" } else { "no dimension" });
         }
         ways.join(", or ")
     }

@@ -376,7 +376,7 @@ impl Functions {
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
         let mut is_done = true;
         for day in service.compactions(&manifests, now).iter().map(Compaction::manifest) {
-            let Some(watermark) = &self.watermark(lane).await? else { return Ok(true) };
+            let Some(watermark) = &self.watermark(lane).await? else { return Ok(is_done) };
             // A fold may have happened since the manifest was read.
             let manifests = self.pages_of(lane, tenant, &[day]).await?;
             for compaction in service.compactions(&manifests, now) {
