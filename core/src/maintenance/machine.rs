@@ -393,7 +393,13 @@ impl Maintenance {
 
     /// Takes in the outcome of the task that was handed out last.
     pub fn done(&mut self, outcome: Outcome, now: Millis) {
-        self.is_folds_turn = !matches!(outcome, Outcome::Folded(_));
+        // A fold that lost its race has had its turn, too. Then nothing asked for a count.
+        let has_folded = match outcome {
+            Outcome::Folded(_) => true,
+            Outcome::Counted(_) => self.count_retry.is_none(),
+            _ => false,
+        };
+        self.is_folds_turn = !has_folded;
         match outcome {
             Outcome::Counted(held) => {
                 self.count_retry = None;

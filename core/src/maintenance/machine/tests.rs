@@ -312,10 +312,11 @@ fn waiting_events_are_refused_only_while_no_task_can_make_room() {
 #[test]
 fn what_another_instance_has_folded_is_counted_anew() {
     let mut maintenance = Maintenance::new(Pace::INSTANCE, holding(1000), NOW);
+    maintenance.begin_round(NOW);
     check_folds(&maintenance, NOW);
     maintenance.done(Outcome::Counted(holding(700)), NOW);
     assert_eq!(maintenance.condition(NOW).unfolded, Some(holding(700).unfolded));
-    check_folds(&maintenance, NOW);
+    assert!(!is_fold(&maintenance.next(NOW)), "it has had its turn");
 }
 
 #[test]
