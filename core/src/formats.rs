@@ -31,6 +31,9 @@
 //! | pulse: an item `#pulse-…` with `at` and `ttl` | DynamoDB's table of events |
 //! | items of an event and of a page: attributes as in `adapters/lambda/src/store.rs` and `rollups.rs` | DynamoDB |
 //! | message of a queue: a request's body, with its path, headers and key id | SQS (attributes), Workers' Queue (JSON) |
+//! | what a report reads, as JSON | from the Worker to a Workers shard, in no store |
+//! | what a service's condition is, as JSON | from a Workers shard to the Worker, in no store |
+//! | body of `/import`: the tenant's lines of an export | from a Worker to a Workers shard, in no store |
 //! | dead letter: JSON with the reason, or what AWS's mapping says about a batch | SQS |
 //! | watermark: the number of the last folded event, under the empty key | native, Workers, Spin: table `rollups` |
 //!
@@ -45,6 +48,9 @@
 //! | `rejected_events` | `seq`, `tenant`, `reason`, `record` | `seq`, `reason`, `record` |
 //! | `upkeep` | `id`, `looked_at` | `id`, `done_at` |
 //! | `name` | – | `id`, `name` |
+//!
+//! Two indexes are made once events of some types are kept longer than others, and then kept for good: `events_by_expiry`
+//! on native and Spin, `blocks_by_expiry` on Workers.
 //!
 //! # Two versions side by side
 //!

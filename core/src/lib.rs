@@ -67,8 +67,8 @@ pub use store::patience::Patience;
 pub use store::plan::{Admission, FindOutcome, FindPlan, MaintenancePlan, Plan, StoreOutcome, StorePlan};
 
 pub use blocks::{
-    BlockRow, BlockWrite, BlockWrites, Blocks, Keep, Kept, Known, OpenBlocks, Part, Row, RowRead, RowWrites, Search,
-    Spill, StoredBlocks, UnreadableBlock, folded_events,
+    BlockRow, BlockWrite, BlockWrites, Blocks, Found, Keep, Kept, Known, OpenBlocks, Part, Row, RowRead, RowWrites,
+    Search, Spill, StoredBlocks, UnreadableBlock, folded_events,
 };
 pub use packed::{PackedHead, Packer, ShapeId, StoredShape, Unpacker, UnreadableEvent};
 
@@ -91,6 +91,7 @@ pub use maintenance::intake::Intake;
 pub use maintenance::lanes::{LaneStep, LaneWrite, Lanes, StreamShard};
 pub use maintenance::machine::{CRON, ExpiryOrder, Held, LONGEST_ROUND, Maintenance, Next, Outcome, Pace, Task};
 pub use maintenance::pulse::Pulse;
+pub use maintenance::round::{CompactionRound, CompactionTurn};
 pub use maintenance::step::{RejectedRecord, Step, StepWrite, TooMuch, Unfolded};
 pub use maintenance::stream::{
     StreamBatch, StreamItem, StreamRecord, StreamStep, StreamWrite, given_up, letter_name, letter_notice,

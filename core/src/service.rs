@@ -9,7 +9,9 @@ use crate::admission::door::Door;
 use crate::admission::request::Request;
 use crate::maintenance::backup::Backup;
 use crate::maintenance::folded::Folded;
+use crate::maintenance::lanes::Lanes;
 use crate::maintenance::machine::ExpiryOrder;
+use crate::maintenance::round::CompactionRound;
 use crate::maintenance::step::{Step, Unfolded};
 use crate::maintenance::stream::{StreamBatch, StreamStep};
 use crate::maintenance::watermark::Watermark;
@@ -210,6 +212,12 @@ impl Service {
     /// The compactions that are due at `received_at`, given pages in [`Service::manifests`].
     pub fn compactions(&self, manifests: &[StoredPage], received_at: Millis) -> Vec<Compaction> {
         Compaction::of(manifests, received_at)
+    }
+
+    /// Begins a run that compacts the past days of a store with lanes. `listed` are the lanes and tenants that the store
+    /// has listed. Tenants with keys may have rollups in any lane, from before that list existed.
+    pub fn compaction_round(&self, lanes: &Lanes, listed: Vec<(String, String)>, now: Millis) -> CompactionRound {
+        CompactionRound::new(lanes, listed, &self.tenants(), now)
     }
 
     /// Every tenant that may have events.

@@ -7,7 +7,7 @@ use isotherm_core::{
     BlockRow, BlockWrite, BlockWrites, Blocks, EventId, ExpiryOrder, Keep, Kept, Known, Load, Row, RowRead, RowWrites,
     Search, Seconds, StoredBlocks,
 };
-use worker::{Error, Result, SqlStorage, SqlStorageValue};
+use worker::{Error, Result, SqlStorage, SqlStorageValue, console_error};
 
 use crate::database::{blob, columns, first, integer, other_row, whole};
 
@@ -85,16 +85,20 @@ pub(crate) fn watermark(sql: &SqlStorage) -> Result<u64> {
 /// Keeps the new events of a part. Returns their load too.
 pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Result<(Kept, Load)> {
     let search = blocks.repeated(keep);
-    let mut known = search.known(&found(sql, &search)?).map_err(unreadable)?;
+    let (index, closed) = read(sql, &search)?;
+    let mut found = search.known(&index, &closed);
+    for damaged in &found.damaged {
+        console_error!("isotherm: events that it may tell of are not accepted: {damaged}");
+    }
     if blocks.has_rows() && !search.ids().is_empty() {
         let ids = serde_json::to_string(search.ids())?;
         let [SqlStorageValue::String(rows)] = columns(first(sql, ROWS, vec![ids.into(), integer(watermark(sql)?)])?)?
         else {
             return Err(other_row());
         };
-        known.extend(serde_json::from_str::<Vec<Known>>(&rows)?);
+        found.known.extend(serde_json::from_str::<Vec<Known>>(&rows)?);
     }
-    let (kept, write) = blocks.keep(keep, &known);
+    let (kept, write) = blocks.keep(keep, &found);
     let Some(BlockWrite { seq, is_new, count, bytes, load }) = write else { return Ok((kept, Load::default())) };
     if is_new {
         put(sql, BlockRow { seq, count, expires_at: None, bytes })?;
@@ -107,7 +111,8 @@ pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Re
 /// The record of an event that has not expired by this time.
 pub(crate) fn find(sql: &SqlStorage, blocks: &Blocks, id: EventId, expired_by: Seconds) -> Result<Option<String>> {
     let search = blocks.find(id);
-    let record = search.record(&found(sql, &search)?, expired_by).map_err(unreadable)?;
+    let (index, closed) = read(sql, &search)?;
+    let record = search.record(&index, &closed, expired_by).map_err(|error| Error::RustError(error.to_string()))?;
     if record.is_some() || !blocks.has_rows() {
         return Ok(record);
     }
@@ -119,8 +124,8 @@ pub(crate) fn find(sql: &SqlStorage, blocks: &Blocks, id: EventId, expired_by: S
     }
 }
 
-/// The blocks that a search names.
-fn found(sql: &SqlStorage, search: &Search) -> Result<Vec<BlockRow>> {
+/// The rows of the index that a search reads, and the blocks that they name.
+fn read(sql: &SqlStorage, search: &Search) -> Result<(Vec<Row>, Vec<BlockRow>)> {
     let mut index = Vec::new();
     for read in search.reads() {
         index.extend(rows(sql, read)?);
@@ -128,11 +133,11 @@ fn found(sql: &SqlStorage, search: &Search) -> Result<Vec<BlockRow>> {
         index.dedup_by_key(|row: &mut Row| row.number);
     }
     let mut found = Vec::new();
-    for seq in search.blocks(&index).map_err(unreadable)? {
+    for seq in search.blocks(&index) {
         let row = sql.exec(BLOCK, vec![integer(seq)])?.raw().next().transpose()?;
         found.extend(row.map(block).transpose()?);
     }
-    Ok(found)
+    Ok((index, found))
 }
 
 /// The blocks behind the watermark: no more once they have so many events or bytes.
@@ -266,8 +271,4 @@ pub(crate) fn block(row: Vec<SqlStorageValue>) -> Result<BlockRow> {
 fn number(sql: &SqlStorage, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<u64> {
     let [number] = columns(first(sql, statement, bindings)?)?;
     Ok(whole(number))
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Error {
-    Error::RustError(error.to_string())
 }

@@ -8,7 +8,7 @@ use crate::blocks::keep::{Keep, Kept};
 use crate::blocks::part;
 use crate::blocks::rows::{BlockRow, Row, RowRead, RowWrites};
 use crate::blocks::runs::{Runs, Spill};
-use crate::blocks::search::{Known, Search};
+use crate::blocks::search::{Found, Search};
 use crate::maintenance::machine::Held;
 use crate::store::holder::Holder;
 use crate::store::load::Load;
@@ -141,7 +141,7 @@ impl Blocks {
     /// Looks for the event with this id.
     pub fn find(&self, id: EventId) -> Search {
         match self.unfolded.get(&id) {
-            Some(Unfolded { block, .. }) => Search { ids: vec![id], blocks: [*block].into(), ..Search::default() },
+            Some(Unfolded { block, .. }) => Search { ids: vec![id], named: vec![(*block, id)], ..Search::default() },
             None => self.search(vec![id]),
         }
     }
@@ -154,22 +154,23 @@ impl Blocks {
     }
 
     fn search(&self, ids: Vec<EventId>) -> Search {
-        let blocks = ids.iter().flat_map(|id| self.runs.young(*id)).collect();
+        let named = ids.iter().flat_map(|id| self.runs.young(*id).map(|block| (block, *id))).collect();
         let mut reads: Vec<RowRead> = ids.iter().flat_map(|id| self.runs.reads(*id)).collect();
         reads.sort_unstable_by_key(|read| read.until);
-        Search { ids, reads, blocks }
+        Search { ids, reads, named }
     }
 
-    /// Decides what becomes of a part's events, given those that the store has of [`Blocks::repeated`]. The host writes
-    /// the new ones.
-    pub fn keep(&mut self, keep: &Keep<'_>, known: &[Known]) -> (Kept, Option<BlockWrite>) {
+    /// Decides what becomes of a part's events, given what [`Blocks::repeated`] has found. The host writes the new ones.
+    /// An event that may be there is refused for now, for it must not count twice.
+    pub fn keep(&mut self, keep: &Keep<'_>, found: &Found) -> (Kept, Option<BlockWrite>) {
         let outcome = |event: &BlockEvent<'_>| {
             let Head { id, .. } = event.head;
             let unfolded = self.unfolded.get(&id);
             let unfolded = unfolded.map(|Unfolded { digest, expires_at, .. }| (*digest, *expires_at, false));
-            let known = known.iter().filter(|known| known.id == id);
+            let known = found.known.iter().filter(|known| known.id == id);
             let known = known.map(|known| (known.digest, known.expires_at, known.is_folded));
-            let mut outcome = StoreOutcome::Stored;
+            let is_unsure = found.unsure.contains(&id);
+            let mut outcome = if is_unsure { StoreOutcome::Unavailable } else { StoreOutcome::Stored };
             for (digest, expires_at, is_folded) in unfolded.into_iter().chain(known) {
                 match Holder::of(Some(digest), Some(expires_at), keep.expired_by) {
                     Holder::Stays(outcome) => return outcome,

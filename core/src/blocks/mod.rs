@@ -34,7 +34,7 @@ pub use keep::{Keep, Kept, Part};
 pub use memory::{BlockWrite, Blocks, StoredBlocks};
 pub use rows::{BlockRow, Row, RowRead, RowWrites};
 pub use runs::Spill;
-pub use search::{Known, Search, UnreadableBlock};
+pub use search::{Found, Known, Search, UnreadableBlock};
 
 #[cfg(test)]
 mod tests;

@@ -283,10 +283,21 @@ impl Spill {
     }
 }
 
-/// The blocks that may have these ids, according to a row.
-pub(crate) fn blocks_in(row: &[u8], ids: &[EventId]) -> Option<Vec<u64>> {
+/// The blocks that may have these ids, according to a row, each with the id.
+pub(crate) fn named_in(row: &[u8], ids: &[EventId]) -> Option<Vec<(u64, EventId)>> {
     let entries = of_row(row)?;
-    Some(ids.iter().flat_map(|id| with_key(&entries, key(*id))).collect())
+    Some(ids.iter().flat_map(|id| with_key(&entries, key(*id)).map(|block| (block, *id))).collect())
+}
+
+/// Whether these bytes are a row of level 1 or further.
+pub(crate) fn is_row(row: &[u8]) -> bool {
+    of_row(row).is_some()
+}
+
+/// Whether the row with this number is the one of its level that may have the id. `rows` are all that were read.
+pub(crate) fn is_told_by(number: u64, rows: &[Row], id: EventId) -> bool {
+    let last = number >> KEY_BITS << KEY_BITS | key(id);
+    number <= last && !rows.iter().any(|row| number < row.number && row.number <= last)
 }
 
 fn with_key(entries: &[Entry], key: u64) -> impl Iterator<Item = u64> {

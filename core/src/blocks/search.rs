@@ -20,8 +20,19 @@ use crate::vocabulary::time::Seconds;
 pub struct Search {
     pub(crate) ids: Vec<EventId>,
     pub(crate) reads: Vec<RowRead>,
-    /// Blocks that are known without reading.
-    pub(crate) blocks: BTreeSet<u64>,
+    /// Blocks that are known without reading, each with the id that it may have.
+    pub(crate) named: Vec<(u64, EventId)>,
+}
+
+/// What a search has found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The events that the store has.
+    pub known: Vec<Known>,
+    /// Ids that the store may have, because what would tell can't be read.
+    pub unsure: BTreeSet<EventId>,
+    /// What can't be read.
+    pub damaged: Vec<UnreadableBlock>,
 }
 
 /// An event that a store has, as far as it is needed to tell a repetition.
@@ -61,42 +72,57 @@ impl Search {
     }
 
     /// Which blocks to read, given the rows of [`Search::reads`]. A block that is gone has expired.
-    ///
-    /// # Errors
-    /// A row can't be read.
-    pub fn blocks(&self, rows: &[Row]) -> Result<Vec<u64>, UnreadableBlock> {
-        let mut blocks = self.blocks.clone();
-        for Row { number, bytes } in rows {
-            blocks.extend(runs::blocks_in(bytes, &self.ids).ok_or(UnreadableBlock(*number))?);
-        }
-        Ok(blocks.into_iter().collect())
+    pub fn blocks(&self, rows: &[Row]) -> Vec<u64> {
+        let blocks: BTreeSet<u64> = self.named(rows).into_iter().map(|(block, _)| block).collect();
+        blocks.into_iter().collect()
     }
 
-    /// The events with these ids in closed blocks.
-    ///
-    /// # Errors
-    /// A block can't be read.
-    pub fn known(&self, blocks: &[BlockRow]) -> Result<Vec<Known>, UnreadableBlock> {
-        let (mut known, ids) = (Vec::new(), BTreeSet::from_iter(&self.ids));
+    /// The blocks that the readable rows name, each with the id that it may have.
+    fn named(&self, rows: &[Row]) -> Vec<(u64, EventId)> {
+        let in_rows = rows.iter().filter_map(|row| runs::named_in(&row.bytes, &self.ids));
+        self.named.iter().copied().chain(in_rows.flatten()).collect()
+    }
+
+    /// The events with these ids in closed blocks, given the rows of [`Search::reads`] and the blocks of
+    /// [`Search::blocks`]. Damage makes only those ids unsure that the damaged bytes would tell of.
+    pub fn known(&self, rows: &[Row], blocks: &[BlockRow]) -> Found {
+        let (mut found, ids) = (Found::default(), BTreeSet::from_iter(&self.ids));
+        for Row { number, .. } in rows.iter().filter(|row| !runs::is_row(&row.bytes)) {
+            let is_told = |id: &&EventId| runs::is_told_by(*number, rows, **id);
+            found.unsure.extend(self.ids.iter().filter(is_told));
+            found.damaged.push(UnreadableBlock(*number));
+        }
         for BlockRow { seq, bytes, .. } in blocks {
-            let closed = Closed::read(bytes).ok_or(UnreadableBlock(*seq))?;
-            let found = closed.heads().filter(|head| ids.contains(&head.id));
-            known.extend(found.map(|Head { id, digest, expires_at, .. }| Known {
+            let Some(closed) = Closed::read(bytes) else {
+                let may_have = self.named(rows).into_iter().filter(|(block, _)| block == seq);
+                found.unsure.extend(may_have.map(|(_, id)| id));
+                found.damaged.push(UnreadableBlock(*seq));
+                continue;
+            };
+            let heads = closed.heads().filter(|head| ids.contains(&head.id));
+            found.known.extend(heads.map(|Head { id, digest, expires_at, .. }| Known {
                 id: *id,
                 digest: *digest,
                 expires_at: *expires_at,
                 is_folded: true,
             }));
         }
-        Ok(known)
+        found
     }
 
-    /// The record of an event in these blocks that has not expired by this time.
+    /// The record of an event in these blocks that has not expired by this time. Rows and blocks are those of
+    /// [`Search::known`].
     ///
     /// # Errors
-    /// A block can't be read.
-    pub fn record(&self, blocks: &[BlockRow], expired_by: Seconds) -> Result<Option<String>, UnreadableBlock> {
+    /// It is in no block, and a row or a block can't be read.
+    pub fn record(
+        &self,
+        rows: &[Row],
+        blocks: &[BlockRow],
+        expired_by: Seconds,
+    ) -> Result<Option<String>, UnreadableBlock> {
         let is_wanted = |head: &Head| self.ids.contains(&head.id) && head.expires_at > expired_by;
+        let mut damaged = rows.iter().find(|row| !runs::is_row(&row.bytes)).map(|row| row.number);
         for BlockRow { seq, count, bytes, .. } in blocks.iter().rev() {
             let found = match bytes.first() {
                 Some(&formats::BLOCK) => Closed::read(bytes).and_then(|closed| closed.record(is_wanted)),
@@ -106,10 +132,12 @@ impl Search {
                     Some(events.iter().find(|event| is_wanted(&event.head)).map(|event| event.record()))
                 }
             };
-            if let Some(record) = found.ok_or(UnreadableBlock(*seq))? {
-                return Ok(Some(record));
+            match found {
+                Some(Some(record)) => return Ok(Some(record)),
+                Some(None) => {}
+                None => damaged = Some(*seq),
             }
         }
-        Ok(None)
+        damaged.map_or(Ok(None), |number| Err(UnreadableBlock(number)))
     }
 }

@@ -77,10 +77,10 @@ impl Store {
         self.runs.extend(writes.rows.into_iter().map(|row| (row.number, row.bytes)));
     }
 
-    fn searched(&self, search: &Search) -> Vec<BlockRow> {
+    fn read(&self, search: &Search) -> (Vec<Row>, Vec<BlockRow>) {
         let rows: Vec<Row> = search.reads().iter().flat_map(|read| self.rows(read)).collect();
-        let blocks = search.blocks(&rows).unwrap();
-        blocks.iter().filter_map(|seq| self.blocks.get(seq).cloned()).collect()
+        let blocks = search.blocks(&rows).iter().filter_map(|seq| self.blocks.get(seq).cloned()).collect();
+        (rows, blocks)
     }
 
     fn keep(&mut self, plan: &StorePlan) -> Vec<StoreOutcome> {
@@ -90,8 +90,8 @@ impl Store {
             let keep = Keep::read(&bytes).unwrap();
             let mut memory = self.memory();
             let search = memory.repeated(&keep);
-            let known = search.known(&self.searched(&search)).unwrap();
-            let (kept, write) = memory.keep(&keep, &known);
+            let (rows, blocks) = self.read(&search);
+            let (kept, write) = memory.keep(&keep, &search.known(&rows, &blocks));
             if let Some(BlockWrite { seq, is_new, count, bytes, .. }) = write {
                 self.written += 1;
                 if is_new {
@@ -113,7 +113,8 @@ impl Store {
         let memory = self.memory();
         let search = memory.find(id);
         self.memory = Some(memory);
-        search.record(&self.searched(&search), expired_by).unwrap()
+        let (rows, blocks) = self.read(&search);
+        search.record(&rows, &blocks, expired_by).unwrap()
     }
 
     /// Folds at most this many blocks, and of the last one only some events if `taken` says so.
@@ -250,8 +251,8 @@ proptest! {
         let mut blocks = Blocks::new(&stored);
         let search = blocks.find(id);
         let found = std::slice::from_ref(&row);
-        let _found = (search.record(found, Seconds(0)), search.known(found));
-        let _blocks = search.blocks(&[Row { number: 1, bytes: bytes.clone() }]);
+        let rows = [Row { number: 1, bytes: bytes.clone() }];
+        let _found = (search.record(&rows, found, Seconds(0)), search.known(&rows, found), search.blocks(&rows));
         let open = OpenBlocks::new(vec![row]);
         prop_assert!(!open.records().is_empty());
         let writes = blocks.close(&open, open.records().len());
@@ -381,7 +382,7 @@ fn indexed(folds: u64, ids: u64) -> f64 {
         let search = memory.find(id(number));
         assert!(search.reads().len() <= 5, "{} levels", search.reads().len());
         let rows: Vec<Row> = search.reads().iter().flat_map(|read| store.rows(read)).collect();
-        assert!(search.blocks(&rows).unwrap().contains(&(number / ids * ids + 1)), "{number}");
+        assert!(search.blocks(&rows).contains(&(number / ids * ids + 1)), "{number}");
     }
     assert!(store.runs.values().all(|row| row.len() < 40_000));
     store.written as f64 / (folds * ids) as f64

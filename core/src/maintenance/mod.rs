@@ -17,6 +17,7 @@ pub(crate) mod step;
 pub(crate) mod lanes;
 pub(crate) mod lost;
 pub(crate) mod pulse;
+pub(crate) mod round;
 pub(crate) mod stream;
 mod waiting;
 pub(crate) mod watermark;

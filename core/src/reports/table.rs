@@ -11,7 +11,7 @@ use crate::rollups::interner::{Interner, Symbol};
 use crate::rollups::key::{Hour, KeyKind, Period, Series};
 use crate::rollups::number::Number;
 use crate::rollups::observation::OTHER;
-use crate::rollups::page::PageReader;
+use crate::rollups::page::{self, PageReader};
 use crate::rollups::rollup::{NumericStats, Parts, Rollup};
 use crate::rollups::stored::StoredPage;
 
@@ -121,9 +121,9 @@ impl<'q> Table<'q> {
             KeyKind::Moved(of, first) if of == series && is_moved => Some(first),
             _ => None,
         });
-        let mut reader = PageReader::open(&page.bytes, &mut self.names).ok_or(Problem::Unreadable)?;
+        let mut reader = PageReader::open_known(&page.bytes, &self.names).ok_or(Problem::Unreadable)?;
         if series.dimension.is_empty() {
-            self.meet(&series, &reader);
+            self.meet(&series, page, &reader);
         }
         if query.dimension().unwrap_or_default() != series.dimension {
             return Ok(());
@@ -148,15 +148,16 @@ impl<'q> Table<'q> {
     }
 
     /// Takes in what the page of all events of an hour says about dimensions and names.
-    fn meet(&mut self, series: &Series, page: &PageReader<'_>) {
+    fn meet(&mut self, series: &Series, page: &StoredPage, reader: &PageReader<'_>) {
         let is_summary = self.query.kind == Kind::Summary;
         let dimension = self.query.dimension();
-        let is_missing = dimension.map_or(is_summary, |asked| !page.dimensions.contains(&asked));
-        self.caps.dimensions |= page.dimensions_dropped && is_missing;
+        let is_missing = dimension.map_or(is_summary, |asked| !reader.dimensions.contains(&asked));
+        self.caps.dimensions |= reader.dimensions_dropped && is_missing;
         if is_summary {
-            page.dimensions.iter().for_each(|dimension| list(&mut self.dimensions, dimension));
+            reader.dimensions.iter().for_each(|dimension| list(&mut self.dimensions, dimension));
             list(&mut self.event_types, &series.event_type);
-            page.names().for_each(|name| list(&mut self.numeric_properties, self.names.name(name)));
+            let names = page::names(&page.bytes).unwrap_or_default();
+            names.into_iter().for_each(|name| list(&mut self.numeric_properties, name));
         }
     }
 

@@ -247,7 +247,6 @@ impl Compaction {
 
 /// The pages of a day, given everything stored for it. `None` if they can't or must not be made from its hours.
 fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<Vec<StoredPage>> {
-    let mut names = Interner::default();
     let mut all_series: BTreeMap<Series, (BTreeSet<String>, Vec<StoredPage>)> = BTreeMap::new();
     for page in stored {
         let (series, first) = match KeyKind::of(&page.key) {
@@ -269,9 +268,9 @@ fn whole_day(day: Day, stored: Vec<StoredPage>, merged: &mut Merged) -> Option<V
         }
     }
     let mut writer = PageWriter::default();
-    // Rollups take more memory than their bytes, so one series is merged after the other.
+    // Rollups and names take more memory than their bytes, so one series is merged after the other.
     for (series, (firsts, hours)) in all_series {
-        let mut whole = Whole { firsts, ..Whole::default() };
+        let (mut names, mut whole) = (Interner::default(), Whole { firsts, ..Whole::default() });
         for StoredPage { key, bytes } in hours {
             if whole.merge(&bytes, &mut names).is_none() {
                 // A fold will set this page apart when it meets it.
@@ -305,7 +304,7 @@ pub(crate) struct Whole {
 impl Whole {
     /// Merges a page of an hour. `None` means that the bytes are not a page.
     fn merge(&mut self, hour: &[u8], names: &mut Interner) -> Option<()> {
-        let Head { dimensions, dimensions_dropped } = Head::read(Some(hour), names)?;
+        let Head { dimensions, dimensions_dropped } = Head::read(Some(hour))?;
         self.head.dimensions.extend(dimensions);
         self.head.dimensions_dropped |= dimensions_dropped;
         let mut reader = PageReader::open(hour, names)?;

@@ -221,7 +221,7 @@ impl Pages {
     /// The head of the hour's page of all events.
     fn head(&mut self, key: String) -> Head {
         let stored = self.stored.get(&key).map(Vec::as_slice);
-        Head::read(stored, &mut self.names).unwrap_or_else(|| {
+        Head::read(stored).unwrap_or_else(|| {
             let bytes = self.stored.remove(&key).unwrap_or_default();
             self.merged.set_apart(key, bytes);
             Head::default()
@@ -256,7 +256,7 @@ impl Pages {
         if known + runs.len() > VALUES {
             let mut values = Vec::new();
             for (first, bytes) in &mut pages {
-                let of_page = bytes.map_or(Some(Vec::new()), |bytes| page::values(bytes, names));
+                let of_page = bytes.map_or(Some(Vec::new()), page::values);
                 values.extend(of_page.unwrap_or_else(|| {
                     bytes.take().into_iter().for_each(|bytes| set_apart(first, bytes));
                     Vec::new()
@@ -265,7 +265,7 @@ impl Pages {
             capped = cap(runs, &values, &mut others);
             rest = &capped;
         }
-        writer.room = room(runs, pages.iter().filter_map(|(_, bytes)| *bytes), names);
+        writer.room = room(runs, pages.iter().filter_map(|(_, bytes)| *bytes));
         for (at, (first, bytes)) in pages.iter().enumerate() {
             let is_before_next = |run: &Run<'_>| pages.get(at + 1).is_none_or(|(next, _)| run.value < *next);
             let (of_page, others) = rest.split_at(rest.partition_point(is_before_next));
@@ -281,7 +281,7 @@ impl Pages {
 }
 
 /// How many more bytes a series with these stored pages may take before it drops numbers.
-fn room<'p>(runs: &[Run<'_>], pages: impl Iterator<Item = &'p [u8]> + Clone, names: &mut Interner) -> isize {
+fn room<'p>(runs: &[Run<'_>], pages: impl Iterator<Item = &'p [u8]> + Clone) -> isize {
     // The single rollup of all events is bounded by itself.
     if runs.first().is_none_or(|run| run.dimension.is_empty()) {
         return isize::MAX;
@@ -289,7 +289,7 @@ fn room<'p>(runs: &[Run<'_>], pages: impl Iterator<Item = &'p [u8]> + Clone, nam
     let mut taken: usize = pages.clone().map(<[u8]>::len).sum();
     // Values and users have bounds of their own. They are looked at only in the few series that are so large.
     if taken > NUMBERS_BYTES {
-        taken = pages.map(|page| page::numbers_bytes(page, names)).sum();
+        taken = pages.map(page::numbers_bytes).sum();
     }
     0_isize.saturating_add_unsigned(NUMBERS_BYTES).saturating_sub_unsigned(taken)
 }

@@ -15,10 +15,19 @@ pub(crate) struct Interner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Symbol(pub(crate) u32);
 
+impl Symbol {
+    /// A name that the interner does not have.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+}
+
 impl Interner {
+    pub(crate) fn find(&self, name: &str) -> Option<Symbol> {
+        self.numbers.get(name).copied()
+    }
+
     pub(crate) fn intern(&mut self, name: &str) -> Symbol {
-        if let Some(known) = self.numbers.get(name) {
-            return *known;
+        if let Some(known) = self.find(name) {
+            return known;
         }
         let (id, name) = (Symbol(self.list.len() as u32), Arc::<str>::from(name));
         self.list.push(Arc::clone(&name));

@@ -32,9 +32,9 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads the head of a page, if there is one. `None` means that the bytes are not a page.
-    pub(crate) fn read(bytes: Option<&[u8]>, names: &mut Interner) -> Option<Self> {
+    pub(crate) fn read(bytes: Option<&[u8]>) -> Option<Self> {
         let Some(bytes) = bytes else { return Some(Self::default()) };
-        let reader = PageReader::open(bytes, names)?;
+        let reader = PageReader::without_names(bytes)?;
         let mut head = Self { dimensions_dropped: reader.dimensions_dropped, ..Self::default() };
         head.dimensions.extend(reader.dimensions.iter().map(|dimension| (*dimension).to_owned()));
         Some(head)
@@ -72,8 +72,8 @@ pub(crate) fn is_page(bytes: &[u8]) -> bool {
 }
 
 /// The values of a page.
-pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'a str>> {
-    let mut reader = PageReader::open(bytes, names)?;
+pub(crate) fn values(bytes: &[u8]) -> Option<Vec<&str>> {
+    let mut reader = PageReader::without_names(bytes)?;
     let mut values = Vec::new();
     while let Some((value, _)) = reader.next()? {
         values.push(value);
@@ -81,9 +81,19 @@ pub(crate) fn values<'a>(bytes: &'a [u8], names: &mut Interner) -> Option<Vec<&'
     Some(values)
 }
 
+/// The names of a page's numeric properties.
+pub(crate) fn names(bytes: &[u8]) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    PageReader::open_with(bytes, |name| {
+        names.push(name);
+        Symbol::UNKNOWN
+    })?;
+    Some(names)
+}
+
 /// The bytes that the numbers of the page's rollups take.
-pub(crate) fn numbers_bytes(bytes: &[u8], names: &mut Interner) -> usize {
-    let Some(mut reader) = PageReader::open(bytes, names) else { return 0 };
+pub(crate) fn numbers_bytes(bytes: &[u8]) -> usize {
+    let Some(mut reader) = PageReader::without_names(bytes) else { return 0 };
     let entries = std::iter::from_fn(|| reader.next().flatten());
     entries.map(|(_, entry)| Rollup::numbers_of(entry).1).sum()
 }
@@ -281,7 +291,21 @@ pub(crate) struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
+    /// Opens a page whose rollups are merged with others. `None` means that the bytes are not a page.
     pub(crate) fn open(bytes: &'a [u8], names: &mut Interner) -> Option<Self> {
+        Self::open_with(bytes, |name| names.intern(name))
+    }
+
+    /// Opens a page of which only known names matter: many pages can have more names than memory holds.
+    pub(crate) fn open_known(bytes: &'a [u8], names: &Interner) -> Option<Self> {
+        Self::open_with(bytes, |name| names.find(name).unwrap_or(Symbol::UNKNOWN))
+    }
+
+    fn without_names(bytes: &'a [u8]) -> Option<Self> {
+        Self::open_with(bytes, |_| Symbol::UNKNOWN)
+    }
+
+    fn open_with(bytes: &'a [u8], mut symbol: impl FnMut(&'a str) -> Symbol) -> Option<Self> {
         let mut rest = Reader(bytes);
         rest.byte().filter(|version| *version == formats::PAGE)?;
         let left = rest.small()?;
@@ -292,7 +316,7 @@ impl<'a> PageReader<'a> {
         let mut before = None;
         for _ in 0..table_length {
             let name = rest.text().filter(|name| before.is_none_or(|before| before < *name))?;
-            table.push(names.intern(name));
+            table.push(symbol(name));
             before = Some(name);
         }
         Some(Self { rest, left, table, dimensions, dimensions_dropped: length & 1 == 1 })
@@ -306,11 +330,6 @@ impl<'a> PageReader<'a> {
         }
         self.left -= 1;
         Some(Some((self.rest.text()?, self.rest.bytes()?)))
-    }
-
-    /// The numeric properties of the page's rollups.
-    pub(crate) fn names(&self) -> impl Iterator<Item = Symbol> {
-        self.table.iter().copied()
     }
 
     pub(crate) fn rollup(&self, entry: &[u8], parts: Parts<'_>) -> Option<Rollup> {

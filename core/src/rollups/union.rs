@@ -111,7 +111,7 @@ pub fn union(pages: &[StoredPage], firsts: &BTreeSet<String>) -> Result<Vec<Stor
 
 /// Adds a page. `None` means that the bytes are not a page.
 fn add(whole: &mut Whole, page: &[u8], names: &mut Interner) -> Option<()> {
-    let Head { dimensions, dimensions_dropped } = Head::read(Some(page), names)?;
+    let Head { dimensions, dimensions_dropped } = Head::read(Some(page))?;
     whole.head.dimensions.extend(dimensions);
     whole.head.dimensions_dropped |= dimensions_dropped;
     let mut reader = PageReader::open(page, names)?;

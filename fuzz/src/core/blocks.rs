@@ -112,7 +112,7 @@ impl Model {
 fn keep(shard: &mut Shard, model: &mut Model, events: &[Event], may_be_repeated: bool, now: u64) {
     let part = wire::keep(events, may_be_repeated, now);
     let keep = Keep::read(&part).expect("a part can be read");
-    let (kept, write) = shard.keep(&keep).expect("no row is damaged");
+    let (kept, write) = shard.keep(&keep);
     let expected = events.iter().map(|event| match model.newest.get(&event.id) {
         Some(Kept { event, .. }) if event.expires_at > now => StoreOutcome::Existing(event.digest()),
         Some(kept) if kept.seq > shard.watermark => StoreOutcome::Unavailable,
@@ -148,7 +148,7 @@ fn look_at(shard: &mut Shard, bytes: &[u8], now: u64) {
     if let Some(keep) = Keep::read(bytes) {
         let mut memory = shard.memory();
         let before = memory.clone();
-        let _kept = shard.search(&memory.repeated(&keep)).map(|found| memory.keep(&keep, &found));
+        let _kept = memory.keep(&keep, &shard.search(&memory.repeated(&keep)));
         shard.memory = Some(before);
     }
     let (plan, part) = (&*wire::PLAN, wire::PLAN.parts(1));

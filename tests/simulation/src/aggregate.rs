@@ -2,12 +2,12 @@
 //! days. This follows the adapter's `stream.rs`, `rollups.rs` and `compaction.rs` request by request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 use isotherm_core::{
-    Compaction, KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome,
+    CompactionTurn, KeyRange, LaneStep, LaneWrite, Lanes, Merged, Millis, Pulse, ReadBudget, ReportData, ReportOutcome,
     ReportPlan, StoredPage, StreamBatch, StreamWrite, Tenant, TooMuch, Unpacker, Watermark, WriteLimits,
 };
 
@@ -26,7 +26,6 @@ const LIMITS: WriteLimits = WriteLimits { pages: 99, bytes: 3_500_000 };
 const TENANT: &str = "tenant";
 const WATERMARK: &str = "watermark";
 const SEPARATOR: char = '\u{1f}';
-const ATTEMPTS: u32 = 5;
 /// An invocation ends after this long.
 const TIMEOUT: u64 = MINUTE;
 /// How often a moved watermark is read again before time is up.
@@ -335,48 +334,29 @@ impl Functions {
 
     /// The schedule: compacts the days that are past by then, and forgets lanes that have ended.
     pub(crate) async fn compact(&self, now: Millis) -> Result<(), Fault> {
-        let service = self.world.service();
-        for _ in 0..ATTEMPTS {
-            let (mut is_done, listed) = (true, self.tenants().await?);
-            for (lane, watermark) in self.lanes().await?.watermarks() {
-                let of_lane =
-                    listed.iter().filter(|(of, _)| of == lane).filter_map(|(_, name)| Tenant::parse(name.clone()).ok());
-                let tenants: BTreeSet<Tenant> = of_lane.chain(service.tenants()).collect();
-                is_done &= self.compact_lane(lane, watermark, &tenants, now).await;
+        let lanes = self.lanes().await?;
+        let mut round = self.world.service().compaction_round(&lanes, self.tenants().await?, now);
+        loop {
+            while let Some((lane, watermark)) = round.forget() {
+                // A failed write is left to the next run.
+                let _is_forgotten = self.write(&lane, Vec::new(), Vec::new(), &watermark, None).await;
             }
-            if is_done {
-                break;
+            let Some(mut turn) = round.take() else { return Ok(()) };
+            if let Err(fault) = self.compact_days(&mut turn, now).await {
+                self.world.say(|| format!("{} cannot be compacted in {}: {fault}", turn.tenant.as_str(), turn.lane));
+                turn.fail();
             }
+            round.end(turn);
         }
-        Ok(())
     }
 
-    /// Returns `false` if a fold came between, so that a day is left. If a tenant's days can't be compacted, the next run
-    /// tries again, and the other tenants go on.
-    async fn compact_lane(&self, lane: &str, watermark: &Watermark, tenants: &BTreeSet<Tenant>, now: Millis) -> bool {
-        let (mut is_done, mut forgets) = (true, watermark.has_ended(now));
-        for tenant in tenants {
-            match self.compact_tenant(lane, tenant, now).await {
-                Ok(is_tenant_done) => is_done &= is_tenant_done,
-                Err(fault) => {
-                    self.world.say(|| format!("{} cannot be compacted in {lane}: {fault}", tenant.as_str()));
-                    forgets = false;
-                }
-            }
-        }
-        if !is_done || !forgets {
-            return is_done;
-        }
-        // A failed write is left to the next run.
-        self.write(lane, Vec::new(), Vec::new(), watermark, None).await.unwrap_or(true)
-    }
-
-    async fn compact_tenant(&self, lane: &str, tenant: &Tenant, now: Millis) -> Result<bool, Fault> {
+    async fn compact_days(&self, turn: &mut CompactionTurn, now: Millis) -> Result<(), Fault> {
         let service = self.world.service();
+        let (lane, tenant) = (&turn.lane.clone(), &turn.tenant.clone());
         let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
-        let mut is_done = true;
-        for day in service.compactions(&manifests, now).iter().map(Compaction::manifest) {
-            let Some(watermark) = &self.watermark(lane).await? else { return Ok(is_done) };
+        turn.meet(&service.compactions(&manifests, now));
+        for day in turn.days() {
+            let Some(watermark) = &self.watermark(lane).await? else { return Ok(()) };
             // A fold may have happened since the manifest was read.
             let manifests = self.pages_of(lane, tenant, &[day]).await?;
             for compaction in service.compactions(&manifests, now) {
@@ -389,10 +369,12 @@ impl Functions {
                 let is_written = self.write(lane, pages, Vec::new(), watermark, Some(watermark)).await?;
                 let what = if is_written { "compacted" } else { "left" };
                 self.world.say(|| format!("{what} a day of {} in {lane}", tenant.as_str()));
-                is_done &= is_written;
+                if !is_written {
+                    turn.lose_race();
+                }
             }
         }
-        Ok(is_done)
+        Ok(())
     }
 
     /// Counts the days that are past by `over` and not compacted. Each partition of a tenant has an entry.

@@ -3,7 +3,7 @@
 //! An object is made when it is needed and evicted at any time. After that it has only what is on its disk: its rows
 //! and its alarm. An alarm rings late, rings twice, rings again if its object ended early, and is given up after six
 //! times. Its handler itself never fails, but some objects end in every turn for hours. A cron calls the objects of
-//! every tenant that has keys.
+//! every tenant that has keys, and each begins a round of maintenance.
 //!
 //! In some runs the first events come to an older version, which keeps each in a row of its own.
 
@@ -148,7 +148,7 @@ impl Platform for Objects {
         if self.cron_at.get() <= now {
             self.cron_at.set(Millis(now.0 + CRON));
             for tenant in self.world.service().tenants() {
-                (0..SHARDS).for_each(|shard| self.object(tenant.as_str(), shard).wake());
+                (0..SHARDS).for_each(|shard| self.object(tenant.as_str(), shard).visit());
             }
         }
         for object in self.objects.borrow().values().filter(|object| object.rings_at().is_some_and(|at| at <= now)) {
@@ -330,6 +330,12 @@ impl Object {
         self.wake();
         self.is_sound.set(true);
         true
+    }
+
+    /// Begins a round, because the cron asks for one.
+    fn visit(&self) {
+        self.with_maintenance(|maintenance| maintenance.begin_round(self.shard.session.world.now()));
+        self.wake();
     }
 
     /// Sets the alarm for the next task, unless it already rings by then.

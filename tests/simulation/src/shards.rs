@@ -44,18 +44,20 @@ impl Shard {
         let mut blocks = self.blocks().await?;
         let search = blocks.repeated(&keep);
         let has_rows = blocks.has_rows();
-        let known = session.run(Kind::Read, |database| {
-            let mut known = search.known(&database.found(&search)).unwrap_or_default();
+        let found = session.run(Kind::Read, |database| {
+            let (index, closed) = database.search(&search);
+            let mut found = search.known(&index, &closed);
+            found.damaged.iter().for_each(|damaged| session.world.violated(damaged.to_string()));
             if has_rows {
-                known.extend(search.ids().iter().filter_map(|id| {
+                found.known.extend(search.ids().iter().filter_map(|id| {
                     let (digest, expires_at) = database.there(tenant, *id)?;
                     let is_folded = database.is_folded(tenant, *id);
                     Some(Known { id: *id, digest, expires_at, is_folded })
                 }));
             }
-            known
+            found
         });
-        let (kept, write) = blocks.keep(&keep, &known.await?);
+        let (kept, write) = blocks.keep(&keep, &found.await?);
         let mut load = Load::default();
         if let Some(write) = write {
             load = write.load;
@@ -79,7 +81,8 @@ impl Shard {
         let blocks = self.blocks().await?;
         let (search, has_rows) = (blocks.find(plan.id()), blocks.has_rows());
         let found = self.session.run(Kind::Read, |database| {
-            let record = search.record(&database.found(&search), plan.expired_by()).map_err(|_| Fault::CannotRead)?;
+            let (index, closed) = database.search(&search);
+            let record = search.record(&index, &closed, plan.expired_by()).map_err(|_| Fault::CannotRead)?;
             let row = |database: &Database| database.find(self.tenant.as_str(), plan.id(), plan.expired_by());
             Ok(record.or_else(|| if has_rows { row(database) } else { None }))
         });

@@ -75,3 +75,33 @@ fn a_block_with_other_events_than_it_says_is_rejected_and_the_next_one_is_folded
         }
     }
 }
+
+#[test]
+fn damage_refuses_only_events_that_it_may_tell_of() {
+    let kept = |damage: &dyn Fn(&mut Store)| {
+        let mut store = Store::default();
+        for first in (0..3200).step_by(80) {
+            store.keep(&plan(&(first..first + 80).map(named).collect::<Vec<_>>(), NOW, 1));
+            store.fold(1, 80);
+        }
+        damage(&mut store);
+        store.memory = None;
+        // One by one, because a block tells of all its events.
+        let mut keep = |number| store.keep(&plan(&[named(number)], NOW, 1)).remove(0);
+        ((0..3200).map(&mut keep).collect::<Vec<_>>(), (3200..4000).map(keep).collect::<Vec<_>>())
+    };
+    let refused = |outcomes: &[StoreOutcome]| -> Vec<usize> {
+        let is_refused = |(_, outcome): &(usize, &StoreOutcome)| **outcome == StoreOutcome::Unavailable;
+        outcomes.iter().enumerate().filter(is_refused).map(|(at, _)| at).collect()
+    };
+    let (repeated, new) = kept(&|store| store.blocks.get_mut(&81).unwrap().bytes.truncate(10));
+    assert_eq!((refused(&repeated), refused(&new)), ((80..160).collect(), Vec::new()));
+    let (repeated, new) = kept(&|store| {
+        let row = store.runs.iter_mut().find(|(number, _)| **number != Blocks::FIRST_ROW).unwrap().1;
+        row.truncate(row.len() - 1);
+    });
+    assert!(!repeated.contains(&StoreOutcome::Stored) && new.contains(&StoreOutcome::Stored));
+    for (outcomes, all) in [(&repeated, 3200), (&new, 800)] {
+        assert!((1..all / 2).contains(&refused(outcomes).len()), "{} of {all}", refused(outcomes).len());
+    }
+}

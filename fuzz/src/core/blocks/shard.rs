@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arbitrary::Unstructured;
 use isotherm_core::{
-    BlockRow, BlockWrite, BlockWrites, Blocks, Keep, Kept, Known, OpenBlocks, Row, RowRead, RowWrites, Search, Seconds,
+    BlockRow, BlockWrite, BlockWrites, Blocks, Found, Keep, Kept, OpenBlocks, Row, RowRead, RowWrites, Search, Seconds,
     StoredBlocks, UnreadableBlock,
 };
 
@@ -64,29 +64,28 @@ impl Shard {
         }
     }
 
-    fn blocks(&self, search: &Search) -> Result<Vec<BlockRow>, UnreadableBlock> {
+    /// The rows of the index that a search reads, and the blocks that they name.
+    fn read(&self, search: &Search) -> (Vec<Row>, Vec<BlockRow>) {
         let rows: Vec<Row> = search.reads().iter().flat_map(|read| self.rows(read)).collect();
-        let blocks = search.blocks(&rows)?;
-        Ok(blocks.iter().filter_map(|seq| self.blocks.get(seq)).map(|row| BlockRow::clone(row)).collect())
+        let blocks = search.blocks(&rows);
+        let blocks = blocks.iter().filter_map(|seq| self.blocks.get(seq)).map(|row| BlockRow::clone(row)).collect();
+        (rows, blocks)
     }
 
-    pub(crate) fn search(&self, search: &Search) -> Result<Vec<Known>, UnreadableBlock> {
-        search.known(&self.blocks(search)?)
+    pub(crate) fn search(&self, search: &Search) -> Found {
+        let (rows, blocks) = self.read(search);
+        let found = search.known(&rows, &blocks);
+        assert!(found.damaged.is_empty() || self.is_damaged, "{:?}", found.damaged);
+        found
     }
 
     /// Keeps a part. Returns what it wrote too, with the number of the first new event.
-    pub(crate) fn keep(&mut self, keep: &Keep<'_>) -> Result<(Kept, Option<(BlockWrite, u64)>), UnreadableBlock> {
+    pub(crate) fn keep(&mut self, keep: &Keep<'_>) -> (Kept, Option<(BlockWrite, u64)>) {
         let mut memory = self.memory();
-        let known = self.search(&memory.repeated(keep));
-        let (kept, write) = match known {
-            Ok(known) => memory.keep(keep, &known),
-            Err(unreadable) => {
-                self.memory = Some(memory);
-                return Err(unreadable);
-            }
-        };
+        let found = self.search(&memory.repeated(keep));
+        let (kept, write) = memory.keep(keep, &found);
         self.memory = Some(memory);
-        let Some(write) = write else { return Ok((kept, None)) };
+        let Some(write) = write else { return (kept, None) };
         let BlockWrite { seq, is_new, count, bytes, .. } = write.clone();
         let first = if is_new {
             let row = BlockRow { seq, count, expires_at: None, bytes };
@@ -100,7 +99,7 @@ impl Shard {
             row.bytes.extend(bytes);
             first
         };
-        Ok((kept, Some((write, first))))
+        (kept, Some((write, first)))
     }
 
     /// The record under an id, unless it has expired.
@@ -108,7 +107,8 @@ impl Shard {
         let memory = self.memory();
         let search = memory.find(event_id(id));
         self.memory = Some(memory);
-        search.record(&self.blocks(&search)?, Seconds(now))
+        let (rows, blocks) = self.read(&search);
+        search.record(&rows, &blocks, Seconds(now))
     }
 
     /// Folds at most `blocks` blocks, and at most `taken` events. Returns the records.

@@ -37,14 +37,11 @@ impl Database {
         OpenBlocks::new(self.open_blocks(usize::MAX, usize::MAX)).into_records()
     }
 
-    /// The blocks that a search names.
-    pub(crate) fn found(&self, search: &Search) -> Vec<BlockRow> {
+    /// The rows of the index that a search reads, and the blocks that they name.
+    pub(crate) fn search(&self, search: &Search) -> (Vec<Row>, Vec<BlockRow>) {
         let index: Vec<Row> = search.reads().iter().flat_map(|read| self.rows(read)).collect();
-        let blocks = search.blocks(&index).unwrap_or_else(|error| {
-            self.world.violated(error.to_string());
-            Vec::new()
-        });
-        blocks.iter().filter_map(|seq| self.blocks.get(seq).cloned()).collect()
+        let blocks = search.blocks(&index).iter().filter_map(|seq| self.blocks.get(seq).cloned()).collect();
+        (index, blocks)
     }
 
     fn rows(&self, read: &RowRead) -> Vec<Row> {
